@@ -1,0 +1,188 @@
+//! Decides whether an `Authorization` header holds what a route wants.
+
+use crate::rejection::{Rejection, Schemes};
+use crate::secret::SecretDigest;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use subtle::{Choice, ConstantTimeEq as _};
+
+/// The credentials a route accepts, each scheme with several of them for rotation.
+///
+/// Basic and Bearer share the one header, so a request that holds any of these passes.
+#[derive(Clone, Debug, Default)]
+pub struct Authorization {
+    basic: Vec<BasicCredential>,
+    bearer: Vec<SecretDigest>,
+}
+
+#[derive(Clone, Debug)]
+struct BasicCredential {
+    username: SecretDigest,
+    password: SecretDigest,
+}
+
+/// With which scheme a request passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// RFC 7617.
+    Basic,
+    /// RFC 6750.
+    Bearer,
+}
+
+impl Authorization {
+    /// Accepts this user with this password, too.
+    pub fn with_basic(mut self, username: &str, password: SecretDigest) -> Self {
+        self.basic.push(BasicCredential { username: SecretDigest::of(username.as_bytes()), password });
+        self
+    }
+
+    /// Accepts this token, too.
+    pub fn with_bearer(mut self, token: SecretDigest) -> Self {
+        self.bearer.push(token);
+        self
+    }
+
+    /// Whether no credentials are wanted at all.
+    pub fn is_empty(&self) -> bool {
+        self.basic.is_empty() && self.bearer.is_empty()
+    }
+
+    /// What `WWW-Authenticate` offers.
+    pub fn schemes(&self) -> Schemes {
+        Schemes { basic: !self.basic.is_empty(), bearer: !self.bearer.is_empty() }
+    }
+
+    /// Judges all the `Authorization` headers of a request; there must be exactly one.
+    ///
+    /// Every accepted credential of the scheme is compared, in constant time, whether an earlier one matched or not.
+    pub fn check<'h>(&self, mut headers: impl Iterator<Item = &'h [u8]>) -> Result<Scheme, Rejection> {
+        let header = headers.next().ok_or(Rejection::AuthorizationMissing(self.schemes()))?;
+        let scheme = match (headers.next(), Credentials::parse(header)) {
+            (None, Some(Credentials::Basic { username, password })) => {
+                (Scheme::Basic, self.knows_basic(&username, &password))
+            }
+            (None, Some(Credentials::Bearer { token })) => (Scheme::Bearer, self.knows_bearer(token)),
+            _ => return Err(Rejection::AuthorizationInvalid(self.schemes())),
+        };
+        match scheme {
+            (scheme, known) if bool::from(known) => Ok(scheme),
+            _ => Err(Rejection::AuthorizationInvalid(self.schemes())),
+        }
+    }
+
+    fn knows_basic(&self, username: &[u8], password: &[u8]) -> Choice {
+        let (username, password) = (SecretDigest::of(username), SecretDigest::of(password));
+        any(self.basic.iter().map(|known| {
+            // `&`, not `&&`: the password is compared even if the name is wrong.
+            known.username.matches(&username) & known.password.matches(&password)
+        }))
+    }
+
+    fn knows_bearer(&self, token: &[u8]) -> Choice {
+        let token = SecretDigest::of(token);
+        any(self.bearer.iter().map(|known| known.matches(&token)))
+    }
+}
+
+/// Whether one of them holds; all of them are computed.
+fn any(choices: impl Iterator<Item = Choice>) -> Choice {
+    choices.fold(0u8.ct_eq(&1), |any, choice| any | choice)
+}
+
+/// What one header says.
+enum Credentials<'h> {
+    Basic { username: Vec<u8>, password: Vec<u8> },
+    Bearer { token: &'h [u8] },
+}
+
+impl<'h> Credentials<'h> {
+    /// `auth-scheme 1*SP token68`, the scheme in any case (RFC 9110 section 11.4).
+    fn parse(header: &'h [u8]) -> Option<Self> {
+        let header = header.trim_ascii();
+        let space = header.iter().position(|b| *b == b' ')?;
+        let (scheme, value) = (&header[..space], header[space..].trim_ascii_start());
+        if value.is_empty() || !value.iter().copied().all(is_token68) {
+            return None;
+        }
+        if scheme.eq_ignore_ascii_case(b"basic") {
+            return Self::parse_basic(value);
+        }
+        scheme.eq_ignore_ascii_case(b"bearer").then_some(Self::Bearer { token: value })
+    }
+
+    /// The name ends at the first colon; the password may hold more of them (RFC 7617 section 2).
+    fn parse_basic(value: &[u8]) -> Option<Self> {
+        let decoded = BASE64_STANDARD.decode(value).ok()?;
+        let colon = decoded.iter().position(|b| *b == b':')?;
+        Some(Self::Basic { username: decoded[..colon].to_vec(), password: decoded[colon + 1..].to_vec() })
+    }
+}
+
+/// RFC 9110 section 11.2.
+fn is_token68(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(secret: &str) -> SecretDigest {
+        SecretDigest::of(secret.as_bytes())
+    }
+
+    fn basic(credentials: &str) -> String {
+        format!("Basic {}", BASE64_STANDARD.encode(credentials))
+    }
+
+    fn check(authorization: &Authorization, header: &str, expected: Option<Scheme>) {
+        let verdict = authorization.check([header.as_bytes()].into_iter());
+        assert_eq!(verdict.ok(), expected, "{header}");
+    }
+
+    #[test]
+    fn basic_credentials_match_exactly() {
+        let accepted =
+            Authorization::default().with_basic("netdata", digest("a:b:")).with_basic("zweite", digest("pässword"));
+        for good in [basic("netdata:a:b:"), basic("zweite:pässword")] {
+            check(&accepted, &good, Some(Scheme::Basic));
+            check(&accepted, &good.replace("Basic ", "bAsIc   "), Some(Scheme::Basic));
+        }
+        for bad in ["netdata:a:b", "netdata:", "netdata", ":a:b:", "Netdata:a:b:", "zweite:a:b:", "", ":"] {
+            check(&accepted, &basic(bad), None);
+        }
+        for bad in ["Basic", "Basic ", "Basic !", "Basic bmV0ZGF0YTphOmI6\u{e9}", "bmV0ZGF0YTphOmI6", "Digest x", ""] {
+            check(&accepted, bad, None);
+        }
+        check(&accepted, &basic("netdata:a:b:").replace("Basic", "Bearer"), None);
+    }
+
+    #[test]
+    fn bearer_tokens_match_exactly() {
+        let accepted = Authorization::default().with_bearer(digest("old")).with_bearer(digest("s3cret"));
+        for good in ["bearer s3cret", "Bearer s3cret", "BEARER  s3cret", "Bearer old", " Bearer old "] {
+            check(&accepted, good, Some(Scheme::Bearer));
+        }
+        for bad in ["Bearer s3cre", "Bearer s3crett", "Bearer S3CRET", "Bearers3cret", "Bearer s3cret x", "s3cret"] {
+            check(&accepted, bad, None);
+        }
+    }
+
+    #[test]
+    fn there_is_exactly_one_header() {
+        let accepted = Authorization::default().with_bearer(digest("x"));
+        let schemes = Schemes { basic: false, bearer: true };
+        let check = |headers: &[&str]| accepted.check(headers.iter().map(|header| header.as_bytes()));
+        assert_eq!(check(&[]), Err(Rejection::AuthorizationMissing(schemes)));
+        assert_eq!(check(&["Bearer x"]), Ok(Scheme::Bearer));
+        assert_eq!(check(&["Bearer x", "Bearer x"]), Err(Rejection::AuthorizationInvalid(schemes)));
+        assert_eq!(check(&["Bearer x", "Bearer y"]), Err(Rejection::AuthorizationInvalid(schemes)));
+    }
+
+    #[test]
+    fn a_digest_may_stand_for_the_secret() {
+        let digest =
+            SecretDigest::from_hex("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b").unwrap();
+        check(&Authorization::default().with_bearer(digest), "Bearer secret", Some(Scheme::Bearer));
+    }
+}

@@ -1,0 +1,192 @@
+//! Reads who a client certificate names, and decides whether that is Netdata Cloud.
+//!
+//! A name is read from the DER subject and compared whole. Looking for `CN=app.netdata.cloud` in a subject that was
+//! turned into text, as the documented recipes do, lets `CN=app.netdata.cloud.evil.example`, `OU=CN=app.netdata.cloud`
+//! and others through.
+
+use crate::notification::sha256_hex;
+use crate::rejection::Rejection;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use x509_parser::asn1_rs::{Any, Tag};
+use x509_parser::oid_registry::OID_X509_COMMON_NAME;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::x509::X509Name;
+
+/// Who a certificate names. Says nothing about whether the certificate is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// Every common name of the subject, in its order; one that cannot be decoded is `None`.
+    common_names: Vec<Option<String>>,
+    /// The subject, as text for people. Nothing is decided by it.
+    pub subject: String,
+    /// The issuer, likewise.
+    pub issuer: String,
+    /// The serial number, hexadecimal.
+    pub serial: String,
+    /// The SHA-256 of the certificate, hexadecimal.
+    pub fingerprint: String,
+    /// From when it is valid, in seconds since 1970.
+    pub not_before: i64,
+    /// Until when it is valid, in seconds since 1970.
+    pub not_after: i64,
+    /// The certificate as RFC 9440 passes it on.
+    pub client_cert: String,
+}
+
+impl ClientIdentity {
+    /// Reads a certificate; `None` if it is not one.
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        Some(Self {
+            common_names: common_names(certificate.subject()),
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            serial: certificate.raw_serial_as_string().replace(':', ""),
+            fingerprint: sha256_hex(der),
+            not_before: certificate.validity().not_before.timestamp(),
+            not_after: certificate.validity().not_after.timestamp(),
+            client_cert: format!(":{}:", BASE64_STANDARD.encode(der)),
+        })
+    }
+
+    /// The one common name, if there is exactly one.
+    pub fn common_name(&self) -> Option<&str> {
+        match self.common_names.as_slice() {
+            [Some(name)] => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether the subject has exactly one common name, and that is one of `allowed`, byte for byte.
+    pub fn check_common_name(&self, allowed: &[String]) -> Result<(), Rejection> {
+        match self.common_names.as_slice() {
+            [Some(name)] if allowed.contains(name) => Ok(()),
+            [Some(name)] => Err(Rejection::CommonNameMismatch(format!(
+                "The certificate's common name is {name:?}; accepted: {allowed:?}."
+            ))),
+            [None] => Err(Rejection::CommonNameMismatch("The certificate's common name cannot be decoded.".into())),
+            [] => Err(Rejection::CommonNameMismatch("The certificate's subject has no common name.".into())),
+            names => Err(Rejection::CommonNameMismatch(format!(
+                "The certificate's subject has {} common names; there must be exactly one.",
+                names.len()
+            ))),
+        }
+    }
+}
+
+fn common_names(subject: &X509Name<'_>) -> Vec<Option<String>> {
+    let attributes = subject.iter_rdn().flat_map(|rdn| rdn.iter());
+    attributes
+        .filter(|attribute| *attribute.attr_type() == OID_X509_COMMON_NAME)
+        .map(|attribute| directory_string(attribute.attr_value()))
+        .collect()
+}
+
+/// Decodes a `DirectoryString` (RFC 5280 section 4.1.2.4), whose encoding must not change the verdict.
+fn directory_string(value: &Any<'_>) -> Option<String> {
+    let bytes = value.data;
+    match value.tag() {
+        Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
+        Tag::PrintableString | Tag::Ia5String => {
+            bytes.is_ascii().then(|| bytes.iter().copied().map(char::from).collect())
+        }
+        // What certificates call T61 is Latin-1 in practice.
+        Tag::T61String => Some(bytes.iter().copied().map(char::from).collect()),
+        Tag::BmpString => {
+            let units: Option<Vec<u16>> =
+                bytes.chunks(2).map(|unit| Some(u16::from_be_bytes(unit.try_into().ok()?))).collect();
+            String::from_utf16(&units?).ok()
+        }
+        Tag::UniversalString => {
+            bytes.chunks(4).map(|unit| char::from_u32(u32::from_be_bytes(unit.try_into().ok()?))).collect()
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
+
+    const NETDATA: &str = "app.netdata.cloud";
+
+    fn identity(subject: &[(DnType, DnValue)]) -> ClientIdentity {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (attribute, value) in subject {
+            params.distinguished_name.push(attribute.clone(), value.clone());
+        }
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        ClientIdentity::from_der(certificate.der()).unwrap()
+    }
+
+    fn utf8(text: &str) -> DnValue {
+        DnValue::Utf8String(text.into())
+    }
+
+    fn check(subject: &[(DnType, DnValue)], passes: bool) {
+        let verdict = identity(subject).check_common_name(&[NETDATA.into()]);
+        assert_eq!(verdict.is_ok(), passes, "{subject:?}: {verdict:?}");
+    }
+
+    #[test]
+    fn the_encoding_of_the_name_does_not_matter() {
+        for value in [
+            utf8(NETDATA),
+            DnValue::PrintableString(PrintableString::try_from(NETDATA).unwrap()),
+            DnValue::Ia5String(Ia5String::try_from(NETDATA).unwrap()),
+            DnValue::TeletexString(TeletexString::try_from(NETDATA).unwrap()),
+            DnValue::BmpString(BmpString::try_from(NETDATA).unwrap()),
+            DnValue::UniversalString(UniversalString::try_from(NETDATA).unwrap()),
+        ] {
+            check(&[(DnType::CommonName, value)], true);
+        }
+    }
+
+    #[test]
+    fn forged_subjects_do_not_pass() {
+        for name in [
+            "app.netdata.cloud.evil.example",
+            "appXnetdataYcloud",
+            "app.netdata.cloud\0",
+            "app.netdata.cloud\0.evil.example",
+            "app.netdata.cloud ",
+            " app.netdata.cloud",
+            "APP.NETDATA.CLOUD",
+            "app.netdata.cloud.",
+            "*.netdata.cloud",
+            "CN=app.netdata.cloud",
+            "аpp.netdata.cloud",
+            "",
+        ] {
+            check(&[(DnType::CommonName, utf8(name))], false);
+        }
+        let evil = || (DnType::CommonName, utf8("evil"));
+        check(&[(DnType::OrganizationalUnitName, utf8("CN=app.netdata.cloud")), evil()], false);
+        check(&[(DnType::OrganizationName, utf8("x,CN=app.netdata.cloud")), evil()], false);
+        check(&[(DnType::OrganizationName, utf8(NETDATA))], false);
+        check(&[], false);
+    }
+
+    #[test]
+    fn other_attributes_beside_the_name_are_normal() {
+        check(&[(DnType::OrganizationName, utf8("Netdata, Inc.")), (DnType::CommonName, utf8(NETDATA))], true);
+    }
+
+    #[test]
+    fn what_is_not_a_certificate_has_no_identity() {
+        let der = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        assert!(ClientIdentity::from_der(&der).is_some());
+        for length in 0..der.len() {
+            assert!(ClientIdentity::from_der(&der[..length]).is_none());
+        }
+        let mut longer = der;
+        longer.push(0);
+        assert!(ClientIdentity::from_der(&longer).is_none());
+    }
+}

@@ -1,0 +1,92 @@
+//! Decides who may pass, and hands back proof of it.
+
+mod authorization;
+mod client_certificate;
+
+pub use authorization::{Authorization, Scheme};
+pub use client_certificate::ClientIdentity;
+
+use crate::rejection::Rejection;
+use std::sync::Arc;
+
+/// What a route demands of a sender. Every mechanism named must pass.
+#[derive(Clone, Debug, Default)]
+pub struct Requirements {
+    /// A trusted client certificate whose one common name is accepted.
+    pub client_certificate: bool,
+    /// Credentials in the `Authorization` header, unless this is empty.
+    pub authorization: Authorization,
+}
+
+/// What a connection proved about its client, judged against the trust of now.
+#[derive(Clone, Debug)]
+pub enum Presented {
+    /// No certificate.
+    Nothing,
+    /// One that is not trusted; says why.
+    Untrusted(Arc<str>),
+    /// A trusted one. Whether its name is accepted has yet to be decided.
+    Trusted(Arc<ClientIdentity>),
+}
+
+/// Proof that a client certificate was demanded and found good, or was not demanded. Only this module can make one.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    identity: Option<Arc<ClientIdentity>>,
+}
+
+/// Proof that a request passed everything its route demands of a sender. Only this module can make one.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    identity: Option<Arc<ClientIdentity>>,
+    scheme: Option<Scheme>,
+}
+
+impl Requirements {
+    /// The first half, which every request must pass: the client certificate.
+    pub fn identify(&self, presented: &Presented, common_names: &[String]) -> Result<Identified, Rejection> {
+        if !self.client_certificate {
+            return Ok(Identified { identity: None });
+        }
+        match presented {
+            Presented::Nothing => Err(Rejection::ClientCertificateMissing),
+            Presented::Untrusted(reason) => Err(Rejection::ClientCertificateInvalid(reason.to_string())),
+            Presented::Trusted(identity) => {
+                identity.check_common_name(common_names)?;
+                Ok(Identified { identity: Some(identity.clone()) })
+            }
+        }
+    }
+
+    /// The second half, which notifications must pass: the `Authorization` headers.
+    pub fn authorize<'h>(
+        &self,
+        identified: Identified,
+        headers: impl Iterator<Item = &'h [u8]>,
+    ) -> Result<Authenticated, Rejection> {
+        let scheme = match self.authorization.is_empty() {
+            true => None,
+            false => Some(self.authorization.check(headers)?),
+        };
+        Ok(Authenticated { identity: identified.identity, scheme })
+    }
+}
+
+impl Authenticated {
+    /// Whom the certificate names, where one was demanded.
+    pub fn identity(&self) -> Option<&ClientIdentity> {
+        self.identity.as_deref()
+    }
+
+    /// The mechanisms that passed, as `X-Netdata-Verified` lists them.
+    pub fn mechanisms(&self) -> &'static str {
+        match (self.identity.is_some(), self.scheme) {
+            (true, None) => "client-certificate",
+            (true, Some(Scheme::Basic)) => "client-certificate, basic",
+            (true, Some(Scheme::Bearer)) => "client-certificate, bearer",
+            (false, Some(Scheme::Basic)) => "basic",
+            (false, Some(Scheme::Bearer)) => "bearer",
+            (false, None) => "",
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Reads the files and variables that a configuration names: certificates, keys and secrets.
+//!
+//! What cannot be read as what it should be is an error. There is no fallback: a proxy that trusted the system's
+//! authorities because its own file was missing would let anybody in.
+
+use crate::secret::{Secret, SecretDigest};
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{PemObject as _, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The Netdata Root CA, as Netdata's documentation of the webhook integration publishes it.
+pub const NETDATA_ROOT_CA: &str = include_str!("../../conf/netdata-root-ca.pem");
+
+/// Reads a certificate chain in PEM, leaf first.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut certificates = Vec::new();
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
+        match section {
+            Ok((SectionKind::Certificate, der)) => certificates.push(CertificateDer::from(der)),
+            Ok((SectionKind::Crl, _)) => return Err("holds a revocation list, not a certificate".into()),
+            Ok(_) => {}
+            Err(error) => return Err(format!("is not valid PEM: {error}")),
+        }
+    }
+    if certificates.is_empty() {
+        let holds = match PrivateKeyDer::from_pem_slice(pem) {
+            Ok(_) => "holds a private key and no certificate",
+            Err(_) if pem.trim_ascii().is_empty() => "is empty",
+            Err(_) => "holds no certificate in PEM (\"-----BEGIN CERTIFICATE-----\")",
+        };
+        return Err(holds.into());
+    }
+    Ok(certificates)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+/// Reads trusted authorities from a PEM file. Each certificate in it must be one that can issue.
+pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    read_authorities(&read(path)?).map_err(|error| format!("{} {error}", path.display()))
+}
+
+/// The built-in authority.
+pub(super) fn builtin_authorities() -> Vec<CertificateDer<'static>> {
+    read_authorities(NETDATA_ROOT_CA.as_bytes()).expect("the built-in certificate is valid")
+}
+
+fn read_authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = certificates(pem)?;
+    for certificate in &certificates {
+        RootCertStore::empty()
+            .add(certificate.clone())
+            .map_err(|error| format!("holds a certificate that cannot be trusted: {error}"))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+            .map_err(|error| format!("holds a certificate that cannot be read: {error}"))?;
+        if !parsed.is_ca() {
+            return Err(format!("holds \"{}\", which is not a certificate authority (CA:TRUE)", parsed.subject()));
+        }
+    }
+    Ok(certificates)
+}
+
+/// Why a certificate and its key cannot be served.
+pub(super) enum ServerCertificateError {
+    Certificate(String),
+    Key(String),
+}
+
+/// Reads the server's chain and its key, and makes sure that they belong together.
+pub(super) fn server_certificate(
+    certificate: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, ServerCertificateError> {
+    use ServerCertificateError::{Certificate, Key};
+
+    let chain = read(certificate)
+        .and_then(|pem| certificates(&pem).map_err(|error| format!("{} {error}", certificate.display())))
+        .map_err(Certificate)?;
+    let pem = read(key).map_err(Key)?;
+    let private_key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        let what = match certificates(&pem) {
+            Ok(_) => "holds a certificate and no private key".to_owned(),
+            Err(_) if pem.trim_ascii().is_empty() => "is empty".to_owned(),
+            Err(_) if contains(&pem, b"ENCRYPTED PRIVATE KEY") || contains(&pem, b"Proc-Type: 4,ENCRYPTED") => {
+                "is encrypted; store it decrypted, readable by this program alone".to_owned()
+            }
+            Err(_) => format!("holds no private key in PEM: {error}"),
+        };
+        Key(format!("{} {what}", key.display()))
+    })?;
+    let signing_key = provider
+        .key_provider
+        .load_private_key(private_key)
+        .map_err(|error| Key(format!("{} cannot be used: {error}", key.display())))?;
+    let certified = CertifiedKey::new(chain, signing_key);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(Key(format!("{} is not the key of {}", key.display(), certificate.display())))
+        }
+        Err(error) => Err(Certificate(format!("{} cannot be served: {error}", certificate.display()))),
+    }
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// Where a secret is kept.
+pub(super) enum SecretSource {
+    File(std::path::PathBuf),
+    Environment(String),
+    /// Passed by systemd (`LoadCredential=`), in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+    /// Not the secret, but its SHA-256.
+    Digest(SecretDigest),
+}
+
+/// Reads a secret; not from [`SecretSource::Digest`].
+///
+/// From a file, exactly one trailing newline is dropped, so that `echo secret > file` works.
+pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
+    let (mut bytes, place) = match source {
+        SecretSource::File(path) => (read(path)?, path.display().to_string()),
+        SecretSource::Environment(name) => {
+            let value = std::env::var_os(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
+            (value.into_encoded_bytes(), format!("the environment variable {name}"))
+        }
+        SecretSource::Credential(name) => {
+            let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
+                .ok_or("CREDENTIALS_DIRECTORY is not set; credentials are for services that systemd starts")?;
+            let path = Path::new(&directory).join(name);
+            (read(&path)?, path.display().to_string())
+        }
+        SecretSource::Digest(_) => return Err("a digest cannot be used here; the secret itself is needed".into()),
+    };
+    if !matches!(source, SecretSource::Environment(_)) && bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    if bytes.is_empty() {
+        return Err(format!("{place} is empty"));
+    }
+    Ok(Secret::new(bytes))
+}
+
+/// The digest of a secret that is only ever compared.
+pub(super) fn secret_digest(source: &SecretSource) -> Result<SecretDigest, String> {
+    match source {
+        SecretSource::Digest(digest) => Ok(digest.clone()),
+        source => secret(source).map(|secret| SecretDigest::of(secret.expose())),
+    }
+}
+
+/// Reads the challenge secret from a file, for commands that take one.
+pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
+    secret(&SecretSource::File(path.to_owned()))
+}

@@ -1,0 +1,459 @@
+//! From the keys of the file to a [`Config`]; knows every key, its default and what it must be.
+
+use super::files::{self, SecretSource, ServerCertificateError};
+use super::raw::{Document, Located, Table};
+use super::{
+    ClientTrust, Config, ConfigError, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem, Route, Server, Tests,
+    Tls, TlsVersion, Upstream, Verify,
+};
+use crate::auth::{Authorization, Requirements};
+use crate::header_template::HeaderTemplate;
+use crate::notification::SchemaPolicy;
+use crate::route::PathPattern;
+use crate::secret::{Secret, SecretDigest};
+use http::HeaderName;
+use ipnet::IpNet;
+use rustls::crypto::aws_lc_rs;
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A challenge secret shorter than this can be guessed from one answered challenge.
+const SHORT_SECRET: usize = 16;
+
+pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let message = format!("cannot read the configuration: {error}");
+        ConfigError(vec![Problem { file: file.to_owned(), line: 1, key: String::new(), message }])
+    })?;
+    let document = Document::new(file, text);
+    let config = document.read(|root| Loader { directory: file.parent().unwrap_or(Path::new("")) }.config(root));
+    let (problems, warnings) = document.into_findings();
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
+        _ => Err(ConfigError(problems)),
+    }
+}
+
+struct Loader<'f> {
+    /// What relative paths are relative to.
+    directory: &'f Path,
+}
+
+impl Loader<'_> {
+    /// `None` only where a problem has been noted.
+    fn config(&self, root: &mut Table<'_>) -> Option<Config> {
+        let listen = root.table("listen", listen);
+        let has_https = !listen.https.is_empty();
+        let tls_place = root.place_of("tls");
+        let mut verify = Verify::Off;
+        let mut has_tls = false;
+        let tls = root.table("tls", |table| {
+            has_tls = table.is_present();
+            if !has_tls && !has_https {
+                return None;
+            }
+            let client = table.table("client", |table| self.client_trust(table));
+            verify = client.verify;
+            self.tls(table, client)
+        });
+        if has_https && !has_tls {
+            let message = "missing; an HTTPS listener needs certificate = \"fullchain.pem\" and private_key = \"…\"";
+            root.document.complain(&tls_place, message);
+        }
+        let server = root.table("server", |table| self.server(table));
+        let limits = root.table("limits", limits);
+        let routes = self.routes(root, verify);
+        let log = root.table("log", log);
+        Some(Config { listen, tls: if has_https { Some(tls?) } else { None }, server, limits, routes: routes?, log })
+    }
+
+    fn path(&self, text: &str) -> PathBuf {
+        self.directory.join(text)
+    }
+
+    fn tls(&self, table: &mut Table<'_>, client: ClientTrust) -> Option<Tls> {
+        let certificate = required(table, "certificate", "the server's chain in PEM, leaf first");
+        let private_key = required(table, "private_key", "the certificate's key in PEM");
+        let min_version = table
+            .choice("min_version", &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)])
+            .unwrap_or(TlsVersion::Tls12);
+        let (certificate, private_key) = (certificate?, private_key?);
+        let paths = (self.path(&certificate.value), self.path(&private_key.value));
+        match files::server_certificate(&paths.0, &paths.1, &aws_lc_rs::default_provider()) {
+            Ok(certificate) => Some(Tls { certificate, min_version, client }),
+            Err(ServerCertificateError::Certificate(message)) => {
+                table.document.complain(&certificate.place, message);
+                None
+            }
+            Err(ServerCertificateError::Key(message)) => {
+                table.document.complain(&private_key.place, message);
+                None
+            }
+        }
+    }
+
+    fn client_trust(&self, table: &mut Table<'_>) -> ClientTrust {
+        let choices = [("require", Verify::Require), ("request", Verify::Request), ("off", Verify::Off)];
+        let verify = table.choice("verify", &choices).unwrap_or(Verify::Require);
+        let authorities = match table.strings("ca") {
+            None => files::builtin_authorities(),
+            Some(sources) => {
+                if sources.is_empty() && verify != Verify::Off {
+                    table.complain("ca", "is empty: name \"builtin:netdata\" or PEM files");
+                }
+                sources.iter().flat_map(|source| self.authorities(table, source)).collect()
+            }
+        };
+        let common_names = match table.strings("common_names") {
+            None => vec!["app.netdata.cloud".to_owned()],
+            Some(names) => {
+                if names.is_empty() {
+                    table.complain(
+                        "common_names",
+                        "is empty: nobody could pass; the default is [\"app.netdata.cloud\"]",
+                    );
+                }
+                for name in names.iter().filter(|name| name.value.is_empty() || name.value.contains(char::is_control)) {
+                    table.document.complain(&name.place, "must be a name without control characters");
+                }
+                names.into_iter().map(|name| name.value).collect()
+            }
+        };
+        ClientTrust { verify, authorities, common_names }
+    }
+
+    fn authorities(
+        &self,
+        table: &Table<'_>,
+        source: &Located<String>,
+    ) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+        let loaded = match source.value.strip_prefix("builtin:") {
+            Some("netdata") => Ok(files::builtin_authorities()),
+            Some(_) => Err("the only built-in authority is \"builtin:netdata\"".to_owned()),
+            None => files::authorities(&self.path(&source.value)),
+        };
+        loaded.unwrap_or_else(|message| {
+            table.document.complain(&source.place, message);
+            Vec::new()
+        })
+    }
+
+    fn server(&self, table: &mut Table<'_>) -> Server {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = table.integer("threads").map_or(0, |threads| {
+            if threads.value > 1024 {
+                table.complain("threads", "must be at most 1024");
+            }
+            threads.value as usize
+        });
+        let mut path = |key| table.string(key).filter(|text| !text.value.is_empty()).map(|text| self.path(&text.value));
+        Server {
+            pid_file: path("pid_file"),
+            upgrade_socket: path("upgrade_socket").unwrap_or_else(|| "/run/netdata-webhook-proxy/upgrade.sock".into()),
+            threads: if threads == 0 { cores } else { threads },
+            shutdown_timeout: table.duration("shutdown_timeout").unwrap_or(Duration::from_secs(30)),
+        }
+    }
+
+    fn routes(&self, root: &mut Table<'_>, verify: Verify) -> Option<Vec<Route>> {
+        let place = root.place_of("routes");
+        let routes = root.tables("routes", |table| self.route(table, verify));
+        if routes.is_empty() {
+            root.document.complain(&place, "missing; name at least one: [[routes]] with path and upstream");
+        }
+        let routes: Option<Vec<Route>> = routes.into_iter().collect();
+        let mut seen = HashSet::new();
+        for route in routes.iter().flatten() {
+            if !seen.insert(route.path.to_string()) {
+                root.document.complain(&place, format!("two routes have the path \"{}\"", route.path));
+            }
+        }
+        routes
+    }
+
+    fn route(&self, table: &mut Table<'_>, verify: Verify) -> Option<Route> {
+        table.choice("kind", &[("webhook", ())]);
+        let path = required(table, "path", "the path of the webhook, such as \"/webhooks/netdata\"")
+            .and_then(|path| parsed(table, path, PathPattern::parse));
+        let upstream = required(table, "upstream", "the application, such as \"http://127.0.0.1:3000\"")
+            .and_then(|url| parsed(table, url, |url| self.upstream(url)));
+        let challenge_secret = table.table("challenge_secret", |table| self.challenge_secret(table));
+        let schemas = [("enforce", SchemaPolicy::Enforce), ("warn", SchemaPolicy::Warn), ("off", SchemaPolicy::Off)];
+        let max_body = table.size("max_body");
+        if max_body.as_ref().is_some_and(|size| size.value == 0) {
+            table.complain("max_body", "must be more than 0: a webhook's body is held in memory until it is verified");
+        }
+        let spaces = table.strings("spaces").unwrap_or_default();
+        for space in spaces.iter().filter(|space| space.value.is_empty()) {
+            table.document.complain(&space.place, "must be the id, the slug or the name of a space");
+        }
+        Some(Route {
+            challenge_secret,
+            challenge_requires_authorization: table.boolean("challenge_requires_authorization").unwrap_or(false),
+            schema: table.choice("schema", &schemas).unwrap_or_default(),
+            max_body: max_body.map_or(1 << 20, |size| size.value),
+            spaces: spaces.into_iter().map(|space| space.value).collect(),
+            tests: table
+                .choice("tests", &[("answer", Tests::Answer), ("forward", Tests::Forward)])
+                .unwrap_or(Tests::Answer),
+            forward_authorization: table.boolean("forward_authorization").unwrap_or(false),
+            set_headers: set_headers(table),
+            requirements: self.requirements(table, verify),
+            path: path?,
+            upstream: upstream?,
+        })
+    }
+
+    fn upstream(&self, url: &str) -> Result<Upstream, String> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            return match path {
+                "" => Err("must name a socket: \"unix:/run/app.sock\"".into()),
+                path => Ok(Upstream::Unix(self.path(path))),
+            };
+        }
+        if url.starts_with("https://") {
+            return Err("https:// is not supported for upstreams; use http:// or unix:/path".into());
+        }
+        let uri: http::Uri = url.parse().map_err(|_| "must be \"http://host:port\" or \"unix:/path\"".to_owned())?;
+        let host = uri.host().filter(|_| uri.scheme_str() == Some("http"));
+        let host = host.ok_or("must be \"http://host:port\" or \"unix:/path\"")?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("must not hold credentials; use set_headers".into());
+        }
+        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
+            return Err("must not have a path: the request's own path and query are passed on unchanged".into());
+        }
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Upstream::Tcp { host, port: uri.port_u16().unwrap_or(80) })
+    }
+
+    fn requirements(&self, table: &mut Table<'_>, verify: Verify) -> Requirements {
+        if table.is_word("auth", "none") {
+            table.skip("auth");
+            return Requirements::default();
+        }
+        let place = table.place_of("auth");
+        let requirements = table.table("auth", |table| {
+            let client_certificate = table.boolean("client_certificate");
+            if client_certificate == Some(true) && verify == Verify::Off {
+                table.complain(
+                    "client_certificate",
+                    "cannot be true while client certificates are not asked for: set tls.client.verify to \"require\" \
+                     or \"request\", with an https listener",
+                );
+            }
+            Requirements {
+                client_certificate: client_certificate.unwrap_or(verify != Verify::Off),
+                authorization: self.authorization(table),
+            }
+        });
+        if !requirements.client_certificate && requirements.authorization.is_empty() {
+            table.document.complain(
+                &place,
+                "would let everybody in: demand client_certificate, basic or bearer, or write auth = \"none\"",
+            );
+        }
+        requirements
+    }
+
+    fn authorization(&self, table: &mut Table<'_>) -> Authorization {
+        let basic = table.tables("basic", |table| {
+            let username = required(table, "username", "the user's name");
+            let password = table.table("password", |table| self.secret_digest(table));
+            let username = username?;
+            if username.value.contains(':') {
+                table.document.complain(&username.place, "must not contain \":\" (RFC 7617)");
+            }
+            Some((username.value, password?))
+        });
+        let bearer = table.tables("bearer", |table| table.table("token", |table| self.secret_digest(table)));
+        let accepted = basic
+            .into_iter()
+            .flatten()
+            .fold(Authorization::default(), |accepted, (username, password)| accepted.with_basic(&username, password));
+        bearer.into_iter().flatten().fold(accepted, Authorization::with_bearer)
+    }
+
+    fn secret_digest(&self, table: &mut Table<'_>) -> Option<SecretDigest> {
+        let place = table.place();
+        let source = self.secret_source(table, true)?;
+        files::secret_digest(&source).map_err(|message| table.document.complain(&place, message)).ok()
+    }
+
+    fn challenge_secret(&self, table: &mut Table<'_>) -> Option<Secret> {
+        if !table.is_present() {
+            return None;
+        }
+        let place = table.place();
+        let source = self.secret_source(table, false)?;
+        let secret = files::secret(&source).map_err(|message| table.document.complain(&place, message)).ok()?;
+        if secret.expose().len() < SHORT_SECRET {
+            let message = format!(
+                "the secret has {} bytes; with fewer than {SHORT_SECRET} it can be guessed from one answered challenge",
+                secret.expose().len()
+            );
+            table.document.warn(&place, message);
+        }
+        Some(secret)
+    }
+
+    fn secret_source(&self, table: &mut Table<'_>, digest_too: bool) -> Option<SecretSource> {
+        let mut sources = Vec::new();
+        sources.extend(table.string("file").map(|file| SecretSource::File(self.path(&file.value))));
+        sources.extend(table.string("env").map(|name| SecretSource::Environment(name.value)));
+        sources.extend(table.string("credential").and_then(|name| {
+            let plain = !name.value.is_empty() && !name.value.contains('/') && name.value != "..";
+            if !plain {
+                table.document.complain(&name.place, "must be the name of a credential, without \"/\"");
+            }
+            plain.then_some(SecretSource::Credential(name.value))
+        }));
+        let mut forms = "{ file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
+        if digest_too {
+            forms = "{ file = \"…\" }, { env = \"…\" }, { credential = \"…\" } or { sha256 = \"<hex>\" }";
+            sources.extend(table.string("sha256").and_then(|hex| {
+                let digest = SecretDigest::from_hex(&hex.value);
+                if digest.is_none() {
+                    table.document.complain(&hex.place, "must be a SHA-256: 64 hexadecimal digits");
+                }
+                digest.map(SecretSource::Digest)
+            }));
+        }
+        if sources.len() > 1 {
+            table.document.complain(&table.place(), format!("names several sources; write one of {forms}"));
+        } else if sources.is_empty() && !table.names_any(&["file", "env", "credential", "sha256"]) {
+            // A secret never stands in the configuration itself.
+            table.document.complain(&table.place(), format!("must be {forms}"));
+        }
+        sources.pop()
+    }
+}
+
+fn listen(table: &mut Table<'_>) -> Listen {
+    let document = table.document;
+    let noted = document.count();
+    let listen = Listen {
+        https: addresses(table, "https"),
+        http: addresses(table, "http"),
+        http2: table.boolean("http2").unwrap_or(true),
+        trusted_proxies: networks(table, "trusted_proxies"),
+    };
+    if listen.https.is_empty() && listen.http.is_empty() && document.count() == noted {
+        table.complain("https", "missing; name an address such as \"0.0.0.0:8443\"");
+    }
+    listen
+}
+
+fn addresses(table: &mut Table<'_>, key: &'static str) -> Vec<SocketAddr> {
+    let texts = table.strings(key).unwrap_or_default();
+    let texts = texts.into_iter().filter(|text| !text.value.is_empty());
+    texts
+        .filter_map(|text| {
+            parsed(table, text, |text| {
+                text.parse().map_err(|_| "must be an address and a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"")
+            })
+        })
+        .collect()
+}
+
+fn networks(table: &mut Table<'_>, key: &'static str) -> Vec<IpNet> {
+    let texts = table.strings(key).unwrap_or_default();
+    let parse = |text: &str| {
+        text.parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| "must be a network or an address, such as \"10.0.0.0/8\"")
+    };
+    texts.into_iter().filter_map(|text| parsed(table, text, parse)).collect()
+}
+
+fn limits(table: &mut Table<'_>) -> Limits {
+    let default = Limits::default();
+    let max_header_size = table.size("max_header_size").map_or(default.max_header_size as u64, |size| {
+        if !(1024..=1024 * 1024).contains(&size.value) {
+            table.complain("max_header_size", "must be from 1KiB to 1MiB");
+        }
+        size.value
+    });
+    Limits {
+        handshake_timeout: table.duration("handshake_timeout").unwrap_or(default.handshake_timeout),
+        header_timeout: table.duration("header_timeout").unwrap_or(default.header_timeout),
+        body_timeout: table.duration("body_timeout").unwrap_or(default.body_timeout),
+        idle_timeout: table.duration("idle_timeout").unwrap_or(default.idle_timeout),
+        max_header_size: max_header_size as usize,
+    }
+}
+
+fn log(table: &mut Table<'_>) -> Log {
+    let default = Log::default();
+    let levels = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    Log {
+        format: table
+            .choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+            .unwrap_or(default.format),
+        level: table.choice("level", &levels).unwrap_or(default.level),
+        access: table.boolean("access").unwrap_or(default.access),
+    }
+}
+
+/// What the exchange with the upstream needs for itself, and what only this program may say.
+const RESERVED_HEADERS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "idempotency-key",
+    "client-cert",
+];
+
+fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {
+    let headers = table.string_map("set_headers");
+    headers
+        .into_iter()
+        .filter_map(|(name, template)| {
+            let place = template.place.clone();
+            let complain = |message: String| table.document.complain(&place, message);
+            let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+                complain("is not the name of a header".into());
+                return None;
+            };
+            if RESERVED_HEADERS.contains(&header.as_str()) || header.as_str().starts_with("x-netdata-") {
+                complain("is set by this program and cannot be changed".into());
+            }
+            if template.value.contains(char::is_control) {
+                complain("must not hold control characters".into());
+            }
+            let template = HeaderTemplate::parse(&template.value).map_err(|error| complain(error.to_string())).ok()?;
+            Some((header, template))
+        })
+        .collect()
+}
+
+/// The string of a key that must be there.
+fn required(table: &mut Table<'_>, key: &'static str, what: &str) -> Option<Located<String>> {
+    let is_named = table.names_any(&[key]);
+    let value = table.string(key);
+    if !is_named {
+        table.complain(key, format!("missing; name {what}"));
+    }
+    value
+}
+
+/// `text` as `parse` reads it; what it says against it is noted.
+fn parsed<T, E: Into<String>>(
+    table: &Table<'_>,
+    text: Located<String>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
+    parse(&text.value).map_err(|message| table.document.complain(&text.place, message.into())).ok()
+}

@@ -1,0 +1,261 @@
+//! The configuration: a TOML file, read once into types that cannot be wrong.
+//!
+//! [`Config::load`] is the only way to a [`Config`]. It reads every file that is named, and reports everything that is
+//! wrong at once, each with its file, line and key.
+
+mod error;
+mod files;
+mod load;
+mod raw;
+
+pub use error::{ConfigError, Problem};
+pub use files::{NETDATA_ROOT_CA, read_secret_file};
+
+use crate::auth::Requirements;
+use crate::header_template::HeaderTemplate;
+use crate::notification::SchemaPolicy;
+use crate::route::PathPattern;
+use crate::secret::Secret;
+use http::HeaderName;
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything a proxy is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Present if there is an HTTPS listener.
+    pub tls: Option<Tls>,
+    /// The process.
+    pub server: Server,
+    /// What a sender may take.
+    pub limits: Limits,
+    /// At least one.
+    pub routes: Vec<Route>,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// `[listen]`.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// TLS listeners.
+    pub https: Vec<SocketAddr>,
+    /// Plain listeners, for where TLS ends before this program.
+    pub http: Vec<SocketAddr>,
+    /// Whether HTTP/2 is offered beside HTTP/1.1.
+    pub http2: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// `[tls]`.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The server's own chain and key.
+    pub certificate: Arc<CertifiedKey>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// How clients are verified.
+    pub client: ClientTrust,
+}
+
+/// A version of TLS that is still safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+/// `[tls.client]`.
+#[derive(Clone, Debug)]
+pub struct ClientTrust {
+    /// When a certificate is demanded.
+    pub verify: Verify,
+    /// Who may issue client certificates. Never empty unless `verify` is off.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// The accepted common names.
+    pub common_names: Vec<String>,
+}
+
+/// When a client certificate is demanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// In the handshake: without a valid one there is no connection.
+    Require,
+    /// The handshake asks, and routes that need it answer with a status that explains.
+    Request,
+    /// Never.
+    Off,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Worker threads.
+    pub threads: usize,
+    /// How long requests in flight may take to finish when the process ends.
+    pub shutdown_timeout: Duration,
+    /// Where the process id is written.
+    pub pid_file: Option<PathBuf>,
+    /// Over which socket a new process takes the listeners of an old one over.
+    pub upgrade_socket: PathBuf,
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From accept to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// From the end of the head to the end of a webhook's body.
+    pub body_timeout: Duration,
+    /// Between requests of a connection.
+    pub idle_timeout: Duration,
+    /// Bytes of a head.
+    pub max_header_size: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            // Go's own idle timeout is 90 s. A server that closes first races the sender's next POST, which is lost.
+            idle_timeout: Duration::from_secs(300),
+            max_header_size: 32 * 1024,
+        }
+    }
+}
+
+/// One of `[[routes]]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which requests it is for.
+    pub path: PathPattern,
+    /// The application.
+    pub upstream: Upstream,
+    /// Answers challenges, where there is one.
+    pub challenge_secret: Option<Secret>,
+    /// Whether a challenge must carry credentials, too.
+    pub challenge_requires_authorization: bool,
+    /// How strictly bodies are judged.
+    pub schema: SchemaPolicy,
+    /// Bytes of a body.
+    pub max_body: u64,
+    /// The only spaces accepted; empty accepts all.
+    pub spaces: Vec<String>,
+    /// What happens to Test notifications.
+    pub tests: Tests,
+    /// Whether the application sees the `Authorization` header.
+    pub forward_authorization: bool,
+    /// Headers that the application gets in addition.
+    pub set_headers: Vec<(HeaderName, HeaderTemplate)>,
+    /// Who may pass.
+    pub requirements: Requirements,
+}
+
+/// What happens to Test notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tests {
+    /// They are answered here, and the operator is shown the token.
+    Answer,
+    /// They are forwarded like any other.
+    Forward,
+}
+
+/// Where an application listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Upstream {
+    /// `http://host:port`.
+    Tcp {
+        /// A name or an address; a name is resolved for each new connection.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Lines of text or of JSON.
+    pub format: LogFormat,
+    /// What is logged beside requests.
+    pub level: LogLevel,
+    /// Whether each request is logged.
+    pub access: bool,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: LogLevel::Info, access: true }
+    }
+}
+
+/// A configuration, and what in it is unwise but not wrong.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What to do.
+    pub config: Config,
+    /// What to think about.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads `file` and everything it names. Relative paths are relative to the file.
+    ///
+    /// # Errors
+    /// Holds every problem that was found, not only the first.
+    pub fn load(file: &Path) -> Result<Loaded, ConfigError> {
+        load::load(file)
+    }
+
+    /// Whether a client certificate is asked for.
+    pub fn verify(&self) -> Verify {
+        self.tls.as_ref().map_or(Verify::Off, |tls| tls.client.verify)
+    }
+}

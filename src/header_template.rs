@@ -1,0 +1,138 @@
+//! The values of `set_headers`: text with variables, as NGINX's `proxy_set_header` has them.
+
+use std::fmt;
+
+/// What a value may refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// The verified certificate's common name.
+    ClientCn,
+    /// Its subject.
+    ClientDn,
+    /// Its serial number, hexadecimal.
+    ClientSerial,
+    /// Its SHA-256, hexadecimal.
+    ClientFingerprint,
+    /// `SUCCESS` where a certificate was verified, otherwise `NONE`.
+    ClientVerify,
+    /// The sender's address.
+    RemoteAddr,
+    /// The request's id.
+    RequestId,
+    /// The notification's kind.
+    Notification,
+    /// The notification's severity.
+    Severity,
+    /// The request's host.
+    Host,
+}
+
+/// Every variable with its name, without the `$`.
+const VARIABLES: [(&str, Variable); 10] = [
+    ("client_cn", Variable::ClientCn),
+    ("client_dn", Variable::ClientDn),
+    ("client_serial", Variable::ClientSerial),
+    ("client_fingerprint", Variable::ClientFingerprint),
+    ("client_verify", Variable::ClientVerify),
+    ("remote_addr", Variable::RemoteAddr),
+    ("request_id", Variable::RequestId),
+    ("notification", Variable::Notification),
+    ("severity", Variable::Severity),
+    ("host", Variable::Host),
+];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Variable(Variable),
+}
+
+/// A parsed value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderTemplate(Vec<Part>);
+
+/// Names the variable that does not exist.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownVariable(pub String);
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = VARIABLES.iter().map(|(name, _)| format!("${name}")).collect();
+        write!(f, "there is no variable ${}; there are {}, and $$ for a dollar sign", self.0, names.join(", "))
+    }
+}
+
+impl HeaderTemplate {
+    /// Reads text in which `$name` is a variable and `$$` a dollar sign.
+    pub fn parse(text: &str) -> Result<Self, UnknownVariable> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(dollar) = rest.find('$') {
+            push_text(&mut parts, &rest[..dollar]);
+            rest = &rest[dollar + 1..];
+            if let Some(after) = rest.strip_prefix('$') {
+                push_text(&mut parts, "$");
+                rest = after;
+                continue;
+            }
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            let known = VARIABLES.iter().find(|(known, _)| *known == name);
+            let (_, variable) = known.ok_or_else(|| UnknownVariable(name.to_owned()))?;
+            parts.push(Part::Variable(*variable));
+            rest = after;
+        }
+        push_text(&mut parts, rest);
+        Ok(Self(parts))
+    }
+
+    /// The text, with `value` asked for each variable.
+    pub fn render<'v>(&self, value: impl Fn(Variable) -> &'v str) -> String {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.as_str(),
+                Part::Variable(variable) => value(*variable),
+            })
+            .collect()
+    }
+}
+
+fn push_text(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Text(last)) => last.push_str(text),
+        _ if text.is_empty() => {}
+        _ => parts.push(Part::Text(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let value = |variable| match variable {
+            Variable::ClientCn => "app.netdata.cloud",
+            Variable::RemoteAddr => "192.0.2.1",
+            _ => "",
+        };
+        assert_eq!(HeaderTemplate::parse(text).unwrap().render(value), expected, "{text}");
+    }
+
+    #[test]
+    fn variables_are_replaced() {
+        check("", "");
+        check("plain", "plain");
+        check("$client_cn", "app.netdata.cloud");
+        check("a $remote_addr/$client_cn.", "a 192.0.2.1/app.netdata.cloud.");
+        check("$severity", "");
+        check("5$$ $$client_cn", "5$ $client_cn");
+    }
+
+    #[test]
+    fn unknown_variables_are_errors() {
+        for (text, name) in [("$client", "client"), ("$", ""), ("x$ssl_client_s_dn y", "ssl_client_s_dn")] {
+            assert_eq!(HeaderTemplate::parse(text), Err(UnknownVariable(name.into())), "{text}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Reads JSON in exactly one way, or not at all.
+//!
+//! Parsers disagree about what JSON leaves open: which of two equal keys counts, how deep is too deep. A body that two
+//! programs could read differently is refused here, so that what was verified is what the application reads.
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+/// How deep objects and arrays may nest.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// A JSON value, as far as a notification is judged by it.
+///
+/// Array elements are checked but not kept: nothing decides by them but their kinds.
+#[derive(Debug, PartialEq)]
+pub(super) enum Json<'a> {
+    Null,
+    Bool,
+    Number,
+    String(Cow<'a, str>),
+    /// What the elements are.
+    Array(Elements),
+    Object(Members<'a>),
+}
+
+/// The members of an object, in the order they came.
+pub(super) type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
+
+/// What the elements of an array have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elements {
+    /// There are none, or each is an object or null.
+    Objects,
+    /// At least one is neither.
+    Other,
+}
+
+impl<'a> Json<'a> {
+    /// The value of `key`, if this is an object that has it.
+    pub(super) fn member(&self, key: &str) -> Option<&Json<'a>> {
+        match self {
+            Json::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The string at `path`.
+    pub(super) fn string(&self, path: &[&str]) -> Option<&str> {
+        match path.iter().try_fold(self, |value, key| value.member(key))? {
+            Json::String(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Parses a whole body: UTF-8, one object, no key twice in an object, no deeper than [`MAX_DEPTH`].
+///
+/// The error says what is wrong and where, and repeats nothing of the body but a position.
+pub(super) fn parse(body: &[u8]) -> Result<Json<'_>, String> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| format!("The body is not UTF-8: the first bad byte is at offset {}.", error.valid_up_to()))?;
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let value = Value { depth: 0 }.deserialize(&mut parser).map_err(|error| explain(&error))?;
+    parser.end().map_err(|error| explain(&error))?;
+    match value {
+        Json::Object(_) => Ok(value),
+        _ => Err("The body is JSON, but not an object.".into()),
+    }
+}
+
+fn explain(error: &serde_json::Error) -> String {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let what = error.to_string();
+    let what = what.split(" at line ").next().unwrap_or_default();
+    // Our own words pass; serde_json's could repeat what it read, except for the syntax errors, which never do.
+    match error.classify() {
+        serde_json::error::Category::Eof => format!("The body ends in the middle of a value, at {place}."),
+        _ => format!("The body cannot be read as JSON at {place}: {what}."),
+    }
+}
+
+/// Deserializes a value whose surroundings are `depth` deep.
+#[derive(Clone, Copy)]
+struct Value {
+    depth: usize,
+}
+
+impl Value {
+    fn deeper<E: serde::de::Error>(self) -> Result<Value, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
+        }
+        Ok(Value { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Value {
+    type Value = Json<'de>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Number)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Json<'de>, E> {
+        Ok(Json::Number)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Number)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::String(text.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
+        Ok(Json::String(text.to_owned().into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Json<'de>, A::Error> {
+        let element = self.deeper()?;
+        let mut elements = Elements::Objects;
+        while let Some(value) = array.next_element_seed(element)? {
+            if !matches!(value, Json::Object(_) | Json::Null) {
+                elements = Elements::Other;
+            }
+        }
+        Ok(Json::Array(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json<'de>, A::Error> {
+        let value = self.deeper()?;
+        let mut members = Members::new();
+        let mut keys = Keys::default();
+        while let Some(key) = object.next_key_seed(Key)? {
+            if !keys.add(&key, &members) {
+                return Err(A::Error::custom("a key is given twice in one object"));
+            }
+            members.push((key, object.next_value_seed(value)?));
+        }
+        Ok(Json::Object(members))
+    }
+}
+
+/// Notices a repeated key: by looking at each of a few, by a hash set from there on.
+#[derive(Default)]
+struct Keys<'de>(HashSet<Cow<'de, str>>);
+
+impl<'de> Keys<'de> {
+    const FEW: usize = 16;
+
+    /// Whether `key` is new.
+    fn add(&mut self, key: &Cow<'de, str>, earlier: &Members<'de>) -> bool {
+        if earlier.len() < Self::FEW {
+            return earlier.iter().all(|(name, _)| name != key);
+        }
+        if self.0.is_empty() {
+            self.0.extend(earlier.iter().map(|(name, _)| name.clone()));
+        }
+        self.0.insert(key.clone())
+    }
+}
+
+/// An object's key, borrowed where it has no escapes.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(key.into())
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(key.to_owned().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(depth: usize) -> String {
+        format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
+    }
+
+    #[test]
+    fn one_object_is_accepted() {
+        for body in ["{}", " {\"a\":1}\n", "{\"a\":null,\"b\":[1.5e3,true],\"c\":{\"a\":\"\\u0026\"}}", &nested(64)] {
+            assert!(parse(body.as_bytes()).is_ok(), "{body}");
+        }
+    }
+
+    #[test]
+    fn whatever_could_be_read_in_two_ways_is_refused() {
+        let many = format!("{{{}\"k3\":0}}", (0..40).map(|i| format!("\"k{i}\":0,")).collect::<String>());
+        for body in [
+            "",
+            "null",
+            "[]",
+            "\"x\"",
+            "{",
+            "{}{}",
+            "{} x",
+            "{\"a\":1,}",
+            "{'a':1}",
+            "{\"a\":01}",
+            "{\"a\":NaN}",
+            "{\"a\":1,\"a\":1}",
+            "{\"a\":{\"b\":1,\"\\u0062\":2}}",
+            "[{\"a\":1,\"a\":1}]",
+            "{\"a\":[{\"b\":1,\"b\":1}]}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":\"\u{1}\"}",
+            "{\"a\":1e999999999}",
+            "\u{feff}{}",
+            &nested(65),
+            &many,
+            &"[".repeat(100_000),
+            &"{\"a\":".repeat(100_000),
+        ] {
+            assert!(parse(body.as_bytes()).is_err(), "{body:.60}");
+        }
+        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn errors_do_not_repeat_the_body() {
+        for body in ["{\"hunter2\":hunter2}", "{\"hunter2\":1,\"hunter2\":2}", "\"hunter2\"", "{\"a\":\"hunter2"] {
+            let error = parse(body.as_bytes()).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

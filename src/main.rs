@@ -1,3 +1,9 @@
-//! The program: see the library for what it does.
+//! The program. What it does is in the library.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

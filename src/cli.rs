@@ -1,0 +1,131 @@
+//! The command line: arguments in, exit code out.
+
+use clap::{Parser, Subcommand};
+use netdata_webhook_proxy::challenge;
+use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_file};
+use netdata_webhook_proxy::server::Server;
+use netdata_webhook_proxy::{demo, summary, telemetry};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Failed while running.
+const FAILED: u8 = 1;
+/// The arguments or the configuration are wrong; clap uses it, too.
+const USAGE: u8 = 2;
+
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve.
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Read the configuration and everything it names, report all problems, and say what would be done.
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in for Netdata Cloud.
+    Demo {
+        /// End after the last scene; fail unless every scene ended as it must.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Print the answer to a challenge, to compare it by hand.
+    Challenge {
+        /// The file with the challenge secret.
+        #[arg(long, value_name = "FILE")]
+        secret_file: PathBuf,
+        /// The value of crc_token, decoded.
+        token: String,
+    },
+}
+
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(
+        long = "config",
+        value_name = "FILE",
+        env = "NETDATA_WEBHOOK_PROXY_CONFIG",
+        default_value = "/etc/netdata-webhook-proxy/config.toml"
+    )]
+    path: PathBuf,
+}
+
+/// Runs the command that the process was started with.
+pub(crate) fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run { config } => run(&config.path),
+        Command::Check { config } => check(&config.path),
+        Command::Demo { once } => match demo::run(once) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => fail(FAILED, "a scene did not end as it must"),
+            Err(error) => fail(FAILED, error),
+        },
+        Command::Challenge { secret_file, token } => answer_challenge(&secret_file, &token),
+    }
+}
+
+fn run(path: &Path) -> ExitCode {
+    let loaded = match Config::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse_config(&error),
+    };
+    telemetry::init(&loaded.config.log);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    match Server::bind(&loaded.config).and_then(Server::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, error),
+    }
+}
+
+fn check(path: &Path) -> ExitCode {
+    match Config::load(path) {
+        Ok(Loaded { config, warnings }) => {
+            for warning in &warnings {
+                say(&mut std::io::stderr(), format_args!("warning: {warning}"));
+            }
+            say(&mut std::io::stdout(), summary::describe(&config).trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse_config(&error),
+    }
+}
+
+fn answer_challenge(secret_file: &Path, token: &str) -> ExitCode {
+    match read_secret_file(secret_file) {
+        Ok(secret) => {
+            say(&mut std::io::stdout(), challenge::answer(&secret, token));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(USAGE, error),
+    }
+}
+
+fn refuse_config(error: &ConfigError) -> ExitCode {
+    for problem in &error.0 {
+        say(&mut std::io::stderr(), format_args!("error: {problem}"));
+    }
+    ExitCode::from(USAGE)
+}
+
+fn fail(code: u8, error: impl Display) -> ExitCode {
+    say(&mut std::io::stderr(), format_args!("error: {error}"));
+    ExitCode::from(code)
+}
+
+/// Writes a line. A reader that went away, as `head` does, is no reason to fail.
+fn say(stream: &mut impl std::io::Write, line: impl Display) {
+    let _ = writeln!(stream, "{line}");
+}

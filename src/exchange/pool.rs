@@ -1,0 +1,72 @@
+//! Idle connections to upstreams, one pool for each thread.
+//!
+//! A connection stays with the thread that opened it: putting it back wakes no other thread, and nothing watches it
+//! while it is idle. That it is still open is tested when it is taken out.
+
+use crate::config::Upstream;
+use pingora::protocols::Stream;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead as _, ReadBuf};
+
+/// How many idle connections to one upstream a thread keeps.
+const KEPT: usize = 128;
+
+/// A connection idle for longer is not used again: most servers would be about to close it.
+const MAX_IDLE: Duration = Duration::from_secs(60);
+
+thread_local! {
+    static IDLE: RefCell<HashMap<Upstream, Vec<Idle>>> = RefCell::default();
+}
+
+struct Idle {
+    stream: Stream,
+    since: Instant,
+}
+
+/// Takes a connection that is still open, if there is one; the one used last comes first.
+pub(super) fn take(upstream: &Upstream) -> Option<Stream> {
+    IDLE.with_borrow_mut(|pools| {
+        let pool = pools.get_mut(upstream)?;
+        while let Some(mut idle) = pool.pop() {
+            if idle.since.elapsed() > MAX_IDLE {
+                // What lies below was idle for longer still.
+                pool.clear();
+                return None;
+            }
+            if is_open(&mut idle.stream) {
+                return Some(idle.stream);
+            }
+        }
+        None
+    })
+}
+
+/// Puts a connection back that is ready for another request.
+pub(super) fn put(upstream: &Upstream, stream: Stream) {
+    IDLE.with_borrow_mut(|pools| {
+        let idle = Idle { stream, since: Instant::now() };
+        match pools.get_mut(upstream) {
+            Some(pool) => {
+                if pool.len() == KEPT {
+                    pool.remove(0);
+                }
+                pool.push(idle);
+            }
+            None => {
+                pools.insert(upstream.clone(), vec![idle]);
+            }
+        }
+    });
+}
+
+/// An idle connection has nothing to read. If it has, the upstream closed it or speaks out of turn.
+fn is_open(stream: &mut Stream) -> bool {
+    let mut byte = [0];
+    let mut buffer = ReadBuf::new(&mut byte);
+    let mut context = Context::from_waker(Waker::noop());
+    matches!(Pin::new(stream).poll_read(&mut context, &mut buffer), Poll::Pending)
+}

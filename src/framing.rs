@@ -1,0 +1,264 @@
+//! Decides whether a raw HTTP/1.1 head can be read in exactly one way.
+//!
+//! Two programs that disagree where a request ends let an attacker smuggle a second one past the first program's
+//! checks. HTTP parsers are lenient by tradition; this is not. What a conforming client sends passes, everything that
+//! RFC 9112 lets a server refuse is refused.
+
+use crate::rejection::Rejection;
+
+/// Where the head that starts at the beginning of `bytes` ends, counted from there, if it is complete.
+pub fn head_length(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|start| start + 4)
+}
+
+/// Checks a complete head: the request line, the fields, and the empty line at its end.
+pub fn check(head: &[u8]) -> Result<(), Rejection> {
+    let lines = head.strip_suffix(b"\r\n\r\n").ok_or(Rejection::MalformedRequest("The head does not end."))?;
+    let mut lines = split_lines(lines);
+    let version = check_request_line(lines.next().unwrap_or_default())?;
+    let mut framing = Framing::default();
+    for line in lines {
+        framing.add(line)?;
+    }
+    framing.check(version)
+}
+
+/// Checks what there is of a head that is still arriving, so that a line that ends in LF alone is refused at once
+/// instead of being waited for.
+pub fn check_unfinished(bytes: &[u8]) -> Result<(), Rejection> {
+    let is_bare = |(index, byte): (usize, &u8)| *byte == b'\n' && (index == 0 || bytes[index - 1] != b'\r');
+    match bytes.iter().enumerate().any(is_bare) {
+        true => Err(Rejection::MalformedRequest("A line ends in LF instead of CRLF.")),
+        false => Ok(()),
+    }
+}
+
+/// Splits at CRLF; a CR or LF that is not part of one stays in its line, where it is refused.
+fn split_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(head);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        match bytes.windows(2).position(|window| window == b"\r\n") {
+            Some(end) => {
+                rest = Some(&bytes[end + 2..]);
+                Some(&bytes[..end])
+            }
+            None => {
+                rest = None;
+                Some(bytes)
+            }
+        }
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http10,
+    Http11,
+}
+
+/// `method SP request-target SP HTTP-version` (RFC 9112 section 3).
+fn check_request_line(line: &[u8]) -> Result<Version, Rejection> {
+    let malformed = Rejection::MalformedRequest;
+    let mut words = line.split(|b| *b == b' ');
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(malformed("The request line is not \"method target version\"."));
+    };
+    if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
+        return Err(malformed("The method is not a token."));
+    }
+    if method == b"CONNECT" {
+        return Err(Rejection::MethodNotAllowed);
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0.")),
+    };
+    if !target.iter().all(u8::is_ascii_graphic) {
+        return Err(malformed("The request target holds characters that must be percent-encoded."));
+    }
+    let is_absolute = || target.starts_with(b"http://") || target.starts_with(b"https://");
+    if !(target.starts_with(b"/") || is_absolute() || target == b"*") {
+        return Err(malformed("The request target is neither a path nor an absolute URL."));
+    }
+    if target.contains(&b'#') {
+        return Err(malformed("The request target holds a fragment."));
+    }
+    Ok(version)
+}
+
+/// What the fields say about where the request ends, and whom it is for.
+#[derive(Default)]
+struct Framing {
+    hosts: usize,
+    content_lengths: usize,
+    transfer_codings: usize,
+}
+
+impl Framing {
+    /// `field-name ":" OWS field-value OWS` (RFC 9112 section 5).
+    fn add(&mut self, line: &[u8]) -> Result<(), Rejection> {
+        let malformed = Rejection::MalformedRequest;
+        if line.first().is_some_and(|b| b" \t".contains(b)) {
+            return Err(malformed("A header field is folded over two lines."));
+        }
+        let colon = line.iter().position(|b| *b == b':').ok_or(malformed("A header field has no colon."))?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
+            return Err(malformed("The name of a header field is not a token directly before its colon."));
+        }
+        if line.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+            return Err(malformed("A header field holds a control character."));
+        }
+        if name.eq_ignore_ascii_case(b"host") {
+            self.hosts += 1;
+            if !value.iter().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b)) {
+                return Err(malformed("Host is not a name and a port."));
+            }
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.content_lengths += 1;
+            if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
+                return Err(malformed("Content-Length is not one number."));
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.transfer_codings += 1;
+            if !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(malformed("Transfer-Encoding is not \"chunked\"."));
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 sections 3.2, 6.1 and 6.3.
+    fn check(&self, version: Version) -> Result<(), Rejection> {
+        let malformed = |what| Err(Rejection::MalformedRequest(what));
+        if self.hosts > 1 || (self.hosts == 0 && version == Version::Http11) {
+            return malformed("There must be exactly one Host.");
+        }
+        if self.content_lengths > 1 {
+            return malformed("Content-Length is given twice.");
+        }
+        if self.transfer_codings > 1 {
+            return malformed("Transfer-Encoding is given twice.");
+        }
+        if self.transfer_codings == 1 && self.content_lengths == 1 {
+            return malformed("Both Content-Length and Transfer-Encoding are given.");
+        }
+        if self.transfer_codings == 1 && version == Version::Http10 {
+            return malformed("HTTP/1.0 has no Transfer-Encoding.");
+        }
+        Ok(())
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(head: &str) -> Result<(), Rejection> {
+        assert_eq!(head_length(head.as_bytes()), Some(head.len()), "{head:?}");
+        check(head.as_bytes())
+    }
+
+    #[test]
+    fn what_conforming_clients_send_passes() {
+        for head in [
+            "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET /?crc_token=a%20b&x=~! HTTP/1.1\r\nhost:x:8443\r\nX-Empty:\r\nX-Tab: a\tb\r\n\r\n",
+            "POST /a HTTP/1.1\r\nHost: [::1]:1\r\nContent-Length: 12\r\nX-Utf8: \u{e9}\r\n\r\n",
+            "POST http://x/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n",
+        ] {
+            assert_eq!(verdict(head), Ok(()), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn heads_that_could_be_read_in_two_ways_are_refused() {
+        let request_lines = [
+            "GET /",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            " GET / HTTP/1.1",
+            "GET / HTTP/2.0",
+            "GET / HTTP/0.9",
+            "",
+            "GET / http/1.1",
+            "G(T / HTTP/1.1",
+            "GET x HTTP/1.1",
+            "GET /\u{e9} HTTP/1.1",
+            "GET /\0 HTTP/1.1",
+            "GET /#a HTTP/1.1",
+            "GET /\t HTTP/1.1",
+            "GET /a b HTTP/1.1",
+            "GET /\n HTTP/1.1",
+            "GET ftp://x HTTP/1.1",
+        ];
+        for line in request_lines {
+            let verdict = verdict(&format!("{line}\r\nHost: x\r\n\r\n"));
+            assert!(matches!(verdict, Err(Rejection::MalformedRequest(_))), "{line:?}: {verdict:?}");
+        }
+        let fields = [
+            "Host: y",
+            "Content-Length: 1\r\nContent-Length: 1",
+            "Content-Length: 1\r\nContent-Length: 2",
+            "Content-Length: 1, 1",
+            "Content-Length: +1",
+            "Content-Length: 0x1",
+            "Content-Length:",
+            "Content-Length: -1",
+            "Content-Length: 9999999999999999999",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding : chunked",
+            "Transfer-Encoding: \x0bchunked",
+            " X: folded",
+            "X: a\r\n b",
+            "X: a\r\n\tb",
+            "X",
+            ": a",
+            "X Y: a",
+            "X: a\0b",
+            "X: a\rb",
+            "X: a\nY: b",
+            "X: a\n\r",
+            "X\u{e9}: a",
+        ];
+        for field in fields {
+            let verdict = verdict(&format!("POST / HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n"));
+            assert!(matches!(verdict, Err(Rejection::MalformedRequest(_))), "{field:?}: {verdict:?}");
+        }
+        for head in [
+            "POST / HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a, b\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        ] {
+            assert!(matches!(verdict(head), Err(Rejection::MalformedRequest(_))), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn connect_is_no_method_here() {
+        assert_eq!(verdict("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"), Err(Rejection::MethodNotAllowed));
+    }
+
+    #[test]
+    fn an_unfinished_head_has_no_length() {
+        for head in ["", "GET / HTTP/1.1\r\nHost: x\r\n", "GET / HTTP/1.1\nHost: x\n\n"] {
+            assert_eq!(head_length(head.as_bytes()), None, "{head:?}");
+        }
+    }
+}

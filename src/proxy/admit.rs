@@ -1,0 +1,256 @@
+//! Decides about a request, in the order in which its checks are promised, and answers what is not to be forwarded.
+//!
+//! This is the middleware: [`Gate::admit`] works in any `request_filter`.
+
+use super::body::{self, BodyError};
+use super::respond;
+use crate::auth::{Authenticated, Identified, Presented};
+use crate::challenge;
+use crate::client_address::client_address;
+use crate::config::{Config, Limits, Route, Tests};
+use crate::notification::{Kind, Notification};
+use crate::rejection::Rejection;
+use crate::route::{self, Ask};
+use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_id};
+use crate::tls::{self, Trust};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header;
+use ipnet::IpNet;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use std::sync::Arc;
+
+/// What requests are judged by: one configuration's routes, trust and limits.
+#[derive(Debug)]
+pub struct Policy {
+    pub(super) routes: Vec<Arc<Route>>,
+    pub(super) trust: Arc<Trust>,
+    pub(super) limits: Limits,
+    pub(super) trusted_proxies: Vec<IpNet>,
+}
+
+impl Policy {
+    /// What `config` says.
+    ///
+    /// # Errors
+    /// If its authorities cannot be used.
+    pub fn new(config: &Config) -> Result<Self, String> {
+        let trust = match &config.tls {
+            Some(tls) => Trust::new(&tls.client)?,
+            None => Trust::nobody(),
+        };
+        Ok(Self {
+            routes: config.routes.iter().cloned().map(Arc::new).collect(),
+            trust: Arc::new(trust),
+            limits: config.limits,
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+        })
+    }
+
+    /// Who is trusted.
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    /// What senders may take.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// Lets nothing through but what the policy of the moment allows.
+#[derive(Debug)]
+pub struct Gate {
+    policy: ArcSwap<Policy>,
+}
+
+/// A notification that passed every check, with proof of it: only [`Gate::admit`] makes one.
+#[derive(Debug)]
+pub struct Verified {
+    /// What it says.
+    pub notification: Notification,
+    /// Its body, byte for byte.
+    pub body: Bytes,
+    pub(super) authenticated: Authenticated,
+    pub(super) route: Arc<Route>,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl Verified {
+    /// How and as whom the sender was authenticated.
+    pub fn authenticated(&self) -> &Authenticated {
+        &self.authenticated
+    }
+}
+
+/// What is left to do about a request that was admitted.
+enum Admission {
+    Challenge { answer: String },
+    Notification { route: Arc<Route>, authenticated: Authenticated },
+}
+
+impl Gate {
+    /// A gate that follows `policy`.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy: ArcSwap::from_pointee(policy) }
+    }
+
+    /// The policy of the moment.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Judges the request of `session`: its connection's certificate, its path, method and credentials, and its body.
+    ///
+    /// `Some` is a verified notification, to be acted on; its body has been read from the session. `None` means that
+    /// the request has been answered here: it was a challenge, a Test notification, or it was refused. What happened
+    /// is in `context`.
+    pub async fn admit(&self, session: &mut ServerSession, context: &mut Context) -> Option<Verified> {
+        let policy = self.policy();
+        match policy.judge(session, context).await {
+            Ok(verified) => verified,
+            Err(BodyError::Refused(rejection)) => {
+                respond::reject(session, context, &rejection).await;
+                None
+            }
+            Err(BodyError::SenderGone) => {
+                context.outcome = Some(Outcome::SenderGone);
+                session.set_keepalive(None);
+                None
+            }
+        }
+    }
+}
+
+impl Policy {
+    async fn judge(
+        self: &Arc<Self>,
+        session: &mut ServerSession,
+        context: &mut Context,
+    ) -> Result<Option<Verified>, BodyError> {
+        self.note_origin(session, context);
+        let presented = tls::presented(session.digest(), &self.trust);
+        context.note_presented(&presented);
+        match self.admit_head(session.req_header(), &presented, context)? {
+            Admission::Challenge { answer } => {
+                respond::answer(session, context, Outcome::Challenged, answer.into()).await;
+                Ok(None)
+            }
+            Admission::Notification { route, authenticated } => {
+                self.admit_body(session, context, route, authenticated).await
+            }
+        }
+    }
+
+    /// Everything that is decided before the body is read.
+    fn admit_head(
+        &self,
+        head: &RequestHeader,
+        presented: &Presented,
+        context: &mut Context,
+    ) -> Result<Admission, Rejection> {
+        let route = route::find(&self.routes, |route| &route.path, head.uri.path())?;
+        context.route = Some(route.path.to_string());
+        if head.headers.contains_key(header::UPGRADE) {
+            return Err(Rejection::MalformedRequest("A webhook does not switch protocols."));
+        }
+        let identified = route.requirements.identify(presented, self.trust.common_names())?;
+        match route::classify(&head.method, query(head), route.challenge_secret.is_some())? {
+            Ask::Challenge { crc_token } => admit_challenge(route, head, identified, &crc_token),
+            Ask::Notification => {
+                let authenticated = authorize(route, head, identified)?;
+                check_content(head)?;
+                Ok(Admission::Notification { route: route.clone(), authenticated })
+            }
+        }
+    }
+
+    async fn admit_body(
+        self: &Arc<Self>,
+        session: &mut ServerSession,
+        context: &mut Context,
+        route: Arc<Route>,
+        authenticated: Authenticated,
+    ) -> Result<Option<Verified>, BodyError> {
+        let body = body::read_whole(session, route.max_body, self.limits.body_timeout).await?;
+        context.body_bytes = body.len() as u64;
+        let notification = Notification::verify(&body, route.schema, &route.spaces)?;
+        if let Some(mismatch) = &notification.mismatch {
+            tracing::warn!(request_id = context.request_id, detail = %mismatch.detail(), "unrecognised body let through");
+        }
+        context.notification = Some(notification.clone());
+        if notification.kind == Kind::Test {
+            if route.tests == Tests::Answer {
+                show_test_token(context, &notification);
+                respond::answer(session, context, Outcome::TestAnswered, "{\"received\":true}".into()).await;
+                return Ok(None);
+            }
+            // It names no space, and what is forwarded has to be from one of the accepted ones.
+            if !route.spaces.is_empty() {
+                return Err(Rejection::SpaceNotAllowed.into());
+            }
+        }
+        Ok(Some(Verified { notification, body, authenticated, route, policy: self.clone() }))
+    }
+
+    fn note_origin(&self, session: &ServerSession, context: &mut Context) {
+        let headers = &session.req_header().headers;
+        let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let forwarded = headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes());
+        context.remote_addr = peer.map(|peer| client_address(peer, forwarded, &self.trusted_proxies));
+        let id = headers.get("x-request-id").and_then(|id| valid_request_id(id.as_bytes()));
+        context.request_id = id.map_or_else(new_request_id, str::to_owned);
+    }
+}
+
+/// The raw query: a challenge's token is decoded exactly once, by us.
+fn query(head: &RequestHeader) -> Option<&[u8]> {
+    let target = head.raw_path();
+    let mark = target.iter().position(|b| *b == b'?')?;
+    Some(&target[mark + 1..])
+}
+
+fn admit_challenge(
+    route: &Route,
+    head: &RequestHeader,
+    identified: Identified,
+    crc_token: &str,
+) -> Result<Admission, Rejection> {
+    if route.challenge_requires_authorization {
+        authorize(route, head, identified)?;
+    }
+    let secret = route.challenge_secret.as_ref().ok_or(Rejection::ChallengeDisabled)?;
+    Ok(Admission::Challenge { answer: challenge::answer(secret, crc_token) })
+}
+
+fn authorize(route: &Route, head: &RequestHeader, identified: Identified) -> Result<Authenticated, Rejection> {
+    let headers = head.headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
+    route.requirements.authorize(identified, headers)
+}
+
+/// A body that is declared must be declared as JSON, and must not be compressed.
+fn check_content(head: &RequestHeader) -> Result<(), Rejection> {
+    for value in head.headers.get_all(header::CONTENT_TYPE) {
+        let essence = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        let structured = essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
+        if !(essence.eq_ignore_ascii_case(b"application/json") || structured) {
+            return Err(Rejection::UnsupportedMediaType);
+        }
+    }
+    let encodings = head.headers.get_all(header::CONTENT_ENCODING);
+    if encodings.iter().any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        return Err(Rejection::UnsupportedEncoding);
+    }
+    Ok(())
+}
+
+/// The token is for the operator, who pastes it into Netdata's UI; nobody else gets to see it.
+fn show_test_token(context: &Context, notification: &Notification) {
+    tracing::info!(
+        request_id = context.request_id,
+        route = context.route,
+        token = ?notification.test_token.as_deref().unwrap_or_default(),
+        "Test notification: paste this token into Netdata's UI"
+    );
+}

@@ -1,0 +1,122 @@
+//! Reads a request's body whole, within bounds of size and time, or reads a refused one out of the way.
+
+use crate::rejection::Rejection;
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::protocols::http::ServerSession;
+use pingora::{Error, ErrorType};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// What is allocated for a body before any of it arrived.
+const FIRST_ALLOCATION: u64 = 64 * 1024;
+
+/// How much of a refused request's body is read so that its connection can go on.
+const DRAINED: u64 = 64 * 1024;
+
+/// How much of it is read, and for how long, so that the sender sees the refusal before the connection is closed.
+const LINGERED: u64 = 4 * 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Why there is no body.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    /// It is refused.
+    Refused(Rejection),
+    /// The sender is gone, so there is nobody to answer.
+    SenderGone,
+}
+
+impl From<Rejection> for BodyError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
+    }
+}
+
+/// Reads the whole body: at most `limit` bytes, within `time`.
+pub(super) async fn read_whole(session: &mut ServerSession, limit: u64, time: Duration) -> Result<Bytes, BodyError> {
+    let declared = declared_length(session);
+    if declared.is_some_and(|length| length > limit) {
+        return Err(Rejection::BodyTooLarge(limit).into());
+    }
+    if expects_continue(session) {
+        session.write_continue_response().await.map_err(|_| BodyError::SenderGone)?;
+    }
+    let deadline = Instant::now() + time;
+    // Most webhooks arrive with their head, in one piece, which then is the body as it is.
+    let mut body = match next(session, deadline).await? {
+        None => return Ok(Bytes::new()),
+        Some(whole) if declared == Some(whole.len() as u64) => return Ok(whole),
+        Some(first) => {
+            let mut body = BytesMut::with_capacity(declared.unwrap_or_default().min(FIRST_ALLOCATION) as usize);
+            body.extend_from_slice(&first);
+            body
+        }
+    };
+    loop {
+        if body.len() as u64 > limit {
+            return Err(Rejection::BodyTooLarge(limit).into());
+        }
+        match next(session, deadline).await? {
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => return Ok(body.freeze()),
+        }
+    }
+}
+
+/// Reads what is left of a refused request's body if that is little, so that the next request can follow.
+///
+/// Otherwise the answer closes the connection, and [`linger`] is to follow it.
+pub(super) async fn drain(session: &mut ServerSession) {
+    let little = declared_length(session).is_some_and(|length| length <= DRAINED);
+    if !session.is_body_done() && little && !expects_continue(session) {
+        discard(session, DRAINED).await;
+    }
+}
+
+/// Reads on for a while after the answer: closing with unread data resets the connection, and the sender might never
+/// see why it was refused.
+pub(super) async fn linger(session: &mut ServerSession) {
+    if !session.is_body_done() {
+        discard(session, LINGERED).await;
+    }
+}
+
+async fn discard(session: &mut ServerSession, limit: u64) {
+    let deadline = Instant::now() + LINGER;
+    let mut read = 0;
+    while let Ok(Some(chunk)) = next(session, deadline).await {
+        read += chunk.len() as u64;
+        if read > limit {
+            return;
+        }
+    }
+}
+
+async fn next(session: &mut ServerSession, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
+    match timeout_at(deadline, session.read_request_body()).await {
+        Ok(Ok(chunk)) => Ok(chunk),
+        Ok(Err(error)) => Err(broken(&error)),
+        Err(_) => Err(Rejection::Timeout("body").into()),
+    }
+}
+
+/// Tells a sender that left from one that sends nonsense.
+fn broken(error: &Error) -> BodyError {
+    match error.etype {
+        ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::H2Error => BodyError::SenderGone,
+        ErrorType::ReadTimedout => Rejection::Timeout("body").into(),
+        _ => Rejection::MalformedRequest("The body's framing is broken.").into(),
+    }
+}
+
+fn declared_length(session: &ServerSession) -> Option<u64> {
+    let length = session.req_header().headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.trim().parse().ok()
+}
+
+fn expects_continue(session: &ServerSession) -> bool {
+    let head = session.req_header();
+    let expects = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    head.version == http::Version::HTTP_11 && head.headers.get(header::EXPECT).is_some_and(expects)
+}

@@ -1,0 +1,111 @@
+//! Every answer that is ours: refusals, the challenge, Test notifications.
+
+use super::body;
+use crate::rejection::Rejection;
+use crate::telemetry::context::{Context, Outcome};
+use bytes::Bytes;
+use http::{StatusCode, header};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use std::fmt::Write as _;
+
+/// The media type of refusals (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
+
+/// Refuses a request, and notes so.
+pub(super) async fn reject(session: &mut ServerSession, context: &mut Context, rejection: &Rejection) {
+    context.outcome = Some(Outcome::Refused(rejection.code()));
+    if matches!(rejection, Rejection::MalformedRequest(_) | Rejection::Timeout(_)) {
+        session.set_keepalive(None);
+    }
+    body::drain(session).await;
+    let answer = Answer {
+        status: rejection.status(),
+        media_type: PROBLEM,
+        rejection: Some(rejection),
+        body: problem(rejection, &context.request_id).into(),
+    };
+    answer.send(session, context).await;
+    body::linger(session).await;
+}
+
+/// Answers 200 with a JSON body.
+pub(super) async fn answer(session: &mut ServerSession, context: &mut Context, outcome: Outcome, body: Bytes) {
+    context.outcome = Some(outcome);
+    body::drain(session).await;
+    let answer = Answer { status: StatusCode::OK, media_type: "application/json", rejection: None, body };
+    answer.send(session, context).await;
+}
+
+struct Answer<'r> {
+    status: StatusCode,
+    media_type: &'static str,
+    rejection: Option<&'r Rejection>,
+    body: Bytes,
+}
+
+impl Answer<'_> {
+    async fn send(self, session: &mut ServerSession, context: &mut Context) {
+        let Ok(head) = self.head(&context.request_id) else {
+            session.set_keepalive(None);
+            return;
+        };
+        let sent = async {
+            session.write_response_header(Box::new(head)).await?;
+            session.write_response_body(self.body, true).await
+        };
+        if sent.await.is_err() {
+            // Nobody is there to be told.
+            session.set_keepalive(None);
+        }
+    }
+
+    fn head(&self, request_id: &str) -> pingora::Result<ResponseHeader> {
+        let mut head = ResponseHeader::build(self.status, Some(8))?;
+        for (name, value) in fields(self.media_type, self.rejection) {
+            head.insert_header(name, value)?;
+        }
+        head.insert_header("X-Request-Id", request_id)?;
+        head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
+        Ok(head)
+    }
+}
+
+/// The fields that do not depend on the request.
+fn fields(
+    media_type: &'static str,
+    rejection: Option<&Rejection>,
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let allow = matches!(rejection, Some(Rejection::MethodNotAllowed)).then_some(("Allow", "GET, POST"));
+    let www_authenticate = rejection.and_then(Rejection::www_authenticate).map(|value| ("WWW-Authenticate", value));
+    [("Content-Type", media_type), ("Cache-Control", "no-store")].into_iter().chain(allow).chain(www_authenticate)
+}
+
+/// A refusal as the bytes of an HTTP/1.1 message, for a connection on which no request could be read.
+pub(super) fn raw(rejection: &Rejection, request_id: &str) -> Vec<u8> {
+    let status = rejection.status();
+    let body = problem(rejection, request_id);
+    let mut message = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    for (name, value) in fields(PROBLEM, Some(rejection)) {
+        let _ = write!(message, "{name}: {value}\r\n");
+    }
+    let _ = write!(
+        message,
+        "X-Request-Id: {request_id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    message.into_bytes()
+}
+
+/// The problem document (RFC 9457 section 3).
+fn problem(rejection: &Rejection, request_id: &str) -> String {
+    serde_json::json!({
+        "type": format!("urn:netdata-webhook-proxy:{}", rejection.code()),
+        "title": rejection.title(),
+        "status": rejection.status().as_u16(),
+        "detail": rejection.detail(),
+        "code": rejection.code(),
+        "request_id": request_id,
+    })
+    .to_string()
+}

@@ -1,0 +1,140 @@
+//! Accepts connections, takes them through TLS, and has them served.
+
+use super::drain::Drain;
+use crate::proxy::Downstream;
+use crate::tls;
+use async_trait::async_trait;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+/// A bound socket, and whether TLS is spoken on it.
+pub(super) struct Socket {
+    pub(super) listener: std::net::TcpListener,
+    pub(super) is_tls: bool,
+}
+
+/// The service that listens on every socket.
+pub(super) struct Listener {
+    sockets: Vec<Socket>,
+    worker: Arc<Worker>,
+    drain: Drain,
+}
+
+/// What each connection needs.
+pub(super) struct Worker {
+    pub(super) acceptor: Option<Acceptor>,
+    pub(super) handshake_timeout: Duration,
+    pub(super) downstream: Downstream,
+}
+
+impl Listener {
+    pub(super) fn new(sockets: Vec<Socket>, worker: Worker, drain: Drain) -> Self {
+        Self { sockets, worker: Arc::new(worker), drain }
+    }
+}
+
+#[async_trait]
+impl Service for Listener {
+    async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, _: usize) {
+        let mut accepting = Vec::new();
+        for socket in self.sockets.drain(..) {
+            let scheme = if socket.is_tls { "https" } else { "http" };
+            match TcpListener::from_std(socket.listener).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                Ok((address, listener)) => {
+                    info!(address = %address, scheme, "listening");
+                    let accept = accept(listener, socket.is_tls, self.worker.clone(), self.drain.clone());
+                    accepting.push(self.drain.spawn(accept));
+                }
+                Err(error) => tracing::error!(%error, "cannot listen"),
+            }
+        }
+        for task in accepting {
+            // It ends when the drain begins; a panic in it has been reported by the runtime.
+            let _ = task.await;
+        }
+    }
+
+    fn name(&self) -> &str {
+        "listener"
+    }
+}
+
+async fn accept(listener: TcpListener, is_tls: bool, worker: Arc<Worker>, drain: Drain) {
+    let mut shutdown = drain.watch();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = shutdown.wait_for(|begun| *begun) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (worker, shutdown) = (worker.clone(), shutdown.clone());
+                drain.spawn(async move { worker.serve(stream, peer, is_tls, shutdown).await });
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept");
+                // Out of file descriptors, most likely: the next attempt would fail at once, too.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+impl Worker {
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
+        // An error would only cost latency.
+        let _ = stream.set_nodelay(true);
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        let mut stream = L4Stream::from(stream);
+        stream.set_socket_digest(digest);
+        let stream: Option<Stream> = match (is_tls, &self.acceptor) {
+            (false, _) => Some(Box::new(stream)),
+            (true, Some(acceptor)) => self.handshake(acceptor, stream, peer).await,
+            (true, None) => None,
+        };
+        if let Some(stream) = stream {
+            self.downstream.serve(stream, shutdown).await;
+        }
+    }
+
+    async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream, peer: SocketAddr) -> Option<Stream> {
+        let handshake = timeout(self.handshake_timeout, acceptor.tls_handshake(stream));
+        let (result, refusal) = tls::observe(handshake).await;
+        let reason = match result {
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
+            Ok(Err(error)) => explain(&error.to_string()),
+            Err(_) => "The handshake took too long.".to_owned(),
+        };
+        let identity = refusal.as_ref().and_then(|refusal| refusal.identity.as_ref());
+        warn!(
+            remote_addr = %peer.ip(),
+            reason = refusal.as_ref().map_or(reason.as_str(), |refusal| &refusal.reason),
+            subject = identity.map(|identity| tracing::field::debug(&identity.subject)),
+            issuer = identity.map(|identity| tracing::field::debug(&identity.issuer)),
+            serial = identity.map(|identity| identity.serial.as_str()),
+            fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
+            "handshake refused"
+        );
+        None
+    }
+}
+
+/// What rustls has against a client, without the words that Pingora puts before it.
+fn explain(error: &str) -> String {
+    let (_, error) = error.rsplit_once("tls connect error: ").unwrap_or(("", error.trim()));
+    match error {
+        "peer sent no certificates" => "No client certificate was presented.".to_owned(),
+        error => error.to_owned(),
+    }
+}

@@ -1,0 +1,128 @@
+//! All wiring: a [`Config`] becomes a running server.
+
+mod drain;
+mod listener;
+
+pub use drain::Stop;
+
+use crate::config::Config;
+use crate::proxy::{Downstream, Gate, Policy};
+use crate::tls;
+use drain::{Drain, UntilDrained};
+use listener::{Listener, Socket, Worker};
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server as PingoraServer};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+use tracing::{info, warn};
+
+/// A server whose sockets are bound, and which serves once it is [run](Server::run).
+pub struct Server {
+    pingora: PingoraServer,
+    addresses: Vec<SocketAddr>,
+    drain: Drain,
+    stop: Stop,
+    config: crate::config::Server,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The trusted authorities or the certificate cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The process id cannot be written.
+    #[error("cannot write the pid file {}: {error}", path.display())]
+    PidFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Server {
+    /// Binds every socket that `config` names. Nothing is accepted yet.
+    pub fn bind(config: &Config) -> Result<Self, ServerError> {
+        tls::install_crypto_provider();
+        let policy = Policy::new(config).map_err(ServerError::Tls)?;
+        let acceptor = match &config.tls {
+            Some(tls) => {
+                Some(tls::acceptor(tls, policy.trust().clone(), config.listen.http2).map_err(ServerError::Tls)?)
+            }
+            None => None,
+        };
+        let sockets = bind_all(config)?;
+        let addresses = sockets.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
+        let drain = Drain::new();
+        let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
+        let downstream = Downstream::new(Arc::new(Gate::new(policy)), &pingora.configuration);
+        let worker = Worker { acceptor, handshake_timeout: config.limits.handshake_timeout, downstream };
+        pingora.add_service(Listener::new(sockets, worker, drain.clone()));
+        pingora.bootstrap();
+        Ok(Self { pingora, addresses, drain, stop: Stop::default(), config: config.server.clone() })
+    }
+
+    /// Where it listens, in the order of the configuration, HTTPS first.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Ends it from another thread.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Serves until SIGTERM, SIGINT or [`Stop`]. Blocks the thread.
+    pub fn run(self) -> Result<(), ServerError> {
+        if let Some(path) = &self.config.pid_file {
+            std::fs::write(path, format!("{}\n", std::process::id()))
+                .map_err(|error| ServerError::PidFile { path: path.clone(), error })?;
+        }
+        let shutdown_timeout = self.config.shutdown_timeout;
+        let until_drained = UntilDrained { drain: self.drain, stop: self.stop, shutdown_timeout };
+        self.pingora.run(RunArgs { shutdown_signal: Box::new(until_drained) });
+        if let Some(path) = &self.config.pid_file
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            warn!(path = %path.display(), %error, "cannot remove the pid file");
+        }
+        info!("ended");
+        Ok(())
+    }
+}
+
+fn bind_all(config: &Config) -> Result<Vec<Socket>, ServerError> {
+    let https = config.listen.https.iter().map(|address| (*address, true));
+    let http = config.listen.http.iter().map(|address| (*address, false));
+    https.chain(http).map(|(address, is_tls)| bind(address, is_tls)).collect()
+}
+
+fn bind(address: SocketAddr, is_tls: bool) -> Result<Socket, ServerError> {
+    let listener = TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|error| ServerError::Bind { address, error })?;
+    Ok(Socket { listener, is_tls })
+}
+
+fn server_conf(config: &Config) -> ServerConf {
+    ServerConf {
+        threads: config.server.threads,
+        upgrade_sock: config.server.upgrade_socket.to_string_lossy().into_owned(),
+        // The drain is over when Pingora hears of the end: there is nothing left to wait for.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    }
+}

@@ -1,0 +1,95 @@
+//! Says in a few lines what a configuration makes the program do.
+
+use crate::config::{Config, Route, Tests, Tls, TlsVersion, Verify};
+use crate::notification::SchemaPolicy;
+use std::fmt::{self, Display, Write as _};
+
+/// The lines that `check` prints.
+pub fn describe(config: &Config) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, config);
+    text
+}
+
+fn write(text: &mut String, config: &Config) -> fmt::Result {
+    let versions = if config.listen.http2 { "HTTP/2 and HTTP/1.1" } else { "HTTP/1.1" };
+    if let Some(tls) = &config.tls {
+        let min_version = match tls.min_version {
+            TlsVersion::Tls12 => "1.2",
+            TlsVersion::Tls13 => "1.3",
+        };
+        writeln!(text, "https    {} (TLS {min_version} or newer, {versions})", join(&config.listen.https))?;
+        writeln!(text, "clients  {}", clients(tls))?;
+    }
+    if !config.listen.http.is_empty() {
+        writeln!(text, "http     {} (no TLS here)", join(&config.listen.http))?;
+    }
+    if !config.listen.trusted_proxies.is_empty() {
+        writeln!(text, "trusted  X-Forwarded-For of {}", join(&config.listen.trusted_proxies))?;
+    }
+    for route in &config.routes {
+        writeln!(text, "route    {} → {}", route.path, route.upstream)?;
+        writeln!(text, "         demands {}", demands(route))?;
+        writeln!(text, "         {}", treatment(route))?;
+    }
+    Ok(())
+}
+
+fn clients(tls: &Tls) -> String {
+    let client = &tls.client;
+    let names = client.common_names.iter().map(|name| format!("CN={name}")).collect::<Vec<_>>().join(" or ");
+    let authorities = client.authorities.len();
+    let issued =
+        format!("{names}, issued by {authorities} trusted {}", plural(authorities, "authority", "authorities"));
+    match client.verify {
+        Verify::Require => format!("must present a certificate: {issued}"),
+        Verify::Request => format!("are asked for a certificate: {issued}"),
+        Verify::Off => "are not asked for a certificate".into(),
+    }
+}
+
+fn demands(route: &Route) -> String {
+    let schemes = route.requirements.authorization.schemes();
+    let authorization = match (schemes.basic, schemes.bearer) {
+        (true, true) => Some("Basic or Bearer credentials"),
+        (true, false) => Some("Basic credentials"),
+        (false, true) => Some("a Bearer token"),
+        (false, false) => None,
+    };
+    match (route.requirements.client_certificate, authorization) {
+        (true, None) => "the client certificate".into(),
+        (true, Some(authorization)) => format!("the client certificate and {authorization}"),
+        (false, Some(authorization)) => authorization.into(),
+        (false, None) => "nothing (auth = \"none\")".into(),
+    }
+}
+
+fn treatment(route: &Route) -> String {
+    let challenge = match &route.challenge_secret {
+        Some(_) => "answers the challenge",
+        None => "answers no challenge",
+    };
+    let tests = match route.tests {
+        Tests::Answer => "answers Test notifications",
+        Tests::Forward => "forwards Test notifications",
+    };
+    let schema = match route.schema {
+        SchemaPolicy::Enforce => "forwards alerts and reachability notifications",
+        SchemaPolicy::Warn => "forwards any JSON object, with a warning if it is not recognised",
+        SchemaPolicy::Off => "forwards any JSON object",
+    };
+    let spaces = match route.spaces.as_slice() {
+        [] => String::new(),
+        spaces => format!(" of {}", spaces.join(", ")),
+    };
+    format!("{challenge}; {tests}; {schema}{spaces} of up to {} bytes", route.max_body)
+}
+
+fn plural(count: usize, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
+fn join<T: Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,119 @@
+//! One line a request. Secrets, `Authorization` and bodies are never in it.
+
+use super::context::Context;
+use crate::notification::Kind;
+use http::StatusCode;
+use pingora::protocols::http::ServerSession;
+use std::borrow::Cow;
+use tracing::info;
+
+/// By which the lines are switched on and off.
+pub const TARGET: &str = "access";
+
+/// Writes the line of a request that has been answered.
+pub(crate) fn write(session: &ServerSession, context: &Context) {
+    if !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+        return;
+    }
+    let head = session.req_header();
+    let path = String::from_utf8_lossy(head.raw_path());
+    // rustls writes `TLSv1_3`; everybody else, `TLSv1.3`.
+    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref()).map(|ssl| ssl.version.replace('_', "."));
+    let status = session.response_written().map(|head| head.status.as_u16());
+    let request = Request {
+        tls,
+        protocol: Some(format!("{:?}", head.version)),
+        method: Some(head.method.as_str()),
+        path: Some(mask_crc_token(&path)),
+        status,
+        bytes_sent: session.body_bytes_sent() as u64,
+    };
+    line(&request, context);
+}
+
+/// Writes the line of a request that could not be read.
+pub(crate) fn write_unparsed(status: StatusCode, context: &Context) {
+    line(&Request { status: Some(status.as_u16()), ..Request::default() }, context);
+}
+
+/// What is known of the request and its answer themselves.
+#[derive(Default)]
+struct Request<'r> {
+    tls: Option<String>,
+    protocol: Option<String>,
+    method: Option<&'r str>,
+    path: Option<Cow<'r, str>>,
+    status: Option<u16>,
+    bytes_sent: u64,
+}
+
+fn line(request: &Request<'_>, context: &Context) {
+    let identity = context.identity.as_deref();
+    let notification = context.notification.as_ref();
+    let outcome = context.outcome;
+    // What the sender chose is written with `?`, which escapes quotes and control characters.
+    info!(
+        target: TARGET,
+        request_id = context.request_id,
+        remote_addr = context.remote_addr.map(tracing::field::display),
+        client_cn = identity.and_then(|identity| identity.common_name()).map(tracing::field::debug),
+        client_serial = identity.map(|identity| identity.serial.as_str()),
+        tls = request.tls,
+        protocol = request.protocol,
+        method = request.method,
+        path = request.path.as_deref().map(tracing::field::debug),
+        route = context.route,
+        outcome = outcome.map(|outcome| outcome.as_str()),
+        code = outcome.map(|outcome| outcome.code()),
+        status = request.status,
+        kind = notification.map(|notification| notification.kind.as_str()),
+        shape = notification.and_then(|notification| notification.shape).map(|shape| shape.as_str()),
+        severity = notification.and_then(|notification| notification.severity.as_deref()),
+        space = notification.and_then(|n| n.space.as_ref()?.label()).map(tracing::field::debug),
+        transition_id = notification.filter(|n| n.kind != Kind::Test).and_then(|n| n.transition_id.as_deref()),
+        body_bytes = context.body_bytes,
+        bytes_sent = request.bytes_sent,
+        duration_ms = milliseconds(context.started.elapsed()),
+        upstream = context.upstream,
+        upstream_ms = context.upstream_duration.map(milliseconds),
+        "request"
+    );
+}
+
+fn milliseconds(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Hides the value of `crc_token`: with its answer it would let the secret be guessed offline.
+fn mask_crc_token(target: &str) -> Cow<'_, str> {
+    let Some((path, query)) = target.split_once('?') else {
+        return target.into();
+    };
+    let is_token = |name: &str| percent_encoding::percent_decode_str(name).eq(*b"crc_token");
+    let masked: Vec<Cow<'_, str>> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) if is_token(name) => format!("{name}=***").into(),
+            _ => pair.into(),
+        })
+        .collect();
+    format!("{path}?{}", masked.join("&")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_of_crc_token_is_masked() {
+        for (target, masked) in [
+            ("/a", "/a"),
+            ("/a?", "/a?"),
+            ("/a?x=1", "/a?x=1"),
+            ("/a?crc_token=abc", "/a?crc_token=***"),
+            ("/a?x=1&crc%5Ftoken=abc&crc_token=d=e&y", "/a?x=1&crc%5Ftoken=***&crc_token=***&y"),
+        ] {
+            assert_eq!(mask_crc_token(target), masked);
+        }
+    }
+}

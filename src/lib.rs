@@ -1,5 +1,102 @@
 //! Lets only verified Netdata Cloud webhooks through to an application.
-#![doc = "TODO"]
+//!
+//! The program is a reverse proxy on [Pingora](pingora); this library is what it is made of. The README says how to
+//! run it. These pages say how it is built, and how a Pingora service of one's own uses the same checks.
+//!
+//! # As middleware
+//!
+//! [`Gate::admit`](proxy::Gate::admit) works in the `request_filter` of any [`ProxyHttp`](pingora_proxy::ProxyHttp).
+//! It answers challenges, Test notifications and everything that is refused, and hands over a verified notification
+//! otherwise:
+//!
+//! ```no_run
+//! use netdata_webhook_proxy::config::Config;
+//! use netdata_webhook_proxy::proxy::{Context, Gate, Policy};
+//! use netdata_webhook_proxy::tls;
+//! use pingora::prelude::*;
+//! use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
+//! use std::path::Path;
+//!
+//! struct Alerts {
+//!     gate: Gate,
+//! }
+//!
+//! #[async_trait::async_trait]
+//! impl ProxyHttp for Alerts {
+//!     type CTX = Context;
+//!
+//!     fn new_ctx(&self) -> Context {
+//!         Context::new()
+//!     }
+//!
+//!     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+//!         let Some(verified) = self.gate.admit(session, context).await else {
+//!             return Ok(true); // It has been answered.
+//!         };
+//!         let identity = verified.authenticated().identity();
+//!         println!("{} from {:?}", verified.notification.kind, identity.and_then(|i| i.common_name()));
+//!         session.respond_error(204).await?; // Or act on `verified.body`, and answer what you like.
+//!         Ok(true)
+//!     }
+//!
+//!     async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> Result<Box<HttpPeer>> {
+//!         Error::e_explain(InternalError, "request_filter answers everything")
+//!     }
+//! }
+//!
+//! fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+//!     let config = Config::load(Path::new("netdata.toml"))?.config;
+//!     let policy = Policy::new(&config)?;
+//!     let tls = config.tls.as_ref().ok_or("netdata.toml has no [tls]")?;
+//!     let settings = tls::listener_settings(tls, policy.trust().clone(), true)?;
+//!
+//!     let mut server = Server::new(None)?;
+//!     let mut service = http_proxy_service(&server.configuration, Alerts { gate: Gate::new(policy) });
+//!     service.add_tls_with_settings("0.0.0.0:8443", None, settings);
+//!     server.add_service(service);
+//!     server.run_forever()
+//! }
+//! ```
+//!
+//! Two things are the program's alone, because they lie before Pingora's `request_filter`: the strict reading of
+//! HTTP/1.1 heads ([`framing`]) with its deadline, and the listener that resumes no sessions.
+//!
+//! # How it is built
+//!
+//! Imports point down only.
+//!
+//! ```text
+//!  main  cli                                   arguments in, exit code out
+//!  server  demo  summary                       all wiring; the other commands
+//!  proxy  exchange  tls  telemetry             everything that knows Pingora
+//!  config                                      a file becomes a Config, which cannot be wrong
+//!  route  framing  challenge  notification     decisions: values in, value out
+//!  auth  client_address  header_template
+//!  secret  rejection                           words that everything uses
+//! ```
+//!
+//! A request flows through them like this:
+//!
+//! ```text
+//!  Netdata ──TLS──▶ server::listener ──▶ proxy::connection      the head is whole, in time, and unambiguous
+//!                                             │
+//!                                        proxy::admit
+//!    path ▶ client certificate ▶ ┬ GET  ▶ challenge ▶ 200
+//!                                └ POST ▶ Authorization ▶ body read whole ▶ notification ▶ Verified
+//!    any Rejection ▶ proxy::respond                                                │
+//!                                             ┌────────────────────────────────────┘
+//!                                        proxy::forward ──▶ exchange ──▶ the application
+//! ```
+//!
+//! # What always holds
+//!
+//! - Nothing reaches an application without a [`Verified`](proxy::Verified), and only [`auth`] together with
+//!   [`notification`] leads to one.
+//! - Credentials never reach an application, unless its route says so, and never a log.
+//! - There is one policy for each listener. Neither the name in the TLS handshake nor `Host` selects another.
+//! - A certificate is judged against the trust of now, for each request, and not against that of the handshake.
+//! - Nothing that comes over the wire panics, or is waited for or kept without bound.
+//! - A configuration is applied whole or not at all.
 
 pub mod auth;
 pub mod challenge;

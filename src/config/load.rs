@@ -27,6 +27,10 @@ pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
         let message = format!("cannot read the configuration: {error}");
         ConfigError(vec![Problem { file: file.to_owned(), line: 1, key: String::new(), message }])
     })?;
+    parse(file, text)
+}
+
+pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
     let document = Document::new(file, text);
     let config = document.read(|root| Loader { directory: file.parent().unwrap_or(Path::new("")) }.config(root));
     let (problems, warnings) = document.into_findings();

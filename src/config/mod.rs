@@ -254,6 +254,15 @@ impl Config {
         load::load(file)
     }
 
+    /// Reads a configuration that is not in a file of its own. Relative paths are relative to `directory`; problems
+    /// name the file as `directory/<inline>`.
+    ///
+    /// # Errors
+    /// Holds every problem that was found, not only the first.
+    pub fn from_toml(text: &str, directory: &Path) -> Result<Loaded, ConfigError> {
+        load::parse(&directory.join("<inline>"), text.to_owned())
+    }
+
     /// Whether a client certificate is asked for.
     pub fn verify(&self) -> Verify {
         self.tls.as_ref().map_or(Verify::Off, |tls| tls.client.verify)

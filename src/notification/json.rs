@@ -172,6 +172,7 @@ impl<'de> Keys<'de> {
     const FEW: usize = 16;
 
     /// Whether `key` is new.
+    #[expect(clippy::ptr_arg, reason = "it is cloned as it is, borrowed from the body")]
     fn add(&mut self, key: &Cow<'de, str>, earlier: &Members<'de>) -> bool {
         if earlier.len() < Self::FEW {
             return earlier.iter().all(|(name, _)| name != key);

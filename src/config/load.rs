@@ -152,10 +152,9 @@ impl Loader<'_> {
             }
             threads.value as usize
         });
-        let mut path = |key| table.string(key).filter(|text| !text.value.is_empty()).map(|text| self.path(&text.value));
+        let pid_file = table.string("pid_file").filter(|path| !path.value.is_empty());
         Server {
-            pid_file: path("pid_file"),
-            upgrade_socket: path("upgrade_socket").unwrap_or_else(|| "/run/netdata-webhook-proxy/upgrade.sock".into()),
+            pid_file: pid_file.map(|path| self.path(&path.value)),
             threads: if threads == 0 { cores } else { threads },
             shutdown_timeout: table.duration("shutdown_timeout").unwrap_or(Duration::from_secs(30)),
         }

@@ -107,8 +107,6 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
-    /// Over which socket a new process takes the listeners of an old one over.
-    pub upgrade_socket: PathBuf,
 }
 
 /// `[limits]`.

@@ -58,6 +58,8 @@ pub struct Answer {
     session: HttpSession,
     upstream: Upstream,
     timeouts: Timeouts,
+    /// Whether the upstream took the whole message before it answered.
+    was_taken: bool,
 }
 
 /// An attempt that failed.
@@ -102,21 +104,25 @@ impl Exchange {
             stream.write_all(message).await?;
             stream.flush().await
         };
-        match timeout_at(deadline, write).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                return Err(Failure { error: unreachable(format!("cannot send: {error}")), may_repeat: is_pooled });
-            }
+        let written = match timeout_at(deadline, write).await {
+            // An application may answer and close before it has taken everything: that answer counts.
+            Ok(written) => written,
             Err(_) => return Err(Failure { error: late("the message was not taken in time"), may_repeat: false }),
-        }
+        };
         let mut session = HttpSession::new(stream);
-        match timeout_at(deadline, read_head(&mut session)).await {
-            Ok(Ok(head)) => Ok(Answer { head, session, upstream: upstream.clone(), timeouts: self.timeouts }),
-            Ok(Err(error)) => {
+        match (timeout_at(deadline, read_head(&mut session)).await, written) {
+            (Ok(Ok(head)), written) => {
+                let (upstream, timeouts) = (upstream.clone(), self.timeouts);
+                Ok(Answer { head, session, upstream, timeouts, was_taken: written.is_ok() })
+            }
+            (Ok(Err(error)), Ok(())) => {
                 let may_repeat = is_pooled && closed_before_answer(&error);
                 Err(Failure { error: unreachable(format!("no answer: {error}")), may_repeat })
             }
-            Err(_) => Err(Failure { error: late("no answer in time"), may_repeat: false }),
+            (Ok(Err(_)), Err(error)) => {
+                Err(Failure { error: unreachable(format!("cannot send: {error}")), may_repeat: is_pooled })
+            }
+            (Err(_), _) => Err(Failure { error: late("no answer in time"), may_repeat: false }),
         }
     }
 
@@ -182,7 +188,9 @@ impl Answer {
     /// Keeps the connection for the next message, if the upstream agrees. To be called at the end of the body.
     pub async fn finish(mut self) {
         self.session.respect_keepalive();
-        if let Some(stream) = self.session.reuse().await {
+        if let Some(stream) = self.session.reuse().await
+            && self.was_taken
+        {
             pool::put(&self.upstream, stream);
         }
     }

@@ -82,7 +82,6 @@ impl Downstream {
                 settings.apply_to_session(&mut session);
             }
             session.set_pipelined_prefix(head);
-            session.set_write_timeout(Some(limits.body_timeout));
             session.set_total_drain_timeout(Some(FAREWELL));
             next = self.proxy.process_new_http(session, &shutdown).await;
         }

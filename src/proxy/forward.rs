@@ -2,10 +2,12 @@
 
 use super::admit::Verified;
 use crate::client_address::is_trusted;
+use crate::config::Route;
 use crate::header_template::Variable;
 use crate::telemetry::context::Context;
 use bytes::{BufMut as _, BytesMut};
 use http::{HeaderMap, header};
+use ipnet::IpNet;
 use pingora::http::RequestHeader;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -47,45 +49,120 @@ pub(super) struct Origin {
 
 /// The head of the message to the upstream, as it goes over the wire.
 pub(super) fn head(request: &RequestHeader, origin: &Origin, context: &Context, verified: &Verified) -> BytesMut {
-    let headers = &request.headers;
-    let mut wire = BytesMut::with_capacity(4096);
-    push_request_line(&mut wire, request);
-    let host = host(request);
-    push(&mut wire, "Host", host);
-    let nominated = nominated(headers);
-    let mut pass = |name: &[u8], value: &[u8]| {
-        if !is_dropped(name, &nominated, verified) {
-            push_bytes(&mut wire, name, value);
-        }
-    };
-    if request.has_case() {
-        request.case_header_iter().for_each(|(name, value)| pass(name.as_slice(), value.as_bytes()));
-    } else {
-        // HTTP/2 has lower case only.
-        headers.iter().for_each(|(name, value)| pass(name.as_str().as_bytes(), value.as_bytes()));
-    }
-    if verified.route.forward_authorization {
-        for value in headers.get_all(header::AUTHORIZATION) {
-            push_bytes(&mut wire, b"Authorization", value.as_bytes());
-        }
-    }
-    push(&mut wire, "Content-Length", verified.body.len().to_string().as_bytes());
-    push_findings(&mut wire, headers, host, origin, context, verified);
-    push_set_headers(&mut wire, host, context, verified);
-    wire.put_slice(b"\r\n");
-    wire
+    let mut head = Head { wire: BytesMut::with_capacity(4096), route: &verified.route };
+    head.push_request_line(request);
+    head.push("Host", host(request));
+    head.push_passed(request);
+    head.push("Content-Length", verified.body.len().to_string().as_bytes());
+    head.push_origin(request, origin, &verified.policy.trusted_proxies);
+    head.push_findings(context, verified);
+    head.push_set_headers(host(request), context, verified);
+    head.wire.put_slice(b"\r\n");
+    head.wire
 }
 
-/// The target is passed on as it came; an absolute one becomes a path (RFC 9112 section 3.2).
-fn push_request_line(wire: &mut BytesMut, request: &RequestHeader) {
-    wire.put_slice(request.method.as_str().as_bytes());
-    wire.put_u8(b' ');
-    let raw = request.raw_path();
-    match raw.first() {
-        Some(b'/') => wire.put_slice(raw),
-        _ => wire.put_slice(request.uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes()),
+/// A head in the making.
+struct Head<'r> {
+    wire: BytesMut,
+    route: &'r Route,
+}
+
+impl Head<'_> {
+    /// The target is passed on as it came; an absolute one becomes a path (RFC 9112 section 3.2).
+    fn push_request_line(&mut self, request: &RequestHeader) {
+        let raw = request.raw_path();
+        let target = match raw.first() {
+            Some(b'/') => raw,
+            _ => request.uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes(),
+        };
+        for part in [request.method.as_str().as_bytes(), b" ", target, b" HTTP/1.1\r\n"] {
+            self.wire.put_slice(part);
+        }
     }
-    wire.put_slice(b" HTTP/1.1\r\n");
+
+    /// What the sender said and may say.
+    fn push_passed(&mut self, request: &RequestHeader) {
+        let nominated = nominated(&request.headers);
+        let route = self.route;
+        let mut pass = |name: &[u8], value: &[u8]| {
+            if !is_dropped(&canonical(name), &nominated, route) {
+                self.push_unchecked(name, value);
+            }
+        };
+        if request.has_case() {
+            request.case_header_iter().for_each(|(name, value)| pass(name.as_slice(), value.as_bytes()));
+        } else {
+            // HTTP/2 has lower case only.
+            request.headers.iter().for_each(|(name, value)| pass(name.as_str().as_bytes(), value.as_bytes()));
+        }
+    }
+
+    /// Where the request came from. What a trusted proxy says about that is kept.
+    fn push_origin(&mut self, request: &RequestHeader, origin: &Origin, trusted_proxies: &[IpNet]) {
+        let headers = &request.headers;
+        let trusted = origin.peer.is_some_and(|peer| is_trusted(peer, trusted_proxies));
+        let said = |name: &str| headers.get(name).filter(|_| trusted).map(|value| value.as_bytes());
+        if let Some(peer) = origin.peer {
+            self.push("X-Forwarded-For", forwarded_for(headers, peer, trusted).as_bytes());
+        }
+        let own_proto: &[u8] = if origin.is_tls { b"https" } else { b"http" };
+        let proto = said("x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
+        self.push("X-Forwarded-Proto", proto.unwrap_or(own_proto));
+        self.push("X-Forwarded-Host", said("x-forwarded-host").unwrap_or(host(request)));
+    }
+
+    /// What was found out, in headers that can be believed.
+    fn push_findings(&mut self, context: &Context, verified: &Verified) {
+        let notification = &verified.notification;
+        self.push("X-Request-Id", context.request_id.as_bytes());
+        self.push("X-Netdata-Verified", verified.authenticated.mechanisms().as_bytes());
+        if let Some(identity) = verified.authenticated.identity() {
+            self.push("X-Netdata-Client-CN", identity.common_name().unwrap_or_default().as_bytes());
+            self.push("Client-Cert", identity.client_cert.as_bytes());
+        }
+        self.push("X-Netdata-Notification", notification.kind.as_str().as_bytes());
+        if let Some(severity) = &notification.severity {
+            self.push("X-Netdata-Severity", severity.as_bytes());
+        }
+        self.push("Idempotency-Key", notification.idempotency_key.as_bytes());
+    }
+
+    fn push_set_headers(&mut self, host: &[u8], context: &Context, verified: &Verified) {
+        let identity = verified.authenticated.identity();
+        let remote_addr = context.remote_addr.map(|address| address.to_string()).unwrap_or_default();
+        let value = |variable| match variable {
+            Variable::ClientCn => identity.and_then(|identity| identity.common_name()).unwrap_or_default(),
+            Variable::ClientDn => identity.map_or("", |identity| &identity.subject),
+            Variable::ClientSerial => identity.map_or("", |identity| &identity.serial),
+            Variable::ClientFingerprint => identity.map_or("", |identity| &identity.fingerprint),
+            Variable::ClientVerify => identity.map_or("NONE", |_| "SUCCESS"),
+            Variable::RemoteAddr => &remote_addr,
+            Variable::RequestId => &context.request_id,
+            Variable::Notification => verified.notification.kind.as_str(),
+            Variable::Severity => verified.notification.severity.as_deref().unwrap_or_default(),
+            Variable::Host => std::str::from_utf8(host).unwrap_or_default(),
+        };
+        for (name, template) in &self.route.set_headers {
+            // As with NGINX, a header whose value is empty is not sent.
+            let rendered = template.render(value);
+            if !rendered.is_empty() && !rendered.contains(char::is_control) {
+                self.push_unchecked(name.as_str().as_bytes(), rendered.as_bytes());
+            }
+        }
+    }
+
+    /// A header of ours, unless the configuration sets it.
+    fn push(&mut self, name: &str, value: &[u8]) {
+        if !self.route.set_headers.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name)) {
+            self.push_unchecked(name.as_bytes(), value);
+        }
+    }
+
+    fn push_unchecked(&mut self, name: &[u8], value: &[u8]) {
+        for part in [name, b": ", value, b"\r\n"] {
+            self.wire.put_slice(part);
+        }
+    }
 }
 
 /// HTTP/2 has it in `:authority`.
@@ -107,47 +184,16 @@ fn canonical(name: &[u8]) -> Vec<u8> {
     name.iter().map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() }).collect()
 }
 
-fn is_dropped(name: &[u8], nominated: &[Vec<u8>], verified: &Verified) -> bool {
-    let name = canonical(name);
+/// Whether a header, by its [`canonical`] name, is not passed on.
+fn is_dropped(name: &[u8], nominated: &[Vec<u8>], route: &Route) -> bool {
     let is = |other: &str| other.as_bytes() == name;
     is("host")
-        || is("authorization")
+        || (is("authorization") && !route.forward_authorization)
         || HOP_BY_HOP.iter().any(|other| is(other))
         || OURS.iter().any(|other| is(other))
         || name.starts_with(OUR_PREFIX.as_bytes())
-        || verified.route.set_headers.iter().any(|(header, _)| canonical(header.as_str().as_bytes()) == name)
-        || nominated.contains(&name)
-}
-
-/// What was found out, in headers that can be believed.
-fn push_findings(
-    wire: &mut BytesMut,
-    headers: &HeaderMap,
-    host: &[u8],
-    origin: &Origin,
-    context: &Context,
-    verified: &Verified,
-) {
-    let trusted = origin.peer.is_some_and(|peer| is_trusted(peer, &verified.policy.trusted_proxies));
-    let said = |name: &str| headers.get(name).filter(|_| trusted).map(|value| value.as_bytes());
-    push(wire, "X-Request-Id", context.request_id.as_bytes());
-    if let Some(peer) = origin.peer {
-        push(wire, "X-Forwarded-For", forwarded_for(headers, peer, trusted).as_bytes());
-    }
-    let own_proto: &[u8] = if origin.is_tls { b"https" } else { b"http" };
-    let proto = said("x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
-    push(wire, "X-Forwarded-Proto", proto.unwrap_or(own_proto));
-    push(wire, "X-Forwarded-Host", said("x-forwarded-host").unwrap_or(host));
-    push(wire, "X-Netdata-Verified", verified.authenticated.mechanisms().as_bytes());
-    if let Some(identity) = verified.authenticated.identity() {
-        push(wire, "X-Netdata-Client-CN", identity.common_name().unwrap_or_default().as_bytes());
-        push(wire, "Client-Cert", identity.client_cert.as_bytes());
-    }
-    push(wire, "X-Netdata-Notification", verified.notification.kind.as_str().as_bytes());
-    if let Some(severity) = &verified.notification.severity {
-        push(wire, "X-Netdata-Severity", severity.as_bytes());
-    }
-    push(wire, "Idempotency-Key", verified.notification.idempotency_key.as_bytes());
+        || route.set_headers.iter().any(|(header, _)| canonical(header.as_str().as_bytes()) == name)
+        || nominated.iter().any(|other| other == name)
 }
 
 /// The addresses so far, if a trusted proxy said them, and the one this request came from.
@@ -159,39 +205,4 @@ fn forwarded_for(headers: &HeaderMap, peer: IpAddr, trusted: bool) -> String {
     }
     let _ = write!(addresses, "{}", peer.to_canonical());
     addresses
-}
-
-fn push_set_headers(wire: &mut BytesMut, host: &[u8], context: &Context, verified: &Verified) {
-    let identity = verified.authenticated.identity();
-    let remote_addr = context.remote_addr.map(|address| address.to_string()).unwrap_or_default();
-    let value = |variable| match variable {
-        Variable::ClientCn => identity.and_then(|identity| identity.common_name()).unwrap_or_default(),
-        Variable::ClientDn => identity.map_or("", |identity| &identity.subject),
-        Variable::ClientSerial => identity.map_or("", |identity| &identity.serial),
-        Variable::ClientFingerprint => identity.map_or("", |identity| &identity.fingerprint),
-        Variable::ClientVerify => identity.map_or("NONE", |_| "SUCCESS"),
-        Variable::RemoteAddr => &remote_addr,
-        Variable::RequestId => &context.request_id,
-        Variable::Notification => verified.notification.kind.as_str(),
-        Variable::Severity => verified.notification.severity.as_deref().unwrap_or_default(),
-        Variable::Host => std::str::from_utf8(host).unwrap_or_default(),
-    };
-    for (name, template) in &verified.route.set_headers {
-        // As with NGINX, a header whose value is empty is not sent.
-        let rendered = template.render(value);
-        if !rendered.is_empty() && !rendered.contains(char::is_control) {
-            push(wire, name.as_str(), rendered.as_bytes());
-        }
-    }
-}
-
-fn push(wire: &mut BytesMut, name: &str, value: &[u8]) {
-    push_bytes(wire, name.as_bytes(), value);
-}
-
-fn push_bytes(wire: &mut BytesMut, name: &[u8], value: &[u8]) {
-    wire.put_slice(name);
-    wire.put_slice(b": ");
-    wire.put_slice(value);
-    wire.put_slice(b"\r\n");
 }

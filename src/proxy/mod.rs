@@ -41,6 +41,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        session.set_write_timeout(Some(self.gate.policy().limits().body_timeout));
         if let Some(verified) = self.gate.admit(session, context).await {
             upstream::forward(&self.exchange, session, context, &verified).await;
         }

@@ -119,7 +119,6 @@ fn bind(address: SocketAddr, is_tls: bool) -> Result<Socket, ServerError> {
 fn server_conf(config: &Config) -> ServerConf {
     ServerConf {
         threads: config.server.threads,
-        upgrade_sock: config.server.upgrade_socket.to_string_lossy().into_owned(),
         // The drain is over when Pingora hears of the end: there is nothing left to wait for.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),

@@ -10,9 +10,10 @@ use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -94,21 +95,22 @@ impl Worker {
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
         // An error would only cost latency.
         let _ = stream.set_nodelay(true);
+        let spare = is_tls.then(|| Spare::of(&stream)).flatten();
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         let _ = digest.peer_addr.set(Some(peer.into()));
         let mut stream = L4Stream::from(stream);
         stream.set_socket_digest(digest);
-        let stream: Option<Stream> = match (is_tls, &self.acceptor) {
-            (false, _) => Some(Box::new(stream)),
-            (true, Some(acceptor)) => self.handshake(acceptor, stream, peer).await,
-            (true, None) => None,
+        let stream: Option<Stream> = match (is_tls, &self.acceptor, spare) {
+            (false, ..) => Some(Box::new(stream)),
+            (true, Some(acceptor), Some(spare)) => self.handshake(acceptor, stream, spare, peer).await,
+            (true, ..) => None,
         };
         if let Some(stream) = stream {
             self.downstream.serve(stream, shutdown).await;
         }
     }
 
-    async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream, peer: SocketAddr) -> Option<Stream> {
+    async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream, spare: Spare, peer: SocketAddr) -> Option<Stream> {
         let handshake = timeout(self.handshake_timeout, acceptor.tls_handshake(stream));
         let (result, refusal) = tls::observe(handshake).await;
         let reason = match result {
@@ -126,7 +128,42 @@ impl Worker {
             fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
             "handshake refused"
         );
+        spare.linger().await;
         None
+    }
+}
+
+/// How long a refused client may take to read the alert.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A second handle on a connection whose first one a failed handshake drops.
+///
+/// A client of TLS 1.3 may have sent its request by the time it is refused. Closing with that unread would reset the
+/// connection, and the client would see the reset instead of the alert that says why.
+struct Spare(OwnedFd);
+
+impl Spare {
+    fn of(stream: &TcpStream) -> Option<Self> {
+        match stream.as_fd().try_clone_to_owned() {
+            Ok(spare) => Some(Self(spare)),
+            Err(error) => {
+                warn!(%error, "cannot serve a connection");
+                None
+            }
+        }
+    }
+
+    /// Reads what the client had sent until it closes, within bounds.
+    async fn linger(self) {
+        let Ok(mut stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else { return };
+        let read = async {
+            stream.shutdown().await?;
+            let mut discarded = [0; 4096];
+            while stream.read(&mut discarded).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
+        // Whether it was heard makes no difference.
+        let _ = timeout(LINGER, read).await;
     }
 }
 

@@ -72,7 +72,7 @@
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
-//!  secret  rejection                           words that everything uses
+//!  secret  rejection  digest                   words that everything uses
 //! ```
 //!
 //! A request flows through them like this:
@@ -103,6 +103,7 @@ pub mod challenge;
 pub mod client_address;
 pub mod config;
 pub mod demo;
+pub mod digest;
 pub mod exchange;
 pub mod framing;
 pub mod header_template;

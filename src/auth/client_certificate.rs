@@ -4,7 +4,7 @@
 //! turned into text, as the documented recipes do, lets `CN=app.netdata.cloud.evil.example`, `OU=CN=app.netdata.cloud`
 //! and others through.
 
-use crate::notification::sha256_hex;
+use crate::digest::sha256_hex;
 use crate::rejection::Rejection;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use x509_parser::asn1_rs::{Any, Tag};

@@ -1,8 +1,8 @@
 //! The fields of alerts, in both shapes, and what is read from them.
 
 use super::Space;
+use super::field::{Field, Fields};
 use super::json::Json;
-use super::shape::{Field, Fields};
 
 /// As Netdata's documentation has it, with the names of its earlier editions.
 pub(super) const FLAT: Fields = &[

@@ -1,13 +1,14 @@
 //! Decides whether a body is a notification of Netdata Cloud, and reads from it what is needed to route it.
 
 mod alert;
+mod field;
 mod json;
 mod reachability;
 mod shape;
 
+use crate::digest::sha256_hex;
 use crate::rejection::Rejection;
-use sha2::{Digest as _, Sha256};
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// What a notification is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,14 +154,6 @@ impl Notification {
 /// Whether a word may stand in a header as it is: short, and no character that means anything there.
 fn is_token(word: &str) -> bool {
     (1..=128).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
-}
-
-/// The SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a string takes whatever is written");
-        hex
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The fields of reachability notifications, in both shapes.
 
-use super::shape::{Field, Fields};
+use super::field::{Field, Fields};
 
 /// As Netdata's documentation has it.
 pub(super) const FLAT: Fields = &[

@@ -4,27 +4,10 @@
 //! `space` are strings in the documented ("flat") shape and objects in the observed ("nested") one, `status` the other
 //! way round for reachability. So the kind and the shape are decided first, and the types are checked against those.
 
-use super::json::{Elements, Json};
+use super::field::{Field, Fields, check_fields};
+use super::json::Json;
 use super::{Kind, Shape, alert, reachability};
 use crate::rejection::Rejection;
-
-/// What a field must be. Null is as good as absent everywhere.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Field {
-    String,
-    /// An integer; one that arrives as a float is tolerated.
-    Number,
-    Bool,
-    /// An array of objects.
-    Objects,
-    /// An object with these fields, all of them optional, and any others.
-    Object(Fields),
-    /// An object of which each value is an object or a string.
-    Rooms,
-}
-
-/// The known fields of an object.
-pub(super) type Fields = &'static [(&'static str, Field)];
 
 /// A Test notification's fields.
 const TEST: Fields = &[("message", Field::String), ("title", Field::String), ("token", Field::String)];
@@ -67,47 +50,5 @@ pub(super) fn check(body: &Json<'_>, kind: Kind, shape: Option<Shape>) -> Result
             return Err(Rejection::SchemaMismatch { pointer: String::new(), expected });
         }
     };
-    check_fields(body, fields, &mut String::new())
-}
-
-fn check_fields(object: &Json<'_>, fields: Fields, pointer: &mut String) -> Result<(), Rejection> {
-    let Json::Object(members) = object else {
-        return Err(mismatch(pointer, "an object"));
-    };
-    let length = pointer.len();
-    for (key, value) in members {
-        if let Some((name, field)) = fields.iter().find(|(name, _)| name == key) {
-            pointer.push('/');
-            pointer.push_str(name);
-            check_field(value, *field, pointer)?;
-            pointer.truncate(length);
-        }
-    }
-    Ok(())
-}
-
-fn check_field(value: &Json<'_>, field: Field, pointer: &mut String) -> Result<(), Rejection> {
-    let expected = match (field, value) {
-        (_, Json::Null)
-        | (Field::String, Json::String(_))
-        | (Field::Number, Json::Number)
-        | (Field::Bool, Json::Bool)
-        | (Field::Objects, Json::Array(Elements::Objects)) => return Ok(()),
-        (Field::Object(fields), _) => return check_fields(value, fields, pointer),
-        (Field::Rooms, Json::Object(rooms)) if rooms.iter().all(|(_, room)| is_room(room)) => return Ok(()),
-        (Field::String, _) => "a string",
-        (Field::Number, _) => "a number",
-        (Field::Bool, _) => "true or false",
-        (Field::Objects, _) => "an array of objects",
-        (Field::Rooms, _) => "an object of objects or strings",
-    };
-    Err(mismatch(pointer, expected))
-}
-
-fn is_room(room: &Json<'_>) -> bool {
-    matches!(room, Json::Object(_) | Json::String(_) | Json::Null)
-}
-
-fn mismatch(pointer: &str, expected: &'static str) -> Rejection {
-    Rejection::SchemaMismatch { pointer: pointer.to_owned(), expected }
+    check_fields(body, fields)
 }

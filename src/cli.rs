@@ -84,7 +84,7 @@ fn run(path: &Path) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    match Server::bind(&loaded.config).and_then(Server::run) {
+    match Server::bind(loaded).and_then(Server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, error),
     }
@@ -92,7 +92,7 @@ fn run(path: &Path) -> ExitCode {
 
 fn check(path: &Path) -> ExitCode {
     match Config::load(path) {
-        Ok(Loaded { config, warnings }) => {
+        Ok(Loaded { config, warnings, .. }) => {
             for warning in &warnings {
                 say(&mut std::io::stderr(), format_args!("warning: {warning}"));
             }

@@ -29,6 +29,17 @@ pub enum Presented {
     Trusted(Arc<ClientIdentity>),
 }
 
+impl Presented {
+    /// Whom a trusted certificate names, whether or not that name is accepted.
+    pub fn check_trusted(&self) -> Result<&Arc<ClientIdentity>, Rejection> {
+        match self {
+            Self::Nothing => Err(Rejection::ClientCertificateMissing),
+            Self::Untrusted(reason) => Err(Rejection::ClientCertificateInvalid(reason.to_string())),
+            Self::Trusted(identity) => Ok(identity),
+        }
+    }
+}
+
 /// Proof that a client certificate was demanded and found good, or was not demanded. Only this module can make one.
 #[derive(Clone, Debug)]
 pub struct Identified {
@@ -48,14 +59,9 @@ impl Requirements {
         if !self.client_certificate {
             return Ok(Identified { identity: None });
         }
-        match presented {
-            Presented::Nothing => Err(Rejection::ClientCertificateMissing),
-            Presented::Untrusted(reason) => Err(Rejection::ClientCertificateInvalid(reason.to_string())),
-            Presented::Trusted(identity) => {
-                identity.check_common_name(common_names)?;
-                Ok(Identified { identity: Some(identity.clone()) })
-            }
-        }
+        let identity = presented.check_trusted()?;
+        identity.check_common_name(common_names)?;
+        Ok(Identified { identity: Some(identity.clone()) })
     }
 
     /// The second half, which notifications must pass: the `Authorization` headers.

@@ -3,6 +3,7 @@
 //! What cannot be read as what it should be is an error. There is no fallback: a proxy that trusted the system's
 //! authorities because its own file was missing would let anybody in.
 
+use super::RevocationList;
 use crate::secret::{Secret, SecretDigest};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
@@ -11,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::path::Path;
 use std::sync::Arc;
+use x509_parser::time::ASN1Time;
 
 /// The Netdata Root CA, as Netdata's documentation of the webhook integration publishes it.
 pub const NETDATA_ROOT_CA: &str = include_str!("../../conf/netdata-root-ca.pem");
@@ -64,6 +66,45 @@ fn read_authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
         }
     }
     Ok(certificates)
+}
+
+/// Reads revocation lists, one in DER or any number in PEM. One whose next is overdue is an error: it says nothing
+/// about what was revoked since.
+pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, String> {
+    let bytes = read(path)?;
+    let ders = match x509_parser::parse_x509_crl(&bytes) {
+        Ok(([], _)) => vec![bytes],
+        _ => revocation_lists_in_pem(&bytes).map_err(|error| format!("{} {error}", path.display()))?,
+    };
+    ders.into_iter().map(|der| revocation_list(path, der)).collect()
+}
+
+fn revocation_lists_in_pem(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let mut lists = Vec::new();
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
+        match section {
+            Ok((SectionKind::Crl, der)) => lists.push(der),
+            Ok((kind, _)) => return Err(format!("holds {kind:?}, not only revocation lists")),
+            Err(error) => return Err(format!("is not valid PEM: {error}")),
+        }
+    }
+    match lists.is_empty() {
+        true => Err("holds no revocation list in DER or PEM (\"-----BEGIN X509 CRL-----\")".into()),
+        false => Ok(lists),
+    }
+}
+
+fn revocation_list(path: &Path, der: Vec<u8>) -> Result<RevocationList, String> {
+    let place = path.display();
+    let (_, list) = x509_parser::parse_x509_crl(&der).map_err(|error| format!("{place} cannot be read: {error}"))?;
+    let next_update = list.next_update().map(|time| time.timestamp());
+    if let Some(time) = list.next_update()
+        && time.timestamp() < ASN1Time::now().timestamp()
+    {
+        return Err(format!("{place} is out of date: its next update was due on {time}; fetch the current list"));
+    }
+    webpki::BorrowedCertRevocationList::from_der(&der).map_err(|error| format!("{place} cannot be used: {error:?}"))?;
+    Ok(RevocationList { file: path.to_owned(), der: der.into(), next_update })
 }
 
 /// Why a certificate and its key cannot be served.

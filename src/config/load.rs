@@ -3,8 +3,8 @@
 use super::files::{self, SecretSource, ServerCertificateError};
 use super::raw::{Document, Located, Table};
 use super::{
-    ClientTrust, Config, ConfigError, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem, Route, Server, Tests,
-    Tls, TlsVersion, Upstream, Verify,
+    ClientTrust, Config, ConfigError, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem, RevocationList, Route,
+    Server, Sources, Tests, Tls, TlsVersion, Upstream, Verify,
 };
 use crate::auth::{Authorization, Requirements};
 use crate::header_template::HeaderTemplate;
@@ -14,6 +14,7 @@ use crate::secret::{Secret, SecretDigest};
 use http::HeaderName;
 use ipnet::IpNet;
 use rustls::crypto::aws_lc_rs;
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -31,11 +32,15 @@ pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
 }
 
 pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
-    let document = Document::new(file, text);
-    let config = document.read(|root| Loader { directory: file.parent().unwrap_or(Path::new("")) }.config(root));
+    let document = Document::new(file, text.clone());
+    let loader = Loader { directory: file.parent().unwrap_or(Path::new("")), files: RefCell::default() };
+    let config = document.read(|root| loader.config(root));
     let (problems, warnings) = document.into_findings();
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
+        Some(config) if problems.is_empty() => {
+            let sources = Sources { file: file.to_owned(), text, files: loader.files.into_inner() };
+            Ok(Loaded { config, warnings, sources })
+        }
         _ => Err(ConfigError(problems)),
     }
 }
@@ -43,6 +48,8 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
 struct Loader<'f> {
     /// What relative paths are relative to.
     directory: &'f Path,
+    /// What was read, or was to be.
+    files: RefCell<Vec<PathBuf>>,
 }
 
 impl Loader<'_> {
@@ -77,6 +84,13 @@ impl Loader<'_> {
         self.directory.join(text)
     }
 
+    /// The path of a file that is read.
+    fn file(&self, text: &str) -> PathBuf {
+        let path = self.path(text);
+        self.files.borrow_mut().push(path.clone());
+        path
+    }
+
     fn tls(&self, table: &mut Table<'_>, client: ClientTrust) -> Option<Tls> {
         let certificate = required(table, "certificate", "the server's chain in PEM, leaf first");
         let private_key = required(table, "private_key", "the certificate's key in PEM");
@@ -84,7 +98,7 @@ impl Loader<'_> {
             .choice("min_version", &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)])
             .unwrap_or(TlsVersion::Tls12);
         let (certificate, private_key) = (certificate?, private_key?);
-        let paths = (self.path(&certificate.value), self.path(&private_key.value));
+        let paths = (self.file(&certificate.value), self.file(&private_key.value));
         match files::server_certificate(&paths.0, &paths.1, &aws_lc_rs::default_provider()) {
             Ok(certificate) => Some(Tls { certificate, min_version, client }),
             Err(ServerCertificateError::Certificate(message)) => {
@@ -110,6 +124,8 @@ impl Loader<'_> {
                 sources.iter().flat_map(|source| self.authorities(table, source)).collect()
             }
         };
+        let crl = table.strings("crl").unwrap_or_default();
+        let revocation_lists = crl.iter().flat_map(|source| self.revocation_lists(table, source)).collect();
         let common_names = match table.strings("common_names") {
             None => vec!["app.netdata.cloud".to_owned()],
             Some(names) => {
@@ -125,7 +141,7 @@ impl Loader<'_> {
                 names.into_iter().map(|name| name.value).collect()
             }
         };
-        ClientTrust { verify, authorities, common_names }
+        ClientTrust { verify, authorities, revocation_lists, common_names }
     }
 
     fn authorities(
@@ -136,9 +152,16 @@ impl Loader<'_> {
         let loaded = match source.value.strip_prefix("builtin:") {
             Some("netdata") => Ok(files::builtin_authorities()),
             Some(_) => Err("the only built-in authority is \"builtin:netdata\"".to_owned()),
-            None => files::authorities(&self.path(&source.value)),
+            None => files::authorities(&self.file(&source.value)),
         };
         loaded.unwrap_or_else(|message| {
+            table.document.complain(&source.place, message);
+            Vec::new()
+        })
+    }
+
+    fn revocation_lists(&self, table: &Table<'_>, source: &Located<String>) -> Vec<RevocationList> {
+        files::revocation_lists(&self.file(&source.value)).unwrap_or_else(|message| {
             table.document.complain(&source.place, message);
             Vec::new()
         })
@@ -304,7 +327,7 @@ impl Loader<'_> {
 
     fn secret_source(&self, table: &mut Table<'_>, digest_too: bool) -> Option<SecretSource> {
         let mut sources = Vec::new();
-        sources.extend(table.string("file").map(|file| SecretSource::File(self.path(&file.value))));
+        sources.extend(table.string("file").map(|file| SecretSource::File(self.file(&file.value))));
         sources.extend(table.string("env").map(|name| SecretSource::Environment(name.value)));
         sources.extend(table.string("credential").and_then(|name| {
             let plain = !name.value.is_empty() && !name.value.contains('/') && name.value != "..";

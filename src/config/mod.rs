@@ -18,7 +18,7 @@ use crate::route::PathPattern;
 use crate::secret::Secret;
 use http::HeaderName;
 use ipnet::IpNet;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::net::SocketAddr;
@@ -83,8 +83,21 @@ pub struct ClientTrust {
     pub verify: Verify,
     /// Who may issue client certificates. Never empty unless `verify` is off.
     pub authorities: Vec<CertificateDer<'static>>,
+    /// What the authorities have revoked. Where there are any, each certificate of a chain must be covered by one.
+    pub revocation_lists: Vec<RevocationList>,
     /// The accepted common names.
     pub common_names: Vec<String>,
+}
+
+/// A certificate revocation list (RFC 5280 section 5).
+#[derive(Clone, Debug)]
+pub struct RevocationList {
+    /// Where it was read from.
+    pub file: PathBuf,
+    /// As it was signed.
+    pub der: CertificateRevocationListDer<'static>,
+    /// When the next one is due, in seconds since 1970.
+    pub next_update: Option<i64>,
 }
 
 /// When a client certificate is demanded.
@@ -241,6 +254,29 @@ pub struct Loaded {
     pub config: Config,
     /// What to think about.
     pub warnings: Vec<Problem>,
+    /// Where it comes from.
+    pub sources: Sources,
+}
+
+/// Where a configuration comes from, to read it again.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    file: PathBuf,
+    text: String,
+    /// The certificates, keys, authorities, revocation lists and secrets that it names.
+    pub files: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// Reads the configuration and every file it names again.
+    pub fn reload(&self) -> Result<Loaded, ConfigError> {
+        Config::load(&self.file)
+    }
+
+    /// Reads the files that the configuration names again, and the configuration as it was: somebody may be editing it.
+    pub fn reload_files(&self) -> Result<Loaded, ConfigError> {
+        load::parse(&self.file, self.text.clone())
+    }
 }
 
 impl Config {

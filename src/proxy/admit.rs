@@ -7,7 +7,7 @@ use super::respond;
 use crate::auth::{Authenticated, Identified, Presented};
 use crate::challenge;
 use crate::client_address::client_address;
-use crate::config::{Config, Limits, Route, Tests};
+use crate::config::{Config, Limits, Route, Tests, Verify};
 use crate::notification::{Kind, Notification};
 use crate::rejection::Rejection;
 use crate::route::{self, Ask};
@@ -96,6 +96,11 @@ impl Gate {
         Self { policy: ArcSwap::from_pointee(policy) }
     }
 
+    /// Follows another policy from the next request on, on open connections as well.
+    pub fn replace(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
     /// The policy of the moment.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
@@ -130,9 +135,10 @@ impl Policy {
         context: &mut Context,
     ) -> Result<Option<Verified>, BodyError> {
         self.note_origin(session, context);
+        let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let presented = tls::presented(session.digest(), &self.trust);
         context.note_presented(&presented);
-        match self.admit_head(session.req_header(), &presented, context)? {
+        match self.admit_head(session.req_header(), &presented, is_tls, context)? {
             Admission::Challenge { answer } => {
                 respond::answer(session, context, Outcome::Challenged, answer.into()).await;
                 Ok(None)
@@ -148,12 +154,17 @@ impl Policy {
         &self,
         head: &RequestHeader,
         presented: &Presented,
+        is_tls: bool,
         context: &mut Context,
     ) -> Result<Admission, Rejection> {
         let route = route::find(&self.routes, |route| &route.path, head.uri.path())?;
         context.route = Some(route.path.to_string());
         if head.headers.contains_key(header::UPGRADE) {
             return Err(Rejection::MalformedRequest("A webhook does not switch protocols."));
+        }
+        if is_tls && self.trust.verify() == Verify::Require {
+            // The handshake demanded as much. Since then, the certificate may have expired or the trust changed.
+            presented.check_trusted()?;
         }
         let identified = route.requirements.identify(presented, self.trust.common_names())?;
         match route::classify(&head.method, query(head), route.challenge_secret.is_some())? {

@@ -1,8 +1,9 @@
 //! Accepts connections, takes them through TLS, and has them served.
 
 use super::drain::Drain;
-use crate::proxy::Downstream;
+use crate::proxy::{Downstream, Gate, Policy};
 use crate::tls;
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
@@ -33,14 +34,14 @@ pub(super) struct Listener {
 
 /// What each connection needs.
 pub(super) struct Worker {
-    pub(super) acceptor: Option<Acceptor>,
-    pub(super) handshake_timeout: Duration,
-    pub(super) downstream: Downstream,
+    acceptor: ArcSwapOption<Acceptor>,
+    gate: Arc<Gate>,
+    downstream: Downstream,
 }
 
 impl Listener {
-    pub(super) fn new(sockets: Vec<Socket>, worker: Worker, drain: Drain) -> Self {
-        Self { sockets, worker: Arc::new(worker), drain }
+    pub(super) fn new(sockets: Vec<Socket>, worker: Arc<Worker>, drain: Drain) -> Self {
+        Self { sockets, worker, drain }
     }
 }
 
@@ -92,6 +93,17 @@ async fn accept(listener: TcpListener, is_tls: bool, worker: Arc<Worker>, drain:
 }
 
 impl Worker {
+    pub(super) fn new(acceptor: Option<Acceptor>, gate: Arc<Gate>, downstream: Downstream) -> Self {
+        Self { acceptor: ArcSwapOption::from_pointee(acceptor), gate, downstream }
+    }
+
+    /// Judges by another policy from here on, and takes new connections through another acceptor.
+    pub(super) fn replace(&self, acceptor: Option<Acceptor>, policy: Policy) {
+        // The policy comes first: it judges each request again, whatever the handshake thought of the client.
+        self.gate.replace(policy);
+        self.acceptor.store(acceptor.map(Arc::new));
+    }
+
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
         // An error would only cost latency.
         let _ = stream.set_nodelay(true);
@@ -100,9 +112,9 @@ impl Worker {
         let _ = digest.peer_addr.set(Some(peer.into()));
         let mut stream = L4Stream::from(stream);
         stream.set_socket_digest(digest);
-        let stream: Option<Stream> = match (is_tls, &self.acceptor, spare) {
+        let stream: Option<Stream> = match (is_tls, self.acceptor.load_full(), spare) {
             (false, ..) => Some(Box::new(stream)),
-            (true, Some(acceptor), Some(spare)) => self.handshake(acceptor, stream, spare, peer).await,
+            (true, Some(acceptor), Some(spare)) => self.handshake(&acceptor, stream, spare, peer).await,
             (true, ..) => None,
         };
         if let Some(stream) = stream {
@@ -111,7 +123,7 @@ impl Worker {
     }
 
     async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream, spare: Spare, peer: SocketAddr) -> Option<Stream> {
-        let handshake = timeout(self.handshake_timeout, acceptor.tls_handshake(stream));
+        let handshake = timeout(self.gate.policy().limits().handshake_timeout, acceptor.tls_handshake(stream));
         let (result, refusal) = tls::observe(handshake).await;
         let reason = match result {
             Ok(Ok(stream)) => return Some(Box::new(stream)),

@@ -1,15 +1,17 @@
-//! All wiring: a [`Config`] becomes a running server.
+//! All wiring: a configuration becomes a running server.
 
 mod drain;
 mod listener;
+mod reload;
 
 pub use drain::Stop;
 
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::tls;
 use drain::{Drain, UntilDrained};
 use listener::{Listener, Socket, Worker};
+use reload::Reloader;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
 use std::io;
@@ -53,8 +55,9 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Binds every socket that `config` names. Nothing is accepted yet.
-    pub fn bind(config: &Config) -> Result<Self, ServerError> {
+    /// Binds every socket that the configuration names. Nothing is accepted yet.
+    pub fn bind(loaded: Loaded) -> Result<Self, ServerError> {
+        let config = &loaded.config;
         tls::install_crypto_provider();
         let policy = Policy::new(config).map_err(ServerError::Tls)?;
         let acceptor = match &config.tls {
@@ -67,11 +70,13 @@ impl Server {
         let addresses = sockets.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
         let drain = Drain::new();
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
-        let downstream = Downstream::new(Arc::new(Gate::new(policy)), &pingora.configuration);
-        let worker = Worker { acceptor, handshake_timeout: config.limits.handshake_timeout, downstream };
-        pingora.add_service(Listener::new(sockets, worker, drain.clone()));
+        let gate = Arc::new(Gate::new(policy));
+        let downstream = Downstream::new(gate.clone(), &pingora.configuration);
+        let worker = Arc::new(Worker::new(acceptor, gate, downstream));
+        pingora.add_service(Listener::new(sockets, worker.clone(), drain.clone()));
+        pingora.add_service(Reloader::new(worker, config, loaded.sources));
         pingora.bootstrap();
-        Ok(Self { pingora, addresses, drain, stop: Stop::default(), config: config.server.clone() })
+        Ok(Self { pingora, addresses, drain, stop: Stop::default(), config: loaded.config.server })
     }
 
     /// Where it listens, in the order of the configuration, HTTPS first.

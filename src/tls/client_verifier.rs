@@ -38,7 +38,8 @@ impl Trust {
     /// What `config` trusts.
     ///
     /// # Errors
-    /// If there are no authorities while certificates are to be verified, or one cannot be used.
+    /// If there are no authorities while certificates are to be verified, or one of them or of the revocation lists
+    /// cannot be used.
     pub fn new(config: &ClientTrust) -> Result<Self, String> {
         if config.verify == Verify::Off {
             return Ok(Self::nobody());
@@ -48,7 +49,9 @@ impl Trust {
             roots.add(authority.clone()).map_err(|error| error.to_string())?;
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let lists = config.revocation_lists.iter().map(|list| list.der.clone());
         let authorities = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+            .with_crls(lists)
             .build()
             .map_err(|error| error.to_string())?;
         let common_names = config.common_names.clone();

@@ -50,6 +50,9 @@ pub(super) fn explain(error: &Error) -> String {
             "The certificate is not valid yet.".into()
         }
         CertificateError::Revoked => "The certificate was revoked.".into(),
+        CertificateError::UnknownRevocationStatus => {
+            "No revocation list says whether the certificate, or one above it, was revoked.".into()
+        }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "The certificate is not for client authentication.".into()
         }

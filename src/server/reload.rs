@@ -1,0 +1,134 @@
+//! Takes a changed configuration over, whole or not at all.
+//!
+//! SIGHUP reads the configuration and everything it names again. The files that it names are watched besides: when one
+//! of them changes, they are read again under the configuration as it was, for somebody may be in the middle of editing
+//! that. Watching is asking, once a second: it sees a renewed link of Let's Encrypt, the switched link of a Kubernetes
+//! volume and an editor's rename alike, on every file system.
+
+use super::listener::Worker;
+use crate::config::{Config, ConfigError, Listen, Loaded, Sources};
+use crate::proxy::Policy;
+use crate::tls;
+use async_trait::async_trait;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The service that reloads.
+pub(super) struct Reloader {
+    worker: Arc<Worker>,
+    sources: Sources,
+    listen: Listen,
+    threads: usize,
+    seen: Vec<Stamp>,
+}
+
+/// What tells one version of a file from the next.
+#[derive(PartialEq, Eq)]
+struct Stamp(PathBuf, Option<(u64, u64, u64, i64, i64)>);
+
+impl Stamp {
+    /// Of what the path leads to now, links followed.
+    fn of(path: &Path) -> Self {
+        let file = std::fs::metadata(path).ok();
+        let version = file.map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()));
+        Self(path.to_owned(), version)
+    }
+}
+
+impl Reloader {
+    pub(super) fn new(worker: Arc<Worker>, config: &Config, sources: Sources) -> Self {
+        let seen = stamps(&sources);
+        Self { worker, sources, listen: config.listen.clone(), threads: config.server.threads, seen }
+    }
+
+    /// Reads everything again, because somebody said so.
+    fn reload(&mut self) {
+        self.seen = stamps(&self.sources);
+        let loaded = self.sources.reload();
+        self.take_over(loaded);
+    }
+
+    /// Reads the named files again if one of them changed, and has come to rest.
+    fn reload_changed(&mut self) {
+        let now = stamps(&self.sources);
+        if now != self.seen {
+            self.seen = now;
+            let loaded = self.sources.reload_files();
+            self.take_over(loaded);
+        }
+    }
+
+    fn take_over(&mut self, loaded: Result<Loaded, ConfigError>) {
+        match loaded.map_err(|error| error.to_string()).and_then(|loaded| self.apply(loaded)) {
+            Ok(()) => info!("configuration reloaded"),
+            Err(problems) => {
+                for problem in problems.lines() {
+                    error!(problem, "configuration not reloaded, the old one goes on");
+                }
+            }
+        }
+    }
+
+    /// Everything that can fail comes before everything that has an effect.
+    fn apply(&mut self, Loaded { config, warnings, sources }: Loaded) -> Result<(), String> {
+        let policy = Policy::new(&config)?;
+        let acceptor = match &config.tls {
+            Some(tls) => Some(tls::acceptor(tls, policy.trust().clone(), config.listen.http2)?),
+            None => None,
+        };
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        if config.listen.https != self.listen.https
+            || config.listen.http != self.listen.http
+            || config.server.threads != self.threads
+        {
+            warn!("listen.https, listen.http and server.threads change with a restart only");
+        }
+        self.worker.replace(acceptor, policy);
+        self.seen = stamps(&sources);
+        self.sources = sources;
+        Ok(())
+    }
+}
+
+fn stamps(sources: &Sources) -> Vec<Stamp> {
+    sources.files.iter().map(|file| Stamp::of(file)).collect()
+}
+
+#[async_trait]
+impl Service for Reloader {
+    async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
+            Err(error) => return error!(%error, "cannot listen for SIGHUP"),
+        };
+        let mut look = interval(INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload(),
+                _ = look.tick() => self.reload_changed(),
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        "reloader"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+}

@@ -17,6 +17,8 @@ pub enum Rejection {
     Timeout(&'static str),
     /// No route has this path.
     NotFound,
+    /// Too many requests came from this address; says after how many seconds another is welcome.
+    RateLimited(u64),
     /// No client certificate was presented.
     ClientCertificateMissing,
     /// A client certificate was presented that is not trusted; says why.
@@ -77,6 +79,7 @@ impl Rejection {
             Self::HeaderTooLarge(_) => "header_too_large",
             Self::Timeout(_) => "timeout",
             Self::NotFound => "not_found",
+            Self::RateLimited(_) => "rate_limited",
             Self::ClientCertificateMissing => "client_certificate_missing",
             Self::ClientCertificateInvalid(_) => "client_certificate_invalid",
             Self::CommonNameMismatch(_) => "common_name_mismatch",
@@ -107,6 +110,7 @@ impl Rejection {
             Self::HeaderTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound | Self::ChallengeDisabled => StatusCode::NOT_FOUND,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::ClientCertificateMissing
             | Self::ClientCertificateInvalid(_)
             | Self::CommonNameMismatch(_)
@@ -129,6 +133,7 @@ impl Rejection {
             Self::HeaderTooLarge(_) => "The request's head is too large",
             Self::Timeout(_) => "The request came too slowly",
             Self::NotFound => "There is nothing here",
+            Self::RateLimited(_) => "There are too many requests",
             Self::ClientCertificateMissing => "A client certificate is required",
             Self::ClientCertificateInvalid(_) => "The client certificate is not trusted",
             Self::CommonNameMismatch(_) => "The client certificate has another name",
@@ -159,6 +164,7 @@ impl Rejection {
             Self::HeaderTooLarge(limit) => format!("The head may have {limit} bytes.").into(),
             Self::Timeout(part) => format!("The {part} did not arrive in time.").into(),
             Self::NotFound => "No route has this path.".into(),
+            Self::RateLimited(seconds) => format!("Try again after {seconds} s.").into(),
             Self::ClientCertificateMissing => {
                 "No client certificate was presented in the TLS handshake. Netdata Cloud always presents one.".into()
             }

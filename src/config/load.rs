@@ -364,10 +364,15 @@ fn listen(table: &mut Table<'_>) -> Listen {
         https: addresses(table, "https"),
         http: addresses(table, "http"),
         http2: table.boolean("http2").unwrap_or(true),
+        proxy_protocol: table.boolean("proxy_protocol").unwrap_or(false),
         trusted_proxies: networks(table, "trusted_proxies"),
+        allow: networks(table, "allow"),
     };
     if listen.https.is_empty() && listen.http.is_empty() && document.count() == noted {
         table.complain("https", "missing; name an address such as \"0.0.0.0:8443\"");
+    }
+    if listen.proxy_protocol && listen.trusted_proxies.is_empty() && document.count() == noted {
+        table.complain("proxy_protocol", "needs trusted_proxies, the addresses whose headers are believed");
     }
     listen
 }
@@ -402,12 +407,31 @@ fn limits(table: &mut Table<'_>) -> Limits {
         }
         size.value
     });
+    let max_connections = count(table, "max_connections", default.max_connections);
+    if max_connections == 0 {
+        table.complain("max_connections", "must be more than 0");
+    }
     Limits {
+        max_connections,
+        max_connections_per_address: count(table, "max_connections_per_address", 0),
+        requests_per_second: count(table, "requests_per_second", 0) as u32,
+        burst: count(table, "burst", 0) as u32,
         handshake_timeout: table.duration("handshake_timeout").unwrap_or(default.handshake_timeout),
         header_timeout: table.duration("header_timeout").unwrap_or(default.header_timeout),
         body_timeout: table.duration("body_timeout").unwrap_or(default.body_timeout),
         idle_timeout: table.duration("idle_timeout").unwrap_or(default.idle_timeout),
         max_header_size: max_header_size as usize,
+    }
+}
+
+fn count(table: &mut Table<'_>, key: &'static str, default: usize) -> usize {
+    match table.integer(key) {
+        Some(count) if count.value > 1_000_000_000 => {
+            table.document.complain(&count.place, "must be at most 1000000000");
+            default
+        }
+        Some(count) => count.value as usize,
+        None => default,
     }
 }
 

@@ -52,8 +52,12 @@ pub struct Listen {
     pub http: Vec<SocketAddr>,
     /// Whether HTTP/2 is offered beside HTTP/1.1.
     pub http2: bool,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whether the addresses in `trusted_proxies` send a PROXY protocol header before anything else.
+    pub proxy_protocol: bool,
+    /// Whose `X-Forwarded-For` and PROXY protocol header are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who may connect at all; empty: everybody.
+    pub allow: Vec<IpNet>,
 }
 
 /// `[tls]`.
@@ -133,8 +137,16 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Between requests of a connection.
     pub idle_timeout: Duration,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Connections from one address; 0 is no limit.
+    pub max_connections_per_address: usize,
     /// Bytes of a head.
     pub max_header_size: usize,
+    /// Requests a second from one address, on average; 0 is no limit.
+    pub requests_per_second: u32,
+    /// Requests from one address that may come at once beyond that.
+    pub burst: u32,
 }
 
 impl Default for Limits {
@@ -145,7 +157,11 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             // Go's own idle timeout is 90 s. A server that closes first races the sender's next POST, which is lost.
             idle_timeout: Duration::from_secs(300),
+            max_connections: 10_000,
+            max_connections_per_address: 0,
             max_header_size: 32 * 1024,
+            requests_per_second: 0,
+            burst: 0,
         }
     }
 }

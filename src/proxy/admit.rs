@@ -3,6 +3,7 @@
 //! This is the middleware: [`Gate::admit`] works in any `request_filter`.
 
 use super::body::{self, BodyError};
+use super::rate::Rate;
 use super::respond;
 use crate::auth::{Authenticated, Identified, Presented};
 use crate::challenge;
@@ -28,6 +29,7 @@ pub struct Policy {
     pub(super) trust: Arc<Trust>,
     pub(super) limits: Limits,
     pub(super) trusted_proxies: Vec<IpNet>,
+    rate: Rate,
 }
 
 impl Policy {
@@ -45,6 +47,7 @@ impl Policy {
             trust: Arc::new(trust),
             limits: config.limits,
             trusted_proxies: config.listen.trusted_proxies.clone(),
+            rate: Rate::new(&config.limits),
         })
     }
 
@@ -159,6 +162,7 @@ impl Policy {
     ) -> Result<Admission, Rejection> {
         let route = route::find(&self.routes, |route| &route.path, head.uri.path())?;
         context.route = Some(route.path.to_string());
+        self.rate.check(context.remote_addr)?;
         if head.headers.contains_key(header::UPGRADE) {
             return Err(Rejection::MalformedRequest("A webhook does not switch protocols."));
         }

@@ -4,6 +4,7 @@ mod admit;
 mod body;
 mod connection;
 mod forward;
+mod rate;
 mod respond;
 mod upstream;
 

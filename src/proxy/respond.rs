@@ -65,6 +65,9 @@ impl Answer<'_> {
         for (name, value) in fields(self.media_type, self.rejection) {
             head.insert_header(name, value)?;
         }
+        if let Some(Rejection::RateLimited(seconds)) = self.rejection {
+            head.insert_header(header::RETRY_AFTER, *seconds)?;
+        }
         head.insert_header("X-Request-Id", request_id)?;
         head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
         Ok(head)

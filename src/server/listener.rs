@@ -1,16 +1,21 @@
 //! Accepts connections, takes them through TLS, and has them served.
 
 use super::drain::Drain;
+use super::proxy_protocol;
+use super::quota::{Quota, Ticket};
+use crate::client_address::is_trusted;
+use crate::config::Listen;
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::tls;
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
+use ipnet::IpNet;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +37,29 @@ pub(super) struct Listener {
     drain: Drain,
 }
 
+/// Who may connect, and who speaks for others.
+pub(super) struct Access {
+    allow: Vec<IpNet>,
+    /// Who sends a PROXY protocol header.
+    proxies: Vec<IpNet>,
+}
+
+impl Access {
+    pub(super) fn new(listen: &Listen) -> Self {
+        let proxies = if listen.proxy_protocol { listen.trusted_proxies.clone() } else { Vec::new() };
+        Self { allow: listen.allow.clone(), proxies }
+    }
+
+    fn is_allowed(&self, address: IpAddr) -> bool {
+        self.allow.is_empty() || is_trusted(address, &self.allow)
+    }
+}
+
 /// What each connection needs.
 pub(super) struct Worker {
     acceptor: ArcSwapOption<Acceptor>,
+    access: ArcSwap<Access>,
+    quota: Arc<Quota>,
     gate: Arc<Gate>,
     downstream: Downstream,
 }
@@ -93,18 +118,51 @@ async fn accept(listener: TcpListener, is_tls: bool, worker: Arc<Worker>, drain:
 }
 
 impl Worker {
-    pub(super) fn new(acceptor: Option<Acceptor>, gate: Arc<Gate>, downstream: Downstream) -> Self {
-        Self { acceptor: ArcSwapOption::from_pointee(acceptor), gate, downstream }
+    pub(super) fn new(acceptor: Option<Acceptor>, access: Access, gate: Arc<Gate>, downstream: Downstream) -> Self {
+        let (acceptor, access) = (ArcSwapOption::from_pointee(acceptor), ArcSwap::from_pointee(access));
+        Self { acceptor, access, quota: Arc::default(), gate, downstream }
     }
 
     /// Judges by another policy from here on, and takes new connections through another acceptor.
-    pub(super) fn replace(&self, acceptor: Option<Acceptor>, policy: Policy) {
+    pub(super) fn replace(&self, acceptor: Option<Acceptor>, access: Access, policy: Policy) {
         // The policy comes first: it judges each request again, whatever the handshake thought of the client.
         self.gate.replace(policy);
+        self.access.store(Arc::new(access));
         self.acceptor.store(acceptor.map(Arc::new));
     }
 
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
+    /// Learns who is there, and counts it, before anything is done for it.
+    async fn admit(&self, stream: &mut TcpStream, mut peer: SocketAddr) -> Option<(SocketAddr, Vec<u8>, Ticket)> {
+        let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
+        let mut rest = Vec::new();
+        if is_trusted(peer.ip(), &access.proxies) {
+            match timeout(limits.handshake_timeout, proxy_protocol::read(stream)).await {
+                Ok(Ok(proxied)) => {
+                    peer = proxied.source.unwrap_or(peer);
+                    rest = proxied.rest;
+                }
+                Ok(Err(error)) => return self.refuse(peer, &error.to_string()),
+                Err(_) => return self.refuse(peer, "there is no PROXY protocol header in time"),
+            }
+        }
+        if !access.is_allowed(peer.ip()) {
+            return self.refuse(peer, "the address is not in listen.allow");
+        }
+        let entered =
+            self.quota.enter(peer.ip().to_canonical(), limits.max_connections, limits.max_connections_per_address);
+        match entered {
+            Ok(ticket) => Some((peer, rest, ticket)),
+            Err(exhausted) => self.refuse(peer, exhausted.as_str()),
+        }
+    }
+
+    fn refuse<T>(&self, peer: SocketAddr, reason: &str) -> Option<T> {
+        warn!(remote_addr = %peer.ip(), reason, "connection refused");
+        None
+    }
+
+    async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
+        let Some((peer, rest, _ticket)) = self.admit(&mut stream, peer).await else { return };
         // An error would only cost latency.
         let _ = stream.set_nodelay(true);
         let spare = is_tls.then(|| Spare::of(&stream)).flatten();
@@ -112,6 +170,7 @@ impl Worker {
         let _ = digest.peer_addr.set(Some(peer.into()));
         let mut stream = L4Stream::from(stream);
         stream.set_socket_digest(digest);
+        stream.rewind(&rest);
         let stream: Option<Stream> = match (is_tls, self.acceptor.load_full(), spare) {
             (false, ..) => Some(Box::new(stream)),
             (true, Some(acceptor), Some(spare)) => self.handshake(&acceptor, stream, spare, peer).await,

@@ -2,6 +2,8 @@
 
 mod drain;
 mod listener;
+mod proxy_protocol;
+mod quota;
 mod reload;
 
 pub use drain::Stop;
@@ -10,10 +12,10 @@ use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::tls;
 use drain::{Drain, UntilDrained};
-use listener::{Listener, Socket, Worker};
-use reload::Reloader;
+use listener::{Access, Listener, Socket, Worker};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
+use reload::Reloader;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -72,7 +74,7 @@ impl Server {
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
         let gate = Arc::new(Gate::new(policy));
         let downstream = Downstream::new(gate.clone(), &pingora.configuration);
-        let worker = Arc::new(Worker::new(acceptor, gate, downstream));
+        let worker = Arc::new(Worker::new(acceptor, Access::new(&config.listen), gate, downstream));
         pingora.add_service(Listener::new(sockets, worker.clone(), drain.clone()));
         pingora.add_service(Reloader::new(worker, config, loaded.sources));
         pingora.bootstrap();

@@ -5,7 +5,7 @@
 //! that. Watching is asking, once a second: it sees a renewed link of Let's Encrypt, the switched link of a Kubernetes
 //! volume and an editor's rename alike, on every file system.
 
-use super::listener::Worker;
+use super::listener::{Access, Worker};
 use crate::config::{Config, ConfigError, Listen, Loaded, Sources};
 use crate::proxy::Policy;
 use crate::tls;
@@ -95,7 +95,7 @@ impl Reloader {
         {
             warn!("listen.https, listen.http and server.threads change with a restart only");
         }
-        self.worker.replace(acceptor, policy);
+        self.worker.replace(acceptor, Access::new(&config.listen), policy);
         self.seen = stamps(&sources);
         self.sources = sources;
         Ok(())

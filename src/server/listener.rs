@@ -1,27 +1,17 @@
-//! Accepts connections, takes them through TLS, and has them served.
+//! Listens: accepts connections and hands each to the worker, once the self-test has passed.
 
-use super::drain::Drain;
-use super::proxy_protocol;
-use super::quota::{Quota, Ticket};
-use crate::client_address::is_trusted;
-use crate::config::Listen;
-use crate::proxy::{Downstream, Gate, Policy};
-use crate::tls;
-use arc_swap::{ArcSwap, ArcSwapOption};
+use super::Failure;
+use super::drain::{Drain, Stop};
+use super::self_test::SelfTest;
+use super::worker::Worker;
 use async_trait::async_trait;
-use ipnet::IpNet;
-use pingora::listeners::tls::Acceptor;
-use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 /// A bound socket, and whether TLS is spoken on it.
@@ -35,59 +25,64 @@ pub(super) struct Listener {
     sockets: Vec<Socket>,
     worker: Arc<Worker>,
     drain: Drain,
+    start: Start,
 }
 
-/// Who may connect, and who speaks for others.
-pub(super) struct Access {
-    allow: Vec<IpNet>,
-    /// Who sends a PROXY protocol header.
-    proxies: Vec<IpNet>,
-}
-
-impl Access {
-    pub(super) fn new(listen: &Listen) -> Self {
-        let proxies = if listen.proxy_protocol { listen.trusted_proxies.clone() } else { Vec::new() };
-        Self { allow: listen.allow.clone(), proxies }
-    }
-
-    fn is_allowed(&self, address: IpAddr) -> bool {
-        self.allow.is_empty() || is_trusted(address, &self.allow)
-    }
-}
-
-/// What each connection needs.
-pub(super) struct Worker {
-    acceptor: ArcSwapOption<Acceptor>,
-    access: ArcSwap<Access>,
-    quota: Arc<Quota>,
-    gate: Arc<Gate>,
-    downstream: Downstream,
+/// What happens between listening and serving.
+pub(super) struct Start {
+    pub(super) self_test: SelfTest,
+    pub(super) stop: Stop,
+    pub(super) failure: Failure,
 }
 
 impl Listener {
-    pub(super) fn new(sockets: Vec<Socket>, worker: Arc<Worker>, drain: Drain) -> Self {
-        Self { sockets, worker, drain }
+    pub(super) fn new(sockets: Vec<Socket>, worker: Arc<Worker>, drain: Drain, start: Start) -> Self {
+        Self { sockets, worker, drain, start }
+    }
+
+    /// Listens on every socket; nobody is served yet.
+    fn listen(&mut self) -> std::io::Result<(Vec<JoinHandle<()>>, Vec<SocketAddr>)> {
+        let (mut accepting, mut tls_addresses) = (Vec::new(), Vec::new());
+        for Socket { listener, is_tls } in self.sockets.drain(..) {
+            let listener = TcpListener::from_std(listener)?;
+            let address = listener.local_addr()?;
+            let scheme = if is_tls { "https" } else { "http" };
+            info!(address = %address, scheme, "listening");
+            if is_tls {
+                tls_addresses.push(address);
+            }
+            accepting.push(self.drain.spawn(accept(listener, is_tls, self.worker.clone(), self.drain.clone())));
+        }
+        Ok((accepting, tls_addresses))
+    }
+
+    /// Makes sure that who must be refused is, before anybody else is let in.
+    async fn test_self(&self, addresses: &[SocketAddr]) -> Result<(), String> {
+        for address in addresses {
+            self.start.self_test.run(*address, |probe| self.worker.start.announce(probe)).await?;
+        }
+        Ok(())
+    }
+
+    async fn serve(&mut self) -> Result<(), String> {
+        let (accepting, addresses) = self.listen().map_err(|error| format!("cannot listen: {error}"))?;
+        self.test_self(&addresses).await?;
+        self.worker.start.finish();
+        info!("ready");
+        for task in accepting {
+            // It ends when the drain begins; a panic in it has been reported by the runtime.
+            let _ = task.await;
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Service for Listener {
     async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, _: usize) {
-        let mut accepting = Vec::new();
-        for socket in self.sockets.drain(..) {
-            let scheme = if socket.is_tls { "https" } else { "http" };
-            match TcpListener::from_std(socket.listener).and_then(|listener| Ok((listener.local_addr()?, listener))) {
-                Ok((address, listener)) => {
-                    info!(address = %address, scheme, "listening");
-                    let accept = accept(listener, socket.is_tls, self.worker.clone(), self.drain.clone());
-                    accepting.push(self.drain.spawn(accept));
-                }
-                Err(error) => tracing::error!(%error, "cannot listen"),
-            }
-        }
-        for task in accepting {
-            // It ends when the drain begins; a panic in it has been reported by the runtime.
-            let _ = task.await;
+        if let Err(failure) = self.serve().await {
+            let _ = self.start.failure.set(failure);
+            self.start.stop.stop();
         }
     }
 
@@ -114,135 +109,5 @@ async fn accept(listener: TcpListener, is_tls: bool, worker: Arc<Worker>, drain:
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
-    }
-}
-
-impl Worker {
-    pub(super) fn new(acceptor: Option<Acceptor>, access: Access, gate: Arc<Gate>, downstream: Downstream) -> Self {
-        let (acceptor, access) = (ArcSwapOption::from_pointee(acceptor), ArcSwap::from_pointee(access));
-        Self { acceptor, access, quota: Arc::default(), gate, downstream }
-    }
-
-    /// Judges by another policy from here on, and takes new connections through another acceptor.
-    pub(super) fn replace(&self, acceptor: Option<Acceptor>, access: Access, policy: Policy) {
-        // The policy comes first: it judges each request again, whatever the handshake thought of the client.
-        self.gate.replace(policy);
-        self.access.store(Arc::new(access));
-        self.acceptor.store(acceptor.map(Arc::new));
-    }
-
-    /// Learns who is there, and counts it, before anything is done for it.
-    async fn admit(&self, stream: &mut TcpStream, mut peer: SocketAddr) -> Option<(SocketAddr, Vec<u8>, Ticket)> {
-        let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
-        let mut rest = Vec::new();
-        if is_trusted(peer.ip(), &access.proxies) {
-            match timeout(limits.handshake_timeout, proxy_protocol::read(stream)).await {
-                Ok(Ok(proxied)) => {
-                    peer = proxied.source.unwrap_or(peer);
-                    rest = proxied.rest;
-                }
-                Ok(Err(error)) => return self.refuse(peer, &error.to_string()),
-                Err(_) => return self.refuse(peer, "there is no PROXY protocol header in time"),
-            }
-        }
-        if !access.is_allowed(peer.ip()) {
-            return self.refuse(peer, "the address is not in listen.allow");
-        }
-        let entered =
-            self.quota.enter(peer.ip().to_canonical(), limits.max_connections, limits.max_connections_per_address);
-        match entered {
-            Ok(ticket) => Some((peer, rest, ticket)),
-            Err(exhausted) => self.refuse(peer, exhausted.as_str()),
-        }
-    }
-
-    fn refuse<T>(&self, peer: SocketAddr, reason: &str) -> Option<T> {
-        warn!(remote_addr = %peer.ip(), reason, "connection refused");
-        None
-    }
-
-    async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
-        let Some((peer, rest, _ticket)) = self.admit(&mut stream, peer).await else { return };
-        // An error would only cost latency.
-        let _ = stream.set_nodelay(true);
-        let spare = is_tls.then(|| Spare::of(&stream)).flatten();
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-        let _ = digest.peer_addr.set(Some(peer.into()));
-        let mut stream = L4Stream::from(stream);
-        stream.set_socket_digest(digest);
-        stream.rewind(&rest);
-        let stream: Option<Stream> = match (is_tls, self.acceptor.load_full(), spare) {
-            (false, ..) => Some(Box::new(stream)),
-            (true, Some(acceptor), Some(spare)) => self.handshake(&acceptor, stream, spare, peer).await,
-            (true, ..) => None,
-        };
-        if let Some(stream) = stream {
-            self.downstream.serve(stream, shutdown).await;
-        }
-    }
-
-    async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream, spare: Spare, peer: SocketAddr) -> Option<Stream> {
-        let handshake = timeout(self.gate.policy().limits().handshake_timeout, acceptor.tls_handshake(stream));
-        let (result, refusal) = tls::observe(handshake).await;
-        let reason = match result {
-            Ok(Ok(stream)) => return Some(Box::new(stream)),
-            Ok(Err(error)) => explain(&error.to_string()),
-            Err(_) => "The handshake took too long.".to_owned(),
-        };
-        let identity = refusal.as_ref().and_then(|refusal| refusal.identity.as_ref());
-        warn!(
-            remote_addr = %peer.ip(),
-            reason = refusal.as_ref().map_or(reason.as_str(), |refusal| &refusal.reason),
-            subject = identity.map(|identity| tracing::field::debug(&identity.subject)),
-            issuer = identity.map(|identity| tracing::field::debug(&identity.issuer)),
-            serial = identity.map(|identity| identity.serial.as_str()),
-            fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
-            "handshake refused"
-        );
-        spare.linger().await;
-        None
-    }
-}
-
-/// How long a refused client may take to read the alert.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// A second handle on a connection whose first one a failed handshake drops.
-///
-/// A client of TLS 1.3 may have sent its request by the time it is refused. Closing with that unread would reset the
-/// connection, and the client would see the reset instead of the alert that says why.
-struct Spare(OwnedFd);
-
-impl Spare {
-    fn of(stream: &TcpStream) -> Option<Self> {
-        match stream.as_fd().try_clone_to_owned() {
-            Ok(spare) => Some(Self(spare)),
-            Err(error) => {
-                warn!(%error, "cannot serve a connection");
-                None
-            }
-        }
-    }
-
-    /// Reads what the client had sent until it closes, within bounds.
-    async fn linger(self) {
-        let Ok(mut stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else { return };
-        let read = async {
-            stream.shutdown().await?;
-            let mut discarded = [0; 4096];
-            while stream.read(&mut discarded).await? > 0 {}
-            Ok::<_, std::io::Error>(())
-        };
-        // Whether it was heard makes no difference.
-        let _ = timeout(LINGER, read).await;
-    }
-}
-
-/// What rustls has against a client, without the words that Pingora puts before it.
-fn explain(error: &str) -> String {
-    let (_, error) = error.rsplit_once("tls connect error: ").unwrap_or(("", error.trim()));
-    match error {
-        "peer sent no certificates" => "No client certificate was presented.".to_owned(),
-        error => error.to_owned(),
     }
 }

@@ -5,6 +5,8 @@ mod listener;
 mod proxy_protocol;
 mod quota;
 mod reload;
+mod self_test;
+mod worker;
 
 pub use drain::Stop;
 
@@ -12,16 +14,18 @@ use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::tls;
 use drain::{Drain, UntilDrained};
-use listener::{Access, Listener, Socket, Worker};
+use listener::{Listener, Socket, Start};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
 use reload::Reloader;
+use self_test::SelfTest;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use thiserror::Error;
 use tracing::{info, warn};
+use worker::{Access, Worker};
 
 /// A server whose sockets are bound, and which serves once it is [run](Server::run).
 pub struct Server {
@@ -29,8 +33,12 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     drain: Drain,
     stop: Stop,
+    failure: Failure,
     config: crate::config::Server,
 }
+
+/// Where the listener leaves word when it refuses to start.
+type Failure = Arc<OnceLock<String>>;
 
 /// Why a server cannot start.
 #[derive(Debug, Error)]
@@ -46,6 +54,9 @@ pub enum ServerError {
     /// The trusted authorities or the certificate cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
+    /// Somebody got through where nobody must.
+    #[error("the self-test failed: {0}")]
+    SelfTest(String),
     /// The process id cannot be written.
     #[error("cannot write the pid file {}: {error}", path.display())]
     PidFile {
@@ -75,10 +86,12 @@ impl Server {
         let gate = Arc::new(Gate::new(policy));
         let downstream = Downstream::new(gate.clone(), &pingora.configuration);
         let worker = Arc::new(Worker::new(acceptor, Access::new(&config.listen), gate, downstream));
-        pingora.add_service(Listener::new(sockets, worker.clone(), drain.clone()));
+        let (stop, failure) = (Stop::default(), Failure::default());
+        let start = Start { self_test: SelfTest::new(config), stop: stop.clone(), failure: failure.clone() };
+        pingora.add_service(Listener::new(sockets, worker.clone(), drain.clone(), start));
         pingora.add_service(Reloader::new(worker, config, loaded.sources));
         pingora.bootstrap();
-        Ok(Self { pingora, addresses, drain, stop: Stop::default(), config: loaded.config.server })
+        Ok(Self { pingora, addresses, drain, stop, failure, config: loaded.config.server })
     }
 
     /// Where it listens, in the order of the configuration, HTTPS first.
@@ -106,7 +119,10 @@ impl Server {
             warn!(path = %path.display(), %error, "cannot remove the pid file");
         }
         info!("ended");
-        Ok(())
+        match self.failure.get() {
+            Some(failure) => Err(ServerError::SelfTest(failure.clone())),
+            None => Ok(()),
+        }
     }
 }
 

@@ -5,23 +5,27 @@
 //! that. Watching is asking, once a second: it sees a renewed link of Let's Encrypt, the switched link of a Kubernetes
 //! volume and an editor's rename alike, on every file system.
 
-use super::listener::{Access, Worker};
-use crate::config::{Config, ConfigError, Listen, Loaded, Sources};
+use super::worker::{Access, Worker};
+use crate::config::{Config, ConfigError, Listen, Loaded, RevocationList, Sources};
 use crate::proxy::Policy;
 use crate::tls;
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
+use rustls::pki_types::UnixTime;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often an alarm is repeated.
+const ALARM_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The service that reloads.
 pub(super) struct Reloader {
@@ -30,6 +34,8 @@ pub(super) struct Reloader {
     listen: Listen,
     threads: usize,
     seen: Vec<Stamp>,
+    revocation_lists: Vec<RevocationList>,
+    alarmed: Option<Instant>,
 }
 
 /// What tells one version of a file from the next.
@@ -48,7 +54,15 @@ impl Stamp {
 impl Reloader {
     pub(super) fn new(worker: Arc<Worker>, config: &Config, sources: Sources) -> Self {
         let seen = stamps(&sources);
-        Self { worker, sources, listen: config.listen.clone(), threads: config.server.threads, seen }
+        Self {
+            worker,
+            sources,
+            listen: config.listen.clone(),
+            threads: config.server.threads,
+            seen,
+            revocation_lists: revocation_lists(config),
+            alarmed: None,
+        }
     }
 
     /// Reads everything again, because somebody said so.
@@ -65,6 +79,22 @@ impl Reloader {
             self.seen = now;
             let loaded = self.sources.reload_files();
             self.take_over(loaded);
+        }
+    }
+
+    /// Raises the alarm about revocation lists that have run out, at once and then every hour.
+    ///
+    /// The old ones go on: they still say who was revoked until then, and refusing everybody would lose alerts.
+    fn watch_revocation_lists(&mut self) {
+        if self.alarmed.is_some_and(|alarmed| alarmed.elapsed() < ALARM_INTERVAL) {
+            return;
+        }
+        let now = UnixTime::now().as_secs();
+        let is_over =
+            |list: &&RevocationList| list.next_update.is_some_and(|due| i64::try_from(now).is_ok_and(|now| due < now));
+        for list in self.revocation_lists.iter().filter(is_over) {
+            error!(file = %list.file.display(), "a revocation list is out of date: fetch the current one");
+            self.alarmed = Some(Instant::now());
         }
     }
 
@@ -98,8 +128,14 @@ impl Reloader {
         self.worker.replace(acceptor, Access::new(&config.listen), policy);
         self.seen = stamps(&sources);
         self.sources = sources;
+        self.revocation_lists = revocation_lists(&config);
+        self.alarmed = None;
         Ok(())
     }
+}
+
+fn revocation_lists(config: &Config) -> Vec<RevocationList> {
+    config.tls.as_ref().map(|tls| tls.client.revocation_lists.clone()).unwrap_or_default()
 }
 
 fn stamps(sources: &Sources) -> Vec<Stamp> {
@@ -118,7 +154,10 @@ impl Service for Reloader {
         loop {
             tokio::select! {
                 _ = hangup.recv() => self.reload(),
-                _ = look.tick() => self.reload_changed(),
+                _ = look.tick() => {
+                    self.reload_changed();
+                    self.watch_revocation_lists();
+                }
                 _ = shutdown.changed() => return,
             }
         }

@@ -1,0 +1,198 @@
+//! Before anybody is served: the listener refuses who must be refused.
+//!
+//! A setting that is read, shown and never applied looks exactly like one that is. So the process connects to its own
+//! listeners without a certificate, and with one that a throw-away authority issued in Netdata's name, and refuses to
+//! start if either gets through where a certificate is demanded.
+
+use crate::config::{Config, Verify};
+use crate::route::PathPattern;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// How long a probe may take. Silence is a refusal, too.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a configuration demands of its listeners.
+pub(super) struct SelfTest {
+    verify: Verify,
+    /// The paths on which a certificate is demanded.
+    paths: Vec<String>,
+}
+
+impl SelfTest {
+    pub(super) fn new(config: &Config) -> Self {
+        let demanding = config.routes.iter().filter(|route| route.requirements.client_certificate);
+        let path = |pattern: &PathPattern| match pattern {
+            PathPattern::Exact(path) => path.clone(),
+            PathPattern::Subtree(prefix) => format!("{prefix}/"),
+        };
+        Self { verify: config.verify(), paths: demanding.map(|route| path(&route.path)).collect() }
+    }
+
+    /// Tries to get through at `listener`. `announce` is told where each attempt comes from.
+    ///
+    /// # Errors
+    /// Says what got through, or why it could not be tried.
+    pub(super) async fn run(&self, listener: SocketAddr, announce: impl Fn(SocketAddr)) -> Result<(), String> {
+        if self.verify == Verify::Off {
+            return Ok(());
+        }
+        let stranger = stranger().map_err(|error| format!("cannot make a certificate for the self-test: {error}"))?;
+        for (who, client) in [("no certificate", client(None)?), ("a stranger's certificate", client(Some(stranger))?)]
+        {
+            for path in &self.paths {
+                let socket = connect(listener, &announce)
+                    .await
+                    .map_err(|error| format!("cannot connect to {listener} for the self-test: {error}"))?;
+                let status = timeout(PATIENCE, probe(socket, &client, path)).await.ok().flatten();
+                self.judge(status).map_err(|what| format!("a client with {who} {what} on {path}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, status: Option<u16>) -> Result<(), String> {
+        match (self.verify, status) {
+            (_, None) | (Verify::Request, Some(403 | 429)) => Ok(()),
+            (Verify::Require, Some(status)) => Err(format!("came through the handshake and got {status}")),
+            (_, Some(status)) => Err(format!("got {status} instead of 403")),
+        }
+    }
+}
+
+async fn connect(listener: SocketAddr, announce: impl Fn(SocketAddr)) -> std::io::Result<TcpStream> {
+    let loopback = match listener.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => address,
+    };
+    let socket = if loopback.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind((loopback, 0).into())?;
+    announce(socket.local_addr()?);
+    socket.connect((loopback, listener.port()).into()).await
+}
+
+/// The status of the answer to a request, if there is one.
+async fn probe(socket: TcpStream, client: &TlsConnector, path: &str) -> Option<u16> {
+    let name = ServerName::try_from("self-test").ok()?;
+    let mut stream = client.connect(name, socket).await.ok()?;
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: self-test\r\nX-Request-Id: self-test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut status_line = [0; 12];
+    stream.read_exact(&mut status_line).await.ok()?;
+    std::str::from_utf8(&status_line[9..]).ok()?.parse().ok()
+}
+
+type Credentials = (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>);
+
+/// A certificate in Netdata's name, of an authority that nobody trusts.
+fn stranger() -> Result<Credentials, rcgen::Error> {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, "Netdata Root CA");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let mut leaf = CertificateParams::default();
+    leaf.distinguished_name.push(DnType::CommonName, "app.netdata.cloud");
+    let leaf = leaf.signed_by(&key, &authority)?;
+    Ok((leaf.der().clone(), key.serialize_der().into()))
+}
+
+fn client(credentials: Option<Credentials>) -> Result<TlsConnector, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider)));
+    let config = match credentials {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            builder.with_client_auth_cert(vec![certificate], key.into()).map_err(|error| error.to_string())?
+        }
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The server is this very process: whom it claims to be does not matter here.
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn getting_through_is_a_failure() {
+        let check = |verify, status: Option<u16>, passes: bool| {
+            let test = SelfTest { verify, paths: Vec::new() };
+            assert_eq!(test.judge(status).is_ok(), passes, "{verify:?} {status:?}");
+        };
+        check(Verify::Require, None, true);
+        for status in [200, 400, 403] {
+            check(Verify::Require, Some(status), false);
+        }
+        check(Verify::Request, None, true);
+        check(Verify::Request, Some(403), true);
+        for status in [200, 401, 422, 502] {
+            check(Verify::Request, Some(status), false);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Serves a connection: learns who is there, takes it through TLS, and has its requests answered.
+
+use super::proxy_protocol;
+use super::quota::{Quota, Ticket};
+use crate::client_address::is_trusted;
+use crate::config::Listen;
+use crate::proxy::{Downstream, Gate, Policy};
+use crate::tls::{self, Refusal};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use ipnet::IpNet;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
+use pingora::server::ShutdownWatch;
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::warn;
+
+/// Who may connect, and who speaks for others.
+pub(super) struct Access {
+    allow: Vec<IpNet>,
+    /// Who sends a PROXY protocol header.
+    proxies: Vec<IpNet>,
+}
+
+impl Access {
+    pub(super) fn new(listen: &Listen) -> Self {
+        let proxies = if listen.proxy_protocol { listen.trusted_proxies.clone() } else { Vec::new() };
+        Self { allow: listen.allow.clone(), proxies }
+    }
+
+    fn is_allowed(&self, address: IpAddr) -> bool {
+        self.allow.is_empty() || is_trusted(address, &self.allow)
+    }
+}
+
+/// What each connection needs.
+pub(super) struct Worker {
+    acceptor: ArcSwapOption<Acceptor>,
+    access: ArcSwap<Access>,
+    quota: Arc<Quota>,
+    gate: Arc<Gate>,
+    downstream: Downstream,
+    /// What is served before the self-test has passed.
+    pub(super) start: Starting,
+}
+
+impl Worker {
+    pub(super) fn new(acceptor: Option<Acceptor>, access: Access, gate: Arc<Gate>, downstream: Downstream) -> Self {
+        let (acceptor, access) = (ArcSwapOption::from_pointee(acceptor), ArcSwap::from_pointee(access));
+        Self { acceptor, access, quota: Arc::default(), gate, downstream, start: Starting::new() }
+    }
+
+    /// Judges by another policy from here on, and takes new connections through another acceptor.
+    pub(super) fn replace(&self, acceptor: Option<Acceptor>, access: Access, policy: Policy) {
+        // The policy comes first: it judges each request again, whatever the handshake thought of the client.
+        self.gate.replace(policy);
+        self.access.store(Arc::new(access));
+        self.acceptor.store(acceptor.map(Arc::new));
+    }
+
+    /// Learns who is there, and counts it, before anything is done for it.
+    async fn admit(&self, stream: &mut TcpStream, mut peer: SocketAddr) -> Option<(SocketAddr, Vec<u8>, Ticket)> {
+        let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
+        let mut rest = Vec::new();
+        if is_trusted(peer.ip(), &access.proxies) {
+            match timeout(limits.handshake_timeout, proxy_protocol::read(stream)).await {
+                Ok(Ok(proxied)) => {
+                    peer = proxied.source.unwrap_or(peer);
+                    rest = proxied.rest;
+                }
+                Ok(Err(error)) => return self.refuse(peer, &error.to_string()),
+                Err(_) => return self.refuse(peer, "there is no PROXY protocol header in time"),
+            }
+        }
+        if !access.is_allowed(peer.ip()) {
+            return self.refuse(peer, "the address is not in listen.allow");
+        }
+        let entered =
+            self.quota.enter(peer.ip().to_canonical(), limits.max_connections, limits.max_connections_per_address);
+        match entered {
+            Ok(ticket) => Some((peer, rest, ticket)),
+            Err(exhausted) => self.refuse(peer, exhausted.as_str()),
+        }
+    }
+
+    fn refuse<T>(&self, peer: SocketAddr, reason: &str) -> Option<T> {
+        warn!(remote_addr = %peer.ip(), reason, "connection refused");
+        None
+    }
+
+    pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
+        let is_probe = self.start.wait(peer).await;
+        let Some((peer, rest, _ticket)) = self.admit(&mut stream, peer).await else { return };
+        // An error would only cost latency.
+        let _ = stream.set_nodelay(true);
+        let spare = is_tls.then(|| Spare::of(&stream)).flatten();
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        let mut stream = L4Stream::from(stream);
+        stream.set_socket_digest(digest);
+        stream.rewind(&rest);
+        let stream: Option<Stream> = match (is_tls, self.acceptor.load_full(), spare) {
+            (false, ..) => Some(Box::new(stream)),
+            (true, Some(acceptor), Some(spare)) => match self.handshake(&acceptor, stream).await {
+                Ok(stream) => Some(stream),
+                Err(refusal) => {
+                    // That its own attempts are refused is what the self-test is there for.
+                    if !is_probe {
+                        log_refusal(peer, &refusal);
+                    }
+                    spare.linger().await;
+                    None
+                }
+            },
+            (true, ..) => None,
+        };
+        if let Some(stream) = stream {
+            self.downstream.serve(stream, shutdown).await;
+        }
+    }
+
+    async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream) -> Result<Stream, Refusal> {
+        let limit = self.gate.policy().limits().handshake_timeout;
+        let (result, refusal) = tls::observe(timeout(limit, acceptor.tls_handshake(stream))).await;
+        let reason = match result {
+            Ok(Ok(stream)) => return Ok(Box::new(stream)),
+            Ok(Err(error)) => explain(&error.to_string()),
+            Err(_) => "The handshake took too long.".to_owned(),
+        };
+        Err(refusal.unwrap_or(Refusal { reason, identity: None }))
+    }
+}
+
+fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
+    let identity = refusal.identity.as_ref();
+    warn!(
+        remote_addr = %peer.ip(),
+        reason = refusal.reason,
+        subject = identity.map(|identity| tracing::field::debug(&identity.subject)),
+        issuer = identity.map(|identity| tracing::field::debug(&identity.issuer)),
+        serial = identity.map(|identity| identity.serial.as_str()),
+        fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
+        "handshake refused"
+    );
+}
+
+/// How long a refused client may take to read the alert.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A second handle on a connection whose first one a failed handshake drops.
+///
+/// A client of TLS 1.3 may have sent its request by the time it is refused. Closing with that unread would reset the
+/// connection, and the client would see the reset instead of the alert that says why.
+struct Spare(OwnedFd);
+
+impl Spare {
+    fn of(stream: &TcpStream) -> Option<Self> {
+        match stream.as_fd().try_clone_to_owned() {
+            Ok(spare) => Some(Self(spare)),
+            Err(error) => {
+                warn!(%error, "cannot serve a connection");
+                None
+            }
+        }
+    }
+
+    /// Reads what the client had sent until it closes, within bounds.
+    async fn linger(self) {
+        let Ok(mut stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else { return };
+        let read = async {
+            stream.shutdown().await?;
+            let mut discarded = [0; 4096];
+            while stream.read(&mut discarded).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
+        // Whether it was heard makes no difference.
+        let _ = timeout(LINGER, read).await;
+    }
+}
+
+/// What rustls has against a client, without the words that Pingora puts before it.
+fn explain(error: &str) -> String {
+    let (_, error) = error.rsplit_once("tls connect error: ").unwrap_or(("", error.trim()));
+    match error {
+        "peer sent no certificates" => "No client certificate was presented.".to_owned(),
+        error => error.to_owned(),
+    }
+}
+
+/// Until the self-test has passed, only its own connections are served; the others wait.
+pub(super) struct Starting {
+    finished: watch::Sender<bool>,
+    probes: Mutex<HashSet<SocketAddr>>,
+}
+
+impl Starting {
+    fn new() -> Self {
+        Self { finished: watch::Sender::new(false), probes: Mutex::default() }
+    }
+
+    pub(super) fn announce(&self, probe: SocketAddr) {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner).insert(probe);
+    }
+
+    pub(super) fn finish(&self) {
+        self.finished.send_replace(true);
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Returns when `peer` may be served, and whether it is one of the self-test's own.
+    async fn wait(&self, peer: SocketAddr) -> bool {
+        if *self.finished.borrow() {
+            return false;
+        }
+        if self.probes.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer) {
+            return true;
+        }
+        // The sender is part of `self`, so this ends with the value that is waited for.
+        let _ = self.finished.subscribe().wait_for(|finished| *finished).await;
+        false
+    }
+}

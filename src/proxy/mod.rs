@@ -4,6 +4,7 @@ mod admit;
 mod body;
 mod connection;
 mod forward;
+mod preface;
 mod rate;
 mod respond;
 mod upstream;

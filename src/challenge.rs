@@ -99,4 +99,27 @@ mod tests {
         }
         assert!(crc_token(&long.as_bytes()[..long.len() - 1]).is_ok(), "1 KiB is not too long");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_query_makes_it_panic(query in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = crc_token(&query);
+            let _ = crc_token(&[b"crc_token=", &query[..]].concat());
+        }
+
+        #[test]
+        fn what_form_urlencoded_encodes_is_decoded(token in "\\PC{1,100}", before in "[a-z=&+%]{0,20}", after in "\\PC{0,20}") {
+            let mut query = form_urlencoded::Serializer::new(before.replace("crc", ""));
+            let query = query.append_pair("crc_token", &token).append_pair("after", &after).finish();
+            proptest::prop_assert_eq!(crc_token(query.as_bytes()), Ok(token));
+        }
+
+        #[test]
+        fn form_urlencoded_reads_the_same(query in "(crc_token=)?[ -~]{0,40}(&crc_token=[a-z%0-9+]{0,9})?") {
+            if let Ok(token) = crc_token(query.as_bytes()) {
+                let theirs = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "crc_token");
+                proptest::prop_assert_eq!(theirs.map(|(_, value)| value.into_owned()), Some(token));
+            }
+        }
+    }
 }

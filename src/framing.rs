@@ -261,4 +261,29 @@ mod tests {
             assert_eq!(head_length(head.as_bytes()), None, "{head:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = check(&bytes);
+            let _ = check_unfinished(&bytes);
+            let _ = head_length(&bytes);
+            let _ = check(&[&bytes, &b"\r\n\r\n"[..]].concat());
+        }
+
+        #[test]
+        fn what_passes_httparse_reads_the_same(
+            line in "(GET|POST) /[ -~]{0,8}", fields in proptest::collection::vec("[!-~]{1,8}: ?[ -~\t]{0,8}", 0..6)
+        ) {
+            let head = format!("{line} HTTP/1.1\r\nHost: x\r\n{}\r\n", fields.iter().map(|f| format!("{f}\r\n")).collect::<String>());
+            if check(head.as_bytes()).is_ok() {
+                let mut headers = [httparse::EMPTY_HEADER; 16];
+                let mut request = httparse::Request::new(&mut headers);
+                let status = request.parse(head.as_bytes());
+                proptest::prop_assert_eq!(status, Ok(httparse::Status::Complete(head.len())));
+                proptest::prop_assert_eq!(request.headers.len(), fields.len() + 1);
+                proptest::prop_assert_eq!(request.path, line.split(' ').nth(1));
+            }
+        }
+    }
 }

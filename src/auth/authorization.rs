@@ -185,4 +185,23 @@ mod tests {
             SecretDigest::from_hex("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b").unwrap();
         check(&Authorization::default().with_bearer(digest), "Bearer secret", Some(Scheme::Bearer));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(header in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100)) {
+            let accepted = Authorization::default().with_basic("a", digest("b")).with_bearer(digest("c"));
+            let _ = accepted.check([&header[..]].into_iter());
+            let _ = accepted.check([&[b"Basic ", &header[..]].concat()[..]].into_iter());
+        }
+
+        #[test]
+        fn exactly_the_accepted_credentials_pass(
+            name in "[^:]{0,20}", password in "\\PC{0,20}", other_name in "[^:]{0,20}", other in "\\PC{0,20}"
+        ) {
+            let accepted = Authorization::default().with_basic(&name, digest(&password));
+            check(&accepted, &basic(&format!("{name}:{password}")), Some(Scheme::Basic));
+            let same = name == other_name && password == other;
+            check(&accepted, &basic(&format!("{other_name}:{other}")), same.then_some(Scheme::Basic));
+        }
+    }
 }

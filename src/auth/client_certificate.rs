@@ -189,4 +189,32 @@ mod tests {
         longer.push(0);
         assert!(ClientIdentity::from_der(&longer).is_none());
     }
+
+    #[test]
+    fn two_names_are_not_one() {
+        let second = || DnType::CustomDnType(vec![2, 5, 4, 3]);
+        for (one, other) in [(NETDATA, "evil"), ("evil", NETDATA), (NETDATA, NETDATA)] {
+            check(&[(DnType::CommonName, utf8(one)), (second(), utf8(other))], false);
+        }
+        check(&[(second(), utf8(NETDATA))], true);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_mutation_of_a_certificate_makes_it_panic(
+            changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 1..8)
+        ) {
+            static DER: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+                CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+            });
+            let mut der = DER.clone();
+            for (index, byte) in changes {
+                let index = index.index(der.len());
+                der[index] = byte;
+            }
+            if let Some(identity) = ClientIdentity::from_der(&der) {
+                let _ = identity.check_common_name(&[NETDATA.into()]);
+            }
+        }
+    }
 }

@@ -507,3 +507,24 @@ fn parsed<T, E: Into<String>>(
 ) -> Option<T> {
     parse(&text.value).map_err(|message| table.document.complain(&text.place, message.into())).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use std::path::Path;
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(\\[\\[?(listen|tls|tls.client|routes|routes.auth|limits)\\]\\]?\\n|[a-z_]{1,12} = (\"[ -~]{0,9}\"|[0-9]{1,22}|\\[\\]|\\{\\}|true)\\n|\\PC){0,30}") {
+            let _ = Config::from_toml(&text, Path::new(""));
+        }
+
+        #[test]
+        fn no_change_to_a_good_file_makes_it_panic(at in 0..3000_usize, byte in "\\PC") {
+            let mut text = include_str!("../../conf/example.toml").to_owned();
+            let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.insert_str(at, &byte);
+            let _ = Config::from_toml(&text, Path::new(""));
+        }
+    }
+}

@@ -266,4 +266,41 @@ mod tests {
             assert!(!error.contains("hunter2"), "{error}");
         }
     }
+
+    fn any_json() -> impl proptest::strategy::Strategy<Value = serde_json::Value> {
+        use proptest::prelude::*;
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            "\\PC{0,10}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(6, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Into::into),
+                prop::collection::hash_map("\\PC{0,6}", inner, 0..30)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_serde_json_writes_is_accepted(value in any_json()) {
+            proptest::prop_assert_eq!(parse(value.to_string().as_bytes()).is_ok(), value.is_object());
+        }
+
+        #[test]
+        fn what_is_accepted_serde_json_accepts(body in "[\\[\\]{}:,\"a0-9.eE\\\\u -]{0,40}") {
+            if parse(body.as_bytes()).is_ok() {
+                proptest::prop_assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok_and(|v| v.is_object()));
+            }
+        }
+
+        #[test]
+        fn no_body_makes_it_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = parse(&body);
+        }
+    }
 }

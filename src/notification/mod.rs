@@ -263,4 +263,20 @@ mod tests {
         assert_eq!(key(hostile), sha256_hex(hostile.as_bytes()), "what cannot stand in a header is not used");
         assert_eq!(verify(hostile).unwrap().severity, None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_mutation_of_a_body_makes_it_panic(
+            cut in 0..400_usize, byte in proptest::prelude::any::<u8>(), insert in proptest::prelude::any::<bool>()
+        ) {
+            for body in [FLAT_ALERT, NESTED_ALERT, FLAT_REACHABILITY, NESTED_REACHABILITY, TEST] {
+                let mut body = body.as_bytes().to_vec();
+                let cut = cut.min(body.len() - 1);
+                if insert { body.insert(cut, byte) } else { body[cut] = byte }
+                for schema in [SchemaPolicy::Enforce, SchemaPolicy::Warn, SchemaPolicy::Off] {
+                    let _ = Notification::verify(&body, schema, &["acme".into()]);
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! The PROXY protocol's header (versions 1 and 2, haproxy.org/download/3.0/doc/proxy-protocol.txt) comes before TLS.
 
-use ppp::{HeaderResult, PartialResult as _, v1, v2};
+use ppp::{HeaderResult, v1, v2};
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::AsyncReadExt as _;
@@ -10,6 +10,12 @@ use tokio::net::TcpStream;
 
 /// Longer than any header without exotic extensions. A longer one is refused.
 const MAX_HEADER: usize = 1024;
+
+/// The longest header of version 1.
+const MAX_V1: usize = 107;
+
+/// How a header of version 2 begins.
+const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What a header says.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,17 +41,30 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Proxied> {
 
 /// `None` as long as `bytes` could still become a header.
 fn parse(bytes: &[u8]) -> io::Result<Option<Proxied>> {
-    let result = HeaderResult::parse(bytes);
-    if result.is_incomplete() {
+    if is_unfinished(bytes) {
         return Ok(None);
     }
-    let (source, length) = match result {
+    let (source, length) = match HeaderResult::parse(bytes) {
         HeaderResult::V1(Ok(header)) => (source_v1(header.addresses), header.header.len()),
         HeaderResult::V2(Ok(header)) => (source_v2(&header), header.len()),
         _ => return Err(invalid()),
     };
     let rest = bytes.get(length..).ok_or_else(invalid)?.to_vec();
     Ok(Some(Proxied { source, rest }))
+}
+
+/// Whether more bytes could make a header of these.
+fn is_unfinished(bytes: &[u8]) -> bool {
+    let begins = |signature: &[u8]| bytes.iter().zip(signature).all(|(byte, expected)| byte == expected);
+    if begins(V2_SIGNATURE) {
+        return match bytes {
+            [_, _, _, _, _, _, _, _, _, _, _, _, _, _, high, low, rest @ ..] => {
+                rest.len() < usize::from(u16::from_be_bytes([*high, *low]))
+            }
+            _ => true,
+        };
+    }
+    begins(b"PROXY ") && bytes.len() < MAX_V1 && !bytes.windows(2).any(|window| window == b"\r\n")
 }
 
 fn source_v1(addresses: v1::Addresses) -> Option<SocketAddr> {

@@ -265,7 +265,7 @@ fn show_test_token(context: &Context, notification: &Notification) {
     tracing::info!(
         request_id = context.request_id,
         route = context.route,
-        token = ?notification.test_token.as_deref().unwrap_or_default(),
+        token = notification.test_token.as_deref(),
         "Test notification: paste this token into Netdata's UI"
     );
 }

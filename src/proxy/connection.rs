@@ -44,9 +44,9 @@ enum NoHead {
 
 impl Downstream {
     /// Serves requests through `gate`.
-    pub fn new(gate: Arc<Gate>, conf: &Arc<ServerConf>) -> Self {
+    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, conf: &Arc<ServerConf>) -> Self {
         let limits = *gate.policy().limits();
-        let mut proxy = HttpProxy::new(Gateway::new(gate.clone()), conf.clone());
+        let mut proxy = HttpProxy::new(Gateway::new(gate.clone(), draining), conf.clone());
         proxy.handle_init_modules();
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(limits.idle_timeout);

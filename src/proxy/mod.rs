@@ -16,6 +16,7 @@ pub use connection::Downstream;
 use crate::exchange::{Exchange, Timeouts};
 use crate::telemetry::access_log;
 use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use pingora_proxy::{ProxyHttp, Session};
@@ -25,12 +26,14 @@ use std::sync::Arc;
 pub struct Gateway {
     gate: Arc<Gate>,
     exchange: Exchange,
+    /// Turns true when the process is to end.
+    draining: ShutdownWatch,
 }
 
 impl Gateway {
     /// A gateway behind `gate`.
-    pub fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, exchange: Exchange::new(Timeouts::default()) }
+    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch) -> Self {
+        Self { gate, exchange: Exchange::new(Timeouts::default()), draining }
     }
 }
 
@@ -45,7 +48,7 @@ impl ProxyHttp for Gateway {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         session.set_write_timeout(Some(self.gate.policy().limits().body_timeout));
         if let Some(verified) = self.gate.admit(session, context).await {
-            upstream::forward(&self.exchange, session, context, &verified).await;
+            upstream::forward(&self.exchange, &self.draining, session, context, &verified).await;
         }
         Ok(true)
     }

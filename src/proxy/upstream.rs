@@ -9,6 +9,7 @@ use crate::telemetry::context::{Context, Outcome};
 use http::{Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
 use std::time::Instant;
 
 /// Ends at this hop (RFC 9110 section 7.6.1).
@@ -17,6 +18,7 @@ const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "
 /// Forwards `verified`, and answers the sender with what the application says, or with why it says nothing.
 pub(super) async fn forward(
     exchange: &Exchange,
+    draining: &ShutdownWatch,
     session: &mut ServerSession,
     context: &mut Context,
     verified: &Verified,
@@ -29,6 +31,10 @@ pub(super) async fn forward(
     let head = forward::head(session.req_header(), &Origin { peer, is_tls }, context, verified);
     match exchange.send(upstream, &head, &verified.body).await {
         Ok(answer) => {
+            if *draining.borrow() {
+                // The sender is told, instead of finding out with its next request.
+                session.set_keepalive(None);
+            }
             context.outcome = Some(pass_back(session, answer).await);
         }
         Err(error) => {

@@ -84,7 +84,7 @@ impl Server {
         let drain = Drain::new();
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
         let gate = Arc::new(Gate::new(policy));
-        let downstream = Downstream::new(gate.clone(), &pingora.configuration);
+        let downstream = Downstream::new(gate.clone(), drain.watch(), &pingora.configuration);
         let worker = Arc::new(Worker::new(acceptor, Access::new(&config.listen), gate, downstream));
         let (stop, failure) = (Stop::default(), Failure::default());
         let start = Start { self_test: SelfTest::new(config), stop: stop.clone(), failure: failure.clone() };

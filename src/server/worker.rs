@@ -144,8 +144,8 @@ fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
     warn!(
         remote_addr = %peer.ip(),
         reason = refusal.reason,
-        subject = identity.map(|identity| tracing::field::debug(&identity.subject)),
-        issuer = identity.map(|identity| tracing::field::debug(&identity.issuer)),
+        subject = identity.map(|identity| identity.subject.as_str()),
+        issuer = identity.map(|identity| identity.issuer.as_str()),
         serial = identity.map(|identity| identity.serial.as_str()),
         fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
         "handshake refused"

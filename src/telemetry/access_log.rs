@@ -51,17 +51,17 @@ fn line(request: &Request<'_>, context: &Context) {
     let identity = context.identity.as_deref();
     let notification = context.notification.as_ref();
     let outcome = context.outcome;
-    // What the sender chose is written with `?`, which escapes quotes and control characters.
+    // Strings are escaped by the format, whoever chose them.
     info!(
         target: TARGET,
         request_id = context.request_id,
         remote_addr = context.remote_addr.map(tracing::field::display),
-        client_cn = identity.and_then(|identity| identity.common_name()).map(tracing::field::debug),
+        client_cn = identity.and_then(|identity| identity.common_name()),
         client_serial = identity.map(|identity| identity.serial.as_str()),
         tls = request.tls,
         protocol = request.protocol,
         method = request.method,
-        path = request.path.as_deref().map(tracing::field::debug),
+        path = request.path.as_deref(),
         route = context.route,
         outcome = outcome.map(|outcome| outcome.as_str()),
         code = outcome.map(|outcome| outcome.code()),
@@ -69,7 +69,7 @@ fn line(request: &Request<'_>, context: &Context) {
         kind = notification.map(|notification| notification.kind.as_str()),
         shape = notification.and_then(|notification| notification.shape).map(|shape| shape.as_str()),
         severity = notification.and_then(|notification| notification.severity.as_deref()),
-        space = notification.and_then(|n| n.space.as_ref()?.label()).map(tracing::field::debug),
+        space = notification.and_then(|n| n.space.as_ref()?.label()),
         transition_id = notification.filter(|n| n.kind != Kind::Test).and_then(|n| n.transition_id.as_deref()),
         body_bytes = context.body_bytes,
         bytes_sent = request.bytes_sent,

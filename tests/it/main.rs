@@ -1,6 +1,37 @@
-//! The program as its users and its adversaries meet it: over real sockets.
+//! The program from outside: the built binary, real sockets, and an application that records what it receives.
+//!
+//! What went wrong in other programs of this field is tested here by name:
+//!
+//! | elsewhere | here |
+//! |---|---|
+//! | nginx CVE-2025-23419, Apache CVE-2025-23048, Go CVE-2025-68121, HAProxy, Envoy CVE-2022-21654: a resumed session or an open connection escapes a newer policy | `reload` |
+//! | Traefik CVE-2026-32305, Caddy: SNI or Host selects a laxer policy | `client_certificate::no_server_name_and_no_host_changes_the_verdict` |
+//! | a fragmented ClientHello falls to a default | `hostile::a_client_hello_in_single_bytes_changes_nothing` |
+//! | Caddy CVE-2026-27586: a missing CA file means the system's authorities | `cli::files_that_are_not_what_they_should_be_are_errors` |
+//! | Zentinel: client authentication configured, logged, never applied | `server::self_test`, and each setting's own test |
+//! | Envoy CVE-2022-21657, -21656: extended key usage not enforced; odd chains panic | `client_certificate` |
+//! | Pingora CVE-2026-2833, -2835, -2836, CVE-2025-4366: upgrades, HTTP/1.0 framing, bodies left on the connection | `hostile` |
+//! | HTTP/2 MadeYouReset CVE-2025-8671 | `hostile::resets_without_end_do_not_stop_others` |
+//! | oauth2-proxy CVE-2025-64484, Caddy, Fabio CVE-2025-48865: forged identity headers | `forwarding::forged_headers_are_replaced` |
+//! | HAProxy CVE-2025-11230: numbers that burn CPU | `notification::hostile_json_is_refused_quickly` |
+//! | receivers of Netdata's webhooks: wrong query parameter, encoded twice, 200 on failure | `challenge`, `notification` |
 
-// A test that cannot be set up fails where it stands.
-#![allow(clippy::unwrap_used)]
+// A test that cannot be set up fails where it stands, and says what it knows.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod authorization;
+mod body;
+mod challenge;
+mod cli;
+mod client_certificate;
 mod demo;
+mod forwarding;
+mod hostile;
+mod limits;
+mod middleware;
+mod notification;
+mod readme;
+mod reload;
+mod shutdown;
+mod support;
+mod upstream;

@@ -1,0 +1,308 @@
+//! Who gets through with which certificate, in every mode.
+
+use crate::support::{
+    Answer, Http2, Leaf, NETDATA, Origin, Pki, Proxy, Sender, WEBHOOK, another_common_name, critical_unknown_extension,
+    eventually, subject,
+};
+use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair,
+    NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+};
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
+use rustls::{SignatureScheme, SupportedProtocolVersion};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use time::{Duration, OffsetDateTime};
+
+const ALERT: &str = "{\"alert\":\"x\"}";
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+/// The same application behind both modes.
+struct Scene {
+    origin: Origin,
+    require: Proxy,
+    request: Proxy,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let origin = Origin::spawn();
+        let require = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+        let request = Proxy::in_front_of(&origin, Pki::shared(), "request", "");
+        Self { origin, require, request }
+    }
+
+    fn post(proxy: &Proxy, leaf: Option<&Leaf>, version: &'static SupportedProtocolVersion) -> std::io::Result<Answer> {
+        Sender::with_versions(proxy, leaf, &[version]).send("POST", WEBHOOK, "", ALERT)
+    }
+
+    /// Passes in both modes, over both versions of TLS.
+    #[track_caller]
+    fn accepts(&self, what: &str, leaf: &Leaf) {
+        for proxy in [&self.require, &self.request] {
+            for version in VERSIONS {
+                let answer = Self::post(proxy, Some(leaf), version).unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(answer.status, 200, "{what} {version:?}: {answer:?}");
+            }
+        }
+    }
+
+    /// The chain is good and the name is not: 403 in both modes.
+    #[track_caller]
+    fn refuses_name(&self, leaf: &Leaf) {
+        for proxy in [&self.require, &self.request] {
+            for version in VERSIONS {
+                Self::post(proxy, Some(leaf), version).unwrap().refuses(403, "common_name_mismatch");
+            }
+        }
+    }
+
+    /// No handshake in the one mode, and an explanation in the other.
+    #[track_caller]
+    fn refuses_chain(&self, what: &str, leaf: &Leaf) {
+        for version in VERSIONS {
+            let refused = Self::post(&self.require, Some(leaf), version);
+            assert!(refused.is_err(), "{what} {version:?}: {refused:?}");
+            match Self::post(&self.request, Some(leaf), version) {
+                Ok(answer) => answer.refuses(403, "client_certificate_invalid"),
+                // Where the certificate cannot be read, neither can its key be used: no proof, no handshake.
+                Err(error) => assert!(what.contains("critical"), "{what} {version:?}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_key_and_chain_is_accepted() {
+    let (pki, scene) = (Pki::shared(), Scene::new());
+    scene.accepts("ECDSA P-256", &pki.netdata());
+    scene.accepts("RSA", &pki.rsa());
+    scene.accepts("ECDSA P-384", &pki.leaf_with_key(KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap(), |_| {}));
+    scene.accepts("Ed25519", &pki.leaf_with_key(KeyPair::generate_for(&PKCS_ED25519).unwrap(), |_| {}));
+    scene.accepts("one intermediate", &pki.below(1, |_| {}));
+    scene.accepts("two intermediates", &pki.below(2, |_| {}));
+    scene.accepts("no extended key usage", &pki.leaf(|params| params.extended_key_usages.clear()));
+    let both = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    scene.accepts("both usages", &pki.leaf(|params| params.extended_key_usages = both));
+}
+
+#[test]
+fn both_protocols_are_accepted() {
+    let scene = Scene::new();
+    for proxy in [&scene.require, &scene.request] {
+        let sender = Sender::to(proxy, Some(&Pki::shared().netdata()));
+        assert_eq!(Http2::connect(&sender).unwrap().post(ALERT).unwrap().status, 200);
+        let forger = Sender::to(proxy, Some(&Pki::shared().named("evil")));
+        Http2::connect(&forger).unwrap().post(ALERT).unwrap().refuses(403, "common_name_mismatch");
+    }
+    assert_eq!(scene.origin.received().len(), 2);
+}
+
+#[test]
+fn the_encoding_of_the_name_does_not_matter() {
+    let scene = Scene::new();
+    for value in [
+        DnValue::PrintableString(PrintableString::try_from(NETDATA).unwrap()),
+        DnValue::Ia5String(Ia5String::try_from(NETDATA).unwrap()),
+        DnValue::TeletexString(TeletexString::try_from(NETDATA).unwrap()),
+        DnValue::BmpString(BmpString::try_from(NETDATA).unwrap()),
+        DnValue::UniversalString(UniversalString::try_from(NETDATA).unwrap()),
+    ] {
+        let leaf = Pki::shared().leaf(|params| params.distinguished_name = subject(&[(DnType::CommonName, value)]));
+        scene.accepts("an encoding", &leaf);
+    }
+}
+
+#[test]
+fn forged_names_do_not_get_through() {
+    let (pki, scene) = (Pki::shared(), Scene::new());
+    let of = |attributes: Vec<(DnType, DnValue)>| pki.leaf(|params| params.distinguished_name = subject(&attributes));
+    for name in [
+        "app.netdata.cloud.evil.example",
+        "appXnetdataYcloud",
+        "app.netdata.cloud\0",
+        "app.netdata.cloud\0.evil.example",
+        "app.netdata.cloud ",
+        "APP.netdata.cloud",
+        "api.netdata.cloud",
+        "evil",
+    ] {
+        scene.refuses_name(&pki.named(name));
+    }
+    let evil = || (DnType::CommonName, "evil".into());
+    scene.refuses_name(&of(vec![(DnType::OrganizationalUnitName, "CN=app.netdata.cloud".into()), evil()]));
+    scene.refuses_name(&of(vec![(DnType::OrganizationName, "x,CN=app.netdata.cloud".into()), evil()]));
+    scene.refuses_name(&of(vec![(DnType::OrganizationName, NETDATA.into())]));
+    scene.refuses_name(&of(vec![(DnType::CommonName, NETDATA.into()), (another_common_name(), "evil".into())]));
+    scene.refuses_name(&of(vec![evil(), (another_common_name(), NETDATA.into())]));
+    scene.origin.received_nothing();
+}
+
+#[test]
+fn chains_that_are_not_trusted_do_not_get_through() {
+    let (pki, scene) = (Pki::shared(), Scene::new());
+    let now = OffsetDateTime::now_utc();
+    scene.refuses_chain("a foreign authority", &Pki::new().netdata());
+    scene.refuses_chain("an authority of the same name", &pki.impostor());
+    scene.refuses_chain("self-signed", &pki.self_signed());
+    scene.refuses_chain("expired", &pki.leaf(|params| params.not_after = now - Duration::minutes(1)));
+    scene.refuses_chain("not yet valid", &pki.leaf(|params| params.not_before = now + Duration::hours(1)));
+    for (what, usage) in
+        [("server", ExtendedKeyUsagePurpose::ServerAuth), ("e-mail", ExtendedKeyUsagePurpose::EmailProtection)]
+    {
+        scene.refuses_chain(what, &pki.leaf(|params| params.extended_key_usages = vec![usage]));
+    }
+    scene.refuses_chain(
+        "an authority's own",
+        &pki.leaf(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+    );
+    scene.refuses_chain(
+        "an unknown critical extension",
+        &pki.leaf(|p| p.custom_extensions.push(critical_unknown_extension())),
+    );
+    scene.refuses_chain("an intermediate that is none", &pki.below(1, |params| params.is_ca = IsCa::ExplicitNoCa));
+    let constrained = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    scene.refuses_chain("a path that is too long", &pki.below(2, constrained));
+    let elsewhere = |params: &mut CertificateParams| {
+        let permitted_subtrees =
+            vec![GeneralSubtree::DirectoryName(subject(&[(DnType::OrganizationName, "Other".into())]))];
+        params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    };
+    scene.refuses_chain("a name that is not permitted", &pki.below(1, elsewhere));
+    let mut missing = pki.below(2, |_| {});
+    missing.chain.remove(1);
+    scene.refuses_chain("a missing intermediate", &missing);
+    scene.refuses_chain("a chain that is too deep", &pki.below(10, |_| {}));
+    scene.origin.received_nothing();
+}
+
+#[test]
+fn without_a_certificate_nobody_gets_through() {
+    let scene = Scene::new();
+    for version in VERSIONS {
+        assert!(Scene::post(&scene.require, None, version).is_err());
+        Scene::post(&scene.request, None, version).unwrap().refuses(403, "client_certificate_missing");
+    }
+    Sender::to(&scene.request, None).get("?crc_token=abc").refuses(403, "client_certificate_missing");
+    scene.origin.received_nothing();
+}
+
+#[test]
+fn a_refused_handshake_is_one_line_with_everything_in_it() {
+    let scene = Scene::new();
+    let stranger = Pki::new().leaf(|params| params.serial_number = Some(0x1234_5678_u64.into()));
+    assert!(Scene::post(&scene.require, Some(&stranger), &rustls::version::TLS13).is_err());
+    let line = scene.require.wait_for_log("handshake refused");
+    for part in [
+        "remote_addr=127.0.0.1",
+        "reason=\"The certificate's signature is not its issuer's.\"",
+        "subject=\"O=Netdata, Inc., CN=app.netdata.cloud\"",
+        "issuer=\"O=Test, CN=Test Root CA\"",
+        "serial=\"12345678\"",
+        "fingerprint=\"",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(Scene::post(&scene.require, None, &rustls::version::TLS13).is_err());
+    scene.require.wait_for_log("No client certificate was presented.");
+}
+
+#[test]
+fn a_refused_client_sees_the_alert() {
+    let scene = Scene::new();
+    let refused = Scene::post(&scene.require, None, &rustls::version::TLS13).unwrap_err();
+    assert!(refused.to_string().contains("CertificateRequired"), "{refused}");
+}
+
+#[test]
+fn no_server_name_and_no_host_changes_the_verdict() {
+    let scene = Scene::new();
+    for enable_sni in [true, false] {
+        for host in ["localhost", "LOCALHOST.", "127.0.0.1", "other.example", "[::1]:1"] {
+            let mut sender = Sender::to(&scene.request, Some(&Pki::shared().named("evil")));
+            Arc::get_mut(&mut sender.config).unwrap().enable_sni = enable_sni;
+            let request = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}");
+            sender.raw(request.as_bytes()).unwrap().refuses(403, "common_name_mismatch");
+        }
+    }
+    scene.origin.received_nothing();
+}
+
+#[test]
+fn nobody_is_asked_where_verification_is_off() {
+    let origin = Origin::spawn();
+    let proxy = Proxy::in_front_of(&origin, Pki::shared(), "off", "auth = \"none\"");
+    assert_eq!(Sender::to(&proxy, None).post(ALERT).status, 200);
+    assert_eq!(origin.received_one().header("X-Netdata-Verified"), "");
+    assert_eq!(asked(&proxy), None);
+}
+
+#[test]
+fn exactly_the_configured_authorities_are_named() {
+    let scene = Scene::new();
+    let (_, authority) = x509_parser::parse_x509_certificate(Pki::shared().authority()).unwrap();
+    let subject = authority.subject().as_raw().to_vec();
+    for proxy in [&scene.require, &scene.request] {
+        assert_eq!(asked(proxy), Some(vec![subject.clone()]));
+    }
+}
+
+#[test]
+fn netdatas_own_authority_is_built_in() {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("ca = \"ca.pem\"\n", "");
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let names = asked(&proxy).unwrap();
+    assert_eq!(names.len(), 1);
+    assert!(String::from_utf8_lossy(&names[0]).contains("Netdata Root CA"));
+    assert!(Scene::post(&proxy, Some(&Pki::shared().netdata()), &rustls::version::TLS13).is_err());
+    origin.received_nothing();
+}
+
+#[test]
+fn only_new_versions_are_spoken_where_that_is_said() {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("[tls]\n", "[tls]\nmin_version = \"1.3\"\n");
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let leaf = Pki::shared().netdata();
+    assert!(Scene::post(&proxy, Some(&leaf), &rustls::version::TLS12).is_err());
+    assert_eq!(Scene::post(&proxy, Some(&leaf), &rustls::version::TLS13).unwrap().status, 200);
+}
+
+#[test]
+fn http2_is_not_offered_where_that_is_said() {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("[listen]\n", "[listen]\nhttp2 = false\n");
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    assert!(Http2::connect(&sender).is_err());
+    assert_eq!(sender.post(ALERT).status, 200);
+}
+
+/// The names of the authorities in the request for a certificate, if there is one.
+fn asked(proxy: &Proxy) -> Option<Vec<Vec<u8>>> {
+    #[derive(Debug, Default)]
+    struct Asked(Mutex<Option<Vec<Vec<u8>>>>);
+
+    impl ResolvesClientCert for Asked {
+        fn resolve(&self, hints: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            *self.0.lock().unwrap() = Some(hints.iter().map(|hint| hint.to_vec()).collect());
+            None
+        }
+
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+
+    let asked = Arc::new(Asked::default());
+    let mut sender = Sender::to(proxy, None);
+    Arc::get_mut(&mut sender.config).unwrap().client_auth_cert_resolver = asked.clone();
+    let socket = eventually("a connection", || TcpStream::connect(sender.address).ok());
+    // Whether the request is answered is another matter.
+    let _ = sender.connect_to(socket).unwrap().post(ALERT);
+    asked.0.lock().unwrap().take()
+}

@@ -1,0 +1,123 @@
+//! Who may connect, how many, and how often.
+
+use crate::support::{Origin, PATIENCE, Pki, Proxy, Sender, eventually};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+const ALERT: &str = "{\"alert\":\"x\"}";
+
+fn scene(listen: &str, more: &str) -> (Origin, Proxy, Sender) {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("[listen]\n", &format!("[listen]\n{listen}\n")) + more;
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    (origin, proxy, sender)
+}
+
+#[test]
+fn who_is_not_allowed_gets_no_handshake() {
+    let (origin, proxy, sender) = scene("allow = [\"10.0.0.0/8\", \"2001:db8::/32\"]", "");
+    assert!(sender.connect().unwrap().post(ALERT).is_err());
+    assert!(proxy.wait_for_log("connection refused").contains("listen.allow"));
+    origin.received_nothing();
+    let (origin, _proxy, sender) = scene("allow = [\"10.0.0.0/8\", \"127.0.0.1\"]", "");
+    assert_eq!(sender.post(ALERT).status, 200);
+    origin.received_one();
+}
+
+#[test]
+fn connections_are_limited_in_all_and_by_address() {
+    for limit in ["max_connections = 2", "max_connections_per_address = 2"] {
+        let (_origin, proxy, sender) = scene("", &format!("[limits]\n{limit}\n"));
+        let mut first = sender.connect().unwrap();
+        let mut second = sender.connect().unwrap();
+        assert_eq!((first.post(ALERT).unwrap().status, second.post(ALERT).unwrap().status), (200, 200));
+        assert!(sender.connect().unwrap().post(ALERT).is_err(), "{limit}");
+        proxy.wait_for_log("is reached");
+        assert_eq!(first.post(ALERT).unwrap().status, 200, "who is there already is served on");
+        drop(first);
+        eventually("another connection", || sender.connect().ok()?.post(ALERT).ok());
+    }
+}
+
+#[test]
+fn requests_are_limited_by_address() {
+    let (origin, _proxy, sender) = scene("", "[limits]\nrequests_per_second = 1\nburst = 4\n");
+    let mut connection = sender.connect().unwrap();
+    let statuses: Vec<u16> = (0..10).map(|_| connection.post(ALERT).unwrap().status).collect();
+    assert!(statuses[..5].iter().all(|status| *status == 200), "{statuses:?}");
+    assert!(statuses.contains(&429), "{statuses:?}");
+    let refused = eventually("a refusal", || Some(connection.post(ALERT).unwrap()).filter(|a| a.status == 429));
+    refused.refuses(429, "rate_limited");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=6).contains(&wait), "{wait}");
+    assert_eq!(origin.received().len(), origin.connections().max(origin.received().len()));
+    let other = connection.send("POST", "/other", "", ALERT).unwrap();
+    other.refuses(404, "not_found");
+}
+
+#[test]
+fn idle_connections_are_closed() {
+    let (_origin, _proxy, sender) = scene("", "[limits]\nidle_timeout = \"500ms\"\n");
+    let mut connection = sender.connect().unwrap();
+    assert_eq!(connection.post(ALERT).unwrap().status, 200);
+    connection.is_closed();
+}
+
+/// Sends `header`, and then a request over TLS, on one connection.
+fn through_proxy(sender: &Sender, header: &[u8]) -> std::io::Result<u16> {
+    let mut socket = TcpStream::connect(sender.address)?;
+    socket.write_all(header)?;
+    Ok(sender.connect_to(socket)?.post(ALERT)?.status)
+}
+
+#[test]
+fn the_proxy_protocol_names_the_sender() {
+    let listen =
+        "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]\nallow = [\"192.0.2.0/24\", \"2001:db8::1\"]";
+    let (origin, proxy, sender) = scene(listen, "");
+    let version2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\x7f\0\0\x01\x12\x34\x01\xbb";
+    for (header, address) in [
+        (&b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n"[..], "192.0.2.1"),
+        (b"PROXY TCP6 2001:db8::1 ::1 4660 443\r\n", "2001:db8::1"),
+        (version2, "192.0.2.7"),
+    ] {
+        assert_eq!(through_proxy(&sender, header).unwrap(), 200, "{address}");
+        assert_eq!(origin.received().pop().unwrap().header("X-Forwarded-For"), address);
+        proxy.wait_for_log(&format!("remote_addr={address} "));
+    }
+    for header in [&b""[..], b"PROXY TCP4 198.51.100.1 127.0.0.1 1 2\r\n", b"PROXY UNKNOWN\r\n", b"PROXY garbage\r\n"] {
+        assert!(through_proxy(&sender, header).is_err(), "{header:?}");
+    }
+    assert_eq!(origin.received().len(), 3);
+}
+
+#[test]
+fn the_proxy_protocol_is_believed_of_trusted_proxies_only() {
+    let (origin, _proxy, sender) = scene("proxy_protocol = true\ntrusted_proxies = [\"10.0.0.0/8\"]", "");
+    assert!(through_proxy(&sender, b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n").is_err());
+    origin.received_nothing();
+    assert_eq!(sender.post(ALERT).status, 200, "who is no proxy speaks for itself");
+}
+
+#[test]
+fn a_plain_listener_serves_routes_without_a_certificate() {
+    let origin = Origin::spawn();
+    let bearer = "[routes.auth]\nclient_certificate = false\nbearer = [{ token = { file = \"challenge.secret\" } }]\n";
+    let config = Proxy::config(&origin, "request", bearer).replace("[listen]\n", "[listen]\nhttp = \"127.0.0.1:0\"\n");
+    let config = config + &format!("[[routes]]\npath = \"/strict\"\nupstream = \"{}\"\n", origin.url);
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let status = |path: &str, token: &str| {
+        let mut socket = TcpStream::connect(proxy.address(1)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n");
+        socket.write_all(format!("{head}Content-Length: {}\r\n\r\n{ALERT}", ALERT.len()).as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(status("/webhooks/netdata", "YOUR_CHALLENGE_SECRET").starts_with("HTTP/1.1 200"));
+    assert!(status("/webhooks/netdata", "wrong").starts_with("HTTP/1.1 401"));
+    assert!(status("/strict", "YOUR_CHALLENGE_SECRET").contains("client_certificate_missing"));
+    assert_eq!(origin.received_one().header("X-Forwarded-Proto"), "http");
+}

@@ -1,0 +1,273 @@
+//! Trust that changes: whatever a session or a connection was once allowed, each request is judged by the trust of now.
+
+use crate::support::{Connection, Http2, Leaf, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
+use rustls::SupportedProtocolVersion;
+use std::os::unix::fs::symlink;
+use time::{Duration, OffsetDateTime};
+
+const ALERT: &str = "{\"alert\":\"x\"}";
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+/// Everything a client may have kept from when it was welcome.
+struct Veteran {
+    name: String,
+    sender: Sender,
+    open: Connection,
+    http2: Http2,
+}
+
+impl Veteran {
+    fn all(proxy: &Proxy, leaf: &Leaf) -> Vec<Self> {
+        VERSIONS.iter().map(|version| Self::new(proxy, leaf, version)).collect()
+    }
+
+    fn new(proxy: &Proxy, leaf: &Leaf, version: &'static SupportedProtocolVersion) -> Self {
+        let sender = Sender::with_versions(proxy, Some(leaf), &[version]);
+        let mut open = sender.connect().unwrap();
+        assert_eq!(open.post(ALERT).unwrap().status, 200);
+        let mut http2 = Http2::connect(&sender).unwrap();
+        assert_eq!(http2.post(ALERT).unwrap().status, 200);
+        Self { name: format!("{version:?}"), sender, open, http2 }
+    }
+
+    /// Neither what is open nor what is resumed nor a new connection gets a request through.
+    fn meets_refusal(mut self, origin: &Origin) {
+        let before = origin.received().len();
+        let open = self.open.post(ALERT);
+        assert!(open.as_ref().is_ok_and(|answer| answer.status == 403) || open.is_err(), "{}: {open:?}", self.name);
+        let http2 = self.http2.post(ALERT);
+        assert!(http2.as_ref().is_ok_and(|answer| answer.status == 403) || http2.is_err(), "{}: {http2:?}", self.name);
+        let mut again = self.sender.connect().unwrap();
+        let answer = again.post(ALERT);
+        assert!(
+            answer.as_ref().is_ok_and(|answer| answer.status == 403) || answer.is_err(),
+            "{}: {answer:?}",
+            self.name
+        );
+        assert!(!again.is_resumed(), "{}", self.name);
+        assert_eq!(origin.received().len(), before, "{}", self.name);
+    }
+}
+
+/// Welcomes clients with `leaf`'s certificate, changes the configuration, and welcomes them no more.
+fn withdrawn(pki: &Pki, leaf: &Leaf, change: impl FnOnce(&str) -> String) {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "");
+    let proxy = Proxy::spawn(pki, &config);
+    let veterans = Veteran::all(&proxy, leaf);
+    proxy.reload(&change(&config));
+    assert!(proxy.log().iter().any(|line| line.contains("configuration reloaded")), "{:#?}", proxy.log());
+    veterans.into_iter().for_each(|veteran| veteran.meets_refusal(&origin));
+}
+
+#[test]
+fn a_withdrawn_authority_lets_nobody_through() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    std::fs::copy(other.path().join("ca.pem"), pki.path().join("other.pem")).unwrap();
+    withdrawn(&pki, &pki.netdata(), |config| config.replace("ca.pem", "other.pem"));
+}
+
+#[test]
+fn a_withdrawn_name_lets_nobody_through() {
+    let pki = Pki::new();
+    withdrawn(&pki, &pki.netdata(), |config| {
+        config.replace("[tls.client]", "[tls.client]\ncommon_names = [\"new.netdata.cloud\"]")
+    });
+}
+
+#[test]
+fn a_revoked_certificate_lets_nobody_through() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(|params| params.serial_number = Some(7_u64.into()));
+    pki.write("crl.pem", &pki.revocation_list(&[7], Duration::days(1)));
+    withdrawn(&pki, &leaf, |config| config.replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\""));
+}
+
+#[test]
+fn a_stricter_verification_holds_on_open_connections() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let route = "[routes.auth]\nclient_certificate = false\nbearer = [{ token = { file = \"challenge.secret\" } }]";
+    let config = Proxy::config(&origin, "request", route);
+    let proxy = Proxy::spawn(&pki, &config);
+    let mut connection = Sender::to(&proxy, None).connect().unwrap();
+    let mut post =
+        || connection.send("POST", WEBHOOK, "Authorization: Bearer YOUR_CHALLENGE_SECRET\r\n", ALERT).unwrap();
+    assert_eq!(post().status, 200);
+    proxy.reload(&config.replace("\"request\"", "\"require\""));
+    post().refuses(403, "client_certificate_missing");
+}
+
+#[test]
+fn a_certificate_that_expires_lets_nobody_through() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let proxy = Proxy::in_front_of(&origin, &pki, "require", "");
+    let until = OffsetDateTime::now_utc() + Duration::seconds(4);
+    let leaf = pki.leaf(|params| params.not_after = until);
+    let veterans = Veteran::all(&proxy, &leaf);
+    eventually("the expiry", || (OffsetDateTime::now_utc() > until + Duration::seconds(1)).then_some(()));
+    veterans.into_iter().for_each(|veteran| veteran.meets_refusal(&origin));
+}
+
+#[test]
+fn revocation_lists_hold_from_the_start() {
+    let pki = Pki::new();
+    let (good, bad) = (pki.netdata(), pki.leaf(|params| params.serial_number = Some(9_u64.into())));
+    pki.write("crl.pem", &pki.revocation_list(&[1, 9], Duration::days(1)));
+    let origin = Origin::spawn();
+    let config =
+        |verify| Proxy::config(&origin, verify, "").replace("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]");
+    let proxy = Proxy::spawn(&pki, &config("require"));
+    for version in VERSIONS {
+        assert_eq!(Sender::with_versions(&proxy, Some(&good), &[version]).post(ALERT).status, 200);
+        assert!(Sender::with_versions(&proxy, Some(&bad), &[version]).send("POST", WEBHOOK, "", ALERT).is_err());
+    }
+    assert!(proxy.wait_for_log("handshake refused").contains("The certificate was revoked."));
+    let proxy = Proxy::spawn(&pki, &config("request"));
+    Sender::to(&proxy, Some(&bad)).post(ALERT).refuses(403, "client_certificate_invalid");
+    let below = pki.below(1, |_| {});
+    Sender::to(&proxy, Some(&below)).post(ALERT).refuses(403, "client_certificate_invalid");
+}
+
+#[test]
+fn a_revoked_intermediate_lets_nobody_through() {
+    let pki = Pki::new();
+    let leaf = pki.below(1, |params| params.serial_number = Some(5_u64.into()));
+    pki.write("crl.pem", &pki.revocation_list(&[5], Duration::days(1)));
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "request", "").replace("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]");
+    let proxy = Proxy::spawn(&pki, &config);
+    Sender::to(&proxy, Some(&leaf)).post(ALERT).refuses(403, "client_certificate_invalid");
+    origin.received_nothing();
+}
+
+#[test]
+fn a_revocation_list_that_runs_out_raises_an_alarm_and_goes_on() {
+    let pki = Pki::new();
+    let bad = pki.leaf(|params| params.serial_number = Some(3_u64.into()));
+    pki.write("crl.pem", &pki.revocation_list(&[3], Duration::seconds(3)));
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "request", "").replace("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]");
+    let proxy = Proxy::spawn(&pki, &config);
+    proxy.wait_for_log("a revocation list is out of date");
+    Sender::to(&proxy, Some(&bad)).post(ALERT).refuses(403, "client_certificate_invalid");
+    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+    proxy.reload(&config);
+    assert!(proxy.wait_for_log("configuration not reloaded").contains("out of date"));
+    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+}
+
+#[test]
+fn what_is_wrong_changes_nothing() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "");
+    let proxy = Proxy::spawn(&pki, &config);
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    for (wrong, named) in [
+        (config.replace("ca.pem", "missing.pem"), "tls.client.ca"),
+        (config.replace("[server]", "[srever]"), "srever"),
+        (config.replace("server.key", "ca.pem"), "tls.private_key"),
+        (String::new(), "listen.https"),
+    ] {
+        proxy.reload(&wrong);
+        let log = proxy.log();
+        let said = log.iter().filter(|line| line.contains("not reloaded"));
+        assert!(said.clone().any(|line| line.contains(named)), "{named}: {:#?}", said.collect::<Vec<_>>());
+        assert_eq!(sender.post(ALERT).status, 200);
+    }
+    assert!(!proxy.log().iter().any(|line| line.contains("configuration reloaded")));
+}
+
+#[test]
+fn routes_secrets_and_limits_change_with_a_reload() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "");
+    let proxy = Proxy::spawn(&pki, &config);
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    let mut connection = sender.connect().unwrap();
+    assert_eq!(connection.post(ALERT).unwrap().status, 200);
+    proxy
+        .reload(&config.replace(WEBHOOK, "/new").replace("[server]", "[limits]\nmax_header_size = \"1KiB\"\n[server]"));
+    connection.post(ALERT).unwrap().refuses(404, "not_found");
+    assert_eq!(connection.send("POST", "/new", "", ALERT).unwrap().status, 200);
+    let large = format!("X-A: {}\r\n", "x".repeat(1024));
+    connection.send("POST", "/new", &large, ALERT).unwrap().refuses(431, "header_too_large");
+}
+
+/// The proxy's own certificate, as a client sees it.
+fn server_certificate(proxy: &Proxy) -> Vec<u8> {
+    let sender = Sender::to(proxy, Some(&Pki::shared().netdata()));
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut tls = rustls::ClientConnection::new(sender.config.clone(), name).unwrap();
+    let mut socket = std::net::TcpStream::connect(sender.address).unwrap();
+    while tls.is_handshaking() {
+        tls.complete_io(&mut socket).unwrap();
+    }
+    tls.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[test]
+fn changed_files_are_noticed_by_themselves() {
+    let (pki, next) = (Pki::new(), Pki::new());
+    let read = |pki: &Pki, name: &str| std::fs::read_to_string(pki.path().join(name)).unwrap();
+    let origin = Origin::spawn();
+    let proxy = Proxy::in_front_of(&origin, &pki, "request", "");
+    let old = server_certificate(&proxy);
+    // One half of a pair is never served.
+    pki.write("server.pem", &read(&next, "server.pem"));
+    proxy.wait_for_log("not the key of");
+    assert_eq!(server_certificate(&proxy), old);
+    pki.write("server.key", &read(&next, "server.key"));
+    eventually("the new certificate", || (server_certificate(&proxy) != old).then_some(()));
+    // Whom it trusts, and what it knows.
+    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).get("?crc_token=abc").status, 200);
+    pki.write("ca.pem", &read(&next, "ca.pem"));
+    eventually("the new authority", || {
+        (Sender::to(&proxy, Some(&next.netdata())).get("?crc_token=abc").status == 200).then_some(())
+    });
+    Sender::to(&proxy, Some(&pki.netdata())).get("?crc_token=abc").refuses(403, "client_certificate_invalid");
+    let before = Sender::to(&proxy, Some(&next.netdata())).get("?crc_token=abc").body;
+    pki.write("challenge.secret", "another-secret-0123456789\n");
+    eventually("the new secret", || {
+        (Sender::to(&proxy, Some(&next.netdata())).get("?crc_token=abc").body != before).then_some(())
+    });
+}
+
+#[test]
+fn switched_links_are_noticed() {
+    let (pki, next) = (Pki::new(), Pki::new());
+    let origin = Origin::spawn();
+    // As a Kubernetes volume has it: file → ..data/file, ..data → a directory of this version.
+    for (version, from) in [("v1", &pki), ("v2", &next)] {
+        std::fs::create_dir(pki.path().join(version)).unwrap();
+        for name in ["server.pem", "server.key"] {
+            std::fs::copy(from.path().join(name), pki.path().join(version).join(name)).unwrap();
+        }
+    }
+    symlink("v1", pki.path().join("..data")).unwrap();
+    for name in ["server.pem", "server.key"] {
+        std::fs::remove_file(pki.path().join(name)).unwrap();
+        symlink(format!("..data/{name}"), pki.path().join(name)).unwrap();
+    }
+    let proxy = Proxy::in_front_of(&origin, &pki, "request", "");
+    let old = server_certificate(&proxy);
+    symlink("v2", pki.path().join("..data_tmp")).unwrap();
+    std::fs::rename(pki.path().join("..data_tmp"), pki.path().join("..data")).unwrap();
+    eventually("the new certificate", || (server_certificate(&proxy) != old).then_some(()));
+}
+
+#[test]
+fn a_file_that_changes_does_not_bring_an_unfinished_configuration_along() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "");
+    let proxy = Proxy::spawn(&pki, &config);
+    std::fs::write(&proxy.config, config.replace(WEBHOOK, "/unfinished")).unwrap();
+    pki.write("challenge.secret", "another-secret-0123456789\n");
+    proxy.wait_for_log("configuration reloaded");
+    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+}

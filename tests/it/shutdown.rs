@@ -1,0 +1,84 @@
+//! SIGTERM loses nothing that is in flight.
+
+use crate::support::{Http2, Origin, Pki, Proxy, Reply, Sender, eventually};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+const ALERT: &str = "{\"alert\":\"x\"}";
+
+#[test]
+fn what_is_in_flight_finishes_and_the_exit_code_is_0() {
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+    origin.will([
+        Reply::Late(Duration::from_millis(700), answer.into()),
+        Reply::Late(Duration::from_millis(700), answer.into()),
+    ]);
+    let http1 = std::thread::spawn({
+        let sender = sender.clone();
+        move || sender.post(ALERT)
+    });
+    let http2 = std::thread::spawn(move || Http2::connect(&sender).unwrap().post(ALERT).unwrap());
+    origin.wait_for(2);
+    proxy.signal("TERM");
+    let answer = http1.join().unwrap();
+    assert_eq!((answer.status, answer.body.as_str(), answer.header("connection")), (200, "done", Some("close")));
+    assert_eq!(http2.join().unwrap().body, "done");
+    assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn idle_connections_hold_nothing_up_and_no_new_ones_are_accepted() {
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    let mut idle = sender.connect().unwrap();
+    assert_eq!(idle.post(ALERT).unwrap().status, 200);
+    let mut http2 = Http2::connect(&sender).unwrap();
+    assert_eq!(http2.post(ALERT).unwrap().status, 200);
+    let started = Instant::now();
+    proxy.signal("TERM");
+    idle.is_closed();
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(TcpStream::connect(sender.address).is_err());
+}
+
+#[test]
+fn shutdown_timeout_ends_what_does_not_finish() {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("[server]", "[server]\nshutdown_timeout = \"500ms\"");
+    let mut proxy = Proxy::spawn(Pki::shared(), &config);
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    origin.will([Reply::Late(Duration::from_secs(60), String::new())]);
+    std::thread::spawn(move || sender.connect().unwrap().post(ALERT).is_err());
+    origin.wait_for(1);
+    proxy.signal("TERM");
+    assert_eq!(proxy.wait().code(), Some(0));
+    proxy.wait_for_log("shutdown_timeout is over");
+}
+
+#[test]
+fn the_pid_file_is_there_while_the_process_is() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("[server]", "[server]\npid_file = \"proxy.pid\"");
+    let mut proxy = Proxy::spawn(&pki, &config);
+    let path = pki.path().join("proxy.pid");
+    let written =
+        eventually("the pid file", || std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n')));
+    assert!(written.trim().parse::<u32>().is_ok());
+    proxy.signal("TERM");
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert!(!path.exists());
+}
+
+#[test]
+fn interrupt_ends_at_once() {
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    proxy.signal("INT");
+    assert_eq!(proxy.wait().code(), Some(0));
+}

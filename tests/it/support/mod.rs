@@ -1,0 +1,30 @@
+//! The parties of a scene: a public-key infrastructure, an application, the proxy, and a sender.
+
+mod http2;
+mod origin;
+mod pki;
+mod proxy;
+mod sender;
+
+pub(crate) use http2::Http2;
+pub(crate) use origin::{Origin, Received, Reply};
+pub(crate) use pki::{Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject};
+pub(crate) use proxy::{Proxy, WEBHOOK};
+pub(crate) use sender::{Answer, Connection, Sender, client_config};
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Asks again and again until there is an answer.
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

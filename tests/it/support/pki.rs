@@ -1,0 +1,202 @@
+//! Certificates that are made for one test and thrown away.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use time::{Duration, OffsetDateTime};
+
+/// The name that Netdata Cloud's certificate has.
+pub(crate) const NETDATA: &str = "app.netdata.cloud";
+
+/// An authority, and what it issues.
+pub(crate) struct Pki {
+    pub(crate) directory: tempfile::TempDir,
+    authority: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A client's chain and key.
+#[derive(Clone)]
+pub(crate) struct Leaf {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    key: Vec<u8>,
+}
+
+impl Leaf {
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.clone()).unwrap()
+    }
+}
+
+impl Pki {
+    /// An authority, and a server certificate for `localhost` in `server.pem` and `server.key`.
+    pub(crate) fn new() -> Self {
+        let authority = authority("Test Root CA");
+        let directory = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let server = server.signed_by(&key, &authority).unwrap();
+        let pki = Self { directory, authority };
+        pki.write("ca.pem", &pki.authority.pem());
+        pki.write("server.pem", &server.pem());
+        pki.write("server.key", &key.serialize_pem());
+        pki
+    }
+
+    /// One that many tests share: nothing in it is changed.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: LazyLock<Pki> = LazyLock::new(Pki::new);
+        &SHARED
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn authority(&self) -> &CertificateDer<'static> {
+        self.authority.der()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        // As an editor does it: whoever reads sees the old file or the new one.
+        let new = self.path().join(format!("{name}.new"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &path).unwrap();
+        path
+    }
+
+    /// Netdata Cloud's own.
+    pub(crate) fn netdata(&self) -> Leaf {
+        self.leaf(|_| {})
+    }
+
+    /// One that Netdata Cloud's name is changed of.
+    pub(crate) fn named(&self, common_name: &str) -> Leaf {
+        self.leaf(|params| params.distinguished_name = subject(&[(DnType::CommonName, common_name.into())]))
+    }
+
+    /// One whose parameters `change` changes.
+    pub(crate) fn leaf(&self, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        self.leaf_with_key(KeyPair::generate().unwrap(), change)
+    }
+
+    pub(crate) fn leaf_with_key(&self, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        issue(&self.authority, key, change, Vec::new())
+    }
+
+    /// An RSA one.
+    pub(crate) fn rsa(&self) -> Leaf {
+        self.leaf_with_key(KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(), |_| {})
+    }
+
+    /// One below `depth` intermediate authorities, each of which `change` changes.
+    pub(crate) fn below(&self, depth: usize, change: impl Fn(&mut CertificateParams)) -> Leaf {
+        let mut chain = Vec::new();
+        let mut issuer: Option<CertifiedIssuer<'static, KeyPair>> = None;
+        for level in 0..depth {
+            let mut params = authority_params(&format!("Intermediate {level}"));
+            change(&mut params);
+            let key = KeyPair::generate().unwrap();
+            let next = match &issuer {
+                None => CertifiedIssuer::signed_by(params, key, &self.authority),
+                Some(issuer) => CertifiedIssuer::signed_by(params, key, issuer),
+            };
+            let next = next.unwrap();
+            chain.insert(0, next.der().clone());
+            issuer = Some(next);
+        }
+        let issuer = issuer.expect("there is at least one intermediate");
+        issue(&issuer, KeyPair::generate().unwrap(), |_| {}, chain)
+    }
+
+    /// One that another authority of the same name issued.
+    pub(crate) fn impostor(&self) -> Leaf {
+        issue(&authority("Test Root CA"), KeyPair::generate().unwrap(), |_| {}, Vec::new())
+    }
+
+    /// One that signed itself.
+    pub(crate) fn self_signed(&self) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        let certificate = netdata_params().self_signed(&key).unwrap();
+        Leaf { chain: vec![certificate.der().clone()], key: key.serialize_der() }
+    }
+
+    /// The authority's revocation list, in PEM, naming `serials`; the next one is due after `due`.
+    pub(crate) fn revocation_list(&self, serials: &[u64], due: Duration) -> String {
+        let now = OffsetDateTime::now_utc();
+        let revoked = |serial: &u64| rcgen::RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: now - Duration::hours(1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = rcgen::CertificateRevocationListParams {
+            this_update: now - Duration::days(2),
+            next_update: now + due,
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.authority).unwrap().pem().unwrap()
+    }
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    CertifiedIssuer::self_signed(authority_params(name), KeyPair::generate().unwrap()).unwrap()
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name =
+        subject(&[(DnType::OrganizationName, "Test".into()), (DnType::CommonName, name.into())]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn netdata_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name =
+        subject(&[(DnType::OrganizationName, "Netdata, Inc.".into()), (DnType::CommonName, NETDATA.into())]);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+fn issue(
+    issuer: &CertifiedIssuer<'static, KeyPair>,
+    key: KeyPair,
+    change: impl FnOnce(&mut CertificateParams),
+    mut above: Vec<CertificateDer<'static>>,
+) -> Leaf {
+    let mut params = netdata_params();
+    change(&mut params);
+    let certificate = params.signed_by(&key, issuer).unwrap();
+    above.insert(0, certificate.der().clone());
+    Leaf { chain: above, key: key.serialize_der() }
+}
+
+/// A subject of these attributes.
+pub(crate) fn subject(attributes: &[(DnType, DnValue)]) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    for (kind, value) in attributes {
+        name.push(kind.clone(), value.clone());
+    }
+    name
+}
+
+/// The attribute type of a common name, as another than [`DnType::CommonName`], so that a subject can have two.
+pub(crate) fn another_common_name() -> DnType {
+    DnType::CustomDnType(vec![2, 5, 4, 3])
+}
+
+/// An extension that nobody knows and nobody may ignore.
+pub(crate) fn critical_unknown_extension() -> CustomExtension {
+    let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
+    extension.set_criticality(true);
+    extension
+}

@@ -1,0 +1,131 @@
+//! The built binary, with a configuration of its own.
+
+use super::{Origin, PATIENCE, Pki, eventually};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// The path of the webhook in [`Proxy::config`].
+pub(crate) const WEBHOOK: &str = "/webhooks/netdata";
+
+/// A running proxy, which ends with this.
+pub(crate) struct Proxy {
+    child: Child,
+    pub(crate) config: PathBuf,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    /// The smallest configuration in front of `origin`, with `pki` for the server and as the only authority. `route`
+    /// comes behind the route's keys.
+    pub(crate) fn config(origin: &Origin, verify: &str, route: &str) -> String {
+        format!(
+            "[listen]\nhttps = \"127.0.0.1:0\"\n[tls]\ncertificate = \"server.pem\"\nprivate_key = \"server.key\"\n\
+             [tls.client]\nca = \"ca.pem\"\nverify = \"{verify}\"\n[server]\nthreads = 2\n\
+             [[routes]]\npath = \"{WEBHOOK}\"\nupstream = \"{}\"\nchallenge_secret = {{ file = \"challenge.secret\" }}\n\
+             {route}\n",
+            origin.url
+        )
+    }
+
+    /// In front of `origin`, as [`Proxy::config`] has it.
+    pub(crate) fn in_front_of(origin: &Origin, pki: &Pki, verify: &str, route: &str) -> Self {
+        Self::spawn(pki, &Self::config(origin, verify, route))
+    }
+
+    /// With `config`, in the directory of `pki`. Waits until it is ready.
+    pub(crate) fn spawn(pki: &Pki, config: &str) -> Self {
+        let proxy = Self::start(pki, config);
+        proxy.wait_for_log("ready");
+        proxy
+    }
+
+    /// With `config`, in the directory of `pki`.
+    pub(crate) fn start(pki: &Pki, config: &str) -> Self {
+        let secret = pki.path().join("challenge.secret");
+        if !secret.exists() {
+            pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
+        }
+        // Several tests share a directory, so each has a configuration of its own in it.
+        let file = tempfile::Builder::new().suffix(".toml").tempfile_in(pki.path()).unwrap();
+        let (_, path) = file.keep().unwrap();
+        std::fs::write(&path, config).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
+            .args(["run", "--config"])
+            .arg(&path)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, written) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
+        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line)));
+        Self { child, config: path, log }
+    }
+
+    /// Where it listens: the `index`th listener.
+    pub(crate) fn address(&self, index: usize) -> SocketAddr {
+        eventually("the line \"listening\"", || {
+            let log = self.log.lock().unwrap();
+            let line = log.iter().filter(|line| line.contains("listening") && line.contains("scheme")).nth(index)?;
+            // As text, address=127.0.0.1:1; as JSON, "address":"127.0.0.1:1".
+            let address = line.split("address").nth(1)?.trim_start_matches(['=', '"', ':']);
+            address.split([' ', '"']).next()?.parse().ok()
+        })
+    }
+
+    /// Everything logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The first line that contains `text`, which may be yet to come.
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        self.wait_for_logs(text, 1)
+    }
+
+    /// The `count`th such line.
+    pub(crate) fn wait_for_logs(&self, text: &str, count: usize) -> String {
+        let find = || self.log().into_iter().filter(|line| line.contains(text)).nth(count - 1);
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = find() {
+                return line;
+            }
+            assert!(std::time::Instant::now() < deadline, "no {text:?} in {:#?}", self.log());
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal, as `kill` does.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// How it ended, by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        eventually("the end of the process", || self.child.try_wait().unwrap())
+    }
+
+    /// Replaces the configuration, and has it read.
+    pub(crate) fn reload(&self, config: &str) {
+        let reloaded = self.log().iter().filter(|line| line.contains("configuration")).count();
+        std::fs::write(&self.config, config).unwrap();
+        self.signal("HUP");
+        self.wait_for_logs("configuration", reloaded + 1);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // An error says that it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the proxy's log:\n{}", self.log().join("\n"));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! An application that is not there, not in time, or not in order.
+
+use crate::support::{Origin, Pki, Proxy, Reply, Sender};
+use netdata_webhook_proxy::config::Upstream;
+use netdata_webhook_proxy::exchange::{Exchange, ExchangeError, Timeouts};
+use std::net::TcpListener;
+use std::time::Duration;
+
+const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
+
+fn scene() -> (Origin, Proxy, Sender) {
+    let origin = Origin::spawn();
+    let proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    (origin, proxy, sender)
+}
+
+#[test]
+fn who_is_not_there_is_unreachable() {
+    let origin = Origin::spawn();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for upstream in [format!("http://{gone}"), "unix:/nonexistent/app.sock".to_owned()] {
+        let config = Proxy::config(&origin, "require", "").replace(&origin.url, &upstream);
+        let proxy = Proxy::spawn(Pki::shared(), &config);
+        let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+        sender.post(ALERT).refuses(502, "upstream_unreachable");
+        assert!(proxy.wait_for_log("upstream_unreachable").contains("status=502"));
+    }
+    origin.received_nothing();
+}
+
+#[test]
+fn what_is_no_answer_is_unreachable_and_not_repeated() {
+    let (origin, _proxy, sender) = scene();
+    let mut connection = sender.connect().unwrap();
+    for (count, reply) in [
+        Reply::Last(String::new()),
+        Reply::Last("HTTP/1.1 200".into()),
+        Reply::Last("garbage\r\n\r\n".into()),
+        Reply::Last("HTTP/1.1 101 Switching Protocols\r\n\r\n".into()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        origin.will([reply]);
+        connection.post(ALERT).unwrap().refuses(502, "upstream_unreachable");
+        assert_eq!(origin.received().len(), count + 1, "a fresh connection had taken it");
+    }
+    assert_eq!(connection.post(ALERT).unwrap().status, 200);
+}
+
+#[test]
+fn an_answer_that_breaks_off_breaks_off_towards_the_sender() {
+    let (origin, _proxy, sender) = scene();
+    origin.will([Reply::Last("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc".into())]);
+    assert!(sender.connect().unwrap().post(ALERT).is_err());
+    origin.will([Reply::Last("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".into())]);
+    assert!(sender.connect().unwrap().post(ALERT).is_err());
+}
+
+#[test]
+fn connections_are_used_again() {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("threads = 2", "threads = 1");
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    for _ in 0..10 {
+        assert_eq!(sender.post(ALERT).status, 200);
+    }
+    assert_eq!((origin.received().len(), origin.connections()), (10, 1));
+}
+
+#[test]
+fn a_stale_connection_costs_no_alert() {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("threads = 2", "threads = 1");
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata())).connect().unwrap();
+    for _ in 0..50 {
+        // It closes without a word, now before and now after the next request is on its way.
+        origin.will([Reply::Stale]);
+        assert_eq!(connection.post(ALERT).unwrap().status, 200);
+    }
+}
+
+#[test]
+fn a_pooled_connection_that_dies_under_a_request_is_replaced_once() {
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("threads = 2", "threads = 1");
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata())).connect().unwrap();
+    // Pooled, then closed with the next request taken and no byte of an answer.
+    origin.will([Reply::ok("first"), Reply::Last(String::new())]);
+    assert_eq!(connection.post(ALERT).unwrap().body, "first");
+    assert_eq!(connection.post(ALERT).unwrap().body, "ok");
+    let received = origin.received();
+    assert_eq!((received.len(), origin.connections()), (3, 2));
+    assert_eq!(received[1].header("Idempotency-Key"), received[2].header("Idempotency-Key"));
+    assert_eq!(received[1].header("X-Request-Id"), received[2].header("X-Request-Id"));
+    // After a part of an answer, the application has acted on it.
+    origin.will([Reply::Last("HTTP/1.1 2".into())]);
+    connection.post(ALERT).unwrap().refuses(502, "upstream_unreachable");
+    assert_eq!(origin.received().len(), 4);
+}
+
+#[test]
+fn an_answer_that_comes_before_the_whole_request_counts() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 1000]);
+            let _ = stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+    });
+    let origin = Origin::spawn();
+    let config =
+        Proxy::config(&origin, "require", "max_body = \"8MiB\"").replace(&origin.url, &format!("http://{address}"));
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let body = format!("{{\"alert\":\"{}\"}}", "x".repeat(4 << 20));
+    let answer = Sender::to(&proxy, Some(&Pki::shared().netdata())).post(&body);
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert_eq!(answer.body, "", "the application's own answer, not the proxy's");
+}
+
+#[test]
+fn who_is_late_is_not_asked_again() {
+    let origin = Origin::spawn();
+    let (host, port) = origin.url.strip_prefix("http://").unwrap().split_once(':').unwrap();
+    let upstream = Upstream::Tcp { host: host.into(), port: port.parse().unwrap() };
+    let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let timeouts = Timeouts { connect: Duration::from_secs(2), response: Duration::from_millis(200) };
+        let exchange = Exchange::new(timeouts);
+        origin.will([Reply::Late(Duration::from_secs(1), String::new())]);
+        let late = exchange.send(&upstream, head, b"{}").await;
+        assert!(matches!(late, Err(ExchangeError::Timeout(_))), "{:?}", late.err());
+        origin.will([Reply::Raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab".into())]);
+        let mut answer = exchange.send(&upstream, head, b"{}").await.unwrap();
+        assert_eq!(answer.chunk().await.unwrap().as_deref(), Some(&b"ab"[..]));
+        assert!(matches!(answer.chunk().await, Err(ExchangeError::Timeout(_))));
+    });
+    assert_eq!(origin.received().len(), 2);
+}
+
+#[test]
+fn a_name_is_resolved() {
+    let origin = Origin::spawn();
+    let upstream = origin.url.replace("127.0.0.1", "localhost");
+    let config = Proxy::config(&origin, "require", "").replace(&origin.url, &upstream);
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    assert_eq!(Sender::to(&proxy, Some(&Pki::shared().netdata())).post(ALERT).status, 200);
+}

@@ -18,6 +18,7 @@ use listener::{Listener, Socket, Start};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
 use reload::Reloader;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use self_test::SelfTest;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -110,6 +111,7 @@ impl Server {
             std::fs::write(path, format!("{}\n", std::process::id()))
                 .map_err(|error| ServerError::PidFile { path: path.clone(), error })?;
         }
+        raise_file_limit();
         let shutdown_timeout = self.config.shutdown_timeout;
         let until_drained = UntilDrained { drain: self.drain, stop: self.stop, shutdown_timeout };
         self.pingora.run(RunArgs { shutdown_signal: Box::new(until_drained) });
@@ -123,6 +125,16 @@ impl Server {
             Some(failure) => Err(ServerError::SelfTest(failure.clone())),
             None => Ok(()),
         }
+    }
+}
+
+/// Each connection is an open file, and the usual soft limit is a tenth of `limits.max_connections`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        warn!(%error, "cannot raise the limit of open files");
     }
 }
 

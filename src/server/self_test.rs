@@ -179,6 +179,40 @@ impl ServerCertVerifier for AnyServer {
 mod tests {
     use super::*;
 
+    /// A listener that demands nothing and answers everybody.
+    async fn careless_listener() -> SocketAddr {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_demands_nothing_is_found_out() {
+        let address = careless_listener().await;
+        for (verify, passes) in [(Verify::Require, false), (Verify::Request, false), (Verify::Off, true)] {
+            let test = SelfTest { verify, paths: vec!["/webhooks/netdata".into()] };
+            let verdict = test.run(address, |_| {}).await;
+            assert_eq!(verdict.is_ok(), passes, "{verify:?} {verdict:?}");
+        }
+    }
+
     #[test]
     fn getting_through_is_a_failure() {
         let check = |verify, status: Option<u16>, passes: bool| {

@@ -4,12 +4,17 @@ use crate::support::{
     Answer, Http2, Leaf, NETDATA, Origin, Pki, Proxy, Sender, WEBHOOK, another_common_name, critical_unknown_extension,
     eventually, subject,
 };
+use netdata_webhook_proxy::auth::Presented;
+use netdata_webhook_proxy::config::{ClientTrust, Verify};
+use netdata_webhook_proxy::tls::Trust;
 use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair,
     NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
 };
 use rustls::client::ResolvesClientCert;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureScheme, SupportedProtocolVersion};
 use std::net::TcpStream;
@@ -145,7 +150,7 @@ fn forged_names_do_not_get_through() {
 fn chains_that_are_not_trusted_do_not_get_through() {
     let (pki, scene) = (Pki::shared(), Scene::new());
     let now = OffsetDateTime::now_utc();
-    scene.refuses_chain("a foreign authority", &Pki::new().netdata());
+    scene.refuses_chain("a foreign authority", &Pki::of("Other Root CA").netdata());
     scene.refuses_chain("an authority of the same name", &pki.impostor());
     scene.refuses_chain("self-signed", &pki.self_signed());
     scene.refuses_chain("expired", &pki.leaf(|params| params.not_after = now - Duration::minutes(1)));
@@ -177,6 +182,29 @@ fn chains_that_are_not_trusted_do_not_get_through() {
     scene.refuses_chain("a missing intermediate", &missing);
     scene.refuses_chain("a chain that is too deep", &pki.below(10, |_| {}));
     scene.origin.received_nothing();
+}
+
+/// rcgen makes nothing weak, so these were made with OpenSSL, by an authority whose key is gone.
+#[test]
+fn weak_signatures_and_old_certificates_are_not_trusted() {
+    let read = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let trust = Trust::new(&ClientTrust {
+        verify: Verify::Request,
+        authorities: vec![read(include_str!("support/weak/ca.pem"))],
+        revocation_lists: Vec::new(),
+        common_names: vec![NETDATA.into()],
+    });
+    let trust = trust.unwrap();
+    let good = trust.judge(&[read(include_str!("support/weak/good.pem"))]);
+    assert!(matches!(good, Presented::Trusted(_)), "{good:?}");
+    for weak in [
+        include_str!("support/weak/sha1.pem"),
+        include_str!("support/weak/md5.pem"),
+        include_str!("support/weak/version1.pem"),
+    ] {
+        let verdict = trust.judge(&[read(weak)]);
+        assert!(matches!(verdict, Presented::Untrusted(_)), "{verdict:?}");
+    }
 }
 
 #[test]

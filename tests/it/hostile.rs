@@ -232,6 +232,81 @@ fn http2_requests_that_are_none_are_refused() {
     origin.received_nothing();
 }
 
+/// The frames of a request whose header fields are just these, in this order (RFC 9113 section 6.2, RFC 7541
+/// section 6.2.2: literal, never indexed).
+fn http2_request(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    let length = u32::try_from(block.len()).unwrap().to_be_bytes();
+    bytes.extend_from_slice(&[length[1], length[2], length[3], 1, 4, 0, 0, 0, 1]);
+    bytes.extend_from_slice(&block);
+    bytes.extend_from_slice(&[0, 0, 13, 0, 1, 0, 0, 0, 1]);
+    bytes.extend_from_slice(ALERT.as_bytes());
+    bytes
+}
+
+#[test]
+fn pseudo_header_fields_cannot_be_abused() {
+    let (origin, _proxy, sender) = scene("");
+    let good = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", WEBHOOK)];
+    let with = |more: &[(&'static str, &'static str)]| [&good[..], more].concat();
+    let without = |name: &str| good.iter().copied().filter(|(other, _)| *other != name).collect::<Vec<_>>();
+    let mut late = vec![("x-a", "b")];
+    late.extend(good);
+    let changed = |name: &str, value: &'static str| {
+        good.map(|(other, old)| (other, if other == name { value } else { old })).to_vec()
+    };
+    let mut passed = 0;
+    for (fields, passes) in [
+        (good.to_vec(), true),
+        (with(&[(":path", "/other")]), false),
+        (with(&[(":method", "GET")]), false),
+        (with(&[(":unknown", "x")]), false),
+        (with(&[(":status", "200")]), false),
+        (with(&[("X-Upper", "x")]), false),
+        (with(&[("connection", "close")]), false),
+        (with(&[("transfer-encoding", "chunked")]), false),
+        (with(&[("content-length", "5")]), false),
+        (with(&[("host", "evil.example")]), false),
+        (late, false),
+        (without(":method"), false),
+        (without(":path"), false),
+        (changed(":path", ""), false),
+        (changed(":path", "webhooks/netdata"), false),
+        (changed(":path", "/webhooks/netdata x"), false),
+        (changed(":path", "/webhooks/netdata\r\nX: y"), false),
+        (changed(":method", "CONNECT"), false),
+        (changed(":method", "PO ST"), false),
+    ] {
+        let mut config = (*sender.config).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let socket = TcpStream::connect(sender.address).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(400))).unwrap();
+        let mut stream = rustls::StreamOwned::new(tls, socket);
+        stream.write_all(&http2_request(&fields)).unwrap();
+        stream.flush().unwrap();
+        if passes {
+            passed += 1;
+            origin.wait_for(passed);
+        } else {
+            // Until it is answered, reset or closed: whatever comes, the application hears nothing of it.
+            while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+        }
+        assert_eq!(origin.received().len(), passed, "{fields:?}");
+    }
+    assert_eq!(sender.post(ALERT).status, 200);
+}
+
 #[test]
 fn resets_without_end_do_not_stop_others() {
     let (_origin, proxy, sender) = scene("");

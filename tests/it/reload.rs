@@ -2,6 +2,7 @@
 
 use crate::support::{Connection, Http2, Leaf, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
 use rustls::SupportedProtocolVersion;
+use rustls::pki_types::pem::PemObject as _;
 use std::os::unix::fs::symlink;
 use time::{Duration, OffsetDateTime};
 
@@ -129,6 +130,53 @@ fn revocation_lists_hold_from_the_start() {
     Sender::to(&proxy, Some(&bad)).post(ALERT).refuses(403, "client_certificate_invalid");
     let below = pki.below(1, |_| {});
     Sender::to(&proxy, Some(&below)).post(ALERT).refuses(403, "client_certificate_invalid");
+}
+
+#[test]
+fn several_lists_in_pem_and_der_hold_together() {
+    let pki = Pki::new();
+    let list = pki.revocation_list(&[8], Duration::days(1));
+    let der = rustls::pki_types::CertificateRevocationListDer::from_pem_slice(list.as_bytes()).unwrap();
+    std::fs::write(pki.path().join("crl.der"), &der).unwrap();
+    let other = Pki::of("Other Root CA").revocation_list(&[1], Duration::days(1));
+    pki.write("two.pem", &format!("{other}{other}"));
+    let origin = Origin::spawn();
+    let lists = "[tls.client]\ncrl = [\"two.pem\", \"crl.der\"]";
+    let proxy = Proxy::spawn(&pki, &Proxy::config(&origin, "request", "").replace("[tls.client]", lists));
+    let bad = pki.leaf(|params| params.serial_number = Some(8_u64.into()));
+    Sender::to(&proxy, Some(&bad)).post(ALERT).refuses(403, "client_certificate_invalid");
+    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+}
+
+#[test]
+fn renewed_links_are_noticed() {
+    let (pki, next) = (Pki::new(), Pki::new());
+    let origin = Origin::spawn();
+    // As Let's Encrypt has it: live/name.pem → ../archive/name1.pem, and after a renewal → ../archive/name2.pem.
+    for directory in ["live", "archive"] {
+        std::fs::create_dir(pki.path().join(directory)).unwrap();
+    }
+    for (version, from) in [(1, &pki), (2, &next)] {
+        for (name, file) in [("fullchain", "server.pem"), ("privkey", "server.key")] {
+            let archived = pki.path().join(format!("archive/{name}{version}.pem"));
+            std::fs::copy(from.path().join(file), archived).unwrap();
+        }
+    }
+    let link = |version: u8| {
+        for name in ["privkey", "fullchain"] {
+            let live = pki.path().join(format!("live/{name}.pem"));
+            let _ = std::fs::remove_file(&live);
+            symlink(format!("../archive/{name}{version}.pem"), live).unwrap();
+        }
+    };
+    link(1);
+    let config = Proxy::config(&origin, "request", "")
+        .replace("server.pem", "live/fullchain.pem")
+        .replace("server.key", "live/privkey.pem");
+    let proxy = Proxy::spawn(&pki, &config);
+    let old = server_certificate(&proxy);
+    link(2);
+    eventually("the new certificate", || (server_certificate(&proxy) != old).then_some(()));
 }
 
 #[test]

@@ -34,7 +34,12 @@ impl Leaf {
 impl Pki {
     /// An authority, and a server certificate for `localhost` in `server.pem` and `server.key`.
     pub(crate) fn new() -> Self {
-        let authority = authority("Test Root CA");
+        Self::of("Test Root CA")
+    }
+
+    /// The same, by an authority of this name.
+    pub(crate) fn of(name: &str) -> Self {
+        let authority = authority(name);
         let directory = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let server = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();

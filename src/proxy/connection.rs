@@ -3,7 +3,7 @@
 //! Pingora's own reading of a head has no deadline, allows a megabyte, and repairs what it should refuse. Here a head
 //! arrives in time and in bounds and can be read in one way only, before Pingora parses it.
 
-use super::preface::PrefaceDeadline;
+use super::http2_deadline::Http2Deadline;
 use super::{Gate, Gateway, respond};
 use crate::framing;
 use crate::rejection::Rejection;
@@ -62,7 +62,7 @@ impl Downstream {
     pub async fn serve(&self, stream: Stream, mut shutdown: ShutdownWatch) {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             let limit = self.gate.policy().limits().header_timeout;
-            self.proxy.process_new(Box::new(PrefaceDeadline::new(stream, limit)), &shutdown).await;
+            self.proxy.process_new(Box::new(Http2Deadline::new(stream, limit)), &shutdown).await;
             return;
         }
         let mut next = Some(ReusedHttpStream::new(stream, None));

@@ -4,7 +4,7 @@ mod admit;
 mod body;
 mod connection;
 mod forward;
-mod preface;
+mod http2_deadline;
 mod rate;
 mod respond;
 mod upstream;

@@ -185,7 +185,8 @@ impl ClientCertVerifier for Trust {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls12_signature(message, leaf, signature)
+        let proof = self.authorities.verify_tls12_signature(message, leaf, signature);
+        proof.inspect_err(|error| refusal::record_unproven(leaf, error))
     }
 
     fn verify_tls13_signature(
@@ -194,7 +195,8 @@ impl ClientCertVerifier for Trust {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls13_signature(message, leaf, signature)
+        let proof = self.authorities.verify_tls13_signature(message, leaf, signature);
+        proof.inspect_err(|error| refusal::record_unproven(leaf, error))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -30,9 +30,18 @@ pub async fn observe<T>(handshake: impl Future<Output = T>) -> (T, Option<Refusa
         .await
 }
 
-/// Notes that the handshake in progress is refused. Outside of [`observe`] nothing happens.
+/// Notes that the handshake in progress is refused for its certificate. Outside of [`observe`] nothing happens.
 pub(super) fn record(leaf: &CertificateDer<'_>, error: &Error) {
-    let refusal = Refusal { reason: explain(error), identity: ClientIdentity::from_der(leaf) };
+    note(leaf, explain(error));
+}
+
+/// Notes that the handshake in progress is refused because the client could not show that the certificate is its own.
+pub(super) fn record_unproven(leaf: &CertificateDer<'_>, error: &Error) {
+    note(leaf, format!("The client's signature does not prove that it holds the certificate's key: {error}."));
+}
+
+fn note(leaf: &CertificateDer<'_>, reason: String) {
+    let refusal = Refusal { reason, identity: ClientIdentity::from_der(leaf) };
     // Without `observe`, as in somebody else's listener, the error itself is all there is.
     let _ = REFUSAL.try_with(|slot| slot.replace(Some(refusal)));
 }

@@ -13,6 +13,7 @@ use rcgen::{
     NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
 };
 use rustls::client::ResolvesClientCert;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::CertifiedKey;
@@ -236,6 +237,38 @@ fn a_refused_handshake_is_one_line_with_everything_in_it() {
     }
     assert!(Scene::post(&scene.require, None, &rustls::version::TLS13).is_err());
     scene.require.wait_for_log("No client certificate was presented.");
+}
+
+/// Netdata's certificate is no secret; its key is.
+#[test]
+fn a_certificate_without_its_key_is_worth_nothing() {
+    #[derive(Debug)]
+    struct Stolen(Arc<CertifiedKey>);
+
+    impl ResolvesClientCert for Stolen {
+        fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+
+    let scene = Scene::new();
+    let (netdata, thief) = (Pki::shared().netdata(), Pki::shared().netdata());
+    let key = any_supported_type(&thief.key()).unwrap();
+    let stolen = Arc::new(Stolen(Arc::new(CertifiedKey::new(netdata.chain, key))));
+    for proxy in [&scene.require, &scene.request] {
+        for version in VERSIONS {
+            let mut sender = Sender::with_versions(proxy, None, &[version]);
+            Arc::get_mut(&mut sender.config).unwrap().client_auth_cert_resolver = stolen.clone();
+            assert!(sender.send("POST", WEBHOOK, "", ALERT).is_err(), "{version:?}");
+            let line = proxy.wait_for_log("does not prove that it holds the certificate's key");
+            assert!(line.contains("subject=\"O=Netdata, Inc., CN=app.netdata.cloud\""), "{line}");
+        }
+    }
+    scene.origin.received_nothing();
 }
 
 #[test]

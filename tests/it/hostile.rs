@@ -1,6 +1,6 @@
 //! Requests that mean harm: the application sees one request or none, and others are served meanwhile.
 
-use crate::support::{Http2, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
+use crate::support::{Http2, Origin, Pki, Proxy, Sender, WEBHOOK};
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use std::io::{Read, Write};
@@ -167,26 +167,44 @@ fn a_slow_head_is_refused_in_time() {
 
 #[test]
 fn a_handshake_that_does_not_come_ends_in_time() {
-    let (_origin, proxy, sender) = scene("[limits]\nhandshake_timeout = \"500ms\"\nheader_timeout = \"500ms\"\n");
+    let (_origin, proxy, _sender) = scene("[limits]\nhandshake_timeout = \"500ms\"\n");
     let mut silent = TcpStream::connect(proxy.address(0)).unwrap();
     silent.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
     assert_eq!(silent.read(&mut [0; 10]).unwrap_or(0), 0, "it is closed");
     proxy.wait_for_log("took too long");
-    // A connection that agreed on HTTP/2 and then says nothing.
+}
+
+#[test]
+fn a_slow_http2_head_ends_in_time() {
+    let (origin, _proxy, sender) = scene("[limits]\nheader_timeout = \"500ms\"\n");
+    let fields = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", WEBHOOK)];
+    let whole = http2_request(&fields);
+    let block = whole.len() - ALERT.len() - 9;
+    // Nothing; half of the preface; half of a frame; a block of which another frame is to come, and does not.
+    let mut unfinished = whole[..block].to_vec();
+    unfinished[PREFACE.len() + 9 + 4] = 0;
+    for begun in [&[][..], &whole[..10], &whole[..block - 5], &unfinished] {
+        let mut stream = http2_stream(&sender);
+        stream.sock.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        stream.write_all(begun).unwrap();
+        stream.flush().unwrap();
+        // However it ends, it does so before the reader gives up.
+        let end = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+        assert_ne!(end, Err(std::io::ErrorKind::WouldBlock), "{begun:?} is held open");
+    }
+    origin.received_nothing();
+}
+
+/// The client's preface (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection that agreed on HTTP/2.
+fn http2_stream(sender: &Sender) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
     let mut config = (*sender.config).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
-    let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut socket = TcpStream::connect(proxy.address(0)).unwrap();
-    socket.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
-    let mut stream = rustls::Stream::new(&mut tls, &mut socket);
-    stream.flush().unwrap();
-    let ended = eventually("the end of the connection", || match stream.read(&mut [0; 100]) {
-        Ok(0) => Some(true),
-        Ok(_) => None,
-        Err(error) => Some(error.kind() != std::io::ErrorKind::WouldBlock),
-    });
-    assert!(ended);
+    let tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    rustls::StreamOwned::new(tls, TcpStream::connect(sender.address).unwrap())
 }
 
 #[test]
@@ -243,7 +261,7 @@ fn http2_request(fields: &[(&str, &str)]) -> Vec<u8> {
             block.extend_from_slice(text.as_bytes());
         }
     }
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut bytes = PREFACE.to_vec();
     bytes.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
     let length = u32::try_from(block.len()).unwrap().to_be_bytes();
     bytes.extend_from_slice(&[length[1], length[2], length[3], 1, 4, 0, 0, 0, 1]);
@@ -286,13 +304,8 @@ fn pseudo_header_fields_cannot_be_abused() {
         (changed(":method", "CONNECT"), false),
         (changed(":method", "PO ST"), false),
     ] {
-        let mut config = (*sender.config).clone();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let name = ServerName::try_from("localhost").unwrap();
-        let tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-        let socket = TcpStream::connect(sender.address).unwrap();
-        socket.set_read_timeout(Some(std::time::Duration::from_millis(400))).unwrap();
-        let mut stream = rustls::StreamOwned::new(tls, socket);
+        let mut stream = http2_stream(&sender);
+        stream.sock.set_read_timeout(Some(std::time::Duration::from_millis(400))).unwrap();
         stream.write_all(&http2_request(&fields)).unwrap();
         stream.flush().unwrap();
         if passes {

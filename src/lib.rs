@@ -72,7 +72,7 @@
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
-//!  secret  rejection  digest                   words that everything uses
+//!  secret  rejection  digest  head                  words that everything uses
 //! ```
 //!
 //! A request flows through them like this:
@@ -106,6 +106,7 @@ pub mod demo;
 pub mod digest;
 pub mod exchange;
 pub mod framing;
+pub mod head;
 pub mod header_template;
 pub mod notification;
 pub mod proxy;

@@ -77,18 +77,17 @@ impl Exchange {
         Self { connector: TransportConnector::new(Some(ConnectorOptions::new(1))), timeouts }
     }
 
-    /// Sends `head` and `body`, and waits for the head of the answer.
+    /// Sends `message`, a request with its body, and waits for the head of the answer.
     ///
     /// A message that could not be delivered because the connection was refused, or was pooled and turned out to be
     /// closed, is sent again once on a fresh connection: a duplicate is better than a lost alert.
-    pub async fn send(&self, upstream: &Upstream, head: &[u8], body: &[u8]) -> Result<Answer, ExchangeError> {
-        let message = [head, body].concat();
-        match self.attempt(upstream, pool::take(upstream), &message).await {
+    pub async fn send(&self, upstream: &Upstream, message: &[u8]) -> Result<Answer, ExchangeError> {
+        match self.attempt(upstream, pool::take(upstream), message).await {
             Ok(answer) => Ok(answer),
             Err(Failure { error, may_repeat: false }) => Err(error),
             Err(Failure { error, may_repeat: true }) => {
                 tracing::debug!(%upstream, %error, "sending again on a fresh connection");
-                self.attempt(upstream, None, &message).await.map_err(|failure| failure.error)
+                self.attempt(upstream, None, message).await.map_err(|failure| failure.error)
             }
         }
     }

@@ -5,10 +5,12 @@
 use super::body::{self, BodyError};
 use super::rate::Rate;
 use super::respond;
+use super::session::{PingoraSession, Session};
 use crate::auth::{Authenticated, Identified, Presented};
 use crate::challenge;
 use crate::client_address::client_address;
 use crate::config::{Config, Limits, Route, Tests, Verify};
+use crate::head::Head;
 use crate::notification::{Kind, Notification};
 use crate::rejection::Rejection;
 use crate::route::{self, Ask};
@@ -16,9 +18,8 @@ use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_
 use crate::tls::{self, Trust};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header;
+use http::Method;
 use ipnet::IpNet;
-use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
 
@@ -115,16 +116,28 @@ impl Gate {
     /// the request has been answered here: it was a challenge, a Test notification, or it was refused. What happened
     /// is in `context`.
     pub async fn admit(&self, session: &mut ServerSession, context: &mut Context) -> Option<Verified> {
+        let mut session = PingoraSession::new(session, self.policy().limits.body_timeout);
+        let head = session.head();
+        self.admit_over(&mut session, &head, context).await
+    }
+
+    /// The same, whatever carries the request.
+    pub(super) async fn admit_over<S: Session>(
+        &self,
+        session: &mut S,
+        head: &Head,
+        context: &mut Context,
+    ) -> Option<Verified> {
         let policy = self.policy();
-        match policy.judge(session, context).await {
+        match policy.judge(session, head, context).await {
             Ok(verified) => verified,
             Err(BodyError::Refused(rejection)) => {
-                respond::reject(session, context, &rejection).await;
+                respond::reject(session, head, context, &rejection).await;
                 None
             }
             Err(BodyError::SenderGone) => {
                 context.outcome = Some(Outcome::SenderGone);
-                session.set_keepalive(None);
+                session.close_after();
                 None
             }
         }
@@ -132,22 +145,23 @@ impl Gate {
 }
 
 impl Policy {
-    async fn judge(
+    async fn judge<S: Session>(
         self: &Arc<Self>,
-        session: &mut ServerSession,
+        session: &mut S,
+        head: &Head,
         context: &mut Context,
     ) -> Result<Option<Verified>, BodyError> {
-        self.note_origin(session, context);
-        let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        self.note_origin(session, head, context);
+        let is_tls = session.tls_version().is_some();
         let presented = tls::presented(session.digest(), &self.trust);
         context.note_presented(&presented);
-        match self.admit_head(session.req_header(), &presented, is_tls, context)? {
+        match self.admit_head(head, &presented, is_tls, context)? {
             Admission::Challenge { answer } => {
-                respond::answer(session, context, Outcome::Challenged, answer.into()).await;
+                respond::answer(session, head, context, Outcome::Challenged, answer.into()).await;
                 Ok(None)
             }
             Admission::Notification { route, authenticated } => {
-                self.admit_body(session, context, route, authenticated).await
+                self.admit_body(session, head, context, route, authenticated).await
             }
         }
     }
@@ -155,15 +169,15 @@ impl Policy {
     /// Everything that is decided before the body is read.
     fn admit_head(
         &self,
-        head: &RequestHeader,
+        head: &Head,
         presented: &Presented,
         is_tls: bool,
         context: &mut Context,
     ) -> Result<Admission, Rejection> {
-        let route = route::find(&self.routes, |route| &route.path, head.uri.path())?;
+        let route = route::find(&self.routes, |route| &route.path, path(head))?;
         context.route = Some(route.path.to_string());
         self.rate.check(context.remote_addr)?;
-        if head.headers.contains_key(header::UPGRADE) {
+        if head.first("upgrade").is_some() {
             return Err(Rejection::MalformedRequest("A webhook does not switch protocols."));
         }
         if is_tls && self.trust.verify() == Verify::Require {
@@ -171,7 +185,8 @@ impl Policy {
             presented.check_trusted()?;
         }
         let identified = route.requirements.identify(presented, self.trust.common_names())?;
-        match route::classify(&head.method, query(head), route.challenge_secret.is_some())? {
+        let method = Method::from_bytes(head.method()).map_err(|_| Rejection::MethodNotAllowed)?;
+        match route::classify(&method, head.query(), route.challenge_secret.is_some())? {
             Ask::Challenge { crc_token } => admit_challenge(route, head, identified, &crc_token),
             Ask::Notification => {
                 let authenticated = authorize(route, head, identified)?;
@@ -181,14 +196,15 @@ impl Policy {
         }
     }
 
-    async fn admit_body(
+    async fn admit_body<S: Session>(
         self: &Arc<Self>,
-        session: &mut ServerSession,
+        session: &mut S,
+        head: &Head,
         context: &mut Context,
         route: Arc<Route>,
         authenticated: Authenticated,
     ) -> Result<Option<Verified>, BodyError> {
-        let body = body::read_whole(session, route.max_body, self.limits.body_timeout).await?;
+        let body = body::read_whole(session, head, route.max_body, self.limits.body_timeout).await?;
         context.body_bytes = body.len() as u64;
         let notification = Notification::verify(&body, route.schema, &route.spaces)?;
         if let Some(mismatch) = &notification.mismatch {
@@ -198,7 +214,8 @@ impl Policy {
         if notification.kind == Kind::Test {
             if route.tests == Tests::Answer {
                 show_test_token(context, &notification);
-                respond::answer(session, context, Outcome::TestAnswered, "{\"received\":true}".into()).await;
+                let received = "{\"received\":true}".into();
+                respond::answer(session, head, context, Outcome::TestAnswered, received).await;
                 return Ok(None);
             }
             // It names no space, and what is forwarded has to be from one of the accepted ones.
@@ -209,26 +226,22 @@ impl Policy {
         Ok(Some(Verified { notification, body, authenticated, route, policy: self.clone() }))
     }
 
-    fn note_origin(&self, session: &ServerSession, context: &mut Context) {
-        let headers = &session.req_header().headers;
-        let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-        let forwarded = headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes());
-        context.remote_addr = peer.map(|peer| client_address(peer, forwarded, &self.trusted_proxies));
-        let id = headers.get("x-request-id").and_then(|id| valid_request_id(id.as_bytes()));
+    fn note_origin<S: Session>(&self, session: &S, head: &Head, context: &mut Context) {
+        let forwarded = head.all("x-forwarded-for");
+        context.remote_addr = session.peer().map(|peer| client_address(peer, forwarded, &self.trusted_proxies));
+        let id = head.first("x-request-id").and_then(valid_request_id);
         context.request_id = id.map_or_else(new_request_id, str::to_owned);
     }
 }
 
-/// The raw query: a challenge's token is decoded exactly once, by us.
-fn query(head: &RequestHeader) -> Option<&[u8]> {
-    let target = head.raw_path();
-    let mark = target.iter().position(|b| *b == b'?')?;
-    Some(&target[mark + 1..])
+/// No route has a path that is not ASCII.
+fn path(head: &Head) -> &str {
+    std::str::from_utf8(head.path()).unwrap_or_default()
 }
 
 fn admit_challenge(
     route: &Route,
-    head: &RequestHeader,
+    head: &Head,
     identified: Identified,
     crc_token: &str,
 ) -> Result<Admission, Rejection> {
@@ -239,22 +252,20 @@ fn admit_challenge(
     Ok(Admission::Challenge { answer: challenge::answer(secret, crc_token) })
 }
 
-fn authorize(route: &Route, head: &RequestHeader, identified: Identified) -> Result<Authenticated, Rejection> {
-    let headers = head.headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
-    route.requirements.authorize(identified, headers)
+fn authorize(route: &Route, head: &Head, identified: Identified) -> Result<Authenticated, Rejection> {
+    route.requirements.authorize(identified, head.all("authorization"))
 }
 
 /// A body that is declared must be declared as JSON, and must not be compressed.
-fn check_content(head: &RequestHeader) -> Result<(), Rejection> {
-    for value in head.headers.get_all(header::CONTENT_TYPE) {
-        let essence = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+fn check_content(head: &Head) -> Result<(), Rejection> {
+    for value in head.all("content-type") {
+        let essence = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         let structured = essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
         if !(essence.eq_ignore_ascii_case(b"application/json") || structured) {
             return Err(Rejection::UnsupportedMediaType);
         }
     }
-    let encodings = head.headers.get_all(header::CONTENT_ENCODING);
-    if encodings.iter().any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
+    if head.all("content-encoding").any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
         return Err(Rejection::UnsupportedEncoding);
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! Reads a request's body whole, within bounds of size and time, or reads a refused one out of the way.
 
+use super::session::Session;
+use crate::head::{Head, Version};
 use crate::rejection::Rejection;
 use bytes::{Bytes, BytesMut};
-use http::header;
-use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -34,13 +34,18 @@ impl From<Rejection> for BodyError {
 }
 
 /// Reads the whole body: at most `limit` bytes, within `time`.
-pub(super) async fn read_whole(session: &mut ServerSession, limit: u64, time: Duration) -> Result<Bytes, BodyError> {
-    let declared = declared_length(session);
+pub(super) async fn read_whole<S: Session>(
+    session: &mut S,
+    head: &Head,
+    limit: u64,
+    time: Duration,
+) -> Result<Bytes, BodyError> {
+    let declared = head.content_length();
     if declared.is_some_and(|length| length > limit) {
         return Err(Rejection::BodyTooLarge(limit).into());
     }
-    if expects_continue(session) {
-        session.write_continue_response().await.map_err(|_| BodyError::SenderGone)?;
+    if expects_continue(head) {
+        session.write_continue().await.map_err(|_| BodyError::SenderGone)?;
     }
     let deadline = Instant::now() + time;
     // Most webhooks arrive with their head, in one piece, which then is the body as it is.
@@ -67,22 +72,22 @@ pub(super) async fn read_whole(session: &mut ServerSession, limit: u64, time: Du
 /// Reads what is left of a refused request's body if that is little, so that the next request can follow.
 ///
 /// Otherwise the answer closes the connection, and [`linger`] is to follow it.
-pub(super) async fn drain(session: &mut ServerSession) {
-    let little = declared_length(session).is_some_and(|length| length <= DRAINED);
-    if !session.is_body_done() && little && !expects_continue(session) {
+pub(super) async fn drain<S: Session>(session: &mut S, head: &Head) {
+    let little = head.content_length().is_some_and(|length| length <= DRAINED);
+    if !session.is_body_done() && little && !expects_continue(head) {
         discard(session, DRAINED).await;
     }
 }
 
 /// Reads on for a while after the answer: closing with unread data resets the connection, and the sender might never
 /// see why it was refused.
-pub(super) async fn linger(session: &mut ServerSession) {
+pub(super) async fn linger<S: Session>(session: &mut S) {
     if !session.is_body_done() {
         discard(session, LINGERED).await;
     }
 }
 
-async fn discard(session: &mut ServerSession, limit: u64) {
+async fn discard<S: Session>(session: &mut S, limit: u64) {
     let deadline = Instant::now() + LINGER;
     let mut read = 0;
     while let Ok(Some(chunk)) = next(session, deadline).await {
@@ -93,8 +98,8 @@ async fn discard(session: &mut ServerSession, limit: u64) {
     }
 }
 
-async fn next(session: &mut ServerSession, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
-    match timeout_at(deadline, session.read_request_body()).await {
+async fn next<S: Session>(session: &mut S, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
+    match timeout_at(deadline, session.read_body()).await {
         Ok(Ok(chunk)) => Ok(chunk),
         Ok(Err(error)) => Err(broken(&error)),
         Err(_) => Err(Rejection::Timeout("body").into()),
@@ -110,13 +115,6 @@ fn broken(error: &Error) -> BodyError {
     }
 }
 
-fn declared_length(session: &ServerSession) -> Option<u64> {
-    let length = session.req_header().headers.get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.trim().parse().ok()
-}
-
-fn expects_continue(session: &ServerSession) -> bool {
-    let head = session.req_header();
-    let expects = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    head.version == http::Version::HTTP_11 && head.headers.get(header::EXPECT).is_some_and(expects)
+fn expects_continue(head: &Head) -> bool {
+    head.version() == Version::Http11 && head.has_token("expect", "100-continue")
 }

@@ -3,12 +3,11 @@
 use super::admit::Verified;
 use crate::client_address::is_trusted;
 use crate::config::Route;
+use crate::head::Head;
 use crate::header_template::Variable;
 use crate::telemetry::context::Context;
 use bytes::{BufMut as _, BytesMut};
-use http::{HeaderMap, header};
 use ipnet::IpNet;
-use pingora::http::RequestHeader;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -47,68 +46,56 @@ pub(super) struct Origin {
     pub(super) is_tls: bool,
 }
 
-/// The head of the message to the upstream, as it goes over the wire.
-pub(super) fn head(request: &RequestHeader, origin: &Origin, context: &Context, verified: &Verified) -> BytesMut {
-    let mut head = Head { wire: BytesMut::with_capacity(4096), route: &verified.route };
+/// The message to the upstream, as it goes over the wire: head and body in one piece, for one write.
+pub(super) fn wire(request: &Head, origin: &Origin, context: &Context, verified: &Verified) -> BytesMut {
+    let mut head = Wire { bytes: BytesMut::with_capacity(4096 + verified.body.len()), route: &verified.route };
     head.push_request_line(request);
-    head.push("Host", host(request));
+    head.push("Host", request.host());
     head.push_passed(request);
     head.push("Content-Length", verified.body.len().to_string().as_bytes());
     head.push_origin(request, origin, &verified.policy.trusted_proxies);
     head.push_findings(context, verified);
-    head.push_set_headers(host(request), context, verified);
-    head.wire.put_slice(b"\r\n");
-    head.wire
+    head.push_set_headers(request.host(), context, verified);
+    head.bytes.put_slice(b"\r\n");
+    head.bytes.put_slice(&verified.body);
+    head.bytes
 }
 
 /// A head in the making.
-struct Head<'r> {
-    wire: BytesMut,
+struct Wire<'r> {
+    bytes: BytesMut,
     route: &'r Route,
 }
 
-impl Head<'_> {
+impl Wire<'_> {
     /// The target is passed on as it came; an absolute one becomes a path (RFC 9112 section 3.2).
-    fn push_request_line(&mut self, request: &RequestHeader) {
-        let raw = request.raw_path();
-        let target = match raw.first() {
-            Some(b'/') => raw,
-            _ => request.uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes(),
-        };
-        for part in [request.method.as_str().as_bytes(), b" ", target, b" HTTP/1.1\r\n"] {
-            self.wire.put_slice(part);
+    fn push_request_line(&mut self, request: &Head) {
+        for part in [request.method(), b" ", request.origin_form(), b" HTTP/1.1\r\n"] {
+            self.bytes.put_slice(part);
         }
     }
 
     /// What the sender said and may say.
-    fn push_passed(&mut self, request: &RequestHeader) {
-        let nominated = nominated(&request.headers);
+    fn push_passed(&mut self, request: &Head) {
         let route = self.route;
-        let mut pass = |name: &[u8], value: &[u8]| {
-            if !is_dropped(&canonical(name), &nominated, route) {
+        for (name, value) in request.fields() {
+            if !is_dropped(name, request, route) {
                 self.push_unchecked(name, value);
             }
-        };
-        if request.has_case() {
-            request.case_header_iter().for_each(|(name, value)| pass(name.as_slice(), value.as_bytes()));
-        } else {
-            // HTTP/2 has lower case only.
-            request.headers.iter().for_each(|(name, value)| pass(name.as_str().as_bytes(), value.as_bytes()));
         }
     }
 
     /// Where the request came from. What a trusted proxy says about that is kept.
-    fn push_origin(&mut self, request: &RequestHeader, origin: &Origin, trusted_proxies: &[IpNet]) {
-        let headers = &request.headers;
+    fn push_origin(&mut self, request: &Head, origin: &Origin, trusted_proxies: &[IpNet]) {
         let trusted = origin.peer.is_some_and(|peer| is_trusted(peer, trusted_proxies));
-        let said = |name: &str| headers.get(name).filter(|_| trusted).map(|value| value.as_bytes());
+        let said = |name: &str| request.first(name).filter(|_| trusted);
         if let Some(peer) = origin.peer {
-            self.push("X-Forwarded-For", forwarded_for(headers, peer, trusted).as_bytes());
+            self.push("X-Forwarded-For", forwarded_for(request, peer, trusted).as_bytes());
         }
         let own_proto: &[u8] = if origin.is_tls { b"https" } else { b"http" };
         let proto = said("x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
         self.push("X-Forwarded-Proto", proto.unwrap_or(own_proto));
-        self.push("X-Forwarded-Host", said("x-forwarded-host").unwrap_or(host(request)));
+        self.push("X-Forwarded-Host", said("x-forwarded-host").unwrap_or(request.host()));
     }
 
     /// What was found out, in headers that can be believed.
@@ -160,47 +147,41 @@ impl Head<'_> {
 
     fn push_unchecked(&mut self, name: &[u8], value: &[u8]) {
         for part in [name, b": ", value, b"\r\n"] {
-            self.wire.put_slice(part);
+            self.bytes.put_slice(part);
         }
     }
 }
 
-/// HTTP/2 has it in `:authority`.
-fn host(request: &RequestHeader) -> &[u8] {
-    match request.headers.get(header::HOST) {
-        Some(host) => host.as_bytes(),
-        None => request.uri.authority().map_or("", |authority| authority.as_str()).as_bytes(),
-    }
+/// Whether two names are the same to an application behind a CGI-like interface, which knows neither case nor the
+/// difference between `-` and `_`.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let canonical = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+    one.len() == other.len() && one.iter().map(canonical).eq(other.iter().map(canonical))
 }
 
-/// The names that `Connection` says end at this hop, as [`canonical`] writes them.
-fn nominated(headers: &HeaderMap) -> Vec<Vec<u8>> {
-    let values = headers.get_all(header::CONNECTION).iter();
-    values.flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(|name| canonical(name.trim_ascii())).collect()
-}
-
-/// Lower case, with `-` for `_`: applications behind CGI-like interfaces cannot tell those apart.
-fn canonical(name: &[u8]) -> Vec<u8> {
-    name.iter().map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() }).collect()
-}
-
-/// Whether a header, by its [`canonical`] name, is not passed on.
-fn is_dropped(name: &[u8], nominated: &[Vec<u8>], route: &Route) -> bool {
-    let is = |other: &str| other.as_bytes() == name;
+/// Whether a field is not passed on.
+fn is_dropped(name: &[u8], request: &Head, route: &Route) -> bool {
+    let is = |other: &str| is_same(name, other.as_bytes());
     is("host")
         || (is("authorization") && !route.forward_authorization)
         || HOP_BY_HOP.iter().any(|other| is(other))
         || OURS.iter().any(|other| is(other))
-        || name.starts_with(OUR_PREFIX.as_bytes())
-        || route.set_headers.iter().any(|(header, _)| canonical(header.as_str().as_bytes()) == name)
-        || nominated.iter().any(|other| other == name)
+        || name.get(..OUR_PREFIX.len()).is_some_and(|start| is_same(start, OUR_PREFIX.as_bytes()))
+        || route.set_headers.iter().any(|(header, _)| is(header.as_str()))
+        || is_nominated(name, request)
+}
+
+/// Whether `Connection` says that a field ends at this hop.
+fn is_nominated(name: &[u8], request: &Head) -> bool {
+    let names = request.all("connection").flat_map(|value| value.split(|b| *b == b','));
+    names.map(<[u8]>::trim_ascii).any(|nominated| is_same(name, nominated))
 }
 
 /// The addresses so far, if a trusted proxy said them, and the one this request came from.
-fn forwarded_for(headers: &HeaderMap, peer: IpAddr, trusted: bool) -> String {
+fn forwarded_for(request: &Head, peer: IpAddr, trusted: bool) -> String {
     let mut addresses = String::new();
-    let said = headers.get_all("x-forwarded-for").iter().filter(|_| trusted);
-    for addresses_so_far in said.filter_map(|value| value.to_str().ok()) {
+    let said = request.all("x-forwarded-for").filter(|_| trusted);
+    for addresses_so_far in said.filter_map(|value| std::str::from_utf8(value).ok()) {
         let _ = write!(addresses, "{addresses_so_far}, ");
     }
     let _ = write!(addresses, "{}", peer.to_canonical());

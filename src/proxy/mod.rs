@@ -1,12 +1,15 @@
-//! The reverse proxy: Pingora's phases, each of which asks a module and notes the outcome.
+//! The reverse proxy: what becomes of a request, from its head to its line in the log.
 
 mod admit;
 mod body;
 mod connection;
 mod forward;
+mod http1;
+mod http2;
 mod http2_deadline;
 mod rate;
 mod respond;
+mod session;
 mod upstream;
 
 pub use crate::telemetry::context::{Context, Outcome};
@@ -14,12 +17,14 @@ pub use admit::{Gate, Policy, Verified};
 pub use connection::Downstream;
 
 use crate::exchange::{Exchange, Timeouts};
-use crate::telemetry::access_log;
+use crate::head::Head;
+use crate::telemetry::access_log::{self, Answered};
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
-use pingora_proxy::{ProxyHttp, Session};
+use pingora_proxy::ProxyHttp;
+use session::{PingoraSession, Session};
 use std::sync::Arc;
 
 /// Admits requests and forwards what is verified.
@@ -35,30 +40,37 @@ impl Gateway {
     pub fn new(gate: Arc<Gate>, draining: ShutdownWatch) -> Self {
         Self { gate, exchange: Exchange::new(Timeouts::default()), draining }
     }
+
+    /// Answers the request of which `head` was read.
+    async fn serve<S: Session>(&self, session: &mut S, head: &Head) {
+        let mut context = Context::new();
+        if let Some(verified) = self.gate.admit_over(session, head, &mut context).await {
+            upstream::forward(&self.exchange, &self.draining, session, head, &mut context, &verified).await;
+        }
+        let (tls, status, bytes_sent) = (session.tls_version(), session.status(), session.bytes_sent());
+        access_log::write(&Answered { head, tls, status, bytes_sent }, &context);
+    }
 }
 
+/// Behind a session of Pingora's, for the requests whose bodies it reads.
+struct BehindPingora(Arc<Gateway>);
+
 #[async_trait]
-impl ProxyHttp for Gateway {
-    type CTX = Context;
+impl ProxyHttp for BehindPingora {
+    type CTX = ();
 
-    fn new_ctx(&self) -> Context {
-        Context::new()
-    }
+    fn new_ctx(&self) {}
 
-    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        session.set_write_timeout(Some(self.gate.policy().limits().body_timeout));
-        if let Some(verified) = self.gate.admit(session, context).await {
-            upstream::forward(&self.exchange, &self.draining, session, context, &verified).await;
-        }
+    async fn request_filter(&self, session: &mut pingora_proxy::Session, (): &mut ()) -> pingora::Result<bool> {
+        let limit = self.0.gate.policy().limits().body_timeout;
+        let mut session = PingoraSession::new(session, limit);
+        let head = session.head();
+        self.0.serve(&mut session, &head).await;
         Ok(true)
     }
 
     /// Nothing comes this far: `request_filter` has answered every request.
-    async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut pingora_proxy::Session, (): &mut ()) -> pingora::Result<Box<HttpPeer>> {
         Error::e_explain(ErrorType::InternalError, "a webhook is never streamed to its upstream")
-    }
-
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
-        access_log::write(session, context);
     }
 }

@@ -1,24 +1,26 @@
 //! Every answer that is ours: refusals, the challenge, Test notifications.
 
 use super::body;
+use super::session::{SenderGone, Session};
+use crate::head::Head;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::date::get_cached_date;
 use std::fmt::Write as _;
 
 /// The media type of refusals (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
 
 /// Refuses a request, and notes so.
-pub(super) async fn reject(session: &mut ServerSession, context: &mut Context, rejection: &Rejection) {
+pub(super) async fn reject<S: Session>(session: &mut S, head: &Head, context: &mut Context, rejection: &Rejection) {
     context.outcome = Some(Outcome::Refused(rejection.code()));
     if matches!(rejection, Rejection::MalformedRequest(_) | Rejection::Timeout(_)) {
-        session.set_keepalive(None);
+        session.close_after();
     }
-    body::drain(session).await;
+    body::drain(session, head).await;
     let answer = Answer {
         status: rejection.status(),
         media_type: PROBLEM,
@@ -30,9 +32,15 @@ pub(super) async fn reject(session: &mut ServerSession, context: &mut Context, r
 }
 
 /// Answers 200 with a JSON body.
-pub(super) async fn answer(session: &mut ServerSession, context: &mut Context, outcome: Outcome, body: Bytes) {
+pub(super) async fn answer<S: Session>(
+    session: &mut S,
+    head: &Head,
+    context: &mut Context,
+    outcome: Outcome,
+    body: Bytes,
+) {
     context.outcome = Some(outcome);
-    body::drain(session).await;
+    body::drain(session, head).await;
     let answer = Answer { status: StatusCode::OK, media_type: "application/json", rejection: None, body };
     answer.send(session, context).await;
 }
@@ -45,23 +53,21 @@ struct Answer<'r> {
 }
 
 impl Answer<'_> {
-    async fn send(self, session: &mut ServerSession, context: &mut Context) {
-        let Ok(head) = self.head(&context.request_id) else {
-            session.set_keepalive(None);
-            return;
-        };
+    async fn send<S: Session>(self, session: &mut S, context: &mut Context) {
         let sent = async {
-            session.write_response_header(Box::new(head)).await?;
-            session.write_response_body(self.body, true).await
+            session.begin(self.head(&context.request_id).map_err(|_| SenderGone)?).await?;
+            session.write(self.body).await?;
+            session.finish().await
         };
         if sent.await.is_err() {
             // Nobody is there to be told.
-            session.set_keepalive(None);
+            session.close_after();
         }
     }
 
     fn head(&self, request_id: &str) -> pingora::Result<ResponseHeader> {
         let mut head = ResponseHeader::build(self.status, Some(8))?;
+        head.insert_header(header::DATE, get_cached_date())?;
         for (name, value) in fields(self.media_type, self.rejection) {
             head.insert_header(name, value)?;
         }

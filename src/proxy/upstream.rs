@@ -3,37 +3,41 @@
 use super::admit::Verified;
 use super::forward::{self, Origin};
 use super::respond;
+use super::session::{SenderGone, Session};
 use crate::exchange::{Answer, Exchange, ExchangeError};
+use crate::head::Head;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
-use http::{Version, header};
+use bytes::Bytes;
+use http::header;
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
 
 /// Ends at this hop (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
 
 /// Forwards `verified`, and answers the sender with what the application says, or with why it says nothing.
-pub(super) async fn forward(
+pub(super) async fn forward<S: Session>(
     exchange: &Exchange,
     draining: &ShutdownWatch,
-    session: &mut ServerSession,
+    session: &mut S,
+    head: &Head,
     context: &mut Context,
     verified: &Verified,
 ) {
     let started = Instant::now();
     let upstream = &verified.route.upstream;
     context.upstream = Some(upstream.to_string());
-    let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-    let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    let head = forward::head(session.req_header(), &Origin { peer, is_tls }, context, verified);
-    match exchange.send(upstream, &head, &verified.body).await {
+    let origin = Origin { peer: session.peer(), is_tls: session.tls_version().is_some() };
+    let message = forward::wire(head, &origin, context, verified);
+    match exchange.send(upstream, &message).await {
         Ok(answer) => {
             if *draining.borrow() {
                 // The sender is told, instead of finding out with its next request.
-                session.set_keepalive(None);
+                session.close_after();
             }
             context.outcome = Some(pass_back(session, answer).await);
         }
@@ -43,7 +47,7 @@ pub(super) async fn forward(
                 ExchangeError::Unreachable(_) => Rejection::UpstreamUnreachable,
                 ExchangeError::Timeout(_) => Rejection::UpstreamTimeout,
             };
-            respond::reject(session, context, &rejection).await;
+            respond::reject(session, head, context, &rejection).await;
         }
     }
     context.upstream_duration = Some(started.elapsed());
@@ -53,34 +57,54 @@ pub(super) async fn forward(
 ///
 /// One that breaks off is broken off towards the sender, too, who must not take a part for the whole. A sender that
 /// leaves changes nothing for the application, which has its notification.
-async fn pass_back(session: &mut ServerSession, mut answer: Answer) -> Outcome {
-    let head = downstream_head(&answer.head, session.req_header().version);
-    let mut is_sender_there = session.write_response_header(Box::new(head)).await.is_ok();
+async fn pass_back<S: Session>(session: &mut S, mut answer: Answer) -> Outcome {
+    let mut sent = session.begin(downstream_head(&answer.head)).await;
     loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) => {
-                is_sender_there = is_sender_there && session.write_response_body(chunk, false).await.is_ok();
-            }
+        match next_chunk(session, &mut answer, &mut sent).await {
+            Ok(Some(chunk)) if sent.is_ok() => sent = session.write(chunk).await,
+            Ok(Some(_)) => {}
             Ok(None) => break,
             Err(error) => {
                 tracing::warn!(%error, "the application's answer broke off");
-                session.set_keepalive(None);
-                session.shutdown().await;
+                session.abort().await;
                 return Outcome::Refused(Rejection::UpstreamUnreachable.code());
             }
         }
     }
-    is_sender_there = is_sender_there && session.finish_body().await.is_ok();
-    answer.finish().await;
-    if !is_sender_there {
-        session.set_keepalive(None);
-        return Outcome::SenderGone;
+    if sent.is_ok() {
+        sent = session.finish().await;
     }
-    Outcome::Forwarded
+    answer.finish().await;
+    match sent {
+        Ok(()) => Outcome::Forwarded,
+        Err(SenderGone) => {
+            session.close_after();
+            Outcome::SenderGone
+        }
+    }
 }
 
-/// The answer's head without what ends at this hop, framed for the sender's version of HTTP.
-fn downstream_head(answer: &ResponseHeader, version: Version) -> ResponseHeader {
+/// The next part of the answer. Before it is waited for, the sender gets what there is so far.
+async fn next_chunk<S: Session>(
+    session: &mut S,
+    answer: &mut Answer,
+    sent: &mut Result<(), SenderGone>,
+) -> Result<Option<Bytes>, ExchangeError> {
+    let mut chunk = pin!(answer.chunk());
+    match futures_util::poll!(&mut chunk) {
+        Poll::Ready(chunk) => chunk,
+        Poll::Pending => {
+            if sent.is_ok() {
+                *sent = session.flush().await;
+            }
+            chunk.await
+        }
+    }
+}
+
+/// The answer's head without what ends at this hop, and without a length that its framing overrode (RFC 9112
+/// section 6.3).
+fn downstream_head(answer: &ResponseHeader) -> ResponseHeader {
     let mut head = answer.clone();
     let nominated: Vec<String> = answer
         .headers
@@ -90,14 +114,11 @@ fn downstream_head(answer: &ResponseHeader, version: Version) -> ResponseHeader 
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
+    if head.headers.contains_key(header::TRANSFER_ENCODING) {
+        head.remove_header(&header::CONTENT_LENGTH);
+    }
     for name in HOP_BY_HOP.into_iter().chain(nominated.iter().map(String::as_str)) {
         head.remove_header(name);
     }
-    let has_body = !matches!(head.status.as_u16(), 204 | 304);
-    if version == Version::HTTP_11 && has_body && !head.headers.contains_key(header::CONTENT_LENGTH) {
-        // This is a well-formed header, so inserting it cannot fail.
-        let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
-    }
-    head.set_version(Version::HTTP_11);
     head
 }

@@ -1,32 +1,39 @@
 //! One line a request. Secrets, `Authorization` and bodies are never in it.
 
 use super::context::Context;
+use crate::head::Head;
 use crate::notification::Kind;
 use http::StatusCode;
-use pingora::protocols::http::ServerSession;
 use std::borrow::Cow;
 use tracing::info;
 
 /// By which the lines are switched on and off.
 pub const TARGET: &str = "access";
 
+/// A request and what became of it, as far as the connection knows.
+pub(crate) struct Answered<'r> {
+    pub(crate) head: &'r Head,
+    /// As rustls writes it.
+    pub(crate) tls: Option<&'r str>,
+    pub(crate) status: Option<u16>,
+    pub(crate) bytes_sent: u64,
+}
+
 /// Writes the line of a request that has been answered.
-pub(crate) fn write(session: &ServerSession, context: &Context) {
+pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
     if !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
         return;
     }
-    let head = session.req_header();
-    let path = String::from_utf8_lossy(head.raw_path());
-    // rustls writes `TLSv1_3`; everybody else, `TLSv1.3`.
-    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref()).map(|ssl| ssl.version.replace('_', "."));
-    let status = session.response_written().map(|head| head.status.as_u16());
+    let head = answered.head;
+    let (method, path) = (String::from_utf8_lossy(head.method()), String::from_utf8_lossy(head.target()));
     let request = Request {
-        tls,
-        protocol: Some(format!("{:?}", head.version)),
-        method: Some(head.method.as_str()),
+        // rustls writes `TLSv1_3`; everybody else, `TLSv1.3`.
+        tls: answered.tls.map(|version| version.replace('_', ".")),
+        protocol: Some(head.version().as_str()),
+        method: Some(&method),
         path: Some(mask_crc_token(&path)),
-        status,
-        bytes_sent: session.body_bytes_sent() as u64,
+        status: answered.status,
+        bytes_sent: answered.bytes_sent,
     };
     line(&request, context);
 }
@@ -40,7 +47,7 @@ pub(crate) fn write_unparsed(status: StatusCode, context: &Context) {
 #[derive(Default)]
 struct Request<'r> {
     tls: Option<String>,
-    protocol: Option<String>,
+    protocol: Option<&'static str>,
     method: Option<&'r str>,
     path: Option<Cow<'r, str>>,
     status: Option<u16>,

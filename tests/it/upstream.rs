@@ -131,16 +131,16 @@ fn who_is_late_is_not_asked_again() {
     let origin = Origin::spawn();
     let (host, port) = origin.url.strip_prefix("http://").unwrap().split_once(':').unwrap();
     let upstream = Upstream::Tcp { host: host.into(), port: port.parse().unwrap() };
-    let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n";
+    let message = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let timeouts = Timeouts { connect: Duration::from_secs(2), response: Duration::from_millis(200) };
         let exchange = Exchange::new(timeouts);
         origin.will([Reply::Late(Duration::from_secs(1), String::new())]);
-        let late = exchange.send(&upstream, head, b"{}").await;
+        let late = exchange.send(&upstream, message).await;
         assert!(matches!(late, Err(ExchangeError::Timeout(_))), "{:?}", late.err());
         origin.will([Reply::Raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab".into())]);
-        let mut answer = exchange.send(&upstream, head, b"{}").await.unwrap();
+        let mut answer = exchange.send(&upstream, message).await.unwrap();
         assert_eq!(answer.chunk().await.unwrap().as_deref(), Some(&b"ab"[..]));
         assert!(matches!(answer.chunk().await, Err(ExchangeError::Timeout(_))));
     });

@@ -1,0 +1,233 @@
+//! The head of a request as it was sent: nothing decoded, merged or put in another order.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use std::ops::Range;
+
+/// In which version of HTTP a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// RFC 1945.
+    Http10,
+    /// RFC 9112.
+    Http11,
+    /// RFC 9113.
+    Http2,
+}
+
+impl Version {
+    /// The word for it in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
+        }
+    }
+}
+
+/// A request's head: its request line and its fields.
+///
+/// It refers to places in the bytes that came over the wire, so that reading one costs no copy and passing it on is a
+/// matter of copying lines.
+#[derive(Clone, Debug)]
+pub struct Head {
+    bytes: Bytes,
+    version: Version,
+    method: Place,
+    target: Place,
+    fields: Vec<Field>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    start: u32,
+    end: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    name: Place,
+    value: Place,
+}
+
+impl Place {
+    /// Of bytes that are no more than 4 GiB into a head, as every bounded head's are.
+    pub(crate) fn new(range: Range<usize>) -> Self {
+        let place = |index| u32::try_from(index).unwrap_or(u32::MAX);
+        Self { start: place(range.start), end: place(range.end) }
+    }
+
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+/// Where the parts of a head are.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) version: Version,
+    pub(crate) method: Place,
+    pub(crate) target: Place,
+    fields: Vec<Field>,
+}
+
+impl Places {
+    pub(crate) fn new(version: Version, method: Place, target: Place) -> Self {
+        Self { version, method, target, fields: Vec::with_capacity(16) }
+    }
+
+    pub(crate) fn push(&mut self, name: Place, value: Place) {
+        self.fields.push(Field { name, value });
+    }
+
+    /// The head that `bytes` hold.
+    pub(crate) fn of(self, bytes: Bytes) -> Head {
+        let Self { version, method, target, fields } = self;
+        Head { bytes, version, method, target, fields }
+    }
+}
+
+impl Head {
+    /// A head whose parts came in another form than HTTP/1.1's.
+    pub fn from_parts<'p>(
+        version: Version,
+        method: &str,
+        target: &[u8],
+        fields: impl Iterator<Item = (&'p [u8], &'p [u8])>,
+    ) -> Self {
+        let mut bytes = BytesMut::with_capacity(1024);
+        let method = append(&mut bytes, method.as_bytes());
+        let target = append(&mut bytes, target);
+        let mut places = Places::new(version, method, target);
+        for (name, value) in fields {
+            let name = append(&mut bytes, name);
+            places.push(name, append(&mut bytes, value));
+        }
+        places.of(bytes.freeze())
+    }
+
+    /// In which version of HTTP it came.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// A token (RFC 9110 section 9.1).
+    pub fn method(&self) -> &[u8] {
+        self.method.of(&self.bytes)
+    }
+
+    /// The target as it came: a path with its query, an absolute URL, or `*`.
+    pub fn target(&self) -> &[u8] {
+        self.target.of(&self.bytes)
+    }
+
+    /// The target as a path with its query: an absolute one without its scheme and authority (RFC 9112 section 3.2.2).
+    pub fn origin_form(&self) -> &[u8] {
+        let target = self.target();
+        let Some(rest) = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| target.strip_prefix(scheme))
+        else {
+            return target;
+        };
+        match rest.iter().position(|b| b"/?".contains(b)) {
+            Some(start) if rest[start] == b'/' => &rest[start..],
+            // A query without a path before it: the path is empty, which no route is.
+            Some(_) => b"",
+            None => b"/",
+        }
+    }
+
+    /// The path, as it came.
+    pub fn path(&self) -> &[u8] {
+        self.origin_form().split(|b| *b == b'?').next().unwrap_or_default()
+    }
+
+    /// What follows the first question mark, if there is one.
+    pub fn query(&self) -> Option<&[u8]> {
+        let target = self.origin_form();
+        let mark = target.iter().position(|b| *b == b'?')?;
+        Some(&target[mark + 1..])
+    }
+
+    /// The fields, in the order and the spelling they came in.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
+    }
+
+    /// The values of the fields of this name, in whatever case.
+    pub fn all<'h, 'n>(&'h self, name: &'n str) -> impl DoubleEndedIterator<Item = &'h [u8]> + use<'h, 'n> {
+        let is_named = move |field: &&Field| field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(is_named).map(|field| field.value.of(&self.bytes))
+    }
+
+    /// The first of them.
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// Whether `token` is among the comma-separated values of the fields of this name, in whatever case.
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        let is_token = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
+        self.all(name).any(|value| value.split(|b| *b == b',').any(is_token))
+    }
+
+    /// Whom it is for.
+    pub fn host(&self) -> &[u8] {
+        self.first("host").unwrap_or_default()
+    }
+
+    /// The declared length of the body, in bytes.
+    pub fn content_length(&self) -> Option<u64> {
+        std::str::from_utf8(self.first("content-length")?).ok()?.parse().ok()
+    }
+
+    /// The bytes that it refers to.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn append(bytes: &mut BytesMut, part: &[u8]) -> Place {
+    let start = bytes.len();
+    bytes.put_slice(part);
+    Place::new(start..bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(target: &str) -> Head {
+        let fields = [("Host", "x"), ("Connection", "keep-alive, Close"), ("host", "y")];
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        Head::from_parts(Version::Http11, "POST", target.as_bytes(), fields)
+    }
+
+    #[test]
+    fn a_target_has_a_path_and_a_query() {
+        for (target, path, query) in [
+            ("/a/b", "/a/b", None),
+            ("/a?", "/a", Some("")),
+            ("/a?x=/?y", "/a", Some("x=/?y")),
+            ("http://h/a?x", "/a", Some("x")),
+            ("https://h", "/", None),
+            ("https://h?x", "", None),
+            ("*", "*", None),
+        ] {
+            let head = head(target);
+            assert_eq!(head.path(), path.as_bytes(), "{target}");
+            assert_eq!(head.query(), query.map(str::as_bytes), "{target}");
+        }
+    }
+
+    #[test]
+    fn fields_are_found_in_any_case() {
+        let head = head("/");
+        assert_eq!(head.method(), b"POST");
+        assert_eq!(head.host(), b"x");
+        assert_eq!(head.all("HOST").collect::<Vec<_>>(), [b"x", b"y"]);
+        assert_eq!(head.fields().count(), 3);
+        assert!(head.has_token("connection", "close"));
+        assert!(!head.has_token("connection", "clos"));
+        assert_eq!(head.content_length(), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! The comparison itself: every line on every server in turn, several times over.
+
+use crate::Failure;
+use crate::gateway::{Gateway, Lab};
+use crate::load::Driver;
+use crate::peers::{Features, Peer};
+use crate::scenario::{Effort, Line, Mode};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// What one server did in one round.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) line: String,
+    pub(crate) server: String,
+    pub(crate) round: usize,
+    /// Requests a second that were sent; absent, when each sender sent as fast as it was answered.
+    pub(crate) rate: Option<f64>,
+    /// Of the server's whole process tree, in microseconds.
+    pub(crate) cpu_per_request: f64,
+    pub(crate) requests_per_second: f64,
+    /// Of the server's whole process tree, in bytes, after the work.
+    pub(crate) memory: u64,
+    /// What an idle connection needs, in bytes.
+    pub(crate) memory_per_connection: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) outcome: crate::load::Outcome,
+}
+
+/// What is compared, and how thoroughly.
+pub(crate) struct Comparison<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) rounds: usize,
+    pub(crate) length: Duration,
+    running: HashMap<(usize, Features), Gateway>,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// After which a server has finished what it does behind the last answer.
+const SETTLE: Duration = Duration::from_millis(50);
+/// After which it has also given back what it does not need for connections that rest.
+const REST: Duration = Duration::from_secs(1);
+
+impl<'a> Comparison<'a> {
+    pub(crate) fn new(lab: &'a Lab, rounds: usize, length: Duration) -> Self {
+        Self { lab, rounds, length, running: HashMap::new(), samples: Vec::new() }
+    }
+
+    /// Measures a line on these servers: as fast as they can, and then, for the latencies, all at the same rate.
+    pub(crate) fn measure(&mut self, line: Line, peers: &[(usize, &dyn Peer)]) -> Result<(), Failure> {
+        let before = self.samples.len();
+        self.rounds(line, peers, None)?;
+        if line.can_be_paced() {
+            let rate = equal_rate(&self.samples[before..]);
+            self.rounds(line, peers, Some(rate))?;
+        }
+        Ok(())
+    }
+
+    fn rounds(&mut self, line: Line, peers: &[(usize, &dyn Peer)], rate: Option<f64>) -> Result<(), Failure> {
+        for round in 0..self.rounds {
+            // Nobody is always the first.
+            for turn in 0..peers.len() {
+                let (index, peer) = peers[(round + turn) % peers.len()];
+                let sample = match line.mode {
+                    Mode::Idle => self.idle(line, peer, round)?,
+                    _ => self.busy(line, (index, peer), round, rate)?,
+                };
+                progress(&sample);
+                self.samples.push(sample);
+            }
+        }
+        Ok(())
+    }
+
+    fn busy(
+        &mut self,
+        line: Line,
+        (index, peer): (usize, &dyn Peer),
+        round: usize,
+        rate: Option<f64>,
+    ) -> Result<Sample, Failure> {
+        let key = (index, line.features());
+        if !self.running.contains_key(&key) {
+            self.running.insert(key, self.lab.start(peer, line.features(), 1)?);
+        }
+        let gateway = &self.running[&key];
+        let job = line.job(self.lab, gateway, Effort { length: self.length, rate })?;
+        let driver = Driver::prepare(&job).map_err(|error| format!("{line}, {}: {error}", peer.name()))?;
+        sleep(SETTLE);
+        let before = gateway.cpu();
+        let outcome = driver.run()?;
+        sleep(SETTLE);
+        let cpu = gateway.cpu().since(&before);
+        let requests = outcome.answered.max(1) as f64;
+        Ok(Sample {
+            line: line.to_string(),
+            server: peer.name().to_owned(),
+            round,
+            rate,
+            cpu_per_request: cpu.as_secs_f64() * 1e6 / requests,
+            requests_per_second: outcome.answered as f64 / outcome.seconds,
+            memory: gateway.memory(),
+            memory_per_connection: None,
+            outcome,
+        })
+    }
+
+    /// In a fresh server: one that has been busy has memory left over.
+    fn idle(&self, line: Line, peer: &dyn Peer, round: usize) -> Result<Sample, Failure> {
+        let gateway = self.lab.start(peer, line.features(), 1)?;
+        let one = Line { mode: Mode::H1, ..line };
+        let effort = Effort { length: Duration::ZERO, rate: None };
+        drop(Driver::prepare(&one.job(self.lab, &gateway, effort)?)?);
+        sleep(REST);
+        let before = gateway.memory();
+        let job = line.job(self.lab, &gateway, Effort { length: Duration::from_millis(100), rate: None })?;
+        let driver = Driver::prepare(&job).map_err(|error| format!("{line}, {}: {error}", peer.name()))?;
+        sleep(REST);
+        let memory = gateway.memory();
+        // All of them must still be there.
+        let outcome = driver.run()?;
+        Ok(Sample {
+            line: line.to_string(),
+            server: peer.name().to_owned(),
+            round,
+            rate: None,
+            cpu_per_request: 0.0,
+            requests_per_second: 0.0,
+            memory,
+            memory_per_connection: Some(memory.saturating_sub(before) as f64 / crate::scenario::CROWD as f64),
+            outcome,
+        })
+    }
+}
+
+/// Half of what the slowest can do, of those that keep up with the others to some degree.
+fn equal_rate(samples: &[Sample]) -> f64 {
+    let fastest = samples.iter().map(|sample| sample.requests_per_second).fold(0.0, f64::max);
+    let able = samples.iter().map(|sample| sample.requests_per_second).filter(|rate| *rate > fastest / 3.0);
+    able.fold(fastest, f64::min) / 2.0
+}
+
+fn progress(sample: &Sample) {
+    let Sample { line, server, round, cpu_per_request, requests_per_second, outcome, .. } = sample;
+    let rate = sample.rate.map_or(String::new(), |rate| format!(" at {rate:.0}/s"));
+    eprintln!(
+        "{line}{rate}, round {}, {server}: {cpu_per_request:.1} µs, {requests_per_second:.0}/s, p99 {:.0} µs{}",
+        round + 1,
+        outcome.p99,
+        match &outcome.first_failure {
+            Some(failure) => format!(", {} failed: {failure}", outcome.failed),
+            None => String::new(),
+        }
+    );
+}

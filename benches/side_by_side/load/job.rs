@@ -1,0 +1,91 @@
+//! What the load generator is told, and the one who tells it.
+
+use super::{Identity, Outcome};
+use crate::Failure;
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+/// What is sent, by whom, to where, and for how long.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) address: SocketAddr,
+    pub(crate) identity: Identity,
+    pub(crate) pattern: Pattern,
+    /// Sent in turn.
+    pub(crate) messages: Vec<Message>,
+    /// The body of the right answer to each.
+    pub(crate) expected: String,
+    /// Requests a second, whatever the answers do; absent, each sender sends as soon as it has its answer.
+    pub(crate) rate: Option<f64>,
+    pub(crate) warm_up: Duration,
+    pub(crate) length: Duration,
+}
+
+/// How connections are used.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Pattern {
+    /// A connection for each request.
+    New { senders: usize },
+    /// HTTP/1.1 on `connections`, so many of which are busy at a time.
+    Http1 { connections: usize, busy: usize },
+    /// HTTP/2, each connection with so many streams at a time.
+    Http2 { connections: usize, streams: usize },
+    /// All connect at once, and each sends `posts` one after the other.
+    Storm { senders: usize, posts: usize },
+}
+
+/// A request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Message {
+    pub(crate) method: String,
+    /// The path and the query.
+    pub(crate) target: String,
+    /// Beside `Host`, `User-Agent`, `Content-Type` and `Content-Length`.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+/// A load generator that has connected and warmed up.
+pub(crate) struct Driver {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Driver {
+    pub(crate) fn prepare(job: &Job) -> Result<Self, Failure> {
+        let mut child =
+            Command::new(std::env::current_exe()?).arg("load").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let input = child.stdin.take().ok_or("the load generator has no input")?;
+        let output = BufReader::new(child.stdout.take().ok_or("the load generator has no output")?);
+        let mut driver = Self { child, input, output };
+        writeln!(driver.input, "{}", serde_json::to_string(job)?)?;
+        match driver.read_line()?.as_str() {
+            "ready\n" => Ok(driver),
+            other => Err(format!("the load generator says {other:?} instead of ready").into()),
+        }
+    }
+
+    /// Does the work.
+    pub(crate) fn run(mut self) -> Result<Outcome, Failure> {
+        writeln!(self.input, "go")?;
+        Ok(serde_json::from_str(&self.read_line()?)?)
+    }
+
+    fn read_line(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        Ok(line)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // An error says that it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

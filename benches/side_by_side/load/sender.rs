@@ -1,0 +1,272 @@
+//! The senders of one thread.
+
+use super::arrivals::Arrivals;
+use super::exchange::{self, Http1};
+use super::tally::Tally;
+use super::{Job, Pattern};
+use crate::Failure;
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::Request;
+use rustls::pki_types::ServerName;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// How long an answer is waited for; Netdata Cloud wants that of a challenge within this.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many connections are opened at a time.
+const OPENING: usize = 16;
+
+/// The senders, connected and warmed up.
+pub(super) struct Senders {
+    shared: Rc<Shared>,
+    kind: Kind,
+    length: Duration,
+    rate: Option<f64>,
+    seed: u64,
+}
+
+enum Kind {
+    New { senders: usize },
+    Http1 { pool: Rc<RefCell<VecDeque<Http1>>>, busy: usize },
+    Http2 { connections: Vec<SendRequest<Bytes>>, streams: usize },
+    Storm { senders: usize, posts: usize },
+}
+
+struct Shared {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+    address: SocketAddr,
+    http1: Vec<Vec<u8>>,
+    http2: Vec<(Request<()>, Bytes)>,
+    next: Cell<usize>,
+    expected: String,
+    tally: RefCell<Tally>,
+}
+
+impl Senders {
+    /// The share of the thread with this index: connects, and sends for the time of the warm-up.
+    pub(super) async fn prepare(job: &Job, index: usize, threads: usize) -> Result<Self, Failure> {
+        let shared = Rc::new(Shared::new(job)?);
+        let share = |count: usize| count / threads + usize::from(index < count % threads);
+        let kind = match job.pattern {
+            Pattern::New { senders } => Kind::New { senders: share(senders) },
+            Pattern::Storm { senders, posts } => Kind::Storm { senders: share(senders), posts },
+            Pattern::Http1 { connections, busy } => {
+                let pool = Rc::new(RefCell::new(open(&shared, share(connections)).await?));
+                Kind::Http1 { pool, busy: share(busy) }
+            }
+            Pattern::Http2 { connections, streams } => {
+                Kind::Http2 { connections: shared.http2(share(connections)).await?, streams }
+            }
+        };
+        let rate = job.rate.map(|rate| rate / threads as f64);
+        let senders = Self { shared, kind, length: job.length, rate, seed: index as u64 };
+        senders.warm_up(job.warm_up).await?;
+        Ok(senders)
+    }
+
+    /// What fails while warming up would fail later, too.
+    async fn warm_up(&self, length: Duration) -> Result<(), Failure> {
+        if let Kind::Storm { .. } = self.kind {
+            return Ok(());
+        }
+        self.send(length, None).await;
+        match self.shared.tally.take().outcome().first_failure {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends, and says how it went.
+    pub(super) async fn work(self) -> Tally {
+        self.send(self.length, self.rate).await;
+        self.shared.tally.take()
+    }
+
+    async fn send(&self, length: Duration, rate: Option<f64>) {
+        let start = Instant::now();
+        let arrivals = match Arrivals::new(length, rate, self.seed) {
+            Ok(arrivals) => Rc::new(arrivals),
+            Err(error) => return self.shared.tally.borrow_mut().fail(error),
+        };
+        let mut slots = JoinSet::new();
+        let shared = || self.shared.clone();
+        match &self.kind {
+            Kind::New { senders } => {
+                (0..*senders).for_each(|_| drop(slots.spawn_local(send_new(shared(), arrivals.clone()))));
+            }
+            Kind::Http1 { pool, busy } => {
+                (0..*busy).for_each(|_| drop(slots.spawn_local(send_http1(shared(), arrivals.clone(), pool.clone()))));
+            }
+            Kind::Http2 { connections, streams } => {
+                let each = connections.iter().flat_map(|requests| (0..*streams).map(|_| requests.clone()));
+                each.for_each(|requests| drop(slots.spawn_local(send_http2(shared(), arrivals.clone(), requests))));
+            }
+            Kind::Storm { senders, posts } => {
+                (0..*senders).for_each(|_| drop(slots.spawn_local(send_storm(shared(), *posts))));
+            }
+        }
+        while slots.join_next().await.is_some() {}
+        self.shared.tally.borrow_mut().end(start.elapsed(), arrivals.unsent());
+    }
+}
+
+/// Opens connections, several at a time, and sends once over each, so that the server has served all of them.
+async fn open(shared: &Rc<Shared>, count: usize) -> Result<VecDeque<Http1>, Failure> {
+    let mut opening = JoinSet::new();
+    let mut pool = VecDeque::with_capacity(count);
+    for _ in 0..count {
+        if opening.len() >= OPENING
+            && let Some(opened) = opening.join_next().await
+        {
+            pool.push_back(opened??);
+        }
+        let shared = shared.clone();
+        opening.spawn_local(async move { timeout(PATIENCE, shared.first()).await? });
+    }
+    while let Some(opened) = opening.join_next().await {
+        pool.push_back(opened??);
+    }
+    Ok(pool)
+}
+
+async fn send_new(shared: Rc<Shared>, arrivals: Rc<Arrivals>) {
+    while let Some(arrival) = arrivals.next().await {
+        let result = timeout(PATIENCE, shared.first()).await;
+        if let Some(connection) = shared.record(arrival, result) {
+            connection.close().await;
+        }
+    }
+}
+
+async fn send_http1(shared: Rc<Shared>, arrivals: Rc<Arrivals>, pool: Rc<RefCell<VecDeque<Http1>>>) {
+    while let Some(arrival) = arrivals.next().await {
+        // The connection that has rested longest, so that all of them are used.
+        let Some(mut connection) = pool.borrow_mut().pop_front() else { return };
+        let result = timeout(PATIENCE, connection.exchange(shared.next_http1(), &shared.expected)).await;
+        if shared.record(arrival, result) == Some(true) {
+            pool.borrow_mut().push_back(connection);
+            continue;
+        }
+        shared.tally.borrow_mut().reconnected += 1;
+        // Who cannot connect again has been counted, and is one sender less.
+        if let Ok(connection) = shared.connect().await {
+            pool.borrow_mut().push_back(Http1::new(connection));
+        }
+    }
+}
+
+async fn send_http2(shared: Rc<Shared>, arrivals: Rc<Arrivals>, requests: SendRequest<Bytes>) {
+    while let Some(arrival) = arrivals.next().await {
+        let result = timeout(PATIENCE, exchange::stream(&requests, shared.next_http2(), &shared.expected)).await;
+        if shared.record(arrival, result).is_none() {
+            return;
+        }
+    }
+}
+
+async fn send_storm(shared: Rc<Shared>, posts: usize) {
+    let arrival = Instant::now();
+    let first = timeout(PATIENCE, shared.first()).await;
+    let Some(mut connection) = shared.record(arrival, first) else {
+        // Those behind it are as lost.
+        (1..posts).for_each(|_| shared.tally.borrow_mut().fail("lost with the connection"));
+        return;
+    };
+    for _ in 1..posts {
+        let arrival = Instant::now();
+        let result = timeout(PATIENCE, connection.exchange(shared.next_http1(), &shared.expected)).await;
+        shared.record(arrival, result);
+    }
+    connection.close().await;
+}
+
+impl Shared {
+    fn new(job: &Job) -> Result<Self, Failure> {
+        let protocol: &[u8] = match job.pattern {
+            Pattern::Http2 { .. } => b"h2",
+            _ => b"http/1.1",
+        };
+        let http2: Result<Vec<_>, _> = job.messages.iter().map(exchange::http2).collect();
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(job.identity.client_config(protocol)?)),
+            name: ServerName::try_from("localhost")?,
+            address: job.address,
+            http1: job.messages.iter().map(exchange::http1).collect(),
+            http2: http2?,
+            next: Cell::new(0),
+            expected: job.expected.clone(),
+            tally: RefCell::default(),
+        })
+    }
+
+    /// Keeps what a request has come to; gives back what it was answered with.
+    fn record<T>(
+        &self,
+        arrival: Instant,
+        result: Result<Result<T, Failure>, tokio::time::error::Elapsed>,
+    ) -> Option<T> {
+        let mut tally = self.tally.borrow_mut();
+        match result {
+            Ok(Ok(value)) => {
+                tally.answer(arrival.elapsed());
+                return Some(value);
+            }
+            Ok(Err(failure)) => tally.fail(failure),
+            Err(_) => tally.fail("no answer in time"),
+        }
+        None
+    }
+
+    fn turn(&self, of: usize) -> usize {
+        let turn = self.next.get();
+        self.next.set((turn + 1) % of);
+        turn
+    }
+
+    fn next_http1(&self) -> &[u8] {
+        &self.http1[self.turn(self.http1.len())]
+    }
+
+    fn next_http2(&self) -> (Request<()>, Bytes) {
+        self.http2[self.turn(self.http2.len())].clone()
+    }
+
+    async fn connect(&self) -> Result<TlsStream<TcpStream>, Failure> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(self.connector.connect(self.name.clone(), stream).await?)
+    }
+
+    /// A new connection, and the answer to the first request on it.
+    async fn first(&self) -> Result<Http1, Failure> {
+        let mut connection = Http1::new(self.connect().await?);
+        connection.exchange(self.next_http1(), &self.expected).await?;
+        Ok(connection)
+    }
+
+    async fn http2(&self, count: usize) -> Result<Vec<SendRequest<Bytes>>, Failure> {
+        let mut connections = Vec::with_capacity(count);
+        for _ in 0..count {
+            let stream = timeout(PATIENCE, self.connect()).await??;
+            let mut builder = h2::client::Builder::new();
+            // Wide enough never to be waited for.
+            builder.initial_window_size(1 << 20).initial_connection_window_size(1 << 24);
+            let (requests, connection) = builder.handshake(stream).await?;
+            spawn_local(connection);
+            connections.push(requests);
+        }
+        Ok(connections)
+    }
+}

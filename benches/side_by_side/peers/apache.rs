@@ -1,0 +1,73 @@
+//! Apache, with Netdata's documented settings, `Require` put where it runs in front of a `ProxyPass`.
+
+use super::{CONNECTIONS, Peer, Site, WEBHOOK, WORKERS, ask_version, find_or_name, is_root};
+use crate::Failure;
+use std::process::Command;
+
+pub(crate) struct Apache;
+
+/// Where Debian has them.
+const MODULES: &str = "/usr/lib/apache2/modules";
+
+impl Peer for Apache {
+    fn name(&self) -> &str {
+        "Apache"
+    }
+
+    fn version(&self) -> Result<String, String> {
+        ask_version(&find_or_name("apache2", "apache2")?, "-v")
+    }
+
+    fn answers_challenges(&self) -> bool {
+        false
+    }
+
+    fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
+        let config = site.write("apache.conf", &config(site))?;
+        let mut command = Command::new(find_or_name("apache2", "apache2")?);
+        command.arg("-D").arg("FOREGROUND").arg("-f").arg(config);
+        site.with_output(command)
+    }
+}
+
+fn config(site: &Site<'_>) -> String {
+    let names = "mpm_event authn_core authz_core headers http2 proxy proxy_http socache_shmcb ssl";
+    let modules = names.split(' ').map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
+    let access_log = match site.features.access_log {
+        true => format!(
+            "LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{{User-Agent}}i\\\"\" combined\nCustomLog {} combined\n",
+            site.file("access.log")
+        ),
+        false => String::new(),
+    };
+    format!(
+        "ServerRoot {directory}\nServerName localhost\nPidFile {directory}/apache.pid\nDefaultRuntimeDir {directory}\n\
+         ErrorLog {directory}/error.log\nLogLevel warn\n{modules}{user}{access_log}\
+         ServerLimit {WORKERS}\nStartServers {WORKERS}\nThreadLimit {THREADS}\nThreadsPerChild {THREADS}\n\
+         MaxRequestWorkers {most}\nMinSpareThreads 1\nMaxSpareThreads {most}\nAsyncRequestWorkerFactor {factor}\n\
+         MaxConnectionsPerChild 0\nListenBacklog 4096\nListen 127.0.0.1:{port} https\n\
+         KeepAlive On\nMaxKeepAliveRequests 0\nKeepAliveTimeout 300\nProtocols h2 http/1.1\n\
+         SSLSessionCache shmcb:{directory}/session.cache(512000)\n\
+         <VirtualHost 127.0.0.1:{port}>\n\
+         SSLEngine on\nSSLProtocol TLSv1.2 TLSv1.3\n\
+         SSLCertificateFile {certificate}\nSSLCertificateKeyFile {key}\n\
+         SSLVerifyClient require\nSSLCACertificateFile {ca}\n\
+         <Location />\nRequire expr \"%{{SSL_CLIENT_S_DN_CN}} == 'app.netdata.cloud'\"\n\
+         RequestHeader set X-SSL-Client-CN \"%{{SSL_CLIENT_S_DN_CN}}s\"\n</Location>\n\
+         ProxyPass {WEBHOOK} http://{upstream}{WEBHOOK}\n\
+         </VirtualHost>\n",
+        directory = site.directory.display(),
+        modules = modules.collect::<String>(),
+        user = if is_root() { "User www-data\nGroup www-data\n" } else { "" },
+        most = THREADS * WORKERS,
+        factor = CONNECTIONS / THREADS,
+        port = site.port,
+        certificate = site.certificate("server.pem"),
+        key = site.certificate("server.key"),
+        ca = site.certificate("netdata-ca.pem"),
+        upstream = site.upstreams[0],
+    )
+}
+
+/// Of each process: its unit of work is a thread for each busy request.
+const THREADS: usize = 128;

@@ -1,0 +1,64 @@
+//! HAProxy, with the settings of Debian's sample configuration, and its `hmac` converter for the challenge.
+
+use super::{CONNECTIONS, Peer, SECRET, Site, WEBHOOK, WORKERS, ask_version, find_or_name};
+use crate::Failure;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use std::process::Command;
+
+pub(crate) struct Haproxy;
+
+impl Peer for Haproxy {
+    fn name(&self) -> &str {
+        "HAProxy"
+    }
+
+    fn version(&self) -> Result<String, String> {
+        ask_version(&find_or_name("haproxy", "haproxy")?, "-v")
+    }
+
+    fn answers_challenges(&self) -> bool {
+        true
+    }
+
+    fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
+        let config = site.write("haproxy.cfg", &config(site))?;
+        let mut command = Command::new(find_or_name("haproxy", "haproxy")?);
+        command.arg("-db").arg("-f").arg(config);
+        site.with_output(command)
+    }
+}
+
+fn config(site: &Site<'_>) -> String {
+    let log = match site.features.access_log {
+        true => ("log stdout format raw local0\n", "log global\noption httplog\n"),
+        false => ("", ""),
+    };
+    let servers = site.upstreams.iter().enumerate();
+    let servers: String = servers.map(|(number, address)| format!("server app{number} {address}\n")).collect();
+    format!(
+        "global\nnbthread {WORKERS}\nmaxconn {CONNECTIONS}\nno strict-limits\n{}\
+         ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+         ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384\n\
+         ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256\n\
+         ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets\n\
+         defaults\nmode http\n{}timeout connect 5s\ntimeout client 300s\ntimeout server 30s\n\
+         timeout http-keep-alive 300s\nhttp-reuse always\n\
+         frontend netdata\n\
+         bind 127.0.0.1:{} ssl crt {} ca-file {} verify required alpn h2,http/1.1 backlog 4096\n\
+         http-request deny unless {{ ssl_c_s_dn(cn) -m str app.netdata.cloud }}\n\
+         http-request deny deny_status 404 unless {{ path {WEBHOOK} }}\n\
+         http-request return status 200 content-type application/json lf-string \
+         '{{\"response_token\":\"sha256=%[url_param(crc_token),url_dec(1),hmac(sha256,{}),base64]\"}}' \
+         if METH_GET {{ url_param(crc_token) -m found }}\n\
+         http-request set-header X-SSL-Client-CN %[ssl_c_s_dn(cn)]\n\
+         http-request set-header X-Forwarded-For %[src]\n\
+         default_backend application\n\
+         backend application\n{servers}",
+        log.0,
+        log.1,
+        site.port,
+        site.certificate("server.both.pem"),
+        site.certificate("netdata-ca.pem"),
+        BASE64_STANDARD.encode(SECRET),
+    )
+}

@@ -1,0 +1,129 @@
+//! The gateways that are compared: each demands a client certificate with `CN=app.netdata.cloud`, as its documentation
+//! or Netdata's has it, keeps connections to the application open, and has as many workers as the others.
+
+mod apache;
+mod caddy;
+mod haproxy;
+mod nginx;
+mod ours;
+
+pub(crate) use apache::Apache;
+pub(crate) use caddy::Caddy;
+pub(crate) use haproxy::Haproxy;
+pub(crate) use nginx::Nginx;
+pub(crate) use ours::Ours;
+
+use crate::Failure;
+use crate::certificates::Certificates;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Workers, threads or processes, of each gateway.
+pub(crate) const WORKERS: usize = 2;
+/// Connections that each gateway must hold.
+pub(crate) const CONNECTIONS: usize = 12_000;
+/// The path of the webhook.
+pub(crate) const WEBHOOK: &str = "/webhooks/netdata";
+/// The challenge secret.
+pub(crate) const SECRET: &str = "YOUR_CHALLENGE_SECRET";
+
+/// A kind of gateway.
+pub(crate) trait Peer {
+    fn name(&self) -> &str;
+
+    /// Its version, if it is there; otherwise what is missing.
+    fn version(&self) -> Result<String, String>;
+
+    /// Whether it can answer the challenge by itself.
+    fn answers_challenges(&self) -> bool;
+
+    /// Writes its configuration, and says how to run it in the foreground.
+    fn command(&self, site: &Site<'_>) -> Result<Command, Failure>;
+}
+
+/// What a gateway has to serve.
+pub(crate) struct Site<'a> {
+    /// For its files.
+    pub(crate) directory: &'a Path,
+    pub(crate) certificates: &'a Certificates,
+    pub(crate) port: u16,
+    /// The application, as often as it is to be balanced.
+    pub(crate) upstreams: &'a [SocketAddr],
+    pub(crate) features: Features,
+}
+
+/// What is switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Features {
+    pub(crate) access_log: bool,
+    /// How many routes there are, 1 or more: the webhook's, and others below it.
+    pub(crate) routes: usize,
+    /// How many Bearer tokens are accepted; 0: none is asked for.
+    pub(crate) tokens: usize,
+}
+
+impl Features {
+    pub(crate) const PLAIN: Self = Self { access_log: false, routes: 1, tokens: 0 };
+
+    /// The paths of the routes.
+    pub(crate) fn paths(self) -> Vec<String> {
+        let others = (1..self.routes).map(|number| format!("{WEBHOOK}/{number}"));
+        std::iter::once(WEBHOOK.to_owned()).chain(others).collect()
+    }
+
+    /// The tokens that are accepted.
+    pub(crate) fn tokens(self) -> Vec<String> {
+        (0..self.tokens).map(|number| format!("netdata-token-{number:04}-5c1a7c0f6f2b4b3e8f523f6b0a9d1c33")).collect()
+    }
+}
+
+impl Site<'_> {
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
+        let path = self.directory.join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    fn certificate(&self, name: &str) -> String {
+        self.certificates.path(name).display().to_string()
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
+    /// Its standard output and error, in files.
+    fn with_output(&self, mut command: Command) -> Result<Command, Failure> {
+        command.stdin(Stdio::null());
+        command.stdout(File::create(self.directory.join("stdout"))?);
+        command.stderr(File::create(self.directory.join("stderr"))?);
+        Ok(command)
+    }
+}
+
+/// A program, also where only administrators look.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(more).map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
+fn find_or_name(program: &str, package: &str) -> Result<PathBuf, String> {
+    find(program).ok_or_else(|| format!("{program} is not there: apt install {package}"))
+}
+
+/// What a program prints when it is asked for its version.
+fn ask_version(program: &Path, argument: &str) -> Result<String, String> {
+    let output = Command::new(program).arg(argument).output().map_err(|error| error.to_string())?;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let numbers = |word: &str| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.');
+    let mut words = text.split([' ', '/', '\n', '-', 'v']);
+    words.find(|word| numbers(word)).map(str::to_owned).ok_or_else(|| format!("no version in {text:?}"))
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,116 @@
+//! NGINX, with the block of Netdata's documentation, and njs for the challenge.
+
+use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version, find_or_name, is_root};
+use crate::Failure;
+use std::path::Path;
+use std::process::Command;
+
+pub(crate) struct Nginx;
+
+/// Where Debian has it.
+const NJS: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
+
+impl Peer for Nginx {
+    fn name(&self) -> &str {
+        "nginx"
+    }
+
+    fn version(&self) -> Result<String, String> {
+        let version = ask_version(&find_or_name("nginx", "nginx libnginx-mod-http-js")?, "-v")?;
+        if !self.answers_challenges() {
+            return Ok(format!("{version} (no njs, so no challenge: apt install libnginx-mod-http-js)"));
+        }
+        Ok(version)
+    }
+
+    fn answers_challenges(&self) -> bool {
+        Path::new(NJS).exists()
+    }
+
+    fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
+        if self.answers_challenges() {
+            site.write("challenge.js", &challenge())?;
+        }
+        let config = site.write("nginx.conf", &self.config(site))?;
+        let mut command = Command::new(find_or_name("nginx", "nginx")?);
+        command.arg("-p").arg(site.directory).arg("-e").arg(site.file("stderr")).arg("-c").arg(config);
+        site.with_output(command)
+    }
+}
+
+impl Nginx {
+    fn config(&self, site: &Site<'_>) -> String {
+        let access_log = match site.features.access_log {
+            true => format!("{} combined", site.file("access.log")),
+            false => "off".into(),
+        };
+        let js = self.answers_challenges();
+        let paths = site.features.paths();
+        let locations: String = paths.iter().map(|path| self.location(path, site.features.tokens > 0)).collect();
+        let upstreams: String = site.upstreams.iter().map(|address| format!("server {address}; ")).collect();
+        format!(
+            "{module}{user}daemon off;\nworker_processes {WORKERS};\npid nginx.pid;\nerror_log stderr warn;\n\
+             events {{ worker_connections {connections}; }}\n\
+             http {{\n\
+             access_log {access_log};\n{js}{tokens}\
+             client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; \
+             uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
+             upstream application {{ {upstreams}keepalive 128; keepalive_requests 1000000000; }}\n\
+             server {{\n\
+             listen 127.0.0.1:{port} ssl http2 backlog=4096 default_server;\n\
+             ssl_certificate {certificate};\nssl_certificate_key {key};\nssl_protocols TLSv1.2 TLSv1.3;\n\
+             ssl_verify_client on;\nssl_client_certificate {ca};\n\
+             keepalive_timeout 300s;\nkeepalive_requests 1000000000;\n{locations}{challenge}}}\n}}\n",
+            module = if js { format!("load_module {NJS};\n") } else { String::new() },
+            user = if is_root() { "user root;\n" } else { "" },
+            connections = CONNECTIONS * 2,
+            js = if js { "js_path .;\njs_import challenge from challenge.js;\n" } else { "" },
+            tokens = tokens(site),
+            port = site.port,
+            certificate = site.certificate("server.pem"),
+            key = site.certificate("server.key"),
+            ca = site.certificate("netdata-ca.pem"),
+            challenge = if js { "location = /challenge { internal; js_content challenge.answer; }\n" } else { "" },
+        )
+    }
+
+    fn location(&self, path: &str, has_tokens: bool) -> String {
+        let challenge = match self.answers_challenges() {
+            true => "if ($request_method = GET) { rewrite ^ /challenge last; }\n",
+            false => "",
+        };
+        let token = if has_tokens { "if ($known_token = 0) { return 401; }\n" } else { "" };
+        format!(
+            "location = {path} {{\n\
+             if ($ssl_client_s_dn !~ \"CN=app.netdata.cloud\") {{ return 403; }}\n{token}{challenge}\
+             proxy_pass http://application;\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n\
+             proxy_set_header Host $host;\nproxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
+             proxy_set_header X-SSL-Client-CN $ssl_client_s_dn;\n}}\n"
+        )
+    }
+}
+
+/// The usual way to accept several tokens.
+fn tokens(site: &Site<'_>) -> String {
+    let tokens = site.features.tokens();
+    if tokens.is_empty() {
+        return String::new();
+    }
+    let lines: String = tokens.iter().map(|token| format!("\"Bearer {token}\" 1;\n")).collect();
+    format!(
+        "map_hash_max_size 8192;\nmap_hash_bucket_size 256;\n\
+         map $http_authorization $known_token {{ default 0;\n{lines}}}\n"
+    )
+}
+
+fn challenge() -> String {
+    format!(
+        "import crypto from 'crypto';\n\
+         function answer(r) {{\n\
+         const mac = crypto.createHmac('sha256', '{SECRET}').update(r.args.crc_token).digest('base64');\n\
+         r.headersOut['Content-Type'] = 'application/json';\n\
+         r.return(200, JSON.stringify({{response_token: 'sha256=' + mac}}));\n\
+         }}\n\
+         export default {{answer}};\n"
+    )
+}

@@ -1,0 +1,104 @@
+//! This program, with everything on that it is for.
+
+use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version};
+use crate::Failure;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A build of it.
+pub(crate) struct Ours {
+    name: String,
+    binary: PathBuf,
+}
+
+impl Ours {
+    /// The one that was built for this run.
+    pub(crate) fn built() -> Self {
+        Self { name: "this".into(), binary: env!("CARGO_BIN_EXE_netdata-webhook-proxy").into() }
+    }
+
+    /// Another: `PATH`, or `NAME=PATH`.
+    pub(crate) fn other(text: &str) -> Self {
+        let (name, binary) = text.split_once('=').unwrap_or((text, text));
+        Self { name: name.into(), binary: binary.into() }
+    }
+}
+
+impl Peer for Ours {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> Result<String, String> {
+        ask_version(&self.binary, "--version")
+    }
+
+    fn answers_challenges(&self) -> bool {
+        true
+    }
+
+    fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
+        site.write("challenge.secret", SECRET)?;
+        for (number, token) in site.features.tokens().iter().enumerate() {
+            site.write(&format!("token-{number}"), token)?;
+        }
+        let metrics = format!("{}[admin]\nlisten = \"127.0.0.1:0\"\n", config(site));
+        let file = site.write("config.toml", &metrics)?;
+        // Builds that have no metrics are measured without.
+        if !self.accepts(&file)? {
+            site.write("config.toml", &config(site))?;
+        }
+        let mut command = Command::new(&self.binary);
+        command.args(["run", "--config"]).arg(file);
+        site.with_output(command)
+    }
+}
+
+impl Ours {
+    fn accepts(&self, config: &PathBuf) -> Result<bool, Failure> {
+        let mut check = Command::new(&self.binary);
+        check.args(["check", "--config"]).arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(check.status()?.success())
+    }
+}
+
+fn config(site: &Site<'_>) -> String {
+    let upstream = match site.upstreams {
+        [only] => format!("http://{only}"),
+        _ => "app".to_owned(),
+    };
+    let tokens = site.features.tokens().len();
+    let tokens: Vec<_> = (0..tokens).map(|number| format!("{{ token = {{ file = \"token-{number}\" }} }}")).collect();
+    let auth = match tokens.is_empty() {
+        true => String::new(),
+        false => format!("[routes.auth]\nbearer = [{}]\n", tokens.join(", ")),
+    };
+    let route = |path: &String| {
+        format!(
+            "[[routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\n\
+             challenge_secret = {{ file = \"challenge.secret\" }}\n\
+             set_headers = {{ \"X-SSL-Client-CN\" = \"$client_cn\" }}\n{auth}"
+        )
+    };
+    format!(
+        "[listen]\nhttps = \"127.0.0.1:{port}\"\n\
+         [tls]\ncertificate = \"{certificate}\"\nprivate_key = \"{key}\"\n[tls.client]\nca = \"{ca}\"\n\
+         [server]\nthreads = {WORKERS}\n[limits]\nmax_connections = {CONNECTIONS}\n\
+         [log]\naccess = {access_log}\n{balanced}{routes}",
+        port = site.port,
+        certificate = site.certificate("server.pem"),
+        key = site.certificate("server.key"),
+        ca = site.certificate("netdata-ca.pem"),
+        access_log = site.features.access_log,
+        balanced = balanced(site),
+        routes = site.features.paths().iter().map(route).collect::<String>(),
+    )
+}
+
+fn balanced(site: &Site<'_>) -> String {
+    if site.upstreams.len() < 2 {
+        return String::new();
+    }
+    let servers: Vec<_> = site.upstreams.iter().map(|address| format!("\"http://{address}\"")).collect();
+    format!("[upstreams.app]\nservers = [{}]\nkeepalive = 128\n", servers.join(", "))
+}

@@ -1,0 +1,129 @@
+//! The table, for people.
+
+use crate::compare::Sample;
+
+/// The medians of what one server did on one line.
+struct Row {
+    server: String,
+    cpu: f64,
+    rate: f64,
+    seconds: f64,
+    memory: f64,
+    per_connection: Option<f64>,
+    lost: u64,
+    /// At the same rate for all.
+    latency: Option<Latency>,
+}
+
+struct Latency {
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    is_overload: bool,
+}
+
+/// Every line with its servers, in Markdown.
+pub(crate) fn markdown(samples: &[Sample]) -> String {
+    let mut lines: Vec<&str> = samples.iter().map(|sample| sample.line.as_str()).collect();
+    lines.dedup();
+    let mut text = String::from(
+        "| work | server | CPU µs/request | × nginx | × HAProxy | requests/s | p50 / p99 / p99.9 µs, at equal load | \
+         memory MB | lost |\n|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for line in lines {
+        let of_line: Vec<&Sample> = samples.iter().filter(|sample| sample.line == line).collect();
+        text += &section(line, &of_line);
+    }
+    text
+}
+
+fn section(line: &str, samples: &[&Sample]) -> String {
+    let mut servers: Vec<&str> = Vec::new();
+    for sample in samples {
+        if !servers.contains(&sample.server.as_str()) {
+            servers.push(&sample.server);
+        }
+    }
+    let rows: Vec<Row> = servers.into_iter().map(|server| Row::of(server, samples)).collect();
+    let load = samples.iter().find_map(|sample| sample.rate);
+    let title = load.map_or(line.to_owned(), |rate| format!("{line} (latency at {rate:.0}/s)"));
+    let cell = |index| if index == 0 { title.as_str() } else { "" };
+    rows.iter().enumerate().map(|(index, row)| format!("| {} {}", cell(index), row.cells(&rows))).collect()
+}
+
+impl Row {
+    fn of(server: &str, samples: &[&Sample]) -> Self {
+        let own = || samples.iter().copied().filter(|sample| sample.server == server);
+        let full = || own().filter(|sample| sample.rate.is_none());
+        let paced = || own().filter(|sample| sample.rate.is_some());
+        Self {
+            server: server.to_owned(),
+            cpu: median(full().map(|sample| sample.cpu_per_request)),
+            rate: median(full().map(|sample| sample.requests_per_second)),
+            seconds: median(full().map(|sample| sample.outcome.seconds)),
+            memory: median(full().map(|sample| sample.memory as f64)),
+            per_connection: full()
+                .all(|sample| sample.memory_per_connection.is_some())
+                .then(|| median(full().filter_map(|sample| sample.memory_per_connection))),
+            lost: own().map(|sample| sample.outcome.failed + sample.outcome.reconnected).sum(),
+            latency: paced().next().map(|_| Latency {
+                p50: median(paced().map(|sample| sample.outcome.p50)),
+                p99: median(paced().map(|sample| sample.outcome.p99)),
+                p999: median(paced().map(|sample| sample.outcome.p999)),
+                // A few always come at the very end.
+                is_overload: paced().any(|sample| sample.outcome.unsent > sample.outcome.answered / 100),
+            }),
+        }
+    }
+
+    /// What is compared.
+    fn cost(&self) -> f64 {
+        self.per_connection.unwrap_or(self.cpu)
+    }
+
+    fn cells(&self, rows: &[Self]) -> String {
+        let ratio = |server: &str| {
+            let other = rows.iter().find(|row| row.server == server);
+            other.map_or("–".to_owned(), |other| format!("{:.2}", self.cost() / other.cost()))
+        };
+        let is_storm = self.latency.is_none() && self.per_connection.is_none();
+        let cost = match self.per_connection {
+            Some(bytes) => format!("{:.1} KiB/connection", bytes / 1024.0),
+            None => format!("{:.1}", self.cpu),
+        };
+        let rate = match (self.per_connection, is_storm) {
+            (Some(_), _) => "–".to_owned(),
+            (None, true) => format!("last answer after {:.2} s", self.seconds),
+            (None, false) => format!("{:.0}", self.rate),
+        };
+        let latency = self.latency.as_ref().map_or("–".to_owned(), Latency::to_string);
+        format!(
+            "| {} | {cost} | {} | {} | {rate} | {latency} | {:.0} | {} |\n",
+            self.server,
+            ratio("nginx"),
+            ratio("HAProxy"),
+            self.memory / 1e6,
+            self.lost
+        )
+    }
+}
+
+impl std::fmt::Display for Latency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.is_overload {
+            false => write!(f, "{:.0} / {:.0} / {:.0}", self.p50, self.p99, self.p999),
+            true => f.write_str("cannot keep up"),
+        }
+    }
+}
+
+/// The middle one; of an even number, the mean of the two in the middle.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        length if length % 2 == 1 => values[length / 2],
+        length => f64::midpoint(values[length / 2 - 1], values[length / 2]),
+    }
+}

@@ -39,20 +39,37 @@ impl Lab {
 
     /// Starts a gateway in front of so many addresses of the application.
     pub(crate) fn start(&self, peer: &dyn Peer, features: Features, upstreams: usize) -> Result<Gateway, Failure> {
-        let directory = tempfile::Builder::new().prefix("gateway").tempdir_in(self.directory.path())?;
+        let directory = self.directory()?;
         // Between this and the gateway's own attempt somebody else might take it; then the run fails and says so.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let site = Site {
-            directory: directory.path(),
-            certificates: &self.certificates,
-            port: address.port(),
-            upstreams: &self.origin.addresses[..upstreams],
-            features,
-        };
-        let child = peer.command(&site)?.spawn()?;
+        let child = peer.command(&self.site(&directory, address.port(), features, upstreams))?.spawn()?;
         let mut gateway = Gateway { child, address, directory };
         gateway.wait_until_ready().map_err(|error| format!("{}: {error}", peer.name()))?;
         Ok(gateway)
+    }
+
+    /// Why a gateway cannot be started like this.
+    pub(crate) fn refusal(
+        &self,
+        peer: &dyn Peer,
+        features: Features,
+        upstreams: usize,
+    ) -> Result<Option<String>, Failure> {
+        peer.refusal(&self.site(&self.directory()?, 1, features, upstreams))
+    }
+
+    fn directory(&self) -> Result<TempDir, Failure> {
+        Ok(tempfile::Builder::new().prefix("gateway").tempdir_in(self.directory.path())?)
+    }
+
+    fn site<'a>(&'a self, directory: &'a TempDir, port: u16, features: Features, upstreams: usize) -> Site<'a> {
+        Site {
+            directory: directory.path(),
+            certificates: &self.certificates,
+            port,
+            upstreams: &self.origin.addresses[..upstreams],
+            features,
+        }
     }
 }
 

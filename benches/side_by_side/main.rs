@@ -15,10 +15,12 @@ mod alerts;
 mod certificates;
 mod compare;
 mod gateway;
+mod growth;
 mod load;
 mod machine;
 mod origin;
 mod peers;
+mod plot;
 mod report;
 mod scenario;
 mod usage;
@@ -26,10 +28,11 @@ mod usage;
 use clap::{Args, Parser, Subcommand};
 use compare::Comparison;
 use gateway::Lab;
+use growth::Growth;
 use peers::{Apache, Caddy, Haproxy, Nginx, Ours, Peer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenario::{Line, Mode, Variant};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,6 +54,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measures what becomes of the cost as connections, routes, credentials and upstreams grow.
+    Growth {
+        /// Where to write the plot.
+        #[arg(long)]
+        svg: Option<PathBuf>,
+    },
     /// The process that is the application.
     #[command(hide = true)]
     Origin,
@@ -62,28 +71,28 @@ enum Command {
 #[derive(Args)]
 struct Options {
     /// Only these.
-    #[arg(long, value_enum, value_delimiter = ',')]
+    #[arg(long, global = true, value_enum, value_delimiter = ',')]
     modes: Vec<Mode>,
     /// Only these, of nginx, haproxy, apache, caddy and this.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, global = true, value_delimiter = ',')]
     servers: Vec<String>,
     /// Another build of this program, instead of the one just built: PATH or NAME=PATH. May be repeated.
-    #[arg(long)]
+    #[arg(long, global = true)]
     binary: Vec<String>,
     /// Only these: base, or some of ecdsa, tls12, 16k, log with + between. May be repeated.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, global = true, value_delimiter = ',')]
     variant: Vec<Variant>,
     /// How often each server has its turn on each line.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, global = true, default_value_t = 3)]
     rounds: usize,
     /// How long each turn is.
-    #[arg(long, default_value_t = 1.2)]
+    #[arg(long, global = true, default_value_t = 1.0)]
     seconds: f64,
     /// One round of the main lines.
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Where to write every sample.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: Option<PathBuf>,
 }
 
@@ -92,6 +101,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Origin) => origin::main(),
         Some(Command::Load) => load::main(),
+        Some(Command::Growth { svg }) => grow(&cli.options, svg.as_deref()),
         // That is how `cargo test --all-targets` runs it.
         None if !cli.bench && std::env::args_os().len() == 1 => {
             eprintln!("Run it with cargo bench.");
@@ -110,7 +120,9 @@ fn main() -> ExitCode {
 
 fn compare(options: &Options) -> Result<(), Failure> {
     raise_file_limit()?;
-    let (peers, versions) = present(options)?;
+    let mut peers: Vec<Box<dyn Peer>> = vec![Box::new(Nginx), Box::new(Haproxy), Box::new(Apache), Box::new(Caddy)];
+    peers.extend(ours(options));
+    let (peers, versions) = present(options, peers)?;
     let rounds = if options.quick { 1 } else { options.rounds };
     let lab = Lab::new()?;
     let mut comparison = Comparison::new(&lab, rounds, Duration::from_secs_f64(options.seconds));
@@ -129,24 +141,45 @@ fn compare(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Beside nginx only, and only where it has the same.
+fn grow(options: &Options, svg: Option<&Path>) -> Result<(), Failure> {
+    raise_file_limit()?;
+    let peers: Vec<Box<dyn Peer>> = std::iter::once::<Box<dyn Peer>>(Box::new(Nginx)).chain(ours(options)).collect();
+    let (peers, versions) = present(options, peers)?;
+    let lab = Lab::new()?;
+    let rounds = if options.quick { 1 } else { options.rounds };
+    let growth = Growth { lab: &lab, rounds, length: Duration::from_secs_f64(options.seconds) };
+    let points = growth.measure(&peers)?;
+    println!("{}; {rounds} rounds of {} s, medians. {versions}.\n", machine::describe(), options.seconds);
+    println!("{}", growth::markdown(&points));
+    if let Some(path) = svg {
+        std::fs::write(path, plot::svg(&points))?;
+    }
+    if let Some(path) = &options.json {
+        std::fs::write(path, serde_json::to_string_pretty(&points)?)?;
+    }
+    Ok(())
+}
+
 /// Each connection is an open file. What is started inherits the limit.
 fn raise_file_limit() -> Result<(), Failure> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
-/// The servers that were asked for and are there, and their versions.
-fn present(options: &Options) -> Result<(Vec<Box<dyn Peer>>, String), Failure> {
-    let mut all: Vec<Box<dyn Peer>> = vec![Box::new(Nginx), Box::new(Haproxy), Box::new(Apache), Box::new(Caddy)];
-    all.retain(|peer| is_wanted(options, peer.name()));
-    if is_wanted(options, "this") {
-        match options.binary.as_slice() {
-            [] => all.push(Box::new(Ours::built())),
-            others => others.iter().for_each(|other| all.push(Box::new(Ours::other(other)))),
-        }
+/// This program, or the builds of it that were asked for.
+fn ours(options: &Options) -> Vec<Box<dyn Peer>> {
+    match options.binary.as_slice() {
+        [] => vec![Box::new(Ours::built())],
+        others => others.iter().map(|other| Box::new(Ours::other(other)) as Box<dyn Peer>).collect(),
     }
+}
+
+/// Those of `peers` that were asked for and are there, and their versions.
+fn present(options: &Options, mut peers: Vec<Box<dyn Peer>>) -> Result<(Vec<Box<dyn Peer>>, String), Failure> {
     let mut versions = Vec::new();
-    all.retain(|peer| match peer.version() {
+    peers.retain(|peer| is_wanted(options, peer.as_ref()));
+    peers.retain(|peer| match peer.version() {
         Ok(version) => {
             versions.push(format!("{} {version}", peer.name()));
             true
@@ -156,13 +189,14 @@ fn present(options: &Options) -> Result<(Vec<Box<dyn Peer>>, String), Failure> {
             false
         }
     });
-    if all.is_empty() {
+    if peers.is_empty() {
         return Err("There is nothing to measure.".into());
     }
-    Ok((all, versions.join(", ")))
+    Ok((peers, versions.join(", ")))
 }
 
-fn is_wanted(options: &Options, name: &str) -> bool {
+fn is_wanted(options: &Options, peer: &dyn Peer) -> bool {
+    let name = if peer.is_ours() { "this" } else { peer.name() };
     options.servers.is_empty() || options.servers.iter().any(|server| server.eq_ignore_ascii_case(name))
 }
 

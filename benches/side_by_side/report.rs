@@ -65,7 +65,7 @@ impl Row {
             per_connection: full()
                 .all(|sample| sample.memory_per_connection.is_some())
                 .then(|| median(full().filter_map(|sample| sample.memory_per_connection))),
-            lost: own().map(|sample| sample.outcome.failed + sample.outcome.reconnected).sum(),
+            lost: own().map(|sample| sample.outcome.failed).sum(),
             latency: paced().next().map(|_| Latency {
                 p50: median(paced().map(|sample| sample.outcome.p50)),
                 p99: median(paced().map(|sample| sample.outcome.p99)),

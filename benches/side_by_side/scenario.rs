@@ -102,7 +102,7 @@ pub(crate) const STORM_POSTS: usize = 3;
 
 const CONNECTIONS: usize = 32;
 const STREAMS: usize = 8;
-const WARM_UP: Duration = Duration::from_millis(300);
+const WARM_UP: Duration = Duration::from_millis(200);
 const TOKEN: &str = "NDhlZjk0";
 
 impl Line {
@@ -123,6 +123,7 @@ impl Line {
         };
         Ok(Job {
             address: gateway.address,
+            sources: 1,
             identity: identity(lab, self.variant),
             pattern: self.pattern(),
             messages: vec![message],

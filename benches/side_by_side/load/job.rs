@@ -12,6 +12,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) address: SocketAddr,
+    /// From how many addresses: 127.0.0.1 and those behind it.
+    pub(crate) sources: u8,
     pub(crate) identity: Identity,
     pub(crate) pattern: Pattern,
     /// Sent in turn.

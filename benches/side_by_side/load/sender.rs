@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -47,6 +47,9 @@ struct Shared {
     connector: TlsConnector,
     name: ServerName<'static>,
     address: SocketAddr,
+    sources: u8,
+    /// Turns of the sources.
+    connected: Cell<usize>,
     http1: Vec<Vec<u8>>,
     http2: Vec<(Request<()>, Bytes)>,
     next: Cell<usize>,
@@ -203,6 +206,8 @@ impl Shared {
             connector: TlsConnector::from(Arc::new(job.identity.client_config(protocol)?)),
             name: ServerName::try_from("localhost")?,
             address: job.address,
+            sources: job.sources,
+            connected: Cell::new(0),
             http1: job.messages.iter().map(exchange::http1).collect(),
             http2: http2?,
             next: Cell::new(0),
@@ -243,8 +248,19 @@ impl Shared {
         self.http2[self.turn(self.http2.len())].clone()
     }
 
+    fn next_source(&self) -> Result<TcpSocket, Failure> {
+        let connected = self.connected.replace(self.connected.get() + 1);
+        let last = 1 + u8::try_from(connected % usize::from(self.sources))?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+        Ok(socket)
+    }
+
     async fn connect(&self) -> Result<TlsStream<TcpStream>, Failure> {
-        let stream = TcpStream::connect(self.address).await?;
+        let stream = match self.sources {
+            1 => TcpStream::connect(self.address).await?,
+            _ => self.next_source()?.connect(self.address).await?,
+        };
         stream.set_nodelay(true)?;
         Ok(self.connector.connect(self.name.clone(), stream).await?)
     }

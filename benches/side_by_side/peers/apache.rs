@@ -31,7 +31,7 @@ impl Peer for Apache {
 }
 
 fn config(site: &Site<'_>) -> String {
-    let names = "mpm_event authn_core authz_core headers http2 proxy proxy_http socache_shmcb ssl";
+    let names = "mpm_event authn_core authz_core headers http2 proxy proxy_http ssl";
     let modules = names.split(' ').map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
     let access_log = match site.features.access_log {
         true => format!(
@@ -47,9 +47,8 @@ fn config(site: &Site<'_>) -> String {
          MaxRequestWorkers {most}\nMinSpareThreads 1\nMaxSpareThreads {most}\nAsyncRequestWorkerFactor {factor}\n\
          MaxConnectionsPerChild 0\nListenBacklog 4096\nListen 127.0.0.1:{port} https\n\
          KeepAlive On\nMaxKeepAliveRequests 0\nKeepAliveTimeout 300\nProtocols h2 http/1.1\n\
-         SSLSessionCache shmcb:{directory}/session.cache(512000)\n\
          <VirtualHost 127.0.0.1:{port}>\n\
-         SSLEngine on\nSSLProtocol TLSv1.2 TLSv1.3\n\
+         SSLEngine on\nSSLProtocol TLSv1.2 TLSv1.3\nSSLSessionTickets off\n\
          SSLCertificateFile {certificate}\nSSLCertificateKeyFile {key}\n\
          SSLVerifyClient require\nSSLCACertificateFile {ca}\n\
          <Location />\nRequire expr \"%{{SSL_CLIENT_S_DN_CN}} == 'app.netdata.cloud'\"\n\

@@ -1,5 +1,8 @@
 //! The gateways that are compared: each demands a client certificate with `CN=app.netdata.cloud`, as its documentation
 //! or Netdata's has it, keeps connections to the application open, and has as many workers as the others.
+//!
+//! None resumes sessions, where that can be said: Netdata Cloud does not ask for it, this program does not offer it,
+//! and the tickets alone would cost nginx half as much again.
 
 mod apache;
 mod caddy;
@@ -33,11 +36,21 @@ pub(crate) const SECRET: &str = "YOUR_CHALLENGE_SECRET";
 pub(crate) trait Peer {
     fn name(&self) -> &str;
 
+    /// Whether it is a build of this program.
+    fn is_ours(&self) -> bool {
+        false
+    }
+
     /// Its version, if it is there; otherwise what is missing.
     fn version(&self) -> Result<String, String>;
 
     /// Whether it can answer the challenge by itself.
     fn answers_challenges(&self) -> bool;
+
+    /// Why it cannot do what is asked for, if it knows.
+    fn refusal(&self, _: &Site<'_>) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
 
     /// Writes its configuration, and says how to run it in the foreground.
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure>;

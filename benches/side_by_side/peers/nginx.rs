@@ -58,7 +58,7 @@ impl Nginx {
              upstream application {{ {upstreams}keepalive 128; keepalive_requests 1000000000; }}\n\
              server {{\n\
              listen 127.0.0.1:{port} ssl http2 backlog=4096 default_server;\n\
-             ssl_certificate {certificate};\nssl_certificate_key {key};\nssl_protocols TLSv1.2 TLSv1.3;\n\
+             ssl_certificate {certificate};\nssl_certificate_key {key};\nssl_protocols TLSv1.2 TLSv1.3;\nssl_session_tickets off;\n\
              ssl_verify_client on;\nssl_client_certificate {ca};\n\
              keepalive_timeout 300s;\nkeepalive_requests 1000000000;\n{locations}{challenge}}}\n}}\n",
             module = if js { format!("load_module {NJS};\n") } else { String::new() },

@@ -2,8 +2,8 @@
 
 use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version};
 use crate::Failure;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A build of it.
 pub(crate) struct Ours {
@@ -29,6 +29,10 @@ impl Peer for Ours {
         &self.name
     }
 
+    fn is_ours(&self) -> bool {
+        true
+    }
+
     fn version(&self) -> Result<String, String> {
         ask_version(&self.binary, "--version")
     }
@@ -37,16 +41,16 @@ impl Peer for Ours {
         true
     }
 
+    fn refusal(&self, site: &Site<'_>) -> Result<Option<String>, Failure> {
+        self.check(&write(site, &config(site))?)
+    }
+
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
-        site.write("challenge.secret", SECRET)?;
-        for (number, token) in site.features.tokens().iter().enumerate() {
-            site.write(&format!("token-{number}"), token)?;
-        }
-        let metrics = format!("{}[admin]\nlisten = \"127.0.0.1:0\"\n", config(site));
-        let file = site.write("config.toml", &metrics)?;
+        let with_metrics = config(site) + "[admin]\nlisten = \"127.0.0.1:0\"\n";
+        let mut file = write(site, &with_metrics)?;
         // Builds that have no metrics are measured without.
-        if !self.accepts(&file)? {
-            site.write("config.toml", &config(site))?;
+        if self.check(&file)?.is_some() {
+            file = write(site, &config(site))?;
         }
         let mut command = Command::new(&self.binary);
         command.args(["run", "--config"]).arg(file);
@@ -55,11 +59,20 @@ impl Peer for Ours {
 }
 
 impl Ours {
-    fn accepts(&self, config: &PathBuf) -> Result<bool, Failure> {
-        let mut check = Command::new(&self.binary);
-        check.args(["check", "--config"]).arg(config).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(check.status()?.success())
+    /// What it has against a configuration.
+    fn check(&self, config: &Path) -> Result<Option<String>, Failure> {
+        let output = Command::new(&self.binary).args(["check", "--config"]).arg(config).output()?;
+        let problems = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Ok((!output.status.success()).then_some(problems))
     }
+}
+
+fn write(site: &Site<'_>, config: &str) -> Result<PathBuf, Failure> {
+    site.write("challenge.secret", SECRET)?;
+    for (number, token) in site.features.tokens().iter().enumerate() {
+        site.write(&format!("token-{number}"), token)?;
+    }
+    site.write("config.toml", config)
 }
 
 fn config(site: &Site<'_>) -> String {

@@ -32,6 +32,7 @@ use growth::Growth;
 use peers::{Apache, Caddy, Haproxy, Nginx, Ours, Peer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenario::{Line, Mode, Variant};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -66,6 +67,12 @@ enum Command {
     /// The process that is the load generator.
     #[command(hide = true)]
     Load,
+    /// A process that becomes a gateway.
+    #[command(hide = true)]
+    Gateway {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
 }
 
 #[derive(Args)]
@@ -101,6 +108,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Origin) => origin::main(),
         Some(Command::Load) => load::main(),
+        Some(Command::Gateway { command }) => peers::become_gateway(&command),
         Some(Command::Growth { svg }) => grow(&cli.options, svg.as_deref()),
         // That is how `cargo test --all-targets` runs it.
         None if !cli.bench && std::env::args_os().len() == 1 => {

@@ -26,7 +26,7 @@ impl Peer for Apache {
         let config = site.write("apache.conf", &config(site))?;
         let mut command = Command::new(find_or_name("apache2", "apache2")?);
         command.arg("-D").arg("FOREGROUND").arg("-f").arg(config);
-        site.with_output(command)
+        site.bound(&command)
     }
 }
 

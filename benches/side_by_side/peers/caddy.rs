@@ -26,7 +26,7 @@ impl Peer for Caddy {
         // It keeps state where these say.
         command.env("HOME", site.directory).env("XDG_DATA_HOME", site.directory).env("XDG_CONFIG_HOME", site.directory);
         command.env("GOMAXPROCS", WORKERS.to_string());
-        site.with_output(command)
+        site.bound(&command)
     }
 }
 

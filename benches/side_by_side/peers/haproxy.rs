@@ -24,7 +24,7 @@ impl Peer for Haproxy {
         let config = site.write("haproxy.cfg", &config(site))?;
         let mut command = Command::new(find_or_name("haproxy", "haproxy")?);
         command.arg("-db").arg("-f").arg(config);
-        site.with_output(command)
+        site.bound(&command)
     }
 }
 

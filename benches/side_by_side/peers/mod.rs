@@ -18,8 +18,11 @@ pub(crate) use ours::Ours;
 
 use crate::Failure;
 use crate::certificates::Certificates;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -107,13 +110,23 @@ impl Site<'_> {
         self.directory.join(name).display().to_string()
     }
 
-    /// Its standard output and error, in files.
-    fn with_output(&self, mut command: Command) -> Result<Command, Failure> {
-        command.stdin(Stdio::null());
-        command.stdout(File::create(self.directory.join("stdout"))?);
-        command.stderr(File::create(self.directory.join("stderr"))?);
-        Ok(command)
+    /// Its standard output and error go to files, and it ends with this process, however that ends.
+    fn bound(&self, command: &Command) -> Result<Command, Failure> {
+        let mut bound = Command::new(std::env::current_exe()?);
+        bound.arg("gateway").arg(command.get_program()).args(command.get_args());
+        bound.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        bound.stdin(Stdio::null());
+        bound.stdout(File::create(self.directory.join("stdout"))?);
+        bound.stderr(File::create(self.directory.join("stderr"))?);
+        Ok(bound)
     }
+}
+
+/// The process that becomes a gateway.
+pub(crate) fn become_gateway(command: &[OsString]) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    let [program, arguments @ ..] = command else { return Err("no program".into()) };
+    Err(Command::new(program).args(arguments).exec().into())
 }
 
 /// A program, also where only administrators look.

@@ -1,4 +1,6 @@
-//! NGINX, with the block of Netdata's documentation, and njs for the challenge.
+//! NGINX, with Debian's settings, the block of Netdata's documentation, and njs for the challenge.
+//!
+//! One thing is better than the default: bodies up to the limit stay in memory. Those over 8 KiB would go through a file.
 
 use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version, find_or_name, is_root};
 use crate::Failure;
@@ -34,7 +36,7 @@ impl Peer for Nginx {
         let config = site.write("nginx.conf", &self.config(site))?;
         let mut command = Command::new(find_or_name("nginx", "nginx")?);
         command.arg("-p").arg(site.directory).arg("-e").arg(site.file("stderr")).arg("-c").arg(config);
-        site.with_output(command)
+        site.bound(&command)
     }
 }
 
@@ -49,10 +51,10 @@ impl Nginx {
         let locations: String = paths.iter().map(|path| self.location(path, site.features.tokens > 0)).collect();
         let upstreams: String = site.upstreams.iter().map(|address| format!("server {address}; ")).collect();
         format!(
-            "{module}{user}daemon off;\nworker_processes {WORKERS};\npid nginx.pid;\nerror_log stderr warn;\n\
+            "{module}{user}daemon off;\nworker_processes {WORKERS};\npid nginx.pid;\nerror_log stderr;\n\
              events {{ worker_connections {connections}; }}\n\
              http {{\n\
-             access_log {access_log};\n{js}{tokens}\
+             sendfile on;\ntcp_nopush on;\naccess_log {access_log};\n{js}{tokens}\
              client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; \
              uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
              upstream application {{ {upstreams}keepalive 128; keepalive_requests 1000000000; }}\n\
@@ -60,7 +62,7 @@ impl Nginx {
              listen 127.0.0.1:{port} ssl http2 backlog=4096 default_server;\n\
              ssl_certificate {certificate};\nssl_certificate_key {key};\nssl_protocols TLSv1.2 TLSv1.3;\nssl_session_tickets off;\n\
              ssl_verify_client on;\nssl_client_certificate {ca};\n\
-             keepalive_timeout 300s;\nkeepalive_requests 1000000000;\n{locations}{challenge}}}\n}}\n",
+             client_body_buffer_size 1m;\nkeepalive_timeout 300s;\nkeepalive_requests 1000000000;\n{locations}{challenge}}}\n}}\n",
             module = if js { format!("load_module {NJS};\n") } else { String::new() },
             user = if is_root() { "user root;\n" } else { "" },
             connections = CONNECTIONS * 2,

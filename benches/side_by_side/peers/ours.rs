@@ -54,7 +54,7 @@ impl Peer for Ours {
         }
         let mut command = Command::new(&self.binary);
         command.args(["run", "--config"]).arg(file);
-        site.with_output(command)
+        site.bound(&command)
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) length: Duration,
     running: HashMap<(usize, Features), Gateway>,
     pub(crate) samples: Vec<Sample>,
+    /// Who was left out of which line, and why.
+    pub(crate) failures: Vec<String>,
 }
 
 /// After which a server has finished what it does behind the last answer.
@@ -45,34 +47,46 @@ const REST: Duration = Duration::from_secs(1);
 
 impl<'a> Comparison<'a> {
     pub(crate) fn new(lab: &'a Lab, rounds: usize, length: Duration) -> Self {
-        Self { lab, rounds, length, running: HashMap::new(), samples: Vec::new() }
+        Self { lab, rounds, length, running: HashMap::new(), samples: Vec::new(), failures: Vec::new() }
     }
 
     /// Measures a line on these servers: as fast as they can, and then, for the latencies, all at the same rate.
-    pub(crate) fn measure(&mut self, line: Line, peers: &[(usize, &dyn Peer)]) -> Result<(), Failure> {
+    pub(crate) fn measure(&mut self, line: Line, mut peers: Vec<(usize, &dyn Peer)>) {
         let before = self.samples.len();
-        self.rounds(line, peers, None)?;
-        if line.can_be_paced() {
-            let rate = equal_rate(&self.samples[before..]);
-            self.rounds(line, peers, Some(rate))?;
+        self.rounds(line, &mut peers, None);
+        if line.can_be_paced()
+            && let Some(rate) = equal_rate(&self.samples[before..])
+        {
+            self.rounds(line, &mut peers, Some(rate));
         }
-        Ok(())
     }
 
-    fn rounds(&mut self, line: Line, peers: &[(usize, &dyn Peer)], rate: Option<f64>) -> Result<(), Failure> {
+    /// Who fails is left out of what is left of the line.
+    fn rounds(&mut self, line: Line, peers: &mut Vec<(usize, &dyn Peer)>, rate: Option<f64>) {
         for round in 0..self.rounds {
-            // Nobody is always the first.
-            for turn in 0..peers.len() {
-                let (index, peer) = peers[(round + turn) % peers.len()];
+            let mut turns = peers.clone();
+            if !turns.is_empty() {
+                // Nobody is always the first.
+                turns.rotate_left(round % peers.len());
+            }
+            for (index, peer) in turns {
                 let sample = match line.mode {
-                    Mode::Idle => self.idle(line, peer, round)?,
-                    _ => self.busy(line, (index, peer), round, rate)?,
+                    Mode::Idle => self.idle(line, peer, round),
+                    _ => self.busy(line, (index, peer), round, rate),
                 };
-                progress(&sample);
-                self.samples.push(sample);
+                match sample {
+                    Ok(sample) => {
+                        progress(&sample);
+                        self.samples.push(sample);
+                    }
+                    Err(failure) => {
+                        eprintln!("{line}: without {}: {failure}", peer.name());
+                        self.failures.push(format!("{line}: without {}: {failure}", peer.name()));
+                        peers.retain(|(other, _)| *other != index);
+                    }
+                }
             }
         }
-        Ok(())
     }
 
     fn busy(
@@ -88,7 +102,7 @@ impl<'a> Comparison<'a> {
         }
         let gateway = &self.running[&key];
         let job = line.job(self.lab, gateway, Effort { length: self.length, rate })?;
-        let driver = Driver::prepare(&job).map_err(|error| format!("{line}, {}: {error}", peer.name()))?;
+        let driver = Driver::prepare(&job)?;
         sleep(SETTLE);
         let before = gateway.cpu();
         let outcome = driver.run()?;
@@ -117,7 +131,7 @@ impl<'a> Comparison<'a> {
         sleep(REST);
         let before = gateway.memory();
         let job = line.job(self.lab, &gateway, Effort { length: Duration::from_millis(100), rate: None })?;
-        let driver = Driver::prepare(&job).map_err(|error| format!("{line}, {}: {error}", peer.name()))?;
+        let driver = Driver::prepare(&job)?;
         sleep(REST);
         let memory = gateway.memory();
         // All of them must still be there.
@@ -137,10 +151,10 @@ impl<'a> Comparison<'a> {
 }
 
 /// Half of what the slowest can do, of those that keep up with the others to some degree.
-fn equal_rate(samples: &[Sample]) -> f64 {
+fn equal_rate(samples: &[Sample]) -> Option<f64> {
     let fastest = samples.iter().map(|sample| sample.requests_per_second).fold(0.0, f64::max);
     let able = samples.iter().map(|sample| sample.requests_per_second).filter(|rate| *rate > fastest / 3.0);
-    able.fold(fastest, f64::min) / 2.0
+    able.min_by(f64::total_cmp).map(|slowest| slowest / 2.0)
 }
 
 fn progress(sample: &Sample) {

@@ -39,11 +39,6 @@ pub(crate) const SECRET: &str = "YOUR_CHALLENGE_SECRET";
 pub(crate) trait Peer {
     fn name(&self) -> &str;
 
-    /// Whether it is a build of this program.
-    fn is_ours(&self) -> bool {
-        false
-    }
-
     /// Its version, if it is there; otherwise what is missing.
     fn version(&self) -> Result<String, String>;
 
@@ -137,7 +132,7 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 fn find_or_name(program: &str, package: &str) -> Result<PathBuf, String> {
-    find(program).ok_or_else(|| format!("{program} is not there: apt install {package}"))
+    find(program).ok_or_else(|| format!("{program} is not installed (apt install {package})"))
 }
 
 /// What a program prints when it is asked for its version.

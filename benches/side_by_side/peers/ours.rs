@@ -29,10 +29,6 @@ impl Peer for Ours {
         &self.name
     }
 
-    fn is_ours(&self) -> bool {
-        true
-    }
-
     fn version(&self) -> Result<String, String> {
         ask_version(&self.binary, "--version")
     }

@@ -4,23 +4,30 @@ use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version};
 use crate::Failure;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 
 /// A build of it.
 pub(crate) struct Ours {
     name: String,
     binary: PathBuf,
+    /// Says once that there are no metrics.
+    without_metrics: Once,
 }
 
 impl Ours {
     /// The one that was built for this run.
     pub(crate) fn built() -> Self {
-        Self { name: "this".into(), binary: env!("CARGO_BIN_EXE_netdata-webhook-proxy").into() }
+        Self {
+            name: "this".into(),
+            binary: env!("CARGO_BIN_EXE_netdata-webhook-proxy").into(),
+            without_metrics: Once::new(),
+        }
     }
 
     /// Another: `PATH`, or `NAME=PATH`.
     pub(crate) fn other(text: &str) -> Self {
         let (name, binary) = text.split_once('=').unwrap_or((text, text));
-        Self { name: name.into(), binary: binary.into() }
+        Self { name: name.into(), binary: binary.into(), without_metrics: Once::new() }
     }
 }
 
@@ -44,8 +51,8 @@ impl Peer for Ours {
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
         let with_metrics = config(site) + "[admin]\nlisten = \"127.0.0.1:0\"\n";
         let mut file = write(site, &with_metrics)?;
-        // Builds that have no metrics are measured without.
-        if self.check(&file)?.is_some() {
+        if let Some(problems) = self.check(&file)? {
+            self.without_metrics.call_once(|| eprintln!("{} is measured without metrics: {problems}", self.name));
             file = write(site, &config(site))?;
         }
         let mut command = Command::new(&self.binary);

@@ -34,4 +34,6 @@ mod readme;
 mod reload;
 mod shutdown;
 mod support;
+mod systemd;
+mod upgrade;
 mod upstream;

@@ -9,7 +9,7 @@ use super::systemd;
 use super::worker::{Access, Worker};
 use crate::config::{self, Config, ConfigError, Listen, Loaded, RevocationList, Sources};
 use crate::proxy::Policy;
-use crate::tls;
+use crate::{telemetry, tls};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
@@ -135,6 +135,7 @@ impl Reloader {
         {
             warn!("listen.https, listen.http and what is in [server] change with a restart or an upgrade only");
         }
+        telemetry::change(&config.log);
         self.worker.replace(acceptor, Access::new(&config.listen), policy);
         self.seen = stamps(&sources);
         self.sources = sources;

@@ -28,6 +28,7 @@ mod demo;
 mod forwarding;
 mod hostile;
 mod limits;
+mod logs;
 mod middleware;
 mod notification;
 mod readme;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use netdata_webhook_proxy::challenge;
 use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_file};
-use netdata_webhook_proxy::server::Server;
+use netdata_webhook_proxy::server::{Inherited, Launch, Server};
 use netdata_webhook_proxy::{demo, summary, telemetry};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ enum Command {
     Run {
         #[command(flatten)]
         config: ConfigFile,
+        /// Take the listening sockets over from the running process, as soon as that has received SIGQUIT.
+        #[arg(long)]
+        upgrade: bool,
     },
     /// Read the configuration and everything it names, report all problems, and say what would be done.
     Check {
@@ -64,7 +67,7 @@ struct ConfigFile {
 /// Runs the command that the process was started with.
 pub(crate) fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { config } => run(&config.path),
+        Command::Run { config, upgrade } => run(&config.path, upgrade),
         Command::Check { config } => check(&config.path),
         Command::Demo { once } => match demo::run(once) {
             Ok(true) => ExitCode::SUCCESS,
@@ -75,7 +78,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn run(path: &Path) -> ExitCode {
+fn run(path: &Path, upgrade: bool) -> ExitCode {
     let loaded = match Config::load(path) {
         Ok(loaded) => loaded,
         Err(error) => return refuse_config(&error),
@@ -84,10 +87,22 @@ fn run(path: &Path) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    match Server::bind(loaded).and_then(Server::run) {
+    let inherited = match upgrade {
+        true => Inherited::from_running(&loaded.config.server),
+        false => Ok(Inherited::from_systemd()),
+    };
+    let server = inherited.and_then(|inherited| Server::bind(loaded, inherited, successor(path)));
+    match server.and_then(Server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, error),
     }
+}
+
+/// How the program that succeeds this one is started: as this one was.
+fn successor(config: &Path) -> Option<Launch> {
+    let program = std::env::current_exe().ok()?;
+    let arguments = ["run".into(), "--upgrade".into(), "--config".into(), config.into()];
+    Some(Launch { program, arguments: arguments.into() })
 }
 
 fn check(path: &Path) -> ExitCode {

@@ -2,6 +2,7 @@
 
 use super::files::{self, SecretSource, ServerCertificateError};
 use super::raw::{Document, Located, Table};
+use super::upgrade_socket;
 use super::{
     ClientTrust, Config, ConfigError, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem, RevocationList, Route,
     Server, Sources, Tests, Tls, TlsVersion, Upstream, Verify,
@@ -33,7 +34,7 @@ pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
 
 pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
     let document = Document::new(file, text.clone());
-    let loader = Loader { directory: file.parent().unwrap_or(Path::new("")), files: RefCell::default() };
+    let loader = Loader { file, directory: file.parent().unwrap_or(Path::new("")), files: RefCell::default() };
     let config = document.read(|root| loader.config(root));
     let (problems, warnings) = document.into_findings();
     match config {
@@ -46,6 +47,7 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
 }
 
 struct Loader<'f> {
+    file: &'f Path,
     /// What relative paths are relative to.
     directory: &'f Path,
     /// What was read, or was to be.
@@ -176,11 +178,27 @@ impl Loader<'_> {
             threads.value as usize
         });
         let pid_file = table.string("pid_file").filter(|path| !path.value.is_empty());
+        let pid_file = pid_file.map(|path| self.path(&path.value));
         Server {
-            pid_file: pid_file.map(|path| self.path(&path.value)),
+            upgrade_socket: self.upgrade_socket(table, pid_file.as_deref()),
+            pid_file,
             threads: if threads == 0 { cores } else { threads },
             shutdown_timeout: table.duration("shutdown_timeout").unwrap_or(Duration::from_secs(30)),
         }
+    }
+
+    fn upgrade_socket(&self, table: &mut Table<'_>, pid_file: Option<&Path>) -> PathBuf {
+        // Pingora's own name for it is known, too.
+        let named = table.string("upgrade_socket").or(table.string("upgrade_sock"));
+        let Some(named) = named.filter(|path| !path.value.is_empty()) else {
+            return upgrade_socket::default_path(pid_file, self.file);
+        };
+        let path = self.path(&named.value);
+        if path.as_os_str().len() > upgrade_socket::MAX_LENGTH {
+            let message = format!("must have at most {} bytes, as every socket's path", upgrade_socket::MAX_LENGTH);
+            table.document.complain(&named.place, message);
+        }
+        path
     }
 
     fn routes(&self, root: &mut Table<'_>, verify: Verify) -> Option<Vec<Route>> {

@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod load;
 mod raw;
+mod upgrade_socket;
 
 pub use error::{ConfigError, Problem};
 pub use files::{NETDATA_ROOT_CA, read_secret_file};
@@ -116,7 +117,7 @@ pub enum Verify {
 }
 
 /// `[server]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Worker threads.
     pub threads: usize,
@@ -124,6 +125,8 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
+    /// Where a successor takes the listening sockets over.
+    pub upgrade_socket: PathBuf,
 }
 
 /// `[limits]`.

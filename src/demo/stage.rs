@@ -6,7 +6,7 @@ use super::pki::{Authority, NETDATA};
 use super::scenes::{Identity, PATH};
 use super::sender;
 use crate::config::Config;
-use crate::server::{Server, Stop};
+use crate::server::{Inherited, Server, Stop};
 use std::fmt::Display;
 use std::fs::Permissions;
 use std::io;
@@ -79,7 +79,7 @@ impl Stage {
 
         let loaded = Config::load(&directory.path().join("config.toml")).map_err(cannot("load the configuration"))?;
         let config = loaded.config.clone();
-        let server = Server::bind(loaded).map_err(cannot("start the proxy"))?;
+        let server = Server::bind(loaded, Inherited::nothing(), None).map_err(cannot("start the proxy"))?;
         let address = *server.addresses().first().ok_or("the proxy listens nowhere")?;
         let stop = server.stop();
         run(server, events).map_err(cannot("start the proxy"))?;

@@ -5,6 +5,7 @@
 
 use super::http1::{self, Http1};
 use super::http2;
+use super::session::Session as _;
 use super::{BehindPingora, Gate, Gateway, respond};
 use crate::framing;
 use crate::head::Head;
@@ -21,7 +22,11 @@ use pingora_proxy::HttpProxy;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// How long a connection without a request is kept when the process is to end. What has been sent just now arrives and
+/// is answered, with word that the connection closes; closing at once would lose it.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// How long a refused sender may take to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -64,12 +69,7 @@ impl Downstream {
         let digest = digest(&stream);
         let mut input = BytesMut::new();
         loop {
-            let head = tokio::select! {
-                biased;
-                head = self.read_head(&mut stream, &mut input) => head,
-                () = draining(&mut shutdown) => Err(NoHead::Idle),
-            };
-            let head = match head {
+            let head = match self.read_head(&mut stream, &mut input, &mut shutdown).await {
                 Ok(head) => head,
                 Err(NoHead::Idle) => return close(stream).await,
                 Err(NoHead::Refused(rejection)) => return Box::pin(refuse(stream, rejection)).await,
@@ -83,6 +83,9 @@ impl Downstream {
             } else {
                 let limit = self.gateway.gate.policy().limits().body_timeout;
                 let mut session = Http1::new(&mut stream, &digest, &mut input, &head, limit);
+                if *shutdown.borrow() {
+                    session.close_after();
+                }
                 Box::pin(self.gateway.serve(&mut session, &head)).await;
                 match session.is_reusable() {
                     true => stream,
@@ -113,14 +116,24 @@ impl Downstream {
     }
 
     /// Reads until a head is complete; what follows it in the same read stays behind in `input`.
-    async fn read_head(&self, stream: &mut Stream, input: &mut BytesMut) -> Result<Head, NoHead> {
+    async fn read_head(
+        &self,
+        stream: &mut Stream,
+        input: &mut BytesMut,
+        shutdown: &mut ShutdownWatch,
+    ) -> Result<Head, NoHead> {
         let limits = *self.gateway.gate.policy().limits();
         if input.is_empty() {
-            let first = timeout(limits.idle_timeout, http1::read(stream, input)).await;
+            let first = tokio::select! {
+                biased;
+                first = timeout(limits.idle_timeout, http1::read(stream, input)) => first,
+                () = last_call(shutdown) => return Err(NoHead::Idle),
+            };
             if !matches!(first, Ok(Ok(1..))) {
                 return Err(NoHead::Idle);
             }
         }
+        // From here on a head is in flight, which a drain waits for as for anything else.
         let deadline = Instant::now() + limits.header_timeout;
         loop {
             // An empty line before the request line is to be ignored (RFC 9112 section 2.2).
@@ -158,6 +171,12 @@ pub(super) fn digest(stream: &Stream) -> Digest {
 pub(super) async fn draining(shutdown: &mut ShutdownWatch) {
     // An error says that nobody can signal any more, which is as good as the signal.
     let _ = shutdown.wait_for(|draining| *draining).await;
+}
+
+/// Returns when it is, and the last call is over.
+async fn last_call(shutdown: &mut ShutdownWatch) {
+    draining(shutdown).await;
+    sleep(LAST_CALL).await;
 }
 
 /// Says why, and closes.

@@ -1,11 +1,18 @@
 //! Ending without losing what is in flight.
 
+use super::handover::Legacy;
+use super::launch::Launch;
+use super::pid_file::PidFile;
+use super::signals::{Order, Signals};
+use super::systemd;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
-use std::sync::Arc;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Barrier, Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -23,13 +30,17 @@ impl Drain {
         Self { begun: watch::Sender::new(false), in_flight: TaskTracker::new() }
     }
 
-    /// Turns true when the drain begins.
+    /// Turns true when the drain begins. If it has begun, that is news to this one all the same.
     pub(super) fn watch(&self) -> ShutdownWatch {
-        self.begun.subscribe()
+        let mut watch = self.begun.subscribe();
+        if *watch.borrow() {
+            watch.mark_changed();
+        }
+        watch
     }
 
     /// Runs what is to be finished before the process ends.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.in_flight.spawn(task)
     }
 
@@ -60,29 +71,97 @@ pub(super) struct UntilDrained {
     pub(super) drain: Drain,
     pub(super) stop: Stop,
     pub(super) shutdown_timeout: Duration,
+    pub(super) pid_file: PidFile,
+    /// What a successor gets. It is let go when the drain begins, for then nobody is to listen on its sockets.
+    pub(super) legacy: Mutex<Option<Legacy>>,
+    /// How a successor is started.
+    pub(super) launch: Option<Launch>,
+    /// Passed by everybody who has a signal to listen for: nobody is served before that.
+    pub(super) listening: Arc<Barrier>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for UntilDrained {
     async fn recv(&self) -> ShutdownSignal {
-        tokio::select! {
-            () = received(SignalKind::terminate()) => info!("SIGTERM received, draining"),
-            () = self.stop.0.notified() => info!("draining"),
-            () = received(SignalKind::interrupt()) => return ShutdownSignal::FastShutdown,
+        let mut signals = Signals::listen();
+        self.listening.wait().await;
+        if self.until_told(&mut signals).await == Order::End {
+            return ShutdownSignal::FastShutdown;
         }
-        self.drain.complete(self.shutdown_timeout).await;
-        ShutdownSignal::GracefulTerminate
+        tokio::select! {
+            () = self.drain.complete(self.shutdown_timeout) => ShutdownSignal::GracefulTerminate,
+            () = interrupted(&mut signals) => ShutdownSignal::FastShutdown,
+        }
     }
 }
 
-async fn received(kind: SignalKind) {
-    match signal(kind).as_mut().map(Signal::recv) {
-        Ok(signal) => {
-            signal.await;
-        }
-        Err(error) => {
-            error!(%error, "cannot listen for a signal");
-            std::future::pending::<()>().await;
+/// A hand-over that is under way.
+type HandOver<'l> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'l>>;
+
+impl UntilDrained {
+    /// Returns when this process is not to serve any longer, and how it is to end.
+    async fn until_told(&self, signals: &mut Signals) -> Order {
+        let legacy = self.legacy.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut under_way: Option<HandOver<'_>> = None;
+        loop {
+            tokio::select! {
+                order = signals.next() => match order {
+                    Order::End => return Order::End,
+                    Order::Drain => {
+                        info!("SIGTERM received, draining");
+                        systemd::stopping();
+                        return Order::Drain;
+                    }
+                    Order::HandOver | Order::Succeed if under_way.is_some() => warn!("a successor is waited for already"),
+                    order if self.has_launched(order) => under_way = legacy.as_ref().map(begin),
+                    _ => {}
+                },
+                () = self.stop.0.notified() => {
+                    info!("draining");
+                    systemd::stopping();
+                    return Order::Drain;
+                }
+                result = finished(&mut under_way) => match result {
+                    Ok(()) => {
+                        info!("the successor serves, draining");
+                        return Order::Drain;
+                    }
+                    Err(error) => {
+                        error!(%error, "the listening sockets were not handed over, this process goes on");
+                        under_way = None;
+                        self.pid_file.restore();
+                    }
+                },
+            }
         }
     }
+
+    /// Starts a successor, if that is the order. Otherwise somebody else does.
+    fn has_launched(&self, order: Order) -> bool {
+        match (order, &self.launch) {
+            (Order::Succeed, None) => {
+                warn!("SIGUSR2 received, but this process does not know how it was started");
+                false
+            }
+            (Order::Succeed, Some(launch)) => {
+                launch.start().inspect_err(|error| error!(%error, "cannot start a successor")).is_ok()
+            }
+            _ => true,
+        }
+    }
+}
+
+fn begin(legacy: &Legacy) -> HandOver<'_> {
+    Box::pin(legacy.hand_over())
+}
+
+async fn finished(under_way: &mut Option<HandOver<'_>>) -> io::Result<()> {
+    match under_way {
+        Some(hand_over) => hand_over.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn interrupted(signals: &mut Signals) {
+    while signals.next().await != Order::End {}
 }

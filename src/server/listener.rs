@@ -1,18 +1,24 @@
 //! Listens: accepts connections and hands each to the worker, once the self-test has passed.
 
-use super::Failure;
 use super::drain::{Drain, Stop};
+use super::handover::{Permission, Predecessor};
+use super::pid_file::PidFile;
 use super::self_test::SelfTest;
 use super::worker::Worker;
+use super::{Failure, ServerError, systemd};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::TcpListener;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
+
+/// How long a process that ends may take to accept what had connected before.
+const LAST_ACCEPT: Duration = Duration::from_millis(100);
 
 /// A bound socket, and whether TLS is spoken on it.
 pub(super) struct Socket {
@@ -31,6 +37,11 @@ pub(super) struct Listener {
 /// What happens between listening and serving.
 pub(super) struct Start {
     pub(super) self_test: SelfTest,
+    /// Who served until now.
+    pub(super) predecessor: Option<Predecessor>,
+    pub(super) pid_file: PidFile,
+    /// Passed when this process obeys signals.
+    pub(super) listening: Arc<Barrier>,
     pub(super) stop: Stop,
     pub(super) failure: Failure,
 }
@@ -40,41 +51,63 @@ impl Listener {
         Self { sockets, worker, drain, start }
     }
 
-    /// Listens on every socket; nobody is served yet.
-    fn listen(&mut self) -> std::io::Result<(Vec<JoinHandle<()>>, Vec<SocketAddr>)> {
-        let (mut accepting, mut tls_addresses) = (Vec::new(), Vec::new());
-        for Socket { listener, is_tls } in self.sockets.drain(..) {
-            let listener = TcpListener::from_std(listener)?;
-            let address = listener.local_addr()?;
-            let scheme = if is_tls { "https" } else { "http" };
-            info!(address = %address, scheme, "listening");
-            if is_tls {
-                tls_addresses.push(address);
-            }
-            accepting.push(self.drain.spawn(accept(listener, is_tls, self.worker.clone(), self.drain.clone())));
+    /// What connects before this waits in the sockets' queues. Connections are accepted last, when nothing can fail
+    /// any more: they would be lost with this process.
+    async fn serve(&mut self) -> Result<(), ServerError> {
+        let sockets = self.sockets.drain(..).map(listen).collect::<Result<Vec<_>, _>>()?;
+        self.start.listening.wait().await;
+        self.test_self().await?;
+        let permission = self.permission().await?;
+        self.write_pid_file()?;
+        let accepting: Vec<_> = sockets.into_iter().map(|(listener, is_tls)| self.accept(listener, is_tls)).collect();
+        if let Some(permission) = permission {
+            permission.announce().await.map_err(ServerError::CalledOff)?;
         }
-        Ok((accepting, tls_addresses))
-    }
-
-    /// Makes sure that who must be refused is, before anybody else is let in.
-    async fn test_self(&self, addresses: &[SocketAddr]) -> Result<(), String> {
-        for address in addresses {
-            self.start.self_test.run(*address, |probe| self.worker.start.announce(probe)).await?;
-        }
-        Ok(())
-    }
-
-    async fn serve(&mut self) -> Result<(), String> {
-        let (accepting, addresses) = self.listen().map_err(|error| format!("cannot listen: {error}"))?;
-        self.test_self(&addresses).await?;
-        self.worker.start.finish();
+        systemd::ready("Serving");
         info!("ready");
+        tokio::spawn(systemd::keep_watchdog_calm());
         for task in accepting {
             // It ends when the drain begins; a panic in it has been reported by the runtime.
             let _ = task.await;
         }
         Ok(())
     }
+
+    /// Makes sure that who must be refused is, before anybody is let in.
+    async fn test_self(&self) -> Result<(), ServerError> {
+        let serve = |stream, peer| {
+            let (worker, shutdown) = (self.worker.clone(), self.drain.watch());
+            async move { worker.serve_probe(stream, peer, shutdown).await }
+        };
+        self.start.self_test.run(serve).await.map_err(ServerError::SelfTest)
+    }
+
+    async fn permission(&mut self) -> Result<Option<Permission>, ServerError> {
+        match self.start.predecessor.take() {
+            None => Ok(None),
+            Some(predecessor) => predecessor.allow().await.map(Some).map_err(ServerError::CalledOff),
+        }
+    }
+
+    fn write_pid_file(&self) -> Result<(), ServerError> {
+        let pid_file = &self.start.pid_file;
+        pid_file.write().map_err(|error| ServerError::PidFile {
+            path: pid_file.path().map(ToOwned::to_owned).unwrap_or_default(),
+            error,
+        })
+    }
+
+    fn accept(&self, listener: TcpListener, is_tls: bool) -> JoinHandle<()> {
+        self.drain.spawn(accept(listener, is_tls, self.worker.clone(), self.drain.clone()))
+    }
+}
+
+/// Hands the socket to the runtime; nobody is accepted yet.
+fn listen(Socket { listener, is_tls }: Socket) -> Result<(TcpListener, bool), ServerError> {
+    let listener = TcpListener::from_std(listener).map_err(ServerError::Listen)?;
+    let address = listener.local_addr().map_err(ServerError::Listen)?;
+    info!(address = %address, scheme = if is_tls { "https" } else { "http" }, "listening");
+    Ok((listener, is_tls))
 }
 
 #[async_trait]
@@ -96,13 +129,10 @@ async fn accept(listener: TcpListener, is_tls: bool, worker: Arc<Worker>, drain:
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = shutdown.wait_for(|begun| *begun) => return,
+            _ = shutdown.wait_for(|begun| *begun) => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let (worker, shutdown) = (worker.clone(), shutdown.clone());
-                drain.spawn(async move { worker.serve(stream, peer, is_tls, shutdown).await });
-            }
+            Ok((stream, peer)) => serve(stream, peer, is_tls, &worker, &drain),
             Err(error) => {
                 warn!(%error, "cannot accept");
                 // Out of file descriptors, most likely: the next attempt would fail at once, too.
@@ -110,4 +140,27 @@ async fn accept(listener: TcpListener, is_tls: bool, worker: Arc<Worker>, drain:
             }
         }
     }
+    if let Err(error) = accept_rest(listener, is_tls, &worker, &drain) {
+        warn!(%error, "cannot accept");
+    }
+}
+
+/// Accepts what is in the queue, which would be reset with the socket.
+fn accept_rest(listener: TcpListener, is_tls: bool, worker: &Arc<Worker>, drain: &Drain) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    let started = Instant::now();
+    while started.elapsed() < LAST_ACCEPT {
+        let (stream, peer) = match listener.accept() {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+            accepted => accepted?,
+        };
+        stream.set_nonblocking(true)?;
+        serve(TcpStream::from_std(stream)?, peer, is_tls, worker, drain);
+    }
+    Ok(())
+}
+
+fn serve(stream: TcpStream, peer: SocketAddr, is_tls: bool, worker: &Arc<Worker>, drain: &Drain) {
+    let (worker, shutdown) = (worker.clone(), drain.watch());
+    drain.spawn(async move { worker.serve(stream, peer, is_tls, shutdown).await });
 }

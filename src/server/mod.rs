@@ -1,30 +1,42 @@
 //! All wiring: a configuration becomes a running server.
 
 mod drain;
+mod handover;
+mod launch;
 mod listener;
+mod pid_file;
 mod proxy_protocol;
 mod quota;
 mod reload;
 mod self_test;
+mod signals;
+mod sockets;
+mod systemd;
 mod worker;
 
 pub use drain::Stop;
+pub use launch::Launch;
+pub use sockets::Inherited;
 
 use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::tls;
 use drain::{Drain, UntilDrained};
+use handover::Legacy;
 use listener::{Listener, Socket, Start};
+use pid_file::PidFile;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
 use reload::Reloader;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use self_test::SelfTest;
+use sockets::Sockets;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use thiserror::Error;
+use tokio::sync::Barrier;
 use tracing::{info, warn};
 use worker::{Access, Worker};
 
@@ -32,14 +44,15 @@ use worker::{Access, Worker};
 pub struct Server {
     pingora: PingoraServer,
     addresses: Vec<SocketAddr>,
-    drain: Drain,
-    stop: Stop,
     failure: Failure,
-    config: crate::config::Server,
+    until_drained: UntilDrained,
 }
 
 /// Where the listener leaves word when it refuses to start.
-type Failure = Arc<OnceLock<String>>;
+type Failure = Arc<OnceLock<ServerError>>;
+
+/// The parts of the server that listen for a signal: the listener waits for the reloader and for what ends the process.
+const LISTENING: usize = 3;
 
 /// Why a server cannot start.
 #[derive(Debug, Error)]
@@ -52,6 +65,20 @@ pub enum ServerError {
         /// Why.
         error: io::Error,
     },
+    /// A socket cannot be listened on after all.
+    #[error("cannot listen: {0}")]
+    Listen(io::Error),
+    /// Nobody hands sockets over.
+    #[error("cannot take the listening sockets over at {}: {error}", path.display())]
+    TakeOver {
+        /// Where they would come from.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Somebody did, and thought better of it.
+    #[error("the listening sockets were not taken over: {0}")]
+    CalledOff(io::Error),
     /// The trusted authorities or the certificate cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -69,8 +96,10 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Binds every socket that the configuration names. Nothing is accepted yet.
-    pub fn bind(loaded: Loaded) -> Result<Self, ServerError> {
+    /// Binds every socket that the configuration names and that is not `inherited`. Nothing is accepted yet.
+    ///
+    /// With `launch`, SIGUSR2 starts a successor.
+    pub fn bind(loaded: Loaded, inherited: Inherited, launch: Option<Launch>) -> Result<Self, ServerError> {
         let config = &loaded.config;
         tls::install_crypto_provider();
         let policy = Policy::new(config).map_err(ServerError::Tls)?;
@@ -80,19 +109,38 @@ impl Server {
             }
             None => None,
         };
-        let sockets = bind_all(config)?;
-        let addresses = sockets.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
+        let (mut sockets, predecessor) = Sockets::new(inherited);
+        let listeners = listen_on_all(config, &mut sockets)?;
+        let addresses = listeners.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
         let drain = Drain::new();
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
         let gate = Arc::new(Gate::new(policy));
         let downstream = Downstream::new(gate.clone(), drain.watch(), &pingora.configuration);
         let worker = Arc::new(Worker::new(acceptor, Access::new(&config.listen), gate, downstream));
-        let (stop, failure) = (Stop::default(), Failure::default());
-        let start = Start { self_test: SelfTest::new(config), stop: stop.clone(), failure: failure.clone() };
-        pingora.add_service(Listener::new(sockets, worker.clone(), drain.clone(), start));
-        pingora.add_service(Reloader::new(worker, config, loaded.sources));
+        let (stop, failure, listening) = (Stop::default(), Failure::default(), Arc::new(Barrier::new(LISTENING)));
+        let pid_file = PidFile::new(config.server.pid_file.clone());
+        let start = Start {
+            self_test: SelfTest::new(config),
+            predecessor,
+            pid_file: pid_file.clone(),
+            listening: listening.clone(),
+            stop: stop.clone(),
+            failure: failure.clone(),
+        };
+        pingora.add_service(Listener::new(listeners, worker.clone(), drain.clone(), start));
+        pingora.add_service(Reloader::new(worker, config, loaded.sources, listening.clone()));
         pingora.bootstrap();
-        Ok(Self { pingora, addresses, drain, stop, failure, config: loaded.config.server })
+        let legacy = Legacy { path: config.server.upgrade_socket.clone(), sockets: sockets.into_legacy() };
+        let until_drained = UntilDrained {
+            drain,
+            stop,
+            shutdown_timeout: config.server.shutdown_timeout,
+            pid_file,
+            legacy: Mutex::new(Some(legacy)),
+            launch,
+            listening,
+        };
+        Ok(Self { pingora, addresses, failure, until_drained })
     }
 
     /// Where it listens, in the order of the configuration, HTTPS first.
@@ -102,27 +150,18 @@ impl Server {
 
     /// Ends it from another thread.
     pub fn stop(&self) -> Stop {
-        self.stop.clone()
+        self.until_drained.stop.clone()
     }
 
-    /// Serves until SIGTERM, SIGINT or [`Stop`]. Blocks the thread.
+    /// Serves until a signal or [`Stop`] ends it, or a successor serves. Blocks the thread.
     pub fn run(self) -> Result<(), ServerError> {
-        if let Some(path) = &self.config.pid_file {
-            std::fs::write(path, format!("{}\n", std::process::id()))
-                .map_err(|error| ServerError::PidFile { path: path.clone(), error })?;
-        }
         raise_file_limit();
-        let shutdown_timeout = self.config.shutdown_timeout;
-        let until_drained = UntilDrained { drain: self.drain, stop: self.stop, shutdown_timeout };
-        self.pingora.run(RunArgs { shutdown_signal: Box::new(until_drained) });
-        if let Some(path) = &self.config.pid_file
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            warn!(path = %path.display(), %error, "cannot remove the pid file");
-        }
+        let pid_file = self.until_drained.pid_file.clone();
+        self.pingora.run(RunArgs { shutdown_signal: Box::new(self.until_drained) });
+        pid_file.remove();
         info!("ended");
-        match self.failure.get() {
-            Some(failure) => Err(ServerError::SelfTest(failure.clone())),
+        match Arc::into_inner(self.failure).and_then(OnceLock::into_inner) {
+            Some(failure) => Err(failure),
             None => Ok(()),
         }
     }
@@ -138,17 +177,10 @@ fn raise_file_limit() {
     }
 }
 
-fn bind_all(config: &Config) -> Result<Vec<Socket>, ServerError> {
+fn listen_on_all(config: &Config, sockets: &mut Sockets) -> Result<Vec<Socket>, ServerError> {
     let https = config.listen.https.iter().map(|address| (*address, true));
     let http = config.listen.http.iter().map(|address| (*address, false));
-    https.chain(http).map(|(address, is_tls)| bind(address, is_tls)).collect()
-}
-
-fn bind(address: SocketAddr, is_tls: bool) -> Result<Socket, ServerError> {
-    let listener = TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|error| ServerError::Bind { address, error })?;
-    Ok(Socket { listener, is_tls })
+    https.chain(http).map(|(address, is_tls)| Ok(Socket { listener: sockets.listen(address)?, is_tls })).collect()
 }
 
 fn server_conf(config: &Config) -> ServerConf {

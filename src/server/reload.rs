@@ -5,10 +5,11 @@
 //! that. Watching is asking, once a second: it sees a renewed link of Let's Encrypt, the switched link of a Kubernetes
 //! volume and an editor's rename alike, on every file system.
 
+use super::systemd;
 use super::worker::{Access, Worker};
-use crate::config::{Config, ConfigError, Listen, Loaded, RevocationList, Sources};
+use crate::config::{self, Config, ConfigError, Listen, Loaded, RevocationList, Sources};
 use crate::proxy::Policy;
-use crate::tls;
+use crate::{telemetry, tls};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Barrier;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
@@ -32,10 +34,12 @@ pub(super) struct Reloader {
     worker: Arc<Worker>,
     sources: Sources,
     listen: Listen,
-    threads: usize,
+    server: config::Server,
     seen: Vec<Stamp>,
     revocation_lists: Vec<RevocationList>,
     alarmed: Option<Instant>,
+    /// Passed when it listens for its signal.
+    listening: Arc<Barrier>,
 }
 
 /// What tells one version of a file from the next.
@@ -52,21 +56,23 @@ impl Stamp {
 }
 
 impl Reloader {
-    pub(super) fn new(worker: Arc<Worker>, config: &Config, sources: Sources) -> Self {
+    pub(super) fn new(worker: Arc<Worker>, config: &Config, sources: Sources, listening: Arc<Barrier>) -> Self {
         let seen = stamps(&sources);
         Self {
             worker,
             sources,
             listen: config.listen.clone(),
-            threads: config.server.threads,
+            server: config.server.clone(),
             seen,
             revocation_lists: revocation_lists(config),
             alarmed: None,
+            listening,
         }
     }
 
     /// Reads everything again, because somebody said so.
     fn reload(&mut self) {
+        systemd::reloading();
         self.seen = stamps(&self.sources);
         let loaded = self.sources.reload();
         self.take_over(loaded);
@@ -100,8 +106,12 @@ impl Reloader {
 
     fn take_over(&mut self, loaded: Result<Loaded, ConfigError>) {
         match loaded.map_err(|error| error.to_string()).and_then(|loaded| self.apply(loaded)) {
-            Ok(()) => info!("configuration reloaded"),
+            Ok(()) => {
+                info!("configuration reloaded");
+                systemd::ready("Serving");
+            }
             Err(problems) => {
+                systemd::ready("Serving by the old configuration: the new one is wrong, see the log");
                 for problem in problems.lines() {
                     error!(problem, "configuration not reloaded, the old one goes on");
                 }
@@ -121,10 +131,11 @@ impl Reloader {
         }
         if config.listen.https != self.listen.https
             || config.listen.http != self.listen.http
-            || config.server.threads != self.threads
+            || config.server != self.server
         {
-            warn!("listen.https, listen.http and server.threads change with a restart only");
+            warn!("listen.https, listen.http and what is in [server] change with a restart or an upgrade only");
         }
+        telemetry::change(&config.log);
         self.worker.replace(acceptor, Access::new(&config.listen), policy);
         self.seen = stamps(&sources);
         self.sources = sources;
@@ -145,7 +156,9 @@ fn stamps(sources: &Sources) -> Vec<Stamp> {
 #[async_trait]
 impl Service for Reloader {
     async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
-        let mut hangup = match signal(SignalKind::hangup()) {
+        let hangup = signal(SignalKind::hangup());
+        self.listening.wait().await;
+        let mut hangup = match hangup {
             Ok(hangup) => hangup,
             Err(error) => return error!(%error, "cannot listen for SIGHUP"),
         };

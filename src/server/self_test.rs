@@ -1,8 +1,11 @@
 //! Before anybody is served: the listener refuses who must be refused.
 //!
-//! A setting that is read, shown and never applied looks exactly like one that is. So the process connects to its own
-//! listeners without a certificate, and with one that a throw-away authority issued in Netdata's name, and refuses to
-//! start if either gets through where a certificate is demanded.
+//! A setting that is read, shown and never applied looks exactly like one that is. So the process connects to itself
+//! without a certificate, and with one that a throw-away authority issued in Netdata's name, and refuses to start if
+//! either gets through where a certificate is demanded.
+//!
+//! These connections do not come over the sockets that it listens on, which another process may share, but are served
+//! in the same way from there on.
 
 use crate::config::{Config, Verify};
 use crate::route::PathPattern;
@@ -11,11 +14,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -39,11 +42,14 @@ impl SelfTest {
         Self { verify: config.verify(), paths: demanding.map(|route| path(&route.path)).collect() }
     }
 
-    /// Tries to get through at `listener`. `announce` is told where each attempt comes from.
+    /// Tries to get through `serve`, which is given connections and where they come from.
     ///
     /// # Errors
     /// Says what got through, or why it could not be tried.
-    pub(super) async fn run(&self, listener: SocketAddr, announce: impl Fn(SocketAddr)) -> Result<(), String> {
+    pub(super) async fn run<F>(&self, serve: impl Fn(TcpStream, SocketAddr) -> F) -> Result<(), String>
+    where
+        F: Future<Output = ()>,
+    {
         if self.verify == Verify::Off {
             return Ok(());
         }
@@ -51,11 +57,11 @@ impl SelfTest {
         for (who, client) in [("no certificate", client(None)?), ("a stranger's certificate", client(Some(stranger))?)]
         {
             for path in &self.paths {
-                let socket = connect(listener, &announce)
-                    .await
-                    .map_err(|error| format!("cannot connect to {listener} for the self-test: {error}"))?;
-                let status = timeout(PATIENCE, probe(socket, &client, path)).await.ok().flatten();
-                self.judge(status).map_err(|what| format!("a client with {who} {what} on {path}"))?;
+                let (ours, theirs, address) =
+                    pair().await.map_err(|error| format!("cannot connect to itself for the self-test: {error}"))?;
+                let probe = timeout(PATIENCE, probe(ours, &client, path));
+                let (status, ()) = tokio::join!(probe, serve(theirs, address));
+                self.judge(status.ok().flatten()).map_err(|what| format!("a client with {who} {what} on {path}"))?;
             }
         }
         Ok(())
@@ -70,16 +76,20 @@ impl SelfTest {
     }
 }
 
-async fn connect(listener: SocketAddr, announce: impl Fn(SocketAddr)) -> std::io::Result<TcpStream> {
-    let loopback = match listener.ip() {
-        IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        address => address,
+/// Both ends of a connection that nobody else can have made, and the address of the first.
+async fn pair() -> std::io::Result<(TcpStream, TcpStream, SocketAddr)> {
+    let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await?,
     };
-    let socket = if loopback.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.bind((loopback, 0).into())?;
-    announce(socket.local_addr()?);
-    socket.connect((loopback, listener.port()).into()).await
+    let ours = TcpStream::connect(listener.local_addr()?).await?;
+    let address = ours.local_addr()?;
+    loop {
+        let (theirs, peer) = listener.accept().await?;
+        if peer == address {
+            return Ok((ours, theirs, address));
+        }
+    }
 }
 
 /// The status of the answer to a request, if there is one.
@@ -179,8 +189,8 @@ impl ServerCertVerifier for AnyServer {
 mod tests {
     use super::*;
 
-    /// A listener that demands nothing and answers everybody.
-    async fn careless_listener() -> SocketAddr {
+    /// Demands nothing and answers everybody.
+    fn careless() -> tokio_rustls::TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
@@ -190,25 +200,20 @@ mod tests {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key.into())
             .unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let Ok(mut stream) = acceptor.accept(socket).await else { continue };
-                let _ = stream.read(&mut [0; 1024]).await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-            }
-        });
-        address
+        tokio_rustls::TlsAcceptor::from(Arc::new(config))
+    }
+
+    async fn serve_carelessly(socket: TcpStream, _: SocketAddr) {
+        let Ok(mut stream) = careless().accept(socket).await else { return };
+        let _ = stream.read(&mut [0; 1024]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     }
 
     #[tokio::test]
     async fn a_listener_that_demands_nothing_is_found_out() {
-        let address = careless_listener().await;
         for (verify, passes) in [(Verify::Require, false), (Verify::Request, false), (Verify::Off, true)] {
             let test = SelfTest { verify, paths: vec!["/webhooks/netdata".into()] };
-            let verdict = test.run(address, |_| {}).await;
+            let verdict = test.run(serve_carelessly).await;
             assert_eq!(verdict.is_ok(), passes, "{verify:?} {verdict:?}");
         }
     }

@@ -12,14 +12,12 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
-use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -48,14 +46,12 @@ pub(super) struct Worker {
     quota: Arc<Quota>,
     gate: Arc<Gate>,
     downstream: Downstream,
-    /// What is served before the self-test has passed.
-    pub(super) start: Starting,
 }
 
 impl Worker {
     pub(super) fn new(acceptor: Option<Acceptor>, access: Access, gate: Arc<Gate>, downstream: Downstream) -> Self {
         let (acceptor, access) = (ArcSwapOption::from_pointee(acceptor), ArcSwap::from_pointee(access));
-        Self { acceptor, access, quota: Arc::default(), gate, downstream, start: Starting::new() }
+        Self { acceptor, access, quota: Arc::default(), gate, downstream }
     }
 
     /// Judges by another policy from here on, and takes new connections through another acceptor.
@@ -97,8 +93,25 @@ impl Worker {
     }
 
     pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
-        let is_probe = self.start.wait(peer).await;
         let Some((peer, rest, _ticket)) = self.admit(&mut stream, peer).await else { return };
+        if let Err(refusal) = self.serve_admitted(stream, peer, &rest, is_tls, shutdown).await {
+            log_refusal(peer, &refusal);
+        }
+    }
+
+    /// Serves one of the self-test's own attempts. That these are refused is what it is there for.
+    pub(super) async fn serve_probe(&self, stream: TcpStream, peer: SocketAddr, shutdown: ShutdownWatch) {
+        let _ = self.serve_admitted(stream, peer, &[], true, shutdown).await;
+    }
+
+    async fn serve_admitted(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        rest: &[u8],
+        is_tls: bool,
+        shutdown: ShutdownWatch,
+    ) -> Result<(), Refusal> {
         // An error would only cost latency.
         let _ = stream.set_nodelay(true);
         let spare = is_tls.then(|| Spare::of(&stream)).flatten();
@@ -106,25 +119,20 @@ impl Worker {
         let _ = digest.peer_addr.set(Some(peer.into()));
         let mut stream = L4Stream::from(stream);
         stream.set_socket_digest(digest);
-        stream.rewind(&rest);
-        let stream: Option<Stream> = match (is_tls, self.acceptor.load_full(), spare) {
-            (false, ..) => Some(Box::new(stream)),
+        stream.rewind(rest);
+        let stream: Stream = match (is_tls, self.acceptor.load_full(), spare) {
+            (false, ..) => Box::new(stream),
             (true, Some(acceptor), Some(spare)) => match self.handshake(&acceptor, stream).await {
-                Ok(stream) => Some(stream),
+                Ok(stream) => stream,
                 Err(refusal) => {
-                    // That its own attempts are refused is what the self-test is there for.
-                    if !is_probe {
-                        log_refusal(peer, &refusal);
-                    }
                     spare.linger().await;
-                    None
+                    return Err(refusal);
                 }
             },
-            (true, ..) => None,
+            (true, ..) => return Ok(()),
         };
-        if let Some(stream) = stream {
-            self.downstream.serve(stream, shutdown).await;
-        }
+        self.downstream.serve(stream, shutdown).await;
+        Ok(())
     }
 
     async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream) -> Result<Stream, Refusal> {
@@ -192,39 +200,5 @@ fn explain(error: &str) -> String {
     match error {
         "peer sent no certificates" => "No client certificate was presented.".to_owned(),
         error => error.to_owned(),
-    }
-}
-
-/// Until the self-test has passed, only its own connections are served; the others wait.
-pub(super) struct Starting {
-    finished: watch::Sender<bool>,
-    probes: Mutex<HashSet<SocketAddr>>,
-}
-
-impl Starting {
-    fn new() -> Self {
-        Self { finished: watch::Sender::new(false), probes: Mutex::default() }
-    }
-
-    pub(super) fn announce(&self, probe: SocketAddr) {
-        self.probes.lock().unwrap_or_else(PoisonError::into_inner).insert(probe);
-    }
-
-    pub(super) fn finish(&self) {
-        self.finished.send_replace(true);
-        self.probes.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Returns when `peer` may be served, and whether it is one of the self-test's own.
-    async fn wait(&self, peer: SocketAddr) -> bool {
-        if *self.finished.borrow() {
-            return false;
-        }
-        if self.probes.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer) {
-            return true;
-        }
-        // The sender is part of `self`, so this ends with the value that is waited for.
-        let _ = self.finished.subscribe().wait_for(|finished| *finished).await;
-        false
     }
 }

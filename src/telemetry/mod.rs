@@ -2,26 +2,52 @@
 
 pub mod access_log;
 pub mod context;
+mod lines;
 
-use crate::config::{Log, LogFormat, LogLevel};
+use crate::config::{Log, LogLevel};
+use lines::{Lines, Switch, stderr_is_journal};
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
+use tracing_log::AsLog as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Registry, fmt, reload};
+
+/// What this program's own records are filed under.
+const OWN: &str = "netdata_webhook_proxy";
+
+/// What a reload changes.
+struct Settings {
+    filter: reload::Handle<Targets, Registry>,
+    format: Switch,
+}
+
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
 
 /// Writes log lines to standard error, as `log` says; records of Pingora and rustls come along.
 ///
 /// Does nothing if the process logs already.
 pub fn init(log: &Log) {
-    let text = (log.format == LogFormat::Text).then(|| {
-        fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false)
-    });
-    let json = (log.format == LogFormat::Json)
-        .then(|| fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).with_target(false));
-    let lines = text.map(|layer| layer.boxed()).or(json.map(|layer| layer.boxed()));
+    let (is_terminal, is_journal) = (std::io::stderr().is_terminal(), stderr_is_journal());
+    let (filter, handle) = reload::Layer::new(filter(log));
+    let (lines, format) = Lines::new(log.format, is_terminal, is_journal);
+    let lines = fmt::layer().with_writer(std::io::stderr).event_format(lines);
     // An error says that somebody else has set up logging, as tests do.
-    let _ = tracing_subscriber::registry().with(filter(log)).with(lines).try_init();
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        // Nobody was here before, or this would have been an error.
+        let _ = SETTINGS.set(Settings { filter: handle, format });
+    }
+}
+
+/// Writes them as `log` says from here on.
+pub fn change(log: &Log) {
+    let Some(settings) = SETTINGS.get() else { return };
+    settings.format.to(log.format);
+    // An error would say that there is no log any more to be changed.
+    let _ = settings.filter.reload(filter(log));
+    // What others log through the `log` crate is filtered by it first.
+    tracing_log::log::set_max_level(LevelFilter::current().as_log());
 }
 
 fn filter(log: &Log) -> Targets {
@@ -35,8 +61,9 @@ fn filter(log: &Log) -> Targets {
     let access = if log.access { LevelFilter::INFO } else { LevelFilter::OFF };
     // Pingora and rustls report the steps of their work at info, and repeat what has a line of ours.
     let theirs = if level >= LevelFilter::DEBUG { level } else { level.min(LevelFilter::WARN) };
-    Targets::new()
-        .with_default(theirs)
-        .with_target("netdata_webhook_proxy", level)
-        .with_target(access_log::TARGET, access)
+    Targets::new().with_default(theirs).with_target(OWN, level).with_target(access_log::TARGET, access)
+}
+
+fn is_ours(target: &str) -> bool {
+    target.starts_with(OWN) || target == access_log::TARGET
 }

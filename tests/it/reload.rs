@@ -1,6 +1,6 @@
 //! Trust that changes: whatever a session or a connection was once allowed, each request is judged by the trust of now.
 
-use crate::support::{Connection, Http2, Leaf, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
+use crate::support::{Connection, Http2, Leaf, Load, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
 use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject as _;
 use std::os::unix::fs::symlink;
@@ -318,4 +318,23 @@ fn a_file_that_changes_does_not_bring_an_unfinished_configuration_along() {
     pki.write("challenge.secret", "another-secret-0123456789\n");
     proxy.wait_for_log("configuration reloaded");
     assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+}
+
+#[test]
+fn reloads_under_load_lose_nothing() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "");
+    let proxy = Proxy::spawn(&pki, &config);
+    let load = Load::start(&Sender::to(&proxy, Some(&pki.netdata())));
+    for round in 0..5 {
+        load.goes_on_for(10);
+        // Each is another configuration, and the last one is refused.
+        let change = format!("[limits]\nmax_header_size = \"{}KiB\"\n[server]", 8 + round);
+        let wrong = if round == 4 { "[nonsense]\n" } else { "" };
+        proxy.reload(&config.replace("[server]", &format!("{wrong}{change}")));
+    }
+    load.goes_on_for(10);
+    load.ends_without_failure();
+    assert_eq!(proxy.log().iter().filter(|line| line.contains("configuration reloaded")).count(), 4);
 }

@@ -1,6 +1,6 @@
 //! SIGTERM loses nothing that is in flight.
 
-use crate::support::{Http2, Origin, Pki, Proxy, Reply, Sender, eventually};
+use crate::support::{Http2, Load, Origin, Pki, Proxy, Reply, Sender, eventually};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,59 @@ fn the_pid_file_is_there_while_the_process_is() {
 fn interrupt_ends_at_once() {
     let origin = Origin::spawn();
     let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    proxy.signal("INT");
+    assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn a_process_that_ends_under_load_answers_whom_it_has_accepted() {
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let load = Load::start(&Sender::to(&proxy, Some(&Pki::shared().netdata())));
+    load.goes_on_for(20);
+    load.may_be_refused();
+    proxy.signal("TERM");
+    assert_eq!(proxy.wait().code(), Some(0));
+    let answered = load.ends_without_failure();
+    assert!(origin.received().len() >= answered);
+}
+
+#[test]
+fn a_request_that_is_just_arriving_is_answered() {
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    // One has sent a part of its head, the others nothing, and another has only connected.
+    let mut connections = [(); 3].map(|()| sender.connect().unwrap());
+    let [begun, silent, idle] = &mut connections;
+    for connection in [&mut *begun, silent, idle] {
+        assert_eq!(connection.post(ALERT).unwrap().status, 200);
+    }
+    begun.write(b"POST /webhooks/netdata HTTP/1.1\r\nHost: loc").unwrap();
+    let new = TcpStream::connect(sender.address).unwrap();
+    proxy.signal("TERM");
+    proxy.wait_for_log("draining");
+    let answer = silent.post(ALERT).unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    let answer = sender.connect_to(new).unwrap().post(ALERT).unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    // When the last call is over for a connection without a request, it is not for what had begun.
+    idle.is_closed();
+    begun.write(format!("alhost\r\nContent-Length: {}\r\n\r\n{ALERT}", ALERT.len()).as_bytes()).unwrap();
+    assert_eq!(begun.read().unwrap().status, 200);
+    assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn interrupt_ends_a_drain_at_once() {
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    origin.will([Reply::Late(Duration::from_secs(60), String::new())]);
+    std::thread::spawn(move || sender.connect().unwrap().post(ALERT).is_err());
+    origin.wait_for(1);
+    proxy.signal("TERM");
+    proxy.wait_for_log("draining");
     proxy.signal("INT");
     assert_eq!(proxy.wait().code(), Some(0));
 }

@@ -1,12 +1,14 @@
 //! The parties of a scene: a public-key infrastructure, an application, the proxy, and a sender.
 
 mod http2;
+mod load;
 mod origin;
 mod pki;
 mod proxy;
 mod sender;
 
 pub(crate) use http2::Http2;
+pub(crate) use load::Load;
 pub(crate) use origin::{Origin, Received, Reply};
 pub(crate) use pki::{Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject};
 pub(crate) use proxy::{Proxy, WEBHOOK};

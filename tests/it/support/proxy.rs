@@ -3,7 +3,7 @@
 use super::{Origin, PATIENCE, Pki, eventually};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -53,16 +53,36 @@ impl Proxy {
         let file = tempfile::Builder::new().suffix(".toml").tempfile_in(pki.path()).unwrap();
         let (_, path) = file.keep().unwrap();
         std::fs::write(&path, config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
-            .args(["run", "--config"])
-            .arg(&path)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::launch(&path, |_| {})
+    }
+
+    /// With the configuration at `path`, started as `change` changes it.
+    pub(crate) fn launch(path: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+        command.args(["run", "--config"]).arg(path);
+        change(&mut command);
+        Self::run(command, path)
+    }
+
+    /// One that takes the sockets of this one over, once this has received SIGQUIT.
+    pub(crate) fn successor(&self) -> Self {
+        Self::launch(&self.config, |command| {
+            command.arg("--upgrade");
+        })
+    }
+
+    /// What `command` starts.
+    pub(crate) fn run(mut command: Command, config: &Path) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, written) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
         thread::spawn(move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line)));
-        Self { child, config: path, log }
+        Self { child, config: config.to_owned(), log }
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens: the `index`th listener.

@@ -1,0 +1,29 @@
+//! Replacing the program without closing its sockets.
+//!
+//! The process that runs and the one that is to succeed it meet at a unix socket, and nowhere is a moment in which
+//! nobody would accept a connection:
+//!
+//! ```text
+//!  running                                            successor (run --upgrade)
+//!  SIGQUIT: listens at upgrade_socket      ◀──────    connects, as soon as somebody is there
+//!  sockets, and what each is called        ──────▶    reads its configuration, tests itself
+//!                                          ◀──────    ready
+//!  go                                      ──────▶    writes the pid file, accepts connections
+//!                                          ◀──────    serving
+//!  tells systemd whom to follow, drains    ──────▶
+//! ```
+//!
+//! Until `serving` has arrived the running process accepts connections as ever, so whatever goes wrong with a
+//! successor, or if none comes, changes nothing: it goes on, and says so. It calls a take-over off with `no`; should it
+//! end without a word, a successor that has the sockets serves all the same.
+//!
+//! Both make sure that the other belongs to the same user, whoever may open the socket.
+
+mod predecessor;
+mod running;
+mod successor;
+mod wire;
+
+pub(super) use predecessor::{Permission, Predecessor};
+pub(super) use running::Legacy;
+pub(super) use successor::Successor;

@@ -1,0 +1,99 @@
+//! The sockets to listen on: bound here, passed by systemd, or taken over from a running process.
+
+use super::ServerError;
+use super::handover::{Predecessor, Successor};
+use crate::config;
+use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use tracing::warn;
+
+/// Sockets that listen already, and where they come from.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Each with the address that the configuration calls it by.
+    sockets: Vec<(SocketAddr, TcpListener)>,
+    predecessor: Option<Predecessor>,
+}
+
+impl Inherited {
+    /// None.
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// What systemd passed (`LISTEN_FDS`); nothing, if it did not start this process or passed none.
+    ///
+    /// To be called before there are threads: it takes the variables out of the environment.
+    pub fn from_systemd() -> Self {
+        let mut passed = ListenFd::from_env();
+        let sockets = (0..passed.len()).filter_map(|index| match passed.take_tcp_listener(index) {
+            Ok(listener) => {
+                let listener = listener?;
+                Some((listener.local_addr().ok()?, listener))
+            }
+            Err(error) => {
+                warn!(%error, "systemd passed something that cannot be listened on");
+                None
+            }
+        });
+        Self { sockets: sockets.collect(), predecessor: None }
+    }
+
+    /// What a running process with this configuration hands over, as soon as it has received SIGQUIT.
+    ///
+    /// # Errors
+    /// If none does in time.
+    pub fn from_running(server: &config::Server) -> Result<Self, ServerError> {
+        let (predecessor, sockets) = Successor::new(&server.upgrade_socket)
+            .take_over()
+            .map_err(|error| ServerError::TakeOver { path: server.upgrade_socket.clone(), error })?;
+        Ok(Self { sockets, predecessor: Some(predecessor) })
+    }
+}
+
+/// Listens on each address once, with what was inherited or with a socket of its own, and keeps what a successor needs.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    inherited: Vec<(SocketAddr, TcpListener)>,
+    in_use: Vec<(SocketAddr, TcpListener)>,
+}
+
+impl Sockets {
+    /// Says besides with whom a take-over is to be completed.
+    pub(super) fn new(inherited: Inherited) -> (Self, Option<Predecessor>) {
+        (Self { inherited: inherited.sockets, in_use: Vec::new() }, inherited.predecessor)
+    }
+
+    pub(super) fn listen(&mut self, address: SocketAddr) -> Result<TcpListener, ServerError> {
+        self.open(address)
+            .and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                self.in_use.push((address, listener.try_clone()?));
+                Ok(listener)
+            })
+            .map_err(|error| ServerError::Bind { address, error })
+    }
+
+    fn open(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
+        match self.inherited.iter().position(|(inherited, _)| *inherited == address) {
+            None => TcpListener::bind(address),
+            Some(index) => {
+                let (_, listener) = self.inherited.swap_remove(index);
+                match socket_acceptconn(&listener)? {
+                    true => Ok(listener),
+                    false => Err(io::Error::other("the inherited socket does not listen")),
+                }
+            }
+        }
+    }
+
+    /// What a successor gets. What was inherited and is not in use is closed.
+    pub(super) fn into_legacy(self) -> Vec<(SocketAddr, TcpListener)> {
+        for (address, _) in &self.inherited {
+            warn!(%address, "the configuration has no use for an inherited socket");
+        }
+        self.in_use
+    }
+}

@@ -1,0 +1,193 @@
+//! The log: what a line looks like, what has one, and how that changes while the program runs.
+
+use crate::support::{Http2, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
+use rcgen::DnType;
+use rustls::SupportedProtocolVersion;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+
+const ALERT: &str = "{\"alert\":\"x\"}";
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+/// What was logged after the line that says that the start is over.
+fn since_ready(proxy: &Proxy) -> Vec<String> {
+    let log = proxy.log();
+    let ready = log.iter().position(|line| line.contains("ready")).unwrap();
+    log[ready + 1..].to_vec()
+}
+
+#[test]
+fn format_level_and_access_change_with_a_reload() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let base = Proxy::config(&origin, "require", "");
+    let proxy = Proxy::spawn(&pki, &base);
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    assert_eq!(sender.post(ALERT).status, 200);
+    assert!(proxy.wait_for_log("outcome=\"forwarded\"").contains(" INFO request "));
+
+    proxy.reload(&format!("{base}[log]\nformat = \"json\"\n"));
+    assert_eq!(sender.post(ALERT).status, 200);
+    let line: serde_json::Value = serde_json::from_str(&proxy.wait_for_log("\"outcome\":\"forwarded\"")).unwrap();
+    assert_eq!((&line["level"], &line["message"]), (&"INFO".into(), &"request".into()));
+    for field in
+        line.as_object().unwrap().keys().filter(|key| !["timestamp", "level", "message"].contains(&key.as_str()))
+    {
+        assert!(include_str!("../../README.md").contains(&format!("`{field}`")), "the README does not explain {field}");
+    }
+    assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+
+    proxy.reload(&format!("{base}[log]\naccess = false\n"));
+    assert_eq!(sender.post(ALERT).status, 200);
+    // At level error a reload has no line, so another change shows that it has happened.
+    let quiet = base.replace(WEBHOOK, "/quiet");
+    std::fs::write(&proxy.config, format!("{quiet}[log]\nlevel = \"error\"\naccess = false\n")).unwrap();
+    proxy.signal("HUP");
+    eventually("the reload", || (sender.post(ALERT).status == 404).then_some(()));
+    assert!(Sender::to(&proxy, None).send("POST", WEBHOOK, "", ALERT).is_err());
+    std::fs::write(&proxy.config, "").unwrap();
+    proxy.signal("HUP");
+    proxy.wait_for_log("not reloaded");
+
+    // At level debug, what others log comes along, and says whose it is.
+    proxy.reload(&format!("{base}[log]\nlevel = \"debug\"\n"));
+    assert_eq!(sender.post(ALERT).status, 200);
+    proxy.wait_for_log("DEBUG rustls::");
+    proxy.wait_for_log(" pingora_");
+    proxy.wait_for_logs("outcome=\"forwarded\"", 2);
+    let log = proxy.log();
+    assert_eq!(log.iter().filter(|line| line.contains("outcome")).count(), 3, "those in between have none: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains("handshake refused")), "a warning at level error: {log:#?}");
+}
+
+#[test]
+fn a_refused_handshake_is_one_line() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let proxy = Proxy::in_front_of(&origin, &pki, "require", "");
+    let mut refused = 0;
+    for version in VERSIONS {
+        for leaf in [None, Some(&pki.impostor()), Some(&pki.self_signed())] {
+            assert!(Sender::with_versions(&proxy, leaf, &[version]).send("POST", WEBHOOK, "", ALERT).is_err());
+            refused += 1;
+            proxy.wait_for_logs("handshake refused", refused);
+        }
+    }
+    for bytes in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"\x16\x03\x01\x00\x05hello", b""] {
+        let mut socket = TcpStream::connect(proxy.address(0)).unwrap();
+        socket.write_all(bytes).unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        // An answer or a reset: either way it is over.
+        let _ = socket.read_to_end(&mut Vec::new());
+        refused += 1;
+        proxy.wait_for_logs("handshake refused", refused);
+    }
+    // An impostor may call itself what it likes.
+    let impostor = Pki::new().leaf(|params| params.distinguished_name = forged_name());
+    assert!(Sender::to(&proxy, Some(&impostor)).send("POST", WEBHOOK, "", ALERT).is_err());
+    refused += 1;
+    let line = proxy.wait_for_logs("handshake refused", refused);
+    assert!(line.contains("forged") && !line.contains('\u{1b}'), "{line}");
+    let lines = since_ready(&proxy);
+    assert_eq!(lines.len(), refused, "{lines:#?}");
+    assert!(
+        lines.iter().all(|line| line.contains(" WARN handshake refused remote_addr=127.0.0.1 reason=")),
+        "{lines:#?}"
+    );
+    origin.received_nothing();
+}
+
+fn forged_name() -> rcgen::DistinguishedName {
+    crate::support::subject(&[(DnType::CommonName, "x\n2026-01-01 INFO request forged\u{1b}[31m".into())])
+}
+
+#[test]
+fn a_request_has_one_line_whatever_is_in_it() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let proxy = Proxy::in_front_of(&origin, &pki, "require", "");
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    let mut answered = 0;
+    for (method, target, headers, body) in [
+        ("POST", WEBHOOK, "", ALERT),
+        ("POST", WEBHOOK, "", "not JSON"),
+        ("GET", "/webhooks/netdata?crc_token=my-crc-token", "", ""),
+        ("GET", "/other%0aINFO%20forged?\u{9b}31m", "", ""),
+        ("PUT", WEBHOOK, "X-Request-Id: a\tb\r\n", ""),
+        ("POST", WEBHOOK, "Transfer-Encoding: chunked\r\n", ALERT),
+        ("CONNECT", "/", "", ""),
+    ] {
+        assert!(sender.send(method, target, headers, body).unwrap().status >= 200, "{method} {target}");
+        answered += 1;
+        proxy.wait_for_logs(" request ", answered);
+    }
+    let mut http2 = Http2::connect(&sender).unwrap();
+    assert_eq!(http2.post(ALERT).unwrap().status, 200);
+    answered += 1;
+    proxy.wait_for_logs(" request ", answered);
+    let lines = since_ready(&proxy);
+    assert_eq!(lines.len(), answered, "{lines:#?}");
+    assert!(lines.iter().all(|line| line.contains("request_id=\"")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("my-crc-token")), "{lines:#?}");
+}
+
+#[test]
+fn a_request_id_leads_from_the_answer_through_the_log_to_the_application() {
+    let origin = Origin::spawn();
+    let proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    assert_eq!(sender.post(ALERT).status, 200);
+    let id = origin.received_one().header("X-Request-Id").to_owned();
+    assert!(proxy.wait_for_log(&id).contains("outcome=\"forwarded\""));
+    let refused = sender.post("[]");
+    let id = refused.header("X-Request-Id").unwrap();
+    assert!(refused.body.contains(id));
+    assert!(proxy.wait_for_log(id).contains("code=\"invalid_json\""));
+}
+
+/// As systemd starts a service whose standard error is the journal, with a pipe for it.
+fn in_the_journal(pki: &Pki, config: &str) -> Proxy {
+    pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
+    let path = pki.write("config.toml", config);
+    let mut command = Command::new("sh");
+    let start = "JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec \"$0\" run --config \"$1\"";
+    command.args(["-c", start, env!("CARGO_BIN_EXE_netdata-webhook-proxy")]).arg(&path);
+    let proxy = Proxy::run(command, &path);
+    proxy.wait_for_log("ready");
+    proxy
+}
+
+#[test]
+fn the_journal_gets_priorities_and_keeps_the_time_itself() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "");
+    let proxy = in_the_journal(&pki, &config);
+    assert!(proxy.wait_for_log("ready").starts_with("<6> INFO ready"));
+    assert!(Sender::to(&proxy, None).send("POST", WEBHOOK, "", ALERT).is_err());
+    assert!(proxy.wait_for_log("handshake refused").starts_with("<4> WARN handshake refused"));
+    std::fs::write(&proxy.config, "").unwrap();
+    proxy.signal("HUP");
+    assert!(proxy.wait_for_log("not reloaded").starts_with("<3>ERROR"));
+    assert!(proxy.log().iter().all(|line| !line.contains('\u{1b}')), "{:#?}", proxy.log());
+
+    let proxy = in_the_journal(&pki, &format!("{config}[log]\nformat = \"json\"\n"));
+    let line = proxy.wait_for_log("ready");
+    let record: serde_json::Value = serde_json::from_str(line.strip_prefix("<6>").unwrap()).unwrap();
+    assert_eq!(record["message"], "ready");
+}
+
+#[test]
+fn elsewhere_nothing_is_for_the_journal() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
+    let path = pki.write("config.toml", &Proxy::config(&origin, "require", ""));
+    // The variable is inherited by everything that a service starts, wherever its standard error leads.
+    let proxy = Proxy::launch(&path, |command| {
+        command.env("JOURNAL_STREAM", "1:1");
+    });
+    assert!(proxy.wait_for_log("ready").contains("Z  INFO ready"));
+}

@@ -1,0 +1,239 @@
+//! The program is replaced while it serves: nobody who sends notices.
+
+use crate::support::{Load, Origin, Pki, Proxy, Reply, Sender, eventually};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+const ALERT: &str = "{\"alert\":\"x\"}";
+
+fn config(origin: &Origin) -> String {
+    let server = "[server]\npid_file = \"proxy.pid\"\nupgrade_socket = \"proxy.upgrade\"";
+    Proxy::config(origin, "require", "").replace("[server]", server)
+}
+
+/// The process that the pid file in `directory` names.
+fn named(directory: &Path) -> u32 {
+    std::fs::read_to_string(directory.join("proxy.pid")).unwrap().trim().parse().unwrap()
+}
+
+/// The sockets of `old` are taken over by the process that this returns.
+fn upgrade(old: &mut Proxy) -> Proxy {
+    let new = old.successor();
+    new.wait_for_log("waiting for the sockets");
+    old.signal("QUIT");
+    new.wait_for_log("ready");
+    new
+}
+
+#[test]
+fn upgrades_under_load_lose_nothing() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::spawn(&pki, &config(&origin));
+    let load = Load::start(&Sender::to(&proxy, Some(&pki.netdata())));
+    load.goes_on_for(20);
+    for _ in 0..3 {
+        let new = upgrade(&mut proxy);
+        assert_eq!(new.address(0), proxy.address(0));
+        assert_eq!(proxy.wait().code(), Some(0));
+        assert_eq!(named(pki.path()), new.id());
+        load.goes_on_for(20);
+        proxy = new;
+    }
+    let answered = load.ends_without_failure();
+    assert!(origin.received().len() >= answered);
+}
+
+#[test]
+fn what_is_in_flight_is_finished_by_the_old_process() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let mut old = Proxy::spawn(&pki, &config(&origin));
+    let sender = Sender::to(&old, Some(&pki.netdata()));
+    let mut idle = sender.connect().unwrap();
+    assert_eq!(idle.post(ALERT).unwrap().status, 200);
+    origin.will([Reply::Late(Duration::from_secs(1), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate".into())]);
+    let late = std::thread::spawn({
+        let sender = sender.clone();
+        move || sender.post(ALERT)
+    });
+    origin.wait_for(2);
+    let new = upgrade(&mut old);
+    // What was idle gets one more answer, and then a new connection.
+    let answer = idle.post(ALERT).unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    let answer = late.join().unwrap();
+    assert_eq!((answer.body.as_str(), answer.header("connection")), ("late", Some("close")));
+    assert_eq!(old.wait().code(), Some(0));
+    assert_eq!(sender.post(ALERT).status, 200);
+    assert!(eventually("its access line", || new.log().iter().any(|line| line.contains("outcome")).then_some(true)));
+}
+
+#[test]
+fn the_signal_may_come_before_the_successor() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let mut old = Proxy::spawn(&pki, &config(&origin));
+    old.signal("QUIT");
+    old.wait_for_log("waiting for a successor");
+    let socket = pki.path().join("proxy.upgrade");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let new = old.successor();
+    new.wait_for_log("ready");
+    assert_eq!(old.wait().code(), Some(0));
+    assert!(!socket.exists());
+    assert_eq!(Sender::to(&new, Some(&pki.netdata())).post(ALERT).status, 200);
+}
+
+#[test]
+fn without_a_path_both_find_the_same_one() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    for server in ["[server]", "[server]\npid_file = \"proxy.pid\""] {
+        std::fs::write(
+            pki.path().join("config.toml"),
+            Proxy::config(&origin, "require", "").replace("[server]", server),
+        )
+        .unwrap();
+        pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
+        let launch = |arguments: &[&str]| {
+            Proxy::launch(&pki.path().join("config.toml"), |command| {
+                command.args(arguments).env("XDG_RUNTIME_DIR", pki.path()).env_remove("RUNTIME_DIRECTORY");
+            })
+        };
+        let mut old = launch(&[]);
+        old.wait_for_log("ready");
+        let new = launch(&["--upgrade"]);
+        old.signal("QUIT");
+        new.wait_for_log("ready");
+        assert_eq!(old.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_successor_with_a_wrong_configuration_changes_nothing() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let mut old = Proxy::spawn(&pki, &config(&origin));
+    std::fs::write(&old.config, config(&origin).replace("ca.pem", "missing.pem")).unwrap();
+    old.signal("QUIT");
+    let mut wrong = old.successor();
+    assert_eq!(wrong.wait().code(), Some(2));
+    // Somebody mends it; the old process is still waiting.
+    std::fs::write(&old.config, config(&origin)).unwrap();
+    assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+    let new = old.successor();
+    new.wait_for_log("ready");
+    assert_eq!(old.wait().code(), Some(0));
+}
+
+#[test]
+fn a_successor_that_fails_at_the_last_moment_changes_nothing() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let mut old = Proxy::spawn(&pki, &config(&origin));
+    let load = Load::start(&Sender::to(&old, Some(&pki.netdata())));
+    std::fs::write(&old.config, config(&origin).replace("proxy.pid", "missing/proxy.pid")).unwrap();
+    let mut wrong = old.successor();
+    old.signal("QUIT");
+    assert_eq!(wrong.wait().code(), Some(1));
+    wrong.wait_for_log("cannot write the pid file");
+    old.wait_for_log("this process goes on");
+    assert_eq!(named(pki.path()), old.id());
+    load.goes_on_for(20);
+    std::fs::write(&old.config, config(&origin)).unwrap();
+    let _new = upgrade(&mut old);
+    load.goes_on_for(20);
+    load.ends_without_failure();
+}
+
+#[test]
+fn a_successor_that_says_something_else_or_vanishes_changes_nothing() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let old = Proxy::spawn(&pki, &config(&origin));
+    let socket = pki.path().join("proxy.upgrade");
+    for (round, words) in
+        [&b""[..], b"hello\n", b"serving\n", b"ready\n", b"ready\nready\n", &[b'x'; 5000]].into_iter().enumerate()
+    {
+        old.signal("QUIT");
+        let mut stream = eventually("the socket", || UnixStream::connect(&socket).ok());
+        // It may have been called off before all was said.
+        let _ = stream.write_all(words);
+        drop(stream);
+        old.wait_for_logs("this process goes on", round + 1);
+        assert!(!socket.exists());
+        assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+    }
+    assert_eq!(named(pki.path()), old.id());
+}
+
+#[test]
+fn a_successor_serves_if_the_old_process_dies() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let config = config(&origin);
+    let mut old = Proxy::spawn(&pki, &config);
+    let address = old.address(0);
+    let new = old.successor();
+    new.wait_for_log("waiting for the sockets");
+    old.signal("QUIT");
+    new.wait_for_log("taking the listening sockets over");
+    old.signal("KILL");
+    old.wait();
+    new.wait_for_log("ready");
+    let mut sender = Sender::to(&new, Some(&pki.netdata()));
+    sender.address = address;
+    assert_eq!(sender.post(ALERT).status, 200);
+}
+
+#[test]
+fn what_a_crash_left_behind_is_replaced_and_nothing_else() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let mut old = Proxy::spawn(&pki, &config(&origin));
+    let socket = pki.path().join("proxy.upgrade");
+    std::fs::write(&socket, "precious").unwrap();
+    old.signal("QUIT");
+    assert!(old.wait_for_log("this process goes on").contains("no socket"));
+    assert_eq!(std::fs::read_to_string(&socket).unwrap(), "precious");
+    std::fs::remove_file(&socket).unwrap();
+    let somebody = UnixListener::bind(&socket).unwrap();
+    old.signal("QUIT");
+    assert!(old.wait_for_logs("this process goes on", 2).contains("another process"));
+    drop(somebody);
+    upgrade(&mut old);
+}
+
+#[test]
+fn addresses_may_come_and_go_with_an_upgrade() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let two = config(&origin).replace("https = \"127.0.0.1:0\"", "https = [\"127.0.0.1:0\", \"127.0.0.2:0\"]");
+    let three = config(&origin).replace("https = \"127.0.0.1:0\"", "https = [\"127.0.0.3:0\", \"127.0.0.1:0\"]");
+    let mut old = Proxy::spawn(&pki, &two);
+    std::fs::write(&old.config, three).unwrap();
+    let new = upgrade(&mut old);
+    assert_eq!(new.address(1), old.address(0));
+    assert_ne!(new.address(0), old.address(1));
+    new.wait_for_log("no use for an inherited socket");
+    assert_eq!(old.wait().code(), Some(0));
+    assert!(std::net::TcpStream::connect(old.address(1)).is_err());
+    assert_eq!(Sender::to(&new, Some(&pki.netdata())).post(ALERT).status, 200);
+}
+
+#[test]
+fn without_the_signal_nothing_is_handed_over() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let old = Proxy::spawn(&pki, &config(&origin));
+    // Without the signal it waits, and can be ended.
+    let mut new = old.successor();
+    new.wait_for_log("waiting for the sockets");
+    new.signal("TERM");
+    assert!(!new.wait().success());
+    assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+}

@@ -15,7 +15,7 @@ const FIRST_ALLOCATION: u64 = 64 * 1024;
 const DRAINED: u64 = 64 * 1024;
 
 /// How much of it is read, and for how long, so that the sender sees the refusal before the connection is closed.
-const LINGERED: u64 = 4 * 1024 * 1024;
+const LINGERED: u64 = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Why there is no body.

@@ -5,6 +5,7 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use time::{Duration, OffsetDateTime};
@@ -68,9 +69,9 @@ impl Pki {
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
         // As an editor does it: whoever reads sees the old file or the new one.
-        let new = self.path().join(format!("{name}.new"));
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, &path).unwrap();
+        let mut new = tempfile::NamedTempFile::new_in(self.path()).unwrap();
+        new.write_all(text.as_bytes()).unwrap();
+        new.persist(&path).unwrap();
         path
     }
 

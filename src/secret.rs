@@ -32,13 +32,15 @@ impl fmt::Debug for Secret {
 /// The SHA-256 of a secret that only ever is compared: a password, a Bearer token, a user name.
 ///
 /// Comparing digests hides the length as well, and the secret itself need not stay in memory.
+///
+/// It is kept in words: a route may have a thousand tokens, all of which are compared for each request.
 #[derive(Clone)]
-pub struct SecretDigest([u8; 32]);
+pub struct SecretDigest([u64; 4]);
 
 impl SecretDigest {
     /// The digest of `secret`.
     pub fn of(secret: &[u8]) -> Self {
-        Self(Sha256::digest(secret).into())
+        Self::from_bytes(Sha256::digest(secret).into())
     }
 
     /// A digest that was computed elsewhere, as 64 hexadecimal digits; `None` if it is anything else.
@@ -50,7 +52,14 @@ impl SecretDigest {
         for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
             *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
         }
-        Some(Self(digest))
+        Some(Self::from_bytes(digest))
+    }
+
+    fn from_bytes(bytes: [u8; 32]) -> Self {
+        let (words, _) = bytes.as_chunks::<8>();
+        let mut digest = [0; 4];
+        digest.iter_mut().zip(words).for_each(|(word, bytes)| *word = u64::from_ne_bytes(*bytes));
+        Self(digest)
     }
 
     /// Whether both are digests of the same secret, in constant time.

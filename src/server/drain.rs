@@ -11,6 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Barrier, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -42,6 +43,16 @@ impl Drain {
     /// Runs what is to be finished before the process ends.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.in_flight.spawn(task)
+    }
+
+    /// Likewise, on another runtime.
+    pub(super) fn spawn_on(&self, runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+        self.in_flight.spawn_on(task, runtime);
+    }
+
+    /// Returns when the drain has begun and everything in flight is finished.
+    pub(super) async fn finished(&self) {
+        self.in_flight.wait().await;
     }
 
     /// Asks everything in flight to finish, and waits for that.

@@ -1,5 +1,6 @@
 //! Listens: accepts connections and hands each to the worker, once the self-test has passed.
 
+use super::cores::Cores;
 use super::drain::{Drain, Stop};
 use super::handover::{Permission, Predecessor};
 use super::pid_file::PidFile;
@@ -29,9 +30,15 @@ pub(super) struct Socket {
 /// The service that listens on every socket.
 pub(super) struct Listener {
     sockets: Vec<Socket>,
-    worker: Arc<Worker>,
-    drain: Drain,
+    serving: Arc<Serving>,
     start: Start,
+}
+
+/// What serves the connections that are accepted.
+pub(super) struct Serving {
+    pub(super) worker: Arc<Worker>,
+    pub(super) cores: Cores,
+    pub(super) drain: Drain,
 }
 
 /// What happens between listening and serving.
@@ -47,8 +54,8 @@ pub(super) struct Start {
 }
 
 impl Listener {
-    pub(super) fn new(sockets: Vec<Socket>, worker: Arc<Worker>, drain: Drain, start: Start) -> Self {
-        Self { sockets, worker, drain, start }
+    pub(super) fn new(sockets: Vec<Socket>, serving: Serving, start: Start) -> Self {
+        Self { sockets, serving: Arc::new(serving), start }
     }
 
     /// What connects before this waits in the sockets' queues. Connections are accepted last, when nothing can fail
@@ -70,13 +77,15 @@ impl Listener {
             // It ends when the drain begins; a panic in it has been reported by the runtime.
             let _ = task.await;
         }
+        // The threads that serve what is in flight end with `self`.
+        self.serving.drain.finished().await;
         Ok(())
     }
 
     /// Makes sure that who must be refused is, before anybody is let in.
     async fn test_self(&self) -> Result<(), ServerError> {
         let serve = |stream, peer| {
-            let (worker, shutdown) = (self.worker.clone(), self.drain.watch());
+            let (worker, shutdown) = (self.serving.worker.clone(), self.serving.drain.watch());
             async move { worker.serve_probe(stream, peer, shutdown).await }
         };
         self.start.self_test.run(serve).await.map_err(ServerError::SelfTest)
@@ -98,7 +107,7 @@ impl Listener {
     }
 
     fn accept(&self, listener: TcpListener, is_tls: bool) -> JoinHandle<()> {
-        self.drain.spawn(accept(listener, is_tls, self.worker.clone(), self.drain.clone()))
+        self.serving.drain.spawn(accept(listener, is_tls, self.serving.clone()))
     }
 }
 
@@ -122,17 +131,22 @@ impl Service for Listener {
     fn name(&self) -> &str {
         "listener"
     }
+
+    /// It accepts only; what is accepted is served by [`Cores`].
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
 }
 
-async fn accept(listener: TcpListener, is_tls: bool, worker: Arc<Worker>, drain: Drain) {
-    let mut shutdown = drain.watch();
+async fn accept(listener: TcpListener, is_tls: bool, serving: Arc<Serving>) {
+    let mut shutdown = serving.drain.watch();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = shutdown.wait_for(|begun| *begun) => break,
         };
-        match accepted {
-            Ok((stream, peer)) => serve(stream, peer, is_tls, &worker, &drain),
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+            Ok((stream, peer)) => serving.serve(stream, peer, is_tls),
             Err(error) => {
                 warn!(%error, "cannot accept");
                 // Out of file descriptors, most likely: the next attempt would fail at once, too.
@@ -140,13 +154,13 @@ async fn accept(listener: TcpListener, is_tls: bool, worker: Arc<Worker>, drain:
             }
         }
     }
-    if let Err(error) = accept_rest(listener, is_tls, &worker, &drain) {
+    if let Err(error) = accept_rest(listener, is_tls, &serving) {
         warn!(%error, "cannot accept");
     }
 }
 
 /// Accepts what is in the queue, which would be reset with the socket.
-fn accept_rest(listener: TcpListener, is_tls: bool, worker: &Arc<Worker>, drain: &Drain) -> std::io::Result<()> {
+fn accept_rest(listener: TcpListener, is_tls: bool, serving: &Serving) -> std::io::Result<()> {
     let listener = listener.into_std()?;
     let started = Instant::now();
     while started.elapsed() < LAST_ACCEPT {
@@ -155,12 +169,20 @@ fn accept_rest(listener: TcpListener, is_tls: bool, worker: &Arc<Worker>, drain:
             accepted => accepted?,
         };
         stream.set_nonblocking(true)?;
-        serve(TcpStream::from_std(stream)?, peer, is_tls, worker, drain);
+        serving.serve(stream, peer, is_tls);
     }
     Ok(())
 }
 
-fn serve(stream: TcpStream, peer: SocketAddr, is_tls: bool, worker: &Arc<Worker>, drain: &Drain) {
-    let (worker, shutdown) = (worker.clone(), drain.watch());
-    drain.spawn(async move { worker.serve(stream, peer, is_tls, shutdown).await });
+impl Serving {
+    fn serve(&self, stream: std::net::TcpStream, peer: SocketAddr, is_tls: bool) {
+        let (worker, shutdown) = (self.worker.clone(), self.drain.watch());
+        let (runtime, connection) = self.cores.place(async move {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => worker.serve(stream, peer, is_tls, shutdown).await,
+                Err(error) => warn!(%error, "cannot serve a connection"),
+            }
+        });
+        self.drain.spawn_on(runtime, connection);
+    }
 }

@@ -1,5 +1,6 @@
 //! All wiring: a configuration becomes a running server.
 
+mod cores;
 mod drain;
 mod handover;
 mod launch;
@@ -21,9 +22,10 @@ pub use sockets::Inherited;
 use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::tls;
+use cores::Cores;
 use drain::{Drain, UntilDrained};
 use handover::Legacy;
-use listener::{Listener, Socket, Start};
+use listener::{Listener, Serving, Socket, Start};
 use pid_file::PidFile;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
@@ -68,6 +70,9 @@ pub enum ServerError {
     /// A socket cannot be listened on after all.
     #[error("cannot listen: {0}")]
     Listen(io::Error),
+    /// There are no threads to be had.
+    #[error("cannot start the threads that serve connections: {0}")]
+    Threads(io::Error),
     /// Nobody hands sockets over.
     #[error("cannot take the listening sockets over at {}: {error}", path.display())]
     TakeOver {
@@ -127,7 +132,9 @@ impl Server {
             stop: stop.clone(),
             failure: failure.clone(),
         };
-        pingora.add_service(Listener::new(listeners, worker.clone(), drain.clone(), start));
+        let cores = Cores::start(config.server.threads).map_err(ServerError::Threads)?;
+        let serving = Serving { worker: worker.clone(), cores, drain: drain.clone() };
+        pingora.add_service(Listener::new(listeners, serving, start));
         pingora.add_service(Reloader::new(worker, config, loaded.sources, listening.clone()));
         pingora.bootstrap();
         let legacy = Legacy { path: config.server.upgrade_socket.clone(), sockets: sockets.into_legacy() };

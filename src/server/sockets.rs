@@ -9,6 +9,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use tracing::warn;
 
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
 /// Sockets that listen already, and where they come from.
 #[derive(Debug, Default)]
 pub struct Inherited {
@@ -78,7 +81,13 @@ impl Sockets {
 
     fn open(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
         match self.inherited.iter().position(|(inherited, _)| *inherited == address) {
-            None => TcpListener::bind(address),
+            None => {
+                let listener = TcpListener::bind(address)?;
+                // Again, for a longer queue than std's: when a sender connects a thousand times at once, what does
+                // not fit is tried again after a second. The kernel shortens it to `net.core.somaxconn`.
+                rustix::net::listen(&listener, BACKLOG)?;
+                Ok(listener)
+            }
             Some(index) => {
                 let (_, listener) = self.inherited.swap_remove(index);
                 match socket_acceptconn(&listener)? {

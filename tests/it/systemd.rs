@@ -164,3 +164,54 @@ fn a_socket_that_is_not_configured_is_not_listened_on() {
     assert_ne!(proxy.address(0), listener.local_addr().unwrap());
     assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
 }
+
+const CONFIG: &str = include_str!("../../conf/systemd/config.toml");
+const SERVICE: &str = include_str!("../../conf/systemd/netdata-webhook-proxy.service");
+const SOCKET: &str = include_str!("../../conf/systemd/netdata-webhook-proxy.socket");
+
+/// The values of a setting of a unit.
+fn values<'u>(unit: &'u str, setting: &str) -> Vec<&'u str> {
+    unit.lines().filter_map(|line| line.strip_prefix(setting)?.strip_prefix('=')).collect()
+}
+
+#[test]
+fn the_units_and_their_configuration_fit_together() {
+    let pki = Pki::new();
+    pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
+    std::fs::rename(pki.path().join("server.pem"), pki.path().join("fullchain.pem")).unwrap();
+    std::fs::rename(pki.path().join("server.key"), pki.path().join("privkey.pem")).unwrap();
+    let credentials = "/run/credentials/netdata-webhook-proxy.service";
+    let config = pki.write("config.toml", &CONFIG.replace(credentials, pki.path().to_str().unwrap()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+    command.args(["check", "--config"]).arg(config).env("CREDENTIALS_DIRECTORY", pki.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    // Every credential that the configuration names is loaded, and every socket is configured.
+    let loaded = values(SERVICE, "LoadCredential");
+    let named = CONFIG.lines().filter_map(|line| {
+        let credential = line.split("credential = ").nth(1).or_else(|| line.split(credentials).nth(1))?;
+        credential.split('"').find(|part| !part.is_empty()).map(|name| name.trim_start_matches('/'))
+    });
+    let named: Vec<_> = named.collect();
+    assert_eq!(named.len(), loaded.len());
+    for name in named {
+        assert!(loaded.iter().any(|credential| credential.starts_with(&format!("{name}:"))), "{name} in {loaded:?}");
+    }
+    let sockets = values(SOCKET, "ListenStream");
+    assert_eq!(sockets.len(), 2);
+    assert!(sockets.iter().all(|address| CONFIG.contains(&format!("\"{address}\""))), "{sockets:?}");
+}
+
+#[test]
+fn the_service_says_what_the_program_does() {
+    assert_eq!(values(SERVICE, "Type"), ["notify"]);
+    assert_eq!(values(SERVICE, "ExecReload"), ["/bin/kill -HUP $MAINPID"]);
+    // The exit code of a wrong configuration.
+    assert_eq!(values(SERVICE, "RestartPreventExitStatus"), ["2"]);
+    let start = values(SERVICE, "ExecStart")[0].strip_prefix("/usr/local/bin/netdata-webhook-proxy ").unwrap();
+    let help = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy")).args([start, "--help"]).output().unwrap();
+    assert!(help.status.success());
+    // Longer than the default of server.shutdown_timeout.
+    assert!(values(SERVICE, "TimeoutStopSec")[0].parse::<u32>().unwrap() > 30);
+}

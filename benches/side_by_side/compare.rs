@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::gateway::{Gateway, Lab};
 use crate::load::Driver;
 use crate::peers::{Features, Peer};
+use crate::report::median;
 use crate::scenario::{Effort, Line, Mode};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -152,8 +153,12 @@ impl<'a> Comparison<'a> {
 
 /// Half of what the slowest can do, of those that keep up with the others to some degree.
 fn equal_rate(samples: &[Sample]) -> Option<f64> {
-    let fastest = samples.iter().map(|sample| sample.requests_per_second).fold(0.0, f64::max);
-    let able = samples.iter().map(|sample| sample.requests_per_second).filter(|rate| *rate > fastest / 3.0);
+    let of = |server: &str| {
+        median(samples.iter().filter(|sample| sample.server == server).map(|sample| sample.requests_per_second))
+    };
+    let rates: Vec<f64> = samples.iter().map(|sample| of(&sample.server)).collect();
+    let fastest = rates.iter().copied().fold(0.0, f64::max);
+    let able = rates.into_iter().filter(|rate| *rate > fastest / 3.0);
     able.min_by(f64::total_cmp).map(|slowest| slowest / 2.0)
 }
 

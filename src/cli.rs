@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use netdata_webhook_proxy::challenge;
+use netdata_webhook_proxy::check::unanswering;
 use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_file};
 use netdata_webhook_proxy::server::{Inherited, Launch, Server};
 use netdata_webhook_proxy::{demo, summary, telemetry};
@@ -108,7 +109,8 @@ fn successor(config: &Path) -> Option<Launch> {
 fn check(path: &Path) -> ExitCode {
     match Config::load(path) {
         Ok(Loaded { config, warnings, .. }) => {
-            for warning in &warnings {
+            let warnings = warnings.iter().map(ToString::to_string).chain(unanswering(&config));
+            for warning in warnings {
                 say(&mut std::io::stderr(), format_args!("warning: {warning}"));
             }
             say(&mut std::io::stdout(), summary::describe(&config).trim_end());

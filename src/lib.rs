@@ -67,7 +67,7 @@
 //!
 //! ```text
 //!  main  cli                                   arguments in, exit code out
-//!  server  demo  summary                       all wiring; the other commands
+//!  server  demo  check  summary                all wiring; the other commands
 //!  proxy  exchange  tls  telemetry             everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
@@ -100,6 +100,7 @@
 
 pub mod auth;
 pub mod challenge;
+pub mod check;
 pub mod client_address;
 pub mod config;
 pub mod demo;

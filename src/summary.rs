@@ -20,6 +20,9 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
             TlsVersion::Tls13 => "1.3",
         };
         writeln!(text, "https    {} (TLS {min_version} or newer, {versions})", join(&config.listen.https))?;
+        if let Some(certificate) = tls.describe_certificate() {
+            writeln!(text, "         {certificate}")?;
+        }
         writeln!(text, "clients  {}", clients(tls))?;
     }
     if !config.listen.http.is_empty() {

@@ -1,5 +1,6 @@
 //! From the keys of the file to a [`Config`]; knows every key, its default and what it must be.
 
+use super::advice;
 use super::files::{self, SecretSource, ServerCertificateError};
 use super::raw::{Document, Located, Table};
 use super::upgrade_socket;
@@ -20,9 +21,6 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// A challenge secret shorter than this can be guessed from one answered challenge.
-const SHORT_SECRET: usize = 16;
 
 pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
     let text = std::fs::read_to_string(file).map_err(|error| {
@@ -102,7 +100,16 @@ impl Loader<'_> {
         let (certificate, private_key) = (certificate?, private_key?);
         let paths = (self.file(&certificate.value), self.file(&private_key.value));
         match files::server_certificate(&paths.0, &paths.1, &aws_lc_rs::default_provider()) {
-            Ok(certificate) => Some(Tls { certificate, min_version, client }),
+            Ok(server) => {
+                let now = x509_parser::time::ASN1Time::now().timestamp();
+                for message in advice::on_chain(&server.cert, now, advice::is_known_to_system) {
+                    table.document.warn(&certificate.place, message);
+                }
+                if let Some(message) = advice::on_key_file(&paths.1) {
+                    table.document.warn(&private_key.place, message);
+                }
+                Some(Tls { certificate: server, min_version, client })
+            }
             Err(ServerCertificateError::Certificate(message)) => {
                 table.document.complain(&certificate.place, message);
                 None
@@ -275,6 +282,8 @@ impl Loader<'_> {
 
     fn requirements(&self, table: &mut Table<'_>, verify: Verify) -> Requirements {
         if table.is_word("auth", "none") {
+            let message = "anybody may use this route: demand client_certificate, basic or bearer";
+            table.document.warn(&table.place_of("auth"), message);
             table.skip("auth");
             return Requirements::default();
         }
@@ -333,11 +342,7 @@ impl Loader<'_> {
         let place = table.place();
         let source = self.secret_source(table, false)?;
         let secret = files::secret(&source).map_err(|message| table.document.complain(&place, message)).ok()?;
-        if secret.expose().len() < SHORT_SECRET {
-            let message = format!(
-                "the secret has {} bytes; with fewer than {SHORT_SECRET} it can be guessed from one answered challenge",
-                secret.expose().len()
-            );
+        if let Some(message) = advice::on_challenge_secret(secret.expose()) {
             table.document.warn(&place, message);
         }
         Some(secret)

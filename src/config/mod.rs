@@ -3,6 +3,7 @@
 //! [`Config::load`] is the only way to a [`Config`]. It reads every file that is named, and reports everything that is
 //! wrong at once, each with its file, line and key.
 
+mod advice;
 mod error;
 mod files;
 mod load;
@@ -70,6 +71,13 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// How clients are verified.
     pub client: ClientTrust,
+}
+
+impl Tls {
+    /// The hosts that the certificate is for, and until when, in words.
+    pub fn describe_certificate(&self) -> Option<String> {
+        advice::describe(&self.certificate.cert)
+    }
 }
 
 /// A version of TLS that is still safe.

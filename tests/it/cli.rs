@@ -42,14 +42,13 @@ fn complains(pki: &Pki, config: &str, expected: &str) {
 
 #[test]
 fn a_good_configuration_is_described() {
-    let pki = pki();
-    let path = pki.write("config.toml", MINIMAL);
+    let (pki, origin) = (pki(), Origin::spawn());
+    let path = pki.write("config.toml", &MINIMAL.replace("http://127.0.0.1:3000", &origin.url));
     let output = program(&["check", "--config", path.to_str().unwrap()]);
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
     let said = String::from_utf8(output.stdout).unwrap();
-    for part in
-        ["127.0.0.1:0", "CN=app.netdata.cloud", "/webhooks/netdata → http://127.0.0.1:3000", "the client certificate"]
-    {
+    let route = format!("/webhooks/netdata → {}", origin.url);
+    for part in ["127.0.0.1:0", "CN=app.netdata.cloud", &route, "the client certificate"] {
         assert!(said.contains(part), "{part} in {said}");
     }
 }
@@ -222,12 +221,13 @@ fn a_port_that_is_taken_is_a_failure_while_running() {
 
 #[test]
 fn secrets_lose_one_newline_and_may_not_be_empty() {
-    let pki = pki();
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = MINIMAL.replace("http://127.0.0.1:3000", &origin.url);
     for (secret, code, said) in
         [("", 2, "is empty"), ("\n", 2, "is empty"), ("short\n", 0, "warning: "), ("0123456789abcdef\n", 0, "")]
     {
         pki.write("challenge.secret", secret);
-        let (exit, stderr) = check(&pki, MINIMAL);
+        let (exit, stderr) = check(&pki, &config);
         assert_eq!(exit, Some(code), "{secret:?}");
         assert!(stderr.contains(said) && (!said.is_empty() || stderr.is_empty()), "{secret:?}: {stderr}");
         assert!(!stderr.contains("short"));

@@ -22,6 +22,7 @@
 mod authorization;
 mod body;
 mod challenge;
+mod check;
 mod cli;
 mod client_certificate;
 mod demo;

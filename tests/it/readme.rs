@@ -1,5 +1,8 @@
 //! What the README and the sample configurations say is true.
 
+use std::fs::Permissions;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -12,6 +15,7 @@ fn example_directory() -> tempfile::TempDir {
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
     write("fullchain.pem", &certified.cert.pem());
     write("privkey.pem", &certified.signing_key.serialize_pem());
+    std::fs::set_permissions(directory.path().join("privkey.pem"), Permissions::from_mode(0o600)).unwrap();
     for secret in ["challenge.secret", "basic.secret", "bearer.secret"] {
         write(secret, "YOUR_CHALLENGE_SECRET\n");
     }
@@ -24,7 +28,10 @@ fn program(directory: &Path, arguments: &[&str]) -> Output {
 
 fn check_passes(text: &str) {
     let directory = example_directory();
-    std::fs::write(directory.path().join("config.toml"), text).unwrap();
+    // An application that answers.
+    let application = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = text.replace("127.0.0.1:3000", &application.local_addr().unwrap().to_string());
+    std::fs::write(directory.path().join("config.toml"), &text).unwrap();
     let output = program(directory.path(), &["check", "--config", "config.toml"]);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));

@@ -5,7 +5,9 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use time::{Duration, OffsetDateTime};
@@ -47,8 +49,10 @@ impl Pki {
         let server = server.signed_by(&key, &authority).unwrap();
         let pki = Self { directory, authority };
         pki.write("ca.pem", &pki.authority.pem());
-        pki.write("server.pem", &server.pem());
+        // The whole chain, for nobody knows this authority.
+        pki.write("server.pem", &(server.pem() + &pki.authority.pem()));
         pki.write("server.key", &key.serialize_pem());
+        std::fs::set_permissions(pki.path().join("server.key"), Permissions::from_mode(0o600)).unwrap();
         pki
     }
 

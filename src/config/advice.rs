@@ -1,0 +1,243 @@
+//! What is unwise about certificates, keys and secrets, though it works.
+
+use rustls::pki_types::CertificateDer;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+/// A certificate that expires sooner than this is to be renewed now.
+const RENEWAL: i64 = 14 * DAY;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// A challenge secret shorter than this can be guessed from one answered challenge.
+const SHORT_SECRET: usize = 16;
+
+/// One that somebody invented has fewer bits of information than this.
+const GUESSABLE: f64 = 40.0;
+
+/// Who else may read a private key.
+pub(super) fn on_key_file(path: &Path) -> Option<String> {
+    // systemd protects its credentials by other means than their mode.
+    let is_credential = std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|directory| path.starts_with(directory));
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    let who = match (mode & 0o070 != 0, mode & 0o007 != 0) {
+        _ if is_credential => return None,
+        (false, false) => return None,
+        (true, false) => "its group",
+        (_, true) => "everybody on this machine",
+    };
+    Some(format!(
+        "{} is open to {who} (mode {mode:04o}): chmod 600, and chown to the user of this program",
+        path.display()
+    ))
+}
+
+/// What senders may have against a server's chain. `is_known` tells whether a subject is that of an authority which
+/// they know anyway.
+pub(super) fn on_chain(chain: &[CertificateDer<'_>], now: i64, is_known: impl Fn(&[u8]) -> bool) -> Vec<String> {
+    let parse = |der| Some(x509_parser::parse_x509_certificate(der).ok()?.1);
+    let chain: Option<Vec<X509Certificate<'_>>> = chain.iter().map(|der| parse(der)).collect();
+    let Some((leaf, above)) = chain.as_deref().and_then(<[_]>::split_first) else { return Vec::new() };
+    let mut advice: Vec<String> = [leaf].into_iter().chain(above).filter_map(|it| on_validity(it, now)).collect();
+    if dns_names(leaf).is_empty() {
+        advice.push("names no host (subjectAltName has no DNS name): who verifies it refuses it".into());
+    }
+    advice.extend(on_issuer(leaf, above, is_known));
+    advice
+}
+
+fn on_validity(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
+    let (subject, validity) = (certificate.subject(), certificate.validity());
+    let left = validity.not_after.timestamp() - now;
+    if left < 0 {
+        return Some(format!("\"{subject}\" has expired on {}", validity.not_after));
+    }
+    if validity.not_before.timestamp() > now {
+        return Some(format!("\"{subject}\" is not valid before {}", validity.not_before));
+    }
+    let days = left / DAY;
+    (left < RENEWAL).then(|| format!("\"{subject}\" expires in {days} days, on {}: renew it", validity.not_after))
+}
+
+/// Each certificate is to be issued by the next one, and the last by somebody who is known.
+fn on_issuer(
+    leaf: &X509Certificate<'_>,
+    above: &[X509Certificate<'_>],
+    is_known: impl Fn(&[u8]) -> bool,
+) -> Option<String> {
+    let mut lower = leaf;
+    for upper in above {
+        if lower.issuer().as_raw() != upper.subject().as_raw() {
+            return Some(format!(
+                "\"{}\" was issued by \"{}\", but \"{}\" follows: put the leaf first, and each issuer after it",
+                lower.subject(),
+                lower.issuer(),
+                upper.subject()
+            ));
+        }
+        lower = upper;
+    }
+    // Roots are known or not, and are left out of chains. It is the intermediate that is forgotten.
+    let is_forgotten =
+        above.is_empty() && leaf.issuer().as_raw() != leaf.subject().as_raw() && !is_known(leaf.issuer().as_raw());
+    is_forgotten.then(|| {
+        format!(
+            "holds no certificate of the issuer, \"{}\": who does not know that one refuses it; use the full chain",
+            leaf.issuer()
+        )
+    })
+}
+
+/// The hosts that a certificate is for.
+fn dns_names<'c>(certificate: &'c X509Certificate<'_>) -> Vec<&'c str> {
+    let extension = certificate.subject_alternative_name().ok().flatten();
+    let names = extension.iter().flat_map(|extension| &extension.value.general_names);
+    names
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(*name),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The hosts that the first certificate of a chain is for, and until when, in words.
+pub(super) fn describe(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+    let names = match dns_names(&leaf) {
+        names if names.is_empty() => "no host".to_owned(),
+        names => names.join(", "),
+    };
+    Some(format!("for {names}, until {}", leaf.validity().not_after))
+}
+
+/// Whether this is the subject of an authority that the system trusts, as others do who follow the same lists.
+pub(super) fn is_known_to_system(subject: &[u8]) -> bool {
+    let roots = rustls_native_certs::load_native_certs().certs;
+    roots
+        .iter()
+        .filter_map(|der| x509_parser::parse_x509_certificate(der).ok())
+        .any(|(_, it)| it.subject().as_raw() == subject)
+}
+
+/// Why a challenge secret might be guessed. It does not say what it is.
+pub(super) fn on_challenge_secret(secret: &[u8]) -> Option<String> {
+    if secret.len() < SHORT_SECRET {
+        return Some(format!(
+            "the secret has {} bytes; with fewer than {SHORT_SECRET} it can be guessed from one answered challenge",
+            secret.len()
+        ));
+    }
+    (information(secret) < GUESSABLE).then(|| {
+        "the secret repeats itself so much that it can be guessed from one answered challenge; make one with \
+         \"openssl rand -hex 32\""
+            .into()
+    })
+}
+
+/// How many bits of information there are at most: by how often each byte occurs, and once for what is repeated.
+fn information(secret: &[u8]) -> f64 {
+    let is_period = |length: &usize| secret.iter().zip(&secret[*length..]).all(|(a, b)| a == b);
+    let period = (1..=secret.len()).find(is_period).unwrap_or(secret.len());
+    let unit = &secret[..period];
+    let total = unit.len() as f64;
+    let mut counts = [0_u32; 256];
+    unit.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    let occurring = counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count));
+    // A byte that never varies says nothing, but for how often it is repeated.
+    occurring.map(|count| count * (total / count).log2()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said about a chain, with a certificate for each of these subjects, issued by the next one.
+    fn advice(hosts: &[&str], days: i64, subjects: &[&str], known: &str) -> String {
+        use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+        let params = |name: &str| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let authority = |name: &str| {
+            let mut params = params(name);
+            params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+        };
+        let now = time::OffsetDateTime::now_utc();
+        let mut leaf = params(subjects[0]);
+        leaf.not_after = now + time::Duration::days(days) + time::Duration::hours(1);
+        leaf.subject_alt_names =
+            CertificateParams::new(hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>())
+                .unwrap()
+                .subject_alt_names;
+        let issuer = authority(subjects[1]);
+        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        let mut chain = vec![leaf.der().clone()];
+        chain.extend(subjects[2..].iter().map(|name| authority(name).der().clone()));
+        let is_known = |subject: &[u8]| {
+            subject == x509_parser::parse_x509_certificate(authority(known).der()).unwrap().1.subject().as_raw()
+        };
+        on_chain(&chain, now.unix_timestamp(), is_known).join("; ")
+    }
+
+    #[test]
+    fn chains_are_judged_as_senders_will() {
+        let check = |hosts, days, subjects, known, expected: &str| {
+            let advice = advice(hosts, days, subjects, known);
+            assert!(advice.contains(expected) && advice.is_empty() == expected.is_empty(), "{expected:?}: {advice:?}");
+        };
+        let host = &["a.example"][..];
+        // The certificate, its issuer, and what else is in the file.
+        check(host, 90, &["leaf", "intermediate", "intermediate"], "root", "");
+        check(host, 90, &["leaf", "root"], "root", "");
+        check(host, 90, &["leaf", "intermediate"], "root", "holds no certificate of the issuer, \"CN=intermediate\"");
+        check(host, 90, &["leaf", "intermediate", "other"], "root", "but \"CN=other\" follows");
+        check(&[], 90, &["leaf", "root"], "root", "names no host");
+        check(&["192.0.2.1"], 90, &["leaf", "root"], "root", "names no host");
+        check(host, 14, &["leaf", "root"], "root", "");
+        check(host, 13, &["leaf", "root"], "root", "\"CN=leaf\" expires in 13 days");
+        check(host, 0, &["leaf", "root"], "root", "expires in 0 days");
+        check(host, -1, &["leaf", "root"], "root", "has expired");
+    }
+
+    #[test]
+    fn keys_are_for_their_owner() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, who) in [
+            (0o600, None),
+            (0o400, None),
+            (0o640, Some("its group")),
+            (0o644, Some("everybody")),
+            (0o604, Some("everybody")),
+        ] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let advice = on_key_file(file.path());
+            assert_eq!(advice.is_some(), who.is_some(), "{mode:o}");
+            assert!(advice.unwrap_or_default().contains(who.unwrap_or_default()), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_repeat_themselves_are_weak() {
+        for (secret, is_weak) in [
+            ("short", true),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true),
+            ("abababababababababababab", true),
+            ("passwordpasswordpassword", true),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", true),
+            ("0123456789abcdef", false),
+            ("YOUR_CHALLENGE_SECRET", false),
+            ("correct horse battery staple", false),
+            ("9f86d081884c7d659a2feaa0c55ad015", false),
+        ] {
+            let advice = on_challenge_secret(secret.as_bytes());
+            assert_eq!(advice.is_some(), is_weak, "{secret}: {advice:?}");
+            assert!(!advice.is_some_and(|advice| advice.contains(secret)));
+        }
+    }
+}

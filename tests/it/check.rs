@@ -1,0 +1,156 @@
+//! `check` warns of what works and is unwise, each with its place; `run` logs the same.
+
+use crate::support::{Origin, Pki, Proxy};
+use rcgen::{CertificateParams, KeyPair};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+
+fn pki() -> Pki {
+    let pki = Pki::new();
+    pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
+    pki
+}
+
+/// What `check` says about a configuration that is not wrong.
+#[track_caller]
+fn check(pki: &Pki, config: &str) -> (String, String) {
+    let path = pki.write("config.toml", config);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+    let output = command.args(["check", "--config"]).arg(path).output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    (stdout, stderr)
+}
+
+/// It has this one warning.
+#[track_caller]
+fn warns(pki: &Pki, config: &str, expected: &str) {
+    let (_, stderr) = check(pki, config);
+    assert!(stderr.lines().count() == 1 && stderr.starts_with("warning: "), "{stderr}");
+    assert!(stderr.contains(expected), "{expected:?} in {stderr}");
+}
+
+/// Replaces the server's certificate by one that `change` changes.
+fn certify(pki: &Pki, with_issuer: bool, change: impl FnOnce(&mut CertificateParams)) {
+    let key = KeyPair::generate().unwrap();
+    let text = key.serialize_pem();
+    let leaf = pki.leaf_with_key(key, |params| {
+        params.subject_alt_names = CertificateParams::new(vec!["hooks.example".to_owned()]).unwrap().subject_alt_names;
+        change(params);
+    });
+    let pem = |der: &[u8]| {
+        let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, der);
+        format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
+    };
+    let issuer = if with_issuer { pem(pki.authority()) } else { String::new() };
+    pki.write("server.pem", &(pem(&leaf.chain[0]) + &issuer));
+    // In place, so that its mode stays.
+    std::fs::write(pki.path().join("server.key"), text).unwrap();
+}
+
+#[test]
+fn nothing_is_said_about_what_is_good_and_the_certificate_is_described() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "");
+    assert_eq!(check(&pki, &config).1, "");
+    certify(&pki, true, |_| {});
+    let (stdout, stderr) = check(&pki, &config);
+    assert_eq!(stderr, "");
+    assert!(stdout.contains("for hooks.example, until "), "{stdout}");
+}
+
+#[test]
+fn a_key_that_others_may_read() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "");
+    for (mode, who) in [(0o640, "is open to its group (mode 0640)"), (0o644, "is open to everybody on this machine")] {
+        std::fs::set_permissions(pki.path().join("server.key"), Permissions::from_mode(mode)).unwrap();
+        warns(&pki, &config, who);
+        warns(&pki, &config, "config.toml:5: tls.private_key: ");
+    }
+}
+
+#[test]
+fn a_certificate_that_expires_soon_or_has() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "");
+    for (days, said) in [(13, "expires in 12 days"), (0, "has expired")] {
+        let until = OffsetDateTime::now_utc() + time::Duration::days(days) - time::Duration::minutes(1);
+        certify(&pki, true, |params| params.not_after = until);
+        warns(&pki, &config, said);
+        warns(&pki, &config, "config.toml:4: tls.certificate: ");
+    }
+    certify(&pki, true, |params| params.not_before = OffsetDateTime::now_utc() + time::Duration::days(1));
+    warns(&pki, &config, "is not valid before");
+}
+
+#[test]
+fn a_chain_that_is_not_whole() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "");
+    certify(&pki, false, |_| {});
+    warns(&pki, &config, "tls.certificate: holds no certificate of the issuer, ");
+    let leaf = std::fs::read_to_string(pki.path().join("server.pem")).unwrap();
+    let other = std::fs::read_to_string(Pki::of("Other Root CA").path().join("ca.pem")).unwrap();
+    pki.write("server.pem", &(leaf + &other));
+    warns(&pki, &config, "Other Root CA\" follows");
+}
+
+#[test]
+fn a_certificate_without_a_host() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    certify(&pki, true, |params| params.subject_alt_names.clear());
+    warns(&pki, &Proxy::config(&origin, "require", ""), "tls.certificate: names no host");
+}
+
+#[test]
+fn a_challenge_secret_that_can_be_guessed() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "");
+    for (secret, said) in [("hunter2\n", "has 7 bytes"), ("hunter2hunter2hunter2\n", "repeats itself")] {
+        pki.write("challenge.secret", secret);
+        warns(&pki, &config, said);
+        warns(&pki, &config, "routes[0].challenge_secret: ");
+        assert!(!check(&pki, &config).1.contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_route_for_everybody() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "auth = \"none\"");
+    warns(&pki, &config, "routes[0].auth: anybody may use this route");
+}
+
+#[test]
+fn an_application_that_does_not_answer() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "");
+    // A port that was free a moment ago, a socket that is not there, and a name that does not exist.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for upstream in [format!("http://{free}"), "unix:missing.sock".into(), "http://name.invalid:80".into()] {
+        let started = Instant::now();
+        let config = config.replace(&origin.url, &upstream);
+        warns(&pki, &config, " does not answer: ");
+        assert!(started.elapsed() < Duration::from_secs(10));
+        // It may come later, so a start does not depend on it.
+        let proxy = Proxy::spawn(&pki, &config);
+        assert!(!proxy.log().iter().any(|line| line.contains("does not answer")));
+    }
+    let path = pki.path().join("app.sock");
+    let on_socket = Origin::spawn_on_socket(&path);
+    assert_eq!(check(&pki, &config.replace(&origin.url, &on_socket.url)).1, "");
+}
+
+#[test]
+fn a_start_and_a_reload_log_the_same() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "auth = \"none\"");
+    let proxy = Proxy::spawn(&pki, &config);
+    assert!(proxy.wait_for_log("anybody may use this route").contains(" WARN "));
+    proxy.reload(&config);
+    proxy.wait_for_logs("anybody may use this route", 2);
+}

@@ -68,7 +68,7 @@
 //! ```text
 //!  main  cli                                   arguments in, exit code out
 //!  server  demo  summary                       all wiring; the other commands
-//!  proxy  exchange  tls  telemetry             everything that knows Pingora
+//!  proxy  exchange  tls  admin  telemetry      everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
@@ -98,6 +98,7 @@
 //! - Nothing that comes over the wire panics, or is waited for or kept without bound.
 //! - A configuration is applied whole or not at all.
 
+pub mod admin;
 pub mod auth;
 pub mod challenge;
 pub mod client_address;

@@ -19,6 +19,7 @@
 // A test that cannot be set up fails where it stands, and says what it knows.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod admin;
 mod authorization;
 mod body;
 mod challenge;

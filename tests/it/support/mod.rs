@@ -1,5 +1,6 @@
 //! The parties of a scene: a public-key infrastructure, an application, the proxy, and a sender.
 
+mod admin;
 mod http2;
 mod load;
 mod origin;
@@ -7,6 +8,7 @@ mod pki;
 mod proxy;
 mod sender;
 
+pub(crate) use admin::Operator;
 pub(crate) use http2::Http2;
 pub(crate) use load::Load;
 pub(crate) use origin::{Origin, Received, Reply};

@@ -88,6 +88,9 @@
 //!                                        proxy::forward ──▶ exchange ──▶ the application
 //! ```
 //!
+//! What happens on the way is told to a [`Monitor`](telemetry::Monitor), which counts it and remembers the latest, if there
+//! is an [`admin`] listener to ask it.
+//!
 //! # What always holds
 //!
 //! - Nothing reaches an application without a [`Verified`](proxy::Verified), and only [`auth`] together with

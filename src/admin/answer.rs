@@ -1,8 +1,10 @@
 //! An answer of the admin listener, and the headers that keep browsers from doing more with it than showing it.
 
+use super::status_page;
 use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora::http::ResponseHeader;
+use serde::Serialize;
 
 /// What a browser may do with anything but the status page: nothing.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -25,6 +27,19 @@ impl Answer {
     pub(super) fn metrics(text: String) -> Self {
         let media_type = "text/plain; version=0.0.4; charset=utf-8";
         Self { status: StatusCode::OK, media_type, policy: NOTHING, body: text.into() }
+    }
+
+    /// A value as JSON.
+    pub(super) fn json(value: &impl Serialize) -> Self {
+        // It fails for maps whose keys are no strings, and there are none.
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        Self { status: StatusCode::OK, media_type: "application/json", policy: NOTHING, body: body.into() }
+    }
+
+    /// The status page.
+    pub(super) fn page(html: String) -> Self {
+        let media_type = "text/html; charset=utf-8";
+        Self { status: StatusCode::OK, media_type, policy: &status_page::POLICY, body: html.into() }
     }
 
     /// Only GET and HEAD are answered.

@@ -3,19 +3,26 @@
 //! It has no authentication and is meant for a loopback address. It answers GET and HEAD alone, one request for each
 //! connection, and changes nothing.
 
+mod advice;
 mod answer;
 mod connection;
+mod health;
 mod host;
-mod readiness;
+mod html;
+mod status;
+mod status_page;
 
 use crate::telemetry::Monitor;
 use answer::Answer;
+use health::Level;
 use host::AcceptedHosts;
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::server::ShutdownWatch;
+use status::Status;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Answers what is asked about a running server.
 pub struct Admin {
@@ -38,18 +45,26 @@ impl Admin {
         }
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         match request.uri.path() {
-            "/livez" | "/readyz" | "/metrics" if !is_read => Answer::method_not_allowed(),
+            "/livez" | "/readyz" | "/metrics" | "/api/status.json" | "/" if !is_read => Answer::method_not_allowed(),
             "/livez" => Answer::text(StatusCode::OK, "ok\n"),
             "/readyz" => self.readiness(),
             "/metrics" => Answer::metrics(self.monitor.metrics()),
+            "/api/status.json" => Answer::json(&self.status()),
+            "/" => Answer::page(status_page::render(&self.status())),
             _ => Answer::text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
         }
     }
 
     fn readiness(&self) -> Answer {
-        match readiness::obstacles(&self.monitor, *self.draining.borrow()).as_slice() {
-            [] => Answer::text(StatusCode::OK, "ok\n"),
-            obstacles => Answer::text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n"),
+        let findings = self.status().findings;
+        let obstacles = findings.iter().filter(|finding| finding.level == Level::Error);
+        match obstacles.map(|finding| format!("{}\n", finding.text)).collect::<String>() {
+            none if none.is_empty() => Answer::text(StatusCode::OK, "ok\n"),
+            obstacles => Answer::text(StatusCode::SERVICE_UNAVAILABLE, obstacles),
         }
+    }
+
+    fn status(&self) -> Status {
+        Status::of(&self.monitor, *self.draining.borrow(), SystemTime::now())
     }
 }

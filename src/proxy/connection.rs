@@ -186,6 +186,7 @@ async fn refuse(mut stream: Stream, rejection: Rejection, monitor: &Monitor) {
     let mut context = Context::new();
     context.request_id = new_request_id();
     context.outcome = Some(Outcome::Refused(rejection.code()));
+    context.rejection = Some(rejection.clone());
     context.remote_addr = stream
         .get_socket_digest()
         .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip()));
@@ -203,7 +204,7 @@ async fn refuse(mut stream: Stream, rejection: Rejection, monitor: &Monitor) {
     // Whether it was heard makes no difference.
     let _ = timeout(FAREWELL, farewell).await;
     access_log::write_unparsed(rejection.status(), &context);
-    monitor.unparsed(&context);
+    monitor.unparsed(rejection.status(), &context);
 }
 
 async fn close(mut stream: Stream) {

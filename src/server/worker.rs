@@ -100,7 +100,7 @@ impl Worker {
     }
 
     fn refuse<T>(&self, peer: SocketAddr, code: ConnectionRefusal, reason: &str) -> Option<T> {
-        self.monitor.connection_refused(code);
+        self.monitor.connection_refused(peer.ip(), code, reason);
         warn!(remote_addr = %peer.ip(), code = code.as_str(), reason, "connection refused");
         None
     }
@@ -109,7 +109,7 @@ impl Worker {
         let Some((peer, rest, _ticket)) = self.admit(&mut stream, peer).await else { return };
         let _connected = self.monitor.connected();
         if let Err(refusal) = self.serve_admitted(stream, peer, &rest, is_tls, shutdown).await {
-            self.monitor.handshake(Err(&refusal));
+            self.monitor.handshake(peer.ip(), Err(&refusal));
             log_refusal(peer, &refusal);
         }
     }
@@ -139,7 +139,7 @@ impl Worker {
             (false, ..) => Box::new(stream),
             (true, Some(acceptor), Some(spare)) => match self.handshake(&acceptor, stream).await {
                 Ok(stream) => {
-                    self.monitor.handshake(Ok(()));
+                    self.monitor.handshake(peer.ip(), Ok(()));
                     stream
                 }
                 Err(refusal) => {

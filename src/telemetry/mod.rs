@@ -5,6 +5,7 @@ pub mod context;
 mod lines;
 pub mod metrics;
 mod monitor;
+pub mod recent;
 
 pub use monitor::{Certificate, Monitor, Upstreams};
 

@@ -1,30 +1,37 @@
 //! What a running server knows about itself: what it counted, and in which state it is.
 
 use super::access_log::Answered;
-use super::context::Context;
+use super::context::{Context, Outcome};
 use super::metrics::{ConnectionRefusal, Ended, Metrics, Which};
+use super::recent::{Event, Recent, Snapshot, clean};
 use crate::auth::ClientIdentity;
 use crate::config::{Config, Tls};
 use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use http::StatusCode;
 use prometheus::IntGauge;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 use tokio::sync::Notify;
 
 /// Is told what happens, and asked by the admin listener.
 pub struct Monitor {
     /// Whether anybody can ask.
     is_watched: bool,
+    started: SystemTime,
     is_ready: AtomicBool,
     became_ready: Notify,
+    has_failed_to_reload: AtomicBool,
     metrics: Metrics,
     /// Those of the configuration.
     certificates: ArcSwap<Vec<Certificate>>,
     client_last_seen: ArcSwapOption<ClientIdentity>,
     /// Whether each server is in use, by upstream and server.
     upstreams: Mutex<Upstreams>,
+    recent: Recent,
 }
 
 /// Whether each server of each upstream is in use.
@@ -62,12 +69,15 @@ impl Monitor {
     pub fn off() -> Self {
         Self {
             is_watched: false,
+            started: SystemTime::now(),
             is_ready: AtomicBool::new(false),
             became_ready: Notify::new(),
+            has_failed_to_reload: AtomicBool::new(false),
             metrics: Metrics::new(),
             certificates: ArcSwap::default(),
             client_last_seen: ArcSwapOption::empty(),
             upstreams: Mutex::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -76,6 +86,7 @@ impl Monitor {
         let routes = config.routes.iter().map(|route| route.path.to_string());
         let upstreams = config.routes.iter().map(|route| route.upstream.to_string());
         self.metrics.serve(routes, upstreams);
+        self.recent.keep_tokens(|route| config.routes.iter().any(|known| known.path.to_string() == route));
         let certificates = config.tls.as_ref().map(certificates).unwrap_or_default();
         for which in [Which::Server, Which::Ca, Which::Crl] {
             let of_this_kind = certificates.iter().filter(|certificate| certificate.which == which);
@@ -98,6 +109,11 @@ impl Monitor {
         }
     }
 
+    /// Whether the last attempt to reload the configuration failed.
+    pub fn has_failed_to_reload(&self) -> bool {
+        self.has_failed_to_reload.load(Ordering::Relaxed)
+    }
+
     /// Whether the self-test has passed.
     pub fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
@@ -113,21 +129,35 @@ impl Monitor {
         if self.is_noting() {
             // On a webhook, a GET is a challenge or nothing.
             let is_challenge = answered.head.method() == b"GET";
-            self.metrics.request(Ended { context, is_challenge, duration: Some(context.started.elapsed()) });
+            let duration = Some(context.started.elapsed());
+            self.metrics.request(Ended { context, is_challenge, duration });
             self.note_client(context);
+            self.note_token(context);
+            self.recent.note(Event::of_request(context, answered.status, duration));
+        }
+    }
+
+    /// Only what was answered here is for the operator.
+    fn note_token(&self, context: &Context) {
+        let token = context.notification.as_ref().and_then(|notification| notification.test_token.as_deref());
+        if let (Some(Outcome::TestAnswered), Some(route), Some(token)) = (context.outcome, &context.route, token) {
+            self.recent.note_token(route, token);
         }
     }
 
     /// Notes a request that could not be read.
-    pub(crate) fn unparsed(&self, context: &Context) {
+    pub(crate) fn unparsed(&self, status: StatusCode, context: &Context) {
         if self.is_noting() {
+            self.recent.note(Event::of_request(context, Some(status.as_u16()), None));
             self.metrics.request(Ended { context, is_challenge: false, duration: None });
         }
     }
 
     /// The certificate seems the same for years, and so does its expiry, which then takes everybody by surprise.
     fn note_client(&self, context: &Context) {
-        let Some(identity) = &context.identity else { return };
+        // Any certificate of a trusted authority is an identity; only one that got through is the sender's.
+        let got_through = context.outcome.is_some_and(Outcome::is_good) || context.notification.is_some();
+        let Some(identity) = context.identity.as_ref().filter(|_| got_through) else { return };
         if !self.client_last_seen.load().as_ref().is_some_and(|last| Arc::ptr_eq(last, identity)) {
             self.client_last_seen.store(Some(identity.clone()));
             self.metrics.certificate(Which::ClientLastSeen, Some(identity.not_after));
@@ -141,19 +171,27 @@ impl Monitor {
     }
 
     /// Notes a connection that is refused before anything is said on it.
-    pub(crate) fn connection_refused(&self, why: ConnectionRefusal) {
+    pub(crate) fn connection_refused(&self, peer: IpAddr, why: ConnectionRefusal, reason: &str) {
         self.metrics.connection_refused(why);
+        if self.is_watched {
+            self.recent.note(Event::of_connection(peer, why, reason));
+        }
     }
 
     /// Notes how a handshake ended.
-    pub(crate) fn handshake(&self, result: Result<(), &Refusal>) {
-        if self.is_noting() {
-            self.metrics.handshake(result.err().map(|refusal| refusal.code));
+    pub(crate) fn handshake(&self, peer: IpAddr, result: Result<(), &Refusal>) {
+        if !self.is_noting() {
+            return;
+        }
+        self.metrics.handshake(result.err().map(|refusal| refusal.code));
+        if let Err(refusal) = result {
+            self.recent.note(Event::of_handshake(peer, refusal));
         }
     }
 
     /// Notes an attempt to reload the configuration.
     pub(crate) fn reload(&self, is_ok: bool) {
+        self.has_failed_to_reload.store(!is_ok, Ordering::Relaxed);
         self.metrics.reload(is_ok);
     }
 
@@ -176,9 +214,30 @@ impl Monitor {
         self.upstreams.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The certificates and revocation lists of the configuration.
-    pub fn certificates(&self) -> Arc<Vec<Certificate>> {
-        self.certificates.load_full()
+    /// The certificates and revocation lists of the configuration, and the client certificate that was seen last.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        let client = self.client_last_seen.load();
+        let client = client.as_ref().map(|identity| Certificate {
+            which: Which::ClientLastSeen,
+            name: clean(&identity.subject),
+            not_after: identity.not_after,
+        });
+        self.certificates.load().iter().cloned().chain(client).collect()
+    }
+
+    /// What happened lately.
+    pub fn recent(&self) -> Snapshot {
+        self.recent.snapshot()
+    }
+
+    /// Since when it is told what happens.
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// The number of open connections.
+    pub fn connections(&self) -> i64 {
+        self.metrics.connections().get()
     }
 
     /// Everything that was counted, in Prometheus' text format.

@@ -336,6 +336,22 @@ fn the_exposition_is_what_prometheus_expects() {
 }
 
 #[test]
+fn the_alert_rules_fire_when_they_should() {
+    let rules = include_str!("../../conf/prometheus/alerts.yml");
+    let names = rules.split("netdata_webhook_proxy_").skip(1);
+    let mut names = names.map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap());
+    assert!(names.all(|name| METRICS.contains(&name.trim_end_matches("_bucket"))));
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("alerts-under-test.yml"), rules).unwrap();
+    let tests = directory.path().join("tests.yml");
+    std::fs::write(&tests, include_str!("support/alerts.yml")).unwrap();
+    match Command::new("promtool").args(["test", "rules"]).arg(&tests).output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => eprintln!("skipped: promtool (Debian package prometheus) is not installed"),
+    }
+}
+
+#[test]
 fn the_self_test_leaves_no_trace() {
     let scene = Scene::new(Pki::shared(), "request", "");
     let metrics = scene.operator.metrics();

@@ -35,6 +35,7 @@ mod notification;
 mod readme;
 mod reload;
 mod shutdown;
+mod status_page;
 mod support;
 mod systemd;
 mod upgrade;

@@ -9,6 +9,9 @@ use crate::rejection::Rejection;
 use bytes::Bytes;
 use std::ops::Range;
 
+/// More than any client sends, and as many as Pingora reads.
+const MAX_FIELDS: usize = 256;
+
 /// Where the head that starts at the beginning of `bytes` ends, counted from there, if it is complete.
 pub fn head_length(bytes: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, b"\r\n\r\n").map(|start| start + 4)
@@ -22,14 +25,30 @@ pub fn parse(head: Bytes) -> Result<Head, Rejection> {
 fn places(head: &[u8]) -> Result<Places, Rejection> {
     let lines = head.strip_suffix(b"\r\n\r\n").ok_or(Rejection::MalformedRequest("The head does not end."))?;
     let mut lines = Lines { bytes: lines, next: Some(0) };
-    let mut places = read_request_line(lines.next().unwrap_or_default())?;
+    let request_line = lines.next().unwrap_or_default();
+    let mut places = read_request_line(request_line)?;
     let mut framing = Framing::default();
-    for line in lines {
+    for (index, line) in lines.enumerate() {
+        if index == MAX_FIELDS {
+            return Err(Rejection::MalformedRequest("The head has more than 256 fields."));
+        }
         let (name, value) = framing.read(line)?;
         places.push(name, value);
     }
     framing.check(places.version)?;
-    Ok(places)
+    match authority(request_line.bytes) {
+        Some(authority) if !authority.eq_ignore_ascii_case(framing.host) => {
+            Err(Rejection::MalformedRequest("The request target names another host than Host."))
+        }
+        _ => Ok(places),
+    }
+}
+
+/// Whom the request line names, if its target is a whole URL (RFC 9112 section 3.2.2).
+fn authority(request_line: &[u8]) -> Option<&[u8]> {
+    let target = &request_line[memchr::memchr(b' ', request_line)? + 1..];
+    let rest = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://"))?;
+    rest.split(|b| b"/? ".contains(b)).next()
 }
 
 /// Checks what there is of a head that is still arriving, so that a line that ends in LF alone is refused at once
@@ -99,7 +118,7 @@ fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
 
 fn check_target(target: &[u8]) -> Result<(), Rejection> {
     let malformed = |what| Err(Rejection::MalformedRequest(what));
-    if !target.iter().all(u8::is_ascii_graphic) {
+    if !target.iter().all(u8::is_ascii_graphic) || holds_delimiters(target) {
         return malformed("The request target holds characters that must be percent-encoded.");
     }
     let is_absolute = || target.starts_with(b"http://") || target.starts_with(b"https://");
@@ -112,17 +131,24 @@ fn check_target(target: &[u8]) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// Of the characters that delimit URLs in text (RFC 3986 appendix C), those that no URL holds and Pingora refuses.
+fn holds_delimiters(target: &[u8]) -> bool {
+    let query = memchr::memchr(b'?', target).unwrap_or(target.len());
+    target[..query].iter().any(|b| b"<>`".contains(b)) || target[query..].iter().any(|b| b"<\"".contains(b))
+}
+
 /// What the fields say about where the request ends, and whom it is for.
 #[derive(Default)]
-struct Framing {
+struct Framing<'h> {
+    host: &'h [u8],
     hosts: usize,
     content_lengths: usize,
     transfer_codings: usize,
 }
 
-impl Framing {
+impl<'h> Framing<'h> {
     /// `field-name ":" OWS field-value OWS` (RFC 9112 section 5): where name and value are.
-    fn read(&mut self, line: Line<'_>) -> Result<(Place, Place), Rejection> {
+    fn read(&mut self, line: Line<'h>) -> Result<(Place, Place), Rejection> {
         let malformed = Rejection::MalformedRequest;
         let bytes = line.bytes;
         if bytes.first().is_some_and(|b| b" \t".contains(b)) {
@@ -142,10 +168,11 @@ impl Framing {
         Ok((line.place(0..colon), line.place(start..start + value.len())))
     }
 
-    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Rejection> {
+    fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Rejection> {
         let malformed = |what| Err(Rejection::MalformedRequest(what));
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
+            self.host = value;
             if !value.iter().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b)) {
                 return malformed("Host is not a name and a port.");
             }
@@ -240,9 +267,16 @@ mod tests {
             "GET /\0 HTTP/1.1",
             "GET /#a HTTP/1.1",
             "GET /\t HTTP/1.1",
+            "GET /<a> HTTP/1.1",
+            "GET /` HTTP/1.1",
+            "GET /?a=<b HTTP/1.1",
+            "GET /?a=\" HTTP/1.1",
             "GET /a b HTTP/1.1",
             "GET /\n HTTP/1.1",
             "GET ftp://x HTTP/1.1",
+            "GET http://y/ HTTP/1.1",
+            "GET http://y@x/ HTTP/1.1",
+            "GET https://x:443?a HTTP/1.1",
         ];
         for line in request_lines {
             let verdict = verdict(&format!("{line}\r\nHost: x\r\n\r\n"));
@@ -290,6 +324,13 @@ mod tests {
         ] {
             assert!(matches!(verdict(head), Err(Rejection::MalformedRequest(_))), "{head:?}");
         }
+    }
+
+    #[test]
+    fn a_head_has_at_most_256_fields() {
+        let head = |fields: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(fields - 1));
+        assert_eq!(verdict(&head(256)), Ok(()));
+        assert!(matches!(verdict(&head(257)), Err(Rejection::MalformedRequest(_))));
     }
 
     #[test]

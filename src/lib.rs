@@ -68,11 +68,11 @@
 //! ```text
 //!  main  cli                                   arguments in, exit code out
 //!  server  demo  check  summary                all wiring; the other commands
-//!  proxy  exchange  tls  telemetry             everything that knows Pingora
+//!  proxy  exchange  tls  admin  telemetry      everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
-//!  secret  rejection  digest  head                  words that everything uses
+//!  secret  rejection  digest  head             words that everything uses
 //! ```
 //!
 //! A request flows through them like this:
@@ -88,6 +88,9 @@
 //!                                        proxy::forward ──▶ exchange ──▶ the application
 //! ```
 //!
+//! What happens on the way is told to a [`Monitor`](telemetry::Monitor), which counts it and remembers the latest, if there
+//! is an [`admin`] listener to ask it.
+//!
 //! # What always holds
 //!
 //! - Nothing reaches an application without a [`Verified`](proxy::Verified), and only [`auth`] together with
@@ -98,6 +101,7 @@
 //! - Nothing that comes over the wire panics, or is waited for or kept without bound.
 //! - A configuration is applied whole or not at all.
 
+pub mod admin;
 pub mod auth;
 pub mod challenge;
 pub mod check;

@@ -62,6 +62,33 @@ pub enum Rejection {
     Internal,
 }
 
+/// Every code, for what has to know them beforehand.
+pub(crate) const CODES: [&str; 23] = [
+    "malformed_request",
+    "header_too_large",
+    "timeout",
+    "not_found",
+    "rate_limited",
+    "client_certificate_missing",
+    "client_certificate_invalid",
+    "common_name_mismatch",
+    "challenge_disabled",
+    "crc_token_missing",
+    "crc_token_invalid",
+    "method_not_allowed",
+    "authorization_missing",
+    "authorization_invalid",
+    "unsupported_media_type",
+    "unsupported_encoding",
+    "body_too_large",
+    "invalid_json",
+    "schema_mismatch",
+    "space_not_allowed",
+    "upstream_unreachable",
+    "upstream_timeout",
+    "internal_error",
+];
+
 /// The `Authorization` schemes that a route accepts, for `WWW-Authenticate`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schemes {
@@ -212,3 +239,15 @@ impl fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_known_beforehand() {
+        let source = include_str!("rejection.rs").split("pub fn status").next().unwrap();
+        let codes: Vec<_> = source.lines().filter_map(|line| line.split("=> \"").nth(1)?.split('"').next()).collect();
+        assert_eq!(codes, CODES);
+    }
+}

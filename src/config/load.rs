@@ -5,8 +5,8 @@ use super::files::{self, SecretSource, ServerCertificateError};
 use super::raw::{Document, Located, Table};
 use super::upgrade_socket;
 use super::{
-    ClientTrust, Config, ConfigError, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem, RevocationList, Route,
-    Server, Sources, Tests, Tls, TlsVersion, Upstream, Verify,
+    Admin, ClientTrust, Config, ConfigError, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem, RevocationList,
+    Route, Server, Sources, Tests, Tls, TlsVersion, Upstream, Verify,
 };
 use crate::auth::{Authorization, Requirements};
 use crate::header_template::HeaderTemplate;
@@ -76,8 +76,10 @@ impl Loader<'_> {
         let server = root.table("server", |table| self.server(table));
         let limits = root.table("limits", limits);
         let routes = self.routes(root, verify);
+        let admin = root.table("admin", admin);
         let log = root.table("log", log);
-        Some(Config { listen, tls: if has_https { Some(tls?) } else { None }, server, limits, routes: routes?, log })
+        let tls = if has_https { Some(tls?) } else { None };
+        Some(Config { listen, tls, server, limits, routes: routes?, admin, log })
     }
 
     fn path(&self, text: &str) -> PathBuf {
@@ -456,6 +458,21 @@ fn count(table: &mut Table<'_>, key: &'static str, default: usize) -> usize {
         Some(count) => count.value as usize,
         None => default,
     }
+}
+
+fn admin(table: &mut Table<'_>) -> Option<Admin> {
+    let text = table.string("listen").filter(|text| !text.value.is_empty())?;
+    let place = text.place.clone();
+    let parse = |text: &str| {
+        text.parse::<SocketAddr>().map_err(|_| "must be an address and a port, such as \"127.0.0.1:9464\"")
+    };
+    let listen = parsed(table, text, parse)?;
+    if !listen.ip().to_canonical().is_loopback() {
+        let message = "is not a loopback address: the admin listener has no authentication, and whoever reaches it sees \
+                       the tokens of Test notifications";
+        table.document.warn(&place, message);
+    }
+    Some(Admin { listen })
 }
 
 fn log(table: &mut Table<'_>) -> Log {

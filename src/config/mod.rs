@@ -41,6 +41,8 @@ pub struct Config {
     pub limits: Limits,
     /// At least one.
     pub routes: Vec<Route>,
+    /// Where the program can be asked about itself, if anywhere.
+    pub admin: Option<Admin>,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -235,6 +237,13 @@ impl fmt::Display for Upstream {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// `[admin]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// A plain HTTP listener.
+    pub listen: SocketAddr,
 }
 
 /// `[log]`.

@@ -79,6 +79,16 @@ pub(super) fn severity<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     body.string(&["alert", "state", "status"]).or_else(|| body.string(&["severity"]))
 }
 
+/// The alert's name, or else the message.
+pub(super) fn title<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+    [&["alert", "name"][..], &["alert"], &["alarm"], &["message"]].into_iter().find_map(|path| body.string(path))
+}
+
+/// The name of the node that it is about.
+pub(super) fn node<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+    body.string(&["node", "hostname"]).or_else(|| body.string(&["host"]))
+}
+
 /// What identifies the transition: its id, or the one in the alert's URL.
 pub(super) fn transition_id<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     let url = [&["alert", "url"][..], &["alert_url"], &["alarm_url"]].into_iter().find_map(|path| body.string(path));

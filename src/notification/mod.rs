@@ -10,6 +10,9 @@ use crate::digest::sha256_hex;
 use crate::rejection::Rejection;
 use std::fmt;
 
+/// Characters of a title or a name.
+const MAX_TITLE: usize = 200;
+
 /// What a notification is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -106,6 +109,10 @@ pub struct Notification {
     pub shape: Option<Shape>,
     /// In lower case: `critical`, `warning`, `clear`, `info`, or another word that Netdata Cloud may come to use.
     pub severity: Option<String>,
+    /// The alert's name, or what the message says.
+    pub title: Option<String>,
+    /// The name of the node that it is about.
+    pub node: Option<String>,
     /// Where it comes from.
     pub space: Option<Space>,
     /// Identifies an alert's transition.
@@ -142,6 +149,8 @@ impl Notification {
             kind,
             shape,
             severity: alert::severity(&json).filter(|word| is_token(word)).map(str::to_ascii_lowercase),
+            title: alert::title(&json).map(shorten),
+            node: alert::node(&json).map(shorten),
             space,
             idempotency_key: transition_id.clone().unwrap_or_else(|| sha256_hex(body)),
             transition_id,
@@ -149,6 +158,12 @@ impl Notification {
             mismatch,
         })
     }
+}
+
+/// The first of a text: it is for people, who want to know what this is about.
+fn shorten(text: &str) -> String {
+    let end = text.char_indices().nth(MAX_TITLE).map_or(text.len(), |(end, _)| end);
+    text[..end].to_owned()
 }
 
 /// Whether a word may stand in a header as it is: short, and no character that means anything there.
@@ -249,6 +264,22 @@ mod tests {
         check(NESTED_REACHABILITY, &["acme"], true);
         check(FLAT_REACHABILITY, &["acme"], false);
         check(TEST, &["acme"], true);
+    }
+
+    #[test]
+    fn what_it_is_about_is_read_from_every_shape() {
+        let check = |body: &str, title: &str, node: Option<&str>| {
+            let notification = verify(body).unwrap();
+            assert_eq!((notification.title.as_deref(), notification.node.as_deref()), (Some(title), node), "{body}");
+        };
+        check(FLAT_ALERT, "ram_in_use", None);
+        check(NESTED_ALERT, "n", Some("h"));
+        check(FLAT_REACHABILITY, "m", Some("h"));
+        check(NESTED_REACHABILITY, "m", None);
+        check(TEST, "m", None);
+        check(r#"{"alarm":"x"}"#, "x", None);
+        let long = format!(r#"{{"alert":"{}"}}"#, "ä".repeat(100_000));
+        check(&long, &"ä".repeat(MAX_TITLE), None);
     }
 
     #[test]

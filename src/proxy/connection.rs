@@ -10,8 +10,8 @@ use super::{BehindPingora, Gate, Gateway, respond};
 use crate::framing;
 use crate::head::Head;
 use crate::rejection::Rejection;
-use crate::telemetry::access_log;
 use crate::telemetry::context::{Context, Outcome, new_request_id};
+use crate::telemetry::{Monitor, access_log};
 use bytes::BytesMut;
 use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
@@ -47,9 +47,9 @@ enum NoHead {
 }
 
 impl Downstream {
-    /// Serves requests through `gate`.
-    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, conf: &Arc<ServerConf>) -> Self {
-        let gateway = Arc::new(Gateway::new(gate, draining));
+    /// Serves requests through `gate`, of which `monitor` is told.
+    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, conf: &Arc<ServerConf>, monitor: Arc<Monitor>) -> Self {
+        let gateway = Arc::new(Gateway::new(gate, draining, monitor));
         let mut proxy = HttpProxy::new(BehindPingora(gateway.clone()), conf.clone());
         proxy.handle_init_modules();
         Self { gateway, proxy: Arc::new(proxy) }
@@ -72,7 +72,9 @@ impl Downstream {
             let head = match self.read_head(&mut stream, &mut input, &mut shutdown).await {
                 Ok(head) => head,
                 Err(NoHead::Idle) => return close(stream).await,
-                Err(NoHead::Refused(rejection)) => return Box::pin(refuse(stream, rejection)).await,
+                Err(NoHead::Refused(rejection)) => {
+                    return Box::pin(refuse(stream, rejection, &self.gateway.monitor)).await;
+                }
             };
             // What follows is large while it lasts, and most of the time a connection is idle.
             stream = if head.first("transfer-encoding").is_some() {
@@ -180,10 +182,11 @@ async fn last_call(shutdown: &mut ShutdownWatch) {
 }
 
 /// Says why, and closes.
-async fn refuse(mut stream: Stream, rejection: Rejection) {
+async fn refuse(mut stream: Stream, rejection: Rejection, monitor: &Monitor) {
     let mut context = Context::new();
     context.request_id = new_request_id();
     context.outcome = Some(Outcome::Refused(rejection.code()));
+    context.rejection = Some(rejection.clone());
     context.remote_addr = stream
         .get_socket_digest()
         .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip()));
@@ -201,6 +204,7 @@ async fn refuse(mut stream: Stream, rejection: Rejection) {
     // Whether it was heard makes no difference.
     let _ = timeout(FAREWELL, farewell).await;
     access_log::write_unparsed(rejection.status(), &context);
+    monitor.unparsed(rejection.status(), &context);
 }
 
 async fn close(mut stream: Stream) {

@@ -18,6 +18,7 @@ pub use connection::Downstream;
 
 use crate::exchange::{Exchange, Timeouts};
 use crate::head::Head;
+use crate::telemetry::Monitor;
 use crate::telemetry::access_log::{self, Answered};
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
@@ -33,12 +34,13 @@ pub struct Gateway {
     exchange: Exchange,
     /// Turns true when the process is to end.
     draining: ShutdownWatch,
+    monitor: Arc<Monitor>,
 }
 
 impl Gateway {
-    /// A gateway behind `gate`.
-    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch) -> Self {
-        Self { gate, exchange: Exchange::new(Timeouts::default()), draining }
+    /// A gateway behind `gate`, whose requests `monitor` is told of.
+    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
+        Self { gate, exchange: Exchange::new(Timeouts::default()), draining, monitor }
     }
 
     /// Answers the request of which `head` was read.
@@ -48,7 +50,9 @@ impl Gateway {
             upstream::forward(&self.exchange, &self.draining, session, head, &mut context, &verified).await;
         }
         let (tls, status, bytes_sent) = (session.tls_version(), session.status(), session.bytes_sent());
-        access_log::write(&Answered { head, tls, status, bytes_sent }, &context);
+        let answered = Answered { head, tls, status, bytes_sent };
+        access_log::write(&answered, &context);
+        self.monitor.request(&answered, &context);
     }
 }
 

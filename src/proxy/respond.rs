@@ -17,6 +17,7 @@ const PROBLEM: &str = "application/problem+json";
 /// Refuses a request, and notes so.
 pub(super) async fn reject<S: Session>(session: &mut S, head: &Head, context: &mut Context, rejection: &Rejection) {
     context.outcome = Some(Outcome::Refused(rejection.code()));
+    context.rejection = Some(rejection.clone());
     if matches!(rejection, Rejection::MalformedRequest(_) | Rejection::Timeout(_)) {
         session.close_after();
     }

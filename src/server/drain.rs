@@ -22,13 +22,15 @@ use tracing::{error, info, warn};
 #[derive(Clone)]
 pub(super) struct Drain {
     begun: watch::Sender<bool>,
+    /// Whether a successor serves.
+    succeeded: watch::Sender<bool>,
     /// The accept loops and the connections.
     in_flight: TaskTracker,
 }
 
 impl Drain {
     pub(super) fn new() -> Self {
-        Self { begun: watch::Sender::new(false), in_flight: TaskTracker::new() }
+        Self { begun: watch::Sender::new(false), succeeded: watch::Sender::new(false), in_flight: TaskTracker::new() }
     }
 
     /// Turns true when the drain begins. If it has begun, that is news to this one all the same.
@@ -38,6 +40,11 @@ impl Drain {
             watch.mark_changed();
         }
         watch
+    }
+
+    /// Turns true when a successor serves.
+    pub(super) fn succession(&self) -> watch::Receiver<bool> {
+        self.succeeded.subscribe()
     }
 
     /// Runs what is to be finished before the process ends.
@@ -135,6 +142,7 @@ impl UntilDrained {
                 result = finished(&mut under_way) => match result {
                     Ok(()) => {
                         info!("the successor serves, draining");
+                        self.drain.succeeded.send_replace(true);
                         return Order::Drain;
                     }
                     Err(error) => {

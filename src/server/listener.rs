@@ -7,6 +7,7 @@ use super::pid_file::PidFile;
 use super::self_test::SelfTest;
 use super::worker::Worker;
 use super::{Failure, ServerError, systemd};
+use crate::telemetry::Monitor;
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
@@ -44,6 +45,7 @@ pub(super) struct Serving {
 /// What happens between listening and serving.
 pub(super) struct Start {
     pub(super) self_test: SelfTest,
+    pub(super) monitor: Arc<Monitor>,
     /// Who served until now.
     pub(super) predecessor: Option<Predecessor>,
     pub(super) pid_file: PidFile,
@@ -66,6 +68,7 @@ impl Listener {
         self.test_self().await?;
         let permission = self.permission().await?;
         self.write_pid_file()?;
+        self.start.monitor.ready();
         let accepting: Vec<_> = sockets.into_iter().map(|(listener, is_tls)| self.accept(listener, is_tls)).collect();
         if let Some(permission) = permission {
             permission.announce().await.map_err(ServerError::CalledOff)?;

@@ -1,5 +1,6 @@
 //! All wiring: a configuration becomes a running server.
 
+mod admin_listener;
 mod cores;
 mod drain;
 mod handover;
@@ -21,7 +22,9 @@ pub use sockets::Inherited;
 
 use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
+use crate::telemetry::Monitor;
 use crate::tls;
+use admin_listener::AdminListener;
 use cores::Cores;
 use drain::{Drain, UntilDrained};
 use handover::Legacy;
@@ -46,6 +49,7 @@ use worker::{Access, Worker};
 pub struct Server {
     pingora: PingoraServer,
     addresses: Vec<SocketAddr>,
+    admin_address: Option<SocketAddr>,
     failure: Failure,
     until_drained: UntilDrained,
 }
@@ -117,15 +121,19 @@ impl Server {
         let (mut sockets, predecessor) = Sockets::new(inherited);
         let listeners = listen_on_all(config, &mut sockets)?;
         let addresses = listeners.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
-        let drain = Drain::new();
+        let admin = config.admin.map(|admin| sockets.listen(admin.listen)).transpose()?;
+        let (drain, is_successor) = (Drain::new(), predecessor.is_some());
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
         let gate = Arc::new(Gate::new(policy));
-        let downstream = Downstream::new(gate.clone(), drain.watch(), &pingora.configuration);
-        let worker = Arc::new(Worker::new(acceptor, Access::new(&config.listen), gate, downstream));
+        let monitor = Arc::new(Monitor::new(config));
+        let downstream = Downstream::new(gate.clone(), drain.watch(), &pingora.configuration, monitor.clone());
+        let access = Access::new(&config.listen);
+        let worker = Arc::new(Worker::new(acceptor, access, gate, downstream, monitor.clone()));
         let (stop, failure, listening) = (Stop::default(), Failure::default(), Arc::new(Barrier::new(LISTENING)));
         let pid_file = PidFile::new(config.server.pid_file.clone());
         let start = Start {
             self_test: SelfTest::new(config),
+            monitor: monitor.clone(),
             predecessor,
             pid_file: pid_file.clone(),
             listening: listening.clone(),
@@ -135,7 +143,11 @@ impl Server {
         let cores = Cores::start(config.server.threads).map_err(ServerError::Threads)?;
         let serving = Serving { worker: worker.clone(), cores, drain: drain.clone() };
         pingora.add_service(Listener::new(listeners, serving, start));
-        pingora.add_service(Reloader::new(worker, config, loaded.sources, listening.clone()));
+        pingora.add_service(Reloader::new(worker, monitor.clone(), config, loaded.sources, listening.clone()));
+        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        if let Some(listener) = admin {
+            pingora.add_service(AdminListener::new(listener, monitor, &drain, is_successor));
+        }
         pingora.bootstrap();
         let legacy = Legacy { path: config.server.upgrade_socket.clone(), sockets: sockets.into_legacy() };
         let until_drained = UntilDrained {
@@ -147,12 +159,17 @@ impl Server {
             launch,
             listening,
         };
-        Ok(Self { pingora, addresses, failure, until_drained })
+        Ok(Self { pingora, addresses, admin_address, failure, until_drained })
     }
 
     /// Where it listens, in the order of the configuration, HTTPS first.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where the admin listener is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// Ends it from another thread.

@@ -9,6 +9,7 @@ use super::systemd;
 use super::worker::{Access, Worker};
 use crate::config::{self, Config, ConfigError, Listen, Loaded, RevocationList, Sources};
 use crate::proxy::Policy;
+use crate::telemetry::Monitor;
 use crate::{telemetry, tls};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
@@ -32,9 +33,11 @@ const ALARM_INTERVAL: Duration = Duration::from_secs(3600);
 /// The service that reloads.
 pub(super) struct Reloader {
     worker: Arc<Worker>,
+    monitor: Arc<Monitor>,
     sources: Sources,
     listen: Listen,
     server: config::Server,
+    admin: Option<config::Admin>,
     seen: Vec<Stamp>,
     revocation_lists: Vec<RevocationList>,
     alarmed: Option<Instant>,
@@ -56,13 +59,21 @@ impl Stamp {
 }
 
 impl Reloader {
-    pub(super) fn new(worker: Arc<Worker>, config: &Config, sources: Sources, listening: Arc<Barrier>) -> Self {
+    pub(super) fn new(
+        worker: Arc<Worker>,
+        monitor: Arc<Monitor>,
+        config: &Config,
+        sources: Sources,
+        listening: Arc<Barrier>,
+    ) -> Self {
         let seen = stamps(&sources);
         Self {
             worker,
+            monitor,
             sources,
             listen: config.listen.clone(),
             server: config.server.clone(),
+            admin: config.admin,
             seen,
             revocation_lists: revocation_lists(config),
             alarmed: None,
@@ -105,7 +116,9 @@ impl Reloader {
     }
 
     fn take_over(&mut self, loaded: Result<Loaded, ConfigError>) {
-        match loaded.map_err(|error| error.to_string()).and_then(|loaded| self.apply(loaded)) {
+        let result = loaded.map_err(|error| error.to_string()).and_then(|loaded| self.apply(loaded));
+        self.monitor.reload(result.is_ok());
+        match result {
             Ok(()) => {
                 info!("configuration reloaded");
                 systemd::ready("Serving");
@@ -132,10 +145,14 @@ impl Reloader {
         if config.listen.https != self.listen.https
             || config.listen.http != self.listen.http
             || config.server != self.server
+            || config.admin != self.admin
         {
-            warn!("listen.https, listen.http and what is in [server] change with a restart or an upgrade only");
+            warn!(
+                "listen.https, listen.http, admin.listen and what is in [server] change with a restart or an upgrade only"
+            );
         }
         telemetry::change(&config.log);
+        self.monitor.configured(&config);
         self.worker.replace(acceptor, Access::new(&config.listen), policy);
         self.seen = stamps(&sources);
         self.sources = sources;

@@ -1,11 +1,13 @@
 //! Serves a connection: learns who is there, takes it through TLS, and has its requests answered.
 
 use super::proxy_protocol;
-use super::quota::{Quota, Ticket};
+use super::quota::{Exhausted, Quota, Ticket};
 use crate::client_address::is_trusted;
 use crate::config::Listen;
 use crate::proxy::{Downstream, Gate, Policy};
-use crate::tls::{self, Refusal};
+use crate::telemetry::Monitor;
+use crate::telemetry::metrics::ConnectionRefusal;
+use crate::tls::{self, Refusal, RefusalCode};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 use pingora::listeners::tls::Acceptor;
@@ -46,12 +48,19 @@ pub(super) struct Worker {
     quota: Arc<Quota>,
     gate: Arc<Gate>,
     downstream: Downstream,
+    monitor: Arc<Monitor>,
 }
 
 impl Worker {
-    pub(super) fn new(acceptor: Option<Acceptor>, access: Access, gate: Arc<Gate>, downstream: Downstream) -> Self {
+    pub(super) fn new(
+        acceptor: Option<Acceptor>,
+        access: Access,
+        gate: Arc<Gate>,
+        downstream: Downstream,
+        monitor: Arc<Monitor>,
+    ) -> Self {
         let (acceptor, access) = (ArcSwapOption::from_pointee(acceptor), ArcSwap::from_pointee(access));
-        Self { acceptor, access, quota: Arc::default(), gate, downstream }
+        Self { acceptor, access, quota: Arc::default(), gate, downstream, monitor }
     }
 
     /// Judges by another policy from here on, and takes new connections through another acceptor.
@@ -72,29 +81,35 @@ impl Worker {
                     peer = proxied.source.unwrap_or(peer);
                     rest = proxied.rest;
                 }
-                Ok(Err(error)) => return self.refuse(peer, &error.to_string()),
-                Err(_) => return self.refuse(peer, "there is no PROXY protocol header in time"),
+                Ok(Err(error)) => return self.refuse(peer, ConnectionRefusal::ProxyProtocol, &error.to_string()),
+                Err(_) => {
+                    let reason = "there is no PROXY protocol header in time";
+                    return self.refuse(peer, ConnectionRefusal::ProxyProtocol, reason);
+                }
             }
         }
         if !access.is_allowed(peer.ip()) {
-            return self.refuse(peer, "the address is not in listen.allow");
+            return self.refuse(peer, ConnectionRefusal::NotAllowed, "the address is not in listen.allow");
         }
         let entered =
             self.quota.enter(peer.ip().to_canonical(), limits.max_connections, limits.max_connections_per_address);
         match entered {
             Ok(ticket) => Some((peer, rest, ticket)),
-            Err(exhausted) => self.refuse(peer, exhausted.as_str()),
+            Err(exhausted) => self.refuse(peer, exhausted.into(), exhausted.as_str()),
         }
     }
 
-    fn refuse<T>(&self, peer: SocketAddr, reason: &str) -> Option<T> {
-        warn!(remote_addr = %peer.ip(), reason, "connection refused");
+    fn refuse<T>(&self, peer: SocketAddr, code: ConnectionRefusal, reason: &str) -> Option<T> {
+        self.monitor.connection_refused(peer.ip(), code, reason);
+        warn!(remote_addr = %peer.ip(), code = code.as_str(), reason, "connection refused");
         None
     }
 
     pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
         let Some((peer, rest, _ticket)) = self.admit(&mut stream, peer).await else { return };
+        let _connected = self.monitor.connected();
         if let Err(refusal) = self.serve_admitted(stream, peer, &rest, is_tls, shutdown).await {
+            self.monitor.handshake(peer.ip(), Err(&refusal));
             log_refusal(peer, &refusal);
         }
     }
@@ -123,7 +138,10 @@ impl Worker {
         let stream: Stream = match (is_tls, self.acceptor.load_full(), spare) {
             (false, ..) => Box::new(stream),
             (true, Some(acceptor), Some(spare)) => match self.handshake(&acceptor, stream).await {
-                Ok(stream) => stream,
+                Ok(stream) => {
+                    self.monitor.handshake(peer.ip(), Ok(()));
+                    stream
+                }
                 Err(refusal) => {
                     spare.linger().await;
                     return Err(refusal);
@@ -138,12 +156,21 @@ impl Worker {
     async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream) -> Result<Stream, Refusal> {
         let limit = self.gate.policy().limits().handshake_timeout;
         let (result, refusal) = tls::observe(timeout(limit, acceptor.tls_handshake(stream))).await;
-        let reason = match result {
+        let (code, reason) = match result {
             Ok(Ok(stream)) => return Ok(Box::new(stream)),
             Ok(Err(error)) => explain(&error.to_string()),
-            Err(_) => "The handshake took too long.".to_owned(),
+            Err(_) => (RefusalCode::Timeout, "The handshake took too long.".to_owned()),
         };
-        Err(refusal.unwrap_or(Refusal { reason, identity: None }))
+        Err(refusal.unwrap_or(Refusal { code, reason, identity: None }))
+    }
+}
+
+impl From<Exhausted> for ConnectionRefusal {
+    fn from(exhausted: Exhausted) -> Self {
+        match exhausted {
+            Exhausted::Total => Self::MaxConnections,
+            Exhausted::Address => Self::MaxConnectionsPerAddress,
+        }
     }
 }
 
@@ -151,6 +178,7 @@ fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
     let identity = refusal.identity.as_ref();
     warn!(
         remote_addr = %peer.ip(),
+        code = refusal.code.as_str(),
         reason = refusal.reason,
         subject = identity.map(|identity| identity.subject.as_str()),
         issuer = identity.map(|identity| identity.issuer.as_str()),
@@ -195,10 +223,15 @@ impl Spare {
 }
 
 /// What rustls has against a client, without the words that Pingora puts before it.
-fn explain(error: &str) -> String {
+fn explain(error: &str) -> (RefusalCode, String) {
     let (_, error) = error.rsplit_once("tls connect error: ").unwrap_or(("", error.trim()));
     match error {
-        "peer sent no certificates" => "No client certificate was presented.".to_owned(),
-        error => error.to_owned(),
+        "peer sent no certificates" => {
+            (RefusalCode::CertificateMissing, "No client certificate was presented.".to_owned())
+        }
+        _ if ["tls handshake eof", "Connection reset", "Broken pipe"].iter().any(|left| error.starts_with(left)) => {
+            (RefusalCode::Closed, "The client left during the handshake.".to_owned())
+        }
+        error => (RefusalCode::TlsError, error.to_owned()),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::auth::{ClientIdentity, Presented};
 use crate::notification::Notification;
+use crate::rejection::Rejection;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,11 @@ impl Outcome {
             Self::Refused(_) => "refused",
             Self::SenderGone => "sender_gone",
         }
+    }
+
+    /// Whether it ended as it should.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Forwarded | Self::Challenged | Self::TestAnswered)
     }
 
     /// The refusal's code; `ok` for what was not refused.
@@ -66,6 +72,8 @@ pub struct Context {
     pub upstream_duration: Option<Duration>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// Why it was refused, if it was.
+    pub rejection: Option<Rejection>,
 }
 
 impl Context {
@@ -82,6 +90,7 @@ impl Context {
             upstream: None,
             upstream_duration: None,
             outcome: None,
+            rejection: None,
         }
     }
 

@@ -3,6 +3,11 @@
 pub mod access_log;
 pub mod context;
 mod lines;
+pub mod metrics;
+mod monitor;
+pub mod recent;
+
+pub use monitor::{Certificate, Monitor, Upstreams};
 
 use crate::config::{Log, LogLevel};
 use lines::{Lines, Switch, stderr_is_journal};

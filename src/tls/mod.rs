@@ -5,7 +5,7 @@ mod refusal;
 mod session;
 
 pub use client_verifier::Trust;
-pub use refusal::{Refusal, observe};
+pub use refusal::{Refusal, RefusalCode, observe};
 pub use session::presented;
 
 use crate::config::{Tls, TlsVersion};

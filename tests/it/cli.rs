@@ -89,6 +89,23 @@ client_certificat = true
 }
 
 #[test]
+fn an_admin_listener_that_others_can_reach_is_a_warning() {
+    let pki = pki();
+    let config = |listen: &str| format!("{MINIMAL}[admin]\nlisten = \"{listen}\"\n");
+    for listen in ["127.0.0.1:9464", "[::1]:0", "127.8.9.1:1", ""] {
+        let (code, said) = check(&pki, &config(listen));
+        assert!(code == Some(0) && !said.contains("admin"), "{listen}: {said}");
+    }
+    for listen in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464"] {
+        let (code, said) = check(&pki, &config(listen));
+        assert_eq!(code, Some(0));
+        assert!(said.contains("admin.listen: is not a loopback address"), "{said}");
+    }
+    complains(&pki, &config("localhost"), "admin.listen: must be an address and a port");
+    complains(&pki, &format!("{MINIMAL}[admin]\nlistn = 1\n"), "admin.listn: unknown key; did you mean \"listen\"?");
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let pki = pki();
     complains(&pki, "", "listen.https: missing");

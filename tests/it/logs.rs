@@ -93,7 +93,7 @@ fn a_refused_handshake_is_one_line() {
     let lines = since_ready(&proxy);
     assert_eq!(lines.len(), refused, "{lines:#?}");
     assert!(
-        lines.iter().all(|line| line.contains(" WARN handshake refused remote_addr=127.0.0.1 reason=")),
+        lines.iter().all(|line| line.contains(" WARN handshake refused remote_addr=127.0.0.1 code=")),
         "{lines:#?}"
     );
     origin.received_nothing();

@@ -19,6 +19,7 @@
 // A test that cannot be set up fails where it stands, and says what it knows.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod admin;
 mod authorization;
 mod body;
 mod challenge;
@@ -35,6 +36,7 @@ mod notification;
 mod readme;
 mod reload;
 mod shutdown;
+mod status_page;
 mod support;
 mod systemd;
 mod upgrade;

@@ -1,5 +1,7 @@
 //! The parties of a scene: a public-key infrastructure, an application, the proxy, and a sender.
 
+mod admin;
+mod browser;
 mod http2;
 mod load;
 mod origin;
@@ -7,6 +9,8 @@ mod pki;
 mod proxy;
 mod sender;
 
+pub(crate) use admin::Operator;
+pub(crate) use browser::Browser;
 pub(crate) use http2::Http2;
 pub(crate) use load::Load;
 pub(crate) use origin::{Origin, Received, Reply};

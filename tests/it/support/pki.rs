@@ -56,6 +56,15 @@ impl Pki {
         pki
     }
 
+    /// A server certificate that expires soon, in `name.pem` and `name.key`.
+    pub(crate) fn short_lived_server(&self, name: &str, life: Duration) {
+        let key = KeyPair::generate().unwrap();
+        let mut server = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        server.not_after = OffsetDateTime::now_utc() + life;
+        self.write(&format!("{name}.pem"), &server.signed_by(&key, &self.authority).unwrap().pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+
     /// One that many tests share: nothing in it is changed.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: LazyLock<Pki> = LazyLock::new(Pki::new);

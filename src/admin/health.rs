@@ -1,0 +1,178 @@
+//! Decides whether all is well, and says why not.
+
+use crate::telemetry::context::Outcome;
+use crate::telemetry::metrics::Which;
+use crate::telemetry::recent::{Ending, Snapshot};
+use crate::telemetry::{Certificate, Monitor};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// All is well.
+    Ok,
+    /// Somebody should look at it.
+    Warning,
+    /// No traffic should be sent here.
+    Error,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) level: Level,
+    /// What, in a sentence.
+    pub(super) text: String,
+}
+
+/// Everything that is not as it should be, the worst first.
+pub(super) fn findings(monitor: &Monitor, recent: &Snapshot, is_draining: bool, now: SystemTime) -> Vec<Finding> {
+    let mut findings = Findings(Vec::new());
+    if !monitor.is_ready() {
+        findings.error("The self-test has not passed yet.");
+    }
+    if is_draining {
+        findings.error("The process is about to end.");
+    }
+    for certificate in monitor.certificates() {
+        findings.judge_certificate(&certificate, unix(now));
+    }
+    for (upstream, servers) in monitor.upstreams() {
+        findings.judge_upstream(&upstream, &servers);
+    }
+    findings.judge_delivery(recent);
+    if monitor.has_failed_to_reload() {
+        findings.warn("The last reload failed, and the old configuration goes on. The log says what is wrong.");
+    }
+    findings.0.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings.0
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { level: Level::Error, text: text.into() });
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { level: Level::Warning, text: text.into() });
+    }
+
+    fn judge_certificate(&mut self, certificate: &Certificate, now: i64) {
+        let level = level(certificate, now);
+        let (name, left) = (&certificate.name, time_left(certificate.not_after - now));
+        match (certificate.which, level) {
+            (_, Level::Ok) | (Which::ClientLastSeen, _) => {}
+            (Which::Server, Level::Error) => self.error(format!("The server's certificate has expired: {name}.")),
+            (Which::Server, Level::Warning) => self.warn(format!("The server's certificate expires soon ({left}).")),
+            (Which::Crl, Level::Error) => self.error(format!("A revocation list is out of date: {name}.")),
+            (Which::Crl, Level::Warning) => self.warn(format!("A revocation list is due soon ({left}): {name}.")),
+            (Which::Ca, Level::Error) => self.warn(format!("A trusted authority has expired: {name}.")),
+            (Which::Ca, Level::Warning) => self.warn(format!("A trusted authority expires soon ({left}): {name}.")),
+        }
+    }
+
+    fn judge_upstream(&mut self, upstream: &str, servers: &BTreeMap<String, bool>) {
+        let healthy = servers.values().filter(|is_healthy| **is_healthy).count();
+        if !servers.is_empty() && healthy == 0 {
+            self.error(format!("The upstream {upstream} has no healthy server."));
+        } else if healthy < servers.len() {
+            let left_out = servers.len() - healthy;
+            self.warn(format!("The upstream {upstream} does without {left_out} of its {} servers.", servers.len()));
+        }
+    }
+
+    fn judge_delivery(&mut self, recent: &Snapshot) {
+        if let Some(Ending::Request(Outcome::Refused(code))) = recent.last_notification().map(|last| last.ending) {
+            self.warn(format!("The last notification was not delivered ({code})."));
+        }
+    }
+}
+
+/// How soon a certificate, or a revocation list, has to be replaced.
+pub(super) fn level(certificate: &Certificate, now: i64) -> Level {
+    // A list may be made for a week, or a day. It is renewed in time by whoever makes it.
+    let soon = if certificate.which == Which::Crl { DAY / 4 } else { 14 * DAY };
+    match certificate.not_after - now {
+        ..0 => Level::Error,
+        left if left < soon => Level::Warning,
+        _ => Level::Ok,
+    }
+}
+
+/// A number of seconds, in words for people.
+pub(super) fn time_left(seconds: i64) -> String {
+    let (number, unit) = match seconds {
+        ..0 => return "expired".into(),
+        0..3600 => (seconds / 60, "minute"),
+        3600..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / DAY, "day"),
+    };
+    format!("{number} {unit}{} left", if number == 1 { "" } else { "s" })
+}
+
+/// Seconds since 1970.
+pub(super) fn unix(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_judged_by_its_servers() {
+        let monitor = Monitor::off();
+        monitor.ready();
+        let check = |one, other, expected: &[(Level, &str)]| {
+            monitor.upstream_healthy("app", "http://a", one);
+            monitor.upstream_healthy("app", "http://b", other);
+            let findings = findings(&monitor, &Snapshot::default(), false, SystemTime::now());
+            let findings: Vec<_> = findings.iter().map(|finding| (finding.level, finding.text.as_str())).collect();
+            assert_eq!(findings, expected, "{one} {other}");
+        };
+        check(true, true, &[]);
+        check(false, true, &[(Level::Warning, "The upstream app does without 1 of its 2 servers.")]);
+        check(false, false, &[(Level::Error, "The upstream app has no healthy server.")]);
+        check(true, true, &[]);
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let monitor = Monitor::off();
+        monitor.reload(false);
+        let findings = findings(&monitor, &Snapshot::default(), true, SystemTime::now());
+        let levels: Vec<_> = findings.iter().map(|finding| finding.level).collect();
+        assert_eq!(levels, [Level::Error, Level::Error, Level::Warning]);
+        monitor.ready();
+        monitor.reload(true);
+        assert_eq!(super::findings(&monitor, &Snapshot::default(), false, SystemTime::now()), []);
+    }
+
+    #[test]
+    fn certificates_are_judged_by_the_time_that_is_left() {
+        let check = |which, left, expected: (Level, &str)| {
+            let certificate = Certificate { which, name: "CN=x".into(), not_after: 1_000_000_000 + left };
+            let mut findings = Findings(Vec::new());
+            findings.judge_certificate(&certificate, 1_000_000_000);
+            let found = findings.0.first().map_or((Level::Ok, ""), |finding| (finding.level, finding.text.as_str()));
+            assert_eq!(found, expected, "{which:?} {left}");
+        };
+        check(Which::Server, 15 * DAY, (Level::Ok, ""));
+        check(Which::Server, 13 * DAY, (Level::Warning, "The server's certificate expires soon (13 days left)."));
+        check(Which::Server, 0, (Level::Warning, "The server's certificate expires soon (0 minutes left)."));
+        check(Which::Server, -1, (Level::Error, "The server's certificate has expired: CN=x."));
+        check(Which::Ca, DAY, (Level::Warning, "A trusted authority expires soon (24 hours left): CN=x."));
+        check(Which::Ca, -1, (Level::Warning, "A trusted authority has expired: CN=x."));
+        check(Which::Crl, DAY, (Level::Ok, ""));
+        check(Which::Crl, 3600, (Level::Warning, "A revocation list is due soon (1 hour left): CN=x."));
+        check(Which::Crl, -DAY, (Level::Error, "A revocation list is out of date: CN=x."));
+        check(Which::ClientLastSeen, -1, (Level::Ok, ""));
+    }
+}

@@ -1,0 +1,85 @@
+//! Decides whether a request is meant for this listener.
+//!
+//! A page in the operator's browser may point a name of its own at 127.0.0.1 and then read from there what it likes
+//! (DNS rebinding). Such requests carry that name.
+
+use http::header;
+use http::uri::Authority;
+use pingora::http::RequestHeader;
+use std::net::IpAddr;
+
+/// Under which names a listener may be asked.
+pub(super) enum AcceptedHosts {
+    /// It is on a loopback address: under that, another loopback address, or `localhost`.
+    Local,
+    /// It is on a network, where nobody here knows its names.
+    Any,
+}
+
+impl AcceptedHosts {
+    pub(super) fn of(listen: IpAddr) -> Self {
+        if listen.to_canonical().is_loopback() { Self::Local } else { Self::Any }
+    }
+
+    pub(super) fn accept(&self, request: &RequestHeader) -> bool {
+        let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        match self {
+            Self::Any => true,
+            // A target that is a whole URL has a host of its own. No browser sends one, but to a proxy.
+            Self::Local => host.is_some_and(is_local) && request.raw_path().starts_with(b"/"),
+        }
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(listen: &str, target: &str, host: Option<&str>) -> bool {
+        let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+        if let Some(host) = host {
+            request.insert_header("Host", host).unwrap();
+        }
+        AcceptedHosts::of(listen.parse().unwrap()).accept(&request)
+    }
+
+    #[test]
+    fn on_a_loopback_address_only_local_names_are_accepted() {
+        for host in ["localhost", "localhost:9464", "LocalHost", "127.0.0.1:9464", "127.1.2.3", "[::1]:9464", "[::1]"] {
+            assert!(accepts("127.0.0.1", "/", Some(host)), "{host}");
+            assert!(accepts("::1", "/", Some(host)), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:9464",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "192.0.2.1",
+            "0.0.0.0",
+            "localhost@evil.example",
+            "evil@localhost",
+            "",
+            "a b",
+        ] {
+            assert!(!accepts("127.0.0.1", "/", Some(host)), "{host}");
+        }
+        assert!(!accepts("127.0.0.1", "/", None));
+        assert!(!accepts("127.0.0.1", "http://evil.example/", Some("localhost")));
+    }
+
+    #[test]
+    fn on_a_network_every_name_is_accepted() {
+        assert!(accepts("0.0.0.0", "/", Some("proxy.internal:9464")));
+        assert!(accepts("192.0.2.1", "/", None));
+    }
+}

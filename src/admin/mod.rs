@@ -1,0 +1,70 @@
+//! The admin listener: says whether the program lives, is ready, what it counted and what happened last.
+//!
+//! It has no authentication and is meant for a loopback address. It answers GET and HEAD alone, one request for each
+//! connection, and changes nothing.
+
+mod advice;
+mod answer;
+mod connection;
+mod health;
+mod host;
+mod html;
+mod status;
+mod status_page;
+
+use crate::telemetry::Monitor;
+use answer::Answer;
+use health::Level;
+use host::AcceptedHosts;
+use http::{Method, StatusCode};
+use pingora::http::RequestHeader;
+use pingora::server::ShutdownWatch;
+use status::Status;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Answers what is asked about a running server.
+pub struct Admin {
+    monitor: Arc<Monitor>,
+    /// Turns true when the process is to end.
+    draining: ShutdownWatch,
+    hosts: AcceptedHosts,
+}
+
+impl Admin {
+    /// Answers from what `monitor` was told; `listen` is the address of the listener.
+    pub fn new(monitor: Arc<Monitor>, draining: ShutdownWatch, listen: IpAddr) -> Self {
+        Self { monitor, draining, hosts: AcceptedHosts::of(listen) }
+    }
+
+    fn answer(&self, request: &RequestHeader) -> Answer {
+        if !self.hosts.accept(request) {
+            let reason = "This listener is for the local machine: use its address or \"localhost\".\n";
+            return Answer::text(StatusCode::MISDIRECTED_REQUEST, reason);
+        }
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        match request.uri.path() {
+            "/livez" | "/readyz" | "/metrics" | "/api/status.json" | "/" if !is_read => Answer::method_not_allowed(),
+            "/livez" => Answer::text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.readiness(),
+            "/metrics" => Answer::metrics(self.monitor.metrics()),
+            "/api/status.json" => Answer::json(&self.status()),
+            "/" => Answer::page(status_page::render(&self.status())),
+            _ => Answer::text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
+        }
+    }
+
+    fn readiness(&self) -> Answer {
+        let findings = self.status().findings;
+        let obstacles = findings.iter().filter(|finding| finding.level == Level::Error);
+        match obstacles.map(|finding| format!("{}\n", finding.text)).collect::<String>() {
+            none if none.is_empty() => Answer::text(StatusCode::OK, "ok\n"),
+            obstacles => Answer::text(StatusCode::SERVICE_UNAVAILABLE, obstacles),
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status::of(&self.monitor, *self.draining.borrow(), SystemTime::now())
+    }
+}

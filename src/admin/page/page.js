@@ -1,0 +1,204 @@
+"use strict";
+(() => {
+  const INTERVAL = 5000;
+  const SVG = "http://www.w3.org/2000/svg";
+  const main = document.querySelector("main");
+  const find = (selector) => main.querySelector(selector);
+
+  // An element. Whatever a server or a sender said becomes text, never markup.
+  const make = (name, attributes, ...content) => {
+    const element = document.createElement(name);
+    for (const key in attributes) element.setAttribute(key, attributes[key]);
+    element.append(...content.filter((part) => part !== null).map((part) => part instanceof Node ? part : String(part)));
+    return element;
+  };
+  const time = (at, attributes) => make("time", { ...attributes, datetime: at }, at);
+  const several = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+  const SEVERITIES = ["critical", "warning", "clear", "info"];
+  const TONES = { ok: "good", warning: "warning", error: "bad" };
+
+  const badge = (entry) => {
+    if (SEVERITIES.includes(entry.severity)) return entry.severity;
+    return entry.ok || entry.kind !== null ? "other" : "refused";
+  };
+  const result = (entry) => make("span", { class: entry.ok ? "strong good" : "strong bad" }, entry.result);
+  const figures = (entry) => {
+    const duration = entry.duration_ms === null ? null : `${entry.duration_ms} ms`;
+    return [entry.status, duration].filter((part) => part !== null).join(", ");
+  };
+  const what = (entry) => {
+    const label = entry.severity === null ? entry.label : `${entry.label}, ${entry.severity}`;
+    const first = make("p", { class: "text" }, make("span", { class: `badge ${badge(entry)}` }, label));
+    if (entry.title !== null) first.append(" ", make("span", { class: "strong" }, entry.title));
+    if (!entry.ok) first.append(" ", make("code", { class: "bad strong" }, entry.code));
+    const lines = [first];
+    const note = (text) => lines.push(make("p", { class: "quiet small text" }, text));
+    const place = [entry.node, entry.space].filter((part) => part !== null).join(", ");
+    if (place !== "") note(place);
+    if (entry.reason !== null) lines.push(make("p", { class: "small text" }, entry.reason));
+    if (entry.subject !== null) note(`Certificate: ${entry.subject}`);
+    if (entry.advice !== null) note(entry.advice);
+    return lines;
+  };
+
+  const event = (entry) => {
+    const cell = (name, ...content) => make("td", { role: "cell", class: name }, ...content);
+    const when = cell("when small number", time(entry.at));
+    if (entry.times > 1) when.append(" ", make("span", { class: "badge" }, `×${entry.times}`));
+    const from = cell("from small");
+    if (entry.remote_addr !== null) from.append(make("p", { class: "number" }, entry.remote_addr));
+    if (entry.route !== null) from.append(make("p", { class: "quiet text" }, entry.route));
+    const outcome = cell("result", make("p", {}, result(entry)), make("p", { class: "quiet small number" }, figures(entry)));
+    const row = make("tr", { role: "row", class: entry.ok ? "passed" : "refused" });
+    row.append(when, cell("what", ...what(entry)), from, outcome);
+    return row;
+  };
+
+  const rows = (items) => make("ul", { class: "rows" }, ...items);
+  const state = (tone, text) => make("span", { class: `state ${tone}` }, text);
+
+  // What each part of the page shows, and how. A part is made anew only if what it shows has changed.
+  const parts = [
+    ["#findings", (s) => s.findings, (findings) => findings.map(({ level, text }) => make("li", { class: level }, make("span", {}, text)))],
+    ["#summary", (s) => [s.started, s.connections], ([started, connections]) =>
+      ["Started ", time(started), `, ${several(connections, "open connection")}.`]],
+    ["#last .body", (s) => s.last_notification, (entry) => entry === null
+      ? [make("p", { class: "big" }, "None yet"), make("p", { class: "quiet" }, "None has come since the start.")]
+      : [make("p", { class: "big" }, time(entry.at)), ...what(entry),
+        make("p", {}, result(entry), " ", make("span", { class: "quiet small number" }, figures(entry)))]],
+    ["#activity .legend", (s) => s.history, ({ passed, refused }) =>
+      [make("span", { class: "passed" }, `${sum(passed)} passed`), make("span", { class: "refused" }, `${sum(refused)} refused`)]],
+    ["#activity svg", (s) => s.history, chart],
+    ["#certificates .body", (s) => s.certificates, (certificates) => certificates.length === 0
+      ? [make("p", { class: "quiet" }, "There are none: TLS ends before this program.")]
+      : [rows(certificates.map((certificate) => make("li", {},
+        make("span", { class: "strong" }, certificate.label),
+        state(`number ${TONES[certificate.status]}`, certificate.left),
+        make("span", { class: "quiet small text" }, certificate.name, ", until ", time(certificate.not_after, { class: "date" })))))]],
+    ["#upstreams .body", (s) => s.upstreams, (upstreams) => upstreams.length === 0
+      ? [make("p", { class: "quiet" }, "Their health is not checked. Each event below says whether it arrived.")]
+      : [rows(upstreams.flatMap(({ name, servers }) => servers.map(({ server, healthy }) => make("li", {},
+        make("span", { class: "strong text" }, name),
+        healthy ? state("good", "in use") : state("bad", "left out"),
+        make("span", { class: "quiet small text" }, server)))))]],
+    ["#tokens .body", (s) => s.test_tokens, (tokens) => tokens.length === 0
+      ? [make("p", { class: "quiet" }, "When you press Test in Netdata Cloud, the token to paste there appears here.")]
+      : tokens.map(({ route, token, at }) => make("div", { class: "token" },
+        make("p", { class: "quiet small text" }, route, ", ", time(at)),
+        make("div", { class: "value" }, make("code", {}, token), make("button", { type: "button" }, "Copy"))))],
+    ["#events .body", (s) => s.events, (events) => events.length === 0
+      ? [make("tr", { role: "row" }, make("td", { role: "cell", class: "what quiet" }, "Nothing has happened yet."))]
+      : events.map(event)],
+    ["#totals", (s) => s.totals, ({ passed, refused }) => [`Since the start, ${passed} passed and ${refused} were refused.`]],
+  ];
+
+  function sum(numbers) {
+    return numbers.reduce((total, number) => total + number, 0);
+  }
+
+  function chart({ passed, refused }) {
+    const shape = (name, attributes) => {
+      const element = document.createElementNS(SVG, name);
+      for (const key in attributes) element.setAttribute(key, attributes[key]);
+      return element;
+    };
+    const bars = (name, counts, top) => {
+      const most = Math.max(4, ...counts);
+      return counts.flatMap((count, index) => {
+        const height = Math.max(3, Math.ceil(count * 50 / most));
+        return count === 0 ? [] : [shape("rect", { class: name, x: index * 10 + 1, y: top(height), width: 8, height })];
+      });
+    };
+    const label = `In the last 24 hours, ${sum(passed)} passed and ${sum(refused)} were refused.`;
+    find("#activity svg").setAttribute("aria-label", label);
+    return [
+      shape("path", { d: "M0 52h960M1 2v100M240 2v100M480 2v100M720 2v100M959 2v100" }),
+      ...bars("passed", passed, (height) => 51 - height),
+      ...bars("refused", refused, () => 53),
+    ];
+  }
+
+  const shown = new Map();
+  const show = (status) => {
+    const health = find("#health");
+    if (health.className !== status.status) health.className = status.status;
+    const headline = find("#headline");
+    if (headline.textContent !== status.headline) headline.textContent = status.headline;
+    document.title = `${status.headline} · netdata-webhook-proxy`;
+    for (const [selector, select, render] of parts) {
+      const value = select(status);
+      const text = JSON.stringify(value);
+      if (shown.get(selector) !== text) {
+        find(selector).replaceChildren(...render(value));
+        shown.set(selector, text);
+      }
+    }
+    find("#updated").replaceChildren("As of ", time(status.now));
+  };
+
+  // Times are relative to the server's clock: this machine's may be wrong.
+  let ahead = 0;
+  const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  const ago = (date) => {
+    const seconds = Math.round((date - Date.now() - ahead) / 1000);
+    if (Math.abs(seconds) < 5) return "just now";
+    const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length);
+    return words.format(Math.trunc(seconds / length), unit);
+  };
+  const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+  const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const tell = () => {
+    for (const element of main.querySelectorAll("time")) {
+      const at = new Date(element.dateTime);
+      const text = element.className === "date" ? date.format(at) : element.closest("#updated") ? moment.format(at) : ago(at);
+      if (element.textContent !== text) element.textContent = text;
+      element.title = moment.format(at);
+    }
+    for (const button of main.querySelectorAll("button")) button.hidden = false;
+  };
+
+  const refresh = async () => {
+    try {
+      const answer = await fetch("/api/status.json", { cache: "no-store", signal: AbortSignal.timeout(INTERVAL) });
+      if (!answer.ok) throw new Error(answer.statusText);
+      const status = await answer.json();
+      ahead = new Date(status.now) - Date.now();
+      show(status);
+      find("#stale").hidden = true;
+    } catch {
+      find("#stale").hidden = false;
+    }
+    tell();
+  };
+
+  // Not every browser lets a page that came over plain HTTP near the clipboard.
+  const copySelection = (element) => {
+    const selection = getSelection();
+    selection.selectAllChildren(element);
+    const copied = document.execCommand("copy");
+    if (copied) selection.removeAllRanges();
+    return copied;
+  };
+  const copy = async (element) => {
+    try {
+      await navigator.clipboard.writeText(element.textContent);
+      return true;
+    } catch {
+      return copySelection(element);
+    }
+  };
+  main.addEventListener("click", async ({ target }) => {
+    if (!(target instanceof HTMLButtonElement)) return;
+    const copied = await copy(target.parentElement.querySelector("code"));
+    target.textContent = copied ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => { target.textContent = "Copy"; }, 2000);
+  });
+
+  // Nobody looks at a page in the background.
+  setInterval(() => { if (!document.hidden) refresh(); }, INTERVAL);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+  tell();
+  refresh();
+})();

@@ -1,0 +1,88 @@
+//! Listens for questions about the server, on a socket and a thread of their own: answers must come while all else is
+//! busy, and until the very end. A process that has a successor leaves them to that as soon as it serves.
+
+use super::drain::Drain;
+use crate::admin::Admin;
+use crate::telemetry::Monitor;
+use async_trait::async_trait;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info, warn};
+
+/// How many may ask at once; others wait.
+const CONNECTIONS: usize = 64;
+
+/// The service that listens.
+pub(super) struct AdminListener {
+    listener: Option<StdListener>,
+    admin: Arc<Admin>,
+    monitor: Arc<Monitor>,
+    /// Whether another process answers until this one serves.
+    is_successor: bool,
+    /// Turns true when another process answers.
+    succession: watch::Receiver<bool>,
+}
+
+impl AdminListener {
+    pub(super) fn new(listener: StdListener, monitor: Arc<Monitor>, drain: &Drain, is_successor: bool) -> Self {
+        let address = listener.local_addr().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
+        let admin = Arc::new(Admin::new(monitor.clone(), drain.watch(), address));
+        Self { listener: Some(listener), admin, monitor, is_successor, succession: drain.succession() }
+    }
+
+    async fn accept(&mut self) -> std::io::Result<()> {
+        let Some(listener) = self.listener.take() else { return Ok(()) };
+        let listener = TcpListener::from_std(listener)?;
+        info!(address = %listener.local_addr()?, "admin listener");
+        if self.is_successor {
+            self.monitor.until_ready().await;
+        }
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        // The semaphore is never closed.
+        while let Ok(place) = places.clone().acquire_owned().await {
+            match listener.accept().await {
+                Ok((socket, _)) => {
+                    let admin = self.admin.clone();
+                    tokio::spawn(async move {
+                        admin.serve(socket).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    warn!(%error, "cannot accept on the admin listener");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Service for AdminListener {
+    async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
+        let mut succession = self.succession.clone();
+        tokio::select! {
+            result = self.accept() => {
+                if let Err(error) = result {
+                    error!(%error, "the admin listener cannot be used");
+                }
+            }
+            _ = succession.wait_for(|succeeded| *succeeded) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+
+    fn name(&self) -> &str {
+        "admin"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+}

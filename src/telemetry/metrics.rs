@@ -1,0 +1,291 @@
+//! What is counted, in the words of Prometheus.
+//!
+//! A label's value comes from a closed set or from the configuration, never from the wire. What a request moves is
+//! resolved when the configuration is read, so that counting a request takes a look-up by its route and a few atomic
+//! operations, and no lock.
+
+mod requests;
+mod webhooks;
+
+use super::context::{Context, Outcome};
+use crate::tls::RefusalCode;
+use arc_swap::ArcSwap;
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use requests::{RequestFamilies, RequestMetrics};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use webhooks::{WebhookFamilies, WebhookMetrics};
+
+/// What every name begins with.
+const NAMESPACE: &str = "netdata_webhook_proxy";
+
+/// From a challenge that is answered here to an upstream that is given up.
+const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// Which certificate, or list, `certificate_not_after_timestamp_seconds` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The server's own chain.
+    Server,
+    /// An authority that issues client certificates.
+    Ca,
+    /// The trusted client certificate that was presented last.
+    ClientLastSeen,
+    /// A revocation list, whose next one is due then.
+    Crl,
+}
+
+impl Which {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Ca => "ca",
+            Self::ClientLastSeen => "client_last_seen",
+            Self::Crl => "crl",
+        }
+    }
+}
+
+/// Why a connection was refused before anything was said on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionRefusal {
+    /// The PROXY protocol header is missing, late or unreadable.
+    ProxyProtocol,
+    /// The address is not in `listen.allow`.
+    NotAllowed,
+    /// `limits.max_connections` is reached.
+    MaxConnections,
+    /// `limits.max_connections_per_address` is reached.
+    MaxConnectionsPerAddress,
+}
+
+impl ConnectionRefusal {
+    const ALL: [Self; 4] =
+        [Self::ProxyProtocol, Self::NotAllowed, Self::MaxConnections, Self::MaxConnectionsPerAddress];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ProxyProtocol => "proxy_protocol",
+            Self::NotAllowed => "not_allowed",
+            Self::MaxConnections => "max_connections",
+            Self::MaxConnectionsPerAddress => "max_connections_per_address",
+        }
+    }
+}
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    requests: RequestFamilies,
+    webhooks: WebhookFamilies,
+    upstream_duration: HistogramVec,
+    upstream_healthy: IntGaugeVec,
+    handshakes_ok: IntCounter,
+    handshakes_refused: [IntCounter; RefusalCode::ALL.len()],
+    connections: IntGauge,
+    connections_refused: [IntCounter; ConnectionRefusal::ALL.len()],
+    reloads: [IntCounter; 2],
+    certificate_not_after: IntGaugeVec,
+    /// Of requests for which there is no route.
+    nowhere: RequestMetrics,
+    handles: ArcSwap<Handles>,
+}
+
+/// What the routes and upstreams of the configuration move.
+#[derive(Default)]
+struct Handles {
+    routes: HashMap<String, Arc<RouteMetrics>>,
+    upstreams: HashMap<String, Histogram>,
+}
+
+struct RouteMetrics {
+    requests: RequestMetrics,
+    webhooks: WebhookMetrics,
+}
+
+/// A request that has ended.
+pub(crate) struct Ended<'c> {
+    pub(crate) context: &'c Context,
+    /// Whether it asked for a challenge to be answered.
+    pub(crate) is_challenge: bool,
+    /// From its head to its end; `None` if there was no head.
+    pub(crate) duration: Option<Duration>,
+}
+
+impl Metrics {
+    /// Metrics of which nothing has moved.
+    pub(crate) fn new() -> Self {
+        let registry = Registry::new();
+        let (requests, webhooks) = (RequestFamilies::new(&registry), WebhookFamilies::new(&registry));
+        let upstream_duration =
+            histograms(&registry, "upstream_duration_seconds", "From sending to the end of the answer.", &["upstream"]);
+        let upstream_healthy = gauges(
+            &registry,
+            "upstream_healthy",
+            "1 if the server of the upstream is in use, 0 if it is left out.",
+            &["upstream", "server"],
+        );
+        let handshakes =
+            counters(&registry, "handshakes_total", "TLS handshakes, by how they ended.", &["outcome", "reason"]);
+        let refusals = counters(
+            &registry,
+            "connections_refused_total",
+            "Connections closed before anything was said on them.",
+            &["reason"],
+        );
+        let reloads = counters(&registry, "reloads_total", "Attempts to reload the configuration.", &["outcome"]);
+        let certificate_not_after = gauges(
+            &registry,
+            "certificate_not_after_timestamp_seconds",
+            "Until when a certificate is valid; of several, the first to expire. For crl, when the next list is due.",
+            &["which"],
+        );
+        let connections = register(
+            &registry,
+            IntGauge::with_opts(opts("connections", "Connections that are open.")).expect("the metric is valid"),
+        );
+        gauges(&registry, "build_info", "Always 1; says which version runs.", &["version"])
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        Self {
+            handshakes_ok: handshakes.with_label_values(&["ok", ""]),
+            handshakes_refused: RefusalCode::ALL.map(|code| handshakes.with_label_values(&["refused", code.as_str()])),
+            connections_refused: ConnectionRefusal::ALL.map(|code| refusals.with_label_values(&[code.as_str()])),
+            reloads: ["ok", "failed"].map(|outcome| reloads.with_label_values(&[outcome])),
+            nowhere: RequestMetrics::new(&requests, ""),
+            registry,
+            requests,
+            webhooks,
+            upstream_duration,
+            upstream_healthy,
+            connections,
+            certificate_not_after,
+            handles: ArcSwap::default(),
+        }
+    }
+
+    /// Resolves what the routes and upstreams of a configuration move, and drops what none of them is any more.
+    pub(crate) fn serve(&self, routes: impl Iterator<Item = String>, upstreams: impl Iterator<Item = String>) {
+        let old = self.handles.load_full();
+        let metrics = |path: &str| old.routes.get(path).cloned().unwrap_or_else(|| Arc::new(self.route(path)));
+        let duration = |name: &str| self.upstream_duration.with_label_values(&[name]);
+        let new = Handles {
+            routes: routes.map(|path| (metrics(&path), path)).map(|(metrics, path)| (path, metrics)).collect(),
+            upstreams: upstreams.map(|name| (duration(&name), name)).map(|(duration, name)| (name, duration)).collect(),
+        };
+        for path in old.routes.keys().filter(|path| !new.routes.contains_key(*path)) {
+            self.requests.forget(path);
+            self.webhooks.forget(path);
+        }
+        for name in old.upstreams.keys().filter(|name| !new.upstreams.contains_key(*name)) {
+            // An error would say that it was not there.
+            let _ = self.upstream_duration.remove_label_values(&[name]);
+        }
+        self.handles.store(Arc::new(new));
+    }
+
+    fn route(&self, path: &str) -> RouteMetrics {
+        RouteMetrics {
+            requests: RequestMetrics::new(&self.requests, path),
+            webhooks: WebhookMetrics::new(&self.webhooks, path),
+        }
+    }
+
+    /// Counts a request.
+    pub(crate) fn request(&self, Ended { context, is_challenge, duration }: Ended<'_>) {
+        let handles = self.handles.load();
+        let route = context.route.as_deref().and_then(|route| handles.routes.get(route));
+        // Every end is noted; one that is not would be a mistake of ours.
+        let outcome = context.outcome.unwrap_or(Outcome::Refused("internal_error"));
+        route.map_or(&self.nowhere, |route| &route.requests).count(&self.requests, outcome, duration);
+        if let Some(RouteMetrics { webhooks, .. }) = route.map(Arc::as_ref) {
+            if let Some(notification) = &context.notification {
+                webhooks.notification(&self.webhooks, notification);
+            }
+            if is_challenge {
+                webhooks.challenge(outcome == Outcome::Challenged);
+            }
+        }
+        let upstream = context.upstream.as_deref().and_then(|upstream| handles.upstreams.get(upstream));
+        if let (Some(upstream), Some(duration)) = (upstream, context.upstream_duration) {
+            upstream.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Counts a handshake.
+    pub(crate) fn handshake(&self, refused: Option<RefusalCode>) {
+        match refused {
+            None => self.handshakes_ok.inc(),
+            Some(code) => self.handshakes_refused[code as usize].inc(),
+        }
+    }
+
+    /// Counts a connection that is refused.
+    pub(crate) fn connection_refused(&self, why: ConnectionRefusal) {
+        self.connections_refused[why as usize].inc();
+    }
+
+    /// The number of open connections.
+    pub(crate) fn connections(&self) -> &IntGauge {
+        &self.connections
+    }
+
+    /// Counts an attempt to reload.
+    pub(crate) fn reload(&self, is_ok: bool) {
+        self.reloads[usize::from(!is_ok)].inc();
+    }
+
+    /// Notes until when the certificates are valid, in seconds since 1970. `None` removes one that is not there.
+    pub(crate) fn certificate(&self, which: Which, not_after: Option<i64>) {
+        match not_after {
+            Some(time) => self.certificate_not_after.with_label_values(&[which.as_str()]).set(time),
+            // An error would say that it was not there.
+            None => drop(self.certificate_not_after.remove_label_values(&[which.as_str()])),
+        }
+    }
+
+    /// Notes whether a server of an upstream is in use.
+    pub(crate) fn upstream_healthy(&self, upstream: &str, server: &str, is_healthy: bool) {
+        self.upstream_healthy.with_label_values(&[upstream, server]).set(is_healthy.into());
+    }
+
+    /// Forgets every server of every upstream.
+    pub(crate) fn forget_servers(&self) {
+        self.upstream_healthy.reset();
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub(crate) fn expose(&self) -> String {
+        // It fails for metrics without a name or of mixed types, which the tests would have seen.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
+    registry.register(Box::new(collector.clone())).expect("no two metrics have one name");
+    collector
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(opts(name, help), labels).expect("the metric is valid"))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(opts(name, help), labels).expect("the metric is valid"))
+}
+
+fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let opts = HistogramOpts::from(opts(name, help)).buckets(BUCKETS.to_vec());
+    register(registry, HistogramVec::new(opts, labels).expect("the metric is valid"))
+}

@@ -1,0 +1,82 @@
+//! How requests ended, and how long they took.
+
+use super::{counters, histograms};
+use crate::rejection::CODES;
+use crate::telemetry::context::Outcome;
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use std::time::Duration;
+
+/// How a request ends that is not refused.
+const OUTCOMES: [Outcome; 4] = [Outcome::Forwarded, Outcome::Challenged, Outcome::TestAnswered, Outcome::SenderGone];
+
+/// The metrics of all routes.
+pub(super) struct RequestFamilies {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl RequestFamilies {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self {
+            requests: counters(
+                registry,
+                "requests_total",
+                "Requests, by how they ended; code says why one was refused.",
+                &["route", "outcome", "code"],
+            ),
+            duration: histograms(
+                registry,
+                "request_duration_seconds",
+                "From the head of a request to the end of its answer.",
+                &["route"],
+            ),
+        }
+    }
+
+    /// Drops what belongs to a route that is gone.
+    pub(super) fn forget(&self, route: &str) {
+        // An error says that it was not there.
+        for outcome in OUTCOMES.into_iter().chain(CODES.map(Outcome::Refused)) {
+            let _ = self.requests.remove_label_values(&[route, outcome.as_str(), outcome.code()]);
+        }
+        let _ = self.duration.remove_label_values(&[route]);
+    }
+}
+
+/// The metrics of one route.
+pub(super) struct RequestMetrics {
+    route: String,
+    /// In the order of [`OUTCOMES`].
+    passed: [IntCounter; OUTCOMES.len()],
+    /// In the order of [`CODES`].
+    refused: [IntCounter; CODES.len()],
+    duration: Histogram,
+}
+
+impl RequestMetrics {
+    pub(super) fn new(families: &RequestFamilies, route: &str) -> Self {
+        let counter =
+            |outcome: Outcome| families.requests.with_label_values(&[route, outcome.as_str(), outcome.code()]);
+        Self {
+            route: route.to_owned(),
+            passed: OUTCOMES.map(counter),
+            refused: CODES.map(|code| counter(Outcome::Refused(code))),
+            duration: families.duration.with_label_values(&[route]),
+        }
+    }
+
+    pub(super) fn count(&self, families: &RequestFamilies, outcome: Outcome, duration: Option<Duration>) {
+        let counter = match outcome {
+            Outcome::Refused(code) => CODES.iter().position(|known| *known == code).map(|index| &self.refused[index]),
+            passed => OUTCOMES.iter().position(|known| *known == passed).map(|index| &self.passed[index]),
+        };
+        match counter {
+            Some(counter) => counter.inc(),
+            // Known to the compiler, but not to the lists above.
+            None => families.requests.with_label_values(&[&self.route, outcome.as_str(), outcome.code()]).inc(),
+        }
+        if let Some(duration) = duration {
+            self.duration.observe(duration.as_secs_f64());
+        }
+    }
+}

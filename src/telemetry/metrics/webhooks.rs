@@ -1,0 +1,147 @@
+//! What Netdata Cloud sent: notifications and challenges.
+
+use super::{counters, gauges};
+use crate::notification::{Kind, Notification, Shape};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const KINDS: [Kind; 4] = [Kind::Alert, Kind::Reachability, Kind::Test, Kind::Unknown];
+const SHAPES: [Option<Shape>; 3] = [None, Some(Shape::Flat), Some(Shape::Nested)];
+/// Of the severities that may come over the wire, these are told apart. The last is for all others.
+const SEVERITIES: [&str; 6] = ["", "critical", "warning", "clear", "info", "other"];
+const COMBINATIONS: usize = KINDS.len() * SHAPES.len() * SEVERITIES.len();
+
+/// The metrics of all routes.
+pub(super) struct WebhookFamilies {
+    notifications: IntCounterVec,
+    challenges: IntCounterVec,
+    last_notification: IntGaugeVec,
+}
+
+impl WebhookFamilies {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self {
+            notifications: counters(
+                registry,
+                "notifications_total",
+                "Notifications that were verified.",
+                &["route", "kind", "shape", "severity"],
+            ),
+            challenges: counters(
+                registry,
+                "challenges_total",
+                "Challenges, by whether they were answered.",
+                &["route", "outcome"],
+            ),
+            last_notification: gauges(
+                registry,
+                "last_notification_timestamp_seconds",
+                "When the last verified notification came; 0 if none has since the start.",
+                &["route"],
+            ),
+        }
+    }
+
+    /// Drops what belongs to a route that is gone.
+    pub(super) fn forget(&self, route: &str) {
+        // An error says that it was not there.
+        for index in 0..COMBINATIONS {
+            let _ = self.notifications.remove_label_values(&labels(route, index));
+        }
+        for outcome in ["answered", "refused"] {
+            let _ = self.challenges.remove_label_values(&[route, outcome]);
+        }
+        let _ = self.last_notification.remove_label_values(&[route]);
+    }
+}
+
+/// The metrics of one route.
+pub(super) struct WebhookMetrics {
+    route: String,
+    /// By kind, shape and severity. Few of all the combinations ever occur.
+    notifications: [OnceLock<IntCounter>; COMBINATIONS],
+    challenges_answered: IntCounter,
+    challenges_refused: IntCounter,
+    last_notification: IntGauge,
+}
+
+impl WebhookMetrics {
+    pub(super) fn new(families: &WebhookFamilies, route: &str) -> Self {
+        let metrics = Self {
+            route: route.to_owned(),
+            notifications: [const { OnceLock::new() }; COMBINATIONS],
+            challenges_answered: families.challenges.with_label_values(&[route, "answered"]),
+            challenges_refused: families.challenges.with_label_values(&[route, "refused"]),
+            last_notification: families.last_notification.with_label_values(&[route]),
+        };
+        for shape in [Some(Shape::Flat), Some(Shape::Nested)] {
+            for severity in ["critical", "warning", "clear"] {
+                metrics.counter(families, combination(Kind::Alert, shape, severity));
+            }
+            for severity in ["critical", "info"] {
+                metrics.counter(families, combination(Kind::Reachability, shape, severity));
+            }
+        }
+        metrics.counter(families, combination(Kind::Test, None, ""));
+        metrics
+    }
+
+    /// Counts a notification that was verified.
+    pub(super) fn notification(&self, families: &WebhookFamilies, notification: &Notification) {
+        let severity = notification.severity.as_deref().unwrap_or_default();
+        self.counter(families, combination(notification.kind, notification.shape, severity)).inc();
+        self.last_notification.set(now());
+    }
+
+    /// Counts a challenge.
+    pub(super) fn challenge(&self, is_answered: bool) {
+        if is_answered { &self.challenges_answered } else { &self.challenges_refused }.inc();
+    }
+
+    fn counter(&self, families: &WebhookFamilies, index: usize) -> &IntCounter {
+        let resolve = || families.notifications.with_label_values(&labels(&self.route, index));
+        self.notifications[index].get_or_init(resolve)
+    }
+}
+
+fn combination(kind: Kind, shape: Option<Shape>, severity: &str) -> usize {
+    let kind = KINDS.iter().position(|known| *known == kind).unwrap_or_default();
+    let shape = SHAPES.iter().position(|known| *known == shape).unwrap_or_default();
+    let severity = SEVERITIES.iter().position(|known| *known == severity).unwrap_or(SEVERITIES.len() - 1);
+    (kind * SHAPES.len() + shape) * SEVERITIES.len() + severity
+}
+
+fn labels(route: &str, index: usize) -> [&str; 4] {
+    let (rest, severity) = (index / SEVERITIES.len(), index % SEVERITIES.len());
+    let (kind, shape) = (rest / SHAPES.len(), rest % SHAPES.len());
+    [route, KINDS[kind].as_str(), SHAPES[shape].map_or("", Shape::as_str), SEVERITIES[severity]]
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_has_labels_of_its_own() {
+        for kind in KINDS {
+            for shape in SHAPES {
+                for severity in SEVERITIES {
+                    let found = labels("/a", combination(kind, shape, severity));
+                    assert_eq!(found, ["/a", kind.as_str(), shape.map_or("", Shape::as_str), severity]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_over_the_wire_makes_no_labels() {
+        for severity in ["fatal", "CRITICAL", "\"} 1\n", "critical\0"] {
+            assert_eq!(labels("/a", combination(Kind::Alert, None, severity))[3], "other");
+        }
+    }
+}

@@ -48,6 +48,8 @@ impl Cores {
         let core = core.expect("there is at least one thread");
         core.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place(core.connections.clone());
+        // Otherwise the block below would hold it twice: as it was captured, and as it is awaited.
+        let connection = Box::pin(connection);
         (&core.runtime, async move {
             let _place = place;
             connection.await

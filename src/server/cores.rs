@@ -39,6 +39,14 @@ impl Cores {
         (0..threads).map(Core::start).collect::<io::Result<_>>().map(Self)
     }
 
+    /// Returns when every thread has done something: none of them hangs.
+    pub(super) async fn respond(&self) {
+        for core in &self.0 {
+            // An error says that the thread has ended, which is no hanging either.
+            let _ = core.runtime.spawn(async {}).await;
+        }
+    }
+
     /// The runtime of the thread that serves the fewest connections, and what is to be served there.
     pub(super) fn place<F>(&self, connection: F) -> (&Handle, impl Future<Output = F::Output> + Send + use<F>)
     where
@@ -84,5 +92,19 @@ mod tests {
         }
         let counts = cores.0.iter().map(|core| core.connections.load(Ordering::Relaxed));
         assert_eq!(counts.collect::<Vec<_>>(), [2, 2, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_hangs_is_noticed() {
+        let cores = Cores::start(2).unwrap();
+        cores.respond().await;
+        let (go_on, hang) = std::sync::mpsc::channel::<()>();
+        let (runtime, connection) = cores.place(async move { hang.recv().is_ok() });
+        let hanging = runtime.spawn(connection);
+        let limit = std::time::Duration::from_millis(50);
+        assert!(tokio::time::timeout(limit, cores.respond()).await.is_err());
+        go_on.send(()).unwrap();
+        assert!(hanging.await.unwrap());
+        cores.respond().await;
     }
 }

@@ -75,7 +75,8 @@ impl Listener {
         }
         systemd::ready("Serving");
         info!("ready");
-        tokio::spawn(systemd::keep_watchdog_calm());
+        let serving = self.serving.clone();
+        tokio::spawn(async move { systemd::keep_watchdog_calm(|| serving.cores.respond()).await });
         for task in accepting {
             // It ends when the drain begins; a panic in it has been reported by the runtime.
             let _ = task.await;

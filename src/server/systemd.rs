@@ -34,13 +34,14 @@ fn notify(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Gives signs of life, if they are asked for (`WatchdogSec=`), for as long as the runtime it is called in lives.
-pub(super) async fn keep_watchdog_calm() {
+/// Gives signs of life, if they are asked for (`WatchdogSec=`), for as long as `is_alive` returns.
+pub(super) async fn keep_watchdog_calm<F: Future<Output = ()>>(is_alive: impl Fn() -> F) {
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| *limit > Duration::from_millis(2)) else { return };
     let mut ticks = interval(limit / 2);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        is_alive().await;
         notify(&[NotifyState::Watchdog]);
     }
 }

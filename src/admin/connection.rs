@@ -35,6 +35,8 @@ impl Admin {
             Ok(Err(Some(status))) => return refuse(stream, status).await,
             Err(_) => return refuse(stream, StatusCode::REQUEST_TIMEOUT).await,
         };
+        // Who has not asked yet keeps no process from ending.
+        let _in_flight = self.in_flight.token();
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(head);
         if let Ok(Ok(true)) = timeout(HEAD, session.read_request()).await {

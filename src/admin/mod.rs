@@ -23,19 +23,22 @@ use status::Status;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
+use tokio_util::task::TaskTracker;
 
 /// Answers what is asked about a running server.
 pub struct Admin {
     monitor: Arc<Monitor>,
     /// Turns true when the process is to end.
     draining: ShutdownWatch,
+    /// What is to be finished before that.
+    in_flight: TaskTracker,
     hosts: AcceptedHosts,
 }
 
 impl Admin {
     /// Answers from what `monitor` was told; `listen` is the address of the listener.
-    pub fn new(monitor: Arc<Monitor>, draining: ShutdownWatch, listen: IpAddr) -> Self {
-        Self { monitor, draining, hosts: AcceptedHosts::of(listen) }
+    pub fn new(monitor: Arc<Monitor>, draining: ShutdownWatch, in_flight: TaskTracker, listen: IpAddr) -> Self {
+        Self { monitor, draining, in_flight, hosts: AcceptedHosts::of(listen) }
     }
 
     fn answer(&self, request: &RequestHeader) -> Answer {

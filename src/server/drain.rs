@@ -42,6 +42,11 @@ impl Drain {
         watch
     }
 
+    /// For who knows best what of its work is to be finished.
+    pub(super) fn in_flight(&self) -> TaskTracker {
+        self.in_flight.clone()
+    }
+
     /// Turns true when a successor serves.
     pub(super) fn succession(&self) -> watch::Receiver<bool> {
         self.succeeded.subscribe()

@@ -1,10 +1,12 @@
 //! The program is replaced while it serves: nobody who sends notices.
 
-use crate::support::{Load, Origin, Pki, Proxy, Reply, Sender, eventually};
+use crate::support::{Load, Operator, Origin, Pki, Proxy, Reply, Sender, eventually};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const ALERT: &str = "{\"alert\":\"x\"}";
@@ -45,6 +47,42 @@ fn upgrades_under_load_lose_nothing() {
     }
     let answered = load.ends_without_failure();
     assert!(origin.received().len() >= answered);
+}
+
+#[test]
+fn the_admin_listener_is_ready_all_the_time() {
+    let pki = Pki::new();
+    let origin = Origin::spawn();
+    let config = config(&origin) + "[admin]\nlisten = \"127.0.0.1:0\"\n";
+    let mut old = Proxy::spawn(&pki, &config);
+    let sender = Sender::to(&old, Some(&pki.netdata()));
+    assert_eq!(sender.post(ALERT).status, 200);
+    let operator = Operator::of(&old);
+    let forwarded = "requests_total{code=\"ok\",outcome=\"forwarded\",route=\"/webhooks/netdata\"}";
+    operator.wait_for(forwarded, 1.0);
+    // The old process is still at work when the new one answers.
+    origin.will([Reply::Late(Duration::from_secs(1), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into())]);
+    let late = std::thread::spawn(move || sender.post(ALERT));
+    origin.wait_for(2);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let asking = std::thread::spawn({
+        let (operator, is_over) = (Operator { address: operator.address }, is_over.clone());
+        move || {
+            let mut asked = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                assert_eq!(operator.get("/readyz").status, 200);
+                asked += 1;
+            }
+            asked
+        }
+    });
+    let new = upgrade(&mut old);
+    assert_eq!(Operator::of(&new).address, operator.address);
+    operator.wait_for(forwarded, 0.0);
+    assert_eq!(late.join().unwrap().status, 200);
+    assert_eq!(old.wait().code(), Some(0));
+    is_over.store(true, Ordering::Relaxed);
+    assert!(asking.join().unwrap() > 10);
 }
 
 #[test]

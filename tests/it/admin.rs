@@ -93,16 +93,18 @@ fn every_notification_moves_its_metrics_and_no_others() {
     let last = scene.operator.metrics()[&format!("last_notification_timestamp_seconds{{route=\"{WEBHOOK}\"}}")];
     assert!((now() - last).abs() < PATIENCE.as_secs_f64(), "{last}");
     // Over HTTP/2 it is all the same.
-    let mut http2 = Http2::connect(&scene.sender(Some(&pki.netdata()))).unwrap();
-    scene.operator.wait_for("connections", 1.0);
     scene.operator.moves(
         "HTTP/2",
-        || assert_eq!(http2.post(ALERT).unwrap().status, 200),
+        || {
+            let mut http2 = Http2::connect(&scene.sender(Some(&pki.netdata()))).unwrap();
+            assert_eq!(http2.post(ALERT).unwrap().status, 200);
+        },
         &[
             &requests(WEBHOOK, "forwarded", "ok"),
             &notifications("alert", "critical", "nested"),
             &duration(WEBHOOK),
             &upstream,
+            &handshakes("ok", ""),
         ],
     );
 }

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use netdata_webhook_proxy::challenge;
 use netdata_webhook_proxy::check::unanswering;
 use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_file};
+use netdata_webhook_proxy::health::{self, Question};
 use netdata_webhook_proxy::server::{Inherited, Launch, Server};
 use netdata_webhook_proxy::{demo, summary, telemetry};
 use std::fmt::Display;
@@ -36,6 +37,14 @@ enum Command {
     Check {
         #[command(flatten)]
         config: ConfigFile,
+    },
+    /// Ask the running process, through its admin listener, whether it is alive.
+    Health {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Ask whether traffic should be sent to it.
+        #[arg(long)]
+        ready: bool,
     },
     /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in for Netdata Cloud.
     Demo {
@@ -70,6 +79,7 @@ pub(crate) fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { config, upgrade } => run(&config.path, upgrade),
         Command::Check { config } => check(&config.path),
+        Command::Health { config, ready } => health(&config.path, ready),
         Command::Demo { once } => match demo::run(once) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => fail(FAILED, "a scene did not end as it must"),
@@ -117,6 +127,23 @@ fn check(path: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => refuse_config(&error),
+    }
+}
+
+fn health(path: &Path, ready: bool) -> ExitCode {
+    let remedy = "write [admin] with listen = \"127.0.0.1:9464\", and restart";
+    let admin = match Config::load_admin(path) {
+        Ok(Some(admin)) if admin.listen.port() != 0 => admin,
+        Ok(Some(_)) => return fail(USAGE, format_args!("nobody knows the port that the admin listener got: {remedy}")),
+        Ok(None) => return fail(USAGE, format_args!("{} has no admin listener to ask: {remedy}", path.display())),
+        Err(error) => return refuse_config(&error),
+    };
+    match health::ask(admin, if ready { Question::Ready } else { Question::Live }) {
+        Ok(answer) => {
+            say(&mut std::io::stdout(), answer);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(FAILED, error),
     }
 }
 

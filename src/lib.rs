@@ -67,7 +67,7 @@
 //!
 //! ```text
 //!  main  cli                                   arguments in, exit code out
-//!  server  demo  check  summary                all wiring; the other commands
+//!  server  demo  check  health  summary        all wiring; the other commands
 //!  proxy  exchange  tls  admin  telemetry      everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
@@ -113,6 +113,7 @@ pub mod exchange;
 pub mod framing;
 pub mod head;
 pub mod header_template;
+pub mod health;
 pub mod notification;
 pub mod proxy;
 pub mod rejection;

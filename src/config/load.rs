@@ -23,11 +23,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    parse(file, read(file)?)
+}
+
+fn read(file: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(file).map_err(|error| {
         let message = format!("cannot read the configuration: {error}");
         ConfigError(vec![Problem { file: file.to_owned(), line: 1, key: String::new(), message }])
-    })?;
-    parse(file, text)
+    })
 }
 
 pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
@@ -42,6 +45,15 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
         }
         _ => Err(ConfigError(problems)),
     }
+}
+
+/// Only `[admin]`, whatever the rest may be: neither secrets nor keys are read.
+pub(super) fn load_admin(file: &Path) -> Result<Option<Admin>, ConfigError> {
+    let document = Document::new(file, read(file)?);
+    let admin = document.read(|root| root.table("admin", admin));
+    let is_about_it = |problem: &Problem| problem.key.is_empty() || problem.key.starts_with("admin");
+    let problems: Vec<_> = document.into_findings().0.into_iter().filter(is_about_it).collect();
+    if problems.is_empty() { Ok(admin) } else { Err(ConfigError(problems)) }
 }
 
 struct Loader<'f> {

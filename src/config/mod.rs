@@ -333,6 +333,14 @@ impl Config {
         load::parse(&directory.join("<inline>"), text.to_owned())
     }
 
+    /// Reads only `[admin]` of `file`. What else it names need not be readable, or there.
+    ///
+    /// # Errors
+    /// Holds what is wrong with the file, or with this part of it.
+    pub fn load_admin(file: &Path) -> Result<Option<Admin>, ConfigError> {
+        load::load_admin(file)
+    }
+
     /// Whether a client certificate is asked for.
     pub fn verify(&self) -> Verify {
         self.tls.as_ref().map_or(Verify::Off, |tls| tls.client.verify)

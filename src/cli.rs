@@ -6,7 +6,7 @@ use netdata_webhook_proxy::check::unanswering;
 use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_file};
 use netdata_webhook_proxy::health::{self, Question};
 use netdata_webhook_proxy::server::{Inherited, Launch, Server};
-use netdata_webhook_proxy::{demo, summary, telemetry};
+use netdata_webhook_proxy::{demo, doctor, summary, telemetry};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +46,8 @@ enum Command {
         #[arg(long)]
         ready: bool,
     },
+    /// Examine a URL, or the listeners of a configuration, before Netdata Cloud is pointed at them.
+    Doctor(doctor::Arguments),
     /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in for Netdata Cloud.
     Demo {
         /// End after the last scene; fail unless every scene ended as it must.
@@ -62,16 +64,22 @@ enum Command {
     },
 }
 
+/// Names the configuration file.
+const CONFIG_VARIABLE: &str = "NETDATA_WEBHOOK_PROXY_CONFIG";
+
+/// Is the configuration file where nothing else is named.
+const CONFIG_FILE: &str = "/etc/netdata-webhook-proxy/config.toml";
+
 #[derive(clap::Args)]
 struct ConfigFile {
     /// The configuration file.
-    #[arg(
-        long = "config",
-        value_name = "FILE",
-        env = "NETDATA_WEBHOOK_PROXY_CONFIG",
-        default_value = "/etc/netdata-webhook-proxy/config.toml"
-    )]
+    #[arg(long = "config", value_name = "FILE", env = CONFIG_VARIABLE, default_value = CONFIG_FILE)]
     path: PathBuf,
+}
+
+/// The configuration file where the command line names none.
+fn default_config() -> PathBuf {
+    std::env::var_os(CONFIG_VARIABLE).map_or(CONFIG_FILE.into(), PathBuf::from)
 }
 
 /// Runs the command that the process was started with.
@@ -80,6 +88,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run { config, upgrade } => run(&config.path, upgrade),
         Command::Check { config } => check(&config.path),
         Command::Health { config, ready } => health(&config.path, ready),
+        Command::Doctor(arguments) => examine(&arguments),
         Command::Demo { once } => match demo::run(once) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => fail(FAILED, "a scene did not end as it must"),
@@ -145,6 +154,18 @@ fn health(path: &Path, ready: bool) -> ExitCode {
         }
         Err(error) => fail(FAILED, error),
     }
+}
+
+fn examine(arguments: &doctor::Arguments) -> ExitCode {
+    let report = match doctor::run(arguments, &default_config()) {
+        Ok(report) => report,
+        Err(error) => return fail(USAGE, error),
+    };
+    match arguments.json {
+        true => say(&mut std::io::stdout(), report.to_json()),
+        false => say(&mut std::io::stdout(), &report),
+    }
+    if report.ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
 fn answer_challenge(secret_file: &Path, token: &str) -> ExitCode {

@@ -67,7 +67,7 @@
 //!
 //! ```text
 //!  main  cli                                   arguments in, exit code out
-//!  server  demo  check  health  summary        all wiring; the other commands
+//!  server  demo  doctor  check  health  summary   all wiring; the other commands
 //!  proxy  exchange  tls  admin  telemetry      everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
@@ -109,6 +109,7 @@ pub mod client_address;
 pub mod config;
 pub mod demo;
 pub mod digest;
+pub mod doctor;
 pub mod exchange;
 pub mod framing;
 pub mod head;

@@ -28,6 +28,7 @@ mod cli;
 mod client_certificate;
 mod container;
 mod demo;
+mod doctor;
 mod forwarding;
 mod health;
 mod hostile;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod browser;
+mod careless;
 mod http2;
 mod load;
 mod origin;
@@ -11,6 +12,7 @@ mod sender;
 
 pub(crate) use admin::Operator;
 pub(crate) use browser::Browser;
+pub(crate) use careless::{Careless, Seen};
 pub(crate) use http2::Http2;
 pub(crate) use load::Load;
 pub(crate) use origin::{Origin, Received, Reply};

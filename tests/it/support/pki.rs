@@ -114,6 +114,20 @@ impl Pki {
 
     /// One below `depth` intermediate authorities, each of which `change` changes.
     pub(crate) fn below(&self, depth: usize, change: impl Fn(&mut CertificateParams)) -> Leaf {
+        self.issued_below(depth, change, |_| {})
+    }
+
+    /// One below `depth` intermediate authorities, of which `change` changes the leaf.
+    pub(crate) fn below_for(&self, depth: usize, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        self.issued_below(depth, |_| {}, change)
+    }
+
+    fn issued_below(
+        &self,
+        depth: usize,
+        change: impl Fn(&mut CertificateParams),
+        change_leaf: impl FnOnce(&mut CertificateParams),
+    ) -> Leaf {
         let mut chain = Vec::new();
         let mut issuer: Option<CertifiedIssuer<'static, KeyPair>> = None;
         for level in 0..depth {
@@ -129,7 +143,7 @@ impl Pki {
             issuer = Some(next);
         }
         let issuer = issuer.expect("there is at least one intermediate");
-        issue(&issuer, KeyPair::generate().unwrap(), |_| {}, chain)
+        issue(&issuer, KeyPair::generate().unwrap(), change_leaf, chain)
     }
 
     /// One that another authority of the same name issued.

@@ -1,0 +1,152 @@
+//! Who has no certificate of a trusted authority is refused.
+
+use crate::doctor::client::{Conversation, Outcome};
+use crate::doctor::finding::Finding;
+use crate::doctor::http::Answer;
+use crate::doctor::target::Expected;
+
+/// What became of somebody who should not get in.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::doctor) enum Verdict {
+    /// Says how.
+    Refused(String),
+    /// Says what was answered.
+    GotIn(String),
+    /// It cannot be told; says why.
+    Unclear(String),
+}
+
+/// Judges a conversation. An answer that has nothing to do with who asked means that it was not looked at.
+pub(in crate::doctor) fn judge(expected: &Expected, conversation: &Conversation, is_tls: bool) -> Verdict {
+    match &conversation.outcome {
+        // A handshake that nobody could finish refuses nobody in particular.
+        Outcome::Refused(why) if is_tls && conversation.shown.chain.is_empty() && !conversation.was_resumed => {
+            Verdict::Unclear(format!("the handshake failed for other reasons: {why}"))
+        }
+        Outcome::Refused(why) => Verdict::Refused(why.clone()),
+        Outcome::Answered(answer) => judge_answer(expected, answer),
+        Outcome::Silent => Verdict::Unclear("nothing was answered in time".into()),
+        Outcome::Failed(error) => Verdict::Unclear(error.clone()),
+    }
+}
+
+fn judge_answer(expected: &Expected, answer: &Answer) -> Verdict {
+    let shown = answer.describe();
+    match answer.status {
+        401 if expected.demands_certificate => Verdict::Unclear(format!(
+            "it answered {shown}: credentials were looked at before, or instead of, the certificate"
+        )),
+        // nginx: 495 and 496. Apache: 421 for another name.
+        401 | 403 | 421 | 495 | 496 => Verdict::Refused(shown),
+        400 if is_about_certificates(answer) => Verdict::Refused(shown),
+        429 => Verdict::Unclear(format!("it answered {shown}: too many requests")),
+        300..=399 => Verdict::Unclear(format!("it answered {shown}, a redirect")),
+        _ => Verdict::GotIn(shown),
+    }
+}
+
+/// nginx says why with its 400, and so do we.
+fn is_about_certificates(answer: &Answer) -> bool {
+    let body = String::from_utf8_lossy(&answer.body).to_ascii_lowercase();
+    body.contains("certificate")
+}
+
+const DEMAND: &str = "demand a certificate: ssl_verify_client on (nginx), SSLVerifyClient require (Apache), verify = \
+                      \"require\" here; compare the path of the URL, too";
+
+pub(in crate::doctor) fn check_nobody(expected: &Expected, conversation: &Conversation) -> Finding {
+    let check = if expected.demands_certificate { "no certificate" } else { "no credentials" };
+    match judge(expected, conversation, expected.asks_for_certificate) {
+        _ if expected.lets_everybody_in && !expected.demands_certificate => Finding::warn(
+            check,
+            "anybody may use this path: its route has auth = \"none\"",
+            "demand a client certificate, or Basic or Bearer credentials",
+        ),
+        Verdict::Refused(how) => Finding::pass(check, format!("who has none is refused: {how}")),
+        Verdict::GotIn(answer) if expected.demands_certificate => Finding::fail(
+            check,
+            format!("a request without a certificate got through, and was answered {answer}"),
+            DEMAND,
+        ),
+        Verdict::GotIn(answer) => Finding::fail(
+            check,
+            format!("a request without credentials got through, and was answered {answer}"),
+            "demand Basic or Bearer credentials; compare the path of the URL, too",
+        ),
+        Verdict::Unclear(why) => Finding::warn(
+            check,
+            format!("it cannot be told whether who has none is refused: {why}"),
+            "mend what else is wrong, and try again",
+        ),
+    }
+}
+
+pub(in crate::doctor) fn check_stranger(expected: &Expected, conversation: &Conversation) -> Finding {
+    const CHECK: &str = "forged certificate";
+    match judge(expected, conversation, true) {
+        Verdict::Refused(how) => Finding::pass(
+            CHECK,
+            format!("one for {} of a throw-away authority is refused: {how}", expected.common_name),
+        ),
+        Verdict::GotIn(_) if !expected.demands_certificate => Finding::skip(CHECK, "this path demands no certificate"),
+        Verdict::GotIn(answer) => Finding::fail(
+            CHECK,
+            format!(
+                "one for {} of a throw-away authority got through, and was answered {answer}",
+                expected.common_name
+            ),
+            "verify certificates, not only ask for them: ssl_verify_client on, not optional_no_ca (nginx); SSLVerifyClient \
+             require, not optional_no_ca (Apache)",
+        ),
+        Verdict::Unclear(why) => Finding::warn(
+            CHECK,
+            format!("it cannot be told whether a forged one is refused: {why}"),
+            "mend what else is wrong, and try again",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::recorder::Shown;
+    use std::time::Duration;
+
+    fn verdict(status: u16, body: &str) -> Verdict {
+        let answer = Answer { status, body: body.into(), ..Answer::default() };
+        judge_answer(&Expected::by_default(), &answer)
+    }
+
+    #[test]
+    fn only_an_answer_about_who_asks_is_a_refusal() {
+        for (status, body) in [
+            (403, ""),
+            (495, ""),
+            (496, ""),
+            (421, ""),
+            (400, "<center>No required SSL certificate was sent</center>"),
+            (400, "{\"code\":\"client_certificate_missing\"}"),
+        ] {
+            assert!(matches!(verdict(status, body), Verdict::Refused(_)), "{status} {body}");
+        }
+        for status in [200, 202, 204, 400, 404, 405, 415, 422, 500, 502, 503] {
+            assert!(matches!(verdict(status, ""), Verdict::GotIn(_)), "{status}");
+        }
+        for status in [301, 308, 401, 429] {
+            assert!(matches!(verdict(status, ""), Verdict::Unclear(_)), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_fails_for_everybody_refuses_nobody() {
+        let refused = |chain: &[&[u8]]| {
+            let chain = chain.iter().map(|der| der.to_vec().into()).collect();
+            let shown = Shown { chain, asked_for: None };
+            let outcome = Outcome::Refused("TLS alert".into());
+            let conversation = Conversation { shown, was_resumed: false, outcome, took: Duration::ZERO };
+            judge(&Expected::by_default(), &conversation, true)
+        };
+        assert!(matches!(refused(&[b"leaf"]), Verdict::Refused(_)));
+        assert!(matches!(refused(&[]), Verdict::Unclear(_)));
+    }
+}

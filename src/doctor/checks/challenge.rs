@@ -1,0 +1,161 @@
+//! The challenge is answered, rightly and in time.
+
+use crate::challenge::response_token;
+use crate::doctor::client::{Client, Conversation, Outcome};
+use crate::doctor::examination::get;
+use crate::doctor::finding::Finding;
+use crate::doctor::http::Answer;
+use crate::doctor::recorder::Tls;
+use crate::doctor::target::{Challenge, Expected};
+use crate::secret::Secret;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine as _};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+const CHECK: &str = "challenge";
+
+/// Netdata Cloud waits no longer.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What takes longer is to be looked at.
+const SLOW: Duration = Duration::from_secs(1);
+
+const NEEDS_CERTIFICATE: &str =
+    "skipped: needs a client certificate that the server trusts (--certificate FILE --key FILE)";
+
+/// Asks even where the answer cannot be foretold: other checks look at it, too.
+pub(in crate::doctor) async fn check(
+    client: Client<'_>,
+    expected: &Expected,
+    tls: Option<&Tls>,
+    has_certificate: bool,
+) -> (Finding, Option<Conversation>) {
+    if expected.demands_certificate && !has_certificate {
+        return (Finding::skip(CHECK, NEEDS_CERTIFICATE), None);
+    }
+    let token = format!("{:032x}", rand::random::<u128>());
+    let conversation = client.ask(tls, &get(client.place, &token)).await;
+    let finding = match (&expected.challenge, &conversation.outcome) {
+        (Challenge::Unknown, _) => Finding::skip(CHECK, "skipped: needs the challenge secret (--secret-file FILE)"),
+        (Challenge::Unanswered, _) => {
+            Finding::skip(CHECK, "this route has no challenge_secret: Netdata Cloud will not accept it as a webhook")
+        }
+        (Challenge::Secret(secret), Outcome::Answered(answer)) => {
+            judge(secret, &token, answer, conversation.took, has_certificate)
+        }
+        (Challenge::Secret(_), Outcome::Refused(how)) => Finding::fail(
+            CHECK,
+            format!("refused: {how}"),
+            "if the client certificate is one that the server should trust, see its log; otherwise give it one",
+        ),
+        (Challenge::Secret(_), Outcome::Silent) => {
+            Finding::fail(CHECK, format!("no answer within {} s", client.patience.as_secs()), IN_TIME)
+        }
+        (Challenge::Secret(_), Outcome::Failed(error)) => {
+            Finding::fail(CHECK, format!("no answer: {error}"), "see the log of the server")
+        }
+    };
+    (finding, Some(conversation))
+}
+
+const IN_TIME: &str =
+    "Netdata Cloud waits for 5 s: answer the challenge before anything slow, or let this program do it";
+
+fn judge(secret: &Secret, token: &str, answer: &Answer, took: Duration, has_certificate: bool) -> Finding {
+    let milliseconds = took.as_millis();
+    match answer.status {
+        200 => {}
+        401 => return Finding::skip(CHECK, "skipped: needs the credentials (challenge_requires_authorization)"),
+        403 if !has_certificate => return Finding::skip(CHECK, NEEDS_CERTIFICATE),
+        300..=399 => return Finding::fail(CHECK, format!("answered {}, a redirect", answer.status), "see below"),
+        _ => {
+            let remedy = match answer.code().as_deref() {
+                Some("challenge_disabled") => "set challenge_secret, and reload",
+                Some("not_found") => "compare the path with that of the route, down to the last slash",
+                Some("common_name_mismatch") => "the certificate given is for another name than the accepted ones",
+                _ => "answer GET with crc_token with 200; see the log of the server",
+            };
+            return Finding::fail(CHECK, format!("answered {} instead of 200", answer.describe()), remedy);
+        }
+    }
+    if let Some((text, remedy)) = mistake(secret, token, answer) {
+        return Finding::fail(CHECK, text, remedy);
+    }
+    if took > LIMIT {
+        return Finding::fail(CHECK, format!("right, but after {milliseconds} ms"), IN_TIME);
+    }
+    if took > SLOW {
+        return Finding::warn(CHECK, format!("right, but after {milliseconds} ms"), IN_TIME);
+    }
+    Finding::pass(CHECK, format!("right, after {milliseconds} ms"))
+}
+
+/// What is wrong with an answer. Nothing that would help to compute the secret is shown.
+fn mistake(secret: &Secret, token: &str, answer: &Answer) -> Option<(&'static str, &'static str)> {
+    let json: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+    let Some(given) = json.as_ref().and_then(|json| json.get("response_token")?.as_str()) else {
+        return Some(("the answer is not {\"response_token\": \"sha256=…\"}", "answer in this form, as JSON"));
+    };
+    let right = response_token(secret, token);
+    if given == right {
+        return None;
+    }
+    let bytes = BASE64_STANDARD.decode(right.trim_start_matches("sha256=")).unwrap_or_default();
+    let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    let with_newline = Secret::new([secret.expose(), b"\n"].concat());
+    let bare = given.strip_prefix("sha256=").unwrap_or(given);
+    Some(if given == response_token(&with_newline, token) {
+        ("the answer was made with the secret and a newline after it", "remove the newline at the end of the secret")
+    } else if bare.eq_ignore_ascii_case(&hex) {
+        ("the HMAC is right, but in hexadecimal", "encode it in Base64")
+    } else if format!("sha256={given}") == right {
+        ("the HMAC is right, but \"sha256=\" is missing before it", "write it before the HMAC")
+    } else if bare.replace('-', "+").replace('_', "/").trim_end_matches('=') == BASE64_STANDARD_NO_PAD.encode(&bytes) {
+        ("the HMAC is right, but not in standard Base64 with padding", "use the standard alphabet, with padding")
+    } else {
+        (
+            "the answer is wrong: it was made with another secret, or of another text",
+            "let both have the secret that stands in Netdata's UI; the HMAC is of the decoded value of crc_token",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    fn found(body: &str, took: Duration) -> Finding {
+        let answer = Answer { status: 200, body: body.into(), ..Answer::default() };
+        judge(&Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec()), "abc", &answer, took, true)
+    }
+
+    #[test]
+    fn usual_mistakes_are_named() {
+        let check = |token: &str, expected: &str| {
+            let finding = found(&format!("{{\"response_token\":\"{token}\"}}"), Duration::ZERO);
+            assert!(finding.level == Level::Fail && finding.text.contains(expected), "{finding:?}");
+        };
+        check("igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=", "\"sha256=\" is missing");
+        check("sha256=8a08ab23385b77a8a86d71305a0a693b99e0a845140bf983b7eaff75f09b7869", "hexadecimal");
+        check("sha256=igirIzhbd6iobXEwWgppO5ngqEUUC_mDt-r_dfCbeGk=", "standard Base64");
+        check("sha256=igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk", "standard Base64");
+        let newline = response_token(&Secret::new(b"YOUR_CHALLENGE_SECRET\n".to_vec()), "abc");
+        check(&newline, "a newline");
+        check("sha256=AAAA", "another secret");
+        for body in ["", "[]", "{}", "{\"response_token\":1}", "\"x\"", "<html>"] {
+            assert!(found(body, Duration::ZERO).text.contains("the answer is not"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_right_answer_has_to_come_in_time() {
+        let body = "{\"response_token\":\"sha256=igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=\"}";
+        for (milliseconds, level) in [(0, Level::Pass), (1000, Level::Pass), (1001, Level::Warn), (5001, Level::Fail)] {
+            assert_eq!(found(body, Duration::from_millis(milliseconds)).level, level, "{milliseconds}");
+        }
+    }
+}

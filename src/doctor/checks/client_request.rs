@@ -1,0 +1,91 @@
+//! A client certificate is asked for, of the right authorities.
+//!
+//! Clients in Go, as Netdata Cloud's is, keep their certificate to themselves if a server names other authorities.
+
+use crate::doctor::client::Conversation;
+use crate::doctor::finding::Finding;
+use crate::doctor::target::Expected;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::X509Name;
+
+const CHECK: &str = "client certificate";
+
+/// Names that are shown.
+const MAX_SHOWN: usize = 3;
+
+pub(in crate::doctor) fn check(expected: &Expected, conversation: &Conversation) -> Finding {
+    let shown = &conversation.shown;
+    let wanted: Vec<Vec<u8>> = expected.authorities.iter().filter_map(|der| subject(der)).collect();
+    match (&shown.asked_for, expected.asks_for_certificate) {
+        (None, _) if shown.chain.is_empty() => Finding::skip(CHECK, "there was no TLS handshake"),
+        (None, false) => Finding::pass(CHECK, "none is asked for, as intended"),
+        (None, true) => Finding::fail(
+            CHECK,
+            "none is asked for: anybody can claim to be Netdata Cloud",
+            "nginx: ssl_verify_client on; Apache: SSLVerifyClient require; here: tls.client.verify = \"require\"; if \
+             Basic or Bearer credentials are all you want, --no-client-certificate",
+        ),
+        (Some(_), false) => Finding::warn(
+            CHECK,
+            "one is asked for, which was not intended",
+            "see whether the server runs with the configuration that you mean",
+        ),
+        (Some(named), true) => judge(named, &wanted),
+    }
+}
+
+fn subject(certificate: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(certificate.subject().as_raw().to_vec())
+}
+
+fn judge(named: &[Vec<u8>], wanted: &[Vec<u8>]) -> Finding {
+    let missing: Vec<_> = wanted.iter().filter(|name| !named.contains(name)).collect();
+    let further: Vec<_> = named.iter().filter(|name| !wanted.contains(name)).collect();
+    if named.is_empty() {
+        return Finding::warn(
+            CHECK,
+            "one is asked for, of any authority: it cannot be seen which are trusted",
+            "let the server name the authorities that it trusts (nginx: ssl_client_certificate, not \
+             ssl_trusted_certificate)",
+        );
+    }
+    if !missing.is_empty() {
+        return Finding::fail(
+            CHECK,
+            format!(
+                "one of {} is asked for, and none of {}: Netdata Cloud will show none",
+                list(&further),
+                list(&missing)
+            ),
+            "trust this authority: builtin:netdata in tls.client.ca here, or its certificate of Netdata's documentation \
+             in ssl_client_certificate (nginx) or SSLCACertificateFile (Apache)",
+        );
+    }
+    if !further.is_empty() {
+        return Finding::warn(
+            CHECK,
+            format!(
+                "one of {} is asked for, which is right, but one of {} is welcome, too",
+                list(wanted),
+                list(&further)
+            ),
+            "trust no authority but Netdata's, whose certificates are the only ones that prove anything here",
+        );
+    }
+    Finding::pass(CHECK, format!("one of {} is asked for", list(wanted)))
+}
+
+fn list<N: AsRef<[u8]>>(names: &[N]) -> String {
+    let shown = names.iter().take(MAX_SHOWN).map(|name| match X509Name::from_der(name.as_ref()) {
+        Ok((_, name)) => format!("\"{name}\""),
+        Err(_) => "a name that cannot be read".into(),
+    });
+    let mut shown: Vec<_> = shown.collect();
+    match names.len() {
+        0 => shown.push("nobody".into()),
+        length if length > MAX_SHOWN => shown.push(format!("{} more", length - MAX_SHOWN)),
+        _ => {}
+    }
+    shown.join(", ")
+}

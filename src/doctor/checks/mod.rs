@@ -1,0 +1,14 @@
+//! One check a file.
+
+pub(super) mod admission;
+pub(super) mod certificate;
+pub(super) mod challenge;
+pub(super) mod client_request;
+pub(super) mod clock;
+pub(super) mod idle;
+pub(super) mod name;
+pub(super) mod old_versions;
+pub(super) mod port;
+pub(super) mod redirect;
+pub(super) mod resumption;
+pub(super) mod versions;

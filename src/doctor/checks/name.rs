@@ -1,0 +1,96 @@
+//! The name leads to an IPv4 address: Netdata Cloud sends from IPv4 addresses only.
+
+use crate::doctor::finding::Finding;
+use crate::doctor::target::Place;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// Addresses that are tried and shown.
+const MAX_ADDRESSES: usize = 16;
+
+/// What the host of a place resolves to, or why it does not.
+pub(in crate::doctor) async fn resolve(place: &Place, patience: Duration) -> Result<Vec<SocketAddr>, String> {
+    let (host, port) = (place.host.clone(), place.port);
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let (found, finds) = oneshot::channel();
+    // A name server that does not answer would hold everything up, so nobody waits for the thread.
+    thread::spawn(move || {
+        let addresses = (host.as_str(), port).to_socket_addrs().map(|all| all.take(MAX_ADDRESSES).collect());
+        found.send(addresses.map_err(|error| error.to_string()))
+    });
+    match timeout(patience, finds).await {
+        Ok(Ok(addresses)) => addresses,
+        _ => Err(format!("no name server answered within {} s", patience.as_secs())),
+    }
+}
+
+pub(in crate::doctor) fn check(place: &Place, addresses: &Result<Vec<SocketAddr>, String>) -> Finding {
+    let host = &place.host;
+    let addresses = match addresses {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            return Finding::fail("name", format!("{host} does not resolve: {error}"), "add an A record for it");
+        }
+    };
+    let mut ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
+    ips.dedup();
+    let shown = ips.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+    let is = if ips.iter().any(|ip| ip.to_string() == *host) { "is an address".into() } else { format!("is {shown}") };
+    let v4: Vec<Ipv4Addr> =
+        ips.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect();
+    if v4.is_empty() {
+        let text = format!("{host} {is}: there is no IPv4 address, and Netdata Cloud has no IPv6");
+        return Finding::fail("name", text, "add an A record");
+    }
+    match v4.iter().find(|ip| !is_public(**ip)) {
+        Some(ip) => Finding::warn(
+            "name",
+            format!("{host} {is}, as seen from here: Netdata Cloud cannot reach {ip}, which is not public"),
+            "run it from outside, too; if it is the same there, let the A record name a public address",
+        ),
+        None => Finding::pass("name", format!("{host} {is}")),
+    }
+}
+
+fn is_public(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    let is_shared = a == 100 && (64..128).contains(&b);
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_unspecified()
+        || ip.is_multicast()
+        || is_shared
+        || a == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    #[test]
+    fn netdata_cloud_has_to_find_a_public_ipv4_address() {
+        let check = |url: &str, addresses: &[&str], level| {
+            let place = Place::parse(url).unwrap();
+            let addresses = addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 443)).collect();
+            let finding = super::check(&place, &Ok(addresses));
+            assert_eq!(finding.level, level, "{finding:?}");
+        };
+        check("https://a.example/", &["203.0.113.5"], Level::Pass);
+        check("https://a.example/", &["2001:db8::1", "203.0.113.5"], Level::Pass);
+        check("https://a.example/", &["2001:db8::1"], Level::Fail);
+        check("https://a.example/", &[], Level::Fail);
+        for private in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1", "169.254.1.1", "0.0.0.0"] {
+            check("https://a.example/", &["203.0.113.5", private], Level::Warn);
+        }
+        check("https://[2001:db8::1]/", &["2001:db8::1"], Level::Fail);
+        let nowhere = super::check(&Place::parse("https://a.example/").unwrap(), &Err("no such name".into()));
+        assert_eq!(nowhere.level, Level::Fail);
+    }
+}

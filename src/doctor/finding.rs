@@ -1,0 +1,86 @@
+//! What a check found, in words that are safe to show.
+
+use serde::Serialize;
+
+/// Characters of a text. Parts of it may come from whoever answers there.
+const MAX_TEXT: usize = 600;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Pass,
+    /// It works, and is unwise or uncertain.
+    Warn,
+    /// Webhooks are lost, or forgeries get in.
+    Fail,
+    /// It could not be tried, or makes no sense here.
+    Skip,
+}
+
+impl Level {
+    /// In four letters.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// The end of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which check; stays the same for scripts.
+    pub check: &'static str,
+    /// How it ended.
+    pub level: Level,
+    /// What was found, in a sentence.
+    pub text: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn pass(check: &'static str, text: impl AsRef<str>) -> Self {
+        Self { check, level: Level::Pass, text: plain(text.as_ref()), remedy: None }
+    }
+
+    pub(super) fn skip(check: &'static str, text: impl AsRef<str>) -> Self {
+        Self { level: Level::Skip, ..Self::pass(check, text) }
+    }
+
+    pub(super) fn warn(check: &'static str, text: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
+        Self { level: Level::Warn, remedy: Some(plain(remedy.as_ref())), ..Self::pass(check, text) }
+    }
+
+    pub(super) fn fail(check: &'static str, text: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
+        Self { level: Level::Fail, remedy: Some(plain(remedy.as_ref())), ..Self::pass(check, text) }
+    }
+}
+
+/// Without what could move a cursor or fill a screen.
+fn plain(text: &str) -> String {
+    let shown = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut plain: String = shown.take(MAX_TEXT).collect();
+    if plain.len() < text.len() && text.chars().nth(MAX_TEXT).is_some() {
+        plain.push('…');
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_moves_no_cursor_and_fills_no_screen() {
+        assert_eq!(plain("a\x1b[2Jb\r\nc\u{9b}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}");
+        assert_eq!(plain("üß"), "üß");
+        assert_eq!(plain(&"ü".repeat(MAX_TEXT)).chars().count(), MAX_TEXT);
+        assert_eq!(plain(&"ü".repeat(MAX_TEXT + 1)).chars().count(), MAX_TEXT + 1);
+    }
+}

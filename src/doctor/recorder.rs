@@ -1,0 +1,153 @@
+//! A TLS client that accepts any server, and remembers what it was shown and asked for.
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, NamedGroup, SignatureScheme, SupportedProtocolVersion};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a handshake showed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// The server's chain, leaf first; empty if the handshake did not get that far.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// The subjects of the authorities whose client certificates are asked for, if any are.
+    pub(super) asked_for: Option<Vec<Vec<u8>>>,
+}
+
+/// A client's side of TLS.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    pub(super) config: Arc<ClientConfig>,
+    recorder: Arc<Recorder>,
+    sessions: Arc<OneSession>,
+}
+
+impl Tls {
+    /// With a certificate or without, in these versions. No protocol is offered by ALPN, so HTTP/1.1 is spoken.
+    pub(super) fn new(
+        credentials: Option<Arc<CertifiedKey>>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Self, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let recorder = Arc::new(Recorder { shown: Mutex::default(), credentials, provider: provider.clone() });
+        let sessions = Arc::new(OneSession::default());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(recorder.clone())
+            .with_client_cert_resolver(recorder.clone());
+        config.resumption = Resumption::store(sessions.clone());
+        Ok(Self { config: Arc::new(config), recorder, sessions })
+    }
+
+    /// What the last handshake showed. A resumed one shows nothing.
+    pub(super) fn take_shown(&self) -> Shown {
+        std::mem::take(&mut *lock(&self.recorder.shown))
+    }
+
+    /// Whether there is a session to resume.
+    pub(super) fn has_session(&self) -> bool {
+        lock(&self.sessions.tls12).is_some() || lock(&self.sessions.tls13).is_some()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug)]
+struct Recorder {
+    shown: Mutex<Shown>,
+    credentials: Option<Arc<CertifiedKey>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ResolvesClientCert for Recorder {
+    fn resolve(&self, authorities: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        lock(&self.shown).asked_for = Some(authorities.iter().map(|name| name.to_vec()).collect());
+        // Whatever is asked for: a forger does not mind.
+        self.credentials.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.credentials.is_some()
+    }
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let chain = [leaf].into_iter().chain(above).map(|certificate| certificate.clone().into_owned());
+        lock(&self.shown).chain = chain.collect();
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The last session, whatever name it was for: a thief of sessions minds no names either.
+#[derive(Debug, Default)]
+struct OneSession {
+    tls12: Mutex<Option<Tls12ClientSessionValue>>,
+    tls13: Mutex<Option<Tls13ClientSessionValue>>,
+}
+
+impl ClientSessionStore for OneSession {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, session: Tls12ClientSessionValue) {
+        *lock(&self.tls12) = Some(session);
+    }
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        lock(&self.tls12).clone()
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {
+        *lock(&self.tls12) = None;
+    }
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        *lock(&self.tls13) = Some(ticket);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        lock(&self.tls13).take()
+    }
+}

@@ -18,27 +18,28 @@ use health::Level;
 use host::AcceptedHosts;
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
-use pingora::server::ShutdownWatch;
 use status::Status;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 /// Answers what is asked about a running server.
 pub struct Admin {
     monitor: Arc<Monitor>,
-    /// Turns true when the process is to end.
-    draining: ShutdownWatch,
+    /// Turns true when nobody is to be sent here any more.
+    leaves: watch::Receiver<bool>,
     /// What is to be finished before that.
     in_flight: TaskTracker,
     hosts: AcceptedHosts,
 }
 
 impl Admin {
-    /// Answers from what `monitor` was told; `listen` is the address of the listener.
-    pub fn new(monitor: Arc<Monitor>, draining: ShutdownWatch, in_flight: TaskTracker, listen: IpAddr) -> Self {
-        Self { monitor, draining, in_flight, hosts: AcceptedHosts::of(listen) }
+    /// Answers from what `monitor` was told; `listen` is the address of the listener. `leaves` turns true when the process
+    /// ends and no other serves in its place.
+    pub fn new(monitor: Arc<Monitor>, leaves: watch::Receiver<bool>, in_flight: TaskTracker, listen: IpAddr) -> Self {
+        Self { monitor, leaves, in_flight, hosts: AcceptedHosts::of(listen) }
     }
 
     fn answer(&self, request: &RequestHeader) -> Answer {
@@ -68,6 +69,6 @@ impl Admin {
     }
 
     fn status(&self) -> Status {
-        Status::of(&self.monitor, *self.draining.borrow(), SystemTime::now())
+        Status::of(&self.monitor, *self.leaves.borrow(), SystemTime::now())
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct AdminListener {
 impl AdminListener {
     pub(super) fn new(listener: StdListener, monitor: Arc<Monitor>, drain: &Drain, is_successor: bool) -> Self {
         let address = listener.local_addr().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
-        let admin = Arc::new(Admin::new(monitor.clone(), drain.watch(), drain.in_flight(), address));
+        let admin = Arc::new(Admin::new(monitor.clone(), drain.leaves(), drain.in_flight(), address));
         Self { listener: Some(listener), admin, monitor, is_successor, succession: drain.succession() }
     }
 

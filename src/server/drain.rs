@@ -22,6 +22,8 @@ use tracing::{error, info, warn};
 #[derive(Clone)]
 pub(super) struct Drain {
     begun: watch::Sender<bool>,
+    /// Whether it has begun without a successor.
+    leaves: watch::Sender<bool>,
     /// Whether a successor serves.
     succeeded: watch::Sender<bool>,
     /// The accept loops and the connections.
@@ -30,7 +32,8 @@ pub(super) struct Drain {
 
 impl Drain {
     pub(super) fn new() -> Self {
-        Self { begun: watch::Sender::new(false), succeeded: watch::Sender::new(false), in_flight: TaskTracker::new() }
+        let [begun, leaves, succeeded] = std::array::from_fn(|_| watch::Sender::new(false));
+        Self { begun, leaves, succeeded, in_flight: TaskTracker::new() }
     }
 
     /// Turns true when the drain begins. If it has begun, that is news to this one all the same.
@@ -45,6 +48,11 @@ impl Drain {
     /// For who knows best what of its work is to be finished.
     pub(super) fn in_flight(&self) -> TaskTracker {
         self.in_flight.clone()
+    }
+
+    /// Turns true when the drain begins and no successor serves: who asks then is not to send anybody here.
+    pub(super) fn leaves(&self) -> watch::Receiver<bool> {
+        self.leaves.subscribe()
     }
 
     /// Turns true when a successor serves.
@@ -69,6 +77,7 @@ impl Drain {
 
     /// Asks everything in flight to finish, and waits for that.
     async fn complete(&self, limit: Duration) {
+        self.leaves.send_replace(!*self.succeeded.borrow());
         self.begun.send_replace(true);
         self.in_flight.close();
         match timeout(limit, self.in_flight.wait()).await {

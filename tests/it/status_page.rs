@@ -60,14 +60,20 @@ impl Scene {
                 "status": { "reachable": false, "text": "unreachable" } }),
             json!({ "message": "Test", "title": "Test Notification", "token": "0b6c1f2e-8a47-4f0e-9f53-2c1d7a90be11" }),
         ];
-        for body in &ordinary {
+        // Events are told after the answer: in this order they are if each is awaited.
+        for (number, body) in ordinary.iter().enumerate() {
             assert_eq!(self.post(body), 200);
+            self.wait_for_events(number + 1);
         }
         assert_eq!(self.sender().get("?crc_token=abc").status, 200);
+        self.wait_for_events(6);
         assert_eq!(self.sender().post("{\"x\":1}").code(), "schema_mismatch");
+        self.wait_for_events(7);
         assert_eq!(self.sender().send("POST", "/webhooks/wrong", "", "{}").unwrap().status, 404);
-        for _ in 0..7 {
+        self.wait_for_events(8);
+        for times in 1..=7 {
             assert!(Sender::to(&self.proxy, None).send("POST", WEBHOOK, "", "{}").is_err());
+            eventually("the refusal", || Some(self.status()).filter(|status| status["events"][0]["times"] == times));
         }
         let evil = self.pki.leaf(|params| {
             params.distinguished_name = crate::support::subject(&[(DnType::CommonName, HOSTILE[0].into())]);

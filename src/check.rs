@@ -1,6 +1,6 @@
-//! What only `check` finds out, for it depends on others: which applications do not answer.
+//! What only `check` finds out, for it depends on others: which servers do not answer.
 
-use crate::config::{Config, Upstream};
+use crate::config::{Config, Endpoint};
 use std::collections::HashSet;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -9,37 +9,38 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long an application may take to accept a connection.
+/// How long a server may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long all of them may take, names being looked up included.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// A warning for each application that cannot be connected to now. It may just not have been started yet.
+/// A warning for each server that cannot be connected to now. It may just not have been started yet.
 pub fn unanswering(config: &Config) -> Vec<String> {
     let mut seen = HashSet::new();
-    let upstreams: Vec<_> = config.routes.iter().map(|route| &route.upstream).filter(|it| seen.insert(*it)).collect();
+    let named = config.routes.iter().map(|route| &route.upstream).chain(&config.upstreams);
+    let servers: Vec<_> = named.flat_map(|upstream| &upstream.servers).filter(|server| seen.insert(*server)).collect();
     let (results, answers) = mpsc::channel();
-    for (index, upstream) in upstreams.iter().enumerate() {
-        let (results, upstream) = (results.clone(), (*upstream).clone());
+    for (index, server) in servers.iter().enumerate() {
+        let (results, server) = (results.clone(), (*server).clone());
         // A name server that does not answer would hold everything up, so nobody waits for the thread.
-        thread::spawn(move || results.send((index, connect(&upstream))));
+        thread::spawn(move || results.send((index, connect(&server))));
     }
     drop(results);
-    let mut failures: Vec<_> = upstreams.iter().map(|_| Some("there is no answer".to_owned())).collect();
+    let mut failures: Vec<_> = servers.iter().map(|_| Some("there is no answer".to_owned())).collect();
     let deadline = Instant::now() + LIMIT;
     while let Ok((index, result)) = answers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         failures[index] = result.err().map(|error| error.to_string());
     }
     let describe =
-        |(upstream, failure): (&&Upstream, Option<String>)| Some(format!("{upstream} does not answer: {}", failure?));
-    upstreams.iter().zip(failures).filter_map(describe).collect()
+        |(server, failure): (&&Endpoint, Option<String>)| Some(format!("{server} does not answer: {}", failure?));
+    servers.iter().zip(failures).filter_map(describe).collect()
 }
 
-fn connect(upstream: &Upstream) -> io::Result<()> {
-    match upstream {
-        Upstream::Unix(path) => UnixStream::connect(path).map(drop),
-        Upstream::Tcp { host, port } => {
+fn connect(server: &Endpoint) -> io::Result<()> {
+    match server {
+        Endpoint::Unix(path) => UnixStream::connect(path).map(drop),
+        Endpoint::Tcp { host, port, .. } => {
             let mut last = io::Error::other("the name has no address");
             for address in (host.as_str(), *port).to_socket_addrs()? {
                 match TcpStream::connect_timeout(&address, PATIENCE) {

@@ -68,7 +68,7 @@
 //! ```text
 //!  main  cli                                   arguments in, exit code out
 //!  server  demo  doctor  check  health  summary   all wiring; the other commands
-//!  proxy  exchange  tls  admin  telemetry      everything that knows Pingora
+//!  proxy  exchange  upstream  tls  admin  telemetry   everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
@@ -124,3 +124,4 @@ pub mod server;
 pub mod summary;
 pub mod telemetry;
 pub mod tls;
+pub mod upstream;

@@ -58,6 +58,8 @@ pub enum Rejection {
     UpstreamUnreachable,
     /// The application did not answer in time.
     UpstreamTimeout,
+    /// No server of the application is well.
+    UpstreamUnavailable,
     /// Something went wrong here.
     Internal,
 }
@@ -124,6 +126,7 @@ impl Rejection {
             Self::SpaceNotAllowed => "space_not_allowed",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamUnavailable => "upstream_unavailable",
             Self::Internal => "internal_error",
         }
     }
@@ -149,6 +152,7 @@ impl Rejection {
             Self::SchemaMismatch { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -178,6 +182,7 @@ impl Rejection {
             Self::SpaceNotAllowed => "The notification's space is not accepted",
             Self::UpstreamUnreachable => "The application cannot be reached",
             Self::UpstreamTimeout => "The application did not answer in time",
+            Self::UpstreamUnavailable => "The application is not available",
             Self::Internal => "Something went wrong here",
         }
     }
@@ -212,6 +217,7 @@ impl Rejection {
             Self::SpaceNotAllowed => "The notification does not name one of the route's spaces.".into(),
             Self::UpstreamUnreachable => "The connection to the application was refused or broken.".into(),
             Self::UpstreamTimeout => "The application exceeded its time.".into(),
+            Self::UpstreamUnavailable => "None of the application's servers is well.".into(),
             Self::Internal => "The log has more under this request id.".into(),
         }
     }

@@ -1,6 +1,6 @@
 //! Says in a few lines what a configuration makes the program do.
 
-use crate::config::{Config, Route, Tests, Tls, TlsVersion, Verify};
+use crate::config::{Balance, Config, Route, RouteKind, Tests, Tls, TlsVersion, Upstream, Verify};
 use crate::notification::SchemaPolicy;
 use std::fmt::{self, Display, Write as _};
 
@@ -31,6 +31,10 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
     if !config.listen.trusted_proxies.is_empty() {
         writeln!(text, "trusted  X-Forwarded-For of {}", join(&config.listen.trusted_proxies))?;
     }
+    for upstream in &config.upstreams {
+        writeln!(text, "upstream {upstream} = {}", join(&upstream.servers))?;
+        writeln!(text, "         {}", balance(upstream))?;
+    }
     for route in &config.routes {
         writeln!(text, "route    {} → {}", route.path, route.upstream)?;
         writeln!(text, "         demands {}", demands(route))?;
@@ -52,6 +56,27 @@ fn clients(tls: &Tls) -> String {
     }
 }
 
+fn balance(upstream: &Upstream) -> String {
+    let order = match (upstream.servers.len(), upstream.balance) {
+        (1, _) => "",
+        (_, Balance::RoundRobin) => "one after the other; ",
+        (_, Balance::Random) => "any of them; ",
+    };
+    let check = match &upstream.health_check {
+        Some(check) => match &check.path {
+            Some(path) => format!("asked for {path} every {:?}", check.interval),
+            None => format!("connected to every {:?}", check.interval),
+        },
+        None => "never checked".into(),
+    };
+    let tls = upstream.tls.as_ref().map_or_else(String::new, |tls| {
+        let (count, presented) = (tls.authorities.len(), tls.identity.is_some());
+        let identity = if presented { ", and gets a client certificate" } else { "" };
+        format!("; https is verified against {count} {}{identity}", plural(count, "authority", "authorities"))
+    });
+    format!("{order}{check}{tls}")
+}
+
 fn demands(route: &Route) -> String {
     let schemes = route.requirements.authorization.schemes();
     let authorization = match (schemes.basic, schemes.bearer) {
@@ -69,6 +94,12 @@ fn demands(route: &Route) -> String {
 }
 
 fn treatment(route: &Route) -> String {
+    if route.kind == RouteKind::Proxy {
+        return match route.max_body {
+            0 => "passes everything on".into(),
+            limit => format!("passes everything on, bodies of up to {limit} bytes"),
+        };
+    }
     let challenge = match &route.challenge_secret {
         Some(_) => "answers the challenge",
         None => "answers no challenge",

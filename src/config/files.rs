@@ -3,10 +3,10 @@
 //! What cannot be read as what it should be is an error. There is no fallback: a proxy that trusted the system's
 //! authorities because its own file was missing would let anybody in.
 
-use super::RevocationList;
+use super::{RevocationList, UpstreamIdentity};
 use crate::secret::{Secret, SecretDigest};
 use rustls::RootCertStore;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -51,6 +51,24 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, S
 /// The built-in authority.
 pub(super) fn builtin_authorities() -> Vec<CertificateDer<'static>> {
     read_authorities(NETDATA_ROOT_CA.as_bytes()).expect("the built-in certificate is valid")
+}
+
+/// The authorities that the system trusts. One that cannot be read is left out: systems come with exotic ones.
+pub(super) fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let can_be_used = |certificate: &CertificateDer<'static>| {
+        x509_parser::parse_x509_certificate(certificate).is_ok()
+            && RootCertStore::empty().add(certificate.clone()).is_ok()
+    };
+    let authorities: Arc<[_]> = found.certs.into_iter().filter(can_be_used).collect();
+    if authorities.is_empty() {
+        let reasons: String = found.errors.iter().map(|error| format!(" ({error})")).collect();
+        return Err(format!(
+            "needs the authorities that the system trusts, and none are found{reasons}: install ca-certificates, set \
+             SSL_CERT_FILE, or name a ca in a group of [upstreams]"
+        ));
+    }
+    Ok(authorities)
 }
 
 fn read_authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -107,8 +125,8 @@ fn revocation_list(path: &Path, der: Vec<u8>) -> Result<RevocationList, String> 
     Ok(RevocationList { file: path.to_owned(), der: der.into(), next_update })
 }
 
-/// Why a certificate and its key cannot be served.
-pub(super) enum ServerCertificateError {
+/// Why a certificate and its key cannot be used.
+pub(super) enum KeyPairError {
     Certificate(String),
     Key(String),
 }
@@ -118,13 +136,31 @@ pub(super) fn server_certificate(
     certificate: &Path,
     key: &Path,
     provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, ServerCertificateError> {
-    use ServerCertificateError::{Certificate, Key};
+) -> Result<Arc<CertifiedKey>, KeyPairError> {
+    let (chain, private_key) = key_pair(certificate, key)?;
+    certify(certificate, chain, key, private_key, provider).map(Arc::new)
+}
 
+/// Reads what is presented to an upstream, and makes sure that it belongs together.
+pub(super) fn identity(certificate: &Path, key: &Path) -> Result<UpstreamIdentity, KeyPairError> {
+    let (chain, private_key) = key_pair(certificate, key)?;
+    for certificate_der in &chain {
+        x509_parser::parse_x509_certificate(certificate_der).map_err(|error| {
+            KeyPairError::Certificate(format!("{} holds what cannot be read: {error}", certificate.display()))
+        })?;
+    }
+    certify(certificate, chain.clone(), key, private_key.clone_key(), &aws_lc_rs::default_provider())?;
+    Ok(UpstreamIdentity { chain, key: private_key })
+}
+
+fn key_pair(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), KeyPairError> {
     let chain = read(certificate)
         .and_then(|pem| certificates(&pem).map_err(|error| format!("{} {error}", certificate.display())))
-        .map_err(Certificate)?;
-    let pem = read(key).map_err(Key)?;
+        .map_err(KeyPairError::Certificate)?;
+    let pem = read(key).map_err(KeyPairError::Key)?;
     let private_key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
         let what = match certificates(&pem) {
             Ok(_) => "holds a certificate and no private key".to_owned(),
@@ -134,19 +170,29 @@ pub(super) fn server_certificate(
             }
             Err(_) => format!("holds no private key in PEM: {error}"),
         };
-        Key(format!("{} {what}", key.display()))
+        KeyPairError::Key(format!("{} {what}", key.display()))
     })?;
+    Ok((chain, private_key))
+}
+
+fn certify(
+    certificate: &Path,
+    chain: Vec<CertificateDer<'static>>,
+    key: &Path,
+    private_key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, KeyPairError> {
     let signing_key = provider
         .key_provider
         .load_private_key(private_key)
-        .map_err(|error| Key(format!("{} cannot be used: {error}", key.display())))?;
+        .map_err(|error| KeyPairError::Key(format!("{} cannot be used: {error}", key.display())))?;
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(Key(format!("{} is not the key of {}", key.display(), certificate.display())))
+            Err(KeyPairError::Key(format!("{} is not the key of {}", key.display(), certificate.display())))
         }
-        Err(error) => Err(Certificate(format!("{} cannot be served: {error}", certificate.display()))),
+        Err(error) => Err(KeyPairError::Certificate(format!("{} cannot be used: {error}", certificate.display()))),
     }
 }
 

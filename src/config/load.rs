@@ -1,12 +1,14 @@
 //! From the keys of the file to a [`Config`]; knows every key, its default and what it must be.
 
+mod upstreams;
+
 use super::advice;
-use super::files::{self, SecretSource, ServerCertificateError};
+use super::files::{self, KeyPairError, SecretSource};
 use super::raw::{Document, Located, Table};
 use super::upgrade_socket;
 use super::{
     Admin, ClientTrust, Config, ConfigError, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem, RevocationList,
-    Route, Server, Sources, Tests, Tls, TlsVersion, Upstream, Verify,
+    Route, RouteKind, Server, Sources, Tests, Tls, TlsVersion, Verify,
 };
 use crate::auth::{Authorization, Requirements};
 use crate::header_template::HeaderTemplate;
@@ -21,6 +23,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use upstreams::{Groups, SystemTrust};
 
 pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
     parse(file, read(file)?)
@@ -35,7 +38,12 @@ fn read(file: &Path) -> Result<String, ConfigError> {
 
 pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
     let document = Document::new(file, text.clone());
-    let loader = Loader { file, directory: file.parent().unwrap_or(Path::new("")), files: RefCell::default() };
+    let loader = Loader {
+        file,
+        directory: file.parent().unwrap_or(Path::new("")),
+        files: RefCell::default(),
+        system_trust: SystemTrust::default(),
+    };
     let config = document.read(|root| loader.config(root));
     let (problems, warnings) = document.into_findings();
     match config {
@@ -62,6 +70,7 @@ struct Loader<'f> {
     directory: &'f Path,
     /// What was read, or was to be.
     files: RefCell<Vec<PathBuf>>,
+    system_trust: SystemTrust,
 }
 
 impl Loader<'_> {
@@ -87,11 +96,13 @@ impl Loader<'_> {
         }
         let server = root.table("server", |table| self.server(table));
         let limits = root.table("limits", limits);
-        let routes = self.routes(root, verify);
+        let groups = self.upstreams(root);
+        let routes = self.routes(root, verify, &groups);
         let admin = root.table("admin", admin);
         let log = root.table("log", log);
+        let upstreams = groups.into_values().flatten().collect();
         let tls = if has_https { Some(tls?) } else { None };
-        Some(Config { listen, tls, server, limits, routes: routes?, admin, log })
+        Some(Config { listen, tls, server, limits, upstreams, routes: routes?, admin, log })
     }
 
     fn path(&self, text: &str) -> PathBuf {
@@ -124,11 +135,11 @@ impl Loader<'_> {
                 }
                 Some(Tls { certificate: server, min_version, client })
             }
-            Err(ServerCertificateError::Certificate(message)) => {
+            Err(KeyPairError::Certificate(message)) => {
                 table.document.complain(&certificate.place, message);
                 None
             }
-            Err(ServerCertificateError::Key(message)) => {
+            Err(KeyPairError::Key(message)) => {
                 table.document.complain(&private_key.place, message);
                 None
             }
@@ -222,9 +233,9 @@ impl Loader<'_> {
         path
     }
 
-    fn routes(&self, root: &mut Table<'_>, verify: Verify) -> Option<Vec<Route>> {
+    fn routes(&self, root: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Vec<Route>> {
         let place = root.place_of("routes");
-        let routes = root.tables("routes", |table| self.route(table, verify));
+        let routes = root.tables("routes", |table| self.route(table, verify, groups));
         if routes.is_empty() {
             root.document.complain(&place, "missing; name at least one: [[routes]] with path and upstream");
         }
@@ -238,27 +249,29 @@ impl Loader<'_> {
         routes
     }
 
-    fn route(&self, table: &mut Table<'_>, verify: Verify) -> Option<Route> {
-        table.choice("kind", &[("webhook", ())]);
+    fn route(&self, table: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Route> {
+        let kinds = [("webhook", RouteKind::Webhook)];
+        let kind = table.choice("kind", &kinds).unwrap_or(RouteKind::Webhook);
         let path = required(table, "path", "the path of the webhook, such as \"/webhooks/netdata\"")
             .and_then(|path| parsed(table, path, PathPattern::parse));
-        let upstream = required(table, "upstream", "the application, such as \"http://127.0.0.1:3000\"")
-            .and_then(|url| parsed(table, url, |url| self.upstream(url)));
+        let upstream = self.route_upstream(table, groups);
+        if kind == RouteKind::Proxy {
+            for key in WEBHOOK_KEYS.into_iter().filter(|key| table.names_any(&[key])) {
+                table.complain(key, "is for routes of kind \"webhook\"; this one passes everything on");
+            }
+        }
         let challenge_secret = table.table("challenge_secret", |table| self.challenge_secret(table));
         let schemas = [("enforce", SchemaPolicy::Enforce), ("warn", SchemaPolicy::Warn), ("off", SchemaPolicy::Off)];
-        let max_body = table.size("max_body");
-        if max_body.as_ref().is_some_and(|size| size.value == 0) {
-            table.complain("max_body", "must be more than 0: a webhook's body is held in memory until it is verified");
-        }
         let spaces = table.strings("spaces").unwrap_or_default();
         for space in spaces.iter().filter(|space| space.value.is_empty()) {
             table.document.complain(&space.place, "must be the id, the slug or the name of a space");
         }
         Some(Route {
+            kind,
             challenge_secret,
             challenge_requires_authorization: table.boolean("challenge_requires_authorization").unwrap_or(false),
             schema: table.choice("schema", &schemas).unwrap_or_default(),
-            max_body: max_body.map_or(1 << 20, |size| size.value),
+            max_body: max_body(table, kind),
             spaces: spaces.into_iter().map(|space| space.value).collect(),
             tests: table
                 .choice("tests", &[("answer", Tests::Answer), ("forward", Tests::Forward)])
@@ -269,29 +282,6 @@ impl Loader<'_> {
             path: path?,
             upstream: upstream?,
         })
-    }
-
-    fn upstream(&self, url: &str) -> Result<Upstream, String> {
-        if let Some(path) = url.strip_prefix("unix:") {
-            return match path {
-                "" => Err("must name a socket: \"unix:/run/app.sock\"".into()),
-                path => Ok(Upstream::Unix(self.path(path))),
-            };
-        }
-        if url.starts_with("https://") {
-            return Err("https:// is not supported for upstreams; use http:// or unix:/path".into());
-        }
-        let uri: http::Uri = url.parse().map_err(|_| "must be \"http://host:port\" or \"unix:/path\"".to_owned())?;
-        let host = uri.host().filter(|_| uri.scheme_str() == Some("http"));
-        let host = host.ok_or("must be \"http://host:port\" or \"unix:/path\"")?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err("must not hold credentials; use set_headers".into());
-        }
-        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
-            return Err("must not have a path: the request's own path and query are passed on unchanged".into());
-        }
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Upstream::Tcp { host, port: uri.port_u16().unwrap_or(80) })
     }
 
     fn requirements(&self, table: &mut Table<'_>, verify: Verify) -> Requirements {
@@ -391,6 +381,23 @@ impl Loader<'_> {
             table.document.complain(&table.place(), format!("must be {forms}"));
         }
         sources.pop()
+    }
+}
+
+/// What only a webhook can have.
+const WEBHOOK_KEYS: [&str; 5] = ["challenge_secret", "challenge_requires_authorization", "schema", "spaces", "tests"];
+
+fn max_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
+    let size = table.size("max_body").map(|size| size.value);
+    match kind {
+        RouteKind::Proxy => size.unwrap_or(0),
+        RouteKind::Webhook => {
+            if size == Some(0) {
+                let message = "must be more than 0: a webhook's body is held in memory until it is verified";
+                table.complain("max_body", message);
+            }
+            size.unwrap_or(1 << 20)
+        }
     }
 }
 

@@ -9,9 +9,11 @@ mod files;
 mod load;
 mod raw;
 mod upgrade_socket;
+mod upstream;
 
 pub use error::{ConfigError, Problem};
 pub use files::{NETDATA_ROOT_CA, read_secret_file};
+pub use upstream::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 
 use crate::auth::Requirements;
 use crate::header_template::HeaderTemplate;
@@ -22,7 +24,6 @@ use http::HeaderName;
 use ipnet::IpNet;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Config {
     pub server: Server,
     /// What a sender may take.
     pub limits: Limits,
+    /// The groups that routes may name.
+    pub upstreams: Vec<Arc<Upstream>>,
     /// At least one.
     pub routes: Vec<Route>,
     /// Where the program can be asked about itself, if anywhere.
@@ -184,15 +187,17 @@ impl Default for Limits {
 pub struct Route {
     /// Which requests it is for.
     pub path: PathPattern,
+    /// What happens to them.
+    pub kind: RouteKind,
     /// The application.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// Answers challenges, where there is one.
     pub challenge_secret: Option<Secret>,
     /// Whether a challenge must carry credentials, too.
     pub challenge_requires_authorization: bool,
     /// How strictly bodies are judged.
     pub schema: SchemaPolicy,
-    /// Bytes of a body.
+    /// Bytes of a body; 0 is no limit, on a route of kind "proxy" only.
     pub max_body: u64,
     /// The only spaces accepted; empty accepts all.
     pub spaces: Vec<String>,
@@ -206,6 +211,15 @@ pub struct Route {
     pub requirements: Requirements,
 }
 
+/// What happens to the requests of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// Challenges are answered, and notifications verified.
+    Webhook,
+    /// Who sends them is verified, and what they are is passed on as it comes.
+    Proxy,
+}
+
 /// What happens to Test notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tests {
@@ -213,30 +227,6 @@ pub enum Tests {
     Answer,
     /// They are forwarded like any other.
     Forward,
-}
-
-/// Where an application listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Upstream {
-    /// `http://host:port`.
-    Tcp {
-        /// A name or an address; a name is resolved for each new connection.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// `unix:/path`.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// `[admin]`.

@@ -253,6 +253,35 @@ impl<'d> Table<'d> {
             .collect()
     }
 
+    /// The tables at `key`, whose names are the user's; each is read with its name.
+    pub(super) fn named_tables<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&str, &mut Table<'d>) -> T,
+    ) -> Vec<(String, T)> {
+        let prefix = self.place_of(key).key;
+        let document = self.document;
+        let Some(tables) = self.read(key, "a table of tables", |value| value.as_table()) else {
+            return Vec::new();
+        };
+        tables
+            .value
+            .iter()
+            .filter_map(|(name, value)| {
+                let name = name.get_ref();
+                let place = Place { key: format!("{prefix}.{name}"), offset: value.span().start };
+                let Some(members) = value.get_ref().as_table() else {
+                    document.complain(&place, format!("must be a table, not {}", describe(value.get_ref())));
+                    return None;
+                };
+                let mut table = Table { document, place, members: Some(members), known: Vec::new() };
+                let result = read(name, &mut table);
+                table.finish();
+                Some((name.to_string(), result))
+            })
+            .collect()
+    }
+
     /// Whether `key` is this very string, for keys that take a table or one word.
     pub(super) fn is_word(&self, key: &str, word: &str) -> bool {
         self.members.and_then(|members| members.get(key)).is_some_and(|value| value.get_ref().as_str() == Some(word))
@@ -276,29 +305,23 @@ impl<'d> Table<'d> {
             }
             let mut place = self.place_of(name.get_ref());
             place.offset = if name.span().is_empty() { value.span().start } else { name.span().start };
-            self.document.complain(&place, format!("unknown key{}", self.suggestion(name.get_ref())));
+            let suggestion = suggest(name.get_ref(), self.known.iter().copied()).unwrap_or_default();
+            self.document.complain(&place, format!("unknown key{suggestion}"));
         }
     }
+}
 
-    fn suggestion(&self, name: &str) -> String {
-        let nearest = self
-            .known
-            .iter()
-            .map(|known| (strsim::damerau_levenshtein(name, known), *known))
-            .min_by_key(|(distance, known)| (*distance, *known));
-        match nearest {
-            Some((distance, known)) if distance <= known.len().max(name.len()) / 2 => {
-                format!("; did you mean \"{known}\"?")
-            }
-            Some((_, nearest)) => {
-                let mut known = self.known.clone();
-                known.sort_unstable();
-                known.dedup();
-                format!("; the nearest known one is \"{nearest}\" of {}", known.join(", "))
-            }
-            None => String::new(),
-        }
-    }
+/// The rest of a sentence about the unknown `name`: which of `known` is nearest. `None` where nothing is known.
+pub(super) fn suggest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
+    let mut known: Vec<_> = known.collect();
+    known.sort_unstable();
+    known.dedup();
+    let (distance, nearest) =
+        known.iter().map(|known| (strsim::damerau_levenshtein(name, known), *known)).min_by_key(|found| *found)?;
+    Some(match distance <= nearest.len().max(name.len()) / 2 {
+        true => format!("; did you mean \"{nearest}\"?"),
+        false => format!("; the nearest known one is \"{nearest}\" of {}", known.join(", ")),
+    })
 }
 
 fn describe(value: &DeValue<'_>) -> String {

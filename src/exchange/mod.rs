@@ -5,34 +5,16 @@
 
 mod pool;
 
-use crate::config::Upstream;
+use crate::upstream::{ConnectError, Server, Upstream};
 use bytes::Bytes;
-use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 use thiserror::Error as ThisError;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
-
-/// How long an upstream may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For each attempt to connect.
-    pub connect: Duration,
-    /// From the last byte of the request to the head of the answer, and between two parts of its body.
-    pub response: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(2), response: Duration::from_secs(30) }
-    }
-}
 
 /// Why there is no answer.
 #[derive(Debug, ThisError)]
@@ -43,12 +25,18 @@ pub enum ExchangeError {
     /// It took too long.
     #[error("{0}")]
     Timeout(String),
+    /// No server is well.
+    #[error("no server of the group is well")]
+    Unavailable,
 }
 
-/// Sends messages, and keeps connections for the next ones.
-pub struct Exchange {
-    connector: TransportConnector,
-    timeouts: Timeouts,
+impl From<ConnectError> for ExchangeError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Refused(message) => Self::Unreachable(message),
+            ConnectError::Late(message) => Self::Timeout(message),
+        }
+    }
 }
 
 /// An upstream's answer: its head, and a body that is still to be read.
@@ -56,82 +44,84 @@ pub struct Answer {
     /// The head. Its status is never informational.
     pub head: Box<ResponseHeader>,
     session: HttpSession,
-    upstream: Upstream,
-    timeouts: Timeouts,
+    server: Arc<Server>,
     /// Whether the upstream took the whole message before it answered.
     was_taken: bool,
 }
 
 /// An attempt that failed.
-struct Failure {
-    error: ExchangeError,
-    /// Nothing was sent, or a pooled connection was closed before a byte of the answer: the upstream has not acted on
-    /// the message, as far as can be known.
-    may_repeat: bool,
+enum Failure {
+    /// There was no connection, so nothing was sent.
+    NotSent(ConnectError),
+    /// A pooled connection was closed before a byte of the answer: the upstream has not acted on the message, as far
+    /// as can be known.
+    Stale(ExchangeError),
+    /// The upstream may have acted on it.
+    Sent(ExchangeError),
 }
 
-impl Exchange {
-    /// An exchange that has connected to nothing yet.
-    pub fn new(timeouts: Timeouts) -> Self {
-        // Pingora's own pool stays empty: see `pool`.
-        Self { connector: TransportConnector::new(Some(ConnectorOptions::new(1))), timeouts }
-    }
-
-    /// Sends `message`, a request with its body, and waits for the head of the answer.
-    ///
-    /// A message that could not be delivered because the connection was refused, or was pooled and turned out to be
-    /// closed, is sent again once on a fresh connection: a duplicate is better than a lost alert.
-    pub async fn send(&self, upstream: &Upstream, message: &[u8]) -> Result<Answer, ExchangeError> {
-        match self.attempt(upstream, pool::take(upstream), message).await {
-            Ok(answer) => Ok(answer),
-            Err(Failure { error, may_repeat: false }) => Err(error),
-            Err(Failure { error, may_repeat: true }) => {
-                tracing::debug!(%upstream, %error, "sending again on a fresh connection");
-                self.attempt(upstream, None, message).await.map_err(|failure| failure.error)
+/// Sends `message`, a request with its body, and waits for the head of the answer.
+///
+/// A message that could not be delivered because the connection was refused goes to the next server. One that went over
+/// a pooled connection that turned out to be closed is sent again once on a fresh one: a duplicate is better than a lost
+/// alert.
+pub async fn send(upstream: &Upstream, message: &[u8]) -> Result<Answer, ExchangeError> {
+    let mut tried = Vec::new();
+    let mut server = upstream.choose(&tried).await.ok_or(ExchangeError::Unavailable)?;
+    let mut pooled = pool::take(&server);
+    let mut is_repeated = false;
+    loop {
+        let failure = match attempt(&server, pooled.take(), message).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        match failure {
+            Failure::NotSent(error) => {
+                server.failed(&error);
+                tried.push(server.id());
+                let Some(next) = upstream.choose(&tried).await else { return Err(error.into()) };
+                tracing::debug!(%server, %next, %error, "sending to the next server");
+                server = next;
             }
+            Failure::Stale(error) if !is_repeated => {
+                is_repeated = true;
+                tracing::debug!(%server, %error, "sending again on a fresh connection");
+            }
+            Failure::Stale(error) | Failure::Sent(error) => return Err(error),
         }
     }
+}
 
-    async fn attempt(&self, upstream: &Upstream, pooled: Option<Stream>, message: &[u8]) -> Result<Answer, Failure> {
-        let is_pooled = pooled.is_some();
-        let mut stream = match pooled {
-            Some(stream) => stream,
-            None => self.connect(upstream).await.map_err(|error| Failure { error, may_repeat: true })?,
-        };
-        let deadline = Instant::now() + self.timeouts.response;
-        let write = async {
-            stream.write_all(message).await?;
-            stream.flush().await
-        };
-        let written = match timeout_at(deadline, write).await {
-            // An application may answer and close before it has taken everything: that answer counts.
-            Ok(written) => written,
-            Err(_) => return Err(Failure { error: late("the message was not taken in time"), may_repeat: false }),
-        };
-        let mut session = HttpSession::new(stream);
-        match (timeout_at(deadline, read_head(&mut session)).await, written) {
-            (Ok(Ok(head)), written) => {
-                let (upstream, timeouts) = (upstream.clone(), self.timeouts);
-                Ok(Answer { head, session, upstream, timeouts, was_taken: written.is_ok() })
-            }
-            (Ok(Err(error)), Ok(())) => {
-                let may_repeat = is_pooled && closed_before_answer(&error);
-                Err(Failure { error: unreachable(format!("no answer: {error}")), may_repeat })
-            }
-            (Ok(Err(_)), Err(error)) => {
-                Err(Failure { error: unreachable(format!("cannot send: {error}")), may_repeat: is_pooled })
-            }
-            (Err(_), _) => Err(Failure { error: late("no answer in time"), may_repeat: false }),
+async fn attempt(server: &Arc<Server>, pooled: Option<Stream>, message: &[u8]) -> Result<Answer, Failure> {
+    let is_pooled = pooled.is_some();
+    let mut stream = match pooled {
+        Some(stream) => stream,
+        None => server.connect().await.map_err(Failure::NotSent)?,
+    };
+    server.worked();
+    let deadline = Instant::now() + server.response_timeout();
+    let write = async {
+        stream.write_all(message).await?;
+        stream.flush().await
+    };
+    let written = match timeout_at(deadline, write).await {
+        // An application may answer and close before it has taken everything: that answer counts.
+        Ok(written) => written,
+        Err(_) => return Err(Failure::Sent(late("the message was not taken in time"))),
+    };
+    let mut session = HttpSession::new(stream);
+    match (timeout_at(deadline, read_head(&mut session)).await, written) {
+        (Ok(Ok(head)), written) => Ok(Answer { head, session, server: server.clone(), was_taken: written.is_ok() }),
+        (Ok(Err(error)), Ok(())) => {
+            let is_stale = is_pooled && closed_before_answer(&error);
+            let error = unreachable(format!("no answer: {error}"));
+            Err(if is_stale { Failure::Stale(error) } else { Failure::Sent(error) })
         }
-    }
-
-    async fn connect(&self, upstream: &Upstream) -> Result<Stream, ExchangeError> {
-        let connect = async {
-            let peer = resolve(upstream).await?;
-            let stream = self.connector.new_stream(&peer).await;
-            stream.map_err(|error| unreachable(format!("cannot connect: {error}")))
-        };
-        timeout(self.timeouts.connect, connect).await.unwrap_or_else(|_| Err(late("no connection in time")))
+        (Ok(Err(_)), Err(error)) => {
+            let error = unreachable(format!("cannot send: {error}"));
+            Err(if is_pooled { Failure::Stale(error) } else { Failure::Sent(error) })
+        }
+        (Err(_), _) => Err(Failure::Sent(late("no answer in time"))),
     }
 }
 
@@ -156,28 +146,15 @@ fn closed_before_answer(error: &Error) -> bool {
         && error.context.as_ref().is_some_and(|context| context.as_str().ends_with("bytes already read: 0"))
 }
 
-async fn resolve(upstream: &Upstream) -> Result<HttpPeer, ExchangeError> {
-    match upstream {
-        Upstream::Tcp { host, port } => {
-            let address = match host.parse() {
-                Ok(address) => SocketAddr::new(address, *port),
-                Err(_) => tokio::net::lookup_host((host.as_str(), *port))
-                    .await
-                    .map_err(|error| unreachable(format!("cannot resolve {host}: {error}")))?
-                    .next()
-                    .ok_or_else(|| unreachable(format!("{host} has no address")))?,
-            };
-            Ok(HttpPeer::new(address, false, String::new()))
-        }
-        Upstream::Unix(path) => HttpPeer::new_uds(&path.to_string_lossy(), false, String::new())
-            .map_err(|error| unreachable(format!("{} is no path of a socket: {error}", path.display()))),
-    }
-}
-
 impl Answer {
+    /// Who gave it.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
     /// The next part of the body, or `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ExchangeError> {
-        match timeout(self.timeouts.response, self.session.read_body_bytes()).await {
+        match timeout(self.server.response_timeout(), self.session.read_body_bytes()).await {
             Ok(Ok(chunk)) => Ok(chunk),
             Ok(Err(error)) => Err(unreachable(format!("the answer broke off: {error}"))),
             Err(_) => Err(late("the answer's body stopped coming")),
@@ -190,7 +167,7 @@ impl Answer {
         if let Some(stream) = self.session.reuse().await
             && self.was_taken
         {
-            pool::put(&self.upstream, stream);
+            pool::put(&self.server, stream);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Idle connections to upstreams, one pool for each thread.
+//! Idle connections to servers, one pool for each thread.
 //!
 //! A connection stays with the thread that opened it: putting it back wakes no other thread, and nothing watches it
 //! while it is idle. That it is still open is tested when it is taken out.
 
-use crate::config::Upstream;
+use crate::upstream::Server;
 use pingora::protocols::Stream;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,14 +12,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-/// How many idle connections to one upstream a thread keeps.
-const KEPT: usize = 128;
-
 /// A connection idle for longer is not used again: most servers would be about to close it.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
 thread_local! {
-    static IDLE: RefCell<HashMap<Upstream, Vec<Idle>>> = RefCell::default();
+    /// By the server's id.
+    static IDLE: RefCell<HashMap<u64, Vec<Idle>>> = RefCell::default();
 }
 
 struct Idle {
@@ -28,9 +26,9 @@ struct Idle {
 }
 
 /// Takes a connection that is still open, if there is one; the one used last comes first.
-pub(super) fn take(upstream: &Upstream) -> Option<Stream> {
+pub(super) fn take(server: &Server) -> Option<Stream> {
     IDLE.with_borrow_mut(|pools| {
-        let pool = pools.get_mut(upstream)?;
+        let pool = pools.get_mut(&server.id())?;
         while let Some(mut idle) = pool.pop() {
             if idle.since.elapsed() > MAX_IDLE {
                 // What lies below was idle for longer still.
@@ -46,18 +44,24 @@ pub(super) fn take(upstream: &Upstream) -> Option<Stream> {
 }
 
 /// Puts a connection back that is ready for another request.
-pub(super) fn put(upstream: &Upstream, stream: Stream) {
+pub(super) fn put(server: &Server, stream: Stream) {
+    let kept = server.keepalive();
+    if kept == 0 {
+        return;
+    }
     IDLE.with_borrow_mut(|pools| {
         let idle = Idle { stream, since: Instant::now() };
-        match pools.get_mut(upstream) {
+        match pools.get_mut(&server.id()) {
             Some(pool) => {
-                if pool.len() == KEPT {
+                if pool.len() >= kept {
                     pool.remove(0);
                 }
                 pool.push(idle);
             }
             None => {
-                pools.insert(upstream.clone(), vec![idle]);
+                // Servers come and go with their configuration and their addresses.
+                pools.retain(|_, pool| pool.last().is_some_and(|idle| idle.since.elapsed() <= MAX_IDLE));
+                pools.insert(server.id(), vec![idle]);
             }
         }
     });

@@ -16,17 +16,20 @@ use crate::rejection::Rejection;
 use crate::route::{self, Ask};
 use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_id};
 use crate::tls::{self, Trust};
+use crate::upstream::{Upstream, Upstreams};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Method;
 use ipnet::IpNet;
 use pingora::protocols::http::ServerSession;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// What requests are judged by: one configuration's routes, trust and limits.
 #[derive(Debug)]
 pub struct Policy {
-    pub(super) routes: Vec<Arc<Route>>,
+    pub(super) routes: Vec<Arc<Served>>,
+    upstreams: Arc<Upstreams>,
     pub(super) trust: Arc<Trust>,
     pub(super) limits: Limits,
     pub(super) trusted_proxies: Vec<IpNet>,
@@ -39,12 +42,31 @@ impl Policy {
     /// # Errors
     /// If its authorities cannot be used.
     pub fn new(config: &Config) -> Result<Self, String> {
+        Self::after(config, &Upstreams::default())
+    }
+
+    /// What `config` says, when it comes after this policy: what is known of upstreams that stay is kept.
+    ///
+    /// # Errors
+    /// If its authorities cannot be used.
+    pub fn successor(&self, config: &Config) -> Result<Self, String> {
+        Self::after(config, &self.upstreams)
+    }
+
+    fn after(config: &Config, previous: &Upstreams) -> Result<Self, String> {
+        let upstreams = Upstreams::new(config, previous);
+        let routes = config.routes.iter().map(|route| {
+            let upstream = upstreams.of(&route.upstream).ok_or_else(|| format!("there is no {}", route.upstream))?;
+            Ok(Arc::new(Served { route: route.clone(), upstream }))
+        });
+        let routes = routes.collect::<Result<_, String>>()?;
         let trust = match &config.tls {
             Some(tls) => Trust::new(&tls.client)?,
             None => Trust::nobody(),
         };
         Ok(Self {
-            routes: config.routes.iter().cloned().map(Arc::new).collect(),
+            routes,
+            upstreams: Arc::new(upstreams),
             trust: Arc::new(trust),
             limits: config.limits,
             trusted_proxies: config.listen.trusted_proxies.clone(),
@@ -57,9 +79,29 @@ impl Policy {
         &self.trust
     }
 
+    /// Where requests go.
+    pub fn upstreams(&self) -> &Arc<Upstreams> {
+        &self.upstreams
+    }
+
     /// What senders may take.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+}
+
+/// A route, and where its requests go.
+#[derive(Debug)]
+pub(super) struct Served {
+    route: Route,
+    pub(super) upstream: Upstream,
+}
+
+impl Deref for Served {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        &self.route
     }
 }
 
@@ -77,7 +119,7 @@ pub struct Verified {
     /// Its body, byte for byte.
     pub body: Bytes,
     pub(super) authenticated: Authenticated,
-    pub(super) route: Arc<Route>,
+    pub(super) route: Arc<Served>,
     pub(super) policy: Arc<Policy>,
 }
 
@@ -91,7 +133,7 @@ impl Verified {
 /// What is left to do about a request that was admitted.
 enum Admission {
     Challenge { answer: String },
-    Notification { route: Arc<Route>, authenticated: Authenticated },
+    Notification { route: Arc<Served>, authenticated: Authenticated },
 }
 
 impl Gate {
@@ -201,7 +243,7 @@ impl Policy {
         session: &mut S,
         head: &Head,
         context: &mut Context,
-        route: Arc<Route>,
+        route: Arc<Served>,
         authenticated: Authenticated,
     ) -> Result<Option<Verified>, BodyError> {
         let body = body::read_whole(session, head, route.max_body, self.limits.body_timeout).await?;

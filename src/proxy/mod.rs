@@ -16,7 +16,6 @@ pub use crate::telemetry::context::{Context, Outcome};
 pub use admit::{Gate, Policy, Verified};
 pub use connection::Downstream;
 
-use crate::exchange::{Exchange, Timeouts};
 use crate::head::Head;
 use crate::telemetry::Monitor;
 use crate::telemetry::access_log::{self, Answered};
@@ -31,7 +30,6 @@ use std::sync::Arc;
 /// Admits requests and forwards what is verified.
 pub struct Gateway {
     gate: Arc<Gate>,
-    exchange: Exchange,
     /// Turns true when the process is to end.
     draining: ShutdownWatch,
     monitor: Arc<Monitor>,
@@ -40,14 +38,14 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway behind `gate`, whose requests `monitor` is told of.
     pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
-        Self { gate, exchange: Exchange::new(Timeouts::default()), draining, monitor }
+        Self { gate, draining, monitor }
     }
 
     /// Answers the request of which `head` was read.
     async fn serve<S: Session>(&self, session: &mut S, head: &Head) {
         let mut context = Context::new();
         if let Some(verified) = self.gate.admit_over(session, head, &mut context).await {
-            upstream::forward(&self.exchange, &self.draining, session, head, &mut context, &verified).await;
+            upstream::forward(&self.draining, session, head, &mut context, &verified).await;
         }
         let (tls, status, bytes_sent) = (session.tls_version(), session.status(), session.bytes_sent());
         let answered = Answered { head, tls, status, bytes_sent };

@@ -4,7 +4,7 @@ use super::admit::Verified;
 use super::forward::{self, Origin};
 use super::respond;
 use super::session::{SenderGone, Session};
-use crate::exchange::{Answer, Exchange, ExchangeError};
+use crate::exchange::{self, Answer, ExchangeError};
 use crate::head::Head;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
@@ -21,7 +21,6 @@ const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "
 
 /// Forwards `verified`, and answers the sender with what the application says, or with why it says nothing.
 pub(super) async fn forward<S: Session>(
-    exchange: &Exchange,
     draining: &ShutdownWatch,
     session: &mut S,
     head: &Head,
@@ -30,11 +29,12 @@ pub(super) async fn forward<S: Session>(
 ) {
     let started = Instant::now();
     let upstream = &verified.route.upstream;
-    context.upstream = Some(upstream.to_string());
+    context.upstream = Some(upstream.name().to_owned());
     let origin = Origin { peer: session.peer(), is_tls: session.tls_version().is_some() };
     let message = forward::wire(head, &origin, context, verified);
-    match exchange.send(upstream, &message).await {
+    match exchange::send(upstream, &message).await {
         Ok(answer) => {
+            context.server = Some(answer.server().label().clone());
             if *draining.borrow() {
                 // The sender is told, instead of finding out with its next request.
                 session.close_after();
@@ -46,6 +46,7 @@ pub(super) async fn forward<S: Session>(
             let rejection = match error {
                 ExchangeError::Unreachable(_) => Rejection::UpstreamUnreachable,
                 ExchangeError::Timeout(_) => Rejection::UpstreamTimeout,
+                ExchangeError::Unavailable => Rejection::UpstreamUnavailable,
             };
             respond::reject(session, head, context, &rejection).await;
         }

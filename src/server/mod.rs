@@ -14,6 +14,7 @@ mod self_test;
 mod signals;
 mod sockets;
 mod systemd;
+mod watcher;
 mod worker;
 
 pub use drain::Stop;
@@ -24,6 +25,7 @@ use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::telemetry::Monitor;
 use crate::tls;
+use crate::upstream::NOBODY_TRUSTED;
 use admin_listener::AdminListener;
 use cores::Cores;
 use drain::{Drain, UntilDrained};
@@ -43,6 +45,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use thiserror::Error;
 use tokio::sync::Barrier;
 use tracing::{info, warn};
+use watcher::Watcher;
 use worker::{Access, Worker};
 
 /// A server whose sockets are bound, and which serves once it is [run](Server::run).
@@ -123,6 +126,7 @@ impl Server {
         let addresses = listeners.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
         let admin = config.admin.map(|admin| sockets.listen(admin.listen)).transpose()?;
         let (drain, is_successor) = (Drain::new(), predecessor.is_some());
+        let (watcher, upstreams) = Watcher::new(policy.upstreams().clone());
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
         let gate = Arc::new(Gate::new(policy));
         let monitor = Arc::new(Monitor::new(config));
@@ -143,7 +147,9 @@ impl Server {
         let cores = Cores::start(config.server.threads).map_err(ServerError::Threads)?;
         let serving = Serving { worker: worker.clone(), cores, drain: drain.clone() };
         pingora.add_service(Listener::new(listeners, serving, start));
-        pingora.add_service(Reloader::new(worker, monitor.clone(), config, loaded.sources, listening.clone()));
+        let reloader = Reloader::new(worker, monitor.clone(), upstreams, config, loaded.sources, listening.clone());
+        pingora.add_service(reloader);
+        pingora.add_service(watcher);
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = admin {
             pingora.add_service(AdminListener::new(listener, monitor, &drain, is_successor));
@@ -213,6 +219,7 @@ fn server_conf(config: &Config) -> ServerConf {
         // The drain is over when Pingora hears of the end: there is nothing left to wait for.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
+        ca_file: Some(NOBODY_TRUSTED.to_owned()),
         ..ServerConf::default()
     }
 }

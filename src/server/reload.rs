@@ -8,8 +8,8 @@
 use super::systemd;
 use super::worker::{Access, Worker};
 use crate::config::{self, Config, ConfigError, Listen, Loaded, RevocationList, Sources};
-use crate::proxy::Policy;
 use crate::telemetry::Monitor;
+use crate::upstream::Upstreams;
 use crate::{telemetry, tls};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
@@ -34,6 +34,8 @@ const ALARM_INTERVAL: Duration = Duration::from_secs(3600);
 pub(super) struct Reloader {
     worker: Arc<Worker>,
     monitor: Arc<Monitor>,
+    /// Where the groups of servers are watched.
+    upstreams: watch::Sender<Arc<Upstreams>>,
     sources: Sources,
     listen: Listen,
     server: config::Server,
@@ -62,6 +64,7 @@ impl Reloader {
     pub(super) fn new(
         worker: Arc<Worker>,
         monitor: Arc<Monitor>,
+        upstreams: watch::Sender<Arc<Upstreams>>,
         config: &Config,
         sources: Sources,
         listening: Arc<Barrier>,
@@ -70,6 +73,7 @@ impl Reloader {
         Self {
             worker,
             monitor,
+            upstreams,
             sources,
             listen: config.listen.clone(),
             server: config.server.clone(),
@@ -134,7 +138,7 @@ impl Reloader {
 
     /// Everything that can fail comes before everything that has an effect.
     fn apply(&mut self, Loaded { config, warnings, sources }: Loaded) -> Result<(), String> {
-        let policy = Policy::new(&config)?;
+        let policy = self.worker.policy().successor(&config)?;
         let acceptor = match &config.tls {
             Some(tls) => Some(tls::acceptor(tls, policy.trust().clone(), config.listen.http2)?),
             None => None,
@@ -153,7 +157,9 @@ impl Reloader {
         }
         telemetry::change(&config.log);
         self.monitor.configured(&config);
+        let upstreams = policy.upstreams().clone();
         self.worker.replace(acceptor, Access::new(&config.listen), policy);
+        self.upstreams.send_replace(upstreams);
         self.seen = stamps(&sources);
         self.sources = sources;
         self.revocation_lists = revocation_lists(&config);

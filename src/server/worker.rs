@@ -71,6 +71,11 @@ impl Worker {
         self.acceptor.store(acceptor.map(Arc::new));
     }
 
+    /// What is judged by now.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.gate.policy()
+    }
+
     /// Learns who is there, and counts it, before anything is done for it.
     async fn admit(&self, stream: &mut TcpStream, mut peer: SocketAddr) -> Option<(SocketAddr, Vec<u8>, Ticket)> {
         let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());

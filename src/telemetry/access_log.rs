@@ -82,6 +82,7 @@ fn line(request: &Request<'_>, context: &Context) {
         bytes_sent = request.bytes_sent,
         duration_ms = milliseconds(context.started.elapsed()),
         upstream = context.upstream,
+        server = context.server.as_deref(),
         upstream_ms = context.upstream_duration.map(milliseconds),
         "request"
     );

@@ -66,8 +66,10 @@ pub struct Context {
     pub notification: Option<Notification>,
     /// Bytes of its body that were read.
     pub body_bytes: u64,
-    /// Where it was forwarded to.
+    /// Where it was to be forwarded: a group, or a URL.
     pub upstream: Option<String>,
+    /// Which server of a group answered.
+    pub server: Option<Arc<str>>,
     /// From sending it to the end of the answer.
     pub upstream_duration: Option<Duration>,
     /// How it ended.
@@ -88,6 +90,7 @@ impl Context {
             notification: None,
             body_bytes: 0,
             upstream: None,
+            server: None,
             upstream_duration: None,
             outcome: None,
             rejection: None,

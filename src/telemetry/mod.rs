@@ -66,7 +66,13 @@ fn filter(log: &Log) -> Targets {
     let access = if log.access { LevelFilter::INFO } else { LevelFilter::OFF };
     // Pingora and rustls report the steps of their work at info, and repeat what has a line of ours.
     let theirs = if level >= LevelFilter::DEBUG { level } else { level.min(LevelFilter::WARN) };
-    Targets::new().with_default(theirs).with_target(OWN, level).with_target(access_log::TARGET, access)
+    // What it says about servers, `upstream` says, too.
+    let of_servers = if level >= LevelFilter::DEBUG { level } else { LevelFilter::ERROR };
+    Targets::new()
+        .with_default(theirs)
+        .with_target("pingora_load_balancing", of_servers)
+        .with_target(OWN, level)
+        .with_target(access_log::TARGET, access)
 }
 
 fn is_ours(target: &str) -> bool {

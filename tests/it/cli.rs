@@ -66,7 +66,7 @@ verify = "always"
 [limts]
 [[routes]]
 path = "webhooks"
-upstream = "https://x"
+upstream = "ftp://x"
 max_body = "1MB"
 [routes.auth]
 client_certificat = true
@@ -80,7 +80,7 @@ client_certificat = true
         "config.toml:8: tls.client.verify: must be one of \"require\", \"request\", \"off\", not \"always\"",
         "config.toml:9: limts: unknown key; did you mean \"limits\"?",
         "config.toml:11: routes[0].path: must start with \"/\"",
-        "config.toml:12: routes[0].upstream: https://",
+        "config.toml:12: routes[0].upstream: must be \"http://host:port\"",
         "config.toml:13: routes[0].max_body: must be a size",
         "config.toml:15: routes[0].auth.client_certificat: unknown key; did you mean \"client_certificate\"?",
     ] {

@@ -44,3 +44,6 @@ mod support;
 mod systemd;
 mod upgrade;
 mod upstream;
+mod upstream_config;
+mod upstream_groups;
+mod upstream_tls;

@@ -16,6 +16,9 @@ fn example_directory() -> tempfile::TempDir {
     write("fullchain.pem", &certified.cert.pem());
     write("privkey.pem", &certified.signing_key.serialize_pem());
     std::fs::set_permissions(directory.path().join("privkey.pem"), Permissions::from_mode(0o600)).unwrap();
+    write("client.pem", &certified.cert.pem());
+    write("client.key", &certified.signing_key.serialize_pem());
+    write("upstream-ca.pem", netdata_webhook_proxy::config::NETDATA_ROOT_CA);
     for secret in ["challenge.secret", "basic.secret", "bearer.secret"] {
         write(secret, "YOUR_CHALLENGE_SECRET\n");
     }

@@ -1,8 +1,6 @@
 //! An application that is not there, not in time, or not in order.
 
 use crate::support::{Origin, Pki, Proxy, Reply, Sender};
-use netdata_webhook_proxy::config::Upstream;
-use netdata_webhook_proxy::exchange::{Exchange, ExchangeError, Timeouts};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -129,21 +127,12 @@ fn an_answer_that_comes_before_the_whole_request_counts() {
 #[test]
 fn who_is_late_is_not_asked_again() {
     let origin = Origin::spawn();
-    let (host, port) = origin.url.strip_prefix("http://").unwrap().split_once(':').unwrap();
-    let upstream = Upstream::Tcp { host: host.into(), port: port.parse().unwrap() };
-    let message = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let timeouts = Timeouts { connect: Duration::from_secs(2), response: Duration::from_millis(200) };
-        let exchange = Exchange::new(timeouts);
-        origin.will([Reply::Late(Duration::from_secs(1), String::new())]);
-        let late = exchange.send(&upstream, message).await;
-        assert!(matches!(late, Err(ExchangeError::Timeout(_))), "{:?}", late.err());
-        origin.will([Reply::Raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab".into())]);
-        let mut answer = exchange.send(&upstream, message).await.unwrap();
-        assert_eq!(answer.chunk().await.unwrap().as_deref(), Some(&b"ab"[..]));
-        assert!(matches!(answer.chunk().await, Err(ExchangeError::Timeout(_))));
-    });
+    let proxy = Proxy::spawn(Pki::shared(), &Proxy::config_of_group(&[&origin], "response_timeout = \"200ms\""));
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    origin.will([Reply::Late(Duration::from_secs(1), String::new())]);
+    sender.post(ALERT).refuses(504, "upstream_timeout");
+    origin.will([Reply::Raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab".into())]);
+    assert!(sender.connect().unwrap().post(ALERT).is_err(), "the rest of the answer does not come");
     assert_eq!(origin.received().len(), 2);
 }
 

@@ -1,12 +1,13 @@
 //! The application: keeps every request byte for byte, and answers as it is told.
 
 use super::{PATIENCE, eventually};
-use std::collections::VecDeque;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -55,40 +56,109 @@ impl Reply {
     }
 }
 
+/// What a health check asks for; it is answered apart from everything else.
+const HEALTH: &str = "/healthz";
+
 #[derive(Default)]
 struct State {
     received: Mutex<Vec<Received>>,
     replies: Mutex<VecDeque<Reply>>,
     connections: AtomicUsize,
+    /// What [`HEALTH`] is answered with; 0 is 200.
+    health: AtomicU16,
+    checks: AtomicUsize,
+    /// The names that TLS clients asked for.
+    server_names: Mutex<Vec<String>>,
+    is_stopped: AtomicBool,
+    /// By whom they come from.
+    open: Mutex<HashMap<SocketAddr, TcpStream>>,
 }
 
 /// The application.
 pub(crate) struct Origin {
     state: Arc<State>,
     pub(crate) url: String,
+    address: Option<SocketAddr>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Origin {
     pub(crate) fn spawn() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address: SocketAddr = listener.local_addr().unwrap();
-        let origin = Self { state: Arc::default(), url: format!("http://{address}") };
-        let state = origin.state.clone();
+        Self::listen(Ipv4Addr::LOCALHOST, None)
+    }
+
+    /// One that can be stopped and started again: nobody else takes its port meanwhile, for its address is its own.
+    pub(crate) fn spawn_apart() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        Self::listen(Ipv4Addr::new(127, high | 1, low, NEXT.fetch_add(1, Ordering::Relaxed)), None)
+    }
+
+    /// One that speaks TLS.
+    pub(crate) fn spawn_tls(config: ServerConfig) -> Self {
+        Self::listen(Ipv4Addr::LOCALHOST, Some(Arc::new(config)))
+    }
+
+    fn listen(address: Ipv4Addr, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let origin = Self { state: Arc::default(), url: format!("{scheme}://{address}"), address: Some(address), tls };
+        origin.accept_on(listener);
+        origin
+    }
+
+    fn accept_on(&self, listener: TcpListener) {
+        let (state, tls) = (self.state.clone(), self.tls.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                state.serve_in_background(stream);
+                if state.is_stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(peer), Ok(handle)) = (stream.peer_addr(), stream.try_clone()) else { continue };
+                state.open.lock().unwrap().insert(peer, handle);
+                let (state, tls) = (state.clone(), tls.clone());
+                thread::spawn(move || {
+                    // An error is the end of the connection.
+                    let _ = match tls {
+                        None => state.connected(stream),
+                        Some(tls) => state.handshake(stream, tls),
+                    };
+                    state.open.lock().unwrap().remove(&peer);
+                });
             }
         });
-        origin
+    }
+
+    /// Ends as a process does that is killed: nobody listens any more, and every connection is cut.
+    pub(crate) fn stop(&self) {
+        self.state.is_stopped.store(true, Ordering::SeqCst);
+        let address = self.address.expect("it listens on TCP");
+        // Wakes the thread that accepts, which then drops the listener.
+        let _ = TcpStream::connect(address);
+        eventually("the end of an application", || TcpStream::connect(address).is_err().then_some(()));
+        for (_, stream) in self.state.open.lock().unwrap().drain() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Listens again, where it did.
+    pub(crate) fn start(&self) {
+        let address = self.address.expect("it listens on TCP");
+        let listener = eventually("an address to listen on", || TcpListener::bind(address).ok());
+        self.state.is_stopped.store(false, Ordering::SeqCst);
+        self.accept_on(listener);
     }
 
     pub(crate) fn spawn_on_socket(path: &Path) -> Self {
         let listener = UnixListener::bind(path).unwrap();
-        let origin = Self { state: Arc::default(), url: format!("unix:{}", path.display()) };
+        let url = format!("unix:{}", path.display());
+        let origin = Self { state: Arc::default(), url, address: None, tls: None };
         let state = origin.state.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                state.serve_in_background(stream);
+                let state = state.clone();
+                thread::spawn(move || state.connected(stream));
             }
         });
         origin
@@ -123,19 +193,45 @@ impl Origin {
     pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
+
+    /// What it answers health checks with from now on.
+    pub(crate) fn answers_checks_with(&self, status: u16) {
+        self.state.health.store(status, Ordering::SeqCst);
+    }
+
+    /// How many health checks it was asked.
+    pub(crate) fn checks(&self) -> usize {
+        self.state.checks.load(Ordering::SeqCst)
+    }
+
+    /// The names that TLS clients asked for.
+    pub(crate) fn server_names(&self) -> Vec<String> {
+        self.state.server_names.lock().unwrap().clone()
+    }
 }
 
 impl State {
-    fn serve_in_background<S: Read + Write + Send + 'static>(self: &Arc<Self>, stream: S) {
+    fn handshake(&self, mut stream: TcpStream, config: Arc<ServerConfig>) -> std::io::Result<()> {
+        let mut tls = ServerConnection::new(config).map_err(std::io::Error::other)?;
+        tls.complete_io(&mut stream)?;
+        self.server_names.lock().unwrap().push(tls.server_name().unwrap_or_default().to_owned());
+        self.connected(StreamOwned::new(tls, stream))
+    }
+
+    fn connected<S: Read + Write>(&self, stream: S) -> std::io::Result<()> {
         self.connections.fetch_add(1, Ordering::SeqCst);
-        let state = self.clone();
-        // An error is the end of the connection.
-        thread::spawn(move || state.serve(stream).ok());
+        self.serve(stream)
     }
 
     fn serve<S: Read + Write>(&self, mut stream: S) -> std::io::Result<()> {
         let mut bytes = Vec::new();
         while let Some(received) = read_request(&mut stream, &mut bytes)? {
+            if received.request_line == format!("GET {HEALTH} HTTP/1.1") {
+                self.checks.fetch_add(1, Ordering::SeqCst);
+                let status = self.health.load(Ordering::SeqCst).max(200);
+                write!(stream, "HTTP/1.1 {status} Health\r\nContent-Length: 0\r\n\r\n")?;
+                continue;
+            }
             self.received.lock().unwrap().push(received);
             let reply = self.replies.lock().unwrap().pop_front().unwrap_or_else(|| Reply::ok("ok"));
             match reply {

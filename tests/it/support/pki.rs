@@ -4,12 +4,15 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, DnValue,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
 };
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use time::{Duration, OffsetDateTime};
 
 /// The name that Netdata Cloud's certificate has.
@@ -156,6 +159,34 @@ impl Pki {
         let key = KeyPair::generate().unwrap();
         let certificate = netdata_params().self_signed(&key).unwrap();
         Leaf { chain: vec![certificate.der().clone()], key: key.serialize_der() }
+    }
+
+    /// A certificate for a server, whose parameters `change` changes; written to `name.pem` and `name.key`, too.
+    pub(crate) fn server(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        change(&mut params);
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        self.write(&format!("{name}.pem"), &certificate.pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+        Leaf { chain: vec![certificate.der().clone()], key: key.serialize_der() }
+    }
+
+    /// How an application serves `leaf`; who connects must present a certificate of `clients`, if that is given.
+    pub(crate) fn server_config(leaf: &Leaf, clients: Option<&Pki>) -> ServerConfig {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(clients.authority().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        builder.with_single_cert(leaf.chain.clone(), leaf.key()).unwrap()
     }
 
     /// The authority's revocation list, in PEM, naming `serials`; the next one is due after `due`.

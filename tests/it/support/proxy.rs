@@ -31,6 +31,13 @@ impl Proxy {
         )
     }
 
+    /// Likewise, with a group `app` of `origins`, of which `group` are the further keys.
+    pub(crate) fn config_of_group(origins: &[&Origin], group: &str) -> String {
+        let servers: Vec<_> = origins.iter().map(|origin| format!("{:?}", origin.url)).collect();
+        let config = Self::config(origins[0], "require", "").replace(&format!("{:?}", origins[0].url), "\"app\"");
+        format!("{config}[upstreams.app]\nservers = [{}]\n{group}\n", servers.join(", "))
+    }
+
     /// In front of `origin`, as [`Proxy::config`] has it.
     pub(crate) fn in_front_of(origin: &Origin, pki: &Pki, verify: &str, route: &str) -> Self {
         Self::spawn(pki, &Self::config(origin, verify, route))
@@ -43,8 +50,20 @@ impl Proxy {
         proxy
     }
 
+    /// Likewise, as [`Proxy::start_with`] has it.
+    pub(crate) fn spawn_with(pki: &Pki, config: &str, variables: &[(&str, PathBuf)]) -> Self {
+        let proxy = Self::start_with(pki, config, variables);
+        proxy.wait_for_log("ready");
+        proxy
+    }
+
     /// With `config`, in the directory of `pki`.
     pub(crate) fn start(pki: &Pki, config: &str) -> Self {
+        Self::start_with(pki, config, &[])
+    }
+
+    /// Likewise, with these variables in its environment.
+    pub(crate) fn start_with(pki: &Pki, config: &str, variables: &[(&str, PathBuf)]) -> Self {
         let secret = pki.path().join("challenge.secret");
         if !secret.exists() {
             pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
@@ -53,7 +72,9 @@ impl Proxy {
         let file = tempfile::Builder::new().suffix(".toml").tempfile_in(pki.path()).unwrap();
         let (_, path) = file.keep().unwrap();
         std::fs::write(&path, config).unwrap();
-        Self::launch(&path, |_| {})
+        Self::launch(&path, |command| {
+            command.envs(variables.iter().map(|(name, value)| (name, value)));
+        })
     }
 
     /// With the configuration at `path`, started as `change` changes it.

@@ -1,0 +1,120 @@
+//! Where requests go: servers, alone or in groups, and what is known about them.
+//!
+//! A server that a route names by its URL is only ever tried. A group is watched besides: its names are resolved again
+//! and again, and its servers are checked. [`Upstreams::watch`] does so for as long as it is polled.
+
+mod group;
+mod health;
+mod resolve;
+mod server;
+mod tls;
+
+pub use group::Group;
+pub(crate) use server::NOBODY_TRUSTED;
+pub use server::{ConnectError, Server};
+
+use crate::config::{self, Config};
+use server::Settings;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Where the requests of a route go.
+#[derive(Clone, Debug)]
+pub enum Upstream {
+    /// To the one server whose URL the route names.
+    Server(Arc<Server>),
+    /// To one of several.
+    Group(Arc<Group>),
+}
+
+impl Upstream {
+    /// What a route names: a group, or a URL.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Server(server) => server.label(),
+            Self::Group(group) => group.name(),
+        }
+    }
+
+    /// The server for the next attempt, after those in `tried` could not be connected to.
+    ///
+    /// One that is alone is tried twice.
+    pub(crate) async fn choose(&self, tried: &[u64]) -> Option<Arc<Server>> {
+        match self {
+            Self::Server(server) => (tried.len() < 2).then(|| server.clone()),
+            Self::Group(group) => group.choose(tried).await,
+        }
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Everything that the routes of a configuration lead to.
+#[derive(Debug, Default)]
+pub struct Upstreams {
+    groups: Vec<Arc<Group>>,
+    /// By the URL that a route names.
+    servers: HashMap<String, (Arc<config::Upstream>, Arc<Server>)>,
+}
+
+impl Upstreams {
+    /// What `config` names. What is the same in `previous` is kept: idle connections, health, addresses.
+    pub fn new(config: &Config, previous: &Self) -> Self {
+        let groups = config.upstreams.iter().map(|group| previous.successor(group)).collect();
+        let mut servers = HashMap::new();
+        for upstream in config.routes.iter().map(|route| &route.upstream).filter(|u| u.health_check.is_none()) {
+            servers.entry(upstream.name.clone()).or_insert_with(|| previous.server(upstream));
+        }
+        Self { groups, servers }
+    }
+
+    /// The group that `config` describes: the one that there is, unless it changes.
+    fn successor(&self, config: &Arc<config::Upstream>) -> Arc<Group> {
+        match self.groups.iter().find(|group| group.name() == config.name) {
+            Some(same) if same.config() == config => same.clone(),
+            previous => Arc::new(Group::new(config.clone(), previous.map(|group| &**group))),
+        }
+    }
+
+    /// Likewise for a server that is alone.
+    fn server(&self, config: &Arc<config::Upstream>) -> (Arc<config::Upstream>, Arc<Server>) {
+        match self.servers.get(&config.name) {
+            Some((known, server)) if known == config => (known.clone(), server.clone()),
+            _ => {
+                let server = Server::alone(&config.servers[0], Settings::new(config.clone()));
+                (config.clone(), Arc::new(server))
+            }
+        }
+    }
+
+    /// What a route of the same configuration leads to.
+    pub(crate) fn of(&self, config: &config::Upstream) -> Option<Upstream> {
+        match config.health_check {
+            None => self.servers.get(&config.name).map(|(_, server)| Upstream::Server(server.clone())),
+            Some(_) => {
+                let group = self.groups.iter().find(|group| group.name() == config.name);
+                group.map(|group| Upstream::Group(group.clone()))
+            }
+        }
+    }
+
+    /// Every server of every group, with the name of the group, and whether it is well.
+    ///
+    /// A name that leads to several servers is well if any of them is.
+    pub fn health(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        self.groups.iter().flat_map(|group| group.health().map(|(server, is_well)| (group.name(), server, is_well)))
+    }
+
+    /// Resolves the groups' names and checks their servers, for ever. Whoever drops this ends it.
+    pub async fn watch(&self) {
+        let mut groups: JoinSet<()> =
+            self.groups.iter().cloned().map(|group| async move { group.run().await }).collect();
+        while groups.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,245 @@
+//! A server, and how it is connected to.
+
+use super::health::Health;
+use super::resolve::Name;
+use super::tls::PeerTls;
+use crate::config::{Endpoint, Upstream};
+use crate::tls::install_crypto_provider;
+use pingora::ErrorType;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
+use pingora::protocols::Stream;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::upstreams::peer::{HttpPeer, Scheme};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr as InetSocketAddr};
+use std::os::unix::net::SocketAddr as UnixSocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use thiserror::Error;
+
+/// How many addresses of one name are tried with one attempt to connect.
+const MAX_ADDRESSES: usize = 8;
+
+/// What Pingora takes for the system's authorities: an empty list.
+///
+/// Who is trusted is said for each server. Pingora would panic over a system whose authorities it cannot read.
+pub(crate) const NOBODY_TRUSTED: &str = "/dev/null";
+
+/// Connects. Its own pool stays empty: see [`exchange`](crate::exchange).
+static CONNECTOR: LazyLock<TransportConnector> = LazyLock::new(|| {
+    install_crypto_provider();
+    let options = ConnectorOptions { ca_file: Some(NOBODY_TRUSTED.to_owned()), ..ConnectorOptions::new(1) };
+    TransportConnector::new(Some(options))
+});
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// It was refused, or the server is not the one that it should be.
+    #[error("{0}")]
+    Refused(String),
+    /// It took too long.
+    #[error("{0}")]
+    Late(String),
+}
+
+/// What the servers of an upstream have in common.
+pub(super) struct Settings {
+    config: Arc<Upstream>,
+    tls: Option<PeerTls>,
+}
+
+impl Settings {
+    pub(super) fn new(config: Arc<Upstream>) -> Arc<Self> {
+        let tls = config.tls.as_ref().map(PeerTls::new);
+        Arc::new(Self { config, tls })
+    }
+
+    /// Whether connections that were made under these settings are as good under `other`.
+    fn is_like(&self, other: &Self) -> bool {
+        let of = |config: &Upstream| (config.connect_timeout, config.response_timeout, config.keepalive);
+        std::ptr::eq(self, other) || (of(&self.config) == of(&other.config) && self.config.tls == other.config.tls)
+    }
+}
+
+/// One address, or one name outside of any group.
+pub struct Server {
+    id: u64,
+    endpoint: Endpoint,
+    label: Arc<str>,
+    settings: Arc<Settings>,
+    target: Target,
+    pub(super) health: Arc<Health>,
+}
+
+enum Target {
+    Address(Box<HttpPeer>),
+    Name(Name),
+}
+
+impl Server {
+    /// The server of an endpoint that is no part of a group.
+    pub(super) fn alone(endpoint: &Endpoint, settings: Arc<Settings>) -> Self {
+        match Place::of(endpoint) {
+            Place::Address(address) => Self::at(endpoint, &address, settings, Arc::default()),
+            Place::Name(host, port) => Self {
+                id: next_id(),
+                endpoint: endpoint.clone(),
+                label: endpoint.to_string().into(),
+                settings,
+                target: Target::Name(Name::new(host, port)),
+                health: Arc::default(),
+            },
+        }
+    }
+
+    /// The server at one of an endpoint's addresses.
+    pub(super) fn at(endpoint: &Endpoint, address: &SocketAddr, settings: Arc<Settings>, health: Arc<Health>) -> Self {
+        let (id, label) = (next_id(), endpoint.to_string().into());
+        let target = Target::Address(Box::new(peer(endpoint, address, &settings)));
+        Self { id, endpoint: endpoint.clone(), label, settings, target, health }
+    }
+
+    /// Whether this is `endpoint`, and its connections would do under `settings`.
+    pub(super) fn serves(&self, endpoint: &Endpoint, settings: &Settings) -> bool {
+        self.endpoint == *endpoint && self.settings.is_like(settings)
+    }
+
+    /// As it is configured.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Under which its idle connections are kept. No two servers have the same, ever.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How many of them a thread keeps.
+    pub(crate) fn keepalive(&self) -> usize {
+        self.settings.config.keepalive
+    }
+
+    /// How long it may take to answer.
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.settings.config.response_timeout
+    }
+
+    /// Connects, and speaks TLS where that is spoken.
+    pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
+        let name = match &self.target {
+            Target::Address(peer) => return open(peer).await,
+            Target::Name(name) => name,
+        };
+        let mut failure = ConnectError::Refused(format!("{} has no known address", self.label));
+        for address in name.fresh().await.into_iter().take(MAX_ADDRESSES) {
+            match open(&self.peer_at(address)).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            }
+        }
+        name.doubt();
+        Err(failure)
+    }
+
+    /// Connects, and leaves it at that.
+    pub(super) async fn knock(&self) -> Result<(), ConnectError> {
+        let Target::Address(peer) = &self.target else { return self.connect().await.map(drop) };
+        let plain = HttpPeer { scheme: Scheme::HTTP, ..HttpPeer::clone(peer) };
+        open(&plain).await.map(drop)
+    }
+
+    fn peer_at(&self, address: InetSocketAddr) -> HttpPeer {
+        peer(&self.endpoint, &SocketAddr::Inet(address), &self.settings)
+    }
+
+    /// Notes that it could not be connected to.
+    pub(crate) fn failed(&self, error: &ConnectError) {
+        if let Target::Name(name) = &self.target {
+            name.doubt();
+        }
+        if self.is_in_group() {
+            self.health.failed(&self.settings.config.name, &self.label, error);
+        }
+    }
+
+    /// Notes that it could.
+    pub(crate) fn worked(&self) {
+        self.health.worked(&self.settings.config.name, &self.label);
+    }
+
+    fn is_in_group(&self) -> bool {
+        self.settings.config.health_check.is_some()
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("id", &self.id).field("label", &self.label).finish_non_exhaustive()
+    }
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Where an endpoint is.
+pub(super) enum Place<'e> {
+    /// There, without being looked up.
+    Address(SocketAddr),
+    /// At the addresses of this name, with this port.
+    Name(&'e str, u16),
+}
+
+impl<'e> Place<'e> {
+    pub(super) fn of(endpoint: &'e Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Tcp { host, port, .. } => match host.parse::<IpAddr>() {
+                Ok(address) => Self::Address(SocketAddr::Inet(InetSocketAddr::new(address, *port))),
+                Err(_) => Self::Name(host, *port),
+            },
+            Endpoint::Unix(path) => match UnixSocketAddr::from_pathname(path) {
+                Ok(address) => Self::Address(SocketAddr::Unix(address)),
+                // Too long a path, which the configuration refuses. It leads nowhere.
+                Err(_) => Self::Name("", 0),
+            },
+        }
+    }
+}
+
+fn peer(endpoint: &Endpoint, address: &SocketAddr, settings: &Settings) -> HttpPeer {
+    let mut peer = HttpPeer::new((Ipv4Addr::UNSPECIFIED, 0), false, String::new());
+    peer._address = address.clone();
+    if let (Endpoint::Tcp { host, tls: true, .. }, Some(tls)) = (endpoint, &settings.tls) {
+        peer.scheme = Scheme::HTTPS;
+        peer.sni = tls.name_of(host);
+        peer.client_cert_key = tls.identity.clone();
+        peer.options.ca = Some(tls.authorities.clone());
+    }
+    let config = &settings.config;
+    peer.options.connection_timeout = Some(config.connect_timeout);
+    peer.options.total_connection_timeout = Some(config.connect_timeout);
+    peer
+}
+
+async fn open(peer: &HttpPeer) -> Result<Stream, ConnectError> {
+    CONNECTOR.new_stream(peer).await.map_err(|error| {
+        let message = format!("cannot connect: {error}");
+        match error.etype() {
+            ErrorType::ConnectTimedout => ConnectError::Late(message),
+            _ => ConnectError::Refused(message),
+        }
+    })
+}

@@ -65,7 +65,7 @@ pub enum Rejection {
 }
 
 /// Every code, for what has to know them beforehand.
-pub(crate) const CODES: [&str; 23] = [
+pub(crate) const CODES: [&str; 24] = [
     "malformed_request",
     "header_too_large",
     "timeout",
@@ -88,6 +88,7 @@ pub(crate) const CODES: [&str; 23] = [
     "space_not_allowed",
     "upstream_unreachable",
     "upstream_timeout",
+    "upstream_unavailable",
     "internal_error",
 ];
 

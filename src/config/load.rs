@@ -250,7 +250,7 @@ impl Loader<'_> {
     }
 
     fn route(&self, table: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Route> {
-        let kinds = [("webhook", RouteKind::Webhook)];
+        let kinds = [("webhook", RouteKind::Webhook), ("proxy", RouteKind::Proxy)];
         let kind = table.choice("kind", &kinds).unwrap_or(RouteKind::Webhook);
         let path = required(table, "path", "the path of the webhook, such as \"/webhooks/netdata\"")
             .and_then(|path| parsed(table, path, PathPattern::parse));

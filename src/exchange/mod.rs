@@ -4,7 +4,10 @@
 //! write, and it can be sent again when a pooled connection turns out to be dead. Pingora connects and reads the answer.
 
 mod pool;
+pub mod relay;
+mod shared;
 
+use crate::rejection::Rejection;
 use crate::upstream::{ConnectError, Server, Upstream};
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
@@ -30,6 +33,17 @@ pub enum ExchangeError {
     Unavailable,
 }
 
+impl ExchangeError {
+    /// What the sender is told.
+    pub fn rejection(&self) -> Rejection {
+        match self {
+            Self::Unreachable(_) => Rejection::UpstreamUnreachable,
+            Self::Timeout(_) => Rejection::UpstreamTimeout,
+            Self::Unavailable => Rejection::UpstreamUnavailable,
+        }
+    }
+}
+
 impl From<ConnectError> for ExchangeError {
     fn from(error: ConnectError) -> Self {
         match error {
@@ -51,8 +65,6 @@ pub struct Answer {
 
 /// An attempt that failed.
 enum Failure {
-    /// There was no connection, so nothing was sent.
-    NotSent(ConnectError),
     /// A pooled connection was closed before a byte of the answer: the upstream has not acted on the message, as far
     /// as can be known.
     Stale(ExchangeError),
@@ -60,45 +72,54 @@ enum Failure {
     Sent(ExchangeError),
 }
 
+/// A connection that is ready for a request.
+struct Connection {
+    server: Arc<Server>,
+    stream: Stream,
+    is_pooled: bool,
+}
+
 /// Sends `message`, a request with its body, and waits for the head of the answer.
 ///
-/// A message that could not be delivered because the connection was refused goes to the next server. One that went over
-/// a pooled connection that turned out to be closed is sent again once on a fresh one: a duplicate is better than a lost
-/// alert.
+/// One that went over a pooled connection that turned out to be closed is sent again once on a fresh one: a duplicate is
+/// better than a lost alert.
 pub async fn send(upstream: &Upstream, message: &[u8]) -> Result<Answer, ExchangeError> {
-    let mut tried = Vec::new();
-    let mut server = upstream.choose(&tried).await.ok_or(ExchangeError::Unavailable)?;
-    let mut pooled = pool::take(&server);
-    let mut is_repeated = false;
-    loop {
-        let failure = match attempt(&server, pooled.take(), message).await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
-        };
-        match failure {
-            Failure::NotSent(error) => {
-                server.failed(&error);
-                tried.push(server.id());
-                let Some(next) = upstream.choose(&tried).await else { return Err(error.into()) };
-                tracing::debug!(%server, %next, %error, "sending to the next server");
-                server = next;
-            }
-            Failure::Stale(error) if !is_repeated => {
-                is_repeated = true;
-                tracing::debug!(%server, %error, "sending again on a fresh connection");
-            }
-            Failure::Stale(error) | Failure::Sent(error) => return Err(error),
+    match attempt(connect(upstream, true).await?, message).await {
+        Ok(answer) => Ok(answer),
+        Err(Failure::Sent(error)) => Err(error),
+        Err(Failure::Stale(error)) => {
+            tracing::debug!(%upstream, %error, "sending again on a fresh connection");
+            let again = attempt(connect(upstream, false).await?, message).await;
+            again.map_err(|(Failure::Stale(error) | Failure::Sent(error))| error)
         }
     }
 }
 
-async fn attempt(server: &Arc<Server>, pooled: Option<Stream>, message: &[u8]) -> Result<Answer, Failure> {
-    let is_pooled = pooled.is_some();
-    let mut stream = match pooled {
-        Some(stream) => stream,
-        None => server.connect().await.map_err(Failure::NotSent)?,
-    };
-    server.worked();
+/// A connection to the next server of `upstream`. One that cannot be connected to is passed over.
+async fn connect(upstream: &Upstream, may_be_pooled: bool) -> Result<Connection, ExchangeError> {
+    let mut server = upstream.choose(&[]).await.ok_or(ExchangeError::Unavailable)?;
+    if may_be_pooled && let Some(stream) = pool::take(&server) {
+        return Ok(Connection { server, stream, is_pooled: true });
+    }
+    let mut tried = Vec::new();
+    loop {
+        let error = match server.connect().await {
+            Ok(stream) => {
+                server.worked();
+                return Ok(Connection { server, stream, is_pooled: false });
+            }
+            Err(error) => error,
+        };
+        server.failed(&error);
+        tried.push(server.id());
+        let Some(next) = upstream.choose(&tried).await else { return Err(error.into()) };
+        tracing::debug!(%server, %next, %error, "trying the next server");
+        server = next;
+    }
+}
+
+async fn attempt(connection: Connection, message: &[u8]) -> Result<Answer, Failure> {
+    let Connection { server, mut stream, is_pooled } = connection;
     let deadline = Instant::now() + server.response_timeout();
     let write = async {
         stream.write_all(message).await?;
@@ -111,7 +132,7 @@ async fn attempt(server: &Arc<Server>, pooled: Option<Stream>, message: &[u8]) -
     };
     let mut session = HttpSession::new(stream);
     match (timeout_at(deadline, read_head(&mut session)).await, written) {
-        (Ok(Ok(head)), written) => Ok(Answer { head, session, server: server.clone(), was_taken: written.is_ok() }),
+        (Ok(Ok(head)), written) => Ok(Answer { head, session, server, was_taken: written.is_ok() }),
         (Ok(Err(error)), Ok(())) => {
             let is_stale = is_pooled && closed_before_answer(&error);
             let error = unreachable(format!("no answer: {error}"));

@@ -3,13 +3,14 @@
 //! This is the middleware: [`Gate::admit`] works in any `request_filter`.
 
 use super::body::{self, BodyError};
+use super::forward::Findings;
 use super::rate::Rate;
 use super::respond;
 use super::session::{PingoraSession, Session};
 use crate::auth::{Authenticated, Identified, Presented};
 use crate::challenge;
 use crate::client_address::client_address;
-use crate::config::{Config, Limits, Route, Tests, Verify};
+use crate::config::{Config, Limits, Route, RouteKind, Tests, Verify};
 use crate::head::Head;
 use crate::notification::{Kind, Notification};
 use crate::rejection::Rejection;
@@ -128,12 +129,48 @@ impl Verified {
     pub fn authenticated(&self) -> &Authenticated {
         &self.authenticated
     }
+
+    pub(super) fn findings(&self) -> Findings<'_> {
+        let Self { notification, authenticated, route, policy, .. } = self;
+        Findings { route, policy, authenticated, notification: Some(notification) }
+    }
+}
+
+/// A request on a route of kind "proxy" whose sender passed every check, with proof of it: only [`Gate::admit`] makes
+/// one. Its body has not been looked at.
+#[derive(Debug)]
+pub struct Authorized {
+    pub(super) authenticated: Authenticated,
+    pub(super) route: Arc<Served>,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl Authorized {
+    /// How and as whom the sender was authenticated.
+    pub fn authenticated(&self) -> &Authenticated {
+        &self.authenticated
+    }
+
+    pub(super) fn findings(&self) -> Findings<'_> {
+        let Self { authenticated, route, policy } = self;
+        Findings { route, policy, authenticated, notification: None }
+    }
+}
+
+/// What may go on to an application.
+#[derive(Debug)]
+pub enum Admitted {
+    /// What came on a webhook. Its body has been read from the session.
+    Notification(Verified),
+    /// What came on a route of kind "proxy", to be passed on as it is.
+    Request(Authorized),
 }
 
 /// What is left to do about a request that was admitted.
 enum Admission {
     Challenge { answer: String },
     Notification { route: Arc<Served>, authenticated: Authenticated },
+    Request { route: Arc<Served>, authenticated: Authenticated },
 }
 
 impl Gate {
@@ -154,10 +191,10 @@ impl Gate {
 
     /// Judges the request of `session`: its connection's certificate, its path, method and credentials, and its body.
     ///
-    /// `Some` is a verified notification, to be acted on; its body has been read from the session. `None` means that
-    /// the request has been answered here: it was a challenge, a Test notification, or it was refused. What happened
-    /// is in `context`.
-    pub async fn admit(&self, session: &mut ServerSession, context: &mut Context) -> Option<Verified> {
+    /// `Some` is to be acted on: a verified notification, or what came on a route of kind "proxy". `None` means that the
+    /// request has been answered here: it was a challenge, a Test notification, or it was refused. What happened is in
+    /// `context`.
+    pub async fn admit(&self, session: &mut ServerSession, context: &mut Context) -> Option<Admitted> {
         let mut session = PingoraSession::new(session, self.policy().limits.body_timeout);
         let head = session.head();
         self.admit_over(&mut session, &head, context).await
@@ -169,10 +206,10 @@ impl Gate {
         session: &mut S,
         head: &Head,
         context: &mut Context,
-    ) -> Option<Verified> {
+    ) -> Option<Admitted> {
         let policy = self.policy();
         match policy.judge(session, head, context).await {
-            Ok(verified) => verified,
+            Ok(admitted) => admitted,
             Err(BodyError::Refused(rejection)) => {
                 respond::reject(session, head, context, &rejection).await;
                 None
@@ -192,7 +229,7 @@ impl Policy {
         session: &mut S,
         head: &Head,
         context: &mut Context,
-    ) -> Result<Option<Verified>, BodyError> {
+    ) -> Result<Option<Admitted>, BodyError> {
         self.note_origin(session, head, context);
         let is_tls = session.tls_version().is_some();
         let presented = tls::presented(session.digest(), &self.trust);
@@ -203,7 +240,11 @@ impl Policy {
                 Ok(None)
             }
             Admission::Notification { route, authenticated } => {
-                self.admit_body(session, head, context, route, authenticated).await
+                let verified = self.admit_body(session, head, context, route, authenticated).await?;
+                Ok(verified.map(Admitted::Notification))
+            }
+            Admission::Request { route, authenticated } => {
+                Ok(Some(Admitted::Request(Authorized { authenticated, route, policy: self.clone() })))
             }
         }
     }
@@ -220,13 +261,19 @@ impl Policy {
         context.route = Some(route.path.to_string());
         self.rate.check(context.remote_addr)?;
         if head.first("upgrade").is_some() {
-            return Err(Rejection::MalformedRequest("A webhook does not switch protocols."));
+            // Whoever is let through is judged anew with each request, and what followed would be none.
+            return Err(Rejection::MalformedRequest("Switching protocols is not possible here."));
         }
         if is_tls && self.trust.verify() == Verify::Require {
             // The handshake demanded as much. Since then, the certificate may have expired or the trust changed.
             presented.check_trusted()?;
         }
         let identified = route.requirements.identify(presented, self.trust.common_names())?;
+        if route.kind == RouteKind::Proxy {
+            let authenticated = authorize(route, head, identified)?;
+            check_length(route, head)?;
+            return Ok(Admission::Request { route: route.clone(), authenticated });
+        }
         let method = Method::from_bytes(head.method()).map_err(|_| Rejection::MethodNotAllowed)?;
         match route::classify(&method, head.query(), route.challenge_secret.is_some())? {
             Ask::Challenge { crc_token } => admit_challenge(route, head, identified, &crc_token),
@@ -296,6 +343,13 @@ fn admit_challenge(
 
 fn authorize(route: &Route, head: &Head, identified: Identified) -> Result<Authenticated, Rejection> {
     route.requirements.authorize(identified, head.all("authorization"))
+}
+
+fn check_length(route: &Route, head: &Head) -> Result<(), Rejection> {
+    match head.content_length() {
+        Some(length) if route.max_body > 0 && length > route.max_body => Err(Rejection::BodyTooLarge(route.max_body)),
+        _ => Ok(()),
+    }
 }
 
 /// A body that is declared must be declared as JSON, and must not be compressed.

@@ -107,7 +107,7 @@ async fn next<S: Session>(session: &mut S, deadline: Instant) -> Result<Option<B
 }
 
 /// Tells a sender that left from one that sends nonsense.
-fn broken(error: &Error) -> BodyError {
+pub(super) fn broken(error: &Error) -> BodyError {
     match error.etype {
         ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::H2Error => BodyError::SenderGone,
         ErrorType::ReadTimedout => Rejection::Timeout("body").into(),
@@ -115,6 +115,6 @@ fn broken(error: &Error) -> BodyError {
     }
 }
 
-fn expects_continue(head: &Head) -> bool {
+pub(super) fn expects_continue(head: &Head) -> bool {
     head.version() == Version::Http11 && head.has_token("expect", "100-continue")
 }

@@ -1,10 +1,12 @@
 //! What the upstream gets to see: the request as it came, less what must not pass, plus what was found out about it.
 
-use super::admit::Verified;
+use super::admit::{Policy, Verified};
+use crate::auth::Authenticated;
 use crate::client_address::is_trusted;
 use crate::config::Route;
 use crate::head::Head;
 use crate::header_template::Variable;
+use crate::notification::Notification;
 use crate::telemetry::context::Context;
 use bytes::{BufMut as _, BytesMut};
 use ipnet::IpNet;
@@ -46,24 +48,61 @@ pub(super) struct Origin {
     pub(super) is_tls: bool,
 }
 
+/// What was found out about a request.
+#[derive(Clone, Copy)]
+pub(super) struct Findings<'r> {
+    pub(super) route: &'r Route,
+    pub(super) policy: &'r Policy,
+    pub(super) authenticated: &'r Authenticated,
+    /// What it says, where that was looked at.
+    pub(super) notification: Option<&'r Notification>,
+}
+
 /// The message to the upstream, as it goes over the wire: head and body in one piece, for one write.
 pub(super) fn wire(request: &Head, origin: &Origin, context: &Context, verified: &Verified) -> BytesMut {
-    let mut head = Wire { bytes: BytesMut::with_capacity(4096 + verified.body.len()), route: &verified.route };
+    let body = &verified.body;
+    let mut message = BytesMut::with_capacity(4096 + body.len());
+    push_head(&mut message, request, origin, context, verified.findings(), Framing::Length(body.len() as u64));
+    message.put_slice(body);
+    message
+}
+
+/// How the upstream is told where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none.
+    NoBody,
+    Length(u64),
+    Chunked,
+}
+
+/// Appends the head of the message to the upstream.
+pub(super) fn push_head(
+    message: &mut BytesMut,
+    request: &Head,
+    origin: &Origin,
+    context: &Context,
+    findings: Findings<'_>,
+    framing: Framing,
+) {
+    let mut head = Wire { bytes: message, route: findings.route };
     head.push_request_line(request);
     head.push("Host", request.host());
     head.push_passed(request);
-    head.push("Content-Length", verified.body.len().to_string().as_bytes());
-    head.push_origin(request, origin, &verified.policy.trusted_proxies);
-    head.push_findings(context, verified);
-    head.push_set_headers(request.host(), context, verified);
+    match framing {
+        Framing::NoBody => {}
+        Framing::Length(length) => head.push("Content-Length", length.to_string().as_bytes()),
+        Framing::Chunked => head.push("Transfer-Encoding", b"chunked"),
+    }
+    head.push_origin(request, origin, &findings.policy.trusted_proxies);
+    head.push_findings(context, findings);
+    head.push_set_headers(request.host(), context, findings);
     head.bytes.put_slice(b"\r\n");
-    head.bytes.put_slice(&verified.body);
-    head.bytes
 }
 
 /// A head in the making.
 struct Wire<'r> {
-    bytes: BytesMut,
+    bytes: &'r mut BytesMut,
     route: &'r Route,
 }
 
@@ -99,14 +138,14 @@ impl Wire<'_> {
     }
 
     /// What was found out, in headers that can be believed.
-    fn push_findings(&mut self, context: &Context, verified: &Verified) {
-        let notification = &verified.notification;
+    fn push_findings(&mut self, context: &Context, findings: Findings<'_>) {
         self.push("X-Request-Id", context.request_id.as_bytes());
-        self.push("X-Netdata-Verified", verified.authenticated.mechanisms().as_bytes());
-        if let Some(identity) = verified.authenticated.identity() {
+        self.push("X-Netdata-Verified", findings.authenticated.mechanisms().as_bytes());
+        if let Some(identity) = findings.authenticated.identity() {
             self.push("X-Netdata-Client-CN", identity.common_name().unwrap_or_default().as_bytes());
             self.push("Client-Cert", identity.client_cert.as_bytes());
         }
+        let Some(notification) = findings.notification else { return };
         self.push("X-Netdata-Notification", notification.kind.as_str().as_bytes());
         if let Some(severity) = &notification.severity {
             self.push("X-Netdata-Severity", severity.as_bytes());
@@ -114,8 +153,8 @@ impl Wire<'_> {
         self.push("Idempotency-Key", notification.idempotency_key.as_bytes());
     }
 
-    fn push_set_headers(&mut self, host: &[u8], context: &Context, verified: &Verified) {
-        let identity = verified.authenticated.identity();
+    fn push_set_headers(&mut self, host: &[u8], context: &Context, findings: Findings<'_>) {
+        let (identity, notification) = (findings.authenticated.identity(), findings.notification);
         let remote_addr = context.remote_addr.map(|address| address.to_string()).unwrap_or_default();
         let value = |variable| match variable {
             Variable::ClientCn => identity.and_then(|identity| identity.common_name()).unwrap_or_default(),
@@ -125,8 +164,8 @@ impl Wire<'_> {
             Variable::ClientVerify => identity.map_or("NONE", |_| "SUCCESS"),
             Variable::RemoteAddr => &remote_addr,
             Variable::RequestId => &context.request_id,
-            Variable::Notification => verified.notification.kind.as_str(),
-            Variable::Severity => verified.notification.severity.as_deref().unwrap_or_default(),
+            Variable::Notification => notification.map_or("", |notification| notification.kind.as_str()),
+            Variable::Severity => notification.and_then(|found| found.severity.as_deref()).unwrap_or_default(),
             Variable::Host => std::str::from_utf8(host).unwrap_or_default(),
         };
         for (name, template) in &self.route.set_headers {

@@ -10,10 +10,11 @@ mod http2_deadline;
 mod rate;
 mod respond;
 mod session;
+mod stream;
 mod upstream;
 
 pub use crate::telemetry::context::{Context, Outcome};
-pub use admit::{Gate, Policy, Verified};
+pub use admit::{Admitted, Authorized, Gate, Policy, Verified};
 pub use connection::Downstream;
 
 use crate::head::Head;
@@ -44,8 +45,16 @@ impl Gateway {
     /// Answers the request of which `head` was read.
     async fn serve<S: Session>(&self, session: &mut S, head: &Head) {
         let mut context = Context::new();
-        if let Some(verified) = self.gate.admit_over(session, head, &mut context).await {
-            upstream::forward(&self.draining, session, head, &mut context, &verified).await;
+        match self.gate.admit_over(session, head, &mut context).await {
+            Some(Admitted::Notification(verified)) => {
+                upstream::forward(&self.draining, session, head, &mut context, &verified).await;
+            }
+            Some(Admitted::Request(authorized)) => {
+                // Most requests are none of these, and need not pay for the room.
+                let passage = stream::pass_on(&self.draining, session, head, &mut context, &authorized);
+                Box::pin(passage).await;
+            }
+            None => {}
         }
         let (tls, status, bytes_sent) = (session.tls_version(), session.status(), session.bytes_sent());
         let answered = Answered { head, tls, status, bytes_sent };
@@ -73,6 +82,6 @@ impl ProxyHttp for BehindPingora {
 
     /// Nothing comes this far: `request_filter` has answered every request.
     async fn upstream_peer(&self, _: &mut pingora_proxy::Session, (): &mut ()) -> pingora::Result<Box<HttpPeer>> {
-        Error::e_explain(ErrorType::InternalError, "a webhook is never streamed to its upstream")
+        Error::e_explain(ErrorType::InternalError, "no request goes to its upstream on this way")
     }
 }

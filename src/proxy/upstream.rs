@@ -43,12 +43,7 @@ pub(super) async fn forward<S: Session>(
         }
         Err(error) => {
             tracing::warn!(request_id = context.request_id, %upstream, %error, "the application did not answer");
-            let rejection = match error {
-                ExchangeError::Unreachable(_) => Rejection::UpstreamUnreachable,
-                ExchangeError::Timeout(_) => Rejection::UpstreamTimeout,
-                ExchangeError::Unavailable => Rejection::UpstreamUnavailable,
-            };
-            respond::reject(session, head, context, &rejection).await;
+            respond::reject(session, head, context, &error.rejection()).await;
         }
     }
     context.upstream_duration = Some(started.elapsed());
@@ -105,7 +100,7 @@ async fn next_chunk<S: Session>(
 
 /// The answer's head without what ends at this hop, and without a length that its framing overrode (RFC 9112
 /// section 6.3).
-fn downstream_head(answer: &ResponseHeader) -> ResponseHeader {
+pub(super) fn downstream_head(answer: &ResponseHeader) -> ResponseHeader {
     let mut head = answer.clone();
     let nominated: Vec<String> = answer
         .headers

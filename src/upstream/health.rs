@@ -49,15 +49,17 @@ impl Health {
         }
     }
 
-    fn checked(&self, upstream: &str, server: &str, result: Result<(), &str>) {
-        let (was_ill, had_failed) = match result {
-            Ok(()) => (self.is_ill.swap(false, Ordering::Relaxed), self.has_failed.swap(false, Ordering::Relaxed)),
-            Err(_) => (self.is_ill.swap(true, Ordering::Relaxed), false),
-        };
-        match result {
-            Ok(()) if was_ill || had_failed => info!(upstream, server, "a server is back"),
-            Err(error) if !was_ill => warn!(upstream, server, error, "a server fails its check, and is left out"),
-            _ => {}
+    /// Notes what a check has found against it, if anything.
+    fn checked(&self, upstream: &str, server: &str, error: Option<&str>) {
+        let was_ill = self.is_ill.swap(error.is_some(), Ordering::Relaxed);
+        match error {
+            Some(error) if !was_ill => warn!(upstream, server, error, "a server fails its check, and is left out"),
+            Some(_) => {}
+            None => {
+                if self.has_failed.swap(false, Ordering::Relaxed) || was_ill {
+                    info!(upstream, server, "a server is back");
+                }
+            }
         }
     }
 }
@@ -81,7 +83,7 @@ impl HealthCheck for Check {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {limit:?}")),
         };
-        server.health.checked(&self.upstream, server.label(), result.as_ref().map(|()| ()).map_err(String::as_str));
+        server.health.checked(&self.upstream, server.label(), result.as_ref().err().map(String::as_str));
         result.map_err(|error| Error::explain(ErrorType::ConnectError, error))
     }
 

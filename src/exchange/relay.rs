@@ -1,0 +1,132 @@
+//! An exchange of which neither side waits for the other to finish: the request's body is sent as it arrives, and the
+//! answer may come at any time.
+
+use super::shared::Shared;
+use super::{ExchangeError, closed_before_answer, connect, late, pool, read_head, unreachable};
+use crate::upstream::{Server, Upstream};
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::v1::client::HttpSession;
+use std::io;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+/// A connection over which a request's head has been sent.
+pub struct Relay {
+    /// Where the rest of the request goes.
+    pub request: RequestSide,
+    /// Where the answer comes from.
+    pub answer: AnswerSide,
+    server: Arc<Server>,
+}
+
+/// Takes the request.
+pub struct RequestSide(Shared);
+
+/// Gives the answer.
+pub struct AnswerSide {
+    session: HttpSession,
+    is_pooled: bool,
+    /// The answer to a HEAD has none, whatever its head says.
+    has_body: bool,
+}
+
+/// What comes from the server.
+pub enum Part {
+    /// The head of the answer. Its status is never informational.
+    Head(Box<ResponseHeader>),
+    /// A part of its body.
+    Body(Bytes),
+    /// Its end.
+    End,
+}
+
+/// Why no answer comes.
+pub struct NoAnswer {
+    /// What happened.
+    pub error: ExchangeError,
+    /// Whether a pooled connection was closed before a byte of the answer: the server was about to close it anyway.
+    pub is_stale: bool,
+}
+
+/// Connects to a server of `upstream`, and sends `head`. `fresh` takes no connection that was used before.
+pub async fn open(upstream: &Upstream, head: &[u8], is_head: bool, fresh: bool) -> Result<Relay, ExchangeError> {
+    let connection = connect(upstream, !fresh).await?;
+    let (server, is_pooled) = (connection.server, connection.is_pooled);
+    let stream = Shared::new(connection.stream);
+    let mut request = RequestSide(stream.clone());
+    let write = async {
+        request.0.write_all(head).await?;
+        request.0.flush().await
+    };
+    // A server that has gone is noticed when its answer is read, which says more.
+    let written = timeout(server.response_timeout(), write).await;
+    if written.is_err() {
+        return Err(late("the head was not taken in time"));
+    }
+    let answer = AnswerSide { session: HttpSession::new(Box::new(stream)), is_pooled, has_body: !is_head };
+    Ok(Relay { request, answer, server })
+}
+
+impl Relay {
+    /// Who answers.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Keeps the connection for another request, if the server agrees. To be called when both sides are done.
+    pub async fn finish(self) {
+        let Self { request, mut answer, server } = self;
+        if !answer.has_body {
+            // What its reader has read too much, nobody knows.
+            return;
+        }
+        answer.session.respect_keepalive();
+        let is_kept = answer.session.reuse().await.is_some();
+        if let Some(stream) = request.0.into_inner().filter(|_| is_kept) {
+            pool::put(&server, stream);
+        }
+    }
+}
+
+impl RequestSide {
+    /// Sends some of `bytes`, and returns how many. Nothing is lost if this is cancelled.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes).await {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            sent => sent,
+        }
+    }
+
+    /// Makes sure that what was sent is on its way.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().await
+    }
+}
+
+impl AnswerSide {
+    /// What comes next. Nothing is lost if this is cancelled.
+    pub async fn next(&mut self) -> Result<Part, NoAnswer> {
+        if self.session.resp_header().is_none_or(|head| head.status.is_informational()) {
+            return match read_head(&mut self.session).await {
+                Ok(head) => Ok(Part::Head(head)),
+                Err(error) => {
+                    let is_stale = self.is_pooled && closed_before_answer(&error);
+                    Err(NoAnswer { error: unreachable(format!("no answer: {error}")), is_stale })
+                }
+            };
+        }
+        if !self.has_body {
+            return Ok(Part::End);
+        }
+        match self.session.read_body_bytes().await {
+            Ok(Some(part)) => Ok(Part::Body(part)),
+            Ok(None) => Ok(Part::End),
+            Err(error) => {
+                let error = unreachable(format!("the answer broke off: {error}"));
+                Err(NoAnswer { error, is_stale: false })
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Passes a request of a route of kind "proxy" on to its application as it comes, and the answer back.
+//!
+//! Nothing is held back: a part of the body is read when the one before it has left. The answer may come before the
+//! whole request has, and goes back at once.
+
+use super::admit::Authorized;
+use super::body::{self, BodyError};
+use super::forward::{self, Framing, Origin};
+use super::respond;
+use super::session::{SenderGone, Session};
+use super::upstream::downstream_head;
+use crate::exchange::ExchangeError;
+use crate::exchange::relay::{self, NoAnswer, Part, Relay, RequestSide};
+use crate::head::Head;
+use crate::rejection::Rejection;
+use crate::telemetry::context::{Context, Outcome};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use pingora::server::ShutdownWatch;
+use std::io::Write as _;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Instant;
+use tokio::time::sleep;
+
+/// Passes the request on, and answers the sender with what the application says, or with why it says nothing.
+pub(super) async fn pass_on<S: Session>(
+    draining: &ShutdownWatch,
+    session: &mut S,
+    head: &Head,
+    context: &mut Context,
+    authorized: &Authorized,
+) {
+    let started = Instant::now();
+    context.upstream = Some(authorized.route.upstream.name().to_owned());
+    let mut passage = Passage {
+        draining,
+        upload: Upload::new(session, head, authorized.route.max_body),
+        session,
+        head,
+        authorized,
+        has_answered: false,
+        is_unflushed: false,
+    };
+    let end = passage.run(context).await;
+    let has_answered = passage.has_answered;
+    context.body_bytes = passage.upload.received;
+    context.upstream_duration = Some(started.elapsed());
+    match end {
+        Ok(()) => {
+            context.outcome = Some(Outcome::Forwarded);
+            body::linger(session).await;
+        }
+        Err(Broken::SenderGone) => {
+            context.outcome = Some(Outcome::SenderGone);
+            session.close_after();
+        }
+        Err(Broken::Refused(rejection)) if has_answered => {
+            // What has been sent of an answer cannot be taken back, and must not be taken for the whole.
+            context.outcome = Some(Outcome::Refused(rejection.code()));
+            session.abort().await;
+        }
+        Err(Broken::Refused(rejection)) => respond::reject(session, head, context, &rejection).await,
+    }
+}
+
+/// Why a request did not get its whole answer.
+enum Broken {
+    Refused(Rejection),
+    SenderGone,
+}
+
+impl From<BodyError> for Broken {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Refused(rejection) => Self::Refused(rejection),
+            BodyError::SenderGone => Self::SenderGone,
+        }
+    }
+}
+
+/// A request on its way.
+struct Passage<'p, S> {
+    draining: &'p ShutdownWatch,
+    session: &'p mut S,
+    head: &'p Head,
+    authorized: &'p Authorized,
+    upload: Upload,
+    has_answered: bool,
+    /// Some of the answer has not been seen by the sender yet.
+    is_unflushed: bool,
+}
+
+impl<S: Session> Passage<'_, S> {
+    async fn run(&mut self, context: &mut Context) -> Result<(), Broken> {
+        let message = self.message(context);
+        let mut is_repeated = false;
+        loop {
+            let mut relay = self.open(&message, is_repeated, context).await?;
+            if !is_repeated && body::expects_continue(self.head) {
+                self.session.write_continue().await.map_err(|_| Broken::SenderGone)?;
+            }
+            match self.relay(&mut relay).await {
+                Ok(()) => {
+                    if self.upload.is_done() {
+                        relay.finish().await;
+                    }
+                    return Ok(());
+                }
+                Err(Trouble::Stale(error)) if !is_repeated && self.may_repeat() => {
+                    is_repeated = true;
+                    tracing::debug!(request_id = context.request_id, %error, "sending again on a fresh connection");
+                }
+                Err(Trouble::Stale(error) | Trouble::Upstream(error)) => return Err(self.refuse(&error, context)),
+                Err(Trouble::Broken(broken)) => return Err(broken),
+            }
+        }
+    }
+
+    /// The head as the application gets it.
+    fn message(&self, context: &Context) -> BytesMut {
+        let origin = Origin { peer: self.session.peer(), is_tls: self.session.tls_version().is_some() };
+        let mut message = BytesMut::with_capacity(4096);
+        let findings = self.authorized.findings();
+        forward::push_head(&mut message, self.head, &origin, context, findings, self.upload.framing);
+        message
+    }
+
+    async fn open(&self, message: &[u8], fresh: bool, context: &mut Context) -> Result<Relay, Broken> {
+        let is_head = self.head.method() == b"HEAD";
+        match relay::open(&self.authorized.route.upstream, message, is_head, fresh).await {
+            Ok(relay) => {
+                context.server = Some(relay.server().label().clone());
+                Ok(relay)
+            }
+            Err(error) => Err(self.refuse(&error, context)),
+        }
+    }
+
+    /// Whether a request that went over a connection that was just being closed can be sent again: nothing of its body
+    /// has been given away, and it does no harm if it arrives twice (RFC 9110 section 9.2.2).
+    fn may_repeat(&self) -> bool {
+        let is_idempotent = matches!(self.head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE");
+        is_idempotent && self.upload.received == 0
+    }
+
+    fn refuse(&self, error: &ExchangeError, context: &Context) -> Broken {
+        let upstream = &self.authorized.route.upstream;
+        tracing::warn!(request_id = context.request_id, %upstream, %error, "the application did not answer");
+        Broken::Refused(error.rejection())
+    }
+
+    /// Sends the body and passes the answer back, until that is complete.
+    async fn relay(&mut self, relay: &mut Relay) -> Result<(), Trouble> {
+        let body_timeout = self.authorized.policy.limits.body_timeout;
+        let response_timeout = relay.server().response_timeout();
+        let Relay { request, answer, .. } = relay;
+        loop {
+            if self.is_unflushed {
+                // Before more is waited for, the sender gets what there is so far.
+                match futures_util::poll!(pin!(answer.next())) {
+                    Poll::Pending => self.flush().await?,
+                    Poll::Ready(part) => {
+                        if self.pass_back(part?).await? {
+                            return Ok(());
+                        }
+                    }
+                }
+                continue;
+            }
+            let awaits_sender = self.upload.awaits_sender();
+            let limit = if awaits_sender { body_timeout } else { response_timeout };
+            tokio::select! {
+                part = answer.next() => if self.pass_back(part?).await? {
+                    return Ok(());
+                },
+                step = self.upload.step(self.session, request), if self.upload.is_active() => step?,
+                () = sleep(limit) => return Err(if awaits_sender { Trouble::late_sender() } else { Trouble::late_server() }),
+            }
+        }
+    }
+
+    /// Whether the answer is complete with this part.
+    async fn pass_back(&mut self, part: Part) -> Result<bool, Broken> {
+        let sent = match part {
+            Part::Head(head) => {
+                self.has_answered = true;
+                if *self.draining.borrow() {
+                    // The sender is told, instead of finding out with its next request.
+                    self.session.close_after();
+                }
+                self.session.begin(downstream_head(&head)).await
+            }
+            Part::Body(part) => self.session.write(part).await,
+            Part::End => {
+                self.session.finish().await.map_err(|SenderGone| Broken::SenderGone)?;
+                return Ok(true);
+            }
+        };
+        self.is_unflushed = true;
+        sent.map(|()| false).map_err(|SenderGone| Broken::SenderGone)
+    }
+
+    async fn flush(&mut self) -> Result<(), Broken> {
+        self.is_unflushed = false;
+        self.session.flush().await.map_err(|SenderGone| Broken::SenderGone)
+    }
+}
+
+/// What ends an exchange before it is complete.
+enum Trouble {
+    /// The connection was being closed as it was used.
+    Stale(ExchangeError),
+    /// The server is to blame.
+    Upstream(ExchangeError),
+    /// The sender is.
+    Broken(Broken),
+}
+
+impl Trouble {
+    fn late_sender() -> Self {
+        Self::Broken(Broken::Refused(Rejection::Timeout("body")))
+    }
+
+    fn late_server() -> Self {
+        Self::Upstream(ExchangeError::Timeout("no answer in time".into()))
+    }
+}
+
+impl From<Broken> for Trouble {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<NoAnswer> for Trouble {
+    fn from(NoAnswer { error, is_stale }: NoAnswer) -> Self {
+        match is_stale {
+            true => Self::Stale(error),
+            false => Self::Upstream(error),
+        }
+    }
+}
+
+/// The body of a request on its way from the sender to the server, one part at a time.
+struct Upload {
+    framing: Framing,
+    /// What has been read, and not yet sent.
+    pending: Bytes,
+    is_unflushed: bool,
+    has_ended: bool,
+    /// The server takes no more of it. It may have answered all the same.
+    is_broken: bool,
+    received: u64,
+    /// 0 is no limit.
+    limit: u64,
+}
+
+impl Upload {
+    fn new<S: Session>(session: &mut S, head: &Head, limit: u64) -> Self {
+        let has_ended = session.is_body_done();
+        let framing = match head.content_length() {
+            Some(length) => Framing::Length(length),
+            None if has_ended => Framing::NoBody,
+            None => Framing::Chunked,
+        };
+        let pending = Bytes::new();
+        Self { framing, pending, is_unflushed: false, has_ended, is_broken: false, received: 0, limit }
+    }
+
+    /// Whether there is something left to do.
+    fn is_active(&self) -> bool {
+        !self.is_broken && !self.is_done()
+    }
+
+    /// Whether the server has all of it.
+    fn is_done(&self) -> bool {
+        self.has_ended && self.pending.is_empty() && !self.is_unflushed && !self.is_broken
+    }
+
+    /// Whether it goes on when more arrives.
+    fn awaits_sender(&self) -> bool {
+        self.is_active() && self.pending.is_empty() && !self.is_unflushed
+    }
+
+    /// Gets a little further. Nothing is lost if this is cancelled.
+    async fn step<S: Session>(&mut self, session: &mut S, request: &mut RequestSide) -> Result<(), Broken> {
+        if self.awaits_sender() {
+            let part = session.read_body().await.map_err(|error| body::broken(&error))?;
+            return self.take(part);
+        }
+        let sent = match self.pending.is_empty() {
+            false => request.send(&self.pending).await.map(|sent| self.pending.advance(sent)),
+            true => request.flush().await.map(|()| self.is_unflushed = false),
+        };
+        self.is_broken = sent.is_err();
+        Ok(())
+    }
+
+    fn take(&mut self, part: Option<Bytes>) -> Result<(), Broken> {
+        self.is_unflushed = true;
+        let is_chunked = self.framing == Framing::Chunked;
+        let Some(part) = part else {
+            self.has_ended = true;
+            self.pending = if is_chunked { Bytes::from_static(b"0\r\n\r\n") } else { Bytes::new() };
+            return Ok(());
+        };
+        self.received += part.len() as u64;
+        if self.limit > 0 && self.received > self.limit {
+            return Err(Broken::Refused(Rejection::BodyTooLarge(self.limit)));
+        }
+        self.pending = if is_chunked && !part.is_empty() { chunk(&part) } else { part };
+        Ok(())
+    }
+}
+
+/// A chunk of the chunked coding (RFC 9112 section 7.1).
+fn chunk(part: &[u8]) -> Bytes {
+    let mut chunk = BytesMut::with_capacity(part.len() + 24);
+    // Writing to memory cannot fail.
+    let _ = write!((&mut chunk).writer(), "{:x}\r\n", part.len());
+    chunk.put_slice(part);
+    chunk.put_slice(b"\r\n");
+    chunk.freeze()
+}

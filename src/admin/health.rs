@@ -131,8 +131,7 @@ mod tests {
         let monitor = Monitor::off();
         monitor.ready();
         let check = |one, other, expected: &[(Level, &str)]| {
-            monitor.upstream_healthy("app", "http://a", one);
-            monitor.upstream_healthy("app", "http://b", other);
+            monitor.servers([("app", "http://a", one), ("app", "http://b", other)]);
             let findings = findings(&monitor, &Snapshot::default(), false, SystemTime::now());
             let findings: Vec<_> = findings.iter().map(|finding| (finding.level, finding.text.as_str())).collect();
             assert_eq!(findings, expected, "{one} {other}");

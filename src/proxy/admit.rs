@@ -159,6 +159,7 @@ impl Authorized {
 
 /// What may go on to an application.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and a box would be for each of them")]
 pub enum Admitted {
     /// What came on a webhook. Its body has been read from the session.
     Notification(Verified),

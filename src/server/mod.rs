@@ -126,10 +126,10 @@ impl Server {
         let addresses = listeners.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
         let admin = config.admin.map(|admin| sockets.listen(admin.listen)).transpose()?;
         let (drain, is_successor) = (Drain::new(), predecessor.is_some());
-        let (watcher, upstreams) = Watcher::new(policy.upstreams().clone());
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
-        let gate = Arc::new(Gate::new(policy));
         let monitor = Arc::new(Monitor::new(config));
+        let (watcher, upstreams) = Watcher::new(policy.upstreams().clone(), monitor.clone());
+        let gate = Arc::new(Gate::new(policy));
         let downstream = Downstream::new(gate.clone(), drain.watch(), &pingora.configuration, monitor.clone());
         let access = Access::new(&config.listen);
         let worker = Arc::new(Worker::new(acceptor, access, gate, downstream, monitor.clone()));

@@ -1,5 +1,6 @@
 //! Has the groups of servers watched: resolved and checked, as long as they are the ones in use.
 
+use crate::telemetry::Monitor;
 use crate::upstream::Upstreams;
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
@@ -10,13 +11,14 @@ use tokio::sync::watch;
 /// The service that watches, on a thread of its own: no request waits for a check.
 pub(super) struct Watcher {
     upstreams: watch::Receiver<Arc<Upstreams>>,
+    monitor: Arc<Monitor>,
 }
 
 impl Watcher {
-    /// Watches `upstreams`, and those that are sent in their place.
-    pub(super) fn new(upstreams: Arc<Upstreams>) -> (Self, watch::Sender<Arc<Upstreams>>) {
+    /// Watches `upstreams`, and those that are sent in their place; `monitor` is told how they are.
+    pub(super) fn new(upstreams: Arc<Upstreams>, monitor: Arc<Monitor>) -> (Self, watch::Sender<Arc<Upstreams>>) {
         let (replaced, upstreams) = watch::channel(upstreams);
-        (Self { upstreams }, replaced)
+        (Self { upstreams, monitor }, replaced)
     }
 }
 
@@ -27,6 +29,7 @@ impl Service for Watcher {
             let upstreams = self.upstreams.borrow_and_update().clone();
             tokio::select! {
                 () = watch_forever(&upstreams) => {}
+                () = report(&upstreams, &self.monitor) => {}
                 replaced = self.upstreams.changed() => if replaced.is_err() {
                     return;
                 },
@@ -41,6 +44,14 @@ impl Service for Watcher {
 
     fn threads(&self) -> Option<usize> {
         Some(1)
+    }
+}
+
+/// Tells how they are, now and whenever that changes.
+async fn report(upstreams: &Upstreams, monitor: &Monitor) {
+    loop {
+        monitor.servers(upstreams.health());
+        upstreams.changed().await;
     }
 }
 

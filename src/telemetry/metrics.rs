@@ -256,9 +256,10 @@ impl Metrics {
         self.upstream_healthy.with_label_values(&[upstream, server]).set(is_healthy.into());
     }
 
-    /// Forgets every server of every upstream.
-    pub(crate) fn forget_servers(&self) {
-        self.upstream_healthy.reset();
+    /// Forgets a server that is no more.
+    pub(crate) fn forget_server(&self, upstream: &str, server: &str) {
+        // An error would say that it was not there.
+        let _ = self.upstream_healthy.remove_label_values(&[upstream, server]);
     }
 
     /// Everything, in Prometheus' text format.

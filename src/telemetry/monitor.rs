@@ -195,18 +195,20 @@ impl Monitor {
         self.metrics.reload(is_ok);
     }
 
-    /// Notes whether a server of an upstream is in use.
-    pub fn upstream_healthy(&self, upstream: &str, server: &str, is_healthy: bool) {
-        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        upstreams.entry(upstream.to_owned()).or_default().insert(server.to_owned(), is_healthy);
-        self.metrics.upstream_healthy(upstream, server, is_healthy);
-    }
-
-    /// Forgets the servers of every upstream: another configuration has others.
-    pub fn forget_upstreams(&self) {
-        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        self.metrics.forget_servers();
-        upstreams.clear();
+    /// Notes every server of every upstream, and whether it is in use. Those that are not mentioned are no more.
+    pub fn servers<'s>(&self, servers: impl IntoIterator<Item = (&'s str, &'s str, bool)>) {
+        let mut now = Upstreams::new();
+        for (upstream, server, is_healthy) in servers {
+            now.entry(upstream.to_owned()).or_default().insert(server.to_owned(), is_healthy);
+        }
+        let mut known = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        for (upstream, server, _) in each(&known).filter(|(upstream, server, _)| !has(&now, upstream, server)) {
+            self.metrics.forget_server(upstream, server);
+        }
+        for (upstream, server, is_healthy) in each(&now) {
+            self.metrics.upstream_healthy(upstream, server, is_healthy);
+        }
+        *known = now;
     }
 
     /// Whether each server of each upstream is in use.
@@ -246,6 +248,16 @@ impl Monitor {
     }
 }
 
+fn each(upstreams: &Upstreams) -> impl Iterator<Item = (&str, &str, bool)> {
+    upstreams.iter().flat_map(|(name, servers)| {
+        servers.iter().map(move |(server, is_healthy)| (name.as_str(), server.as_str(), *is_healthy))
+    })
+}
+
+fn has(upstreams: &Upstreams, upstream: &str, server: &str) -> bool {
+    upstreams.get(upstream).is_some_and(|servers| servers.contains_key(server))
+}
+
 fn certificates(tls: &Tls) -> Vec<Certificate> {
     let chain = tls.certificate.cert.iter().filter_map(|der| ClientIdentity::from_der(der)).collect::<Vec<_>>();
     // A chain is as good as the first of its certificates to expire.
@@ -269,15 +281,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_health_of_upstreams_is_shown_until_it_is_forgotten() {
+    fn the_health_of_servers_is_shown_as_long_as_there_are_any() {
         let monitor = Monitor::off();
         let series = "netdata_webhook_proxy_upstream_healthy{server=\"http://a\",upstream=\"app\"}";
         for (is_healthy, value) in [(true, 1), (false, 0)] {
-            monitor.upstream_healthy("app", "http://a", is_healthy);
+            monitor.servers([("app", "http://a", is_healthy), ("app", "http://b", true)]);
             assert!(monitor.metrics().contains(&format!("{series} {value}\n")));
             assert_eq!(monitor.upstreams()["app"]["http://a"], is_healthy);
         }
-        monitor.forget_upstreams();
+        monitor.servers([("app", "http://b", true)]);
+        assert!(!monitor.metrics().contains(series) && monitor.metrics().contains("http://b"));
+        monitor.servers([]);
         assert!(!monitor.metrics().contains("upstream_healthy"));
         assert!(monitor.upstreams().is_empty());
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 /// Servers between which requests are balanced.
@@ -37,8 +37,8 @@ enum Balancer {
 
 impl Group {
     /// The group that `config` describes. What is known of servers that were in it before is kept.
-    pub(super) fn new(config: Arc<Upstream>, previous: Option<&Group>) -> Self {
-        let roster = Arc::new(Roster::new(&config, previous.map(|group| &*group.roster)));
+    pub(super) fn new(config: Arc<Upstream>, previous: Option<&Group>, news: Arc<Notify>) -> Self {
+        let roster = Arc::new(Roster::new(&config, previous.map(|group| &*group.roster), news));
         let balancer = match config.balance {
             Balance::RoundRobin => Balancer::RoundRobin(balancer(&config, &roster)),
             Balance::Random => Balancer::Random(balancer(&config, &roster)),
@@ -113,8 +113,7 @@ where
     let mut balancer = LoadBalancer::from_backends(Backends::new(Box::new(discovery)));
     if let Some(check) = config.health_check.clone() {
         balancer.health_check_frequency = Some(check.interval);
-        let (upstream, roster) = (config.name.clone(), roster.clone());
-        balancer.set_health_check(Box::new(Check { upstream, config: check, roster }));
+        balancer.set_health_check(Box::new(Check { config: check, roster: roster.clone() }));
     }
     balancer.parallel_health_check = true;
     balancer.update_frequency = roster.has_names().then_some(INTERVAL);
@@ -144,10 +143,10 @@ enum Whereabouts {
 }
 
 impl Roster {
-    fn new(config: &Arc<Upstream>, previous: Option<&Roster>) -> Self {
+    fn new(config: &Arc<Upstream>, previous: Option<&Roster>, news: Arc<Notify>) -> Self {
         let sources = config.servers.iter().map(|endpoint| Source::new(endpoint, previous)).collect();
         let is_complete = watch::Sender::new(false);
-        let settings = Settings::new(config.clone());
+        let settings = Settings::new(config.clone(), news);
         let roster = Self { settings, sources, servers: ArcSwap::default(), is_complete };
         let servers = previous.map(|previous| previous.servers.load_full()).unwrap_or_default();
         roster.enlist(&servers);
@@ -194,6 +193,8 @@ impl Roster {
             }
         }
         self.servers.store(Arc::new(servers));
+        // Each comes with its health.
+        self.settings.news.notify_one();
     }
 
     fn server_at(&self, endpoint: &Endpoint, address: &SocketAddr, present: Option<&Arc<Server>>) -> Arc<Server> {

@@ -37,36 +37,41 @@ impl Health {
         !self.is_ill.load(Ordering::Relaxed)
     }
 
-    pub(super) fn failed(&self, upstream: &str, server: &str, error: &ConnectError) {
-        if !self.has_failed.swap(true, Ordering::Relaxed) {
+    /// Notes that it could not be connected to. Returns whether that is news, as the others do.
+    pub(super) fn failed(&self, upstream: &str, server: &str, error: &ConnectError) -> bool {
+        let is_news = !self.has_failed.swap(true, Ordering::Relaxed);
+        if is_news {
             warn!(upstream, server, %error, "a server is left out");
         }
+        is_news
     }
 
-    pub(super) fn worked(&self, upstream: &str, server: &str) {
-        if self.has_failed.load(Ordering::Relaxed) && self.has_failed.swap(false, Ordering::Relaxed) {
+    /// Notes that it could.
+    pub(super) fn worked(&self, upstream: &str, server: &str) -> bool {
+        let is_news = self.has_failed.load(Ordering::Relaxed) && self.has_failed.swap(false, Ordering::Relaxed);
+        if is_news {
             info!(upstream, server, "a server is back");
         }
+        is_news
     }
 
     /// Notes what a check has found against it, if anything.
-    fn checked(&self, upstream: &str, server: &str, error: Option<&str>) {
+    pub(super) fn checked(&self, upstream: &str, server: &str, error: Option<&str>) -> bool {
         let was_ill = self.is_ill.swap(error.is_some(), Ordering::Relaxed);
         match error {
             Some(error) if !was_ill => warn!(upstream, server, error, "a server fails its check, and is left out"),
-            Some(_) => {}
-            None => {
-                if self.has_failed.swap(false, Ordering::Relaxed) || was_ill {
-                    info!(upstream, server, "a server is back");
-                }
+            Some(_) => return false,
+            None if self.has_failed.swap(false, Ordering::Relaxed) || was_ill => {
+                info!(upstream, server, "a server is back");
             }
+            None => return false,
         }
+        true
     }
 }
 
 /// Checks the servers of a group. Pingora says when, and which.
 pub(super) struct Check {
-    pub(super) upstream: String,
     pub(super) config: Config,
     pub(super) roster: Arc<Roster>,
 }
@@ -83,7 +88,7 @@ impl HealthCheck for Check {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {limit:?}")),
         };
-        server.health.checked(&self.upstream, server.label(), result.as_ref().err().map(String::as_str));
+        server.checked(result.as_ref().err().map(String::as_str));
         result.map_err(|error| Error::explain(ErrorType::ConnectError, error))
     }
 

@@ -18,6 +18,7 @@ use server::Settings;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// Where the requests of a route go.
@@ -61,6 +62,8 @@ pub struct Upstreams {
     groups: Vec<Arc<Group>>,
     /// By the URL that a route names.
     servers: HashMap<String, (Arc<config::Upstream>, Arc<Server>)>,
+    /// The health of a server has changed.
+    news: Arc<Notify>,
 }
 
 impl Upstreams {
@@ -71,14 +74,14 @@ impl Upstreams {
         for upstream in config.routes.iter().map(|route| &route.upstream).filter(|u| u.health_check.is_none()) {
             servers.entry(upstream.name.clone()).or_insert_with(|| previous.server(upstream));
         }
-        Self { groups, servers }
+        Self { groups, servers, news: previous.news.clone() }
     }
 
     /// The group that `config` describes: the one that there is, unless it changes.
     fn successor(&self, config: &Arc<config::Upstream>) -> Arc<Group> {
         match self.groups.iter().find(|group| group.name() == config.name) {
             Some(same) if same.config() == config => same.clone(),
-            previous => Arc::new(Group::new(config.clone(), previous.map(|group| &**group))),
+            previous => Arc::new(Group::new(config.clone(), previous.map(|group| &**group), self.news.clone())),
         }
     }
 
@@ -87,7 +90,7 @@ impl Upstreams {
         match self.servers.get(&config.name) {
             Some((known, server)) if known == config => (known.clone(), server.clone()),
             _ => {
-                let server = Server::alone(&config.servers[0], Settings::new(config.clone()));
+                let server = Server::alone(&config.servers[0], Settings::new(config.clone(), self.news.clone()));
                 (config.clone(), Arc::new(server))
             }
         }
@@ -109,6 +112,11 @@ impl Upstreams {
     /// A name that leads to several servers is well if any of them is.
     pub fn health(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         self.groups.iter().flat_map(|group| group.health().map(|(server, is_well)| (group.name(), server, is_well)))
+    }
+
+    /// Returns when [`health`](Self::health) may have changed, at once if that was since the last time.
+    pub async fn changed(&self) {
+        self.news.notified().await;
     }
 
     /// Resolves the groups' names and checks their servers, for ever. Whoever drops this ends it.

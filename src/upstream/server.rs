@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::Notify;
 
 /// How many addresses of one name are tried with one attempt to connect.
 const MAX_ADDRESSES: usize = 8;
@@ -48,12 +49,14 @@ pub enum ConnectError {
 pub(super) struct Settings {
     config: Arc<Upstream>,
     tls: Option<PeerTls>,
+    /// Who is told that a server's health has changed.
+    pub(super) news: Arc<Notify>,
 }
 
 impl Settings {
-    pub(super) fn new(config: Arc<Upstream>) -> Arc<Self> {
+    pub(super) fn new(config: Arc<Upstream>, news: Arc<Notify>) -> Arc<Self> {
         let tls = config.tls.as_ref().map(PeerTls::new);
-        Arc::new(Self { config, tls })
+        Arc::new(Self { config, tls, news })
     }
 
     /// Whether connections that were made under these settings are as good under `other`.
@@ -164,13 +167,24 @@ impl Server {
             name.doubt();
         }
         if self.is_in_group() {
-            self.health.failed(&self.settings.config.name, &self.label, error);
+            self.tell(self.health.failed(&self.settings.config.name, &self.label, error));
         }
     }
 
     /// Notes that it could.
     pub(crate) fn worked(&self) {
-        self.health.worked(&self.settings.config.name, &self.label);
+        self.tell(self.health.worked(&self.settings.config.name, &self.label));
+    }
+
+    /// Notes what a check has found against it, if anything.
+    pub(super) fn checked(&self, error: Option<&str>) {
+        self.tell(self.health.checked(&self.settings.config.name, &self.label, error));
+    }
+
+    fn tell(&self, is_news: bool) {
+        if is_news {
+            self.settings.news.notify_one();
+        }
     }
 
     fn is_in_group(&self) -> bool {

@@ -1,23 +1,31 @@
 //! Idle connections to servers, one pool for each thread.
 //!
-//! A connection stays with the thread that opened it: putting it back wakes no other thread, and nothing watches it
-//! while it is idle. That it is still open is tested when it is taken out.
+//! A connection stays with the thread that opened it: putting it back wakes no other thread, and no task belongs to it.
+//! That it is still open is tested when it is taken out, and once in a while by the thread's one sweeper: what a server
+//! has closed is closed here as well, or its socket would stay behind half-closed until the next request.
 
 use crate::upstream::Server;
 use pingora::protocols::Stream;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::task::coop::unconstrained;
+use tokio::time::sleep;
 
 /// A connection idle for longer is not used again: most servers would be about to close it.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
 thread_local! {
     /// By the server's id.
     static IDLE: RefCell<HashMap<u64, Vec<Idle>>> = RefCell::default();
+    /// There is a sweeper, which lives as long as there is something idle.
+    static IS_SWEPT: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Idle {
@@ -59,12 +67,32 @@ pub(super) fn put(server: &Server, stream: Stream) {
                 pool.push(idle);
             }
             None => {
-                // Servers come and go with their configuration and their addresses.
-                pools.retain(|_, pool| pool.last().is_some_and(|idle| idle.since.elapsed() <= MAX_IDLE));
                 pools.insert(server.id(), vec![idle]);
             }
         }
     });
+    if !IS_SWEPT.replace(true) {
+        // Not to stop after a part of them, which is what tokio would have a task do.
+        tokio::spawn(unconstrained(sweep()));
+    }
+}
+
+/// Closes what is not to be used again, until nothing is idle. Its thread has a runtime of its own.
+async fn sweep() {
+    loop {
+        sleep(SWEEP).await;
+        let is_empty = IDLE.with_borrow_mut(|pools| {
+            // Servers come and go with their configuration and their addresses.
+            pools.retain(|_, pool| {
+                pool.retain_mut(|idle| idle.since.elapsed() <= MAX_IDLE && is_open(&mut idle.stream));
+                !pool.is_empty()
+            });
+            pools.is_empty()
+        });
+        if is_empty {
+            return IS_SWEPT.set(false);
+        }
+    }
 }
 
 /// An idle connection has nothing to read. If it has, the upstream closed it or speaks out of turn.

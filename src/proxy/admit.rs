@@ -258,12 +258,15 @@ impl Policy {
         is_tls: bool,
         context: &mut Context,
     ) -> Result<Admission, Rejection> {
+        if head.method() == b"CONNECT" {
+            // HTTP/1.1 has been refused by its framing; over HTTP/2 it has no path.
+            return Err(Rejection::MethodNotAllowed);
+        }
         let route = route::find(&self.routes, |route| &route.path, path(head))?;
         context.route = Some(route.path.to_string());
         self.rate.check(context.remote_addr)?;
-        if head.first("upgrade").is_some() {
-            // Whoever is let through is judged anew with each request, and what followed would be none.
-            return Err(Rejection::MalformedRequest("Switching protocols is not possible here."));
+        if route.kind == RouteKind::Webhook && head.first("upgrade").is_some() {
+            return Err(Rejection::MalformedRequest("A webhook does not switch protocols."));
         }
         if is_tls && self.trust.verify() == Verify::Require {
             // The handshake demanded as much. Since then, the certificate may have expired or the trust changed.

@@ -296,11 +296,23 @@ impl Upload {
         Ok(())
     }
 
+    /// What the server takes for the next request must not be the rest of this one, whatever the sender's side makes of
+    /// a length that is not true.
+    fn check_length(&self, is_right: impl Fn(u64) -> bool) -> Result<(), Broken> {
+        match self.framing {
+            Framing::Length(length) if !is_right(length) => {
+                Err(Broken::Refused(Rejection::MalformedRequest("The body is not as long as was declared.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn take(&mut self, part: Option<Bytes>) -> Result<(), Broken> {
         self.is_unflushed = true;
         let is_chunked = self.framing == Framing::Chunked;
         let Some(part) = part else {
             self.has_ended = true;
+            self.check_length(|length| self.received == length)?;
             self.pending = if is_chunked { Bytes::from_static(b"0\r\n\r\n") } else { Bytes::new() };
             return Ok(());
         };
@@ -308,6 +320,7 @@ impl Upload {
         if self.limit > 0 && self.received > self.limit {
             return Err(Broken::Refused(Rejection::BodyTooLarge(self.limit)));
         }
+        self.check_length(|length| self.received <= length)?;
         self.pending = if is_chunked && !part.is_empty() { chunk(&part) } else { part };
         Ok(())
     }

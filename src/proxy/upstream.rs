@@ -17,7 +17,8 @@ use std::task::Poll;
 use std::time::Instant;
 
 /// Ends at this hop (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+const HOP_BY_HOP: [&str; 7] =
+    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// Forwards `verified`, and answers the sender with what the application says, or with why it says nothing.
 pub(super) async fn forward<S: Session>(

@@ -8,6 +8,7 @@ mod requests;
 mod webhooks;
 
 use super::context::{Context, Outcome};
+use crate::config::RouteKind;
 use crate::tls::RefusalCode;
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
@@ -107,7 +108,8 @@ struct Handles {
 
 struct RouteMetrics {
     requests: RequestMetrics,
-    webhooks: WebhookMetrics,
+    /// Of a webhook only.
+    webhooks: Option<WebhookMetrics>,
 }
 
 /// A request that has ended.
@@ -172,17 +174,33 @@ impl Metrics {
     }
 
     /// Resolves what the routes and upstreams of a configuration move, and drops what none of them is any more.
-    pub(crate) fn serve(&self, routes: impl Iterator<Item = String>, upstreams: impl Iterator<Item = String>) {
+    pub(crate) fn serve(
+        &self,
+        routes: impl Iterator<Item = (String, RouteKind)>,
+        upstreams: impl Iterator<Item = String>,
+    ) {
         let old = self.handles.load_full();
-        let metrics = |path: &str| old.routes.get(path).cloned().unwrap_or_else(|| Arc::new(self.route(path)));
+        let metrics = |path: &str, kind| {
+            let same =
+                old.routes.get(path).filter(|metrics| metrics.webhooks.is_some() == (kind == RouteKind::Webhook));
+            same.cloned().unwrap_or_else(|| Arc::new(self.route(path, kind)))
+        };
         let duration = |name: &str| self.upstream_duration.with_label_values(&[name]);
         let new = Handles {
-            routes: routes.map(|path| (metrics(&path), path)).map(|(metrics, path)| (path, metrics)).collect(),
+            routes: routes
+                .map(|(path, kind)| (metrics(&path, kind), path))
+                .map(|(metrics, path)| (path, metrics))
+                .collect(),
             upstreams: upstreams.map(|name| (duration(&name), name)).map(|(duration, name)| (name, duration)).collect(),
         };
-        for path in old.routes.keys().filter(|path| !new.routes.contains_key(*path)) {
-            self.requests.forget(path);
-            self.webhooks.forget(path);
+        for path in old.routes.keys() {
+            let metrics = new.routes.get(path);
+            if metrics.is_none() {
+                self.requests.forget(path);
+            }
+            if metrics.is_none_or(|metrics| metrics.webhooks.is_none()) {
+                self.webhooks.forget(path);
+            }
         }
         for name in old.upstreams.keys().filter(|name| !new.upstreams.contains_key(*name)) {
             // An error would say that it was not there.
@@ -191,10 +209,10 @@ impl Metrics {
         self.handles.store(Arc::new(new));
     }
 
-    fn route(&self, path: &str) -> RouteMetrics {
+    fn route(&self, path: &str, kind: RouteKind) -> RouteMetrics {
         RouteMetrics {
             requests: RequestMetrics::new(&self.requests, path),
-            webhooks: WebhookMetrics::new(&self.webhooks, path),
+            webhooks: (kind == RouteKind::Webhook).then(|| WebhookMetrics::new(&self.webhooks, path)),
         }
     }
 
@@ -205,7 +223,7 @@ impl Metrics {
         // Every end is noted; one that is not would be a mistake of ours.
         let outcome = context.outcome.unwrap_or(Outcome::Refused("internal_error"));
         route.map_or(&self.nowhere, |route| &route.requests).count(&self.requests, outcome, duration);
-        if let Some(RouteMetrics { webhooks, .. }) = route.map(Arc::as_ref) {
+        if let Some(webhooks) = route.and_then(|route| route.webhooks.as_ref()) {
             if let Some(notification) = &context.notification {
                 webhooks.notification(&self.webhooks, notification);
             }

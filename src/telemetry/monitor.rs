@@ -83,7 +83,7 @@ impl Monitor {
 
     /// Follows another configuration.
     pub(crate) fn configured(&self, config: &Config) {
-        let routes = config.routes.iter().map(|route| route.path.to_string());
+        let routes = config.routes.iter().map(|route| (route.path.to_string(), route.kind));
         let upstreams = config.routes.iter().map(|route| route.upstream.to_string());
         self.metrics.serve(routes, upstreams);
         self.recent.keep_tokens(|route| config.routes.iter().any(|known| known.path.to_string() == route));
@@ -133,7 +133,11 @@ impl Monitor {
             self.metrics.request(Ended { context, is_challenge, duration });
             self.note_client(context);
             self.note_token(context);
-            self.recent.note(Event::of_request(context, answered.status, duration));
+            match context.outcome {
+                // Of these there may be a thousand for each notification, which would soon be forgotten for them.
+                Some(Outcome::Forwarded) if context.notification.is_none() => self.recent.count_passed(),
+                _ => self.recent.note(Event::of_request(context, answered.status, duration)),
+            }
         }
     }
 

@@ -40,10 +40,14 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, mut shutdown:
         match accepted {
             Ok(Some(H2Accept::Session(session))) => in_flight.push(answer(downstream, session, limits.body_timeout)),
             Ok(Some(H2Accept::Rejected)) if malformed < MALFORMED => malformed += 1,
-            // The connection has ended or is broken, and with it whatever is in flight.
-            _ => return,
+            Ok(Some(H2Accept::Rejected)) => return,
+            // The connection has ended or is broken.
+            Ok(None) | Err(_) => break,
         }
     }
+    // What is in flight finds out for itself, so that it is noted how it ended. An application that has been sent a
+    // notification is not left in the middle of it.
+    while in_flight.next().await.is_some() {}
 }
 
 async fn idle(limit: Duration) {

@@ -2,7 +2,7 @@
 
 use crate::head::{Head, Version};
 use bytes::Bytes;
-use http::header;
+use http::{Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
@@ -133,8 +133,21 @@ impl Session for PingoraSession<'_> {
         self.0.set_keepalive(None);
     }
 
-    async fn begin(&mut self, head: ResponseHeader) -> Result<(), SenderGone> {
-        gone(self.0.write_response_header(Box::new(head)).await)
+    async fn begin(&mut self, mut head: ResponseHeader) -> Result<(), SenderGone> {
+        let is_head = self.0.req_header().method == Method::HEAD;
+        let is_bodiless = is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let is_unmeasured = !is_bodiless && !head.headers.contains_key(header::CONTENT_LENGTH);
+        if is_unmeasured && self.0.req_header().version == http::Version::HTTP_11 {
+            // Otherwise Pingora ends it by closing, which looks the same when it breaks off.
+            // This is a well-formed field, so inserting it cannot fail.
+            let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
+        }
+        let head = Box::new(head);
+        match &mut *self.0 {
+            // An end that follows the head, instead of coming with it, makes a length in the head look wrong to some.
+            ServerSession::H2(session) => gone(session.write_response_header(head, is_bodiless)),
+            session => gone(session.write_response_header(head).await),
+        }
     }
 
     async fn write(&mut self, part: Bytes) -> Result<(), SenderGone> {

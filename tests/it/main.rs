@@ -36,6 +36,7 @@ mod limits;
 mod logs;
 mod middleware;
 mod notification;
+mod proxy_routes;
 mod readme;
 mod reload;
 mod shutdown;

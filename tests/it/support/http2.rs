@@ -2,9 +2,11 @@
 
 use super::{Answer, PATIENCE, Sender};
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
 use http::Request;
 use rustls::pki_types::ServerName;
+use std::future::poll_fn;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -16,7 +18,7 @@ pub(crate) struct Http2 {
     requests: SendRequest<Bytes>,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Http2 {
     pub(crate) fn connect(sender: &Sender) -> Result<Self, Failure> {
@@ -26,6 +28,7 @@ impl Http2 {
         let address = sender.address;
         let requests = runtime.block_on(async {
             let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
             let name = ServerName::try_from("localhost")?;
             let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
             let (requests, connection) = h2::client::handshake(stream).await?;
@@ -46,9 +49,80 @@ impl Http2 {
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(requests, request, body)).await? })
     }
 
+    /// Begins a request whose body follows in parts.
+    pub(crate) fn begin(self, request: Request<()>) -> Result<Http2Stream, Failure> {
+        let mut requests = self.requests.clone();
+        let (answer, body) = self.runtime.block_on(async {
+            requests = requests.ready().await?;
+            requests.send_request(request, false)
+        })?;
+        Ok(Http2Stream { runtime: self.runtime, answer: Some(answer), body, incoming: None })
+    }
+
     pub(crate) fn post(&mut self, body: &str) -> Result<Answer, Failure> {
         self.send("POST", super::WEBHOOK, &["content-type: application/json"], body)
     }
+}
+
+/// A request and its answer, in parts.
+pub(crate) struct Http2Stream {
+    runtime: Runtime,
+    answer: Option<ResponseFuture>,
+    body: SendStream<Bytes>,
+    incoming: Option<RecvStream>,
+}
+
+impl Http2Stream {
+    /// Sends a part of the body, no faster than it is taken.
+    pub(crate) fn send(&mut self, mut part: Bytes) -> Result<(), Failure> {
+        let body = &mut self.body;
+        self.runtime.block_on(async {
+            while !part.is_empty() {
+                body.reserve_capacity(part.len());
+                let capacity = poll_fn(|cx| body.poll_capacity(cx)).await.ok_or("the stream has ended")??;
+                body.send_data(part.split_to(capacity.min(part.len())), false)?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        Ok(self.body.send_data(Bytes::new(), true)?)
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.body.send_reset(h2::Reason::CANCEL);
+        // The connection's task sends it before this one is told.
+        self.runtime.block_on(async { poll_fn(|cx| self.body.poll_reset(cx)).await }).ok();
+    }
+
+    pub(crate) fn head(&mut self) -> Result<Answer, Failure> {
+        let answer = self.answer.take().expect("the head is read once");
+        let answer = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, answer).await })??;
+        let (head, incoming) = answer.into_parts();
+        self.incoming = Some(incoming);
+        Ok(Answer { status: head.status.as_u16(), headers: texts(&head.headers), body: String::new() })
+    }
+
+    /// The next part of the body; none at its end.
+    pub(crate) fn some(&mut self) -> Result<Bytes, Failure> {
+        let incoming = self.incoming.as_mut().expect("the head is read first");
+        self.runtime.block_on(async {
+            match tokio::time::timeout(PATIENCE, incoming.data()).await? {
+                None => Ok(Bytes::new()),
+                Some(part) => {
+                    let part = part?;
+                    incoming.flow_control().release_capacity(part.len())?;
+                    Ok(part)
+                }
+            }
+        })
+    }
+}
+
+fn texts(headers: &http::HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 async fn exchange(requests: SendRequest<Bytes>, request: Request<()>, body: Bytes) -> Result<Answer, Failure> {
@@ -65,7 +139,6 @@ async fn exchange(requests: SendRequest<Bytes>, request: Request<()>, body: Byte
         incoming.flow_control().release_capacity(chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let headers = texts(&head.headers);
     Ok(Answer { status: head.status.as_u16(), headers, body: String::from_utf8_lossy(&body).into_owned() })
 }

@@ -1,6 +1,7 @@
 //! The parties of a scene: a public-key infrastructure, an application, the proxy, and a sender.
 
 mod admin;
+mod application;
 mod browser;
 mod careless;
 mod http2;
@@ -9,8 +10,10 @@ mod origin;
 mod pki;
 mod proxy;
 mod sender;
+mod stream;
 
 pub(crate) use admin::Operator;
+pub(crate) use application::Application;
 pub(crate) use browser::Browser;
 pub(crate) use careless::{Careless, Seen};
 pub(crate) use http2::Http2;
@@ -19,6 +22,7 @@ pub(crate) use origin::{Origin, Received, Reply};
 pub(crate) use pki::{Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject};
 pub(crate) use proxy::{Proxy, WEBHOOK};
 pub(crate) use sender::{Answer, Connection, Sender, client_config};
+pub(crate) use stream::{Carrier, Stream};
 
 use std::time::{Duration, Instant};
 

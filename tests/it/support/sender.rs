@@ -155,6 +155,13 @@ impl Connection {
 
     /// The next answer.
     pub(crate) fn read(&mut self) -> std::io::Result<Answer> {
+        let mut answer = self.read_head()?;
+        answer.body = self.read_body(&answer)?;
+        Ok(answer)
+    }
+
+    /// The head of the next answer.
+    pub(crate) fn read_head(&mut self) -> std::io::Result<Answer> {
         let head_length = loop {
             match self.read.windows(4).position(|window| window == b"\r\n\r\n") {
                 Some(start) => break start + 4,
@@ -167,9 +174,29 @@ impl Connection {
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_default();
         let headers =
             lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.into(), value.into())).collect();
-        let mut answer = Answer { status, headers, body: String::new() };
-        answer.body = self.read_body(&answer)?;
-        Ok(answer)
+        Ok(Answer { status, headers, body: String::new() })
+    }
+
+    /// The next byte, or `None` at the end of the connection.
+    pub(crate) fn byte(&mut self) -> std::io::Result<Option<u8>> {
+        if self.read.is_empty() {
+            match self.fill() {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+                filled => filled?,
+            }
+        }
+        Ok(Some(self.read.remove(0)))
+    }
+
+    /// Some of what comes next, but no more than `limit` bytes; none at the end of the connection.
+    pub(crate) fn some(&mut self, limit: usize) -> std::io::Result<Vec<u8>> {
+        if self.read.is_empty() {
+            match self.fill() {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Vec::new()),
+                filled => filled?,
+            }
+        }
+        Ok(self.read.drain(..limit.min(self.read.len())).collect())
     }
 
     fn read_body(&mut self, answer: &Answer) -> std::io::Result<String> {

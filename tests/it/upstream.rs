@@ -1,6 +1,6 @@
 //! An application that is not there, not in time, or not in order.
 
-use crate::support::{Origin, Pki, Proxy, Reply, Sender};
+use crate::support::{Application, Origin, Pki, Proxy, Reply, Sender, Visit};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -11,6 +11,32 @@ fn scene() -> (Origin, Proxy, Sender) {
     let proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     (origin, proxy, sender)
+}
+
+/// Otherwise its socket would stay in CLOSE_WAIT until another request came, if ever.
+#[test]
+fn what_the_application_has_closed_is_closed_without_another_request() {
+    let application = Application::listen();
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace(&origin.url, &application.url);
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    // As many connections as there are requests at once.
+    let mut visits = std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..4).map(|_| scope.spawn(|| sender.post("{\"alert\":\"x\"}").status)).collect();
+        let mut visits: Vec<_> = senders.iter().map(|_| application.accept()).collect();
+        for visit in &mut visits {
+            visit.head();
+            assert_eq!(visit.rest().unwrap(), b"{\"alert\":\"x\"}");
+        }
+        visits.iter_mut().for_each(|visit| visit.answer("ok"));
+        assert!(senders.into_iter().all(|sender| sender.join().unwrap() == 200));
+        visits
+    });
+    // The first one stays as it is.
+    visits[1..].iter().for_each(Visit::close_half);
+    visits[1..].iter_mut().for_each(Visit::is_closed);
+    visits[0].is_open();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Groups of servers: balanced, checked, left out and taken back.
 
-use crate::support::{Connection, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
+use crate::support::{Connection, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
 use netdata_webhook_proxy::config::Config;
 use netdata_webhook_proxy::upstream::Upstreams;
 use std::net::TcpListener;
@@ -308,13 +308,68 @@ fn health_can_be_read() {
     });
 }
 
+/// A series of `upstream_healthy`.
+fn health_of(origin: &Origin) -> String {
+    format!("upstream_healthy{{server=\"{}\",upstream=\"app\"}}", origin.url)
+}
+
+#[test]
+fn the_operator_sees_how_servers_are() {
+    let origins = [Origin::spawn_apart(), Origin::spawn_apart(), Origin::spawn()];
+    let [first, second, third] = origins.each_ref();
+    let admin = format!("{OFTEN}\n[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let (proxy, mut connection) = scene(&[first, second], &admin);
+    let operator = Operator::of(&proxy);
+    let status = || serde_json::from_str::<serde_json::Value>(&operator.get("/api/status.json").body).unwrap();
+    for origin in [first, second] {
+        operator.wait_for(&health_of(origin), 1.0);
+    }
+    assert_eq!(operator.get("/readyz").status, 200);
+    first.stop();
+    operator.wait_for(&health_of(first), 0.0);
+    assert_eq!(operator.metrics()[&health_of(second)], 1.0);
+    assert_eq!(operator.get("/readyz").status, 200, "the other one does for both");
+    assert!(operator.get("/").body.contains("left out"));
+    let shown = status();
+    let servers = shown["upstreams"][0]["servers"].as_array().unwrap();
+    let left_out = servers.iter().find(|server| server["server"] == first.url.as_str()).unwrap();
+    assert_eq!((&shown["upstreams"][0]["name"], &left_out["healthy"]), (&"app".into(), &false.into()));
+    assert!(shown["findings"].to_string().contains("does without 1 of its 2 servers"), "{shown}");
+    second.stop();
+    operator.wait_for(&health_of(second), 0.0);
+    let ready = operator.get("/readyz");
+    assert!(ready.status == 503 && ready.body.contains("app has no healthy server"), "{ready:?}");
+    operator.moves(
+        "nobody is well",
+        || connection.post(ALERT).unwrap().refuses(503, "upstream_unavailable"),
+        &[
+            &format!("requests_total{{code=\"upstream_unavailable\",outcome=\"refused\",route=\"{WEBHOOK}\"}}"),
+            &format!("request_duration_seconds_count{{route=\"{WEBHOOK}\"}}"),
+            "upstream_duration_seconds_count{upstream=\"app\"}",
+            // The connection is made with the first request on it.
+            "handshakes_total{outcome=\"ok\",reason=\"\"}",
+            &format!("notifications_total{{kind=\"alert\",route=\"{WEBHOOK}\",severity=\"\",shape=\"nested\"}}"),
+        ],
+    );
+    second.start();
+    operator.wait_for(&health_of(second), 1.0);
+    assert_eq!(operator.get("/readyz").status, 200);
+    // Who leaves the group is no more.
+    let config = Proxy::config_of_group(&[second, third], &admin).replace("threads = 2", "threads = 1");
+    proxy.reload(&config);
+    operator.wait_for(&health_of(third), 1.0);
+    assert!(!operator.metrics().contains_key(&health_of(first)));
+}
+
 /// Under load, each server in turn is killed and started again. No alert is lost that the contract says is retried:
 /// only one that had been sent over a fresh connection, and may have been acted on, is not.
 #[test]
 fn killing_and_restarting_servers_under_load_loses_nothing_that_is_retried() {
     const SENDERS: usize = 6;
     let origins = [Origin::spawn_apart(), Origin::spawn_apart()];
-    let proxy = Proxy::spawn(Pki::shared(), &Proxy::config_of_group(&origins.each_ref(), OFTEN));
+    let admin = format!("{OFTEN}\n[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let proxy = Proxy::spawn(Pki::shared(), &Proxy::config_of_group(&origins.each_ref(), &admin));
+    let operator = Operator::of(&proxy);
     let (sender, is_over) = (Sender::to(&proxy, Some(&Pki::shared().netdata())), AtomicBool::new(false));
     let (sent, failures) = (AtomicUsize::new(0), std::sync::Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -338,12 +393,13 @@ fn killing_and_restarting_servers_under_load_loses_nothing_that_is_retried() {
             let target = sent.load(Ordering::SeqCst) + more;
             eventually("requests", || (sent.load(Ordering::SeqCst) >= target).then_some(()));
         };
-        for (round, origin) in origins.iter().chain(&origins).enumerate() {
+        for origin in origins.iter().chain(&origins) {
             steady(300);
             origin.stop();
+            operator.wait_for(&health_of(origin), 0.0);
             steady(300);
             origin.start();
-            proxy.wait_for_logs("a server is back", round + 1);
+            operator.wait_for(&health_of(origin), 1.0);
         }
         steady(300);
         is_over.store(true, Ordering::SeqCst);

@@ -166,6 +166,13 @@ impl Visit {
         }
     }
 
+    /// It has not.
+    pub(crate) fn is_open(&mut self) {
+        self.socket.set_nonblocking(true).unwrap();
+        let open = self.fill();
+        assert!(open.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "{open:?}");
+    }
+
     /// A second handle on the connection.
     pub(crate) fn socket(&self) -> TcpStream {
         self.socket.try_clone().unwrap()

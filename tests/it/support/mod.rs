@@ -13,7 +13,7 @@ mod sender;
 mod stream;
 
 pub(crate) use admin::Operator;
-pub(crate) use application::Application;
+pub(crate) use application::{Application, Visit};
 pub(crate) use browser::Browser;
 pub(crate) use careless::{Careless, Seen};
 pub(crate) use http2::Http2;

@@ -97,10 +97,15 @@ pub async fn send(upstream: &Upstream, message: &[u8]) -> Result<Answer, Exchang
 
 /// A connection to the next server of `upstream`. One that cannot be connected to is passed over.
 async fn connect(upstream: &Upstream, may_be_pooled: bool) -> Result<Connection, ExchangeError> {
-    let mut server = upstream.choose(&[]).await.ok_or(ExchangeError::Unavailable)?;
+    let server = upstream.choose(&[]).await.ok_or(ExchangeError::Unavailable)?;
     if may_be_pooled && let Some(stream) = pool::take(&server) {
         return Ok(Connection { server, stream, is_pooled: true });
     }
+    // Most requests need not pay for the room that this takes.
+    Box::pin(connect_anew(upstream, server)).await
+}
+
+async fn connect_anew(upstream: &Upstream, mut server: Arc<Server>) -> Result<Connection, ExchangeError> {
     let mut tried = Vec::new();
     loop {
         let error = match server.connect().await {

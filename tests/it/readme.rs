@@ -31,9 +31,12 @@ fn program(directory: &Path, arguments: &[&str]) -> Output {
 
 fn check_passes(text: &str) {
     let directory = example_directory();
-    // An application that answers.
-    let application = TcpListener::bind("127.0.0.1:0").unwrap();
-    let text = text.replace("127.0.0.1:3000", &application.local_addr().unwrap().to_string());
+    // Applications that answer, wherever this runs.
+    let applications = ["127.0.0.1:3000", "10.0.0.1:3000", "10.0.0.2:3000"]
+        .map(|address| (address, TcpListener::bind("127.0.0.1:0").unwrap()));
+    let text = applications.iter().fold(text.to_owned(), |text, (address, application)| {
+        text.replace(address, &application.local_addr().unwrap().to_string())
+    });
     std::fs::write(directory.path().join("config.toml"), &text).unwrap();
     let output = program(directory.path(), &["check", "--config", "config.toml"]);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));

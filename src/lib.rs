@@ -85,7 +85,9 @@
 //!                                └ POST ▶ Authorization ▶ body read whole ▶ notification ▶ Verified
 //!    any Rejection ▶ proxy::respond                                                │
 //!                                             ┌────────────────────────────────────┘
-//!                                        proxy::forward ──▶ exchange ──▶ the application
+//!                                        proxy::upstream ──▶ exchange ──▶ upstream ──▶ the application
+//!    a route of kind "proxy":
+//!    path ▶ client certificate ▶ Authorization ▶ Authorized ▶ proxy::stream ◀──▶ exchange::relay ◀──▶ the application
 //! ```
 //!
 //! What happens on the way is told to a [`Monitor`](telemetry::Monitor), which counts it and remembers the latest, if there
@@ -93,8 +95,9 @@
 //!
 //! # What always holds
 //!
-//! - Nothing reaches an application without a [`Verified`](proxy::Verified), and only [`auth`] together with
-//!   [`notification`] leads to one.
+//! - Nothing from a webhook reaches an application without a [`Verified`](proxy::Verified), and only [`auth`] together
+//!   with [`notification`] leads to one. On routes of kind "proxy" it is an [`Authorized`](proxy::Authorized), to which
+//!   only [`auth`] leads.
 //! - Credentials never reach an application, unless its route says so, and never a log.
 //! - There is one policy for each listener. Neither the name in the TLS handshake nor `Host` selects another.
 //! - A certificate is judged against the trust of now, for each request, and not against that of the handshake.

@@ -10,7 +10,7 @@
 //! | Caddy CVE-2026-27586: a missing CA file means the system's authorities | `cli::files_that_are_not_what_they_should_be_are_errors` |
 //! | Zentinel: client authentication configured, logged, never applied | `server::self_test`, and each setting's own test |
 //! | Envoy CVE-2022-21657, -21656: extended key usage not enforced; odd chains panic | `client_certificate` |
-//! | Pingora CVE-2026-2833, -2835, -2836, CVE-2025-4366: upgrades, HTTP/1.0 framing, bodies left on the connection | `hostile` |
+//! | Pingora CVE-2026-2833, -2835, -2836, CVE-2025-4366: upgrades, HTTP/1.0 framing, bodies left on the connection | `hostile`, and `proxy_routes` for what is passed on |
 //! | HTTP/2 MadeYouReset CVE-2025-8671 | `hostile::resets_without_end_do_not_stop_others` |
 //! | oauth2-proxy CVE-2025-64484, Caddy, Fabio CVE-2025-48865: forged identity headers | `forwarding::forged_headers_are_replaced` |
 //! | HAProxy CVE-2025-11230: numbers that burn CPU | `notification::hostile_json_is_refused_quickly` |

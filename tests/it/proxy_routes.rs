@@ -684,3 +684,41 @@ fn proxied_requests_are_counted_as_such() {
     let events: Vec<_> = status["events"].as_array().unwrap().iter().map(|event| &event["label"]).collect();
     assert_eq!(events, ["Request", "Alert"], "those that went well leave room for notifications");
 }
+
+/// Over TLS, and over a socket in the file system: as much as does not fit on the way, in both directions.
+#[test]
+fn every_kind_of_server_takes_streams() {
+    let (pki, theirs) = (Pki::new(), Pki::of("Their Root CA"));
+    pki.write("upstream-ca.pem", &std::fs::read_to_string(theirs.path().join("ca.pem")).unwrap());
+    let ours = pki.netdata();
+    theirs.server("proxy.internal", |params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    for name in ["pem", "key"] {
+        let text = std::fs::read_to_string(theirs.path().join(format!("proxy.internal.{name}"))).unwrap();
+        pki.write(&format!("proxy.internal.{name}"), &text);
+    }
+    let leaf = theirs.server("app.internal", |_| {});
+    let tls = Origin::spawn_tls(Pki::server_config(&leaf, Some(&theirs)));
+    let socket = Origin::spawn_on_socket(&pki.path().join("app.sock"));
+    let group = "ca = \"upstream-ca.pem\"\nserver_name = \"app.internal\"\n\
+                 client_certificate = \"proxy.internal.pem\"\nclient_private_key = \"proxy.internal.key\"\n";
+    // A check connects, and speaks no TLS.
+    for (origin, group, checks) in [(&tls, group, 0), (&socket, "", 1)] {
+        let seldom = "health_check = { interval = \"10m\" }";
+        let group = format!("[upstreams.app]\nservers = [\"{}\"]\n{seldom}\n{group}", origin.url);
+        let proxy = Proxy::spawn(&pki, &config("app", &group));
+        let sender = Sender::to(&proxy, Some(&ours));
+        eventually("the first check", || (origin.connections() == checks).then_some(()));
+        let mut connection = sender.connect().unwrap();
+        let (up, down) = ("u".repeat(3 << 20), "d".repeat(3 << 20));
+        for round in 1..=2 {
+            origin.will([Reply::ok(&down)]);
+            let answer = connection.send("PUT", "/app/x", "", &up).unwrap();
+            assert!(answer.status == 200 && answer.body == down, "{}", answer.status);
+            let received = origin.received().pop().unwrap();
+            assert!(received.body == up.as_bytes() && origin.received().len() == round);
+        }
+        assert_eq!(origin.connections(), checks + 1, "the connection was used again");
+    }
+}

@@ -15,9 +15,11 @@ fn example_directory() -> tempfile::TempDir {
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
     write("fullchain.pem", &certified.cert.pem());
     write("privkey.pem", &certified.signing_key.serialize_pem());
-    std::fs::set_permissions(directory.path().join("privkey.pem"), Permissions::from_mode(0o600)).unwrap();
+    let protect = |key| std::fs::set_permissions(directory.path().join(key), Permissions::from_mode(0o600)).unwrap();
+    protect("privkey.pem");
     write("client.pem", &certified.cert.pem());
     write("client.key", &certified.signing_key.serialize_pem());
+    protect("client.key");
     write("upstream-ca.pem", netdata_webhook_proxy::config::NETDATA_ROOT_CA);
     for secret in ["challenge.secret", "basic.secret", "bearer.secret"] {
         write(secret, "YOUR_CHALLENGE_SECRET\n");

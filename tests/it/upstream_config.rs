@@ -3,6 +3,8 @@
 use crate::support::Pki;
 use netdata_webhook_proxy::config::{Balance, Config, Loaded};
 use netdata_webhook_proxy::summary;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 /// `upstream` in a route, and `more` after it.
@@ -29,6 +31,20 @@ fn a_group_has_defaults() {
     let check = upstream.health_check.as_ref().unwrap();
     assert_eq!((check.path.as_deref(), check.interval), (None, Duration::from_secs(5)));
     assert!(upstream.tls.is_none());
+}
+
+#[test]
+fn a_key_that_others_may_read_is_warned_of() {
+    let pki = Pki::new();
+    pki.server("proxy.internal", |_| {});
+    let group = "[upstreams.app]\nservers = \"https://a.internal\"\nca = \"ca.pem\"\n\
+                 client_certificate = \"proxy.internal.pem\"\nclient_private_key = \"proxy.internal.key\"\n";
+    for (mode, is_open) in [(0o600, false), (0o644, true)] {
+        std::fs::set_permissions(pki.path().join("proxy.internal.key"), Permissions::from_mode(mode)).unwrap();
+        let warnings: Vec<_> = load(&pki, "app", group).unwrap().warnings.iter().map(ToString::to_string).collect();
+        let is_warned = warnings.iter().any(|line| line.contains("client_private_key") && line.contains("0644"));
+        assert_eq!(is_warned, is_open, "{warnings:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `[upstreams.NAME]`, and what a route may name as its upstream.
 
 use super::{Loader, count, parsed, required};
+use crate::config::advice;
 use crate::config::files::{self, KeyPairError};
 use crate::config::raw::{Located, Place, Table, suggest};
 use crate::config::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
@@ -152,8 +153,14 @@ impl Loader<'_> {
         let certificate = required(table, BOTH[0], "the certificate for the servers, in PEM, leaf first");
         let key = required(table, BOTH[1], "the certificate's key in PEM");
         let (certificate, key) = (certificate?, key?);
-        match files::identity(&self.file(&certificate.value), &self.file(&key.value)) {
-            Ok(identity) => Some(Some(Arc::new(identity))),
+        let paths = (self.file(&certificate.value), self.file(&key.value));
+        match files::identity(&paths.0, &paths.1) {
+            Ok(identity) => {
+                if let Some(message) = advice::on_key_file(&paths.1) {
+                    table.document.warn(&key.place, message);
+                }
+                Some(Some(Arc::new(identity)))
+            }
             Err(KeyPairError::Certificate(message)) => {
                 table.document.complain(&certificate.place, message);
                 None

@@ -194,11 +194,14 @@ fn nothing_is_held_back() {
     }
 }
 
-/// Larger than what sockets hold on the way, and than what the proxy may.
-const LARGE: u64 = 96 << 20;
-
-/// What the sockets on the way may hold: the system's limits for two connections, and some more.
-const ON_THE_WAY: u64 = 48 << 20;
+/// What the sockets on the way may hold: of two connections, as much as the system lets them, and some more.
+fn on_the_way() -> u64 {
+    let most = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
+        text.split_whitespace().last().unwrap().parse::<u64>().unwrap()
+    };
+    2 * (most("tcp_rmem") + most("tcp_wmem")) + (16 << 20)
+}
 
 /// By how much the proxy may grow.
 const GROWTH: u64 = 12 << 20;
@@ -224,24 +227,26 @@ fn until_stuck(count: &AtomicU64) -> u64 {
 
 #[test]
 fn a_slow_application_slows_its_sender_down() {
+    let on_the_way = on_the_way();
+    let large = on_the_way + (48 << 20);
     let application = Application::listen();
     let (proxy, sender) = scene(&application.url, "");
     for carrier in Carrier::ALL {
-        let mut stream = Stream::begin(&sender, carrier, "PUT", "/app/up", &[], LARGE);
+        let mut stream = Stream::begin(&sender, carrier, "PUT", "/app/up", &[], large);
         let mut visit = application.accept();
         visit.head();
         let (before, sent) = (peak_memory(&proxy), AtomicU64::new(0));
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| {
                 let part = vec![b'x'; 64 << 10];
-                while sent.load(Ordering::SeqCst) < LARGE {
+                while sent.load(Ordering::SeqCst) < large {
                     stream.send(&part).unwrap();
                     sent.fetch_add(part.len() as u64, Ordering::SeqCst);
                 }
                 stream.end().unwrap();
             });
             let stuck = until_stuck(&sent);
-            assert!(stuck < ON_THE_WAY, "{carrier:?}: {stuck} bytes were taken");
+            assert!(stuck < on_the_way, "{carrier:?}: {stuck} bytes were taken");
             let mut received = 0;
             loop {
                 match visit.some().unwrap().len() {
@@ -249,7 +254,7 @@ fn a_slow_application_slows_its_sender_down() {
                     more => received += more as u64,
                 }
             }
-            assert_eq!(received, LARGE, "{carrier:?}");
+            assert_eq!(received, large, "{carrier:?}");
             sending.join().unwrap();
         });
         visit.answer("taken");
@@ -262,12 +267,14 @@ fn a_slow_application_slows_its_sender_down() {
 
 #[test]
 fn a_slow_sender_slows_the_application_down() {
+    let on_the_way = on_the_way();
+    let large = on_the_way + (48 << 20);
     let application = Application::listen();
     let (proxy, sender) = scene(&application.url, "");
     for (carrier, head) in [
-        (Carrier::Sized, format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n")),
+        (Carrier::Sized, format!("HTTP/1.1 200 OK\r\nContent-Length: {large}\r\n\r\n")),
         (Carrier::Chunked, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".into()),
-        (Carrier::Http2, format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n")),
+        (Carrier::Http2, format!("HTTP/1.1 200 OK\r\nContent-Length: {large}\r\n\r\n")),
     ] {
         let mut stream = Stream::begin(&sender, carrier, "GET", "/app/down", &[], 0);
         stream.end().unwrap();
@@ -279,15 +286,15 @@ fn a_slow_sender_slows_the_application_down() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let part = vec![b'x'; 64 << 10];
-                while sent.load(Ordering::SeqCst) < LARGE {
+                while sent.load(Ordering::SeqCst) < large {
                     socket.write_all(&part).unwrap();
                     sent.fetch_add(part.len() as u64, Ordering::SeqCst);
                 }
                 socket.shutdown(std::net::Shutdown::Write).unwrap();
             });
             let stuck = until_stuck(&sent);
-            assert!(stuck < ON_THE_WAY, "{carrier:?}: {stuck} bytes were taken");
-            assert_eq!(stream.rest().unwrap(), LARGE, "{carrier:?}");
+            assert!(stuck < on_the_way, "{carrier:?}: {stuck} bytes were taken");
+            assert_eq!(stream.rest().unwrap(), large, "{carrier:?}");
         });
         let growth = peak_memory(&proxy).saturating_sub(before);
         assert!(growth < GROWTH, "{carrier:?}: it grew by {growth} bytes");

@@ -80,6 +80,12 @@ impl<'s> PingoraSession<'s> {
         Self(session)
     }
 
+    /// Whether an answer with this status has no body, whatever its head says.
+    fn is_bodiless(&self, status: StatusCode) -> bool {
+        self.0.req_header().method == Method::HEAD
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+
     /// The head, in the form that does not depend on the version of HTTP.
     pub(super) fn head(&self) -> Head {
         head(self.0.req_header())
@@ -134,8 +140,7 @@ impl Session for PingoraSession<'_> {
     }
 
     async fn begin(&mut self, mut head: ResponseHeader) -> Result<(), SenderGone> {
-        let is_head = self.0.req_header().method == Method::HEAD;
-        let is_bodiless = is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let is_bodiless = self.is_bodiless(head.status);
         let is_unmeasured = !is_bodiless && !head.headers.contains_key(header::CONTENT_LENGTH);
         if is_unmeasured && self.0.req_header().version == http::Version::HTTP_11 {
             // Otherwise Pingora ends it by closing, which looks the same when it breaks off.
@@ -151,7 +156,10 @@ impl Session for PingoraSession<'_> {
     }
 
     async fn write(&mut self, part: Bytes) -> Result<(), SenderGone> {
-        gone(self.0.write_response_body(part, false).await)
+        match self.0.response_written().is_some_and(|head| self.is_bodiless(head.status)) {
+            true => Ok(()),
+            false => gone(self.0.write_response_body(part, false).await),
+        }
     }
 
     async fn flush(&mut self) -> Result<(), SenderGone> {

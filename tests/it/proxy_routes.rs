@@ -304,7 +304,7 @@ fn a_slow_sender_slows_the_application_down() {
 #[test]
 fn answers_without_a_body_and_informational_ones_leave_the_connection_intact() {
     let origin = Origin::spawn();
-    let (_proxy, sender) = scene(&origin.url, "");
+    let (proxy, sender) = scene(&origin.url, "");
     let mut connection = sender.connect().unwrap();
     let mut http2 = Http2::connect(&sender).unwrap();
     for (method, reply, status, length) in [
@@ -334,6 +334,10 @@ fn answers_without_a_body_and_informational_ones_leave_the_connection_intact() {
         assert_eq!((answer.status, answer.body.as_str()), (status, ""), "{reply:?}");
         assert_eq!(http2.send("GET", "/app/next", &[], "").unwrap().body, "ok");
     }
+    // Our own answers keep to it, too.
+    let refused = http2.send("HEAD", "/nowhere", &[], "").unwrap();
+    assert_eq!((refused.status, refused.body.as_str()), (404, ""));
+    assert!(!proxy.log().iter().any(|line| line.contains("pingora")), "{:?}", proxy.log());
 }
 
 #[test]

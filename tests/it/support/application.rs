@@ -60,7 +60,7 @@ impl Visit {
         let head = String::from_utf8(self.read.drain(..end).collect()).unwrap();
         let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         self.framing = match (field("Transfer-Encoding:"), field("Content-Length:")) {
-            (Some(coding), None) if coding == "chunked" => Framing::Chunk(0),
+            (Some("chunked"), None) => Framing::Chunk(0),
             (None, length) => Framing::Length(length.map_or(0, |length| length.parse().unwrap())),
             ambiguous => panic!("{ambiguous:?}"),
         };

@@ -142,20 +142,29 @@ impl Worker {
         stream.rewind(rest);
         let stream: Stream = match (is_tls, self.acceptor.load_full(), spare) {
             (false, ..) => Box::new(stream),
-            (true, Some(acceptor), Some(spare)) => match self.handshake(&acceptor, stream).await {
-                Ok(stream) => {
-                    self.monitor.handshake(peer.ip(), Ok(()));
-                    stream
-                }
-                Err(refusal) => {
-                    spare.linger().await;
-                    return Err(refusal);
-                }
-            },
+            (true, Some(acceptor), Some(spare)) => {
+                // A handshake needs ten times what its connection needs afterwards: in a box of its own, it gives that back.
+                let stream = Box::pin(self.handshake_or_linger(&acceptor, stream, spare)).await?;
+                self.monitor.handshake(peer.ip(), Ok(()));
+                stream
+            }
             (true, ..) => return Ok(()),
         };
         self.downstream.serve(stream, shutdown).await;
         Ok(())
+    }
+
+    async fn handshake_or_linger(
+        &self,
+        acceptor: &Acceptor,
+        stream: L4Stream,
+        spare: Spare,
+    ) -> Result<Stream, Refusal> {
+        let result = self.handshake(acceptor, stream).await;
+        if result.is_err() {
+            spare.linger().await;
+        }
+        result
     }
 
     async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream) -> Result<Stream, Refusal> {

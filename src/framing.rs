@@ -14,7 +14,8 @@ const MAX_FIELDS: usize = 256;
 
 /// Where the head that starts at the beginning of `bytes` ends, counted from there, if it is complete.
 pub fn head_length(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, b"\r\n\r\n").map(|start| start + 4)
+    let mut line_ends = memchr::memchr_iter(b'\n', bytes);
+    line_ends.find(|end| bytes[..=*end].ends_with(b"\r\n\r\n")).map(|end| end + 1)
 }
 
 /// Reads a complete head: the request line, the fields, and the empty line at its end.
@@ -86,7 +87,7 @@ impl<'h> Iterator for Lines<'h> {
     fn next(&mut self) -> Option<Line<'h>> {
         let start = self.next?;
         let rest = &self.bytes[start..];
-        let end = memchr::memmem::find(rest, b"\r\n");
+        let end = memchr::memchr_iter(b'\n', rest).find(|end| rest[..*end].ends_with(b"\r")).map(|end| end - 1);
         self.next = end.map(|end| start + end + 2);
         Some(Line { bytes: &rest[..end.unwrap_or(rest.len())], start })
     }

@@ -72,7 +72,7 @@
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
-//!  secret  rejection  digest  head             words that everything uses
+//!  secret  rejection  digest  head  answer_head  words that everything uses
 //! ```
 //!
 //! A request flows through them like this:
@@ -105,6 +105,7 @@
 //! - A configuration is applied whole or not at all.
 
 pub mod admin;
+pub mod answer_head;
 pub mod auth;
 pub mod challenge;
 pub mod check;
@@ -120,6 +121,7 @@ pub mod header_template;
 pub mod health;
 pub mod notification;
 pub mod proxy;
+mod read;
 pub mod rejection;
 pub mod route;
 pub mod secret;

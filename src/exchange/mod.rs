@@ -1,19 +1,19 @@
 //! Exchanges a verified message for the upstream's answer.
 //!
 //! A webhook is a message, not a stream: it is whole before the upstream sees its first byte, so it leaves in one
-//! write, and it can be sent again when a pooled connection turns out to be dead. Pingora connects and reads the answer.
+//! write, and it can be sent again when a pooled connection turns out to be dead. Pingora connects.
 
+mod answer;
+mod body;
 mod pool;
 pub mod relay;
-mod shared;
 
+use crate::answer_head::AnswerHead;
 use crate::rejection::Rejection;
 use crate::upstream::{ConnectError, Server, Upstream};
+use answer::AnswerReader;
 use bytes::Bytes;
-use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
-use pingora::protocols::http::v1::client::HttpSession;
-use pingora::{Error, ErrorType};
 use std::sync::Arc;
 use thiserror::Error as ThisError;
 use tokio::io::AsyncWriteExt as _;
@@ -56,8 +56,8 @@ impl From<ConnectError> for ExchangeError {
 /// An upstream's answer: its head, and a body that is still to be read.
 pub struct Answer {
     /// The head. Its status is never informational.
-    pub head: Box<ResponseHeader>,
-    session: HttpSession,
+    pub head: AnswerHead,
+    reader: AnswerReader<Stream>,
     server: Arc<Server>,
     /// Whether the upstream took the whole message before it answered.
     was_taken: bool,
@@ -135,11 +135,11 @@ async fn attempt(connection: Connection, message: &[u8]) -> Result<Answer, Failu
         Ok(written) => written,
         Err(_) => return Err(Failure::Sent(late("the message was not taken in time"))),
     };
-    let mut session = HttpSession::new(stream);
-    match (timeout_at(deadline, read_head(&mut session)).await, written) {
-        (Ok(Ok(head)), written) => Ok(Answer { head, session, server, was_taken: written.is_ok() }),
+    let mut reader = AnswerReader::new(stream, false);
+    match (timeout_at(deadline, reader.head()).await, written) {
+        (Ok(Ok(head)), written) => Ok(Answer { head, reader, server, was_taken: written.is_ok() }),
         (Ok(Err(error)), Ok(())) => {
-            let is_stale = is_pooled && closed_before_answer(&error);
+            let is_stale = is_pooled && reader.is_silent();
             let error = unreachable(format!("no answer: {error}"));
             Err(if is_stale { Failure::Stale(error) } else { Failure::Sent(error) })
         }
@@ -151,27 +151,6 @@ async fn attempt(connection: Connection, message: &[u8]) -> Result<Answer, Failu
     }
 }
 
-/// The head of the answer proper; informational ones (RFC 9110 section 15.2) before it are read and dropped.
-async fn read_head(session: &mut HttpSession) -> pingora::Result<Box<ResponseHeader>> {
-    loop {
-        let head = session.read_resp_header_parts().await?;
-        if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            return Error::e_explain(ErrorType::InvalidHTTPHeader, "switches protocols, which was not asked for");
-        }
-        if !head.status.is_informational() {
-            return Ok(head);
-        }
-    }
-}
-
-/// Whether the connection was closed before a byte of the answer: it was dying as the message was on its way.
-///
-/// Pingora says how much it had read only in the error's words.
-fn closed_before_answer(error: &Error) -> bool {
-    matches!(error.etype, ErrorType::ConnectionClosed | ErrorType::ReadError)
-        && error.context.as_ref().is_some_and(|context| context.as_str().ends_with("bytes already read: 0"))
-}
-
 impl Answer {
     /// Who gave it.
     pub fn server(&self) -> &Arc<Server> {
@@ -180,7 +159,7 @@ impl Answer {
 
     /// The next part of the body, or `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ExchangeError> {
-        match timeout(self.server.response_timeout(), self.session.read_body_bytes()).await {
+        match timeout(self.server.response_timeout(), self.reader.chunk()).await {
             Ok(Ok(chunk)) => Ok(chunk),
             Ok(Err(error)) => Err(unreachable(format!("the answer broke off: {error}"))),
             Err(_) => Err(late("the answer's body stopped coming")),
@@ -188,11 +167,8 @@ impl Answer {
     }
 
     /// Keeps the connection for the next message, if the upstream agrees. To be called at the end of the body.
-    pub async fn finish(mut self) {
-        self.session.respect_keepalive();
-        if let Some(stream) = self.session.reuse().await
-            && self.was_taken
-        {
+    pub fn finish(self) {
+        if let Some(stream) = self.reader.reuse().filter(|_| self.was_taken) {
             pool::put(&self.server, stream);
         }
     }

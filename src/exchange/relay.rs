@@ -1,15 +1,15 @@
 //! An exchange of which neither side waits for the other to finish: the request's body is sent as it arrives, and the
 //! answer may come at any time.
 
-use super::shared::Shared;
-use super::{ExchangeError, closed_before_answer, connect, late, pool, read_head, unreachable};
+use super::answer::AnswerReader;
+use super::{ExchangeError, connect, late, pool, unreachable};
+use crate::answer_head::AnswerHead;
 use crate::upstream::{Server, Upstream};
 use bytes::Bytes;
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::v1::client::HttpSession;
+use pingora::protocols::Stream;
 use std::io;
 use std::sync::Arc;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
 /// A connection over which a request's head has been sent.
@@ -22,20 +22,19 @@ pub struct Relay {
 }
 
 /// Takes the request.
-pub struct RequestSide(Shared);
+pub struct RequestSide(WriteHalf<Stream>);
 
 /// Gives the answer.
 pub struct AnswerSide {
-    session: HttpSession,
+    reader: AnswerReader<ReadHalf<Stream>>,
     is_pooled: bool,
-    /// The answer to a HEAD has none, whatever its head says.
-    has_body: bool,
+    has_head: bool,
 }
 
 /// What comes from the server.
 pub enum Part {
     /// The head of the answer. Its status is never informational.
-    Head(Box<ResponseHeader>),
+    Head(AnswerHead),
     /// A part of its body.
     Body(Bytes),
     /// Its end.
@@ -54,8 +53,9 @@ pub struct NoAnswer {
 pub async fn open(upstream: &Upstream, head: &[u8], is_head: bool, fresh: bool) -> Result<Relay, ExchangeError> {
     let connection = connect(upstream, !fresh).await?;
     let (server, is_pooled) = (connection.server, connection.is_pooled);
-    let stream = Shared::new(connection.stream);
-    let mut request = RequestSide(stream.clone());
+    // One task uses both halves, so neither ever waits for the other.
+    let (read_half, write_half) = split(connection.stream);
+    let mut request = RequestSide(write_half);
     let write = async {
         request.0.write_all(head).await?;
         request.0.flush().await
@@ -65,7 +65,7 @@ pub async fn open(upstream: &Upstream, head: &[u8], is_head: bool, fresh: bool) 
     if written.is_err() {
         return Err(late("the head was not taken in time"));
     }
-    let answer = AnswerSide { session: HttpSession::new(Box::new(stream)), is_pooled, has_body: !is_head };
+    let answer = AnswerSide { reader: AnswerReader::new(read_half, is_head), is_pooled, has_head: false };
     Ok(Relay { request, answer, server })
 }
 
@@ -76,16 +76,10 @@ impl Relay {
     }
 
     /// Keeps the connection for another request, if the server agrees. To be called when both sides are done.
-    pub async fn finish(self) {
-        let Self { request, mut answer, server } = self;
-        if !answer.has_body {
-            // What its reader has read too much, nobody knows.
-            return;
-        }
-        answer.session.respect_keepalive();
-        let is_kept = answer.session.reuse().await.is_some();
-        if let Some(stream) = request.0.into_inner().filter(|_| is_kept) {
-            pool::put(&server, stream);
+    pub fn finish(self) {
+        let Self { request, answer, server } = self;
+        if let Some(read_half) = answer.reader.reuse() {
+            pool::put(&server, read_half.unsplit(request.0));
         }
     }
 }
@@ -108,19 +102,19 @@ impl RequestSide {
 impl AnswerSide {
     /// What comes next. Nothing is lost if this is cancelled.
     pub async fn next(&mut self) -> Result<Part, NoAnswer> {
-        if self.session.resp_header().is_none_or(|head| head.status.is_informational()) {
-            return match read_head(&mut self.session).await {
-                Ok(head) => Ok(Part::Head(head)),
+        if !self.has_head {
+            return match self.reader.head().await {
+                Ok(head) => {
+                    self.has_head = true;
+                    Ok(Part::Head(head))
+                }
                 Err(error) => {
-                    let is_stale = self.is_pooled && closed_before_answer(&error);
+                    let is_stale = self.is_pooled && self.reader.is_silent();
                     Err(NoAnswer { error: unreachable(format!("no answer: {error}")), is_stale })
                 }
             };
         }
-        if !self.has_body {
-            return Ok(Part::End);
-        }
-        match self.session.read_body_bytes().await {
+        match self.reader.chunk().await {
             Ok(Some(part)) => Ok(Part::Body(part)),
             Ok(None) => Ok(Part::End),
             Err(error) => {

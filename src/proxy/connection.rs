@@ -3,12 +3,13 @@
 //! Pingora's own reading of a head has no deadline, allows a megabyte, and repairs what it should refuse. Here a head
 //! arrives in time and in bounds and can be read in one way only, before anybody acts on it.
 
-use super::http1::{self, Http1};
+use super::http1::Http1;
 use super::http2;
 use super::session::Session as _;
 use super::{BehindPingora, Gate, Gateway, respond};
 use crate::framing;
 use crate::head::Head;
+use crate::read::read;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome, new_request_id};
 use crate::telemetry::{Monitor, access_log};
@@ -128,7 +129,7 @@ impl Downstream {
         if input.is_empty() {
             let first = tokio::select! {
                 biased;
-                first = timeout(limits.idle_timeout, http1::read(stream, input)) => first,
+                first = timeout(limits.idle_timeout, read(stream, input)) => first,
                 () = last_call(shutdown) => return Err(NoHead::Idle),
             };
             if !matches!(first, Ok(Ok(1..))) {
@@ -150,7 +151,7 @@ impl Downstream {
                 return framing::parse(input.split_to(length).freeze()).map_err(NoHead::Refused);
             }
             framing::check_unfinished(input).map_err(NoHead::Refused)?;
-            match timeout_at(deadline, http1::read(stream, input)).await {
+            match timeout_at(deadline, read(stream, input)).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(NoHead::Idle),
                 Err(_) => return Err(NoHead::Refused(Rejection::Timeout("head"))),
@@ -196,7 +197,7 @@ async fn refuse(mut stream: Stream, rejection: Rejection, monitor: &Monitor) {
         stream.shutdown().await?;
         // Closing with unread data would reset the connection, and the sender might never see why.
         let mut discarded = BytesMut::new();
-        while http1::read(&mut stream, &mut discarded).await? > 0 {
+        while read(&mut stream, &mut discarded).await? > 0 {
             discarded.clear();
         }
         Ok::<_, std::io::Error>(())

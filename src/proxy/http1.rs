@@ -4,42 +4,18 @@
 //! small answer leaves in one write, and with it in one record of TLS.
 
 use super::session::{Part, SenderGone, Session, broken_off};
+use crate::answer_head::AnswerHead;
 use crate::head::{Head, Version};
+use crate::read::read;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header;
-use pingora::http::ResponseHeader;
 use pingora::protocols::{Digest, Stream};
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::io::{self, Write as _};
-use std::pin::Pin;
-use std::task::ready;
+use std::io::Write as _;
 use std::time::Duration;
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
-
-/// How much is read at once: a whole record of TLS.
-const READ: usize = 16 * 1024;
 
 /// How much of an answer is held back.
 const HELD_BACK: usize = 16 * 1024;
-
-/// Reads what is there into `buffer`, which stays empty and without memory as long as nothing comes: connections are
-/// idle most of the time. Returns how much it was; nothing is the end.
-pub(super) async fn read(stream: &mut Stream, buffer: &mut BytesMut) -> io::Result<usize> {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-    }
-    poll_fn(|cx| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
-            buffer.extend_from_slice(read.filled());
-            Ok(read.filled().len()).into()
-        })
-    })
-    .await
-}
 
 /// How the end of the answer's body is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,26 +78,18 @@ impl<'c> Http1<'c> {
         self.is_finished && !self.closes && self.unread == 0
     }
 
-    fn put_head(&mut self, head: &ResponseHeader) {
-        let output = &mut self.output;
-        output.reserve(1024);
-        let reason = head.get_reason_phrase().unwrap_or_default();
+    fn put_head(&mut self, head: &AnswerHead) {
+        self.output.reserve(head.lines().len() + 128);
         // Writing to memory cannot fail.
-        let _ = write!(output.writer(), "HTTP/1.1 {} {reason}\r\n", head.status.as_u16());
-        let mut put = |name: &[u8], value: &[u8]| {
-            for part in [name, b": ", value, b"\r\n"] {
-                output.put_slice(part);
-            }
-        };
-        if head.has_case() {
-            head.case_header_iter().for_each(|(name, value)| put(name.as_slice(), value.as_bytes()));
-        } else {
-            head.headers.iter().for_each(|(name, value)| put(name.as_str().as_bytes(), value.as_bytes()));
+        let _ = write!((&mut self.output).writer(), "HTTP/1.1 {} {}\r\n", head.status().as_u16(), head.reason());
+        self.output.put_slice(head.lines());
+        if self.framing == Framing::Chunked {
+            self.output.put_slice(b"Transfer-Encoding: chunked\r\n");
         }
         if self.closes {
-            put(b"Connection", b"close");
+            self.output.put_slice(b"Connection: close\r\n");
         }
-        output.put_slice(b"\r\n");
+        self.output.put_slice(b"\r\n");
     }
 
     async fn send(&mut self) -> Result<(), SenderGone> {
@@ -175,22 +143,17 @@ impl Session for Http1<'_> {
         self.closes = true;
     }
 
-    async fn begin(&mut self, mut head: ResponseHeader) -> Result<(), SenderGone> {
-        let is_chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
-        self.framing = match head.status.as_u16() {
+    async fn begin(&mut self, head: &AnswerHead) -> Result<(), SenderGone> {
+        self.framing = match head.status().as_u16() {
             _ if self.is_head => Framing::NoBody,
             204 | 304 => Framing::NoBody,
-            _ if head.headers.contains_key(header::CONTENT_LENGTH) => Framing::Plain,
+            _ if head.has_length() => Framing::Plain,
             _ if self.version == Version::Http11 => Framing::Chunked,
             _ => Framing::Plain,
         };
-        if self.framing == Framing::Chunked && !is_chunked {
-            // This is a well-formed field, so inserting it cannot fail.
-            let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
-        }
         self.closes |= self.unread > 0;
-        self.status = Some(head.status.as_u16());
-        self.put_head(&head);
+        self.status = Some(head.status().as_u16());
+        self.put_head(head);
         Ok(())
     }
 

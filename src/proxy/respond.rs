@@ -1,13 +1,13 @@
 //! Every answer that is ours: refusals, the challenge, Test notifications.
 
 use super::body;
-use super::session::{SenderGone, Session};
+use super::session::Session;
+use crate::answer_head::AnswerHead;
 use crate::head::Head;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
 use bytes::Bytes;
-use http::{StatusCode, header};
-use pingora::http::ResponseHeader;
+use http::StatusCode;
 use pingora::protocols::http::date::get_cached_date;
 use std::fmt::Write as _;
 
@@ -56,7 +56,7 @@ struct Answer<'r> {
 impl Answer<'_> {
     async fn send<S: Session>(self, session: &mut S, context: &mut Context) {
         let sent = async {
-            session.begin(self.head(&context.request_id).map_err(|_| SenderGone)?).await?;
+            session.begin(&self.head(&context.request_id)).await?;
             session.write(self.body).await?;
             session.finish().await
         };
@@ -66,18 +66,18 @@ impl Answer<'_> {
         }
     }
 
-    fn head(&self, request_id: &str) -> pingora::Result<ResponseHeader> {
-        let mut head = ResponseHeader::build(self.status, Some(8))?;
-        head.insert_header(header::DATE, get_cached_date())?;
+    fn head(&self, request_id: &str) -> AnswerHead {
+        let mut head = AnswerHead::new(self.status);
+        head.push(b"Date", get_cached_date().as_bytes());
         for (name, value) in fields(self.media_type, self.rejection) {
-            head.insert_header(name, value)?;
+            head.push(name.as_bytes(), value.as_bytes());
         }
         if let Some(Rejection::RateLimited(seconds)) = self.rejection {
-            head.insert_header(header::RETRY_AFTER, *seconds)?;
+            head.push(b"Retry-After", seconds.to_string().as_bytes());
         }
-        head.insert_header("X-Request-Id", request_id)?;
-        head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
-        Ok(head)
+        head.push(b"X-Request-Id", request_id.as_bytes());
+        head.push(b"Content-Length", self.body.len().to_string().as_bytes());
+        head
     }
 }
 

@@ -1,5 +1,6 @@
 //! A request and the way to answer it, whichever version of HTTP carries them.
 
+use crate::answer_head::AnswerHead;
 use crate::head::{Head, Version};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
@@ -37,8 +38,8 @@ pub(super) trait Session: Send {
     /// Lets no other request follow on this connection, where it carries one at a time.
     fn close_after(&mut self);
 
-    /// Begins the answer. Its head has no fields that end at this hop but `Transfer-Encoding`.
-    fn begin(&mut self, head: ResponseHeader) -> impl Future<Output = Result<(), SenderGone>> + Send;
+    /// Begins the answer.
+    fn begin(&mut self, head: &AnswerHead) -> impl Future<Output = Result<(), SenderGone>> + Send;
 
     /// Continues with a part of its body.
     fn write(&mut self, part: Bytes) -> impl Future<Output = Result<(), SenderGone>> + Send;
@@ -92,6 +93,19 @@ impl<'s> PingoraSession<'s> {
     }
 }
 
+/// A head as Pingora writes it. In HTTP/2, names are lowercase, and there is no reason phrase.
+fn response_header(answer: &AnswerHead, version: http::Version) -> pingora::Result<ResponseHeader> {
+    let mut head = match version {
+        http::Version::HTTP_2 => ResponseHeader::build_no_case(answer.status(), Some(16))?,
+        _ => ResponseHeader::build(answer.status(), Some(16))?,
+    };
+    head.set_reason_phrase(Some(answer.reason()))?;
+    for (name, value) in answer.fields() {
+        head.append_header(Bytes::copy_from_slice(name), value)?;
+    }
+    Ok(head)
+}
+
 /// A head that Pingora has read.
 pub(super) fn head(request: &RequestHeader) -> Head {
     let version = match request.version {
@@ -139,10 +153,12 @@ impl Session for PingoraSession<'_> {
         self.0.set_keepalive(None);
     }
 
-    async fn begin(&mut self, mut head: ResponseHeader) -> Result<(), SenderGone> {
-        let is_bodiless = self.is_bodiless(head.status);
-        let is_unmeasured = !is_bodiless && !head.headers.contains_key(header::CONTENT_LENGTH);
-        if is_unmeasured && self.0.req_header().version == http::Version::HTTP_11 {
+    async fn begin(&mut self, head: &AnswerHead) -> Result<(), SenderGone> {
+        let is_bodiless = self.is_bodiless(head.status());
+        let is_unmeasured = !is_bodiless && !head.has_length();
+        let version = self.0.req_header().version;
+        let mut head = response_header(head, version).map_err(|_| SenderGone)?;
+        if is_unmeasured && version == http::Version::HTTP_11 {
             // Otherwise Pingora ends it by closing, which looks the same when it breaks off.
             // This is a well-formed field, so inserting it cannot fail.
             let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");

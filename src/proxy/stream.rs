@@ -8,7 +8,6 @@ use super::body::{self, BodyError};
 use super::forward::{self, Framing, Origin};
 use super::respond;
 use super::session::{SenderGone, Session};
-use super::upstream::downstream_head;
 use crate::exchange::ExchangeError;
 use crate::exchange::relay::{self, NoAnswer, Part, Relay, RequestSide};
 use crate::head::Head;
@@ -102,7 +101,7 @@ impl<S: Session> Passage<'_, S> {
             match self.relay(&mut relay).await {
                 Ok(()) => {
                     if self.upload.is_done() {
-                        relay.finish().await;
+                        relay.finish();
                     }
                     return Ok(());
                 }
@@ -188,7 +187,7 @@ impl<S: Session> Passage<'_, S> {
                     // The sender is told, instead of finding out with its next request.
                     self.session.close_after();
                 }
-                self.session.begin(downstream_head(&head)).await
+                self.session.begin(&head).await
             }
             Part::Body(part) => self.session.write(part).await,
             Part::End => {

@@ -9,16 +9,10 @@ use crate::head::Head;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
 use bytes::Bytes;
-use http::header;
-use pingora::http::ResponseHeader;
 use pingora::server::ShutdownWatch;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
-
-/// Ends at this hop (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [&str; 7] =
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// Forwards `verified`, and answers the sender with what the application says, or with why it says nothing.
 pub(super) async fn forward<S: Session>(
@@ -55,7 +49,7 @@ pub(super) async fn forward<S: Session>(
 /// One that breaks off is broken off towards the sender, too, who must not take a part for the whole. A sender that
 /// leaves changes nothing for the application, which has its notification.
 async fn pass_back<S: Session>(session: &mut S, mut answer: Answer) -> Outcome {
-    let mut sent = session.begin(downstream_head(&answer.head)).await;
+    let mut sent = session.begin(&answer.head).await;
     loop {
         match next_chunk(session, &mut answer, &mut sent).await {
             Ok(Some(chunk)) if sent.is_ok() => sent = session.write(chunk).await,
@@ -71,7 +65,7 @@ async fn pass_back<S: Session>(session: &mut S, mut answer: Answer) -> Outcome {
     if sent.is_ok() {
         sent = session.finish().await;
     }
-    answer.finish().await;
+    answer.finish();
     match sent {
         Ok(()) => Outcome::Forwarded,
         Err(SenderGone) => {
@@ -97,25 +91,4 @@ async fn next_chunk<S: Session>(
             chunk.await
         }
     }
-}
-
-/// The answer's head without what ends at this hop, and without a length that its framing overrode (RFC 9112
-/// section 6.3).
-pub(super) fn downstream_head(answer: &ResponseHeader) -> ResponseHeader {
-    let mut head = answer.clone();
-    let nominated: Vec<String> = answer
-        .headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    if head.headers.contains_key(header::TRANSFER_ENCODING) {
-        head.remove_header(&header::CONTENT_LENGTH);
-    }
-    for name in HOP_BY_HOP.into_iter().chain(nominated.iter().map(String::as_str)) {
-        head.remove_header(name);
-    }
-    head
 }

@@ -287,6 +287,9 @@ fn step(time: SystemTime) -> u64 {
 
 /// A string of bounded length, without characters that would do something else than being read.
 pub(crate) fn clean(text: &str) -> String {
+    if text.len() <= MAX_TEXT && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut chars = text.chars().map(|c| if is_harmless(c) { c } else { char::REPLACEMENT_CHARACTER });
     let mut cleaned: String = chars.by_ref().take(MAX_TEXT).collect();
     if chars.next().is_some() {

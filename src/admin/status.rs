@@ -213,7 +213,7 @@ impl Entry {
             advice: advice(event.ending.code()),
             status: event.status,
             duration_ms: event.duration.map(|duration| (duration.as_secs_f64() * 1e4).round() / 10.0),
-            route: event.route.clone(),
+            route: event.route.as_deref().map(str::to_owned),
             remote_addr: event.remote_addr.map(|address| address.to_string()),
             request_id: event.request_id.clone(),
             subject: event.subject.clone(),

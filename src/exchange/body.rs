@@ -116,8 +116,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Reads `wire` in two pieces, of which the first has `cut` bytes: the body, and what is left behind it.
-    fn read(mut body: Body, wire: &[u8], cut: usize) -> Result<Option<(Vec<u8>, Vec<u8>)>, AnswerError> {
+    /// A body, and what came after it.
+    type Split = (Vec<u8>, Vec<u8>);
+
+    /// Reads `wire` in two pieces, of which the first has `cut` bytes.
+    fn read(mut body: Body, wire: &[u8], cut: usize) -> Result<Option<Split>, AnswerError> {
         let (first, second) = wire.split_at(cut.min(wire.len()));
         let (mut input, mut read) = (BytesMut::new(), Vec::new());
         for piece in [first, second] {

@@ -155,6 +155,10 @@ impl<'de> Visitor<'de> for Value {
         let mut members = Members::new();
         let mut keys = Keys::default();
         while let Some(key) = object.next_key_seed(Key)? {
+            if members.is_empty() {
+                // Most objects of a notification have fewer members.
+                members.reserve(8);
+            }
             if !keys.add(&key, &members) {
                 return Err(A::Error::custom("a key is given twice in one object"));
             }

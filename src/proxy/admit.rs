@@ -58,7 +58,8 @@ impl Policy {
         let upstreams = Upstreams::new(config, previous);
         let routes = config.routes.iter().map(|route| {
             let upstream = upstreams.of(&route.upstream).ok_or_else(|| format!("there is no {}", route.upstream))?;
-            Ok(Arc::new(Served { route: route.clone(), upstream }))
+            let (label, upstream_label) = (route.path.to_string().into(), upstream.name().into());
+            Ok(Arc::new(Served { route: route.clone(), upstream, label, upstream_label }))
         });
         let routes = routes.collect::<Result<_, String>>()?;
         let trust = match &config.tls {
@@ -96,6 +97,10 @@ impl Policy {
 pub(super) struct Served {
     route: Route,
     pub(super) upstream: Upstream,
+    /// The path, for what is noted about a request.
+    label: Arc<str>,
+    /// Likewise, of the upstream.
+    pub(super) upstream_label: Arc<str>,
 }
 
 impl Deref for Served {
@@ -116,7 +121,7 @@ pub struct Gate {
 #[derive(Debug)]
 pub struct Verified {
     /// What it says.
-    pub notification: Notification,
+    pub notification: Arc<Notification>,
     /// Its body, byte for byte.
     pub body: Bytes,
     pub(super) authenticated: Authenticated,
@@ -159,7 +164,6 @@ impl Authorized {
 
 /// What may go on to an application.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and a box would be for each of them")]
 pub enum Admitted {
     /// What came on a webhook. Its body has been read from the session.
     Notification(Verified),
@@ -263,7 +267,7 @@ impl Policy {
             return Err(Rejection::MethodNotAllowed);
         }
         let route = route::find(&self.routes, |route| &route.path, path(head))?;
-        context.route = Some(route.path.to_string());
+        context.route = Some(route.label.clone());
         self.rate.check(context.remote_addr)?;
         if route.kind == RouteKind::Webhook && head.first("upgrade").is_some() {
             return Err(Rejection::MalformedRequest("A webhook does not switch protocols."));
@@ -299,7 +303,7 @@ impl Policy {
     ) -> Result<Option<Verified>, BodyError> {
         let body = body::read_whole(session, head, route.max_body, self.limits.body_timeout).await?;
         context.body_bytes = body.len() as u64;
-        let notification = Notification::verify(&body, route.schema, &route.spaces)?;
+        let notification = Arc::new(Notification::verify(&body, route.schema, &route.spaces)?);
         if let Some(mismatch) = &notification.mismatch {
             tracing::warn!(request_id = context.request_id, detail = %mismatch.detail(), "unrecognised body let through");
         }
@@ -375,7 +379,7 @@ fn check_content(head: &Head) -> Result<(), Rejection> {
 fn show_test_token(context: &Context, notification: &Notification) {
     tracing::info!(
         request_id = context.request_id,
-        route = context.route,
+        route = context.route.as_deref(),
         token = notification.test_token.as_deref(),
         "Test notification: paste this token into Netdata's UI"
     );

@@ -30,7 +30,7 @@ pub(super) async fn pass_on<S: Session>(
     authorized: &Authorized,
 ) {
     let started = Instant::now();
-    context.upstream = Some(authorized.route.upstream.name().to_owned());
+    context.upstream = Some(authorized.route.upstream_label.clone());
     let mut passage = Passage {
         draining,
         upload: Upload::new(session, head, authorized.route.max_body),

@@ -24,7 +24,7 @@ pub(super) async fn forward<S: Session>(
 ) {
     let started = Instant::now();
     let upstream = &verified.route.upstream;
-    context.upstream = Some(upstream.name().to_owned());
+    context.upstream = Some(verified.route.upstream_label.clone());
     let origin = Origin { peer: session.peer(), is_tls: session.tls_version().is_some() };
     let message = forward::wire(head, &origin, context, verified);
     match exchange::send(upstream, &message).await {

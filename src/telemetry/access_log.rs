@@ -56,7 +56,7 @@ struct Request<'r> {
 
 fn line(request: &Request<'_>, context: &Context) {
     let identity = context.identity.as_deref();
-    let notification = context.notification.as_ref();
+    let notification = context.notification.as_deref();
     let outcome = context.outcome;
     // Strings are escaped by the format, whoever chose them.
     info!(
@@ -69,7 +69,7 @@ fn line(request: &Request<'_>, context: &Context) {
         protocol = request.protocol,
         method = request.method,
         path = request.path.as_deref(),
-        route = context.route,
+        route = context.route.as_deref(),
         outcome = outcome.map(|outcome| outcome.as_str()),
         code = outcome.map(|outcome| outcome.code()),
         status = request.status,
@@ -81,7 +81,7 @@ fn line(request: &Request<'_>, context: &Context) {
         body_bytes = context.body_bytes,
         bytes_sent = request.bytes_sent,
         duration_ms = milliseconds(context.started.elapsed()),
-        upstream = context.upstream,
+        upstream = context.upstream.as_deref(),
         server = context.server.as_deref(),
         upstream_ms = context.upstream_duration.map(milliseconds),
         "request"

@@ -59,15 +59,15 @@ pub struct Context {
     /// The sender's address.
     pub remote_addr: Option<IpAddr>,
     /// The path of its route.
-    pub route: Option<String>,
+    pub route: Option<Arc<str>>,
     /// The certificate of its connection, if it is trusted. Whether it was demanded is another matter.
     pub identity: Option<Arc<ClientIdentity>>,
     /// What its body says, once that is verified.
-    pub notification: Option<Notification>,
+    pub notification: Option<Arc<Notification>>,
     /// Bytes of its body that were read.
     pub body_bytes: u64,
     /// Where it was to be forwarded: a group, or a URL.
-    pub upstream: Option<String>,
+    pub upstream: Option<Arc<str>>,
     /// Which server of a group answered.
     pub server: Option<Arc<str>>,
     /// From sending it to the end of the answer.

@@ -6,7 +6,8 @@ use crate::notification::{Kind, Notification, Shape};
 use crate::tls::Refusal;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How many events are kept of those that went well, and as many of those that were refused: a flood of the one does
@@ -67,7 +68,7 @@ pub struct Event {
     /// How long it took.
     pub duration: Option<Duration>,
     /// The path of its route.
-    pub route: Option<String>,
+    pub route: Option<Arc<str>>,
     /// From where it came.
     pub remote_addr: Option<IpAddr>,
     /// Which log line it belongs to.
@@ -118,9 +119,9 @@ impl Event {
             status,
             duration,
             reason: reason.filter(|_| matches!(outcome, Outcome::Refused(_))),
-            route: context.route.as_deref().map(str::to_owned),
+            route: context.route.clone(),
             request_id: Some(context.request_id.clone()),
-            notification: context.notification.as_ref().map(Excerpt::of),
+            notification: context.notification.as_deref().map(Excerpt::of),
             ..Self::now(Ending::Request(outcome), context.remote_addr)
         }
     }

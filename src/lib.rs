@@ -120,6 +120,7 @@ pub mod head;
 pub mod header_template;
 pub mod health;
 pub mod notification;
+mod patience;
 pub mod proxy;
 mod read;
 pub mod rejection;

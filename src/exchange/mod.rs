@@ -9,6 +9,7 @@ mod pool;
 pub mod relay;
 
 use crate::answer_head::AnswerHead;
+use crate::patience::timeout;
 use crate::rejection::Rejection;
 use crate::upstream::{ConnectError, Server, Upstream};
 use answer::AnswerReader;
@@ -17,7 +18,7 @@ use pingora::protocols::Stream;
 use std::sync::Arc;
 use thiserror::Error as ThisError;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// Why there is no answer.
 #[derive(Debug, ThisError)]

@@ -7,7 +7,7 @@
 use crate::upstream::Server;
 use pingora::protocols::Stream;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// By the server's id.
-    static IDLE: RefCell<HashMap<u64, Vec<Idle>>> = RefCell::default();
+    static IDLE: RefCell<BTreeMap<u64, Vec<Idle>>> = RefCell::default();
     /// There is a sweeper, which lives as long as there is something idle.
     static IS_SWEPT: Cell<bool> = const { Cell::new(false) };
 }

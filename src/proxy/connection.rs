@@ -137,7 +137,7 @@ impl Downstream {
             }
         }
         // From here on a head is in flight, which a drain waits for as for anything else.
-        let deadline = Instant::now() + limits.header_timeout;
+        let mut deadline = None;
         loop {
             // An empty line before the request line is to be ignored (RFC 9112 section 2.2).
             while input.starts_with(b"\r\n") {
@@ -151,6 +151,7 @@ impl Downstream {
                 return framing::parse(input.split_to(length).freeze()).map_err(NoHead::Refused);
             }
             framing::check_unfinished(input).map_err(NoHead::Refused)?;
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limits.header_timeout);
             match timeout_at(deadline, read(stream, input)).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(NoHead::Idle),

@@ -154,6 +154,9 @@ impl Wire<'_> {
     }
 
     fn push_set_headers(&mut self, host: &[u8], context: &Context, findings: Findings<'_>) {
+        if self.route.set_headers.is_empty() {
+            return;
+        }
         let (identity, notification) = (findings.authenticated.identity(), findings.notification);
         let remote_addr = context.remote_addr.map(|address| address.to_string()).unwrap_or_default();
         let value = |variable| match variable {

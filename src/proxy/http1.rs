@@ -6,13 +6,13 @@
 use super::session::{Part, SenderGone, Session, broken_off};
 use crate::answer_head::AnswerHead;
 use crate::head::{Head, Version};
+use crate::patience::timeout;
 use crate::read::read;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use pingora::protocols::{Digest, Stream};
 use std::io::Write as _;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
 
 /// How much of an answer is held back.
 const HELD_BACK: usize = 16 * 1024;
@@ -80,8 +80,9 @@ impl<'c> Http1<'c> {
 
     fn put_head(&mut self, head: &AnswerHead) {
         self.output.reserve(head.lines().len() + 128);
-        // Writing to memory cannot fail.
-        let _ = write!((&mut self.output).writer(), "HTTP/1.1 {} {}\r\n", head.status().as_u16(), head.reason());
+        for part in ["HTTP/1.1 ", head.status().as_str(), " ", head.reason(), "\r\n"] {
+            self.output.put_slice(part.as_bytes());
+        }
         self.output.put_slice(head.lines());
         if self.framing == Framing::Chunked {
             self.output.put_slice(b"Transfer-Encoding: chunked\r\n");

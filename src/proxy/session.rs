@@ -2,6 +2,7 @@
 
 use crate::answer_head::AnswerHead;
 use crate::head::{Head, Version};
+use crate::patience::timeout;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -72,24 +73,34 @@ pub(super) trait Session: Send {
 }
 
 /// A session of Pingora's.
-pub(super) struct PingoraSession<'s>(&'s mut ServerSession);
+pub(super) struct PingoraSession<'s> {
+    session: &'s mut ServerSession,
+    /// The last part of the answer's body so far. If nothing follows it, it leaves together with the end.
+    held_back: Bytes,
+    write_timeout: Duration,
+}
 
 impl<'s> PingoraSession<'s> {
-    /// `limit` is for the sender to take each part of the answer.
-    pub(super) fn new(session: &'s mut ServerSession, limit: Duration) -> Self {
-        session.set_write_timeout(Some(limit));
-        Self(session)
+    /// `write_timeout` is for the sender to take each part of the answer.
+    pub(super) fn new(session: &'s mut ServerSession, write_timeout: Duration) -> Self {
+        Self { session, held_back: Bytes::new(), write_timeout }
+    }
+
+    /// Sends what was held back.
+    async fn release(&mut self, is_end: bool) -> Result<(), SenderGone> {
+        let part = std::mem::take(&mut self.held_back);
+        taken(self.write_timeout, self.session.write_response_body(part, is_end)).await
     }
 
     /// Whether an answer with this status has no body, whatever its head says.
     fn is_bodiless(&self, status: StatusCode) -> bool {
-        self.0.req_header().method == Method::HEAD
+        self.session.req_header().method == Method::HEAD
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
     }
 
     /// The head, in the form that does not depend on the version of HTTP.
     pub(super) fn head(&self) -> Head {
-        head(self.0.req_header())
+        head(self.session.req_header())
     }
 }
 
@@ -128,35 +139,39 @@ pub(super) fn head(request: &RequestHeader) -> Head {
     Head::from_parts(version, method, target, authority.into_iter().chain(fields))
 }
 
-fn gone<T>(result: pingora::Result<T>) -> Result<(), SenderGone> {
-    result.map(drop).map_err(|_| SenderGone)
+/// Waits for the sender to take what is written to it.
+async fn taken<T>(limit: Duration, write: impl Future<Output = pingora::Result<T>>) -> Result<(), SenderGone> {
+    match timeout(limit, write).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(SenderGone),
+    }
 }
 
 impl Session for PingoraSession<'_> {
     fn digest(&self) -> Option<&Digest> {
-        self.0.digest()
+        self.session.digest()
     }
 
     async fn read_body(&mut self) -> Part {
-        self.0.read_request_body().await
+        self.session.read_request_body().await
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.0.is_body_done()
+        self.session.is_body_done()
     }
 
     async fn write_continue(&mut self) -> Result<(), SenderGone> {
-        gone(self.0.write_continue_response().await)
+        taken(self.write_timeout, self.session.write_continue_response()).await
     }
 
     fn close_after(&mut self) {
-        self.0.set_keepalive(None);
+        self.session.set_keepalive(None);
     }
 
     async fn begin(&mut self, head: &AnswerHead) -> Result<(), SenderGone> {
         let is_bodiless = self.is_bodiless(head.status());
         let is_unmeasured = !is_bodiless && !head.has_length();
-        let version = self.0.req_header().version;
+        let version = self.session.req_header().version;
         let mut head = response_header(head, version).map_err(|_| SenderGone)?;
         if is_unmeasured && version == http::Version::HTTP_11 {
             // Otherwise Pingora ends it by closing, which looks the same when it breaks off.
@@ -164,39 +179,47 @@ impl Session for PingoraSession<'_> {
             let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
         }
         let head = Box::new(head);
-        match &mut *self.0 {
+        match &mut *self.session {
             // An end that follows the head, instead of coming with it, makes a length in the head look wrong to some.
-            ServerSession::H2(session) => gone(session.write_response_header(head, is_bodiless)),
-            session => gone(session.write_response_header(head).await),
+            ServerSession::H2(session) => session.write_response_header(head, is_bodiless).map_err(|_| SenderGone),
+            session => taken(self.write_timeout, session.write_response_header(head)).await,
         }
     }
 
     async fn write(&mut self, part: Bytes) -> Result<(), SenderGone> {
-        match self.0.response_written().is_some_and(|head| self.is_bodiless(head.status)) {
-            true => Ok(()),
-            false => gone(self.0.write_response_body(part, false).await),
+        if part.is_empty() || self.session.response_written().is_some_and(|head| self.is_bodiless(head.status)) {
+            return Ok(());
         }
-    }
-
-    async fn flush(&mut self) -> Result<(), SenderGone> {
+        self.flush().await?;
+        self.held_back = part;
         Ok(())
     }
 
+    async fn flush(&mut self) -> Result<(), SenderGone> {
+        match self.held_back.is_empty() {
+            true => Ok(()),
+            false => self.release(false).await,
+        }
+    }
+
     async fn finish(&mut self) -> Result<(), SenderGone> {
-        gone(self.0.finish_body().await)
+        match self.held_back.is_empty() {
+            true => taken(self.write_timeout, self.session.finish_body()).await,
+            false => self.release(true).await,
+        }
     }
 
     async fn abort(&mut self) {
-        self.0.set_keepalive(None);
-        self.0.shutdown().await;
+        self.session.set_keepalive(None);
+        self.session.shutdown().await;
     }
 
     fn status(&self) -> Option<u16> {
-        self.0.response_written().map(|head| head.status.as_u16())
+        self.session.response_written().map(|head| head.status.as_u16())
     }
 
     fn bytes_sent(&self) -> u64 {
-        self.0.body_bytes_sent() as u64
+        self.session.body_bytes_sent() as u64
     }
 }
 

@@ -1,6 +1,6 @@
 //! The admin listener: what it says about the proxy, and to whom.
 
-use crate::support::{Http2, Leaf, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
+use crate::support::{Http2, Leaf, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually, skip};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -331,7 +331,7 @@ fn the_exposition_is_what_prometheus_expects() {
     assert!(answer.body.contains(concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")));
     let promtool = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).spawn();
     let Ok(mut promtool) = promtool else {
-        return eprintln!("skipped: promtool (Debian package prometheus) is not installed");
+        return skip("promtool (Debian package prometheus) is not installed");
     };
     promtool.stdin.take().unwrap().write_all(answer.body.as_bytes()).unwrap();
     assert!(promtool.wait().unwrap().success());
@@ -349,7 +349,7 @@ fn the_alert_rules_fire_when_they_should() {
     std::fs::write(&tests, include_str!("support/alerts.yml")).unwrap();
     match Command::new("promtool").args(["test", "rules"]).arg(&tests).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
-        Err(_) => eprintln!("skipped: promtool (Debian package prometheus) is not installed"),
+        Err(_) => skip("promtool (Debian package prometheus) is not installed"),
     }
 }
 

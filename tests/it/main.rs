@@ -38,6 +38,7 @@ mod middleware;
 mod notification;
 mod proxy_routes;
 mod readme;
+mod receivers;
 mod reload;
 mod shutdown;
 mod status_page;

@@ -1,12 +1,11 @@
 //! What the README and the sample configurations say is true.
 
+use crate::support::{README, blocks};
 use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
-
-const README: &str = include_str!("../../README.md");
 
 /// A directory with every file that the examples name.
 fn example_directory() -> tempfile::TempDir {
@@ -43,12 +42,6 @@ fn check_passes(text: &str) {
     let output = program(directory.path(), &["check", "--config", "config.toml"]);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The fenced blocks of the README in `language`.
-fn blocks(language: &str) -> Vec<&'static str> {
-    let fence = format!("```{language}\n");
-    README.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
 #[test]

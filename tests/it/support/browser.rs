@@ -1,6 +1,6 @@
 //! Headless Chromium, driven over a pipe in the DevTools protocol.
 
-use super::PATIENCE;
+use super::{PATIENCE, skip};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
@@ -24,7 +24,7 @@ impl Browser {
     pub(crate) fn open() -> Option<Self> {
         let installed = Command::new("chromium").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !installed.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: chromium (Debian package chromium) is not installed");
+            skip("chromium (Debian package chromium) is not installed");
             return None;
         }
         let directory = tempfile::tempdir().unwrap();

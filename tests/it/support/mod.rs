@@ -9,6 +9,7 @@ mod load;
 mod origin;
 mod pki;
 mod proxy;
+mod readme;
 mod sender;
 mod stream;
 
@@ -18,12 +19,14 @@ pub(crate) use browser::Browser;
 pub(crate) use careless::{Careless, Seen};
 pub(crate) use http2::Http2;
 pub(crate) use load::Load;
-pub(crate) use origin::{Origin, Received, Reply};
+pub(crate) use origin::{Origin, Received, Reply, own_address};
 pub(crate) use pki::{Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject};
 pub(crate) use proxy::{Proxy, WEBHOOK};
+pub(crate) use readme::{README, blocks};
 pub(crate) use sender::{Answer, Connection, Sender, client_config};
 pub(crate) use stream::{Carrier, Stream};
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails.
@@ -39,4 +42,10 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
         assert!(Instant::now() < deadline, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Says why a test does nothing here, past the harness, which keeps to itself what a test prints that passes.
+pub(crate) fn skip(why: &str) {
+    // An error says that nobody listens.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

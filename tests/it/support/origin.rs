@@ -74,6 +74,13 @@ struct State {
     open: Mutex<HashMap<SocketAddr, TcpStream>>,
 }
 
+/// An address of this machine that nothing else here uses, so that its ports are free until they are taken.
+pub(crate) fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 1, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// The application.
 pub(crate) struct Origin {
     state: Arc<State>,
@@ -89,9 +96,7 @@ impl Origin {
 
     /// One that can be stopped and started again: nobody else takes its port meanwhile, for its address is its own.
     pub(crate) fn spawn_apart() -> Self {
-        static NEXT: AtomicU8 = AtomicU8::new(1);
-        let [_, _, high, low] = std::process::id().to_be_bytes();
-        Self::listen(Ipv4Addr::new(127, high | 1, low, NEXT.fetch_add(1, Ordering::Relaxed)), None)
+        Self::listen(own_address(), None)
     }
 
     /// One that speaks TLS.

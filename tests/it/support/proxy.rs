@@ -22,12 +22,16 @@ impl Proxy {
     /// The smallest configuration in front of `origin`, with `pki` for the server and as the only authority. `route`
     /// comes behind the route's keys.
     pub(crate) fn config(origin: &Origin, verify: &str, route: &str) -> String {
+        Self::config_for(&origin.url, verify, route)
+    }
+
+    /// Likewise, in front of the application at `upstream`.
+    pub(crate) fn config_for(upstream: &str, verify: &str, route: &str) -> String {
         format!(
             "[listen]\nhttps = \"127.0.0.1:0\"\n[tls]\ncertificate = \"server.pem\"\nprivate_key = \"server.key\"\n\
              [tls.client]\nca = \"ca.pem\"\nverify = \"{verify}\"\n[server]\nthreads = 2\n\
-             [[routes]]\npath = \"{WEBHOOK}\"\nupstream = \"{}\"\nchallenge_secret = {{ file = \"challenge.secret\" }}\n\
-             {route}\n",
-            origin.url
+             [[routes]]\npath = \"{WEBHOOK}\"\nupstream = \"{upstream}\"\n\
+             challenge_secret = {{ file = \"challenge.secret\" }}\n{route}\n"
         )
     }
 

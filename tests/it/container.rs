@@ -1,7 +1,10 @@
 //! The container file, as far as it can be tried without an engine.
 
+use crate::support::{skip, succeed};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const CONTAINERFILE: &str = include_str!("../../conf/container/Containerfile");
 
@@ -16,6 +19,12 @@ fn instructions() -> Vec<String> {
     let lines: Vec<_> = CONTAINERFILE.lines().filter(|line| !line.starts_with('#')).collect();
     let text = lines.join("\n").replace("\\\n", "");
     text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// The command of the last instruction of this name.
+fn array(instructions: &[String], name: &str) -> Vec<String> {
+    let line = instructions.iter().rfind(|line| line.starts_with(name)).unwrap();
+    serde_json::from_str(&line[line.find('[').unwrap()..]).unwrap()
 }
 
 /// The files and directories that the build gets.
@@ -80,20 +89,43 @@ fn nothing_else_is_sent_to_the_engine() {
     assert_eq!(let_through, copied);
 }
 
-#[test]
-fn the_program_runs_with_nothing_but_the_libraries_in_the_image() {
+/// What the image holds, with the program as it is built for tests.
+pub(crate) fn image() -> tempfile::TempDir {
     let image = tempfile::tempdir().unwrap();
-    let place = image.path().to_str().unwrap();
+    // For the user that the program runs as.
+    std::fs::set_permissions(image.path(), Permissions::from_mode(0o755)).unwrap();
     let instructions = instructions();
     let script =
         instructions.iter().filter_map(|line| line.strip_prefix("RUN ")).find(|run| run.contains("ldd")).unwrap();
     let script = script
         .replace("target/release/netdata-webhook-proxy", PROGRAM)
         .replace("/etc/ssl/certs/ca-certificates.crt ", "conf/netdata-root-ca.pem ")
-        .replace("/image", place);
-    let output = Command::new("sh").args(["-c", &script]).current_dir(root()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        .replace("/image", image.path().to_str().unwrap());
+    succeed(Command::new("sh").args(["-c", &script]).current_dir(root()));
+    image
+}
 
+/// The program in it, as the user whom it names; outside of it and as this user, where that is not allowed.
+pub(crate) fn in_image(image: &Path) -> Command {
+    let may_chroot = Command::new("chroot").args(["/", "true"]).stderr(Stdio::null()).status();
+    if !may_chroot.is_ok_and(|status| status.success()) {
+        skip("the image, which only root can enter; its program runs outside");
+        let mut command = Command::new(PROGRAM);
+        command.env("NETDATA_WEBHOOK_PROXY_CONFIG", image.join("etc/netdata-webhook-proxy/config.toml"));
+        return command;
+    }
+    let instructions = instructions();
+    let user = instructions.iter().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    let mut command = Command::new("chroot");
+    command.arg(format!("--userspec={user}")).arg(image).args(array(&instructions, "ENTRYPOINT"));
+    command.env_remove("NETDATA_WEBHOOK_PROXY_CONFIG");
+    command
+}
+
+#[test]
+fn the_program_runs_with_nothing_but_the_libraries_in_the_image() {
+    let image = image();
+    let place = image.path().to_str().unwrap();
     let program = image.path().join("usr/bin/netdata-webhook-proxy");
     let libraries = Command::new("find").args([place, "-name", "*.so*", "-type", "f"]).output().unwrap();
     let libraries = String::from_utf8(libraries.stdout).unwrap();
@@ -116,12 +148,7 @@ fn the_program_runs_with_nothing_but_the_libraries_in_the_image() {
 #[test]
 fn the_commands_that_it_names_exist() {
     let instructions = instructions();
-    let array = |prefix: &str| -> Vec<String> {
-        let line = instructions.iter().rfind(|line| line.starts_with(prefix)).unwrap();
-        serde_json::from_str(&line[line.find('[').unwrap()..]).unwrap()
-    };
-    let entry = array("ENTRYPOINT");
-    let (health, run) = (array("HEALTHCHECK"), array("CMD"));
+    let [entry, health, run] = ["ENTRYPOINT", "HEALTHCHECK", "CMD"].map(|prefix| array(&instructions, prefix));
     assert_eq!((entry.len(), &entry[0]), (1, &health[0]));
     assert!(entry[0].ends_with("/netdata-webhook-proxy"));
     for arguments in [&health[1..], &run] {

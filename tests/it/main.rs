@@ -40,6 +40,7 @@ mod proxy_routes;
 mod readme;
 mod receivers;
 mod reload;
+mod setup;
 mod shutdown;
 mod status_page;
 mod support;

@@ -1,6 +1,6 @@
 //! What the README and the sample configurations say is true.
 
-use crate::support::{README, blocks};
+use crate::support::{Origin, Pki, Proxy, README, WEBHOOK, blocks, commands, free_address};
 use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -59,23 +59,120 @@ fn every_sample_configuration_passes_check() {
     }
 }
 
+/// Where the commands that begin like this are tried; all others are tried here.
+const TRIED_ELSEWHERE: [(&str, &str); 14] = [
+    ("cargo run --release -- demo", "demo"),
+    ("cargo test", "this is it"),
+    ("cargo bench --bench ", "takes minutes: here, it is only looked for"),
+    ("install ", "setup"),
+    ("ln ", "setup"),
+    ("openssl ", "setup"),
+    ("kill ", "setup"),
+    ("CREDENTIALS_DIRECTORY=", "setup"),
+    ("netdata-webhook-proxy run ", "setup, and everywhere else"),
+    ("netdata-webhook-proxy doctor ", "below"),
+    ("certbot ", "not without Let's Encrypt: setup runs the hook"),
+    ("podman ", "not without an engine: setup enters what the image holds"),
+    ("systemctl enable ", "not without systemd: setup makes its links, and has the units verified"),
+    ("systemctl ", "not without systemd: the module systemd is in its place"),
+];
+
 #[test]
 fn the_commands_in_the_readme_work() {
-    let commands: Vec<_> = blocks("sh").into_iter().flat_map(str::lines).collect();
     for needed in ["cargo run --release -- demo", "cargo test"] {
-        assert!(commands.contains(&needed), "{needed}");
+        assert!(commands().any(|command| command == needed), "{needed}");
     }
     let directory = example_directory();
     std::fs::write(directory.path().join("config.toml"), blocks("toml")[0]).unwrap();
-    let ours = commands.iter().filter_map(|line| line.strip_prefix("netdata-webhook-proxy "));
+    let is_tried_elsewhere = |command: &&str| TRIED_ELSEWHERE.iter().any(|(start, _)| command.starts_with(start));
     let mut tried = 0;
-    // `run` is tried by every other test, on ports of their own.
-    for arguments in ours.filter(|arguments| !arguments.starts_with("run ")) {
+    for command in commands().filter(|command| !is_tried_elsewhere(command)) {
+        let Some(arguments) = command.strip_prefix("netdata-webhook-proxy ") else { panic!("who tries {command:?}?") };
         let output = program(directory.path(), &arguments.split(' ').collect::<Vec<_>>());
         assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
         tried += 1;
     }
     assert!(tried >= 2);
+    for (start, _) in TRIED_ELSEWHERE {
+        assert!(commands().any(|command| command.starts_with(start)), "nobody says {start:?}");
+    }
+}
+
+#[test]
+fn doctor_makes_the_checks_in_the_readme() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "").replace("127.0.0.1:0", &free_address().to_string());
+    let proxy = Proxy::spawn(&pki, &config);
+    std::fs::copy(&proxy.config, pki.path().join("config.toml")).unwrap();
+    let url = format!("https://{}{WEBHOOK}", proxy.address(0));
+    let table = README.split("| check | what is looked at |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let documented: Vec<_> = table.split('`').skip(1).step_by(2).collect();
+    for command in commands().filter(|command| command.starts_with("netdata-webhook-proxy doctor ")) {
+        let command = command.replace("https://hooks.example/webhooks/netdata", &url) + " --json";
+        let output = program(pki.path(), &command.split(' ').skip(1).collect::<Vec<_>>());
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let checks = report["targets"][0]["checks"].as_array().unwrap();
+        assert!(checks.len() > 10, "{command}: {report:#}");
+        for check in checks.iter().map(|check| check["check"].as_str().unwrap()) {
+            assert!(documented.contains(&check), "{check}");
+        }
+    }
+}
+
+#[test]
+fn the_benchmarks_in_the_readme_exist() {
+    let manifest = include_str!("../../Cargo.toml");
+    for command in commands().filter_map(|command| command.strip_prefix("cargo bench --bench ")) {
+        let name = command.split(' ').next().unwrap();
+        assert!(manifest.contains(&format!("[[bench]]\nname = \"{name}\"\n")), "{name}");
+    }
+}
+
+#[test]
+fn every_line_of_the_log_in_the_readme_is_one() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let table = README.split("| line | level | when |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let lines = table.lines().skip(2).flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2));
+    let mut count = 0;
+    for line in lines {
+        assert!(sources.contains(&format!("\"{line}\"")), "{line}");
+        count += 1;
+    }
+    assert!(count > 10);
+}
+
+/// Everything below a directory, as one text.
+fn sources(directory: &Path) -> String {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { sources(&path) } else { std::fs::read_to_string(path).unwrap() }).collect()
+}
+
+/// Every heading's own, as forges make them.
+fn anchors() -> Vec<String> {
+    let headings = README.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches(['#', ' ']));
+    let kept = |heading: &str| heading.to_lowercase().replace(|c: char| !c.is_alphanumeric() && !" -_".contains(c), "");
+    headings.map(|heading| kept(heading).replace(' ', "-")).collect()
+}
+
+#[test]
+fn every_link_in_the_readme_leads_somewhere() {
+    let links: Vec<_> = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+    assert!(links.len() > 30);
+    for link in links.iter().filter(|link| !link.starts_with("https://")) {
+        let found = match link.strip_prefix('#') {
+            Some(anchor) => anchors().iter().any(|heading| heading == anchor),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(),
+        };
+        assert!(found, "{link}");
+    }
+}
+
+#[test]
+fn the_library_is_used_as_its_documentation_has_it() {
+    let documented = include_str!("../../src/lib.rs").replace("\n//! ", "\n").replace("\n//!\n", "\n\n");
+    let excerpt = blocks("rust").into_iter().find(|block| block.contains("request_filter")).unwrap();
+    let indented = excerpt.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    assert!(documented.contains(&indented), "{indented}");
 }
 
 #[test]

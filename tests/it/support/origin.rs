@@ -74,8 +74,13 @@ struct State {
     open: Mutex<HashMap<SocketAddr, TcpStream>>,
 }
 
-/// An address of this machine that nothing else here uses, so that its ports are free until they are taken.
-pub(crate) fn own_address() -> Ipv4Addr {
+/// Where somebody else may listen: nobody else takes the port meanwhile, for the address is its own.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind((own_address(), 0)).unwrap().local_addr().unwrap()
+}
+
+/// An address of this machine that nothing else here uses.
+fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high | 1, low, NEXT.fetch_add(1, Ordering::Relaxed))

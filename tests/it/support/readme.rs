@@ -6,9 +6,21 @@ pub(crate) const README: &str = include_str!("../../../README.md");
 /// Its fenced blocks in `language`.
 pub(crate) fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("\n```{language}\n");
-    README.split(&fence).skip(1).map(|rest| rest.split_inclusive("\n```").next().unwrap()).map(without_fence).collect()
+    README.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
-fn without_fence(block: &str) -> &str {
-    block.strip_suffix("```").expect("the block ends")
+/// Every command, in the order in which they stand there.
+pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
+    blocks("sh").into_iter().flat_map(commands_of)
+}
+
+/// The commands of the block that has this in it.
+pub(crate) fn commands_with(text: &str) -> Vec<&'static str> {
+    let found: Vec<_> = blocks("sh").into_iter().filter(|block| block.contains(text)).collect();
+    let [block] = found[..] else { panic!("{text} is in {} blocks", found.len()) };
+    commands_of(block).collect()
+}
+
+fn commands_of(block: &'static str) -> impl Iterator<Item = &'static str> {
+    block.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }

@@ -95,6 +95,15 @@ impl Sender {
         connection.read()
     }
 
+    /// What the proxy presents.
+    pub(crate) fn server_certificate(&self) -> Vec<u8> {
+        let mut connection = self.connect().unwrap().stream;
+        while connection.conn.is_handshaking() {
+            connection.conn.complete_io(&mut connection.sock).unwrap();
+        }
+        connection.conn.peer_certificates().unwrap()[0].to_vec()
+    }
+
     pub(crate) fn connect(&self) -> std::io::Result<Connection> {
         self.connect_to(TcpStream::connect(self.address)?)
     }

@@ -1,6 +1,9 @@
 //! The admin listener: what it says about the proxy, and to whom.
 
-use crate::support::{Http2, Leaf, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually, skip};
+use crate::support::{
+    Http2, Leaf, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually, first_column, skip,
+};
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -335,6 +338,11 @@ fn the_exposition_is_what_prometheus_expects() {
     };
     promtool.stdin.take().unwrap().write_all(answer.body.as_bytes()).unwrap();
     assert!(promtool.wait().unwrap().success());
+}
+
+#[test]
+fn every_metric_is_in_the_readme() {
+    assert_eq!(BTreeSet::from_iter(first_column("| metric | labels | |")), BTreeSet::from(METRICS));
 }
 
 #[test]

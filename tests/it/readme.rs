@@ -1,6 +1,6 @@
 //! What the README and the sample configurations say is true.
 
-use crate::support::{Origin, Pki, Proxy, README, WEBHOOK, blocks, commands, free_address};
+use crate::support::{Origin, Pki, Proxy, README, WEBHOOK, blocks, commands, first_column, free_address};
 use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -105,8 +105,7 @@ fn doctor_makes_the_checks_in_the_readme() {
     let proxy = Proxy::spawn(&pki, &config);
     std::fs::copy(&proxy.config, pki.path().join("config.toml")).unwrap();
     let url = format!("https://{}{WEBHOOK}", proxy.address(0));
-    let table = README.split("| check | what is looked at |").nth(1).unwrap().split("\n\n").next().unwrap();
-    let documented: Vec<_> = table.split('`').skip(1).step_by(2).collect();
+    let documented = first_column("| check | what is looked at |");
     for command in commands().filter(|command| command.starts_with("netdata-webhook-proxy doctor ")) {
         let command = command.replace("https://hooks.example/webhooks/netdata", &url) + " --json";
         let output = program(pki.path(), &command.split(' ').skip(1).collect::<Vec<_>>());
@@ -131,14 +130,11 @@ fn the_benchmarks_in_the_readme_exist() {
 #[test]
 fn every_line_of_the_log_in_the_readme_is_one() {
     let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    let table = README.split("| line | level | when |").nth(1).unwrap().split("\n\n").next().unwrap();
-    let lines = table.lines().skip(2).flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2));
-    let mut count = 0;
+    let lines = first_column("| line | level | when |");
+    assert!(lines.len() > 10);
     for line in lines {
         assert!(sources.contains(&format!("\"{line}\"")), "{line}");
-        count += 1;
     }
-    assert!(count > 10);
 }
 
 /// Everything below a directory, as one text.

@@ -26,7 +26,7 @@ pub(crate) use machine::{Machine, succeed};
 pub(crate) use origin::{Origin, Received, Reply, free_address};
 pub(crate) use pki::{Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject};
 pub(crate) use proxy::{Proxy, WEBHOOK};
-pub(crate) use readme::{README, blocks, commands, commands_with};
+pub(crate) use readme::{README, blocks, commands, commands_with, first_column};
 pub(crate) use sender::{Answer, Connection, Sender, client_config};
 pub(crate) use stream::{Carrier, Stream};
 

@@ -24,3 +24,10 @@ pub(crate) fn commands_with(text: &str) -> Vec<&'static str> {
 fn commands_of(block: &'static str) -> impl Iterator<Item = &'static str> {
     block.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
+
+/// What is quoted in the first column of the table that has this head.
+pub(crate) fn first_column(head: &str) -> Vec<&'static str> {
+    let table = README.split(head).nth(1).unwrap_or_else(|| panic!("no table {head:?}")).split("\n\n").next().unwrap();
+    let cells = table.lines().skip(2).map(|row| row.split('|').nth(1).unwrap());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}

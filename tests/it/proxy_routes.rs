@@ -391,8 +391,10 @@ fn every_way_to_end_an_answer_arrives_whole_or_visibly_broken() {
             }
         }
     }
-    let broken = proxy.log().iter().filter(|line| line.contains("code=\"upstream_unreachable\"")).count();
-    assert_eq!(broken, 9, "{:#?}", proxy.log());
+    let broken = "code=\"upstream_unreachable\"";
+    // The last line may come after the end of its answer.
+    proxy.wait_for_logs(broken, 9);
+    assert_eq!(proxy.log().iter().filter(|line| line.contains(broken)).count(), 9, "{:#?}", proxy.log());
 }
 
 #[test]

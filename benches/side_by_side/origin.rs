@@ -65,6 +65,8 @@ fn run(listeners: Vec<TcpListener>) -> Result<(), Failure> {
     runtime.block_on(async {
         let mut accepting = Vec::new();
         for listener in listeners {
+            // A longer queue than std's: in a storm a gateway may connect a thousand times at once, too.
+            rustix::net::listen(&listener, 4096)?;
             listener.set_nonblocking(true)?;
             accepting.push(tokio::spawn(accept(tokio::net::TcpListener::from_std(listener)?)));
         }

@@ -121,7 +121,13 @@ fn revocation_list(path: &Path, der: Vec<u8>) -> Result<RevocationList, String> 
     {
         return Err(format!("{place} is out of date: its next update was due on {time}; fetch the current list"));
     }
-    webpki::BorrowedCertRevocationList::from_der(&der).map_err(|error| format!("{place} cannot be used: {error:?}"))?;
+    webpki::BorrowedCertRevocationList::from_der(&der).map_err(|error| {
+        // The usual reason is one of version 1, which openssl makes unless it is told otherwise.
+        format!(
+            "{place} cannot be used: {error:?}. A list must be of version 2, with an authority key identifier and a CRL \
+             number (RFC 5280 section 5); with openssl, set crl_extensions"
+        )
+    })?;
     Ok(RevocationList { file: path.to_owned(), der: der.into(), next_update })
 }
 

@@ -44,22 +44,49 @@ impl Gateway {
 
     /// Answers the request of which `head` was read.
     async fn serve<S: Session>(&self, session: &mut S, head: &Head) {
-        let mut context = Context::new();
-        match self.gate.admit_over(session, head, &mut context).await {
+        let mut in_flight = InFlight { context: Context::new(), is_over: false };
+        let context = &mut in_flight.context;
+        match self.gate.admit_over(session, head, context).await {
             Some(Admitted::Notification(verified)) => {
-                upstream::forward(&self.draining, session, head, &mut context, &verified).await;
+                upstream::forward(&self.draining, session, head, context, &verified).await;
             }
             Some(Admitted::Request(authorized)) => {
                 // Most requests are none of these, and need not pay for the room.
-                let passage = stream::pass_on(&self.draining, session, head, &mut context, &authorized);
+                let passage = stream::pass_on(&self.draining, session, head, context, &authorized);
                 Box::pin(passage).await;
             }
             None => {}
         }
         let (tls, status, bytes_sent) = (session.tls_version(), session.status(), session.bytes_sent());
         let answered = Answered { head, tls, status, bytes_sent };
-        access_log::write(&answered, &context);
-        self.monitor.request(&answered, &context);
+        access_log::write(&answered, context);
+        self.monitor.request(&answered, context);
+        in_flight.is_over = true;
+    }
+}
+
+/// A request that has not been answered to its end.
+struct InFlight {
+    context: Context,
+    is_over: bool,
+}
+
+/// It ends early when the process does: then this line is all there is of it.
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let context = &self.context;
+        let notification = context.notification.as_deref();
+        tracing::warn!(
+            request_id = context.request_id,
+            remote_addr = context.remote_addr.map(tracing::field::display),
+            route = context.route.as_deref(),
+            transition_id = notification.and_then(|notification| notification.transition_id.as_deref()),
+            upstream = context.upstream.as_deref(),
+            "the request was cut off"
+        );
     }
 }
 

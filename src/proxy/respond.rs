@@ -19,9 +19,11 @@ pub(super) async fn reject<S: Session>(session: &mut S, head: &Head, context: &m
     context.outcome = Some(Outcome::Refused(rejection.code()));
     context.rejection = Some(rejection.clone());
     if matches!(rejection, Rejection::MalformedRequest(_) | Rejection::Timeout(_)) {
+        // What such a sender still has to send is not waited for before it learns why.
         session.close_after();
+    } else {
+        body::drain(session, head).await;
     }
-    body::drain(session, head).await;
     let answer = Answer {
         status: rejection.status(),
         media_type: PROBLEM,

@@ -66,11 +66,12 @@ fn filter(log: &Log) -> Targets {
     let access = if log.access { LevelFilter::INFO } else { LevelFilter::OFF };
     // Pingora and rustls report the steps of their work at info, and repeat what has a line of ours.
     let theirs = if level >= LevelFilter::DEBUG { level } else { level.min(LevelFilter::WARN) };
-    // What it says about servers, `upstream` says, too.
-    let of_servers = if level >= LevelFilter::DEBUG { level } else { LevelFilter::ERROR };
+    // What is said about servers, `upstream` says, too; and a sender must not fill the log through h2.
+    let of_others = if level >= LevelFilter::DEBUG { level } else { LevelFilter::ERROR };
     Targets::new()
         .with_default(theirs)
-        .with_target("pingora_load_balancing", of_servers)
+        .with_target("pingora_load_balancing", of_others)
+        .with_target("h2", of_others)
         .with_target(OWN, level)
         .with_target(access_log::TARGET, access)
 }

@@ -53,11 +53,19 @@ fn shutdown_timeout_ends_what_does_not_finish() {
     let mut proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     origin.will([Reply::Late(Duration::from_secs(60), String::new())]);
-    std::thread::spawn(move || sender.connect().unwrap().post(ALERT).is_err());
+    let alert = "{\"alert\":{\"transition_id\":\"t-1\"}}";
+    std::thread::spawn(move || sender.connect().unwrap().post(alert).is_err());
     origin.wait_for(1);
     proxy.signal("TERM");
     assert_eq!(proxy.wait().code(), Some(0));
     proxy.wait_for_log("shutdown_timeout is over");
+    // The application may have acted on it, but nobody was told.
+    let line = proxy.wait_for_log("the request was cut off");
+    for part in
+        ["request_id=", "remote_addr=127.0.0.1", "route=\"/webhooks/netdata\"", "transition_id=\"t-1\"", "upstream="]
+    {
+        assert!(line.contains(part), "{part} in {line}");
+    }
 }
 
 #[test]

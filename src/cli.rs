@@ -1,13 +1,18 @@
 //! The command line: arguments in, exit code out.
 
-use clap::{Parser, Subcommand};
+mod manual;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use netdata_webhook_proxy::challenge;
 use netdata_webhook_proxy::check::unanswering;
 use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_file};
 use netdata_webhook_proxy::health::{self, Question};
+use netdata_webhook_proxy::send::{self, Verdict};
 use netdata_webhook_proxy::server::{Inherited, Launch, Server};
 use netdata_webhook_proxy::{demo, doctor, summary, telemetry};
 use std::fmt::Display;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +20,8 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// The arguments or the configuration are wrong; clap uses it, too.
 const USAGE: u8 = 2;
+/// `send` could connect to nobody.
+const UNREACHABLE: u8 = 3;
 
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
@@ -48,6 +55,8 @@ enum Command {
     },
     /// Examine a URL, or the listeners of a configuration, before Netdata Cloud is pointed at them.
     Doctor(doctor::Arguments),
+    /// Play Netdata Cloud: send a challenge or notifications to any URL.
+    Send(Box<send::Arguments>),
     /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in for Netdata Cloud.
     Demo {
         /// End after the last scene; fail unless every scene ended as it must.
@@ -62,6 +71,13 @@ enum Command {
         /// The value of crc_token, decoded.
         token: String,
     },
+    /// Print what a shell needs to complete this program's command line.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
 }
 
 /// Names the configuration file.
@@ -89,12 +105,18 @@ pub(crate) fn main() -> ExitCode {
         Command::Check { config } => check(&config.path),
         Command::Health { config, ready } => health(&config.path, ready),
         Command::Doctor(arguments) => examine(&arguments),
+        Command::Send(arguments) => send(&arguments),
         Command::Demo { once } => match demo::run(once) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => fail(FAILED, "a scene did not end as it must"),
             Err(error) => fail(FAILED, error),
         },
         Command::Challenge { secret_file, token } => answer_challenge(&secret_file, &token),
+        Command::Completions { shell } => print(manual::completions(Arguments::command(), shell).as_bytes()),
+        Command::Man => match manual::page(Arguments::command()) {
+            Ok(page) => print(&page),
+            Err(error) => fail(FAILED, error),
+        },
     }
 }
 
@@ -168,6 +190,15 @@ fn examine(arguments: &doctor::Arguments) -> ExitCode {
     if report.ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
+fn send(arguments: &send::Arguments) -> ExitCode {
+    match send::run(arguments, &mut std::io::stdout()) {
+        Ok(Verdict::Accepted) => ExitCode::SUCCESS,
+        Ok(Verdict::Refused) => ExitCode::from(FAILED),
+        Ok(Verdict::Unreachable) => ExitCode::from(UNREACHABLE),
+        Err(error) => fail(USAGE, error),
+    }
+}
+
 fn answer_challenge(secret_file: &Path, token: &str) -> ExitCode {
     match read_secret_file(secret_file) {
         Ok(secret) => {
@@ -175,6 +206,15 @@ fn answer_challenge(secret_file: &Path, token: &str) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => fail(USAGE, error),
+    }
+}
+
+/// Writes bytes as they are, and says whether that worked: a file that is not whole is no success.
+fn print(bytes: &[u8]) -> ExitCode {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, format_args!("cannot write to standard output: {error}")),
     }
 }
 
@@ -191,6 +231,6 @@ fn fail(code: u8, error: impl Display) -> ExitCode {
 }
 
 /// Writes a line. A reader that went away, as `head` does, is no reason to fail.
-fn say(stream: &mut impl std::io::Write, line: impl Display) {
+fn say(stream: &mut impl Write, line: impl Display) {
     let _ = writeln!(stream, "{line}");
 }

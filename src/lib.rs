@@ -67,7 +67,8 @@
 //!
 //! ```text
 //!  main  cli                                   arguments in, exit code out
-//!  server  demo  doctor  check  health  summary   all wiring; the other commands
+//!  server  demo  doctor  send  check  health  summary   all wiring; the other commands
+//!  sender                                      Netdata Cloud's side, for those who play it
 //!  proxy  exchange  upstream  tls  admin  telemetry   everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
@@ -126,6 +127,8 @@ mod read;
 pub mod rejection;
 pub mod route;
 pub mod secret;
+pub mod send;
+mod sender;
 pub mod server;
 pub mod summary;
 pub mod telemetry;

@@ -54,7 +54,10 @@ pub(super) fn builtin_authorities() -> Vec<CertificateDer<'static>> {
 }
 
 /// The authorities that the system trusts. One that cannot be read is left out: systems come with exotic ones.
-pub(super) fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, String> {
+///
+/// # Errors
+/// Says that there are none, and what to do.
+pub fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, String> {
     let found = rustls_native_certs::load_native_certs();
     let can_be_used = |certificate: &CertificateDer<'static>| {
         x509_parser::parse_x509_certificate(certificate).is_ok()
@@ -64,8 +67,8 @@ pub(super) fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, Str
     if authorities.is_empty() {
         let reasons: String = found.errors.iter().map(|error| format!(" ({error})")).collect();
         return Err(format!(
-            "needs the authorities that the system trusts, and none are found{reasons}: install ca-certificates, set \
-             SSL_CERT_FILE, or name a ca in a group of [upstreams]"
+            "needs the authorities that the system trusts, and none are found{reasons}: install ca-certificates, or set \
+             SSL_CERT_FILE"
         ));
     }
     Ok(authorities)
@@ -163,9 +166,7 @@ fn key_pair(
     certificate: &Path,
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), KeyPairError> {
-    let chain = read(certificate)
-        .and_then(|pem| certificates(&pem).map_err(|error| format!("{} {error}", certificate.display())))
-        .map_err(KeyPairError::Certificate)?;
+    let chain = read_certificates(certificate).map_err(KeyPairError::Certificate)?;
     let pem = read(key).map_err(KeyPairError::Key)?;
     let private_key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
         let what = match certificates(&pem) {
@@ -254,7 +255,36 @@ pub(super) fn secret_digest(source: &SecretSource) -> Result<SecretDigest, Strin
     }
 }
 
-/// Reads the challenge secret from a file, for commands that take one.
+/// Reads a secret from a file, for commands that take one.
+///
+/// # Errors
+/// Says what is wrong with the file, and nothing of what is in it.
 pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
     secret(&SecretSource::File(path.to_owned()))
+}
+
+/// Reads a secret from an environment variable, for commands that take one.
+///
+/// # Errors
+/// Says that there is none.
+pub fn read_secret_variable(name: &str) -> Result<Secret, String> {
+    secret(&SecretSource::Environment(name.to_owned()))
+}
+
+/// Reads the certificates in a PEM file, of which there is at least one, for commands that take some.
+///
+/// # Errors
+/// Says what the file holds instead.
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    read(path).and_then(|pem| certificates(&pem).map_err(|error| format!("{} {error}", path.display())))
+}
+
+/// Reads a client's chain and its key, for commands that take them, and makes sure that they belong together.
+///
+/// # Errors
+/// Says which of the files is wrong, and how.
+pub fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, String> {
+    server_certificate(certificate, key, &aws_lc_rs::default_provider()).map_err(|error| match error {
+        KeyPairError::Certificate(error) | KeyPairError::Key(error) => error,
+    })
 }

@@ -12,7 +12,9 @@ mod upgrade_socket;
 mod upstream;
 
 pub use error::{ConfigError, Problem};
-pub use files::{NETDATA_ROOT_CA, read_secret_file};
+pub use files::{
+    NETDATA_ROOT_CA, read_certificates, read_identity, read_secret_file, read_secret_variable, system_authorities,
+};
 pub use upstream::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 
 use crate::auth::Requirements;

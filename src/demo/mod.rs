@@ -6,14 +6,15 @@
 mod application;
 mod bodies;
 mod invitation;
-mod pki;
 mod scenes;
 mod sender;
 mod stage;
 mod table;
 
+use crate::sender::pki::NETDATA;
 use crate::telemetry;
 use application::Received;
+use bodies::Bodies;
 use scenes::Scene;
 use stage::Stage;
 use std::io;
@@ -48,7 +49,11 @@ fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, String> {
     table.line(&introduction(stage)).map_err(not_shown)?;
     table.head(["The sender sends", "The sender gets", "The application receives"]).map_err(not_shown)?;
     let (secret, token) = (stage.secret.clone(), stage.token.clone());
-    let acts = [("As Netdata Cloud", scenes::genuine(&secret, &token)), ("As a forger", scenes::forged(&token))];
+    let bodies = Bodies::new();
+    let acts = [
+        ("As Netdata Cloud", scenes::genuine(&secret, &token, &bodies)),
+        ("As a forger", scenes::forged(&token, &bodies)),
+    ];
     let (mut played, mut well) = (0, 0);
     for (title, scenes) in acts {
         table.line(&format!("\n  {title}:")).map_err(not_shown)?;
@@ -98,7 +103,7 @@ fn introduction(stage: &Stage) -> String {
          sender       TLS client, CN={}, with a Bearer token\n  \
          proxy        {}\n  \
          application  http://{}\n",
-        pki::NETDATA,
+        NETDATA,
         stage.url(),
         stage.application
     )

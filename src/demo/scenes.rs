@@ -1,10 +1,11 @@
 //! The scenes: what Netdata Cloud sends, what a forger sends, and how each must end.
 
 use super::application::{self, Received};
-use super::bodies;
-use super::pki::{NETDATA, NETDATA_AS_PREFIX, SOMEBODY_ELSE};
+use super::bodies::{Bodies, NOT_JSON, SCHEMA_MISMATCH};
 use super::sender::{Answer, Message};
 use super::table::Cell;
+use crate::sender::alert_name;
+use crate::sender::pki::NETDATA;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustls::AlertDescription;
@@ -17,6 +18,10 @@ pub(super) const PATH: &str = "/webhooks/netdata";
 const CHALLENGE: &str = "/webhooks/netdata?nonce=1&crc_token=kR7%2BvQ+2x/A%3D";
 /// The token in it.
 const CRC_TOKEN: &str = "kR7+vQ 2x/A=";
+/// The subject that Netdata Cloud has, to those who compare by prefix.
+const NETDATA_AS_PREFIX: &str = "app.netdata.cloud.evil.example";
+/// Another customer of the same authority.
+const SOMEBODY_ELSE: &str = "registry.netdata.cloud";
 /// What the application is told of who the sender is.
 const VERIFIED: &str = "client-certificate, bearer";
 
@@ -77,7 +82,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// What Netdata Cloud sends.
-pub(super) fn genuine<'a>(secret: &str, token: &'a str) -> Vec<Scene<'a>> {
+pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
     let get = Message { method: "GET", target: CHALLENGE, token, body: "" };
     let challenge = Scene {
         name: "Challenge",
@@ -86,7 +91,7 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str) -> Vec<Scene<'a>> {
         message: get,
         ending: Ending::Proven { response_token: response_token(secret) },
     };
-    let notification = |name, body: &'static str, how, ending| Scene {
+    let notification = |name, body: &'a str, how, ending| Scene {
         name,
         detail: format!("POST {} bytes{how}", body.len()),
         identity: Identity::Netdata,
@@ -97,17 +102,17 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str) -> Vec<Scene<'a>> {
     let (flat, nested) = (", as documented", ", as observed");
     vec![
         challenge,
-        notification("Alert, flat", bodies::ALERT_FLAT, flat, forwarded("alert", "critical")),
-        notification("Alert, nested", bodies::ALERT_NESTED, nested, forwarded("alert", "warning")),
-        notification("Reachability, flat", bodies::REACHABILITY_FLAT, flat, forwarded("reachability", "critical")),
-        notification("Reachability, nested", bodies::REACHABILITY_NESTED, nested, forwarded("reachability", "info")),
-        notification("Test notification", bodies::TEST, ", with a token", Ending::Kept),
+        notification("Alert, flat", &bodies.alert_flat, flat, forwarded("alert", "critical")),
+        notification("Alert, nested", &bodies.alert_nested, nested, forwarded("alert", "warning")),
+        notification("Reachability, flat", &bodies.reachability_flat, flat, forwarded("reachability", "critical")),
+        notification("Reachability, nested", &bodies.reachability_nested, nested, forwarded("reachability", "info")),
+        notification("Test notification", &bodies.test, ", with a token", Ending::Kept),
     ]
 }
 
 /// What a forger sends, with one thing wrong each time.
-pub(super) fn forged(token: &str) -> Vec<Scene<'_>> {
-    let alert = post(token, bodies::ALERT_FLAT);
+pub(super) fn forged<'a>(token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
+    let alert = post(token, &bodies.alert_flat);
     let scene = |name, detail: &str, identity, message, ending| Scene {
         name,
         detail: detail.into(),
@@ -128,14 +133,14 @@ pub(super) fn forged(token: &str) -> Vec<Scene<'_>> {
             "Body that is not JSON",
             "a word without quotes in it",
             Identity::Netdata,
-            post(token, bodies::NOT_JSON),
+            post(token, NOT_JSON),
             refused(400, "invalid_json"),
         ),
         scene(
             "Schema mismatch",
             "a string instead of an object",
             Identity::Netdata,
-            post(token, bodies::SCHEMA_MISMATCH),
+            post(token, SCHEMA_MISMATCH),
             refused(422, "schema_mismatch"),
         ),
     ]
@@ -145,7 +150,7 @@ const NO_CERTIFICATE: AlertDescription = AlertDescription::CertificateRequired;
 /// The issuer's name is known, and the signature is not its own.
 const FOREIGN_CA: AlertDescription = AlertDescription::DecryptError;
 
-fn post<'a>(token: &'a str, body: &'static str) -> Message<'a> {
+fn post<'a>(token: &'a str, body: &'a str) -> Message<'a> {
     Message { method: "POST", target: PATH, token, body }
 }
 
@@ -261,20 +266,6 @@ fn shortened(token: &str) -> String {
     token.chars().take(20).chain(['…']).collect()
 }
 
-/// As RFC 8446 section 6 spells it: `CertificateRequired` is `certificate_required`.
-fn alert_name(alert: AlertDescription) -> String {
-    let mut name = String::new();
-    let mut was_lower = false;
-    for letter in format!("{alert:?}").chars() {
-        if was_lower && letter.is_ascii_uppercase() {
-            name.push('_');
-        }
-        was_lower = letter.is_ascii_lowercase();
-        name.push(letter.to_ascii_lowercase());
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,7 +284,8 @@ mod tests {
 
     #[test]
     fn an_alert_must_arrive_once_and_unchanged() {
-        let scenes = genuine("YOUR_CHALLENGE_SECRET", "t");
+        let bodies = Bodies::new();
+        let scenes = genuine("YOUR_CHALLENGE_SECRET", "t", &bodies);
         let scene = &scenes[1];
         let good = forwarded(scene, "");
         let changed = Received { body: b"{}".to_vec(), ..good.clone() };
@@ -308,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_forgery_must_be_refused_for_its_reason_and_reach_nobody() {
-        let scenes = forged("t");
+        let bodies = Bodies::new();
+        let scenes = forged("t", &bodies);
         let scene = scenes.iter().find(|scene| scene.name == "Wrong CN").unwrap();
         let refusal = response(403, "{\"code\":\"common_name_mismatch\"}");
         assert!(scene.ended_well(&refusal, &[]));
@@ -320,16 +313,11 @@ mod tests {
 
     #[test]
     fn the_challenge_is_proven_by_the_secret_alone() {
-        let scenes = genuine("YOUR_CHALLENGE_SECRET", "t");
+        let bodies = Bodies::new();
+        let scenes = genuine("YOUR_CHALLENGE_SECRET", "t", &bodies);
         let right = format!("{{\"response_token\":\"{}\"}}", response_token("YOUR_CHALLENGE_SECRET"));
         let wrong = format!("{{\"response_token\":\"{}\"}}", response_token("another"));
         assert!(scenes[0].ended_well(&response(200, &right), &[]));
         assert!(!scenes[0].ended_well(&response(200, &wrong), &[]));
-    }
-
-    #[test]
-    fn alerts_are_spelt_as_in_the_rfc() {
-        assert_eq!(alert_name(AlertDescription::CertificateRequired), "certificate_required");
-        assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
     }
 }

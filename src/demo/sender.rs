@@ -1,16 +1,15 @@
 //! The stand-in for Netdata Cloud: a TLS client that sends a request and sees what comes back.
 
-use super::pki::{Authority, Leaf};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::io::{self, Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use crate::sender::pki::{Authority, Leaf};
+use crate::sender::{self, CHALLENGE_LIMIT, Connection, Failure, Place, Protocol, Request};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderValue, Method};
+use rustls::{AlertDescription, ClientConfig};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// In which Netdata Cloud wants its answer.
-const DEADLINE: Duration = Duration::from_secs(5);
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 /// What a sender sends.
 #[derive(Clone, Copy, Debug)]
@@ -43,126 +42,59 @@ pub(super) enum Answer {
 
 /// A client with one identity, or none.
 pub(super) struct Sender {
-    proxy: SocketAddr,
+    address: SocketAddr,
+    place: Place,
     tls: Arc<ClientConfig>,
+    runtime: Runtime,
 }
 
 impl Sender {
-    /// Sends to `proxy`, whose certificate `root` issued, and presents `identity`.
-    pub(super) fn new(proxy: SocketAddr, root: &Authority, identity: Option<&Leaf>) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(root.certificate().clone())?;
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
-        let tls = match identity {
-            Some(leaf) => builder.with_client_auth_cert(vec![leaf.certificate.clone()], leaf.key())?,
-            None => builder.with_no_client_auth(),
+    /// Sends to `url` at `address`, whose certificate `root` issued, and presents `identity`.
+    pub(super) fn new(
+        url: &str,
+        address: SocketAddr,
+        root: &Authority,
+        identity: Option<&Leaf>,
+    ) -> Result<Self, String> {
+        let make = || -> Result<_, Box<dyn std::error::Error>> {
+            let identity = identity.map(Leaf::certified).transpose()?;
+            let tls = sender::client_config(std::slice::from_ref(root.certificate()), identity)?;
+            Ok((tls, Builder::new_current_thread().enable_all().build()?))
         };
-        Ok(Self { proxy, tls: Arc::new(tls) })
+        let (tls, runtime) = make().map_err(|error| error.to_string())?;
+        Ok(Self { address, place: Place::parse(url)?, tls: Arc::new(tls), runtime })
     }
 
     /// Sends `message` over a connection of its own.
     pub(super) fn send(&self, message: &Message<'_>) -> Answer {
-        self.exchange(message).unwrap_or_else(|error| explain(&error))
+        let exchange = async { timeout(CHALLENGE_LIMIT, self.exchange(message)).await };
+        self.runtime.block_on(exchange).unwrap_or(Err(Failure::Silent)).unwrap_or_else(|failure| match failure {
+            Failure::Alert(alert) => Answer::Alert(alert),
+            Failure::Silent => Answer::Failure(format!("no whole answer in {} s", CHALLENGE_LIMIT.as_secs())),
+            other => Answer::Failure(other.to_string()),
+        })
     }
 
-    fn exchange(&self, message: &Message<'_>) -> io::Result<Answer> {
-        let deadline = Instant::now() + DEADLINE;
-        let socket = TcpStream::connect_timeout(&self.proxy, DEADLINE)?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(DEADLINE))?;
-        socket.set_write_timeout(Some(DEADLINE))?;
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-        let connection = ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(connection, socket);
-        let written = stream.write_all(&self.request(message)).and_then(|()| stream.flush());
-        // In TLS 1.3 a refusal comes when the client thinks that it is through: what was written may have failed, and
-        // the reason is still to be read.
-        match read_response(&mut stream, deadline) {
-            Err(error) if alert(&error).is_none() => written.and(Err(error)),
-            read => read,
+    async fn exchange(&self, message: &Message<'_>) -> Result<Answer, Failure> {
+        let socket = sender::dial(&self.place, self.address).await?;
+        let stream = sender::shake_hands(socket, self.place.server_name(), self.tls.clone()).await?;
+        let mut connection = Connection::open(stream, Protocol::Http1, &self.place).await?;
+        let answer = connection.exchange(&self.request(message)?).await?;
+        connection.close().await;
+        Ok(Answer::Response { status: answer.status, body: String::from_utf8_lossy(&answer.body).into_owned() })
+    }
+
+    fn request(&self, message: &Message<'_>) -> Result<Request, Failure> {
+        let other = |error: http::Error| Failure::Other(error.to_string());
+        let mut request = Request::post(&self.place, Bytes::copy_from_slice(message.body.as_bytes()));
+        if message.method == "GET" {
+            request.headers.clear();
         }
-    }
-
-    fn request(&self, message: &Message<'_>) -> Vec<u8> {
-        let Message { method, target, token, body } = message;
-        let mut request = format!(
-            "{method} {target} HTTP/1.1\r\nHost: localhost:{}\r\nUser-Agent: Go-http-client/1.1\r\n\
-             Authorization: Bearer {token}\r\nConnection: close\r\n",
-            self.proxy.port()
-        );
-        if *method == "POST" {
-            request += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
-        }
-        format!("{request}\r\n{body}").into_bytes()
-    }
-}
-
-fn read_response(stream: &mut StreamOwned<ClientConnection, TcpStream>, deadline: Instant) -> io::Result<Answer> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 16 * 1024];
-    loop {
-        if let Some(answer) = parse_response(&bytes) {
-            return Ok(answer);
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.sock.set_read_timeout(Some(left))?;
-        match stream.read(&mut chunk)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            length => bytes.extend_from_slice(&chunk[..length]),
-        }
-    }
-}
-
-/// A whole response; the proxy and the application both say how long theirs are.
-fn parse_response(bytes: &[u8]) -> Option<Answer> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
-    let (_, length) = fields.find(|(name, _)| name.eq_ignore_ascii_case("Content-Length"))?;
-    let body = body.get(..length.trim().parse().ok()?)?;
-    Some(Answer::Response { status, body: body.to_owned() })
-}
-
-fn explain(error: &io::Error) -> Answer {
-    match (alert(error), error.kind()) {
-        (Some(alert), _) => Answer::Alert(alert),
-        (None, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
-            Answer::Failure(format!("no whole answer in {} s", DEADLINE.as_secs()))
-        }
-        (None, _) => Answer::Failure(error.to_string()),
-    }
-}
-
-/// The alert that an error stands for.
-fn alert(error: &io::Error) -> Option<AlertDescription> {
-    match error.get_ref()?.downcast_ref()? {
-        rustls::Error::AlertReceived(alert) => Some(*alert),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_response_is_read_when_it_is_whole() {
-        let whole = "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\n{}";
-        assert_eq!(parse_response(&whole.as_bytes()[..whole.len() - 1]), None);
-        let expected = Answer::Response { status: 403, body: "{}".into() };
-        assert_eq!(parse_response(whole.as_bytes()), Some(expected));
-    }
-
-    #[test]
-    fn an_alert_is_told_from_other_errors() {
-        let refused = io::Error::other(rustls::Error::AlertReceived(AlertDescription::CertificateRequired));
-        assert_eq!(explain(&refused), Answer::Alert(AlertDescription::CertificateRequired));
-        assert!(matches!(explain(&io::ErrorKind::ConnectionReset.into()), Answer::Failure(_)));
+        request.method = message.method.parse::<Method>().map_err(|error| other(error.into()))?;
+        request.target = message.target.to_owned();
+        let token = HeaderValue::try_from(format!("Bearer {}", message.token)).map_err(|error| other(error.into()))?;
+        request.headers.insert(AUTHORIZATION, token);
+        request.headers.insert(USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
+        Ok(request.last())
     }
 }

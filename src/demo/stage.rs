@@ -1,11 +1,11 @@
 //! The stage: a directory with certificates, secrets and a configuration, the application, and the real proxy.
 
 use super::application::{self, Received};
-use super::bodies;
-use super::pki::{Authority, NETDATA};
+use super::bodies::Bodies;
 use super::scenes::{Identity, PATH};
 use super::sender;
 use crate::config::Config;
+use crate::sender::pki::{Authority, NETDATA};
 use crate::server::{Inherited, Server, Stop};
 use std::fmt::Display;
 use std::fs::Permissions;
@@ -74,7 +74,7 @@ impl Stage {
         write_pki(directory.path(), &root)?;
         write(directory.path(), "challenge.secret", &secret)?;
         write(directory.path(), "bearer.secret", &token)?;
-        write(directory.path(), "alert.json", bodies::ALERT_NESTED)?;
+        write(directory.path(), "alert.json", &Bodies::new().alert_nested)?;
         write(directory.path(), "config.toml", &configuration(application))?;
 
         let loaded = Config::load(&directory.path().join("config.toml")).map_err(cannot("load the configuration"))?;
@@ -106,7 +106,8 @@ impl Stage {
             Identity::Netdata | Identity::Named(_) => Some(self.root.client(identity.common_name())),
         };
         let leaf = leaf.transpose().map_err(cannot("make a certificate"))?;
-        sender::Sender::new(self.address, &self.root, leaf.as_ref()).map_err(cannot("set up the sender's TLS"))
+        sender::Sender::new(&self.url(), self.address, &self.root, leaf.as_ref())
+            .map_err(cannot("set up the sender's TLS"))
     }
 
     /// The URL of the webhook.

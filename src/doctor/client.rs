@@ -1,17 +1,14 @@
 //! Connects to a place, and holds a conversation there within a time limit.
 
-use super::http::{self, Answer, Request, Stream};
 use super::recorder::{Shown, Tls};
-use super::target::Place;
+use crate::sender::{self, Answer, Connection, Failure, Place, Protocol, Request};
 use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 /// Who connects.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +42,16 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Alert(_) | Failure::HungUp(_) => Self::Refused(failure.to_string()),
+            Failure::Silent => Self::Silent,
+            _ => Self::Failed(failure.to_string()),
+        }
+    }
+}
+
 impl<'t> Client<'t> {
     /// One request over a connection of its own.
     pub(super) async fn ask(&self, tls: Option<&Tls>, request: &Request) -> Conversation {
@@ -56,12 +63,12 @@ impl<'t> Client<'t> {
         let began = Instant::now();
         let mut was_resumed = false;
         let conversation = async {
-            let mut stream = self.connect(name, tls, &mut was_resumed).await?;
-            http::exchange(stream.as_mut(), request).await
+            let mut connection = self.connect(name, tls, &mut was_resumed).await?;
+            connection.exchange(request).await
         };
         let outcome = match timeout(self.patience, conversation).await {
             Ok(Ok(answer)) => Outcome::Answered(answer),
-            Ok(Err(error)) => explain(&error),
+            Ok(Err(failure)) => failure.into(),
             Err(_) => Outcome::Silent,
         };
         let shown = tls.map(Tls::take_shown).unwrap_or_default();
@@ -72,23 +79,18 @@ impl<'t> Client<'t> {
         Conversation { shown, was_resumed, outcome, took: until.saturating_duration_since(began) }
     }
 
-    /// A connection that is ready for a request.
-    pub(super) async fn open(&self, tls: Option<&Tls>) -> Result<Box<dyn Stream>, Outcome> {
+    /// A connection that is ready for requests.
+    pub(super) async fn open(&self, tls: Option<&Tls>) -> Result<Connection, Outcome> {
         let mut was_resumed = false;
         match timeout(self.patience, self.connect(self.place.server_name(), tls, &mut was_resumed)).await {
-            Ok(connected) => connected.map_err(|error| explain(&error)),
+            Ok(connected) => connected.map_err(Outcome::from),
             Err(_) => Err(Outcome::Silent),
         }
     }
 
     /// A connection on which nothing has been said yet.
     pub(super) async fn dial(&self) -> io::Result<TcpStream> {
-        let mut socket = TcpStream::connect(self.address).await?;
-        socket.set_nodelay(true)?;
-        if self.place.proxy_protocol {
-            socket.write_all(b"PROXY UNKNOWN\r\n").await?;
-        }
-        Ok(socket)
+        sender::dial(self.place, self.address).await
     }
 
     async fn connect(
@@ -96,23 +98,11 @@ impl<'t> Client<'t> {
         name: ServerName<'static>,
         tls: Option<&Tls>,
         was_resumed: &mut bool,
-    ) -> io::Result<Box<dyn Stream>> {
+    ) -> Result<Connection, Failure> {
         let socket = self.dial().await?;
-        let Some(tls) = tls else { return Ok(Box::new(socket)) };
-        let stream = TlsConnector::from(tls.config.clone()).connect(name, socket).await?;
+        let Some(tls) = tls else { return Connection::open(socket, Protocol::Http1, self.place).await };
+        let stream = sender::shake_hands(socket, name, tls.config.clone()).await?;
         *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
-        Ok(Box::new(stream))
-    }
-}
-
-/// What an error says about the server.
-fn explain(error: &io::Error) -> Outcome {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-
-    match (error.get_ref().and_then(|error| error.downcast_ref()), error.kind()) {
-        (Some(rustls::Error::AlertReceived(alert)), _) => Outcome::Refused(format!("TLS alert {alert:?}")),
-        (None, UnexpectedEof) => Outcome::Refused("the connection was closed".into()),
-        (None, ConnectionReset | ConnectionAborted | BrokenPipe) => Outcome::Refused("the connection was reset".into()),
-        _ => Outcome::Failed(error.to_string()),
+        Connection::open(stream, Protocol::Http1, self.place).await
     }
 }

@@ -6,11 +6,15 @@ use super::checks::{
     versions,
 };
 use super::client::{Client, Conversation, Outcome};
-use super::credentials;
 use super::finding::Finding;
-use super::http::{Answer, Request};
+use super::forgery::forged;
 use super::recorder::Tls;
-use super::target::{Place, Target};
+use super::target::Target;
+use crate::config::{read_certificates, read_identity};
+use crate::sender::{Answer, Place, Request};
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{ACCEPT, USER_AGENT};
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
@@ -32,13 +36,13 @@ pub(super) struct Means {
 impl Means {
     pub(super) fn new(arguments: &Arguments) -> Result<Self, String> {
         let (certificates, roots_name) = match &arguments.server_ca {
-            Some(path) => (credentials::certificates(path)?, path.display().to_string()),
+            Some(path) => (read_certificates(path)?, path.display().to_string()),
             None => (rustls_native_certs::load_native_certs().certs, "the system".to_owned()),
         };
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
         let credentials = match (&arguments.certificate, &arguments.key) {
-            (Some(certificate), Some(key)) => Some(credentials::read(certificate, key)?),
+            (Some(certificate), Some(key)) => Some(read_identity(certificate, key)?),
             _ => None,
         };
         Ok(Self { patience: arguments.patience(), roots, roots_name, credentials, idle: arguments.idle() })
@@ -63,11 +67,11 @@ impl Heard {
 pub(super) async fn examine(target: &Target, means: &Means) -> Vec<Finding> {
     let mut findings = Vec::new();
     let place = &target.place;
-    let addresses = name::resolve(place, means.patience).await;
+    let addresses = place.resolve(means.patience).await;
     if !target.is_further_path {
         findings.push(name::check(place, &addresses));
     }
-    let addresses = place.listener.map(|listener| vec![listener]).or(addresses.ok()).unwrap_or_default();
+    let addresses = place.address.map(|address| vec![address]).or(addresses.ok()).unwrap_or_default();
     let (finding, address) = port::check(place, &addresses, means.patience).await;
     if address.is_none() || !target.is_further_path {
         findings.push(finding);
@@ -115,7 +119,7 @@ async fn converse(
     findings.push(admission::check_nobody(expected, &without));
     let forged = match expected.authorities.first() {
         Some(authority) if place.is_https && expected.asks_for_certificate => {
-            let forged = credentials::forged(authority, &expected.common_name)?;
+            let forged = forged(authority, &expected.common_name)?;
             let stranger = client.ask(tls(Some(forged.clone()))?.as_ref(), &post(place)).await;
             heard.keep(&stranger);
             findings.push(admission::check_stranger(expected, &stranger));
@@ -143,12 +147,18 @@ async fn converse(
 
 /// A notification without one: who should not let it through does no harm with it.
 pub(super) fn post(place: &Place) -> Request {
-    Request { method: "POST", target: place.path.clone(), host: place.authority(), keeps_connection: false }
+    named(Request::post(place, Bytes::new())).last()
 }
 
 /// A challenge.
 pub(super) fn get(place: &Place, crc_token: &str) -> Request {
-    let separator = if place.path.contains('?') { '&' } else { '?' };
-    let target = format!("{}{separator}crc_token={crc_token}", place.path);
-    Request { method: "GET", target, host: place.authority(), keeps_connection: false }
+    named(Request::challenge(place, crc_token))
+}
+
+/// Says who asks, for logs.
+fn named(mut request: Request) -> Request {
+    const NAME: &str = concat!("netdata-webhook-proxy-doctor/", env!("CARGO_PKG_VERSION"));
+    request.headers.insert(USER_AGENT, HeaderValue::from_static(NAME));
+    request.headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    request
 }

@@ -1,9 +1,7 @@
 //! What a check found, in words that are safe to show.
 
+use crate::sender::plain;
 use serde::Serialize;
-
-/// Characters of a text. Parts of it may come from whoever answers there.
-const MAX_TEXT: usize = 600;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -59,28 +57,5 @@ impl Finding {
 
     pub(super) fn fail(check: &'static str, text: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
         Self { level: Level::Fail, remedy: Some(plain(remedy.as_ref())), ..Self::pass(check, text) }
-    }
-}
-
-/// Without what could move a cursor or fill a screen.
-fn plain(text: &str) -> String {
-    let shown = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    let mut plain: String = shown.take(MAX_TEXT).collect();
-    if plain.len() < text.len() && text.chars().nth(MAX_TEXT).is_some() {
-        plain.push('…');
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_others_say_moves_no_cursor_and_fills_no_screen() {
-        assert_eq!(plain("a\x1b[2Jb\r\nc\u{9b}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}");
-        assert_eq!(plain("üß"), "üß");
-        assert_eq!(plain(&"ü".repeat(MAX_TEXT)).chars().count(), MAX_TEXT);
-        assert_eq!(plain(&"ü".repeat(MAX_TEXT + 1)).chars().count(), MAX_TEXT + 1);
     }
 }

@@ -7,10 +7,9 @@
 mod arguments;
 mod checks;
 mod client;
-mod credentials;
 mod examination;
 mod finding;
-mod http;
+mod forgery;
 mod recorder;
 mod report;
 mod target;
@@ -19,10 +18,11 @@ pub use arguments::Arguments;
 pub use finding::{Finding, Level};
 pub use report::{Examined, Report};
 
-use crate::config::{Config, read_secret_file};
+use crate::config::{Config, read_certificates, read_secret_file};
+use crate::sender::Place;
 use examination::Means;
 use std::path::Path;
-use target::{Challenge, Expected, Place, Target};
+use target::{Challenge, Expected, Target};
 
 /// Examines what `arguments` name; without a URL and a configuration of their own, the listeners of `default_config`.
 ///
@@ -71,7 +71,7 @@ fn adjust(expected: &mut Expected, arguments: &Arguments) -> Result<(), String> 
         expected.challenge = Challenge::Secret(read_secret_file(path)?);
     }
     if let Some(path) = &arguments.client_ca {
-        expected.authorities = credentials::certificates(path)?;
+        expected.authorities = read_certificates(path)?;
     }
     if arguments.no_client_certificate {
         expected.asks_for_certificate = false;

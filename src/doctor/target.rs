@@ -3,9 +3,9 @@
 use crate::config::{Config, NETDATA_ROOT_CA, Route, Verify};
 use crate::route::PathPattern;
 use crate::secret::Secret;
-use http::Uri;
+use crate::sender::Place;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, DnsName, ServerName};
+use rustls::pki_types::{CertificateDer, DnsName};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use x509_parser::extensions::GeneralName;
@@ -17,21 +17,6 @@ pub(super) struct Target {
     pub(super) expected: Expected,
     /// Whether the listener has been examined already, with another path.
     pub(super) is_further_path: bool,
-}
-
-/// Where to connect to, and what to ask for.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) is_https: bool,
-    /// A name or an address, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// With its query, if there is one.
-    pub(super) path: String,
-    /// The listener itself; otherwise what the name resolves to.
-    pub(super) listener: Option<SocketAddr>,
-    /// Whether a connection has to begin with a PROXY protocol header.
-    pub(super) proxy_protocol: bool,
 }
 
 /// What a server should do.
@@ -60,54 +45,6 @@ pub(super) enum Challenge {
     Unanswered,
     /// Nobody told.
     Unknown,
-}
-
-impl Place {
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let uri: Uri = url.parse().map_err(|error| format!("{url:?} is not a URL: {error}"))?;
-        let is_https = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(format!("{url:?} must begin with https:// or http://")),
-        };
-        let authority = uri.authority().ok_or_else(|| format!("{url:?} names no host"))?;
-        if authority.as_str().contains('@') {
-            return Err("the URL must not hold credentials".into());
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let place = Self {
-            is_https,
-            host,
-            port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
-            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-            listener: None,
-            proxy_protocol: false,
-        };
-        ServerName::try_from(place.host.as_str()).map_err(|_| format!("{:?} is no host name", place.host))?;
-        Ok(place)
-    }
-
-    pub(super) fn url(&self) -> String {
-        let scheme = if self.is_https { "https" } else { "http" };
-        format!("{scheme}://{}{}", self.authority(), self.path)
-    }
-
-    /// As `Host` has it.
-    pub(super) fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        match (self.is_https, self.port) {
-            (true, 443) | (false, 80) => host,
-            (_, port) => format!("{host}:{port}"),
-        }
-    }
-
-    pub(super) fn server_name(&self) -> ServerName<'static> {
-        ServerName::try_from(self.host.clone()).unwrap_or(Ipv4Addr::LOCALHOST.into())
-    }
-
-    pub(super) fn path_without_query(&self) -> &str {
-        self.path.split('?').next().unwrap_or_default()
-    }
 }
 
 impl Expected {
@@ -187,7 +124,7 @@ fn listener(config: &Config, address: SocketAddr, is_https: bool, path: &PathPat
             PathPattern::Exact(path) => path.clone(),
             PathPattern::Subtree(prefix) => format!("{prefix}/"),
         },
-        listener: Some(SocketAddr::new(ip, address.port())),
+        address: Some(SocketAddr::new(ip, address.port())),
         proxy_protocol: config.listen.proxy_protocol
             && config.listen.trusted_proxies.iter().any(|net| net.contains(&ip)),
     }
@@ -208,28 +145,4 @@ pub(super) fn dns_names(certificate: &[u8]) -> Vec<String> {
         _ => None,
     });
     names.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_a_place() {
-        for (url, host, port, path) in [
-            ("https://hooks.example", "hooks.example", 443, "/"),
-            ("https://hooks.example:8443/a/b?c=d", "hooks.example", 8443, "/a/b?c=d"),
-            ("http://192.0.2.1/x", "192.0.2.1", 80, "/x"),
-            ("https://[2001:db8::1]/x", "2001:db8::1", 443, "/x"),
-        ] {
-            let place = Place::parse(url).unwrap();
-            assert_eq!((place.host.as_str(), place.port, place.path.as_str()), (host, port, path), "{url}");
-            assert_eq!(place.url(), if url.ends_with("example") { format!("{url}/") } else { url.to_owned() });
-        }
-        for url in
-            ["", "hooks.example", "/x", "ftp://x/", "https://a:b@x/", "https:///x", "https://a b/", "https://a..b/"]
-        {
-            assert!(Place::parse(url).is_err(), "{url}");
-        }
-    }
 }

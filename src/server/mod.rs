@@ -198,7 +198,7 @@ impl Server {
 }
 
 /// Each connection is an open file, and the usual soft limit is a tenth of `limits.max_connections`.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })

@@ -1,11 +1,9 @@
 //! `doctor` finds each mistake that is planted, says what to do about it, and is content with what is right.
 
 use crate::support::{Careless, Leaf, Origin, Pki, Proxy, Seen, WEBHOOK};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use netdata_webhook_proxy::challenge::{crc_token, response_token};
 use netdata_webhook_proxy::secret::Secret;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
-use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -71,9 +69,7 @@ struct Kit {
 impl Kit {
     fn new() -> Self {
         let pki = Pki::new();
-        let netdata = pki.netdata();
-        pki.write("netdata.pem", &chain(&netdata.chain));
-        pki.write("netdata.key", &pem("PRIVATE KEY", netdata.key().secret_der()));
+        pki.write_leaf("netdata", &pki.netdata());
         pki.write("challenge.secret", &format!("{SECRET}\n"));
         Self { pki }
     }
@@ -109,14 +105,6 @@ impl Kit {
 
 fn localhost() -> Vec<rcgen::SanType> {
     CertificateParams::new(["localhost".to_owned()]).unwrap().subject_alt_names
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
-}
-
-fn chain(chain: &[CertificateDer<'_>]) -> String {
-    chain.iter().map(|der| pem("CERTIFICATE", der)).collect()
 }
 
 fn url(address: SocketAddr) -> String {

@@ -3,10 +3,10 @@
 use crate::support::{Http2, Origin, Pki, Proxy, Sender, WEBHOOK};
 use std::time::{Duration, Instant};
 
-const FLAT_ALERT: &str = include_str!("../../src/demo/bodies/alert_flat.json");
-const NESTED_ALERT: &str = include_str!("../../src/demo/bodies/alert_nested.json");
-const FLAT_REACHABILITY: &str = include_str!("../../src/demo/bodies/reachability_flat.json");
-const NESTED_REACHABILITY: &str = include_str!("../../src/demo/bodies/reachability_nested.json");
+const FLAT_ALERT: &str = include_str!("bodies/alert_flat.json");
+const NESTED_ALERT: &str = include_str!("bodies/alert_nested.json");
+const FLAT_REACHABILITY: &str = include_str!("bodies/reachability_flat.json");
+const NESTED_REACHABILITY: &str = include_str!("bodies/reachability_nested.json");
 const TEST: &str = r#"{"message":"m","title":"Test Notification","token":"4dfa1e0c-0000"}"#;
 
 fn scene(route: &str) -> (Origin, Proxy, Sender) {

@@ -77,6 +77,26 @@ const TRIED_ELSEWHERE: [(&str, &str); 14] = [
     ("systemctl ", "not without systemd: the module systemd is in its place"),
 ];
 
+/// What a shell makes of a line of the README, with the program in its path.
+fn shell(directory: &Path, line: &str) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    // The server's certificate is what a public authority would have issued.
+    shell.current_dir(directory).env("PATH", path).env("SSL_CERT_FILE", directory.join("fullchain.pem"));
+    shell.args(["-c", line]).output().unwrap()
+}
+
+/// A proxy with the first configuration of the README, in front of `origin`, that trusts the certificates of `send`.
+fn proxy(directory: &Path, origin: &Origin) -> Proxy {
+    let config = blocks("toml")[0].replace("0.0.0.0:8443", "127.0.0.1:0").replace("http://127.0.0.1:3000", &origin.url);
+    let path = directory.join("running.toml");
+    std::fs::write(&path, config + "\n[tls.client]\nca = [\"builtin:netdata\", \"sender/ca.pem\"]\n").unwrap();
+    let proxy = Proxy::launch(&path, |_| {});
+    proxy.wait_for_log("ready");
+    proxy
+}
+
 #[test]
 fn the_commands_in_the_readme_work() {
     for needed in ["cargo run --release -- demo", "cargo test"] {
@@ -85,16 +105,50 @@ fn the_commands_in_the_readme_work() {
     let directory = example_directory();
     std::fs::write(directory.path().join("config.toml"), blocks("toml")[0]).unwrap();
     let is_tried_elsewhere = |command: &&str| TRIED_ELSEWHERE.iter().any(|(start, _)| command.starts_with(start));
-    let mut tried = 0;
+    let (origin, mut running) = (Origin::spawn(), None);
+    let mut tried = Vec::new();
     for command in commands().filter(|command| !is_tried_elsewhere(command)) {
-        let Some(arguments) = command.strip_prefix("netdata-webhook-proxy ") else { panic!("who tries {command:?}?") };
-        let output = program(directory.path(), &arguments.split(' ').collect::<Vec<_>>());
-        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-        tried += 1;
+        assert!(command.starts_with("netdata-webhook-proxy "), "who tries {command:?}?");
+        let url = "https://hooks.example/";
+        let line = match command.contains(url) {
+            true => {
+                let proxy: &Proxy = running.get_or_insert_with(|| proxy(directory.path(), &origin));
+                command.replace(url, &format!("https://localhost:{}/", proxy.address(0).port()))
+            }
+            false => command.to_owned(),
+        };
+        let output = shell(directory.path(), &line);
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        assert!(output.status.success(), "{line}: {said:?}");
+        tried.push(command.split(' ').nth(1).unwrap());
     }
-    assert!(tried >= 2);
+    for command in ["check", "challenge", "send", "man", "completions"] {
+        assert!(tried.contains(&command), "{command} in {tried:?}");
+    }
+    assert!(origin.received().len() > 100, "of send");
     for (start, _) in TRIED_ELSEWHERE {
         assert!(commands().any(|command| command.starts_with(start)), "nobody says {start:?}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_command_and_what_send_says() {
+    let help = program(Path::new("."), &["--help"]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<_> =
+        listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    assert!(names.len() >= 9, "{names:?}");
+    let table = README.split("| `netdata-webhook-proxy …` | |").nth(1).unwrap().split("\n\n").next().unwrap();
+    for name in names {
+        assert!(table.contains(&format!("`{name}`")), "{name}");
+    }
+    let origin = Origin::spawn();
+    let output = program(Path::new("."), &["send", "alert", &origin.url, "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let results = report["results"][0].as_object().unwrap();
+    for key in report.as_object().unwrap().keys().chain(results.keys()) {
+        assert!(README.contains(&format!("`{key}`")), "{key}");
     }
 }
 

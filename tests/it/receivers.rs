@@ -1,6 +1,6 @@
 //! The applications in the README run as they stand there, behind the proxy, and act on each notification once.
 
-use crate::support::{Language, Pki, Proxy, Sender, eventually, free_address, skip};
+use crate::support::{Language, Pki, Proxy, Sender, WEBHOOK, eventually, free_address, skip};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-const FLAT_ALERT: &str = include_str!("../../src/demo/bodies/alert_flat.json");
-const NESTED_ALERT: &str = include_str!("../../src/demo/bodies/alert_nested.json");
-const REACHABILITY: &str = include_str!("../../src/demo/bodies/reachability_nested.json");
-const TEST: &str = include_str!("../../src/demo/bodies/test.json");
+const FLAT_ALERT: &str = include_str!("bodies/alert_flat.json");
+const NESTED_ALERT: &str = include_str!("bodies/alert_nested.json");
+const REACHABILITY: &str = include_str!("bodies/reachability_nested.json");
+const TEST: &str = r#"{"message":"m","title":"Test Notification","token":"4dfa1e0c-0000"}"#;
 
 /// What the applications print about a notification: its kind, its severity, and of its message.
 type Line = [&'static str; 3];
@@ -165,9 +165,31 @@ fn acts_again_when_the_same_happens_again(language: &Language) {
     });
 }
 
+/// Everything that `send` sends, as somebody would who tries a set-up.
+fn receives_what_send_sends(language: &Language) {
+    let Some(receiver) = Receiver::start(language, str::to_owned) else { return };
+    let pki = Pki::new();
+    pki.write_leaf("netdata", &pki.netdata());
+    let proxy = Proxy::spawn(&pki, &Proxy::config_for(&receiver.url, "require", ""));
+    let url = format!("https://localhost:{}{WEBHOOK}", proxy.address(0).port());
+    let mut send = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+    send.current_dir(pki.path()).args(["send", "all", &url, "--ca", "ca.pem", "--cert", "netdata.pem"]);
+    send.args(["--key", "netdata.key", "--seed", "1", "--json"]);
+    let output = send.output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && report["accepted"] == report["requests"], "{report:#}");
+    // All but the Test notification, which is answered by the proxy.
+    let expected = report["requests"].as_u64().unwrap() as usize - 1;
+    eventually("what is to be printed", || (receiver.lines().len() >= expected).then_some(()));
+    let lines = receiver.lines();
+    let of = |kind: &str| lines.iter().filter(|line| line.starts_with(kind)).count();
+    assert!(of("alert ") >= 2 && of("reachability ") >= 2 && of("test ") == 0, "{lines:#?}");
+}
+
 fn acts_once_on_each_occurrence(language: &Language) {
     acts_on_each_notification_once(language);
     acts_again_when_the_same_happens_again(language);
+    receives_what_send_sends(language);
 }
 
 #[test]

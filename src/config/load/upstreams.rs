@@ -131,7 +131,9 @@ impl Loader<'_> {
 
     fn system_trust(&self, table: &Table<'_>, place: &Place) -> Option<Arc<[CertificateDer<'static>]>> {
         let trust = self.system_trust.get_or_init(files::system_authorities);
-        trust.clone().map_err(|message| table.document.complain(place, message)).ok()
+        let complain =
+            |message| table.document.complain(place, format!("{message}, or name a ca in a group of [upstreams]"));
+        trust.clone().map_err(complain).ok()
     }
 
     /// A name that no certificate can have would be looked for in vain with every connection.

@@ -2,8 +2,8 @@
 
 use crate::doctor::client::{Conversation, Outcome};
 use crate::doctor::finding::Finding;
-use crate::doctor::http::Answer;
 use crate::doctor::target::Expected;
+use crate::sender::Answer;
 
 /// What became of somebody who should not get in.
 #[derive(Debug, PartialEq, Eq)]

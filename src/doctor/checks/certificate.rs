@@ -3,7 +3,8 @@
 use crate::doctor::client::{Conversation, Outcome};
 use crate::doctor::examination::Means;
 use crate::doctor::finding::Finding;
-use crate::doctor::target::{Place, dns_names};
+use crate::doctor::target::dns_names;
+use crate::sender::Place;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, UnixTime};

@@ -1,21 +1,15 @@
 //! The challenge is answered, rightly and in time.
 
-use crate::challenge::response_token;
 use crate::doctor::client::{Client, Conversation, Outcome};
 use crate::doctor::examination::get;
 use crate::doctor::finding::Finding;
-use crate::doctor::http::Answer;
 use crate::doctor::recorder::Tls;
 use crate::doctor::target::{Challenge, Expected};
 use crate::secret::Secret;
-use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine as _};
-use std::fmt::Write as _;
+use crate::sender::{Answer, CHALLENGE_LIMIT, mistake};
 use std::time::Duration;
 
 const CHECK: &str = "challenge";
-
-/// Netdata Cloud waits no longer.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// What takes longer is to be looked at.
 const SLOW: Duration = Duration::from_secs(1);
@@ -34,7 +28,7 @@ pub(in crate::doctor) async fn check(
         return (Finding::skip(CHECK, NEEDS_CERTIFICATE), None);
     }
     let token = format!("{:032x}", rand::random::<u128>());
-    let conversation = client.ask(tls, &get(client.place, &token)).await;
+    let conversation = client.ask(tls, &get(client.place, &token).last()).await;
     let finding = match (&expected.challenge, &conversation.outcome) {
         (Challenge::Unknown, _) => Finding::skip(CHECK, "skipped: needs the challenge secret (--secret-file FILE)"),
         (Challenge::Unanswered, _) => {
@@ -78,49 +72,16 @@ fn judge(secret: &Secret, token: &str, answer: &Answer, took: Duration, has_cert
             return Finding::fail(CHECK, format!("answered {} instead of 200", answer.describe()), remedy);
         }
     }
-    if let Some((text, remedy)) = mistake(secret, token, answer) {
+    if let Some((text, remedy)) = mistake(secret, token, &answer.body) {
         return Finding::fail(CHECK, text, remedy);
     }
-    if took > LIMIT {
+    if took > CHALLENGE_LIMIT {
         return Finding::fail(CHECK, format!("right, but after {milliseconds} ms"), IN_TIME);
     }
     if took > SLOW {
         return Finding::warn(CHECK, format!("right, but after {milliseconds} ms"), IN_TIME);
     }
     Finding::pass(CHECK, format!("right, after {milliseconds} ms"))
-}
-
-/// What is wrong with an answer. Nothing that would help to compute the secret is shown.
-fn mistake(secret: &Secret, token: &str, answer: &Answer) -> Option<(&'static str, &'static str)> {
-    let json: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-    let Some(given) = json.as_ref().and_then(|json| json.get("response_token")?.as_str()) else {
-        return Some(("the answer is not {\"response_token\": \"sha256=…\"}", "answer in this form, as JSON"));
-    };
-    let right = response_token(secret, token);
-    if given == right {
-        return None;
-    }
-    let bytes = BASE64_STANDARD.decode(right.trim_start_matches("sha256=")).unwrap_or_default();
-    let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    let with_newline = Secret::new([secret.expose(), b"\n"].concat());
-    let bare = given.strip_prefix("sha256=").unwrap_or(given);
-    Some(if given == response_token(&with_newline, token) {
-        ("the answer was made with the secret and a newline after it", "remove the newline at the end of the secret")
-    } else if bare.eq_ignore_ascii_case(&hex) {
-        ("the HMAC is right, but in hexadecimal", "encode it in Base64")
-    } else if format!("sha256={given}") == right {
-        ("the HMAC is right, but \"sha256=\" is missing before it", "write it before the HMAC")
-    } else if bare.replace('-', "+").replace('_', "/").trim_end_matches('=') == BASE64_STANDARD_NO_PAD.encode(&bytes) {
-        ("the HMAC is right, but not in standard Base64 with padding", "use the standard alphabet, with padding")
-    } else {
-        (
-            "the answer is wrong: it was made with another secret, or of another text",
-            "let both have the secret that stands in Netdata's UI; the HMAC is of the decoded value of crc_token",
-        )
-    })
 }
 
 #[cfg(test)]
@@ -131,24 +92,6 @@ mod tests {
     fn found(body: &str, took: Duration) -> Finding {
         let answer = Answer { status: 200, body: body.into(), ..Answer::default() };
         judge(&Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec()), "abc", &answer, took, true)
-    }
-
-    #[test]
-    fn usual_mistakes_are_named() {
-        let check = |token: &str, expected: &str| {
-            let finding = found(&format!("{{\"response_token\":\"{token}\"}}"), Duration::ZERO);
-            assert!(finding.level == Level::Fail && finding.text.contains(expected), "{finding:?}");
-        };
-        check("igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=", "\"sha256=\" is missing");
-        check("sha256=8a08ab23385b77a8a86d71305a0a693b99e0a845140bf983b7eaff75f09b7869", "hexadecimal");
-        check("sha256=igirIzhbd6iobXEwWgppO5ngqEUUC_mDt-r_dfCbeGk=", "standard Base64");
-        check("sha256=igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk", "standard Base64");
-        let newline = response_token(&Secret::new(b"YOUR_CHALLENGE_SECRET\n".to_vec()), "abc");
-        check(&newline, "a newline");
-        check("sha256=AAAA", "another secret");
-        for body in ["", "[]", "{}", "{\"response_token\":1}", "\"x\"", "<html>"] {
-            assert!(found(body, Duration::ZERO).text.contains("the answer is not"), "{body}");
-        }
     }
 
     #[test]

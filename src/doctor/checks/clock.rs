@@ -14,7 +14,7 @@ const WRONG: Duration = Duration::from_secs(300);
 
 pub(in crate::doctor) fn check(heard: &Heard) -> Finding {
     let dated = heard.answers.iter().find_map(|(answer, at)| {
-        let date = httpdate::parse_http_date(answer.header("date")?).ok()?;
+        let date = httpdate::parse_http_date(&answer.header("date")?).ok()?;
         Some((date, *at))
     });
     let Some((theirs, ours)) = dated else {

@@ -5,11 +5,10 @@
 use crate::doctor::client::{Client, Outcome};
 use crate::doctor::examination::get;
 use crate::doctor::finding::Finding;
-use crate::doctor::http::{self, Stream};
 use crate::doctor::recorder::Tls;
 use crate::doctor::target::Expected;
+use crate::sender::Connection;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 const CHECK: &str = "idle timeout";
@@ -37,13 +36,12 @@ pub(in crate::doctor) async fn check(
 }
 
 async fn observe(client: Client<'_>, tls: Option<&Tls>, watch: Duration) -> Finding {
-    let mut stream = match client.open(tls).await {
-        Ok(stream) => stream,
+    let mut connection = match client.open(tls).await {
+        Ok(connection) => connection,
         Err(outcome) => return unknown(&outcome),
     };
-    let request = http::Request { keeps_connection: true, ..get(client.place, "doctor") };
-    match timeout(client.patience, http::exchange(stream.as_mut(), &request)).await {
-        Ok(Ok(answer)) if answer.keeps_connection() => wait(stream.as_mut(), watch).await,
+    match timeout(client.patience, connection.exchange(&get(client.place, "doctor"))).await {
+        Ok(Ok(answer)) if answer.keeps_connection() => wait(connection, watch).await,
         Ok(Ok(answer)) => Finding::skip(
             CHECK,
             format!(
@@ -52,7 +50,7 @@ async fn observe(client: Client<'_>, tls: Option<&Tls>, watch: Duration) -> Find
                 answer.describe()
             ),
         ),
-        Ok(Err(error)) => unknown(&Outcome::Refused(error.to_string())),
+        Ok(Err(failure)) => unknown(&failure.into()),
         Err(_) => unknown(&Outcome::Silent),
     }
 }
@@ -69,11 +67,9 @@ fn unknown(outcome: &Outcome) -> Finding {
     Finding::skip(CHECK, text)
 }
 
-async fn wait(stream: &mut dyn Stream, watch: Duration) -> Finding {
+async fn wait(connection: Connection, watch: Duration) -> Finding {
     let began = Instant::now();
-    // Whatever comes, nothing was asked for; only the end counts.
-    let end = async { while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {} };
-    match timeout(watch, end).await {
+    match timeout(watch, connection.closed()).await {
         Err(_) => Finding::pass(CHECK, format!("still open after {} s", watch.as_secs())),
         Ok(()) => {
             let after = began.elapsed().as_secs_f32();

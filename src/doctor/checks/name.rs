@@ -1,33 +1,8 @@
 //! The name leads to an IPv4 address: Netdata Cloud sends from IPv4 addresses only.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::target::Place;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
-use std::thread;
-use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
-
-/// Addresses that are tried and shown.
-const MAX_ADDRESSES: usize = 16;
-
-/// What the host of a place resolves to, or why it does not.
-pub(in crate::doctor) async fn resolve(place: &Place, patience: Duration) -> Result<Vec<SocketAddr>, String> {
-    let (host, port) = (place.host.clone(), place.port);
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    let (found, finds) = oneshot::channel();
-    // A name server that does not answer would hold everything up, so nobody waits for the thread.
-    thread::spawn(move || {
-        let addresses = (host.as_str(), port).to_socket_addrs().map(|all| all.take(MAX_ADDRESSES).collect());
-        found.send(addresses.map_err(|error| error.to_string()))
-    });
-    match timeout(patience, finds).await {
-        Ok(Ok(addresses)) => addresses,
-        _ => Err(format!("no name server answered within {} s", patience.as_secs())),
-    }
-}
+use crate::sender::Place;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub(in crate::doctor) fn check(place: &Place, addresses: &Result<Vec<SocketAddr>, String>) -> Finding {
     let host = &place.host;

@@ -4,7 +4,7 @@
 
 use crate::doctor::client::Client;
 use crate::doctor::finding::Finding;
-use crate::doctor::target::Place;
+use crate::sender::Place;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;

@@ -1,7 +1,7 @@
 //! Somebody accepts connections there.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::target::Place;
+use crate::sender::Place;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -50,7 +50,7 @@ async fn connect(address: SocketAddr, patience: Duration) -> Result<(), String> 
 }
 
 fn remedy(place: &Place) -> &'static str {
-    match place.listener {
+    match place.address {
         Some(_) => "start it: netdata-webhook-proxy run, and see its log",
         None => "start the server, and let firewalls and port forwarding pass this port",
     }

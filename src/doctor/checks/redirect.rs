@@ -13,7 +13,7 @@ pub(in crate::doctor) fn check(heard: &Heard) -> Finding {
             format!(
                 "answered {} to {}: Netdata Cloud does not follow",
                 answer.status,
-                answer.header("location").unwrap_or("nowhere")
+                answer.header("location").unwrap_or("nowhere".into())
             ),
             "enter the URL that it leads to in Netdata's UI, down to the last slash, or take the redirect away",
         ),

@@ -1,5 +1,6 @@
 //! Certificates that are made for one test and thrown away.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, DnValue,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
@@ -34,6 +35,14 @@ pub(crate) struct Leaf {
 impl Leaf {
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::try_from(self.key.clone()).unwrap()
+    }
+
+    pub(crate) fn chain_pem(&self) -> String {
+        self.chain.iter().map(|der| pem("CERTIFICATE", der)).collect()
+    }
+
+    pub(crate) fn key_pem(&self) -> String {
+        pem("PRIVATE KEY", &self.key)
     }
 }
 
@@ -94,6 +103,12 @@ impl Pki {
     /// Netdata Cloud's own.
     pub(crate) fn netdata(&self) -> Leaf {
         self.leaf(|_| {})
+    }
+
+    /// Writes `leaf` to `name.pem` and `name.key`.
+    pub(crate) fn write_leaf(&self, name: &str, leaf: &Leaf) {
+        self.write(&format!("{name}.pem"), &leaf.chain_pem());
+        self.write(&format!("{name}.key"), &leaf.key_pem());
     }
 
     /// One that Netdata Cloud's name is changed of.
@@ -208,6 +223,10 @@ impl Pki {
         };
         params.signed_by(&self.authority).unwrap().pem().unwrap()
     }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
 }
 
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {

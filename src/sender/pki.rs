@@ -1,52 +1,50 @@
-//! Throw-away certificates: those that must work, and those that must not.
+//! Throw-away certificates, which look like Netdata Cloud's.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose,
     IsCa, KeyPair, KeyUsagePurpose,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// The subject that Netdata Cloud's client certificate has.
-pub(super) const NETDATA: &str = "app.netdata.cloud";
-/// The same to those who compare by prefix.
-pub(super) const NETDATA_AS_PREFIX: &str = "app.netdata.cloud.evil.example";
-/// Another customer of the same authority.
-pub(super) const SOMEBODY_ELSE: &str = "registry.netdata.cloud";
+pub(crate) const NETDATA: &str = "app.netdata.cloud";
 
-/// How long a demo may be left running.
-const VALIDITY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long they are valid: a demo may be left running.
+pub(crate) const VALIDITY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// An authority that exists for the length of a demo.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+/// An authority whose key exists as long as this.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
-pub(super) struct Leaf {
-    /// In DER.
-    pub(super) certificate: CertificateDer<'static>,
+pub(crate) struct Leaf {
+    certificate: CertificateDer<'static>,
     /// In PEM.
-    pub(super) certificate_pem: String,
+    pub(crate) certificate_pem: String,
     key: KeyPair,
 }
 
 impl Authority {
     /// An authority with a fresh key. Two of them differ in nothing else.
-    pub(super) fn new() -> Result<Self, Error> {
-        let mut params = params("Demo Root CA (throw-away)")?;
+    pub(crate) fn new() -> Result<Self, Error> {
+        let mut params = params("Root CA (throw-away)")?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         CertifiedIssuer::self_signed(params, KeyPair::generate()?).map(Self)
     }
 
     /// A certificate for a server on this machine.
-    pub(super) fn server(&self) -> Result<Leaf, Error> {
+    pub(crate) fn server(&self) -> Result<Leaf, Error> {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, "localhost");
         self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A client certificate with one common name.
-    pub(super) fn client(&self, common_name: &str) -> Result<Leaf, Error> {
+    pub(crate) fn client(&self, common_name: &str) -> Result<Leaf, Error> {
         self.issue(params(common_name)?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
@@ -61,24 +59,26 @@ impl Authority {
     }
 
     /// Its own certificate, in DER.
-    pub(super) fn certificate(&self) -> &CertificateDer<'static> {
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         self.0.der()
     }
 
     /// Its own certificate, in PEM.
-    pub(super) fn certificate_pem(&self) -> String {
+    pub(crate) fn certificate_pem(&self) -> String {
         self.0.pem()
     }
 }
 
 impl Leaf {
-    /// The key, in DER.
-    pub(super) fn key(&self) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    /// Both, to be presented.
+    pub(crate) fn certified(&self) -> Result<Arc<CertifiedKey>, rustls::Error> {
+        let key = PrivatePkcs8KeyDer::from(self.key.serialize_der()).into();
+        let key = aws_lc_rs::default_provider().key_provider.load_private_key(key)?;
+        Ok(Arc::new(CertifiedKey::new(vec![self.certificate.clone()], key)))
     }
 
     /// The key, in PEM.
-    pub(super) fn key_pem(&self) -> String {
+    pub(crate) fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
 }

@@ -1,0 +1,75 @@
+//! The manual page and what shells complete: both from the command line itself, so that they are never out of date.
+
+use clap::Command;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+use std::io;
+
+/// What every command ends with; `send` has one more.
+const EXIT_CODES: [(&str, &str); 4] = [
+    ("0", "it worked"),
+    ("1", "it failed while running; or, of what was asked, not everything is as it should be"),
+    ("2", "the arguments or the configuration are wrong"),
+    ("3", "send could connect to nobody"),
+];
+
+/// What a shell needs to complete the command line.
+pub(super) fn completions(mut command: Command, shell: Shell) -> String {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, &name, &mut script);
+    let script = String::from_utf8_lossy(&script);
+    // For bash, clap_complete writes a name with hyphens in two ways, and finds nothing below it (clap issue 6421).
+    script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
+}
+
+/// One page for everything: each command is a section, with its options.
+pub(super) fn page(mut command: Command) -> io::Result<Vec<u8>> {
+    // Fills in what is derived: usage lines, and the options that all commands have.
+    command.build();
+    let mut page = Vec::new();
+    let whole = Man::new(command.clone());
+    whole.render_title(&mut page)?;
+    whole.render_name_section(&mut page)?;
+    whole.render_synopsis_section(&mut page)?;
+    whole.render_description_section(&mut page)?;
+    whole.render_options_section(&mut page)?;
+    sections(&command, "", &mut page)?;
+    page.extend(codes().to_roff().into_bytes());
+    Ok(page)
+}
+
+/// The commands below `parent`, of which `path` are the words.
+fn sections(parent: &Command, path: &str, page: &mut Vec<u8>) -> io::Result<()> {
+    for command in parent.get_subcommands().filter(|command| command.get_name() != "help") {
+        let path = format!("{path}{} ", command.get_name());
+        page.extend(Roff::new().control("SH", [path.trim_end()]).to_roff().into_bytes());
+        page.extend(parts(command)?);
+        sections(command, &path, page)?;
+    }
+    Ok(())
+}
+
+/// The usage, the description and the options of a command, as parts of its section.
+fn parts(command: &Command) -> io::Result<Vec<u8>> {
+    let man = Man::new(command.clone());
+    let mut sections = Vec::new();
+    man.render_synopsis_section(&mut sections)?;
+    man.render_description_section(&mut sections)?;
+    man.render_options_section(&mut sections)?;
+    let text = String::from_utf8_lossy(&sections).into_owned();
+    // How apostrophes are written is said once; and a section within a section is a part of it.
+    let lines =
+        text.lines().filter(|line| !line.contains(".ds Aq ")).map(|line| line.replacen(".SH ", ".SS ", 1) + "\n");
+    Ok(lines.collect::<String>().into_bytes())
+}
+
+fn codes() -> Roff {
+    let mut codes = Roff::new();
+    codes.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in EXIT_CODES {
+        codes.control("TP", []).text([bold(code)]).text([roman(meaning)]);
+    }
+    codes
+}

@@ -1,0 +1,66 @@
+//! Makes a throw-away authority and a client certificate of it.
+
+use crate::sender::pki::{Authority, VALIDITY};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// Writes ca.pem, netdata.pem and netdata.key into `directory`, and says what to do with them. The authority's key is
+/// not among them: it can issue nothing more.
+///
+/// # Errors
+/// Says which of the files could not be written, or is there already.
+pub(super) fn make(directory: &Path, common_name: &str) -> Result<String, String> {
+    let cannot_make = |error: rcgen::Error| format!("cannot make a certificate: {error}");
+    let authority = Authority::new().map_err(cannot_make)?;
+    let client = authority.client(common_name).map_err(cannot_make)?;
+    let files = [
+        ("ca.pem", 0o644, authority.certificate_pem()),
+        ("netdata.pem", 0o644, client.certificate_pem.clone()),
+        ("netdata.key", 0o600, client.key_pem()),
+    ];
+    let directory = std::path::absolute(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    for (name, ..) in &files {
+        let path = directory.join(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(format!("{} is there already: remove it, or name another directory", path.display()));
+        }
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&directory).map_err(|error| cannot_write(&directory, &error))?;
+    for (name, mode, text) in &files {
+        let path = directory.join(name);
+        write(&path, *mode, text).map_err(|error| cannot_write(&path, &error))?;
+    }
+    Ok(instructions(&directory, common_name))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}", path.display())
+}
+
+/// Nothing that is there is changed.
+fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(text.as_bytes())
+}
+
+fn instructions(directory: &Path, common_name: &str) -> String {
+    let file = |name: &str| directory.join(name);
+    let (ca, certificate, key) = (file("ca.pem"), file("netdata.pem"), file("netdata.key"));
+    let days = VALIDITY.as_secs() / (24 * 60 * 60);
+    format!(
+        "Made for {days} days:\n\n  \
+         {ca}  the authority, whose key nobody has any more\n  \
+         {certificate}  a certificate of it for {common_name}\n  \
+         {key}  its key\n\n\
+         Let the proxy trust the authority beside Netdata's, reload it, and take this away again when you are done:\n\n  \
+         [tls.client]\n  \
+         ca = [\"builtin:netdata\", {ca:?}]\n\n\
+         Then send with\n\n  \
+         --cert {certificate} --key {key}",
+        ca = ca.display(),
+        certificate = certificate.display(),
+        key = key.display(),
+    )
+}

@@ -1,0 +1,97 @@
+//! Plays Netdata Cloud against any URL: one request, or as many as it takes to see what a server can stand.
+//!
+//! Everything that is sent follows from a seed. Nothing that a server says is trusted, waited for without bound, or
+//! shown before what could move a cursor is taken out of it. Secrets come from files or the environment, and are shown
+//! nowhere.
+
+mod advice;
+mod arguments;
+mod campaign;
+mod certificate;
+mod courier;
+mod credentials;
+mod ending;
+mod plan;
+mod report;
+mod tally;
+
+pub use arguments::Arguments;
+
+use crate::sender::{Place, Request};
+use crate::server::raise_file_limit;
+use arguments::What;
+use campaign::{Campaign, Pace};
+use courier::Courier;
+use http::Method;
+use plan::Plan;
+use report::Report;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+/// How it ended, all in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every request was accepted.
+    Accepted,
+    /// Some requests were not accepted, or it was interrupted.
+    Refused,
+    /// Nobody could be connected to.
+    Unreachable,
+}
+
+/// Sends what `arguments` say, and writes what came of it to `out`.
+///
+/// # Errors
+/// Says which of the arguments, or of the files and variables that they name, is wrong.
+pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, String> {
+    let what = &arguments.what;
+    if let What::Certificate { directory, common_name } = what {
+        say(out, &certificate::make(directory, common_name)?);
+        return Ok(Verdict::Accepted);
+    }
+    let (Some(plan), Some(delivery)) = (Plan::new(what)?, what.delivery()) else { return Ok(Verdict::Accepted) };
+    let pace = Pace::new(delivery, plan.round());
+    if delivery.dry_run {
+        // A reader that went away, as `head` does, has seen enough.
+        let _ = print(&plan, &Place::parse(&delivery.url)?, &pace, out);
+        return Ok(Verdict::Accepted);
+    }
+    let campaign = Arc::new(Campaign::new(Courier::new(delivery)?, plan, pace));
+    raise_file_limit();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let outcome = runtime.block_on(campaign.run());
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    let report = Report::new(&campaign, &outcome);
+    say(out, &if delivery.json { report.to_json() } else { report.to_string() });
+    Ok(verdict(&report))
+}
+
+fn verdict(report: &Report) -> Verdict {
+    match report {
+        Report { ok: true, .. } => Verdict::Accepted,
+        Report { requests, unreachable, .. } if *requests > 0 && requests == unreachable => Verdict::Unreachable,
+        _ => Verdict::Refused,
+    }
+}
+
+/// What would be sent: a body, or the URL of a challenge, on each line.
+fn print(plan: &Plan, place: &Place, pace: &Pace, out: &mut impl Write) -> io::Result<()> {
+    for index in 0..pace.repeat.unwrap_or(plan.round()) {
+        let Request { method, target, body, .. } = plan.request(place, index);
+        match method {
+            Method::GET => writeln!(out, "{}://{}{target}", place.scheme(), place.authority())?,
+            _ => {
+                out.write_all(&body)?;
+                writeln!(out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a line. A reader that went away is no reason to fail.
+fn say(out: &mut impl Write, text: &str) {
+    let _ = writeln!(out, "{text}");
+}

@@ -10,7 +10,7 @@ use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_fil
 use netdata_webhook_proxy::health::{self, Question};
 use netdata_webhook_proxy::send::{self, Verdict};
 use netdata_webhook_proxy::server::{Inherited, Launch, Server};
-use netdata_webhook_proxy::{demo, doctor, summary, telemetry};
+use netdata_webhook_proxy::{demo, doctor, import, summary, telemetry};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,11 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Play Netdata Cloud: send a challenge or notifications to any URL.
     Send(Box<send::Arguments>),
+    /// Write a configuration out of another server's, and say what became of each of its directives.
+    Import {
+        #[command(subcommand)]
+        server: import::Server,
+    },
     /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in for Netdata Cloud.
     Demo {
         /// End after the last scene; fail unless every scene ended as it must.
@@ -106,6 +111,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Health { config, ready } => health(&config.path, ready),
         Command::Doctor(arguments) => examine(&arguments),
         Command::Send(arguments) => send(&arguments),
+        Command::Import { server } => match import::run(&server) {
+            Ok(imported) => {
+                say(&mut std::io::stdout(), imported.config.trim_end());
+                say(&mut std::io::stderr(), imported.report);
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(USAGE, error),
+        },
         Command::Demo { once } => match demo::run(once) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => fail(FAILED, "a scene did not end as it must"),

@@ -67,13 +67,13 @@
 //!
 //! ```text
 //!  main  cli                                   arguments in, exit code out
-//!  server  demo  doctor  send  check  health  summary   all wiring; the other commands
+//!  server  demo  doctor  send  import  check  health  summary   wiring; the other commands
 //!  sender                                      Netdata Cloud's side, for those who play it
 //!  proxy  exchange  upstream  tls  admin  telemetry   everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
-//!  secret  rejection  digest  head  answer_head  words that everything uses
+//!  secret  rejection  digest  head  answer_head  plain   words that everything uses
 //! ```
 //!
 //! A request flows through them like this:
@@ -120,8 +120,10 @@ pub mod framing;
 pub mod head;
 pub mod header_template;
 pub mod health;
+pub mod import;
 pub mod notification;
 mod patience;
+mod plain;
 pub mod proxy;
 mod read;
 pub mod rejection;

@@ -3,6 +3,7 @@
 use crate::challenge;
 use crate::rejection::Rejection;
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 /// A path as a configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,14 +55,46 @@ impl std::fmt::Display for PathPattern {
 /// The most specific of `routes` for `path`.
 ///
 /// Paths are compared as they came over the wire: nothing is decoded or normalised, so that no spelling of a path
-/// reaches a route that another program would not have found.
+/// reaches a route that another program would not have found. Neither does one pass by a route that an application
+/// would find: where that would read the path as one of another route, there is none.
 pub fn find<'r, R>(routes: &'r [R], pattern: impl Fn(&R) -> &PathPattern, path: &str) -> Result<&'r R, Rejection> {
-    routes
-        .iter()
-        .filter_map(|route| Some((pattern(route).specificity(path)?, route)))
-        .max_by_key(|(specificity, _)| *specificity)
-        .map(|(_, route)| route)
-        .ok_or(Rejection::NotFound)
+    let most_specific = |path: &str| {
+        let matches = routes.iter().enumerate().filter_map(|(at, route)| Some((pattern(route).specificity(path)?, at)));
+        matches.max_by_key(|(specificity, _)| *specificity).map(|(_, at)| at)
+    };
+    let found = most_specific(path).ok_or(Rejection::NotFound)?;
+    match plainly(path) {
+        Some(plain) if most_specific(&plain) != Some(found) => Err(Rejection::NotFound),
+        _ => Ok(&routes[found]),
+    }
+}
+
+/// A path as applications may read it, where that is not as it is spelt: decoded, without empty segments, dots and
+/// parameters (`;…`), and with `/` for a backslash.
+fn plainly(path: &str) -> Option<String> {
+    let is_plain =
+        !path.bytes().any(|byte| matches!(byte, b'%' | b';' | b'\\')) && !path.contains("//") && !path.contains("/.");
+    if is_plain {
+        return None;
+    }
+    let decoded = percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in decoded.split('/').map(|segment| segment.split(';').next().unwrap_or_default()) {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    let is_directory = !segments.is_empty() && decoded.ends_with(['/', '.']) && !ends_with_name(&decoded);
+    Some(format!("/{}{}", segments.join("/"), if is_directory { "/" } else { "" }))
+}
+
+/// Whether the last segment of a path is neither empty nor dots.
+fn ends_with_name(path: &str) -> bool {
+    !matches!(path.rsplit('/').next(), None | Some("" | "." | ".."))
 }
 
 /// What a request on a webhook asks for.
@@ -121,6 +154,56 @@ mod tests {
     fn no_other_spelling_of_a_path_is_the_path() {
         for path in ["/webhooks/Netdata", "/webhooks/netdata/", "//webhooks/netdata", "/webhooks/%6eetdata", "/", ""] {
             assert_eq!(found(&["/webhooks/netdata"], path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_other_spelling_of_a_path_passes_its_route_by() {
+        let patterns = ["/*", "/hooks/netdata", "/admin/*"];
+        for path in [
+            "/hooks/%6eetdata",
+            "/hooks/%6Eetdata",
+            "/hooks%2fnetdata",
+            "//hooks/netdata",
+            "/hooks//netdata",
+            "/./hooks/netdata",
+            "/x/../hooks/netdata",
+            "/x/%2e%2e/hooks/netdata",
+            "/hooks;x=y/netdata",
+            "/hooks/netdata;x",
+            "/hooks\\netdata",
+            "/%61dmin",
+            "/admin%2fx",
+            "/x/..;/admin/",
+            // Likewise out of one.
+            "/admin/../x",
+            "/admin/..",
+        ] {
+            assert_eq!(found(&patterns, path), None, "{path}");
+        }
+        for (path, route) in [
+            ("/a%20b", "/*"),
+            ("/a//b/../c/./d;e", "/*"),
+            ("/..", "/*"),
+            ("/%ff%", "/*"),
+            ("/.well-known/x", "/*"),
+            ("/admin/%41/b%2fc", "/admin/*"),
+            ("/admin/x/../y", "/admin/*"),
+            ("/hooks/netdata", "/hooks/netdata"),
+            // As it is without any of that.
+            ("/hooks/netdata/", "/*"),
+            ("/hooks/./netdata/", "/*"),
+        ] {
+            assert_eq!(found(&patterns, path).as_deref(), Some(route), "{path}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_plain_is_read_as_it_is(path in "/([a-z./%;\\\\]|\\PC){0,20}") {
+            if let Some(plain) = plainly(&path) {
+                proptest::prop_assert!(plain.starts_with('/') && !plain.contains("//") && !plain.contains("/../"));
+            }
         }
     }
 

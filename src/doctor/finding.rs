@@ -1,6 +1,6 @@
 //! What a check found, in words that are safe to show.
 
-use crate::sender::plain;
+use crate::plain::{MAX_TEXT, plain};
 use serde::Serialize;
 
 /// How a check ended.
@@ -44,7 +44,7 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn pass(check: &'static str, text: impl AsRef<str>) -> Self {
-        Self { check, level: Level::Pass, text: plain(text.as_ref()), remedy: None }
+        Self { check, level: Level::Pass, text: plain(text.as_ref(), MAX_TEXT), remedy: None }
     }
 
     pub(super) fn skip(check: &'static str, text: impl AsRef<str>) -> Self {
@@ -52,10 +52,10 @@ impl Finding {
     }
 
     pub(super) fn warn(check: &'static str, text: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
-        Self { level: Level::Warn, remedy: Some(plain(remedy.as_ref())), ..Self::pass(check, text) }
+        Self { level: Level::Warn, remedy: Some(plain(remedy.as_ref(), MAX_TEXT)), ..Self::pass(check, text) }
     }
 
     pub(super) fn fail(check: &'static str, text: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
-        Self { level: Level::Fail, remedy: Some(plain(remedy.as_ref())), ..Self::pass(check, text) }
+        Self { level: Level::Fail, remedy: Some(plain(remedy.as_ref(), MAX_TEXT)), ..Self::pass(check, text) }
     }
 }

@@ -1,7 +1,8 @@
 //! How a request ended, in words that are safe to show.
 
 use super::advice;
-use crate::sender::{Answer, Failure, alert_name, plain};
+use crate::plain::{MAX_TEXT, plain};
+use crate::sender::{Answer, Failure, alert_name};
 use http::StatusCode;
 use rustls::AlertDescription;
 use serde::Serialize;
@@ -91,13 +92,13 @@ impl Ending {
         detail: Option<String>,
         advice: Option<&'static str>,
     ) -> Self {
-        let (code, text) = (code.map(|code| plain(&code)), plain(&text));
+        let (code, text) = (code.map(|code| plain(&code, MAX_TEXT)), plain(&text, MAX_TEXT));
         let reason = Reason { fate, status: Some(answer.status), code, text };
         let request_id = answer.header("x-request-id").map(Cow::into_owned).or_else(|| answer.field("request_id"));
         Self {
             reason,
-            detail: detail.map(|detail| plain(&detail)),
-            request_id: request_id.map(|id| plain(&id)),
+            detail: detail.map(|detail| plain(&detail, MAX_TEXT)),
+            request_id: request_id.map(|id| plain(&id, MAX_TEXT)),
             advice,
         }
     }
@@ -120,7 +121,7 @@ impl Ending {
             Failure::NotHttp(_) => "not_http".into(),
             Failure::Other(_) => "failed".into(),
         };
-        let reason = Reason { fate, status: None, code: Some(code), text: plain(&failure.to_string()) };
+        let reason = Reason { fate, status: None, code: Some(code), text: plain(&failure.to_string(), MAX_TEXT) };
         Self { reason, detail: None, request_id: None, advice: advice::of_failure(failure, was_connected, presented) }
     }
 }

@@ -11,7 +11,6 @@ mod failure;
 mod message;
 mod notice;
 mod place;
-mod plain;
 mod stream;
 
 pub(crate) mod pki;
@@ -23,7 +22,6 @@ pub(crate) use failure::{Failure, alert_name};
 pub(crate) use message::{Answer, Request};
 pub(crate) use notice::{Author, EVERY_NOTICE, Notice, Severity};
 pub(crate) use place::Place;
-pub(crate) use plain::plain;
 pub(crate) use stream::Stream;
 
 use std::time::Duration;

@@ -32,6 +32,7 @@ mod doctor;
 mod forwarding;
 mod health;
 mod hostile;
+mod import;
 mod limits;
 mod logs;
 mod manual;

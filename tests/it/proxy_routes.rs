@@ -163,6 +163,23 @@ fn the_longest_match_wins() {
     }
 }
 
+#[test]
+fn no_spelling_of_a_path_passes_its_route_by() {
+    let origin = Origin::spawn();
+    let open = format!("[[routes]]\npath = \"/*\"\nkind = \"proxy\"\nupstream = \"{}\"\nauth = \"none\"\n", origin.url);
+    let proxy = Proxy::spawn(Pki::shared(), &(config(&origin.url, "") + &open));
+    let stranger = Sender::to(&proxy, None);
+    let mut http2 = Http2::connect(&stranger).unwrap();
+    stranger.send("GET", "/app/x", "", "").unwrap().refuses(403, "client_certificate_missing");
+    for target in ["/%61pp/x", "/app%2fx", "//app/x", "/y/../app/x", "/y/%2e%2e/app/x", "/./app", "/app;y/x"] {
+        stranger.send("GET", target, "", "").unwrap().refuses(404, "not_found");
+        http2.send("GET", target, &[], "").unwrap().refuses(404, "not_found");
+    }
+    origin.received_nothing();
+    assert_eq!(stranger.send("GET", "/y/%61//z/../", "", "").unwrap().status, 200);
+    assert_eq!(origin.received_one().request_line, "GET /y/%61//z/../ HTTP/1.1");
+}
+
 /// Each part arrives before the next one is sent, in both directions at once.
 #[test]
 fn nothing_is_held_back() {

@@ -60,7 +60,7 @@ fn every_sample_configuration_passes_check() {
 }
 
 /// Where the commands that begin like this are tried; all others are tried here.
-const TRIED_ELSEWHERE: [(&str, &str); 14] = [
+const TRIED_ELSEWHERE: [(&str, &str); 15] = [
     ("cargo run --release -- demo", "demo"),
     ("cargo test", "this is it"),
     ("cargo bench --bench ", "takes minutes: here, it is only looked for"),
@@ -71,6 +71,7 @@ const TRIED_ELSEWHERE: [(&str, &str); 14] = [
     ("CREDENTIALS_DIRECTORY=", "setup"),
     ("netdata-webhook-proxy run ", "setup, and everywhere else"),
     ("netdata-webhook-proxy doctor ", "below"),
+    ("netdata-webhook-proxy import ", "import, with many configurations"),
     ("certbot ", "not without Let's Encrypt: setup runs the hook"),
     ("podman ", "not without an engine: setup enters what the image holds"),
     ("systemctl enable ", "not without systemd: setup makes its links, and has the units verified"),

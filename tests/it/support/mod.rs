@@ -9,10 +9,12 @@ mod language;
 mod load;
 mod machine;
 mod origin;
+mod peer;
 mod pki;
 mod proxy;
 mod readme;
 mod sender;
+mod stage;
 mod stream;
 
 pub(crate) use admin::Operator;
@@ -24,10 +26,12 @@ pub(crate) use language::Language;
 pub(crate) use load::Load;
 pub(crate) use machine::{Machine, succeed};
 pub(crate) use origin::{Origin, Received, Reply, free_address};
+pub(crate) use peer::{Peer, is_installed};
 pub(crate) use pki::{Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject};
 pub(crate) use proxy::{Proxy, WEBHOOK};
 pub(crate) use readme::{README, blocks, commands, commands_with, first_column};
 pub(crate) use sender::{Answer, Connection, Sender, client_config};
+pub(crate) use stage::Stage;
 pub(crate) use stream::{Carrier, Stream};
 
 use std::io::Write as _;

@@ -110,9 +110,14 @@ impl Sender {
 
     /// Speaks TLS on a connection that exists.
     pub(crate) fn connect_to(&self, socket: TcpStream) -> std::io::Result<Connection> {
+        self.connect_to_name(socket, "localhost")
+    }
+
+    /// Likewise, asking for a server of this name.
+    pub(crate) fn connect_to_name(&self, socket: TcpStream, name: &str) -> std::io::Result<Connection> {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
         let connection = ClientConnection::new(self.config.clone(), name).map_err(std::io::Error::other)?;
         Ok(Connection { stream: StreamOwned::new(connection, socket), read: Vec::new() })
     }

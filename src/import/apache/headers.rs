@@ -1,0 +1,112 @@
+//! `RequestHeader`.
+
+use super::host::{Host, Section, is};
+use crate::import::directive::Directive;
+use crate::import::headers::{SetHeaders, known};
+use crate::import::report::Ledger;
+
+/// Which variable of NGINX is the same.
+const VARIABLES: [(&str, &str); 15] = [
+    ("SSL_CLIENT_S_DN", "ssl_client_s_dn"),
+    ("SSL_CLIENT_VERIFY", "ssl_client_verify"),
+    ("SSL_CLIENT_M_SERIAL", "ssl_client_serial"),
+    ("SSL_CLIENT_CERT", "ssl_client_cert"),
+    ("SSL_CLIENT_I_DN", "ssl_client_i_dn"),
+    ("REMOTE_ADDR", "remote_addr"),
+    ("REMOTE_HOST", "remote_addr"),
+    ("UNIQUE_ID", "request_id"),
+    ("HTTP_HOST", "http_host"),
+    ("HTTP:Host", "http_host"),
+    ("SERVER_NAME", "server_name"),
+    ("REQUEST_SCHEME", "scheme"),
+    ("HTTPS", "https"),
+    ("SERVER_PORT", "server_port"),
+    ("HTTP:Authorization", "http_authorization"),
+];
+
+/// What the application is told besides. `backend` is what Apache puts into `Host` unless it is told otherwise, if known.
+pub(super) fn carry<'r>(
+    host: &Host<'_>,
+    sections: &[Section<'_>],
+    backend: Option<&str>,
+    ledger: &'r Ledger,
+    is_tls: bool,
+) -> SetHeaders<'r> {
+    let mut headers = SetHeaders::new(ledger, is_tls);
+    match host.one("ProxyPreserveHost").filter(|it| it.value().eq_ignore_ascii_case("on")) {
+        Some(directive) => ledger.not_needed(directive, "Host is passed on as it came"),
+        None => backend.into_iter().for_each(|backend| headers.insert("Host", backend)),
+    }
+    let known = |name: &str| match name {
+        "client_cn" => Some("$client_cn".to_owned()),
+        "server_name" => host.names().first().map(|name| (*name).to_owned()),
+        _ => known(name, is_tls).map(str::to_owned),
+    };
+    let inner = sections.iter().flat_map(|section| section.directive.children());
+    for directive in host.every("RequestHeader").chain(inner.filter(|it| is(it, "RequestHeader"))) {
+        let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
+        match arguments[..] {
+            // What senders put there is not believed anyway.
+            ["unset", name] if name.to_ascii_lowercase().starts_with("x-forwarded-") => {
+                ledger.not_needed(directive, "is always set, to what can be believed");
+            }
+            ["unset", name] => headers.set(directive, name, "", &known),
+            ["set", name, value] => {
+                headers.set(directive, name, &value_of(value), &known);
+            }
+            _ => say_not(directive, ledger),
+        }
+    }
+    headers
+}
+
+fn say_not(directive: &Directive, ledger: &Ledger) {
+    ledger.not_carried(directive, "headers are set or removed, always: say what with set_headers");
+}
+
+/// `%{NAME}s`, `%{NAME}e` and `expr=%{NAME}` with NGINX's variables.
+fn value_of(value: &str) -> String {
+    let (value, is_expression) = value.strip_prefix("expr=").map_or((value, false), |value| (value, true));
+    // A dollar sign is nothing special to Apache, and cannot be said in NGINX's words.
+    let mut text = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("%{") {
+        let Some((name, after)) = after.split_once('}') else { break };
+        text.push_str(&before.replace("%%", "%"));
+        text.push_str(&format!("${{{}}}", variable(name)));
+        rest = if is_expression { after } else { after.strip_prefix(['s', 'e']).unwrap_or(after) };
+    }
+    text.push_str(&rest.replace("%%", "%"));
+    match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('}')) {
+        Some(name) => format!("${name}"),
+        None => text,
+    }
+}
+
+fn variable(name: &str) -> String {
+    match name.trim_start_matches("SSL:") {
+        "SSL_CLIENT_S_DN_CN" => "client_cn".into(),
+        name => VARIABLES.iter().find(|(other, _)| *other == name).map_or(name, |(_, same)| same).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_become_texts_with_variables() {
+        for (value, text) in [
+            ("%{SSL_CLIENT_S_DN_CN}s", "$client_cn"),
+            ("%{SSL_CLIENT_S_DN}s", "$ssl_client_s_dn"),
+            ("expr=%{REMOTE_ADDR}", "$remote_addr"),
+            ("https", "https"),
+            ("CN=%{SSL_CLIENT_S_DN_CN}s;v=%{SSL_CLIENT_VERIFY}s", "CN=${client_cn};v=${ssl_client_verify}"),
+            ("100%%", "100%"),
+            ("%{NOBODY_KNOWS}e", "$NOBODY_KNOWS"),
+            ("%{", "%{"),
+        ] {
+            assert_eq!(value_of(value), text, "{value}");
+        }
+    }
+}

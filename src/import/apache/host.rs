@@ -1,0 +1,159 @@
+//! A virtual host: what is in effect in it, and for each path of it.
+
+use crate::import::directive::Directive;
+use crate::import::literal;
+
+/// `<VirtualHost>`, or the main server where there is none.
+#[derive(Clone, Debug)]
+pub(super) struct Host<'t> {
+    /// The section; `None` for the main server.
+    pub(super) section: Option<&'t Directive>,
+    own: &'t [Directive],
+    /// What stands outside.
+    main: &'t [Directive],
+}
+
+/// Whether a directive has a name, whatever its case.
+pub(super) fn is(directive: &Directive, name: &str) -> bool {
+    directive.name.eq_ignore_ascii_case(name)
+}
+
+impl<'t> Host<'t> {
+    /// All of a configuration.
+    pub(super) fn all(main: &'t [Directive]) -> Vec<Self> {
+        let sections = main.iter().filter(|it| is(it, "VirtualHost"));
+        let hosts: Vec<_> =
+            sections.map(|section| Host { section: Some(section), own: section.children(), main }).collect();
+        match hosts.is_empty() {
+            true => vec![Host { section: None, own: main, main: &[] }],
+            false => hosts,
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn directive(&self) -> Option<&'t Directive> {
+        self.section.or(self.own.first())
+    }
+
+    /// What stands in it.
+    pub(super) fn own(&self) -> &'t [Directive] {
+        self.own
+    }
+
+    /// The directives of a name: its own, or else those of the main server.
+    pub(super) fn all_of(&self, name: &str) -> Vec<&'t Directive> {
+        let named = |all: &'t [Directive]| all.iter().filter(|it| is(it, name)).collect::<Vec<_>>();
+        let own = named(self.own);
+        if own.is_empty() { named(self.main) } else { own }
+    }
+
+    /// Those of the main server and its own, in this order.
+    pub(super) fn every(&self, name: &str) -> impl Iterator<Item = &'t Directive> + use<'t, '_> {
+        let name = name.to_owned();
+        self.main.iter().chain(self.own).filter(move |it| is(it, &name))
+    }
+
+    /// The one that is in effect.
+    pub(super) fn one(&self, name: &str) -> Option<&'t Directive> {
+        self.all_of(name).pop()
+    }
+
+    pub(super) fn value(&self, name: &str) -> &'t str {
+        self.one(name).map_or("", Directive::value)
+    }
+
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.value(name).eq_ignore_ascii_case("on")
+    }
+
+    pub(super) fn names(&self) -> Vec<&'t str> {
+        let names = self.own.iter().filter(|it| is(it, "ServerName") || is(it, "ServerAlias"));
+        names.flat_map(|it| &it.arguments).map(String::as_str).collect()
+    }
+
+    /// Its sections, and those of the main server, in the order in which they are merged.
+    pub(super) fn sections(&self) -> Vec<Section<'t>> {
+        let of = |all: &'t [Directive]| all.iter().filter_map(Section::of).collect::<Vec<_>>();
+        let mut sections = of(self.main);
+        if self.section.is_some() {
+            sections.extend(of(self.own));
+        } else {
+            sections = of(self.own);
+        }
+        sections.sort_by_key(|section| matches!(section.place, Place::Paths { .. }));
+        sections
+    }
+
+    /// Whether it, or a section of it, has such a directive.
+    pub(super) fn holds(&self, is: &dyn Fn(&Directive) -> bool) -> bool {
+        self.own.iter().any(|it| it.holds(is))
+    }
+}
+
+/// `<Location>`, `<Directory>` and the like.
+#[derive(Clone, Debug)]
+pub(super) struct Section<'t> {
+    pub(super) directive: &'t Directive,
+    pub(super) place: Place,
+}
+
+/// What a section is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// These paths and all below, or only these.
+    Paths { paths: Vec<String>, is_exact: bool },
+    /// Requests that are passed on.
+    Proxied,
+    /// Files, which requests that are passed on never come to.
+    Files,
+    /// It cannot be said for which.
+    Unknown,
+}
+
+impl<'t> Section<'t> {
+    fn of(directive: &'t Directive) -> Option<Self> {
+        let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
+        let place = match (directive.name.to_ascii_lowercase().as_str(), &arguments[..]) {
+            ("location", ["~", pattern]) | ("locationmatch", [pattern]) => expression(pattern),
+            ("location", [path]) => Place::Paths { paths: vec![(*path).to_owned()], is_exact: false },
+            ("proxy", [url]) if url.starts_with('*') || url.starts_with("http") => Place::Proxied,
+            ("directory" | "directorymatch" | "files" | "filesmatch", _) => Place::Files,
+            ("location" | "locationmatch" | "proxymatch", _) => Place::Unknown,
+            _ => return None,
+        };
+        Some(Self { directive, place })
+    }
+
+    /// Whether it is about requests of `path`, and of all below if that ends with `/*`.
+    pub(super) fn covers(&self, path: &str) -> bool {
+        let path = path.strip_suffix("/*").unwrap_or(path);
+        match &self.place {
+            Place::Paths { paths, is_exact } => paths.iter().any(|own| {
+                let below = path.strip_prefix(own.trim_end_matches('/'));
+                match is_exact {
+                    true => own == path,
+                    false => below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+                }
+            }),
+            Place::Proxied => true,
+            Place::Files | Place::Unknown => false,
+        }
+    }
+
+    /// The one directive of a name in it.
+    pub(super) fn one(&self, name: &str) -> Option<&'t Directive> {
+        self.directive.children().iter().rfind(|it| is(it, name))
+    }
+}
+
+/// The paths of an expression, which is often one for a few.
+fn expression(pattern: &str) -> Place {
+    match literal::paths(pattern) {
+        Some(paths) => {
+            let is_exact = paths.iter().all(|path| !path.ends_with("/*"));
+            let paths = paths.into_iter().map(|path| path.strip_suffix("/*").unwrap_or(&path).to_owned()).collect();
+            Place::Paths { paths, is_exact }
+        }
+        None => Place::Unknown,
+    }
+}

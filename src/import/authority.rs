@@ -1,0 +1,37 @@
+//! Recognises Netdata's own authority.
+
+use super::sources::Sources;
+use crate::config::NETDATA_ROOT_CA;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::path::Path;
+
+/// What it is called in a configuration.
+pub(super) const BUILTIN: &str = "builtin:netdata";
+
+/// Whether a file has this one certificate and no other.
+pub(super) fn is_builtin(path: &Path) -> bool {
+    let Ok(text) = Sources::default().read(path) else { return false };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let netdata = CertificateDer::from_pem_slice(NETDATA_ROOT_CA.as_bytes());
+    matches!((certificates.as_deref(), netdata), (Ok([one]), Ok(netdata)) if *one == netdata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_certificate_that_counts() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let check = |text: &str, expected| {
+            std::fs::write(file.path(), text).unwrap();
+            assert_eq!(is_builtin(file.path()), expected, "{text}");
+        };
+        check(NETDATA_ROOT_CA, true);
+        check(&format!("# from the documentation\n{}\n", NETDATA_ROOT_CA.replace('\n', "\r\n")), true);
+        check(&NETDATA_ROOT_CA.repeat(2), false);
+        check("", false);
+        assert!(!is_builtin(Path::new("/nowhere/ca.pem")));
+    }
+}

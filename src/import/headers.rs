@@ -1,0 +1,162 @@
+//! What the application is told besides: `set_headers`.
+
+use super::directive::{Directive, names_a_secret};
+use super::report::Ledger;
+use super::template::expand;
+use http::HeaderName;
+
+/// The members of `set_headers` in the making. Values have the variables of NGINX.
+pub(super) struct SetHeaders<'r> {
+    pub(super) ledger: &'r Ledger,
+    pub(super) is_tls: bool,
+    pub(super) members: Vec<(String, String)>,
+    /// Whether the application gets the `Authorization` header.
+    pub(super) forwards_authorization: bool,
+}
+
+/// What becomes of a header.
+enum Fate {
+    Set(String),
+    /// It is as it would be without.
+    NotNeeded(&'static str),
+    /// The application gets none, rather than one that the sender made up.
+    Blank(String),
+}
+
+/// Set by this program, whatever it is told.
+const RESERVED: [&str; 9] = [
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "idempotency-key",
+    "client-cert",
+];
+
+impl<'r> SetHeaders<'r> {
+    pub(super) fn new(ledger: &'r Ledger, is_tls: bool) -> Self {
+        Self { ledger, is_tls, members: Vec::new(), forwards_authorization: true }
+    }
+
+    /// Sets a header that no directive sets. Of several of one name, the last counts.
+    pub(super) fn insert(&mut self, name: &str, value: &str) {
+        self.members.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.members.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// What `directive` sets. `known` are the variables that this program has, too.
+    pub(super) fn set(
+        &mut self,
+        directive: &Directive,
+        name: &str,
+        value: &str,
+        known: &dyn Fn(&str) -> Option<String>,
+    ) {
+        if name.eq_ignore_ascii_case("authorization") {
+            self.forwards_authorization = self.authorization(directive, value);
+            return;
+        }
+        match self.fate(name, value, known) {
+            Fate::Set(value) => {
+                self.ledger.carried(directive, format!("set_headers.{name} = \"{value}\""));
+                self.insert(name, &value);
+            }
+            Fate::NotNeeded(why) => self.ledger.not_needed(directive, why),
+            Fate::Blank(remedy) => {
+                self.ledger.not_carried(directive, remedy);
+                self.insert(name, "");
+            }
+        }
+    }
+
+    fn authorization(&self, directive: &Directive, value: &str) -> bool {
+        match value {
+            "$http_authorization" => {
+                self.ledger.carried(directive, "forward_authorization = true");
+                true
+            }
+            "" => {
+                self.ledger.not_needed(directive, "the application does not get it");
+                false
+            }
+            _ => {
+                let remedy = "no secret stands in the configuration: let the application do without, or write it into \
+                              set_headers yourself";
+                self.ledger.not_carried(directive, remedy);
+                false
+            }
+        }
+    }
+
+    fn fate(&self, name: &str, value: &str, known: &dyn Fn(&str) -> Option<String>) -> Fate {
+        let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+            return Fate::NotNeeded("this is not the name of a header");
+        };
+        if let Some(why) = self.is_anyway(header.as_str(), value) {
+            return Fate::NotNeeded(why);
+        }
+        if !value.contains('$') && !value.is_empty() && names_a_secret(name) {
+            return Fate::Blank("no secret stands in the configuration: write it into set_headers yourself".into());
+        }
+        match expand(value, known) {
+            Ok(value) if value.contains(char::is_control) => Fate::Blank("has control characters".into()),
+            Ok(value) => Fate::Set(value),
+            Err(name) => Fate::Blank(unknown(&name)),
+        }
+    }
+
+    /// Why a header need not be set to be as it is to be.
+    fn is_anyway(&self, header: &str, value: &str) -> Option<&'static str> {
+        let is_host = matches!(value, "$host" | "$http_host");
+        Some(match header {
+            "upgrade" | "connection" if !matches!(value, "" | "close" | "keep-alive") => {
+                "there are no WebSockets: Upgrade ends here, and connections are kept by themselves"
+            }
+            name if RESERVED.contains(&name) => "is taken care of",
+            name if name.starts_with("x-netdata-") => "is set to what has been verified",
+            "host" if is_host => "Host is passed on as it came",
+            "x-forwarded-for" if value.contains("remote_addr") || value.contains("forwarded_for") => {
+                "is always set, to the addresses that can be believed"
+            }
+            "x-forwarded-proto" if value == "$scheme" || (value == "https" && self.is_tls) => "is always set",
+            "x-forwarded-host" if is_host => "is always set",
+            "x-request-id" if value.contains('$') => "is always set",
+            name if value.strip_prefix("$http_").is_some_and(|same| name.replace('-', "_") == same) => {
+                "is passed on as it came"
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn unknown(name: &str) -> String {
+    match name {
+        "ssl_client_cert" | "ssl_client_escaped_cert" | "ssl_client_raw_cert" => {
+            "the application gets the certificate in Client-Cert (RFC 9440), and none in this header".into()
+        }
+        "ssl_client_fingerprint" => {
+            "is an SHA-1; $client_fingerprint is the SHA-256: let the application compare that".into()
+        }
+        _ => format!("there is no ${name}, so the application does not get this header"),
+    }
+}
+
+/// A variable of NGINX as this program has it, where it is the same for each server.
+pub(super) fn known(name: &str, is_tls: bool) -> Option<&'static str> {
+    Some(match name {
+        "ssl_client_s_dn" | "ssl_client_s_dn_legacy" => "$client_dn",
+        "ssl_client_serial" => "$client_serial",
+        "ssl_client_verify" => "$client_verify",
+        "remote_addr" | "realip_remote_addr" | "proxy_protocol_addr" => "$remote_addr",
+        "request_id" => "$request_id",
+        "host" | "http_host" => "$host",
+        "scheme" if is_tls => "https",
+        "scheme" => "http",
+        "https" if is_tls => "on",
+        "https" => "",
+        _ => return None,
+    })
+}

@@ -1,0 +1,171 @@
+//! What of a configuration is for this program: which servers, and which of their locations are the webhook's.
+
+use super::guard::Guards;
+use super::route::{self, Candidate};
+use super::server::{Location, Passing, Pattern, Server};
+use super::variables::Variables;
+use crate::import::Options;
+use crate::import::directive::Directive;
+use crate::import::guess::{self, Evidence};
+use crate::import::place::{ImportError, Place};
+use crate::import::report::Ledger;
+
+/// More locations than a server has.
+const MAX_LOCATIONS: usize = 2000;
+
+/// The servers that this program is to replace, those that look at client certificates first.
+pub(super) fn servers<'s, 't>(all: &'s [Server<'t>], options: &Options) -> Result<Vec<&'s Server<'t>>, ImportError> {
+    if let Some(server) = all.iter().find(|server| server.locations.len() > MAX_LOCATIONS) {
+        let message = format!("this server has more than {MAX_LOCATIONS} locations: leave only the webhook's");
+        return Err(ImportError::new(&server.directive.place, message));
+    }
+    let serves = |server: &&Server<'_>, path: &String| {
+        server.location_of(path).is_some_and(|location| server.passes_on(location).is_some())
+    };
+    let is_chosen: &dyn Fn(&&Server<'t>) -> bool = match (&options.server, &options.webhook) {
+        (Some(name), _) => &|server| server.names().contains(&name.as_str()),
+        (None, _) if all.iter().any(Server::looks_at_certificates) => &|server| server.looks_at_certificates(),
+        (None, Some(path)) => &|server| serves(server, path),
+        (None, None) => &|server| server.has_webhook(),
+    };
+    let mut chosen: Vec<_> = all.iter().filter(|server| is_chosen(server)).collect();
+    if chosen.is_empty() {
+        let start = Place { file: options.file.as_path().into(), line: 1 };
+        return Err(ImportError::new(&start, nothing_chosen(options, all.is_empty())));
+    }
+    chosen.sort_by_key(|server| !server.verifies());
+    Ok(chosen)
+}
+
+fn nothing_chosen(options: &Options, is_empty: bool) -> String {
+    match (&options.server, &options.webhook) {
+        _ if is_empty => "there is no server { … } here: name the file that has it".to_owned(),
+        (Some(name), _) => format!("there is no server with server_name {name}"),
+        (None, Some(path)) => format!("no server here passes requests for {path} on: name the file that has it"),
+        (None, None) => "no server here asks for client certificates, or passes a webhook on: name its path with \
+                         --webhook, or the file that has it"
+            .to_owned(),
+    }
+}
+
+/// The locations of the servers.
+pub(super) struct Locations<'t> {
+    /// Those that become routes, the webhook's first: who may use that says which names are accepted.
+    pub(super) candidates: Vec<Candidate<'t>>,
+    /// The others, with their paths.
+    pub(super) others: Vec<(&'t Directive, Vec<String>)>,
+}
+
+/// Finds the locations that become routes.
+pub(super) struct Choice<'r, 't> {
+    pub(super) ledger: &'r Ledger,
+    pub(super) variables: &'r Variables<'t>,
+    pub(super) options: &'r Options,
+}
+
+impl<'t> Choice<'_, 't> {
+    /// Of all these servers.
+    pub(super) fn locations(&self, servers: &[&Server<'t>]) -> Result<Locations<'t>, ImportError> {
+        let mut found = Locations { candidates: Vec::new(), others: Vec::new() };
+        servers.iter().for_each(|server| self.look_at(server, &mut found));
+        let mut all = found.candidates;
+        match &self.options.webhook {
+            Some(path) => all = self.with_webhook(servers, all, path)?,
+            None => {
+                let evidence: Vec<_> = all.iter().map(|candidate| self.evidence(candidate)).collect();
+                let Some(webhooks) = guess::webhooks(&evidence) else {
+                    let (place, message) = unclear(servers[0].directive, all.first());
+                    return Err(ImportError::new(place, message));
+                };
+                all.iter_mut().zip(webhooks).for_each(|(candidate, is_webhook)| candidate.is_webhook = is_webhook);
+            }
+        }
+        all.sort_by_key(|candidate| !candidate.is_webhook);
+        Ok(Locations { candidates: all, others: found.others })
+    }
+
+    /// Tells the locations of a server apart by whether requests are passed on there.
+    fn look_at(&self, server: &Server<'t>, found: &mut Locations<'t>) {
+        for location in &server.locations {
+            let passing = server.passes_on(location);
+            if matches!(location.pattern, Pattern::Named(_)) && passing.is_some() {
+                continue;
+            }
+            let Some(passing) = passing else {
+                route::say_why_not(location, self.ledger);
+                self.ledger.cover(location.directive);
+                found.others.extend(location.paths().map(|paths| (location.directive, paths)));
+                continue;
+            };
+            let Some(paths) = location.paths() else {
+                let remedy = "a route is for a path, or for one and all below it, and the routes around it are for these \
+                              requests now: write such routes by hand";
+                self.ledger.not_carried(location.directive, remedy);
+                self.ledger.cover(location.directive);
+                continue;
+            };
+            if let Pattern::Expression { ignores_case: true, .. } = location.pattern {
+                self.ledger.not_carried(location.directive, "~*: paths are told apart by their case");
+            }
+            let (server, location) = (server.clone(), location.clone());
+            found.candidates.push(Candidate { server, location, passing, paths, is_webhook: false });
+        }
+    }
+
+    /// Only `path` is the webhook's, whatever its location is for besides. Where only Netdata Cloud may send, there is
+    /// nothing besides: it sends nowhere else.
+    fn with_webhook(
+        &self,
+        servers: &[&Server<'t>],
+        mut candidates: Vec<Candidate<'t>>,
+        path: &str,
+    ) -> Result<Vec<Candidate<'t>>, ImportError> {
+        let location = |server: &&&Server<'t>| server.location_of(path).is_some();
+        let Some(server) = servers.iter().copied().find(|server| location(&server)) else {
+            let message = format!("no location here is for {path}");
+            return Err(ImportError::new(&servers[0].directive.place, message));
+        };
+        let location = server.location_of(path).expect("the server was chosen for it").clone();
+        let Some(passing) = server.passes_on(&location) else {
+            let message =
+                format!("requests for {path} are not passed on from here, so there is no application for them");
+            return Err(ImportError::new(&location.directive.place, message));
+        };
+        if let Err(message) = crate::route::PathPattern::parse(path) {
+            return Err(ImportError::new(&location.directive.place, format!("--webhook {path} {message}")));
+        }
+        let is_its_own = self.looks_at_names(&location, &passing);
+        let is_it = |candidate: &Candidate<'t>| candidate.location.directive.id == location.directive.id;
+        candidates.retain(|candidate| !(is_it(candidate) && (is_its_own || candidate.paths == [path])));
+        let (server, paths) = (server.clone(), vec![path.to_owned()]);
+        candidates.push(Candidate { server, location, passing, paths, is_webhook: true });
+        Ok(candidates)
+    }
+
+    fn evidence(&self, candidate: &Candidate<'t>) -> Evidence {
+        Evidence::of(candidate.location.text(), self.looks_at_names(&candidate.location, &candidate.passing))
+    }
+
+    /// Whether the names of certificates are looked at there.
+    fn looks_at_names(&self, location: &Location<'t>, passing: &Passing<'t>) -> bool {
+        let silent = Ledger::default();
+        let guards = Guards { variables: self.variables, ledger: &silent };
+        guards.read(&location.scope, passing.condition).names.is_some()
+    }
+}
+
+/// Why it is not known which location is the webhook's.
+fn unclear<'d>(server: &'d Directive, first: Option<&Candidate<'d>>) -> (&'d Place, &'static str) {
+    match first {
+        None => {
+            let message = "no location of this server passes requests on with proxy_pass, so there is no application that \
+                           could get webhooks: name the server that does with --server";
+            (&server.place, message)
+        }
+        Some(_) => {
+            let message =
+                "several locations of this server pass requests on: name the path of the webhook with --webhook";
+            (&server.place, message)
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The servers of a configuration, and which of them this program is to replace.
+
+use super::scope::Scope;
+use crate::import::directive::Directive;
+use crate::import::guess::Evidence;
+use crate::import::literal;
+use regex::RegexBuilder;
+
+/// `server { … }`.
+#[derive(Clone, Debug)]
+pub(super) struct Server<'t> {
+    pub(super) directive: &'t Directive,
+    pub(super) scope: Scope<'t>,
+    /// Nested ones, too.
+    pub(super) locations: Vec<Location<'t>>,
+}
+
+/// `location … { … }`.
+#[derive(Clone, Debug)]
+pub(super) struct Location<'t> {
+    pub(super) directive: &'t Directive,
+    pub(super) scope: Scope<'t>,
+    pub(super) pattern: Pattern<'t>,
+}
+
+/// Which paths a location is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pattern<'t> {
+    Exact(&'t str),
+    /// `goes_first`: before any expression.
+    Prefix {
+        text: &'t str,
+        goes_first: bool,
+    },
+    Expression {
+        text: &'t str,
+        ignores_case: bool,
+    },
+    /// `@name`
+    Named(&'t str),
+}
+
+impl<'t> Server<'t> {
+    /// Every server of `http`.
+    pub(super) fn all(http: &'t [Directive]) -> Vec<Self> {
+        let scope = Scope::of(http);
+        let servers = http.iter().filter(|it| it.name == "server" && it.block.is_some());
+        servers
+            .map(|directive| {
+                let scope = scope.within(directive);
+                let locations = locations(directive, &scope);
+                Self { directive, scope, locations }
+            })
+            .collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<&'t str> {
+        let names = self.scope.innermost().iter().filter(|it| it.name == "server_name");
+        names.flat_map(|it| &it.arguments).map(String::as_str).collect()
+    }
+
+    /// Whether it asks for client certificates.
+    pub(super) fn verifies(&self) -> bool {
+        !matches!(self.scope.value("ssl_verify_client"), "" | "off")
+    }
+
+    /// Whether it looks at client certificates, or answers challenges.
+    pub(super) fn looks_at_certificates(&self) -> bool {
+        let looks_at_names = |it: &Directive| {
+            it.name == "if" && it.arguments.iter().any(|argument| argument.contains("$ssl_client_s_dn"))
+        };
+        self.verifies() || self.directive.holds(&looks_at_names) || self.directive.holds(&answers_challenges)
+    }
+
+    /// Whether it passes requests on from a path that is probably a webhook's.
+    pub(super) fn has_webhook(&self) -> bool {
+        let is_probable = |location: &Location<'_>| Evidence::of(location.text(), false).is_any();
+        self.locations.iter().any(|location| is_probable(location) && self.passes_on(location).is_some())
+    }
+
+    /// Where a location's requests are passed on: there, in an `if` of it, or where `try_files` ends.
+    pub(super) fn passes_on(&self, location: &Location<'t>) -> Option<Passing<'t>> {
+        let is_proxy_pass = |it: &&Directive| it.name == "proxy_pass";
+        let block = location.directive.children();
+        let always_returns = |block: &[Directive]| block.iter().any(|it| it.name == "return");
+        if always_returns(self.scope.innermost()) || block.iter().any(|it| it.name == "internal") {
+            return None;
+        }
+        if let Some(proxy_pass) = block.iter().find(is_proxy_pass).filter(|_| !always_returns(block)) {
+            return Some(Passing { proxy_pass, scope: location.scope.clone(), condition: None });
+        }
+        if let Some(condition) =
+            block.iter().find(|it| it.name == "if" && it.children().iter().any(|it| is_proxy_pass(&it)))
+        {
+            let proxy_pass = condition.children().iter().find(is_proxy_pass)?;
+            return Some(Passing { proxy_pass, scope: location.scope.within(condition), condition: Some(condition) });
+        }
+        let last = block.iter().find(|it| it.name == "try_files")?.arguments.last()?;
+        let named = self.locations.iter().find(|it| it.pattern == Pattern::Named(last))?;
+        let proxy_pass = named.directive.children().iter().find(is_proxy_pass)?;
+        Some(Passing { proxy_pass, scope: named.scope.clone(), condition: None })
+    }
+
+    /// The location that NGINX chooses for a path.
+    pub(super) fn location_of(&self, path: &str) -> Option<&Location<'t>> {
+        let exact = self.locations.iter().find(|it| it.pattern == Pattern::Exact(path));
+        let prefix = self
+            .locations
+            .iter()
+            .filter_map(|it| match it.pattern {
+                Pattern::Prefix { text, goes_first } if path.starts_with(text) => Some((text.len(), goes_first, it)),
+                _ => None,
+            })
+            .max_by_key(|(length, ..)| *length);
+        let expression = || {
+            self.locations.iter().find(|it| match it.pattern {
+                Pattern::Expression { text, ignores_case } => {
+                    let expression = RegexBuilder::new(text).case_insensitive(ignores_case).build();
+                    expression.is_ok_and(|expression| expression.is_match(path))
+                }
+                _ => false,
+            })
+        };
+        match (exact, prefix) {
+            (Some(exact), _) => Some(exact),
+            (None, Some((_, true, prefix))) => Some(prefix),
+            (None, prefix) => expression().or(prefix.map(|(.., it)| it)),
+        }
+    }
+}
+
+/// How a location passes requests on.
+#[derive(Clone, Debug)]
+pub(super) struct Passing<'t> {
+    pub(super) proxy_pass: &'t Directive,
+    pub(super) scope: Scope<'t>,
+    /// The `if` around it.
+    pub(super) condition: Option<&'t Directive>,
+}
+
+fn locations<'t>(block: &'t Directive, scope: &Scope<'t>) -> Vec<Location<'t>> {
+    let mut found = Vec::new();
+    for directive in block.children().iter().filter(|it| it.name == "location") {
+        let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
+        let pattern = match arguments[..] {
+            ["=", path] => Pattern::Exact(path),
+            ["^~", text] => Pattern::Prefix { text, goes_first: true },
+            ["~", text] => Pattern::Expression { text, ignores_case: false },
+            ["~*", text] => Pattern::Expression { text, ignores_case: true },
+            [text] => match (text.strip_prefix('@'), text.strip_prefix('='), text.strip_prefix('~')) {
+                (Some(_), ..) => Pattern::Named(text),
+                (_, Some(path), _) => Pattern::Exact(path),
+                (.., Some(text)) => match text.strip_prefix('*') {
+                    Some(text) => Pattern::Expression { text, ignores_case: true },
+                    None => Pattern::Expression { text, ignores_case: false },
+                },
+                _ => Pattern::Prefix { text, goes_first: false },
+            },
+            _ => continue,
+        };
+        let scope = scope.within(directive);
+        let nested = locations(directive, &scope);
+        found.push(Location { directive, scope, pattern });
+        found.extend(nested);
+    }
+    found
+}
+
+/// Whether a directive answers challenges, by njs or Lua.
+pub(super) fn answers_challenges(directive: &Directive) -> bool {
+    match directive.name.as_str() {
+        "js_content" => true,
+        name if name.ends_with("_by_lua_block") => directive.value().contains("crc_token"),
+        _ => false,
+    }
+}
+
+impl Location<'_> {
+    /// What it has instead of a path.
+    pub(super) fn text(&self) -> &str {
+        match self.pattern {
+            Pattern::Exact(text)
+            | Pattern::Prefix { text, .. }
+            | Pattern::Expression { text, .. }
+            | Pattern::Named(text) => text,
+        }
+    }
+
+    /// The paths of routes for it; `None` where there are none that match the same.
+    pub(super) fn paths(&self) -> Option<Vec<String>> {
+        let subtree = |text: &str| format!("{}/*", text.trim_end_matches('/'));
+        let paths = match self.pattern {
+            Pattern::Exact(path) => vec![path.to_owned()],
+            Pattern::Prefix { text, .. } => vec![subtree(text)],
+            Pattern::Named(_) => return None,
+            Pattern::Expression { text, .. } => return literal::paths(text),
+        };
+        let is_plain = |path: &String| crate::route::PathPattern::parse(path).is_ok();
+        paths.iter().all(is_plain).then_some(paths)
+    }
+}

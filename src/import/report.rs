@@ -1,0 +1,156 @@
+//! What became of each directive, for the operator.
+
+use super::directive::Directive;
+use super::place::Place;
+use crate::plain::plain;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt::{self, Display};
+
+/// Characters that are said about a directive.
+const MAX_SAID: usize = 800;
+
+/// What became of a directive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It stands in the new configuration.
+    Carried,
+    /// It would have no effect, or is always so.
+    NotNeeded,
+    /// Somebody has to do something about it, or live without it.
+    NotCarried,
+    /// It let more in than was meant, and does so no longer.
+    Closed,
+}
+
+impl Verdict {
+    const ALL: [Self; 4] = [Self::Carried, Self::NotNeeded, Self::NotCarried, Self::Closed];
+
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Carried => "Carried over",
+            Self::NotNeeded => "Not needed",
+            Self::NotCarried => "Not carried over",
+            Self::Closed => "Holes that are closed now",
+        }
+    }
+}
+
+/// A line about a directive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Where it stands.
+    pub place: Place,
+    /// The directive, without secrets.
+    pub directive: String,
+    /// Where it went; or why it is not needed; or what to do.
+    pub said: String,
+}
+
+/// A file with a secret that somebody has to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// As it stands in the configuration, relative to it.
+    pub file: String,
+    /// What to write there.
+    pub what: String,
+}
+
+/// Everything that is to be said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// In the order in which the directives are read.
+    pub notes: Vec<Note>,
+    /// In the order of the configuration.
+    pub needed: Vec<Needed>,
+}
+
+impl Report {
+    /// The notes with this verdict.
+    pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = &Note> {
+        self.notes.iter().filter(move |note| note.verdict == verdict)
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for verdict in Verdict::ALL {
+            if self.with(verdict).next().is_none() {
+                continue;
+            }
+            writeln!(f, "{}:", verdict.heading())?;
+            let separator = if verdict == Verdict::Carried { " →" } else { ":" };
+            for Note { place, directive, said, .. } in self.with(verdict) {
+                writeln!(f, "  {place}: {directive}{separator} {said}")?;
+            }
+            writeln!(f)?;
+        }
+        if !self.needed.is_empty() {
+            writeln!(f, "Secrets to write, into files next to the configuration that only this program may read:")?;
+            for Needed { file, what } in &self.needed {
+                writeln!(f, "  {file}: {what}")?;
+            }
+            writeln!(f)?;
+        }
+        write!(f, "Then: netdata-webhook-proxy check --config FILE")
+    }
+}
+
+/// The report in the making.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Each with the directive's number.
+    notes: RefCell<Vec<(usize, Note)>>,
+    said: RefCell<HashSet<(usize, Verdict, String)>>,
+    mentioned: RefCell<HashSet<usize>>,
+}
+
+impl Ledger {
+    /// What is true of several routes is said once.
+    pub(super) fn note(&self, directive: &Directive, verdict: Verdict, said: impl Into<String>) {
+        let said = plain(&said.into(), MAX_SAID);
+        self.mentioned.borrow_mut().insert(directive.id);
+        if self.said.borrow_mut().insert((directive.id, verdict, said.clone())) {
+            let note = Note { verdict, place: directive.place.clone(), directive: directive.shown(), said };
+            self.notes.borrow_mut().push((directive.id, note));
+        }
+    }
+
+    pub(super) fn carried(&self, directive: &Directive, key: impl Into<String>) {
+        self.note(directive, Verdict::Carried, key);
+    }
+
+    pub(super) fn not_needed(&self, directive: &Directive, why: impl Into<String>) {
+        self.note(directive, Verdict::NotNeeded, why);
+    }
+
+    pub(super) fn not_carried(&self, directive: &Directive, remedy: impl Into<String>) {
+        self.note(directive, Verdict::NotCarried, remedy);
+    }
+
+    pub(super) fn closed(&self, directive: &Directive, hole: impl Into<String>) {
+        self.note(directive, Verdict::Closed, hole);
+    }
+
+    /// What stands in a block about which all has been said; not locations, which are looked at for themselves.
+    pub(super) fn cover(&self, block: &Directive) {
+        for directive in block.children().iter().filter(|it| it.name != "location" || block.name == "server") {
+            self.mentioned.borrow_mut().insert(directive.id);
+            self.cover(directive);
+        }
+    }
+
+    /// Whether there is a word about it.
+    pub(super) fn mentions(&self, directive: &Directive) -> bool {
+        self.mentioned.borrow().contains(&directive.id)
+    }
+
+    /// The report.
+    pub(super) fn into_report(self, needed: Vec<Needed>) -> Report {
+        let mut notes = self.notes.into_inner();
+        notes.sort_by_key(|(id, _)| *id);
+        Report { notes: notes.into_iter().map(|(_, note)| note).collect(), needed }
+    }
+}

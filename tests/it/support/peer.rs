@@ -1,6 +1,6 @@
 //! NGINX or Apache, with the configuration of a stage, on addresses of its own.
 
-use super::{PATIENCE, Stage, eventually};
+use super::{PATIENCE, Stage, eventually, skip};
 use regex::{Captures, Regex};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(crate) fn is_installed(program: &str, package: &str, file: &str) -> bool {
     let is_required = std::env::var("NWP_REQUIRE_PEERS").is_ok_and(|value| value == "1");
     assert!(is_there || !is_required, "{package} is not installed, and NWP_REQUIRE_PEERS=1");
     if !is_there {
-        eprintln!("SKIPPED: {package} is not installed, so nothing is compared with it");
+        skip(&format!("{package} is not installed, so nothing is compared with it"));
     }
     is_there
 }

@@ -2,7 +2,7 @@
 
 use super::authority;
 use super::directive::Directive;
-use super::draft::{Auth, Draft, Keys, Route, Secrets, Value};
+use super::draft::{Auth, Draft, Keys, Route, Secret, Secrets, Value};
 use super::guard::Guard;
 use super::report::Ledger;
 
@@ -55,10 +55,10 @@ pub(super) struct Access {
     pub(super) certificate: bool,
     /// Whether its name is looked at, and the names that are let in, as far as they can be read.
     pub(super) names: Option<Vec<String>>,
-    /// User names, and the files for the passwords.
-    pub(super) basic: Vec<(String, String)>,
-    /// The files for the tokens.
-    pub(super) bearer: Vec<String>,
+    /// User names, and where the passwords are to be.
+    pub(super) basic: Vec<(String, Secret)>,
+    /// Where the tokens are to be.
+    pub(super) bearer: Vec<Secret>,
     /// Whether something else was demanded that cannot be.
     pub(super) has_lost: bool,
     /// Whether only some methods were let in.
@@ -77,11 +77,11 @@ impl Access {
             match &credential.user {
                 Some(user) => {
                     let what = format!("the password of {user}, which stands in {place}, in Base64 behind \"{user}:\"");
-                    self.basic.push((user.clone(), secrets.file("basic", &what)));
+                    self.basic.push((user.clone(), secrets.ask("basic", &what)));
                 }
                 None => {
                     let what = format!("the token that stands behind \"Bearer\" in {place}");
-                    self.bearer.push(secrets.file("bearer", &what));
+                    self.bearer.push(secrets.ask("bearer", &what));
                 }
             }
         }
@@ -188,7 +188,7 @@ impl<'r> Assembly<'r> {
         if plan.is_webhook {
             let what = "the challenge secret, as it stands in the integration in Netdata Cloud; the application no longer \
                         answers challenges";
-            keys.set("challenge_secret", vec![("file".to_owned(), self.secrets.file("challenge", what))]);
+            keys.set("challenge_secret", self.secrets.ask("challenge", what));
         }
         if let Some(limit) = &plan.max_body {
             keys.set("max_body", limit.as_str());

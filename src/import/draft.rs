@@ -45,10 +45,28 @@ pub(super) enum Auth {
     Of {
         client_certificate: Option<bool>,
         /// User names, and where the passwords are.
-        basic: Vec<(String, String)>,
+        basic: Vec<(String, Secret)>,
         /// Where the tokens are.
-        bearer: Vec<String>,
+        bearer: Vec<Secret>,
     },
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Secret {
+    /// In a file, which is named relative to the configuration.
+    File(String),
+    /// Where systemd passes it on.
+    Credential(String),
+}
+
+impl Secret {
+    /// The same, passed on by systemd.
+    pub(super) fn pass_on(&mut self) {
+        if let Self::File(name) = self {
+            *self = Self::Credential(std::mem::take(name));
+        }
+    }
 }
 
 /// Keys of a table, in their order.
@@ -63,20 +81,23 @@ pub(super) enum Value {
     Flag(bool),
     List(Vec<String>),
     Table(Vec<(String, String)>),
+    Secret(Secret),
 }
 
 impl Keys {
     /// The key's value, unless that is empty.
     pub(super) fn set(&mut self, key: &str, value: impl Into<Value>) {
         let value = value.into();
-        self.0.retain(|(other, _)| other != key);
         let is_empty = match &value {
             Value::List(items) => items.is_empty(),
             Value::Table(members) => members.is_empty(),
             _ => false,
         };
-        if !is_empty {
-            self.0.push((key.to_owned(), value));
+        match self.get_mut(key) {
+            Some(_) if is_empty => self.0.retain(|(other, _)| other != key),
+            Some(old) => *old = value,
+            None if is_empty => {}
+            None => self.0.push((key.to_owned(), value)),
         }
     }
 
@@ -87,6 +108,10 @@ impl Keys {
 
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        self.0.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 }
 
@@ -124,6 +149,12 @@ impl From<Vec<String>> for Value {
     }
 }
 
+impl From<Secret> for Value {
+    fn from(secret: Secret) -> Self {
+        Self::Secret(secret)
+    }
+}
+
 impl From<Vec<(String, String)>> for Value {
     fn from(members: Vec<(String, String)>) -> Self {
         Self::Table(members)
@@ -149,6 +180,16 @@ impl Display for Value {
             Self::Table(members) => {
                 write!(f, "{{ {} }}", list(members, |(key, value)| format!("{} = {}", quote_key(key), quote(value))))
             }
+            Self::Secret(secret) => secret.fmt(f),
+        }
+    }
+}
+
+impl Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(name) => write!(f, "{{ file = {} }}", quote(name)),
+            Self::Credential(name) => write!(f, "{{ credential = {} }}", quote(name)),
         }
     }
 }
@@ -173,13 +214,13 @@ impl Display for Auth {
                 let mut members = Vec::new();
                 members.extend(client_certificate.map(|demanded| format!("client_certificate = {demanded}")));
                 if !basic.is_empty() {
-                    let user = |(name, file): &(String, String)| {
-                        format!("{{ username = {}, password = {{ file = {} }} }}", quote(name), quote(file))
+                    let user = |(name, password): &(String, Secret)| {
+                        format!("{{ username = {}, password = {password} }}", quote(name))
                     };
                     members.push(format!("basic = [{}]", list(basic, user)));
                 }
                 if !bearer.is_empty() {
-                    let token = |file: &String| format!("{{ token = {{ file = {} }} }}", quote(file));
+                    let token = |token: &Secret| format!("{{ token = {token} }}");
                     members.push(format!("bearer = [{}]", list(bearer, token)));
                 }
                 writeln!(f, "auth = {{ {} }}", members.join(", "))
@@ -248,8 +289,12 @@ pub(super) fn add_group(groups: &mut Vec<Group>, wanted: &str, keys: Keys) -> St
 pub(super) struct Secrets(Vec<Needed>);
 
 impl Secrets {
-    /// The file for a secret that is called `name`. The same secret has the same file.
-    pub(super) fn file(&mut self, name: &str, what: &str) -> String {
+    /// Asks for a secret, in a file that is called after `name`. The same secret has the same file.
+    pub(super) fn ask(&mut self, name: &str, what: &str) -> Secret {
+        Secret::File(self.file(name, what))
+    }
+
+    fn file(&mut self, name: &str, what: &str) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
         let name: String = name.chars().map(plain).collect();
         for number in 1.. {

@@ -1,7 +1,7 @@
 //! Who may log in, by a file of `htpasswd`.
 
 use super::directive::Directive;
-use super::draft::Secrets;
+use super::draft::{Secret, Secrets};
 use super::report::Ledger;
 use super::sources::Sources;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(super) fn carry(
     path: &Path,
     ledger: &Ledger,
     secrets: &mut Secrets,
-) -> Vec<(String, String)> {
+) -> Vec<(String, Secret)> {
     let names = match users(path) {
         Ok(names) => {
             ledger.carried(directive, "auth.basic: the names; passwords cannot be read back from their hashes");
@@ -29,7 +29,7 @@ pub(super) fn carry(
     };
     let ask = |name: String| {
         let what = format!("the password of {name}, whose hash stands in {}", path.display());
-        let file = secrets.file("basic", &what);
+        let file = secrets.ask("basic", &what);
         (name, file)
     };
     names.into_iter().map(ask).collect()

@@ -17,13 +17,16 @@ mod nginx;
 mod place;
 mod quantity;
 mod report;
+mod service;
 mod sources;
 mod subject;
 mod template;
 
 pub use place::{ImportError, Place};
-pub use report::{Needed, Note, Report, Verdict};
+pub use report::{Credential, Needed, Note, Report, Verdict};
 
+use draft::{Draft, Secrets};
+use report::Ledger;
 use std::path::{Path, PathBuf};
 
 /// Whose configuration is read.
@@ -49,6 +52,9 @@ pub struct Options {
     /// Only the server with this name.
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
+    /// For the service in conf/systemd, which gets the key and the secrets as credentials.
+    #[arg(long)]
+    pub systemd: bool,
 }
 
 /// What was made of it.
@@ -69,6 +75,13 @@ pub fn run(server: &Server) -> Result<Imported, ImportError> {
         Server::Nginx(options) => nginx::import(options),
         Server::Apache(options) => apache::import(options),
     }
+}
+
+/// The configuration, and all that is to be said about it.
+fn written(mut draft: Draft, secrets: Secrets, ledger: Ledger, options: &Options) -> Imported {
+    let needed = secrets.into_needed();
+    let credentials = options.systemd.then(|| service::adapt(&mut draft, &needed));
+    Imported { config: draft.to_string(), report: Report { notes: ledger.into_notes(), needed, credentials } }
 }
 
 /// What relative names are relative to: as the options say, or the directory of the main file, which is the one above if

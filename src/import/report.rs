@@ -58,6 +58,15 @@ pub struct Needed {
     pub what: String,
 }
 
+/// A file that systemd is to read for the service, which may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// What the service knows it by.
+    pub name: String,
+    /// Where it is.
+    pub path: String,
+}
+
 /// Everything that is to be said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -65,12 +74,37 @@ pub struct Report {
     pub notes: Vec<Note>,
     /// In the order of the configuration.
     pub needed: Vec<Needed>,
+    /// For the service, what its unit does not name yet; `None` where the configuration is not for it.
+    pub credentials: Option<Vec<Credential>>,
 }
 
 impl Report {
     /// The notes with this verdict.
     pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = &Note> {
         self.notes.iter().filter(move |note| note.verdict == verdict)
+    }
+
+    fn write_needed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.needed.is_empty() {
+            return Ok(());
+        }
+        let whose = if self.credentials.is_some() { "root" } else { "this program" };
+        writeln!(f, "Secrets to write, into files next to the configuration that only {whose} may read:")?;
+        self.needed.iter().try_for_each(|Needed { file, what }| writeln!(f, "  {file}: {what}"))?;
+        writeln!(f)
+    }
+
+    fn write_credentials(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let credentials = self.credentials.as_deref().unwrap_or_default();
+        if credentials.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "To write with systemctl edit netdata-webhook-proxy:")?;
+        writeln!(f, "  [Service]")?;
+        // A percent sign begins a specifier there.
+        let path = |path: &str| plain(&path.replace('%', "%%"), MAX_SAID);
+        credentials.iter().try_for_each(|it| writeln!(f, "  LoadCredential={}:{}", it.name, path(&it.path)))?;
+        writeln!(f)
     }
 }
 
@@ -87,14 +121,13 @@ impl Display for Report {
             }
             writeln!(f)?;
         }
-        if !self.needed.is_empty() {
-            writeln!(f, "Secrets to write, into files next to the configuration that only this program may read:")?;
-            for Needed { file, what } in &self.needed {
-                writeln!(f, "  {file}: {what}")?;
-            }
-            writeln!(f)?;
+        self.write_needed(f)?;
+        self.write_credentials(f)?;
+        match self.credentials {
+            // Only the service has them.
+            Some(_) => write!(f, "Then: systemctl restart netdata-webhook-proxy"),
+            None => write!(f, "Then: netdata-webhook-proxy check --config FILE"),
         }
-        write!(f, "Then: netdata-webhook-proxy check --config FILE")
     }
 }
 
@@ -147,10 +180,10 @@ impl Ledger {
         self.mentioned.borrow().contains(&directive.id)
     }
 
-    /// The report.
-    pub(super) fn into_report(self, needed: Vec<Needed>) -> Report {
+    /// All of it, in the order of the directives.
+    pub(super) fn into_notes(self) -> Vec<Note> {
         let mut notes = self.notes.into_inner();
         notes.sort_by_key(|(id, _)| *id);
-        Report { notes: notes.into_iter().map(|(_, note)| note).collect(), needed }
+        notes.into_iter().map(|(_, note)| note).collect()
     }
 }

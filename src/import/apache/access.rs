@@ -4,7 +4,7 @@ use super::expression::{self, Test};
 use super::host::{Host, Place, Section, is};
 use crate::import::assembly::Access;
 use crate::import::directive::Directive;
-use crate::import::draft::Secrets;
+use crate::import::draft::{Secret, Secrets};
 use crate::import::guard::{Fate, Guard, Input, Pattern, Requests};
 use crate::import::htpasswd;
 use crate::import::report::Ledger;
@@ -31,7 +31,7 @@ struct Finding<'r, 't> {
     reader: &'r Reader<'r, 't>,
     sections: Vec<Section<'t>>,
     guard: Guard<'t>,
-    basic: Vec<(String, String)>,
+    basic: Vec<(String, Secret)>,
     is_denied: bool,
 }
 
@@ -191,7 +191,7 @@ impl<'t> Finding<'_, 't> {
             return self.lose(directive, "no AuthUserFile says who that is: set auth.basic");
         };
         let users = htpasswd::carry(file, &self.reader.root.join(file.value()), self.reader.ledger, secrets);
-        let is_named = |user: &(String, String)| names.is_empty() || names.contains(&user.0.as_str());
+        let is_named = |user: &(String, Secret)| names.is_empty() || names.contains(&user.0.as_str());
         self.basic.extend(users.into_iter().filter(is_named));
         self.ledger().carried(directive, "auth.basic");
     }

@@ -38,7 +38,7 @@ pub(super) fn import(options: &Options) -> Result<Imported, ImportError> {
     let Assembly { draft, secrets, .. } = import.assemble()?;
     say_others(&hosts, chosen, &ledger);
     known::say_the_rest(&tree.directives, &ledger);
-    Ok(Imported { config: draft.to_string(), report: ledger.into_report(secrets.into_needed()) })
+    Ok(super::written(draft, secrets, ledger, options))
 }
 
 /// What names of files are relative to, unless `ServerRoot` says otherwise.
@@ -274,7 +274,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("apache2.conf");
         std::fs::write(&file, text).unwrap();
-        import(&Options { file, prefix: None, webhook: None, server: None })
+        import(&Options { file, prefix: None, webhook: None, server: None, systemd: false })
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn import(options: &Options) -> Result<Imported, ImportError> {
     let assembly = import.assemble(&servers, &chosen)?;
     let Assembly { draft, secrets, .. } = assembly;
     known::say_the_rest(&tree, &ledger);
-    Ok(Imported { config: draft.to_string(), report: ledger.into_report(secrets.into_needed()) })
+    Ok(super::written(draft, secrets, ledger, options))
 }
 
 struct Import<'r, 't> {
@@ -162,7 +162,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("nginx.conf");
         std::fs::write(&file, text).unwrap();
-        import(&Options { file, prefix: None, webhook: None, server: None })
+        import(&Options { file, prefix: None, webhook: None, server: None, systemd: false })
     }
 
     #[test]

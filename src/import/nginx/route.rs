@@ -8,7 +8,7 @@ use super::upstream::{Target, Upstreams};
 use super::variables::{Constants, Variables};
 use crate::import::assembly::{Access, Plan};
 use crate::import::directive::Directive;
-use crate::import::draft::{Group, Secrets};
+use crate::import::draft::{Group, Secret, Secrets};
 use crate::import::htpasswd;
 use crate::import::quantity::{bytes, size};
 use crate::import::report::Ledger;
@@ -148,7 +148,7 @@ impl<'t> Planner<'_, 't> {
     }
 
     /// Of `auth_basic`, each with the file for the password.
-    fn users(&self, scope: &Scope<'t>, secrets: &mut Secrets) -> Vec<(String, String)> {
+    fn users(&self, scope: &Scope<'t>, secrets: &mut Secrets) -> Vec<(String, Secret)> {
         let (Some(realm), Some(file)) = (scope.one("auth_basic"), scope.one("auth_basic_user_file")) else {
             return Vec::new();
         };

@@ -187,7 +187,7 @@ impl<'r> Assembly<'r> {
         keys.set("upstream", plan.upstream.as_str());
         if plan.is_webhook {
             let what = "the challenge secret, as it stands in the integration in Netdata Cloud; the application no longer \
-                        answers challenges";
+                        answers challenges. If there is none, remove challenge_secret instead";
             keys.set("challenge_secret", self.secrets.ask("challenge", what));
         }
         if let Some(limit) = &plan.max_body {

@@ -1,5 +1,7 @@
 //! Recognises Netdata's own authority.
 
+use super::directive::Directive;
+use super::report::Ledger;
 use super::sources::Sources;
 use crate::config::NETDATA_ROOT_CA;
 use rustls::pki_types::CertificateDer;
@@ -9,8 +11,22 @@ use std::path::Path;
 /// What it is called in a configuration.
 pub(super) const BUILTIN: &str = "builtin:netdata";
 
+/// What a directive that names `path` becomes in `tls.client.ca`.
+pub(super) fn carry(directive: &Directive, path: String, ledger: &Ledger) -> String {
+    match is_builtin(Path::new(&path)) {
+        true => {
+            ledger.not_needed(directive, "it holds the Netdata Root CA, which is built in");
+            BUILTIN.to_owned()
+        }
+        false => {
+            ledger.carried(directive, "tls.client.ca");
+            path
+        }
+    }
+}
+
 /// Whether a file has this one certificate and no other.
-pub(super) fn is_builtin(path: &Path) -> bool {
+fn is_builtin(path: &Path) -> bool {
     let Ok(text) = Sources::default().read(path) else { return false };
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let netdata = CertificateDer::from_pem_slice(NETDATA_ROOT_CA.as_bytes());

@@ -41,7 +41,8 @@ impl Directive {
 
     /// Name and arguments, on one line of bounded length, without secrets.
     pub(super) fn shown(&self) -> String {
-        let mut shown = self.arguments.join(" ");
+        // What is quoted ends a word, so that the parenthesis that follows is one of its own.
+        let mut shown = self.arguments.join(" ").replace(" )", ")");
         let name = self.name.to_ascii_lowercase();
         // A header, or a variable, whose name says that its value is not for everybody.
         if SETTERS.contains(&name.as_str())

@@ -1,6 +1,7 @@
 //! `RequestHeader`.
 
 use super::host::{Host, Section, is};
+use super::proxy::Target;
 use crate::import::directive::Directive;
 use crate::import::headers::{SetHeaders, known};
 use crate::import::report::Ledger;
@@ -24,18 +25,26 @@ const VARIABLES: [(&str, &str); 15] = [
     ("HTTP:Authorization", "http_authorization"),
 ];
 
-/// What the application is told besides. `backend` is what Apache puts into `Host` unless it is told otherwise, if known.
+/// What the application is told besides. `place` is what has it passed on to `target`.
 pub(super) fn carry<'r>(
     host: &Host<'_>,
     sections: &[Section<'_>],
-    backend: Option<&str>,
+    place: &Directive,
+    target: &Target,
     ledger: &'r Ledger,
     is_tls: bool,
 ) -> SetHeaders<'r> {
     let mut headers = SetHeaders::new(ledger, is_tls);
-    match host.one("ProxyPreserveHost").filter(|it| it.value().eq_ignore_ascii_case("on")) {
-        Some(directive) => ledger.not_needed(directive, "Host is passed on as it came"),
-        None => backend.into_iter().for_each(|backend| headers.insert("Host", backend)),
+    let preserves = sections.iter().rev().find_map(|section| section.one("ProxyPreserveHost"));
+    let preserves = preserves.or_else(|| host.one("ProxyPreserveHost"));
+    match (preserves.filter(|it| it.value().eq_ignore_ascii_case("on")), &target.host) {
+        (Some(directive), _) => ledger.not_needed(directive, "Host is passed on as it came"),
+        (None, Some(own)) => headers.insert("Host", own),
+        (None, None) => {
+            let remedy = "Host: each server got its own address there, and now gets what the sender says: if it matters, set \
+                          it with set_headers";
+            ledger.not_carried(place, remedy);
+        }
     }
     let known = |name: &str| match name {
         "client_cn" => Some("$client_cn".to_owned()),

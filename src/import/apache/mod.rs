@@ -250,7 +250,7 @@ impl<'r, 't> Import<'r, 't> {
         let target = proxy.target(mapping, &mut assembly.draft.upstreams)?;
         let sections: Vec<Section<'t>> =
             self.host.sections().into_iter().filter(|section| section.covers(path)).collect();
-        let headers = headers::carry(self.host, &sections, target.host.as_deref(), self.ledger, assembly.is_tls);
+        let headers = headers::carry(self.host, &sections, mapping.directive, &target, self.ledger, assembly.is_tls);
         Some(Plan {
             directive,
             paths: vec![path.clone()],

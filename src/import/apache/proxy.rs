@@ -25,7 +25,7 @@ pub(super) struct Mapping<'t> {
 pub(super) struct Target {
     /// A URL, or the name of a group.
     pub(super) upstream: String,
-    /// What Apache puts into `Host` unless it is told otherwise, where that is the same for each server.
+    /// What Apache puts into `Host` unless it is told otherwise; `None` where it differs between servers.
     pub(super) host: Option<String>,
 }
 
@@ -123,11 +123,6 @@ impl<'t> Proxy<'_, 't> {
             (true, [only]) => Some(host_of(only)),
             (true, _) => None,
         };
-        if host.is_none() && !self.host.is_on("ProxyPreserveHost") {
-            let remedy = "Host: each server got its own address there, and now gets what the sender says: if it matters, set \
-                          it with set_headers";
-            self.ledger.not_carried(directive, remedy);
-        }
         let is_group = keys != Keys::default() || servers.len() > 1 || scheme == "balancer";
         let upstream = match is_group {
             false => servers[0].clone(),

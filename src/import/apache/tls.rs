@@ -35,6 +35,10 @@ impl Reader<'_> {
 
     fn file(&self, directive: &Directive, key: &str) -> String {
         self.ledger.carried(directive, key);
+        self.path(directive)
+    }
+
+    fn path(&self, directive: &Directive) -> String {
         self.root.join(directive.value()).display().to_string()
     }
 
@@ -56,14 +60,7 @@ impl Reader<'_> {
             );
         }
         let Some(directive) = host.one("SSLCACertificateFile") else { return Vec::new() };
-        let path = self.file(directive, "tls.client.ca");
-        match authority::is_builtin(Path::new(&path)) {
-            true => {
-                self.ledger.carried(directive, "tls.client.ca: it holds the Netdata Root CA, which is built in");
-                vec![authority::BUILTIN.into()]
-            }
-            false => vec![path],
-        }
+        vec![authority::carry(directive, self.path(directive), self.ledger)]
     }
 
     fn revocation_lists(&self, host: &Host<'_>) -> Vec<String> {

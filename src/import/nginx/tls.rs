@@ -32,12 +32,18 @@ impl Reader<'_> {
 
     /// The path of a file; `None` where its name is known for each connection only.
     fn file(&self, directive: &Directive, key: &str) -> Option<String> {
+        let path = self.path(directive, key)?;
+        self.ledger.carried(directive, key);
+        Some(path)
+    }
+
+    /// `None` where it is no file, which has been said then.
+    fn path(&self, directive: &Directive, key: &str) -> Option<String> {
         let name = directive.value();
         if name.contains('$') || ["data:", "engine:", "store:"].iter().any(|scheme| name.starts_with(scheme)) {
             self.ledger.not_carried(directive, format!("{key} is a file: write it to one"));
             return None;
         }
-        self.ledger.carried(directive, key);
         Some(self.prefix.join(name).display().to_string())
     }
 
@@ -75,12 +81,8 @@ impl Reader<'_> {
     }
 
     fn authority(&self, directive: &Directive) -> Option<String> {
-        let path = self.file(directive, "tls.client.ca")?;
-        if !authority::is_builtin(Path::new(&path)) {
-            return Some(path);
-        }
-        self.ledger.carried(directive, "tls.client.ca: it holds the Netdata Root CA, which is built in");
-        Some(authority::BUILTIN.into())
+        let path = self.path(directive, "tls.client.ca")?;
+        Some(authority::carry(directive, path, self.ledger))
     }
 
     fn only_newest(&self, scope: &Scope<'_>) -> bool {

@@ -1,12 +1,7 @@
 //! The applications in the README run as they stand there, behind the proxy, and act on each notification once.
 
-use crate::support::{Language, Pki, Proxy, Sender, WEBHOOK, eventually, free_address, skip};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use crate::support::{Language, Pki, Proxy, Receiver, Sender, WEBHOOK, eventually};
+use std::process::Command;
 
 const FLAT_ALERT: &str = include_str!("bodies/alert_flat.json");
 const NESTED_ALERT: &str = include_str!("bodies/alert_nested.json");
@@ -21,94 +16,16 @@ const NESTED_ALERT_LINE: Line = ["alert", "warning", "System memory utilization 
 const LARGE_ALERT_LINE: Line = ["alert", "critical", "large"];
 const REACHABILITY_LINE: Line = ["reachability", "info", "Node web-1.example.com is reachable again"];
 
-/// Where it is 1, an application that cannot be run is a failure.
-const REQUIRED: &str = "NWP_REQUIRE_APPLICATIONS";
-
-/// What an application says on standard error, in its directory.
-const STDERR: &str = "stderr";
-
-/// A running application, and what it prints.
-struct Receiver {
-    child: Child,
-    url: String,
-    printed: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
-    directory: tempfile::TempDir,
-}
-
-impl Receiver {
-    /// The application in the README, of which only the address is changed, and what `change` changes. `None`, with a
-    /// note, where it cannot be run.
-    fn start(language: &Language, change: impl FnOnce(&str) -> String) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let free = free_address();
-        match language.run(&change(&at(free, language.program())), directory.path()) {
-            Ok(command) => Some(Self::spawn(command, free, directory)),
-            Err(missing) => {
-                assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "{missing}, and {REQUIRED} is 1");
-                skip(missing);
-                None
-            }
-        }
+/// It has printed this, and nothing else will ever come.
+#[track_caller]
+fn printed_only(mut receiver: Receiver, expected: &[Line]) {
+    eventually("what is to be printed", || (receiver.lines().len() >= expected.len()).then_some(()));
+    receiver.end();
+    let lines = receiver.lines();
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, [kind, severity, message]) in lines.iter().zip(expected) {
+        assert!(line.starts_with(&format!("{kind} {severity} ")) && line.contains(message), "{line}");
     }
-
-    fn spawn(mut command: Command, address: SocketAddr, directory: tempfile::TempDir) -> Self {
-        let stderr = File::create(directory.path().join(STDERR)).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        let printed = Arc::new(Mutex::new(Vec::new()));
-        let (lines, kept) = (BufReader::new(child.stdout.take().unwrap()).lines(), printed.clone());
-        let reader =
-            thread::spawn(move || lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
-        let receiver = Self { child, url: format!("http://{address}"), printed, reader: Some(reader), directory };
-        eventually("an application that listens", || TcpStream::connect(address).ok());
-        receiver
-    }
-
-    /// What it has printed about notifications; Flask prints about itself, too.
-    fn lines(&self) -> Vec<String> {
-        let is_about_a_notification =
-            |line: &&String| ["alert ", "reachability ", "test "].iter().any(|kind| line.starts_with(kind));
-        self.printed.lock().unwrap().iter().filter(is_about_a_notification).cloned().collect()
-    }
-
-    /// It has printed this, and nothing else will ever come.
-    #[track_caller]
-    fn printed_only(mut self, expected: &[Line]) {
-        eventually("what is to be printed", || (self.lines().len() >= expected.len()).then_some(()));
-        self.end();
-        let lines = self.lines();
-        assert_eq!(lines.len(), expected.len(), "{lines:#?}");
-        for (line, [kind, severity, message]) in lines.iter().zip(expected) {
-            assert!(line.starts_with(&format!("{kind} {severity} ")) && line.contains(message), "{line}");
-        }
-    }
-
-    fn end(&mut self) {
-        // An error says that it has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(reader) = self.reader.take() {
-            reader.join().unwrap();
-        }
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.end();
-        if thread::panicking() {
-            let said = std::fs::read_to_string(self.directory.path().join(STDERR)).unwrap_or_default();
-            eprintln!("the application printed: {:#?}\nand on standard error:\n{said}", self.printed.lock().unwrap());
-        }
-    }
-}
-
-/// The program, where it listens elsewhere.
-fn at(address: SocketAddr, program: &str) -> String {
-    for part in ["127.0.0.1", "3000"] {
-        assert_eq!(program.matches(part).count(), 1, "{part} in {program}");
-    }
-    program.replace("127.0.0.1", &address.ip().to_string()).replace("3000", &address.port().to_string())
 }
 
 /// Netdata Cloud, and the proxy that it knows.
@@ -141,7 +58,7 @@ fn large_alert() -> String {
 }
 
 fn acts_on_each_notification_once(language: &Language) {
-    let Some(receiver) = Receiver::start(language, str::to_owned) else { return };
+    let Some(receiver) = Receiver::start(language, language.program()) else { return };
     let scene = Scene::in_front_of(&receiver);
     // Neither of these is the application's business.
     assert_eq!(scene.netdata.get("?crc_token=abc").status, 200);
@@ -151,13 +68,14 @@ fn acts_on_each_notification_once(language: &Language) {
     for body in [NESTED_ALERT, NESTED_ALERT, REACHABILITY, FLAT_ALERT, &large, REACHABILITY, NESTED_ALERT] {
         scene.notify(body);
     }
-    receiver.printed_only(&[NESTED_ALERT_LINE, REACHABILITY_LINE, FLAT_ALERT_LINE, LARGE_ALERT_LINE]);
+    let expected = [NESTED_ALERT_LINE, REACHABILITY_LINE, FLAT_ALERT_LINE, LARGE_ALERT_LINE];
+    printed_only(receiver, &expected);
 }
 
 fn acts_again_when_the_same_happens_again(language: &Language) {
     let [kept, shorter] = language.memory;
     assert_eq!(language.program().matches(kept).count(), 1);
-    let Some(receiver) = Receiver::start(language, |program| program.replace(kept, shorter)) else { return };
+    let Some(receiver) = Receiver::start(language, &language.program().replace(kept, shorter)) else { return };
     let scene = Scene::in_front_of(&receiver);
     eventually("a second line about the same node", || {
         scene.notify(REACHABILITY);
@@ -167,7 +85,7 @@ fn acts_again_when_the_same_happens_again(language: &Language) {
 
 /// Everything that `send` sends, as somebody would who tries a set-up.
 fn receives_what_send_sends(language: &Language) {
-    let Some(receiver) = Receiver::start(language, str::to_owned) else { return };
+    let Some(receiver) = Receiver::start(language, language.program()) else { return };
     let pki = Pki::new();
     pki.write_leaf("netdata", &pki.netdata());
     let proxy = Proxy::spawn(&pki, &Proxy::config_for(&receiver.url, "require", ""));

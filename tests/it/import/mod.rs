@@ -5,6 +5,7 @@
 
 mod apache;
 mod command;
+mod moving;
 mod nginx;
 mod sample;
 mod side_by_side;

@@ -67,7 +67,7 @@ fn is_expected(sample: &Path, name: &str, text: &str) {
 }
 
 /// Writes the challenge secret and the others that the report asks for, in its order, and no more, next to the configuration.
-fn install(stage: &Stage, imported: &Imported, secrets: &[&str]) -> PathBuf {
+pub(super) fn install(stage: &Stage, imported: &Imported, secrets: &[&str]) -> PathBuf {
     let mut secrets = secrets.iter().copied();
     let asked = imported.report.split("Secrets to write").nth(1).unwrap_or_default();
     for line in asked.lines().filter_map(|line| line.strip_prefix("  ")) {
@@ -92,7 +92,7 @@ fn check(config: &Path) {
 
 /// The program with the configuration, on a port that is free. Where it trusts Netdata's own authority, whose key nobody
 /// here has, it trusts the stage's instead.
-fn serve(stage: &Stage, imported: &Imported) -> Proxy {
+pub(super) fn serve(stage: &Stage, imported: &Imported) -> Proxy {
     let mut config: String = imported
         .config
         .lines()

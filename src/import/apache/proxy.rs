@@ -6,6 +6,7 @@ use crate::import::draft::{self, Group, Keys};
 use crate::import::literal;
 use crate::import::quantity::duration;
 use crate::import::report::Ledger;
+use crate::route::PathPattern;
 use std::path::Path;
 
 /// Requests that are passed on.
@@ -47,7 +48,7 @@ impl<'t> Proxy<'_, 't> {
             let [path, url, parameters @ ..] = &arguments[..] else { continue };
             match is(directive, "ProxyPassMatch") {
                 true => mappings.extend(self.matching(directive, path, url, parameters)),
-                false => mappings.push(Mapping::prefix(directive, path, url, parameters)),
+                false => mappings.extend(self.prefix(directive, path, url, parameters)),
             }
         }
         for section in self.host.sections() {
@@ -55,10 +56,19 @@ impl<'t> Proxy<'_, 't> {
             let (Some(directive), Some(path)) = (section.one("ProxyPass"), paths.first()) else { continue };
             let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
             if let [url, parameters @ ..] = &arguments[..] {
-                mappings.push(Mapping::prefix(directive, path, url, parameters));
+                mappings.extend(self.prefix(directive, path, url, parameters));
             }
         }
         mappings
+    }
+
+    fn prefix(&self, directive: &'t Directive, path: &str, url: &str, parameters: &[&'t str]) -> Option<Mapping<'t>> {
+        let mapping = Mapping::prefix(directive, path, url, parameters);
+        if let Some(Err(message)) = mapping.paths.first().map(|path| PathPattern::parse(path)) {
+            self.ledger.not_carried(directive, format!("the path of a route {message}"));
+            return None;
+        }
+        Some(mapping)
     }
 
     fn matching(

@@ -8,6 +8,9 @@ use crate::import::report::Ledger;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// Where a server without `listen` does.
+const UNLESS_TOLD_OTHERWISE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80);
+
 /// Where a server listens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listen<'t> {
@@ -77,12 +80,15 @@ impl Listening<'_> {
             }
         }
         let key = if has_tls { "https" } else { "http" };
-        let kept = without_doubles(addresses.iter().map(|(_, address)| *address).collect());
+        let mut kept = without_doubles(addresses.iter().map(|(_, address)| *address).collect());
         for (directive, address) in addresses {
             match kept.contains(&address) {
                 true => self.ledger.carried(directive, format!("listen.{key}: {address}")),
                 false => self.ledger.carried(directive, format!("listen.{key}: an address there takes this one, too")),
             }
+        }
+        if listens.is_empty() {
+            kept.push(UNLESS_TOLD_OTHERWISE);
         }
         self.keys.set(key, texts(&kept));
         has_tls

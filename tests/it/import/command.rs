@@ -210,6 +210,22 @@ fn the_server_can_be_named() {
 }
 
 #[test]
+fn a_server_that_does_not_say_where_listens_on_port_80() {
+    let directory = directory(&[("site", "server { location /netdata { proxy_pass http://127.0.0.1:3000; } }\n")]);
+    let imported = import(&["nginx", &path(directory.path(), "site")]);
+    assert!(imported.config.contains("http = \"0.0.0.0:80\""), "{}", imported.config);
+}
+
+#[test]
+fn what_is_no_path_becomes_no_route() {
+    let text = "ProxyPass webhook http://127.0.0.1:3000/\nProxyPass /webhook http://127.0.0.1:3000/webhook\n";
+    let directory = directory(&[("site", text)]);
+    let imported = import(&["apache", &path(directory.path(), "site")]);
+    assert_eq!(imported.config.matches("[[routes]]").count(), 1, "{}", imported.config);
+    assert!(imported.report.contains(":1: ProxyPass webhook http://127.0.0.1:3000/: the path of a route must start"));
+}
+
+#[test]
 fn the_authority_that_is_built_in_needs_no_file() {
     let directory = directory(&[("site", SITE), ("ca.pem", NETDATA_ROOT_CA)]);
     let imported = import(&["nginx", &path(directory.path(), "site")]);

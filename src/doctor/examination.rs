@@ -1,67 +1,17 @@
 //! The checks of one target, in their order.
 
-use super::arguments::Arguments;
 use super::checks::{
     admission, certificate, challenge, client_request, clock, idle, name, old_versions, port, redirect, resumption,
     versions,
 };
-use super::client::{Client, Conversation, Outcome};
+use super::client::{Client, Outcome};
 use super::finding::Finding;
 use super::forgery::forged;
+use super::heard::Heard;
+use super::means::Means;
+use super::question::post;
 use super::recorder::Tls;
 use super::target::Target;
-use crate::config::{read_certificates, read_identity};
-use crate::sender::{Answer, Place, Request};
-use bytes::Bytes;
-use http::HeaderValue;
-use http::header::{ACCEPT, USER_AGENT};
-use rustls::RootCertStore;
-use rustls::sign::CertifiedKey;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-/// What the checks are made with.
-pub(super) struct Means {
-    pub(super) patience: Duration,
-    /// Who may have issued the server's certificate.
-    pub(super) roots: RootCertStore,
-    /// Whose authorities these are, in words.
-    pub(super) roots_name: String,
-    /// A certificate that the server trusts.
-    pub(super) credentials: Option<Arc<CertifiedKey>>,
-    /// How long an idle connection is watched, if at all.
-    pub(super) idle: Option<Duration>,
-}
-
-impl Means {
-    pub(super) fn new(arguments: &Arguments) -> Result<Self, String> {
-        let (certificates, roots_name) = match &arguments.server_ca {
-            Some(path) => (read_certificates(path)?, path.display().to_string()),
-            None => (rustls_native_certs::load_native_certs().certs, "the system".to_owned()),
-        };
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
-        let credentials = match (&arguments.certificate, &arguments.key) {
-            (Some(certificate), Some(key)) => Some(read_identity(certificate, key)?),
-            _ => None,
-        };
-        Ok(Self { patience: arguments.patience(), roots, roots_name, credentials, idle: arguments.idle() })
-    }
-}
-
-/// Everything that was heard, for the checks that look at any answer.
-#[derive(Default)]
-pub(super) struct Heard {
-    pub(super) answers: Vec<(Answer, SystemTime)>,
-}
-
-impl Heard {
-    fn keep(&mut self, conversation: &Conversation) {
-        if let Outcome::Answered(answer) = &conversation.outcome {
-            self.answers.push((answer.clone(), SystemTime::now()));
-        }
-    }
-}
 
 /// Makes all checks that can be made.
 pub(super) async fn examine(target: &Target, means: &Means) -> Vec<Finding> {
@@ -143,22 +93,4 @@ async fn converse(
     }
     findings.push(clock::check(&heard));
     Ok(())
-}
-
-/// A notification without one: who should not let it through does no harm with it.
-pub(super) fn post(place: &Place) -> Request {
-    named(Request::post(place, Bytes::new())).last()
-}
-
-/// A challenge.
-pub(super) fn get(place: &Place, crc_token: &str) -> Request {
-    named(Request::challenge(place, crc_token))
-}
-
-/// Says who asks, for logs.
-fn named(mut request: Request) -> Request {
-    const NAME: &str = concat!("netdata-webhook-proxy-doctor/", env!("CARGO_PKG_VERSION"));
-    request.headers.insert(USER_AGENT, HeaderValue::from_static(NAME));
-    request.headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    request
 }

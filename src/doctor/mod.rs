@@ -10,6 +10,9 @@ mod client;
 mod examination;
 mod finding;
 mod forgery;
+mod heard;
+mod means;
+mod question;
 mod recorder;
 mod report;
 mod target;
@@ -20,7 +23,7 @@ pub use report::{Examined, Report};
 
 use crate::config::{Config, read_certificates, read_secret_file};
 use crate::sender::Place;
-use examination::Means;
+use means::Means;
 use std::path::Path;
 use target::{Challenge, Expected, Target};
 

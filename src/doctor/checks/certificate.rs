@@ -1,8 +1,8 @@
 //! The server's certificate: whole up to an authority that is known, for this name, and valid now.
 
 use crate::doctor::client::{Conversation, Outcome};
-use crate::doctor::examination::Means;
 use crate::doctor::finding::Finding;
+use crate::doctor::means::Means;
 use crate::doctor::target::dns_names;
 use crate::sender::Place;
 use rustls::RootCertStore;

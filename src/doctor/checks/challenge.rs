@@ -1,8 +1,8 @@
 //! The challenge is answered, rightly and in time.
 
 use crate::doctor::client::{Client, Conversation, Outcome};
-use crate::doctor::examination::get;
 use crate::doctor::finding::Finding;
+use crate::doctor::question::get;
 use crate::doctor::recorder::Tls;
 use crate::doctor::target::{Challenge, Expected};
 use crate::secret::Secret;

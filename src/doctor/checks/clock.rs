@@ -1,7 +1,7 @@
 //! The clocks of the server and of this machine agree.
 
-use crate::doctor::examination::Heard;
 use crate::doctor::finding::Finding;
+use crate::doctor::heard::Heard;
 use std::time::Duration;
 
 const CHECK: &str = "clock";

@@ -3,8 +3,8 @@
 //! A server that closes first races the next notification, which is lost then: Netdata Cloud does not send a POST again.
 
 use crate::doctor::client::{Client, Outcome};
-use crate::doctor::examination::get;
 use crate::doctor::finding::Finding;
+use crate::doctor::question::get;
 use crate::doctor::recorder::Tls;
 use crate::doctor::target::Expected;
 use crate::sender::Connection;

@@ -1,7 +1,7 @@
 //! Nothing is answered with a redirect: Netdata Cloud follows none.
 
-use crate::doctor::examination::Heard;
 use crate::doctor::finding::Finding;
+use crate::doctor::heard::Heard;
 
 const CHECK: &str = "redirect";
 

@@ -5,8 +5,8 @@
 
 use super::admission::{Verdict, judge};
 use crate::doctor::client::Client;
-use crate::doctor::examination::{get, post};
 use crate::doctor::finding::Finding;
+use crate::doctor::question::{get, post};
 use crate::doctor::recorder::Tls;
 use crate::doctor::target::Expected;
 use rustls::SupportedProtocolVersion;

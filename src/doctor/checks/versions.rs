@@ -1,8 +1,8 @@
 //! The versions of TLS that are good are spoken.
 
 use crate::doctor::client::Client;
-use crate::doctor::examination::post;
 use crate::doctor::finding::Finding;
+use crate::doctor::question::post;
 use crate::doctor::recorder::Tls;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};

@@ -1,0 +1,37 @@
+//! What the checks are made with, as the arguments have it.
+
+use super::arguments::Arguments;
+use crate::config::{read_certificates, read_identity};
+use rustls::RootCertStore;
+use rustls::sign::CertifiedKey;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the checks are made with.
+pub(super) struct Means {
+    pub(super) patience: Duration,
+    /// Who may have issued the server's certificate.
+    pub(super) roots: RootCertStore,
+    /// Whose authorities these are, in words.
+    pub(super) roots_name: String,
+    /// A certificate that the server trusts.
+    pub(super) credentials: Option<Arc<CertifiedKey>>,
+    /// How long an idle connection is watched, if at all.
+    pub(super) idle: Option<Duration>,
+}
+
+impl Means {
+    pub(super) fn new(arguments: &Arguments) -> Result<Self, String> {
+        let (certificates, roots_name) = match &arguments.server_ca {
+            Some(path) => (read_certificates(path)?, path.display().to_string()),
+            None => (rustls_native_certs::load_native_certs().certs, "the system".to_owned()),
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates);
+        let credentials = match (&arguments.certificate, &arguments.key) {
+            (Some(certificate), Some(key)) => Some(read_identity(certificate, key)?),
+            _ => None,
+        };
+        Ok(Self { patience: arguments.patience(), roots, roots_name, credentials, idle: arguments.idle() })
+    }
+}

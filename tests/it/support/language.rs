@@ -4,7 +4,7 @@ use super::{WEBHOOK, blocks};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Of which there is one application in the README.
+/// Of which there are two applications in the README.
 pub(crate) struct Language {
     /// Of its fenced block.
     fence: &'static str,
@@ -25,11 +25,19 @@ impl Language {
     pub(crate) const AXUM: Self =
         Self { fence: "rust", file: "receiver.rs", memory: ["() < 60", "() < 1"], prepare: prepare_rust };
 
-    /// The application, as it stands in the README.
-    pub(crate) fn program(&self) -> &'static str {
+    /// The short application, as it stands in the README.
+    pub(crate) fn short(&self) -> &'static str {
+        self.programs()[0]
+    }
+
+    /// The one that acts once on each notification.
+    pub(crate) fn careful(&self) -> &'static str {
+        self.programs()[1]
+    }
+
+    fn programs(&self) -> [&'static str; 2] {
         let programs: Vec<_> = blocks(self.fence).into_iter().filter(|block| block.contains(WEBHOOK)).collect();
-        let [program] = programs[..] else { panic!("{} applications in {}", programs.len(), self.fence) };
-        program
+        programs.try_into().unwrap_or_else(|programs: Vec<_>| panic!("{} in {}", programs.len(), self.fence))
     }
 
     /// What runs `program`, of which the file is in `directory`, or what is missing here.

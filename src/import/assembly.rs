@@ -208,7 +208,11 @@ impl<'r> Assembly<'r> {
         let was_certified = self.identity.demand == Demand::On || access.certificate;
         let is_certified = self.is_tls && (was_certified || *is_webhook);
         let has_credentials = !(access.basic.is_empty() && access.bearer.is_empty());
-        if is_certified && !was_certified {
+        if access.has_lost && is_certified && (!was_certified || access.names.is_none()) {
+            // Who else got in cannot be said.
+            self.ledger
+                .carried(directive, "auth.client_certificate: Netdata Cloud's is demanded, which it always presents");
+        } else if is_certified && !was_certified {
             let hole = "no client certificate was demanded, so anybody who knew as much could send here; now Netdata Cloud's \
                         is, which it always presents (auth.client_certificate = false: it is not)";
             self.ledger.closed(directive, hole);

@@ -50,6 +50,9 @@ impl Directive {
         {
             shown = self.arguments[..=at].join(" ") + HIDDEN;
         }
+        if name == "authbasicfake" {
+            shown = self.value().to_owned() + HIDDEN;
+        }
         if CONDITIONS.contains(&name.as_str()) {
             shown = without_comparison(&shown);
         }
@@ -123,6 +126,7 @@ mod tests {
             ("Require expr req('X-Key') == 'hunter2'", "Require expr req('X-Key (not shown)"),
             ("Require expr %{HTTP:X-Key} == hunter2", "Require expr %{HTTP:X-Key (not shown)"),
             ("RewriteCond %{HTTP:X-Key} !=hunter2", "RewriteCond %{HTTP:X-Key (not shown)"),
+            ("AuthBasicFake netdata hunter2", "AuthBasicFake netdata (not shown)"),
             ("AuthType Basic", "AuthType Basic"),
             ("auth_basic_user_file /etc/basic.users", "auth_basic_user_file /etc/basic.users"),
             ("proxy_pass http://a:hunter2@b/", "proxy_pass http://(not shown)@b/"),

@@ -72,6 +72,19 @@ impl<'r> SetHeaders<'r> {
         }
     }
 
+    /// The application gets none rather than one that the sender made up.
+    pub(super) fn blank(&mut self, directive: &Directive, name: &str, remedy: &str) {
+        self.ledger.not_carried(directive, remedy);
+        if name.eq_ignore_ascii_case("authorization") {
+            self.forwards_authorization = false;
+        } else if let Ok(header) = HeaderName::from_bytes(name.as_bytes())
+            && !RESERVED.contains(&header.as_str())
+            && header != http::header::HOST
+        {
+            self.insert(name, "");
+        }
+    }
+
     fn authorization(&self, directive: &Directive, value: &str) -> bool {
         match value {
             "$http_authorization" => {

@@ -9,10 +9,12 @@ use std::path::Path;
 /// More people than would share a webhook.
 const MAX_USERS: usize = 100;
 
-/// Asks for the password of each user of a file that `directive` names. Returns their names, and the files for them.
+/// Asks for the password of each user of a file that `directive` names, or of those of them that are `wanted`. Returns
+/// their names, and the files for them.
 pub(super) fn carry(
     directive: &Directive,
     path: &Path,
+    wanted: &[&str],
     ledger: &Ledger,
     secrets: &mut Secrets,
 ) -> Vec<(String, Secret)> {
@@ -32,7 +34,7 @@ pub(super) fn carry(
         let file = secrets.ask("basic", &what);
         (name, file)
     };
-    names.into_iter().map(ask).collect()
+    names.into_iter().filter(|name| wanted.is_empty() || wanted.contains(&name.as_str())).map(ask).collect()
 }
 
 /// The names in it; what stands behind them cannot be read back.

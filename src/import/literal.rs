@@ -39,6 +39,29 @@ pub(super) fn paths(pattern: &str) -> Option<Vec<String>> {
     paths.iter().all(is_plain).then_some(paths)
 }
 
+/// How everything begins that an expression matches, as far as that is known.
+pub(super) fn start(pattern: &str) -> String {
+    let Some(pattern) = pattern.strip_prefix('^') else { return String::new() };
+    // A dot may be anything.
+    let (words, rest) = expand(pattern, "-_~/");
+    if rest.contains('|') {
+        return String::new();
+    }
+    let common = |one: String, other: String| {
+        let same = one.chars().zip(other.chars()).take_while(|(one, other)| one == other);
+        same.map(|(character, _)| character).collect()
+    };
+    words.into_iter().reduce(common).unwrap_or_default()
+}
+
+/// Whether something that begins with `start` may be among what a route for `path` is for.
+pub(super) fn may_meet(start: &str, path: &str) -> bool {
+    match path.strip_suffix("/*") {
+        Some(prefix) => prefix.starts_with(start) || start.starts_with(prefix),
+        None => path.starts_with(start),
+    }
+}
+
 /// A character, or a group of words, and what follows it; `None` where neither stands there.
 fn atom<'p>(pattern: &'p str, also: &str) -> Option<(Vec<String>, &'p str)> {
     if let Some((character, after)) = character(pattern, also) {
@@ -92,6 +115,25 @@ mod tests {
             ("^$", None),
         ] {
             assert_eq!(paths(pattern).map(|paths| paths.join(" ")).as_deref(), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn the_start_is_what_everything_has() {
+        for (pattern, expected) in [
+            ("^/a/b", "/a/b"),
+            ("^/api/v[0-9]+/", "/api/v"),
+            ("^/(ab|ac)/d", "/a"),
+            ("^/ab?", "/a"),
+            (r"^/a\.b", "/a"),
+            ("^/a|^/b", ""),
+            // Where alternatives begin is not looked for in what cannot be read.
+            ("^/a(b|c)?d", ""),
+            ("/a", ""),
+            (r"\.php$", ""),
+            ("(?i)^/a", ""),
+        ] {
+            assert_eq!(start(pattern), expected, "{pattern}");
         }
     }
 

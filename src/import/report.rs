@@ -180,6 +180,13 @@ impl Ledger {
         self.mentioned.borrow().contains(&directive.id)
     }
 
+    /// What is to be done about it, where it was not carried over.
+    pub(super) fn remedy(&self, directive: &Directive) -> Option<String> {
+        let notes = self.notes.borrow();
+        let is_it = |(id, note): &&(usize, Note)| *id == directive.id && note.verdict == Verdict::NotCarried;
+        notes.iter().find(is_it).map(|(_, note)| note.said.clone())
+    }
+
     /// All of it, in the order of the directives.
     pub(super) fn into_notes(self) -> Vec<Note> {
         let mut notes = self.notes.into_inner();

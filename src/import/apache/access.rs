@@ -2,11 +2,13 @@
 
 use super::expression::{self, Test};
 use super::host::{Host, Place, Section, is};
+use super::proxy::Mapping;
 use crate::import::assembly::Access;
 use crate::import::directive::Directive;
 use crate::import::draft::{Secret, Secrets};
 use crate::import::guard::{Fate, Guard, Input, Pattern, Requests};
 use crate::import::htpasswd;
+use crate::import::literal;
 use crate::import::report::Ledger;
 use crate::import::subject::Comparison;
 use std::path::Path;
@@ -29,6 +31,7 @@ pub(super) struct Found {
 /// What is being found.
 struct Finding<'r, 't> {
     reader: &'r Reader<'r, 't>,
+    mapping: &'r Mapping<'t>,
     sections: Vec<Section<'t>>,
     guard: Guard<'t>,
     basic: Vec<(String, Secret)>,
@@ -36,10 +39,12 @@ struct Finding<'r, 't> {
 }
 
 impl<'t> Reader<'_, 't> {
-    pub(super) fn access(&self, path: &str, secrets: &mut Secrets) -> Found {
-        let sections: Vec<_> = self.host.sections().into_iter().filter(|section| section.covers(path)).collect();
-        let mut finding =
-            Finding { reader: self, sections, guard: Guard::default(), basic: Vec::new(), is_denied: false };
+    /// Of requests that `mapping` passes on.
+    pub(super) fn access(&self, path: &str, mapping: &Mapping<'t>, secrets: &mut Secrets) -> Found {
+        let covers = |section: &Section<'t>| section.covers(path, mapping.url());
+        let sections: Vec<_> = self.host.sections().into_iter().filter(covers).collect();
+        let guard = Guard::default();
+        let mut finding = Finding { reader: self, mapping, sections, guard, basic: Vec::new(), is_denied: false };
         finding.read(path, secrets);
         let Finding { guard, basic, is_denied, .. } = finding;
         Found { access: Access { basic, ..Access::default() }.with(guard, secrets), is_denied }
@@ -57,14 +62,16 @@ impl<'t> Finding<'_, 't> {
         let demands = demanding.map(demands).find(|demands| !demands.is_empty()).unwrap_or_default();
         self.any(&demands, secrets);
         for section in self.sections.clone() {
-            for directive in section.directive.children() {
-                self.always(directive);
-            }
+            let children = section.directive.children();
+            children.iter().for_each(|directive| self.always(directive));
+            self.conditionals(children);
         }
-        for directive in self.reader.host.every("SSLRequire").chain(self.reader.host.every("If")) {
-            self.always(directive);
+        for directives in self.reader.host.both() {
+            directives.iter().filter(|it| is(it, "SSLRequire")).for_each(|it| self.always(it));
+            self.conditionals(directives);
         }
         self.rewrites(path);
+        self.elsewhere(path);
         if self.guard.names.is_none() {
             self.never_run();
         }
@@ -110,7 +117,7 @@ impl<'t> Finding<'_, 't> {
                 self.guard.certificate = true;
                 self.ledger().carried(directive, "auth.client_certificate");
             }
-            ["ssl"] => self.ledger().not_needed(directive, "Netdata Cloud sends over HTTPS only"),
+            ["ssl"] => self.tls_only(directive),
             ["all", "granted"] => self.ledger().not_needed(directive, "is so, unless [routes.auth] demands more"),
             ["all", "denied"] => {
                 self.is_denied = true;
@@ -126,6 +133,16 @@ impl<'t> Finding<'_, 't> {
                 self.lose(directive, "name the networks that may connect in listen.allow");
             }
             _ => self.lose(directive, "only certificates and credentials are demanded here: set [routes.auth]"),
+        }
+    }
+
+    fn tls_only(&mut self, directive: &Directive) {
+        match self.reader.host.is_tls() {
+            true => self.ledger().not_needed(directive, "there is no way around TLS"),
+            false => {
+                self.is_denied = true;
+                self.ledger().not_carried(directive, "Apache refused everybody here, for there is no TLS");
+            }
         }
     }
 
@@ -145,7 +162,8 @@ impl<'t> Finding<'_, 't> {
                             certificate is asked for in the first handshake";
                 self.ledger().closed(directive, hole);
             }
-            "limit" | "limitexcept" => {
+            "sslrequiressl" => self.tls_only(directive),
+            "limit" | "limitexcept" | "allowmethods" => {
                 self.guard.limits_methods = true;
                 self.ledger().cover(directive);
                 self.ledger().not_carried(directive, "a webhook takes GET and POST; other routes take every method");
@@ -157,11 +175,43 @@ impl<'t> Finding<'_, 't> {
             "authtype" if !directive.value().eq_ignore_ascii_case("basic") => {
                 self.lose(directive, "only Basic and Bearer credentials are known here: set [routes.auth]");
             }
-            "if" if demands(directive.children()).iter().any(|it| it.arguments == ["all", "denied"]) => {
-                self.ledger().cover(directive);
-                self.expression(directive, &directive.arguments.join(" "), Fate::Refused);
-            }
             _ => {}
+        }
+    }
+
+    /// `<If>`, `<ElseIf>` and `<Else>` among these.
+    fn conditionals(&mut self, directives: &'t [Directive]) {
+        for (index, directive) in directives.iter().enumerate() {
+            let otherwise = directives.get(index + 1).filter(|it| is(it, "Else"));
+            let is_read = || index.checked_sub(1).is_some_and(|before| self.ledger().mentions(&directives[before]));
+            if is(directive, "If") {
+                self.conditional(directive, otherwise);
+            } else if (is(directive, "ElseIf") || is(directive, "Else") && !is_read()) && has_demands(directive) {
+                self.ledger().cover(directive);
+                self.lose(directive, UNREADABLE);
+            }
+        }
+    }
+
+    fn conditional(&mut self, directive: &'t Directive, otherwise: Option<&'t Directive>) {
+        let everybody_is = |it: &Directive, what: &str| matches!(demands(it.children())[..], [one] if is(one, "Require") && one.arguments == ["all", what]);
+        let fate = match otherwise {
+            None if everybody_is(directive, "denied") => Some(Fate::Refused),
+            Some(other) if everybody_is(directive, "granted") && everybody_is(other, "denied") => Some(Fate::Served),
+            _ => None,
+        };
+        if fate.is_none() && !has_demands(directive) && !otherwise.is_some_and(has_demands) {
+            return;
+        }
+        for section in [Some(directive), otherwise].into_iter().flatten() {
+            self.ledger().cover(section);
+        }
+        match fate {
+            Some(fate) => self.expression(directive, &directive.arguments.join(" "), fate),
+            None => self.lose(directive, UNREADABLE),
+        }
+        if let Some(other) = otherwise {
+            self.ledger().not_needed(other, "is what becomes of all others");
         }
     }
 
@@ -169,9 +219,9 @@ impl<'t> Finding<'_, 't> {
         match expression::tests(text).as_deref() {
             // What is not refused by two tests together may fail one of them.
             Some([_, _, ..]) | None if fate == Fate::Refused => {
-                self.lose(directive, "this condition cannot be read: say what it does with [routes.auth]");
+                self.lose(directive, UNREADABLE);
             }
-            None => self.lose(directive, "this condition cannot be read: say what it does with [routes.auth]"),
+            None => self.lose(directive, UNREADABLE),
             Some(tests) => tests.iter().for_each(|test| self.test(directive, test, fate)),
         }
     }
@@ -182,6 +232,13 @@ impl<'t> Finding<'_, 't> {
 
     /// The users of `AuthUserFile`, or those of them that are named.
     fn users(&mut self, directive: &'t Directive, names: &[&str], secrets: &mut Secrets) {
+        if self.has_subjects_for_users() {
+            self.guard.certificate = true;
+            self.guard.names.get_or_insert_default();
+            let remedy = "the subject of the certificate is the user here; app.netdata.cloud is demanded now: if that is not \
+                          what was meant, set tls.client.common_names";
+            return self.ledger().not_carried(directive, remedy);
+        }
         let kind = self.sections.iter().rev().find_map(|section| section.one("AuthType"));
         if kind.is_some_and(|it| !it.value().eq_ignore_ascii_case("basic")) {
             return self.lose(directive, "only Basic and Bearer credentials are known here: set [routes.auth]");
@@ -190,18 +247,42 @@ impl<'t> Finding<'_, 't> {
         let Some(file) = inner.or_else(|| self.reader.host.one("AuthUserFile")) else {
             return self.lose(directive, "no AuthUserFile says who that is: set auth.basic");
         };
-        let users = htpasswd::carry(file, &self.reader.root.join(file.value()), self.reader.ledger, secrets);
-        let is_named = |user: &(String, Secret)| names.is_empty() || names.contains(&user.0.as_str());
-        self.basic.extend(users.into_iter().filter(is_named));
+        let path = self.reader.root.join(file.value());
+        self.basic.extend(htpasswd::carry(file, &path, names, self.reader.ledger, secrets));
         self.ledger().carried(directive, "auth.basic");
+    }
+
+    /// `SSLOptions +FakeBasicAuth`
+    fn has_subjects_for_users(&self) -> bool {
+        let fakes = |it: &Directive| {
+            is(it, "SSLOptions")
+                && it
+                    .arguments
+                    .iter()
+                    .any(|option| option.trim_start_matches('+').eq_ignore_ascii_case("FakeBasicAuth"))
+        };
+        let inner = self.sections.iter().flat_map(|section| section.directive.children());
+        inner.chain(self.reader.host.both().into_iter().flatten()).any(fakes)
     }
 
     /// `RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !^app\.netdata\.cloud$` and `RewriteRule ^ - [F]`.
     fn rewrites(&mut self, path: &str) {
         let mut conditions: Vec<&'t Directive> = Vec::new();
-        let host = self.reader.host;
+        let mut is_passed_on = false;
+        for directive in self.reader.host.own().iter().filter(|it| is(it, "RewriteCond") || is(it, "RewriteRule")) {
+            if is(directive, "RewriteCond") {
+                conditions.push(directive);
+            } else if directive.id == self.mapping.directive.id {
+                self.passing(directive, &std::mem::take(&mut conditions));
+                // What follows is not looked at any more.
+                is_passed_on = true;
+            } else if !is_passed_on {
+                self.rewrite(directive, &std::mem::take(&mut conditions), path);
+            }
+        }
+        conditions.clear();
         let inner = self.sections.clone().into_iter().map(|section| section.directive.children());
-        for directive in host.own().iter().chain(inner.flatten()) {
+        for directive in inner.flatten() {
             if is(directive, "RewriteCond") {
                 conditions.push(directive);
             } else if is(directive, "RewriteRule") {
@@ -210,31 +291,62 @@ impl<'t> Finding<'_, 't> {
         }
     }
 
+    /// `RewriteRule … [P]`: only what meets the conditions is passed on.
+    fn passing(&mut self, rule: &'t Directive, conditions: &[&'t Directive]) {
+        match conditions.iter().any(is_or) {
+            true => self.lose(rule, "these conditions together cannot be read: set [routes.auth]"),
+            false => conditions.iter().for_each(|it| self.condition(it, Fate::Served)),
+        }
+    }
+
     fn rewrite(&mut self, rule: &'t Directive, conditions: &[&'t Directive], path: &str) {
-        let flags = rule.arguments.get(2).map_or("", String::as_str).trim_matches(['[', ']']);
-        let refuses = flags.split(',').any(|flag| {
-            let (name, code) = flag.trim().split_once('=').unwrap_or((flag.trim(), ""));
-            matches!(name.to_ascii_uppercase().as_str(), "F" | "FORBIDDEN") || matches!(code, "401" | "403" | "404")
-        });
-        let path = path.strip_suffix('*').unwrap_or(path);
-        let is_for_it = regex::Regex::new(rule.value()).is_ok_and(|pattern| pattern.is_match(path));
-        if !refuses || !is_for_it {
+        if !refuses(rule) {
             return;
         }
-        let is_or =
-            |it: &&Directive| it.arguments.get(2).is_some_and(|flags| flags.to_ascii_uppercase().contains("OR"));
+        let first = path.strip_suffix('*').unwrap_or(path);
+        if !regex::Regex::new(rule.value()).is_ok_and(|pattern| pattern.is_match(first)) {
+            return self.rewrite_some(rule, conditions, path);
+        }
         // Each of several is enough to be refused only if all but the last say so.
-        let are_alternatives = conditions.iter().rev().skip(1).all(is_or);
+        let are_alternatives = conditions.iter().rev().skip(1).all(|it| is_or(it));
+        let had_lost = std::mem::take(&mut self.guard.has_lost);
         match conditions {
             [] => self.is_denied = true,
             _ if !are_alternatives => self.lose(rule, "these conditions together cannot be read: set [routes.auth]"),
-            _ => conditions.iter().for_each(|it| self.condition(it)),
+            _ => conditions.iter().for_each(|it| self.condition(it, Fate::Refused)),
         }
-        self.ledger().carried(rule, "what its conditions demand");
+        if !self.guard.has_lost {
+            self.ledger().carried(rule, "what its conditions demand");
+        }
+        self.guard.has_lost |= had_lost;
     }
 
-    fn condition(&mut self, directive: &'t Directive) {
+    /// Some of the requests of a path are refused. Where it can be said which, there is a route for them.
+    fn rewrite_some(&mut self, rule: &'t Directive, conditions: &[&'t Directive], path: &str) {
+        let start = literal::start(rule.value());
+        let is_elsewhere = literal::paths(rule.value()).is_some() || !literal::may_meet(&start, path);
+        if is_elsewhere || (conditions.is_empty() && start.len() <= 1) {
+            return;
+        }
+        conditions.iter().for_each(|it| self.ledger().not_carried(it, NO_ROUTE));
+        self.lose(rule, NO_ROUTE);
+    }
+
+    /// What sections demand of which it cannot be said whether they are for this path.
+    fn elsewhere(&mut self, path: &str) {
+        for section in self.reader.host.sections() {
+            if section.may_concern(path, self.mapping.url()) && has_demands(section.directive) {
+                self.ledger().cover(section.directive);
+                self.lose(section.directive, NO_ROUTE);
+            }
+        }
+    }
+
+    fn condition(&mut self, directive: &'t Directive, fate: Fate) {
         let [subject, pattern, ..] = directive.arguments.as_slice() else { return };
+        if ["REQUEST_FILENAME", "SCRIPT_FILENAME", "DOCUMENT_ROOT"].iter().any(|name| subject.contains(name)) {
+            return self.ledger().not_needed(directive, "no files are served");
+        }
         let variable = subject.strip_prefix("%{").and_then(|rest| rest.strip_suffix('}')).unwrap_or(subject);
         let ignores_case = directive.arguments.get(2).is_some_and(|flags| flags.to_ascii_uppercase().contains("NC"));
         let (is_negated, pattern) = pattern.strip_prefix('!').map_or((false, pattern.as_str()), |rest| (true, rest));
@@ -243,7 +355,7 @@ impl<'t> Finding<'_, 't> {
             None => (pattern.to_owned(), Comparison::Expression { ignores_case }),
         };
         let test = Test { variable: variable.to_owned(), patterns: vec![pattern], is_negated };
-        self.test(directive, &test, Fate::Refused);
+        self.test(directive, &test, fate);
     }
 
     /// What was meant to look at names, but stands in a `<Directory>`, which requests that are passed on never come to.
@@ -271,6 +383,40 @@ fn requests<'t>(directive: &'t Directive, test: &Test) -> Requests<'t> {
         |(text, comparison): &(String, Comparison)| Pattern { text: text.clone(), comparison: *comparison, directive };
     let patterns = test.patterns.iter().map(pattern).collect();
     Requests { input: test.input(), patterns, inverted: test.is_negated }
+}
+
+/// Why something that is demanded cannot be.
+const UNREADABLE: &str = "this condition cannot be read: say what it does with [routes.auth]";
+
+/// The same, where it is demanded of some requests.
+const NO_ROUTE: &str = "no route can be for these requests alone: demand this of a wider one, with [routes.auth]";
+
+/// Whether one of several conditions is enough.
+fn is_or(condition: &&Directive) -> bool {
+    condition.arguments.get(2).is_some_and(|flags| flags.to_ascii_uppercase().contains("OR"))
+}
+
+/// Whether a `RewriteRule` lets nobody through.
+pub(super) fn refuses(rule: &Directive) -> bool {
+    let flags = rule.arguments.get(2).map_or("", String::as_str).trim_matches(['[', ']']);
+    flags.split(',').any(|flag| {
+        let (name, code) = flag.trim().split_once('=').unwrap_or((flag.trim(), ""));
+        let is_code = matches!(name.to_ascii_uppercase().as_str(), "R" | "REDIRECT") && code.starts_with(['4', '5']);
+        is_code || matches!(name.to_ascii_uppercase().as_str(), "F" | "FORBIDDEN" | "G" | "GONE")
+    })
+}
+
+/// Whether something in a section keeps somebody out.
+fn has_demands(section: &Directive) -> bool {
+    let names = ["sslrequire", "sslrequiressl", "deny", "limit", "limitexcept", "allowmethods", "requirenone"];
+    section.children().iter().any(|child| {
+        child.holds(&|it| match it.name.to_ascii_lowercase().as_str() {
+            "require" => it.arguments != ["all", "granted"],
+            "sslverifyclient" => !it.value().eq_ignore_ascii_case("none"),
+            "rewriterule" => refuses(it),
+            name => names.contains(&name),
+        })
+    })
 }
 
 /// What is demanded in a section.

@@ -52,6 +52,10 @@ pub(super) fn carry<'r>(
         _ => known(name, is_tls).map(str::to_owned),
     };
     let inner = sections.iter().flat_map(|section| section.directive.children());
+    for directive in host.both().into_iter().flatten().chain(inner).flat_map(conditional) {
+        headers.blank(directive, directive.arguments.get(1).map_or("", String::as_str), UNCONDITIONAL);
+    }
+    let inner = sections.iter().flat_map(|section| section.directive.children());
     for directive in host.every("RequestHeader").chain(inner.filter(|it| is(it, "RequestHeader"))) {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
         match arguments[..] {
@@ -63,14 +67,24 @@ pub(super) fn carry<'r>(
             ["set", name, value] => {
                 headers.set(directive, name, &value_of(value), &known);
             }
-            _ => say_not(directive, ledger),
+            [_, name, ..] => headers.blank(directive, name, UNCONDITIONAL),
+            _ => ledger.not_carried(directive, UNCONDITIONAL),
         }
     }
     headers
 }
 
-fn say_not(directive: &Directive, ledger: &Ledger) {
-    ledger.not_carried(directive, "headers are set or removed, always: say what with set_headers");
+/// What becomes of a header that is changed in another way.
+const UNCONDITIONAL: &str = "headers are set or removed, always: the application gets none from the sender; say what it is to get with set_headers";
+
+/// `RequestHeader` in `<If>` and the like.
+fn conditional(directive: &Directive) -> Vec<&Directive> {
+    let conditions = ["If", "ElseIf", "Else", "Limit", "LimitExcept"];
+    let inner = directive.children().iter();
+    match conditions.iter().any(|name| is(directive, name)) {
+        true => inner.clone().filter(|it| is(it, "RequestHeader")).chain(inner.flat_map(conditional)).collect(),
+        false => Vec::new(),
+    }
 }
 
 /// `%{NAME}s`, `%{NAME}e` and `expr=%{NAME}` with NGINX's variables.

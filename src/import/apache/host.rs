@@ -13,6 +13,9 @@ pub(super) struct Host<'t> {
     main: &'t [Directive],
 }
 
+/// What stands for other characters in a path or a URL of a section.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
+
 /// Whether a directive has a name, whatever its case.
 pub(super) fn is(directive: &Directive, name: &str) -> bool {
     directive.name.eq_ignore_ascii_case(name)
@@ -84,6 +87,16 @@ impl<'t> Host<'t> {
         sections
     }
 
+    /// What stands in the main server, and in it.
+    pub(super) fn both(&self) -> [&'t [Directive]; 2] {
+        [self.main, self.own]
+    }
+
+    /// Whether there is TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_on("SSLEngine") || self.holds(&|it| is(it, "SSLCertificateFile"))
+    }
+
     /// Whether it, or a section of it, has such a directive.
     pub(super) fn holds(&self, is: &dyn Fn(&Directive) -> bool) -> bool {
         self.own.iter().any(|it| it.holds(is))
@@ -102,12 +115,12 @@ pub(super) struct Section<'t> {
 pub(super) enum Place {
     /// These paths and all below, or only these.
     Paths { paths: Vec<String>, is_exact: bool },
-    /// Requests that are passed on.
-    Proxied,
+    /// Requests that are passed on to a URL that begins like this.
+    Proxied(String),
     /// Files, which requests that are passed on never come to.
     Files,
-    /// It cannot be said for which.
-    Unknown,
+    /// It cannot be said for which paths, except that they begin like this.
+    Unknown { start: String },
 }
 
 impl<'t> Section<'t> {
@@ -115,28 +128,40 @@ impl<'t> Section<'t> {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
         let place = match (directive.name.to_ascii_lowercase().as_str(), &arguments[..]) {
             ("location", ["~", pattern]) | ("locationmatch", [pattern]) => expression(pattern),
-            ("location", [path]) => Place::Paths { paths: vec![(*path).to_owned()], is_exact: false },
-            ("proxy", [url]) if url.starts_with('*') || url.starts_with("http") => Place::Proxied,
+            ("location", [path]) => match path.find(|c: char| WILDCARDS.contains(&c) || !c.is_ascii_graphic()) {
+                Some(at) => Place::Unknown { start: path[..at].to_owned() },
+                None => Place::Paths { paths: vec![(*path).to_owned()], is_exact: false },
+            },
+            ("proxy", [url]) => match url.strip_suffix('*').unwrap_or(url) {
+                url if url.contains(WILDCARDS) => Place::Unknown { start: String::new() },
+                url => Place::Proxied(url.to_owned()),
+            },
             ("directory" | "directorymatch" | "files" | "filesmatch", _) => Place::Files,
-            ("location" | "locationmatch" | "proxymatch", _) => Place::Unknown,
+            ("location" | "locationmatch" | "proxymatch", _) => Place::Unknown { start: String::new() },
             _ => return None,
         };
         Some(Self { directive, place })
     }
 
-    /// Whether it is about requests of `path`, and of all below if that ends with `/*`.
-    pub(super) fn covers(&self, path: &str) -> bool {
-        let path = path.strip_suffix("/*").unwrap_or(path);
+    /// Whether it is about requests of `path` that are passed on to `url`, and of all below if that ends with `/*`.
+    pub(super) fn covers(&self, path: &str, url: &str) -> bool {
         match &self.place {
-            Place::Paths { paths, is_exact } => paths.iter().any(|own| {
-                let below = path.strip_prefix(own.trim_end_matches('/'));
-                match is_exact {
-                    true => own == path,
-                    false => below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-                }
+            Place::Paths { paths, is_exact: true } => paths.iter().any(|own| own == path),
+            Place::Paths { paths, is_exact: false } => paths.iter().any(|own| {
+                let below = path.strip_suffix("/*").unwrap_or(path).strip_prefix(own.trim_end_matches('/'));
+                below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }),
-            Place::Proxied => true,
-            Place::Files | Place::Unknown => false,
+            Place::Proxied(start) => url.starts_with(start.as_str()),
+            Place::Files | Place::Unknown { .. } => false,
+        }
+    }
+
+    /// Whether it may be about some of these requests, and for which cannot be said with routes.
+    pub(super) fn may_concern(&self, path: &str, url: &str) -> bool {
+        match &self.place {
+            Place::Unknown { start } => literal::may_meet(start, path),
+            Place::Proxied(start) => start.starts_with(url) && start != url,
+            Place::Paths { .. } | Place::Files => false,
         }
     }
 
@@ -154,6 +179,6 @@ fn expression(pattern: &str) -> Place {
             let paths = paths.into_iter().map(|path| path.strip_suffix("/*").unwrap_or(&path).to_owned()).collect();
             Place::Paths { paths, is_exact }
         }
-        None => Place::Unknown,
+        None => Place::Unknown { start: literal::start(pattern) },
     }
 }

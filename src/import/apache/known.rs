@@ -4,7 +4,7 @@ use crate::import::directive::Directive;
 use crate::import::report::{Ledger, Verdict};
 
 /// Names, or with a `*` how they begin, in lower case, and what is said about them.
-const KNOWN: [(&str, Verdict, &str); 19] = {
+const KNOWN: [(&str, Verdict, &str); 21] = {
     use Verdict::{NotCarried, NotNeeded};
     [
         (
@@ -39,9 +39,16 @@ const KNOWN: [(&str, Verdict, &str); 19] = {
             "each request has a line on standard error, with the client's name, the verdict and the times: see [log]",
         ),
         (
-            "sslsession* sslstapling* sslusestapling sslocsp*",
+            "sslsession* sslstapling* sslusestapling",
             NotNeeded,
             "sessions are not resumed, so that none escapes a newer policy; authorities have given OCSP up",
+        ),
+        ("sslocsp*", NotCarried, "there is no OCSP: have certificates that are revoked in a list, tls.client.crl"),
+        (
+            "ifdefine",
+            NotCarried,
+            "what stands in it was left out: if Apache is started with this (-D), Define it at the top of a copy, and import \
+             that",
         ),
         (
             "sslciphersuite sslhonorcipherorder sslopensslconfcmd sslcompression sslinsecurerenegotiation",
@@ -115,6 +122,9 @@ pub(super) fn say_the_rest(directives: &[Directive], ledger: &Ledger) {
                 | "requireall"
                 | "requireany"
                 | "if"
+                | "elseif"
+                | "else"
+                | "requirenone"
                 | "limit"
                 | "limitexcept"
         );

@@ -14,6 +14,7 @@ mod tree;
 use super::assembly::{Assembly, Plan};
 use super::directive::Directive;
 use super::guess::{self, Evidence};
+use super::literal;
 use super::place::{ImportError, Place};
 use super::report::Ledger;
 use super::{Imported, Options};
@@ -24,6 +25,9 @@ use std::path::{Path, PathBuf};
 /// Directories whose files are included by one in the directory above.
 const INCLUDED: [&str; 6] =
     ["conf.d", "conf-enabled", "conf-available", "sites-enabled", "sites-available", "vhosts.d"];
+
+/// What is said about what has no effect in its place.
+const NEVER_REACHED: &str = "it is never reached: what stands before it is for these paths, too";
 
 /// More paths than anybody passes on.
 const MAX_PATHS: usize = 1000;
@@ -58,15 +62,21 @@ fn choose<'h, 't>(hosts: &'h [Host<'t>], options: &Options) -> Result<&'h Host<'
     };
     let verifies =
         |host: &&Host<'t>| host.holds(&|it| is(it, "SSLVerifyClient") && !it.value().eq_ignore_ascii_case("none"));
-    let named = |host: &&Host<'t>| options.server.as_ref().is_none_or(|name| host.names().contains(&name.as_str()));
+    let is_named = |host: &&Host<'t>, name: &str| host.names().iter().any(|own| own.eq_ignore_ascii_case(name));
+    let named = |host: &&Host<'t>| options.server.as_ref().is_none_or(|name| is_named(host, name));
     let candidates: Vec<_> = hosts.iter().filter(named).collect();
+    let start = Place { file: options.file.as_path().into(), line: 1 };
+    if let (Some(name), []) = (&options.server, &candidates[..]) {
+        let known = hosts.iter().flat_map(Host::names).collect::<Vec<_>>().join(", ");
+        let message = format!("there is no virtual host with ServerName or ServerAlias {name}: there are {known}");
+        return Err(ImportError::new(&start, message));
+    }
     let found = candidates.iter().find(|host| verifies(host) && passes_on(host));
     let found = found.or_else(|| candidates.iter().find(|host| passes_on(host) && has_webhook(host)));
     let found = found.or_else(|| {
         candidates.iter().find(|host| passes_on(host) && (options.webhook.is_some() || options.server.is_some()))
     });
     found.copied().ok_or_else(|| {
-        let start = Place { file: options.file.as_path().into(), line: 1 };
         let (place, message) = match candidates.iter().find(|host| verifies(host)).and_then(|host| host.directive()) {
             Some(directive) => (
                 &directive.place,
@@ -121,31 +131,30 @@ struct Candidate<'t> {
 
 impl<'r, 't> Import<'r, 't> {
     fn assemble(&self) -> Result<Assembly<'r>, ImportError> {
-        let is_tls = self.host.is_on("SSLEngine") || self.host.holds(&|it| is(it, "SSLCertificateFile"));
+        let is_tls = self.host.is_tls();
         let identity = tls::Reader { ledger: self.ledger, root: self.root }.identity(self.host);
         let mut assembly = Assembly::new(self.ledger, self.options.file.display().to_string(), identity, is_tls);
         let proxy = Proxy { host: self.host, ledger: self.ledger, root: self.root };
         let mappings = proxy.mappings();
         let mut candidates = self.candidates(&mappings);
+        if candidates.is_empty() {
+            return Err(self.nothing());
+        }
         self.choose_webhook(&mut candidates, &mappings)?;
         candidates.sort_by_key(|candidate| !candidate.is_webhook);
         let mut closed = Vec::new();
+        let mut has_webhook = false;
         for candidate in &candidates {
             match self.plan(candidate, &proxy, &mut assembly).is_some_and(|plan| assembly.add(plan)) {
-                true => {}
+                true => has_webhook |= candidate.is_webhook,
                 false => closed.push((candidate.directive, vec![candidate.path.clone()])),
             }
         }
-        for mapping in mappings.iter().filter(|mapping| mapping.is_exclusion()) {
-            self.ledger.not_needed(mapping.directive, "no files are served");
-            closed.push((mapping.directive, mapping.paths.clone()));
+        if !has_webhook {
+            return Err(self.nothing());
         }
+        closed.extend(self.exclusions(&mappings));
         closed.iter().for_each(|(directive, paths)| assembly.close(directive, paths));
-        if assembly.draft.routes.is_empty() {
-            let message = "nothing of this virtual host can be carried over: pass the webhook on with ProxyPass, or write the \
-                           configuration by hand";
-            return Err(ImportError::new(&self.place(), message));
-        }
         let keys = &mut assembly.draft.listen;
         self.say_unknown_sections();
         listen::carry(self.host, is_tls, keys, self.ledger);
@@ -155,12 +164,52 @@ impl<'r, 't> Import<'r, 't> {
         Ok(assembly)
     }
 
-    /// Sections for which no route can be said: what they demand is lost.
+    /// What is not passed on.
+    fn exclusions(&self, mappings: &[Mapping<'t>]) -> Vec<(&'t Directive, Vec<String>)> {
+        let mut exclusions = Vec::new();
+        for mapping in mappings.iter().filter(|mapping| mapping.is_exclusion()) {
+            let is_first = |path: &&String| {
+                let first = mappings.iter().find(|mapping| mapping.covers(path));
+                first.is_some_and(|first| first.directive.id == mapping.directive.id)
+            };
+            let paths: Vec<String> = mapping.paths.iter().filter(is_first).cloned().collect();
+            match (self.ledger.mentions(mapping.directive), paths.is_empty()) {
+                (true, _) => {}
+                (false, true) => self.ledger.not_needed(mapping.directive, NEVER_REACHED),
+                (false, false) => self.ledger.not_needed(mapping.directive, "no files are served"),
+            }
+            exclusions.push((mapping.directive, paths));
+        }
+        exclusions
+    }
+
+    /// Why there is no webhook: what is said about the first that was to be passed on.
+    fn nothing(&self) -> ImportError {
+        let names = ["ProxyPass", "ProxyPassMatch", "RewriteRule"];
+        let inner = self.host.sections().into_iter().map(|section| section.directive);
+        let inner = inner.chain(self.host.section).flat_map(Directive::children);
+        let passing = self.host.both().into_iter().flatten().chain(inner);
+        let mut passing = passing.filter(|directive| names.iter().any(|name| is(directive, name)));
+        let found = passing.find_map(|it| Some((it, self.ledger.remedy(it)?)));
+        match found {
+            Some((directive, remedy)) => {
+                ImportError::new(&directive.place, format!("{} cannot be carried over: {remedy}", directive.shown()))
+            }
+            None => {
+                let message = "nothing of this virtual host can be carried over: pass the webhook on with ProxyPass, or write \
+                               the configuration by hand";
+                ImportError::new(&self.place(), message)
+            }
+        }
+    }
+
+    /// Sections that are for no path that is passed on, as far as that can be said.
     fn say_unknown_sections(&self) {
-        for section in self.host.sections().iter().filter(|section| section.place == host::Place::Unknown) {
-            let remedy = "no route can be for these paths alone: where a wider one is for them, such requests are passed on \
-                          now, whatever is demanded here";
-            self.ledger.not_carried(section.directive, remedy);
+        let is_unknown = |section: &&Section<'_>| matches!(section.place, host::Place::Unknown { .. });
+        for section in self.host.sections().iter().filter(is_unknown) {
+            if !self.ledger.mentions(section.directive) {
+                self.ledger.not_needed(section.directive, "demands nothing of what is passed on");
+            }
             self.ledger.cover(section.directive);
         }
     }
@@ -180,8 +229,7 @@ impl<'r, 't> Import<'r, 't> {
             let is_there = candidates.iter().any(|candidate| candidate.path == path);
             if !first.is_exclusion() && !is_there && candidates.len() < MAX_PATHS {
                 if is(directive, "ProxyPass") && first.directive.id != directive.id {
-                    self.ledger
-                        .not_needed(directive, "it is never reached: what stands before it is for these paths, too");
+                    self.ledger.not_needed(directive, NEVER_REACHED);
                 }
                 let (mapping, path) = (first.clone(), path.to_owned());
                 candidates.push(Candidate { directive, mapping, path, is_webhook: false });
@@ -189,6 +237,10 @@ impl<'r, 't> Import<'r, 't> {
         };
         for mapping in mappings.iter().filter(|mapping| !mapping.is_exclusion()) {
             mapping.paths.iter().for_each(|path| add(path, mapping.directive));
+        }
+        // Where only some of them are refused.
+        for rule in self.host.own().iter().filter(|it| is(it, "RewriteRule") && access::refuses(it)) {
+            literal::paths(rule.value()).iter().flatten().for_each(|path| add(path, rule));
         }
         for section in self.host.sections() {
             let host::Place::Paths { paths, is_exact } = &section.place else { continue };
@@ -216,15 +268,14 @@ impl<'r, 't> Import<'r, 't> {
             };
             // Where only Netdata Cloud may send, there is nothing besides: it sends nowhere else.
             let is_its_own = |candidate: &Candidate<'t>| {
-                candidate.path == *path || (candidate.mapping.covers(path) && self.looks_at_names(&candidate.path))
+                candidate.path == *path || (candidate.mapping.covers(path) && self.looks_at_names(candidate))
             };
             candidates.retain(|candidate| !is_its_own(candidate));
             let (directive, mapping, path) = (mapping.directive, mapping.clone(), path.clone());
             candidates.push(Candidate { directive, mapping, path, is_webhook: true });
             return Ok(());
         }
-        let evidence: Vec<_> =
-            candidates.iter().map(|it| Evidence::of(&it.path, self.looks_at_names(&it.path))).collect();
+        let evidence: Vec<_> = candidates.iter().map(|it| Evidence::of(&it.path, self.looks_at_names(it))).collect();
         let Some(webhooks) = guess::webhooks(&evidence) else {
             let message = "several paths of this virtual host are passed on: name that of the webhook with --webhook";
             return Err(ImportError::new(&self.place(), message));
@@ -234,22 +285,23 @@ impl<'r, 't> Import<'r, 't> {
     }
 
     /// Whether the names of certificates are looked at there.
-    fn looks_at_names(&self, path: &str) -> bool {
+    fn looks_at_names(&self, candidate: &Candidate<'t>) -> bool {
         let reader = access::Reader { host: self.host, ledger: &Ledger::default(), root: self.root };
-        reader.access(path, &mut super::draft::Secrets::default()).access.names.is_some()
+        let found = reader.access(&candidate.path, &candidate.mapping, &mut super::draft::Secrets::default());
+        found.access.names.is_some()
     }
 
     /// `None` where it cannot be carried over, which has been said then.
     fn plan(&self, candidate: &Candidate<'t>, proxy: &Proxy<'_, 't>, assembly: &mut Assembly<'r>) -> Option<Plan<'t>> {
         let Candidate { directive, mapping, path, is_webhook } = candidate;
         let reader = access::Reader { host: self.host, ledger: self.ledger, root: self.root };
-        let found = reader.access(path, &mut assembly.secrets);
+        let found = reader.access(path, mapping, &mut assembly.secrets);
         if found.is_denied {
             return None;
         }
         let target = proxy.target(mapping, &mut assembly.draft.upstreams)?;
         let sections: Vec<Section<'t>> =
-            self.host.sections().into_iter().filter(|section| section.covers(path)).collect();
+            self.host.sections().into_iter().filter(|section| section.covers(path, mapping.url())).collect();
         let headers = headers::carry(self.host, &sections, mapping.directive, &target, self.ledger, assembly.is_tls);
         Some(Plan {
             directive,

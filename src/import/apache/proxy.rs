@@ -1,6 +1,6 @@
 //! `ProxyPass`, in its forms, and balancers.
 
-use super::host::{Host, is};
+use super::host::{Host, Place, Section, is};
 use crate::import::directive::Directive;
 use crate::import::draft::{self, Group, Keys};
 use crate::import::literal;
@@ -9,7 +9,10 @@ use crate::import::report::Ledger;
 use crate::route::PathPattern;
 use std::path::Path;
 
-/// Requests that are passed on.
+/// What stands in the place of a URL where nothing is passed on.
+const EXCLUDED: &str = "!";
+
+/// Requests that are passed on, or are not.
 #[derive(Clone, Debug)]
 pub(super) struct Mapping<'t> {
     pub(super) directive: &'t Directive,
@@ -40,24 +43,35 @@ pub(super) struct Proxy<'r, 't> {
 impl<'t> Proxy<'_, 't> {
     /// Every path that is passed on, in the order in which Apache looks.
     pub(super) fn mappings(&self) -> Vec<Mapping<'t>> {
-        let mut mappings = Vec::new();
-        let rewrites = self.host.all_of("RewriteRule");
-        mappings.extend(rewrites.into_iter().filter_map(|it| self.rewrite_rule(it)));
-        for directive in self.host.every("ProxyPass").chain(self.host.every("ProxyPassMatch")) {
+        let rewrites = self.host.own().iter().filter(|it| is(it, "RewriteRule"));
+        let mut mappings: Vec<_> = rewrites.filter_map(|it| self.rewrite_rule(it)).collect();
+        // Of sections, the last that says something is right.
+        for section in self.host.sections().iter().rev() {
+            mappings.extend(self.in_section(section));
+        }
+        for directive in self.host.both().into_iter().flatten() {
             let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
             let [path, url, parameters @ ..] = &arguments[..] else { continue };
-            match is(directive, "ProxyPassMatch") {
-                true => mappings.extend(self.matching(directive, path, url, parameters)),
-                false => mappings.extend(self.prefix(directive, path, url, parameters)),
-            }
-        }
-        for section in self.host.sections() {
-            let super::host::Place::Paths { paths, .. } = &section.place else { continue };
-            let (Some(directive), Some(path)) = (section.one("ProxyPass"), paths.first()) else { continue };
-            let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
-            if let [url, parameters @ ..] = &arguments[..] {
+            if is(directive, "ProxyPassMatch") {
+                mappings.extend(self.matching(directive, path, url, parameters));
+            } else if is(directive, "ProxyPass") {
                 mappings.extend(self.prefix(directive, path, url, parameters));
             }
+        }
+        mappings
+    }
+
+    /// `ProxyPass` without a path, which is the section's.
+    fn in_section(&self, section: &Section<'t>) -> Vec<Mapping<'t>> {
+        let (Place::Paths { paths, is_exact }, Some(directive)) = (&section.place, section.one("ProxyPass")) else {
+            return Vec::new();
+        };
+        let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
+        let [url, parameters @ ..] = &arguments[..] else { return Vec::new() };
+        let mut mappings: Vec<_> =
+            paths.iter().filter_map(|path| self.prefix(directive, path, url, parameters)).collect();
+        if *is_exact {
+            mappings.iter_mut().zip(paths).for_each(|(mapping, path)| mapping.paths = vec![path.clone()]);
         }
         mappings
     }
@@ -79,12 +93,16 @@ impl<'t> Proxy<'_, 't> {
         parameters: &[&'t str],
     ) -> Option<Mapping<'t>> {
         let mapping = expression(directive, pattern, url, parameters);
-        if mapping.is_none() {
-            let remedy = "a route is for a path, or for one and all below it, which reaches the application as it came: write \
-                          such routes by hand";
-            self.ledger.not_carried(directive, remedy);
+        if mapping.is_some() {
+            return mapping;
         }
-        mapping
+        let remedy = "a route is for a path, or for one and all below it, which reaches the application as it came: write \
+                      such routes by hand";
+        self.ledger.not_carried(directive, remedy);
+        // Nobody else gets what it is for, as far as that is known.
+        let start = literal::start(pattern);
+        let (directory, _) = start.rsplit_once('/').filter(|(directory, _)| !directory.is_empty())?;
+        Some(Mapping::prefix(directive, directory, EXCLUDED, &[]))
     }
 
     /// `RewriteRule ^/(.*)$ http://…/$1 [P]`
@@ -106,7 +124,7 @@ impl<'t> Proxy<'_, 't> {
             None => (None, url),
         };
         let Some((scheme, rest)) = url.split_once("://") else {
-            if url != "!" {
+            if url != EXCLUDED {
                 self.ledger.not_carried(directive, "an upstream is http://host:port, https://host:port or unix:/path");
             }
             return None;
@@ -118,6 +136,11 @@ impl<'t> Proxy<'_, 't> {
             ("balancer", _) => self.members(authority, &mut keys),
             ("http" | "https" | "h2" | "h2c", Some(socket)) => {
                 vec![format!("unix:{}", self.root.join(socket).display())]
+            }
+            ("http" | "https", None) if authority.contains("${") => {
+                let remedy = "this variable is not defined here: set it in the environment, as Apache's has it";
+                self.ledger.not_carried(directive, remedy);
+                return None;
             }
             ("http" | "https", None) if authority.contains(['$', '%', '@']) => Vec::new(),
             ("http" | "https", None) => vec![format!("{}://{authority}", scheme.to_ascii_lowercase())],
@@ -269,13 +292,19 @@ impl<'t> Mapping<'t> {
         let own = path.trim_end_matches('/');
         let paths = vec![format!("{own}/*")];
         let new = path_of(url).trim_end_matches('/');
-        let rewrite = (new != own && url != "!").then(|| (format!("{own}/"), format!("{new}/")));
-        Self { directive, paths, rewrite, url: url.to_owned(), parameters: parameters.to_vec() }
+        let rewrite = (new != own && url != EXCLUDED).then(|| (format!("{own}/"), format!("{new}/")));
+        let (url, parameters) = (url.to_owned(), parameters.to_vec());
+        Self { directive, paths, rewrite, url, parameters }
     }
 
     /// Whether it says that these paths are not passed on.
     pub(super) fn is_exclusion(&self) -> bool {
-        self.url == "!"
+        self.url == EXCLUDED
+    }
+
+    /// Where requests go, as `<Proxy>` sees it.
+    pub(super) fn url(&self) -> &str {
+        self.url.split_once('|').map_or(&self.url, |(_, url)| url)
     }
 
     /// Whether it is for `path`, too, which may end with `/*`.
@@ -311,17 +340,23 @@ fn expression<'t>(directive: &'t Directive, pattern: &str, url: &str, parameters
         url.strip_suffix("$0").or(follows.then_some(url)).map(|url| (pattern.to_owned(), url))
     };
     let group = || {
-        let (before, group) = pattern.strip_suffix(")$").or(pattern.strip_suffix(')'))?.rsplit_once('(')?;
+        let (inner, end) = [(")?$", ")?$"), (")$", "$"), (")", "$")]
+            .iter()
+            .find_map(|(end, kept)| Some((pattern.strip_suffix(end)?, *kept)))?;
+        let (before, group) = inner.rsplit_once('(')?;
         let url = url.strip_suffix("$1")?.strip_suffix(before.strip_prefix('^')?)?;
-        Some((format!("{before}{group}$"), url))
+        let open = if end.starts_with(')') { "(" } else { "" };
+        Some((format!("{before}{open}{group}{end}"), url))
     };
-    // `^/a$ http://host/a`
+    // `^/a$ http://host/a`; what may stand behind does not get there.
     let fixed = || {
         if !is(directive, "RewriteRule") {
             return None;
         }
-        let path = pattern.strip_prefix('^')?.strip_suffix('$')?.replace('\\', "");
-        Some((pattern.to_owned(), url.strip_suffix(path.as_str())?))
+        let path = pattern.strip_prefix('^')?;
+        let (path, end) =
+            ["/?$", "$"].iter().find_map(|end| Some((path.strip_suffix(end)?, *end))).unwrap_or((path, "$"));
+        Some((format!("^{path}{end}"), url.strip_suffix(path.replace('\\', "").as_str())?))
     };
     let (pattern, url) = whole().or_else(group).or_else(fixed)?;
     let paths = literal::paths(&pattern)?;

@@ -32,6 +32,15 @@ struct Reader {
     parts: usize,
     /// What `Define` says.
     defined: HashMap<String, String>,
+    /// By their names, which may be written in any case.
+    macros: HashMap<String, Macro>,
+}
+
+/// `<Macro>`
+#[derive(Clone)]
+struct Macro {
+    parameters: Vec<String>,
+    block: Vec<Directive>,
 }
 
 /// A file that is being read, by its logical lines.
@@ -140,10 +149,50 @@ impl Reader {
         match self.applies(&name, arguments.first().map_or("", String::as_str)) {
             // Whether a module is there, and the like, is known: what stands in it stands here.
             Some(true) => into.append(&mut block),
+            // Apache may have been started with it.
+            Some(false) if name.eq_ignore_ascii_case("IfDefine") => {
+                into.push(Directive { name, arguments, block: None, place: place.clone(), id });
+            }
             Some(false) => {}
+            None if name.eq_ignore_ascii_case("Macro") => self.define_macro(arguments, block),
             None => into.push(Directive { name, arguments, block: Some(block), place: place.clone(), id }),
         }
         Ok(())
+    }
+
+    fn define_macro(&mut self, arguments: Vec<String>, block: Vec<Directive>) {
+        if let [name, parameters @ ..] = arguments.as_slice() {
+            self.macros.insert(name.to_ascii_lowercase(), Macro { parameters: parameters.to_vec(), block });
+        }
+    }
+
+    /// Puts what a macro has in the place of `Use`. `None` where it is not known.
+    fn expand(&mut self, arguments: &[String], place: &Place, into: &mut Vec<Directive>) -> Option<()> {
+        let (name, values) = arguments.split_first()?;
+        let Macro { parameters, block } = self.macros.get(&name.to_ascii_lowercase())?.clone();
+        if parameters.len() != values.len() {
+            return None;
+        }
+        // Longer names first: one may be how another begins.
+        let mut pairs: Vec<_> = parameters.iter().zip(values).collect();
+        pairs.sort_by_key(|(parameter, _)| std::cmp::Reverse(parameter.len()));
+        for directive in &block {
+            let expanded = self.filled(directive, &pairs, place);
+            into.push(expanded);
+        }
+        Some(())
+    }
+
+    fn filled(&mut self, directive: &Directive, pairs: &[(&String, &String)], place: &Place) -> Directive {
+        let fill = |text: &String| {
+            pairs.iter().fold(text.clone(), |text, (parameter, value)| text.replace(parameter.as_str(), value))
+        };
+        self.parts += directive.arguments.len() + 1;
+        let id = self.parts;
+        let block = directive.block.as_ref();
+        let block = block.map(|block| block.iter().map(|inner| self.filled(inner, pairs, place)).collect());
+        let arguments = directive.arguments.iter().map(fill).collect();
+        Directive { name: fill(&directive.name), arguments, block, place: place.clone(), id }
     }
 
     /// Whether what stands in a section that depends on the server itself is in effect. Modules are taken for present.
@@ -180,6 +229,9 @@ impl Reader {
                 self.defined.insert(name.clone(), value.first().cloned().unwrap_or_default());
             }
             ("serverroot", [root]) => self.root = PathBuf::from(root),
+            ("use", arguments) if self.parts < MAX_PARTS && self.expand(arguments, place, into).is_some() => {
+                return Ok(());
+            }
             _ => {}
         }
         into.push(Directive { name, arguments, block: None, place: place.clone(), id });
@@ -315,9 +367,14 @@ mod tests {
             ("<IfModule mod_ssl.c>\nA\n</IfModule>\n<IfModule !mod_ssl.c>\nB\n</IfModule>", "2:A"),
             (
                 "Define X y\n<IfDefine X>\nA ${X}z ${NOT_DEFINED_ANYWHERE}\n</IfDefine>\n<IfDefine Y>\nB\n</IfDefine>",
-                "1:Define X y 3:A yz ${NOT_DEFINED_ANYWHERE}",
+                "1:Define X y 3:A yz ${NOT_DEFINED_ANYWHERE} 5:IfDefine Y",
             ),
+            ("<IfDefine !Y>\nA\n</IfDefine>", "2:A"),
             ("Include one.inc\nIncludeOptional missing.inc\nInclude *.inc2", "1:One"),
+            (
+                "<Macro M $a $ab>\n<L $ab>\nB x$a $ab\n</L>\n</Macro>\nUse m 1 2\nUse M 3\nUse N",
+                "6:L 2{6:B x1 2} 7:Use M 3 8:Use N",
+            ),
         ] {
             assert_eq!(show(&parse(text).unwrap()), expected, "{text}");
         }

@@ -156,7 +156,7 @@ impl<'t> Planner<'_, 't> {
             return Vec::new();
         }
         self.ledger.carried(realm, "auth.basic");
-        htpasswd::carry(file, &self.prefix.join(file.value()), self.ledger, secrets)
+        htpasswd::carry(file, &self.prefix.join(file.value()), &[], self.ledger, secrets)
     }
 
     /// What sends challenges elsewhere: `if ($request_method = GET) { rewrite ^ /challenge last; }`.

@@ -325,8 +325,11 @@ impl<'t> Finding<'_, 't> {
     fn rewrite_some(&mut self, rule: &'t Directive, conditions: &[&'t Directive], path: &str) {
         let start = literal::start(rule.value());
         let is_elsewhere = literal::paths(rule.value()).is_some() || !literal::may_meet(&start, path);
-        if is_elsewhere || (conditions.is_empty() && start.len() <= 1) {
+        if is_elsewhere {
             return;
+        }
+        if conditions.is_empty() && start.len() <= 1 {
+            return self.ledger().not_carried(rule, SCATTERED);
         }
         conditions.iter().for_each(|it| self.ledger().not_carried(it, NO_ROUTE));
         self.lose(rule, NO_ROUTE);
@@ -335,9 +338,14 @@ impl<'t> Finding<'_, 't> {
     /// What sections demand of which it cannot be said whether they are for this path.
     fn elsewhere(&mut self, path: &str) {
         for section in self.reader.host.sections() {
-            if section.may_concern(path, self.mapping.url()) && has_demands(section.directive) {
-                self.ledger().cover(section.directive);
-                self.lose(section.directive, NO_ROUTE);
+            if !section.may_concern(path, self.mapping.url()) || !has_demands(section.directive) {
+                continue;
+            }
+            self.ledger().cover(section.directive);
+            match section.is_for_scattered_paths() && denies_everybody(section.directive) {
+                // Such as hidden files, which an application does not have.
+                true => self.ledger().not_carried(section.directive, SCATTERED),
+                false => self.lose(section.directive, NO_ROUTE),
             }
         }
     }
@@ -390,6 +398,14 @@ const UNREADABLE: &str = "this condition cannot be read: say what it does with [
 
 /// The same, where it is demanded of some requests.
 const NO_ROUTE: &str = "no route can be for these requests alone: demand this of a wider one, with [routes.auth]";
+
+/// The same, where nobody may have some paths here and there.
+const SCATTERED: &str = "such requests get through now, where a route is for them: let the application refuse them";
+
+/// Whether nobody gets through, and nothing else is said.
+fn denies_everybody(section: &Directive) -> bool {
+    matches!(section.children(), [only] if is(only, "Require") && only.arguments == ["all", "denied"])
+}
 
 /// Whether one of several conditions is enough.
 fn is_or(condition: &&Directive) -> bool {

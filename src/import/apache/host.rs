@@ -165,6 +165,11 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// Whether nothing is known about how its paths begin.
+    pub(super) fn is_for_scattered_paths(&self) -> bool {
+        matches!(&self.place, Place::Unknown { start } if start.len() <= 1)
+    }
+
     /// The one directive of a name in it.
     pub(super) fn one(&self, name: &str) -> Option<&'t Directive> {
         self.directive.children().iter().rfind(|it| is(it, name))

@@ -91,6 +91,26 @@ fn samples() -> Vec<Sample> {
                 ..Scene::default()
             },
         ),
+        site(
+            "demands",
+            "etc/apache2/sites-enabled/hooks.conf",
+            Scene {
+                let_in: &["two names"],
+                for_everybody: &["/public/x", "/exclusions/x"],
+                closed: &[
+                    "/conditions/x",
+                    "/public/admin",
+                    "/globs/x",
+                    "/expressions/1",
+                    "/urls/x",
+                    "/exclusions/none",
+                    "/otherwise/x",
+                    "/methods/x",
+                    "/macros/x",
+                ],
+                ..Scene::default()
+            },
+        ),
     ]
 }
 

@@ -114,8 +114,8 @@ impl Peer {
         };
         // What stands in the files of a site is next to it, one or two directories up.
         let server_root = root.join(entry.split('/').take(2).collect::<Vec<_>>().join("/"));
-        let names = "mpm_event authn_core authn_file authz_core authz_user auth_basic headers proxy proxy_http \
-                     proxy_balancer lbmethod_byrequests slotmem_shm remoteip reqtimeout rewrite ssl socache_shmcb setenvif alias";
+        let names = "mpm_event authn_core authn_file authz_core authz_host authz_user auth_basic headers proxy proxy_http \
+                     proxy_balancer lbmethod_byrequests slotmem_shm remoteip reqtimeout rewrite ssl socache_shmcb setenvif alias macro allowmethods";
         let module = |name: &str| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n");
         let modules: String = names.split_whitespace().map(module).collect();
         let user = if rustix::process::geteuid().is_root() { "User www-data\nGroup www-data\n" } else { "" };

@@ -31,6 +31,15 @@ impl PathPattern {
         }
     }
 
+    /// The same for paths as applications may read them.
+    fn plain(&self) -> Self {
+        let plain = |path: &String| plainly(path).unwrap_or_else(|| path.clone());
+        match self {
+            Self::Exact(path) => Self::Exact(plain(path)),
+            Self::Subtree(prefix) => Self::Subtree(plain(prefix)),
+        }
+    }
+
     /// How specific the match is; the largest wins. An exact match beats every subtree.
     fn specificity(&self, path: &str) -> Option<usize> {
         match self {
@@ -58,15 +67,17 @@ impl std::fmt::Display for PathPattern {
 /// reaches a route that another program would not have found. Neither does one pass by a route that an application
 /// would find: where that would read the path as one of another route, there is none.
 pub fn find<'r, R>(routes: &'r [R], pattern: impl Fn(&R) -> &PathPattern, path: &str) -> Result<&'r R, Rejection> {
-    let most_specific = |path: &str| {
-        let matches = routes.iter().enumerate().filter_map(|(at, route)| Some((pattern(route).specificity(path)?, at)));
-        matches.max_by_key(|(specificity, _)| *specificity).map(|(_, at)| at)
-    };
-    let found = most_specific(path).ok_or(Rejection::NotFound)?;
-    match plainly(path) {
-        Some(plain) if most_specific(&plain) != Some(found) => Err(Rejection::NotFound),
-        _ => Ok(&routes[found]),
-    }
+    let found =
+        most_specific(routes.iter().map(|route| pattern(route).specificity(path))).ok_or(Rejection::NotFound)?;
+    let Some(plain) = plainly(path) else { return Ok(&routes[found]) };
+    let read = most_specific(routes.iter().map(|route| pattern(route).plain().specificity(&plain)));
+    if read == Some(found) { Ok(&routes[found]) } else { Err(Rejection::NotFound) }
+}
+
+/// Where the largest is.
+fn most_specific(specificities: impl Iterator<Item = Option<usize>>) -> Option<usize> {
+    let matches = specificities.enumerate().filter_map(|(at, specificity)| Some((specificity?, at)));
+    matches.max_by_key(|(specificity, _)| *specificity).map(|(_, at)| at)
 }
 
 /// A path as applications may read it, where that is not as it is spelt: decoded, without empty segments, dots and
@@ -195,6 +206,21 @@ mod tests {
             ("/hooks/./netdata/", "/*"),
         ] {
             assert_eq!(found(&patterns, path).as_deref(), Some(route), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_an_encoding_is_a_route_like_any_other() {
+        let patterns = ["/*", "/a%20b/*", "/c%C3%A9"];
+        for (path, route) in [
+            ("/a%20b/x", Some("/a%20b/*")),
+            ("/a%20b", Some("/a%20b/*")),
+            ("/c%C3%A9", Some("/c%C3%A9")),
+            ("/%61%20b/x", None),
+            ("/c%c3%a9", None),
+            ("/a%20c", Some("/*")),
+        ] {
+            assert_eq!(found(&patterns, path).as_deref(), route, "{path}");
         }
     }
 

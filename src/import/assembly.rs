@@ -5,9 +5,7 @@ use super::directive::Directive;
 use super::draft::{Auth, Draft, Keys, Route, Secret, Secrets, Value};
 use super::guard::Guard;
 use super::report::Ledger;
-
-/// The one common name that is accepted unless others are named.
-const NETDATA: &str = "app.netdata.cloud";
+use super::subject::NETDATA;
 
 /// More routes than anybody would want to read.
 const MAX_ROUTES: usize = 1000;
@@ -140,23 +138,55 @@ impl<'r> Assembly<'r> {
             self.names = self.names.take().or(demanded);
             self.has_open_route |= !is_certified;
             self.say_kind(&plan);
+            self.say_unknown_clients(&plan, &auth);
         }
         added
+    }
+
+    /// On a route for everybody, certificates are not looked at.
+    fn say_unknown_clients(&self, plan: &Plan<'_>, auth: &Auth) {
+        let tells = |(_, value): &&(String, String)| value.contains("$client_");
+        if *auth == Auth::Open
+            && let Some((name, value)) = plan.set_headers.iter().find(tells)
+        {
+            let remedy = format!(
+                "set_headers.{name}: {value} says nothing where anybody may come, with a certificate or without: demand one in \
+                 [routes.auth], or let the application do without"
+            );
+            self.ledger.not_carried(plan.directive, remedy);
+        }
+    }
+
+    /// Says where what only begins like `prefix` goes now, if less is demanded there.
+    pub(super) fn say_neighbours(&self, directive: &Directive, prefix: &str) {
+        let at = |path: &str| {
+            let covering = self.draft.routes.iter().filter(|route| covers(&path_of(route), path));
+            covering.max_by_key(|route| path_of(route).len())
+        };
+        // As a path, it is not below the route for `prefix`.
+        let (own, neighbour) = (at(prefix), at(&format!("{prefix}x")));
+        if let (Some(own), Some(wider)) = (own, neighbour)
+            && own.auth != Auth::Open
+            && wider.auth == Auth::Open
+        {
+            let remedy = format!(
+                "it is for {prefix} and what is below it, and what only begins so, such as {prefix}x, is the route {}'s now, \
+                 which is for everybody",
+                path_of(wider)
+            );
+            self.ledger.not_carried(directive, remedy);
+        }
     }
 
     /// Lets nobody through at paths that were not passed on, where a wider route would pass them on now.
     pub(super) fn close(&mut self, directive: &Directive, paths: &[String]) {
         for path in paths {
-            let at = |route: &Route| match route.keys.get("path") {
-                Some(Value::Text(path)) => path.clone(),
-                _ => String::new(),
-            };
-            if self.draft.routes.iter().any(|route| at(route) == *path) || self.draft.routes.len() >= MAX_ROUTES {
+            if self.draft.routes.iter().any(|route| path_of(route) == *path) || self.draft.routes.len() >= MAX_ROUTES {
                 continue;
             }
-            let wider = self.draft.routes.iter().filter(|route| covers(&at(route), path));
-            let Some(wider) = wider.max_by_key(|route| at(route).len()) else { continue };
-            let said = format!("nobody gets through at {path} now; the route {} would pass that on", at(wider));
+            let wider = self.draft.routes.iter().filter(|route| covers(&path_of(route), path));
+            let Some(wider) = wider.max_by_key(|route| path_of(route).len()) else { continue };
+            let said = format!("nobody gets through at {path} now; the route {} would pass that on", path_of(wider));
             self.ledger.not_carried(directive, said);
             let mut keys = Keys::default();
             keys.set("path", path.as_str());
@@ -223,6 +253,12 @@ impl<'r> Assembly<'r> {
         }
         let auth = match (is_certified, has_credentials) {
             (true, false) => Auth::Default,
+            (false, _) if access.certificate && !self.is_tls => {
+                let remedy =
+                    "nobody gets through here, as before: a client certificate is demanded, and there is no TLS";
+                self.ledger.not_carried(directive, remedy);
+                Auth::Closed
+            }
             (false, false) if access.has_lost || (access.limits_methods && !is_webhook) => {
                 let remedy =
                     "nobody gets through here now: what was demanded cannot be, so say in [routes.auth] who may";
@@ -274,6 +310,13 @@ impl<'r> Assembly<'r> {
         if let Some(names) = self.names.clone().filter(|names| names[..] != [NETDATA]) {
             client.set("common_names", names);
         }
+    }
+}
+
+fn path_of(route: &Route) -> String {
+    match route.keys.get("path") {
+        Some(Value::Text(path)) => path.clone(),
+        _ => String::new(),
     }
 }
 

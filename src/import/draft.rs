@@ -285,7 +285,7 @@ pub(super) fn add_group(groups: &mut Vec<Group>, wanted: &str, keys: Keys) -> St
 }
 
 /// The secrets that are asked for, each by a name of its own.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Secrets(Vec<Needed>);
 
 impl Secrets {

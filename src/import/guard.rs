@@ -52,6 +52,8 @@ impl Requests<'_> {
 /// What is demanded besides what the handshake does.
 #[derive(Debug, Default)]
 pub(super) struct Guard<'t> {
+    /// Whether it is for a webhook, which takes no other methods and no other media types anyway.
+    pub(super) is_webhook: bool,
     /// A valid certificate.
     pub(super) certificate: bool,
     /// One of these common names; empty where the subject is looked at in a way that names none.
@@ -81,6 +83,10 @@ pub(super) enum Fate {
 }
 
 impl<'t> Guard<'t> {
+    pub(super) fn of(is_webhook: bool) -> Self {
+        Self { is_webhook, ..Self::default() }
+    }
+
     /// Demands that a condition has this end.
     pub(super) fn apply(&mut self, directive: &'t Directive, requests: &Requests<'t>, fate: Fate, ledger: &Ledger) {
         let only_these_pass = requests.inverted == (fate == Fate::Refused);
@@ -107,6 +113,11 @@ impl<'t> Guard<'t> {
             (Input::Authorization, false) => {
                 self.has_lost = true;
                 ledger.not_carried(directive, "only what passes can be named: set auth.basic or auth.bearer");
+            }
+            (Input::Other(variable), true) if variable.starts_with("ssl_client_i_dn") => {
+                self.certificate = true;
+                ledger
+                    .not_carried(directive, "have no other authority than this in tls.client.ca: any of them will do");
             }
             (Input::Other(variable), _) => self.other(directive, variable, ledger),
         }
@@ -166,17 +177,24 @@ impl<'t> Guard<'t> {
     /// A condition on something else.
     fn other(&mut self, directive: &Directive, variable: &str, ledger: &Ledger) {
         let why = match variable {
-            "request_method" => {
+            "request_method" if self.is_webhook => {
                 self.limits_methods = true;
                 "a webhook takes GET (the challenge) and POST; others are answered with 405"
             }
+            "request_method" => {
+                self.limits_methods = true;
+                return ledger.not_carried(directive, "a route of kind \"proxy\" passes every method on");
+            }
+            "request_filename" => "no files are served",
             "host" | "http_host" | "server_name" => "the path decides about a request, and never its Host",
             "scheme" | "https" => "Netdata Cloud sends over HTTPS only",
-            "content_type" | "http_content_type" => "a webhook's body must be JSON: others are answered with 415",
-            "ssl_client_i_dn" | "ssl_client_i_dn_legacy" => {
-                "only the authorities in tls.client.ca can have issued the certificate"
+            "content_type" | "http_content_type" if self.is_webhook => {
+                "a webhook's body must be JSON: others are answered with 415"
             }
-            "ssl_protocol" => "tls.min_version decides",
+            "ssl_protocol" => {
+                self.has_lost = true;
+                return ledger.not_carried(directive, "tls.min_version decides, for all routes: set it");
+            }
             "remote_addr" | "binary_remote_addr" | "realip_remote_addr" => {
                 self.has_lost = true;
                 return ledger.not_carried(directive, "name the networks that may connect in listen.allow");
@@ -205,7 +223,10 @@ fn credential<'t>(pattern: &Pattern<'t>) -> Option<Credential<'t>> {
     };
     let spaces = ["\\s+", "\\s", "\\ ", " "];
     let secret = spaces.iter().find_map(|space| secret.strip_prefix(space))?;
-    let is_one = !secret.is_empty() && (!is_expression || !secret.contains(['(', '[', '|', '*', '?']));
+    // A variable, or an expression for several, is no secret that somebody has.
+    let has_class = || secret.match_indices('\\').any(|(at, _)| secret[at + 1..].starts_with(char::is_alphanumeric));
+    let is_several = is_expression && (secret.contains(['(', '[', '|', '*', '?', '+', '{']) || has_class());
+    let is_one = !secret.is_empty() && !secret.contains('$') && !is_several;
     let user = match scheme.as_deref() {
         Some("bearer") => None,
         _ => {

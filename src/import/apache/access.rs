@@ -40,10 +40,10 @@ struct Finding<'r, 't> {
 
 impl<'t> Reader<'_, 't> {
     /// Of requests that `mapping` passes on.
-    pub(super) fn access(&self, path: &str, mapping: &Mapping<'t>, secrets: &mut Secrets) -> Found {
+    pub(super) fn access(&self, path: &str, is_webhook: bool, mapping: &Mapping<'t>, secrets: &mut Secrets) -> Found {
         let covers = |section: &Section<'t>| section.covers(path, mapping.url());
         let sections: Vec<_> = self.host.sections().into_iter().filter(covers).collect();
-        let guard = Guard::default();
+        let guard = Guard::of(is_webhook);
         let mut finding = Finding { reader: self, mapping, sections, guard, basic: Vec::new(), is_denied: false };
         finding.read(path, secrets);
         let Finding { guard, basic, is_denied, .. } = finding;

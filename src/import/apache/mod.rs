@@ -145,9 +145,14 @@ impl<'r, 't> Import<'r, 't> {
         let mut closed = Vec::new();
         let mut has_webhook = false;
         for candidate in &candidates {
+            let asked_before = assembly.secrets.clone();
             match self.plan(candidate, &proxy, &mut assembly).is_some_and(|plan| assembly.add(plan)) {
                 true => has_webhook |= candidate.is_webhook,
-                false => closed.push((candidate.directive, vec![candidate.path.clone()])),
+                false => {
+                    // Nothing names what it asked for.
+                    assembly.secrets = asked_before;
+                    closed.push((candidate.directive, vec![candidate.path.clone()]));
+                }
             }
         }
         if !has_webhook {
@@ -287,7 +292,7 @@ impl<'r, 't> Import<'r, 't> {
     /// Whether the names of certificates are looked at there.
     fn looks_at_names(&self, candidate: &Candidate<'t>) -> bool {
         let reader = access::Reader { host: self.host, ledger: &Ledger::default(), root: self.root };
-        let found = reader.access(&candidate.path, &candidate.mapping, &mut super::draft::Secrets::default());
+        let found = reader.access(&candidate.path, false, &candidate.mapping, &mut super::draft::Secrets::default());
         found.access.names.is_some()
     }
 
@@ -295,7 +300,7 @@ impl<'r, 't> Import<'r, 't> {
     fn plan(&self, candidate: &Candidate<'t>, proxy: &Proxy<'_, 't>, assembly: &mut Assembly<'r>) -> Option<Plan<'t>> {
         let Candidate { directive, mapping, path, is_webhook } = candidate;
         let reader = access::Reader { host: self.host, ledger: self.ledger, root: self.root };
-        let found = reader.access(path, mapping, &mut assembly.secrets);
+        let found = reader.access(path, *is_webhook, mapping, &mut assembly.secrets);
         if found.is_denied {
             return None;
         }

@@ -1,6 +1,6 @@
 //! What of a configuration is for this program: which servers, and which of their locations are the webhook's.
 
-use super::guard::Guards;
+use super::guard::{Guards, demands};
 use super::route::{self, Candidate};
 use super::server::{Location, Passing, Pattern, Server};
 use super::variables::Variables;
@@ -49,11 +49,28 @@ fn nothing_chosen(options: &Options, is_empty: bool) -> String {
 }
 
 /// The locations of the servers.
+#[derive(Default)]
 pub(super) struct Locations<'t> {
     /// Those that become routes, the webhook's first: who may use that says which names are accepted.
     pub(super) candidates: Vec<Candidate<'t>>,
     /// The others, with their paths.
     pub(super) others: Vec<(&'t Directive, Vec<String>)>,
+    /// Those that demand something of paths for which no route can be.
+    pub(super) scattered: Vec<&'t Directive>,
+    /// Those that are for more than the paths below, with what that begins with.
+    pub(super) neighbours: Vec<(&'t Directive, String)>,
+}
+
+impl<'t> Locations<'t> {
+    /// A location of which only the start is known: nobody gets through there. Where not even that is, and it
+    /// `demands` something, the routes around it cannot be for everybody.
+    fn scatter(&mut self, location: &Location<'t>, demands: bool) {
+        match location.directory() {
+            Some(directory) => self.others.push((location.directive, vec![format!("{directory}/*")])),
+            None if demands => self.scattered.push(location.directive),
+            None => {}
+        }
+    }
 }
 
 /// Finds the locations that become routes.
@@ -66,9 +83,9 @@ pub(super) struct Choice<'r, 't> {
 impl<'t> Choice<'_, 't> {
     /// Of all these servers.
     pub(super) fn locations(&self, servers: &[&Server<'t>]) -> Result<Locations<'t>, ImportError> {
-        let mut found = Locations { candidates: Vec::new(), others: Vec::new() };
+        let mut found = Locations::default();
         servers.iter().for_each(|server| self.look_at(server, &mut found));
-        let mut all = found.candidates;
+        let mut all = std::mem::take(&mut found.candidates);
         match &self.options.webhook {
             Some(path) => all = self.with_webhook(servers, all, path)?,
             None => {
@@ -81,7 +98,7 @@ impl<'t> Choice<'_, 't> {
             }
         }
         all.sort_by_key(|candidate| !candidate.is_webhook);
-        Ok(Locations { candidates: all, others: found.others })
+        Ok(Locations { candidates: all, ..found })
     }
 
     /// Tells the locations of a server apart by whether requests are passed on there.
@@ -91,21 +108,35 @@ impl<'t> Choice<'_, 't> {
             if matches!(location.pattern, Pattern::Named(_)) && passing.is_some() {
                 continue;
             }
+            if let Some(other) = server.takes(location) {
+                let why = format!("it is never reached: location ~ {} is for these paths", other.text());
+                self.ledger.not_needed(location.directive, why);
+                self.ledger.cover(location.directive);
+                continue;
+            }
+            let neighbours = location.neighbours();
+            found.neighbours.extend(neighbours.into_iter().map(|prefix| (location.directive, prefix)));
             let Some(passing) = passing else {
                 route::say_why_not(location, self.ledger);
                 self.ledger.cover(location.directive);
-                found.others.extend(location.paths().map(|paths| (location.directive, paths)));
+                match location.paths() {
+                    Some(paths) => found.others.push((location.directive, paths)),
+                    None => found.scatter(location, demands(location.directive.children())),
+                }
                 continue;
             };
             let Some(paths) = location.paths() else {
-                let remedy = "a route is for a path, or for one and all below it, and the routes around it are for these \
-                              requests now: write such routes by hand";
+                let remedy = "a route is for a path, or for one and all below it: write such routes by hand";
                 self.ledger.not_carried(location.directive, remedy);
                 self.ledger.cover(location.directive);
+                let elsewhere = passing.is_elsewhere && demands(passing.scope.innermost());
+                found.scatter(location, elsewhere || demands(location.directive.children()));
                 continue;
             };
             if let Pattern::Expression { ignores_case: true, .. } = location.pattern {
-                self.ledger.not_carried(location.directive, "~*: paths are told apart by their case");
+                let remedy =
+                    "~*: paths are told apart by their case, and the routes around it are for other spellings now";
+                self.ledger.not_carried(location.directive, remedy);
             }
             let (server, location) = (server.clone(), location.clone());
             found.candidates.push(Candidate { server, location, passing, paths, is_webhook: false });
@@ -150,7 +181,7 @@ impl<'t> Choice<'_, 't> {
     fn looks_at_names(&self, location: &Location<'t>, passing: &Passing<'t>) -> bool {
         let silent = Ledger::default();
         let guards = Guards { variables: self.variables, ledger: &silent };
-        guards.read(&location.scope, passing.condition).names.is_some()
+        guards.read(location, passing, true).names.is_some()
     }
 }
 

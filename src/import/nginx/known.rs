@@ -4,7 +4,7 @@ use crate::import::directive::Directive;
 use crate::import::report::{Ledger, Verdict};
 
 /// Names, or with a `*` how they begin, and what is said about them.
-const KNOWN: [(&str, Verdict, &str); 26] = {
+const KNOWN: [(&str, Verdict, &str); 27] = {
     use Verdict::{NotCarried, NotNeeded};
     [
         (
@@ -27,7 +27,8 @@ const KNOWN: [(&str, Verdict, &str); 26] = {
         ),
         ("gzip gzip_* gunzip brotli brotli_*", NotNeeded, "answers go back as the application gave them"),
         ("ssl_session_*", NotNeeded, "sessions are not resumed, so that none escapes a newer policy"),
-        ("ssl_stapling* ssl_ocsp* ssl_buffer_size", NotNeeded, "has no counterpart: authorities have given OCSP up"),
+        ("ssl_stapling* ssl_buffer_size", NotNeeded, "has no counterpart: authorities have given OCSP up"),
+        ("ssl_ocsp*", NotCarried, "there is no OCSP: have certificates that are revoked in a list, tls.client.crl"),
         ("resolver resolver_timeout", NotNeeded, "names are looked up as the system does it, every 10 s in groups"),
         (
             "ssl_ciphers ssl_prefer_server_ciphers ssl_ecdh_curve ssl_dhparam ssl_conf_command",
@@ -135,6 +136,10 @@ fn say(directive: &Directive, ledger: &Ledger) {
     };
     if name == "if" && directive.children().iter().all(|it| matches!(it.name.as_str(), "set" | "break")) {
         return ledger.not_needed(directive, "has been looked at where something depends on it");
+    }
+    if matches!(name, "proxy_pass_request_headers" | "proxy_pass_request_body") && directive.arguments == ["off"] {
+        return ledger
+            .not_carried(directive, "requests are passed on whole: let the application look at what it needs");
     }
     if directive.arguments == ["off"] {
         return ledger.not_needed(directive, "is off");

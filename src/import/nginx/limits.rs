@@ -18,7 +18,7 @@ pub(super) struct Limits<'r, 't> {
 
 impl<'t> Limits<'_, 't> {
     /// Of a server, or of a location whose requests are passed on.
-    pub(super) fn carry(&mut self, scope: &Scope<'t>) {
+    pub(super) fn carry(&mut self, scope: &Scope<'t>, is_webhook: bool) {
         for (name, key) in [("client_header_timeout", "header_timeout"), ("client_body_timeout", "body_timeout")] {
             if let Some(directive) = scope.one(name) {
                 self.set(directive, key, duration(directive.value()).map(Value::from));
@@ -26,12 +26,14 @@ impl<'t> Limits<'_, 't> {
         }
         self.idle_timeout(scope);
         self.header_size(scope);
-        for directive in scope.all("limit_req") {
-            self.rate(directive);
+        if !is_webhook {
+            let remedy = "limits are for all routes alike: this one would hold alerts up, too, so say in [limits] what they can \
+                          bear";
+            let limits = scope.all("limit_req").into_iter().chain(scope.all("limit_conn"));
+            return limits.filter(|it| !self.ledger.mentions(it)).for_each(|it| self.ledger.not_carried(it, remedy));
         }
-        for directive in scope.all("limit_conn") {
-            self.connections(directive);
-        }
+        scope.all("limit_req").into_iter().for_each(|it| self.rate(it));
+        scope.all("limit_conn").into_iter().for_each(|it| self.connections(it));
     }
 
     /// The first who says something is right; `value` is `None` where that cannot be said here.
@@ -90,6 +92,13 @@ impl<'t> Limits<'_, 't> {
             Some((number, "m")) => Some(number.parse::<u64>().ok()?.div_ceil(60)),
             _ => None,
         });
+        if let (Some(rate), Some((minutely, "m"))) =
+            (rate, parameter(zone, "rate").and_then(|rate| rate.split_once("r/")))
+            && minutely.parse() != Ok(rate * 60)
+        {
+            let remedy = format!("{minutely} in a minute cannot be said, only whole numbers in a second: {rate}");
+            self.ledger.not_carried(zone, remedy);
+        }
         self.set(directive, "requests_per_second", rate.filter(|rate| *rate > 0).map(Value::from));
         if let Some(burst) = parameter(directive, "burst").and_then(|burst| burst.parse::<u64>().ok()) {
             self.set(directive, "burst", Some(burst.into()));

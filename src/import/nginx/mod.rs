@@ -75,7 +75,7 @@ impl<'r, 't> Import<'r, 't> {
         listening.addresses(&listens);
         listening.http2(&first.scope);
         listening.proxies(&first.scope, &listens);
-        let scopes: Vec<_> = chosen_locations.candidates.iter().map(|candidate| &candidate.location.scope).collect();
+        let scopes: Vec<_> = chosen_locations.candidates.iter().flat_map(|candidate| candidate.demanding()).collect();
         let has_lost_networks = listening.allow(&scopes);
         let port = listen::port(&listens, is_tls);
         let planner = Planner {
@@ -86,6 +86,7 @@ impl<'r, 't> Import<'r, 't> {
             is_tls,
             port,
             has_lost_networks,
+            scattered: &chosen_locations.scattered,
         };
         let scopes = routes(&mut assembly, &planner, &chosen_locations);
         if assembly.draft.routes.is_empty() {
@@ -95,7 +96,7 @@ impl<'r, 't> Import<'r, 't> {
         }
         assembly.tls(Some(first.directive));
         let mut limits = Limits { ledger: self.ledger, http: self.http, keys: &mut assembly.draft.limits };
-        scopes.iter().for_each(|scope| limits.carry(scope));
+        scopes.iter().for_each(|(scope, is_webhook)| limits.carry(scope, *is_webhook));
         if let Some(directive) = first.scope.one("access_log").filter(|it| it.value() == "off") {
             assembly.draft.log.set("access", false);
             self.ledger.carried(directive, "log.access = false");
@@ -137,18 +138,30 @@ impl<'r, 't> Import<'r, 't> {
 }
 
 /// Adds the routes for these locations, and returns the scopes that they are made of.
-fn routes<'t>(assembly: &mut Assembly<'_>, planner: &Planner<'_, 't>, locations: &Locations<'t>) -> Vec<Scope<'t>> {
+fn routes<'t>(
+    assembly: &mut Assembly<'_>,
+    planner: &Planner<'_, 't>,
+    locations: &Locations<'t>,
+) -> Vec<(Scope<'t>, bool)> {
     let mut scopes = Vec::new();
     let mut failed = Vec::new();
     for candidate in &locations.candidates {
+        let asked_before = assembly.secrets.clone();
         let planned = planner.plan(candidate, &mut assembly.draft.upstreams, &mut assembly.secrets);
         match planned.is_some_and(|plan| assembly.add(plan)) {
-            true => scopes.push(candidate.passing.scope.clone()),
-            false => failed.push((candidate.location.directive, &candidate.paths)),
+            true => scopes.push((candidate.passing.scope.clone(), candidate.is_webhook)),
+            false => {
+                // Nothing names what it asked for.
+                assembly.secrets = asked_before;
+                failed.push((candidate.location.directive, &candidate.paths));
+            }
         }
     }
     let others = locations.others.iter().map(|(directive, paths)| (*directive, paths));
     others.chain(failed).for_each(|(directive, paths)| assembly.close(directive, paths));
+    for (directive, prefix) in &locations.neighbours {
+        assembly.say_neighbours(directive, prefix);
+    }
     scopes
 }
 

@@ -42,6 +42,16 @@ pub(super) struct Planner<'r, 't> {
     pub(super) port: Option<u16>,
     /// Whether `allow` and `deny` cannot be carried over.
     pub(super) has_lost_networks: bool,
+    /// Locations that demand something of paths for which no route can be: they may be any route's.
+    pub(super) scattered: &'r [&'t Directive],
+}
+
+impl<'t> Candidate<'t> {
+    /// Where it may stand who gets through.
+    pub(super) fn demanding(&self) -> impl Iterator<Item = &Scope<'t>> {
+        let elsewhere = Some(&self.passing.scope).filter(|_| self.passing.is_elsewhere);
+        std::iter::once(&self.location.scope).chain(elsewhere)
+    }
 }
 
 impl<'t> Planner<'_, 't> {
@@ -57,7 +67,7 @@ impl<'t> Planner<'_, 't> {
         let upstreams = Upstreams { http: self.http, ledger: self.ledger, prefix: self.prefix, constants: &constants };
         let target = upstreams.target(passing, groups)?;
         let guards = Guards { variables: self.variables, ledger: self.ledger };
-        let guard = guards.read(&location.scope, passing.condition);
+        let guard = guards.read(location, passing, *is_webhook);
         self.challenge_steps(&location.scope);
         let limits_methods = self.methods(candidate);
         let headers = Headers {
@@ -80,13 +90,19 @@ impl<'t> Planner<'_, 't> {
             forwards_authorization: headers.forwards_authorization,
             set_headers: headers.members,
             access: Access {
-                basic: self.users(&location.scope, secrets),
-                has_lost: self.has_lost_networks && !location.scope.all_of(&["allow", "deny"]).is_empty(),
+                basic: self.users(candidate, secrets),
+                has_lost: self.has_lost(candidate),
                 limits_methods,
                 ..Access::default()
             }
             .with(guard, secrets),
         })
+    }
+
+    /// Whether something is demanded there that is not looked at here.
+    fn has_lost(&self, candidate: &Candidate<'t>) -> bool {
+        let has_networks = |scope: &Scope<'t>| !scope.all_of(&["allow", "deny"]).is_empty();
+        (self.has_lost_networks && candidate.demanding().any(has_networks)) || !self.scattered.is_empty()
     }
 
     fn say_target(&self, candidate: &Candidate<'t>, target: &Target) {
@@ -111,7 +127,7 @@ impl<'t> Planner<'_, 't> {
 
     /// `limit_except GET POST { deny all; }`
     fn methods(&self, candidate: &Candidate<'t>) -> bool {
-        let limits = candidate.location.scope.all("limit_except");
+        let limits: Vec<_> = candidate.demanding().flat_map(|scope| scope.all("limit_except")).collect();
         for directive in &limits {
             self.ledger.cover(directive);
             match candidate.is_webhook {
@@ -147,14 +163,13 @@ impl<'t> Planner<'_, 't> {
         (limit != default).then(|| size(limit))
     }
 
-    /// Of `auth_basic`, each with the file for the password.
-    fn users(&self, scope: &Scope<'t>, secrets: &mut Secrets) -> Vec<(String, Secret)> {
-        let (Some(realm), Some(file)) = (scope.one("auth_basic"), scope.one("auth_basic_user_file")) else {
-            return Vec::new();
-        };
-        if realm.value() == "off" {
-            return Vec::new();
-        }
+    /// Of `auth_basic`, each with the file for the password. Who has to be in two files is in the first.
+    fn users(&self, candidate: &Candidate<'t>, secrets: &mut Secrets) -> Vec<(String, Secret)> {
+        let demanded = candidate.demanding().find_map(|scope| {
+            let (realm, file) = (scope.one("auth_basic")?, scope.one("auth_basic_user_file")?);
+            (realm.value() != "off").then_some((realm, file))
+        });
+        let Some((realm, file)) = demanded else { return Vec::new() };
         self.ledger.carried(realm, "auth.basic");
         htpasswd::carry(file, &self.prefix.join(file.value()), &[], self.ledger, secrets)
     }
@@ -185,6 +200,8 @@ pub(super) fn say_why_not(location: &Location<'_>, ledger: &Ledger) {
     let is_acme = directive.arguments.iter().any(|argument| argument.contains("acme-challenge"));
     if directive.children().iter().any(super::server::answers_challenges) {
         ledger.not_needed(directive, "the challenge is answered here, with challenge_secret");
+    } else if location.paths().is_none() && location.directory().is_some() {
+        ledger.not_carried(directive, "no route can be for these paths alone: write wider ones by hand");
     } else if location.paths().is_none() && !matches!(location.pattern, Pattern::Named(_)) {
         let remedy =
             "no route can be for these paths alone: where a wider one is for them, such requests are passed on now";

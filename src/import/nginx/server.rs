@@ -87,18 +87,34 @@ impl<'t> Server<'t> {
             return None;
         }
         if let Some(proxy_pass) = block.iter().find(is_proxy_pass).filter(|_| !always_returns(block)) {
-            return Some(Passing { proxy_pass, scope: location.scope.clone(), condition: None });
+            return Some(Passing { proxy_pass, scope: location.scope.clone(), condition: None, is_elsewhere: false });
         }
         if let Some(condition) =
             block.iter().find(|it| it.name == "if" && it.children().iter().any(|it| is_proxy_pass(&it)))
         {
             let proxy_pass = condition.children().iter().find(is_proxy_pass)?;
-            return Some(Passing { proxy_pass, scope: location.scope.within(condition), condition: Some(condition) });
+            let scope = location.scope.within(condition);
+            return Some(Passing { proxy_pass, scope, condition: Some(condition), is_elsewhere: false });
         }
         let last = block.iter().find(|it| it.name == "try_files")?.arguments.last()?;
         let named = self.locations.iter().find(|it| it.pattern == Pattern::Named(last))?;
         let proxy_pass = named.directive.children().iter().find(is_proxy_pass)?;
-        Some(Passing { proxy_pass, scope: named.scope.clone(), condition: None })
+        Some(Passing { proxy_pass, scope: named.scope.clone(), condition: None, is_elsewhere: true })
+    }
+
+    /// The expression that takes all that a location is for, as far as that can be told by two of its paths.
+    pub(super) fn takes(&self, location: &Location<'t>) -> Option<&Location<'t>> {
+        let paths = location.paths()?;
+        let chosen = paths.iter().flat_map(|path| match path.strip_suffix("/*") {
+            Some(prefix) => vec![format!("{prefix}/"), format!("{prefix}/x/y")],
+            None => vec![path.clone()],
+        });
+        let mut chosen = chosen.map(|path| self.location_of(&path));
+        let first = chosen.next()??;
+        let is_same = |it: Option<&Location<'t>>| it.is_some_and(|it| it.directive.id == first.directive.id);
+        let is_other =
+            first.directive.id != location.directive.id && matches!(first.pattern, Pattern::Expression { .. });
+        (is_other && chosen.all(is_same)).then_some(first)
     }
 
     /// The location that NGINX chooses for a path.
@@ -136,6 +152,8 @@ pub(super) struct Passing<'t> {
     pub(super) scope: Scope<'t>,
     /// The `if` around it.
     pub(super) condition: Option<&'t Directive>,
+    /// Whether it stands in another location, which demands something, too.
+    pub(super) is_elsewhere: bool,
 }
 
 fn locations<'t>(block: &'t Directive, scope: &Scope<'t>) -> Vec<Location<'t>> {
@@ -166,6 +184,15 @@ fn locations<'t>(block: &'t Directive, scope: &Scope<'t>) -> Vec<Location<'t>> {
     found
 }
 
+/// A path as it comes over the wire: NGINX compares what it stands for.
+fn encoded(path: &str) -> String {
+    let encode = |byte: u8| match byte.is_ascii_graphic() && !b"%?#*".contains(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    path.bytes().map(encode).collect()
+}
+
 /// Whether a directive answers challenges, by njs or Lua.
 pub(super) fn answers_challenges(directive: &Directive) -> bool {
     match directive.name.as_str() {
@@ -176,6 +203,33 @@ pub(super) fn answers_challenges(directive: &Directive) -> bool {
 }
 
 impl Location<'_> {
+    /// What all its paths are below, as far as that is known.
+    pub(super) fn directory(&self) -> Option<String> {
+        let start = match self.pattern {
+            Pattern::Expression { text, ignores_case: false } => literal::start(text),
+            Pattern::Expression { .. } | Pattern::Named(_) => String::new(),
+            Pattern::Exact(text) | Pattern::Prefix { text, .. } => {
+                text.chars().take_while(char::is_ascii_graphic).collect()
+            }
+        };
+        let (directory, _) = start.rsplit_once('/')?;
+        (!directory.is_empty()).then(|| directory.to_owned())
+    }
+
+    /// What others may begin with that are no paths below, and are this location's as well.
+    pub(super) fn neighbours(&self) -> Vec<String> {
+        let prefixes = self.paths().unwrap_or_default();
+        let prefixes = prefixes.iter().filter_map(|path| path.strip_suffix("/*")).filter(|prefix| !prefix.is_empty());
+        let is_for = |prefix: &&str| match self.pattern {
+            Pattern::Prefix { text, .. } => !text.ends_with('/'),
+            Pattern::Expression { text, .. } => {
+                regex::Regex::new(text).is_ok_and(|expression| expression.is_match(&format!("{prefix}x")))
+            }
+            Pattern::Exact(_) | Pattern::Named(_) => false,
+        };
+        prefixes.filter(is_for).map(str::to_owned).collect()
+    }
+
     /// What it has instead of a path.
     pub(super) fn text(&self) -> &str {
         match self.pattern {
@@ -188,10 +242,9 @@ impl Location<'_> {
 
     /// The paths of routes for it; `None` where there are none that match the same.
     pub(super) fn paths(&self) -> Option<Vec<String>> {
-        let subtree = |text: &str| format!("{}/*", text.trim_end_matches('/'));
         let paths = match self.pattern {
-            Pattern::Exact(path) => vec![path.to_owned()],
-            Pattern::Prefix { text, .. } => vec![subtree(text)],
+            Pattern::Exact(path) => vec![encoded(path)],
+            Pattern::Prefix { text, .. } => vec![format!("{}/*", encoded(text.trim_end_matches('/')))],
             Pattern::Named(_) => return None,
             Pattern::Expression { text, .. } => return literal::paths(text),
         };

@@ -147,6 +147,28 @@ fn samples() -> Vec<Sample> {
                 ..Scene::default()
             },
         ),
+        site(
+            "demands",
+            "etc/nginx/sites-enabled/hooks",
+            Scene {
+                let_in: &["lookalike", "organisation", "two names", "two names, reversed"],
+                others: &[("GET", "/issuer/x", 200)],
+                for_everybody: &["/", "/app/x"],
+                closed: &[
+                    "/named/x",
+                    "/admin/x",
+                    "/admin/assets/x",
+                    "/admin/pub/x",
+                    "/methods/x",
+                    "/types/x",
+                    "/diverted/x",
+                    "/versions/v2/x",
+                    "/with%20blanks/x",
+                ],
+                differs: &["X-Client-Verify"],
+                ..Scene::default()
+            },
+        ),
     ]
 }
 

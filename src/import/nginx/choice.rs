@@ -23,7 +23,7 @@ pub(super) fn servers<'s, 't>(all: &'s [Server<'t>], options: &Options) -> Resul
         server.location_of(path).is_some_and(|location| server.passes_on(location).is_some())
     };
     let is_chosen: &dyn Fn(&&Server<'t>) -> bool = match (&options.server, &options.webhook) {
-        (Some(name), _) => &|server| server.names().contains(&name.as_str()),
+        (Some(name), _) => &|server| server.names().iter().any(|own| own.eq_ignore_ascii_case(name)),
         (None, _) if all.iter().any(Server::looks_at_certificates) => &|server| server.looks_at_certificates(),
         (None, Some(path)) => &|server| serves(server, path),
         (None, None) => &|server| server.has_webhook(),
@@ -31,16 +31,19 @@ pub(super) fn servers<'s, 't>(all: &'s [Server<'t>], options: &Options) -> Resul
     let mut chosen: Vec<_> = all.iter().filter(|server| is_chosen(server)).collect();
     if chosen.is_empty() {
         let start = Place { file: options.file.as_path().into(), line: 1 };
-        return Err(ImportError::new(&start, nothing_chosen(options, all.is_empty())));
+        return Err(ImportError::new(&start, nothing_chosen(options, all)));
     }
     chosen.sort_by_key(|server| !server.verifies());
     Ok(chosen)
 }
 
-fn nothing_chosen(options: &Options, is_empty: bool) -> String {
+fn nothing_chosen(options: &Options, all: &[Server<'_>]) -> String {
     match (&options.server, &options.webhook) {
-        _ if is_empty => "there is no server { … } here: name the file that has it".to_owned(),
-        (Some(name), _) => format!("there is no server with server_name {name}"),
+        _ if all.is_empty() => "there is no server { … } here: name the file that has it".to_owned(),
+        (Some(name), _) => {
+            let known = all.iter().flat_map(Server::names).collect::<Vec<_>>().join(", ");
+            format!("there is no server with server_name {name}: there are {known}")
+        }
         (None, Some(path)) => format!("no server here passes requests for {path} on: name the file that has it"),
         (None, None) => "no server here asks for client certificates, or passes a webhook on: name its path with \
                          --webhook, or the file that has it"

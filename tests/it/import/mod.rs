@@ -5,6 +5,7 @@
 
 mod apache;
 mod command;
+mod details;
 mod moving;
 mod nginx;
 mod sample;

@@ -167,7 +167,7 @@ impl<'t> Section<'t> {
 
     /// Whether nothing is known about how its paths begin.
     pub(super) fn is_for_scattered_paths(&self) -> bool {
-        matches!(&self.place, Place::Unknown { start } if start.len() <= 1)
+        !is(self.directive, "ProxyMatch") && matches!(&self.place, Place::Unknown { start } if start.len() <= 1)
     }
 
     /// The one directive of a name in it.

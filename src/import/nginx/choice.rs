@@ -58,8 +58,8 @@ pub(super) struct Locations<'t> {
     pub(super) candidates: Vec<Candidate<'t>>,
     /// The others, with their paths.
     pub(super) others: Vec<(&'t Directive, Vec<String>)>,
-    /// Those that demand something of paths for which no route can be.
-    pub(super) scattered: Vec<&'t Directive>,
+    /// Where something is demanded of paths for which no route can be: at this path, or anywhere.
+    pub(super) scattered: Vec<Option<String>>,
     /// Those that are for more than the paths below, with what that begins with.
     pub(super) neighbours: Vec<(&'t Directive, String)>,
 }
@@ -68,10 +68,10 @@ impl<'t> Locations<'t> {
     /// A location of which only the start is known: nobody gets through there. Where not even that is, and it
     /// `demands` something, the routes around it cannot be for everybody.
     fn scatter(&mut self, location: &Location<'t>, demands: bool) {
-        match location.directory() {
-            Some(directory) => self.others.push((location.directive, vec![format!("{directory}/*")])),
-            None if demands => self.scattered.push(location.directive),
-            None => {}
+        let below = location.directory().map(|directory| format!("{directory}/*"));
+        self.others.extend(below.iter().map(|path| (location.directive, vec![path.clone()])));
+        if demands {
+            self.scattered.push(below);
         }
     }
 }
@@ -107,43 +107,55 @@ impl<'t> Choice<'_, 't> {
     /// Tells the locations of a server apart by whether requests are passed on there.
     fn look_at(&self, server: &Server<'t>, found: &mut Locations<'t>) {
         for location in &server.locations {
-            let passing = server.passes_on(location);
-            if matches!(location.pattern, Pattern::Named(_)) && passing.is_some() {
+            let is_named = matches!(location.pattern, Pattern::Named(_));
+            if is_named && server.passes_on(location).is_some() {
                 continue;
             }
-            if let Some(other) = server.takes(location) {
-                let why = format!("it is never reached: location ~ {} is for these paths", other.text());
-                self.ledger.not_needed(location.directive, why);
-                self.ledger.cover(location.directive);
-                continue;
-            }
-            let neighbours = location.neighbours();
-            found.neighbours.extend(neighbours.into_iter().map(|prefix| (location.directive, prefix)));
-            let Some(passing) = passing else {
-                route::say_why_not(location, self.ledger);
-                self.ledger.cover(location.directive);
-                match location.paths() {
-                    Some(paths) => found.others.push((location.directive, paths)),
-                    None => found.scatter(location, demands(location.directive.children())),
-                }
+            let Some(other) = server.takes(location) else {
+                self.sort(server, location, location.paths(), found);
                 continue;
             };
-            let Some(paths) = location.paths() else {
-                let remedy = "a route is for a path, or for one and all below it: write such routes by hand";
-                self.ledger.not_carried(location.directive, remedy);
-                self.ledger.cover(location.directive);
-                let elsewhere = passing.is_elsewhere && demands(passing.scope.innermost());
-                found.scatter(location, elsewhere || demands(location.directive.children()));
-                continue;
-            };
-            if let Pattern::Expression { ignores_case: true, .. } = location.pattern {
-                let remedy =
-                    "~*: paths are told apart by their case, and the routes around it are for other spellings now";
-                self.ledger.not_carried(location.directive, remedy);
+            let why = format!("it is never reached: {} is for these paths", other.directive.shown());
+            self.ledger.not_needed(location.directive, why);
+            self.ledger.cover(location.directive);
+            // Where it is for those alone, it has no route of its own that they could be below.
+            if server.takes(other).is_some() || !other.is_for_all_of(location) {
+                self.sort(server, other, location.paths(), found);
             }
-            let (server, location) = (server.clone(), location.clone());
-            found.candidates.push(Candidate { server, location, passing, paths, is_webhook: false });
         }
+    }
+
+    /// Into those that become routes, and the others.
+    fn sort(
+        &self,
+        server: &Server<'t>,
+        location: &Location<'t>,
+        paths: Option<Vec<String>>,
+        found: &mut Locations<'t>,
+    ) {
+        let neighbours = location.neighbours();
+        found.neighbours.extend(neighbours.into_iter().map(|prefix| (location.directive, prefix)));
+        let Some(passing) = server.passes_on(location) else {
+            route::say_why_not(location, self.ledger);
+            self.ledger.cover(location.directive);
+            return match paths {
+                Some(paths) => found.others.push((location.directive, paths)),
+                None => found.scatter(location, demands(location.directive.children())),
+            };
+        };
+        let Some(paths) = paths else {
+            let remedy = "a route is for a path, or for one and all below it: write such routes by hand";
+            self.ledger.not_carried(location.directive, remedy);
+            self.ledger.cover(location.directive);
+            let elsewhere = passing.is_elsewhere && demands(passing.scope.innermost());
+            return found.scatter(location, elsewhere || demands(location.directive.children()));
+        };
+        if let Pattern::Expression { ignores_case: true, .. } = location.pattern {
+            let remedy = "~*: paths are told apart by their case, and the routes around it are for other spellings now";
+            self.ledger.not_carried(location.directive, remedy);
+        }
+        let (server, location) = (server.clone(), location.clone());
+        found.candidates.push(Candidate { server, location, passing, paths, is_webhook: false });
     }
 
     /// Only `path` is the webhook's, whatever its location is for besides. Where only Netdata Cloud may send, there is

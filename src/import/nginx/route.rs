@@ -42,8 +42,8 @@ pub(super) struct Planner<'r, 't> {
     pub(super) port: Option<u16>,
     /// Whether `allow` and `deny` cannot be carried over.
     pub(super) has_lost_networks: bool,
-    /// Locations that demand something of paths for which no route can be: they may be any route's.
-    pub(super) scattered: &'r [&'t Directive],
+    /// Where something is demanded of paths for which no route can be: at this path, or anywhere.
+    pub(super) scattered: &'r [Option<String>],
 }
 
 impl<'t> Candidate<'t> {
@@ -63,6 +63,10 @@ impl<'t> Planner<'_, 't> {
         secrets: &mut Secrets,
     ) -> Option<Plan<'t>> {
         let Candidate { server, location, passing, paths, is_webhook } = candidate;
+        if candidate.demanding().any(denies_everybody) {
+            self.ledger.carried(location.directive, "there is no way through");
+            return None;
+        }
         let constants = Constants::of(&passing.scope);
         let upstreams = Upstreams { http: self.http, ledger: self.ledger, prefix: self.prefix, constants: &constants };
         let target = upstreams.target(passing, groups)?;
@@ -102,7 +106,11 @@ impl<'t> Planner<'_, 't> {
     /// Whether something is demanded there that is not looked at here.
     fn has_lost(&self, candidate: &Candidate<'t>) -> bool {
         let has_networks = |scope: &Scope<'t>| !scope.all_of(&["allow", "deny"]).is_empty();
-        (self.has_lost_networks && candidate.demanding().any(has_networks)) || !self.scattered.is_empty()
+        let is_here = |path: &Option<String>| path.as_ref().is_none_or(|path| candidate.paths.contains(path));
+        (self.has_lost_networks && candidate.demanding().any(has_networks))
+            || self.scattered.iter().any(is_here)
+            // Nobody may be in two files.
+            || candidate.demanding().filter_map(demanded_file).count() > 1
     }
 
     fn say_target(&self, candidate: &Candidate<'t>, target: &Target) {
@@ -163,15 +171,19 @@ impl<'t> Planner<'_, 't> {
         (limit != default).then(|| size(limit))
     }
 
-    /// Of `auth_basic`, each with the file for the password. Who has to be in two files is in the first.
+    /// Of `auth_basic`, each with the file for the password; who has to be in two files is in both.
     fn users(&self, candidate: &Candidate<'t>, secrets: &mut Secrets) -> Vec<(String, Secret)> {
-        let demanded = candidate.demanding().find_map(|scope| {
-            let (realm, file) = (scope.one("auth_basic")?, scope.one("auth_basic_user_file")?);
-            (realm.value() != "off").then_some((realm, file))
-        });
-        let Some((realm, file)) = demanded else { return Vec::new() };
-        self.ledger.carried(realm, "auth.basic");
-        htpasswd::carry(file, &self.prefix.join(file.value()), &[], self.ledger, secrets)
+        let mut files: Vec<(&Directive, &Directive)> = candidate.demanding().filter_map(demanded_file).collect();
+        files.dedup_by_key(|(_, file)| file.value());
+        let of = |(realm, file): &(&Directive, &Directive)| {
+            self.ledger.carried(realm, "auth.basic");
+            htpasswd::carry(file, &self.prefix.join(file.value()), &[], self.ledger, secrets)
+        };
+        let all: Vec<_> = files.iter().map(of).collect();
+        let both = |one: Vec<(String, Secret)>, other: Vec<(String, Secret)>| {
+            one.into_iter().filter(|(name, _)| other.iter().any(|(other, _)| other == name)).collect()
+        };
+        all.into_iter().reduce(both).unwrap_or_default()
     }
 
     /// What sends challenges elsewhere: `if ($request_method = GET) { rewrite ^ /challenge last; }`.
@@ -191,6 +203,18 @@ impl<'t> Planner<'_, 't> {
             }
         }
     }
+}
+
+/// `auth_basic` and `auth_basic_user_file`, where they are in effect.
+fn demanded_file<'t>(scope: &Scope<'t>) -> Option<(&'t Directive, &'t Directive)> {
+    let (realm, file) = (scope.one("auth_basic")?, scope.one("auth_basic_user_file")?);
+    (realm.value() != "off").then_some((realm, file))
+}
+
+/// Whether `deny all` stands before any `allow`.
+fn denies_everybody(scope: &Scope<'_>) -> bool {
+    let first = scope.all_of(&["allow", "deny"]).first().map(|it| (it.name.as_str(), it.value()));
+    first == Some(("deny", "all")) && scope.value("satisfy") != "any"
 }
 
 /// Says what becomes of a location whose requests are not passed on over HTTP.

@@ -4,6 +4,7 @@ use super::scope::Scope;
 use crate::import::directive::Directive;
 use crate::import::guess::Evidence;
 use crate::import::literal;
+use percent_encoding::percent_decode_str;
 use regex::RegexBuilder;
 
 /// `server { … }`.
@@ -21,6 +22,8 @@ pub(super) struct Location<'t> {
     pub(super) directive: &'t Directive,
     pub(super) scope: Scope<'t>,
     pub(super) pattern: Pattern<'t>,
+    /// The location that it stands in.
+    parent: Option<usize>,
 }
 
 /// Which paths a location is for.
@@ -48,7 +51,7 @@ impl<'t> Server<'t> {
         servers
             .map(|directive| {
                 let scope = scope.within(directive);
-                let locations = locations(directive, &scope);
+                let locations = locations(directive, None, &scope);
                 Self { directive, scope, locations }
             })
             .collect()
@@ -102,46 +105,48 @@ impl<'t> Server<'t> {
         Some(Passing { proxy_pass, scope: named.scope.clone(), condition: None, is_elsewhere: true })
     }
 
-    /// The expression that takes all that a location is for, as far as that can be told by two of its paths.
+    /// The location that takes all that another is for, as far as that can be told by two of its paths.
     pub(super) fn takes(&self, location: &Location<'t>) -> Option<&Location<'t>> {
         let paths = location.paths()?;
         let chosen = paths.iter().flat_map(|path| match path.strip_suffix("/*") {
             Some(prefix) => vec![format!("{prefix}/"), format!("{prefix}/x/y")],
             None => vec![path.clone()],
         });
-        let mut chosen = chosen.map(|path| self.location_of(&path));
+        let mut chosen = chosen.map(|path| self.location_of(&percent_decode_str(&path).decode_utf8_lossy()));
         let first = chosen.next()??;
         let is_same = |it: Option<&Location<'t>>| it.is_some_and(|it| it.directive.id == first.directive.id);
-        let is_other =
-            first.directive.id != location.directive.id && matches!(first.pattern, Pattern::Expression { .. });
-        (is_other && chosen.all(is_same)).then_some(first)
+        (first.directive.id != location.directive.id && chosen.all(is_same)).then_some(first)
     }
 
     /// The location that NGINX chooses for a path.
     pub(super) fn location_of(&self, path: &str) -> Option<&Location<'t>> {
-        let exact = self.locations.iter().find(|it| it.pattern == Pattern::Exact(path));
-        let prefix = self
-            .locations
-            .iter()
-            .filter_map(|it| match it.pattern {
-                Pattern::Prefix { text, goes_first } if path.starts_with(text) => Some((text.len(), goes_first, it)),
-                _ => None,
-            })
-            .max_by_key(|(length, ..)| *length);
-        let expression = || {
-            self.locations.iter().find(|it| match it.pattern {
-                Pattern::Expression { text, ignores_case } => {
-                    let expression = RegexBuilder::new(text).case_insensitive(ignores_case).build();
-                    expression.is_ok_and(|expression| expression.is_match(path))
-                }
-                _ => false,
-            })
-        };
-        match (exact, prefix) {
-            (Some(exact), _) => Some(exact),
-            (None, Some((_, true, prefix))) => Some(prefix),
-            (None, prefix) => expression().or(prefix.map(|(.., it)| it)),
+        self.choose(None, path).map(|(chosen, _)| chosen)
+    }
+
+    /// The same among those that stand in `parent`. Says besides whether no other is looked for.
+    fn choose(&self, parent: Option<usize>, path: &str) -> Option<(&Location<'t>, bool)> {
+        let level = || self.locations.iter().filter(move |it| it.parent == parent);
+        if let Some(exact) = level().find(|it| it.pattern == Pattern::Exact(path)) {
+            return Some((exact, true));
         }
+        let prefixes = level().filter_map(|it| match it.pattern {
+            Pattern::Prefix { text, goes_first } if path.starts_with(text) => Some((text.len(), goes_first, it)),
+            _ => None,
+        });
+        let prefix = prefixes.max_by_key(|(length, ..)| *length).map(|(_, goes_first, it)| (goes_first, it));
+        let mut best = None;
+        if let Some((goes_first, prefix)) = prefix {
+            match self.choose(Some(prefix.directive.id), path) {
+                Some((inner, true)) => return Some((inner, true)),
+                inner => best = Some((inner.map_or(prefix, |(inner, _)| inner), false)),
+            }
+            if goes_first {
+                return best;
+            }
+        }
+        let Some(expression) = level().find(|it| it.is_expression_for(path)) else { return best };
+        let inner = self.choose(Some(expression.directive.id), path);
+        Some((inner.map_or(expression, |(inner, _)| inner), true))
     }
 }
 
@@ -156,7 +161,7 @@ pub(super) struct Passing<'t> {
     pub(super) is_elsewhere: bool,
 }
 
-fn locations<'t>(block: &'t Directive, scope: &Scope<'t>) -> Vec<Location<'t>> {
+fn locations<'t>(block: &'t Directive, parent: Option<usize>, scope: &Scope<'t>) -> Vec<Location<'t>> {
     let mut found = Vec::new();
     for directive in block.children().iter().filter(|it| it.name == "location") {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
@@ -177,8 +182,8 @@ fn locations<'t>(block: &'t Directive, scope: &Scope<'t>) -> Vec<Location<'t>> {
             _ => continue,
         };
         let scope = scope.within(directive);
-        let nested = locations(directive, &scope);
-        found.push(Location { directive, scope, pattern });
+        let nested = locations(directive, Some(directive.id), &scope);
+        found.push(Location { directive, scope, pattern, parent });
         found.extend(nested);
     }
     found
@@ -203,6 +208,24 @@ pub(super) fn answers_challenges(directive: &Directive) -> bool {
 }
 
 impl Location<'_> {
+    /// Whether its own paths have all those of another below them.
+    pub(super) fn is_for_all_of(&self, other: &Self) -> bool {
+        let own = self.paths().unwrap_or_default();
+        let is_below = |path: &str| {
+            own.iter().any(|own| match own.strip_suffix("/*") {
+                Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+                None => own == path,
+            })
+        };
+        other.paths().is_some_and(|paths| paths.iter().all(|path| is_below(path)))
+    }
+
+    fn is_expression_for(&self, path: &str) -> bool {
+        let Pattern::Expression { text, ignores_case } = self.pattern else { return false };
+        let expression = RegexBuilder::new(text).case_insensitive(ignores_case).build();
+        expression.is_ok_and(|expression| expression.is_match(path))
+    }
+
     /// What all its paths are below, as far as that is known.
     pub(super) fn directory(&self) -> Option<String> {
         let start = match self.pattern {

@@ -308,7 +308,7 @@ impl<'t> Finding<'_, 't> {
             return self.rewrite_some(rule, conditions, path);
         }
         // Each of several is enough to be refused only if all but the last say so.
-        let are_alternatives = conditions.iter().rev().skip(1).all(|it| is_or(it));
+        let are_alternatives = conditions.iter().rev().skip(1).all(is_or);
         let had_lost = std::mem::take(&mut self.guard.has_lost);
         match conditions {
             [] => self.is_denied = true,

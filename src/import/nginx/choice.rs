@@ -111,17 +111,30 @@ impl<'t> Choice<'_, 't> {
             if is_named && server.passes_on(location).is_some() {
                 continue;
             }
-            let Some(other) = server.takes(location) else {
-                self.sort(server, location, location.paths(), found);
+            match location.paths() {
+                Some(paths) => self.each_path(server, location, paths, found),
+                None => self.sort(server, location, None, found),
+            }
+        }
+    }
+
+    /// What NGINX chooses another location for has the demands of that one.
+    fn each_path(&self, server: &Server<'t>, location: &Location<'t>, paths: Vec<String>, found: &mut Locations<'t>) {
+        let mut own = Vec::new();
+        for path in paths {
+            let Some(other) = server.takes(location, &path) else {
+                own.push(path);
                 continue;
             };
-            let why = format!("it is never reached: {} is for these paths", other.directive.shown());
+            let why = format!("{path} is never reached: {} is for that", other.directive.shown());
             self.ledger.not_needed(location.directive, why);
-            self.ledger.cover(location.directive);
-            // Where it is for those alone, it has no route of its own that they could be below.
-            if server.takes(other).is_some() || !other.is_for_all_of(location) {
-                self.sort(server, other, location.paths(), found);
+            if !server.has_route_for(other, &path) {
+                self.sort(server, other, Some(vec![path]), found);
             }
+        }
+        match own.is_empty() {
+            true => self.ledger.cover(location.directive),
+            false => self.sort(server, location, Some(own), found),
         }
     }
 

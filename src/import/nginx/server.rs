@@ -105,17 +105,26 @@ impl<'t> Server<'t> {
         Some(Passing { proxy_pass, scope: named.scope.clone(), condition: None, is_elsewhere: true })
     }
 
-    /// The location that takes all that another is for, as far as that can be told by two of its paths.
-    pub(super) fn takes(&self, location: &Location<'t>) -> Option<&Location<'t>> {
-        let paths = location.paths()?;
-        let chosen = paths.iter().flat_map(|path| match path.strip_suffix("/*") {
-            Some(prefix) => vec![format!("{prefix}/"), format!("{prefix}/x/y")],
-            None => vec![path.clone()],
-        });
-        let mut chosen = chosen.map(|path| self.location_of(&percent_decode_str(&path).decode_utf8_lossy()));
-        let first = chosen.next()??;
-        let is_same = |it: Option<&Location<'t>>| it.is_some_and(|it| it.directive.id == first.directive.id);
-        (first.directive.id != location.directive.id && chosen.all(is_same)).then_some(first)
+    /// The other location that takes all that one is for at one of its paths, as far as two requests tell.
+    pub(super) fn takes(&self, location: &Location<'t>, path: &str) -> Option<&Location<'t>> {
+        let requests = match path.strip_suffix("/*") {
+            Some(prefix) => [format!("{prefix}/"), format!("{prefix}/x/y")],
+            None => [path.to_owned(), path.to_owned()],
+        };
+        let chosen = requests.map(|path| self.location_of(&percent_decode_str(&path).decode_utf8_lossy()));
+        let [Some(first), Some(second)] = chosen else { return None };
+        let is_same = first.directive.id == second.directive.id;
+        (is_same && first.directive.id != location.directive.id).then_some(first)
+    }
+
+    /// Whether a location has a route of its own that is for `path`, too.
+    pub(super) fn has_route_for(&self, location: &Location<'t>, path: &str) -> bool {
+        let is_for = |own: &String| match own.strip_suffix("/*") {
+            Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            None => own == path,
+        };
+        let own = location.paths().unwrap_or_default();
+        own.iter().any(|own| is_for(own) && self.takes(location, own).is_none())
     }
 
     /// The location that NGINX chooses for a path.
@@ -208,18 +217,6 @@ pub(super) fn answers_challenges(directive: &Directive) -> bool {
 }
 
 impl Location<'_> {
-    /// Whether its own paths have all those of another below them.
-    pub(super) fn is_for_all_of(&self, other: &Self) -> bool {
-        let own = self.paths().unwrap_or_default();
-        let is_below = |path: &str| {
-            own.iter().any(|own| match own.strip_suffix("/*") {
-                Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-                None => own == path,
-            })
-        };
-        other.paths().is_some_and(|paths| paths.iter().all(|path| is_below(path)))
-    }
-
     fn is_expression_for(&self, path: &str) -> bool {
         let Pattern::Expression { text, ignores_case } = self.pattern else { return false };
         let expression = RegexBuilder::new(text).case_insensitive(ignores_case).build();

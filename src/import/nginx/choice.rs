@@ -126,6 +126,10 @@ impl<'t> Choice<'_, 't> {
                 own.push(path);
                 continue;
             };
+            let Some(other) = other else {
+                self.ledger.not_needed(location.directive, format!("no request for {path} gets there"));
+                continue;
+            };
             let why = format!("{path} is never reached: {} is for that", other.directive.shown());
             self.ledger.not_needed(location.directive, why);
             if !server.has_route_for(other, &path) {

@@ -105,16 +105,17 @@ impl<'t> Server<'t> {
         Some(Passing { proxy_pass, scope: named.scope.clone(), condition: None, is_elsewhere: true })
     }
 
-    /// The other location that takes all that one is for at one of its paths, as far as two requests tell.
-    pub(super) fn takes(&self, location: &Location<'t>, path: &str) -> Option<&Location<'t>> {
+    /// What takes all that a location is for at one of its paths, as far as two requests tell: another one, or none.
+    /// `None` where it is that location itself.
+    pub(super) fn takes(&self, location: &Location<'t>, path: &str) -> Option<Option<&Location<'t>>> {
         let requests = match path.strip_suffix("/*") {
             Some(prefix) => [format!("{prefix}/"), format!("{prefix}/x/y")],
             None => [path.to_owned(), path.to_owned()],
         };
         let chosen = requests.map(|path| self.location_of(&percent_decode_str(&path).decode_utf8_lossy()));
-        let [Some(first), Some(second)] = chosen else { return None };
-        let is_same = first.directive.id == second.directive.id;
-        (is_same && first.directive.id != location.directive.id).then_some(first)
+        let id = |it: &Option<&Location<'t>>| it.map(|it| it.directive.id);
+        let [first, second] = chosen;
+        (id(&first) == id(&second) && id(&first) != Some(location.directive.id)).then_some(first)
     }
 
     /// Whether a location has a route of its own that is for `path`, too.

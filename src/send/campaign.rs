@@ -2,7 +2,6 @@
 
 use super::arguments::Delivery;
 use super::courier::Courier;
-use super::ending::Fate;
 use super::plan::Plan;
 use super::tally::Tally;
 use crate::sender::Connection;
@@ -97,36 +96,39 @@ impl Campaign {
     }
 
     async fn send_all(self: &Arc<Self>) {
-        let mut connection = None;
-        // Where nobody can be connected to, trying once is enough.
-        if matches!(self.send_next(&mut connection).await, None | Some(Fate::Unreachable)) {
-            return;
-        }
         let mut workers = JoinSet::new();
-        for _ in 0..self.pace.concurrency {
-            let (campaign, connection) = (self.clone(), connection.take());
-            workers.spawn(async move { campaign.work(connection).await });
+        let first = self.clone();
+        workers.spawn(async move { first.work().await });
+        // Where nobody can be connected to, trying once is enough. Where somebody can, nobody waits for the first answer.
+        tokio::select! {
+            biased;
+            () = self.courier.meet() => {}
+            _ = workers.join_next() => return,
+        }
+        for _ in 1..self.pace.concurrency {
+            let campaign = self.clone();
+            workers.spawn(async move { campaign.work().await });
         }
         while workers.join_next().await.is_some() {}
     }
 
-    async fn work(&self, mut connection: Option<Connection>) {
-        while self.send_next(&mut connection).await.is_some() {}
+    async fn work(&self) {
+        let mut connection = None;
+        while self.send_next(&mut connection).await && self.courier.met().is_some() {}
         if let Some(connection) = connection {
             connection.close().await;
         }
     }
 
-    /// How the next request ended, if there was one left.
-    async fn send_next(&self, connection: &mut Option<Connection>) -> Option<Fate> {
-        let (index, since) = self.turn().await?;
+    /// Sends the next request, and says whether there was one left.
+    async fn send_next(&self, connection: &mut Option<Connection>) -> bool {
+        let Some((index, since)) = self.turn().await else { return false };
         let request = self.plan.request(&self.courier.place, index);
         let began = Instant::now();
         let ending = match self.courier.deliver(connection, request).await {
             Ok(answer) => self.plan.judge(index, &answer, began.elapsed()),
             Err(ending) => ending,
         };
-        let fate = ending.reason.fate;
         self.tally().count(ending, since.elapsed());
         self.progress.inc(1);
         if self.pace.new_connections
@@ -134,7 +136,7 @@ impl Campaign {
         {
             connection.close().await;
         }
-        Some(fate)
+        true
     }
 
     /// The index of the next request, and from when on it waits, once it is due.
@@ -143,8 +145,10 @@ impl Campaign {
         if self.pace.repeat.is_some_and(|repeat| index >= repeat) {
             return None;
         }
-        let (now, due) = (Instant::now(), self.began.checked_add(self.pace.due(index))?);
-        let is_over = |duration| due.max(now) >= self.began + duration;
+        // How long it takes to find out whether anybody is there is nobody's time.
+        let start = self.courier.met().unwrap_or(self.began);
+        let (now, due) = (Instant::now(), start.checked_add(self.pace.due(index))?);
+        let is_over = |duration| due.max(now) >= start + duration;
         if self.pace.duration.is_some_and(is_over) {
             return None;
         }

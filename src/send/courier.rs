@@ -2,14 +2,15 @@
 
 use super::arguments::Delivery;
 use super::credentials::Carried;
-use super::ending::Ending;
+use super::ending::{Ending, Fate};
 use crate::config::{read_certificates, read_identity, system_authorities};
 use crate::sender::{self, Answer, Connection, Failure, Place, Protocol, Request};
 use http::header::{HeaderValue, USER_AGENT};
 use rustls::{ClientConfig, ProtocolVersion};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::{OnceCell, SetOnce};
 use tokio::time::timeout;
 
 /// Knows the way, and what to show there.
@@ -21,7 +22,9 @@ pub(super) struct Courier {
     carried: Carried,
     patience: Duration,
     demands_http2: bool,
-    addresses: tokio::sync::OnceCell<Vec<SocketAddr>>,
+    addresses: OnceCell<Vec<SocketAddr>>,
+    /// When somebody was met for the first time.
+    met: SetOnce<Instant>,
     /// Of the first connection.
     spoken: OnceLock<Spoken>,
 }
@@ -52,7 +55,8 @@ impl Courier {
             carried: Carried::new(delivery)?,
             patience: Duration::from_secs(delivery.timeout),
             demands_http2: delivery.http.as_deref() == Some("2"),
-            addresses: tokio::sync::OnceCell::new(),
+            addresses: OnceCell::new(),
+            met: SetOnce::new(),
             spoken: OnceLock::new(),
             place,
         })
@@ -60,6 +64,21 @@ impl Courier {
 
     pub(super) fn spoken(&self) -> Option<Spoken> {
         self.spoken.get().copied()
+    }
+
+    /// When somebody was met for the first time, if anybody was.
+    pub(super) fn met(&self) -> Option<Instant> {
+        self.met.get().copied()
+    }
+
+    /// Waits until somebody is met.
+    pub(super) async fn meet(&self) {
+        self.met.wait().await;
+    }
+
+    fn has_met(&self) {
+        // Only the first time is kept.
+        let _ = self.met.set(Instant::now());
     }
 
     /// Sends a request over `connection`, or another if that has ended or there is none yet.
@@ -72,7 +91,11 @@ impl Courier {
         delivered.unwrap_or(Err(Failure::Silent)).map_err(|failure| {
             // Whatever is left on it belongs to nobody.
             let was_connected = connection.take().is_some();
-            Ending::failed(&failure, was_connected, self.presents)
+            let ending = Ending::failed(&failure, was_connected, self.presents);
+            if ending.reason.fate != Fate::Unreachable {
+                self.has_met();
+            }
+            ending
         })
     }
 
@@ -90,6 +113,7 @@ impl Courier {
             Some(open) => open,
             None => connection.insert(self.connect().await?),
         };
+        self.has_met();
         let agent = match open.protocol() {
             Protocol::Http1 => "Go-http-client/1.1",
             Protocol::Http2 => "Go-http-client/2.0",

@@ -39,33 +39,25 @@ fn what_is_repeated_is_counted() {
 }
 
 #[test]
-fn so_many_are_under_way_at_a_time() {
-    let application = Application::listen();
-    let url = application.url.clone();
-    let sender = thread::spawn(move || alerts(&url, &["--repeat", "9", "--concurrency", "4"]));
-    // The first is alone: whether anybody is there is to be seen first.
-    let mut first = application.accept();
-    first.head();
-    application.nobody_comes();
-    let mut visits = vec![first];
-    for _ in 0..2 {
-        for visit in &mut visits {
-            visit.rest().unwrap();
-            visit.answer("ok");
+fn so_many_are_under_way_at_a_time_from_the_beginning() {
+    for pace in [&[][..], &["--rate", "1000"], &["--duration", "600"]] {
+        let application = Application::listen();
+        let url = application.url.clone();
+        let sender = thread::spawn(move || alerts(&url, &[&["--repeat", "8", "--concurrency", "4"], pace].concat()));
+        // None waits for the answer to another.
+        let mut visits: Vec<_> = (0..4).map(|_| application.accept()).collect();
+        for _ in 0..2 {
+            for visit in &mut visits {
+                visit.head();
+                visit.rest().unwrap();
+            }
+            application.nobody_comes();
+            for visit in &mut visits {
+                visit.answer("ok");
+            }
         }
-        while visits.len() < 4 {
-            visits.push(application.accept());
-        }
-        for visit in &mut visits {
-            visit.head();
-        }
+        sender.join().unwrap().ends_with(0).all("accepted", Value::Null, 8);
     }
-    application.nobody_comes();
-    for visit in &mut visits {
-        visit.rest().unwrap();
-        visit.answer("ok");
-    }
-    sender.join().unwrap().ends_with(0).all("accepted", Value::Null, 9);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::arguments::Delivery;
 use super::courier::Courier;
+use super::ending::Ending;
 use super::plan::Plan;
 use super::tally::Tally;
 use crate::sender::Connection;
@@ -9,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -81,18 +83,19 @@ impl Campaign {
 
     /// Sends everything, unless a signal comes before that or there is nobody to send to.
     pub(super) async fn run(self: &Arc<Self>) -> Outcome {
-        let stop = self.stop.clone();
-        let signal = AbortOnDropHandle::new(tokio::spawn(async move {
-            // Without signals it goes on to the end.
-            if tokio::signal::ctrl_c().await.is_ok() {
+        // Without signals it goes on to the end.
+        let watch = signal(SignalKind::interrupt()).ok().map(|mut interrupt| {
+            let stop = self.stop.clone();
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                interrupt.recv().await;
                 stop.cancel();
-            }
-        }));
-        let finished = self.stop.run_until_cancelled(self.send_all()).await;
-        drop(signal);
+            }))
+        });
+        self.send_all().await;
+        drop(watch);
         self.progress.finish_and_clear();
         let tally = std::mem::replace(&mut *self.tally(), Tally::new());
-        Outcome { tally, took: self.began.elapsed(), was_interrupted: finished.is_none() }
+        Outcome { tally, took: self.began.elapsed(), was_interrupted: self.stop.is_cancelled() }
     }
 
     async fn send_all(self: &Arc<Self>) {
@@ -115,28 +118,34 @@ impl Campaign {
     async fn work(&self) {
         let mut connection = None;
         while self.send_next(&mut connection).await && self.courier.met().is_some() {}
-        if let Some(connection) = connection {
-            connection.close().await;
-        }
+        self.close(connection).await;
     }
 
     /// Sends the next request, and says whether there was one left.
     async fn send_next(&self, connection: &mut Option<Connection>) -> bool {
-        let Some((index, since)) = self.turn().await else { return false };
+        let Some(Some((index, since))) = self.stop.run_until_cancelled(self.turn()).await else { return false };
         let request = self.plan.request(&self.courier.place, index);
         let began = Instant::now();
-        let ending = match self.courier.deliver(connection, request).await {
-            Ok(answer) => self.plan.judge(index, &answer, began.elapsed()),
-            Err(ending) => ending,
+        let delivered = self.stop.run_until_cancelled(self.courier.deliver(connection, request)).await;
+        let ending = match delivered {
+            Some(Ok(answer)) => self.plan.judge(index, &answer, began.elapsed()),
+            Some(Err(ending)) => ending,
+            // The server may have got it, and act on it.
+            None if connection.take().is_some() => Ending::interrupted(),
+            None => return false,
         };
         self.tally().count(ending, since.elapsed());
         self.progress.inc(1);
-        if self.pace.new_connections
-            && let Some(connection) = connection.take()
-        {
-            connection.close().await;
+        if self.pace.new_connections {
+            self.close(connection.take()).await;
         }
         true
+    }
+
+    async fn close(&self, connection: Option<Connection>) {
+        if let Some(connection) = connection {
+            self.stop.run_until_cancelled(connection.close()).await;
+        }
     }
 
     /// The index of the next request, and from when on it waits, once it is due.

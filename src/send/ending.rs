@@ -121,8 +121,19 @@ impl Ending {
             Failure::NotHttp(_) => "not_http".into(),
             Failure::Other(_) => "failed".into(),
         };
-        let reason = Reason { fate, status: None, code: Some(code), text: plain(&failure.to_string(), MAX_TEXT) };
-        Self { reason, detail: None, request_id: None, advice: advice::of_failure(failure, was_connected, presented) }
+        let advice = advice::of_failure(failure, was_connected, presented);
+        Self::without_answer(fate, code, plain(&failure.to_string(), MAX_TEXT), advice)
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn interrupted() -> Self {
+        let text = "it was interrupted before the answer came";
+        Self::without_answer(Fate::Unanswered, "interrupted".into(), text.into(), None)
+    }
+
+    fn without_answer(fate: Fate, code: String, text: String, advice: Option<&'static str>) -> Self {
+        let reason = Reason { fate, status: None, code: Some(code), text };
+        Self { reason, detail: None, request_id: None, advice }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Many requests: as many as are wanted, as fast as is wanted, at a time and in all.
 
 use super::{Said, command, dry, run, said};
-use crate::support::{Application, Origin, Reply, eventually};
+use crate::support::{Application, Origin, Pki, Reply, eventually};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStringExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -101,10 +102,55 @@ fn a_signal_ends_it_with_a_report() {
     let arguments = ["alert", &origin.url, "--json", "--repeat", "1000000", "--rate", "100", "-c", "2"];
     let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     origin.wait_for(5);
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    interrupt(&child);
     let report = said(child.wait_with_output().unwrap()).ends_with(1).report();
     assert_eq!((&report["interrupted"], &report["ok"]), (&true.into(), &false.into()));
     assert!(number(&report["accepted"]) >= 4.0, "{report:#}");
+}
+
+#[test]
+fn what_a_signal_leaves_without_an_answer_is_counted() {
+    for format in ["--json", "--timeout=600"] {
+        let application = Application::listen();
+        let arguments = ["alert", &application.url, format, "--repeat", "10", "-c", "3"];
+        let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut visits: Vec<_> = (0..3).map(|_| application.accept()).collect();
+        for visit in &mut visits {
+            visit.head();
+            visit.rest().unwrap();
+        }
+        visits[0].answer("ok");
+        // It was answered, and there is another.
+        visits[0].head();
+        interrupt(&child);
+        let said = said(child.wait_with_output().unwrap()).ends_with(1);
+        if format == "--json" {
+            let report = said.report();
+            let counts = ["requests", "accepted", "unanswered", "interrupted"].map(|key| &report[key]);
+            assert_eq!(counts, [&4.into(), &1.into(), &3.into(), &Value::Bool(true)], "{report:#}");
+            assert_eq!(report["results"][1]["code"], "interrupted", "{report:#}");
+        } else {
+            assert!(said.out.contains("unanswered   3 × interrupted: it was interrupted before"), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_while_nobody_answers_the_connection_leaves_nothing_to_count() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    let ca = Pki::shared().path().join("ca.pem");
+    let arguments = ["alert", &url, "--json", "-n", "5", "-c", "5", "--timeout", "600", "--ca", ca.to_str().unwrap()];
+    let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _socket = silent.accept().unwrap();
+    interrupt(&child);
+    let report = said(child.wait_with_output().unwrap()).ends_with(1).report();
+    let found = ["requests", "interrupted", "ok"].map(|key| &report[key]);
+    assert_eq!(found, [&0.into(), &Value::Bool(true), &Value::Bool(false)], "{report:#}");
+}
+
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
 }
 
 #[test]

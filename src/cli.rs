@@ -8,14 +8,17 @@ use netdata_webhook_proxy::challenge;
 use netdata_webhook_proxy::check::unanswering;
 use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_file};
 use netdata_webhook_proxy::health::{self, Question};
-use netdata_webhook_proxy::send::{self, Verdict};
+use netdata_webhook_proxy::output::{self, NotWritten};
+use netdata_webhook_proxy::send::{self, SendError, Verdict};
 use netdata_webhook_proxy::server::{Inherited, Launch, Server};
 use netdata_webhook_proxy::{demo, doctor, import, summary, telemetry};
 use std::fmt::Display;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// It worked.
+const SUCCESS: u8 = 0;
 /// Failed while running.
 const FAILED: u8 = 1;
 /// The arguments or the configuration are wrong; clap uses it, too.
@@ -113,9 +116,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Send(arguments) => send(&arguments),
         Command::Import { server } => match import::run(&server) {
             Ok(imported) => {
-                say(&mut std::io::stdout(), imported.config.trim_end());
-                say(&mut std::io::stderr(), imported.report);
-                ExitCode::SUCCESS
+                let written = output::line(&mut std::io::stdout(), imported.config.trim_end());
+                say(imported.report);
+                printed(written, SUCCESS)
             }
             Err(error) => fail(USAGE, error),
         },
@@ -125,9 +128,9 @@ pub(crate) fn main() -> ExitCode {
             Err(error) => fail(FAILED, error),
         },
         Command::Challenge { secret_file, token } => answer_challenge(&secret_file, &token),
-        Command::Completions { shell } => print(manual::completions(Arguments::command(), shell).as_bytes()),
+        Command::Completions { shell } => print_bytes(manual::completions(Arguments::command(), shell).as_bytes()),
         Command::Man => match manual::page(Arguments::command()) {
-            Ok(page) => print(&page),
+            Ok(page) => print_bytes(&page),
             Err(error) => fail(FAILED, error),
         },
     }
@@ -165,10 +168,9 @@ fn check(path: &Path) -> ExitCode {
         Ok(Loaded { config, warnings, .. }) => {
             let warnings = warnings.iter().map(ToString::to_string).chain(unanswering(&config));
             for warning in warnings {
-                say(&mut std::io::stderr(), format_args!("warning: {warning}"));
+                say(format_args!("warning: {warning}"));
             }
-            say(&mut std::io::stdout(), summary::describe(&config).trim_end());
-            ExitCode::SUCCESS
+            print(summary::describe(&config).trim_end(), SUCCESS)
         }
         Err(error) => refuse_config(&error),
     }
@@ -183,10 +185,7 @@ fn health(path: &Path, ready: bool) -> ExitCode {
         Err(error) => return refuse_config(&error),
     };
     match health::ask(admin, if ready { Question::Ready } else { Question::Live }) {
-        Ok(answer) => {
-            say(&mut std::io::stdout(), answer);
-            ExitCode::SUCCESS
-        }
+        Ok(answer) => print(answer, SUCCESS),
         Err(error) => fail(FAILED, error),
     }
 }
@@ -196,11 +195,11 @@ fn examine(arguments: &doctor::Arguments) -> ExitCode {
         Ok(report) => report,
         Err(error) => return fail(USAGE, error),
     };
+    let code = if report.ok { SUCCESS } else { FAILED };
     match arguments.json {
-        true => say(&mut std::io::stdout(), report.to_json()),
-        false => say(&mut std::io::stdout(), &report),
+        true => print(report.to_json(), code),
+        false => print(&report, code),
     }
-    if report.ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
 fn send(arguments: &send::Arguments) -> ExitCode {
@@ -208,42 +207,47 @@ fn send(arguments: &send::Arguments) -> ExitCode {
         Ok(Verdict::Accepted) => ExitCode::SUCCESS,
         Ok(Verdict::Refused) => ExitCode::from(FAILED),
         Ok(Verdict::Unreachable) => ExitCode::from(UNREACHABLE),
-        Err(error) => fail(USAGE, error),
+        Err(SendError::Usage(error)) => fail(USAGE, error),
+        Err(SendError::Output(error)) => fail(FAILED, error),
     }
 }
 
 fn answer_challenge(secret_file: &Path, token: &str) -> ExitCode {
     match read_secret_file(secret_file) {
-        Ok(secret) => {
-            say(&mut std::io::stdout(), challenge::answer(&secret, token));
-            ExitCode::SUCCESS
-        }
+        Ok(secret) => print(challenge::answer(&secret, token), SUCCESS),
         Err(error) => fail(USAGE, error),
     }
 }
 
-/// Writes bytes as they are, and says whether that worked: a file that is not whole is no success.
-fn print(bytes: &[u8]) -> ExitCode {
-    let mut stdout = std::io::stdout();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(FAILED, format_args!("cannot write to standard output: {error}")),
+/// Prints what was asked for, and ends with `code` if that worked.
+fn print(text: impl Display, code: u8) -> ExitCode {
+    printed(output::line(&mut std::io::stdout(), text), code)
+}
+
+fn print_bytes(bytes: &[u8]) -> ExitCode {
+    printed(output::bytes(&mut std::io::stdout(), bytes), SUCCESS)
+}
+
+fn printed(written: Result<(), NotWritten>, code: u8) -> ExitCode {
+    match written {
+        Ok(()) => ExitCode::from(code),
+        Err(error) => fail(FAILED, error),
     }
 }
 
 fn refuse_config(error: &ConfigError) -> ExitCode {
     for problem in &error.0 {
-        say(&mut std::io::stderr(), format_args!("error: {problem}"));
+        say(format_args!("error: {problem}"));
     }
     ExitCode::from(USAGE)
 }
 
 fn fail(code: u8, error: impl Display) -> ExitCode {
-    say(&mut std::io::stderr(), format_args!("error: {error}"));
+    say(format_args!("error: {error}"));
     ExitCode::from(code)
 }
 
-/// Writes a line. A reader that went away, as `head` does, is no reason to fail.
-fn say(stream: &mut impl Write, line: impl Display) {
-    let _ = writeln!(stream, "{line}");
+/// Says something beside the result. Where nobody can be told, there is nobody to tell that.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

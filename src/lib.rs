@@ -73,7 +73,7 @@
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
-//!  secret  rejection  digest  head  answer_head  plain   words that everything uses
+//!  secret  rejection  digest  head  answer_head  plain  output   words that everything uses
 //! ```
 //!
 //! A request flows through them like this:
@@ -122,6 +122,7 @@ pub mod header_template;
 pub mod health;
 pub mod import;
 pub mod notification;
+pub mod output;
 mod patience;
 mod plain;
 pub mod proxy;

@@ -11,6 +11,7 @@ mod sender;
 mod stage;
 mod table;
 
+use crate::output;
 use crate::sender::pki::NETDATA;
 use crate::telemetry;
 use application::Received;
@@ -31,11 +32,14 @@ type Output = Table<io::Stdout>;
 /// Says what is missing on this machine, if the demo cannot be set up or shown.
 pub fn run(once: bool) -> Result<bool, String> {
     let mut stage = Stage::set()?;
-    let mut table = Table::on_stdout();
-    let verdict = play(&mut table, &mut stage)?;
-    if !once && !stage.has_ended() {
-        serve(&mut table, &mut stage).map_err(not_shown)?;
-    }
+    let verdict = match perform(&mut Table::on_stdout(), &mut stage, once) {
+        Ok(verdict) => verdict,
+        Err(Break::NotSet(error)) => return Err(error),
+        Err(Break::NotShown(error)) => {
+            output::unless_nobody_reads(Err(error)).map_err(|error| error.to_string())?;
+            return Ok(true);
+        }
+    };
     stage.strike()?;
     match verdict {
         Some(all_well) => Ok(all_well),
@@ -44,10 +48,36 @@ pub fn run(once: bool) -> Result<bool, String> {
     }
 }
 
+/// Why it breaks off.
+enum Break {
+    NotSet(String),
+    NotShown(io::Error),
+}
+
+impl From<String> for Break {
+    fn from(error: String) -> Self {
+        Self::NotSet(error)
+    }
+}
+
+impl From<io::Error> for Break {
+    fn from(error: io::Error) -> Self {
+        Self::NotShown(error)
+    }
+}
+
+fn perform(table: &mut Output, stage: &mut Stage, once: bool) -> Result<Option<bool>, Break> {
+    let verdict = play(table, stage)?;
+    if !once && !stage.has_ended() {
+        serve(table, stage)?;
+    }
+    Ok(verdict)
+}
+
 /// Whether all scenes ended as they must; `None` if a signal came before the last one.
-fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, String> {
-    table.line(&introduction(stage)).map_err(not_shown)?;
-    table.head(["The sender sends", "The sender gets", "The application receives"]).map_err(not_shown)?;
+fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, Break> {
+    table.line(&introduction(stage))?;
+    table.head(["The sender sends", "The sender gets", "The application receives"])?;
     let (secret, token) = (stage.secret.clone(), stage.token.clone());
     let bodies = Bodies::new();
     let acts = [
@@ -56,7 +86,7 @@ fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, String> {
     ];
     let (mut played, mut well) = (0, 0);
     for (title, scenes) in acts {
-        table.line(&format!("\n  {title}:")).map_err(not_shown)?;
+        table.line(&format!("\n  {title}:"))?;
         for scene in scenes {
             let Some(ended_well) = show(table, stage, &scene)? else { return Ok(None) };
             played += 1;
@@ -67,21 +97,21 @@ fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, String> {
         0 => format!("\nAll {played} scenes ended as they must."),
         wrong => format!("\n{wrong} of {played} scenes did not end as they must."),
     };
-    table.line(&conclusion).map_err(not_shown)?;
+    table.line(&conclusion)?;
     Ok(Some(played == well))
 }
 
 /// Plays a scene and shows it; `None` if a signal has ended the proxy.
-fn show(table: &mut Output, stage: &mut Stage, scene: &Scene<'_>) -> Result<Option<bool>, String> {
+fn show(table: &mut Output, stage: &mut Stage, scene: &Scene<'_>) -> Result<Option<bool>, Break> {
     let answer = stage.sender(scene.identity)?.send(&scene.message);
     let received = stage.received();
     if stage.has_ended() {
         return Ok(None);
     }
     let ended_well = scene.ended_well(&answer, &received);
-    table.row(ended_well, &scene.cells(&answer, &received)).map_err(not_shown)?;
+    table.row(ended_well, &scene.cells(&answer, &received))?;
     if !ended_well {
-        table.line(&format!("  must be: {}", scene.ending)).map_err(not_shown)?;
+        table.line(&format!("  must be: {}", scene.ending))?;
     }
     Ok(Some(ended_well))
 }
@@ -116,8 +146,4 @@ fn announcement(received: &Received) -> String {
         received.body.len(),
         received.verified()
     )
-}
-
-fn not_shown(error: io::Error) -> String {
-    format!("cannot write to standard output: {error}")
 }

@@ -17,9 +17,10 @@ mod tally;
 
 pub use arguments::Arguments;
 
+use crate::output::{self, NotWritten};
 use crate::sender::{Place, Request};
 use crate::server::raise_file_limit;
-use arguments::What;
+use arguments::{Delivery, What};
 use campaign::{Campaign, Pace};
 use courier::Courier;
 use http::Method;
@@ -39,23 +40,45 @@ pub enum Verdict {
     Unreachable,
 }
 
+/// Why it is not known how it ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// One of the arguments, or of the files and variables that they name, is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// It could not be said.
+    #[error(transparent)]
+    Output(#[from] NotWritten),
+}
+
+impl From<String> for SendError {
+    fn from(error: String) -> Self {
+        Self::Usage(error)
+    }
+}
+
 /// Sends what `arguments` say, and writes what came of it to `out`.
 ///
 /// # Errors
-/// Says which of the arguments, or of the files and variables that they name, is wrong.
-pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, String> {
+/// Says which of the arguments is wrong, or that `out` is.
+pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, SendError> {
     let what = &arguments.what;
     if let What::Certificate { directory, common_name } = what {
-        say(out, &certificate::make(directory, common_name)?);
+        output::line(out, certificate::make(directory, common_name)?)?;
         return Ok(Verdict::Accepted);
     }
     let (Some(plan), Some(delivery)) = (Plan::new(what)?, what.delivery()) else { return Ok(Verdict::Accepted) };
     let pace = Pace::new(delivery, plan.round());
     if delivery.dry_run {
-        // A reader that went away, as `head` does, has seen enough.
-        let _ = print(&plan, &Place::parse(&delivery.url)?, &pace, out);
+        output::unless_nobody_reads(print(&plan, &Place::parse(&delivery.url)?, &pace, out))?;
         return Ok(Verdict::Accepted);
     }
+    let report = send(delivery, plan, pace)?;
+    output::line(out, if delivery.json { report.to_json() } else { report.to_string() })?;
+    Ok(verdict(&report))
+}
+
+fn send(delivery: &Delivery, plan: Plan, pace: Pace) -> Result<Report, String> {
     let campaign = Arc::new(Campaign::new(Courier::new(delivery)?, plan, pace));
     raise_file_limit();
     let runtime =
@@ -63,9 +86,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, Strin
     let outcome = runtime.block_on(campaign.run());
     // A name server that does not answer is not waited for.
     runtime.shutdown_background();
-    let report = Report::new(&campaign, &outcome);
-    say(out, &if delivery.json { report.to_json() } else { report.to_string() });
-    Ok(verdict(&report))
+    Ok(Report::new(&campaign, &outcome))
 }
 
 fn verdict(report: &Report) -> Verdict {
@@ -88,10 +109,5 @@ fn print(plan: &Plan, place: &Place, pace: &Pace, out: &mut impl Write) -> io::R
             }
         }
     }
-    Ok(())
-}
-
-/// Writes a line. A reader that went away is no reason to fail.
-fn say(out: &mut impl Write, text: &str) {
-    let _ = writeln!(out, "{text}");
+    out.flush()
 }

@@ -38,6 +38,7 @@ mod logs;
 mod manual;
 mod middleware;
 mod notification;
+mod output;
 mod proxy_routes;
 mod readme;
 mod receivers;

@@ -66,7 +66,7 @@ const TRIED_ELSEWHERE: [(&str, &str); 15] = [
     ("cargo run --release -- demo", "demo"),
     ("cargo test", "this is it"),
     ("cargo bench --bench ", "takes minutes: here, it is only looked for"),
-    ("install ", "setup"),
+    ("install ", "setup, and send::identity"),
     ("ln ", "setup"),
     ("openssl ", "setup"),
     ("kill ", "setup"),
@@ -94,7 +94,10 @@ fn shell(directory: &Path, line: &str) -> Output {
 fn proxy(directory: &Path, origin: &Origin) -> Proxy {
     let config = blocks("toml")[0].replace("0.0.0.0:8443", "127.0.0.1:0").replace("http://127.0.0.1:3000", &origin.url);
     let path = directory.join("running.toml");
-    std::fs::write(&path, config + "\n[tls.client]\nca = [\"builtin:netdata\", \"sender/ca.pem\"]\n").unwrap();
+    let authority = "ca = [\"builtin:netdata\", \"sender-ca.pem\"]";
+    assert!(README.contains(authority));
+    std::fs::copy(directory.join("sender/ca.pem"), directory.join("sender-ca.pem")).unwrap();
+    std::fs::write(&path, format!("{config}\n[tls.client]\n{authority}\n")).unwrap();
     let proxy = Proxy::launch(&path, |_| {});
     proxy.wait_for_log("ready");
     proxy

@@ -3,6 +3,7 @@
 use super::{SECRET, Scene, command, run, said, url};
 use crate::support::{Application, Origin, Pki, Proxy};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 #[test]
 fn credentials_come_from_files_and_the_environment_and_are_shown_nowhere() {
@@ -93,8 +94,6 @@ fn a_throw_away_certificate_works_where_it_is_trusted_and_nowhere_else() {
     let directory = pki.path().join("throw away");
     let made = run(&["certificate", directory.to_str().unwrap()]).ends_with(0);
     let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-    let mode = |name: &str| std::fs::metadata(file(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("netdata.key"), mode("")), (0o600, 0o700));
     let mut files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|file| file.unwrap().file_name()).collect();
     files.sort();
     assert_eq!(files, ["ca.pem", "netdata.key", "netdata.pem"], "the authority's key is not kept");
@@ -108,8 +107,11 @@ fn a_throw_away_certificate_works_where_it_is_trusted_and_nowhere_else() {
     let refused = send("netdata").ends_with(1).all("refused", "tls_unknown_ca", 1);
     assert!(refused["advice"].as_str().unwrap().contains("tls.client.ca"), "{refused:#}");
     origin.received_nothing();
-    // What it says is to be written is what works.
-    let line = made.out.lines().find(|line| line.contains("ca = [")).unwrap().trim();
+    // What it says is to be done is what works.
+    let say = |what: &str| made.out.lines().find(|line| line.contains(what)).unwrap().trim();
+    let install = say("install ").replace("/etc/netdata-webhook-proxy", pki.path().to_str().unwrap());
+    assert!(Command::new("sh").args(["-c", &install]).status().unwrap().success(), "{install}");
+    let line = say("ca = [");
     proxy.reload(&config.replace("ca = \"ca.pem\"", line));
     send("netdata").ends_with(0);
     assert_eq!(origin.received_one().header("X-Netdata-Client-CN"), "app.netdata.cloud");
@@ -126,4 +128,19 @@ fn a_throw_away_certificate_works_where_it_is_trusted_and_nowhere_else() {
     send("evil").ends_with(1).all("refused", "common_name_mismatch", 1);
     send("netdata").ends_with(1).all("refused", "tls_decrypt_error", 1);
     assert_eq!(origin.received().len(), 1);
+}
+
+#[test]
+fn the_user_of_a_proxy_can_read_an_authority_and_nobody_else_a_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let mode = |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o777;
+    for umask in ["077", "000"] {
+        let sender = format!("a/{umask}");
+        let mut shell = Command::new("sh");
+        let script = format!("umask {umask}; exec \"$0\" send certificate {sender}");
+        shell.current_dir(&directory).args(["-c", &script, env!("CARGO_BIN_EXE_netdata-webhook-proxy")]);
+        said(shell.output().unwrap()).ends_with(0);
+        let modes = ["", "/ca.pem", "/netdata.pem", "/netdata.key"].map(|name| mode(&format!("{sender}{name}")));
+        assert_eq!((mode("a"), modes), (0o755, [0o755, 0o644, 0o644, 0o600]), "{umask}");
+    }
 }

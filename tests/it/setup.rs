@@ -2,7 +2,7 @@
 
 use crate::container::{image, in_image};
 use crate::support::{
-    Machine, Origin, Pki, Proxy, Sender, WEBHOOK, commands_with, eventually, free_address, skip, succeed,
+    Machine, Origin, Pki, Proxy, README, Sender, WEBHOOK, commands_with, eventually, free_address, skip, succeed,
 };
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -197,7 +197,9 @@ fn replacing_the_running_program() {
         machine.run("install -m 0755 target/release/netdata-webhook-proxy /usr/local/bin/");
         pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
         let named = Named(&machine, "/run/netdata-webhook-proxy.pid");
-        let server = format!("[server]\npid_file = {:?}", machine.at(named.1));
+        let setting = format!("pid_file = {:?}", named.1);
+        assert!(README.contains(&setting), "{setting}");
+        let server = format!("[server]\n{}", machine.at(&setting));
         let config = pki.write("config.toml", &Proxy::config(&origin, "require", "").replace("[server]", &server));
         let mut old = Proxy::run(
             {

@@ -291,7 +291,8 @@ impl Loader<'_> {
             table.skip("auth");
             return Requirements::default();
         }
-        let place = table.place_of("auth");
+        let (place, document) = (table.place_of("auth"), table.document);
+        let before = document.count();
         let requirements = table.table("auth", |table| {
             let client_certificate = table.boolean("client_certificate");
             if client_certificate == Some(true) && verify == Verify::Off {
@@ -306,8 +307,10 @@ impl Loader<'_> {
                 authorization: self.authorization(table),
             }
         });
-        if !requirements.client_certificate && requirements.authorization.is_empty() {
-            table.document.complain(
+        let demands_nothing = !requirements.client_certificate && requirements.authorization.is_empty();
+        // Who demands something that cannot be read has demanded something.
+        if demands_nothing && document.count() == before {
+            document.complain(
                 &place,
                 "would let everybody in: demand client_certificate, basic or bearer, or write auth = \"none\"",
             );

@@ -174,6 +174,22 @@ fn values_that_cannot_be_are_named() {
 }
 
 #[test]
+fn only_who_demands_nothing_lets_everybody_in() {
+    let pki = pki();
+    for (auth, expected) in [
+        ("basic = []", "would let everybody in"),
+        ("bearer = [{ token = { sha256 = \"abc\" } }]", "64 hexadecimal digits"),
+        ("bearer = [{ token = { env = \"NETDATA_NOT_SET\" } }]", "NETDATA_NOT_SET is not set"),
+        ("basic = [{ username = \"a\", password = { file = \"missing.secret\" } }]", "cannot read"),
+        ("basic = [{ password = { file = \"challenge.secret\" } }]", "username"),
+    ] {
+        let (code, said) = check(&pki, &format!("{MINIMAL}[routes.auth]\nclient_certificate = false\n{auth}\n"));
+        assert_eq!((code, said.lines().count()), (Some(2), 1), "{auth}: {said}");
+        assert!(said.contains(expected), "{auth}: {said}");
+    }
+}
+
+#[test]
 fn files_that_are_not_what_they_should_be_are_errors() {
     let pki = pki();
     let ca = std::fs::read_to_string(pki.path().join("ca.pem")).unwrap();

@@ -29,7 +29,11 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
         writeln!(text, "http     {} (no TLS here)", join(&config.listen.http))?;
     }
     if !config.listen.trusted_proxies.is_empty() {
-        writeln!(text, "trusted  X-Forwarded-For of {}", join(&config.listen.trusted_proxies))?;
+        let proxies = join(&config.listen.trusted_proxies);
+        match config.listen.proxy_protocol {
+            true => writeln!(text, "trusted  {proxies}, of which a PROXY protocol header is demanded")?,
+            false => writeln!(text, "trusted  X-Forwarded-For of {proxies}")?,
+        }
     }
     for upstream in &config.upstreams {
         writeln!(text, "upstream {upstream} = {}", join(&upstream.servers))?;

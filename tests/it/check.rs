@@ -63,6 +63,21 @@ fn nothing_is_said_about_what_is_good_and_the_certificate_is_described() {
 }
 
 #[test]
+fn what_is_believed_of_whom_is_described() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    for (protocol, expected) in [
+        ("false", "trusted  X-Forwarded-For of 10.0.0.0/8, 192.0.2.1/32"),
+        ("true", "trusted  10.0.0.0/8, 192.0.2.1/32, of which a PROXY protocol header is demanded"),
+    ] {
+        let trusted =
+            format!("[listen]\nproxy_protocol = {protocol}\ntrusted_proxies = [\"10.0.0.0/8\", \"192.0.2.1\"]\n");
+        let config = Proxy::config(&origin, "require", "").replacen("[listen]\n", &trusted, 1);
+        let (stdout, _) = check(&pki, &config);
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
+    }
+}
+
+#[test]
 fn a_key_that_others_may_read() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "");

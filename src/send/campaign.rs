@@ -2,7 +2,7 @@
 
 use super::arguments::Delivery;
 use super::courier::Courier;
-use super::ending::Ending;
+use super::ending::{Ending, Fate};
 use super::plan::Plan;
 use super::tally::Tally;
 use crate::sender::Connection;
@@ -134,7 +134,7 @@ impl Campaign {
             None if connection.take().is_some() => Ending::interrupted(),
             None => return false,
         };
-        self.tally().count(ending, since.elapsed());
+        self.count(index, ending, since.elapsed());
         self.progress.inc(1);
         if self.pace.new_connections {
             self.close(connection.take()).await;
@@ -168,6 +168,13 @@ impl Campaign {
         }
         // But that everybody was still busy when it was due, is.
         Some((index, if self.pace.rate.is_some() { due } else { now }))
+    }
+
+    fn count(&self, index: u64, ending: Ending, latency: Duration) {
+        let token = self.plan.test_token(index).filter(|_| ending.reason.fate == Fate::Accepted);
+        let mut tally = self.tally();
+        tally.count(ending, latency);
+        token.into_iter().for_each(|token| tally.note_test(token));
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {

@@ -84,10 +84,13 @@ impl Plan {
         }
     }
 
-    /// The token of the first Test notification.
-    pub(super) fn test_token(&self) -> Option<String> {
+    /// The token of the `index`th request, if that is a Test notification.
+    pub(super) fn test_token(&self, index: u64) -> Option<String> {
+        let index = self.effective(index);
         match &self.content {
-            Content::Notices { author, notices } if notices[..] == [Notice::Test] => Some(author.test_token(0)),
+            Content::Notices { author, notices } if notices[self.turn(index)] == Notice::Test => {
+                Some(author.test_token(index))
+            }
             _ => None,
         }
     }
@@ -98,8 +101,7 @@ impl Plan {
         match &self.content {
             Content::Challenges(challenges) => Request::challenge(place, &challenges.crc_token(index)),
             Content::Notices { author, notices } => {
-                let turn = usize::try_from(index % self.round()).unwrap_or_default();
-                Request::post(place, author.write(notices[turn], index).into())
+                Request::post(place, author.write(notices[self.turn(index)], index).into())
             }
             Content::File(body) => Request::post(place, body.clone()),
         }
@@ -111,6 +113,11 @@ impl Plan {
             Content::Challenges(challenges) => challenges.judge(self.effective(index), answer, took),
             Content::Notices { .. } | Content::File(_) => Ending::answered(answer),
         }
+    }
+
+    /// Which of the notices is the `index`th.
+    fn turn(&self, index: u64) -> usize {
+        usize::try_from(index % self.round()).unwrap_or_default()
     }
 
     fn effective(&self, index: u64) -> u64 {

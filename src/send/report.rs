@@ -15,8 +15,10 @@ pub(super) struct Report {
     kind: &'static str,
     /// With which the same is sent again.
     seed: Option<u64>,
-    /// Of a Test notification.
+    /// Of the last Test notification that was accepted.
     test_token: Option<String>,
+    #[serde(skip)]
+    tests: u64,
     protocol: Option<&'static str>,
     tls: Option<&'static str>,
     concurrency: u64,
@@ -67,7 +69,8 @@ impl Report {
             url: courier.place.url(),
             kind: plan.kind,
             seed: plan.seed(),
-            test_token: plan.test_token(),
+            test_token: tally.tests().map(|tests| tests.token.clone()),
+            tests: tally.tests().map_or(0, |tests| tests.count),
             protocol: spoken.map(|spoken| spoken.protocol.as_str()),
             tls: spoken.and_then(|spoken| spoken.tls),
             concurrency: pace.concurrency,
@@ -117,7 +120,11 @@ impl Display for Report {
             )?;
         }
         if let Some(token) = &self.test_token {
-            write!(f, "\n  token        {token}, which the status page and the log have to show")?;
+            write!(f, "\n  token        {token}")?;
+            if self.tests > 1 {
+                write!(f, ", of the last of {} Tests", self.tests)?;
+            }
+            write!(f, ": look for it in the log and on the status page of the proxy")?;
         }
         if let Some(seed) = self.seed {
             write!(f, "\n  seed         {seed}: with --seed {seed} the same is sent again")?;

@@ -17,6 +17,15 @@ pub(super) struct Tally {
     latencies: Histogram<u64>,
     fates: [u64; Fate::ALL.len()],
     reasons: BTreeMap<Reason, (u64, Ending)>,
+    tests: Option<Tests>,
+}
+
+/// Test notifications that were accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tests {
+    pub(super) count: u64,
+    /// Of the last of them.
+    pub(super) token: String,
 }
 
 /// Latencies in milliseconds.
@@ -32,7 +41,7 @@ pub(super) struct Latency {
 impl Tally {
     pub(super) fn new() -> Self {
         let latencies = Histogram::new_with_bounds(1, MAX_LATENCY, 3).expect("the bounds are apart");
-        Self { latencies, fates: [0; Fate::ALL.len()], reasons: BTreeMap::new() }
+        Self { latencies, fates: [0; Fate::ALL.len()], reasons: BTreeMap::new(), tests: None }
     }
 
     /// Counts a request that ended after `latency`.
@@ -48,6 +57,16 @@ impl Tally {
             false => Reason { fate: reason.fate, status: None, code: None, text: "for other reasons".into() },
         };
         self.reasons.entry(key).or_insert_with(|| (0, ending)).0 += 1;
+    }
+
+    /// Notes that a Test notification with this token was accepted.
+    pub(super) fn note_test(&mut self, token: String) {
+        let count = self.tests.as_ref().map_or(0, |tests| tests.count) + 1;
+        self.tests = Some(Tests { count, token });
+    }
+
+    pub(super) fn tests(&self) -> Option<&Tests> {
+        self.tests.as_ref()
     }
 
     pub(super) fn requests(&self) -> u64 {

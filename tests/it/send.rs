@@ -5,7 +5,7 @@ mod identity;
 mod load;
 mod trouble;
 
-use crate::support::{Origin, PATIENCE, Pki, Proxy, Received, WEBHOOK};
+use crate::support::{Origin, PATIENCE, Pki, Proxy, Received, WEBHOOK, free_address};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
@@ -150,11 +150,23 @@ fn every_kind_and_shape_is_accepted_and_forwarded() {
 #[test]
 fn a_test_notification_says_which_token_the_operator_has_to_see() {
     let scene = Scene::new("");
-    let report = scene.send(&["test"]).ends_with(0).report();
-    assert_eq!(report["results"][0]["detail"], "{\"received\":true}");
-    let token = report["test_token"].as_str().unwrap();
-    assert!(scene.proxy.wait_for_log("Test notification").contains(token));
-    scene.origin.received_nothing();
+    let mut logged = 0;
+    for (arguments, count) in [(&["test"][..], 1), (&["test", "-n", "3"], 3), (&["all"], 1)] {
+        let report = scene.send(arguments).ends_with(0).report();
+        let token = report["test_token"].as_str().unwrap();
+        logged += count;
+        assert!(scene.proxy.wait_for_logs("Test notification", logged).contains(token), "{arguments:?}");
+    }
+    let [url, ca] = [scene.url(), scene.file("ca.pem")];
+    let [cert, key] = ["netdata.pem", "netdata.key"].map(|name| scene.file(name));
+    let people = |arguments: &[&str]| run(&[arguments, &["--ca", &ca, "--cert", &cert, "--key", &key]].concat());
+    let said = people(&["test", &url, "-n", "3"]).ends_with(0);
+    assert!(said.out.contains(", of the last of 3 Tests: look for it"), "{said:?}");
+    // Nobody has to see what did not get through.
+    let said = people(&["test", &url.replace("/webhooks", "/elsewhere")]).ends_with(1);
+    assert!(!said.out.contains("token "), "{said:?}");
+    let said = people(&["test", "https://localhost/", "--connect-to", &free_address().to_string()]).ends_with(3);
+    assert!(!said.out.contains("token "), "{said:?}");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::read::read;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use pingora::protocols::{Digest, Stream};
 use std::io::Write as _;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
@@ -191,6 +193,12 @@ impl Session for Http1<'_> {
         self.flush().await?;
         self.is_finished = true;
         Ok(())
+    }
+
+    async fn has_left(&mut self) -> bool {
+        // What comes instead of the end is the beginning of the next request, for which there is no hurry.
+        self.input.is_empty()
+            && matches!(futures_util::poll!(pin!(read(self.stream, self.input))), Poll::Ready(Ok(0) | Err(_)))
     }
 
     async fn abort(&mut self) {

@@ -51,6 +51,12 @@ pub(super) trait Session: Send {
     /// Ends the answer.
     fn finish(&mut self) -> impl Future<Output = Result<(), SenderGone>> + Send;
 
+    /// Whether the sender has closed its side of the connection, as far as that can be known before it is answered.
+    fn has_left(&mut self) -> impl Future<Output = bool> + Send {
+        // Where it matters, writing says so.
+        std::future::ready(false)
+    }
+
     /// Breaks an answer off, so that the sender does not take a part of it for the whole.
     fn abort(&mut self) -> impl Future<Output = ()> + Send;
 

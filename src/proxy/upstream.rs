@@ -12,7 +12,10 @@ use bytes::Bytes;
 use pingora::server::ShutdownWatch;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Nobody gives up sooner than this, so that it takes no system call to find out.
+const BRIEF: Duration = Duration::from_millis(100);
 
 /// Forwards `verified`, and answers the sender with what the application says, or with why it says nothing.
 pub(super) async fn forward<S: Session>(
@@ -34,7 +37,12 @@ pub(super) async fn forward<S: Session>(
                 // The sender is told, instead of finding out with its next request.
                 session.close_after();
             }
-            context.outcome = Some(pass_back(session, answer).await);
+            // What is written to a connection that was closed is lost, and does not fail.
+            let has_left = started.elapsed() > BRIEF && session.has_left().await;
+            context.outcome = Some(match pass_back(session, answer).await {
+                Outcome::Forwarded if has_left => Outcome::SenderGone,
+                outcome => outcome,
+            });
         }
         Err(error) => {
             tracing::warn!(request_id = context.request_id, %upstream, %error, "the application did not answer");

@@ -167,6 +167,7 @@ fn who_leaves_in_the_middle_of_a_body_leaves_nothing_behind() {
         .write(format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{{\"al").as_bytes())
         .unwrap();
     drop(connection);
-    proxy.wait_for_log("sender_gone");
+    let line = proxy.wait_for_log("outcome=\"sender_gone\" code=\"sender_gone\"");
+    assert!(!line.contains("upstream="), "{line}");
     origin.received_nothing();
 }

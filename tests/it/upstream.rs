@@ -1,6 +1,6 @@
 //! An application that is not there, not in time, or not in order.
 
-use crate::support::{Application, Origin, Pki, Proxy, Reply, Sender, Visit};
+use crate::support::{Application, Carrier, Origin, Pki, Proxy, Reply, Sender, Stream, Visit, WEBHOOK};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -169,4 +169,38 @@ fn a_name_is_resolved() {
     let config = Proxy::config(&origin, "require", "").replace(&origin.url, &upstream);
     let proxy = Proxy::spawn(Pki::shared(), &config);
     assert_eq!(Sender::to(&proxy, Some(&Pki::shared().netdata())).post(ALERT).status, 200);
+}
+
+#[test]
+fn who_leaves_while_the_application_works_is_said_to_have_left_and_keeps_nothing_from_it() {
+    let application = Application::listen();
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace(&origin.url, &application.url);
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    for (round, carrier) in [Carrier::Sized, Carrier::Http2].into_iter().enumerate() {
+        let mut stream = Stream::begin(&sender, carrier, "POST", WEBHOOK, &[], ALERT.len() as u64);
+        stream.send(ALERT.as_bytes()).unwrap();
+        stream.end().unwrap();
+        let mut visit = application.accept();
+        visit.head();
+        assert_eq!(visit.rest().unwrap(), ALERT.as_bytes(), "{carrier:?}");
+        stream.leave();
+        // Longer than anybody is waited for without a look.
+        std::thread::sleep(Duration::from_millis(200));
+        visit.answer("ok");
+        let line = proxy.wait_for_logs("outcome=\"sender_gone\" code=\"sender_gone\"", round + 1);
+        assert!(line.contains(&format!("upstream=\"{}\"", application.url)), "{carrier:?}: {line}");
+    }
+    // Who stays is answered, however long it takes.
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| sender.post(ALERT).status);
+        let mut visit = application.accept();
+        visit.head();
+        visit.rest().unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        visit.answer("ok");
+        assert_eq!(sender.join().unwrap(), 200);
+    });
+    proxy.wait_for_log("outcome=\"forwarded\"");
 }

@@ -192,9 +192,11 @@ async fn refuse(mut stream: Stream, rejection: Rejection, monitor: &Monitor) {
     context.remote_addr = stream
         .get_socket_digest()
         .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip()));
-    let message = respond::raw(&rejection, &context.request_id);
+    let (head, body) = respond::raw(&rejection, &context.request_id);
+    let mut bytes_sent = 0;
     let farewell = async {
-        stream.write_all(&message).await?;
+        stream.write_all((head + &body).as_bytes()).await?;
+        bytes_sent = body.len() as u64;
         stream.shutdown().await?;
         // Closing with unread data would reset the connection, and the sender might never see why.
         let mut discarded = BytesMut::new();
@@ -205,7 +207,7 @@ async fn refuse(mut stream: Stream, rejection: Rejection, monitor: &Monitor) {
     };
     // Whether it was heard makes no difference.
     let _ = timeout(FAREWELL, farewell).await;
-    access_log::write_unparsed(rejection.status(), &context);
+    access_log::write_unparsed(rejection.status(), bytes_sent, &context);
     monitor.unparsed(rejection.status(), &context);
 }
 

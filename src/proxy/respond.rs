@@ -93,20 +93,16 @@ fn fields(
     [("Content-Type", media_type), ("Cache-Control", "no-store")].into_iter().chain(allow).chain(www_authenticate)
 }
 
-/// A refusal as the bytes of an HTTP/1.1 message, for a connection on which no request could be read.
-pub(super) fn raw(rejection: &Rejection, request_id: &str) -> Vec<u8> {
+/// A refusal as the head and the body of an HTTP/1.1 message, for a connection on which no request could be read.
+pub(super) fn raw(rejection: &Rejection, request_id: &str) -> (String, String) {
     let status = rejection.status();
     let body = problem(rejection, request_id);
-    let mut message = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
     for (name, value) in fields(PROBLEM, Some(rejection)) {
-        let _ = write!(message, "{name}: {value}\r\n");
+        let _ = write!(head, "{name}: {value}\r\n");
     }
-    let _ = write!(
-        message,
-        "X-Request-Id: {request_id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    message.into_bytes()
+    let _ = write!(head, "X-Request-Id: {request_id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    (head, body)
 }
 
 /// The problem document (RFC 9457 section 3).

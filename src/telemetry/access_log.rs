@@ -39,8 +39,8 @@ pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
 }
 
 /// Writes the line of a request that could not be read.
-pub(crate) fn write_unparsed(status: StatusCode, context: &Context) {
-    line(&Request { status: Some(status.as_u16()), ..Request::default() }, context);
+pub(crate) fn write_unparsed(status: StatusCode, bytes_sent: u64, context: &Context) {
+    line(&Request { status: Some(status.as_u16()), bytes_sent, ..Request::default() }, context);
 }
 
 /// What is known of the request and its answer themselves.

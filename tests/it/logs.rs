@@ -134,6 +134,24 @@ fn a_request_has_one_line_whatever_is_in_it() {
 }
 
 #[test]
+fn a_line_has_the_length_of_the_answer_to_what_could_not_be_read_as_well() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let limits = "[limits]\nheader_timeout = \"1s\"\nmax_header_size = \"1KiB\"\n";
+    let proxy = Proxy::spawn(&pki, &(Proxy::config(&origin, "require", "") + limits));
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    for (request, code) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "not_found"),
+        ("GET / HTTP/1.1\r\nHost : x\r\n\r\n", "malformed_request"),
+        (&*"x".repeat(2000), "header_too_large"),
+        ("GET / HTTP/1.1\r\nHo", "timeout"),
+    ] {
+        let answer = sender.raw(request.as_bytes()).unwrap();
+        let line = proxy.wait_for_log(&format!("code=\"{code}\""));
+        assert!(line.contains(&format!(" bytes_sent={} ", answer.body.len())) && !answer.body.is_empty(), "{line}");
+    }
+}
+
+#[test]
 fn a_request_id_leads_from_the_answer_through_the_log_to_the_application() {
     let origin = Origin::spawn();
     let proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");

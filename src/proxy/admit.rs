@@ -11,7 +11,7 @@ use crate::auth::{Authenticated, Identified, Presented};
 use crate::challenge;
 use crate::client_address::client_address;
 use crate::config::{Config, Limits, Route, RouteKind, Tests, Verify};
-use crate::head::Head;
+use crate::head::{Head, Version};
 use crate::notification::{Kind, Notification};
 use crate::rejection::Rejection;
 use crate::route::{self, Ask};
@@ -262,6 +262,10 @@ impl Policy {
         is_tls: bool,
         context: &mut Context,
     ) -> Result<Admission, Rejection> {
+        if head.version() == Version::Http2 && size(head) > self.limits.max_header_size {
+            // Over HTTP/1.1, it has not been read to its end.
+            return Err(Rejection::HeaderTooLarge(self.limits.max_header_size));
+        }
         if head.method() == b"CONNECT" {
             // HTTP/1.1 has been refused by its framing; over HTTP/2 it has no path.
             return Err(Rejection::MethodNotAllowed);
@@ -329,6 +333,11 @@ impl Policy {
         let id = head.first("x-request-id").and_then(valid_request_id);
         context.request_id = id.map_or_else(new_request_id, str::to_owned);
     }
+}
+
+/// What a head over HTTP/2 would take in HTTP/1.1.
+fn size(head: &Head) -> usize {
+    head.as_bytes().len() + ": \r\n".len() * head.fields().count()
 }
 
 /// No route has a path that is not ASCII.

@@ -18,7 +18,8 @@ const MALFORMED: usize = 32;
 pub(super) async fn serve(downstream: &Downstream, stream: Stream, mut shutdown: ShutdownWatch) {
     let limits = *downstream.gateway.gate.policy().limits();
     let mut options = default_h2_options();
-    options.max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));
+    // What is beyond this is answered by h2, with a status and nothing else. So that a refusal says why, it has room.
+    options.max_header_list_size(u32::try_from(2 * limits.max_header_size).unwrap_or(u32::MAX));
     let digest = Arc::new(digest(&stream));
     let stream = Box::new(Http2Deadline::new(stream, limits.header_timeout));
     let Ok(mut connection) = handshake(stream, Some(options)).await else { return };

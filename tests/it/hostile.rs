@@ -142,16 +142,21 @@ fn chunk_extensions_and_trailers_do_not_reach_the_application() {
 
 #[test]
 fn a_large_head_is_refused() {
-    let (origin, _proxy, sender) = scene("[limits]\nmax_header_size = \"4KiB\"\n");
+    let (origin, proxy, sender) = scene("[limits]\nmax_header_size = \"4KiB\"\n");
     let large = format!("X-A: {}\r\n", "x".repeat(4096));
     sender.send("POST", WEBHOOK, &large, ALERT).unwrap().refuses(431, "header_too_large");
     let many = "X-A: b\r\n".repeat(1000);
     sender.send("POST", WEBHOOK, &many, ALERT).unwrap().refuses(431, "header_too_large");
     sender.raw("x".repeat(1 << 20).as_bytes()).unwrap().refuses(431, "header_too_large");
     let mut http2 = Http2::connect(&sender).unwrap();
-    let refused = http2.send("POST", WEBHOOK, &[&format!("x-a: {}", "x".repeat(20_000))], ALERT);
+    let mut send = |size: usize| http2.send("POST", WEBHOOK, &[&format!("x-a: {}", "x".repeat(size))], ALERT);
+    assert_eq!(send(3_900).unwrap().status, 200);
+    assert_eq!(origin.received_one().body, ALERT.as_bytes());
+    send(4_096).unwrap().refuses(431, "header_too_large");
+    proxy.wait_for_logs("code=\"header_too_large\" status=431", 4);
+    let refused = send(20_000);
     assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status == 431));
-    origin.received_nothing();
+    assert_eq!(origin.received().len(), 1);
     assert_eq!(sender.post(ALERT).status, 200);
 }
 

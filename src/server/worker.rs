@@ -5,8 +5,8 @@ use super::quota::{Exhausted, Quota, Ticket};
 use crate::client_address::is_trusted;
 use crate::config::Listen;
 use crate::proxy::{Downstream, Gate, Policy};
-use crate::telemetry::Monitor;
 use crate::telemetry::metrics::ConnectionRefusal;
+use crate::telemetry::{Monitor, access_log};
 use crate::tls::{self, Refusal, RefusalCode};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
@@ -119,9 +119,9 @@ impl Worker {
         }
     }
 
-    /// Serves one of the self-test's own attempts. That these are refused is what it is there for.
+    /// Serves one of the self-test's own attempts. That these are refused is what it is there for, and no news.
     pub(super) async fn serve_probe(&self, stream: TcpStream, peer: SocketAddr, shutdown: ShutdownWatch) {
-        let _ = self.serve_admitted(stream, peer, &[], true, shutdown).await;
+        let _ = access_log::without(self.serve_admitted(stream, peer, &[], true, shutdown)).await;
     }
 
     async fn serve_admitted(

@@ -10,6 +10,15 @@ use tracing::info;
 /// By which the lines are switched on and off.
 pub const TARGET: &str = "access";
 
+tokio::task_local! {
+    static WITHOUT: ();
+}
+
+/// What is served by `served` has no lines.
+pub(crate) async fn without<T>(served: impl Future<Output = T>) -> T {
+    WITHOUT.scope((), served).await
+}
+
 /// A request and what became of it, as far as the connection knows.
 pub(crate) struct Answered<'r> {
     pub(crate) head: &'r Head,
@@ -21,7 +30,7 @@ pub(crate) struct Answered<'r> {
 
 /// Writes the line of a request that has been answered.
 pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
-    if !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+    if !tracing::enabled!(target: TARGET, tracing::Level::INFO) || WITHOUT.try_get().is_ok() {
         return;
     }
     let head = answered.head;

@@ -134,6 +134,20 @@ fn a_request_has_one_line_whatever_is_in_it() {
 }
 
 #[test]
+fn the_self_test_has_no_lines() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    for verify in ["require", "request"] {
+        let proxy = Proxy::spawn(&pki, &Proxy::config(&origin, verify, ""));
+        let log = proxy.log();
+        assert!(!log.iter().any(|line| line.contains("self-test") || line.contains("outcome=")), "{log:#?}");
+        // Nor does it keep others from having theirs.
+        let sender = Sender::to(&proxy, Some(&pki.netdata()));
+        assert_eq!(sender.post(ALERT).status, 200);
+        proxy.wait_for_log("outcome=\"forwarded\"");
+    }
+}
+
+#[test]
 fn a_line_has_the_length_of_the_answer_to_what_could_not_be_read_as_well() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let limits = "[limits]\nheader_timeout = \"1s\"\nmax_header_size = \"1KiB\"\n";

@@ -10,6 +10,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use x509_parser::time::ASN1Time;
@@ -39,13 +41,35 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(certificates)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+/// Bytes of a file in PEM: it is kept in memory.
+const MAX_PEM: u64 = 16 << 20;
+
+/// Bytes of a revocation list, which has an entry for each certificate that was revoked.
+const MAX_LIST: u64 = 64 << 20;
+
+/// Bytes of a file with a secret.
+const MAX_SECRET: u64 = 1 << 20;
+
+/// Reads a file whole, unless it has more bytes than `limit`, as what has no end does.
+pub(super) fn read_within(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    // All of it at once: what moved to a larger place would leave a secret behind.
+    let length = file.metadata()?.len().min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(io::Error::other(format!("it has more than {} MiB", limit >> 20))),
+        false => Ok(bytes),
+    }
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    read_within(path, limit).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 /// Reads trusted authorities from a PEM file. Each certificate in it must be one that can issue.
 pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    read_authorities(&read(path)?).map_err(|error| format!("{} {error}", path.display()))
+    read_authorities(&read(path, MAX_PEM)?).map_err(|error| format!("{} {error}", path.display()))
 }
 
 /// The built-in authority.
@@ -92,7 +116,7 @@ fn read_authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
 /// Reads revocation lists, one in DER or any number in PEM. One whose next is overdue is an error: it says nothing
 /// about what was revoked since.
 pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, String> {
-    let bytes = read(path)?;
+    let bytes = read(path, MAX_LIST)?;
     let ders = match x509_parser::parse_x509_crl(&bytes) {
         Ok(([], _)) => vec![bytes],
         _ => revocation_lists_in_pem(&bytes).map_err(|error| format!("{} {error}", path.display()))?,
@@ -167,7 +191,7 @@ fn key_pair(
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), KeyPairError> {
     let chain = read_certificates(certificate).map_err(KeyPairError::Certificate)?;
-    let pem = read(key).map_err(KeyPairError::Key)?;
+    let pem = read(key, MAX_PEM).map_err(KeyPairError::Key)?;
     let private_key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
         let what = match certificates(&pem) {
             Ok(_) => "holds a certificate and no private key".to_owned(),
@@ -222,7 +246,7 @@ pub(super) enum SecretSource {
 /// From a file, exactly one trailing newline is dropped, so that `echo secret > file` works.
 pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
     let (mut bytes, place) = match source {
-        SecretSource::File(path) => (read(path)?, path.display().to_string()),
+        SecretSource::File(path) => (read(path, MAX_SECRET)?, path.display().to_string()),
         SecretSource::Environment(name) => {
             let value = std::env::var_os(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
             (value.into_encoded_bytes(), format!("the environment variable {name}"))
@@ -231,7 +255,7 @@ pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
             let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
                 .ok_or("CREDENTIALS_DIRECTORY is not set; credentials are for services that systemd starts")?;
             let path = Path::new(&directory).join(name);
-            (read(&path)?, path.display().to_string())
+            (read(&path, MAX_SECRET)?, path.display().to_string())
         }
         SecretSource::Digest(_) => return Err("a digest cannot be used here; the secret itself is needed".into()),
     };
@@ -276,7 +300,7 @@ pub fn read_secret_variable(name: &str) -> Result<Secret, String> {
 /// # Errors
 /// Says what the file holds instead.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    read(path).and_then(|pem| certificates(&pem).map_err(|error| format!("{} {error}", path.display())))
+    read(path, MAX_PEM).and_then(|pem| certificates(&pem).map_err(|error| format!("{} {error}", path.display())))
 }
 
 /// Reads a client's chain and its key, for commands that take them, and makes sure that they belong together.

@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use rustls::crypto::aws_lc_rs;
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,8 +30,13 @@ pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
     parse(file, read(file)?)
 }
 
+/// Bytes of a configuration.
+const MAX_CONFIG: u64 = 16 << 20;
+
 fn read(file: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(file).map_err(|error| {
+    let text = files::read_within(file, MAX_CONFIG)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")));
+    text.map_err(|error| {
         let message = format!("cannot read the configuration: {error}");
         ConfigError(vec![Problem { file: file.to_owned(), line: 1, key: String::new(), message }])
     })

@@ -174,6 +174,40 @@ fn values_that_cannot_be_are_named() {
 }
 
 #[test]
+fn what_has_no_end_is_not_read_for_ever() {
+    let pki = pki();
+    for (from, to, expected) in [
+        ("\"server.pem\"", "\"/dev/zero\"", "cannot read /dev/zero: it has more than 16 MiB"),
+        ("\"server.key\"", "\"/dev/zero\"", "cannot read /dev/zero: it has more than 16 MiB"),
+        (
+            "[[routes]]",
+            "[tls.client]\nca = \"/dev/zero\"\n[[routes]]",
+            "cannot read /dev/zero: it has more than 16 MiB",
+        ),
+        ("\"challenge.secret\"", "\"/dev/zero\"", "cannot read /dev/zero: it has more than 1 MiB"),
+        (
+            "[[routes]]",
+            "[tls.client]\ncrl = \"/dev/zero\"\n[[routes]]",
+            "cannot read /dev/zero: it has more than 64 MiB",
+        ),
+    ] {
+        let config = MINIMAL.replace(from, to);
+        assert_ne!(config, MINIMAL, "{from}");
+        complains(&pki, &config, expected);
+    }
+    let zero = |arguments: &[&str]| {
+        let output = program(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(": it has more than"), "{arguments:?}: {said}");
+    };
+    zero(&["check", "--config", "/dev/zero"]);
+    zero(&["challenge", "--secret-file", "/dev/zero", "x"]);
+    for option in ["--cert", "--ca", "--bearer-file"] {
+        zero(&["send", "alert", "https://x/", option, "/dev/zero"]);
+    }
+}
+
+#[test]
 fn only_who_demands_nothing_lets_everybody_in() {
     let pki = pki();
     for (auth, expected) in [

@@ -104,12 +104,14 @@ fn what_a_server_says_moves_no_cursor_and_is_told_apart_within_bounds() {
     let problem = |status: &str, problem: &str| {
         Reply::Raw(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{problem}", problem.len()))
     };
-    let hostile =
-        "{\"code\":\"a\\u001b[2J\",\"title\":\"b\\u009b1m\",\"detail\":\"c\\r\\nd\",\"request_id\":\"e\\u0007\"}";
+    let hostile = "{\"code\":\"a\\u001b[2J\",\"title\":\"b\\u009b1m\",\"detail\":\"c\\r\\nd\\u202e\",\"request_id\":\"e\\u0007\"}";
     origin.will([problem("418 x", hostile), problem("200 OK", "\x1b[31mred\x07")]);
     let said = run(&["alert", &origin.url, "-n", "2"]).ends_with(1);
-    assert!(said.out.contains("a\u{fffd}[2J: b\u{fffd}1m") && said.out.contains("c\u{fffd}\u{fffd}d"), "{said:?}");
-    assert!(!said.out.contains(['\x1b', '\x07', '\u{9b}', '\r']), "{said:?}");
+    assert!(
+        said.out.contains("a\u{fffd}[2J: b\u{fffd}1m") && said.out.contains("c\u{fffd}\u{fffd}d\u{fffd}"),
+        "{said:?}"
+    );
+    assert!(!said.out.contains(['\x1b', '\x07', '\u{9b}', '\r', '\u{202e}']), "{said:?}");
 
     origin.will((0..200).map(|number| problem("400 Bad Request", &format!("{{\"code\":\"c{number}\"}}"))));
     let report = run(&["alert", &origin.url, "-n", "200", "--json"]).ends_with(1).report();

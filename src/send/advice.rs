@@ -78,6 +78,7 @@ pub(super) fn of_failure(failure: &Failure, was_connected: bool, presented: bool
         Failure::NobodyListens => "see whether the server runs, and listens at this address and port",
         Failure::NotTls => "use http://, or a port where TLS is spoken",
         Failure::NotHttp(_) => "use https://, or a port where HTTP is spoken",
+        Failure::NoFilesLeft => "raise the limit with \"ulimit -n\", or lower --concurrency",
         Failure::Other(_) => return None,
     })
 }

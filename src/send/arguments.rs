@@ -2,7 +2,7 @@
 
 use crate::notification::Shape;
 use crate::sender::Severity;
-use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser as _};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub(super) enum What {
         #[command(flatten)]
         author: Authorship,
         /// How many alerts are active on the node. Each makes the body longer.
-        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(..=100_000))]
+        #[arg(long, value_name = "COUNT", value_parser = whole::<u32>(0, 100_000))]
         active_alerts: Option<u32>,
         #[command(flatten)]
         seed: Seed,
@@ -118,7 +118,7 @@ pub(super) struct Delivery {
     #[arg(long, value_name = "FILE", aliases = ["server-ca", "cacert"], help_heading = "Connection")]
     pub(super) ca: Option<PathBuf>,
     /// Connect to this address and port, wherever the URL leads.
-    #[arg(long, value_name = "ADDRESS", help_heading = "Connection")]
+    #[arg(long, value_name = "IP:PORT", value_parser = address, help_heading = "Connection")]
     pub(super) connect_to: Option<SocketAddr>,
     /// Speak this version of HTTP only. Without this, the server chooses.
     #[arg(long, value_name = "VERSION", value_parser = ["1.1", "2"], help_heading = "Connection")]
@@ -129,23 +129,23 @@ pub(super) struct Delivery {
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", help_heading = "Connection")]
     pub(super) headers: Vec<String>,
     /// Seconds that each request may take, connecting included.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600),
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = whole::<u64>(1, 600),
           help_heading = "Connection")]
     pub(super) timeout: u64,
     /// How many requests are sent in all.
-    #[arg(long, short = 'n', value_name = "COUNT", value_parser = RangedU64ValueParser::<u64>::new().range(1..),
+    #[arg(long, short = 'n', value_name = "COUNT", value_parser = whole::<u64>(1, u64::MAX),
           help_heading = "Load")]
     pub(super) repeat: Option<u64>,
     /// Go on for so many seconds, or until --repeat is reached.
-    #[arg(long, short = 'd', value_name = "SECONDS", value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000),
+    #[arg(long, short = 'd', value_name = "SECONDS", value_parser = decimal,
           help_heading = "Load")]
-    pub(super) duration: Option<u64>,
+    pub(super) duration: Option<f64>,
     /// How many requests are under way at a time, each on a connection of its own.
-    #[arg(long, short = 'c', value_name = "COUNT", default_value_t = 1, value_parser = RangedU64ValueParser::<u64>::new().range(1..=10_000),
+    #[arg(long, short = 'c', value_name = "COUNT", default_value_t = 1, value_parser = whole::<u64>(1, 10_000),
           help_heading = "Load")]
     pub(super) concurrency: u64,
     /// How many requests are sent each second, as far as --concurrency allows.
-    #[arg(long, value_name = "REQUESTS", value_parser = rate, help_heading = "Load")]
+    #[arg(long, value_name = "REQUESTS", value_parser = decimal, help_heading = "Load")]
     pub(super) rate: Option<f64>,
     /// Send the same body every time, as Netdata Cloud may do.
     #[arg(long, help_heading = "Load")]
@@ -154,7 +154,7 @@ pub(super) struct Delivery {
     #[arg(long, help_heading = "Load")]
     pub(super) new_connections: bool,
     /// Connect to nobody, and print the bodies, or the URLs of challenges.
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub(super) dry_run: bool,
     /// Print JSON.
     #[arg(long, help_heading = "Output")]
@@ -197,7 +197,7 @@ pub(super) struct ChallengeSecret {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Seed {
     /// Everything that is not given follows from this number: the same seed sends the same. Without it, it is random.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<u64>(0, u64::MAX))]
     pub(super) seed: Option<u64>,
 }
 
@@ -226,11 +226,30 @@ fn shape(word: &str) -> Shape {
     if word == "flat" { Shape::Flat } else { Shape::Nested }
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+/// Whole numbers in this range.
+fn whole<N>(min: u64, max: u64) -> impl Fn(&str) -> Result<N, String> + Clone
+where
+    N: TryFrom<u64>,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        number.and_then(|number| N::try_from(number).ok()).ok_or_else(|| match max {
+            u64::MAX => format!("must be a whole number from {min} on"),
+            _ => format!("must be a whole number from {min} to {max}"),
+        })
+    }
+}
+
+/// Numbers, also with a fraction.
+fn decimal(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if (0.001..=1_000_000.0).contains(&rate) => Ok(rate),
+        Ok(number) if (0.001..=1_000_000.0).contains(&number) => Ok(number),
         _ => Err("must be a number from 0.001 to 1000000".into()),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be an address and a port, such as 192.0.2.1:443 or [2001:db8::1]:443".into())
 }
 
 impl What {

@@ -33,7 +33,7 @@ impl Pace {
         let repeat = delivery.repeat.or(if delivery.duration.is_some() { None } else { Some(round) });
         Self {
             repeat,
-            duration: delivery.duration.map(Duration::from_secs),
+            duration: delivery.duration.map(Duration::from_secs_f64),
             concurrency: delivery.concurrency.min(repeat.unwrap_or(u64::MAX)),
             rate: delivery.rate,
             new_connections: delivery.new_connections,

@@ -42,7 +42,7 @@ impl Courier {
     /// # Errors
     /// Says which argument, file or variable is wrong.
     pub(super) fn new(delivery: &Delivery) -> Result<Self, String> {
-        let mut place = Place::parse(&delivery.url)?;
+        let mut place = place(&delivery.url)?;
         place.address = delivery.connect_to;
         if !place.is_https
             && (delivery.cert.is_some() || delivery.ca.is_some() || delivery.http.as_deref() == Some("2"))
@@ -167,6 +167,17 @@ impl Courier {
         self.spoken.get_or_init(|| Spoken { protocol, tls: Some(version) });
         Connection::open(stream, protocol, &self.place).await
     }
+}
+
+/// What a URL leads to.
+///
+/// # Errors
+/// Says what is wrong with it, and not which credentials are in it.
+pub(super) fn place(url: &str) -> Result<Place, String> {
+    if url.split('/').nth(2).is_some_and(|authority| authority.contains('@')) {
+        return Err("the URL must not hold credentials: give them with --basic USERNAME --password-file FILE".into());
+    }
+    Place::parse(url)
 }
 
 fn tls(delivery: &Delivery) -> Result<ClientConfig, String> {

@@ -119,6 +119,7 @@ impl Ending {
             Failure::NobodyListens => "connection_refused".into(),
             Failure::NotTls => "not_tls".into(),
             Failure::NotHttp(_) => "not_http".into(),
+            Failure::NoFilesLeft => "too_many_open_files".into(),
             Failure::Other(_) => "failed".into(),
         };
         let advice = advice::of_failure(failure, was_connected, presented);

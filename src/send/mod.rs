@@ -22,7 +22,7 @@ use crate::sender::{Place, Request};
 use crate::server::raise_file_limit;
 use arguments::{Delivery, What};
 use campaign::{Campaign, Pace};
-use courier::Courier;
+use courier::{Courier, place};
 use http::Method;
 use plan::Plan;
 use report::Report;
@@ -68,9 +68,10 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, SendE
         return Ok(Verdict::Accepted);
     }
     let (Some(plan), Some(delivery)) = (Plan::new(what)?, what.delivery()) else { return Ok(Verdict::Accepted) };
+    plan.check(&place(&delivery.url)?)?;
     let pace = Pace::new(delivery, plan.round());
     if delivery.dry_run {
-        output::unless_nobody_reads(print(&plan, &Place::parse(&delivery.url)?, &pace, out))?;
+        output::unless_nobody_reads(print(&plan, &place(&delivery.url)?, &pace, out))?;
         return Ok(Verdict::Accepted);
     }
     let report = send(delivery, plan, pace)?;
@@ -97,16 +98,16 @@ fn verdict(report: &Report) -> Verdict {
     }
 }
 
-/// What would be sent: a body, or the URL of a challenge, on each line.
+/// What would be sent: a body, or the URL of a challenge, on each line; of a file, what is in it and nothing else.
 fn print(plan: &Plan, place: &Place, pace: &Pace, out: &mut impl Write) -> io::Result<()> {
     for index in 0..pace.repeat.unwrap_or(plan.round()) {
         let Request { method, target, body, .. } = plan.request(place, index);
         match method {
-            Method::GET => writeln!(out, "{}://{}{target}", place.scheme(), place.authority())?,
-            _ => {
-                out.write_all(&body)?;
-                writeln!(out)?;
-            }
+            Method::GET => write!(out, "{}://{}{target}", place.scheme(), place.authority())?,
+            _ => out.write_all(&body)?,
+        }
+        if !plan.is_file() {
+            writeln!(out)?;
         }
     }
     out.flush()

@@ -68,6 +68,26 @@ impl Plan {
         Ok(Some(Self { kind, same, content }))
     }
 
+    /// Whether it can be sent to `place`.
+    ///
+    /// # Errors
+    /// Says what is wrong with its URL.
+    pub(super) fn check(&self, place: &Place) -> Result<(), String> {
+        let query = place.path.split_once('?').map_or("", |(_, query)| query);
+        let has_token = query.split('&').any(|pair| pair.split('=').next() == Some("crc_token"));
+        match &self.content {
+            Content::Challenges(_) if has_token => {
+                Err("the URL has a crc_token: leave it out, and give it with --token, decoded".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is what is in a file.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.content, Content::File(_))
+    }
+
     /// How many requests it takes to have sent everything once.
     pub(super) fn round(&self) -> u64 {
         match &self.content {

@@ -1,5 +1,6 @@
 //! How a conversation ends that has no answer.
 
+use rustix::io::Errno;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -23,6 +24,8 @@ pub(crate) enum Failure {
     NotTls,
     /// What is spoken there is not HTTP; says what is wrong with it.
     NotHttp(String),
+    /// This program may not open any more connections.
+    NoFilesLeft,
     /// Something else went wrong; says what.
     Other(String),
 }
@@ -31,6 +34,12 @@ impl From<&io::Error> for Failure {
     fn from(error: &io::Error) -> Self {
         use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut, UnexpectedEof};
 
+        if error
+            .raw_os_error()
+            .is_some_and(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
+        {
+            return Self::NoFilesLeft;
+        }
         match (error.get_ref().and_then(|error| error.downcast_ref()), error.kind()) {
             (Some(TlsError::AlertReceived(alert)), _) => Self::Alert(*alert),
             (Some(TlsError::InvalidCertificate(error)), _) => Self::Untrusted(error.clone()),
@@ -61,6 +70,9 @@ impl fmt::Display for Failure {
             Self::NobodyListens => f.write_str("the connection was refused: nobody listens there"),
             Self::NotTls => f.write_str("what is spoken there is not TLS"),
             Self::NotHttp(error) => write!(f, "what is spoken there is not HTTP: {error}"),
+            Self::NoFilesLeft => {
+                f.write_str("this machine lets this program open no more files, which connections are, too")
+            }
             Self::Other(what) => f.write_str(what),
         }
     }
@@ -98,6 +110,7 @@ mod tests {
             (ErrorKind::ConnectionReset.into(), Failure::HungUp("the connection was reset")),
             (ErrorKind::UnexpectedEof.into(), Failure::HungUp("the connection was closed")),
             (ErrorKind::ConnectionRefused.into(), Failure::NobodyListens),
+            (Errno::MFILE.into(), Failure::NoFilesLeft),
         ] {
             assert_eq!(Failure::from(&error), expected);
         }

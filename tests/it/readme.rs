@@ -159,6 +159,24 @@ fn the_readme_names_every_command_and_what_send_says() {
 }
 
 #[test]
+fn the_readme_names_every_option_of_send() {
+    let mut options = Vec::new();
+    for what in ["challenge", "alert", "reachability", "test", "all", "file", "certificate"] {
+        let help = String::from_utf8(program(Path::new("."), &["send", what, "--help"]).stdout).unwrap();
+        let words = help.split_whitespace().filter(|word| word.starts_with("--")).map(|word| {
+            let end = word.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(word.len());
+            word[..end].to_owned()
+        });
+        options.extend(words.filter(|word| word.len() > 2 && word != "--help"));
+    }
+    assert!(options.len() > 100, "{options:?}");
+    let send = README.split("\n## Send\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    for option in options {
+        assert!(send.contains(&format!("`{option}")), "{option}");
+    }
+}
+
+#[test]
 fn doctor_makes_the_checks_in_the_readme() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "").replace("127.0.0.1:0", &free_address().to_string());

@@ -264,6 +264,8 @@ fn a_file_is_sent_byte_for_byte() {
     let child = command.stdin(std::fs::File::open(&path).unwrap()).stdout(Stdio::piped()).spawn().unwrap();
     said(child.wait_with_output().unwrap()).ends_with(0);
     assert_eq!(scene.last().body, body.as_bytes());
+    let bytes = run(&["file", &path, "https://localhost/", "--dry-run"]).ends_with(0).out;
+    assert_eq!(bytes, body, "and printed so");
     scene.pki.write("broken.json", "{\"alert\": critical}");
     let result = scene.send(&["file", &scene.file("broken.json")]).ends_with(1).all("refused", "invalid_json", 1);
     assert_eq!(result["status"], 400);
@@ -290,10 +292,16 @@ fn what_is_wrong_with_the_arguments_is_exit_code_2() {
     for (arguments, expected) in [
         (&["alert"][..], "<URL>"),
         (&["alert", "hooks.example"], "must begin with https://"),
-        (&["alert", "https://a:b@hooks.example/"], "must not hold credentials"),
+        (&["alert", "https://a:b@hooks.example/"], "--basic"),
+        (&["challenge", "https://x/?a&crc_token=b", "--secret-file", &secret], "--token"),
         (&["alert", "https://x/", "--severity", "bad"], "critical"),
         (&["alert", "https://x/", "--shape", "round"], "nested"),
         (&["alert", "https://x/", "--repeat", "0"], "--repeat"),
+        (&["alert", "https://x/", "--repeat", "1k"], "must be a whole number from 1 on"),
+        (&["alert", "https://x/", "--active-alerts", "100001"], "must be a whole number from 0 to 100000"),
+        (&["alert", "https://x/", "--duration", "0"], "must be a number from 0.001 to 1000000"),
+        (&["alert", "https://x/", "--connect-to", "localhost:1"], "such as 192.0.2.1:443"),
+        (&["alert", "https://x/", "--dry-run", "--json"], "cannot be used with"),
         (&["alert", "https://x/", "--concurrency", "0"], "--concurrency"),
         (&["alert", "https://x/", "--rate", "0"], "--rate"),
         (&["alert", "https://x/", "--rate", "NaN"], "--rate"),

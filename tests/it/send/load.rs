@@ -92,6 +92,8 @@ fn a_duration_ends_it() {
     let report = alerts(&origin.url, &["--duration", "1", "--rate", "20", "-c", "2"]).ends_with(0).report();
     let (requests, seconds) = (number(&report["requests"]), number(&report["seconds"]));
     assert!((2.0..=20.0).contains(&requests) && seconds < 5.0, "{report:#}");
+    let report = alerts(&origin.url, &["--duration", "0.3"]).ends_with(0).report();
+    assert!((0.3..5.0).contains(&number(&report["seconds"])), "{report:#}");
     let report = alerts(&origin.url, &["--duration", "60", "--repeat", "3"]).ends_with(0).report();
     assert!(report["requests"] == 3 && number(&report["seconds"]) < 30.0, "{report:#}");
 }
@@ -172,6 +174,18 @@ fn all_fates_are_told_apart() {
     let report = sender.join().unwrap().ends_with(1).report();
     assert!(number(&report["unreachable"]) > 0.0 && number(&report["accepted"]) >= 4.0, "{report:#}");
     assert_eq!(report["requests"], 60);
+}
+
+#[test]
+fn what_this_machine_does_not_allow_is_not_the_servers_fault() {
+    let origin = Origin::spawn();
+    let mut shell = Command::new("sh");
+    let script = "ulimit -n 40; exec \"$0\" send alert \"$1\" --json -n 200 -c 60";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_netdata-webhook-proxy"), &origin.url]);
+    let report = said(shell.output().unwrap()).ends_with(1).report();
+    let result = report["results"].as_array().unwrap().iter().find(|it| it["code"] == "too_many_open_files");
+    let advice = result.unwrap_or_else(|| panic!("{report:#}"))["advice"].as_str();
+    assert!(advice.is_some_and(|advice| advice.contains("ulimit -n")), "{report:#}");
 }
 
 /// Both ends of a terminal.

@@ -45,6 +45,14 @@ pub(super) fn on_chain(chain: &[CertificateDer<'_>], now: i64, is_known: impl Fn
     if dns_names(leaf).is_empty() {
         advice.push("names no host (subjectAltName has no DNS name): who verifies it refuses it".into());
     }
+    if leaf.is_ca() {
+        // As "openssl req -x509" makes it, unless it is told otherwise.
+        advice.push(
+            "is that of an authority (CA:TRUE), which strict clients refuse as a server's: make one with \
+             basicConstraints = CA:FALSE"
+                .into(),
+        );
+    }
     advice.extend(on_issuer(leaf, above, is_known));
     advice
 }

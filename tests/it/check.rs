@@ -1,7 +1,7 @@
 //! `check` warns of what works and is unwise, each with its place; `run` logs the same.
 
 use crate::support::{Origin, Pki, Proxy};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -119,6 +119,21 @@ fn a_certificate_without_a_host() {
     let (pki, origin) = (pki(), Origin::spawn());
     certify(&pki, true, |params| params.subject_alt_names.clear());
     warns(&pki, &Proxy::config(&origin, "require", ""), "tls.certificate: names no host");
+}
+
+#[test]
+fn a_certificate_of_an_authority() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    for (is_ca, is_unwise) in
+        [(IsCa::Ca(BasicConstraints::Unconstrained), true), (IsCa::ExplicitNoCa, false), (IsCa::NoCa, false)]
+    {
+        certify(&pki, true, |params| params.is_ca = is_ca);
+        let config = Proxy::config(&origin, "require", "");
+        match is_unwise {
+            true => warns(&pki, &config, "tls.certificate: is that of an authority (CA:TRUE)"),
+            false => assert_eq!(check(&pki, &config).1, ""),
+        }
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub fn line(out: &mut impl Write, line: impl Display) -> Result<(), NotWritten> 
 /// Writes bytes as they are.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn bytes(out: &mut impl Write, bytes: &[u8]) -> Result<(), NotWritten> {
     unless_nobody_reads(out.write_all(bytes).and_then(|()| out.flush()))
 }

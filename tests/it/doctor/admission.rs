@@ -1,0 +1,89 @@
+//! Who gets in that should not, or is not asked for what lets Netdata Cloud in.
+
+use super::{Kit, answer, doctor, rightly, url};
+use crate::support::{Careless, Origin, Pki, Proxy, Seen};
+
+#[test]
+fn wrong_requests_for_a_certificate_are_found() {
+    let kit = Kit::new();
+    let other = Pki::of("Other CA");
+    let (ours, theirs) = (kit.pki.authority().clone(), other.authority().clone());
+    let good = || Careless::new(&kit.pki).answers(rightly);
+    const CHECK: &str = "client certificate";
+
+    let none = url(good().asks_for_none().spawn());
+    kit.examine(&none, &[]).has(CHECK, "fail", "none is asked for").has("no certificate", "pass", "403");
+    let found = kit.examine(&none, &["--no-client-certificate"]);
+    found.has(CHECK, "pass", "as intended").has("no credentials", "pass", "403");
+    let wrong = kit.examine(&url(good().names(std::slice::from_ref(&theirs)).spawn()), &[]);
+    wrong.has(CHECK, "fail", "Other CA").has(CHECK, "fail", "Test Root CA");
+    kit.examine(&url(good().names(&[theirs, ours]).spawn()), &[]).has(CHECK, "warn", "welcome, too");
+    kit.examine(&url(good().names(&[]).spawn()), &[]).has(CHECK, "warn", "of any authority");
+    let asks = kit.examine(&url(good().spawn()), &["--no-client-certificate"]);
+    asks.has(CHECK, "warn", "not intended");
+    // Unless told otherwise, it is Netdata's own that is to be asked for.
+    let found = doctor(&[&url(good().spawn()), "--server-ca", &kit.file("ca.pem")]);
+    found.has(CHECK, "fail", "Netdata").has("forged certificate", "pass", "TLS alert");
+}
+
+#[test]
+fn who_lets_everybody_in_is_found() {
+    let kit = Kit::new();
+    // It asks, and does not look.
+    let address = Careless::new(&kit.pki).asks_politely().spawn();
+    let found = kit.examine(&url(address), &[]);
+    found.has("no certificate", "fail", "got through, and was answered 200").has(
+        "forged certificate",
+        "pass",
+        "TLS alert",
+    );
+    // It looks whether there is one, and not whose it is.
+    let address = Careless::new(&kit.pki).believes_anybody().answers(rightly).spawn();
+    let found = kit.examine(&url(address), &[]);
+    found.has("no certificate", "pass", "TLS alert").has("forged certificate", "fail", "got through");
+    // An answer of the application that only looks like a refusal.
+    for status in ["404 Not Found", "405 Method Not Allowed", "400 Bad Request", "502 Bad Gateway"] {
+        let address = Careless::new(&kit.pki).asks_politely().answers(move |_| answer(status, "", "")).spawn();
+        kit.examine(&url(address), &[]).has("no certificate", "fail", &status[..3]);
+    }
+    // A proxy whose route is for everybody, on purpose; and one where credentials are all there is.
+    let origin = Origin::spawn();
+    let proxy = Proxy::in_front_of(&origin, &kit.pki, "off", "auth = \"none\"");
+    kit.examine(&url(proxy.address(0)), &["--no-client-certificate"]).has("no credentials", "fail", "got through");
+    let bearer = "[routes.auth]\nbearer = [{ token = { file = \"challenge.secret\" } }]";
+    let proxy = Proxy::in_front_of(&origin, &kit.pki, "off", bearer);
+    kit.examine(&url(proxy.address(0)), &["--no-client-certificate"]).has(
+        "no credentials",
+        "pass",
+        "401 authorization_missing",
+    );
+    origin.received_nothing();
+}
+
+#[test]
+fn a_session_that_gets_in_without_a_certificate_is_found() {
+    let kit = Kit::new();
+    let resumed = |seen: &Seen| if seen.is_resumed { answer("200 OK", "", "") } else { rightly(seen) };
+    for version in rustls::ALL_VERSIONS {
+        let address = Careless::new(&kit.pki).asks_politely().resumes().speaks(&[*version]).answers(resumed).spawn();
+        let found = kit.examine(&url(address), &[]);
+        found.has("no certificate", "pass", "403").has(
+            "resumption",
+            "fail",
+            "of a client with no certificate, resumed, got through",
+        );
+        // The same, where sessions are looked at.
+        let address = Careless::new(&kit.pki).asks_politely().resumes().speaks(&[*version]).answers(rightly).spawn();
+        kit.examine(&url(address), &[]).has("resumption", "pass", "refused all the same");
+        // Where only who is trusted gets a session, it outlives the trust.
+        let address = Careless::new(&kit.pki).resumes().speaks(&[*version]).answers(rightly).spawn();
+        kit.examine_whole(&url(address), &[]).has("resumption", "warn", "without its certificate");
+    }
+    let forged = |seen: &Seen| match (seen.is_resumed, seen.has_certificate) {
+        (true, true) => answer("200 OK", "", ""),
+        _ => answer("403 Forbidden", "", ""),
+    };
+    let address = Careless::new(&kit.pki).asks_politely().believes_anybody().resumes().answers(forged).spawn();
+    let found = kit.examine(&url(address), &[]);
+    found.has("forged certificate", "pass", "403").has("resumption", "fail", "of a client with a forged certificate");
+}

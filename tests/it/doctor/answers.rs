@@ -1,0 +1,100 @@
+//! What is answered to a challenge, and when; redirects, idle connections, dates.
+
+use super::{Kit, answer, rightly, run, url};
+use crate::support::{Careless, Origin, Proxy, Seen};
+use std::thread;
+use std::time::{Duration, SystemTime};
+use time::OffsetDateTime;
+
+#[test]
+fn wrong_answers_to_the_challenge_are_found() {
+    let kit = Kit::new();
+    let examine =
+        |answers: fn(&Seen) -> String| kit.examine_whole(&url(Careless::new(&kit.pki).answers(answers).spawn()), &[]);
+    examine(|_| answer("200 OK", "", "{\"response_token\":\"sha256=AAAA\"}")).has(
+        "challenge",
+        "fail",
+        "another secret",
+    );
+    examine(|_| answer("200 OK", "", "hello")).has("challenge", "fail", "the answer is not");
+    examine(|_| answer("404 Not Found", "", "")).has("challenge", "fail", "404 instead of 200");
+    examine(|seen| {
+        thread::sleep(Duration::from_millis(if seen.request.starts_with("GET") { 1200 } else { 0 }));
+        rightly(seen)
+    })
+    .has("challenge", "warn", "right, but after 1");
+
+    let origin = Origin::spawn();
+    let proxy = Proxy::spawn(&kit.pki, &Proxy::config(&origin, "require", "").replace("challenge_secret", "# "));
+    kit.examine_whole(&url(proxy.address(0)), &[]).has("challenge", "fail", "404 challenge_disabled");
+    let proxy = Proxy::in_front_of(&origin, &kit.pki, "require", "");
+    let wrong = url(proxy.address(0)) + "/";
+    kit.examine_whole(&wrong, &[]).has("challenge", "fail", "404 not_found");
+    let secret = kit.pki.write("other.secret", "another secret than that\n");
+    let found = kit.examine_whole(&url(proxy.address(0)), &[]);
+    found.has("challenge", "pass", "right");
+    let (certificate, key) = (kit.file("netdata.pem"), kit.file("netdata.key"));
+    let arguments = ["--certificate", &certificate, "--key", &key, "--secret-file", secret.to_str().unwrap()];
+    kit.examine(&url(proxy.address(0)), &arguments).has("challenge", "fail", "another secret");
+}
+
+#[test]
+fn a_slow_challenge_is_found() {
+    let kit = Kit::new();
+    let address = Careless::new(&kit.pki).answers(|seen| {
+        // What other checks ask is answered at once.
+        let is_challenge = seen.request.starts_with("GET") && !seen.request.ends_with("=doctor");
+        thread::sleep(Duration::from_millis(if is_challenge { 5100 } else { 0 }));
+        rightly(seen)
+    });
+    let url = url(address.spawn());
+    kit.examine_whole(&url, &["--timeout", "8"]).has("challenge", "fail", "right, but after 5");
+    kit.examine_whole(&url, &["--timeout", "1"]).has("challenge", "fail", "no answer within 1 s");
+}
+
+#[test]
+fn a_redirect_is_found() {
+    let kit = Kit::new();
+    let redirects = |_: &Seen| answer("301 Moved Permanently", "Location: https://www.example/\u{9b}2J\r\n", "");
+    let strict = url(Careless::new(&kit.pki).answers(redirects).spawn());
+    kit.examine_whole(&strict, &[]).has("redirect", "fail", "301 to https://www.example/").has(
+        "challenge",
+        "fail",
+        "301",
+    );
+    kit.examine(&strict, &[]).has("redirect", "skip", "--certificate");
+    let polite = url(Careless::new(&kit.pki).asks_politely().answers(redirects).spawn());
+    kit.examine(&polite, &[]).has("redirect", "fail", "301").has("no certificate", "warn", "a redirect");
+    assert!(!String::from_utf8_lossy(&run(&[&polite]).stdout).contains('\u{9b}'), "what a server says moves no cursor");
+}
+
+#[test]
+fn a_connection_that_is_closed_early_is_found() {
+    let kit = Kit::new();
+    let server = || Careless::new(&kit.pki).answers(rightly);
+    let early = url(server().waits(Duration::from_millis(500)).spawn());
+    kit.examine_whole(&early, &["--slow"]).has("idle timeout", "fail", "closed after 0.");
+    let late = url(server().spawn());
+    kit.examine_whole(&late, &["--slow=1"]).has("idle timeout", "pass", "still open after 1 s");
+    kit.examine_whole(&late, &[]).has("idle timeout", "skip", "--slow");
+    kit.examine(&late, &["--slow=1"]).has("idle timeout", "skip", "no connection that could be idle");
+}
+
+#[test]
+fn a_wrong_clock_is_found() {
+    let kit = Kit::new();
+    let dated = |offset: i64| {
+        let server = Careless::new(&kit.pki).answers(move |seen| {
+            let wrong = SystemTime::from(OffsetDateTime::now_utc() + time::Duration::seconds(offset));
+            let (right, rest) = (answer("", "", ""), rightly(seen));
+            let date = right.lines().nth(1).unwrap().to_owned();
+            rest.replace(&date, &format!("Date: {}", httpdate::fmt_http_date(wrong)))
+        });
+        kit.examine_whole(&url(server.spawn()), &[])
+    };
+    dated(0).has("clock", "pass", "agree");
+    dated(60).has("clock", "warn", "ahead of");
+    dated(-60).has("clock", "warn", "behind");
+    dated(3600).has("clock", "fail", "ahead of");
+    dated(-3600).has("clock", "fail", "behind");
+}

@@ -1,0 +1,87 @@
+//! The server's certificate, and the versions of TLS.
+
+use super::{Kit, doctor, localhost, rightly, scripted, url};
+use crate::support::{Careless, Leaf, Pki};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
+use time::OffsetDateTime;
+
+#[test]
+fn wrong_server_certificates_are_found() {
+    let kit = Kit::new();
+    let now = OffsetDateTime::now_utc();
+    let days = time::Duration::days;
+    let examine = |leaf: &Leaf| {
+        kit.examine_whole(&url(Careless::new(&kit.pki).shows(leaf).answers(rightly).spawn()), &["--slow=1"])
+    };
+
+    let expired = kit.server(|params| params.not_after = now - days(1));
+    let found = examine(&expired);
+    found.has("certificate validity", "fail", "has expired on").not_passed(&["certificate validity", "name"]);
+    let early = kit.server(|params| params.not_before = now + days(1));
+    examine(&early).has("certificate validity", "fail", "is not valid before");
+    let soon = kit.server(|params| params.not_after = now + days(5));
+    assert_eq!(examine(&soon).has("certificate validity", "warn", "expires in 4 days").code, 0);
+
+    let other = kit.server(|params| {
+        params.subject_alt_names = CertificateParams::new(["other.example".to_owned()]).unwrap().subject_alt_names;
+    });
+    let found = examine(&other);
+    found.has("certificate name", "fail", "it is for other.example, not for localhost");
+    found.not_passed(&["certificate name", "name"]);
+    let nameless = kit.server(|params| params.subject_alt_names.clear());
+    examine(&nameless).has("certificate name", "fail", "it is for no host");
+
+    let client = kit.server(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
+    examine(&client).has("chain", "fail", "it is not for servers");
+}
+
+#[test]
+fn a_chain_that_is_not_whole_is_found() {
+    let kit = Kit::new();
+    let whole = kit.pki.below_for(2, |params| {
+        params.subject_alt_names = localhost();
+        params.extended_key_usages.clear();
+    });
+    let examine = |leaf: &Leaf| kit.examine(&url(Careless::new(&kit.pki).shows(leaf).spawn()), &[]);
+    examine(&whole).has("chain", "pass", "3 certificates sent");
+    for length in [1, 2] {
+        let mut cut = whole.clone();
+        cut.chain.truncate(length);
+        let missing = ["Intermediate 1", "Intermediate 0"][length - 1];
+        let found = examine(&cut);
+        found.has("chain", "fail", "is missing").has("chain", "fail", missing);
+    }
+    // An authority that only its owner knows, and one that nobody has.
+    let address = Careless::new(&kit.pki).spawn();
+    let ca = kit.file("ca.pem");
+    doctor(&[&url(address), "--client-ca", &ca]).has("chain", "fail", "Test Root CA");
+    let own = kit.pki.self_signed();
+    examine(&own).has("chain", "fail", "signed itself");
+    let impostor = Careless::new(&Pki::new()).spawn();
+    kit.examine(&url(impostor), &[]).has("chain", "fail", "only has the name of one that is known");
+}
+
+#[test]
+fn wrong_versions_are_found() {
+    let kit = Kit::new();
+    let speaks = |versions: &[_]| kit.examine(&url(Careless::new(&kit.pki).speaks(versions).spawn()), &[]);
+    speaks(&[&rustls::version::TLS13]).has("TLS versions", "pass", "1.3 alone");
+    speaks(&[&rustls::version::TLS12]).has("TLS versions", "warn", "1.2 without 1.3");
+    speaks(rustls::ALL_VERSIONS).has("TLS versions", "pass", "").has("old TLS versions", "pass", "neither");
+}
+
+#[test]
+fn a_server_of_the_old_days_is_found() {
+    for (version, name) in [([3, 1], "TLS 1.0"), ([3, 2], "TLS 1.1")] {
+        let address = scripted(move |hello| {
+            // Record: type, version, length. Handshake: type, length, version, random, session, cipher suite, compression.
+            assert_eq!((hello[0], hello[5]), (22, 1));
+            let body = [&version[..], &[7; 32], &[0], &[0xc0, 0x14], &[0]].concat();
+            let handshake = [&[2, 0, 0, u8::try_from(body.len()).unwrap()], &body[..]].concat();
+            [&[22][..], &version, &[0, u8::try_from(handshake.len()).unwrap()], &handshake].concat()
+        });
+        let found = Kit::new().examine(&url(address), &[]);
+        found.has("old TLS versions", "warn", name).has("TLS versions", "fail", "neither 1.2 nor 1.3");
+        found.has("chain", "fail", "no TLS handshake").has("no certificate", "warn", "cannot be told");
+    }
+}

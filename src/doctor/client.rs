@@ -25,7 +25,7 @@ pub(super) struct Conversation {
     pub(super) shown: Shown,
     pub(super) was_resumed: bool,
     pub(super) outcome: Outcome,
-    /// From the first packet to the head of the answer, or to the end.
+    /// From the first packet to the last of the answer, or to the end.
     pub(super) took: Duration,
 }
 
@@ -34,20 +34,33 @@ pub(super) struct Conversation {
 pub(super) enum Outcome {
     /// There was an answer.
     Answered(Answer),
-    /// The server said no in TLS, or hung up; says how.
+    /// The server said no in TLS, or broke the handshake off; says how.
     Refused(String),
+    /// It hung up without a word when the handshake was over; says how.
+    HungUp(String),
     /// Nobody said anything in time.
     Silent,
-    /// Something else went wrong; says what.
-    Failed(String),
+    /// Something else went wrong.
+    Failed(Failure),
 }
 
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Alert(_) | Failure::HungUp(_) => Self::Refused(failure.to_string()),
+            Failure::Alert(_) => Self::Refused(failure.to_string()),
+            Failure::HungUp(how) => Self::HungUp(how.to_owned()),
             Failure::Silent => Self::Silent,
-            _ => Self::Failed(failure.to_string()),
+            _ => Self::Failed(failure),
+        }
+    }
+}
+
+impl Outcome {
+    /// What came instead of a connection.
+    fn unconnected(failure: Failure, is_tls: bool) -> Self {
+        match failure {
+            Failure::HungUp(how) if is_tls => Self::Refused(how.to_owned()),
+            _ => failure.into(),
         }
     }
 }
@@ -64,26 +77,23 @@ impl<'t> Client<'t> {
         let mut was_resumed = false;
         let conversation = async {
             let mut connection = self.connect(name, tls, &mut was_resumed).await?;
-            connection.exchange(request).await
+            connection.exchange(request).await.map_err(Outcome::from)
         };
         let outcome = match timeout(self.patience, conversation).await {
             Ok(Ok(answer)) => Outcome::Answered(answer),
-            Ok(Err(failure)) => failure.into(),
+            Ok(Err(outcome)) => outcome,
             Err(_) => Outcome::Silent,
         };
+        let took = began.elapsed();
         let shown = tls.map(Tls::take_shown).unwrap_or_default();
-        let until = match &outcome {
-            Outcome::Answered(answer) => answer.at.unwrap_or_else(Instant::now),
-            _ => Instant::now(),
-        };
-        Conversation { shown, was_resumed, outcome, took: until.saturating_duration_since(began) }
+        Conversation { shown, was_resumed, outcome, took }
     }
 
     /// A connection that is ready for requests.
     pub(super) async fn open(&self, tls: Option<&Tls>) -> Result<Connection, Outcome> {
         let mut was_resumed = false;
         match timeout(self.patience, self.connect(self.place.server_name(), tls, &mut was_resumed)).await {
-            Ok(connected) => connected.map_err(Outcome::from),
+            Ok(connected) => connected,
             Err(_) => Err(Outcome::Silent),
         }
     }
@@ -98,11 +108,17 @@ impl<'t> Client<'t> {
         name: ServerName<'static>,
         tls: Option<&Tls>,
         was_resumed: &mut bool,
-    ) -> Result<Connection, Failure> {
-        let socket = self.dial().await?;
-        let Some(tls) = tls else { return Connection::open(socket, Protocol::Http1, self.place).await };
-        let stream = sender::shake_hands(socket, name, tls.config.clone()).await?;
-        *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
-        Connection::open(stream, Protocol::Http1, self.place).await
+    ) -> Result<Connection, Outcome> {
+        let unconnected = |error: io::Error| Outcome::unconnected(error.into(), tls.is_some());
+        let socket = self.dial().await.map_err(unconnected)?;
+        let connection = match tls {
+            None => Connection::open(socket, Protocol::Http1, self.place).await,
+            Some(tls) => {
+                let stream = sender::shake_hands(socket, name, tls.config.clone()).await.map_err(unconnected)?;
+                *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                Connection::open(stream, Protocol::Http1, self.place).await
+            }
+        };
+        connection.map_err(Outcome::from)
     }
 }

@@ -4,14 +4,16 @@ use super::checks::{
     admission, certificate, challenge, client_request, clock, idle, name, old_versions, port, redirect, resumption,
     versions,
 };
-use super::client::{Client, Outcome};
+use super::client::{Client, Conversation, Outcome};
 use super::finding::Finding;
-use super::forgery::forged;
+use super::forgery::{Forgery, forgeries};
 use super::heard::Heard;
 use super::means::Means;
 use super::question::post;
 use super::recorder::Tls;
 use super::target::Target;
+use rustls::sign::CertifiedKey;
+use std::sync::Arc;
 
 /// Makes all checks that can be made.
 pub(super) async fn examine(target: &Target, means: &Means) -> Vec<Finding> {
@@ -28,69 +30,101 @@ pub(super) async fn examine(target: &Target, means: &Means) -> Vec<Finding> {
     }
     let Some(address) = address else { return findings };
     let client = Client { place, address, patience: means.patience };
-    match converse(target, means, client, &mut findings).await {
+    let mut examination = Examination { target, means, client, heard: Heard::default(), findings };
+    match examination.converse().await {
         Ok(()) => {}
-        Err(error) => findings.push(Finding::fail("internal", error, "report it")),
+        Err(error) => examination.findings.push(Finding::fail("internal", error, "report it")),
     }
-    findings
+    examination.findings
 }
 
-async fn converse(
-    target: &Target,
-    means: &Means,
-    client: Client<'_>,
-    findings: &mut Vec<Finding>,
-) -> Result<(), String> {
-    let (place, expected) = (&target.place, &target.expected);
-    let mut heard = Heard::default();
-    let tls = |credentials| place.is_https.then(|| Tls::new(credentials, rustls::ALL_VERSIONS)).transpose();
+/// Conversations, and what has come of them so far.
+struct Examination<'t> {
+    target: &'t Target,
+    means: &'t Means,
+    client: Client<'t>,
+    heard: Heard,
+    findings: Vec<Finding>,
+}
 
-    let nobody = tls(None)?;
-    let without = client.ask(nobody.as_ref(), &post(place)).await;
-    heard.keep(&without);
-    if place.is_https && without.shown.chain.is_empty() && matches!(without.outcome, Outcome::Silent) {
-        // Everything else would only wait, too.
-        findings.extend(certificate::check(place, &without, means));
-        return Ok(());
-    }
-    if place.is_https && !target.is_further_path {
-        findings.extend(certificate::check(place, &without, means));
-        findings.push(client_request::check(expected, &without));
-        findings.push(versions::check(client).await?);
-        findings.push(old_versions::check(client).await);
-    } else if !place.is_https {
-        findings.push(Finding::warn(
-            "certificate",
-            "there is no TLS here: whoever is on the way can read and forge notifications",
-            "use https://, unless this is behind a balancer that ends TLS; examine that one's URL, too",
-        ));
-    }
-
-    findings.push(admission::check_nobody(expected, &without));
-    let forged = match expected.authorities.first() {
-        Some(authority) if place.is_https && expected.asks_for_certificate => {
-            let forged = forged(authority, &expected.common_name)?;
-            let stranger = client.ask(tls(Some(forged.clone()))?.as_ref(), &post(place)).await;
-            heard.keep(&stranger);
-            findings.push(admission::check_stranger(expected, &stranger));
-            Some(forged)
+impl Examination<'_> {
+    async fn converse(&mut self) -> Result<(), String> {
+        let (target, means, client) = (self.target, self.means, self.client);
+        let (place, expected) = (&target.place, &target.expected);
+        let without = self.ask(None).await?;
+        let is_silent = matches!(without.outcome, Outcome::Silent);
+        if place.is_https && without.shown.chain.is_empty() && is_silent {
+            // Everything else would only wait, too.
+            self.findings.extend(certificate::check(place, &without, means));
+            return Ok(());
         }
-        _ => None,
-    };
-    if place.is_https && !without.shown.chain.is_empty() {
-        findings.push(resumption::check(client, expected, forged, means.credentials.clone()).await?);
+        self.examine_tls(&without).await?;
+        self.findings.push(admission::check_nobody(expected, &without));
+        let forged =
+            if place.is_https && expected.asks_for_certificate { self.examine_forgeries().await? } else { None };
+        if place.is_https && !without.shown.chain.is_empty() {
+            self.findings.push(resumption::check(client, expected, forged, means.credentials.clone()).await?);
+        }
+
+        let ours = self.tls(means.credentials.clone())?;
+        let (finding, answered) = challenge::check(client, expected, ours.as_ref(), means.credentials.is_some()).await;
+        self.findings.push(finding);
+        if let Some(answered) = answered {
+            self.heard.keep(&answered);
+        }
+        self.findings.push(redirect::check(&self.heard));
+        if !target.is_further_path {
+            self.findings.push(idle::check(client, expected, ours.as_ref(), means.idle).await);
+        }
+        self.findings.push(clock::check(&self.heard));
+        Ok(())
     }
 
-    let ours = tls(means.credentials.clone())?;
-    let (finding, answered) = challenge::check(client, expected, ours.as_ref(), means.credentials.is_some()).await;
-    findings.push(finding);
-    if let Some(answered) = answered {
-        heard.keep(&answered);
+    async fn examine_tls(&mut self, without: &Conversation) -> Result<(), String> {
+        let (place, expected) = (&self.target.place, &self.target.expected);
+        if place.is_https && !self.target.is_further_path {
+            self.findings.extend(certificate::check(place, without, self.means));
+            self.findings.push(client_request::check(expected, without));
+            self.findings.push(versions::check(self.client).await?);
+            self.findings.push(old_versions::check(self.client).await);
+        } else if !place.is_https {
+            self.findings.push(Finding::warn(
+                "certificate",
+                "there is no TLS here: whoever is on the way can read and forge notifications",
+                "use https://, unless this is behind a balancer that ends TLS; examine that one's URL, too",
+            ));
+        }
+        Ok(())
     }
-    findings.push(redirect::check(&heard));
-    if !target.is_further_path {
-        findings.push(idle::check(client, expected, ours.as_ref(), means.idle).await);
+
+    /// Also a forged certificate that is good for a session, or, if there is none, any.
+    async fn examine_forgeries(&mut self) -> Result<Option<Arc<CertifiedKey>>, String> {
+        let expected = &self.target.expected;
+        let Some(authority) = expected.authorities.first() else { return Ok(None) };
+        let forgeries = forgeries(authority, &expected.common_name);
+        let mut strangers = Vec::new();
+        let mut answered = None;
+        for Forgery { of, credentials } in &forgeries.made {
+            let stranger = self.ask(Some(credentials.clone())).await?;
+            match stranger.outcome {
+                Outcome::Answered(_) => answered = answered.or(Some(credentials.clone())),
+                _ => {}
+            }
+            strangers.push((*of, stranger));
+        }
+        self.findings.push(admission::check_strangers(expected, &strangers, forgeries.missing.as_deref()));
+        Ok(answered.or_else(|| forgeries.made.first().map(|forgery| forgery.credentials.clone())))
     }
-    findings.push(clock::check(&heard));
-    Ok(())
+
+    /// Asks for nothing in particular, and keeps the answer.
+    async fn ask(&mut self, credentials: Option<Arc<CertifiedKey>>) -> Result<Conversation, String> {
+        let tls = self.tls(credentials)?;
+        let conversation = self.client.ask(tls.as_ref(), &post(&self.target.place)).await;
+        self.heard.keep(&conversation);
+        Ok(conversation)
+    }
+
+    fn tls(&self, credentials: Option<Arc<CertifiedKey>>) -> Result<Option<Tls>, String> {
+        self.target.place.is_https.then(|| Tls::new(credentials, rustls::ALL_VERSIONS)).transpose()
+    }
 }

@@ -1,26 +1,149 @@
-//! The client certificate of a forger.
+//! The client certificates of a forger.
+//!
+//! Each is refused for a reason of its own, for a server may forgive one reason and not another: `optional_no_ca` of
+//! nginx and Apache lets in whose issuer is not known, and not whose issuer's signature is wrong.
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use rcgen::{
+    CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, SigningKey,
+};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
+use std::error::Error;
 use std::sync::Arc;
 
-/// A certificate with an accepted name, of an authority that is called like `authority` and has another key.
-pub(super) fn forged(authority: &CertificateDer<'_>, common_name: &str) -> Result<Arc<CertifiedKey>, String> {
-    let forge = || -> Result<Arc<CertifiedKey>, Box<dyn std::error::Error>> {
-        let issuer = Issuer::from_ca_cert_der(authority, KeyPair::generate()?)?;
+/// A certificate with an accepted name.
+#[derive(Clone, Debug)]
+pub(super) struct Forgery {
+    /// Whose it is, after "one".
+    pub(super) of: &'static str,
+    pub(super) credentials: Arc<CertifiedKey>,
+}
+
+/// What could be forged.
+#[derive(Debug, Default)]
+pub(super) struct Forgeries {
+    pub(super) made: Vec<Forgery>,
+    /// Why some could not be.
+    pub(super) missing: Option<String>,
+}
+
+/// The key identifier of nobody's key, as an extension that names the issuer's (RFC 5280 section 4.2.1.1).
+fn another_key_identifier() -> CustomExtension {
+    let content = [&[0x30, 0x16, 0x80, 0x14][..], &rand::random::<[u8; 20]>()].concat();
+    CustomExtension::from_oid_content(&[2, 5, 29, 35], content)
+}
+
+/// Certificates for `common_name`, as if `authority` had issued them, and otherwise.
+pub(super) fn forgeries(authority: &CertificateDer<'_>, common_name: &str) -> Forgeries {
+    let mut forgeries = Forgeries::default();
+    for (of, made) in [
+        ("of an authority with the right name", imitate(authority, common_name, None)),
+        (
+            "of an authority with the right name and another key identifier",
+            imitate(authority, common_name, Some(another_key_identifier())),
+        ),
+        ("of an unrelated authority", invent(common_name)),
+        ("that signed itself", sign_oneself(common_name)),
+    ] {
+        match made {
+            Ok(credentials) => forgeries.made.push(Forgery { of, credentials }),
+            Err(error) => forgeries.missing = Some(format!("one {of} could not be made ({error})")),
+        }
+    }
+    forgeries
+}
+
+/// Of an authority that is called like `authority` and has another key.
+fn imitate(
+    authority: &CertificateDer<'_>,
+    common_name: &str,
+    identifier: Option<CustomExtension>,
+) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+    const INIMITABLE: &str = "the authority's name is written in an unusual way";
+
+    let issuer = Issuer::from_ca_cert_der(authority, KeyPair::generate()?).map_err(|_| INIMITABLE)?;
+    let mut params = params(common_name);
+    params.use_authority_key_identifier_extension = identifier.is_none();
+    params.custom_extensions.extend(identifier);
+    let forged = issue(&params, &issuer)?;
+    // A name with an attribute twice loses one on the way.
+    let (_, leaf) = x509_parser::parse_x509_certificate(&forged.cert[0])?;
+    let (_, authority) = x509_parser::parse_x509_certificate(authority)?;
+    match leaf.issuer().as_raw() == authority.subject().as_raw() {
+        true => Ok(forged),
+        false => Err(INIMITABLE.into()),
+    }
+}
+
+/// Of an authority that nobody knows.
+fn invent(common_name: &str) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name = named("Root CA of nobody");
+    let mut params = params(common_name);
+    params.use_authority_key_identifier_extension = true;
+    issue(&params, &Issuer::new(authority, KeyPair::generate()?))
+}
+
+fn sign_oneself(common_name: &str) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+    let key = KeyPair::generate()?;
+    let leaf = params(common_name).self_signed(&key)?;
+    certified(leaf.der(), &key)
+}
+
+fn issue(
+    params: &CertificateParams,
+    issuer: &Issuer<'_, impl SigningKey>,
+) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+    let key = KeyPair::generate()?;
+    let leaf = params.signed_by(&key, issuer)?;
+    certified(leaf.der(), &key)
+}
+
+fn certified(leaf: &CertificateDer<'static>, key: &KeyPair) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+    let key_der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let key = aws_lc_rs::default_provider().key_provider.load_private_key(key_der)?;
+    Ok(Arc::new(CertifiedKey::new(vec![leaf.clone()], key)))
+}
+
+fn params(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named(common_name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+fn named(common_name: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertifiedIssuer, DnValue, IsCa};
+
+    fn authority(attributes: &[(DnType, &str)]) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
-        let mut subject = DistinguishedName::new();
-        subject.push(DnType::CommonName, common_name);
-        params.distinguished_name = subject;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate()?;
-        let leaf = params.signed_by(&key, &issuer)?;
-        let key_der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-        let key = aws_lc_rs::default_provider().key_provider.load_private_key(key_der)?;
-        Ok(Arc::new(CertifiedKey::new(vec![leaf.der().clone()], key)))
-    };
-    forge().map_err(|error| format!("cannot make a throw-away certificate: {error}"))
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in attributes {
+            params.distinguished_name.push(kind.clone(), DnValue::Utf8String((*value).to_owned()));
+        }
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_imitated_leaves_the_other_forgeries() {
+        let usual = forgeries(&authority(&[(DnType::CommonName, "Root CA")]), "app.netdata.cloud");
+        assert_eq!((usual.made.len(), usual.missing), (4, None));
+        // Two units, as a `CustomDnType` has it: rcgen reads one.
+        let unit = DnType::CustomDnType(vec![2, 5, 4, 11]);
+        let unusual = authority(&[(DnType::OrganizationalUnitName, "One"), (unit, "Two")]);
+        let unusual = forgeries(&unusual, "app.netdata.cloud");
+        assert_eq!(unusual.made.len(), 2, "{:?}", unusual.missing);
+        assert!(unusual.missing.is_some_and(|why| why.contains("unusual way")));
+        assert_eq!(forgeries(&vec![0x30, 0].into(), "app.netdata.cloud").made.len(), 2);
+    }
 }

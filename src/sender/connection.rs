@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::error::Error as _;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -115,8 +115,7 @@ impl Connection {
             Some(Err(error)) => return Err(self.explain(&error).await),
             None => return Err(self.breakage.failure().unwrap_or(CLOSED)),
         };
-        let at = Some(Instant::now());
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: read(body).await, at })
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: read(body).await })
     }
 
     /// The head of the answer; nothing if the connection has ended without a word about the request, as happens to one

@@ -6,7 +6,6 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::borrow::Cow;
-use std::time::Instant;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -55,8 +54,6 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// As much of it as there is within bounds.
     pub(crate) body: Vec<u8>,
-    /// When its head was there.
-    pub(crate) at: Option<Instant>,
 }
 
 impl Answer {

@@ -4,6 +4,7 @@ mod admission;
 mod answers;
 mod certificate;
 mod configuration;
+mod peers;
 mod reach;
 
 use crate::support::{Careless, Leaf, Origin, Pki, Proxy, Seen, WEBHOOK};

@@ -6,7 +6,7 @@ use crate::doctor::target::Expected;
 use crate::sender::Answer;
 
 /// What became of somebody who should not get in.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::doctor) enum Verdict {
     /// Says how.
     Refused(String),
@@ -25,12 +25,15 @@ pub(in crate::doctor) fn judge(expected: &Expected, conversation: &Conversation,
         }
         Outcome::Refused(why) => Verdict::Refused(why.clone()),
         Outcome::Answered(answer) => judge_answer(expected, answer),
+        // An application that fails on a request without a body does the same.
+        Outcome::HungUp(how) => Verdict::Unclear(format!("{how} instead of an answer to the request")),
         Outcome::Silent => Verdict::Unclear("nothing was answered in time".into()),
-        Outcome::Failed(error) => Verdict::Unclear(error.clone()),
+        Outcome::Failed(failure) => Verdict::Unclear(failure.to_string()),
     }
 }
 
-fn judge_answer(expected: &Expected, answer: &Answer) -> Verdict {
+/// Judges an answer.
+pub(in crate::doctor) fn judge_answer(expected: &Expected, answer: &Answer) -> Verdict {
     let shown = answer.describe();
     match answer.status {
         401 if expected.demands_certificate => Verdict::Unclear(format!(
@@ -54,6 +57,8 @@ fn is_about_certificates(answer: &Answer) -> bool {
 const DEMAND: &str = "demand a certificate: ssl_verify_client on (nginx), SSLVerifyClient require (Apache), verify = \
                       \"require\" here; compare the path of the URL, too";
 
+const UNCLEAR: &str = "mend what else is wrong, let the server answer what it refuses, and try again";
+
 pub(in crate::doctor) fn check_nobody(expected: &Expected, conversation: &Conversation) -> Finding {
     let check = if expected.demands_certificate { "no certificate" } else { "no credentials" };
     match judge(expected, conversation, expected.asks_for_certificate) {
@@ -73,42 +78,52 @@ pub(in crate::doctor) fn check_nobody(expected: &Expected, conversation: &Conver
             format!("a request without credentials got through, and was answered {answer}"),
             "demand Basic or Bearer credentials; compare the path of the URL, too",
         ),
-        Verdict::Unclear(why) => Finding::warn(
-            check,
-            format!("it cannot be told whether who has none is refused: {why}"),
-            "mend what else is wrong, and try again",
-        ),
+        Verdict::Unclear(why) => {
+            Finding::warn(check, format!("it cannot be told whether who has none is refused: {why}"), UNCLEAR)
+        }
     }
 }
 
-pub(in crate::doctor) fn check_stranger(expected: &Expected, conversation: &Conversation) -> Finding {
+/// Whether any of the forgeries got through, of which each is named.
+pub(in crate::doctor) fn check_strangers(
+    expected: &Expected,
+    strangers: &[(&'static str, Conversation)],
+    missing: Option<&str>,
+) -> Finding {
     const CHECK: &str = "forged certificate";
-    match judge(expected, conversation, true) {
-        Verdict::Refused(how) => Finding::pass(
+    let name = &expected.common_name;
+    let (mut refused, mut got_in, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
+    for (of, conversation) in strangers {
+        match judge(expected, conversation, true) {
+            Verdict::Refused(how) if refused.contains(&how) => {}
+            Verdict::Refused(how) => refused.push(how),
+            Verdict::GotIn(answer) => got_in.push(format!("one {of}, which was answered {answer}")),
+            Verdict::Unclear(why) => unclear.push(format!("one {of} is refused: {why}")),
+        }
+    }
+    if !got_in.is_empty() && !expected.demands_certificate {
+        return Finding::skip(CHECK, "this path demands no certificate");
+    }
+    if !got_in.is_empty() {
+        return Finding::fail(
             CHECK,
-            format!("one for {} of a throw-away authority is refused: {how}", expected.common_name),
-        ),
-        Verdict::GotIn(_) if !expected.demands_certificate => Finding::skip(CHECK, "this path demands no certificate"),
-        Verdict::GotIn(answer) => Finding::fail(
-            CHECK,
-            format!(
-                "one for {} of a throw-away authority got through, and was answered {answer}",
-                expected.common_name
-            ),
+            format!("of those for {name} that were forged, these got through: {}", got_in.join("; ")),
             "verify certificates, not only ask for them: ssl_verify_client on, not optional_no_ca (nginx); SSLVerifyClient \
              require, not optional_no_ca (Apache)",
-        ),
-        Verdict::Unclear(why) => Finding::warn(
-            CHECK,
-            format!("it cannot be told whether a forged one is refused: {why}"),
-            "mend what else is wrong, and try again",
-        ),
+        );
     }
+    if let Some(first) = unclear.first() {
+        return Finding::warn(CHECK, format!("for {name}, it cannot be told whether {first}"), UNCLEAR);
+    }
+    let but = missing.map(|why| format!("; {why}")).unwrap_or_default();
+    let text = format!("{} for {name} that were forged are refused: {}{but}", strangers.len(), refused.join(", "));
+    Finding::pass(CHECK, text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::finding::Level;
     use crate::doctor::recorder::Shown;
     use std::time::Duration;
 
@@ -137,16 +152,36 @@ mod tests {
         }
     }
 
+    fn ended(chain: &[&[u8]], outcome: Outcome) -> Conversation {
+        let chain = chain.iter().map(|der| der.to_vec().into()).collect();
+        let shown = Shown { chain, asked_for: None };
+        Conversation { shown, was_resumed: false, outcome, took: Duration::ZERO }
+    }
+
     #[test]
     fn a_handshake_that_fails_for_everybody_refuses_nobody() {
         let refused = |chain: &[&[u8]]| {
-            let chain = chain.iter().map(|der| der.to_vec().into()).collect();
-            let shown = Shown { chain, asked_for: None };
-            let outcome = Outcome::Refused("TLS alert".into());
-            let conversation = Conversation { shown, was_resumed: false, outcome, took: Duration::ZERO };
+            let conversation = ended(chain, Outcome::Refused("TLS alert".into()));
             judge(&Expected::by_default(), &conversation, true)
         };
         assert!(matches!(refused(&[b"leaf"]), Verdict::Refused(_)));
         assert!(matches!(refused(&[]), Verdict::Unclear(_)));
+    }
+
+    #[test]
+    fn one_forgery_that_gets_through_is_one_too_many() {
+        let answered = |status| ended(&[b"leaf"], Outcome::Answered(Answer { status, ..Answer::default() }));
+        let alert = || ended(&[b"leaf"], Outcome::Refused("TLS alert unknown_ca".into()));
+        let closed = || ended(&[b"leaf"], Outcome::HungUp("the connection was closed".into()));
+        let check = |first, second, level, text: &str| {
+            let found =
+                check_strangers(&Expected::by_default(), &[("of A", first), ("of B", second)], Some("one less"));
+            assert!(found.level == level && found.text.contains(text), "{found:?}");
+        };
+        check(alert(), alert(), Level::Pass, "refused: TLS alert unknown_ca; one less");
+        check(alert(), answered(403), Level::Pass, "unknown_ca, 403");
+        check(alert(), answered(200), Level::Fail, "these got through: one of B, which was answered 200");
+        check(closed(), answered(200), Level::Fail, "one of B");
+        check(alert(), closed(), Level::Warn, "whether one of B is refused");
     }
 }

@@ -35,7 +35,8 @@ pub(in crate::doctor) fn check(place: &Place, conversation: &Conversation, means
 
 fn none(outcome: &Outcome) -> Finding {
     let why = match outcome {
-        Outcome::Refused(why) | Outcome::Failed(why) => why.clone(),
+        Outcome::Refused(why) | Outcome::HungUp(why) => why.clone(),
+        Outcome::Failed(failure) => failure.to_string(),
         Outcome::Silent => "nothing was answered in time".into(),
         Outcome::Answered(_) => "none was shown".into(),
     };

@@ -45,8 +45,11 @@ pub(in crate::doctor) async fn check(
         (Challenge::Secret(_), Outcome::Silent) => {
             Finding::fail(CHECK, format!("no answer within {} s", client.patience.as_secs()), IN_TIME)
         }
-        (Challenge::Secret(_), Outcome::Failed(error)) => {
-            Finding::fail(CHECK, format!("no answer: {error}"), "see the log of the server")
+        (Challenge::Secret(_), Outcome::HungUp(how)) => {
+            Finding::fail(CHECK, format!("no answer: {how}"), "see the log of the server")
+        }
+        (Challenge::Secret(_), Outcome::Failed(failure)) => {
+            Finding::fail(CHECK, format!("no answer: {failure}"), "see the log of the server")
         }
     };
     (finding, Some(conversation))

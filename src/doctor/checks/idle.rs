@@ -57,7 +57,8 @@ async fn observe(client: Client<'_>, tls: Option<&Tls>, watch: Duration) -> Find
 
 fn unknown(outcome: &Outcome) -> Finding {
     let why = match outcome {
-        Outcome::Refused(why) | Outcome::Failed(why) => why.clone(),
+        Outcome::Refused(why) | Outcome::HungUp(why) => why.clone(),
+        Outcome::Failed(failure) => failure.to_string(),
         Outcome::Silent | Outcome::Answered(_) => "nothing was answered in time".into(),
     };
     let text = format!(

@@ -61,6 +61,45 @@ fn who_lets_everybody_in_is_found() {
 }
 
 #[test]
+fn a_forgery_that_only_some_servers_forgive_is_found() {
+    let kit = Kit::new();
+    let careless = || Careless::new(&kit.pki).asks_politely().forgives_strangers();
+    let found = kit.examine(&url(careless().answers(rightly).spawn()), &[]);
+    found.has("no certificate", "pass", "403").has("forged certificate", "fail", "one of an unrelated authority");
+    found.has("forged certificate", "fail", "one that signed itself, which was answered 400");
+    assert!(!found.checks["forged certificate"].1.contains("right name"), "{found:#?}");
+    // Where it is looked at afterwards, none gets in.
+    let refuses = |_: &Seen| answer("403 Forbidden", "", "");
+    kit.examine(&url(careless().answers(refuses).spawn()), &[]).has("forged certificate", "pass", "403");
+}
+
+#[test]
+fn an_authority_that_cannot_be_imitated_ends_nothing() {
+    let kit = Kit::new();
+    // A name with two attributes in one place, and one in the alphabet of Teletex.
+    let server = url(Careless::new(&kit.pki).answers(rightly).spawn());
+    for authority in [include_str!("two_at_once.pem"), include_str!("teletex.pem")] {
+        let file = kit.pki.write("inimitable.pem", authority);
+        let ca = kit.file("ca.pem");
+        let found = doctor(&[&server, "--server-ca", &ca, "--client-ca", file.to_str().unwrap()]);
+        found.has("forged certificate", "pass", "written in an unusual way").has("clock", "skip", "");
+    }
+}
+
+#[test]
+fn who_hangs_up_has_refused_nobody() {
+    let kit = Kit::new();
+    // As an application does that fails on a request without a body.
+    for version in rustls::ALL_VERSIONS {
+        let address = Careless::new(&kit.pki).asks_politely().speaks(&[*version]).believes_anybody();
+        let found = kit.examine(&url(address.answers(|_| String::new()).spawn()), &[]);
+        found.has("no certificate", "warn", "cannot be told").has("forged certificate", "warn", "cannot be told");
+    }
+    let address = Careless::new(&kit.pki).asks_for_none().answers(|_| String::new()).spawn();
+    kit.examine(&url(address), &["--no-client-certificate"]).has("no credentials", "warn", "the connection was closed");
+}
+
+#[test]
 fn a_session_that_gets_in_without_a_certificate_is_found() {
     let kit = Kit::new();
     let resumed = |seen: &Seen| if seen.is_resumed { answer("200 OK", "", "") } else { rightly(seen) };

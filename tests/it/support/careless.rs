@@ -6,8 +6,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, RootCertStore, ServerConfig, ServerConnection,
-    SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, RootCertStore, ServerConfig,
+    ServerConnection, SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,6 +37,7 @@ pub(crate) struct Careless {
     asks: bool,
     is_optional: bool,
     believes_anybody: bool,
+    forgives_strangers: bool,
     resumes: bool,
     versions: Vec<&'static SupportedProtocolVersion>,
     idle: Duration,
@@ -60,6 +61,7 @@ impl Careless {
             asks: true,
             is_optional: false,
             believes_anybody: false,
+            forgives_strangers: false,
             resumes: false,
             versions: rustls::ALL_VERSIONS.to_vec(),
             idle: PATIENCE,
@@ -99,6 +101,12 @@ impl Careless {
         self
     }
 
+    /// Takes a certificate of an authority that it does not know for a good one, as with `optional_no_ca`.
+    pub(crate) fn forgives_strangers(mut self) -> Self {
+        self.forgives_strangers = true;
+        self
+    }
+
     pub(crate) fn resumes(mut self) -> Self {
         self.resumes = true;
         self
@@ -115,6 +123,7 @@ impl Careless {
         self
     }
 
+    /// Answers like this; with nothing, it hangs up.
     pub(crate) fn answers(mut self, answers: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Self {
         self.answers = Arc::new(answers);
         self
@@ -148,6 +157,7 @@ impl Careless {
             hints: named.iter().map(|der| subject(der)).collect(),
             is_mandatory: !self.is_optional,
             believes_anybody: self.believes_anybody,
+            forgives_strangers: self.forgives_strangers,
         });
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&self.versions).unwrap();
         let builder = match self.asks {
@@ -192,7 +202,11 @@ impl Careless {
                     has_certificate: stream.conn.peer_certificates().is_some(),
                     is_resumed: stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
                 };
-                stream.write_all((self.answers)(&seen).as_bytes())?;
+                let answer = (self.answers)(&seen);
+                if answer.is_empty() {
+                    return Ok(());
+                }
+                stream.write_all(answer.as_bytes())?;
             }
         }
     }
@@ -209,6 +223,7 @@ struct Verifier {
     hints: Vec<DistinguishedName>,
     is_mandatory: bool,
     believes_anybody: bool,
+    forgives_strangers: bool,
 }
 
 impl ClientCertVerifier for Verifier {
@@ -226,9 +241,12 @@ impl ClientCertVerifier for Verifier {
         above: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        match self.believes_anybody {
-            true => Ok(ClientCertVerified::assertion()),
-            false => self.strict.verify_client_cert(leaf, above, now),
+        match self.strict.verify_client_cert(leaf, above, now) {
+            _ if self.believes_anybody => Ok(ClientCertVerified::assertion()),
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) if self.forgives_strangers => {
+                Ok(ClientCertVerified::assertion())
+            }
+            verified => verified,
         }
     }
 

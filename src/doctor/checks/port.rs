@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+const CHECK: &str = "port";
+
 /// Also the address that the other checks connect to.
 pub(in crate::doctor) async fn check(
     place: &Place,
@@ -25,20 +27,27 @@ pub(in crate::doctor) async fn check(
             Err(_) => {}
         }
     }
-    let failures = failures.join("; ");
-    let finding = match reached {
-        Some(address) if failures.is_empty() => Finding::pass("port", format!("{address} accepts connections")),
+    (judge(place, addresses, reached, &failures.join("; ")), reached)
+}
+
+fn judge(place: &Place, addresses: &[SocketAddr], reached: Option<SocketAddr>, failures: &str) -> Finding {
+    match reached {
+        Some(address) if failures.is_empty() => Finding::pass(CHECK, format!("{address} accepts connections")),
+        Some(address) if address.is_ipv6() && addresses.iter().any(SocketAddr::is_ipv4) => Finding::fail(
+            CHECK,
+            format!("{address} accepts connections, but not {failures}: Netdata Cloud has no IPv6"),
+            remedy(place),
+        ),
         Some(address) => Finding::warn(
-            "port",
+            CHECK,
             format!("{address} accepts connections, but not {failures}"),
             "let every address of the name lead to the server",
         ),
         None if addresses.is_empty() => {
-            Finding::skip("port", "there is no address to connect to, so the rest is skipped")
+            Finding::skip(CHECK, "there is no address to connect to, so the rest is skipped")
         }
-        None => Finding::fail("port", format!("nobody accepts connections: {failures}"), remedy(place)),
-    };
-    (finding, reached)
+        None => Finding::fail(CHECK, format!("nobody accepts connections: {failures}"), remedy(place)),
+    }
 }
 
 async fn connect(address: SocketAddr, patience: Duration) -> Result<(), String> {
@@ -53,5 +62,29 @@ fn remedy(place: &Place) -> &'static str {
     match place.address {
         Some(_) => "start it: netdata-webhook-proxy run, and see its log",
         None => "start the server, and let firewalls and port forwarding pass this port",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    #[test]
+    fn netdata_cloud_needs_an_ipv4_address_that_accepts_connections() {
+        let place = Place::parse("https://a.example/").unwrap();
+        let address = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 443);
+        let (four, other, six) = (address("192.0.2.1"), address("192.0.2.2"), address("2001:db8::1"));
+        for (addresses, reached, failures, level) in [
+            (&[six, four][..], Some(four), "", Level::Pass),
+            (&[four, other], Some(four), "192.0.2.2: no", Level::Warn),
+            (&[six, four], Some(six), "192.0.2.1: no", Level::Fail),
+            (&[six], Some(six), "", Level::Pass),
+            (&[four], None, "192.0.2.1: no", Level::Fail),
+            (&[], None, "", Level::Skip),
+        ] {
+            let finding = judge(&place, addresses, reached, failures);
+            assert_eq!(finding.level, level, "{finding:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Where a webhook is.
 
 use http::Uri;
+use http::uri::{Authority, PathAndQuery};
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::thread;
@@ -30,8 +31,12 @@ impl Place {
     /// That of a URL.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         // Before anything else: what is wrong with a URL is shown with it.
-        if url.split('/').nth(2).unwrap_or(url).contains('@') {
+        let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+        if after_scheme.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
             return Err("the URL must not hold credentials".into());
+        }
+        if let Some((_, fragment)) = url.split_once('#') {
+            return Err(format!("a fragment is not sent: remove #{fragment} from the URL, or write %23"));
         }
         let uri: Uri = url.parse().map_err(|error| format!("{url:?} is not a URL: {error}"))?;
         let is_https = match uri.scheme_str() {
@@ -41,11 +46,16 @@ impl Place {
         };
         let authority = uri.authority().ok_or_else(|| format!("{url:?} names no host"))?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let path = match uri.path_and_query().map(PathAndQuery::as_str) {
+            None | Some("") => "/".to_owned(),
+            Some(path) if path.starts_with('/') => path.to_owned(),
+            Some(query) => format!("/{query}"),
+        };
         let place = Self {
             is_https,
             host,
-            port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
-            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            port: port(authority)?.unwrap_or(if is_https { 443 } else { 80 }),
+            path,
             address: None,
             proxy_protocol: false,
         };
@@ -97,6 +107,17 @@ impl Place {
     }
 }
 
+/// The port that is named, if one is.
+fn port(authority: &Authority) -> Result<Option<u16>, String> {
+    match authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')) {
+        None | Some("") => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(port @ 1..) if !text.starts_with('+') => Ok(Some(port)),
+            _ => Err(format!("{text:?} is no port: those are 1 to 65535")),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,10 +134,29 @@ mod tests {
             assert_eq!((place.host.as_str(), place.port, place.path.as_str()), (host, port, path), "{url}");
             assert_eq!(place.url(), if url.ends_with("example") { format!("{url}/") } else { url.to_owned() });
         }
+        assert_eq!(Place::parse("https://hooks.example?a=b@c").unwrap().path, "/?a=b@c");
+        assert_eq!(Place::parse("https://hooks.example:/").unwrap().port, 443);
         for url in
             ["", "hooks.example", "/x", "ftp://x/", "https://a:b@x/", "https:///x", "https://a b/", "https://a..b/"]
         {
             assert!(Place::parse(url).is_err(), "{url}");
+        }
+    }
+    #[test]
+    fn what_is_no_port_is_not_another_one() {
+        for port in ["0", "65536", "99999", "8443x", "-1", "+1", "443:443"] {
+            for host in ["hooks.example", "192.0.2.1", "[2001:db8::1]"] {
+                assert!(Place::parse(&format!("https://{host}:{port}/x")).is_err(), "{host}:{port}");
+            }
+        }
+        assert!(Place::parse("https://hooks.example:99999/").unwrap_err().contains("1 to 65535"));
+        assert_eq!(Place::parse("https://hooks.example:065535/").unwrap().port, 65535);
+    }
+
+    #[test]
+    fn a_fragment_is_not_dropped_in_silence() {
+        for url in ["https://hooks.example/x#y", "https://hooks.example#", "https://hooks.example/?a=b#c"] {
+            assert!(Place::parse(url).unwrap_err().contains("a fragment is not sent"), "{url}");
         }
     }
 }

@@ -63,7 +63,8 @@ impl Examination<'_> {
         let forged =
             if place.is_https && expected.asks_for_certificate { self.examine_forgeries().await? } else { None };
         if place.is_https && !without.shown.chain.is_empty() {
-            self.findings.push(resumption::check(client, expected, forged, means.credentials.clone()).await?);
+            let nobody = admission::judge(expected, &without, true);
+            self.findings.push(resumption::check(client, expected, nobody, forged, means.credentials.clone()).await?);
         }
 
         let ours = self.tls(means.credentials.clone())?;
@@ -72,9 +73,10 @@ impl Examination<'_> {
         if let Some(answered) = answered {
             self.heard.keep(&answered);
         }
-        self.findings.push(redirect::check(&self.heard));
+        self.findings.push(redirect::check(expected, &self.heard));
         if !target.is_further_path {
-            self.findings.push(idle::check(client, expected, ours.as_ref(), means.idle).await);
+            let finding = idle::check(client, expected, ours.as_ref(), means.idle, means.credentials.is_some()).await;
+            self.findings.push(finding);
         }
         self.findings.push(clock::check(&self.heard));
         Ok(())

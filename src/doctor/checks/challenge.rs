@@ -7,6 +7,7 @@ use crate::doctor::recorder::Tls;
 use crate::doctor::target::{Challenge, Expected};
 use crate::secret::Secret;
 use crate::sender::{Answer, CHALLENGE_LIMIT, mistake};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::time::Duration;
 
 const CHECK: &str = "challenge";
@@ -27,7 +28,7 @@ pub(in crate::doctor) async fn check(
     if expected.demands_certificate && !has_certificate {
         return (Finding::skip(CHECK, NEEDS_CERTIFICATE), None);
     }
-    let token = format!("{:032x}", rand::random::<u128>());
+    let token = token();
     let conversation = client.ask(tls, &get(client.place, &token).last()).await;
     let finding = match (&expected.challenge, &conversation.outcome) {
         (Challenge::Unknown, _) => Finding::skip(CHECK, "skipped: needs the challenge secret (--secret-file FILE)"),
@@ -53,6 +54,11 @@ pub(in crate::doctor) async fn check(
         }
     };
     (finding, Some(conversation))
+}
+
+/// Nobody can have answered it before, and it is another one where its percent-encoding is not undone, or undone twice.
+fn token() -> String {
+    format!("+/{}", BASE64_STANDARD.encode(rand::random::<[u8; 16]>()))
 }
 
 const IN_TIME: &str =

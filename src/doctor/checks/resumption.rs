@@ -18,19 +18,23 @@ use std::sync::Arc;
 
 const CHECK: &str = "resumption";
 
-const REMEDY: &str = "switch resumption off (nginx: ssl_session_tickets off; ssl_session_cache off; Apache: SSLSessionTickets \
-                      off), or update the server";
+const REMEDY: &str = "switch resumption off (nginx: ssl_session_tickets off; ssl_session_cache off; Apache: \
+                      SSLSessionTickets off; SSLSessionCache none), or update the server";
 
 pub(in crate::doctor) async fn check(
     client: Client<'_>,
     expected: &Expected,
+    nobody: Verdict,
     forged: Option<Arc<CertifiedKey>>,
     trusted: Option<Arc<CertifiedKey>>,
 ) -> Result<Finding, String> {
     if !expected.demands_certificate {
         return Ok(Finding::skip(CHECK, "no certificate is demanded here"));
     }
-    let mut resumed = Vec::new();
+    if let Verdict::GotIn(_) = nobody {
+        return Ok(Finding::skip(CHECK, "skipped: who has no certificate gets in anyway"));
+    }
+    let (mut resumed, mut unclear) = (Vec::new(), None);
     for (version, number) in [(&TLS13, "1.3"), (&TLS12, "1.2")] {
         for (who, credentials, has_name) in [
             ("no certificate", None, true),
@@ -38,15 +42,20 @@ pub(in crate::doctor) async fn check(
             ("a forged certificate", forged.clone(), true),
         ] {
             let what = format!("a TLS {number} session of a client with {who}");
-            match steal(client, expected, credentials, has_name, version).await? {
+            match steal(client, expected, &nobody, credentials, has_name, version).await? {
                 Theft::Impossible => {}
                 Theft::Refused => resumed.push(what),
+                Theft::Unclear(why) => unclear = unclear.or(Some((what, why))),
                 Theft::GotIn(answer) => {
                     let text = format!("{what}, resumed, got through and was answered {answer}");
                     return Ok(Finding::fail(CHECK, text, REMEDY));
                 }
             }
         }
+    }
+    if let Some((what, why)) = unclear {
+        let text = format!("{what}, resumed, is not refused as in a full handshake, so it may get through: {why}");
+        return Ok(Finding::warn(CHECK, text, REMEDY));
     }
     for (version, number) in [(&TLS13, "1.3"), (&TLS12, "1.2")] {
         if let Some(trusted) = trusted.clone()
@@ -73,12 +82,15 @@ enum Theft {
     /// There was none, or it was not resumed, or its owner got in anyway, which is found elsewhere.
     Impossible,
     Refused,
+    /// It was refused in a full handshake, and is answered otherwise now; says how.
+    Unclear(String),
     GotIn(String),
 }
 
 async fn steal(
     client: Client<'_>,
     expected: &Expected,
+    nobody: &Verdict,
     credentials: Option<Arc<CertifiedKey>>,
     has_name: bool,
     version: &'static SupportedProtocolVersion,
@@ -92,15 +104,18 @@ async fn steal(
     };
     let request = post(client.place);
     let first = client.ask_as(name, Some(&tls), &request).await;
-    let is_refused_anyway = !has_name || matches!(judge(expected, &first, true), Verdict::Refused(_));
-    if !tls.has_session() || !is_refused_anyway {
+    // Under no name, it may be welcome: what counts is the name under which it is resumed.
+    let before = if has_name { judge(expected, &first, true) } else { nobody.clone() };
+    if !tls.has_session() || matches!(before, Verdict::GotIn(_)) {
         return Ok(Theft::Impossible);
     }
     let second = client.ask(Some(&tls), &request).await;
     Ok(match judge(expected, &second, true) {
         _ if !second.was_resumed => Theft::Impossible,
         Verdict::GotIn(answer) => Theft::GotIn(answer),
-        Verdict::Refused(_) | Verdict::Unclear(_) => Theft::Refused,
+        Verdict::Refused(_) => Theft::Refused,
+        Verdict::Unclear(why) if matches!(before, Verdict::Refused(_)) => Theft::Unclear(why),
+        Verdict::Unclear(_) => Theft::Impossible,
     })
 }
 

@@ -126,3 +126,15 @@ fn a_session_that_gets_in_without_a_certificate_is_found() {
     let found = kit.examine(&url(address), &[]);
     found.has("forged certificate", "pass", "403").has("resumption", "fail", "of a client with a forged certificate");
 }
+
+#[test]
+fn a_session_that_is_not_refused_any_more_is_not_passed() {
+    let kit = Kit::new();
+    for status in ["401 Unauthorized", "301 Moved Permanently", "429 Too Many Requests"] {
+        let resumed = move |seen: &Seen| if seen.is_resumed { answer(status, "", "") } else { rightly(seen) };
+        let address = Careless::new(&kit.pki).asks_politely().resumes().answers(resumed).spawn();
+        kit.examine(&url(address), &[]).has("resumption", "warn", &status[..3]);
+    }
+    let address = Careless::new(&kit.pki).asks_politely().resumes().spawn();
+    kit.examine(&url(address), &[]).has("resumption", "skip", "gets in anyway");
+}

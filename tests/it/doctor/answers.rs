@@ -1,7 +1,9 @@
 //! What is answered to a challenge, and when; redirects, idle connections, dates.
 
-use super::{Kit, answer, rightly, run, url};
+use super::{Kit, SECRET, answer, rightly, run, url};
 use crate::support::{Careless, Origin, Proxy, Seen};
+use netdata_webhook_proxy::challenge::response_token;
+use netdata_webhook_proxy::secret::Secret;
 use std::thread;
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
@@ -23,6 +25,15 @@ fn wrong_answers_to_the_challenge_are_found() {
         rightly(seen)
     })
     .has("challenge", "warn", "right, but after 1");
+    // As an application does that does not undo the percent-encoding.
+    examine(|seen| match seen.request.split_once("crc_token=") {
+        Some((_, raw)) if seen.has_certificate => {
+            let token = response_token(&Secret::new(SECRET.into()), raw);
+            answer("200 OK", "", &format!("{{\"response_token\":\"{token}\"}}"))
+        }
+        _ => rightly(seen),
+    })
+    .has("challenge", "fail", "as it stands in the URL");
 
     let origin = Origin::spawn();
     let proxy = Proxy::spawn(&kit.pki, &Proxy::config(&origin, "require", "").replace("challenge_secret", "# "));
@@ -50,6 +61,9 @@ fn a_slow_challenge_is_found() {
     let url = url(address.spawn());
     kit.examine_whole(&url, &["--timeout", "8"]).has("challenge", "fail", "right, but after 5");
     kit.examine_whole(&url, &["--timeout", "1"]).has("challenge", "fail", "no answer within 1 s");
+    // It is not answered before all of the answer is there.
+    let address = Careless::new(&kit.pki).answers(rightly).dawdles(Duration::from_millis(1100)).spawn();
+    kit.examine_whole(&super::url(address), &[]).has("challenge", "warn", "right, but after 1");
 }
 
 #[test]
@@ -65,6 +79,10 @@ fn a_redirect_is_found() {
     kit.examine(&strict, &[]).has("redirect", "skip", "--certificate");
     let polite = url(Careless::new(&kit.pki).asks_politely().answers(redirects).spawn());
     kit.examine(&polite, &[]).has("redirect", "fail", "301").has("no certificate", "warn", "a redirect");
+    // Of who is only refused, it is not known.
+    let polite_and_right = url(Careless::new(&kit.pki).asks_politely().answers(rightly).spawn());
+    kit.examine(&polite_and_right, &[]).has("redirect", "skip", "nobody was let in");
+    kit.examine_whole(&polite_and_right, &[]).has("redirect", "pass", "none");
     assert!(!String::from_utf8_lossy(&run(&[&polite]).stdout).contains('\u{9b}'), "what a server says moves no cursor");
 }
 
@@ -75,9 +93,17 @@ fn a_connection_that_is_closed_early_is_found() {
     let early = url(server().waits(Duration::from_millis(500)).spawn());
     kit.examine_whole(&early, &["--slow"]).has("idle timeout", "fail", "closed after 0.");
     let late = url(server().spawn());
-    kit.examine_whole(&late, &["--slow=1"]).has("idle timeout", "pass", "still open after 1 s");
+    kit.examine_whole(&late, &["--slow=1"]).has("idle timeout", "skip", "still open after 1 s");
     kit.examine_whole(&late, &[]).has("idle timeout", "skip", "--slow");
     kit.examine(&late, &["--slow=1"]).has("idle timeout", "skip", "no connection that could be idle");
+    // Who says that it closes races nothing.
+    let each = |seen: &Seen| rightly(seen).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let found = kit.examine_whole(&url(Careless::new(&kit.pki).answers(each).spawn()), &["--slow=1"]);
+    found.has("idle timeout", "pass", "none is ever idle");
+    let refuses = |_: &Seen| answer("404 Not Found", "Connection: close\r\n", "");
+    let found = kit.examine_whole(&url(Careless::new(&kit.pki).answers(refuses).spawn()), &["--slow=1"]);
+    found.has("idle timeout", "skip", "after the answer, 404");
+    assert!(!found.checks["idle timeout"].1.contains("--certificate"), "{found:#?}");
 }
 
 #[test]

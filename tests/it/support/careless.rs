@@ -41,6 +41,7 @@ pub(crate) struct Careless {
     resumes: bool,
     versions: Vec<&'static SupportedProtocolVersion>,
     idle: Duration,
+    dawdle: Duration,
     answers: Answers,
     requests: Arc<AtomicUsize>,
 }
@@ -65,6 +66,7 @@ impl Careless {
             resumes: false,
             versions: rustls::ALL_VERSIONS.to_vec(),
             idle: PATIENCE,
+            dawdle: Duration::ZERO,
             answers: Arc::new(|_| "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into()),
             requests: Arc::default(),
         }
@@ -120,6 +122,12 @@ impl Careless {
     /// Closes connections that are idle for so long.
     pub(crate) fn waits(mut self, idle: Duration) -> Self {
         self.idle = idle;
+        self
+    }
+
+    /// Waits for so long before the body of an answer, if there is one.
+    pub(crate) fn dawdles(mut self, dawdle: Duration) -> Self {
+        self.dawdle = dawdle;
         self
     }
 
@@ -206,7 +214,12 @@ impl Careless {
                 if answer.is_empty() {
                     return Ok(());
                 }
-                stream.write_all(answer.as_bytes())?;
+                let (head, body) = answer.split_at(answer.find("\r\n\r\n").map_or(answer.len(), |end| end + 4));
+                stream.write_all(head.as_bytes())?;
+                if !body.is_empty() {
+                    thread::sleep(self.dawdle);
+                    stream.write_all(body.as_bytes())?;
+                }
             }
         }
     }

@@ -130,10 +130,32 @@ fn listener(config: &Config, address: SocketAddr, is_https: bool, path: &PathPat
     }
 }
 
-/// The first name that the server's certificate is for.
+/// The first name that the server's certificate is for, or one below a wildcard, or an address.
 fn certified_name(config: &Config) -> Option<String> {
     let leaf = config.tls.as_ref()?.certificate.cert.first()?;
-    dns_names(leaf).into_iter().find(|name| DnsName::try_from(name.as_str()).is_ok())
+    certified_name_of(leaf)
+}
+
+fn certified_name_of(leaf: &[u8]) -> Option<String> {
+    let names = dns_names(leaf);
+    let is_name = |name: &String| DnsName::try_from(name.as_str()).is_ok();
+    let whole = names.iter().find(|name| is_name(name)).cloned();
+    let below = || names.iter().filter_map(|name| Some(format!("doctor.{}", name.strip_prefix("*.")?))).find(is_name);
+    whole.or_else(below).or_else(|| addresses(leaf).first().map(IpAddr::to_string))
+}
+
+/// Every address that a certificate is for.
+fn addresses(certificate: &[u8]) -> Vec<IpAddr> {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return Vec::new() };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let addresses = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::IPAddress(octets) => match <[u8; 4]>::try_from(*octets) {
+            Ok(octets) => Some(IpAddr::from(octets)),
+            Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(*octets).ok()?)),
+        },
+        _ => None,
+    });
+    addresses.collect()
 }
 
 /// Every DNS name that a certificate is for, wildcards included.
@@ -145,4 +167,29 @@ pub(super) fn dns_names(certificate: &[u8]) -> Vec<String> {
         _ => None,
     });
     names.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    #[test]
+    fn a_listener_is_examined_under_a_name_that_its_certificate_is_for() {
+        let check = |names: &[&str], expected: Option<&str>| {
+            let mut params = CertificateParams::default();
+            let name = |name: &&str| match name.parse::<IpAddr>() {
+                Ok(ip) => SanType::IpAddress(ip),
+                Err(_) => SanType::DnsName((*name).try_into().unwrap()),
+            };
+            params.subject_alt_names = names.iter().map(name).collect();
+            let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(certified_name_of(certificate.der()).as_deref(), expected, "{names:?}");
+        };
+        check(&["192.0.2.1", "*.a.example", "b.example"], Some("b.example"));
+        check(&["192.0.2.1", "*.a.example"], Some("doctor.a.example"));
+        check(&["2001:db8::1", "192.0.2.1"], Some("2001:db8::1"));
+        check(&["*", "192.0.2.1"], Some("192.0.2.1"));
+        check(&[], None);
+    }
 }

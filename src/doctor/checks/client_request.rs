@@ -2,9 +2,12 @@
 //!
 //! Clients in Go, as Netdata Cloud's is, keep their certificate to themselves if a server names other authorities.
 
+use crate::config::NETDATA_ROOT_CA;
 use crate::doctor::client::Conversation;
 use crate::doctor::finding::Finding;
 use crate::doctor::target::Expected;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
@@ -22,8 +25,8 @@ pub(in crate::doctor) fn check(expected: &Expected, conversation: &Conversation)
         (None, true) => Finding::fail(
             CHECK,
             "none is asked for: anybody can claim to be Netdata Cloud",
-            "nginx: ssl_verify_client on; Apache: SSLVerifyClient require; here: tls.client.verify = \"require\"; if \
-             Basic or Bearer credentials are all you want, --no-client-certificate",
+            "nginx: ssl_verify_client on; Apache: SSLVerifyClient require in the VirtualHost, not in a Location, where it \
+             comes too late for TLS 1.3; here: tls.client.verify = \"require\"; if Basic or Bearer credentials are all you want, --no-client-certificate",
         ),
         (Some(_), false) => Finding::warn(
             CHECK,
@@ -39,6 +42,12 @@ fn subject(certificate: &[u8]) -> Option<Vec<u8>> {
     Some(certificate.subject().as_raw().to_vec())
 }
 
+/// The name of Netdata's own authority.
+fn netdata() -> Vec<u8> {
+    let certificate = CertificateDer::from_pem_slice(NETDATA_ROOT_CA.as_bytes());
+    certificate.ok().and_then(|der| subject(&der)).unwrap_or_default()
+}
+
 fn judge(named: &[Vec<u8>], wanted: &[Vec<u8>]) -> Finding {
     let missing: Vec<_> = wanted.iter().filter(|name| !named.contains(name)).collect();
     let further: Vec<_> = named.iter().filter(|name| !wanted.contains(name)).collect();
@@ -50,16 +59,24 @@ fn judge(named: &[Vec<u8>], wanted: &[Vec<u8>]) -> Finding {
              ssl_trusted_certificate)",
         );
     }
+    let (is_netdata_missing, is_partly_right) = (missing.contains(&&netdata()), missing.len() < wanted.len());
+    if is_partly_right && !missing.is_empty() && !is_netdata_missing {
+        return Finding::warn(
+            CHECK,
+            format!("one of {} is asked for, and none of {}, which is expected, too", list(named), list(&missing)),
+            "if the configuration was changed, reload; otherwise trust this authority, too, or expect it no more",
+        );
+    }
     if !missing.is_empty() {
         return Finding::fail(
             CHECK,
             format!(
                 "one of {} is asked for, and none of {}: Netdata Cloud will show none",
-                list(&further),
+                list(named),
                 list(&missing)
             ),
-            "trust this authority: builtin:netdata in tls.client.ca here, or its certificate of Netdata's documentation \
-             in ssl_client_certificate (nginx) or SSLCACertificateFile (Apache)",
+            "trust this authority: builtin:netdata in tls.client.ca here (and reload), or its certificate of Netdata's \
+             documentation in ssl_client_certificate (nginx) or SSLCACertificateFile (Apache)",
         );
     }
     if !further.is_empty() {

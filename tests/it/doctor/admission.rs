@@ -3,6 +3,10 @@
 use super::{Kit, answer, doctor, rightly, url};
 use crate::support::{Careless, Origin, Pki, Proxy, Seen};
 
+fn read(pki: &Pki) -> String {
+    std::fs::read_to_string(pki.path().join("ca.pem")).unwrap()
+}
+
 #[test]
 fn wrong_requests_for_a_certificate_are_found() {
     let kit = Kit::new();
@@ -17,6 +21,11 @@ fn wrong_requests_for_a_certificate_are_found() {
     found.has(CHECK, "pass", "as intended").has("no credentials", "pass", "403");
     let wrong = kit.examine(&url(good().names(std::slice::from_ref(&theirs)).spawn()), &[]);
     wrong.has(CHECK, "fail", "Other CA").has(CHECK, "fail", "Test Root CA");
+    // Some of those that are expected.
+    let both = kit.pki.write("both.pem", &[&kit.pki, &other].map(|pki| read(pki)).concat());
+    let server = url(good().spawn());
+    let partly = doctor(&[&server, "--server-ca", &kit.file("ca.pem"), "--client-ca", both.to_str().unwrap()]);
+    partly.has(CHECK, "warn", "none of \"O=Test, CN=Other CA\", which is expected, too");
     kit.examine(&url(good().names(&[theirs, ours]).spawn()), &[]).has(CHECK, "warn", "welcome, too");
     kit.examine(&url(good().names(&[]).spawn()), &[]).has(CHECK, "warn", "of any authority");
     let asks = kit.examine(&url(good().spawn()), &["--no-client-certificate"]);

@@ -12,6 +12,7 @@ use super::means::Means;
 use super::question::post;
 use super::recorder::Tls;
 use super::target::Target;
+use crate::sender::Failure;
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
@@ -49,37 +50,27 @@ struct Examination<'t> {
 
 impl Examination<'_> {
     async fn converse(&mut self) -> Result<(), String> {
-        let (target, means, client) = (self.target, self.means, self.client);
+        let (target, means) = (self.target, self.means);
         let (place, expected) = (&target.place, &target.expected);
         let without = self.ask(None).await?;
-        let is_silent = matches!(without.outcome, Outcome::Silent);
-        if place.is_https && without.shown.chain.is_empty() && is_silent {
-            // Everything else would only wait, too.
+        let is_dumb = matches!(without.outcome, Outcome::Silent | Outcome::Failed(Failure::NotTls));
+        if place.is_https && without.shown.chain.is_empty() && is_dumb {
+            // Everything else would only wait, or fail, too.
             self.findings.extend(certificate::check(place, &without, means));
+            return Ok(());
+        }
+        if !place.is_https && self.speaks_tls().await? {
+            self.findings.push(certificate::tls_under_http());
             return Ok(());
         }
         self.examine_tls(&without).await?;
         self.findings.push(admission::check_nobody(expected, &without));
-        let forged =
-            if place.is_https && expected.asks_for_certificate { self.examine_forgeries().await? } else { None };
-        if place.is_https && !without.shown.chain.is_empty() {
-            let nobody = admission::judge(expected, &without, true);
-            self.findings.push(resumption::check(client, expected, nobody, forged, means.credentials.clone()).await?);
+        // Who does not answer strangers may still answer whom it trusts. More than that is not waited for.
+        let is_silent = matches!(without.outcome, Outcome::Silent);
+        if place.is_https && !is_silent {
+            self.examine_strangers(&without).await?;
         }
-
-        let ours = self.tls(means.credentials.clone())?;
-        let (finding, answered) = challenge::check(client, expected, ours.as_ref(), means.credentials.is_some()).await;
-        self.findings.push(finding);
-        if let Some(answered) = answered {
-            self.heard.keep(&answered);
-        }
-        self.findings.push(redirect::check(expected, &self.heard));
-        if !target.is_further_path {
-            let finding = idle::check(client, expected, ours.as_ref(), means.idle, means.credentials.is_some()).await;
-            self.findings.push(finding);
-        }
-        self.findings.push(clock::check(&self.heard));
-        Ok(())
+        self.examine_answers(is_silent).await
     }
 
     async fn examine_tls(&mut self, without: &Conversation) -> Result<(), String> {
@@ -88,7 +79,8 @@ impl Examination<'_> {
             self.findings.extend(certificate::check(place, without, self.means));
             self.findings.push(client_request::check(expected, without));
             self.findings.push(versions::check(self.client).await?);
-            self.findings.push(old_versions::check(self.client).await);
+            let speaks_tls = !without.shown.chain.is_empty();
+            self.findings.push(old_versions::check(self.client, speaks_tls).await);
         } else if !place.is_https {
             self.findings.push(Finding::warn(
                 "certificate",
@@ -97,6 +89,44 @@ impl Examination<'_> {
             ));
         }
         Ok(())
+    }
+
+    async fn examine_strangers(&mut self, without: &Conversation) -> Result<(), String> {
+        let expected = &self.target.expected;
+        let forged = if expected.asks_for_certificate { self.examine_forgeries().await? } else { None };
+        if !without.shown.chain.is_empty() {
+            let nobody = admission::judge(expected, without, true);
+            let trusted = self.means.credentials.clone();
+            self.findings.push(resumption::check(self.client, expected, nobody, forged, trusted).await?);
+        }
+        Ok(())
+    }
+
+    /// What is answered to whom the server trusts, and what all answers say.
+    async fn examine_answers(&mut self, was_silent: bool) -> Result<(), String> {
+        let (means, client, expected) = (self.means, self.client, &self.target.expected);
+        let ours = self.tls(means.credentials.clone())?;
+        let has_certificate = means.credentials.is_some();
+        let (finding, answered) = challenge::check(client, expected, ours.as_ref(), has_certificate).await;
+        self.findings.push(finding);
+        if let Some(answered) = &answered {
+            self.heard.keep(answered);
+        }
+        self.findings.push(redirect::check(expected, &self.heard));
+        if !self.target.is_further_path {
+            let is_silent = answered.map_or(was_silent, |answered| matches!(answered.outcome, Outcome::Silent));
+            let watch = means.idle.filter(|_| !is_silent);
+            self.findings.push(idle::check(client, expected, ours.as_ref(), watch, has_certificate).await);
+        }
+        self.findings.push(clock::check(&self.heard));
+        Ok(())
+    }
+
+    /// Whether the port is one for `https://`, where the URL has `http://`.
+    async fn speaks_tls(&self) -> Result<bool, String> {
+        let tls = Tls::new(None, rustls::ALL_VERSIONS)?;
+        let _ = self.client.open(Some(&tls)).await;
+        Ok(!tls.take_shown().chain.is_empty())
     }
 
     /// Also a forged certificate that is good for a session, or, if there is none, any.
@@ -108,11 +138,14 @@ impl Examination<'_> {
         let mut answered = None;
         for Forgery { of, credentials } in &forgeries.made {
             let stranger = self.ask(Some(credentials.clone())).await?;
-            match stranger.outcome {
-                Outcome::Answered(_) => answered = answered.or(Some(credentials.clone())),
-                _ => {}
+            if matches!(stranger.outcome, Outcome::Answered(_)) {
+                answered = answered.or(Some(credentials.clone()));
             }
+            let is_silent = matches!(stranger.outcome, Outcome::Silent);
             strangers.push((*of, stranger));
+            if is_silent {
+                break;
+            }
         }
         self.findings.push(admission::check_strangers(expected, &strangers, forgeries.missing.as_deref()));
         Ok(answered.or_else(|| forgeries.made.first().map(|forgery| forgery.credentials.clone())))

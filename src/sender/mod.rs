@@ -18,7 +18,7 @@ pub(crate) mod pki;
 pub(crate) use challenge::mistake;
 pub(crate) use client::{client_config, dial, shake_hands};
 pub(crate) use connection::{Connection, Protocol};
-pub(crate) use failure::{Failure, alert_name};
+pub(crate) use failure::{Failure, alert_name, path_words};
 pub(crate) use message::{Answer, Request};
 pub(crate) use notice::{Author, EVERY_NOTICE, Notice, Severity};
 pub(crate) use place::Place;

@@ -39,22 +39,25 @@ pub(in crate::doctor) fn judge_answer(expected: &Expected, answer: &Answer) -> V
         401 if expected.demands_certificate => Verdict::Unclear(format!(
             "it answered {shown}: credentials were looked at before, or instead of, the certificate"
         )),
-        // nginx: 495 and 496. Apache: 421 for another name.
-        401 | 403 | 421 | 495 | 496 => Verdict::Refused(shown),
-        400 if is_about_certificates(answer) => Verdict::Refused(shown),
+        // Apache: 421 for another name.
+        401 | 403 | 421 => Verdict::Refused(shown),
+        400 | 495 | 496 if is_about_certificates(answer) => Verdict::Refused(shown),
         429 => Verdict::Unclear(format!("it answered {shown}: too many requests")),
         300..=399 => Verdict::Unclear(format!("it answered {shown}, a redirect")),
         _ => Verdict::GotIn(shown),
     }
 }
 
-/// nginx says why with its 400, and so do we.
-fn is_about_certificates(answer: &Answer) -> bool {
+/// nginx says why with its 400, and so do we; 495 and 496 are nginx's statuses for it.
+pub(super) fn is_about_certificates(answer: &Answer) -> bool {
+    if matches!(answer.status, 495 | 496) {
+        return true;
+    }
     let body = String::from_utf8_lossy(&answer.body).to_ascii_lowercase();
     body.contains("certificate")
 }
 
-const DEMAND: &str = "demand a certificate: ssl_verify_client on (nginx), SSLVerifyClient require (Apache), verify = \
+const DEMAND: &str = "demand a certificate: ssl_verify_client on (nginx), SSLVerifyClient require in the VirtualHost (Apache), verify = \
                       \"require\" here; compare the path of the URL, too";
 
 const UNCLEAR: &str = "mend what else is wrong, let the server answer what it refuses, and try again";

@@ -4,7 +4,7 @@ use crate::doctor::client::{Conversation, Outcome};
 use crate::doctor::finding::Finding;
 use crate::doctor::means::Means;
 use crate::doctor::target::dns_names;
-use crate::sender::Place;
+use crate::sender::{Failure, Place, path_words};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -26,7 +26,10 @@ pub(in crate::doctor) fn check(place: &Place, conversation: &Conversation, means
     match parsed {
         Ok(parsed) if !parsed.is_empty() => {
             let now = ASN1Time::now().timestamp();
-            vec![check_chain(chain, &parsed, now, means), check_name(place, chain), check_validity(&parsed, now)]
+            let path = verify(chain, valid_at(&parsed[0], now), &means.roots);
+            let (needed, spare) = sort(chain, &parsed, path.as_deref().ok());
+            let validity = check_validity(&needed, &spare, now);
+            vec![check_chain(chain, &parsed, path.err(), means), check_name(place, chain), validity]
         }
         Ok(_) => vec![none(&conversation.outcome)],
         Err(error) => vec![Finding::fail("chain", format!("a certificate cannot be read: {error}"), remedy)],
@@ -35,6 +38,13 @@ pub(in crate::doctor) fn check(place: &Place, conversation: &Conversation, means
 
 fn none(outcome: &Outcome) -> Finding {
     let why = match outcome {
+        Outcome::Failed(Failure::NotTls) => {
+            return Finding::fail(
+                "chain",
+                "what is spoken at this port is not TLS, and the URL begins with https://",
+                "let this port speak TLS, or name one that does; http:// is for behind a balancer that ends TLS",
+            );
+        }
         Outcome::Refused(why) | Outcome::HungUp(why) => why.clone(),
         Outcome::Failed(failure) => failure.to_string(),
         Outcome::Silent => "nothing was answered in time".into(),
@@ -47,17 +57,30 @@ fn none(outcome: &Outcome) -> Finding {
     )
 }
 
-/// Judged at a time at which the leaf is valid: that it is valid now is a check of its own.
-fn check_chain(chain: &[CertificateDer<'_>], parsed: &[X509Certificate<'_>], now: i64, means: &Means) -> Finding {
-    let validity = parsed[0].validity();
-    let when = now.min(validity.not_after.timestamp()).max(validity.not_before.timestamp());
-    let error = match verify(chain, when, &means.roots) {
-        Ok(()) => {
-            let text =
-                format!("{} sent, issued by {}, known to {}", count(chain.len()), parsed[0].issuer(), means.roots_name);
-            return Finding::pass("chain", text);
-        }
-        Err(error) => error,
+/// The URL has http:// where it should have https://.
+pub(in crate::doctor) fn tls_under_http() -> Finding {
+    Finding::fail(
+        "certificate",
+        "TLS is spoken at this port, and the URL begins with http://",
+        "write https:// in the URL",
+    )
+}
+
+/// Now, or when the certificate was valid: that it is valid now is a check of its own.
+fn valid_at(leaf: &X509Certificate<'_>, now: i64) -> i64 {
+    let validity = leaf.validity();
+    now.min(validity.not_after.timestamp()).max(validity.not_before.timestamp())
+}
+
+fn check_chain(
+    chain: &[CertificateDer<'_>],
+    parsed: &[X509Certificate<'_>],
+    error: Option<webpki::Error>,
+    means: &Means,
+) -> Finding {
+    let Some(error) = error else {
+        let (sent, issuer) = (count(chain.len()), parsed[0].issuer());
+        return Finding::pass("chain", format!("{sent} sent, issued by {issuer}, known to {}", means.roots_name));
     };
     let last = top(parsed);
     let is_self_issued = last.issuer().as_raw() == last.subject().as_raw();
@@ -88,22 +111,42 @@ fn check_chain(chain: &[CertificateDer<'_>], parsed: &[X509Certificate<'_>], now
     )
 }
 
-fn explain(error: &webpki::Error) -> String {
+fn explain(error: &webpki::Error) -> &'static str {
     match error {
-        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
-            "its issuer only has the name of one that is known".into()
-        }
-        webpki::Error::RequiredEkuNotFoundContext(_) => "it is not for servers (extended key usage)".into(),
-        other => format!("{other:?}"),
+        webpki::Error::UnknownIssuer => path_words(&webpki::Error::InvalidSignatureForPublicKey),
+        other => path_words(other),
     }
 }
 
-fn verify(chain: &[CertificateDer<'_>], when: i64, roots: &RootCertStore) -> Result<(), webpki::Error> {
+/// The path from the leaf up to an authority, without the latter.
+fn verify(
+    chain: &[CertificateDer<'_>],
+    when: i64,
+    roots: &RootCertStore,
+) -> Result<Vec<CertificateDer<'static>>, webpki::Error> {
     let when = UnixTime::since_unix_epoch(Duration::from_secs(when.max(0).unsigned_abs()));
     let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    EndEntityCert::try_from(&chain[0])?
-        .verify_for_usage(algorithms, &roots.roots, &chain[1..], when, KeyUsage::server_auth(), None, None)
-        .map(drop)
+    let leaf = EndEntityCert::try_from(&chain[0])?;
+    let usage = KeyUsage::server_auth();
+    let path = leaf.verify_for_usage(algorithms, &roots.roots, &chain[1..], when, usage, None, None)?;
+    let above = path.intermediate_certificates().map(|certificate| certificate.der().into_owned());
+    Ok([chain[0].clone().into_owned()].into_iter().chain(above).collect())
+}
+
+type Certificates<'c, 'd> = Vec<&'c X509Certificate<'d>>;
+
+/// Those that are on the path, or all if there is none, and the others. An authority of one's own that signed itself
+/// matters to nobody who knows it.
+fn sort<'c, 'd>(
+    chain: &[CertificateDer<'_>],
+    parsed: &'c [X509Certificate<'d>],
+    path: Option<&[CertificateDer<'_>]>,
+) -> (Certificates<'c, 'd>, Certificates<'c, 'd>) {
+    let counts = |it: &X509Certificate<'_>| it.issuer().as_raw() != it.subject().as_raw() || parsed.len() == 1;
+    let both = chain.iter().zip(parsed).filter(|(der, it)| counts(it) || path.is_some_and(|path| path.contains(der)));
+    let (needed, spare): (Vec<_>, Vec<_>) = both.partition(|(der, _)| path.is_none_or(|path| path.contains(der)));
+    let bare = |both: Vec<(_, &'c X509Certificate<'d>)>| both.into_iter().map(|(_, it)| it).collect();
+    (bare(needed), bare(spare))
 }
 
 fn count(certificates: usize) -> String {
@@ -136,30 +179,33 @@ fn check_name(place: &Place, chain: &[CertificateDer<'_>]) -> Finding {
     }
 }
 
-fn check_validity(parsed: &[X509Certificate<'_>], now: i64) -> Finding {
-    if let Some(early) = parsed.iter().find(|it| it.validity().not_before.timestamp() > now) {
+fn check_validity(needed: &[&X509Certificate<'_>], spare: &[&X509Certificate<'_>], now: i64) -> Finding {
+    const CHECK: &str = "certificate validity";
+    if let Some(early) = needed.iter().find(|it| it.validity().not_before.timestamp() > now) {
         return Finding::fail(
-            "certificate validity",
+            CHECK,
             format!("\"{}\" is not valid before {}", early.subject(), early.validity().not_before),
             "see whether the clock of this machine is right; otherwise get a new certificate",
         );
     }
-    // The first to expire. An authority of one's own that signed itself matters to nobody who knows it.
-    let counts = |it: &&X509Certificate<'_>| it.issuer().as_raw() != it.subject().as_raw() || parsed.len() == 1;
-    let Some(first) = parsed.iter().filter(counts).min_by_key(|it| it.validity().not_after.timestamp()) else {
-        return Finding::skip("certificate validity", "every certificate signed itself");
+    let Some(first) = needed.iter().min_by_key(|it| it.validity().not_after.timestamp()) else {
+        return Finding::skip(CHECK, "every certificate signed itself");
     };
     let not_after = first.validity().not_after;
     let left = not_after.timestamp() - now;
     let renew = "renew it, and see why that did not happen by itself";
-    match left {
-        ..0 => {
-            Finding::fail("certificate validity", format!("\"{}\" has expired on {not_after}", first.subject()), renew)
-        }
-        0..RENEWAL => {
+    let old = spare.iter().find(|it| it.validity().not_after.timestamp() < now);
+    match (left, old) {
+        (..0, _) => Finding::fail(CHECK, format!("\"{}\" has expired on {not_after}", first.subject()), renew),
+        (0..RENEWAL, _) => {
             let text = format!("\"{}\" expires in {} days, on {not_after}", first.subject(), left / DAY);
-            Finding::warn("certificate validity", text, renew)
+            Finding::warn(CHECK, text, renew)
         }
-        _ => Finding::pass("certificate validity", format!("{} days left, until {not_after}", left / DAY)),
+        (_, Some(old)) => Finding::warn(
+            CHECK,
+            format!("\"{}\", which is sent and not needed, has expired on {}", old.subject(), old.validity().not_after),
+            "leave it out of the chain: some clients mind it",
+        ),
+        _ => Finding::pass(CHECK, format!("{} days left, until {not_after}", left / DAY)),
     }
 }

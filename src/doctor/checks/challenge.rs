@@ -1,5 +1,6 @@
 //! The challenge is answered, rightly and in time.
 
+use super::admission::is_about_certificates;
 use crate::doctor::client::{Client, Conversation, Outcome};
 use crate::doctor::finding::Finding;
 use crate::doctor::question::get;
@@ -38,10 +39,13 @@ pub(in crate::doctor) async fn check(
         (Challenge::Secret(secret), Outcome::Answered(answer)) => {
             judge(secret, &token, answer, conversation.took, has_certificate)
         }
+        (Challenge::Secret(_), Outcome::Refused(how)) if has_certificate && !conversation.shown.chain.is_empty() => {
+            distrusted(how)
+        }
         (Challenge::Secret(_), Outcome::Refused(how)) => Finding::fail(
             CHECK,
             format!("refused: {how}"),
-            "if the client certificate is one that the server should trust, see its log; otherwise give it one",
+            "if the server wants a client certificate, give one that it trusts (--certificate FILE --key FILE)",
         ),
         (Challenge::Secret(_), Outcome::Silent) => {
             Finding::fail(CHECK, format!("no answer within {} s", client.patience.as_secs()), IN_TIME)
@@ -64,11 +68,23 @@ fn token() -> String {
 const IN_TIME: &str =
     "Netdata Cloud waits for 5 s: answer the challenge before anything slow, or let this program do it";
 
+/// The server does not want the certificate that was given.
+fn distrusted(how: &str) -> Finding {
+    Finding::fail(
+        CHECK,
+        format!("the server does not trust the certificate given: {how}"),
+        "give one of an authority that the server trusts (--certificate FILE --key FILE), or let it trust this one's",
+    )
+}
+
 fn judge(secret: &Secret, token: &str, answer: &Answer, took: Duration, has_certificate: bool) -> Finding {
     let milliseconds = took.as_millis();
     match answer.status {
         200 => {}
         401 => return Finding::skip(CHECK, "skipped: needs the credentials (challenge_requires_authorization)"),
+        400 | 495 | 496 if has_certificate && is_about_certificates(answer) => {
+            return distrusted(&format!("it answered {}", answer.describe()));
+        }
         403 if !has_certificate => return Finding::skip(CHECK, NEEDS_CERTIFICATE),
         300..=399 => return Finding::fail(CHECK, format!("answered {}, a redirect", answer.status), "see below"),
         _ => {

@@ -14,13 +14,23 @@ const CHECK: &str = "old TLS versions";
 /// RSA and ECDSA, with and without ECDHE, AES and 3DES: what servers of that time have.
 const CIPHER_SUITES: [u16; 9] = [0xc00a, 0xc009, 0xc014, 0xc013, 0x0039, 0x0033, 0x0035, 0x002f, 0x000a];
 
-pub(in crate::doctor) async fn check(client: Client<'_>) -> Finding {
-    match timeout(client.patience, chosen(client)).await {
-        Ok(Ok(Some(version))) => Finding::warn(
+/// Types of records, and the level of an alert.
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const WARNING: u8 = 1;
+
+/// Warnings that are heard before the choice of a version.
+const MAX_WARNINGS: usize = 4;
+
+/// Whether a server that says nothing in TLS to an old client speaks it at all, the others know.
+pub(in crate::doctor) async fn check(client: Client<'_>, speaks_tls: bool) -> Finding {
+    match timeout(client.patience, reply(client)).await {
+        Ok(Ok(Reply::Chose(version))) => Finding::warn(
             CHECK,
             format!("{version} is spoken, which has been deprecated since 2021 (RFC 8996)"),
             "offer TLS 1.2 and 1.3 only (nginx: ssl_protocols TLSv1.2 TLSv1.3)",
         ),
+        Ok(Ok(Reply::NotTls) | Err(_)) if !speaks_tls => Finding::skip(CHECK, "skipped: no TLS is spoken here"),
         Ok(_) => Finding::pass(CHECK, "neither 1.0 nor 1.1"),
         Err(_) => Finding::warn(
             CHECK,
@@ -30,20 +40,46 @@ pub(in crate::doctor) async fn check(client: Client<'_>) -> Finding {
     }
 }
 
-/// The version that the server chooses, if it does.
-async fn chosen(client: Client<'_>) -> std::io::Result<Option<&'static str>> {
+/// What is said to an old client.
+enum Reply {
+    /// A version was chosen.
+    Chose(&'static str),
+    /// It was refused in TLS.
+    Refused,
+    NotTls,
+}
+
+async fn reply(client: Client<'_>) -> std::io::Result<Reply> {
     let mut socket = client.dial().await?;
     socket.write_all(&client_hello(client.place)).await?;
-    // Record: type, version, length. Handshake: type, length, version.
-    let mut answer = [0; 11];
-    socket.read_exact(&mut answer).await?;
-    let is_server_hello = answer[0] == 22 && answer[5] == 2;
-    Ok(match &answer[9..] {
-        [3, 0] if is_server_hello => Some("SSL 3.0"),
-        [3, 1] if is_server_hello => Some("TLS 1.0"),
-        [3, 2] if is_server_hello => Some("TLS 1.1"),
-        _ => None,
-    })
+    for _ in 0..=MAX_WARNINGS {
+        // Record: type, version, length.
+        let mut record = [0; 5];
+        socket.read_exact(&mut record).await?;
+        match record {
+            [ALERT, 3, _, 0, 2] => {
+                let mut alert = [0; 2];
+                socket.read_exact(&mut alert).await?;
+                // A server may say that it does not know the name, and go on.
+                if alert[0] != WARNING {
+                    return Ok(Reply::Refused);
+                }
+            }
+            [HANDSHAKE, 3, ..] => {
+                // Type, length, version.
+                let mut handshake = [0; 6];
+                socket.read_exact(&mut handshake).await?;
+                return Ok(match handshake {
+                    [2, .., 3, 0] => Reply::Chose("SSL 3.0"),
+                    [2, .., 3, 1] => Reply::Chose("TLS 1.0"),
+                    [2, .., 3, 2] => Reply::Chose("TLS 1.1"),
+                    _ => Reply::Refused,
+                });
+            }
+            _ => return Ok(Reply::NotTls),
+        }
+    }
+    Ok(Reply::Refused)
 }
 
 /// A ClientHello of TLS 1.1 (RFC 4346 section 7.4.1.2), which 1.0 reads as well.

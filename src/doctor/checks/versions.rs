@@ -2,7 +2,6 @@
 
 use crate::doctor::client::Client;
 use crate::doctor::finding::Finding;
-use crate::doctor::question::post;
 use crate::doctor::recorder::Tls;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
@@ -30,6 +29,7 @@ pub(in crate::doctor) async fn check(client: Client<'_>) -> Result<Finding, Stri
 /// Whether it got as far as the server's certificate. Whether it let anybody in does not matter here.
 async fn is_offered(client: Client<'_>, version: &'static SupportedProtocolVersion) -> Result<bool, String> {
     let tls = Tls::new(None, &[version])?;
-    let conversation = client.ask(Some(&tls), &post(client.place)).await;
-    Ok(!conversation.shown.chain.is_empty())
+    // Nothing is asked, so nothing is waited for but the handshake.
+    let _ = client.open(Some(&tls)).await;
+    Ok(!tls.take_shown().chain.is_empty())
 }

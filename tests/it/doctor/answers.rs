@@ -1,7 +1,7 @@
 //! What is answered to a challenge, and when; redirects, idle connections, dates.
 
 use super::{Kit, SECRET, answer, rightly, run, url};
-use crate::support::{Careless, Origin, Proxy, Seen};
+use crate::support::{Careless, Origin, Pki, Proxy, Seen};
 use netdata_webhook_proxy::challenge::response_token;
 use netdata_webhook_proxy::secret::Secret;
 use std::thread;
@@ -47,6 +47,14 @@ fn wrong_answers_to_the_challenge_are_found() {
     let (certificate, key) = (kit.file("netdata.pem"), kit.file("netdata.key"));
     let arguments = ["--certificate", &certificate, "--key", &key, "--secret-file", secret.to_str().unwrap()];
     kit.examine(&url(proxy.address(0)), &arguments).has("challenge", "fail", "another secret");
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_found() {
+    let kit = Kit::new();
+    kit.pki.write_leaf("netdata", &Pki::of("Other CA").netdata());
+    let address = Careless::new(&kit.pki).answers(rightly).spawn();
+    kit.examine_whole(&url(address), &[]).has("challenge", "fail", "does not trust the certificate given: TLS alert");
 }
 
 #[test]

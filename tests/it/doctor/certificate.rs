@@ -2,7 +2,7 @@
 
 use super::{Kit, doctor, localhost, rightly, scripted, url};
 use crate::support::{Careless, Leaf, Pki};
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa};
 use time::OffsetDateTime;
 
 #[test]
@@ -36,6 +36,33 @@ fn wrong_server_certificates_are_found() {
 
     let client = kit.server(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
     examine(&client).has("chain", "fail", "it is not for servers");
+    let authority = kit.server(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    examine(&authority).has("chain", "fail", "of an authority (CA:TRUE), which Rust's");
+}
+
+#[test]
+fn what_nobody_needs_may_have_expired() {
+    let kit = Kit::new();
+    let mut leaf = kit.server(|_| {});
+    let old = kit.pki.leaf(|params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = OffsetDateTime::now_utc() - time::Duration::days(1);
+    });
+    leaf.chain.extend(old.chain);
+    let found = kit.examine(&url(Careless::new(&kit.pki).shows(&leaf).spawn()), &[]);
+    found.has("chain", "pass", "2 certificates sent").has("certificate validity", "warn", "sent and not needed");
+}
+
+#[test]
+fn a_scheme_that_is_not_that_of_the_port_is_found() {
+    let kit = Kit::new();
+    let tls = Careless::new(&kit.pki).asks_politely().spawn();
+    let found = kit.examine(&format!("http://localhost:{}/", tls.port()), &[]);
+    found.has("certificate", "fail", "TLS is spoken at this port");
+    let plain = scripted(|_| b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let found = kit.examine(&url(plain), &[]);
+    found.has("chain", "fail", "is not TLS, and the URL begins with https://");
+    assert_eq!(found.checks.len(), 3, "nothing else can be found out: {found:#?}");
 }
 
 #[test]
@@ -73,18 +100,27 @@ fn wrong_versions_are_found() {
     speaks(rustls::ALL_VERSIONS).has("TLS versions", "pass", "").has("old TLS versions", "pass", "neither");
 }
 
+fn server_hello(version: [u8; 2]) -> Vec<u8> {
+    let body = [&version[..], &[7; 32], &[0], &[0xc0, 0x14], &[0]].concat();
+    let handshake = [&[2, 0, 0, u8::try_from(body.len()).unwrap()], &body[..]].concat();
+    [&[22][..], &version, &[0, u8::try_from(handshake.len()).unwrap()], &handshake].concat()
+}
+
 #[test]
 fn a_server_of_the_old_days_is_found() {
     for (version, name) in [([3, 1], "TLS 1.0"), ([3, 2], "TLS 1.1")] {
         let address = scripted(move |hello| {
             // Record: type, version, length. Handshake: type, length, version, random, session, cipher suite, compression.
             assert_eq!((hello[0], hello[5]), (22, 1));
-            let body = [&version[..], &[7; 32], &[0], &[0xc0, 0x14], &[0]].concat();
-            let handshake = [&[2, 0, 0, u8::try_from(body.len()).unwrap()], &body[..]].concat();
-            [&[22][..], &version, &[0, u8::try_from(handshake.len()).unwrap()], &handshake].concat()
+            server_hello(version)
         });
         let found = Kit::new().examine(&url(address), &[]);
         found.has("old TLS versions", "warn", name).has("TLS versions", "fail", "neither 1.2 nor 1.3");
         found.has("chain", "fail", "no TLS handshake").has("no certificate", "warn", "cannot be told");
     }
+    // Who does not know the name may say so first.
+    let address = scripted(|_| [&[21, 3, 1, 0, 2, 1, 112][..], &server_hello([3, 1])].concat());
+    Kit::new().examine(&url(address), &[]).has("old TLS versions", "warn", "TLS 1.0");
+    let closes = scripted(|_| Vec::new());
+    Kit::new().examine(&url(closes), &[]).has("old TLS versions", "skip", "no TLS is spoken");
 }

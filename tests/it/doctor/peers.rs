@@ -1,7 +1,7 @@
 //! NGINX and Apache, with mistakes that are easily made in their configurations.
 
 use super::{Diagnosis, Kit};
-use crate::support::{Peer, Stage, is_installed};
+use crate::support::{Peer, Pki, Stage, is_installed};
 use std::fs;
 
 /// What stands in a file of a site.
@@ -80,4 +80,28 @@ fn apache_that_forgives_unknown_authorities_is_found() {
     );
     let Some((_stage, peer)) = apache(&kit, &site) else { return };
     lets_strangers_in(&kit.examine(&https(&peer), &[]));
+}
+
+#[test]
+fn what_nginx_says_to_the_wrong_scheme_or_certificate_is_understood() {
+    let kit = Kit::new();
+    let server = nginx_server("ssl_verify_client on;\n    listen 80;");
+    let Some((_stage, peer)) = nginx(&kit, &server) else { return };
+    kit.pki.write_leaf("netdata", &Pki::of("Other CA").netdata());
+    let found = kit.examine_whole(&https(&peer), &[]);
+    found.has("no certificate", "pass", "400").has("forged certificate", "pass", "400");
+    found.has("challenge", "fail", "does not trust the certificate given: it answered 400");
+    let found = kit.examine(&format!("http://{}/", peer.address(443)), &[]);
+    found.has("certificate", "fail", "TLS is spoken at this port");
+    kit.examine(&format!("https://{}/", peer.address(80)), &[]).has("chain", "fail", "is not TLS");
+}
+
+#[test]
+fn apache_that_asks_in_a_location_is_told_where_to_ask() {
+    let kit = Kit::new();
+    let site = apache_site("<Location \"/\">\n        SSLVerifyClient require\n    </Location>");
+    let Some((_stage, peer)) = apache(&kit, &site) else { return };
+    let found = kit.examine(&https(&peer), &[]);
+    found.has("client certificate", "fail", "none is asked for");
+    assert!(found.checks["client certificate"].2.contains("VirtualHost"), "{found:#?}");
 }

@@ -5,6 +5,7 @@ use crate::support::{Careless, Origin, Proxy};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -35,6 +36,16 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
     let found = kit.examine_whole(&url(address), &["--timeout", "1"]);
     found.has("chain", "fail", "nothing was answered in time");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+
+    // One that shakes hands is asked twice at most.
+    let dumb = Careless::new(&kit.pki).asks_politely().answers(|_| {
+        thread::sleep(Duration::from_secs(60));
+        String::new()
+    });
+    let began = Instant::now();
+    let found = kit.examine_whole(&url(dumb.spawn()), &["--timeout", "1", "--slow=1"]);
+    found.has("no certificate", "warn", "nothing was answered in time").has("challenge", "fail", "within 1 s");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 
     let garbage = scripted(|_| vec![b'x'; 1 << 20]);
     kit.examine_whole(&url(garbage), &["--timeout", "2"]).has("chain", "fail", "");

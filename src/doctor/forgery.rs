@@ -48,7 +48,9 @@ pub(super) fn forgeries(authority: &CertificateDer<'_>, common_name: &str) -> Fo
     ] {
         match made {
             Ok(credentials) => forgeries.made.push(Forgery { of, credentials }),
-            Err(error) => forgeries.missing = Some(format!("one {of} could not be made ({error})")),
+            Err(error) => {
+                forgeries.missing.get_or_insert_with(|| format!("one {of} could not be made ({error})"));
+            }
         }
     }
     forgeries

@@ -110,7 +110,7 @@ pub(in crate::doctor) fn check_strangers(
     if !got_in.is_empty() {
         return Finding::fail(
             CHECK,
-            format!("of those for {name} that were forged, these got through: {}", got_in.join("; ")),
+            format!("forged ones for {name} got through: {}", got_in.join("; ")),
             "verify certificates, not only ask for them: ssl_verify_client on, not optional_no_ca (nginx); SSLVerifyClient \
              require, not optional_no_ca (Apache)",
         );
@@ -119,7 +119,7 @@ pub(in crate::doctor) fn check_strangers(
         return Finding::warn(CHECK, format!("for {name}, it cannot be told whether {first}"), UNCLEAR);
     }
     let but = missing.map(|why| format!("; {why}")).unwrap_or_default();
-    let text = format!("{} for {name} that were forged are refused: {}{but}", strangers.len(), refused.join(", "));
+    let text = format!("{} forged ones for {name} are refused: {}{but}", strangers.len(), refused.join(", "));
     Finding::pass(CHECK, text)
 }
 
@@ -183,7 +183,7 @@ mod tests {
         };
         check(alert(), alert(), Level::Pass, "refused: TLS alert unknown_ca; one less");
         check(alert(), answered(403), Level::Pass, "unknown_ca, 403");
-        check(alert(), answered(200), Level::Fail, "these got through: one of B, which was answered 200");
+        check(alert(), answered(200), Level::Fail, "got through: one of B, which was answered 200");
         check(closed(), answered(200), Level::Fail, "one of B");
         check(alert(), closed(), Level::Warn, "whether one of B is refused");
     }

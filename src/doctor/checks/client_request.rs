@@ -8,6 +8,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::target::Expected;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use x509_parser::objects::oid_registry;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
@@ -94,9 +95,10 @@ fn judge(named: &[Vec<u8>], wanted: &[Vec<u8>]) -> Finding {
 }
 
 fn list<N: AsRef<[u8]>>(names: &[N]) -> String {
-    let shown = names.iter().take(MAX_SHOWN).map(|name| match X509Name::from_der(name.as_ref()) {
-        Ok((_, name)) => format!("\"{name}\""),
-        Err(_) => "a name that cannot be read".into(),
+    let read = |der| X509Name::from_der(der).ok()?.1.to_string_with_registry(oid_registry()).ok();
+    let shown = names.iter().take(MAX_SHOWN).map(|name| match read(name.as_ref()) {
+        Some(name) => format!("\"{name}\""),
+        None => "a name that cannot be read".into(),
     });
     let mut shown: Vec<_> = shown.collect();
     match names.len() {

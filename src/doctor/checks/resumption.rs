@@ -59,7 +59,7 @@ pub(in crate::doctor) async fn check(
     }
     for (version, number) in [(&TLS13, "1.3"), (&TLS12, "1.2")] {
         if let Some(trusted) = trusted.clone()
-            && outlives(client, trusted, version).await?
+            && outlives(client, expected, trusted, version).await?
         {
             return Ok(Finding::warn(
                 CHECK,
@@ -72,6 +72,9 @@ pub(in crate::doctor) async fn check(
         }
     }
     Ok(match resumed.first() {
+        None if matches!(nobody, Verdict::Unclear(_)) => {
+            Finding::skip(CHECK, "skipped: it cannot be told whether who has no certificate is refused")
+        }
         None => Finding::pass(CHECK, "nobody gets a session to resume who would not get in anyway"),
         Some(what) => Finding::pass(CHECK, format!("{what} can be resumed, and is refused all the same")),
     })
@@ -119,14 +122,16 @@ async fn steal(
     })
 }
 
-/// Whether a session of a trusted client is resumed.
+/// Whether a session of a trusted client is resumed; not if the client is not trusted.
 async fn outlives(
     client: Client<'_>,
+    expected: &Expected,
     trusted: Arc<CertifiedKey>,
     version: &'static SupportedProtocolVersion,
 ) -> Result<bool, String> {
     let tls = Tls::new(Some(trusted), &[version])?;
     let request = get(client.place, "doctor").last();
-    client.ask(Some(&tls), &request).await;
-    Ok(tls.has_session() && client.ask(Some(&tls), &request).await.was_resumed)
+    let first = client.ask(Some(&tls), &request).await;
+    let is_trusted = matches!(judge(expected, &first, true), Verdict::GotIn(_));
+    Ok(is_trusted && tls.has_session() && client.ask(Some(&tls), &request).await.was_resumed)
 }

@@ -210,6 +210,7 @@ mod tests {
         assert_eq!(alert_name(AlertDescription::CertificateRequired), "certificate_required");
         assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
     }
+
     #[test]
     fn nothing_is_said_in_names_of_types() {
         let of = |error| Failure::from(&io::Error::other(error)).to_string();

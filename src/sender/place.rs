@@ -142,6 +142,7 @@ mod tests {
             assert!(Place::parse(url).is_err(), "{url}");
         }
     }
+
     #[test]
     fn what_is_no_port_is_not_another_one() {
         for port in ["0", "65536", "99999", "8443x", "-1", "+1", "443:443"] {

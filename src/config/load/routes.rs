@@ -1,0 +1,223 @@
+//! `[[routes]]`: what is passed on, and who has to be let in for that.
+
+use super::upstreams::Groups;
+use super::{Loader, parsed, required};
+use crate::auth::{Authorization, Requirements};
+use crate::config::advice;
+use crate::config::files::{self, SecretSource};
+use crate::config::raw::Table;
+use crate::config::{Route, RouteKind, Tests, Verify};
+use crate::header_template::HeaderTemplate;
+use crate::notification::SchemaPolicy;
+use crate::route::PathPattern;
+use crate::secret::{Secret, SecretDigest};
+use http::HeaderName;
+use std::collections::HashSet;
+
+/// What only a webhook can have.
+const WEBHOOK_KEYS: [&str; 5] = ["challenge_secret", "challenge_requires_authorization", "schema", "spaces", "tests"];
+
+/// What the exchange with the upstream needs for itself, and what only this program may say.
+const RESERVED_HEADERS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "idempotency-key",
+    "client-cert",
+];
+
+impl Loader<'_> {
+    pub(super) fn routes(&self, root: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Vec<Route>> {
+        let place = root.place_of("routes");
+        let routes = root.tables("routes", |table| self.route(table, verify, groups));
+        if routes.is_empty() {
+            root.document.complain(&place, "missing; name at least one: [[routes]] with path and upstream");
+        }
+        let routes: Option<Vec<Route>> = routes.into_iter().collect();
+        let mut seen = HashSet::new();
+        for route in routes.iter().flatten() {
+            if !seen.insert(route.path.to_string()) {
+                root.document.complain(&place, format!("two routes have the path \"{}\"", route.path));
+            }
+        }
+        routes
+    }
+
+    fn route(&self, table: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Route> {
+        let kinds = [("webhook", RouteKind::Webhook), ("proxy", RouteKind::Proxy)];
+        let kind = table.choice("kind", &kinds).unwrap_or(RouteKind::Webhook);
+        let path = required(table, "path", "the path of the webhook, such as \"/webhooks/netdata\"")
+            .and_then(|path| parsed(table, path, PathPattern::parse));
+        let upstream = self.route_upstream(table, groups);
+        if kind == RouteKind::Proxy {
+            for key in WEBHOOK_KEYS.into_iter().filter(|key| table.names_any(&[key])) {
+                table.complain(key, "is for routes of kind \"webhook\"; this one passes everything on");
+            }
+        }
+        let challenge_secret = table.table("challenge_secret", |table| self.challenge_secret(table));
+        let schemas = [("enforce", SchemaPolicy::Enforce), ("warn", SchemaPolicy::Warn), ("off", SchemaPolicy::Off)];
+        let spaces = table.strings("spaces").unwrap_or_default();
+        for space in spaces.iter().filter(|space| space.value.is_empty()) {
+            table.document.complain(&space.place, "must be the id, the slug or the name of a space");
+        }
+        Some(Route {
+            kind,
+            challenge_secret,
+            challenge_requires_authorization: table.boolean("challenge_requires_authorization").unwrap_or(false),
+            schema: table.choice("schema", &schemas).unwrap_or_default(),
+            max_body: max_body(table, kind),
+            spaces: spaces.into_iter().map(|space| space.value).collect(),
+            tests: table
+                .choice("tests", &[("answer", Tests::Answer), ("forward", Tests::Forward)])
+                .unwrap_or(Tests::Answer),
+            forward_authorization: table.boolean("forward_authorization").unwrap_or(false),
+            set_headers: set_headers(table),
+            requirements: self.requirements(table, verify),
+            path: path?,
+            upstream: upstream?,
+        })
+    }
+
+    fn requirements(&self, table: &mut Table<'_>, verify: Verify) -> Requirements {
+        if table.is_word("auth", "none") {
+            let message = "anybody may use this route: demand client_certificate, basic or bearer";
+            table.document.warn(&table.place_of("auth"), message);
+            table.skip("auth");
+            return Requirements::default();
+        }
+        let (place, document) = (table.place_of("auth"), table.document);
+        let before = document.count();
+        let requirements = table.table("auth", |table| {
+            let client_certificate = table.boolean("client_certificate");
+            if client_certificate == Some(true) && verify == Verify::Off {
+                table.complain(
+                    "client_certificate",
+                    "cannot be true while client certificates are not asked for: set tls.client.verify to \"require\" \
+                     or \"request\", with an https listener",
+                );
+            }
+            Requirements {
+                client_certificate: client_certificate.unwrap_or(verify != Verify::Off),
+                authorization: self.authorization(table),
+            }
+        });
+        let demands_nothing = !requirements.client_certificate && requirements.authorization.is_empty();
+        // Who demands something that cannot be read has demanded something.
+        if demands_nothing && document.count() == before {
+            document.complain(
+                &place,
+                "would let everybody in: demand client_certificate, basic or bearer, or write auth = \"none\"",
+            );
+        }
+        requirements
+    }
+
+    fn authorization(&self, table: &mut Table<'_>) -> Authorization {
+        let basic = table.tables("basic", |table| {
+            let username = required(table, "username", "the user's name");
+            let password = table.table("password", |table| self.secret_digest(table));
+            let username = username?;
+            if username.value.contains(':') {
+                table.document.complain(&username.place, "must not contain \":\" (RFC 7617)");
+            }
+            Some((username.value, password?))
+        });
+        let bearer = table.tables("bearer", |table| table.table("token", |table| self.secret_digest(table)));
+        let accepted = basic
+            .into_iter()
+            .flatten()
+            .fold(Authorization::default(), |accepted, (username, password)| accepted.with_basic(&username, password));
+        bearer.into_iter().flatten().fold(accepted, Authorization::with_bearer)
+    }
+
+    fn secret_digest(&self, table: &mut Table<'_>) -> Option<SecretDigest> {
+        let place = table.place();
+        let source = self.secret_source(table, true)?;
+        files::secret_digest(&source).map_err(|message| table.document.complain(&place, message)).ok()
+    }
+
+    fn challenge_secret(&self, table: &mut Table<'_>) -> Option<Secret> {
+        if !table.is_present() {
+            return None;
+        }
+        let place = table.place();
+        let source = self.secret_source(table, false)?;
+        let secret = files::secret(&source).map_err(|message| table.document.complain(&place, message)).ok()?;
+        if let Some(message) = advice::on_challenge_secret(secret.expose()) {
+            table.document.warn(&place, message);
+        }
+        Some(secret)
+    }
+
+    fn secret_source(&self, table: &mut Table<'_>, digest_too: bool) -> Option<SecretSource> {
+        let mut sources = Vec::new();
+        sources.extend(table.string("file").map(|file| SecretSource::File(self.file(&file.value))));
+        sources.extend(table.string("env").map(|name| SecretSource::Environment(name.value)));
+        sources.extend(table.string("credential").and_then(|name| {
+            let plain = !name.value.is_empty() && !name.value.contains('/') && name.value != "..";
+            if !plain {
+                table.document.complain(&name.place, "must be the name of a credential, without \"/\"");
+            }
+            plain.then_some(SecretSource::Credential(name.value))
+        }));
+        let mut forms = "{ file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
+        if digest_too {
+            forms = "{ file = \"…\" }, { env = \"…\" }, { credential = \"…\" } or { sha256 = \"<hex>\" }";
+            sources.extend(table.string("sha256").and_then(|hex| {
+                let digest = SecretDigest::from_hex(&hex.value);
+                if digest.is_none() {
+                    table.document.complain(&hex.place, "must be a SHA-256: 64 hexadecimal digits");
+                }
+                digest.map(SecretSource::Digest)
+            }));
+        }
+        if sources.len() > 1 {
+            table.document.complain(&table.place(), format!("names several sources; write one of {forms}"));
+        } else if sources.is_empty() && !table.names_any(&["file", "env", "credential", "sha256"]) {
+            // A secret never stands in the configuration itself.
+            table.document.complain(&table.place(), format!("must be {forms}"));
+        }
+        sources.pop()
+    }
+}
+
+fn max_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
+    let size = table.size("max_body").map(|size| size.value);
+    match kind {
+        RouteKind::Proxy => size.unwrap_or(0),
+        RouteKind::Webhook => {
+            if size == Some(0) {
+                let message = "must be more than 0: a webhook's body is held in memory until it is verified";
+                table.complain("max_body", message);
+            }
+            size.unwrap_or(1 << 20)
+        }
+    }
+}
+
+fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {
+    let headers = table.string_map("set_headers");
+    headers
+        .into_iter()
+        .filter_map(|(name, template)| {
+            let place = template.place.clone();
+            let complain = |message: String| table.document.complain(&place, message);
+            let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+                complain("is not the name of a header".into());
+                return None;
+            };
+            if RESERVED_HEADERS.contains(&header.as_str()) || header.as_str().starts_with("x-netdata-") {
+                complain("is set by this program and cannot be changed".into());
+            }
+            if template.value.contains(char::is_control) {
+                complain("must not hold control characters".into());
+            }
+            let template = HeaderTemplate::parse(&template.value).map_err(|error| complain(error.to_string())).ok()?;
+            Some((header, template))
+        })
+        .collect()
+}

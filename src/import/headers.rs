@@ -3,6 +3,7 @@
 use super::directive::{Directive, names_a_secret};
 use super::report::Ledger;
 use super::template::expand;
+use crate::header_template::is_reserved;
 use http::HeaderName;
 
 /// The members of `set_headers` in the making. Values have the variables of NGINX.
@@ -22,19 +23,6 @@ enum Fate {
     /// The application gets none, rather than one that the sender made up.
     Blank(String),
 }
-
-/// Set by this program, whatever it is told.
-const RESERVED: [&str; 9] = [
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "idempotency-key",
-    "client-cert",
-];
 
 impl<'r> SetHeaders<'r> {
     pub(super) fn new(ledger: &'r Ledger, is_tls: bool) -> Self {
@@ -78,7 +66,7 @@ impl<'r> SetHeaders<'r> {
         if name.eq_ignore_ascii_case("authorization") {
             self.forwards_authorization = false;
         } else if let Ok(header) = HeaderName::from_bytes(name.as_bytes())
-            && !RESERVED.contains(&header.as_str())
+            && !is_reserved(header.as_str())
             && header != http::header::HOST
         {
             self.insert(name, "");
@@ -128,8 +116,8 @@ impl<'r> SetHeaders<'r> {
             "upgrade" | "connection" if !matches!(value, "" | "close" | "keep-alive") => {
                 "there are no WebSockets: Upgrade ends here, and connections are kept by themselves"
             }
-            name if RESERVED.contains(&name) => "is taken care of",
             name if name.starts_with("x-netdata-") => "is set to what has been verified",
+            name if is_reserved(name) => "is taken care of",
             "host" if is_host => "Host is passed on as it came",
             "x-forwarded-for" if value.contains("remote_addr") || value.contains("forwarded_for") => {
                 "is always set, to the addresses that can be believed"

@@ -7,7 +7,7 @@ use crate::config::advice;
 use crate::config::files::{self, SecretSource};
 use crate::config::raw::Table;
 use crate::config::{Route, RouteKind, Tests, Verify};
-use crate::header_template::HeaderTemplate;
+use crate::header_template::{HeaderTemplate, is_reserved};
 use crate::notification::SchemaPolicy;
 use crate::route::PathPattern;
 use crate::secret::{Secret, SecretDigest};
@@ -16,19 +16,6 @@ use std::collections::HashSet;
 
 /// What only a webhook can have.
 const WEBHOOK_KEYS: [&str; 5] = ["challenge_secret", "challenge_requires_authorization", "schema", "spaces", "tests"];
-
-/// What the exchange with the upstream needs for itself, and what only this program may say.
-const RESERVED_HEADERS: [&str; 9] = [
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "idempotency-key",
-    "client-cert",
-];
 
 impl Loader<'_> {
     pub(super) fn routes(&self, root: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Vec<Route>> {
@@ -210,7 +197,7 @@ fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {
                 complain("is not the name of a header".into());
                 return None;
             };
-            if RESERVED_HEADERS.contains(&header.as_str()) || header.as_str().starts_with("x-netdata-") {
+            if is_reserved(header.as_str()) {
                 complain("is set by this program and cannot be changed".into());
             }
             if template.value.contains(char::is_control) {

@@ -267,26 +267,24 @@ impl<'t> Finding<'_, 't> {
 
     /// `RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !^app\.netdata\.cloud$` and `RewriteRule ^ - [F]`.
     fn rewrites(&mut self, path: &str) {
-        let mut conditions: Vec<&'t Directive> = Vec::new();
-        let mut is_passed_on = false;
-        for directive in self.reader.host.own().iter().filter(|it| is(it, "RewriteCond") || is(it, "RewriteRule")) {
-            if is(directive, "RewriteCond") {
-                conditions.push(directive);
-            } else if directive.id == self.mapping.directive.id {
-                self.passing(directive, &std::mem::take(&mut conditions));
-                // What follows is not looked at any more.
-                is_passed_on = true;
-            } else if !is_passed_on {
-                self.rewrite(directive, &std::mem::take(&mut conditions), path);
-            }
+        self.rules(self.reader.host.own(), path);
+        for section in self.sections.clone() {
+            self.rules(section.directive.children(), path);
         }
-        conditions.clear();
-        let inner = self.sections.clone().into_iter().map(|section| section.directive.children());
-        for directive in inner.flatten() {
+    }
+
+    fn rules(&mut self, directives: &'t [Directive], path: &str) {
+        let mut conditions: Vec<&'t Directive> = Vec::new();
+        for directive in directives {
             if is(directive, "RewriteCond") {
                 conditions.push(directive);
             } else if is(directive, "RewriteRule") {
-                self.rewrite(directive, &std::mem::take(&mut conditions), path);
+                let conditions = std::mem::take(&mut conditions);
+                if directive.id == self.mapping.directive.id {
+                    // What follows is not looked at any more.
+                    return self.passing(directive, &conditions);
+                }
+                self.rewrite(directive, &conditions, path);
             }
         }
     }

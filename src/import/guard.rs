@@ -119,6 +119,13 @@ impl<'t> Guard<'t> {
                 ledger
                     .not_carried(directive, "have no other authority than this in tls.client.ca: any of them will do");
             }
+            // Who is kept out by what he says of himself gets in by saying something else.
+            (Input::Other(variable), false) if is_said_by_anybody(variable) => {
+                ledger.not_carried(
+                    directive,
+                    format!("{variable} keeps nobody out here: let the application look at it"),
+                );
+            }
             (Input::Other(variable), _) => self.other(directive, variable, ledger),
         }
     }
@@ -209,6 +216,13 @@ impl<'t> Guard<'t> {
         };
         ledger.not_needed(directive, why);
     }
+}
+
+/// Whether something is of the sender's own choice, and says nothing about what he may do.
+fn is_said_by_anybody(variable: &str) -> bool {
+    let variable = variable.to_ascii_lowercase();
+    let names = ["http_user_agent", "http:user-agent", "http_referer", "http:referer", "args", "query_string"];
+    names.contains(&variable.as_str()) || variable.starts_with("arg_") || variable == "invalid_referer"
 }
 
 /// What `Bearer …` or `Basic …` is compared with.

@@ -101,6 +101,24 @@ fn what_is_no_token_is_asked_for_by_nobody() {
 }
 
 #[test]
+fn who_is_kept_out_by_what_he_says_closes_nothing() {
+    let other = "location /app/ { proxy_pass http://127.0.0.1:3001; }";
+    for (guard, is_open) in [
+        ("if ($http_user_agent ~* (AhrefsBot|MJ12bot)) { return 403; }", true),
+        ("if ($args ~ union) { return 444; }", true),
+        ("if ($http_user_agent != monitor) { return 403; }", false),
+        ("if ($request_uri ~ ^/app/admin) { return 403; }", false),
+    ] {
+        let found = nginx(&format!("{guard}\n{other}"));
+        assert_eq!(!found.route("/app/*").contains(NOBODY), is_open, "{guard}: {}", found.report);
+        found.does_not_carry(": if (");
+    }
+    let rules = "RewriteEngine on\nRewriteCond %{HTTP_USER_AGENT} (AhrefsBot|MJ12bot) [NC]\nRewriteRule ^ - [F]";
+    let found = apache(&format!("{rules}\nProxyPass /app http://127.0.0.1:3001/app"));
+    assert!(!found.route("/app/*").contains(NOBODY), "{}", found.report);
+}
+
+#[test]
 fn only_the_case_of_the_name_differs() {
     let guard = "if ($ssl_client_s_dn !~* \"CN=APP.Netdata.Cloud\") { return 403; }";
     let found = nginx(&format!("location /webhooks/two {{ {guard} proxy_pass http://127.0.0.1:3000; }}"));

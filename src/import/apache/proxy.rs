@@ -112,6 +112,11 @@ impl<'t> Proxy<'_, 't> {
         if !is_proxy {
             return None;
         }
+        if ["ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme)) {
+            // What does not ask for an Upgrade goes on to what follows.
+            self.ledger.not_carried(directive, "there are no WebSockets: Upgrade ends here");
+            return None;
+        }
         self.matching(directive, pattern, url, &[])
     }
 

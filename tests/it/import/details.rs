@@ -194,6 +194,15 @@ fn a_webhook_goes_to_its_own_application() {
 }
 
 #[test]
+fn web_sockets_take_nothing_away_from_what_follows() {
+    let rules = "RewriteEngine on\nRewriteCond %{HTTP:Upgrade} websocket [NC]\n\
+                 RewriteRule ^/app/(.*) ws://127.0.0.1:3001/app/$1 [P,L]";
+    let found = apache(&format!("{rules}\nProxyPass /app/ http://127.0.0.1:3001/app/"));
+    assert!(found.route("/app/*").contains("auth = \"none\""), "{}", found.config);
+    found.does_not_carry("there are no WebSockets");
+}
+
+#[test]
 fn rules_that_pass_on_are_read_in_their_usual_forms() {
     for (rule, path) in [
         ("^/hooks/netdata/?$ http://127.0.0.1:3000/hooks/netdata", "/hooks/netdata"),

@@ -1,7 +1,20 @@
 //! Which of several places is probably the webhook's.
 
+use super::directive::Directive;
+
 /// What a path has that is probably a webhook's.
 const WORDS: [&str; 3] = ["hook", "alert", "notif"];
+
+/// Whether something in a server is about Netdata Cloud, not only about client certificates, which others have, too.
+pub(super) fn is_about_netdata(directive: &Directive) -> bool {
+    directive.holds(&|it| {
+        let text = it.arguments.join(" ").to_ascii_lowercase().replace('\\', "");
+        let names_path = ["location", "locationmatch", "proxypass", "proxypassmatch", "rewriterule"];
+        let is_path = names_path.contains(&it.name.to_ascii_lowercase().as_str());
+        text.contains("netdata.cloud")
+            || (is_path && text.contains("netdata") && WORDS.iter().any(|word| text.contains(word)))
+    })
+}
 
 /// How much speaks for it; nothing does where it is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -71,7 +71,10 @@ fn choose<'h, 't>(hosts: &'h [Host<'t>], options: &Options) -> Result<&'h Host<'
         let message = format!("there is no virtual host with ServerName or ServerAlias {name}: there are {known}");
         return Err(ImportError::new(&start, message));
     }
-    let found = candidates.iter().find(|host| verifies(host) && passes_on(host));
+    // Others look at the certificates of others.
+    let is_it = |host: &&&Host<'t>| passes_on(host) && host.section.is_some_and(guess::is_about_netdata);
+    let found = candidates.iter().find(is_it).filter(|_| options.server.is_none());
+    let found = found.or_else(|| candidates.iter().find(|host| verifies(host) && passes_on(host)));
     let found = found.or_else(|| candidates.iter().find(|host| passes_on(host) && has_webhook(host)));
     let found = found.or_else(|| {
         candidates.iter().find(|host| passes_on(host) && (options.webhook.is_some() || options.server.is_some()))

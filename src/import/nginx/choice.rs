@@ -29,6 +29,13 @@ pub(super) fn servers<'s, 't>(all: &'s [Server<'t>], options: &Options) -> Resul
         (None, None) => &|server| server.has_webhook(),
     };
     let mut chosen: Vec<_> = all.iter().filter(|server| is_chosen(server)).collect();
+    // Others look at the certificates of others.
+    let is_it = |server: &&Server<'t>| {
+        guess::is_about_netdata(server.directive) && (server.looks_at_certificates() || server.has_webhook())
+    };
+    if options.server.is_none() && all.iter().any(|server| is_it(&server)) {
+        chosen = all.iter().filter(is_it).collect();
+    }
     if chosen.is_empty() {
         let start = Place { file: options.file.as_path().into(), line: 1 };
         return Err(ImportError::new(&start, nothing_chosen(options, all)));

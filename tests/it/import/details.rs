@@ -101,6 +101,18 @@ fn what_is_no_token_is_asked_for_by_nobody() {
 }
 
 #[test]
+fn who_looks_at_the_certificates_of_others_is_not_replaced() {
+    let vpn = "server {\nlisten 443 ssl;\nserver_name vpn.example.com;\nssl_verify_client on;\n\
+               location / { proxy_pass http://127.0.0.1:3009; }\n}\n";
+    let found = from("nginx", &format!("{vpn}{}", nginx_text("")), &[]);
+    assert!(found.route("/webhooks/netdata").contains("127.0.0.1:3000"), "{}", found.config);
+    assert!(!found.config.contains("3009"), "{}", found.config);
+    let vpn = "<VirtualHost *:443>\nSSLEngine on\nSSLVerifyClient require\nProxyPass / http://127.0.0.1:3009/\n</VirtualHost>\n";
+    let found = from("apache", &format!("{vpn}{}", apache_text("")), &[]);
+    assert!(!found.config.contains("3009"), "{}", found.config);
+}
+
+#[test]
 fn who_is_kept_out_by_what_he_says_closes_nothing() {
     let other = "location /app/ { proxy_pass http://127.0.0.1:3001; }";
     for (guard, is_open) in [

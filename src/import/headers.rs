@@ -53,10 +53,7 @@ impl<'r> SetHeaders<'r> {
                 self.insert(name, &value);
             }
             Fate::NotNeeded(why) => self.ledger.not_needed(directive, why),
-            Fate::Blank(remedy) => {
-                self.ledger.not_carried(directive, remedy);
-                self.insert(name, "");
-            }
+            Fate::Blank(remedy) => self.blank(directive, name, &remedy),
         }
     }
 
@@ -67,7 +64,8 @@ impl<'r> SetHeaders<'r> {
             self.forwards_authorization = false;
         } else if let Ok(header) = HeaderName::from_bytes(name.as_bytes())
             && !is_reserved(header.as_str())
-            && header != http::header::HOST
+            // These are known, and no sender's word.
+            && !["host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].contains(&header.as_str())
         {
             self.insert(name, "");
         }

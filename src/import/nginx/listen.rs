@@ -166,7 +166,8 @@ impl Listening<'_> {
                 let remedy = match is_behind_proxy {
                     true => "listen.allow is about who connects, which is the proxy in front: let that one decide",
                     false => {
-                        "listen.allow is for all routes alike, and has only who may connect: name those networks there"
+                        "listen.allow is for all routes alike, and has only who may connect, never who may not: name networks \
+                         there if no route is for others, or have a firewall look at them"
                     }
                 };
                 directives.iter().for_each(|it| self.ledger.not_carried(it, remedy));

@@ -113,6 +113,15 @@ fn who_looks_at_the_certificates_of_others_is_not_replaced() {
 }
 
 #[test]
+fn what_is_known_is_not_blanked() {
+    let map = "map $http_host $host_or_default { default $http_host; \"\" a.example.com; }\n";
+    let text = nginx_text("proxy_set_header Host $host_or_default;\nproxy_set_header X-User $nobody_knows;");
+    let found = from("nginx", &format!("{map}{text}"), &[]);
+    assert!(!found.config.contains("Host = \"\""), "{}", found.config);
+    assert!(found.config.contains("X-User = \"\""), "{}", found.config);
+}
+
+#[test]
 fn who_is_kept_out_by_what_he_says_closes_nothing() {
     let other = "location /app/ { proxy_pass http://127.0.0.1:3001; }";
     for (guard, is_open) in [

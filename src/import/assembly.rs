@@ -321,7 +321,7 @@ fn path_of(route: &Route) -> String {
 }
 
 /// Whether a route for `wider` is for `path` as well.
-fn covers(wider: &str, path: &str) -> bool {
+pub(super) fn covers(wider: &str, path: &str) -> bool {
     wider
         .strip_suffix("/*")
         .is_some_and(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))

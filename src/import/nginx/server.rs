@@ -1,6 +1,7 @@
 //! The servers of a configuration, and which of them this program is to replace.
 
 use super::scope::Scope;
+use crate::import::assembly::covers;
 use crate::import::directive::Directive;
 use crate::import::guess::Evidence;
 use crate::import::literal;
@@ -120,12 +121,8 @@ impl<'t> Server<'t> {
 
     /// Whether a location has a route of its own that is for `path`, too.
     pub(super) fn has_route_for(&self, location: &Location<'t>, path: &str) -> bool {
-        let is_for = |own: &String| match own.strip_suffix("/*") {
-            Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            None => own == path,
-        };
         let own = location.paths().unwrap_or_default();
-        own.iter().any(|own| is_for(own) && self.takes(location, own).is_none())
+        own.iter().any(|own| (own == path || covers(own, path)) && self.takes(location, own).is_none())
     }
 
     /// The location that NGINX chooses for a path.

@@ -65,7 +65,7 @@ const CONFIG: Fields = &[
     ("classification", Field::String),
     ("recipient", Field::String),
     ("command", Field::String),
-    ("line", Field::String),
+    ("line", Field::Number),
     ("centralisation_point", Field::Object(&[("hostname", Field::String)])),
 ];
 

@@ -186,7 +186,7 @@ mod tests {
         "alert":{"name":"n","context":"c","url":"u?transition=t-3","transition_id":"t-2","chart":{"id":"i","name":"n"},
         "state":{"status":"Warning","value":1,"value_str":"1"},"prev_state":null,"triggered_at":"t",
         "duration":{"value":1,"non_clear":0,"value_str":"1s"},"location":{"timezone":"UTC","utc_offset":-3600},
-        "config":{"hash":"h","line":"1","centralisation_point":{"hostname":"p"}},"rendered":{"info":"i","summary":"s"},
+        "config":{"hash":"h","line":1,"centralisation_point":{"hostname":"p"}},"rendered":{"info":"i","summary":"s"},
         "log":{"total":{"critical":1,"warning":2},"entries":[{"name":"n","status":"Critical","triggered_at":"t"}]}}}"#;
     const FLAT_REACHABILITY: &str = r#"{"message":"m","url":"u","host":"h","severity":"critical","status":{"reachable":false,"text":"unreachable"}}"#;
     const NESTED_REACHABILITY: &str = r#"{"message":"m","url":"u","space":{"id":"s-1","slug":"acme","nodes_stats":

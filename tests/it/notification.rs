@@ -3,10 +3,12 @@
 use crate::support::{Http2, Origin, Pki, Proxy, Sender, WEBHOOK};
 use std::time::{Duration, Instant};
 
-const FLAT_ALERT: &str = include_str!("bodies/alert_flat.json");
-const NESTED_ALERT: &str = include_str!("bodies/alert_nested.json");
-const FLAT_REACHABILITY: &str = include_str!("bodies/reachability_flat.json");
-const NESTED_REACHABILITY: &str = include_str!("bodies/reachability_nested.json");
+const FLAT_ALERT: &str = include_str!("bodies/flat-alert.json");
+const FLAT_REACHABILITY: &str = include_str!("bodies/flat-reachability.json");
+const NESTED_CLEAR: &str = include_str!("bodies/nested-clear.json");
+const NESTED_CRITICAL: &str = include_str!("bodies/nested-critical.json");
+const NESTED_REACHABLE: &str = include_str!("bodies/nested-reachable.json");
+const NESTED_UNREACHABLE: &str = include_str!("bodies/nested-unreachable.json");
 const TEST: &str = r#"{"message":"m","title":"Test Notification","token":"4dfa1e0c-0000"}"#;
 
 fn scene(route: &str) -> (Origin, Proxy, Sender) {
@@ -21,9 +23,11 @@ fn every_shape_is_forwarded_byte_for_byte() {
     let (origin, _proxy, sender) = scene("");
     for (body, kind) in [
         (FLAT_ALERT, "alert"),
-        (NESTED_ALERT, "alert"),
         (FLAT_REACHABILITY, "reachability"),
-        (NESTED_REACHABILITY, "reachability"),
+        (NESTED_CLEAR, "alert"),
+        (NESTED_CRITICAL, "alert"),
+        (NESTED_REACHABLE, "reachability"),
+        (NESTED_UNREACHABLE, "reachability"),
     ] {
         let answer = sender.post(body);
         assert_eq!((answer.status, answer.body.as_str(), answer.header("x-app")), (200, "ok", Some("yes")));
@@ -33,14 +37,14 @@ fn every_shape_is_forwarded_byte_for_byte() {
         let severity = received.header("X-Netdata-Severity");
         assert_eq!(severity, severity.to_ascii_lowercase());
     }
-    assert_eq!(origin.received().len(), 4);
+    assert_eq!(origin.received().len(), 6);
 }
 
 #[test]
 fn http2_changes_nothing() {
     let (origin, _proxy, sender) = scene("");
     let mut http2 = Http2::connect(&sender).unwrap();
-    for body in [NESTED_ALERT, FLAT_REACHABILITY] {
+    for body in [NESTED_CRITICAL, FLAT_REACHABILITY] {
         assert_eq!(http2.post(body).unwrap().status, 200);
         assert_eq!(origin.received().pop().unwrap().body, body.as_bytes());
     }

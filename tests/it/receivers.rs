@@ -4,18 +4,18 @@
 use crate::support::{Language, Pki, Proxy, Receiver, Sender, WEBHOOK, eventually};
 use std::process::Command;
 
-const FLAT_ALERT: &str = include_str!("bodies/alert_flat.json");
-const NESTED_ALERT: &str = include_str!("bodies/alert_nested.json");
-const REACHABILITY: &str = include_str!("bodies/reachability_nested.json");
+const FLAT_ALERT: &str = include_str!("bodies/flat-alert.json");
+const NESTED_ALERT: &str = include_str!("bodies/nested-critical.json");
+const REACHABILITY: &str = include_str!("bodies/nested-reachable.json");
 const TEST: &str = r#"{"message":"m","title":"Test Notification","token":"4dfa1e0c-0000"}"#;
 
 /// What the applications print about a notification: its kind, its severity, and of its message.
 type Line = [&'static str; 3];
 
-const FLAT_ALERT_LINE: Line = ["alert", "critical", "ram in use = 93.4%"];
-const NESTED_ALERT_LINE: Line = ["alert", "warning", "System memory utilization = 87.10%"];
+const FLAT_ALERT_LINE: Line = ["alert", "warning", "cpu high"];
+const NESTED_ALERT_LINE: Line = ["alert", "critical", "Disk /var space usage = 97%"];
 const LARGE_ALERT_LINE: Line = ["alert", "critical", "large"];
-const REACHABILITY_LINE: Line = ["reachability", "info", "Node web-1.example.com is reachable again"];
+const REACHABILITY_LINE: Line = ["reachability", "info", "Acme Ops/db-7.acme.example is reachable again"];
 
 /// It has printed this, and nothing else will ever come.
 #[track_caller]

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-const ALERT: &str = include_str!("../bodies/alert_nested.json");
+const ALERT: &str = include_str!("../bodies/nested-critical.json");
 
 /// What is sent, and how the other server is known to treat it.
 pub(super) struct Scene {

@@ -1,0 +1,300 @@
+//! Well-behaved clients, and what became of each of their requests.
+
+use crate::Failure;
+use crate::application::Application;
+use crate::attacks::Target;
+use crate::client::{Answer, PATIENCE};
+use crate::proxy::SECRET;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::Request;
+use sha2::Sha256;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// Between two requests of a client.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What became of good requests.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    next: AtomicU64,
+    /// The keys of notifications that were answered.
+    answered: Mutex<Vec<String>>,
+    lost: Mutex<Vec<String>>,
+    challenges: Mutex<Vec<Duration>>,
+}
+
+/// Clients that send until they are told to end.
+pub(crate) struct Good {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+/// What is printed about good requests.
+pub(crate) struct Report {
+    pub(crate) lost: Vec<String>,
+    /// Answered, and not seen by the application.
+    pub(crate) unseen: usize,
+    pub(crate) challenge_p99: Duration,
+    answered: usize,
+    twice: usize,
+    challenges: usize,
+    challenge_p50: Duration,
+    challenge_max: Duration,
+}
+
+#[derive(Clone)]
+struct Work {
+    target: Arc<Target>,
+    ledger: Arc<Ledger>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Good {
+    pub(crate) fn start(target: &Arc<Target>, ledger: &Arc<Ledger>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let work = Work { target: target.clone(), ledger: ledger.clone(), stop: stop.clone() };
+        let clients = vec![
+            tokio::spawn(work.clone().kept()),
+            tokio::spawn(work.clone().kept()),
+            tokio::spawn(work.clone().http2()),
+            tokio::spawn(work.clone().http2()),
+            tokio::spawn(work.clone().fresh()),
+            tokio::spawn(work.clone().fresh()),
+            tokio::spawn(work.clone().challenges()),
+        ];
+        Self { stop, clients }
+    }
+
+    pub(crate) async fn end(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        for client in self.clients {
+            if let Err(panic) = client.await {
+                std::panic::resume_unwind(panic.into_panic());
+            }
+        }
+    }
+}
+
+impl Work {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::SeqCst)
+    }
+
+    /// A connection that is kept for as long as the proxy keeps it.
+    async fn kept(self) {
+        while self.goes_on() {
+            let mut connection = match self.target.first().connect().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    self.ledger.lose("connecting", &error);
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            while self.goes_on() {
+                sleep(PAUSE).await;
+                let (key, body) = self.ledger.alert();
+                let answer = connection.exchange(&post(&body)).await;
+                if !self.ledger.note("kept connection", key, answer) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// A connection for each notification.
+    async fn fresh(self) {
+        while self.goes_on() {
+            sleep(PAUSE).await;
+            let (key, body) = self.ledger.alert();
+            let answer = async { self.target.first().connect().await?.exchange(&post(&body)).await }.await;
+            self.ledger.note("new connection", key, answer);
+        }
+    }
+
+    /// Over HTTP/2. What the proxy says it has not processed is sent again (RFC 9113 section 6.8).
+    async fn http2(self) {
+        while self.goes_on() {
+            let mut requests = match self.connect_http2().await {
+                Ok(requests) => requests,
+                Err(error) => {
+                    self.ledger.lose("connecting for HTTP/2", &error);
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            while self.goes_on() {
+                sleep(PAUSE).await;
+                let (key, body) = self.ledger.alert();
+                match timeout(PATIENCE, stream(&mut requests, body)).await {
+                    Ok(Ok(answer)) => drop(self.ledger.note("HTTP/2", key, Ok(answer))),
+                    Ok(Err(error)) if is_away(&*error) => break,
+                    Ok(Err(error)) => {
+                        self.ledger.lose("HTTP/2", &error);
+                        break;
+                    }
+                    Err(error) => {
+                        self.ledger.lose("HTTP/2", &error.into());
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect_http2(&self) -> Result<h2::client::SendRequest<Bytes>, Failure> {
+        let (requests, connection) = h2::client::handshake(self.target.http2().tls().await?).await?;
+        // Its end is that of its requests.
+        tokio::spawn(async { drop(connection.await) });
+        Ok(requests)
+    }
+
+    /// A challenge on a kept connection and one on a new connection, in turn.
+    async fn challenges(self) {
+        let mut kept = None;
+        while self.goes_on() {
+            sleep(PAUSE).await;
+            let token = format!("token-{}", self.ledger.next.fetch_add(1, Ordering::Relaxed));
+            let request = format!("GET /webhooks/netdata?crc_token={token} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let started = Instant::now();
+            let answer = async {
+                let mut connection = match kept.take() {
+                    Some(connection) => connection,
+                    None => self.target.first().connect().await?,
+                };
+                let answer = connection.exchange(request.as_bytes()).await?;
+                let is_right = answer.body == expected(&token)?.into_bytes();
+                Ok::<_, Failure>((is_right, answer.may_stay.then_some(connection)))
+            };
+            match answer.await {
+                Ok((true, connection)) => {
+                    self.ledger.challenges.lock().expect("no panic holds it").push(started.elapsed());
+                    // Every other one is on a connection of its own.
+                    kept = connection.filter(|_| rand::random());
+                }
+                Ok((false, _)) => self.ledger.lose("challenge", &"a wrong answer".into()),
+                Err(error) => self.ledger.lose("challenge", &error),
+            }
+        }
+    }
+}
+
+impl Ledger {
+    /// The key and the body of the next notification.
+    fn alert(&self) -> (String, String) {
+        let key = format!("soak-{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let body = format!(
+            "{{\"message\":\"Raised to Warning, x = 1, on y\",\"alert\":{{\"name\":\"x\",\
+             \"state\":{{\"status\":\"Warning\",\"value\":1}},\"transition_id\":\"{key}\"}}}}"
+        );
+        (key, body)
+    }
+
+    /// Whether the connection may be used again.
+    fn note(&self, what: &str, key: String, answer: Result<Answer, Failure>) -> bool {
+        match answer {
+            Ok(answer) if answer.status == 200 => {
+                self.answered.lock().expect("no panic holds it").push(key);
+                answer.may_stay
+            }
+            Ok(answer) => {
+                let body = String::from_utf8_lossy(&answer.body);
+                self.lose(what, &format!("status {}: {body}", answer.status).into());
+                answer.may_stay
+            }
+            Err(error) => {
+                self.lose(what, &error);
+                false
+            }
+        }
+    }
+
+    fn lose(&self, what: &str, error: &Failure) {
+        self.lost.lock().expect("no panic holds it").push(format!("{what}: {error}"));
+    }
+
+    pub(crate) fn report(&self, application: &Application) -> Report {
+        let answered = self.answered.lock().expect("no panic holds it");
+        let mut challenges = self.challenges.lock().expect("no panic holds it").clone();
+        challenges.sort_unstable();
+        let quantile = |part: f64| {
+            let rank = (part * challenges.len() as f64).ceil() as usize;
+            challenges.get(rank.saturating_sub(1)).copied().unwrap_or(Duration::MAX)
+        };
+        Report {
+            lost: self.lost.lock().expect("no panic holds it").clone(),
+            unseen: answered.iter().filter(|key| application.saw(key) == 0).count(),
+            twice: answered.iter().filter(|key| application.saw(key) > 1).count(),
+            answered: answered.len(),
+            challenges: challenges.len(),
+            challenge_p50: quantile(0.5),
+            challenge_p99: quantile(0.99),
+            challenge_max: quantile(1.0),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
+        writeln!(
+            f,
+            "good notifications: {} answered, {} lost, {} not seen by the application, {} seen twice",
+            self.answered,
+            self.lost.len(),
+            self.unseen,
+            self.twice
+        )?;
+        write!(
+            f,
+            "challenges: {} answered; p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            self.challenges,
+            milliseconds(self.challenge_p50),
+            milliseconds(self.challenge_p99),
+            milliseconds(self.challenge_max)
+        )?;
+        // The first few say what is wrong.
+        self.lost.iter().take(10).try_for_each(|lost| write!(f, "\n  lost: {lost}"))
+    }
+}
+
+fn post(body: &str) -> Vec<u8> {
+    let length = body.len();
+    let head = "POST /webhooks/netdata HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    format!("{head}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+async fn stream(requests: &mut h2::client::SendRequest<Bytes>, body: String) -> Result<Answer, Failure> {
+    let request = Request::post("https://localhost/webhooks/netdata").header("content-type", "application/json");
+    std::future::poll_fn(|cx| requests.poll_ready(cx)).await?;
+    let (response, mut outgoing) = requests.send_request(request.body(())?, false)?;
+    outgoing.send_data(Bytes::from(body), true)?;
+    let (head, mut incoming) = response.await?.into_parts();
+    let mut body = Vec::new();
+    while let Some(part) = incoming.data().await {
+        let part = part?;
+        incoming.flow_control().release_capacity(part.len())?;
+        body.extend_from_slice(&part);
+    }
+    Ok(Answer { status: head.status.as_u16(), body, may_stay: true })
+}
+
+fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<h2::Error>();
+    error.is_some_and(|error| error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
+}
+
+fn expected(token: &str) -> Result<String, Failure> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
+    mac.update(token.as_bytes());
+    let answer = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    Ok(format!("{{\"response_token\":\"sha256={answer}\"}}"))
+}

@@ -49,6 +49,12 @@ impl AnswerHead {
         self.status
     }
 
+    /// Whether this is what a server says that has closed an idle connection (RFC 9110 section 15.5.9): of a request that
+    /// was on its way meanwhile, nothing has been taken.
+    pub fn is_idle_timeout(&self) -> bool {
+        self.status == StatusCode::REQUEST_TIMEOUT
+    }
+
     /// The reason phrase (RFC 9112 section 4), which may be empty.
     pub fn reason(&self) -> &str {
         self.reason.as_deref().or(self.status.canonical_reason()).unwrap_or_default()

@@ -58,7 +58,7 @@ pub enum Rejection {
     UpstreamUnreachable,
     /// The application did not answer in time.
     UpstreamTimeout,
-    /// No server of the application is well.
+    /// No address of any server of the application is known.
     UpstreamUnavailable,
     /// Something went wrong here.
     Internal,
@@ -218,7 +218,7 @@ impl Rejection {
             Self::SpaceNotAllowed => "The notification does not name one of the route's spaces.".into(),
             Self::UpstreamUnreachable => "The connection to the application was refused or broken.".into(),
             Self::UpstreamTimeout => "The application exceeded its time.".into(),
-            Self::UpstreamUnavailable => "None of the application's servers is well.".into(),
+            Self::UpstreamUnavailable => "No address of any of the application's servers is known.".into(),
             Self::Internal => "The log has more under this request id.".into(),
         }
     }

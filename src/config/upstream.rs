@@ -96,7 +96,7 @@ pub enum Balance {
     Random,
 }
 
-/// How it is found out whether a server is well.
+/// How it is found out whether a server is healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     /// The target of a GET that is to be answered with a status of 2xx or 3xx; `None` only connects.

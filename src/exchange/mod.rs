@@ -1,7 +1,7 @@
 //! Exchanges a verified message for the upstream's answer.
 //!
 //! A webhook is a message, not a stream: it is whole before the upstream sees its first byte, so it leaves in one
-//! write, and it can be sent again when a pooled connection turns out to be dead. Pingora connects.
+//! write, and it can be sent again when the connection breaks before an answer. Pingora connects.
 
 mod answer;
 mod body;
@@ -11,7 +11,7 @@ pub mod relay;
 use crate::answer_head::AnswerHead;
 use crate::patience::timeout;
 use crate::rejection::Rejection;
-use crate::upstream::{ConnectError, Server, Upstream};
+use crate::upstream::{ConnectError, Server, Tried, Upstream};
 use answer::AnswerReader;
 use bytes::Bytes;
 use pingora::protocols::Stream;
@@ -19,6 +19,9 @@ use std::sync::Arc;
 use thiserror::Error as ThisError;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
+
+/// What a 408 on a connection that was idle says (RFC 9110 section 15.5.9).
+const IDLE_TIMEOUT: &str = "no answer: the connection had been idle for too long";
 
 /// Why there is no answer.
 #[derive(Debug, ThisError)]
@@ -29,8 +32,8 @@ pub enum ExchangeError {
     /// It took too long.
     #[error("{0}")]
     Timeout(String),
-    /// No server is well.
-    #[error("no server of the group is well")]
+    /// There is no server to try: no address of any is known.
+    #[error("no address of a server is known")]
     Unavailable,
 }
 
@@ -65,12 +68,11 @@ pub struct Answer {
 }
 
 /// An attempt that failed.
-enum Failure {
-    /// A pooled connection was closed before a byte of the answer: the upstream has not acted on the message, as far
-    /// as can be known.
-    Stale(ExchangeError),
-    /// The upstream may have acted on it.
-    Sent(ExchangeError),
+struct Failure {
+    error: ExchangeError,
+    /// The server, if it may be that it has not acted on the message: the connection broke before a byte of the answer.
+    /// A server that is late may be at work.
+    unanswered_by: Option<Arc<Server>>,
 }
 
 /// A connection that is ready for a request.
@@ -82,32 +84,40 @@ struct Connection {
 
 /// Sends `message`, a request with its body, and waits for the head of the answer.
 ///
-/// One that went over a pooled connection that turned out to be closed is sent again once on a fresh one: a duplicate is
-/// better than a lost alert.
+/// One whose connection broke before a byte of the answer is sent again once, over a fresh connection, and to another
+/// server if there is one: a duplicate is better than a lost alert.
 pub async fn send(upstream: &Upstream, message: &[u8]) -> Result<Answer, ExchangeError> {
-    match attempt(connect(upstream, true).await?, message).await {
-        Ok(answer) => Ok(answer),
-        Err(Failure::Sent(error)) => Err(error),
-        Err(Failure::Stale(error)) => {
-            tracing::debug!(%upstream, %error, "sending again on a fresh connection");
-            let again = attempt(connect(upstream, false).await?, message).await;
-            again.map_err(|(Failure::Stale(error) | Failure::Sent(error))| error)
+    let connection = connect(upstream, Tried::default(), true).await?;
+    let is_pooled = connection.is_pooled;
+    let (server, error) = match attempt(connection, message).await {
+        Ok(answer) if is_pooled && answer.head.is_idle_timeout() => {
+            (answer.server, unreachable(IDLE_TIMEOUT.to_owned()))
         }
-    }
+        Ok(answer) => return Ok(answer),
+        Err(Failure { error, unanswered_by: None }) => return Err(error),
+        Err(Failure { error, unanswered_by: Some(server) }) => (server, error),
+    };
+    tracing::debug!(%upstream, %server, %error, "sending again on a fresh connection");
+    let again = connect(upstream, Tried::broke(&server), false).await?;
+    attempt(again, message).await.map_err(|Failure { error, .. }| error)
 }
 
 /// A connection to the next server of `upstream`. One that cannot be connected to is passed over.
-async fn connect(upstream: &Upstream, may_be_pooled: bool) -> Result<Connection, ExchangeError> {
-    let server = upstream.choose(&[]).await.ok_or(ExchangeError::Unavailable)?;
+async fn connect(upstream: &Upstream, tried: Tried, may_be_pooled: bool) -> Result<Connection, ExchangeError> {
+    let server = upstream.choose(&tried).await.ok_or(ExchangeError::Unavailable)?;
     if may_be_pooled && let Some(stream) = pool::take(&server) {
         return Ok(Connection { server, stream, is_pooled: true });
     }
     // Most requests need not pay for the room that this takes.
-    Box::pin(connect_anew(upstream, server)).await
+    Box::pin(connect_anew(upstream, server, tried)).await
 }
 
-async fn connect_anew(upstream: &Upstream, mut server: Arc<Server>) -> Result<Connection, ExchangeError> {
-    let mut tried = Vec::new();
+async fn connect_anew(
+    upstream: &Upstream,
+    mut server: Arc<Server>,
+    mut tried: Tried,
+) -> Result<Connection, ExchangeError> {
+    let started = Instant::now();
     loop {
         let error = match server.connect().await {
             Ok(stream) => {
@@ -117,7 +127,7 @@ async fn connect_anew(upstream: &Upstream, mut server: Arc<Server>) -> Result<Co
             Err(error) => error,
         };
         server.failed(&error);
-        tried.push(server.id());
+        tried.note_unreachable(&server, started.elapsed());
         let Some(next) = upstream.choose(&tried).await else { return Err(error.into()) };
         tracing::debug!(%server, %next, %error, "trying the next server");
         server = next;
@@ -125,31 +135,31 @@ async fn connect_anew(upstream: &Upstream, mut server: Arc<Server>) -> Result<Co
 }
 
 async fn attempt(connection: Connection, message: &[u8]) -> Result<Answer, Failure> {
-    let Connection { server, mut stream, is_pooled } = connection;
+    let Connection { server, mut stream, .. } = connection;
     let deadline = Instant::now() + server.response_timeout();
     let write = async {
         stream.write_all(message).await?;
         stream.flush().await
     };
-    let written = match timeout_at(deadline, write).await {
-        // An application may answer and close before it has taken everything: that answer counts.
-        Ok(written) => written,
-        Err(_) => return Err(Failure::Sent(late("the message was not taken in time"))),
+    // An application may answer and close before it has taken everything: that answer counts.
+    let Ok(written) = timeout_at(deadline, write).await else {
+        return Err(Failure { error: late("the message was not taken in time"), unanswered_by: None });
     };
     let mut reader = AnswerReader::new(stream, false);
-    match (timeout_at(deadline, reader.head()).await, written) {
-        (Ok(Ok(head)), written) => Ok(Answer { head, reader, server, was_taken: written.is_ok() }),
-        (Ok(Err(error)), Ok(())) => {
-            let is_stale = is_pooled && reader.is_silent();
-            let error = unreachable(format!("no answer: {error}"));
-            Err(if is_stale { Failure::Stale(error) } else { Failure::Sent(error) })
+    let error = match timeout_at(deadline, reader.head()).await {
+        Ok(Ok(head)) => {
+            server.answered(head.status());
+            return Ok(Answer { head, reader, server, was_taken: written.is_ok() });
         }
-        (Ok(Err(_)), Err(error)) => {
-            let error = unreachable(format!("cannot send: {error}"));
-            Err(if is_pooled { Failure::Stale(error) } else { Failure::Sent(error) })
-        }
-        (Err(_), _) => Err(Failure::Sent(late("no answer in time"))),
-    }
+        Ok(Err(error)) => error,
+        Err(_) => return Err(Failure { error: late("no answer in time"), unanswered_by: None }),
+    };
+    let unanswered_by = reader.is_silent().then_some(server);
+    let error = match written {
+        Ok(()) => format!("no answer: {error}"),
+        Err(error) => format!("cannot send: {error}"),
+    };
+    Err(Failure { error: unreachable(error), unanswered_by })
 }
 
 impl Answer {

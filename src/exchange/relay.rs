@@ -2,9 +2,9 @@
 //! answer may come at any time.
 
 use super::answer::AnswerReader;
-use super::{ExchangeError, connect, late, pool, unreachable};
+use super::{ExchangeError, IDLE_TIMEOUT, connect, late, pool, unreachable};
 use crate::answer_head::AnswerHead;
-use crate::upstream::{Server, Upstream};
+use crate::upstream::{Server, Tried, Upstream};
 use bytes::Bytes;
 use pingora::protocols::Stream;
 use std::io;
@@ -27,6 +27,7 @@ pub struct RequestSide(WriteHalf<Stream>);
 /// Gives the answer.
 pub struct AnswerSide {
     reader: AnswerReader<ReadHalf<Stream>>,
+    server: Arc<Server>,
     is_pooled: bool,
     has_head: bool,
 }
@@ -45,13 +46,14 @@ pub enum Part {
 pub struct NoAnswer {
     /// What happened.
     pub error: ExchangeError,
-    /// Whether a pooled connection was closed before a byte of the answer: the server was about to close it anyway.
+    /// Whether a pooled connection was closed before a byte of the answer, or with an answer that says no more than that:
+    /// the server was about to close it anyway.
     pub is_stale: bool,
 }
 
 /// Connects to a server of `upstream`, and sends `head`. `fresh` takes no connection that was used before.
 pub async fn open(upstream: &Upstream, head: &[u8], is_head: bool, fresh: bool) -> Result<Relay, ExchangeError> {
-    let connection = connect(upstream, !fresh).await?;
+    let connection = connect(upstream, Tried::default(), !fresh).await?;
     let (server, is_pooled) = (connection.server, connection.is_pooled);
     // One task uses both halves, so neither ever waits for the other.
     let (read_half, write_half) = split(connection.stream);
@@ -65,7 +67,8 @@ pub async fn open(upstream: &Upstream, head: &[u8], is_head: bool, fresh: bool) 
     if written.is_err() {
         return Err(late("the head was not taken in time"));
     }
-    let answer = AnswerSide { reader: AnswerReader::new(read_half, is_head), is_pooled, has_head: false };
+    let reader = AnswerReader::new(read_half, is_head);
+    let answer = AnswerSide { reader, server: server.clone(), is_pooled, has_head: false };
     Ok(Relay { request, answer, server })
 }
 
@@ -101,10 +104,17 @@ impl RequestSide {
 
 impl AnswerSide {
     /// What comes next. Nothing is lost if this is cancelled.
-    pub async fn next(&mut self) -> Result<Part, NoAnswer> {
+    ///
+    /// With `may_repeat`, the request can be sent again, so that an answer which says that an idle connection was closed
+    /// is none.
+    pub async fn next(&mut self, may_repeat: bool) -> Result<Part, NoAnswer> {
         if !self.has_head {
             return match self.reader.head().await {
+                Ok(head) if may_repeat && self.is_pooled && head.is_idle_timeout() => {
+                    Err(NoAnswer { error: unreachable(IDLE_TIMEOUT.to_owned()), is_stale: true })
+                }
                 Ok(head) => {
+                    self.server.answered(head.status());
                     self.has_head = true;
                     Ok(Part::Head(head))
                 }

@@ -98,7 +98,7 @@ impl<S: Session> Passage<'_, S> {
             if !is_repeated && body::expects_continue(self.head) {
                 self.session.write_continue().await.map_err(|_| Broken::SenderGone)?;
             }
-            match self.relay(&mut relay).await {
+            match self.relay(&mut relay, is_repeated).await {
                 Ok(()) => {
                     if self.upload.is_done() {
                         relay.finish();
@@ -149,14 +149,14 @@ impl<S: Session> Passage<'_, S> {
     }
 
     /// Sends the body and passes the answer back, until that is complete.
-    async fn relay(&mut self, relay: &mut Relay) -> Result<(), Trouble> {
+    async fn relay(&mut self, relay: &mut Relay, is_repeated: bool) -> Result<(), Trouble> {
         let body_timeout = self.authorized.policy.limits.body_timeout;
         let response_timeout = relay.server().response_timeout();
         let Relay { request, answer, .. } = relay;
         loop {
             if self.is_unflushed {
                 // Before more is waited for, the sender gets what there is so far.
-                match futures_util::poll!(pin!(answer.next())) {
+                match futures_util::poll!(pin!(answer.next(false))) {
                     Poll::Pending => self.flush().await?,
                     Poll::Ready(part) => {
                         if self.pass_back(part?).await? {
@@ -168,8 +168,9 @@ impl<S: Session> Passage<'_, S> {
             }
             let awaits_sender = self.upload.awaits_sender();
             let limit = if awaits_sender { body_timeout } else { response_timeout };
+            let may_repeat = !is_repeated && self.may_repeat();
             tokio::select! {
-                part = answer.next() => if self.pass_back(part?).await? {
+                part = answer.next(may_repeat) => if self.pass_back(part?).await? {
                     return Ok(());
                 },
                 step = self.upload.step(self.session, request), if self.upload.is_active() => step?,

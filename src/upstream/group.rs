@@ -1,8 +1,9 @@
 //! A group of servers: who belongs to it, and who is next.
 //!
 //! Pingora's load balancer keeps the list, has it looked up and checked again and again, and chooses. What a server is,
-//! and whether it is well, is known here.
+//! and whether it is healthy, is known here.
 
+use super::Tried;
 use super::health::Check;
 use super::resolve::{INTERVAL, Name};
 use super::server::{Place, Server, Settings};
@@ -65,14 +66,24 @@ impl Group {
         }
     }
 
-    /// The next server that is not one of `tried`: one that is well, or else one that could be.
-    pub(crate) async fn choose(&self, tried: &[u64]) -> Option<Arc<Server>> {
+    /// The next server after those that were tried: one that is healthy, or else one that could be.
+    ///
+    /// Where none is, checks notwithstanding, the next one in turn: a request finds out sooner than the next check that
+    /// a server is back. What does not even refuse costs a request no more than one time to connect.
+    pub(crate) async fn choose(&self, tried: &Tried) -> Option<Arc<Server>> {
         if self.roster.servers.load().is_empty() {
             self.roster.wait(self.config.connect_timeout).await;
         }
-        let is_new = |server: &Server| !tried.contains(&server.id());
-        self.select(|server| is_new(server) && server.health.is_well())
-            .or_else(|| self.select(|server| is_new(server) && server.health.could_be_well()))
+        let is_new = |server: &Server| !tried.is_unreachable(server);
+        let is_other = |server: &Server| is_new(server) && !tried.has_broken(server);
+        let could_be_healthy = self
+            .select(|server| is_other(server) && server.health.is_healthy())
+            .or_else(|| self.select(|server| is_other(server) && server.health.could_be_healthy()))
+            .or_else(|| self.select(|server| is_new(server) && server.health.could_be_healthy()));
+        if could_be_healthy.is_some() || tried.lost >= self.config.connect_timeout {
+            return could_be_healthy;
+        }
+        self.select(is_other).or_else(|| self.select(is_new))
     }
 
     fn select(&self, accept: impl Fn(&Server) -> bool) -> Option<Arc<Server>> {
@@ -88,12 +99,12 @@ impl Group {
         chosen.or_else(|| servers.values().find(|server| accept(server)).cloned())
     }
 
-    /// Each configured server, and whether it is well at any of its addresses.
+    /// Each configured server, and whether it is healthy at any of its addresses.
     pub(super) fn health(&self) -> impl Iterator<Item = (&str, bool)> {
         let servers = self.roster.servers.load_full();
         self.roster.sources.iter().map(move |source| {
             let mut found = source.addresses().into_iter().filter_map(|address| servers.get(&address));
-            (source.label.as_str(), found.any(|server| server.health.is_well()))
+            (source.label.as_str(), found.any(|server| server.health.is_healthy()))
         })
     }
 }

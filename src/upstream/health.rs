@@ -1,4 +1,4 @@
-//! Whether a server is well: by what checks find, and by what happens to requests.
+//! Whether a server is healthy: by what checks find, and by what happens to requests.
 
 use super::group::Roster;
 use super::server::{ConnectError, Server};
@@ -18,38 +18,53 @@ use tracing::{info, warn};
 /// No check has less time than this, however often there is one.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is known of a server. One of which nothing is known is well.
+/// What is known of a server. One of which nothing is known is healthy.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     /// The last check failed.
-    is_ill: AtomicBool,
+    fails_check: AtomicBool,
+    /// Since that check, a request succeeded: what a check finds is older.
+    is_proven: AtomicBool,
+    /// That has happened, and a check failed after it: the log has heard of it.
+    is_disputed: AtomicBool,
     /// A request could not connect, and since then neither a request nor a check could.
     has_failed: AtomicBool,
 }
 
 impl Health {
-    pub(super) fn is_well(&self) -> bool {
-        self.could_be_well() && !self.has_failed.load(Ordering::Relaxed)
+    pub(super) fn is_healthy(&self) -> bool {
+        self.could_be_healthy() && !self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Whether it is worth a try, where nobody is well: a request that found it unreachable may have been unlucky.
-    pub(super) fn could_be_well(&self) -> bool {
-        !self.is_ill.load(Ordering::Relaxed)
+    /// Whether it comes next where none is healthy: a request that found it unreachable may have been unlucky.
+    pub(super) fn could_be_healthy(&self) -> bool {
+        !self.fails_check.load(Ordering::Relaxed) || self.is_proven.load(Ordering::Relaxed)
     }
 
     /// Notes that it could not be connected to. Returns whether that is news, as the others do.
     pub(super) fn failed(&self, upstream: &str, server: &str, error: &ConnectError) -> bool {
-        let is_news = !self.has_failed.swap(true, Ordering::Relaxed);
-        if is_news {
+        let was_healthy = self.is_healthy();
+        self.has_failed.store(true, Ordering::Relaxed);
+        if was_healthy {
             warn!(upstream, server, %error, "a server is left out");
         }
-        is_news
+        was_healthy
     }
 
     /// Notes that it could.
     pub(super) fn worked(&self, upstream: &str, server: &str) -> bool {
-        let is_news = self.has_failed.load(Ordering::Relaxed) && self.has_failed.swap(false, Ordering::Relaxed);
+        let had_failed = self.has_failed.load(Ordering::Relaxed) && self.has_failed.swap(false, Ordering::Relaxed);
+        let is_news = had_failed && self.could_be_healthy();
         if is_news {
+            info!(upstream, server, "a server is back");
+        }
+        is_news
+    }
+
+    /// Notes that a request was what a check is to find out: that it succeeded.
+    pub(super) fn proved(&self, upstream: &str, server: &str) -> bool {
+        let is_news = self.fails_check.load(Ordering::Relaxed) && !self.is_proven.swap(true, Ordering::Relaxed);
+        if is_news && !self.is_disputed.load(Ordering::Relaxed) {
             info!(upstream, server, "a server is back");
         }
         is_news
@@ -57,16 +72,35 @@ impl Health {
 
     /// Notes what a check has found against it, if anything.
     pub(super) fn checked(&self, upstream: &str, server: &str, error: Option<&str>) -> bool {
-        let was_ill = self.is_ill.swap(error.is_some(), Ordering::Relaxed);
         match error {
-            Some(error) if !was_ill => warn!(upstream, server, error, "a server fails its check, and is left out"),
-            Some(_) => return false,
-            None if self.has_failed.swap(false, Ordering::Relaxed) || was_ill => {
-                info!(upstream, server, "a server is back");
-            }
-            None => return false,
+            Some(error) => self.failed_check(upstream, server, error),
+            None => self.passed_check(upstream, server),
         }
-        true
+    }
+
+    fn failed_check(&self, upstream: &str, server: &str, error: &str) -> bool {
+        if !self.fails_check.swap(true, Ordering::Relaxed) {
+            warn!(upstream, server, error, "a server fails its check, and is left out");
+            return true;
+        }
+        let was_proven = self.is_proven.swap(false, Ordering::Relaxed);
+        // Checks and requests may go on to contradict each other for as long as nobody looks.
+        if was_proven && !self.is_disputed.swap(true, Ordering::Relaxed) {
+            warn!(upstream, server, error, "a server fails its check, though it takes requests, and is left out");
+        }
+        was_proven
+    }
+
+    fn passed_check(&self, upstream: &str, server: &str) -> bool {
+        let was_healthy = self.is_healthy();
+        let was_disputed = self.is_disputed.swap(false, Ordering::Relaxed);
+        self.is_proven.store(false, Ordering::Relaxed);
+        self.has_failed.store(false, Ordering::Relaxed);
+        self.fails_check.store(false, Ordering::Relaxed);
+        if !was_healthy || was_disputed {
+            info!(upstream, server, "a server is back");
+        }
+        !was_healthy
     }
 }
 
@@ -139,4 +173,57 @@ fn request(endpoint: &Endpoint, path: &str) -> pingora::Result<RequestHeader> {
     head.append_header("User-Agent", concat!("netdata-webhook-proxy/", env!("CARGO_PKG_VERSION")))?;
     head.append_header("Connection", "close")?;
     Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What happens to a server.
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        CheckFails,
+        CheckPasses,
+        CannotConnect,
+        Connects,
+        Answers,
+    }
+    use Event::*;
+
+    #[test]
+    fn checks_and_requests_decide_together() {
+        // After each event: whether that is news, and whether it is healthy then.
+        for events in [
+            &[(CheckPasses, false, true), (Connects, false, true), (Answers, false, true)][..],
+            &[(CheckFails, true, false), (CheckFails, false, false), (CheckPasses, true, true)],
+            &[(CannotConnect, true, false), (CannotConnect, false, false), (Connects, true, true)],
+            &[(CannotConnect, true, false), (CheckPasses, true, true)],
+            // A request is newer than the check before it, and the next check is newer than that.
+            &[(CheckFails, true, false), (Answers, true, true), (Answers, false, true), (CheckFails, true, false)],
+            &[(CheckFails, true, false), (Answers, true, true), (CheckPasses, false, true), (CheckFails, true, false)],
+            // One that can be connected to may still not be what its check asks for.
+            &[
+                (CheckFails, true, false),
+                (CannotConnect, false, false),
+                (Connects, false, false),
+                (Answers, true, true),
+            ],
+            &[(CheckFails, true, false), (Answers, true, true), (CannotConnect, true, false), (Connects, true, true)],
+            &[(CheckFails, true, false), (CannotConnect, false, false), (CheckPasses, true, true)],
+        ] {
+            let health = Health::default();
+            assert!(health.is_healthy());
+            for (index, (event, is_news, is_healthy)) in events.iter().enumerate() {
+                let (upstream, server) = ("app", "http://a");
+                let found = match event {
+                    CheckFails => health.checked(upstream, server, Some("no")),
+                    CheckPasses => health.checked(upstream, server, None),
+                    CannotConnect => health.failed(upstream, server, &ConnectError::Refused("no".into())),
+                    Connects => health.worked(upstream, server),
+                    Answers => health.proved(upstream, server),
+                };
+                assert_eq!((found, health.is_healthy()), (*is_news, *is_healthy), "{index} of {events:?}");
+            }
+        }
+    }
 }

@@ -18,6 +18,7 @@ use server::Settings;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -39,14 +40,46 @@ impl Upstream {
         }
     }
 
-    /// The server for the next attempt, after those in `tried` could not be connected to.
+    /// The server for the next attempt, after those that were tried.
     ///
     /// One that is alone is tried twice.
-    pub(crate) async fn choose(&self, tried: &[u64]) -> Option<Arc<Server>> {
+    pub(crate) async fn choose(&self, tried: &Tried) -> Option<Arc<Server>> {
         match self {
-            Self::Server(server) => (tried.len() < 2).then(|| server.clone()),
+            Self::Server(server) => (tried.unreachable.len() < 2).then(|| server.clone()),
             Self::Group(group) => group.choose(tried).await,
         }
+    }
+}
+
+/// The servers that were tried with one message.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    /// Could not be connected to.
+    unreachable: Vec<u64>,
+    /// How long that took.
+    lost: Duration,
+    /// Took the message, and broke off.
+    broke: Option<u64>,
+}
+
+impl Tried {
+    /// One server, which broke off before it answered.
+    pub(crate) fn broke(server: &Server) -> Self {
+        Self { broke: Some(server.id()), ..Self::default() }
+    }
+
+    /// Notes a server that could not be connected to, `lost` after the first of them was tried.
+    pub(crate) fn note_unreachable(&mut self, server: &Server, lost: Duration) {
+        self.unreachable.push(server.id());
+        self.lost = lost;
+    }
+
+    fn is_unreachable(&self, server: &Server) -> bool {
+        self.unreachable.contains(&server.id())
+    }
+
+    fn has_broken(&self, server: &Server) -> bool {
+        self.broke == Some(server.id())
     }
 }
 
@@ -107,11 +140,13 @@ impl Upstreams {
         }
     }
 
-    /// Every server of every group, with the name of the group, and whether it is well.
+    /// Every server of every group, with the name of the group, and whether it is healthy.
     ///
-    /// A name that leads to several servers is well if any of them is.
+    /// A name that leads to several servers is healthy if any of them is.
     pub fn health(&self) -> impl Iterator<Item = (&str, &str, bool)> {
-        self.groups.iter().flat_map(|group| group.health().map(|(server, is_well)| (group.name(), server, is_well)))
+        self.groups
+            .iter()
+            .flat_map(|group| group.health().map(|(server, is_healthy)| (group.name(), server, is_healthy)))
     }
 
     /// Returns when [`health`](Self::health) may have changed, at once if that was since the last time.

@@ -5,6 +5,7 @@ use super::resolve::Name;
 use super::tls::PeerTls;
 use crate::config::{Endpoint, Upstream};
 use crate::tls::install_crypto_provider;
+use http::StatusCode;
 use pingora::ErrorType;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
@@ -173,7 +174,20 @@ impl Server {
 
     /// Notes that it could.
     pub(crate) fn worked(&self) {
-        self.tell(self.health.worked(&self.settings.config.name, &self.label));
+        let (upstream, server) = (&self.settings.config.name, &self.label);
+        self.tell(self.health.worked(upstream, server));
+        let check = self.settings.config.health_check.as_ref();
+        if check.is_some_and(|check| check.path.is_none()) {
+            // A check would have found out no more than this.
+            self.tell(self.health.proved(upstream, server));
+        }
+    }
+
+    /// Notes that it answered a request with `status`. One that says itself that it cannot serve proves nothing.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        if !status.is_server_error() {
+            self.tell(self.health.proved(&self.settings.config.name, &self.label));
+        }
     }
 
     /// Notes what a check has found against it, if anything.

@@ -52,5 +52,6 @@ mod systemd;
 mod upgrade;
 mod upstream;
 mod upstream_config;
+mod upstream_delivery;
 mod upstream_groups;
 mod upstream_tls;

@@ -58,7 +58,6 @@ fn what_is_no_answer_is_unreachable_and_not_repeated() {
     let (origin, _proxy, sender) = scene();
     let mut connection = sender.connect().unwrap();
     for (count, reply) in [
-        Reply::Last(String::new()),
         Reply::Last("HTTP/1.1 200".into()),
         Reply::Last("garbage\r\n\r\n".into()),
         Reply::Last("HTTP/1.1 101 Switching Protocols\r\n\r\n".into()),
@@ -68,7 +67,7 @@ fn what_is_no_answer_is_unreachable_and_not_repeated() {
     {
         origin.will([reply]);
         connection.post(ALERT).unwrap().refuses(502, "upstream_unreachable");
-        assert_eq!(origin.received().len(), count + 1, "a fresh connection had taken it");
+        assert_eq!(origin.received().len(), count + 1, "the application may have acted on it");
     }
     assert_eq!(connection.post(ALERT).unwrap().status, 200);
 }

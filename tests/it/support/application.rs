@@ -1,5 +1,6 @@
 //! An application of which a test plays every step itself.
 
+use super::origin::reset;
 use super::{PATIENCE, eventually};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -171,6 +172,11 @@ impl Visit {
         self.socket.set_nonblocking(true).unwrap();
         let open = self.fill();
         assert!(open.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "{open:?}");
+    }
+
+    /// Cuts the connection, as the end of a process does that has not read everything.
+    pub(crate) fn reset(self) {
+        reset(&self.socket);
     }
 
     /// A second handle on the connection.

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -63,6 +63,8 @@ const HEALTH: &str = "/healthz";
 struct State {
     received: Mutex<Vec<Received>>,
     replies: Mutex<VecDeque<Reply>>,
+    /// How many milliseconds an answer takes that is not among them.
+    delay: AtomicU64,
     connections: AtomicUsize,
     /// What [`HEALTH`] is answered with; 0 is 200.
     health: AtomicU16,
@@ -84,6 +86,12 @@ fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high | 1, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Resets a connection, whatever else holds it.
+pub(crate) fn reset(connection: &TcpStream) {
+    // An error says that it has ended.
+    let _ = rustix::net::connect_unspec(connection);
 }
 
 /// The application.
@@ -140,16 +148,30 @@ impl Origin {
         });
     }
 
-    /// Ends as a process does that is killed: nobody listens any more, and every connection is cut.
+    /// Ends as a process does that closes what it has: nothing listens any more, and every connection is closed.
     pub(crate) fn stop(&self) {
+        self.end(|connection| {
+            let _ = connection.shutdown(Shutdown::Both);
+        });
+    }
+
+    /// Ends as a process does that is killed with requests unread: nothing listens any more, and every connection is
+    /// reset.
+    pub(crate) fn kill(&self) {
+        self.end(reset);
+    }
+
+    fn end(&self, cut: impl Fn(&TcpStream)) {
         self.state.is_stopped.store(true, Ordering::SeqCst);
+        let cut_all = || self.state.open.lock().unwrap().drain().for_each(|(_, connection)| cut(&connection));
+        // At once, with the requests that are being answered.
+        cut_all();
         let address = self.address.expect("it listens on TCP");
         // Wakes the thread that accepts, which then drops the listener.
         let _ = TcpStream::connect(address);
         eventually("the end of an application", || TcpStream::connect(address).is_err().then_some(()));
-        for (_, stream) in self.state.open.lock().unwrap().drain() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        // Whatever was accepted meanwhile.
+        cut_all();
     }
 
     /// Listens again, where it did.
@@ -177,6 +199,17 @@ impl Origin {
     /// What it does about the next requests, in their order; after that, and without, it answers 200.
     pub(crate) fn will(&self, replies: impl IntoIterator<Item = Reply>) {
         self.state.replies.lock().unwrap().extend(replies);
+    }
+
+    /// Answers the next requests as every other, whatever was said before.
+    pub(crate) fn forget_replies(&self) {
+        self.state.replies.lock().unwrap().clear();
+    }
+
+    /// Takes so long for each answer, from now on.
+    pub(crate) fn answers_after(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap();
+        self.state.delay.store(millis, Ordering::SeqCst);
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
@@ -243,7 +276,11 @@ impl State {
                 continue;
             }
             self.received.lock().unwrap().push(received);
-            let reply = self.replies.lock().unwrap().pop_front().unwrap_or_else(|| Reply::ok("ok"));
+            let reply = self.replies.lock().unwrap().pop_front();
+            let reply = reply.unwrap_or_else(|| {
+                thread::sleep(Duration::from_millis(self.delay.load(Ordering::SeqCst)));
+                Reply::ok("ok")
+            });
             match reply {
                 Reply::Raw(text) => stream.write_all(text.as_bytes())?,
                 Reply::Last(text) => return stream.write_all(text.as_bytes()),

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::io::AsyncRead;
 
 /// More than any application sends.
-const MAX_FIELDS: usize = 256;
+const MAX_FIELDS: usize = 1000;
 
 /// How long a head may be, in bytes. Most servers allow less.
 const MAX_HEAD: usize = 256 * 1024;
@@ -139,7 +139,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(usize, Parsed)>, AnswerError> {
 
 fn understand(response: &httparse::Response<'_, '_>) -> Result<Parsed, AnswerError> {
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(AnswerError::Malformed("its status is none"))?;
+    let status = status.ok_or(AnswerError::Malformed("its status is not a number"))?;
     let framing = Framing::of(response.headers)?;
     let is_http11 = response.version == Some(1);
     let keeps_alive = match is_http11 {
@@ -154,18 +154,21 @@ fn understand(response: &httparse::Response<'_, '_>) -> Result<Parsed, AnswerErr
         _ => Body::until_close(),
     };
     let mut head = AnswerHead::new(status).with_reason(response.reason.unwrap_or_default());
+    let mut length = framing.length_for(status);
     for field in response.headers.iter().filter(|field| !is_dropped(field.name, response.headers, &framing)) {
-        head.push(field.name.as_bytes(), field.value);
+        if !field.name.eq_ignore_ascii_case("content-length") {
+            head.push(field.name.as_bytes(), field.value);
+        } else if let Some(length) = length.take() {
+            // However often it was said, and with whatever zeros before it.
+            head.push(field.name.as_bytes(), length.to_string().as_bytes());
+        }
     }
-    Ok(Parsed { head, body, keeps_alive })
+    Ok(Parsed { head, body, keeps_alive: keeps_alive && !framing.is_doubtful(status) })
 }
 
-/// Whether a field is not passed on: it ends at this hop, or is a length that the coding overrides (RFC 9112 section
-/// 6.3).
+/// Whether a field ends at this hop.
 fn is_dropped(name: &str, fields: &[Header<'_>], framing: &Framing) -> bool {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    HOP_BY_HOP.iter().any(|other| is(other))
-        || (framing.is_chunked && is("content-length"))
+    HOP_BY_HOP.iter().any(|other| name.eq_ignore_ascii_case(other))
         || (framing.has_connection && has_token(fields, "connection", name))
 }
 
@@ -195,12 +198,24 @@ impl Framing {
         Ok(framing)
     }
 
+    /// The length that the sender is told. It has no place where the coding tells it (RFC 9112 section 6.3), and in an
+    /// answer that cannot have a body (RFC 9110 section 8.6).
+    fn length_for(&self, status: StatusCode) -> Option<u64> {
+        self.length.filter(|_| !self.is_chunked && status != StatusCode::NO_CONTENT)
+    }
+
+    /// Whether the server may mean more to belong to the answer than is read as such, or less.
+    fn is_doubtful(&self, status: StatusCode) -> bool {
+        let has_body = self.is_chunked || self.length.is_some_and(|length| length > 0);
+        (self.is_chunked && self.length.is_some()) || (status == StatusCode::NO_CONTENT && has_body)
+    }
+
     fn agree_on(&mut self, length: &[u8]) -> Result<(), AnswerError> {
         let digits = length.trim_ascii();
         let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
         let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).filter(|_| is_number);
         match (length, self.length.replace(length.unwrap_or_default())) {
-            (None, _) => Err(AnswerError::Malformed("its Content-Length is no number")),
+            (None, _) => Err(AnswerError::Malformed("its Content-Length is not a number")),
             (Some(length), Some(other)) if length != other => {
                 Err(AnswerError::Malformed("its Content-Lengths do not agree"))
             }
@@ -238,12 +253,13 @@ mod tests {
         for (wire, status, lines, body, is_reusable) in [
             ("1 200 OK\r\nContent-Length: 2\r\n\r\nab", 200, "Content-Length: 2\r\n", "ab", true),
             (
-                "1 200 OK\r\nContent-Length: 2, 2\r\ncontent-length: 2\r\n\r\nab",
+                "1 200 OK\r\nContent-length: 2, 02\r\ncontent-length:\r\n 2\r\nContent-Length : 2\r\n\r\nab",
                 200,
-                "Content-Length: 2, 2\r\ncontent-length: 2\r\n",
+                "Content-length: 2\r\n",
                 "ab",
                 true,
             ),
+            ("1 200\nContent-Length: 2\n\nab", 200, "Content-Length: 2\r\n", "ab", true),
             ("1 200 OK\r\nContent-Length: 2\r\n\r\nabc", 200, "Content-Length: 2\r\n", "ab", false),
             (
                 "1 200 OK\r\nContent-Length: 2\r\nConnection: x, Close\r\n\r\nab",
@@ -265,14 +281,18 @@ mod tests {
                 200,
                 "",
                 "ab",
-                true,
+                false,
             ),
+            ("1 200 OK\r\nTransfer-Encoding : Chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 200, "", "ab", true),
             ("0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n0\r\n\r\n", 200, "", "", false),
             ("1 200 OK\r\n\r\nab", 200, "", "ab", false),
             ("1 204 No Content\r\nX: y\r\n\r\n", 204, "X: y\r\n", "", true),
+            ("1 204 No Content\r\nContent-Length: 0\r\n\r\n", 204, "", "", true),
+            ("1 204 No Content\r\nContent-Length: 2\r\n\r\n", 204, "", "", false),
+            ("1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", 204, "", "", false),
             ("1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, "Content-Length: 9\r\n", "", true),
             (
-                "1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+                "1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nContent-Length: 7\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
                 201,
                 "Content-Length: 0\r\n",
                 "",
@@ -303,6 +323,14 @@ mod tests {
         for wire in [
             "1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
             "1 200 OK\r\nContent-Length: 2, 3\r\n\r\nabc",
+            "1 200 OK\r\nContent-Length: 2\r\n 3\r\n\r\nab",
+            "1 200 OK\r\nContent-Length: 2,\r\n\r\nab",
+            "1 204 No Content\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
+            "1 103 Early Hints\r\nContent-Length: 2, 3\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+            "1 200 OK\r\n X: y\r\n\r\n",
+            "1 200 OK\r\nX y\r\n\r\n",
+            "1 200 OK\r\nX: a\rb\r\n\r\n",
             "1 200 OK\r\nContent-Length: +2\r\n\r\nab",
             "1 200 OK\r\nContent-Length: \r\n\r\nab",
             "1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nab",

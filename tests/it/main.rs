@@ -51,6 +51,7 @@ mod support;
 mod systemd;
 mod upgrade;
 mod upstream;
+mod upstream_answers;
 mod upstream_config;
 mod upstream_delivery;
 mod upstream_groups;

@@ -201,6 +201,8 @@ pub struct Route {
     pub schema: SchemaPolicy,
     /// Bytes of a body; 0 is no limit, on a route of kind "proxy" only.
     pub max_body: u64,
+    /// Bytes of a body without a declared length that are gathered before it is passed on; 0 gathers none.
+    pub buffer_body: u64,
     /// The only spaces accepted; empty accepts all.
     pub spaces: Vec<String>,
     /// What happens to Test notifications.

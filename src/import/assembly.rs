@@ -40,6 +40,8 @@ pub(super) struct Plan<'t> {
     pub(super) is_webhook: bool,
     pub(super) upstream: String,
     pub(super) max_body: Option<String>,
+    /// Whether bodies went on as they came, whether they declared their length or not.
+    pub(super) streams_bodies: bool,
     pub(super) set_headers: Vec<(String, String)>,
     /// Whether the application got the `Authorization` header.
     pub(super) forwards_authorization: bool,
@@ -222,6 +224,9 @@ impl<'r> Assembly<'r> {
         }
         if let Some(limit) = &plan.max_body {
             keys.set("max_body", limit.as_str());
+        }
+        if plan.streams_bodies && !plan.is_webhook {
+            keys.set("buffer_body", 0);
         }
         // Where credentials were not looked at before, the application may do that.
         let are_checked = matches!(auth, Auth::Of { basic, bearer, .. } if !basic.is_empty() || !bearer.is_empty());

@@ -98,7 +98,8 @@ async fn discard<S: Session>(session: &mut S, limit: u64) {
     }
 }
 
-async fn next<S: Session>(session: &mut S, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
+/// Reads the next part, or says that there is none.
+pub(super) async fn next<S: Session>(session: &mut S, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
     match timeout_at(deadline, session.read_body()).await {
         Ok(Ok(chunk)) => Ok(chunk),
         Ok(Err(error)) => Err(broken(&error)),

@@ -1,7 +1,8 @@
 //! Passes a request of a route of kind "proxy" on to its application as it comes, and the answer back.
 //!
-//! Nothing is held back: a part of the body is read when the one before it has left. The answer may come before the
-//! whole request has, and goes back at once.
+//! A body whose length is declared is not held back: a part of it is read when the one before it has left. One that
+//! declares none is gathered first, up to a bound: many applications take nothing from a body in chunks. The answer may
+//! come before the whole request has, and goes back at once.
 
 use super::admit::Authorized;
 use super::body::{self, BodyError};
@@ -18,8 +19,7 @@ use pingora::server::ShutdownWatch;
 use std::io::Write as _;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Instant;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Passes the request on, and answers the sender with what the application says, or with why it says nothing.
 pub(super) async fn pass_on<S: Session>(
@@ -29,21 +29,28 @@ pub(super) async fn pass_on<S: Session>(
     context: &mut Context,
     authorized: &Authorized,
 ) {
-    let started = Instant::now();
-    context.upstream = Some(authorized.route.upstream_label.clone());
     let mut passage = Passage {
         draining,
         upload: Upload::new(session, head, authorized.route.max_body),
+        awaits_invitation: body::expects_continue(head),
         session,
         head,
         authorized,
         has_answered: false,
         is_unflushed: false,
     };
-    let end = passage.run(context).await;
+    let end = match passage.gather().await {
+        Ok(()) => {
+            let started = Instant::now();
+            context.upstream = Some(authorized.route.upstream_label.clone());
+            let end = passage.run(context).await;
+            context.upstream_duration = Some(started.elapsed());
+            end
+        }
+        Err(broken) => Err(broken),
+    };
     let has_answered = passage.has_answered;
     context.body_bytes = passage.upload.received;
-    context.upstream_duration = Some(started.elapsed());
     match end {
         Ok(()) => {
             context.outcome = Some(Outcome::Forwarded);
@@ -84,6 +91,8 @@ struct Passage<'p, S> {
     head: &'p Head,
     authorized: &'p Authorized,
     upload: Upload,
+    /// The client sends its body when it is told to continue.
+    awaits_invitation: bool,
     has_answered: bool,
     /// Some of the answer has not been seen by the sender yet.
     is_unflushed: bool,
@@ -95,9 +104,7 @@ impl<S: Session> Passage<'_, S> {
         let mut is_repeated = false;
         loop {
             let mut relay = self.open(&message, is_repeated, context).await?;
-            if !is_repeated && body::expects_continue(self.head) {
-                self.session.write_continue().await.map_err(|_| Broken::SenderGone)?;
-            }
+            self.invite().await?;
             match self.relay(&mut relay, is_repeated).await {
                 Ok(()) => {
                     if self.upload.is_done() {
@@ -107,12 +114,43 @@ impl<S: Session> Passage<'_, S> {
                 }
                 Err(Trouble::Stale(error)) if !is_repeated && self.may_repeat() => {
                     is_repeated = true;
+                    self.upload.start_again();
                     tracing::debug!(request_id = context.request_id, %error, "sending again on a fresh connection");
                 }
                 Err(Trouble::Stale(error) | Trouble::Upstream(error)) => return Err(self.refuse(&error, context)),
                 Err(Trouble::Broken(broken)) => return Err(broken),
             }
         }
+    }
+
+    /// Lets the client send its body, where it waits for that.
+    async fn invite(&mut self) -> Result<(), Broken> {
+        if std::mem::take(&mut self.awaits_invitation) {
+            self.session.write_continue().await.map_err(|SenderGone| Broken::SenderGone)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a body that declares no length, up to the route's `buffer_body`, so that the application can be told its
+    /// length. From WSGI servers, CGI and many others, a body in chunks gets an answer as if it were empty.
+    async fn gather(&mut self) -> Result<(), Broken> {
+        let bound = self.authorized.route.buffer_body;
+        if self.upload.framing != Framing::Chunked || bound == 0 {
+            return Ok(());
+        }
+        self.invite().await?;
+        let body_timeout = self.authorized.policy.limits.body_timeout;
+        let mut gathered = BytesMut::new();
+        while let Some(part) = body::next(self.session, Instant::now() + body_timeout).await? {
+            gathered.extend_from_slice(&part);
+            self.upload.count(part.len())?;
+            if gathered.len() as u64 > bound {
+                self.upload.begin_with(&gathered);
+                return Ok(());
+            }
+        }
+        self.upload.set_whole(gathered.freeze());
+        Ok(())
     }
 
     /// The head as the application gets it.
@@ -135,11 +173,11 @@ impl<S: Session> Passage<'_, S> {
         }
     }
 
-    /// Whether a request that went over a connection that was just being closed can be sent again: nothing of its body
-    /// has been given away, and it does no harm if it arrives twice (RFC 9110 section 9.2.2).
+    /// Whether a request that went over a connection that was just being closed can be sent again: its body is still
+    /// here, or nothing of it has been read, and it does no harm if it arrives twice (RFC 9110 section 9.2.2).
     fn may_repeat(&self) -> bool {
         let is_idempotent = matches!(self.head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE");
-        is_idempotent && self.upload.received == 0
+        is_idempotent && (self.upload.received == 0 || self.upload.whole.is_some())
     }
 
     fn refuse(&self, error: &ExchangeError, context: &Context) -> Broken {
@@ -184,6 +222,8 @@ impl<S: Session> Passage<'_, S> {
         let sent = match part {
             Part::Head(head) => {
                 self.has_answered = true;
+                // It will not be sent again.
+                self.upload.whole = None;
                 if *self.draining.borrow() {
                     // The sender is told, instead of finding out with its next request.
                     self.session.close_after();
@@ -246,6 +286,8 @@ struct Upload {
     framing: Framing,
     /// What has been read, and not yet sent.
     pending: Bytes,
+    /// All of it, where it was gathered.
+    whole: Option<Bytes>,
     is_unflushed: bool,
     has_ended: bool,
     /// The server takes no more of it. It may have answered all the same.
@@ -260,11 +302,44 @@ impl Upload {
         let has_ended = session.is_body_done();
         let framing = match head.content_length() {
             Some(length) => Framing::Length(length),
+            // Where a body is to be expected, some servers demand a length even if there is none (RFC 9110 section 8.6).
+            None if has_ended && matches!(head.method(), b"POST" | b"PUT" | b"PATCH") => Framing::Length(0),
             None if has_ended => Framing::NoBody,
             None => Framing::Chunked,
         };
         let pending = Bytes::new();
-        Self { framing, pending, is_unflushed: false, has_ended, is_broken: false, received: 0, limit }
+        Self { framing, pending, whole: None, is_unflushed: false, has_ended, is_broken: false, received: 0, limit }
+    }
+
+    /// Takes all of the body, which was gathered.
+    fn set_whole(&mut self, body: Bytes) {
+        self.framing = Framing::Length(body.len() as u64);
+        self.has_ended = true;
+        self.is_unflushed = !body.is_empty();
+        self.pending = body.clone();
+        self.whole = Some(body);
+    }
+
+    /// Takes what was gathered of a body that goes on.
+    fn begin_with(&mut self, gathered: &[u8]) {
+        self.pending = chunk(gathered);
+        self.is_unflushed = true;
+    }
+
+    /// Sends all of it again, or nothing has been read of it.
+    fn start_again(&mut self) {
+        if let Some(body) = self.whole.clone() {
+            self.is_broken = false;
+            self.set_whole(body);
+        }
+    }
+
+    fn count(&mut self, length: usize) -> Result<(), Broken> {
+        self.received += length as u64;
+        match self.limit > 0 && self.received > self.limit {
+            true => Err(Broken::Refused(Rejection::BodyTooLarge(self.limit))),
+            false => Ok(()),
+        }
     }
 
     /// Whether there is something left to do.
@@ -289,7 +364,13 @@ impl Upload {
             return self.take(part);
         }
         let sent = match self.pending.is_empty() {
-            false => request.send(&self.pending).await.map(|sent| self.pending.advance(sent)),
+            false => request.send(&self.pending).await.map(|sent| {
+                self.pending.advance(sent);
+                if self.pending.is_empty() {
+                    // Even an empty part of it would keep its memory.
+                    self.pending = Bytes::new();
+                }
+            }),
             true => request.flush().await.map(|()| self.is_unflushed = false),
         };
         self.is_broken = sent.is_err();
@@ -316,10 +397,7 @@ impl Upload {
             self.pending = if is_chunked { Bytes::from_static(b"0\r\n\r\n") } else { Bytes::new() };
             return Ok(());
         };
-        self.received += part.len() as u64;
-        if self.limit > 0 && self.received > self.limit {
-            return Err(Broken::Refused(Rejection::BodyTooLarge(self.limit)));
-        }
+        self.count(part.len())?;
         self.check_length(|length| self.received <= length)?;
         self.pending = if is_chunked && !part.is_empty() { chunk(&part) } else { part };
         Ok(())

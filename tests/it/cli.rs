@@ -147,6 +147,7 @@ fn values_that_cannot_be_are_named() {
         ("set_headers = { \"X-Netdata-Verified\" = \"x\" }", "is set by this program"),
         ("set_headers = { \"Content-Length\" = \"x\" }", "is set by this program"),
         ("max_body = 0", "must be more than 0"),
+        ("buffer_body = \"64KiB\"", "buffer_body: is for routes of kind \"proxy\""),
         ("kind = \"magic\"", "kind: must be one of"),
         ("[routes.auth]\nclient_certificate = false", "would let everybody in"),
         (

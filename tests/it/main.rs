@@ -39,6 +39,7 @@ mod manual;
 mod middleware;
 mod notification;
 mod output;
+mod proxy_bodies;
 mod proxy_routes;
 mod readme;
 mod receivers;

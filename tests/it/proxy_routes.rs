@@ -13,6 +13,9 @@ const HTTPS: &str = "[listen]\nhttps = \"127.0.0.1:0\"\n[tls]\ncertificate = \"s
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"];
 
+/// Bodies that declare no length go on as they come.
+const STREAMS: &str = "buffer_body = 0\n";
+
 /// Everything below `/app` goes to `upstream`. `more` follows the keys of the route.
 fn config(upstream: &str, more: &str) -> String {
     format!("{HTTPS}[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{upstream}\"\n{more}\n")
@@ -184,7 +187,7 @@ fn no_spelling_of_a_path_passes_its_route_by() {
 #[test]
 fn nothing_is_held_back() {
     let application = Application::listen();
-    let (_proxy, sender) = scene(&application.url, "");
+    let (_proxy, sender) = scene(&application.url, STREAMS);
     for carrier in Carrier::ALL {
         let mut stream = Stream::begin(&sender, carrier, "POST", "/app/talk", &["x-a: b"], 30);
         let mut visit = application.accept();
@@ -245,7 +248,7 @@ fn a_slow_application_slows_its_sender_down() {
     let on_the_way = on_the_way();
     let large = on_the_way + (48 << 20);
     let application = Application::listen();
-    let (proxy, sender) = scene(&application.url, "");
+    let (proxy, sender) = scene(&application.url, STREAMS);
     for carrier in Carrier::ALL {
         let mut stream = Stream::begin(&sender, carrier, "PUT", "/app/up", &[], large);
         let mut visit = application.accept();
@@ -417,7 +420,7 @@ fn every_way_to_end_an_answer_arrives_whole_or_visibly_broken() {
 #[test]
 fn a_sender_that_leaves_takes_its_request_along() {
     let application = Application::listen();
-    let (proxy, sender) = scene(&application.url, "");
+    let (proxy, sender) = scene(&application.url, STREAMS);
     for (round, carrier) in Carrier::ALL.into_iter().enumerate() {
         let mut stream = Stream::begin(&sender, carrier, "POST", "/app/x", &[], 100);
         stream.send(b"a part").unwrap();
@@ -433,7 +436,7 @@ fn a_sender_that_leaves_takes_its_request_along() {
 #[test]
 fn an_answer_may_come_before_the_request_is_whole() {
     let application = Application::listen();
-    let (_proxy, sender) = scene(&application.url, "");
+    let (_proxy, sender) = scene(&application.url, STREAMS);
     for carrier in Carrier::ALL {
         let mut stream = Stream::begin(&sender, carrier, "POST", "/app/x", &[], 1 << 20);
         stream.send(&[b'x'; 1000]).unwrap();
@@ -492,7 +495,7 @@ fn ambiguous_framing_reaches_nobody() {
 #[test]
 fn broken_chunks_end_the_request_on_both_sides() {
     let application = Application::listen();
-    let (_proxy, sender) = scene(&application.url, "");
+    let (_proxy, sender) = scene(&application.url, STREAMS);
     for body in ["5\nhello\r\n0\r\n\r\n", "x\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n", "5\r\nhelloXX0\r\n\r\n"] {
         let mut connection = sender.connect().unwrap();
         let head = "POST /app/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -570,7 +573,7 @@ fn an_http2_body_that_is_not_as_long_as_declared_is_no_request() {
 #[test]
 fn a_limit_is_kept_whether_the_length_is_declared_or_not() {
     let application = Application::listen();
-    let (_proxy, sender) = scene(&application.url, "max_body = \"1KiB\"");
+    let (_proxy, sender) = scene(&application.url, &format!("{STREAMS}max_body = \"1KiB\"\n"));
     for carrier in Carrier::ALL {
         let mut stream =
             Stream::begin(&sender, carrier, "PUT", "/app/x", &[], 1024 + u64::from(carrier == Carrier::Sized));

@@ -57,6 +57,7 @@ impl Loader<'_> {
             challenge_requires_authorization: table.boolean("challenge_requires_authorization").unwrap_or(false),
             schema: table.choice("schema", &schemas).unwrap_or_default(),
             max_body: max_body(table, kind),
+            buffer_body: buffer_body(table, kind),
             spaces: spaces.into_iter().map(|space| space.value).collect(),
             tests: table
                 .choice("tests", &[("answer", Tests::Answer), ("forward", Tests::Forward)])
@@ -184,6 +185,18 @@ fn max_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
             size.unwrap_or(1 << 20)
         }
     }
+}
+
+/// As much as a webhook's body may have.
+fn buffer_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
+    let size = table.size("buffer_body").map(|size| size.value);
+    if kind == RouteKind::Webhook && size.is_some() {
+        table.complain(
+            "buffer_body",
+            "is for routes of kind \"proxy\"; a webhook's body is always held until it is whole",
+        );
+    }
+    size.unwrap_or(1 << 20)
 }
 
 fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {

@@ -317,6 +317,8 @@ impl<'r, 't> Import<'r, 't> {
             is_webhook: *is_webhook,
             upstream: target.upstream,
             max_body: limits::max_body(self.host, &sections, *is_webhook, self.ledger),
+            // Apache declares a length wherever it can.
+            streams_bodies: false,
             forwards_authorization: headers.forwards_authorization,
             set_headers: headers.members,
             access: found.access,

@@ -91,6 +91,7 @@ impl<'t> Planner<'_, 't> {
             is_webhook: *is_webhook,
             upstream: target.upstream,
             max_body: self.max_body(&passing.scope, *is_webhook),
+            streams_bodies: !is_webhook && self.streams_bodies(&passing.scope),
             forwards_authorization: headers.forwards_authorization,
             set_headers: headers.members,
             access: Access {
@@ -169,6 +170,26 @@ impl<'t> Planner<'_, 't> {
         };
         let default = if is_webhook { DEFAULT_BODY } else { 0 };
         (limit != default).then(|| size(limit))
+    }
+
+    /// Whether a body goes on as it comes: to an HTTP/1.0 application it cannot, if its length is not known.
+    fn streams_bodies(&self, scope: &Scope<'t>) -> bool {
+        let Some(directive) = scope.one("proxy_request_buffering") else { return false };
+        let speaks_chunks = !matches!(scope.value("proxy_http_version"), "" | "1.0");
+        match (directive.value(), speaks_chunks) {
+            ("off", true) => self.ledger.carried(directive, "routes.buffer_body = 0"),
+            ("off", false) => self.ledger.not_needed(
+                directive,
+                "without proxy_http_version 1.1, NGINX gathered a body of unknown length all the same; here, routes.buffer_body \
+                 does, up to 1 MiB",
+            ),
+            _ => self.ledger.not_needed(
+                directive,
+                "a body of unknown length is gathered here as well, up to 1 MiB; a longer one goes on in chunks: \
+                 routes.buffer_body",
+            ),
+        }
+        directive.value() == "off" && speaks_chunks
     }
 
     /// Of `auth_basic`, each with the file for the password; who has to be in two files is in both.

@@ -85,6 +85,26 @@ fn what_is_said_about_nginx_is_so() {
     found.does_not_carry("what only begins so, such as /apix, is the route /*'s now");
 }
 
+/// What NGINX does with a body of unknown length depends on two directives.
+#[test]
+fn a_body_without_a_length_goes_on_as_it_did() {
+    for (besides, streams, said) in [
+        ("", false, None),
+        ("proxy_request_buffering on;", false, Some("gathered here as well")),
+        ("proxy_request_buffering off;", false, Some("gathered a body of unknown length all the same")),
+        ("proxy_request_buffering off; proxy_http_version 1.0;", false, Some("all the same")),
+        ("proxy_request_buffering off; proxy_http_version 1.1;", true, Some("routes.buffer_body = 0")),
+    ] {
+        let found = nginx(&format!("location /a/ {{ {besides} proxy_pass http://127.0.0.1:3000; }}"));
+        assert_eq!(found.route("/a/*").contains("buffer_body = 0\n"), streams, "{besides}: {}", found.config);
+        assert!(said.is_none_or(|said| found.report.contains(said)), "{besides}: {}", found.report);
+    }
+    let whole =
+        nginx_text("").replace("location =", "proxy_request_buffering off; proxy_http_version 1.1;\nlocation =");
+    let found = from("nginx", &whole, &[]);
+    assert!(!found.config.contains("buffer_body"), "a webhook is whole anyway: {}", found.config);
+}
+
 #[test]
 fn what_is_no_token_is_asked_for_by_nobody() {
     for pattern in ["Bearer .+", "^Bearer [a-z]+$", "Bearer $cookie_x", r"^Bearer \w{8}$"] {

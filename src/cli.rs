@@ -142,6 +142,9 @@ fn run(path: &Path, upgrade: bool) -> ExitCode {
         Err(error) => return refuse_config(&error),
     };
     telemetry::init(&loaded.config.log);
+    for error in &loaded.errors {
+        tracing::error!("{error}");
+    }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -165,12 +168,15 @@ fn successor(config: &Path) -> Option<Launch> {
 
 fn check(path: &Path) -> ExitCode {
     match Config::load(path) {
-        Ok(Loaded { config, warnings, .. }) => {
+        Ok(Loaded { config, errors, warnings, .. }) => {
+            for error in &errors {
+                say(format_args!("error: {error}"));
+            }
             let warnings = warnings.iter().map(ToString::to_string).chain(unanswering(&config));
             for warning in warnings {
                 say(format_args!("warning: {warning}"));
             }
-            print(summary::describe(&config).trim_end(), SUCCESS)
+            print(summary::describe(&config).trim_end(), if errors.is_empty() { SUCCESS } else { USAGE })
         }
         Err(error) => refuse_config(&error),
     }

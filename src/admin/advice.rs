@@ -23,7 +23,10 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
         "upstream_unreachable" => "See whether the application runs, and where it listens.",
         "upstream_unavailable" => "See why the names of its servers cannot be resolved.",
         "upstream_timeout" => "See what keeps the application busy.",
-        "revocation_unknown" => "Name a revocation list of every authority in tls.client.crl, or none.",
+        "revocation_unknown" => {
+            "If it was Netdata Cloud, see tls.client.crl and crl_coverage: a list of an authority is missing."
+        }
+        "certificate_key_usage" => "Not Netdata Cloud, or its authority makes mistakes: ask Netdata.",
         "not_allowed" => "If it was Netdata Cloud, add the address to listen.allow.",
         "max_connections" | "max_connections_per_address" => "If it was Netdata Cloud, raise the limit.",
         "proxy_protocol" => "A trusted proxy has to send a PROXY protocol header before anything else.",

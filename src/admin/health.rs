@@ -71,6 +71,12 @@ impl Findings {
             (_, Level::Ok) | (Which::ClientLastSeen, _) => {}
             (Which::Server, Level::Error) => self.error(format!("The server's certificate has expired: {name}.")),
             (Which::Server, Level::Warning) => self.warn(format!("The server's certificate expires soon ({left}).")),
+            (Which::Chain, Level::Error) => {
+                self.warn(format!("A certificate of the server's chain, beside its own, has expired: {name}."));
+            }
+            (Which::Chain, Level::Warning) => {
+                self.warn(format!("A certificate of the server's chain expires soon ({left}): {name}."));
+            }
             (Which::Crl, Level::Error) => self.error(format!("A revocation list is out of date: {name}.")),
             (Which::Crl, Level::Warning) => self.warn(format!("A revocation list is due soon ({left}): {name}.")),
             (Which::Ca, Level::Error) => self.warn(format!("A trusted authority has expired: {name}.")),
@@ -167,6 +173,16 @@ mod tests {
         check(Which::Server, 13 * DAY, (Level::Warning, "The server's certificate expires soon (13 days left)."));
         check(Which::Server, 0, (Level::Warning, "The server's certificate expires soon (0 minutes left)."));
         check(Which::Server, -1, (Level::Error, "The server's certificate has expired: CN=x."));
+        check(
+            Which::Chain,
+            DAY,
+            (Level::Warning, "A certificate of the server's chain expires soon (24 hours left): CN=x."),
+        );
+        check(
+            Which::Chain,
+            -1,
+            (Level::Warning, "A certificate of the server's chain, beside its own, has expired: CN=x."),
+        );
         check(Which::Ca, DAY, (Level::Warning, "A trusted authority expires soon (24 hours left): CN=x."));
         check(Which::Ca, -1, (Level::Warning, "A trusted authority has expired: CN=x."));
         check(Which::Crl, DAY, (Level::Ok, ""));

@@ -185,6 +185,7 @@ impl Validity {
             which: certificate.which.as_str(),
             label: match certificate.which {
                 Which::Server => "Server",
+                Which::Chain => "Server's chain",
                 Which::Ca => "Trusted CA",
                 Which::ClientLastSeen => "Client, last seen",
                 Which::Crl => "Revocation list",

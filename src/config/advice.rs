@@ -41,7 +41,8 @@ pub(super) fn on_chain(chain: &[CertificateDer<'_>], now: i64, is_known: impl Fn
     let parse = |der| Some(x509_parser::parse_x509_certificate(der).ok()?.1);
     let chain: Option<Vec<X509Certificate<'_>>> = chain.iter().map(|der| parse(der)).collect();
     let Some((leaf, above)) = chain.as_deref().and_then(<[_]>::split_first) else { return Vec::new() };
-    let mut advice: Vec<String> = [leaf].into_iter().chain(above).filter_map(|it| on_validity(it, now)).collect();
+    let soon = on_validity(leaf, now).filter(|_| is_valid(leaf, now));
+    let mut advice: Vec<String> = soon.into_iter().chain(above.iter().filter_map(|it| on_spare(it, now))).collect();
     if dns_names(leaf).is_empty() {
         advice.push("names no host (subjectAltName has no DNS name): who verifies it refuses it".into());
     }
@@ -55,6 +56,27 @@ pub(super) fn on_chain(chain: &[CertificateDer<'_>], now: i64, is_known: impl Fn
     }
     advice.extend(on_issuer(leaf, above, is_known));
     advice
+}
+
+/// Why nobody accepts a server's leaf now.
+pub(super) fn on_leaf(chain: &[CertificateDer<'_>], now: i64) -> Option<String> {
+    let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+    let what = on_validity(&leaf, now).filter(|_| !is_valid(&leaf, now))?;
+    Some(format!("{what}: whoever verifies it refuses it; renew it, or set the clock of this machine"))
+}
+
+fn is_valid(certificate: &X509Certificate<'_>, now: i64) -> bool {
+    let validity = certificate.validity();
+    (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
+}
+
+/// What stands above the leaf may be needed or not: who verifies the chain finds a path of its own.
+fn on_spare(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
+    let what = on_validity(certificate, now)?;
+    Some(match is_valid(certificate, now) {
+        true => what,
+        false => format!("{what}: who needs it refuses the chain; leave it out if nobody does, or renew it"),
+    })
 }
 
 fn on_validity(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
@@ -190,7 +212,8 @@ mod tests {
         let is_known = |subject: &[u8]| {
             subject == x509_parser::parse_x509_certificate(authority(known).der()).unwrap().1.subject().as_raw()
         };
-        on_chain(&chain, now.unix_timestamp(), is_known).join("; ")
+        let now = now.unix_timestamp();
+        on_leaf(&chain, now).into_iter().chain(on_chain(&chain, now, is_known)).collect::<Vec<_>>().join("; ")
     }
 
     #[test]

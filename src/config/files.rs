@@ -3,43 +3,20 @@
 //! What cannot be read as what it should be is an error. There is no fallback: a proxy that trusted the system's
 //! authorities because its own file was missing would let anybody in.
 
-use super::{RevocationList, UpstreamIdentity};
+use super::pem::{self, Fault};
+use super::{RevocationList, UpstreamIdentity, authorities};
 use crate::secret::{Secret, SecretDigest};
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
-use x509_parser::time::ASN1Time;
 
 /// The Netdata Root CA, as Netdata's documentation of the webhook integration publishes it.
 pub const NETDATA_ROOT_CA: &str = include_str!("../../conf/netdata-root-ca.pem");
-
-/// Reads a certificate chain in PEM, leaf first.
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut certificates = Vec::new();
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        match section {
-            Ok((SectionKind::Certificate, der)) => certificates.push(CertificateDer::from(der)),
-            Ok((SectionKind::Crl, _)) => return Err("holds a revocation list, not a certificate".into()),
-            Ok(_) => {}
-            Err(error) => return Err(format!("is not valid PEM: {error}")),
-        }
-    }
-    if certificates.is_empty() {
-        let holds = match PrivateKeyDer::from_pem_slice(pem) {
-            Ok(_) => "holds a private key and no certificate",
-            Err(_) if pem.trim_ascii().is_empty() => "is empty",
-            Err(_) => "holds no certificate in PEM (\"-----BEGIN CERTIFICATE-----\")",
-        };
-        return Err(holds.into());
-    }
-    Ok(certificates)
-}
 
 /// Bytes of a file in PEM: it is kept in memory.
 const MAX_PEM: u64 = 16 << 20;
@@ -69,12 +46,12 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
 
 /// Reads trusted authorities from a PEM file. Each certificate in it must be one that can issue.
 pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    read_authorities(&read(path, MAX_PEM)?).map_err(|error| format!("{} {error}", path.display()))
+    authorities::read(&read(path, MAX_PEM)?).map_err(|fault| fault.in_file(path))
 }
 
 /// The built-in authority.
 pub(super) fn builtin_authorities() -> Vec<CertificateDer<'static>> {
-    read_authorities(NETDATA_ROOT_CA.as_bytes()).expect("the built-in certificate is valid")
+    authorities::read(NETDATA_ROOT_CA.as_bytes()).expect("the built-in certificate is valid")
 }
 
 /// The authorities that the system trusts. One that cannot be read is left out: systems come with exotic ones.
@@ -98,64 +75,20 @@ pub fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, String> {
     Ok(authorities)
 }
 
-fn read_authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = certificates(pem)?;
-    for certificate in &certificates {
-        RootCertStore::empty()
-            .add(certificate.clone())
-            .map_err(|error| format!("holds a certificate that cannot be trusted: {error}"))?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
-            .map_err(|error| format!("holds a certificate that cannot be read: {error}"))?;
-        if !parsed.is_ca() {
-            return Err(format!("holds \"{}\", which is not a certificate authority (CA:TRUE)", parsed.subject()));
-        }
-    }
-    Ok(certificates)
-}
-
-/// Reads revocation lists, one in DER or any number in PEM. One whose next is overdue is an error: it says nothing
-/// about what was revoked since.
+/// Reads revocation lists, one in DER or any number in PEM.
 pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, String> {
     let bytes = read(path, MAX_LIST)?;
-    let ders = match x509_parser::parse_x509_crl(&bytes) {
-        Ok(([], _)) => vec![bytes],
-        _ => revocation_lists_in_pem(&bytes).map_err(|error| format!("{} {error}", path.display()))?,
+    // A sequence of more than 127 bytes, which no text begins with.
+    if matches!(*bytes, [0x30, 0x80..=0xff, ..]) {
+        let list = RevocationList::from_der(path, bytes);
+        return list.map(|list| vec![list]).map_err(|error| format!("{} {error}", path.display()));
+    }
+    let lists = pem::revocation_lists(&bytes).map_err(|fault| fault.in_file(path))?;
+    let parse = |list: pem::Located<Vec<u8>>| {
+        RevocationList::from_der(path, list.value)
+            .map_err(|error| Fault::at(list.line, format!("the list {error}")).in_file(path))
     };
-    ders.into_iter().map(|der| revocation_list(path, der)).collect()
-}
-
-fn revocation_lists_in_pem(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    let mut lists = Vec::new();
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        match section {
-            Ok((SectionKind::Crl, der)) => lists.push(der),
-            Ok((kind, _)) => return Err(format!("holds {kind:?}, not only revocation lists")),
-            Err(error) => return Err(format!("is not valid PEM: {error}")),
-        }
-    }
-    match lists.is_empty() {
-        true => Err("holds no revocation list in DER or PEM (\"-----BEGIN X509 CRL-----\")".into()),
-        false => Ok(lists),
-    }
-}
-
-fn revocation_list(path: &Path, der: Vec<u8>) -> Result<RevocationList, String> {
-    let place = path.display();
-    let (_, list) = x509_parser::parse_x509_crl(&der).map_err(|error| format!("{place} cannot be read: {error}"))?;
-    let next_update = list.next_update().map(|time| time.timestamp());
-    if let Some(time) = list.next_update()
-        && time.timestamp() < ASN1Time::now().timestamp()
-    {
-        return Err(format!("{place} is out of date: its next update was due on {time}; fetch the current list"));
-    }
-    webpki::BorrowedCertRevocationList::from_der(&der).map_err(|error| {
-        // The usual reason is one of version 1, which openssl makes unless it is told otherwise.
-        format!(
-            "{place} cannot be used: {error:?}. A list must be of version 2, with an authority key identifier and a CRL \
-             number (RFC 5280 section 5); with openssl, set crl_extensions"
-        )
-    })?;
-    Ok(RevocationList { file: path.to_owned(), der: der.into(), next_update })
+    lists.into_iter().map(parse).collect()
 }
 
 /// Why a certificate and its key cannot be used.
@@ -177,11 +110,6 @@ pub(super) fn server_certificate(
 /// Reads what is presented to an upstream, and makes sure that it belongs together.
 pub(super) fn identity(certificate: &Path, key: &Path) -> Result<UpstreamIdentity, KeyPairError> {
     let (chain, private_key) = key_pair(certificate, key)?;
-    for certificate_der in &chain {
-        x509_parser::parse_x509_certificate(certificate_der).map_err(|error| {
-            KeyPairError::Certificate(format!("{} holds what cannot be read: {error}", certificate.display()))
-        })?;
-    }
     certify(certificate, chain.clone(), key, private_key.clone_key(), &aws_lc_rs::default_provider())?;
     Ok(UpstreamIdentity { chain, key: private_key })
 }
@@ -192,17 +120,7 @@ fn key_pair(
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), KeyPairError> {
     let chain = read_certificates(certificate).map_err(KeyPairError::Certificate)?;
     let pem = read(key, MAX_PEM).map_err(KeyPairError::Key)?;
-    let private_key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
-        let what = match certificates(&pem) {
-            Ok(_) => "holds a certificate and no private key".to_owned(),
-            Err(_) if pem.trim_ascii().is_empty() => "is empty".to_owned(),
-            Err(_) if contains(&pem, b"ENCRYPTED PRIVATE KEY") || contains(&pem, b"Proc-Type: 4,ENCRYPTED") => {
-                "is encrypted; store it decrypted, readable by this program alone".to_owned()
-            }
-            Err(_) => format!("holds no private key in PEM: {error}"),
-        };
-        KeyPairError::Key(format!("{} {what}", key.display()))
-    })?;
+    let private_key = pem::private_key(&pem).map_err(|fault| KeyPairError::Key(fault.in_file(key)))?;
     Ok((chain, private_key))
 }
 
@@ -225,10 +143,6 @@ fn certify(
         }
         Err(error) => Err(KeyPairError::Certificate(format!("{} cannot be used: {error}", certificate.display()))),
     }
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
 }
 
 /// Where a secret is kept.
@@ -300,7 +214,13 @@ pub fn read_secret_variable(name: &str) -> Result<Secret, String> {
 /// # Errors
 /// Says what the file holds instead.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    read(path, MAX_PEM).and_then(|pem| certificates(&pem).map_err(|error| format!("{} {error}", path.display())))
+    let certificates = pem::certificates(&read(path, MAX_PEM)?).map_err(|fault| fault.in_file(path))?;
+    Ok(certificates.into_iter().map(|certificate| certificate.value).collect())
+}
+
+/// The certificates of a file in PEM that has been read; `None` if there are none, or not all of it can be read.
+pub(crate) fn certificates_in(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    Some(pem::certificates(pem).ok()?.into_iter().map(|certificate| certificate.value).collect())
 }
 
 /// Reads a client's chain and its key, for commands that take them, and makes sure that they belong together.

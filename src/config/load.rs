@@ -1,5 +1,6 @@
 //! From the keys of the file to a [`Config`]; knows every key, its default and what it must be.
 
+mod revocation;
 mod routes;
 mod upstreams;
 
@@ -8,10 +9,11 @@ use super::files::{self, KeyPairError};
 use super::raw::{Document, Located, Table};
 use super::upgrade_socket;
 use super::{
-    Admin, ClientTrust, Config, ConfigError, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem, RevocationList,
-    Server, Sources, Tls, TlsVersion, Verify,
+    Admin, ClientTrust, Config, ConfigError, CrlCoverage, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem,
+    RevocationList, Server, Sources, Tls, TlsVersion, Verify,
 };
 use ipnet::IpNet;
+use revocation::{current, uncovered};
 use rustls::crypto::aws_lc_rs;
 use std::cell::RefCell;
 use std::io;
@@ -42,6 +44,7 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
         file,
         directory: file.parent().unwrap_or(Path::new("")),
         files: RefCell::default(),
+        errors: RefCell::default(),
         system_trust: SystemTrust::default(),
     };
     let config = document.read(|root| loader.config(root));
@@ -49,7 +52,7 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
     match config {
         Some(config) if problems.is_empty() => {
             let sources = Sources { file: file.to_owned(), text, files: loader.files.into_inner() };
-            Ok(Loaded { config, warnings, sources })
+            Ok(Loaded { config, errors: loader.errors.into_inner(), warnings, sources })
         }
         _ => Err(ConfigError(problems)),
     }
@@ -70,6 +73,8 @@ struct Loader<'f> {
     directory: &'f Path,
     /// What was read, or was to be.
     files: RefCell<Vec<PathBuf>>,
+    /// What `check` refuses, and a running program goes on with.
+    errors: RefCell<Vec<Problem>>,
     system_trust: SystemTrust,
 }
 
@@ -127,6 +132,9 @@ impl Loader<'_> {
         match files::server_certificate(&paths.0, &paths.1, &aws_lc_rs::default_provider()) {
             Ok(server) => {
                 let now = x509_parser::time::ASN1Time::now().timestamp();
+                if let Some(message) = advice::on_leaf(&server.cert, now) {
+                    self.errors.borrow_mut().push(table.document.problem(&certificate.place, message));
+                }
                 for message in advice::on_chain(&server.cert, now, advice::is_known_to_system) {
                     table.document.warn(&certificate.place, message);
                 }
@@ -149,6 +157,7 @@ impl Loader<'_> {
     fn client_trust(&self, table: &mut Table<'_>) -> ClientTrust {
         let choices = [("require", Verify::Require), ("request", Verify::Request), ("off", Verify::Off)];
         let verify = table.choice("verify", &choices).unwrap_or(Verify::Require);
+        let noted = table.document.count();
         let authorities = match table.strings("ca") {
             None => files::builtin_authorities(),
             Some(sources) => {
@@ -158,8 +167,15 @@ impl Loader<'_> {
                 sources.iter().flat_map(|source| self.authorities(table, source)).collect()
             }
         };
-        let crl = table.strings("crl").unwrap_or_default();
-        let revocation_lists = crl.iter().flat_map(|source| self.revocation_lists(table, source)).collect();
+        let choices = [("all", CrlCoverage::All), ("listed", CrlCoverage::Listed)];
+        let crl_coverage = table.choice("crl_coverage", &choices).unwrap_or(CrlCoverage::All);
+        let lists = self.revocation_lists(table);
+        let uncovered = uncovered(&authorities, &lists, crl_coverage);
+        // Where something could not be read, it may be just that.
+        if table.document.count() == noted && verify != Verify::Off {
+            uncovered.into_iter().for_each(|message| table.complain("crl", message));
+        }
+        let revocation_lists = current(table, lists);
         let common_names = match table.strings("common_names") {
             None => vec!["app.netdata.cloud".to_owned()],
             Some(names) => {
@@ -175,7 +191,7 @@ impl Loader<'_> {
                 names.into_iter().map(|name| name.value).collect()
             }
         };
-        ClientTrust { verify, authorities, revocation_lists, common_names }
+        ClientTrust { verify, authorities, revocation_lists, crl_coverage, common_names }
     }
 
     fn authorities(
@@ -194,11 +210,16 @@ impl Loader<'_> {
         })
     }
 
-    fn revocation_lists(&self, table: &Table<'_>, source: &Located<String>) -> Vec<RevocationList> {
-        files::revocation_lists(&self.file(&source.value)).unwrap_or_else(|message| {
-            table.document.complain(&source.place, message);
-            Vec::new()
-        })
+    fn revocation_lists(&self, table: &mut Table<'_>) -> Vec<Located<RevocationList>> {
+        let sources = table.strings("crl").unwrap_or_default();
+        let of_source = |source: Located<String>| match files::revocation_lists(&self.file(&source.value)) {
+            Ok(lists) => lists.into_iter().map(|value| Located { value, place: source.place.clone() }).collect(),
+            Err(message) => {
+                table.document.complain(&source.place, message);
+                Vec::new()
+            }
+        };
+        sources.into_iter().flat_map(of_source).collect()
     }
 
     fn server(&self, table: &mut Table<'_>) -> Server {

@@ -4,17 +4,24 @@
 //! wrong at once, each with its file, line and key.
 
 mod advice;
+mod authorities;
 mod error;
 mod files;
 mod load;
+mod pem;
 mod raw;
+mod revocation_list;
 mod upgrade_socket;
 mod upstream;
 
+pub(crate) use authorities::fault as authority_fault;
 pub use error::{ConfigError, Problem};
+pub(crate) use files::certificates_in;
 pub use files::{
     NETDATA_ROOT_CA, read_certificates, read_identity, read_secret_file, read_secret_variable, system_authorities,
 };
+pub use revocation_list::RevocationList;
+pub(crate) use revocation_list::Subject;
 pub use upstream::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 
 use crate::auth::Requirements;
@@ -24,7 +31,7 @@ use crate::route::PathPattern;
 use crate::secret::Secret;
 use http::HeaderName;
 use ipnet::IpNet;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -103,21 +110,21 @@ pub struct ClientTrust {
     pub verify: Verify,
     /// Who may issue client certificates. Never empty unless `verify` is off.
     pub authorities: Vec<CertificateDer<'static>>,
-    /// What the authorities have revoked. Where there are any, each certificate of a chain must be covered by one.
+    /// What the authorities have revoked.
     pub revocation_lists: Vec<RevocationList>,
+    /// Whose certificates must be covered by these lists, where there are any.
+    pub crl_coverage: CrlCoverage,
     /// The accepted common names.
     pub common_names: Vec<String>,
 }
 
-/// A certificate revocation list (RFC 5280 section 5).
-#[derive(Clone, Debug)]
-pub struct RevocationList {
-    /// Where it was read from.
-    pub file: PathBuf,
-    /// As it was signed.
-    pub der: CertificateRevocationListDer<'static>,
-    /// When the next one is due, in seconds since 1970.
-    pub next_update: Option<i64>,
+/// What it means that there is no revocation list of an authority, where there are lists of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrlCoverage {
+    /// Nothing is known about its certificates, so they are refused.
+    All,
+    /// Its certificates are not checked for revocation.
+    Listed,
 }
 
 /// When a client certificate is demanded.
@@ -282,6 +289,8 @@ impl Default for Log {
 pub struct Loaded {
     /// What to do.
     pub config: Config,
+    /// What is wrong, but no reason not to serve: an error of `check` alone.
+    pub errors: Vec<Problem>,
     /// What to think about.
     pub warnings: Vec<Problem>,
     /// Where it comes from.

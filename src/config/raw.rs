@@ -77,7 +77,7 @@ impl Document {
         (sorted(self.problems), sorted(self.warnings))
     }
 
-    fn problem(&self, place: &Place, message: impl Into<String>) -> Problem {
+    pub(super) fn problem(&self, place: &Place, message: impl Into<String>) -> Problem {
         let before = self.text.get(..place.offset).unwrap_or(&self.text);
         Problem {
             file: self.file.clone(),

@@ -3,7 +3,7 @@
 use super::directive::Directive;
 use super::report::Ledger;
 use super::sources::Sources;
-use crate::config::NETDATA_ROOT_CA;
+use crate::config::{NETDATA_ROOT_CA, certificates_in};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::path::Path;
@@ -25,12 +25,12 @@ pub(super) fn carry(directive: &Directive, path: String, ledger: &Ledger) -> Str
     }
 }
 
-/// Whether a file has this one certificate and no other.
+/// Whether a file has this one certificate and no other, not even one that cannot be read here.
 fn is_builtin(path: &Path) -> bool {
     let Ok(text) = Sources::default().read(path) else { return false };
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let certificates = certificates_in(text.as_bytes());
     let netdata = CertificateDer::from_pem_slice(NETDATA_ROOT_CA.as_bytes());
-    matches!((certificates.as_deref(), netdata), (Ok([one]), Ok(netdata)) if *one == netdata)
+    matches!((certificates.as_deref(), netdata), (Some([one]), Ok(netdata)) if *one == netdata)
 }
 
 #[cfg(test)]
@@ -47,6 +47,7 @@ mod tests {
         check(NETDATA_ROOT_CA, true);
         check(&format!("# from the documentation\n{}\n", NETDATA_ROOT_CA.replace('\n', "\r\n")), true);
         check(&NETDATA_ROOT_CA.repeat(2), false);
+        check(&format!("{NETDATA_ROOT_CA}{}", NETDATA_ROOT_CA.replace("CERTIFICATE", "TRUSTED CERTIFICATE")), false);
         check("", false);
         assert!(!is_builtin(Path::new("/nowhere/ca.pem")));
     }

@@ -111,10 +111,11 @@ impl Reloader {
             return;
         }
         let now = UnixTime::now().as_secs();
-        let is_over =
-            |list: &&RevocationList| list.next_update.is_some_and(|due| i64::try_from(now).is_ok_and(|now| due < now));
+        let is_over = |list: &&RevocationList| {
+            list.next_update().is_some_and(|due| i64::try_from(now).is_ok_and(|now| due < now))
+        };
         for list in self.revocation_lists.iter().filter(is_over) {
-            error!(file = %list.file.display(), "a revocation list is out of date: fetch the current one");
+            error!(file = %list.file().display(), "a revocation list is out of date: fetch the current one");
             self.alarmed = Some(Instant::now());
         }
     }
@@ -137,12 +138,15 @@ impl Reloader {
     }
 
     /// Everything that can fail comes before everything that has an effect.
-    fn apply(&mut self, Loaded { config, warnings, sources }: Loaded) -> Result<(), String> {
+    fn apply(&mut self, Loaded { config, errors, warnings, sources }: Loaded) -> Result<(), String> {
         let policy = self.worker.policy().successor(&config)?;
         let acceptor = match &config.tls {
             Some(tls) => Some(tls::acceptor(tls, policy.trust().clone(), config.listen.http2)?),
             None => None,
         };
+        for problem in errors {
+            error!("{problem}");
+        }
         for warning in warnings {
             warn!("{warning}");
         }

@@ -31,8 +31,10 @@ const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /// Which certificate, or list, `certificate_not_after_timestamp_seconds` is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// The server's own chain.
+    /// The server's own certificate.
     Server,
+    /// The others of its chain.
+    Chain,
     /// An authority that issues client certificates.
     Ca,
     /// The trusted client certificate that was presented last.
@@ -46,6 +48,7 @@ impl Which {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Server => "server",
+            Self::Chain => "chain",
             Self::Ca => "ca",
             Self::ClientLastSeen => "client_last_seen",
             Self::Crl => "crl",

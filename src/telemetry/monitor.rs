@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 /// Is told what happens, and asked by the admin listener.
@@ -88,9 +88,12 @@ impl Monitor {
         self.metrics.serve(routes, upstreams);
         self.recent.keep_tokens(|route| config.routes.iter().any(|known| known.path.to_string() == route));
         let certificates = config.tls.as_ref().map(certificates).unwrap_or_default();
-        for which in [Which::Server, Which::Ca, Which::Crl] {
+        let now = unix_now();
+        for which in [Which::Server, Which::Chain, Which::Ca, Which::Crl] {
             let of_this_kind = certificates.iter().filter(|certificate| certificate.which == which);
-            self.metrics.certificate(which, of_this_kind.map(|certificate| certificate.not_after).min());
+            // What had run out of the chain before would hide what is going to.
+            let counted = of_this_kind.filter(|certificate| which != Which::Chain || certificate.not_after >= now);
+            self.metrics.certificate(which, counted.map(|certificate| certificate.not_after).min());
         }
         self.certificates.store(Arc::new(certificates));
     }
@@ -252,6 +255,10 @@ impl Monitor {
     }
 }
 
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
+}
+
 fn each(upstreams: &Upstreams) -> impl Iterator<Item = (&str, &str, bool)> {
     upstreams.iter().flat_map(|(name, servers)| {
         servers.iter().map(move |(server, is_healthy)| (name.as_str(), server.as_str(), *is_healthy))
@@ -263,21 +270,19 @@ fn has(upstreams: &Upstreams, upstream: &str, server: &str) -> bool {
 }
 
 fn certificates(tls: &Tls) -> Vec<Certificate> {
-    let chain = tls.certificate.cert.iter().filter_map(|der| ClientIdentity::from_der(der)).collect::<Vec<_>>();
-    // A chain is as good as the first of its certificates to expire.
-    let until = chain.iter().map(|certificate| certificate.not_after).min();
-    let server = chain.first().zip(until).map(|(leaf, not_after)| Certificate {
-        which: Which::Server,
-        name: leaf.subject.clone(),
-        not_after,
-    });
+    // A client needs the leaf. What else is in the chain may be of use to some and has run out for others: one that signed
+    // itself, or was signed across, may have been there for years after its end.
+    let mut chain = tls.certificate.cert.iter().filter_map(|der| ClientIdentity::from_der(der));
+    let leaf = chain.next().map(|leaf| (Which::Server, leaf));
+    let server = leaf.into_iter().chain(chain.map(|above| (Which::Chain, above)));
+    let server = server.map(|(which, it)| Certificate { which, name: it.subject, not_after: it.not_after });
     let authorities = tls.client.authorities.iter().filter_map(|der| ClientIdentity::from_der(der));
     let authorities = authorities.map(|ca| Certificate { which: Which::Ca, name: ca.subject, not_after: ca.not_after });
     let lists = tls.client.revocation_lists.iter().filter_map(|list| {
-        let name = list.file.display().to_string();
-        Some(Certificate { which: Which::Crl, name, not_after: list.next_update? })
+        let name = list.file().display().to_string();
+        Some(Certificate { which: Which::Crl, name, not_after: list.next_update()? })
     });
-    server.into_iter().chain(authorities).chain(lists).collect()
+    server.chain(authorities).chain(lists).collect()
 }
 
 #[cfg(test)]

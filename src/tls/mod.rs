@@ -1,6 +1,7 @@
 //! TLS towards the sender: what is served, who is trusted, and what a connection knows about its client.
 
 mod client_verifier;
+mod path;
 mod refusal;
 mod session;
 

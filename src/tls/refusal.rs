@@ -2,9 +2,11 @@
 
 use crate::auth::ClientIdentity;
 use rustls::pki_types::CertificateDer;
-use rustls::{CertificateError, Error};
+use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
 use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 /// What is known about a refused client.
 #[derive(Clone, Debug)]
@@ -28,6 +30,7 @@ pub enum RefusalCode {
     CertificateRevoked,
     RevocationUnknown,
     CertificatePurpose,
+    CertificateKeyUsage,
     CertificateInvalid,
     /// The client did not show that it holds the certificate's key.
     KeyUnproven,
@@ -40,7 +43,7 @@ pub enum RefusalCode {
 
 impl RefusalCode {
     /// Each of them, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CertificateMissing,
         Self::CertificateUntrusted,
         Self::CertificateExpired,
@@ -48,6 +51,7 @@ impl RefusalCode {
         Self::CertificateRevoked,
         Self::RevocationUnknown,
         Self::CertificatePurpose,
+        Self::CertificateKeyUsage,
         Self::CertificateInvalid,
         Self::KeyUnproven,
         Self::TlsError,
@@ -65,6 +69,7 @@ impl RefusalCode {
             Self::CertificateRevoked => "certificate_revoked",
             Self::RevocationUnknown => "revocation_unknown",
             Self::CertificatePurpose => "certificate_purpose",
+            Self::CertificateKeyUsage => "certificate_key_usage",
             Self::CertificateInvalid => "certificate_invalid",
             Self::KeyUnproven => "key_unproven",
             Self::TlsError => "tls_error",
@@ -90,8 +95,8 @@ pub async fn observe<T>(handshake: impl Future<Output = T>) -> (T, Option<Refusa
 }
 
 /// Notes that the handshake in progress is refused for its certificate. Outside of [`observe`] nothing happens.
-pub(super) fn record(leaf: &CertificateDer<'_>, error: &Error) {
-    note(leaf, code(error), explain(error));
+pub(super) fn record(leaf: &CertificateDer<'_>, distrust: &Distrust) {
+    note(leaf, distrust.code(), distrust.explain());
 }
 
 /// Notes that the handshake in progress is refused because the client could not show that the certificate is its own.
@@ -106,53 +111,124 @@ fn note(leaf: &CertificateDer<'_>, code: RefusalCode, reason: String) {
     let _ = REFUSAL.try_with(|slot| slot.replace(Some(refusal)));
 }
 
-/// A word for what webpki has against a certificate.
-fn code(error: &Error) -> RefusalCode {
-    let Error::InvalidCertificate(error) = error else { return RefusalCode::CertificateInvalid };
-    match error {
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => RefusalCode::CertificateUntrusted,
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => RefusalCode::CertificateExpired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            RefusalCode::CertificateNotYetValid
+/// What speaks against a chain.
+#[derive(Debug)]
+pub(super) enum Distrust {
+    /// There is no path to a trusted authority, or each has something wrong.
+    Path(webpki::Error),
+    /// There is one, but for what a key on it may be used for.
+    KeyUsage(KeyUsageFault),
+}
+
+/// What is wrong with the key usage of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum KeyUsageFault {
+    /// The client's own certificate is not for signatures.
+    Client,
+    /// An authority, which this is the subject of, is not for certificates.
+    Authority(String),
+    /// A certificate says it twice, or so that it cannot be read.
+    Unreadable,
+}
+
+impl fmt::Display for KeyUsageFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client => f.write_str(
+                "The certificate's key usage does not allow signatures (digitalSignature), by which a client shows that \
+                 the key is its own.",
+            ),
+            Self::Authority(subject) => write!(
+                f,
+                "The key usage of an authority above the certificate, {subject:?}, does not allow it to issue \
+                 certificates (keyCertSign)."
+            ),
+            Self::Unreadable => f.write_str("The key usage of a certificate of the chain cannot be read."),
         }
-        CertificateError::Revoked => RefusalCode::CertificateRevoked,
-        CertificateError::UnknownRevocationStatus => RefusalCode::RevocationUnknown,
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            RefusalCode::CertificatePurpose
-        }
-        _ => RefusalCode::CertificateInvalid,
     }
 }
 
-/// A sentence for what webpki has against a certificate.
-pub(super) fn explain(error: &Error) -> String {
-    let Error::InvalidCertificate(error) = error else {
-        return format!("The certificate cannot be used: {error}.");
-    };
-    match error {
-        CertificateError::UnknownIssuer => "The certificate was not issued by a trusted authority.".into(),
-        CertificateError::BadSignature => "The certificate's signature is not its issuer's.".into(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "The certificate has expired.".into(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "The certificate is not valid yet.".into()
+impl std::error::Error for KeyUsageFault {}
+
+impl Distrust {
+    /// The word for it.
+    fn code(&self) -> RefusalCode {
+        use webpki::Error as E;
+        let Self::Path(error) = self else { return RefusalCode::CertificateKeyUsage };
+        match error {
+            E::UnknownIssuer | E::InvalidSignatureForPublicKey => RefusalCode::CertificateUntrusted,
+            E::CertExpired { .. } | E::InvalidCertValidity => RefusalCode::CertificateExpired,
+            E::CertNotValidYet { .. } => RefusalCode::CertificateNotYetValid,
+            E::CertRevoked => RefusalCode::CertificateRevoked,
+            E::UnknownRevocationStatus => RefusalCode::RevocationUnknown,
+            E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => RefusalCode::CertificatePurpose,
+            _ => RefusalCode::CertificateInvalid,
         }
-        CertificateError::Revoked => "The certificate was revoked.".into(),
-        CertificateError::UnknownRevocationStatus => {
-            "No revocation list says whether the certificate, or one above it, was revoked.".into()
+    }
+
+    /// A sentence for it.
+    pub(super) fn explain(&self) -> String {
+        use webpki::Error as E;
+        let error = match self {
+            Self::Path(error) => error,
+            Self::KeyUsage(fault) => return fault.to_string(),
+        };
+        match error {
+            E::UnknownIssuer => "The certificate was not issued by a trusted authority.",
+            E::InvalidSignatureForPublicKey => "The certificate's signature is not its issuer's.",
+            E::CertExpired { .. } | E::InvalidCertValidity => "The certificate has expired.",
+            E::CertNotValidYet { .. } => "The certificate is not valid yet.",
+            E::CertRevoked => "The certificate was revoked.",
+            E::UnknownRevocationStatus => {
+                "No revocation list says whether the certificate, or one above it, was revoked."
+            }
+            E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
+                "The certificate is not for client authentication."
+            }
+            E::BadDer | E::BadDerTime | E::TrailingData(_) => "The certificate cannot be read.",
+            E::UnsupportedCriticalExtension => "The certificate has a critical extension that is not understood.",
+            E::UnsupportedCertVersion => "The certificate is not of X.509 version 3.",
+            E::CaUsedAsEndEntity => "The certificate is that of an authority (CA:TRUE).",
+            E::EndEntityUsedAsCa => "The certificate was issued by one that is not an authority's (CA:FALSE).",
+            E::PathLenConstraintViolated => {
+                "There are more authorities above the certificate than one of them allows (path length)."
+            }
+            E::NameConstraintViolation => {
+                "An authority above the certificate may not issue for its names, or limits names of a kind that cannot \
+                 be compared here, such as e-mail addresses (name constraints)."
+            }
+            E::MaximumPathDepthExceeded
+            | E::MaximumPathBuildCallsExceeded
+            | E::MaximumSignatureChecksExceeded
+            | E::MaximumNameConstraintComparisonsExceeded => "The certificate's chain is too long.",
+            error => return format!("The certificate is not valid: {error:?}."),
         }
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "The certificate is not for client authentication.".into()
-        }
-        CertificateError::BadEncoding => "The certificate cannot be read.".into(),
-        CertificateError::UnhandledCriticalExtension => {
-            "The certificate has a critical extension that is not understood.".into()
-        }
-        CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>() {
-            Some(webpki::Error::UnsupportedCertVersion) => "The certificate is not of X.509 version 3.".into(),
-            Some(webpki::Error::CaUsedAsEndEntity) => "The certificate is that of an authority (CA:TRUE).".into(),
-            Some(error) => format!("The certificate is not valid: {error:?}."),
-            None => format!("The certificate is not valid: {other}."),
-        },
-        error => format!("The certificate is not valid: {error}."),
+        .into()
+    }
+}
+
+/// What the client is told with a TLS alert.
+impl From<Distrust> for Error {
+    fn from(distrust: Distrust) -> Self {
+        use webpki::Error as E;
+        let error = match distrust {
+            Distrust::Path(error) => error,
+            Distrust::KeyUsage(fault) => return CertificateError::Other(OtherError(Arc::new(fault))).into(),
+        };
+        Self::InvalidCertificate(match error {
+            E::UnknownIssuer => CertificateError::UnknownIssuer,
+            E::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+            E::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
+            E::InvalidCertValidity => CertificateError::Expired,
+            E::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
+            E::CertRevoked => CertificateError::Revoked,
+            E::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,
+            E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
+                let required = ExtendedKeyPurpose::ClientAuth;
+                CertificateError::InvalidPurposeContext { required, presented: Vec::new() }
+            }
+            E::BadDer | E::BadDerTime | E::TrailingData(_) => CertificateError::BadEncoding,
+            error => CertificateError::Other(OtherError(Arc::new(error))),
+        })
     }
 }

@@ -211,12 +211,14 @@ fn every_handshake_is_counted_by_its_end() {
     let expired = pki.leaf(|params| params.not_after = OffsetDateTime::now_utc() - Duration::days(1));
     let early = pki.leaf(|params| params.not_before = OffsetDateTime::now_utc() + Duration::days(1));
     let server = pki.leaf(|params| params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth]);
+    let encryption = pki.leaf(|params| params.key_usages = vec![rcgen::KeyUsagePurpose::EncipherOnly]);
     for (leaf, reason) in [
         (None, "certificate_missing"),
         (Some(pki.impostor()), "certificate_untrusted"),
         (Some(expired), "certificate_expired"),
         (Some(early), "certificate_not_yet_valid"),
         (Some(server), "certificate_purpose"),
+        (Some(encryption), "certificate_key_usage"),
     ] {
         let sender = scene.sender(leaf.as_ref());
         scene.operator.moves(
@@ -421,6 +423,24 @@ fn it_is_not_ready_with_what_has_expired() {
     assert!(answer.body.contains("A revocation list is out of date"), "{}", answer.body);
     assert!(answer.body.contains("The server's certificate has expired"), "{}", answer.body);
     assert_eq!(scene.operator.get("/livez").status, 200);
+}
+
+#[test]
+fn what_is_not_needed_of_the_chain_may_have_run_out() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let chain = std::fs::read_to_string(pki.path().join("server.pem")).unwrap();
+    let old = pki.changed_authority(|params| params.not_after = OffsetDateTime::now_utc() - Duration::days(1));
+    pki.write("server.pem", &(chain + &old));
+    let scene = Scene::spawn(&pki, &(Proxy::config(&origin, "require", "") + ADMIN), origin);
+    let answer = scene.operator.get("/readyz");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
+    let status = scene.operator.get("/api/status.json").body;
+    assert!(status.contains("beside its own, has expired: O=Test, CN=Test Root CA."), "{status}");
+    let metrics = scene.operator.metrics();
+    for which in ["server", "chain"] {
+        let until = metrics[&format!("certificate_not_after_timestamp_seconds{{which=\"{which}\"}}")];
+        assert!(until > OffsetDateTime::now_utc().unix_timestamp() as f64, "{which}");
+    }
 }
 
 #[test]

@@ -1,16 +1,22 @@
-//! Who gets through with which certificate, in every mode.
+//! Which certificates a client gets through with, in every mode.
+//!
+//! | fault, and the kind it stands for | test |
+//! |---|---|
+//! | the key usage was never looked at: a certificate for encryption alone authenticated, and an authority that may issue none did | `key_usage_holds_along_the_path` |
+//! | what was judged was what was sent, not the path that was found: a certificate beside it decided | `what_is_beside_the_path_decides_nothing` |
 
 use crate::support::{
     Answer, Http2, Leaf, NETDATA, Origin, Pki, Proxy, Sender, WEBHOOK, another_common_name, critical_unknown_extension,
     eventually, subject,
 };
 use netdata_webhook_proxy::auth::Presented;
-use netdata_webhook_proxy::config::{ClientTrust, Verify};
+use netdata_webhook_proxy::config::{ClientTrust, CrlCoverage, Verify};
 use netdata_webhook_proxy::tls::Trust;
 use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair,
-    NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose, GeneralSubtree,
+    IsCa, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize,
+    SanType,
 };
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -185,6 +191,95 @@ fn chains_that_are_not_trusted_do_not_get_through() {
     scene.origin.received_nothing();
 }
 
+#[test]
+fn key_usage_holds_along_the_path() {
+    use KeyUsagePurpose as Usage;
+
+    let (pki, scene) = (Pki::shared(), Scene::new());
+    let with = |usages: &[Usage]| pki.leaf(|params| params.key_usages = usages.to_vec());
+    scene.accepts("signatures", &with(&[Usage::DigitalSignature]));
+    scene.accepts("signatures, and more", &with(&[Usage::KeyEncipherment, Usage::DigitalSignature]));
+    for usage in [
+        Usage::ContentCommitment,
+        Usage::KeyEncipherment,
+        Usage::DataEncipherment,
+        Usage::KeyAgreement,
+        Usage::KeyCertSign,
+        Usage::CrlSign,
+        Usage::EncipherOnly,
+        Usage::DecipherOnly,
+    ] {
+        scene.refuses_chain("a key for something else", &with(&[usage]));
+    }
+    let key = || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+    let rsa = pki.leaf_with_key(key(), |params| params.key_usages = vec![Usage::KeyEncipherment]);
+    scene.refuses_chain("an RSA key for encryption alone", &rsa);
+    let line = scene.require.wait_for_log("does not allow signatures (digitalSignature)");
+    assert!(line.contains("certificate_key_usage"), "{line}");
+    for depth in [1, 2] {
+        scene.accepts("an authority without a key usage", &pki.below(depth, |params| params.key_usages.clear()));
+        scene.accepts(
+            "an authority that issues",
+            &pki.below(depth, |params| params.key_usages = vec![Usage::KeyCertSign]),
+        );
+        for usages in [&[Usage::CrlSign][..], &[Usage::DigitalSignature], &[Usage::DigitalSignature, Usage::CrlSign]] {
+            let below = pki.below(depth, |params| params.key_usages = usages.to_vec());
+            scene.refuses_chain("an authority that may not issue", &below);
+        }
+    }
+    let line = scene.require.wait_for_log("does not allow it to issue certificates (keyCertSign)");
+    assert!(line.contains("Intermediate 0") && line.contains("certificate_key_usage"), "{line}");
+    // What cannot be read allows nothing.
+    let unreadable = |params: &mut CertificateParams| {
+        params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 15], vec![5, 0]));
+    };
+    scene.refuses_chain("a key usage that cannot be read", &pki.leaf(unreadable));
+}
+
+#[test]
+fn what_is_beside_the_path_decides_nothing() {
+    let (pki, scene) = (Pki::shared(), Scene::new());
+    // One authority, certified twice: once so that it may issue, and once not.
+    let intermediate = Pki::new();
+    let certify =
+        |usages: &[KeyUsagePurpose]| pki.cross_sign(&intermediate, |params| params.key_usages = usages.to_vec());
+    let (good, bad) = (certify(&[KeyUsagePurpose::KeyCertSign]), certify(&[KeyUsagePurpose::CrlSign]));
+    let expired =
+        pki.cross_sign(&intermediate, |params| params.not_after = OffsetDateTime::now_utc() - Duration::days(1));
+    let sent = |above: &[&CertificateDer<'static>]| {
+        let mut leaf = intermediate.netdata();
+        leaf.chain.extend(above.iter().map(|der| (*der).clone()));
+        leaf
+    };
+    scene.accepts("the good one", &sent(&[&good]));
+    scene.accepts("the bad one first", &sent(&[&bad, &good]));
+    scene.accepts("an expired one first", &sent(&[&expired, &good]));
+    scene.accepts("the bad ones last", &sent(&[&good, &bad, &expired]));
+    scene.refuses_chain("the bad one", &sent(&[&bad]));
+    scene.refuses_chain("the bad ones", &sent(&[&bad, &expired]));
+}
+
+/// The manual says so, too: what cannot be compared is not allowed.
+#[test]
+fn limits_on_names_that_cannot_be_compared_are_refused_and_named() {
+    let (pki, scene) = (Pki::shared(), Scene::new());
+    let limit = |subtree: fn() -> GeneralSubtree| {
+        move |params: &mut CertificateParams| {
+            let permitted_subtrees = vec![subtree()];
+            params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+        }
+    };
+    let named = |name: fn() -> SanType| move |params: &mut CertificateParams| params.subject_alt_names = vec![name()];
+    let host = || SanType::DnsName("app.netdata.cloud".try_into().unwrap());
+    let mail = || SanType::Rfc822Name("a@netdata.cloud".try_into().unwrap());
+    let of_host = || GeneralSubtree::DnsName("netdata.cloud".into());
+    let of_mail = || GeneralSubtree::Rfc822Name("netdata.cloud".into());
+    scene.accepts("a permitted host", &pki.issued_below(1, limit(of_host), named(host)));
+    scene.accepts("a limit on what it has not", &pki.issued_below(1, limit(of_mail), named(host)));
+    scene.refuses_chain("a permitted address", &pki.issued_below(1, limit(of_mail), named(mail)));
+    scene.require.wait_for_log("limits names of a kind that cannot be compared here, such as e-mail addresses");
+}
+
 /// rcgen makes nothing weak, so these were made with OpenSSL, by an authority whose key is gone.
 #[test]
 fn weak_signatures_and_old_certificates_are_not_trusted() {
@@ -193,6 +288,7 @@ fn weak_signatures_and_old_certificates_are_not_trusted() {
         verify: Verify::Request,
         authorities: vec![read(include_str!("support/weak/ca.pem"))],
         revocation_lists: Vec::new(),
+        crl_coverage: CrlCoverage::All,
         common_names: vec![NETDATA.into()],
     });
     let trust = trust.unwrap();

@@ -160,8 +160,8 @@ fn the_page_and_the_json_show_what_happened() {
         assert_eq!((counts.len(), counts.iter().filter_map(Value::as_u64).sum::<u64>()), (96, total), "{key}");
     }
     let which: Vec<_> = status["certificates"].as_array().unwrap().iter().map(|c| &c["which"]).collect();
-    assert_eq!(which, ["server", "ca", "client_last_seen"]);
-    assert_eq!(status["certificates"][2]["name"], "O=Netdata, Inc., CN=app.netdata.cloud", "and no forgery");
+    assert_eq!(which, ["server", "chain", "ca", "client_last_seen"]);
+    assert_eq!(status["certificates"][3]["name"], "O=Netdata, Inc., CN=app.netdata.cloud", "and no forgery");
     let page = scene.operator.get("/").body;
     for part in
         ["All is well", "ram_available", "web-3.prod, Acme Corp", "Alert, critical", "No route has this path.", "×7"]

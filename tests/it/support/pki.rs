@@ -2,8 +2,9 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CustomExtension,
+    DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_RSA_SHA256, RsaKeySize,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -140,7 +141,8 @@ impl Pki {
         self.issued_below(depth, |_| {}, change)
     }
 
-    fn issued_below(
+    /// One below `depth` intermediate authorities, each of which `change` changes, and the leaf `change_leaf`.
+    pub(crate) fn issued_below(
         &self,
         depth: usize,
         change: impl Fn(&mut CertificateParams),
@@ -206,23 +208,70 @@ impl Pki {
 
     /// The authority's revocation list, in PEM, naming `serials`; the next one is due after `due`.
     pub(crate) fn revocation_list(&self, serials: &[u64], due: Duration) -> String {
-        let now = OffsetDateTime::now_utc();
-        let revoked = |serial: &u64| rcgen::RevokedCertParams {
-            serial_number: (*serial).into(),
-            revocation_time: now - Duration::hours(1),
-            reason_code: None,
-            invalidity_date: None,
-        };
-        let params = rcgen::CertificateRevocationListParams {
-            this_update: now - Duration::days(2),
-            next_update: now + due,
-            crl_number: 1_u64.into(),
-            issuing_distribution_point: None,
-            revoked_certs: serials.iter().map(revoked).collect(),
-            key_identifier_method: rcgen::KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.authority).unwrap().pem().unwrap()
+        self.changed_list(serials, |list| list.next_update = OffsetDateTime::now_utc() + due)
     }
+
+    /// The authority's revocation list, in PEM, naming `serials`, as `change` changes it.
+    pub(crate) fn changed_list(
+        &self,
+        serials: &[u64],
+        change: impl FnOnce(&mut CertificateRevocationListParams),
+    ) -> String {
+        list(serials, change, &self.authority)
+    }
+
+    /// The same, by an authority of the same key whose certificate `change_issuer` changes.
+    pub(crate) fn list_of_changed_issuer(
+        &self,
+        serials: &[u64],
+        change_issuer: impl FnOnce(&mut CertificateParams),
+    ) -> String {
+        let mut params = authority_params("Test Root CA");
+        change_issuer(&mut params);
+        list(serials, |_| {}, &Issuer::from_params(&params, self.authority.key()))
+    }
+
+    /// The certificate of an authority that signed itself, in PEM, as `change` changes it.
+    pub(crate) fn changed_authority(&self, change: impl FnOnce(&mut CertificateParams)) -> String {
+        let mut params = authority_params("Test Root CA");
+        change(&mut params);
+        params.self_signed(self.authority.key()).unwrap().pem()
+    }
+
+    /// A certificate for the authority `other`, by this one: on a way to itself, or from the old key to a new one.
+    pub(crate) fn cross_sign(
+        &self,
+        other: &Self,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> CertificateDer<'static> {
+        let mut params = authority_params("Test Root CA");
+        change(&mut params);
+        params.signed_by(other.authority.key(), &self.authority).unwrap().der().clone()
+    }
+}
+
+fn list(
+    serials: &[u64],
+    change: impl FnOnce(&mut CertificateRevocationListParams),
+    issuer: &Issuer<'_, impl rcgen::SigningKey>,
+) -> String {
+    let now = OffsetDateTime::now_utc();
+    let revoked = |serial: &u64| rcgen::RevokedCertParams {
+        serial_number: (*serial).into(),
+        revocation_time: now - Duration::hours(1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let mut params = CertificateRevocationListParams {
+        this_update: now - Duration::days(2),
+        next_update: now + Duration::days(1),
+        crl_number: 1_u64.into(),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    change(&mut params);
+    params.signed_by(issuer).unwrap().pem().unwrap()
 }
 
 fn pem(label: &str, der: &[u8]) -> String {

@@ -1,0 +1,276 @@
+//! A certificate revocation list (RFC 5280 section 5), and what it says about whom.
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use std::cmp::Ordering;
+use std::fmt::Display;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use webpki::{CertRevocationList, EndEntityCert, OwnedCertRevocationList};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
+use x509_parser::num_bigint::BigUint;
+use x509_parser::oid_registry::{OID_X509_EXT_CRL_DISTRIBUTION_POINTS, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT};
+use x509_parser::x509::X509Name;
+
+/// A revocation list that can be used, which says nothing about whether its signature is anyone's.
+#[derive(Clone, Debug)]
+pub struct RevocationList(Arc<Contents>);
+
+#[derive(Debug)]
+struct Contents {
+    file: PathBuf,
+    issuer: Name,
+    /// The key that it says it is signed with. Nothing is decided by it alone.
+    key_identifier: Option<Vec<u8>>,
+    number: Option<BigUint>,
+    this_update: i64,
+    next_update: Option<i64>,
+    /// The extension as it stands there; absent, the list is about every certificate of its issuer.
+    distribution_point: Option<Vec<u8>>,
+    scope: Scope,
+    der: Vec<u8>,
+    signed: Range<usize>,
+    signature: Vec<u8>,
+    /// The signature's algorithm, as its identifier begins.
+    algorithm: Vec<u8>,
+    /// The entries, by serial number.
+    entries: CertRevocationList<'static>,
+    /// Whose key it is signed with, once that is known: there is no second.
+    signer: OnceLock<SubjectPublicKeyInfoDer<'static>>,
+}
+
+/// A distinguished name.
+#[derive(Clone, Debug)]
+struct Name {
+    /// As it is encoded.
+    der: Vec<u8>,
+    text: String,
+}
+
+#[derive(Debug, Default)]
+struct Scope {
+    only_users: bool,
+    only_authorities: bool,
+    /// Where lists of this scope are published.
+    uris: Vec<String>,
+}
+
+/// A certificate, as far as revocation lists are concerned with it.
+pub(crate) struct Subject<'c> {
+    /// Its own DER.
+    pub(crate) der: &'c [u8],
+    /// As webpki gives it.
+    pub(crate) serial: &'c [u8],
+    /// Whether it has issued another certificate of its chain.
+    pub(crate) is_authority: bool,
+}
+
+impl RevocationList {
+    /// Reads a list in DER.
+    ///
+    /// # Errors
+    /// Says why it cannot be used.
+    pub(super) fn from_der(file: &Path, der: Vec<u8>) -> Result<Self, String> {
+        let contents = Contents::read(file, &der)?;
+        Ok(Self(Arc::new(Contents { der, ..contents })))
+    }
+
+    /// Where it was read from.
+    pub fn file(&self) -> &Path {
+        &self.0.file
+    }
+
+    /// When the next one is due, in seconds since 1970.
+    pub fn next_update(&self) -> Option<i64> {
+        self.0.next_update
+    }
+
+    /// Whether it carries this name as its issuer's, which anyone can write into a list.
+    pub(crate) fn is_in_name_of(&self, name: &X509Name<'_>) -> bool {
+        // The same name may be encoded in several ways.
+        name.as_raw() == self.0.issuer.der || canonical(name) == self.0.issuer.text
+    }
+
+    /// Whether it is signed with the key of this certificate, which may do that.
+    pub(crate) fn is_signed_by(&self, issuer: &CertificateDer<'_>) -> bool {
+        let Ok(issuer) = EndEntityCert::try_from(issuer) else { return false };
+        let key = issuer.subject_public_key_info();
+        if let Some(signer) = self.0.signer.get() {
+            return *signer == key;
+        }
+        let signed = &self.0.der[self.0.signed.clone()];
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+        let is_signed = algorithms
+            .iter()
+            .filter(|algorithm| algorithm.signature_alg_id().starts_with(&self.0.algorithm))
+            .any(|algorithm| issuer.verify_signature(*algorithm, signed, &self.0.signature).is_ok());
+        if is_signed {
+            // Another thread may have found the same.
+            let _ = self.0.signer.set(key);
+        }
+        is_signed
+    }
+
+    /// Whether it is about the same certificates as `other`: one of the two replaces the other.
+    pub(crate) fn has_scope_of(&self, other: &Self) -> bool {
+        self.0.distribution_point == other.0.distribution_point
+    }
+
+    /// Whether it is newer than `other`, by its number or else by its date.
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        let by_number = match (&self.0.number, &other.0.number) {
+            (Some(ours), Some(theirs)) => ours.cmp(theirs),
+            _ => Ordering::Equal,
+        };
+        by_number.then(self.0.this_update.cmp(&other.0.this_update)).is_gt()
+    }
+
+    /// Whether `other`, which is at hand as well, says the same of a later time. That both are of one issuer is proved
+    /// where the issuer is at hand, and otherwise believed; then a forgery in place of the list has everyone refused.
+    pub(super) fn is_superseded_by(&self, other: &Self) -> bool {
+        let is_of_one_key = match (self.0.signer.get(), other.0.signer.get()) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, None) => self.0.key_identifier.is_some() && self.0.key_identifier == other.0.key_identifier,
+            _ => false,
+        };
+        is_of_one_key
+            && self.0.issuer.text == other.0.issuer.text
+            && self.has_scope_of(other)
+            && other.is_newer_than(self)
+    }
+
+    /// Whether anything that is at hand has signed it.
+    pub(super) fn has_known_signer(&self) -> bool {
+        self.0.signer.get().is_some()
+    }
+
+    /// Its issuer, in words.
+    pub(super) fn issuer(&self) -> String {
+        let parsed = x509_parser::parse_x509_crl(&self.0.der);
+        parsed.map_or_else(|_| String::new(), |(_, list)| list.issuer().to_string())
+    }
+
+    /// Whether the certificate is in the list. The list is its issuer's.
+    pub(crate) fn revokes(&self, certificate: &Subject<'_>) -> bool {
+        // Every entry has been read, so there is no error left; if there were one, nothing would be known.
+        self.0.entries.find_serial(certificate.serial).map_or(true, |entry| entry.is_some())
+    }
+
+    /// Whether the certificate would be in the list if it were revoked. The list is its issuer's.
+    pub(crate) fn covers(&self, certificate: &Subject<'_>) -> bool {
+        let scope = &self.0.scope;
+        if scope.only_users && certificate.is_authority || scope.only_authorities && !certificate.is_authority {
+            return false;
+        }
+        if self.0.distribution_point.is_none() {
+            return true;
+        }
+        let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate.der) else { return false };
+        match published_at(&parsed) {
+            Ok(None) => true,
+            Ok(Some(uris)) => uris.iter().any(|uri| scope.uris.contains(uri)),
+            Err(()) => false,
+        }
+    }
+}
+
+impl Contents {
+    /// All but `der` itself.
+    fn read(file: &Path, der: &[u8]) -> Result<Self, String> {
+        let entries = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
+        let unreadable = |error: &dyn Display| format!("cannot be read: {error}");
+        let (_, list) = x509_parser::parse_x509_crl(der).map_err(|error| unreadable(&error))?;
+        let point = list.extensions().iter().find(|it| it.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
+        let key_identifier = list.extensions().iter().find_map(|it| match it.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(it) => it.key_identifier.as_ref().map(|id| id.0.to_vec()),
+            _ => None,
+        });
+        let scope = match point {
+            Some(point) => scope(point.parsed_extension())
+                .ok_or_else(|| unreadable(&"which certificates it is about (issuing distribution point)"))?,
+            None => Scope::default(),
+        };
+        let signed: &[u8] = list.tbs_cert_list.as_ref();
+        let start = signed.as_ptr().addr() - der.as_ptr().addr();
+        let oid = list.signature_algorithm.algorithm.as_bytes();
+        let length = u8::try_from(oid.len()).map_err(|error| unreadable(&error))?;
+        Ok(Self {
+            file: file.to_owned(),
+            issuer: Name { der: list.issuer().as_raw().to_vec(), text: canonical(list.issuer()) },
+            key_identifier,
+            number: list.crl_number().cloned(),
+            this_update: list.last_update().timestamp(),
+            next_update: list.next_update().map(|time| time.timestamp()),
+            distribution_point: point.map(|it| it.value.to_vec()),
+            scope,
+            der: Vec::new(),
+            signed: start..start + signed.len(),
+            signature: list.signature_value.data.to_vec(),
+            algorithm: [&[0x06, length], oid].concat(),
+            entries: entries.into(),
+            signer: OnceLock::new(),
+        })
+    }
+}
+
+fn unusable(error: &webpki::Error) -> String {
+    use webpki::Error as E;
+    match error {
+        E::UnsupportedDeltaCrl => {
+            "is a delta list, which says only what has changed: name the whole (base) list instead".into()
+        }
+        E::UnsupportedIndirectCrl => {
+            "is an indirect list, with certificates of other issuers: name a list of each issuer's own".into()
+        }
+        E::UnsupportedRevocationReasonsPartitioning => {
+            "is about some reasons for a revocation only: name a list with all of them".into()
+        }
+        // The usual reason is one of version 1, which openssl makes unless it is told otherwise.
+        error => format!(
+            "cannot be used: {error:?}. A list must be of version 2, with an authority key identifier and a CRL number \
+             (RFC 5280 section 5), and every entry must be readable; with openssl, set crl_extensions"
+        ),
+    }
+}
+
+/// One text for all ways to encode a name: neither case nor the amount of white space matters (RFC 5280 section 7.1).
+fn canonical(name: &X509Name<'_>) -> String {
+    let words = name.to_string().to_lowercase();
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn scope(extension: &ParsedExtension<'_>) -> Option<Scope> {
+    let ParsedExtension::IssuingDistributionPoint(point) = extension else { return None };
+    let uris = match &point.distribution_point {
+        Some(DistributionPointName::FullName(names)) => uris(names),
+        _ => Vec::new(),
+    };
+    Some(Scope { only_users: point.only_contains_user_certs, only_authorities: point.only_contains_ca_certs, uris })
+}
+
+fn uris(names: &[GeneralName<'_>]) -> Vec<String> {
+    let uri = |name: &GeneralName<'_>| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
+    };
+    names.iter().filter_map(uri).collect()
+}
+
+/// Where the certificate says that its list is; `None` if it says nothing.
+fn published_at(certificate: &X509Certificate<'_>) -> Result<Option<Vec<String>>, ()> {
+    let extension = certificate.get_extension_unique(&OID_X509_EXT_CRL_DISTRIBUTION_POINTS).map_err(|_| ())?;
+    let points = match extension.map(|extension| extension.parsed_extension()) {
+        None => return Ok(None),
+        Some(ParsedExtension::CRLDistributionPoints(points)) => points,
+        Some(_) => return Err(()),
+    };
+    // Lists of some reasons, or of another issuer, say nothing here.
+    let whole = points.iter().filter(|point| point.reasons.is_none() && point.crl_issuer.is_none());
+    let names = whole.filter_map(|point| match &point.distribution_point {
+        Some(DistributionPointName::FullName(names)) => Some(uris(names)),
+        _ => None,
+    });
+    Ok(Some(names.flatten().collect()))
+}

@@ -43,7 +43,7 @@ pub(super) fn take(server: &Server) -> Option<Stream> {
                 pool.clear();
                 return None;
             }
-            if is_open(&mut idle.stream) {
+            if server.leads_here(&idle.stream) && is_open(&mut idle.stream) {
                 return Some(idle.stream);
             }
         }

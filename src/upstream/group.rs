@@ -5,7 +5,7 @@
 
 use super::Tried;
 use super::health::Check;
-use super::resolve::{INTERVAL, Name};
+use super::resolve::{INTERVAL, LIMIT, Name};
 use super::server::{Place, Server, Settings};
 use crate::config::{Balance, Endpoint, Upstream};
 use arc_swap::ArcSwap;
@@ -187,7 +187,7 @@ impl Roster {
             Whereabouts::Address(_) => None,
         });
         let mut lookups: tokio::task::JoinSet<_> =
-            lookups.map(|name| async move { name.refresh().await.is_empty() }).collect();
+            lookups.map(|name| async move { name.refresh(LIMIT).await.is_empty() }).collect();
         while lookups.join_next().await.is_some() {}
         self.enlist(&self.servers.load_full());
         self.is_complete.send_replace(true);

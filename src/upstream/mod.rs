@@ -1,7 +1,7 @@
 //! Where requests go: servers, alone or in groups, and what is known about them.
 //!
-//! A server that a route names by its URL is only ever tried. A group is watched besides: its names are resolved again
-//! and again, and its servers are checked. [`Upstreams::watch`] does so for as long as it is polled.
+//! Names are resolved again and again. A server that a route names by its URL is otherwise only ever tried; those of a
+//! group are checked besides. [`Upstreams::watch`] does so for as long as it is polled.
 
 mod group;
 mod health;
@@ -154,10 +154,15 @@ impl Upstreams {
         self.news.notified().await;
     }
 
-    /// Resolves the groups' names and checks their servers, for ever. Whoever drops this ends it.
+    /// Resolves names and checks the servers of groups, for ever. Dropping this ends it.
     pub async fn watch(&self) {
-        let mut groups: JoinSet<()> =
-            self.groups.iter().cloned().map(|group| async move { group.run().await }).collect();
-        while groups.join_next().await.is_some() {}
+        let mut watched = JoinSet::new();
+        for group in self.groups.iter().cloned() {
+            watched.spawn(async move { group.run().await });
+        }
+        for (_, server) in self.servers.values().cloned() {
+            watched.spawn(async move { server.follow().await });
+        }
+        while watched.join_next().await.is_some() {}
     }
 }

@@ -1,7 +1,7 @@
 //! A server, and how it is connected to.
 
 use super::health::Health;
-use super::resolve::Name;
+use super::resolve::{INTERVAL, LIMIT, Name};
 use super::tls::PeerTls;
 use crate::config::{Endpoint, Upstream};
 use crate::tls::install_crypto_provider;
@@ -19,6 +19,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 /// How many addresses of one name are tried with one attempt to connect.
 const MAX_ADDRESSES: usize = 8;
@@ -79,7 +80,7 @@ pub struct Server {
 
 enum Target {
     Address(Box<HttpPeer>),
-    Name(Name),
+    Name(Arc<Name>),
 }
 
 impl Server {
@@ -92,7 +93,7 @@ impl Server {
                 endpoint: endpoint.clone(),
                 label: endpoint.to_string().into(),
                 settings,
-                target: Target::Name(Name::new(host, port)),
+                target: Target::Name(Arc::new(Name::new(host, port))),
                 health: Arc::default(),
             },
         }
@@ -136,19 +137,59 @@ impl Server {
 
     /// Connects, and speaks TLS where that is spoken.
     pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
-        let name = match &self.target {
-            Target::Address(peer) => return open(peer).await,
-            Target::Name(name) => name,
+        match &self.target {
+            Target::Address(peer) => open(peer).await,
+            Target::Name(name) => self.connect_by_name(name).await,
+        }
+    }
+
+    /// Tries the addresses that are known, and only then waits for what else there may be.
+    async fn connect_by_name(&self, name: &Arc<Name>) -> Result<Stream, ConnectError> {
+        name.keep_fresh();
+        let known = name.known();
+        let unknown = ConnectError::Refused(format!("{} has no known address", self.label));
+        let failure = match self.connect_to_any(&known, unknown).await {
+            Ok(stream) => return Ok(stream),
+            Err(failure) => failure,
         };
-        let mut failure = ConnectError::Refused(format!("{} has no known address", self.label));
-        for address in name.fresh().await.into_iter().take(MAX_ADDRESSES) {
-            match open(&self.peer_at(address)).await {
+        let mut others = name.refresh(self.settings.config.connect_timeout).await;
+        others.retain(|address| !known.contains(address));
+        let result = self.connect_to_any(&others, failure).await;
+        if result.is_err() {
+            name.doubt();
+        }
+        result
+    }
+
+    async fn connect_to_any(
+        &self,
+        addresses: &[InetSocketAddr],
+        mut failure: ConnectError,
+    ) -> Result<Stream, ConnectError> {
+        for address in addresses.iter().take(MAX_ADDRESSES) {
+            match open(&self.peer_at(*address)).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failure = error,
             }
         }
-        name.doubt();
         Err(failure)
+    }
+
+    /// Whether a connection that was made before leads where a new one would: a name may have moved.
+    pub(crate) fn leads_here(&self, stream: &Stream) -> bool {
+        let Target::Name(name) = &self.target else { return true };
+        let digest = stream.get_socket_digest();
+        digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet()).is_some_and(|address| name.has(address))
+    }
+
+    /// Looks its name up again and again, for ever, if it has one.
+    pub(super) async fn follow(&self) {
+        if let Target::Name(name) = &self.target {
+            loop {
+                name.refresh(LIMIT).await;
+                sleep(INTERVAL).await;
+            }
+        }
     }
 
     /// Connects, and leaves it at that.

@@ -58,4 +58,5 @@ mod upstream_answers;
 mod upstream_config;
 mod upstream_delivery;
 mod upstream_groups;
+mod upstream_names;
 mod upstream_tls;

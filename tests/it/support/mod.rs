@@ -14,6 +14,7 @@ mod pki;
 mod proxy;
 mod readme;
 mod receiver;
+mod resolver;
 mod sender;
 mod stage;
 mod stream;
@@ -32,6 +33,7 @@ pub(crate) use pki::{Leaf, NETDATA, Pki, another_common_name, critical_unknown_e
 pub(crate) use proxy::{Proxy, WEBHOOK};
 pub(crate) use readme::{README, blocks, commands, commands_with, first_column};
 pub(crate) use receiver::Receiver;
+pub(crate) use resolver::Resolver;
 pub(crate) use sender::{Answer, Connection, Sender, client_config};
 pub(crate) use stage::Stage;
 pub(crate) use stream::{Carrier, Stream};

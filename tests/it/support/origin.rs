@@ -112,13 +112,26 @@ impl Origin {
         Self::listen(own_address(), None)
     }
 
+    /// Likewise, on the port of `other`.
+    pub(crate) fn spawn_beside(other: &Self) -> Self {
+        Self::accepting(TcpListener::bind((own_address(), other.address().port())).unwrap(), None)
+    }
+
+    /// Where it listens, by TCP.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.expect("it listens on TCP")
+    }
+
     /// One that speaks TLS.
     pub(crate) fn spawn_tls(config: ServerConfig) -> Self {
         Self::listen(Ipv4Addr::LOCALHOST, Some(Arc::new(config)))
     }
 
     fn listen(address: Ipv4Addr, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind((address, 0)).unwrap();
+        Self::accepting(TcpListener::bind((address, 0)).unwrap(), tls)
+    }
+
+    fn accepting(listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> Self {
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let origin = Self { state: Arc::default(), url: format!("{scheme}://{address}"), address: Some(address), tls };
@@ -166,7 +179,7 @@ impl Origin {
         let cut_all = || self.state.open.lock().unwrap().drain().for_each(|(_, connection)| cut(&connection));
         // At once, with the requests that are being answered.
         cut_all();
-        let address = self.address.expect("it listens on TCP");
+        let address = self.address();
         // Wakes the thread that accepts, which then drops the listener.
         let _ = TcpStream::connect(address);
         eventually("the end of an application", || TcpStream::connect(address).is_err().then_some(()));
@@ -176,7 +189,7 @@ impl Origin {
 
     /// Listens again, where it did.
     pub(crate) fn start(&self) {
-        let address = self.address.expect("it listens on TCP");
+        let address = self.address();
         let listener = eventually("an address to listen on", || TcpListener::bind(address).ok());
         self.state.is_stopped.store(false, Ordering::SeqCst);
         self.accept_on(listener);

@@ -1,0 +1,138 @@
+//! Applications that are known by a name.
+//!
+//! | fault | the kind it stands for | test |
+//! |---|---|---|
+//! | with a silent resolver, each fresh connection of a URL route took 5 s, though the last address worked | a request waits for what it does not need | `a_silent_resolver_delays_nothing` |
+//! | 400 requests started 200 threads | work for a name is done once for each request | `a_silent_resolver_delays_nothing`, `requests_wait_for_one_look_up_together` |
+//! | a URL route kept to its pooled connections after its name had moved | what was found out once is believed for ever | `a_name_that_moves_is_followed` |
+
+use crate::support::{Origin, Pki, Proxy, Resolver, Sender, eventually};
+use std::time::{Duration, Instant};
+
+const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
+
+const SENDERS: usize = 40;
+
+/// A proxy of which `app.test` is the upstream, with the port of `origin`, and a sender to it.
+fn scene(origin: &Origin, resolver: &Resolver) -> (Proxy, Sender) {
+    let url = format!("http://app.test:{}", origin.address().port());
+    let proxy = Proxy::spawn_with(Pki::shared(), &Proxy::config_for(&url, "require", ""), &resolver.variables());
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    (proxy, sender)
+}
+
+fn threads(proxy: &Proxy) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// Many requests at once, each over a connection of its own. Returns their statuses.
+fn posts(sender: &Sender, meanwhile: impl FnOnce()) -> Vec<u16> {
+    std::thread::scope(|scope| {
+        let posts: Vec<_> = (0..SENDERS).map(|_| scope.spawn(|| sender.post(ALERT).status)).collect();
+        meanwhile();
+        posts.into_iter().map(|post| post.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn a_silent_resolver_delays_nothing() {
+    let origin = Origin::spawn_apart();
+    let Some(resolver) = Resolver::answering(&origin) else { return };
+    let (proxy, sender) = scene(&origin, &resolver);
+    assert_eq!(sender.post(ALERT).status, 200);
+    resolver.falls_silent();
+    // An address at which nothing listens is in doubt, so that the name is looked up.
+    origin.stop();
+    let started = Instant::now();
+    sender.post(ALERT).refuses(502, "upstream_unreachable");
+    assert!(started.elapsed() < Duration::from_secs(4), "it waits for no more than a time to connect");
+    eventually("a look-up", || (resolver.waiting() == 1).then_some(()));
+    origin.start();
+    let before = threads(&proxy);
+    let started = Instant::now();
+    let (mut waiting, mut most) = (0, before);
+    let statuses = posts(&sender, || {
+        for _ in 0..20 {
+            waiting = waiting.max(resolver.waiting());
+            most = most.max(threads(&proxy));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let (took, refused) = (started.elapsed(), statuses.iter().filter(|status| **status != 200).count());
+    eprintln!("{took:?} for {SENDERS}, {refused} refused, {} threads more, {waiting} look-ups", most - before);
+    assert_eq!(refused, 0, "{statuses:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(waiting, 1, "there is one look-up at a time");
+    assert!(most <= before + 2, "{before} threads became {most}");
+    proxy.wait_for_log("cannot resolve a name");
+    resolver.answers(&origin);
+    proxy.wait_for_log("a name can be resolved again");
+}
+
+#[test]
+fn requests_wait_for_one_look_up_together() {
+    let origin = Origin::spawn_apart();
+    let Some(resolver) = Resolver::answering(&origin) else { return };
+    resolver.falls_silent();
+    let (_proxy, sender) = scene(&origin, &resolver);
+    let statuses = posts(&sender, || {
+        eventually("a look-up", || (resolver.waiting() > 0).then_some(()));
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(resolver.waiting(), 1, "there is one look-up at a time");
+        resolver.answers(&origin);
+    });
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert_eq!(resolver.asked(), 1);
+}
+
+#[test]
+fn a_resolver_that_fails_changes_nothing() {
+    let origin = Origin::spawn_apart();
+    let Some(resolver) = Resolver::answering(&origin) else { return };
+    let (_proxy, sender) = scene(&origin, &resolver);
+    assert_eq!(sender.post(ALERT).status, 200);
+    resolver.fails();
+    origin.stop();
+    sender.post(ALERT).refuses(502, "upstream_unreachable");
+    origin.start();
+    assert_eq!(sender.post(ALERT).status, 200);
+}
+
+/// Though its connections to the old place are still open, and requests use them all the time.
+#[test]
+fn a_name_that_moves_is_followed() {
+    let from = Origin::spawn_apart();
+    let to = Origin::spawn_beside(&from);
+    let url = format!("http://app.test:{}", from.address().port());
+    let group = Proxy::config_of_group(&[&from], "health_check = { interval = \"10m\" }").replace(&from.url, &url);
+    let configs = [Proxy::config_for(&url, "require", ""), group];
+    std::thread::scope(|scope| {
+        for config in configs {
+            let (from, to) = (&from, &to);
+            scope.spawn(move || {
+                let Some(resolver) = Resolver::answering(from) else { return };
+                let proxy = Proxy::spawn_with(Pki::shared(), &config, &resolver.variables());
+                let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata())).connect().unwrap();
+                let mut post = |id: &str| {
+                    let body = format!("{{\"alert\":{{\"transition_id\":\"{id}\"}}}}");
+                    assert_eq!(connection.post(&body).unwrap().status, 200);
+                };
+                let came = |origin: &Origin, id: &str| {
+                    origin.received().iter().any(|received| received.header("Idempotency-Key") == id)
+                };
+                let id = |what: &str| format!("{what}-{}", proxy.id());
+                post(&id("before"));
+                assert!(came(from, &id("before")));
+                resolver.answers(to);
+                eventually("the new address", || {
+                    post(&id("move"));
+                    came(to, &id("move")).then_some(())
+                });
+                (0..20).for_each(|_| post(&id("after")));
+                assert!(!came(from, &id("after")));
+            });
+        }
+    });
+}

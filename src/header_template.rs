@@ -1,5 +1,6 @@
 //! The values of `set_headers`: text with variables, as NGINX's `proxy_set_header` has them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a value may refer to.
@@ -7,12 +8,24 @@ use std::fmt;
 pub enum Variable {
     /// The verified certificate's common name.
     ClientCn,
-    /// Its subject.
+    /// Its subject, as RFC 4514 has it.
     ClientDn,
-    /// Its serial number, hexadecimal.
+    /// Its subject, as OpenSSL used to write it.
+    ClientDnLegacy,
+    /// Its issuer, as RFC 4514 has it.
+    ClientIssuerDn,
+    /// Its issuer, as OpenSSL used to write it.
+    ClientIssuerDnLegacy,
+    /// Its serial number, hexadecimal in upper case.
     ClientSerial,
     /// Its SHA-256, hexadecimal.
     ClientFingerprint,
+    /// The certificate itself, in PEM, percent-encoded.
+    ClientCert,
+    /// Until when it is valid.
+    ClientNotAfter,
+    /// For how many days that is.
+    ClientDaysLeft,
     /// `SUCCESS` where a certificate was verified, otherwise `NONE`.
     ClientVerify,
     /// The sender's address.
@@ -23,22 +36,34 @@ pub enum Variable {
     Notification,
     /// The notification's severity.
     Severity,
-    /// The request's host.
+    /// The request's host, in lower case and without its port.
     Host,
+    /// The request's `Host`, as it came.
+    HttpHost,
+    /// The port that the request came to.
+    ServerPort,
 }
 
 /// Every variable with its name, without the `$`.
-const VARIABLES: [(&str, Variable); 10] = [
+const VARIABLES: [(&str, Variable); 18] = [
     ("client_cn", Variable::ClientCn),
     ("client_dn", Variable::ClientDn),
+    ("client_dn_legacy", Variable::ClientDnLegacy),
+    ("client_issuer_dn", Variable::ClientIssuerDn),
+    ("client_issuer_dn_legacy", Variable::ClientIssuerDnLegacy),
     ("client_serial", Variable::ClientSerial),
     ("client_fingerprint", Variable::ClientFingerprint),
+    ("client_cert", Variable::ClientCert),
+    ("client_not_after", Variable::ClientNotAfter),
+    ("client_days_left", Variable::ClientDaysLeft),
     ("client_verify", Variable::ClientVerify),
     ("remote_addr", Variable::RemoteAddr),
     ("request_id", Variable::RequestId),
     ("notification", Variable::Notification),
     ("severity", Variable::Severity),
     ("host", Variable::Host),
+    ("http_host", Variable::HttpHost),
+    ("server_port", Variable::ServerPort),
 ];
 
 /// What the exchange with the upstream needs for itself, and what only this program may say.
@@ -105,14 +130,15 @@ impl HeaderTemplate {
     }
 
     /// The text, with `value` asked for each variable.
-    pub fn render<'v>(&self, value: impl Fn(Variable) -> &'v str) -> String {
-        self.0
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text.as_str(),
-                Part::Variable(variable) => value(*variable),
-            })
-            .collect()
+    pub fn render<'v>(&self, value: impl Fn(Variable) -> Cow<'v, str>) -> String {
+        let mut rendered = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => rendered.push_str(text),
+                Part::Variable(variable) => rendered.push_str(&value(*variable)),
+            }
+        }
+        rendered
     }
 }
 
@@ -130,9 +156,9 @@ mod tests {
 
     fn check(text: &str, expected: &str) {
         let value = |variable| match variable {
-            Variable::ClientCn => "app.netdata.cloud",
-            Variable::RemoteAddr => "192.0.2.1",
-            _ => "",
+            Variable::ClientCn => "app.netdata.cloud".into(),
+            Variable::RemoteAddr => "192.0.2.1".into(),
+            _ => "".into(),
         };
         assert_eq!(HeaderTemplate::parse(text).unwrap().render(value), expected, "{text}");
     }

@@ -4,13 +4,18 @@
 //! turned into text, as the documented recipes do, lets `CN=app.netdata.cloud.evil.example`, `OU=CN=app.netdata.cloud`
 //! and others through.
 
+use super::distinguished_name::DistinguishedName;
 use crate::digest::sha256_hex;
 use crate::rejection::Rejection;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::oid_registry::OID_X509_COMMON_NAME;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 use x509_parser::x509::X509Name;
+
+/// What stands for itself in a URL.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Who a certificate names. Says nothing about whether the certificate is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +26,11 @@ pub struct ClientIdentity {
     pub subject: String,
     /// The issuer, likewise.
     pub issuer: String,
-    /// The serial number, hexadecimal.
+    /// The subject, as applications are told.
+    pub subject_dn: DistinguishedName,
+    /// The issuer, as applications are told.
+    pub issuer_dn: DistinguishedName,
+    /// The serial number, hexadecimal in upper case.
     pub serial: String,
     /// The SHA-256 of the certificate, hexadecimal.
     pub fingerprint: String,
@@ -44,7 +53,9 @@ impl ClientIdentity {
             common_names: common_names(certificate.subject()),
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
-            serial: certificate.raw_serial_as_string().replace(':', ""),
+            subject_dn: DistinguishedName::of(certificate.subject()),
+            issuer_dn: DistinguishedName::of(certificate.issuer()),
+            serial: serial(certificate.raw_serial()),
             fingerprint: sha256_hex(der),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
@@ -58,6 +69,28 @@ impl ClientIdentity {
             [Some(name)] => Some(name),
             _ => None,
         }
+    }
+
+    /// The certificate in PEM, percent-encoded, as `$ssl_client_escaped_cert` has it.
+    pub fn escaped_pem(&self) -> String {
+        let base64 = self.client_cert.trim_matches(':');
+        let lines: Vec<&str> = base64.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+        utf8_percent_encode(&pem, ESCAPED).to_string()
+    }
+
+    /// Until when it is valid, as `$ssl_client_v_end` has it: `Nov  5 07:00:00 2027 GMT`.
+    pub fn not_after_text(&self) -> String {
+        let Ok(time) = ASN1Time::from_timestamp(self.not_after) else { return String::new() };
+        let time = time.to_datetime();
+        let month = &time.month().to_string()[..3];
+        let (hour, minute, second) = time.to_hms();
+        format!("{month} {:2} {hour:02}:{minute:02}:{second:02} {} GMT", time.day(), time.year())
+    }
+
+    /// How many whole days it is valid from `now` on, in seconds since 1970, as `$ssl_client_v_remain` has it.
+    pub fn days_left(&self, now: i64) -> i64 {
+        (self.not_after.saturating_sub(now) / 86_400).max(0)
     }
 
     /// Whether the subject has exactly one common name, and that is one of `allowed`, byte for byte.
@@ -77,6 +110,12 @@ impl ClientIdentity {
     }
 }
 
+/// A serial number without the zero that keeps it positive.
+fn serial(bytes: &[u8]) -> String {
+    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len().saturating_sub(1));
+    bytes[start..].iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
 fn common_names(subject: &X509Name<'_>) -> Vec<Option<String>> {
     let attributes = subject.iter_rdn().flat_map(|rdn| rdn.iter());
     attributes
@@ -86,7 +125,7 @@ fn common_names(subject: &X509Name<'_>) -> Vec<Option<String>> {
 }
 
 /// Decodes a `DirectoryString` (RFC 5280 section 4.1.2.4), whose encoding must not change the verdict.
-fn directory_string(value: &Any<'_>) -> Option<String> {
+pub(super) fn directory_string(value: &Any<'_>) -> Option<String> {
     let bytes = value.data;
     match value.tag() {
         Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),

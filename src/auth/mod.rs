@@ -2,9 +2,11 @@
 
 mod authorization;
 mod client_certificate;
+mod distinguished_name;
 
 pub use authorization::{Authorization, Scheme};
 pub use client_certificate::ClientIdentity;
+pub use distinguished_name::DistinguishedName;
 
 use crate::rejection::Rejection;
 use std::sync::Arc;

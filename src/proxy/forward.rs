@@ -1,6 +1,7 @@
 //! What the upstream gets to see: the request as it came, less what must not pass, plus what was found out about it.
 
 use super::admit::{Policy, Verified};
+use super::session::Session;
 use crate::auth::Authenticated;
 use crate::client_address::is_trusted;
 use crate::config::Route;
@@ -10,8 +11,10 @@ use crate::notification::Notification;
 use crate::telemetry::context::Context;
 use bytes::{BufMut as _, BytesMut};
 use ipnet::IpNet;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Ends at this hop (RFC 9110 section 7.6.1), or is said anew for the body as it is sent on.
 const HOP_BY_HOP: [&str; 11] = [
@@ -45,7 +48,16 @@ const OUR_PREFIX: &str = "x-netdata-";
 /// The connection that a request came over.
 pub(super) struct Origin {
     pub(super) peer: Option<IpAddr>,
+    /// The port of this program that it was made to.
+    pub(super) port: Option<u16>,
     pub(super) is_tls: bool,
+}
+
+impl Origin {
+    /// The connection of a session.
+    pub(super) fn of<S: Session>(session: &S) -> Self {
+        Self { peer: session.peer(), port: session.local_port(), is_tls: session.tls_version().is_some() }
+    }
 }
 
 /// What was found out about a request.
@@ -96,7 +108,7 @@ pub(super) fn push_head(
     }
     head.push_origin(request, origin, &findings.policy.trusted_proxies);
     head.push_findings(context, findings);
-    head.push_set_headers(request.host(), context, findings);
+    head.push_set_headers(request.host(), origin, context, findings);
     head.bytes.put_slice(b"\r\n");
 }
 
@@ -153,24 +165,8 @@ impl Wire<'_> {
         self.push("Idempotency-Key", notification.idempotency_key.as_bytes());
     }
 
-    fn push_set_headers(&mut self, host: &[u8], context: &Context, findings: Findings<'_>) {
-        if self.route.set_headers.is_empty() {
-            return;
-        }
-        let (identity, notification) = (findings.authenticated.identity(), findings.notification);
-        let remote_addr = context.remote_addr.map(|address| address.to_string()).unwrap_or_default();
-        let value = |variable| match variable {
-            Variable::ClientCn => identity.and_then(|identity| identity.common_name()).unwrap_or_default(),
-            Variable::ClientDn => identity.map_or("", |identity| &identity.subject),
-            Variable::ClientSerial => identity.map_or("", |identity| &identity.serial),
-            Variable::ClientFingerprint => identity.map_or("", |identity| &identity.fingerprint),
-            Variable::ClientVerify => identity.map_or("NONE", |_| "SUCCESS"),
-            Variable::RemoteAddr => &remote_addr,
-            Variable::RequestId => &context.request_id,
-            Variable::Notification => notification.map_or("", |notification| notification.kind.as_str()),
-            Variable::Severity => notification.and_then(|found| found.severity.as_deref()).unwrap_or_default(),
-            Variable::Host => std::str::from_utf8(host).unwrap_or_default(),
-        };
+    fn push_set_headers(&mut self, host: &[u8], origin: &Origin, context: &Context, findings: Findings<'_>) {
+        let value = |variable| variable_value(variable, host, origin, context, findings);
         for (name, template) in &self.route.set_headers {
             // As with NGINX, a header whose value is empty is not sent.
             let rendered = template.render(value);
@@ -192,6 +188,73 @@ impl Wire<'_> {
             self.bytes.put_slice(part);
         }
     }
+}
+
+/// What a variable of `set_headers` stands for; nothing where that is not known.
+fn variable_value<'r>(
+    variable: Variable,
+    host: &'r [u8],
+    origin: &Origin,
+    context: &'r Context,
+    findings: Findings<'r>,
+) -> Cow<'r, str> {
+    let notification = findings.notification;
+    let Some(identity) = findings.authenticated.identity() else {
+        return match variable {
+            Variable::ClientVerify => "NONE".into(),
+            _ => request_value(variable, host, origin, context, notification),
+        };
+    };
+    match variable {
+        Variable::ClientCn => identity.common_name().unwrap_or_default().into(),
+        Variable::ClientDn => identity.subject_dn.rfc4514.as_str().into(),
+        Variable::ClientDnLegacy => identity.subject_dn.oneline.as_str().into(),
+        Variable::ClientIssuerDn => identity.issuer_dn.rfc4514.as_str().into(),
+        Variable::ClientIssuerDnLegacy => identity.issuer_dn.oneline.as_str().into(),
+        Variable::ClientSerial => identity.serial.as_str().into(),
+        Variable::ClientFingerprint => identity.fingerprint.as_str().into(),
+        Variable::ClientCert => identity.escaped_pem().into(),
+        Variable::ClientNotAfter => identity.not_after_text().into(),
+        Variable::ClientDaysLeft => identity.days_left(seconds_since_1970()).to_string().into(),
+        Variable::ClientVerify => "SUCCESS".into(),
+        _ => request_value(variable, host, origin, context, notification),
+    }
+}
+
+/// The same, of what is no certificate's.
+fn request_value<'r>(
+    variable: Variable,
+    host: &'r [u8],
+    origin: &Origin,
+    context: &'r Context,
+    notification: Option<&'r Notification>,
+) -> Cow<'r, str> {
+    let host = std::str::from_utf8(host).unwrap_or_default();
+    match variable {
+        Variable::RemoteAddr => context.remote_addr.map(|address| address.to_string()).unwrap_or_default().into(),
+        Variable::RequestId => context.request_id.as_str().into(),
+        Variable::Notification => notification.map_or("", |notification| notification.kind.as_str()).into(),
+        Variable::Severity => notification.and_then(|found| found.severity.as_deref()).unwrap_or_default().into(),
+        Variable::Host => host_name(host).into(),
+        Variable::HttpHost => host.into(),
+        Variable::ServerPort => origin.port.map(|port| port.to_string()).unwrap_or_default().into(),
+        _ => "".into(),
+    }
+}
+
+/// A host as NGINX's `$host` has it: in lower case, without its port, and without the dot at its end.
+fn host_name(host: &str) -> String {
+    let end = match host.starts_with('[') {
+        true => host.find(']').map_or(host.len(), |at| at + 1),
+        false => host.find(':').unwrap_or(host.len()),
+    };
+    let name = &host[..end];
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+fn seconds_since_1970() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether two names are the same to an application behind a CGI-like interface, which knows neither case nor the

@@ -72,6 +72,12 @@ pub(super) trait Session: Send {
         address.as_inet().map(|address| address.ip())
     }
 
+    /// The port of this program that the connection was made to.
+    fn local_port(&self) -> Option<u16> {
+        let address = self.digest()?.socket_digest.as_ref()?.local_addr()?;
+        address.as_inet().map(|address| address.port())
+    }
+
     /// The version of TLS, where there is one.
     fn tls_version(&self) -> Option<&str> {
         self.digest()?.ssl_digest.as_ref().map(|ssl| ssl.version.as_ref())

@@ -155,7 +155,7 @@ impl<S: Session> Passage<'_, S> {
 
     /// The head as the application gets it.
     fn message(&self, context: &Context) -> BytesMut {
-        let origin = Origin { peer: self.session.peer(), is_tls: self.session.tls_version().is_some() };
+        let origin = Origin::of(&*self.session);
         let mut message = BytesMut::with_capacity(4096);
         let findings = self.authorized.findings();
         forward::push_head(&mut message, self.head, &origin, context, findings, self.upload.framing);

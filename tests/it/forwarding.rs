@@ -138,7 +138,7 @@ fn set_headers_know_every_variable() {
     assert_eq!(received.header("X-SSL-Client-CN"), NETDATA);
     assert_eq!(
         received.header("X-All"),
-        format!("O=Netdata, Inc., CN={NETDATA}|SUCCESS|127.0.0.1|alert|critical|localhost")
+        format!("CN={NETDATA},O=Netdata\\, Inc.|SUCCESS|127.0.0.1|alert|critical|localhost")
     );
     assert_eq!(received.header("X-Serial").split(' ').nth(1).map(str::len), Some(64));
     assert_eq!(received.header("X-Id"), received.header("X-Request-Id"));

@@ -93,8 +93,9 @@ fn identity_and_credentials_are_demanded_of_every_method() {
 #[test]
 fn what_is_ours_cannot_be_forged_and_set_headers_have_every_variable() {
     let origin = Origin::spawn();
-    let variables = "client_cn client_dn client_serial client_fingerprint client_verify remote_addr request_id \
-                     notification severity host";
+    let variables = "client_cn client_dn client_dn_legacy client_issuer_dn client_issuer_dn_legacy client_serial \
+                     client_fingerprint client_cert client_not_after client_days_left client_verify remote_addr request_id \
+                     notification severity host http_host server_port";
     let headers: Vec<String> = variables.split(' ').map(|name| format!("\"X-{name}\" = \"<${name}>\"")).collect();
     let (_proxy, sender) =
         scene(&origin.url, &format!("forward_authorization = true\nset_headers = {{ {} }}\n", headers.join(", ")));
@@ -123,7 +124,9 @@ fn what_is_ours_cannot_be_forged_and_set_headers_have_every_variable() {
     ] {
         assert_eq!(received.header(name), value, "{name}");
     }
-    for name in ["X-client_dn", "X-client_serial", "X-client_fingerprint"] {
+    for name in
+        ["X-client_dn", "X-client_dn_legacy", "X-client_issuer_dn", "X-client_cert", "X-client_serial", "X-server_port"]
+    {
         assert!(received.header(name).len() > 4, "{name}: {received:?}");
     }
     for name in ["X-Netdata-Notification", "X-Netdata-Severity", "Connection", "TE", "X-Mine"] {

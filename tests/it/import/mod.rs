@@ -10,3 +10,4 @@ mod moving;
 mod nginx;
 mod sample;
 mod side_by_side;
+mod variables;

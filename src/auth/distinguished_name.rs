@@ -1,0 +1,124 @@
+//! Writes the name of a certificate's subject or issuer as text, exactly as NGINX and Apache hand it to applications.
+//!
+//! Nothing is decided by these texts. They may go into headers: whatever a certificate holds, they are printable ASCII.
+
+use super::client_certificate::directory_string;
+use std::fmt::Write as _;
+use x509_parser::asn1_rs::ToDer as _;
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+
+/// A name in the two forms that applications are used to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DistinguishedName {
+    /// `CN=app.netdata.cloud,O=Netdata,C=US`: RFC 4514, the most specific part first, as `$ssl_client_s_dn` has it.
+    pub rfc4514: String,
+    /// `/C=US/O=Netdata/CN=app.netdata.cloud`, as `$ssl_client_s_dn_legacy` has it.
+    pub oneline: String,
+}
+
+/// What OpenSSL calls attributes, by their object identifiers.
+const SHORT_NAMES: [(&str, &str); 30] = [
+    ("2.5.4.3", "CN"),
+    ("2.5.4.4", "SN"),
+    ("2.5.4.5", "serialNumber"),
+    ("2.5.4.6", "C"),
+    ("2.5.4.7", "L"),
+    ("2.5.4.8", "ST"),
+    ("2.5.4.9", "street"),
+    ("2.5.4.10", "O"),
+    ("2.5.4.11", "OU"),
+    ("2.5.4.12", "title"),
+    ("2.5.4.13", "description"),
+    ("2.5.4.15", "businessCategory"),
+    ("2.5.4.16", "postalAddress"),
+    ("2.5.4.17", "postalCode"),
+    ("2.5.4.18", "postOfficeBox"),
+    ("2.5.4.20", "telephoneNumber"),
+    ("2.5.4.41", "name"),
+    ("2.5.4.42", "GN"),
+    ("2.5.4.43", "initials"),
+    ("2.5.4.44", "generationQualifier"),
+    ("2.5.4.45", "x500UniqueIdentifier"),
+    ("2.5.4.46", "dnQualifier"),
+    ("2.5.4.65", "pseudonym"),
+    ("2.5.4.97", "organizationIdentifier"),
+    ("0.9.2342.19200300.100.1.1", "UID"),
+    ("0.9.2342.19200300.100.1.25", "DC"),
+    ("1.2.840.113549.1.9.1", "emailAddress"),
+    ("1.3.6.1.4.1.311.60.2.1.1", "jurisdictionL"),
+    ("1.3.6.1.4.1.311.60.2.1.2", "jurisdictionST"),
+    ("1.3.6.1.4.1.311.60.2.1.3", "jurisdictionC"),
+];
+
+impl DistinguishedName {
+    /// Writes `name`.
+    pub fn of(name: &X509Name<'_>) -> Self {
+        let mut parts: Vec<String> = Vec::new();
+        let mut oneline = String::new();
+        for set in name.iter_rdn() {
+            let mut part: Vec<String> = set.iter().map(rfc4514).collect();
+            part.reverse();
+            parts.push(part.join("+"));
+            for (at, attribute) in set.iter().enumerate() {
+                oneline.push(if at == 0 { '/' } else { '+' });
+                push_oneline(&mut oneline, attribute);
+            }
+        }
+        parts.reverse();
+        Self { rfc4514: parts.join(","), oneline }
+    }
+}
+
+/// The short name of an attribute's type; an error is its object identifier.
+fn kind(attribute: &AttributeTypeAndValue<'_>) -> Result<&'static str, String> {
+    let identifier = attribute.attr_type().to_id_string();
+    SHORT_NAMES.iter().find(|(known, _)| *known == identifier).map(|(_, name)| *name).ok_or(identifier)
+}
+
+fn rfc4514(attribute: &AttributeTypeAndValue<'_>) -> String {
+    match (kind(attribute), directory_string(attribute.attr_value())) {
+        (Ok(name), Some(value)) => format!("{name}={}", escaped(&value)),
+        // What has no name, or is not a string, is written as its DER (RFC 4514 section 2.4).
+        (Ok(name), None) => format!("{name}={}", der(attribute)),
+        (Err(identifier), _) => format!("{identifier}={}", der(attribute)),
+    }
+}
+
+/// A value with everything escaped that means something else, that no header may hold, or that is not ASCII.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let last = value.chars().count().saturating_sub(1);
+    for (at, character) in value.chars().enumerate() {
+        match character {
+            ',' | '+' | '"' | '\\' | '<' | '>' | ';' => text.extend(['\\', character]),
+            '#' if at == 0 => text.push_str("\\#"),
+            ' ' if at == 0 || at == last => text.push_str("\\ "),
+            ' '..='~' => text.push(character),
+            _ => {
+                for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                    let _ = write!(text, "\\{byte:02X}");
+                }
+            }
+        }
+    }
+    text
+}
+
+fn der(attribute: &AttributeTypeAndValue<'_>) -> String {
+    let der = attribute.attr_value().to_der_vec().unwrap_or_default();
+    der.iter().fold("#".to_owned(), |text, byte| text + &format!("{byte:02X}"))
+}
+
+fn push_oneline(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
+    let name = kind(attribute).map_or_else(|identifier| identifier, str::to_owned);
+    let _ = write!(text, "{name}=");
+    for byte in attribute.attr_value().data {
+        match byte {
+            b'/' | b'+' => text.extend(['\\', char::from(*byte)]),
+            b' '..=b'~' => text.push(char::from(*byte)),
+            _ => {
+                let _ = write!(text, "\\x{byte:02X}");
+            }
+        }
+    }
+}

@@ -9,8 +9,8 @@ use crate::rejection::Rejection;
 use bytes::Bytes;
 use std::ops::Range;
 
-/// More than any client sends, and as many as Pingora reads.
-const MAX_FIELDS: usize = 256;
+/// More than any client sends.
+pub(crate) const MAX_FIELDS: usize = 256;
 
 /// Where the head that starts at the beginning of `bytes` ends, counted from there, if it is complete.
 pub fn head_length(bytes: &[u8]) -> Option<usize> {
@@ -31,7 +31,7 @@ fn places(head: &[u8]) -> Result<Places, Rejection> {
     let mut framing = Framing::default();
     for (index, line) in lines.enumerate() {
         if index == MAX_FIELDS {
-            return Err(Rejection::MalformedRequest("The head has more than 256 fields."));
+            return Err(Rejection::TooManyFields(MAX_FIELDS));
         }
         let (name, value) = framing.read(line)?;
         places.push(name, value);
@@ -43,6 +43,15 @@ fn places(head: &[u8]) -> Result<Places, Rejection> {
         }
         _ => Ok(places),
     }
+}
+
+/// What the first line of a head that is refused, or incomplete, seems to ask for: the method and the target, as far as
+/// they can be told.
+pub(crate) fn glimpse(head: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = head.split(|b| b"\r\n".contains(b)).next()?;
+    let mut words = line.split(|b| *b == b' ');
+    let (method, target) = (words.next()?, words.next()?);
+    (!method.is_empty() && method.iter().all(|b| is_token(*b))).then_some((method, target))
 }
 
 /// Whom the request line names, if its target is a whole URL (RFC 9112 section 3.2.2).
@@ -105,7 +114,7 @@ fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
         return Err(malformed("The method is not a token."));
     }
     if method == b"CONNECT" {
-        return Err(Rejection::MethodNotAllowed);
+        return Err(Rejection::NoTunnel);
     }
     let version = match version {
         b"HTTP/1.1" => Version::Http11,
@@ -117,7 +126,8 @@ fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
     Ok(Places::new(version, line.place(0..method.len()), line.place(start..start + target.len())))
 }
 
-fn check_target(target: &[u8]) -> Result<(), Rejection> {
+/// Whether a target is a path, an absolute URL or `*`, of which each character is one that a URL may have there.
+pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
     let malformed = |what| Err(Rejection::MalformedRequest(what));
     if !target.iter().all(u8::is_ascii_graphic) || holds_delimiters(target) {
         return malformed("The request target holds characters that must be percent-encoded.");
@@ -150,23 +160,10 @@ struct Framing<'h> {
 impl<'h> Framing<'h> {
     /// `field-name ":" OWS field-value OWS` (RFC 9112 section 5): where name and value are.
     fn read(&mut self, line: Line<'h>) -> Result<(Place, Place), Rejection> {
-        let malformed = Rejection::MalformedRequest;
-        let bytes = line.bytes;
-        if bytes.first().is_some_and(|b| b" \t".contains(b)) {
-            return Err(malformed("A header field is folded over two lines."));
-        }
-        let colon = memchr::memchr(b':', bytes).ok_or(malformed("A header field has no colon."))?;
-        let (name, value) = (&bytes[..colon], &bytes[colon + 1..]);
-        if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
-            return Err(malformed("The name of a header field is not a token directly before its colon."));
-        }
-        if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
-            return Err(malformed("A header field holds a control character."));
-        }
-        let start = colon + 1 + (value.len() - value.trim_ascii_start().len());
-        let value = value.trim_ascii();
+        let (name, value) = field(line.bytes)?;
+        let (colon, end) = (name.len(), line.bytes.trim_ascii_end().len());
         self.note(name, value)?;
-        Ok((line.place(0..colon), line.place(start..start + value.len())))
+        Ok((line.place(0..colon), line.place(end - value.len()..end)))
     }
 
     fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Rejection> {
@@ -174,14 +171,10 @@ impl<'h> Framing<'h> {
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
             self.host = value;
-            if !value.iter().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b)) {
-                return malformed("Host is not a name and a port.");
-            }
+            check_host(value)?;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             self.content_lengths += 1;
-            if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
-                return malformed("Content-Length is not one number.");
-            }
+            check_content_length(value)?;
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.transfer_codings += 1;
             if !value.eq_ignore_ascii_case(b"chunked") {
@@ -213,6 +206,42 @@ impl<'h> Framing<'h> {
     }
 }
 
+/// The name and the value of a field, without the white space around the value.
+///
+/// # Errors
+/// If the line could be read in another way.
+pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Rejection> {
+    let malformed = Rejection::MalformedRequest;
+    if line.first().is_some_and(|b| b" \t".contains(b)) {
+        return Err(malformed("A header field is folded over two lines."));
+    }
+    let colon = memchr::memchr(b':', line).ok_or(malformed("A header field has no colon."))?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
+        return Err(malformed("The name of a header field is not a token directly before its colon."));
+    }
+    if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+        return Err(malformed("A header field holds a control character."));
+    }
+    Ok((name, value.trim_ascii()))
+}
+
+/// Whether whom a request is for is a name and, perhaps, a port.
+pub(crate) fn check_host(host: &[u8]) -> Result<(), Rejection> {
+    match host.iter().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b)) {
+        true => Ok(()),
+        false => Err(Rejection::MalformedRequest("Host is not a name and a port.")),
+    }
+}
+
+/// Whether the declared length of a body is a number that fits.
+pub(crate) fn check_content_length(value: &[u8]) -> Result<(), Rejection> {
+    match !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit) {
+        true => Ok(()),
+        false => Err(Rejection::MalformedRequest("Content-Length is not one number.")),
+    }
+}
+
 const TOKEN: [bool; 256] = {
     let (mut table, mut byte) = ([false; 256], 0);
     while byte < 256 {
@@ -224,7 +253,7 @@ const TOKEN: [bool; 256] = {
 };
 
 /// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
@@ -331,12 +360,12 @@ mod tests {
     fn a_head_has_at_most_256_fields() {
         let head = |fields: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(fields - 1));
         assert_eq!(verdict(&head(256)), Ok(()));
-        assert!(matches!(verdict(&head(257)), Err(Rejection::MalformedRequest(_))));
+        assert_eq!(verdict(&head(257)), Err(Rejection::TooManyFields(256)));
     }
 
     #[test]
     fn connect_is_no_method_here() {
-        assert_eq!(verdict("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"), Err(Rejection::MethodNotAllowed));
+        assert_eq!(verdict("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"), Err(Rejection::NoTunnel));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //!
 //! # As middleware
 //!
-//! [`Gate::admit`](proxy::Gate::admit) works in the `request_filter` of any [`ProxyHttp`](pingora_proxy::ProxyHttp).
-//! It answers challenges, Test notifications and everything that is refused, and hands over a verified notification
-//! otherwise:
+//! [`Gate::admit`](proxy::Gate::admit) works in the `request_filter` of any [`ProxyHttp`]. It answers challenges, Test
+//! notifications and everything that is refused, and hands over a verified notification otherwise:
+//!
+//! [`ProxyHttp`]: https://docs.rs/pingora-proxy/latest/pingora_proxy/trait.ProxyHttp.html
 //!
 //! ```no_run
 //! use netdata_webhook_proxy::config::Config;
@@ -59,7 +60,7 @@
 //! ```
 //!
 //! Two things are the program's alone, because they lie before Pingora's `request_filter`: the strict reading of
-//! HTTP/1.1 heads ([`framing`]) with its deadline, and the listener that resumes no sessions.
+//! requests ([`framing`]) with its deadlines, and the listener that resumes no sessions.
 //!
 //! # How it is built
 //!

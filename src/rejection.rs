@@ -13,6 +13,8 @@ pub enum Rejection {
     MalformedRequest(&'static str),
     /// The head is larger than `limits.max_header_size`, in bytes.
     HeaderTooLarge(usize),
+    /// The head has more fields than this.
+    TooManyFields(usize),
     /// The head or the body did not arrive in time; names which.
     Timeout(&'static str),
     /// No route has this path.
@@ -33,6 +35,8 @@ pub enum Rejection {
     CrcTokenInvalid(&'static str),
     /// A webhook is GET or POST.
     MethodNotAllowed,
+    /// CONNECT asks for a tunnel.
+    NoTunnel,
     /// The route wants an `Authorization` header.
     AuthorizationMissing(Schemes),
     /// The `Authorization` header does not hold what the route wants.
@@ -106,7 +110,7 @@ impl Rejection {
     pub fn code(&self) -> &'static str {
         match self {
             Self::MalformedRequest(_) => "malformed_request",
-            Self::HeaderTooLarge(_) => "header_too_large",
+            Self::HeaderTooLarge(_) | Self::TooManyFields(_) => "header_too_large",
             Self::Timeout(_) => "timeout",
             Self::NotFound => "not_found",
             Self::RateLimited(_) => "rate_limited",
@@ -116,7 +120,7 @@ impl Rejection {
             Self::ChallengeDisabled => "challenge_disabled",
             Self::CrcTokenMissing => "crc_token_missing",
             Self::CrcTokenInvalid(_) => "crc_token_invalid",
-            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MethodNotAllowed | Self::NoTunnel => "method_not_allowed",
             Self::AuthorizationMissing(_) => "authorization_missing",
             Self::AuthorizationInvalid(_) => "authorization_invalid",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -138,7 +142,7 @@ impl Rejection {
             Self::MalformedRequest(_) | Self::CrcTokenMissing | Self::CrcTokenInvalid(_) | Self::InvalidJson(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::HeaderTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeaderTooLarge(_) | Self::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound | Self::ChallengeDisabled => StatusCode::NOT_FOUND,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -146,7 +150,7 @@ impl Rejection {
             | Self::ClientCertificateInvalid(_)
             | Self::CommonNameMismatch(_)
             | Self::SpaceNotAllowed => StatusCode::FORBIDDEN,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed | Self::NoTunnel => StatusCode::METHOD_NOT_ALLOWED,
             Self::AuthorizationMissing(_) | Self::AuthorizationInvalid(_) => StatusCode::UNAUTHORIZED,
             Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -162,7 +166,7 @@ impl Rejection {
     pub fn title(&self) -> &'static str {
         match self {
             Self::MalformedRequest(_) => "The request is malformed",
-            Self::HeaderTooLarge(_) => "The request's head is too large",
+            Self::HeaderTooLarge(_) | Self::TooManyFields(_) => "The request's head is too large",
             Self::Timeout(_) => "The request came too slowly",
             Self::NotFound => "There is nothing here",
             Self::RateLimited(_) => "There are too many requests",
@@ -172,7 +176,7 @@ impl Rejection {
             Self::ChallengeDisabled => "Challenges are not answered here",
             Self::CrcTokenMissing => "The challenge has no token",
             Self::CrcTokenInvalid(_) => "The challenge's token is invalid",
-            Self::MethodNotAllowed => "The method is not allowed",
+            Self::MethodNotAllowed | Self::NoTunnel => "The method is not allowed",
             Self::AuthorizationMissing(_) => "Authorization is required",
             Self::AuthorizationInvalid(_) => "The authorization is not valid",
             Self::UnsupportedMediaType => "The body is not declared as JSON",
@@ -195,6 +199,7 @@ impl Rejection {
         match self {
             Self::MalformedRequest(what) | Self::CrcTokenInvalid(what) => (*what).into(),
             Self::HeaderTooLarge(limit) => format!("The head may have {limit} bytes.").into(),
+            Self::TooManyFields(limit) => format!("The head may have {limit} fields.").into(),
             Self::Timeout(part) => format!("The {part} did not arrive in time.").into(),
             Self::NotFound => "No route has this path.".into(),
             Self::RateLimited(seconds) => format!("Try again after {seconds} s.").into(),
@@ -206,6 +211,7 @@ impl Rejection {
             Self::ChallengeDisabled => "The route has no challenge_secret.".into(),
             Self::CrcTokenMissing => "A GET on a webhook must carry the query parameter crc_token.".into(),
             Self::MethodNotAllowed => "A webhook takes GET for the challenge and POST for notifications.".into(),
+            Self::NoTunnel => "This is a reverse proxy, which opens no tunnels.".into(),
             Self::AuthorizationMissing(_) => "The request has no Authorization header.".into(),
             Self::AuthorizationInvalid(_) => "The Authorization header does not hold accepted credentials.".into(),
             Self::UnsupportedMediaType => "Content-Type must be application/json.".into(),

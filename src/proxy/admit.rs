@@ -11,7 +11,7 @@ use crate::auth::{Authenticated, Identified, Presented};
 use crate::challenge;
 use crate::client_address::client_address;
 use crate::config::{Config, Limits, Route, RouteKind, Tests, Verify};
-use crate::head::{Head, Version};
+use crate::head::Head;
 use crate::notification::{Kind, Notification};
 use crate::rejection::Rejection;
 use crate::route::{self, Ask};
@@ -213,6 +213,7 @@ impl Gate {
         context: &mut Context,
     ) -> Option<Admitted> {
         let policy = self.policy();
+        policy.note_origin(session, head, context);
         match policy.judge(session, head, context).await {
             Ok(admitted) => admitted,
             Err(BodyError::Refused(rejection)) => {
@@ -226,6 +227,21 @@ impl Gate {
             }
         }
     }
+
+    /// Refuses a request that cannot be read.
+    pub(super) async fn refuse<S: Session>(
+        &self,
+        session: &mut S,
+        head: &Head,
+        context: &mut Context,
+        rejection: &Rejection,
+    ) -> Option<Admitted> {
+        let policy = self.policy();
+        policy.note_origin(session, head, context);
+        context.note_presented(&tls::presented(session.digest(), &policy.trust));
+        respond::reject(session, head, context, rejection).await;
+        None
+    }
 }
 
 impl Policy {
@@ -235,7 +251,6 @@ impl Policy {
         head: &Head,
         context: &mut Context,
     ) -> Result<Option<Admitted>, BodyError> {
-        self.note_origin(session, head, context);
         let is_tls = session.tls_version().is_some();
         let presented = tls::presented(session.digest(), &self.trust);
         context.note_presented(&presented);
@@ -262,13 +277,9 @@ impl Policy {
         is_tls: bool,
         context: &mut Context,
     ) -> Result<Admission, Rejection> {
-        if head.version() == Version::Http2 && size(head) > self.limits.max_header_size {
-            // Over HTTP/1.1, it has not been read to its end.
-            return Err(Rejection::HeaderTooLarge(self.limits.max_header_size));
-        }
         if head.method() == b"CONNECT" {
-            // HTTP/1.1 has been refused by its framing; over HTTP/2 it has no path.
-            return Err(Rejection::MethodNotAllowed);
+            // This program's own connections have refused it as they read it.
+            return Err(Rejection::NoTunnel);
         }
         let route = route::find(&self.routes, |route| &route.path, path(head))?;
         context.route = Some(route.label.clone());
@@ -329,15 +340,11 @@ impl Policy {
 
     fn note_origin<S: Session>(&self, session: &S, head: &Head, context: &mut Context) {
         let forwarded = head.all("x-forwarded-for");
-        context.remote_addr = session.peer().map(|peer| client_address(peer, forwarded, &self.trusted_proxies));
+        let trusted = if session.is_anonymous() { &[] } else { self.trusted_proxies.as_slice() };
+        context.remote_addr = session.peer().map(|peer| client_address(peer, forwarded, trusted));
         let id = head.first("x-request-id").and_then(valid_request_id);
         context.request_id = id.map_or_else(new_request_id, str::to_owned);
     }
-}
-
-/// What a head over HTTP/2 would take in HTTP/1.1.
-fn size(head: &Head) -> usize {
-    head.as_bytes().len() + ": \r\n".len() * head.fields().count()
 }
 
 /// No route has a path that is not ASCII.

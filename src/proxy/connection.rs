@@ -5,21 +5,16 @@
 
 use super::http1::Http1;
 use super::http2;
-use super::session::Session as _;
-use super::{BehindPingora, Gate, Gateway, respond};
+use super::session::{Peer, Session as _};
+use super::{Gate, Gateway};
 use crate::framing;
-use crate::head::Head;
+use crate::head::{Head, Version};
 use crate::read::read;
 use crate::rejection::Rejection;
-use crate::telemetry::context::{Context, Outcome, new_request_id};
-use crate::telemetry::{Monitor, access_log};
+use crate::telemetry::Monitor;
 use bytes::BytesMut;
-use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
-use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Digest, Stream};
 use pingora::server::ShutdownWatch;
-use pingora::server::configuration::ServerConf;
-use pingora_proxy::HttpProxy;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -34,88 +29,57 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What every downstream connection is served by.
 pub struct Downstream {
-    pub(super) gateway: Arc<Gateway>,
-    /// For what Pingora's own sessions carry.
-    pub(super) proxy: Arc<HttpProxy<BehindPingora>>,
+    pub(super) gateway: Gateway,
 }
 
 /// Why there is no head.
 enum NoHead {
     /// The sender closed the connection, or was silent for too long, between requests.
     Idle,
-    /// It is refused.
-    Refused(Rejection),
+    /// It is refused; what is known of it is made a head of.
+    Refused(Head, Rejection),
 }
 
 impl Downstream {
     /// Serves requests through `gate`, of which `monitor` is told.
-    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, conf: &Arc<ServerConf>, monitor: Arc<Monitor>) -> Self {
-        let gateway = Arc::new(Gateway::new(gate, draining, monitor));
-        let mut proxy = HttpProxy::new(BehindPingora(gateway.clone()), conf.clone());
-        proxy.handle_init_modules();
-        Self { gateway, proxy: Arc::new(proxy) }
+    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
+        Self { gateway: Gateway::new(gate, draining, monitor) }
     }
 
     /// Serves requests until the connection ends. A drain that is signalled through `shutdown` lets the request in
-    /// flight finish.
-    pub async fn serve(&self, stream: Stream, shutdown: ShutdownWatch) {
+    /// flight finish. `is_anonymous` says that a balancer is at the other end, and has not said for which client.
+    pub async fn serve(&self, stream: Stream, is_anonymous: bool, shutdown: ShutdownWatch) {
+        let peer = Peer { digest: digest(&stream), is_anonymous };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             // One of these lives as long as its connection, but most connections are not of this kind.
-            return Box::pin(http2::serve(self, stream, shutdown)).await;
+            return Box::pin(http2::serve(self, stream, peer, shutdown)).await;
         }
-        self.serve_http1(stream, shutdown).await;
+        self.serve_http1(stream, &peer, shutdown).await;
     }
 
-    async fn serve_http1(&self, mut stream: Stream, mut shutdown: ShutdownWatch) {
-        let digest = digest(&stream);
+    async fn serve_http1(&self, mut stream: Stream, peer: &Peer, mut shutdown: ShutdownWatch) {
         let mut input = BytesMut::new();
         loop {
-            let head = match self.read_head(&mut stream, &mut input, &mut shutdown).await {
-                Ok(head) => head,
+            let (head, rejection) = match self.read_head(&mut stream, &mut input, &mut shutdown).await {
+                Ok(head) => (head, None),
                 Err(NoHead::Idle) => return close(stream).await,
-                Err(NoHead::Refused(rejection)) => {
-                    return Box::pin(refuse(stream, rejection, &self.gateway.monitor)).await;
-                }
+                Err(NoHead::Refused(head, rejection)) => (head, Some(rejection)),
             };
+            let limit = self.gateway.gate.policy().limits().body_timeout;
+            let mut session = Http1::new(&mut stream, peer, &mut input, &head, limit);
+            let is_refused = rejection.is_some();
+            if is_refused || *shutdown.borrow() {
+                session.close_after();
+            }
             // What follows is large while it lasts, and most of the time a connection is idle.
-            stream = if head.first("transfer-encoding").is_some() {
-                match Box::pin(self.hand_over(stream, &head, &mut input, &shutdown)).await {
-                    Some(stream) => stream,
-                    None => return,
-                }
-            } else {
-                let limit = self.gateway.gate.policy().limits().body_timeout;
-                let mut session = Http1::new(&mut stream, &digest, &mut input, &head, limit);
-                if *shutdown.borrow() {
-                    session.close_after();
-                }
-                Box::pin(self.gateway.serve(&mut session, &head)).await;
-                match session.is_reusable() {
-                    true => stream,
-                    false => return close(stream).await,
-                }
-            };
+            Box::pin(self.gateway.serve(&mut session, &head, rejection)).await;
+            let has_rest = is_refused || !session.is_body_done();
+            match session.is_reusable() {
+                true => {}
+                false if has_rest => return part(stream).await,
+                false => return close(stream).await,
+            }
         }
-    }
-
-    /// Lets Pingora carry a request. Afterwards the connection is ready for the next one, or gone.
-    async fn hand_over(
-        &self,
-        stream: Stream,
-        head: &Head,
-        input: &mut BytesMut,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        let limits = *self.gateway.gate.policy().limits();
-        let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1)));
-        let mut prefix = BytesMut::from(head.as_bytes());
-        prefix.unsplit(input.split());
-        session.set_pipelined_prefix(prefix);
-        session.set_total_drain_timeout(Some(FAREWELL));
-        let reused = self.proxy.process_new_http(session, shutdown).await;
-        // Nothing is lost with the rest: Pingora does not reuse a connection of which it has read too much.
-        reused.map(ReusedHttpStream::consume).map(|(stream, _)| stream)
     }
 
     /// Reads until a head is complete; what follows it in the same read stays behind in `input`.
@@ -145,24 +109,25 @@ impl Downstream {
             }
             let length = framing::head_length(input);
             if length.unwrap_or(input.len()) > limits.max_header_size {
-                return Err(NoHead::Refused(Rejection::HeaderTooLarge(limits.max_header_size)));
+                return Err(NoHead::refused(input, Rejection::HeaderTooLarge(limits.max_header_size)));
             }
             if let Some(length) = length {
-                return framing::parse(input.split_to(length).freeze()).map_err(NoHead::Refused);
+                let head = input.split_to(length).freeze();
+                return framing::parse(head.clone()).map_err(|rejection| NoHead::refused(&head, rejection));
             }
-            framing::check_unfinished(input).map_err(NoHead::Refused)?;
+            framing::check_unfinished(input).map_err(|rejection| NoHead::refused(input, rejection))?;
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + limits.header_timeout);
             match timeout_at(deadline, read(stream, input)).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(NoHead::Idle),
-                Err(_) => return Err(NoHead::Refused(Rejection::Timeout("head"))),
+                Err(_) => return Err(NoHead::refused(input, Rejection::Timeout("head"))),
             }
         }
     }
 }
 
 /// What is known about a connection.
-pub(super) fn digest(stream: &Stream) -> Digest {
+fn digest(stream: &Stream) -> Digest {
     Digest {
         ssl_digest: stream.get_ssl_digest(),
         timing_digest: Vec::new(),
@@ -183,22 +148,20 @@ async fn last_call(shutdown: &mut ShutdownWatch) {
     sleep(LAST_CALL).await;
 }
 
-/// Says why, and closes.
-async fn refuse(mut stream: Stream, rejection: Rejection, monitor: &Monitor) {
-    let mut context = Context::new();
-    context.request_id = new_request_id();
-    context.outcome = Some(Outcome::Refused(rejection.code()));
-    context.rejection = Some(rejection.clone());
-    context.remote_addr = stream
-        .get_socket_digest()
-        .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip()));
-    let (head, body) = respond::raw(&rejection, &context.request_id);
-    let mut bytes_sent = 0;
+impl NoHead {
+    /// Of the `bytes` of a head, only what they ask for is of interest, as far as it can be told.
+    fn refused(bytes: &[u8], rejection: Rejection) -> Self {
+        let (method, target) = framing::glimpse(bytes).unwrap_or_default();
+        let method = std::str::from_utf8(method).unwrap_or_default();
+        Self::Refused(Head::from_parts(Version::Http11, method, target, std::iter::empty()), rejection)
+    }
+}
+
+/// Closes a connection on which there is something that has not been read. Closing with unread data would reset it, and the sender might
+/// never see why it was refused.
+async fn part(mut stream: Stream) {
     let farewell = async {
-        stream.write_all((head + &body).as_bytes()).await?;
-        bytes_sent = body.len() as u64;
         stream.shutdown().await?;
-        // Closing with unread data would reset the connection, and the sender might never see why.
         let mut discarded = BytesMut::new();
         while read(&mut stream, &mut discarded).await? > 0 {
             discarded.clear();
@@ -207,8 +170,6 @@ async fn refuse(mut stream: Stream, rejection: Rejection, monitor: &Monitor) {
     };
     // Whether it was heard makes no difference.
     let _ = timeout(FAREWELL, farewell).await;
-    access_log::write_unparsed(rejection.status(), bytes_sent, &context);
-    monitor.unparsed(rejection.status(), &context);
 }
 
 async fn close(mut stream: Stream) {

@@ -50,13 +50,20 @@ pub(super) struct Origin {
     pub(super) peer: Option<IpAddr>,
     /// The port of this program that it was made to.
     pub(super) port: Option<u16>,
+    /// What the peer says about where a request comes from is not its own.
+    pub(super) is_anonymous: bool,
     pub(super) is_tls: bool,
 }
 
 impl Origin {
     /// The connection of a session.
     pub(super) fn of<S: Session>(session: &S) -> Self {
-        Self { peer: session.peer(), port: session.local_port(), is_tls: session.tls_version().is_some() }
+        Self {
+            peer: session.peer(),
+            port: session.local_port(),
+            is_anonymous: session.is_anonymous(),
+            is_tls: session.tls_version().is_some(),
+        }
     }
 }
 
@@ -138,7 +145,7 @@ impl Wire<'_> {
 
     /// Where the request came from. What a trusted proxy says about that is kept.
     fn push_origin(&mut self, request: &Head, origin: &Origin, trusted_proxies: &[IpNet]) {
-        let trusted = origin.peer.is_some_and(|peer| is_trusted(peer, trusted_proxies));
+        let trusted = !origin.is_anonymous && origin.peer.is_some_and(|peer| is_trusted(peer, trusted_proxies));
         let said = |name: &str| request.first(name).filter(|_| trusted);
         if let Some(peer) = origin.peer {
             self.push("X-Forwarded-For", forwarded_for(request, peer, trusted).as_bytes());

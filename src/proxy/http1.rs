@@ -1,9 +1,9 @@
 //! Carries one HTTP/1.1 request and its answer.
 //!
-//! The body of a request is as long as its `Content-Length` says; one that is chunked is left to Pingora's session. A
-//! small answer leaves in one write, and with it in one record of TLS.
+//! A small answer leaves in one write, and with it in one record of TLS.
 
-use super::session::{Part, SenderGone, Session, broken_off};
+use super::chunked::{self, Chunked};
+use super::session::{Part, Peer, SenderGone, Session, broken_off, malformed};
 use crate::answer_head::AnswerHead;
 use crate::head::{Head, Version};
 use crate::patience::timeout;
@@ -29,14 +29,47 @@ enum Framing {
     Chunked,
 }
 
+/// What is still to be read of a request's body (RFC 9112 section 6).
+enum Unread {
+    /// So many bytes.
+    Length(u64),
+    Chunked(Chunked),
+}
+
+impl Unread {
+    fn of(head: &Head) -> Self {
+        match head.first("transfer-encoding") {
+            // No other coding passes the check of the framing.
+            Some(_) => Self::Chunked(Chunked::new()),
+            None => Self::Length(head.content_length().unwrap_or(0)),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.is_done(),
+        }
+    }
+
+    /// Takes the next part from the beginning of `input`, if there is one.
+    fn take(&mut self, input: &mut BytesMut) -> Part {
+        match self {
+            Self::Length(0) => Ok(None),
+            Self::Length(_) if input.is_empty() => Ok(None),
+            Self::Length(left) => Ok(Some(chunked::split(input, left))),
+            Self::Chunked(chunked) => chunked.take(input).or_else(|error| malformed(error.0)),
+        }
+    }
+}
+
 /// A request on a connection that carries one after the other.
 pub(super) struct Http1<'c> {
     stream: &'c mut Stream,
-    digest: &'c Digest,
+    peer: &'c Peer,
     /// What was read beyond the head: of the body, and perhaps of the next request.
     input: &'c mut BytesMut,
-    /// Of the body, still to be read.
-    unread: u64,
+    unread: Unread,
     version: Version,
     is_head: bool,
     output: BytesMut,
@@ -53,16 +86,18 @@ impl<'c> Http1<'c> {
     /// take each part of the answer.
     pub(super) fn new(
         stream: &'c mut Stream,
-        digest: &'c Digest,
+        peer: &'c Peer,
         input: &'c mut BytesMut,
         head: &Head,
         write_timeout: Duration,
     ) -> Self {
+        // HTTP/1.0 closes, unless the client asks for more (RFC 9112 section 9.3).
+        let keeps_alive = head.version() == Version::Http11 || head.has_token("connection", "keep-alive");
         Self {
             stream,
-            digest,
+            peer,
             input,
-            unread: head.content_length().unwrap_or(0),
+            unread: Unread::of(head),
             version: head.version(),
             is_head: head.method() == b"HEAD",
             output: BytesMut::new(),
@@ -70,14 +105,14 @@ impl<'c> Http1<'c> {
             status: None,
             sent: 0,
             write_timeout,
-            closes: head.version() == Version::Http10 || head.has_token("connection", "close"),
+            closes: !keeps_alive || head.has_token("connection", "close"),
             is_finished: false,
         }
     }
 
-    /// Whether another request may follow: this one was read and answered whole, and nobody said otherwise.
+    /// Whether another request may follow: this one was read and answered whole, and neither side said otherwise.
     pub(super) fn is_reusable(&self) -> bool {
-        self.is_finished && !self.closes && self.unread == 0
+        self.is_finished && !self.closes && self.unread.is_done()
     }
 
     fn put_head(&mut self, head: &AnswerHead) {
@@ -91,6 +126,9 @@ impl<'c> Http1<'c> {
         }
         if self.closes {
             self.output.put_slice(b"Connection: close\r\n");
+        } else if self.version == Version::Http10 {
+            // Such a client would take silence for the opposite.
+            self.output.put_slice(b"Connection: keep-alive\r\n");
         }
         self.output.put_slice(b"\r\n");
     }
@@ -114,27 +152,31 @@ impl<'c> Http1<'c> {
 
 impl Session for Http1<'_> {
     fn digest(&self) -> Option<&Digest> {
-        Some(self.digest)
+        Some(&self.peer.digest)
+    }
+
+    fn is_anonymous(&self) -> bool {
+        self.peer.is_anonymous
     }
 
     async fn read_body(&mut self) -> Part {
-        if self.unread == 0 {
-            return Ok(None);
-        }
-        if self.input.is_empty() {
+        loop {
+            if let Some(part) = self.unread.take(self.input)? {
+                return Ok(Some(part));
+            }
+            if self.unread.is_done() {
+                return Ok(None);
+            }
             match read(self.stream, self.input).await {
                 Ok(1..) => {}
                 Ok(0) => return broken_off("the connection was closed"),
                 Err(error) => return broken_off(error),
             }
         }
-        let length = usize::try_from(self.unread).unwrap_or(usize::MAX).min(self.input.len());
-        self.unread -= length as u64;
-        Ok(Some(self.input.split_to(length).freeze()))
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.unread == 0
+        self.unread.is_done()
     }
 
     async fn write_continue(&mut self) -> Result<(), SenderGone> {
@@ -154,7 +196,9 @@ impl Session for Http1<'_> {
             _ if self.version == Version::Http11 => Framing::Chunked,
             _ => Framing::Plain,
         };
-        self.closes |= self.unread > 0;
+        self.closes |= !self.unread.is_done();
+        // There is no other way left to tell its end.
+        self.closes |= self.framing == Framing::Plain && !head.has_length();
         self.status = Some(head.status().as_u16());
         self.put_head(head);
         Ok(())

@@ -1,33 +1,47 @@
-//! Serves an HTTP/2 connection: all of its requests in one task, which wakes nobody else.
+//! Serves an HTTP/2 connection: all of its requests in one task, which wakes no other.
 
-use super::connection::{Downstream, digest, draining};
-use super::http2_deadline::Http2Deadline;
-use super::session::PingoraSession;
+mod head;
+mod hpack;
+mod huffman;
+mod reader;
+mod session;
+
+use super::connection::{Downstream, draining};
+use super::session::Peer;
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream};
+use head::Received;
 use pingora::protocols::Stream;
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_options, handshake};
 use pingora::server::ShutdownWatch;
+use reader::{Inbox, MAX_STREAMS, Reader};
+use session::Http2;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-/// How many malformed requests a connection may carry. Each is refused or reset; this bounds the work for them.
-const MALFORMED: usize = 32;
-
 /// Serves requests until the connection ends, or for as long as those in flight take once a drain is signalled.
-pub(super) async fn serve(downstream: &Downstream, stream: Stream, mut shutdown: ShutdownWatch) {
+pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, mut shutdown: ShutdownWatch) {
     let limits = *downstream.gateway.gate.policy().limits();
-    let mut options = default_h2_options();
-    // What is beyond this is answered by h2, with a status and nothing else. So that a refusal says why, it has room.
-    options.max_header_list_size(u32::try_from(2 * limits.max_header_size).unwrap_or(u32::MAX));
-    let digest = Arc::new(digest(&stream));
-    let stream = Box::new(Http2Deadline::new(stream, limits.header_timeout));
-    let Ok(mut connection) = handshake(stream, Some(options)).await else { return };
+    let (inbox, peer) = (Inbox::default(), Arc::new(peer));
+    let reader = Reader::new(stream, &limits, inbox.clone());
+    let mut builder = Builder::new();
+    builder.max_concurrent_streams(MAX_STREAMS as u32);
+    // What is beyond this, some clients do not even send. So that a refusal says why, it has room.
+    builder.max_header_list_size(u32::try_from(2 * limits.max_header_size).unwrap_or(u32::MAX));
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(reader).await else { return };
     let mut in_flight = FuturesUnordered::new();
-    let (mut malformed, mut is_draining) = (0, false);
+    let (mut is_draining, mut is_ending) = (false, false);
     loop {
         let accepted = tokio::select! {
             biased;
+            reason = cut_off(&inbox), if !is_ending => {
+                connection.abrupt_shutdown(reason);
+                is_ending = true;
+                continue;
+            }
             () = draining(&mut shutdown), if !is_draining => {
                 // The sender learns which requests are still served, and sends the others elsewhere.
                 connection.graceful_shutdown();
@@ -35,15 +49,18 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, mut shutdown:
                 continue;
             }
             Some(()) = in_flight.next() => continue,
-            accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
-            () = idle(limits.idle_timeout), if in_flight.is_empty() => return,
+            accepted = connection.accept() => accepted,
+            () = tokio::time::sleep(limits.idle_timeout), if in_flight.is_empty() => return,
         };
-        match accepted {
-            Ok(Some(H2Accept::Session(session))) => in_flight.push(answer(downstream, session, limits.body_timeout)),
-            Ok(Some(H2Accept::Rejected)) if malformed < MALFORMED => malformed += 1,
-            Ok(Some(H2Accept::Rejected)) => return,
-            // The connection has ended or is broken.
-            Ok(None) | Err(_) => break,
+        // None says that the connection has ended; an error, that it is broken.
+        let Some(Ok((request, mut respond))) = accepted else { break };
+        match inbox.take(respond.stream_id().as_u32()) {
+            // One that the client has reset is in flight as long as it keeps something busy here.
+            Some(received) if in_flight.len() < MAX_STREAMS => {
+                let request = Request { received, body: request.into_body(), respond };
+                in_flight.push(request.answer(downstream, &peer, &inbox, limits.body_timeout));
+            }
+            _ => respond.send_reset(Reason::REFUSED_STREAM),
         }
     }
     // What is in flight finds out for itself, so that it is noted how it ended. An application that has been sent a
@@ -51,13 +68,22 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, mut shutdown:
     while in_flight.next().await.is_some() {}
 }
 
-async fn idle(limit: Duration) {
-    tokio::time::sleep(limit).await;
+/// Returns when the connection cannot go on. What reads it wakes its task then.
+async fn cut_off(inbox: &Inbox) -> Reason {
+    poll_fn(|_| inbox.end().map_or(Poll::Pending, Poll::Ready)).await
 }
 
-async fn answer(downstream: &Downstream, session: HttpSession, write_timeout: Duration) {
-    let mut session = ServerSession::new_http2(session);
-    let mut session = PingoraSession::new(&mut session, write_timeout);
-    let head = session.head();
-    downstream.gateway.serve(&mut session, &head).await;
+/// A request, and the stream that it came on.
+struct Request {
+    received: Received,
+    body: RecvStream,
+    respond: SendResponse<Bytes>,
+}
+
+impl Request {
+    async fn answer(self, downstream: &Downstream, peer: &Arc<Peer>, inbox: &Inbox, write_timeout: Duration) {
+        let Self { received: Received { head, rejection }, body, respond } = self;
+        let mut session = Http2::new(peer.clone(), inbox.clone(), &head, body, respond, write_timeout);
+        downstream.gateway.serve(&mut session, &head, rejection).await;
+    }
 }

@@ -2,11 +2,11 @@
 
 mod admit;
 mod body;
+mod chunked;
 mod connection;
 mod forward;
 mod http1;
 mod http2;
-mod http2_deadline;
 mod rate;
 mod respond;
 mod session;
@@ -18,14 +18,11 @@ pub use admit::{Admitted, Authorized, Gate, Policy, Verified};
 pub use connection::Downstream;
 
 use crate::head::Head;
+use crate::rejection::Rejection;
 use crate::telemetry::Monitor;
 use crate::telemetry::access_log::{self, Answered};
-use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
-use pingora_proxy::ProxyHttp;
-use session::{PingoraSession, Session};
+use session::Session;
 use std::sync::Arc;
 
 /// Admits requests and forwards what is verified.
@@ -42,11 +39,15 @@ impl Gateway {
         Self { gate, draining, monitor }
     }
 
-    /// Answers the request of which `head` was read.
-    async fn serve<S: Session>(&self, session: &mut S, head: &Head) {
+    /// Answers the request of which `head` was read, or refuses it if there is a reason to.
+    async fn serve<S: Session>(&self, session: &mut S, head: &Head, rejection: Option<Rejection>) {
         let mut in_flight = InFlight { context: Context::new(), is_over: false };
         let context = &mut in_flight.context;
-        match self.gate.admit_over(session, head, context).await {
+        let admitted = match rejection {
+            Some(rejection) => self.gate.refuse(session, head, context, &rejection).await,
+            None => self.gate.admit_over(session, head, context).await,
+        };
+        match admitted {
             Some(Admitted::Notification(verified)) => {
                 upstream::forward(&self.draining, session, head, context, &verified).await;
             }
@@ -87,28 +88,5 @@ impl Drop for InFlight {
             upstream = context.upstream.as_deref(),
             "the request was cut off"
         );
-    }
-}
-
-/// Behind a session of Pingora's, for the requests whose bodies it reads.
-struct BehindPingora(Arc<Gateway>);
-
-#[async_trait]
-impl ProxyHttp for BehindPingora {
-    type CTX = ();
-
-    fn new_ctx(&self) {}
-
-    async fn request_filter(&self, session: &mut pingora_proxy::Session, (): &mut ()) -> pingora::Result<bool> {
-        let limit = self.0.gate.policy().limits().body_timeout;
-        let mut session = PingoraSession::new(session, limit);
-        let head = session.head();
-        self.0.serve(&mut session, &head).await;
-        Ok(true)
-    }
-
-    /// Nothing comes this far: `request_filter` has answered every request.
-    async fn upstream_peer(&self, _: &mut pingora_proxy::Session, (): &mut ()) -> pingora::Result<Box<HttpPeer>> {
-        Error::e_explain(ErrorType::InternalError, "no request goes to its upstream on this way")
     }
 }

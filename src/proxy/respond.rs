@@ -9,7 +9,6 @@ use crate::telemetry::context::{Context, Outcome};
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::protocols::http::date::get_cached_date;
-use std::fmt::Write as _;
 
 /// The media type of refusals (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
@@ -88,21 +87,14 @@ fn fields(
     media_type: &'static str,
     rejection: Option<&Rejection>,
 ) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let allow = matches!(rejection, Some(Rejection::MethodNotAllowed)).then_some(("Allow", "GET, POST"));
+    let allow = match rejection {
+        Some(Rejection::MethodNotAllowed) => Some(("Allow", "GET, POST")),
+        // Nothing is where a tunnel was to lead to.
+        Some(Rejection::NoTunnel) => Some(("Allow", "")),
+        _ => None,
+    };
     let www_authenticate = rejection.and_then(Rejection::www_authenticate).map(|value| ("WWW-Authenticate", value));
     [("Content-Type", media_type), ("Cache-Control", "no-store")].into_iter().chain(allow).chain(www_authenticate)
-}
-
-/// A refusal as the head and the body of an HTTP/1.1 message, for a connection on which no request could be read.
-pub(super) fn raw(rejection: &Rejection, request_id: &str) -> (String, String) {
-    let status = rejection.status();
-    let body = problem(rejection, request_id);
-    let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
-    for (name, value) in fields(PROBLEM, Some(rejection)) {
-        let _ = write!(head, "{name}: {value}\r\n");
-    }
-    let _ = write!(head, "X-Request-Id: {request_id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    (head, body)
 }
 
 /// The problem document (RFC 9457 section 3).

@@ -20,12 +20,26 @@ pub(super) struct SenderGone;
 /// What reading a body gives: its next part, or `None` at its end.
 pub(super) type Part = pingora::Result<Option<Bytes>>;
 
+/// The other end of a connection.
+pub(super) struct Peer {
+    /// What is known about the connection.
+    pub(super) digest: Digest,
+    /// A balancer is at the other end, and has not said for which client: nothing that comes from there is believed.
+    pub(super) is_anonymous: bool,
+}
+
 /// One request's body, and its answer.
 ///
 /// What is written may be held back until `flush` or `finish`, so that a small answer leaves in one piece.
 pub(super) trait Session: Send {
     /// What is known about the connection.
     fn digest(&self) -> Option<&Digest>;
+
+    /// Whether a balancer passes it on without a word about where it comes from. What the request says about that is
+    /// not the balancer's.
+    fn is_anonymous(&self) -> bool {
+        false
+    }
 
     /// Reads the next part of the body.
     fn read_body(&mut self) -> impl Future<Output = Part> + Send;
@@ -238,4 +252,9 @@ impl Session for PingoraSession<'_> {
 /// The error of a connection that ended in the middle of a body.
 pub(super) fn broken_off<T>(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> pingora::Result<T> {
     Error::e_because(ErrorType::ReadError, "in the middle of a body", cause)
+}
+
+/// The error of a body that can be read in more than one way.
+pub(super) fn malformed<T>(what: &'static str) -> pingora::Result<T> {
+    Error::e_explain(ErrorType::InvalidHTTPHeader, what)
 }

@@ -130,7 +130,7 @@ impl Server {
         let monitor = Arc::new(Monitor::new(config));
         let (watcher, upstreams) = Watcher::new(policy.upstreams().clone(), monitor.clone());
         let gate = Arc::new(Gate::new(policy));
-        let downstream = Downstream::new(gate.clone(), drain.watch(), &pingora.configuration, monitor.clone());
+        let downstream = Downstream::new(gate.clone(), drain.watch(), monitor.clone());
         let access = Access::new(&config.listen);
         let worker = Arc::new(Worker::new(acceptor, access, gate, downstream, monitor.clone()));
         let (stop, failure, listening) = (Stop::default(), Failure::default(), Arc::new(Barrier::new(LISTENING)));

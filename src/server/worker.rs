@@ -41,6 +41,15 @@ impl Access {
     }
 }
 
+/// Where a connection comes from.
+struct Arrival {
+    peer: SocketAddr,
+    /// `peer` is a balancer's, which has not said for which client it connects.
+    is_anonymous: bool,
+    /// What was read behind the balancer's header.
+    rest: Vec<u8>,
+}
+
 /// What each connection needs.
 pub(super) struct Worker {
     acceptor: ArcSwapOption<Acceptor>,
@@ -77,12 +86,13 @@ impl Worker {
     }
 
     /// Learns who is there, and counts it, before anything is done for it.
-    async fn admit(&self, stream: &mut TcpStream, mut peer: SocketAddr) -> Option<(SocketAddr, Vec<u8>, Ticket)> {
+    async fn admit(&self, stream: &mut TcpStream, mut peer: SocketAddr) -> Option<(Arrival, Ticket)> {
         let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
-        let mut rest = Vec::new();
+        let (mut rest, mut is_anonymous) = (Vec::new(), false);
         if is_trusted(peer.ip(), &access.proxies) {
             match timeout(limits.handshake_timeout, proxy_protocol::read(stream)).await {
                 Ok(Ok(proxied)) => {
+                    is_anonymous = proxied.source.is_none();
                     peer = proxied.source.unwrap_or(peer);
                     rest = proxied.rest;
                 }
@@ -99,7 +109,7 @@ impl Worker {
         let entered =
             self.quota.enter(peer.ip().to_canonical(), limits.max_connections, limits.max_connections_per_address);
         match entered {
-            Ok(ticket) => Some((peer, rest, ticket)),
+            Ok(ticket) => Some((Arrival { peer, is_anonymous, rest }, ticket)),
             Err(exhausted) => self.refuse(peer, exhausted.into(), exhausted.as_str()),
         }
     }
@@ -111,32 +121,33 @@ impl Worker {
     }
 
     pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
-        let Some((peer, rest, _ticket)) = self.admit(&mut stream, peer).await else { return };
+        let Some((arrival, _ticket)) = self.admit(&mut stream, peer).await else { return };
         let _connected = self.monitor.connected();
-        if let Err(refusal) = self.serve_admitted(stream, peer, &rest, is_tls, shutdown).await {
-            self.monitor.handshake(peer.ip(), Err(&refusal));
-            log_refusal(peer, &refusal);
+        if let Err(refusal) = self.serve_admitted(stream, &arrival, is_tls, shutdown).await {
+            self.monitor.handshake(arrival.peer.ip(), Err(&refusal));
+            log_refusal(arrival.peer, &refusal);
         }
     }
 
     /// Serves one of the self-test's own attempts. That these are refused is what it is there for, and no news.
     pub(super) async fn serve_probe(&self, stream: TcpStream, peer: SocketAddr, shutdown: ShutdownWatch) {
-        let _ = access_log::without(self.serve_admitted(stream, peer, &[], true, shutdown)).await;
+        let arrival = Arrival { peer, is_anonymous: false, rest: Vec::new() };
+        let _ = access_log::without(self.serve_admitted(stream, &arrival, true, shutdown)).await;
     }
 
     async fn serve_admitted(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
-        rest: &[u8],
+        arrival: &Arrival,
         is_tls: bool,
         shutdown: ShutdownWatch,
     ) -> Result<(), Refusal> {
+        let Arrival { peer, is_anonymous, rest } = arrival;
         // An error would only cost latency.
         let _ = stream.set_nodelay(true);
         let spare = is_tls.then(|| Spare::of(&stream)).flatten();
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-        let _ = digest.peer_addr.set(Some(peer.into()));
+        let _ = digest.peer_addr.set(Some((*peer).into()));
         let mut stream = L4Stream::from(stream);
         stream.set_socket_digest(digest);
         stream.rewind(rest);
@@ -150,7 +161,7 @@ impl Worker {
             }
             (true, ..) => return Ok(()),
         };
-        self.downstream.serve(stream, shutdown).await;
+        self.downstream.serve(stream, *is_anonymous, shutdown).await;
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 use super::context::Context;
 use crate::head::Head;
 use crate::notification::Kind;
-use http::StatusCode;
 use std::borrow::Cow;
 use tracing::info;
 
@@ -39,21 +38,16 @@ pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
         // rustls writes `TLSv1_3`; everybody else, `TLSv1.3`.
         tls: answered.tls.map(|version| version.replace('_', ".")),
         protocol: Some(head.version().as_str()),
-        method: Some(&method),
-        path: Some(mask_crc_token(&path)),
+        // What cannot be read may have neither.
+        method: Some(&*method).filter(|method| !method.is_empty()),
+        path: Some(mask_crc_token(&path)).filter(|path| !path.is_empty()),
         status: answered.status,
         bytes_sent: answered.bytes_sent,
     };
     line(&request, context);
 }
 
-/// Writes the line of a request that could not be read.
-pub(crate) fn write_unparsed(status: StatusCode, bytes_sent: u64, context: &Context) {
-    line(&Request { status: Some(status.as_u16()), bytes_sent, ..Request::default() }, context);
-}
-
 /// What is known of the request and its answer themselves.
-#[derive(Default)]
 struct Request<'r> {
     tls: Option<String>,
     protocol: Option<&'static str>,

@@ -120,8 +120,8 @@ pub(crate) struct Ended<'c> {
     pub(crate) context: &'c Context,
     /// Whether it asked for a challenge to be answered.
     pub(crate) is_challenge: bool,
-    /// From its head to its end; `None` if there was no head.
-    pub(crate) duration: Option<Duration>,
+    /// From its head to its end.
+    pub(crate) duration: Duration,
 }
 
 impl Metrics {

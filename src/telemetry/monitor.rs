@@ -8,7 +8,6 @@ use crate::auth::ClientIdentity;
 use crate::config::{Config, Tls};
 use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::StatusCode;
 use prometheus::IntGauge;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -132,7 +131,7 @@ impl Monitor {
         if self.is_noting() {
             // On a webhook, a GET is a challenge or nothing.
             let is_challenge = answered.head.method() == b"GET";
-            let duration = Some(context.started.elapsed());
+            let duration = context.started.elapsed();
             self.metrics.request(Ended { context, is_challenge, duration });
             self.note_client(context);
             self.note_token(context);
@@ -149,14 +148,6 @@ impl Monitor {
         let token = context.notification.as_ref().and_then(|notification| notification.test_token.as_deref());
         if let (Some(Outcome::TestAnswered), Some(route), Some(token)) = (context.outcome, &context.route, token) {
             self.recent.note_token(route, token);
-        }
-    }
-
-    /// Notes a request that could not be read.
-    pub(crate) fn unparsed(&self, status: StatusCode, context: &Context) {
-        if self.is_noting() {
-            self.recent.note(Event::of_request(context, Some(status.as_u16()), None));
-            self.metrics.request(Ended { context, is_challenge: false, duration: None });
         }
     }
 

@@ -112,12 +112,12 @@ impl Excerpt {
 
 impl Event {
     /// A request that has ended.
-    pub(crate) fn of_request(context: &Context, status: Option<u16>, duration: Option<Duration>) -> Self {
+    pub(crate) fn of_request(context: &Context, status: Option<u16>, duration: Duration) -> Self {
         let outcome = context.outcome.unwrap_or(Outcome::Refused("internal_error"));
         let reason = context.rejection.as_ref().map(|rejection| clean(&rejection.detail()));
         Self {
             status,
-            duration,
+            duration: Some(duration),
             reason: reason.filter(|_| matches!(outcome, Outcome::Refused(_))),
             route: context.route.clone(),
             request_id: Some(context.request_id.clone()),

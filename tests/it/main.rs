@@ -32,6 +32,8 @@ mod doctor;
 mod forwarding;
 mod health;
 mod hostile;
+mod http1;
+mod http2;
 mod import;
 mod limits;
 mod logs;

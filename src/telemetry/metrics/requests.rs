@@ -65,7 +65,7 @@ impl RequestMetrics {
         }
     }
 
-    pub(super) fn count(&self, families: &RequestFamilies, outcome: Outcome, duration: Option<Duration>) {
+    pub(super) fn count(&self, families: &RequestFamilies, outcome: Outcome, duration: Duration) {
         let counter = match outcome {
             Outcome::Refused(code) => CODES.iter().position(|known| *known == code).map(|index| &self.refused[index]),
             passed => OUTCOMES.iter().position(|known| *known == passed).map(|index| &self.passed[index]),
@@ -75,8 +75,6 @@ impl RequestMetrics {
             // Known to the compiler, but not to the lists above.
             None => families.requests.with_label_values(&[&self.route, outcome.as_str(), outcome.code()]).inc(),
         }
-        if let Some(duration) = duration {
-            self.duration.observe(duration.as_secs_f64());
-        }
+        self.duration.observe(duration.as_secs_f64());
     }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod application;
 mod browser;
 mod careless;
+pub(crate) mod frames;
 mod http2;
 mod language;
 mod load;

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -48,11 +48,20 @@ pub(crate) enum Reply {
     Stale,
     /// Sends these bytes after a while, and keeps the connection.
     Late(Duration, String),
+    /// Sends these bytes once it is told to, and keeps the connection.
+    When(Arc<Mutex<mpsc::Receiver<()>>>, String),
 }
 
 impl Reply {
     pub(crate) fn ok(body: &str) -> Self {
         Self::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-App: yes\r\n\r\n{body}", body.len()))
+    }
+
+    /// [`Reply::ok`], once something is sent to what is returned with it.
+    pub(crate) fn when_told(body: &str) -> (mpsc::Sender<()>, Self) {
+        let (tell, told) = mpsc::channel();
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        (tell, Self::When(Arc::new(Mutex::new(told)), text))
     }
 }
 
@@ -303,6 +312,11 @@ impl State {
                 }
                 Reply::Late(delay, text) => {
                     thread::sleep(delay.min(PATIENCE));
+                    stream.write_all(text.as_bytes())?;
+                }
+                Reply::When(told, text) => {
+                    // An error says that the test is over.
+                    let _ = told.lock().unwrap().recv_timeout(PATIENCE);
                     stream.write_all(text.as_bytes())?;
                 }
             }

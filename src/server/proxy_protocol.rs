@@ -2,6 +2,7 @@
 //!
 //! The PROXY protocol's header (versions 1 and 2, haproxy.org/download/3.0/doc/proxy-protocol.txt) comes before TLS.
 
+use ppp::v2::{AddressFamily, Command};
 use ppp::{HeaderResult, v1, v2};
 use std::io;
 use std::net::SocketAddr;
@@ -14,13 +15,16 @@ const MAX_HEADER: usize = 1024;
 /// The longest header of version 1.
 const MAX_V1: usize = 107;
 
+/// How one begins that says no more than that there is a sender.
+const UNKNOWN: &[u8] = b"PROXY UNKNOWN";
+
 /// How a header of version 2 begins.
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What a header says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Proxied {
-    /// The sender; `None` where the balancer speaks for itself, as in a health check.
+    /// The sender; `None` where the balancer speaks for itself, as in a health check, or does not know.
     pub(super) source: Option<SocketAddr>,
     /// What had been read behind the header.
     pub(super) rest: Vec<u8>,
@@ -44,13 +48,24 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Proxied>> {
     if is_unfinished(bytes) {
         return Ok(None);
     }
-    let (source, length) = match HeaderResult::parse(bytes) {
-        HeaderResult::V1(Ok(header)) => (source_v1(header.addresses), header.header.len()),
-        HeaderResult::V2(Ok(header)) => (source_v2(&header), header.len()),
-        _ => return Err(invalid()),
+    let (source, length) = match unknown(bytes) {
+        Some(length) => (None, length),
+        None => match HeaderResult::parse(bytes) {
+            HeaderResult::V1(Ok(header)) => (source_v1(header.addresses), header.header.len()),
+            HeaderResult::V2(Ok(header)) => (source_v2(&header)?, header.len()),
+            _ => return Err(invalid()),
+        },
     };
     let rest = bytes.get(length..).ok_or_else(invalid)?.to_vec();
     Ok(Some(Proxied { source, rest }))
+}
+
+/// The length of a header of version 1 that does not know the sender. Whatever follows in its line is to be ignored,
+/// and need not be text (section 2.1).
+fn unknown(bytes: &[u8]) -> Option<usize> {
+    let rest = bytes.strip_prefix(UNKNOWN).filter(|rest| b" \r".contains(rest.first().unwrap_or(&0)))?;
+    let end = memchr::memmem::find(rest, b"\r\n")? + 2;
+    Some(UNKNOWN.len() + end).filter(|length| *length <= MAX_V1)
 }
 
 /// Whether more bytes could make a header of these.
@@ -75,12 +90,20 @@ fn source_v1(addresses: v1::Addresses) -> Option<SocketAddr> {
     }
 }
 
-fn source_v2(header: &v2::Header<'_>) -> Option<SocketAddr> {
-    match (header.command, &header.addresses) {
-        (v2::Command::Proxy, v2::Addresses::IPv4(ip)) => Some((ip.source_address, ip.source_port).into()),
-        (v2::Command::Proxy, v2::Addresses::IPv6(ip)) => Some((ip.source_address, ip.source_port).into()),
-        _ => None,
+fn source_v2(header: &v2::Header<'_>) -> io::Result<Option<SocketAddr>> {
+    // What a balancer says for itself, or without addresses, is to be ignored as a whole (section 2.2).
+    if header.command == Command::Local || header.address_family() == AddressFamily::Unspecified {
+        return Ok(None);
     }
+    // Where the lengths of what follows do not add up, the addresses may not be where they seem to be.
+    if header.tlvs().any(|tlv| tlv.is_err()) {
+        return Err(invalid());
+    }
+    Ok(match &header.addresses {
+        v2::Addresses::IPv4(ip) => Some((ip.source_address, ip.source_port).into()),
+        v2::Addresses::IPv6(ip) => Some((ip.source_address, ip.source_port).into()),
+        v2::Addresses::Unix(_) | v2::Addresses::Unspecified => None,
+    })
 }
 
 fn invalid() -> io::Error {
@@ -102,9 +125,28 @@ mod tests {
     fn both_versions_name_the_sender() {
         check(b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\nabc", Some("192.0.2.1:4660"), b"abc");
         check(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n", Some("[2001:db8::1]:1"), b"");
-        check(b"PROXY UNKNOWN\r\n", None, b"");
         check(&[V2, b"abc"].concat(), Some("192.0.2.1:4660"), b"abc");
+        let tlvs = with_more(b"\x04\0\0\x05\0\x02ab");
+        check(&[&tlvs[..], b"abc"].concat(), Some("192.0.2.1:4660"), b"abc");
+    }
+
+    #[test]
+    fn what_follows_for_an_unknown_sender_is_ignored() {
+        check(b"PROXY UNKNOWN\r\n", None, b"");
+        check(b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\nabc", None, b"abc");
+        check(b"PROXY UNKNOWN   many more words than there are addresses \xff\0\n\r\r\nabc", None, b"abc");
         check(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", None, b"");
+        let mut local = with_more(b"\x04\xff\xff");
+        local[12] = 0x20;
+        check(&local, None, b"");
+        check(b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x02ab", None, b"");
+    }
+
+    /// A header of version 2 with `more` behind its addresses.
+    fn with_more(more: &[u8]) -> Vec<u8> {
+        let mut header = [V2, more].concat();
+        header[15] += more.len() as u8;
+        header
     }
 
     #[test]
@@ -114,6 +156,13 @@ mod tests {
         {
             assert!(parse(bytes).is_err(), "{bytes:?}");
         }
+        let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
+        for bytes in [long.as_bytes(), b"PROXY UNKNOWNX\r\n"] {
+            assert!(parse(bytes).is_err(), "{bytes:?}");
+        }
+        for tlvs in [&b"\x04"[..], b"\x04\0", b"\x04\0\x01", b"\x04\0\0\x05\xff\xffab"] {
+            assert!(parse(&with_more(tlvs)).is_err(), "{tlvs:?}");
+        }
         let mut other_version = V2.to_vec();
         other_version[12] = 0x31;
         assert!(parse(&other_version).is_err());
@@ -121,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_header_is_waited_for() {
-        for whole in [V2, b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n"] {
+        for whole in [V2, b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n", b"PROXY UNKNOWN a b c d e f g h\r\n"] {
             for length in 1..whole.len() {
                 assert_eq!(parse(&whole[..length]).unwrap(), None, "{length}");
             }

@@ -1,6 +1,10 @@
-//! Who may connect, how many, and how often.
+//! Which clients may connect, how many, and how often.
+//!
+//! `a_sender_that_a_balancer_does_not_name_is_not_believed` holds the fault that a client behind `PROXY UNKNOWN` or
+//! `LOCAL` was taken for the balancer, and its `X-Forwarded-For` for the balancer's word; it stands for trust that goes to
+//! an address and not to what speaks. `the_proxy_protocol_names_the_sender` has the header whose parts are longer than it.
 
-use crate::support::{Origin, PATIENCE, Pki, Proxy, Sender, eventually};
+use crate::support::{Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -68,7 +72,14 @@ fn idle_connections_are_closed() {
 fn through_proxy(sender: &Sender, header: &[u8]) -> std::io::Result<u16> {
     let mut socket = TcpStream::connect(sender.address)?;
     socket.write_all(header)?;
-    Ok(sender.connect_to(socket)?.post(ALERT)?.status)
+    let claims = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: claimed.example\r\n";
+    Ok(sender.connect_to(socket)?.send("POST", WEBHOOK, claims, ALERT)?.status)
+}
+
+/// A header of version 2 for 192.0.2.7, with `more` behind the addresses.
+fn version2(command: u8, more: &[u8]) -> Vec<u8> {
+    let start = [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[0x20 | command, 0x11, 0, 12 + more.len() as u8]].concat();
+    [&start, &b"\xc0\0\x02\x07\x7f\0\0\x01\x12\x34\x01\xbb"[..], more].concat()
 }
 
 #[test]
@@ -76,20 +87,55 @@ fn the_proxy_protocol_names_the_sender() {
     let listen =
         "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]\nallow = [\"192.0.2.0/24\", \"2001:db8::1\"]";
     let (origin, proxy, sender) = scene(listen, "");
-    let version2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\x7f\0\0\x01\x12\x34\x01\xbb";
     for (header, address) in [
         (&b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n"[..], "192.0.2.1"),
         (b"PROXY TCP6 2001:db8::1 ::1 4660 443\r\n", "2001:db8::1"),
-        (version2, "192.0.2.7"),
+        (&version2(1, b""), "192.0.2.7"),
+        (&version2(1, b"\x04\0\0\x05\0\x02ab"), "192.0.2.7"),
     ] {
         assert_eq!(through_proxy(&sender, header).unwrap(), 200, "{address}");
         assert_eq!(origin.received().pop().unwrap().header("X-Forwarded-For"), address);
         proxy.wait_for_log(&format!("remote_addr={address} "));
     }
-    for header in [&b""[..], b"PROXY TCP4 198.51.100.1 127.0.0.1 1 2\r\n", b"PROXY UNKNOWN\r\n", b"PROXY garbage\r\n"] {
+    for header in [
+        &b""[..],
+        b"PROXY TCP4 198.51.100.1 127.0.0.1 1 2\r\n",
+        b"PROXY UNKNOWN\r\n",
+        b"PROXY garbage\r\n",
+        &version2(1, b"\x04"),
+        &version2(1, b"\x04\0"),
+        &version2(1, b"\x04\0\x01"),
+        &version2(1, b"\x04\0\0\x05\xff\xffab"),
+    ] {
         assert!(through_proxy(&sender, header).is_err(), "{header:?}");
     }
-    assert_eq!(origin.received().len(), 3);
+    assert_eq!(origin.received().len(), 4);
+}
+
+#[test]
+fn a_sender_that_a_balancer_does_not_name_is_not_believed() {
+    let listen = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]";
+    let (origin, proxy, sender) = scene(listen, "");
+    for header in [
+        &b"PROXY UNKNOWN\r\n"[..],
+        b"PROXY UNKNOWN 192.0.2.1 127.0.0.1 4660 443\r\n",
+        b"PROXY UNKNOWN whatever  else\0there may be, and more of it than there are addresses\r\n",
+        &version2(0, b""),
+        &version2(0, b"\x04\xff\xff"),
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0",
+    ] {
+        assert_eq!(through_proxy(&sender, header).unwrap(), 200, "{header:?}");
+        let received = origin.received().pop().unwrap();
+        assert_eq!(received.header("X-Forwarded-For"), "127.0.0.1", "{header:?}");
+        assert_eq!(received.header("X-Forwarded-Proto"), "https");
+        assert_eq!(received.header("X-Forwarded-Host"), "localhost");
+    }
+    assert!(!proxy.log().iter().any(|line| line.contains("203.0.113.9")));
+    // One that it names may be a proxy that speaks for others.
+    let header = b"PROXY TCP4 127.0.0.1 127.0.0.1 4660 443\r\n";
+    assert_eq!(through_proxy(&sender, header).unwrap(), 200);
+    assert_eq!(origin.received().pop().unwrap().header("X-Forwarded-For"), "203.0.113.9, 127.0.0.1");
 }
 
 #[test]

@@ -100,6 +100,7 @@
 //! - Nothing from a webhook reaches an application without a [`Verified`](proxy::Verified), and only [`auth`] together
 //!   with [`notification`] leads to one. On routes of kind "proxy" it is an [`Authorized`](proxy::Authorized), to which
 //!   only [`auth`] leads.
+//! - A field of a body by which nothing is decided never makes a notification refused, unless its route is strict.
 //! - Credentials never reach an application, unless its route says so, and never a log.
 //! - There is one policy for each listener. Neither the name in the TLS handshake nor `Host` selects another.
 //! - A certificate is judged against the trust of now, for each request, and not against that of the handshake.

@@ -109,13 +109,15 @@ fn treatment(route: &Route) -> String {
         None => "answers no challenge",
     };
     let tests = match route.tests {
+        _ if route.schema == SchemaPolicy::Off => "knows no Test notifications",
         Tests::Answer => "answers Test notifications",
         Tests::Forward => "forwards Test notifications",
     };
     let schema = match route.schema {
-        SchemaPolicy::Enforce => "forwards alerts and reachability notifications",
+        SchemaPolicy::Enforce => "forwards notifications",
+        SchemaPolicy::Strict => "forwards alerts and reachability notifications of no other than the known types",
         SchemaPolicy::Warn => "forwards any JSON object, with a warning if it is not recognised",
-        SchemaPolicy::Off => "forwards any JSON object",
+        SchemaPolicy::Off => "forwards any body unread",
     };
     let spaces = match route.spaces.as_slice() {
         [] => String::new(),

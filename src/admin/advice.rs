@@ -17,7 +17,7 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
         }
         "common_name_mismatch" => "A forgery, or Netdata Cloud has a new name: see tls.client.common_names.",
         "space_not_allowed" => "Somebody else's space, or one that is missing from spaces.",
-        "schema_mismatch" => "If Netdata changed its format, schema = \"warn\" lets it pass.",
+        "schema_mismatch" => "If Netdata changed what decides in its format, schema = \"warn\" lets it pass.",
         "body_too_large" => "If it was Netdata Cloud, raise max_body.",
         "rate_limited" => "If it was Netdata Cloud, raise limits.requests_per_second or limits.burst.",
         "upstream_unreachable" => "See whether the application runs, and where it listens.",

@@ -2,7 +2,7 @@
 
 use crate::telemetry::context::Outcome;
 use crate::telemetry::metrics::Which;
-use crate::telemetry::recent::{Ending, Snapshot};
+use crate::telemetry::recent::{Drift, Ending, Snapshot};
 use crate::telemetry::{Certificate, Monitor};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -46,6 +46,9 @@ pub(super) fn findings(monitor: &Monitor, recent: &Snapshot, is_draining: bool, 
         findings.judge_upstream(&upstream, &servers);
     }
     findings.judge_delivery(recent);
+    for ((route, kind), drift) in &recent.drift {
+        findings.judge_drift(route, kind, drift, unix(now));
+    }
     if monitor.has_failed_to_reload() {
         findings.warn("The last reload failed, and the old configuration goes on. The log says what is wrong.");
     }
@@ -99,6 +102,18 @@ impl Findings {
             self.warn(format!("The last notification was not delivered ({code})."));
         }
     }
+
+    /// What came yesterday is in the log and in the metrics.
+    fn judge_drift(&mut self, route: &str, kind: &str, drift: &Drift, now: i64) {
+        if now - unix(drift.at) < DAY {
+            let times = if drift.times == 1 { String::new() } else { format!("{} times, ", drift.times) };
+            let places = drift.pointers.iter().map(|pointer| format!("\"{pointer}\"")).collect::<Vec<_>>().join(", ");
+            self.warn(format!(
+                "Not as it is known, though let through: {kind} on {route}, {times}the last at {places}. Netdata may have \
+                 changed something: see the manual."
+            ));
+        }
+    }
 }
 
 /// How soon a certificate, or a revocation list, has to be replaced.
@@ -131,6 +146,7 @@ pub(super) fn unix(time: SystemTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn an_upstream_is_judged_by_its_servers() {
@@ -158,6 +174,23 @@ mod tests {
         monitor.ready();
         monitor.reload(true);
         assert_eq!(super::findings(&monitor, &Snapshot::default(), false, SystemTime::now()), []);
+    }
+
+    #[test]
+    fn drift_is_a_warning_for_a_day() {
+        let now = SystemTime::now();
+        let drift = |age: u64, times, pointers: &[&str]| {
+            let pointers = pointers.iter().map(ToString::to_string).collect();
+            Drift { at: now - Duration::from_secs(age), times, pointers }
+        };
+        let mut findings = Findings(Vec::new());
+        findings.judge_drift("/a", "alert", &drift(3600, 2, &["/x", "/alert/y"]), unix(now));
+        findings.judge_drift("/a", "test", &drift(90_000, 2, &["/z"]), unix(now));
+        findings.judge_drift("/b", "unknown", &drift(0, 1, &[""]), unix(now));
+        let texts: Vec<_> = findings.0.iter().map(|finding| (finding.level, finding.text.as_str())).collect();
+        let [(Level::Warning, one), (Level::Warning, other)] = texts[..] else { panic!("{texts:?}") };
+        assert!(one.contains(": alert on /a, 2 times, the last at \"/x\", \"/alert/y\". "), "{one}");
+        assert!(other.contains(": unknown on /b, the last at \"\". "), "{other}");
     }
 
     #[test]

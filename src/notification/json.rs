@@ -12,43 +12,45 @@ use std::fmt;
 pub(super) const MAX_DEPTH: usize = 64;
 
 /// A JSON value, as far as a notification is judged by it.
-///
-/// Array elements are checked but not kept: nothing decides by them but their kinds.
 #[derive(Debug, PartialEq)]
 pub(super) enum Json<'a> {
     Null,
     Bool,
-    Number,
+    Integer,
+    /// A number with a fraction or an exponent; some are whole all the same.
+    Float {
+        is_whole: bool,
+    },
     String(Cow<'a, str>),
-    /// What the elements are.
-    Array(Elements),
+    Array(Vec<Json<'a>>),
     Object(Members<'a>),
 }
 
 /// The members of an object, in the order they came.
 pub(super) type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
-/// What the elements of an array have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Elements {
-    /// There are none, or each is an object or null.
-    Objects,
-    /// At least one is neither.
-    Other,
-}
-
 impl<'a> Json<'a> {
     /// The value of `key`, if this is an object that has it.
     pub(super) fn member(&self, key: &str) -> Option<&Json<'a>> {
+        self.members().iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The members, if this is an object.
+    pub(super) fn members(&self) -> &[(Cow<'a, str>, Json<'a>)] {
         match self {
-            Json::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
-            _ => None,
+            Json::Object(members) => members,
+            _ => &[],
         }
+    }
+
+    /// The value at `path`, if there are objects all the way.
+    pub(super) fn at(&self, path: &[&str]) -> Option<&Json<'a>> {
+        path.iter().try_fold(self, |value, key| value.member(key))
     }
 
     /// The string at `path`.
     pub(super) fn string(&self, path: &[&str]) -> Option<&str> {
-        match path.iter().try_fold(self, |value, key| value.member(key))? {
+        match self.at(path)? {
             Json::String(text) => Some(text),
             _ => None,
         }
@@ -120,15 +122,15 @@ impl<'de> Visitor<'de> for Value {
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Json<'de>, E> {
-        Ok(Json::Number)
+        Ok(Json::Integer)
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Json<'de>, E> {
-        Ok(Json::Number)
+        Ok(Json::Integer)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Json<'de>, E> {
-        Ok(Json::Number)
+    fn visit_f64<E>(self, number: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Float { is_whole: number.fract() == 0.0 })
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
@@ -141,11 +143,9 @@ impl<'de> Visitor<'de> for Value {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Json<'de>, A::Error> {
         let element = self.deeper()?;
-        let mut elements = Elements::Objects;
+        let mut elements = Vec::new();
         while let Some(value) = array.next_element_seed(element)? {
-            if !matches!(value, Json::Object(_) | Json::Null) {
-                elements = Elements::Other;
-            }
+            elements.push(value);
         }
         Ok(Json::Array(elements))
     }
@@ -155,10 +155,6 @@ impl<'de> Visitor<'de> for Value {
         let mut members = Members::new();
         let mut keys = Keys::default();
         while let Some(key) = object.next_key_seed(Key)? {
-            if members.is_empty() {
-                // Most objects of a notification have fewer members.
-                members.reserve(8);
-            }
             if !keys.add(&key, &members) {
                 return Err(A::Error::custom("a key is given twice in one object"));
             }

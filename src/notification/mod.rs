@@ -1,13 +1,17 @@
 //! Decides whether a body is a notification of Netdata Cloud, and reads from it what is needed to route it.
 
-mod alert;
-mod field;
+mod deciding;
+mod drift;
 mod json;
-mod reachability;
+mod reading;
 mod shape;
+mod wire;
 
 use crate::digest::sha256_hex;
+use crate::plain::is_clean;
 use crate::rejection::Rejection;
+use drift::Drift;
+use json::Json;
 use std::fmt;
 
 /// Characters of a title or a name.
@@ -86,15 +90,17 @@ impl Space {
     }
 }
 
-/// How strictly the shape of a notification is judged.
+/// How strictly a body is judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SchemaPolicy {
-    /// What is not recognised is refused.
+    /// The fields by which something is decided have to be readable. What is of no known kind has to have a message.
     #[default]
     Enforce,
-    /// What is not recognised is forwarded, and the log says so.
+    /// What is of no known kind is refused, and so is every known field of another type.
+    Strict,
+    /// Any unambiguous JSON object is forwarded, and the log says what [`Enforce`](Self::Enforce) would have refused.
     Warn,
-    /// Shapes are not checked. The body still is one JSON object.
+    /// Bodies are not looked at, unless it matters which space they are from.
     Off,
 }
 
@@ -117,49 +123,112 @@ pub struct Notification {
     pub space: Option<Space>,
     /// Identifies an alert's transition.
     pub transition_id: Option<String>,
-    /// What the operator is to paste into Netdata's UI. For the operator's eyes only.
+    /// What the operator is to paste into Netdata's UI, if it can be shown: one line of up to 240 characters. For the
+    /// operator's eyes only.
     pub test_token: Option<String>,
     /// Equal for equal notifications: the transition's id where there is one, otherwise the SHA-256 of the body.
     pub idempotency_key: String,
-    /// What does not fit the known shape, where [`SchemaPolicy::Warn`] let it pass.
+    /// JSON pointers (RFC 6901) to what is not as it is known: at most 5, short, and safe to show.
+    pub drift: Vec<String>,
+    /// Why it would have been refused, had [`SchemaPolicy::Warn`] not let it pass.
     pub mismatch: Option<Rejection>,
 }
 
 impl Notification {
     /// Verifies a whole body.
     ///
-    /// It must be one JSON object (UTF-8, no key twice, at most 64 deep), of a known shape if `schema` says so, and
-    /// from one of `spaces` unless that is empty. A Test notification names no space; it passes here, and who
-    /// forwards it decides whether that matters.
+    /// It must be one JSON object that everybody reads alike (UTF-8, no key twice, at most 64 deep), with what `schema`
+    /// demands, and from one of `spaces` unless that is empty. A Test notification names no space; it passes here, and
+    /// who forwards it decides whether that matters.
     pub fn verify(body: &[u8], schema: SchemaPolicy, spaces: &[String]) -> Result<Self, Rejection> {
-        let json = json::parse(body).map_err(Rejection::InvalidJson)?;
-        let (kind, shape) = shape::recognise(&json);
-        let mismatch = match schema {
-            SchemaPolicy::Off => None,
-            SchemaPolicy::Warn => shape::check(&json, kind, shape).err(),
-            SchemaPolicy::Enforce => shape::check(&json, kind, shape).map(|()| None)?,
-        };
-        let space = alert::space(&json);
-        let accepted = |space: &Space| spaces.iter().any(|wanted| space.is(wanted));
-        // A Test notification names none; one that does has to name the right one.
-        let is_wanted = space.as_ref().map_or(kind == Kind::Test, accepted);
-        if !spaces.is_empty() && !is_wanted {
-            return Err(Rejection::SpaceNotAllowed);
+        if schema == SchemaPolicy::Off {
+            return Self::unread(body, spaces);
         }
-        let transition_id = alert::transition_id(&json).filter(|id| is_token(id)).map(str::to_owned);
+        let json = parse(body)?;
+        let (kind, shape) = shape::recognise(&json);
+        let mut drift = Drift::of(&json, wire::fields(kind, shape), schema == SchemaPolicy::Strict);
+        let mut mismatch = None;
+        match (schema, judge(&json, kind, spaces)) {
+            (SchemaPolicy::Strict, verdict) => {
+                verdict?;
+                drift.check(kind)?;
+            }
+            (SchemaPolicy::Warn, verdict) => mismatch = verdict.err(),
+            (_, verdict) => verdict?,
+        }
+        if let Some(Rejection::SchemaMismatch { pointer, .. }) = &mismatch {
+            drift.lead_with(pointer);
+        } else if kind == Kind::Unknown && drift.pointers.is_empty() {
+            // There is nothing in it that could be pointed at.
+            drift.lead_with("");
+        }
+        if !spaces.is_empty() {
+            check_space(&json, kind == Kind::Test, spaces)?;
+        }
+        let transition_id = reading::transition_id(&json).filter(|id| is_token(id)).map(str::to_owned);
+        // What is shown is to be pasted: whole, or not at all.
+        let is_shown = |token: &&str| !token.is_empty() && is_clean(token);
+        let test_token = json.string(&["token"]).filter(|_| kind == Kind::Test).filter(is_shown).map(str::to_owned);
+        if kind == Kind::Test && test_token.is_none() {
+            drift.lead_with("/token");
+        }
         Ok(Self {
             kind,
             shape,
-            severity: alert::severity(&json).filter(|word| is_token(word)).map(str::to_ascii_lowercase),
-            title: alert::title(&json).map(shorten),
-            node: alert::node(&json).map(shorten),
-            space,
+            severity: reading::severity(&json).filter(|word| is_token(word)).map(str::to_ascii_lowercase),
+            title: reading::title(&json).map(shorten),
+            node: reading::node(&json).map(shorten),
+            space: reading::space(&json),
             idempotency_key: transition_id.clone().unwrap_or_else(|| sha256_hex(body)),
             transition_id,
-            test_token: (kind == Kind::Test).then(|| json.string(&["token"]).map(str::to_owned)).flatten(),
+            test_token,
+            drift: drift.pointers,
             mismatch,
         })
     }
+
+    /// A body that is not looked at. Where `spaces` are given, it has to be, and what is not understood is from none of
+    /// them.
+    fn unread(body: &[u8], spaces: &[String]) -> Result<Self, Rejection> {
+        let mut space = None;
+        if !spaces.is_empty() {
+            let json = parse(body).map_err(|_| Rejection::SpaceNotAllowed)?;
+            check_space(&json, false, spaces)?;
+            space = reading::space(&json);
+        }
+        Ok(Self {
+            kind: Kind::Unknown,
+            shape: None,
+            severity: None,
+            title: None,
+            node: None,
+            space,
+            transition_id: None,
+            test_token: None,
+            idempotency_key: sha256_hex(body),
+            drift: Vec::new(),
+            mismatch: None,
+        })
+    }
+}
+
+/// Reads a body in exactly one way, or not at all.
+fn parse(body: &[u8]) -> Result<Json<'_>, Rejection> {
+    let json = json::parse(body).map_err(Rejection::InvalidJson)?;
+    deciding::check_twins(&json)?;
+    Ok(json)
+}
+
+/// Whether what decides can be read. Where `spaces` are given, a space that cannot be read is from none of them.
+fn judge(json: &Json<'_>, kind: Kind, spaces: &[String]) -> Result<(), Rejection> {
+    deciding::check(json, kind)?;
+    if spaces.is_empty() { deciding::check_space(json, kind) } else { Ok(()) }
+}
+
+fn check_space(json: &Json<'_>, may_name_none: bool, spaces: &[String]) -> Result<(), Rejection> {
+    let is_wanted = |space: Space| spaces.iter().any(|wanted| space.is(wanted));
+    let passes = deciding::is_space_unambiguous(json) && reading::space(json).map_or(may_name_none, is_wanted);
+    if passes { Ok(()) } else { Err(Rejection::SpaceNotAllowed) }
 }
 
 /// The first of a text: it is for people, who want to know what this is about.
@@ -215,38 +284,149 @@ mod tests {
         check(r#"{"token":"x","alert":"y"}"#, Kind::Alert, Some(Shape::Flat), None);
     }
 
+    #[track_caller]
+    fn refuses(verdict: Result<Notification, Rejection>, expected: &str, body: &str) {
+        match verdict {
+            Err(Rejection::SchemaMismatch { pointer, .. }) => assert_eq!(pointer, expected, "{body}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    /// What is strict has always been so; all else lets these pass, unless it has to decide by them.
     #[test]
-    fn a_field_of_the_wrong_type_is_named_by_its_pointer() {
-        for (body, expected) in [
-            (r#"{"alert":"x","info":1}"#, "/info"),
-            (r#"{"alert":"x","space":{}}"#, "/space"),
-            (r#"{"alert":"x","Rooms":[]}"#, "/Rooms"),
-            (r#"{"alert":"x","Rooms":{"a":1}}"#, "/Rooms"),
-            (r#"{"alert":"x","critical_count":"1"}"#, "/critical_count"),
-            (r#"{"alert":{},"space":"x"}"#, "/space"),
-            (r#"{"alert":{"state":{"status":1}}}"#, "/alert/state/status"),
-            (r#"{"alert":{"log":{"entries":[1]}}}"#, "/alert/log/entries"),
-            (r#"{"alert":{"log":{"entries":{}}}}"#, "/alert/log/entries"),
-            (r#"{"status":{"reachable":"no"}}"#, "/status/reachable"),
-            (r#"{"reachable":1}"#, "/reachable"),
-            (r#"{"nodes":{}}"#, "/nodes"),
-            (r#"{"token":"x","title":1}"#, "/title"),
-            (r#"{"alert":1}"#, ""),
-            ("{}", ""),
+    fn strictly_a_field_of_another_type_is_refused_by_its_pointer() {
+        for (body, expected, is_deciding) in [
+            (r#"{"alert":"x","info":1}"#, "/info", false),
+            (r#"{"alert":"x","space":{}}"#, "/space", false),
+            (r#"{"alert":"x","Rooms":[]}"#, "/Rooms", false),
+            (r#"{"alert":"x","Rooms":{"a":1}}"#, "/Rooms", false),
+            (r#"{"alert":"x","critical_count":"1"}"#, "/critical_count", false),
+            (r#"{"alert":"x","critical_count":1.5}"#, "/critical_count", false),
+            (r#"{"alert":{},"space":"x"}"#, "/space", false),
+            (r#"{"alert":{"config":{"line":"12"}}}"#, "/alert/config/line", false),
+            (r#"{"alert":{"log":{"entries":[1]}}}"#, "/alert/log/entries/0", false),
+            (r#"{"alert":{"log":{"entries":{}}}}"#, "/alert/log/entries", false),
+            (r#"{"nodes":[{},1]}"#, "/nodes/1", false),
+            (r#"{"nodes":[],"status":{}}"#, "/status", false),
+            (r#"{"token":"x","title":1}"#, "/title", false),
+            (r#"{"alert":"x","alarm":1}"#, "/alarm", false),
+            (r#"{"alert":"x","severity":1}"#, "/severity", true),
+            (r#"{"alert":"x","space":1}"#, "/space", true),
+            (r#"{"alert":{},"space":{"id":1}}"#, "/space/id", true),
+            (r#"{"alert":{},"space":{"slug":[]}}"#, "/space/slug", true),
+            (r#"{"alert":{"state":"Critical"}}"#, "/alert/state", true),
+            (r#"{"alert":{"state":{"status":1}}}"#, "/alert/state/status", true),
+            (r#"{"alert":{"transition_id":7}}"#, "/alert/transition_id", true),
+            (r#"{"status":{"reachable":"no"}}"#, "/status/reachable", true),
+            (r#"{"status":{},"severity":{}}"#, "/severity", true),
+            (r#"{"status":"reachable","space":{"name":true}}"#, "/space/name", true),
+            (r#"{"reachable":1}"#, "/reachable", true),
+            (r#"{"nodes":{}}"#, "/nodes", true),
+            (r#"{"nodes":[],"status":5}"#, "/status", true),
+            (r#"{"token":""}"#, "/token", true),
+            (r#"{"token":"t","space":[]}"#, "/space", true),
+            (r#"{"alert":1}"#, "", true),
+            ("{}", "", true),
         ] {
-            match verify(body) {
-                Err(Rejection::SchemaMismatch { pointer, .. }) => assert_eq!(pointer, expected, "{body}"),
-                other => panic!("{body}: {other:?}"),
+            let verdict = |schema| Notification::verify(body.as_bytes(), schema, &[]);
+            refuses(verdict(SchemaPolicy::Strict), expected, body);
+            match verdict(SchemaPolicy::Enforce) {
+                Ok(notification) if !is_deciding => assert_eq!(notification.drift, [expected], "{body}"),
+                other => {
+                    assert!(is_deciding, "{body}: {other:?}");
+                    refuses(other, expected, body);
+                }
+            }
+            let warned = verdict(SchemaPolicy::Warn).unwrap();
+            assert_eq!((warned.mismatch.is_some(), &warned.drift[0]), (is_deciding, &expected.to_owned()), "{body}");
+        }
+    }
+
+    #[test]
+    fn null_missing_and_new_is_tolerated_even_strictly() {
+        for (body, drift) in [
+            (r#"{"alert":{},"space":null,"node":null}"#, &[][..]),
+            (r#"{"alert":{"state":null,"transition_id":null,"log":{"entries":[null]}}}"#, &[]),
+            (r#"{"alert":"x","severity":null,"space":null,"alarm":null}"#, &[]),
+            (r#"{"status":{"reachable":null},"severity":null}"#, &[]),
+            (r#"{"nodes":null,"status":"reachable","reachable":null}"#, &[]),
+            (r#"{"alert":"x","new":{"a":[1]},"newer":null}"#, &["/new", "/newer"]),
+            (r#"{"alert":"x","critical_count":0.0}"#, &["/critical_count"]),
+            (r#"{"token":"a\nb"}"#, &["/token"]),
+        ] {
+            for schema in [SchemaPolicy::Strict, SchemaPolicy::Enforce] {
+                let verdict = Notification::verify(body.as_bytes(), schema, &[]);
+                assert_eq!(verdict.unwrap_or_else(|rejection| panic!("{rejection}: {body}")).drift, drift, "{body}");
             }
         }
     }
 
     #[test]
+    fn an_unknown_kind_with_a_message_is_forwarded_as_unknown() {
+        for (body, drift, severity) in [
+            (r#"{"message":"m"}"#, &[""][..], None),
+            (r#"{"message":"m","alert":5}"#, &["/alert"], None),
+            (r#"{"message":"m","token":5,"title":"Test Notification"}"#, &["/token", "/title"], None),
+            (r#"{"message":"m","Alert":{},"status":true}"#, &["/Alert", "/status"], None),
+            (r#"{"message":"m","severity":"FATAL","space":5}"#, &["/severity", "/space"], Some("fatal")),
+            (r#"{"message":"m","a":1,"b":1,"c":1,"d":1,"e":1,"f":1}"#, &["/a", "/b", "/c", "/d", "/e"], None),
+        ] {
+            let found = verify(body).unwrap();
+            assert_eq!((found.kind, found.shape, found.severity.as_deref()), (Kind::Unknown, None, severity), "{body}");
+            assert_eq!(found.drift, drift, "{body}");
+            refuses(Notification::verify(body.as_bytes(), SchemaPolicy::Strict, &[]), "", body);
+        }
+        for (body, pointer) in
+            [("{}", ""), (r#"{"alert":5}"#, ""), (r#"{"message":""}"#, "/message"), (r#"{"message":5}"#, "/message")]
+        {
+            refuses(verify(body), pointer, body);
+        }
+    }
+
+    #[test]
     fn the_schema_can_warn_or_be_off() {
-        for (schema, mismatch) in [(SchemaPolicy::Warn, true), (SchemaPolicy::Off, false)] {
-            let notification = Notification::verify(b"{\"x\":1}", schema, &[]).unwrap();
-            assert_eq!((notification.kind, notification.mismatch.is_some()), (Kind::Unknown, mismatch));
-            assert!(matches!(Notification::verify(b"[1]", schema, &[]), Err(Rejection::InvalidJson(_))));
+        let warned = Notification::verify(b"{\"x\":1}", SchemaPolicy::Warn, &[]).unwrap();
+        assert_eq!((warned.kind, warned.mismatch.is_some()), (Kind::Unknown, true));
+        assert!(matches!(Notification::verify(b"[1]", SchemaPolicy::Warn, &[]), Err(Rejection::InvalidJson(_))));
+        for body in
+            [NESTED_ALERT.as_bytes(), TEST.as_bytes(), b"\xef\xbb\xbf{}", b"\"\\ud800\"", b"", b"{\"a\":1,\"a\":2}"]
+        {
+            let unread = Notification::verify(body, SchemaPolicy::Off, &[]).unwrap();
+            assert_eq!((unread.kind, unread.severity, unread.test_token), (Kind::Unknown, None, None));
+            assert_eq!((unread.idempotency_key, unread.drift.len()), (sha256_hex(body), 0));
+        }
+    }
+
+    #[test]
+    fn a_space_that_not_everybody_reads_alike_is_none_of_those_that_are_wanted() {
+        for (body, passes) in [
+            (r#"{"alert":{},"space":{"slug":"acme"}}"#, true),
+            (r#"{"alert":{},"space":"acme"}"#, true),
+            (r#"{"alert":{},"space":{"slug":"acme","id":null,"new":1}}"#, true),
+            (r#"{"message":"m","space":{"slug":"acme"}}"#, true),
+            (r#"{"alert":{},"space":{"slug":"acme","id":5}}"#, false),
+            (r#"{"alert":{},"space":{"slug":"acme","ID":"evil"}}"#, false),
+            (r#"{"alert":{},"Space":{"slug":"acme"}}"#, false),
+            (r#"{"alert":{},"space":["acme"]}"#, false),
+            (r#"{"alert":{},"space":{}}"#, false),
+            (r#"{"alert":{},"space":null}"#, false),
+            (r#"{"message":"m","space":5}"#, false),
+            (r#"{"message":"acme"}"#, false),
+            (r#"{"token":"t","space":5}"#, false),
+            (r#"{"token":"t","Space":"acme"}"#, false),
+        ] {
+            for schema in [SchemaPolicy::Enforce, SchemaPolicy::Warn, SchemaPolicy::Off] {
+                let verdict = Notification::verify(body.as_bytes(), schema, &["acme".into()]);
+                assert_eq!(
+                    verdict.as_ref().err(),
+                    (!passes).then_some(&Rejection::SpaceNotAllowed),
+                    "{schema:?} {body}"
+                );
+            }
+        }
+        for body in ["", "{", "[]", "\u{feff}{\"space\":\"acme\"}", r#"{"space":"evil","space":"acme"}"#, TEST] {
+            let verdict = Notification::verify(body.as_bytes(), SchemaPolicy::Off, &["acme".into()]);
+            assert_eq!(verdict, Err(Rejection::SpaceNotAllowed), "{body}");
         }
     }
 
@@ -308,7 +488,7 @@ mod tests {
                 let mut body = body.as_bytes().to_vec();
                 let cut = cut.min(body.len() - 1);
                 if insert { body.insert(cut, byte) } else { body[cut] = byte }
-                for schema in [SchemaPolicy::Enforce, SchemaPolicy::Warn, SchemaPolicy::Off] {
+                for schema in [SchemaPolicy::Enforce, SchemaPolicy::Strict, SchemaPolicy::Warn, SchemaPolicy::Off] {
                     let _ = Notification::verify(&body, schema, &["acme".into()]);
                 }
             }

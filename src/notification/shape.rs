@@ -1,16 +1,11 @@
-//! Which of the known bodies a body is, and whether its fields have the types of that one.
+//! Which of the known bodies a body is.
 //!
 //! The documented bodies and those that the service sends differ, and the same key changes its type: `alert` and
 //! `space` are strings in the documented ("flat") shape and objects in the observed ("nested") one, `status` the other
-//! way round for reachability. So the kind and the shape are decided first, and the types are checked against those.
+//! way round for reachability. So the kind and the shape are decided first, and all else is judged by those.
 
-use super::field::{Field, Fields, check_fields};
 use super::json::Json;
-use super::{Kind, Shape, alert, reachability};
-use crate::rejection::Rejection;
-
-/// A Test notification's fields.
-const TEST: Fields = &[("message", Field::String), ("title", Field::String), ("token", Field::String)];
+use super::{Kind, Shape};
 
 /// Decides what `body` is, in the order in which the shapes can be told apart.
 pub(super) fn recognise(body: &Json<'_>) -> (Kind, Option<Shape>) {
@@ -34,21 +29,4 @@ pub(super) fn recognise(body: &Json<'_>) -> (Kind, Option<Shape>) {
         return (Kind::Reachability, Some(Shape::Flat));
     }
     (Kind::Unknown, None)
-}
-
-/// Checks the types of the fields that are known for `kind` and `shape`.
-pub(super) fn check(body: &Json<'_>, kind: Kind, shape: Option<Shape>) -> Result<(), Rejection> {
-    let fields = match (kind, shape) {
-        (Kind::Alert, Some(Shape::Nested)) => alert::NESTED,
-        (Kind::Alert, _) => alert::FLAT,
-        (Kind::Reachability, Some(Shape::Nested)) => reachability::NESTED,
-        (Kind::Reachability, _) => reachability::FLAT,
-        (Kind::Test, _) => TEST,
-        (Kind::Unknown, _) => {
-            let expected = "an alert, a reachability notification or a Test notification, recognised by a string or \
-                            object \"alert\", by \"status\", by \"nodes\", or by a string \"token\"";
-            return Err(Rejection::SchemaMismatch { pointer: String::new(), expected });
-        }
-    };
-    check_fields(body, fields)
 }

@@ -393,10 +393,11 @@ fn check_content(head: &Head) -> Result<(), Rejection> {
 
 /// The token is for the operator, who pastes it into Netdata's UI; nobody else gets to see it.
 fn show_test_token(context: &Context, notification: &Notification) {
-    tracing::info!(
-        request_id = context.request_id,
-        route = context.route.as_deref(),
-        token = notification.test_token.as_deref(),
-        "Test notification: paste this token into Netdata's UI"
-    );
+    let (request_id, route) = (&context.request_id, context.route.as_deref());
+    match &notification.test_token {
+        Some(token) => {
+            tracing::info!(request_id, route, token, "Test notification: paste this token into Netdata's UI")
+        }
+        None => tracing::warn!(request_id, route, "Test notification with a token that cannot be shown"),
+    }
 }

@@ -81,6 +81,7 @@ fn line(request: &Request<'_>, context: &Context) {
         severity = notification.and_then(|notification| notification.severity.as_deref()),
         space = notification.and_then(|n| n.space.as_ref()?.label()),
         transition_id = notification.filter(|n| n.kind != Kind::Test).and_then(|n| n.transition_id.as_deref()),
+        drift = notification.filter(|n| !n.drift.is_empty()).map(|n| n.drift.join(" ")),
         body_bytes = context.body_bytes,
         bytes_sent = request.bytes_sent,
         duration_ms = milliseconds(context.started.elapsed()),

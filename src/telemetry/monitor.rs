@@ -3,9 +3,10 @@
 use super::access_log::Answered;
 use super::context::{Context, Outcome};
 use super::metrics::{ConnectionRefusal, Ended, Metrics, Which};
-use super::recent::{Event, Recent, Snapshot, clean};
+use super::recent::{Event, Recent, Snapshot};
 use crate::auth::ClientIdentity;
 use crate::config::{Config, Tls};
+use crate::plain::clean;
 use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::IntGauge;
@@ -85,7 +86,7 @@ impl Monitor {
         let routes = config.routes.iter().map(|route| (route.path.to_string(), route.kind));
         let upstreams = config.routes.iter().map(|route| route.upstream.to_string());
         self.metrics.serve(routes, upstreams);
-        self.recent.keep_tokens(|route| config.routes.iter().any(|known| known.path.to_string() == route));
+        self.recent.keep_routes(|route| config.routes.iter().any(|known| known.path.to_string() == route));
         let certificates = config.tls.as_ref().map(certificates).unwrap_or_default();
         let now = unix_now();
         for which in [Which::Server, Which::Chain, Which::Ca, Which::Crl] {
@@ -219,7 +220,7 @@ impl Monitor {
         let client = self.client_last_seen.load();
         let client = client.as_ref().map(|identity| Certificate {
             which: Which::ClientLastSeen,
-            name: clean(&identity.subject),
+            name: clean(&identity.subject).into_owned(),
             not_after: identity.not_after,
         });
         self.certificates.load().iter().cloned().chain(client).collect()

@@ -3,22 +3,17 @@
 use super::context::{Context, Outcome};
 use super::metrics::ConnectionRefusal;
 use crate::notification::{Kind, Notification, Shape};
+use crate::plain::{clean, is_clean};
 use crate::tls::Refusal;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How many events are kept of those that went well, and as many of those that were refused: a flood of the one does
 /// not wash the others away.
 pub const KEPT: usize = 100;
-
-/// Characters of a string that came over the wire.
-pub const MAX_TEXT: usize = 240;
-
-/// Bytes of a Test notification's token. It is kept whole or not at all.
-const MAX_TOKEN: usize = 256;
 
 /// How long one step of the history is.
 pub const STEP: Duration = Duration::from_secs(15 * 60);
@@ -94,18 +89,21 @@ pub struct Excerpt {
     pub node: Option<String>,
     /// The space's name.
     pub space: Option<String>,
+    /// JSON pointers to what was not as it is known.
+    pub drift: Vec<String>,
 }
 
 impl Excerpt {
     fn of(notification: &Notification) -> Self {
-        let text = |text: &Option<String>| text.as_deref().map(clean);
+        let text = |text: &Option<String>| text.as_deref().map(clean).map(Cow::into_owned);
         Self {
             kind: notification.kind,
             shape: notification.shape,
             severity: text(&notification.severity),
             title: text(&notification.title),
             node: text(&notification.node),
-            space: notification.space.as_ref().and_then(|space| space.label()).map(clean),
+            space: notification.space.as_ref().and_then(|space| space.label()).map(clean).map(Cow::into_owned),
+            drift: notification.drift.clone(),
         }
     }
 }
@@ -114,7 +112,7 @@ impl Event {
     /// A request that has ended.
     pub(crate) fn of_request(context: &Context, status: Option<u16>, duration: Duration) -> Self {
         let outcome = context.outcome.unwrap_or(Outcome::Refused("internal_error"));
-        let reason = context.rejection.as_ref().map(|rejection| clean(&rejection.detail()));
+        let reason = context.rejection.as_ref().map(|rejection| clean(&rejection.detail()).into_owned());
         Self {
             status,
             duration: Some(duration),
@@ -129,15 +127,15 @@ impl Event {
     /// A handshake that was refused.
     pub(crate) fn of_handshake(peer: IpAddr, refusal: &Refusal) -> Self {
         Self {
-            reason: Some(clean(&refusal.reason)),
-            subject: refusal.identity.as_ref().map(|identity| clean(&identity.subject)),
+            reason: Some(clean(&refusal.reason).into_owned()),
+            subject: refusal.identity.as_ref().map(|identity| clean(&identity.subject).into_owned()),
             ..Self::now(Ending::Handshake(refusal.code.as_str()), Some(peer))
         }
     }
 
     /// A connection that was refused.
     pub(crate) fn of_connection(peer: IpAddr, why: ConnectionRefusal, reason: &str) -> Self {
-        Self { reason: Some(clean(reason)), ..Self::now(Ending::Connection(why.as_str()), Some(peer)) }
+        Self { reason: Some(clean(reason).into_owned()), ..Self::now(Ending::Connection(why.as_str()), Some(peer)) }
     }
 
     fn now(ending: Ending, remote_addr: Option<IpAddr>) -> Self {
@@ -172,6 +170,17 @@ pub struct TestToken {
     pub token: String,
 }
 
+/// Notifications that were not as they are known, and were let through.
+#[derive(Clone, Debug)]
+pub struct Drift {
+    /// When the last came.
+    pub at: SystemTime,
+    /// How many have come since the start.
+    pub times: u64,
+    /// JSON pointers to what the last had.
+    pub pointers: Vec<String>,
+}
+
 /// How much happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -190,6 +199,8 @@ pub struct Snapshot {
     pub refused: VecDeque<Event>,
     /// The last token of each route.
     pub tokens: BTreeMap<String, TestToken>,
+    /// What was not as it is known, by route and kind: there are few of either.
+    pub drift: BTreeMap<(String, &'static str), Drift>,
     /// Since the start.
     pub totals: Counts,
     /// The last notification that `passed` keeps no more.
@@ -212,16 +223,19 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).count(step(SystemTime::now()), true);
     }
 
+    /// It is kept whole or not at all: half a token is of no use.
     pub(super) fn note_token(&self, route: &str, token: &str) {
-        if token.len() <= MAX_TOKEN && !token.contains(char::is_control) {
+        if is_clean(token) {
             let token = TestToken { at: SystemTime::now(), token: token.to_owned() };
             self.0.lock().unwrap_or_else(PoisonError::into_inner).tokens.insert(route.to_owned(), token);
         }
     }
 
-    /// Forgets the tokens of routes that are gone.
-    pub(super) fn keep_tokens(&self, is_route: impl Fn(&str) -> bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).tokens.retain(|route, _| is_route(route));
+    /// Forgets the tokens and the drift of routes that are gone.
+    pub(super) fn keep_routes(&self, is_route: impl Fn(&str) -> bool) {
+        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.tokens.retain(|route, _| is_route(route));
+        snapshot.drift.retain(|(route, _), _| is_route(route));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -232,6 +246,7 @@ impl Recent {
 impl Snapshot {
     fn note(&mut self, event: Event) {
         self.count(step(event.at), event.ending.is_good());
+        self.note_drift(&event);
         let is_notification = event.notification.is_some();
         let events = if is_notification || event.ending.is_good() { &mut self.passed } else { &mut self.refused };
         match events.back_mut() {
@@ -241,6 +256,15 @@ impl Snapshot {
                 self.forgotten = oldest.filter(|event| event.notification.is_some()).or(self.forgotten.take());
                 events.push_back(event);
             }
+        }
+    }
+
+    fn note_drift(&mut self, event: &Event) {
+        let (Some(route), Some(excerpt)) = (&event.route, &event.notification) else { return };
+        if !excerpt.drift.is_empty() {
+            let key = (route.to_string(), excerpt.kind.as_str());
+            let times = self.drift.get(&key).map_or(0, |drift| drift.times) + 1;
+            self.drift.insert(key, Drift { at: event.at, times, pointers: excerpt.drift.clone() });
         }
     }
 
@@ -286,25 +310,6 @@ fn step(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / STEP.as_secs()
 }
 
-/// A string of bounded length, without characters that would do something else than being read.
-pub(crate) fn clean(text: &str) -> String {
-    if text.len() <= MAX_TEXT && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    let mut chars = text.chars().map(|c| if is_harmless(c) { c } else { char::REPLACEMENT_CHARACTER });
-    let mut cleaned: String = chars.by_ref().take(MAX_TEXT).collect();
-    if chars.next().is_some() {
-        cleaned.push('…');
-    }
-    cleaned
-}
-
-/// Neither a control character nor one that changes the direction of what follows it.
-fn is_harmless(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,6 +328,7 @@ mod tests {
             title: Some(title.into()),
             node: None,
             space: None,
+            drift: Vec::new(),
         };
         Event { notification: Some(notification), ..Event::now(Ending::Request(Outcome::Forwarded), HERE) }
     }
@@ -396,21 +402,37 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_bounded_and_do_nothing() {
-        assert_eq!(clean("a<b>"), "a<b>");
-        assert_eq!(clean("a\u{202e}b\0c\n"), "a\u{fffd}b\u{fffd}c\u{fffd}");
-        let long = clean(&"ä".repeat(100_000));
-        assert_eq!(long.chars().count(), MAX_TEXT + 1);
-        assert!(long.ends_with("ä…"));
+    fn a_token_is_kept_whole_or_not_at_all() {
         let recent = Recent::default();
-        for token in ["x".repeat(MAX_TOKEN + 1), "a\nb".into()] {
+        for token in ["x".repeat(1000), "a\nb".into()] {
             recent.note_token("/a", &token);
         }
         assert!(recent.snapshot().tokens.is_empty(), "half a token is of no use");
         recent.note_token("/a", "first");
         recent.note_token("/a", "4dfa1e0c-<b>");
         assert_eq!(recent.snapshot().tokens["/a"].token, "4dfa1e0c-<b>");
-        recent.keep_tokens(|route| route != "/a");
+        recent.keep_routes(|route| route != "/a");
         assert!(recent.snapshot().tokens.is_empty());
+    }
+
+    #[test]
+    fn drift_is_kept_by_route_and_kind() {
+        let recent = Recent::default();
+        let drifting = |route: &str, pointer: &str| {
+            let mut event = Event { route: Some(route.into()), ..notification("a") };
+            event.notification.as_mut().unwrap().drift = vec![pointer.to_owned()];
+            event
+        };
+        for number in 0..1000 {
+            recent.note(drifting("/a", &format!("/{number}")));
+        }
+        recent.note(drifting("/b", "/x"));
+        recent.note(Event { route: Some("/c".into()), ..notification("a") });
+        let drift = recent.snapshot().drift;
+        let found: Vec<_> = drift.iter().map(|((route, kind), drift)| (route.as_str(), *kind, drift.times)).collect();
+        assert_eq!(found, [("/a", "alert", 1000), ("/b", "alert", 1)]);
+        assert_eq!(drift[&("/a".to_owned(), "alert")].pointers, ["/999"]);
+        recent.keep_routes(|route| route != "/a");
+        assert_eq!(recent.snapshot().drift.len(), 1);
     }
 }

@@ -304,9 +304,10 @@ fn every_certificate_says_until_when_it_is_valid() {
 }
 
 /// The names of the contract.
-const METRICS: [&str; 13] = [
+const METRICS: [&str; 14] = [
     "requests_total",
     "notifications_total",
+    "schema_drift_total",
     "challenges_total",
     "handshakes_total",
     "request_duration_seconds",

@@ -176,6 +176,35 @@ fn a_route_for_everybody() {
 }
 
 #[test]
+fn keys_about_bodies_that_are_not_looked_at() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = |route: &str| Proxy::config(&origin, "require", &format!("schema = \"off\"\n{route}"));
+    warns(&pki, &config("spaces = [\"acme\"]"), "routes[0].spaces: has bodies read though schema is \"off\"");
+    warns(&pki, &config("tests = \"answer\""), "routes[0].tests: has no effect");
+    assert_eq!(check(&pki, &config("")).1, "");
+}
+
+#[test]
+fn how_bodies_are_judged_is_described() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    for (schema, said) in [
+        ("enforce", "answers Test notifications; forwards notifications of up to "),
+        (
+            "strict",
+            "answers Test notifications; forwards alerts and reachability notifications of no other than the known types of up to ",
+        ),
+        (
+            "warn",
+            "answers Test notifications; forwards any JSON object, with a warning if it is not recognised of up to ",
+        ),
+        ("off", "knows no Test notifications; forwards any body unread of up to "),
+    ] {
+        let (stdout, _) = check(&pki, &Proxy::config(&origin, "require", &format!("schema = \"{schema}\"")));
+        assert!(stdout.contains(said), "{stdout}");
+    }
+}
+
+#[test]
 fn an_application_that_does_not_answer() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "");

@@ -15,6 +15,14 @@ use http::HeaderName;
 use std::collections::HashSet;
 
 /// What only a webhook can have.
+/// How strictly bodies are judged.
+const SCHEMAS: [(&str, SchemaPolicy); 4] = [
+    ("enforce", SchemaPolicy::Enforce),
+    ("strict", SchemaPolicy::Strict),
+    ("warn", SchemaPolicy::Warn),
+    ("off", SchemaPolicy::Off),
+];
+
 const WEBHOOK_KEYS: [&str; 5] = ["challenge_secret", "challenge_requires_authorization", "schema", "spaces", "tests"];
 
 impl Loader<'_> {
@@ -46,16 +54,19 @@ impl Loader<'_> {
             }
         }
         let challenge_secret = table.table("challenge_secret", |table| self.challenge_secret(table));
-        let schemas = [("enforce", SchemaPolicy::Enforce), ("warn", SchemaPolicy::Warn), ("off", SchemaPolicy::Off)];
+        let schema = table.choice("schema", &SCHEMAS).unwrap_or_default();
         let spaces = table.strings("spaces").unwrap_or_default();
         for space in spaces.iter().filter(|space| space.value.is_empty()) {
             table.document.complain(&space.place, "must be the id, the slug or the name of a space");
+        }
+        if schema == SchemaPolicy::Off {
+            warn_of_what_is_not_looked_at(table, !spaces.is_empty());
         }
         Some(Route {
             kind,
             challenge_secret,
             challenge_requires_authorization: table.boolean("challenge_requires_authorization").unwrap_or(false),
-            schema: table.choice("schema", &schemas).unwrap_or_default(),
+            schema,
             max_body: max_body(table, kind),
             buffer_body: buffer_body(table, kind),
             spaces: spaces.into_iter().map(|space| space.value).collect(),
@@ -170,6 +181,18 @@ impl Loader<'_> {
             table.document.complain(&table.place(), format!("must be {forms}"));
         }
         sources.pop()
+    }
+}
+
+/// With `schema = "off"`, keys that are about the content of bodies do something else than they say, or nothing.
+fn warn_of_what_is_not_looked_at(table: &Table<'_>, has_spaces: bool) {
+    if has_spaces {
+        let message = "has bodies read though schema is \"off\": one that cannot be is refused with 403";
+        table.document.warn(&table.place_of("spaces"), message);
+    }
+    if table.names_any(&["tests"]) {
+        let message = "has no effect: with schema = \"off\", a Test notification is forwarded as any other body is";
+        table.document.warn(&table.place_of("tests"), message);
     }
 }
 

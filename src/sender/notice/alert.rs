@@ -33,6 +33,7 @@ const TIMEZONES: [(&str, i32); 3] = [("America/New_York", -18_000), ("Europe/Ath
 #[derive(Clone, Copy)]
 struct Definition {
     name: &'static str,
+    chart: &'static str,
     context: &'static str,
     family: &'static str,
     class: &'static str,
@@ -43,6 +44,7 @@ struct Definition {
 const DEFINITIONS: [Definition; 5] = [
     Definition {
         name: "ram_in_use",
+        chart: "system.ram",
         context: "system.ram",
         family: "ram",
         class: "Utilization",
@@ -51,6 +53,7 @@ const DEFINITIONS: [Definition; 5] = [
     },
     Definition {
         name: "disk_space_usage",
+        chart: "disk_space./",
         context: "disk.space",
         family: "disks",
         class: "Utilization",
@@ -59,6 +62,7 @@ const DEFINITIONS: [Definition; 5] = [
     },
     Definition {
         name: "10min_cpu_usage",
+        chart: "system.cpu",
         context: "system.cpu",
         family: "cpu",
         class: "Utilization",
@@ -67,6 +71,7 @@ const DEFINITIONS: [Definition; 5] = [
     },
     Definition {
         name: "1m_tcp_accept_queue_drops",
+        chart: "ip.tcp_accept_queue",
         context: "ip.tcp_accept_queue",
         family: "tcp_listen",
         class: "Workload",
@@ -75,6 +80,7 @@ const DEFINITIONS: [Definition; 5] = [
     },
     Definition {
         name: "web_log_1m_internal_errors",
+        chart: "web_log_nginx.type_requests",
         context: "web_log.type_requests",
         family: "web_log",
         class: "Errors",
@@ -97,8 +103,8 @@ impl Severity {
 
     fn verb(self) -> &'static str {
         match self {
-            Self::Critical => "Escalated to critical",
-            Self::Warning => "Raised to warning",
+            Self::Critical => "Raised to Critical",
+            Self::Warning => "Raised to Warning",
             Self::Clear => "Recovered",
         }
     }
@@ -111,7 +117,7 @@ impl Severity {
         }
     }
 
-    /// A percentage with which an alert is in this state.
+    /// A percentage with which an alert is in this state. On the wire, some are integers.
     fn value(self, chance: &Chance, what: &str) -> String {
         let (from, to) = match self {
             Self::Critical => (900, 1000),
@@ -119,7 +125,10 @@ impl Severity {
             Self::Clear => (50, 600),
         };
         let tenths = from + chance.below(what, to - from);
-        format!("{}.{}", tenths / 10, tenths % 10)
+        match tenths % 10 {
+            0..3 => (tenths / 10).to_string(),
+            tenth => format!("{}.{tenth}", tenths / 10),
+        }
     }
 }
 
@@ -135,6 +144,7 @@ impl Alert<'_> {
         vec![
             ("message", text(&format!("{}, {} = {value}%, on {node}", severity.verb(), definition.summary))),
             ("alert", text(definition.name)),
+            ("chart", text(definition.chart)),
             ("context", text(definition.context)),
             ("family", text(definition.family)),
             ("class", text(definition.class)),

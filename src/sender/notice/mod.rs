@@ -108,24 +108,25 @@ impl Author {
     }
 
     fn reachability(&self, reachable: bool, chance: &Chance) -> [(&'static str, String); 7] {
+        let lasting = Chance::new(self.seed);
         let (word, severity) = if reachable { ("reachable", "info") } else { ("unreachable", "critical") };
         let again = if reachable { " again" } else { "" };
         let stale = u64::from(!reachable) + chance.below("stale", 2);
         [
-            ("message", text(&format!("Node {} is {word}{again}", self.node(chance)))),
+            ("message", text(&format!("{}/{} is {word}{again}", self.space(&lasting), self.node(chance)))),
             ("severity", severity.to_owned()),
             ("reachable", reachable.to_string()),
             ("text", word.to_owned()),
             ("live", (12 - stale).to_string()),
             ("stale", stale.to_string()),
-            ("parent_id", Chance::new(self.seed).uuid("parent").to_string()),
+            ("parent_id", lasting.uuid("parent").to_string()),
         ]
     }
 
     /// Who sends, and about which node.
     fn common(&self, index: u64) -> Vec<(&'static str, String)> {
         let lasting = Chance::new(self.seed);
-        let space = self.space.as_deref().unwrap_or_else(|| lasting.pick("space", SPACES));
+        let space = self.space(&lasting);
         let node = self.node(&lasting.at(index));
         let id = self.space_id.clone().unwrap_or_else(|| lasting.uuid("space").to_string());
         vec![
@@ -137,6 +138,10 @@ impl Author {
             ("node_id", lasting.uuid(&format!("node {node}")).to_string()),
             ("node", text(&node)),
         ]
+    }
+
+    fn space(&self, lasting: &Chance) -> &str {
+        self.space.as_deref().unwrap_or_else(|| lasting.pick("space", SPACES))
     }
 
     fn node(&self, chance: &Chance) -> String {

@@ -15,6 +15,7 @@ const COMBINATIONS: usize = KINDS.len() * SHAPES.len() * SEVERITIES.len();
 /// The metrics of all routes.
 pub(super) struct WebhookFamilies {
     notifications: IntCounterVec,
+    drift: IntCounterVec,
     challenges: IntCounterVec,
     last_notification: IntGaugeVec,
 }
@@ -27,6 +28,12 @@ impl WebhookFamilies {
                 "notifications_total",
                 "Notifications that were verified.",
                 &["route", "kind", "shape", "severity"],
+            ),
+            drift: counters(
+                registry,
+                "schema_drift_total",
+                "Notifications that were let through though they are not as they are known.",
+                &["route", "kind"],
             ),
             challenges: counters(
                 registry,
@@ -49,6 +56,9 @@ impl WebhookFamilies {
         for index in 0..COMBINATIONS {
             let _ = self.notifications.remove_label_values(&labels(route, index));
         }
+        for kind in KINDS {
+            let _ = self.drift.remove_label_values(&[route, kind.as_str()]);
+        }
         for outcome in ["answered", "refused"] {
             let _ = self.challenges.remove_label_values(&[route, outcome]);
         }
@@ -61,6 +71,8 @@ pub(super) struct WebhookMetrics {
     route: String,
     /// By kind, shape and severity. Few of all the combinations ever occur.
     notifications: [OnceLock<IntCounter>; COMBINATIONS],
+    /// In the order of [`KINDS`].
+    drift: [IntCounter; KINDS.len()],
     challenges_answered: IntCounter,
     challenges_refused: IntCounter,
     last_notification: IntGauge,
@@ -71,6 +83,7 @@ impl WebhookMetrics {
         let metrics = Self {
             route: route.to_owned(),
             notifications: [const { OnceLock::new() }; COMBINATIONS],
+            drift: KINDS.map(|kind| families.drift.with_label_values(&[route, kind.as_str()])),
             challenges_answered: families.challenges.with_label_values(&[route, "answered"]),
             challenges_refused: families.challenges.with_label_values(&[route, "refused"]),
             last_notification: families.last_notification.with_label_values(&[route]),
@@ -91,6 +104,9 @@ impl WebhookMetrics {
     pub(super) fn notification(&self, families: &WebhookFamilies, notification: &Notification) {
         let severity = notification.severity.as_deref().unwrap_or_default();
         self.counter(families, combination(notification.kind, notification.shape, severity)).inc();
+        if !notification.drift.is_empty() {
+            self.drift[position(notification.kind)].inc();
+        }
         self.last_notification.set(now());
     }
 
@@ -106,10 +122,14 @@ impl WebhookMetrics {
 }
 
 fn combination(kind: Kind, shape: Option<Shape>, severity: &str) -> usize {
-    let kind = KINDS.iter().position(|known| *known == kind).unwrap_or_default();
+    let kind = position(kind);
     let shape = SHAPES.iter().position(|known| *known == shape).unwrap_or_default();
     let severity = SEVERITIES.iter().position(|known| *known == severity).unwrap_or(SEVERITIES.len() - 1);
     (kind * SHAPES.len() + shape) * SEVERITIES.len() + severity
+}
+
+fn position(kind: Kind) -> usize {
+    KINDS.iter().position(|known| *known == kind).unwrap_or_default()
 }
 
 fn labels(route: &str, index: usize) -> [&str; 4] {

@@ -2,6 +2,7 @@
 
 mod manual;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use netdata_webhook_proxy::challenge;
@@ -108,7 +109,8 @@ fn default_config() -> PathBuf {
 
 /// Runs the command that the process was started with.
 pub(crate) fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| discreet(error).exit());
+    match arguments.command {
         Command::Run { config, upgrade } => run(&config.path, upgrade),
         Command::Check { config } => check(&config.path),
         Command::Health { config, ready } => health(&config.path, ready),
@@ -136,24 +138,51 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// The error, without an argument that was not expected and is not the name of an option: it may be a password behind an
+/// option that takes the name of a file, or a key in the place of that name.
+fn discreet(error: clap::Error) -> clap::Error {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument))
+            if error.kind() == ErrorKind::UnknownArgument
+                && (!argument.starts_with('-') || argument.starts_with("---") || !argument.bytes().all(is_plain)) =>
+        {
+            let message = "unexpected argument found; it is not repeated here, for it may be a secret";
+            Arguments::command().error(ErrorKind::UnknownArgument, message)
+        }
+        _ => error,
+    }
+}
+
 fn run(path: &Path, upgrade: bool) -> ExitCode {
-    let loaded = match Config::load(path) {
+    let mut loaded = match Config::load(path) {
         Ok(loaded) => loaded,
         Err(error) => return refuse_config(&error),
     };
     telemetry::init(&loaded.config.log);
+    let inherited = if upgrade {
+        // What is wrong was said before the running process is asked for anything. What it withdrew, while this one
+        // waited, must not be trusted again: everything is read once more. If it is wrong by now, the other goes on.
+        let inherited = match Inherited::from_running(&loaded.config.server) {
+            Ok(inherited) => inherited,
+            Err(error) => return fail(FAILED, error),
+        };
+        loaded = match Config::load(path) {
+            Ok(loaded) => loaded,
+            Err(error) => return refuse_config(&error),
+        };
+        telemetry::change(&loaded.config.log);
+        inherited
+    } else {
+        Inherited::from_systemd()
+    };
     for error in &loaded.errors {
         tracing::error!("{error}");
     }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let inherited = match upgrade {
-        true => Inherited::from_running(&loaded.config.server),
-        false => Ok(Inherited::from_systemd()),
-    };
-    let server = inherited.and_then(|inherited| Server::bind(loaded, inherited, successor(path)));
-    match server.and_then(Server::run) {
+    match Server::bind(loaded, inherited, successor(path)).and_then(Server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, error),
     }

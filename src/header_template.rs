@@ -84,15 +84,22 @@ pub(crate) fn is_reserved(header: &str) -> bool {
     RESERVED.contains(&header) || header.starts_with("x-netdata-")
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
     Variable(Variable),
 }
 
 /// A parsed value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeaderTemplate(Vec<Part>);
+
+impl fmt::Debug for HeaderTemplate {
+    /// Without its text, which may be a credential for the application.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeaderTemplate(..)")
+    }
+}
 
 /// Names the variable that does not exist.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,9 +107,14 @@ pub struct UnknownVariable(pub String);
 
 impl fmt::Display for UnknownVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = VARIABLES.iter().map(|(name, _)| format!("${name}")).collect();
-        write!(f, "there is no variable ${}; there are {}, and $$ for a dollar sign", self.0, names.join(", "))
+        write!(f, "there is no variable ${}; there are {}", self.0, variables())
     }
+}
+
+/// Every variable, and how a dollar sign is written.
+pub(crate) fn variables() -> String {
+    let names: Vec<_> = VARIABLES.iter().map(|(name, _)| format!("${name}")).collect();
+    format!("{}, and $$ for a dollar sign", names.join(", "))
 }
 
 impl HeaderTemplate {

@@ -10,10 +10,12 @@ use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// The Netdata Root CA, as Netdata's documentation of the webhook integration publishes it.
 pub const NETDATA_ROOT_CA: &str = include_str!("../../conf/netdata-root-ca.pem");
@@ -22,7 +24,7 @@ pub const NETDATA_ROOT_CA: &str = include_str!("../../conf/netdata-root-ca.pem")
 const MAX_PEM: u64 = 16 << 20;
 
 /// Bytes of a revocation list, which has an entry for each certificate that was revoked.
-const MAX_LIST: u64 = 64 << 20;
+pub(super) const MAX_LIST: u64 = 64 << 20;
 
 /// Bytes of a file with a secret.
 const MAX_SECRET: u64 = 1 << 20;
@@ -41,7 +43,27 @@ pub(super) fn read_within(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    read_within(path, limit).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    let is_pasted = |path: &Path| path.as_os_str().as_encoded_bytes().contains(&b'\n');
+    read_within(path, limit).map_err(|error| match is_pasted(path) {
+        true => format!("cannot read it: {error}; it must be the name of a file, not what is in one"),
+        false => format!("cannot read {}: {error}", path.display()),
+    })
+}
+
+/// Reads a file with a key or a secret.
+///
+/// The name of one that is not there is not repeated: it may be the secret itself, written where its file belongs.
+fn read_secretly(path: &Path, limit: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    read_within(path, limit).map(Zeroizing::new).map_err(|error| {
+        let is_there = match fs::symlink_metadata(path) {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        };
+        match is_there {
+            true => format!("cannot read {}: {error}", path.display()),
+            false => format!("cannot read the file with {what}, by the name that is given: {error}"),
+        }
+    })
 }
 
 /// Reads trusted authorities from a PEM file. Each certificate in it must be one that can issue.
@@ -119,7 +141,7 @@ fn key_pair(
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), KeyPairError> {
     let chain = read_certificates(certificate).map_err(KeyPairError::Certificate)?;
-    let pem = read(key, MAX_PEM).map_err(KeyPairError::Key)?;
+    let pem = read_secretly(key, MAX_PEM, "the key").map_err(KeyPairError::Key)?;
     let private_key = pem::private_key(&pem).map_err(|fault| KeyPairError::Key(fault.in_file(key)))?;
     Ok((chain, private_key))
 }
@@ -131,10 +153,10 @@ fn certify(
     private_key: PrivateKeyDer<'static>,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, KeyPairError> {
-    let signing_key = provider
-        .key_provider
-        .load_private_key(private_key)
-        .map_err(|error| KeyPairError::Key(format!("{} cannot be used: {error}", key.display())))?;
+    let signing_key = provider.key_provider.load_private_key(private_key).map_err(|_| {
+        let kinds = "a key must be RSA with 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519";
+        KeyPairError::Key(format!("{} holds what cannot be used as a private key; {kinds}", key.display()))
+    })?;
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
@@ -160,16 +182,17 @@ pub(super) enum SecretSource {
 /// From a file, exactly one trailing newline is dropped, so that `echo secret > file` works.
 pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
     let (mut bytes, place) = match source {
-        SecretSource::File(path) => (read(path, MAX_SECRET)?, path.display().to_string()),
+        SecretSource::File(path) => (read_secretly(path, MAX_SECRET, "the secret")?, path.display().to_string()),
         SecretSource::Environment(name) => {
-            let value = std::env::var_os(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
-            (value.into_encoded_bytes(), format!("the environment variable {name}"))
+            let place = variable(name);
+            let value = std::env::var_os(name).ok_or_else(|| format!("{place} is not set"))?;
+            (Zeroizing::new(value.into_encoded_bytes()), place)
         }
         SecretSource::Credential(name) => {
             let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
                 .ok_or("CREDENTIALS_DIRECTORY is not set; credentials are for services that systemd starts")?;
             let path = Path::new(&directory).join(name);
-            (read(&path, MAX_SECRET)?, path.display().to_string())
+            (read_secretly(&path, MAX_SECRET, "the credential")?, path.display().to_string())
         }
         SecretSource::Digest(_) => return Err("a digest cannot be used here; the secret itself is needed".into()),
     };
@@ -182,7 +205,18 @@ pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
     if bytes.is_empty() {
         return Err(format!("{place} is empty"));
     }
-    Ok(Secret::new(bytes))
+    Ok(Secret::new(mem::take(&mut *bytes)))
+}
+
+/// What an environment variable is called in a message: by its name, if that is in capitals as names are. What is not may
+/// be the secret itself.
+fn variable(name: &str) -> String {
+    let is_usual =
+        name.contains('_') && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    match is_usual {
+        true => format!("the environment variable {name}"),
+        false => "the environment variable of the name that is given".into(),
+    }
 }
 
 /// The digest of a secret that is only ever compared.

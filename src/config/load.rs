@@ -7,6 +7,7 @@ mod upstreams;
 use super::advice;
 use super::files::{self, KeyPairError};
 use super::raw::{Document, Located, Table};
+use super::sources::Stamp;
 use super::upgrade_socket;
 use super::{
     Admin, ClientTrust, Config, ConfigError, CrlCoverage, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem,
@@ -29,7 +30,7 @@ pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
 /// Bytes of a configuration.
 const MAX_CONFIG: u64 = 16 << 20;
 
-fn read(file: &Path) -> Result<String, ConfigError> {
+pub(super) fn read(file: &Path) -> Result<String, ConfigError> {
     let text = files::read_within(file, MAX_CONFIG)
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")));
     text.map_err(|error| {
@@ -47,11 +48,11 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
         errors: RefCell::default(),
         system_trust: SystemTrust::default(),
     };
-    let config = document.read(|root| loader.config(root));
+    let config = document.read(|root| loader.config(root)).flatten();
     let (problems, warnings) = document.into_findings();
     match config {
         Some(config) if problems.is_empty() => {
-            let sources = Sources { file: file.to_owned(), text, files: loader.files.into_inner() };
+            let sources = Sources::new(file, text, loader.files.into_inner());
             Ok(Loaded { config, errors: loader.errors.into_inner(), warnings, sources })
         }
         _ => Err(ConfigError(problems)),
@@ -61,7 +62,7 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
 /// Only `[admin]`, whatever the rest may be: neither secrets nor keys are read.
 pub(super) fn load_admin(file: &Path) -> Result<Option<Admin>, ConfigError> {
     let document = Document::new(file, read(file)?);
-    let admin = document.read(|root| root.table("admin", admin));
+    let admin = document.read(|root| root.table("admin", admin)).flatten();
     let is_about_it = |problem: &Problem| problem.key.is_empty() || problem.key.starts_with("admin");
     let problems: Vec<_> = document.into_findings().0.into_iter().filter(is_about_it).collect();
     if problems.is_empty() { Ok(admin) } else { Err(ConfigError(problems)) }
@@ -71,8 +72,8 @@ struct Loader<'f> {
     file: &'f Path,
     /// What relative paths are relative to.
     directory: &'f Path,
-    /// What was read, or was to be.
-    files: RefCell<Vec<PathBuf>>,
+    /// What was read, or was to be, as it was before.
+    files: RefCell<Vec<Stamp>>,
     /// What `check` refuses, and a running program goes on with.
     errors: RefCell<Vec<Problem>>,
     system_trust: SystemTrust,
@@ -114,10 +115,10 @@ impl Loader<'_> {
         self.directory.join(text)
     }
 
-    /// The path of a file that is read.
+    /// The path of a file that is read next.
     fn file(&self, text: &str) -> PathBuf {
         let path = self.path(text);
-        self.files.borrow_mut().push(path.clone());
+        self.files.borrow_mut().push(Stamp::of(&path));
         path
     }
 

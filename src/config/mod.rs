@@ -11,6 +11,7 @@ mod load;
 mod pem;
 mod raw;
 mod revocation_list;
+mod sources;
 mod upgrade_socket;
 mod upstream;
 
@@ -22,6 +23,7 @@ pub use files::{
 };
 pub use revocation_list::RevocationList;
 pub(crate) use revocation_list::Subject;
+pub use sources::Sources;
 pub use upstream::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 
 use crate::auth::Requirements;
@@ -295,27 +297,6 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Where it comes from.
     pub sources: Sources,
-}
-
-/// Where a configuration comes from, to read it again.
-#[derive(Clone, Debug)]
-pub struct Sources {
-    file: PathBuf,
-    text: String,
-    /// The certificates, keys, authorities, revocation lists and secrets that it names.
-    pub files: Vec<PathBuf>,
-}
-
-impl Sources {
-    /// Reads the configuration and every file it names again.
-    pub fn reload(&self) -> Result<Loaded, ConfigError> {
-        Config::load(&self.file)
-    }
-
-    /// Reads the files that the configuration names again, and the configuration as it was: somebody may be editing it.
-    pub fn reload_files(&self) -> Result<Loaded, ConfigError> {
-        load::parse(&self.file, self.text.clone())
-    }
 }
 
 impl Config {

@@ -36,22 +36,36 @@ impl Document {
         Self { file: file.to_owned(), text, problems: RefCell::default(), warnings: RefCell::default() }
     }
 
-    /// Runs `read` on the parsed file. Syntax errors are noted, and what could be read is read all the same.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
+    /// Runs `read` on the parsed file. `None` where it is not TOML, which is noted: what a parser makes of the rest of a
+    /// line could be a part of a secret, in the place of a key.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let (root, errors) = DeTable::parse_recoverable(&self.text);
-        for error in errors {
-            let offset = error.span().map_or(0, |span| span.start);
-            self.complain(&Place { key: String::new(), offset }, format!("not TOML: {}", error.message()));
+        let mut faults: Vec<_> = errors.iter().map(|error| self.fault(error)).collect();
+        // What follows in a line is mostly a consequence.
+        faults.sort_by_key(|fault| fault.line);
+        faults.dedup_by_key(|fault| fault.line);
+        if !faults.is_empty() {
+            self.problems.borrow_mut().extend(faults);
+            return None;
         }
-        let mut table = Table {
-            document: self,
-            place: Place { key: String::new(), offset: 0 },
-            members: Some(root.get_ref()),
-            known: Vec::new(),
-        };
+        let mut table = Table::new(self, Place { key: String::new(), offset: 0 }, Some(root.get_ref()));
         let result = read(&mut table);
         table.finish();
-        result
+        Some(result)
+    }
+
+    /// A syntax error, in words of our own: the line may hold a secret, and so might what a library says about it.
+    fn fault(&self, error: &toml::de::Error) -> Problem {
+        let offset = error.span().map_or(0, |span| span.start);
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let what = match error.message().contains("duplicate") {
+            true => "the key, or the table, is there already",
+            false => {
+                "write key = value, a line for each; what is neither a number nor true or false stands in \"quotes\""
+            }
+        };
+        self.problem(&Place { key: String::new(), offset }, format!("not TOML at column {column}: {what}"))
     }
 
     pub(super) fn complain(&self, place: &Place, message: impl Into<String>) {
@@ -94,9 +108,20 @@ pub(super) struct Table<'d> {
     place: Place,
     members: Option<&'d DeTable<'d>>,
     known: Vec<&'static str>,
+    /// Whether a key in it that is not known might be a secret.
+    is_discreet: bool,
 }
 
 impl<'d> Table<'d> {
+    fn new(document: &'d Document, place: Place, members: Option<&'d DeTable<'d>>) -> Self {
+        Self { document, place, members, known: Vec::new(), is_discreet: false }
+    }
+
+    /// Names no key in it that is not known: it stands where a secret is written by mistake.
+    pub(super) fn be_discreet(&mut self) {
+        self.is_discreet = true;
+    }
+
     pub(super) fn is_present(&self) -> bool {
         self.members.is_some()
     }
@@ -122,11 +147,12 @@ impl<'d> Table<'d> {
         self.members?.get(key)
     }
 
-    /// The value of `key` as `convert` reads it; `expected` says what it should have been.
-    fn read<T>(
+    /// The value of `key` as `convert` reads it; `expected` says what it should have been, and `describe` what it is.
+    fn read_as<T>(
         &mut self,
         key: &'static str,
         expected: &str,
+        describe: impl FnOnce(&DeValue<'_>) -> String,
         convert: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
     ) -> Option<Located<T>> {
         let value = self.get(key)?;
@@ -134,10 +160,31 @@ impl<'d> Table<'d> {
         match convert(value.get_ref()) {
             Some(value) => Some(Located { value, place }),
             None => {
-                self.document.complain(&place, format!("must be {expected}, not {}", describe(value.get_ref())));
+                let found = describe(value.get_ref());
+                self.document.complain(&place, format!("must be {expected}, not {found}"));
                 None
             }
         }
+    }
+
+    /// One of a few words, or a number: what is written instead is repeated.
+    fn read_word<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        convert: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
+    ) -> Option<Located<T>> {
+        self.read_as(key, expected, describe, convert)
+    }
+
+    /// Anything else: what is written instead may be a secret.
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        convert: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
+    ) -> Option<Located<T>> {
+        self.read_as(key, expected, |value| kind(value).to_owned(), convert)
     }
 
     pub(super) fn string(&mut self, key: &'static str) -> Option<Located<String>> {
@@ -152,27 +199,27 @@ impl<'d> Table<'d> {
             let text = value.as_str()?;
             choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice)
         };
-        self.read(key, &expected, find).map(|choice| choice.value)
+        self.read_word(key, &expected, find).map(|choice| choice.value)
     }
 
     pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
-        self.read(key, "true or false", DeValue::as_bool).map(|flag| flag.value)
+        self.read_word(key, "true or false", DeValue::as_bool).map(|flag| flag.value)
     }
 
     pub(super) fn integer(&mut self, key: &'static str) -> Option<Located<u64>> {
-        self.read(key, "a whole number, 0 or more", |value| integer(value))
+        self.read_word(key, "a whole number, 0 or more", |value| integer(value))
     }
 
     /// `250ms`, `10s`, `5m` or `2h`; more than zero.
     pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
         let expected = "a duration of more than zero such as \"250ms\", \"10s\" or \"5m\"";
-        self.read(key, expected, |value| parse_duration(value.as_str()?)).map(|duration| duration.value)
+        self.read_word(key, expected, |value| parse_duration(value.as_str()?)).map(|duration| duration.value)
     }
 
     /// `64KiB`, `1MiB`, or plain bytes as a number or a string.
     pub(super) fn size(&mut self, key: &'static str) -> Option<Located<u64>> {
         let expected = "a size such as \"64KiB\", \"1MiB\" or a number of bytes";
-        self.read(key, expected, |value| integer(value).or_else(|| parse_size(value.as_str()?)))
+        self.read_word(key, expected, |value| integer(value).or_else(|| parse_size(value.as_str()?)))
     }
 
     /// Several strings, or one for which the brackets may be left out.
@@ -190,8 +237,7 @@ impl<'d> Table<'d> {
                         match item.get_ref().as_str() {
                             Some(text) => Some(Located { value: text.to_owned(), place }),
                             None => {
-                                document
-                                    .complain(&place, format!("must be a string, not {}", describe(item.get_ref())));
+                                document.complain(&place, format!("must be a string, not {}", kind(item.get_ref())));
                                 None
                             }
                         }
@@ -213,7 +259,7 @@ impl<'d> Table<'d> {
                 match value.get_ref().as_str() {
                     Some(text) => Some((name.get_ref().to_string(), Located { value: text.to_owned(), place })),
                     None => {
-                        document.complain(&place, format!("must be a string, not {}", describe(value.get_ref())));
+                        document.complain(&place, format!("must be a string, not {}", kind(value.get_ref())));
                         None
                     }
                 }
@@ -225,27 +271,44 @@ impl<'d> Table<'d> {
 
     /// The table at `key`; `read` gets an absent one where there is none.
     pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'d>) -> T) -> T {
-        let members = self.read(key, "a table", |value| value.as_table()).map(|table| table.value);
-        let mut table = Table { document: self.document, place: self.place_of(key), members, known: Vec::new() };
+        self.table_like(key, "a table", read)
+    }
+
+    /// Likewise; `expected` says what to write instead of something else.
+    pub(super) fn table_like<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&mut Table<'d>) -> T,
+    ) -> T {
+        let members = self.read(key, expected, |value| value.as_table()).map(|table| table.value);
+        let mut table = Table::new(self.document, self.place_of(key), members);
         let result = read(&mut table);
         table.finish();
         result
     }
 
-    /// Each of an array of tables.
-    pub(super) fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Table<'d>) -> T) -> Vec<T> {
+    /// Each of an array of tables; `example` is one of them.
+    pub(super) fn tables<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        mut read: impl FnMut(&mut Table<'d>) -> T,
+    ) -> Vec<T> {
         let prefix = self.place_of(key).key;
         let document = self.document;
-        let found = self.read(key, "an array of tables", |value| value.as_array());
+        let expected = format!("an array of tables such as {example}");
+        let found = self.read(key, &expected, |value| value.as_array());
         let items = found.iter().flat_map(|found| found.value.iter().enumerate());
         items
             .filter_map(|(index, item)| {
                 let place = Place { key: format!("{prefix}[{index}]"), offset: item.span().start };
                 let Some(members) = item.get_ref().as_table() else {
-                    document.complain(&place, format!("must be a table, not {}", describe(item.get_ref())));
+                    let message = format!("must be a table such as {example}, not {}", kind(item.get_ref()));
+                    document.complain(&place, message);
                     return None;
                 };
-                let mut table = Table { document, place, members: Some(members), known: Vec::new() };
+                let mut table = Table::new(document, place, Some(members));
                 let result = read(&mut table);
                 table.finish();
                 Some(result)
@@ -271,10 +334,10 @@ impl<'d> Table<'d> {
                 let name = name.get_ref();
                 let place = Place { key: format!("{prefix}.{name}"), offset: value.span().start };
                 let Some(members) = value.get_ref().as_table() else {
-                    document.complain(&place, format!("must be a table, not {}", describe(value.get_ref())));
+                    document.complain(&place, format!("must be a table, not {}", kind(value.get_ref())));
                     return None;
                 };
-                let mut table = Table { document, place, members: Some(members), known: Vec::new() };
+                let mut table = Table::new(document, place, Some(members));
                 let result = read(name, &mut table);
                 table.finish();
                 Some((name.to_string(), result))
@@ -306,6 +369,9 @@ impl<'d> Table<'d> {
             let mut place = self.place_of(name.get_ref());
             place.offset = if name.span().is_empty() { value.span().start } else { name.span().start };
             let suggestion = suggest(name.get_ref(), self.known.iter().copied()).unwrap_or_default();
+            if self.is_discreet {
+                place.key.clone_from(&self.place.key);
+            }
             self.document.complain(&place, format!("unknown key{suggestion}"));
         }
     }
@@ -324,11 +390,23 @@ pub(super) fn suggest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> O
     })
 }
 
+/// Says what stands where one of a few words or a number belongs.
 fn describe(value: &DeValue<'_>) -> String {
     match value {
-        // What stands in the wrong place might be a secret.
         DeValue::String(text) if text.len() <= 32 => format!("{text:?}"),
-        other => format!("a value of type {}", other.type_str()),
+        other => kind(other).to_owned(),
+    }
+}
+
+/// Says as much of a value as can be said of a secret, which stands in the place of a table often enough.
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
     }
 }
 

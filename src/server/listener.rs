@@ -7,6 +7,7 @@ use super::pid_file::PidFile;
 use super::self_test::SelfTest;
 use super::worker::Worker;
 use super::{Failure, ServerError, systemd};
+use crate::config::Sources;
 use crate::telemetry::Monitor;
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
@@ -48,6 +49,8 @@ pub(super) struct Start {
     pub(super) monitor: Arc<Monitor>,
     /// Who served until now.
     pub(super) predecessor: Option<Predecessor>,
+    /// What it is to serve by.
+    pub(super) sources: Sources,
     pub(super) pid_file: PidFile,
     /// Passed when this process obeys signals.
     pub(super) listening: Arc<Barrier>,
@@ -98,7 +101,14 @@ impl Listener {
     async fn permission(&mut self) -> Result<Option<Permission>, ServerError> {
         match self.start.predecessor.take() {
             None => Ok(None),
-            Some(predecessor) => predecessor.allow().await.map(Some).map_err(ServerError::CalledOff),
+            Some(predecessor) => {
+                let permission = predecessor.allow().await.map_err(ServerError::CalledOff)?;
+                // The reload that withdrew trust was one of the process that ends: this one would not hear of it.
+                match self.start.sources.text_changed() {
+                    true => Err(ServerError::Changed),
+                    false => Ok(Some(permission)),
+                }
+            }
         }
     }
 

@@ -91,6 +91,9 @@ pub enum ServerError {
     /// Somebody did, and thought better of it.
     #[error("the listening sockets were not taken over: {0}")]
     CalledOff(io::Error),
+    /// The configuration that this process read is not the one that is there by now.
+    #[error("the configuration changed while this process took over: start it again")]
+    Changed,
     /// The trusted authorities or the certificate cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -109,6 +112,8 @@ pub enum ServerError {
 
 impl Server {
     /// Binds every socket that the configuration names and that is not `inherited`. Nothing is accepted yet.
+    ///
+    /// A configuration that was read before the sockets of a running process came may be out of date: read it after that.
     ///
     /// With `launch`, SIGUSR2 starts a successor.
     pub fn bind(loaded: Loaded, inherited: Inherited, launch: Option<Launch>) -> Result<Self, ServerError> {
@@ -139,6 +144,7 @@ impl Server {
             self_test: SelfTest::new(config),
             monitor: monitor.clone(),
             predecessor,
+            sources: loaded.sources.clone(),
             pid_file: pid_file.clone(),
             listening: listening.clone(),
             stop: stop.clone(),

@@ -15,8 +15,6 @@ use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use rustls::pki_types::UnixTime;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +24,10 @@ use tracing::{error, info, warn};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// When files that could not be taken over are read again, whether they have changed or not: what was wrong may lie in
+/// the system, which ran out of descriptors.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// How often an alarm is repeated.
 const ALARM_INTERVAL: Duration = Duration::from_secs(3600);
@@ -40,24 +42,12 @@ pub(super) struct Reloader {
     listen: Listen,
     server: config::Server,
     admin: Option<config::Admin>,
-    seen: Vec<Stamp>,
+    /// When changed files were last refused.
+    refused: Option<Instant>,
     revocation_lists: Vec<RevocationList>,
     alarmed: Option<Instant>,
     /// Passed when it listens for its signal.
     listening: Arc<Barrier>,
-}
-
-/// What tells one version of a file from the next.
-#[derive(PartialEq, Eq)]
-struct Stamp(PathBuf, Option<(u64, u64, u64, i64, i64)>);
-
-impl Stamp {
-    /// Of what the path leads to now, links followed.
-    fn of(path: &Path) -> Self {
-        let file = std::fs::metadata(path).ok();
-        let version = file.map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()));
-        Self(path.to_owned(), version)
-    }
 }
 
 impl Reloader {
@@ -69,7 +59,6 @@ impl Reloader {
         sources: Sources,
         listening: Arc<Barrier>,
     ) -> Self {
-        let seen = stamps(&sources);
         Self {
             worker,
             monitor,
@@ -78,7 +67,7 @@ impl Reloader {
             listen: config.listen.clone(),
             server: config.server.clone(),
             admin: config.admin,
-            seen,
+            refused: None,
             revocation_lists: revocation_lists(config),
             alarmed: None,
             listening,
@@ -86,20 +75,25 @@ impl Reloader {
     }
 
     /// Reads everything again, because somebody said so.
+    ///
+    /// What is wrong leaves the files that the old configuration names to be looked at: they may have changed as well.
     fn reload(&mut self) {
         systemd::reloading();
-        self.seen = stamps(&self.sources);
         let loaded = self.sources.reload();
         self.take_over(loaded);
     }
 
-    /// Reads the named files again if one of them changed, and has come to rest.
+    /// Reads the named files again if one of them changed since it was read, or could not be taken over a while ago.
     fn reload_changed(&mut self) {
-        let now = stamps(&self.sources);
-        if now != self.seen {
-            self.seen = now;
-            let loaded = self.sources.reload_files();
-            self.take_over(loaded);
+        let is_retried = self.refused.is_some_and(|refused| refused.elapsed() >= RETRY);
+        if !self.sources.files_changed() && !is_retried {
+            return;
+        }
+        let attempted = self.sources.stamped_now();
+        let loaded = attempted.reload_files();
+        if !self.take_over(loaded) {
+            self.sources = attempted;
+            self.refused = Some(Instant::now());
         }
     }
 
@@ -120,9 +114,11 @@ impl Reloader {
         }
     }
 
-    fn take_over(&mut self, loaded: Result<Loaded, ConfigError>) {
+    /// Whether it did.
+    fn take_over(&mut self, loaded: Result<Loaded, ConfigError>) -> bool {
         let result = loaded.map_err(|error| error.to_string()).and_then(|loaded| self.apply(loaded));
-        self.monitor.reload(result.is_ok());
+        let is_taken = result.is_ok();
+        self.monitor.reload(is_taken);
         match result {
             Ok(()) => {
                 info!("configuration reloaded");
@@ -135,6 +131,7 @@ impl Reloader {
                 }
             }
         }
+        is_taken
     }
 
     /// Everything that can fail comes before everything that has an effect.
@@ -164,8 +161,8 @@ impl Reloader {
         let upstreams = policy.upstreams().clone();
         self.worker.replace(acceptor, Access::new(&config.listen), policy);
         self.upstreams.send_replace(upstreams);
-        self.seen = stamps(&sources);
         self.sources = sources;
+        self.refused = None;
         self.revocation_lists = revocation_lists(&config);
         self.alarmed = None;
         Ok(())
@@ -174,10 +171,6 @@ impl Reloader {
 
 fn revocation_lists(config: &Config) -> Vec<RevocationList> {
     config.tls.as_ref().map(|tls| tls.client.revocation_lists.clone()).unwrap_or_default()
-}
-
-fn stamps(sources: &Sources) -> Vec<Stamp> {
-    sources.files.iter().map(|file| Stamp::of(file)).collect()
 }
 
 #[async_trait]

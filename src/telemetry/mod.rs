@@ -64,10 +64,12 @@ fn filter(log: &Log) -> Targets {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let access = if log.access { LevelFilter::INFO } else { LevelFilter::OFF };
+    // At trace they write out what they read: credentials and challenges.
+    let level_of_others = level.min(LevelFilter::DEBUG);
     // Pingora and rustls report the steps of their work at info, and repeat what has a line of ours.
-    let theirs = if level >= LevelFilter::DEBUG { level } else { level.min(LevelFilter::WARN) };
+    let theirs = if level >= LevelFilter::DEBUG { level_of_others } else { level.min(LevelFilter::WARN) };
     // What is said about servers, `upstream` says, too; and a sender must not fill the log through h2.
-    let of_others = if level >= LevelFilter::DEBUG { level } else { LevelFilter::ERROR };
+    let of_others = if level >= LevelFilter::DEBUG { level_of_others } else { LevelFilter::ERROR };
     Targets::new()
         .with_default(theirs)
         .with_target("pingora_load_balancing", of_others)

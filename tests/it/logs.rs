@@ -1,6 +1,10 @@
 //! The log: what a line looks like, what has one, and how that changes while the program runs.
+//!
+//! | fault | kind | held by |
+//! |---|---|---|
+//! | at `trace`, Pingora writes requests out: `Authorization`, `crc_token`; at `debug`, whatever goes to an application and comes back | a library logs what passes through it | [`no_level_shows_what_is_secret`] |
 
-use crate::support::{Http2, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
+use crate::support::{Http2, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
 use rcgen::DnType;
 use rustls::SupportedProtocolVersion;
 use std::io::{Read as _, Write as _};
@@ -97,6 +101,86 @@ fn a_refused_handshake_is_one_line() {
         "{lines:#?}"
     );
     origin.received_nothing();
+}
+
+/// Routes on which everything that is secret passes through the program, in both directions.
+fn confidential(origin: &Origin) -> String {
+    let headers = "forward_authorization = true\nset_headers = { \"X-Key\" = \"my-application-key\" }\n";
+    let auth = "[routes.auth]\nbasic = [{ username = \"netdata\", password = { file = \"basic.secret\" } }]\n\
+                bearer = [{ token = { file = \"bearer.secret\" } }]\n";
+    let webhook = Proxy::config(origin, "request", &format!("{headers}{auth}"));
+    let url = &origin.url;
+    format!("{webhook}[[routes]]\npath = \"/all/*\"\nkind = \"proxy\"\nupstream = \"{url}\"\n{headers}{auth}")
+}
+
+#[test]
+fn no_level_shows_what_is_secret() {
+    let pki = Pki::new();
+    pki.write("basic.secret", "my-basic-password");
+    pki.write("bearer.secret", "my-bearer-token");
+    pki.write("challenge.secret", "my-challenge-secret");
+    let origin = Origin::spawn();
+    let basic =
+        format!("Basic {}", base64::Engine::encode(&base64::prelude::BASE64_STANDARD, "netdata:my-basic-password"));
+    let body = "{\"alert\":\"x\",\"info\":\"my-own-body\"}";
+    let key = std::fs::read_to_string(pki.path().join("server.key")).unwrap();
+    for level in ["trace", "debug", "info", "warn", "error"] {
+        let config = format!("{}[log]\nlevel = \"{level}\"\n", confidential(&origin));
+        // At the quieter levels nothing says where it listens.
+        let proxy = Proxy::spawn(&pki, &config.replace("warn", "info").replace("error", "info"));
+        let sender = Sender::to(&proxy, Some(&pki.netdata()));
+        std::fs::write(&proxy.config, config.replace("/all/*", &format!("/{level}/*"))).unwrap();
+        proxy.signal("HUP");
+        let (all, with_token) = (format!("/{level}/x"), format!("/{level}/x?crc_token=my-crc-token"));
+        let mut sent = 0;
+        eventually("the reload", || {
+            sent += 1;
+            (sender.send("GET", &all, "", "").unwrap().status != 404).then_some(())
+        });
+        let reply = "HTTP/1.1 200 OK\r\nSet-Cookie: my-own-cookie\r\nContent-Length: 13\r\n\r\nmy-own-answer";
+        for authorization in [&*basic, "Bearer my-bearer-token", "Bearer my-wrong-token", "Digest my-wrong-token"] {
+            for (method, target) in [
+                ("POST", WEBHOOK),
+                ("GET", "/webhooks/netdata?crc_token=my-crc-token"),
+                ("GET", "/webhooks/netdata?crc_token=my-crc-token&crc_token=my-crc-token-2"),
+                ("POST", &*all),
+                ("GET", &*with_token),
+                ("POST", "/none?crc_token=my-crc-token"),
+            ] {
+                origin.will([Reply::Raw(reply.into()), Reply::Raw(reply.into())]);
+                let text = if method == "POST" { body } else { "" };
+                let header = format!("Authorization: {authorization}\r\nX-Secret: my-own-header\r\n");
+                assert!(sender.send(method, target, &header, text).unwrap().status >= 200);
+                let authorization = format!("authorization: {authorization}");
+                let mut http2 = Http2::connect(&sender).unwrap();
+                assert!(
+                    http2.send(method, target, &[&authorization, "x-secret: my-own-header"], text).unwrap().status
+                        >= 200
+                );
+                sent += 2;
+            }
+        }
+        // What cannot be read is not shown, either.
+        for raw in [
+            "GET /?crc_token=my-crc-token HTTP/1.1\r\nHost : x\r\nAuthorization: my-wrong-token\r\n\r\n",
+            "my-own-body\r\n\r\n",
+        ] {
+            sender.raw(raw.as_bytes()).unwrap();
+        }
+        std::fs::write(&proxy.config, config.replace(level, "nothing")).unwrap();
+        proxy.signal("HUP");
+        proxy.wait_for_log("configuration not reloaded");
+        proxy.wait_for_logs(" request ", sent);
+        let log = proxy.log().join("\n");
+        for secret in ["my-", &basic[6..], key.lines().nth(1).unwrap()] {
+            let shown: Vec<_> = log.lines().filter(|line| line.contains(secret)).collect();
+            assert!(shown.is_empty(), "{level}: {secret}: {shown:#?}");
+        }
+        assert!(
+            !log.lines().any(|line| line.contains("TRACE ") && !line.contains("TRACE netdata_webhook_proxy")),
+            "{log}"
+        );
+    }
 }
 
 fn forged_name() -> rcgen::DistinguishedName {

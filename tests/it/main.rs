@@ -47,6 +47,7 @@ mod readme;
 mod receivers;
 mod reload;
 mod revocation;
+mod secrets;
 mod send;
 mod setup;
 mod shutdown;

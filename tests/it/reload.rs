@@ -1,6 +1,13 @@
 //! Trust that changes: whatever a session or a connection was once allowed, each request is judged by the trust of now.
+//!
+//! | fault | kind | held by |
+//! |---|---|---|
+//! | a file that is replaced while a reload reads the others is missed for good | a stamp that is taken after reading | [`what_is_replaced_while_it_is_read_is_noticed`]; at a start: [`what_is_replaced_during_the_start_is_noticed`] |
+//! | a file that was replaced just before a SIGHUP with a wrong configuration is missed for good | what failed counts as seen | [`a_refused_configuration_hides_no_change_of_a_file`] |
+//!
+//! The window of `run --upgrade` is in `upgrade`.
 
-use crate::support::{Connection, Http2, Leaf, Load, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
+use crate::support::{Connection, Http2, Leaf, Load, Origin, Pipe, Pki, Proxy, Sender, WEBHOOK, eventually};
 use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject as _;
 use std::os::unix::fs::symlink;
@@ -311,6 +318,75 @@ fn a_file_that_changes_does_not_bring_an_unfinished_configuration_along() {
     pki.write("challenge.secret", "another-secret-0123456789\n");
     proxy.wait_for_log("configuration reloaded");
     assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+}
+
+/// A configuration whose challenge secret, which is read last, comes through a pipe: whoever has opened that knows that
+/// the authorities have been read and the reading is not over.
+fn through_a_pipe(pki: &Pki, origin: &Origin) -> (String, Pipe) {
+    (Proxy::config(origin, "request", "").replace("challenge.secret", "secret.pipe"), Pipe::new(pki, "secret.pipe"))
+}
+
+/// Neither at once, nor ever.
+fn is_withdrawn(proxy: &Proxy, leaf: &Leaf) {
+    let sender = Sender::to(proxy, Some(leaf));
+    eventually("the withdrawal", || (sender.post(ALERT).status == 403).then_some(()));
+}
+
+#[test]
+fn what_is_replaced_while_it_is_read_is_noticed() {
+    let (pki, next, origin) = (Pki::new(), Pki::new(), Origin::spawn());
+    let leaf = pki.netdata();
+    let (config, pipe) = through_a_pipe(&pki, &origin);
+    let proxy = Proxy::start(&pki, &config);
+    pipe.open().write("another-secret-0123456789");
+    proxy.wait_for_log("ready");
+    assert_eq!(Sender::to(&proxy, Some(&leaf)).post(ALERT).status, 200);
+    proxy.signal("HUP");
+    let reading = pipe.open();
+    pki.write("ca.pem", &std::fs::read_to_string(next.path().join("ca.pem")).unwrap());
+    reading.write("another-secret-0123456789");
+    proxy.wait_for_log("configuration reloaded");
+    // The next look finds it.
+    pipe.open().write("another-secret-0123456789");
+    is_withdrawn(&proxy, &leaf);
+    assert_eq!(Sender::to(&proxy, Some(&next.netdata())).post(ALERT).status, 200);
+}
+
+#[test]
+fn what_is_replaced_during_the_start_is_noticed() {
+    let (pki, next, origin) = (Pki::new(), Pki::new(), Origin::spawn());
+    let leaf = pki.netdata();
+    let (config, pipe) = through_a_pipe(&pki, &origin);
+    let proxy = Proxy::start(&pki, &config);
+    let reading = pipe.open();
+    pki.write("ca.pem", &std::fs::read_to_string(next.path().join("ca.pem")).unwrap());
+    reading.write("another-secret-0123456789");
+    proxy.wait_for_log("ready");
+    pipe.open().write("another-secret-0123456789");
+    is_withdrawn(&proxy, &leaf);
+}
+
+#[test]
+fn a_refused_configuration_hides_no_change_of_a_file() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let config = Proxy::config(&origin, "request", "");
+    let proxy = Proxy::spawn(&pki, &config);
+    let mut trusted = pki.netdata();
+    // Which of the two the process takes up first, after it stood still, is a matter of chance.
+    for _ in 0..6 {
+        let next = Pki::new();
+        assert_eq!(Sender::to(&proxy, Some(&trusted)).post(ALERT).status, 200);
+        proxy.signal("STOP");
+        pki.write("ca.pem", &std::fs::read_to_string(next.path().join("ca.pem")).unwrap());
+        std::fs::write(&proxy.config, "nonsense = 1\n").unwrap();
+        proxy.signal("HUP");
+        proxy.signal("CONT");
+        is_withdrawn(&proxy, &trusted);
+        trusted = next.netdata();
+        eventually("the next authority", || {
+            (Sender::to(&proxy, Some(&trusted)).post(ALERT).status == 200).then_some(())
+        });
+    }
 }
 
 #[test]

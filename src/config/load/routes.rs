@@ -7,14 +7,13 @@ use crate::config::advice;
 use crate::config::files::{self, SecretSource};
 use crate::config::raw::Table;
 use crate::config::{Route, RouteKind, Tests, Verify};
-use crate::header_template::{HeaderTemplate, is_reserved};
+use crate::header_template::{HeaderTemplate, UnknownVariable, is_reserved, variables};
 use crate::notification::SchemaPolicy;
 use crate::route::PathPattern;
 use crate::secret::{Secret, SecretDigest};
 use http::HeaderName;
 use std::collections::HashSet;
 
-/// What only a webhook can have.
 /// How strictly bodies are judged.
 const SCHEMAS: [(&str, SchemaPolicy); 4] = [
     ("enforce", SchemaPolicy::Enforce),
@@ -23,12 +22,29 @@ const SCHEMAS: [(&str, SchemaPolicy); 4] = [
     ("off", SchemaPolicy::Off),
 ];
 
+/// What only a webhook can have.
 const WEBHOOK_KEYS: [&str; 5] = ["challenge_secret", "challenge_requires_authorization", "schema", "spaces", "tests"];
+
+/// Where a secret may be kept.
+const SOURCES: &str = "{ file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
+
+/// Likewise, where it is compared only.
+const SOURCES_OR_DIGEST: &str = "{ file = \"…\" }, { env = \"…\" }, { credential = \"…\" } or { sha256 = \"<hex>\" }";
+
+const BASIC: &str = "{ username = \"netdata\", password = { file = \"basic.secret\" } }";
+
+const BEARER: &str = "{ token = { file = \"bearer.secret\" } }";
+
+/// What to write where a secret itself is written by mistake.
+fn place_of_secret(forms: &str) -> String {
+    format!("a table that says where the secret is kept, {forms}")
+}
 
 impl Loader<'_> {
     pub(super) fn routes(&self, root: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Vec<Route>> {
         let place = root.place_of("routes");
-        let routes = root.tables("routes", |table| self.route(table, verify, groups));
+        let routes =
+            root.tables("routes", "[[routes]] with path and upstream", |table| self.route(table, verify, groups));
         if routes.is_empty() {
             root.document.complain(&place, "missing; name at least one: [[routes]] with path and upstream");
         }
@@ -53,7 +69,8 @@ impl Loader<'_> {
                 table.complain(key, "is for routes of kind \"webhook\"; this one passes everything on");
             }
         }
-        let challenge_secret = table.table("challenge_secret", |table| self.challenge_secret(table));
+        let challenge_secret =
+            table.table_like("challenge_secret", &place_of_secret(SOURCES), |table| self.challenge_secret(table));
         let schema = table.choice("schema", &SCHEMAS).unwrap_or_default();
         let spaces = table.strings("spaces").unwrap_or_default();
         for space in spaces.iter().filter(|space| space.value.is_empty()) {
@@ -90,7 +107,7 @@ impl Loader<'_> {
         }
         let (place, document) = (table.place_of("auth"), table.document);
         let before = document.count();
-        let requirements = table.table("auth", |table| {
+        let requirements = table.table_like("auth", "a table, [routes.auth], or \"none\"", |table| {
             let client_certificate = table.boolean("client_certificate");
             if client_certificate == Some(true) && verify == Verify::Off {
                 table.complain(
@@ -116,16 +133,20 @@ impl Loader<'_> {
     }
 
     fn authorization(&self, table: &mut Table<'_>) -> Authorization {
-        let basic = table.tables("basic", |table| {
+        let basic = table.tables("basic", BASIC, |table| {
+            table.be_discreet();
             let username = required(table, "username", "the user's name");
-            let password = table.table("password", |table| self.secret_digest(table));
+            let password = self.secret_digest(table, "password");
             let username = username?;
             if username.value.contains(':') {
                 table.document.complain(&username.place, "must not contain \":\" (RFC 7617)");
             }
             Some((username.value, password?))
         });
-        let bearer = table.tables("bearer", |table| table.table("token", |table| self.secret_digest(table)));
+        let bearer = table.tables("bearer", BEARER, |table| {
+            table.be_discreet();
+            self.secret_digest(table, "token")
+        });
         let accepted = basic
             .into_iter()
             .flatten()
@@ -133,10 +154,12 @@ impl Loader<'_> {
         bearer.into_iter().flatten().fold(accepted, Authorization::with_bearer)
     }
 
-    fn secret_digest(&self, table: &mut Table<'_>) -> Option<SecretDigest> {
-        let place = table.place();
-        let source = self.secret_source(table, true)?;
-        files::secret_digest(&source).map_err(|message| table.document.complain(&place, message)).ok()
+    fn secret_digest(&self, table: &mut Table<'_>, key: &'static str) -> Option<SecretDigest> {
+        table.table_like(key, &place_of_secret(SOURCES_OR_DIGEST), |table| {
+            let place = table.place();
+            let source = self.secret_source(table, true)?;
+            files::secret_digest(&source).map_err(|message| table.document.complain(&place, message)).ok()
+        })
     }
 
     fn challenge_secret(&self, table: &mut Table<'_>) -> Option<Secret> {
@@ -153,6 +176,7 @@ impl Loader<'_> {
     }
 
     fn secret_source(&self, table: &mut Table<'_>, digest_too: bool) -> Option<SecretSource> {
+        table.be_discreet();
         let mut sources = Vec::new();
         sources.extend(table.string("file").map(|file| SecretSource::File(self.file(&file.value))));
         sources.extend(table.string("env").map(|name| SecretSource::Environment(name.value)));
@@ -163,9 +187,9 @@ impl Loader<'_> {
             }
             plain.then_some(SecretSource::Credential(name.value))
         }));
-        let mut forms = "{ file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
+        let mut forms = SOURCES;
         if digest_too {
-            forms = "{ file = \"…\" }, { env = \"…\" }, { credential = \"…\" } or { sha256 = \"<hex>\" }";
+            forms = SOURCES_OR_DIGEST;
             sources.extend(table.string("sha256").and_then(|hex| {
                 let digest = SecretDigest::from_hex(&hex.value);
                 if digest.is_none() {
@@ -239,8 +263,20 @@ fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {
             if template.value.contains(char::is_control) {
                 complain("must not hold control characters".into());
             }
-            let template = HeaderTemplate::parse(&template.value).map_err(|error| complain(error.to_string())).ok()?;
+            let template = HeaderTemplate::parse(&template.value)
+                .map_err(|unknown| complain(name_unknown(&unknown, &template.value)))
+                .ok()?;
             Some((header, template))
         })
         .collect()
+}
+
+/// Names the variable that does not exist where there is nothing else. Otherwise what follows a dollar sign may be the
+/// middle of a password.
+fn name_unknown(unknown: &UnknownVariable, value: &str) -> String {
+    let is_alone = value.strip_prefix('$') == Some(&unknown.0);
+    match is_alone && unknown.0.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+        true => unknown.to_string(),
+        false => format!("names a variable that does not exist; there are {}", variables()),
+    }
 }

@@ -255,6 +255,7 @@ fn reason(ending: Ending) -> Option<String> {
     match ending {
         Ending::Request(SenderGone) => Some("The sender left before it had its answer.".into()),
         Ending::Request(Refused("upstream_unreachable")) => Some("The application's answer broke off.".into()),
+        Ending::Request(Refused("upstream_timeout")) => Some("The application's answer stopped coming.".into()),
         _ => None,
     }
 }

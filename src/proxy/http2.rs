@@ -63,6 +63,8 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
             _ => respond.send_reset(Reason::REFUSED_STREAM),
         }
     }
+    // Of an error in writing, h2 tells what waits to write only with this.
+    drop(connection);
     // What is in flight finds out for itself, so that it is noted how it ended. An application that has been sent a
     // notification is not left in the middle of it.
     while in_flight.next().await.is_some() {}

@@ -182,7 +182,8 @@ impl<S: Session> Passage<'_, S> {
 
     fn refuse(&self, error: &ExchangeError, context: &Context) -> Broken {
         let upstream = &self.authorized.route.upstream;
-        tracing::warn!(request_id = context.request_id, %upstream, %error, "the application did not answer");
+        let server = context.server.as_deref();
+        tracing::warn!(request_id = context.request_id, %upstream, server, %error, "the application did not answer");
         Broken::Refused(error.rejection())
     }
 

@@ -6,16 +6,21 @@ use super::respond;
 use super::session::{SenderGone, Session};
 use crate::exchange::{self, Answer, ExchangeError};
 use crate::head::Head;
-use crate::rejection::Rejection;
+use crate::patience::timeout;
 use crate::telemetry::context::{Context, Outcome};
+use crate::upstream::Upstream;
 use bytes::Bytes;
 use pingora::server::ShutdownWatch;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-/// Nobody gives up sooner than this, so that it takes no system call to find out.
+/// No sender gives up sooner than this, so that it takes no system call to find out.
 const BRIEF: Duration = Duration::from_millis(100);
+
+/// How long the rest of an answer may take to come when its sender has left, and how many bytes it may have.
+const REST: Duration = Duration::from_secs(5);
+const MAX_REST: usize = 1024 * 1024;
 
 /// Forwards `verified`, and answers the sender with what the application says, or with why it says nothing.
 pub(super) async fn forward<S: Session>(
@@ -40,46 +45,83 @@ pub(super) async fn forward<S: Session>(
             // What is written to a connection that was closed is lost, and does not fail.
             let has_left = started.elapsed() > BRIEF && session.has_left().await;
             context.outcome = Some(match pass_back(session, answer).await {
-                Outcome::Forwarded if has_left => Outcome::SenderGone,
-                outcome => outcome,
+                Ok(Outcome::Forwarded) if has_left => Outcome::SenderGone,
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    note(&error, upstream, context);
+                    Outcome::Refused(error.rejection().code())
+                }
             });
         }
         Err(error) => {
-            tracing::warn!(request_id = context.request_id, %upstream, %error, "the application did not answer");
+            note(&error, upstream, context);
             respond::reject(session, head, context, &error.rejection()).await;
         }
     }
     context.upstream_duration = Some(started.elapsed());
 }
 
+fn note(error: &ExchangeError, upstream: &Upstream, context: &Context) {
+    tracing::warn!(
+        request_id = context.request_id,
+        %upstream,
+        server = context.server.as_deref(),
+        %error,
+        "the application did not answer"
+    );
+}
+
 /// Streams the answer to the sender.
 ///
-/// One that breaks off is broken off towards the sender, too, who must not take a part for the whole. A sender that
+/// One that breaks off is broken off towards the sender, too, which must not take a part for the whole. A sender that
 /// leaves changes nothing for the application, which has its notification.
-async fn pass_back<S: Session>(session: &mut S, mut answer: Answer) -> Outcome {
+async fn pass_back<S: Session>(session: &mut S, mut answer: Answer) -> Result<Outcome, ExchangeError> {
     let mut sent = session.begin(&answer.head).await;
-    loop {
+    while sent.is_ok() {
         match next_chunk(session, &mut answer, &mut sent).await {
             Ok(Some(chunk)) if sent.is_ok() => sent = session.write(chunk).await,
             Ok(Some(_)) => {}
-            Ok(None) => break,
+            Ok(None) => {
+                if sent.is_ok() {
+                    sent = session.finish().await;
+                }
+                break;
+            }
             Err(error) => {
-                tracing::warn!(%error, "the application's answer broke off");
                 session.abort().await;
-                return Outcome::Refused(Rejection::UpstreamUnreachable.code());
+                return Err(error);
             }
         }
     }
-    if sent.is_ok() {
-        sent = session.finish().await;
-    }
-    answer.finish();
-    match sent {
-        Ok(()) => Outcome::Forwarded,
+    Ok(match sent {
+        Ok(()) => {
+            answer.finish();
+            Outcome::Forwarded
+        }
         Err(SenderGone) => {
             session.close_after();
+            read_out(answer).await;
             Outcome::SenderGone
         }
+    })
+}
+
+/// Reads the rest of an answer that no sender waits for, so that its connection can be used again: but one that goes on
+/// and on is broken off.
+async fn read_out(mut answer: Answer) {
+    let mut left = MAX_REST;
+    let rest = async {
+        while let Ok(chunk) = answer.chunk().await {
+            let Some(chunk) = chunk else { return true };
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+        false
+    };
+    if timeout(REST, rest).await == Ok(true) {
+        answer.finish();
     }
 }
 

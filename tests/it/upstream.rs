@@ -1,8 +1,15 @@
 //! An application that is not there, not in time, or not in order.
+//!
+//! | fault | the kind it stands for | test |
+//! |---|---|---|
+//! | an answer of 1 byte/s kept both connections after its sender had left; over HTTP/2, one that filled the window kept them for 30 s | what is waited for though nothing asks for it any more | `an_answer_without_end_ends_after_its_sender_has_left` |
+//! | a webhook whose answer broke off could not be found in the log by its request | a notification that failed, and no warning that says which | `an_answer_that_breaks_off_is_warned_of` |
 
-use crate::support::{Application, Carrier, Origin, Pki, Proxy, Reply, Sender, Stream, Visit, WEBHOOK};
+use crate::support::{
+    Application, Carrier, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, Stream, Visit, WEBHOOK,
+};
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
 
@@ -202,4 +209,85 @@ fn who_leaves_while_the_application_works_is_said_to_have_left_and_keeps_nothing
         assert_eq!(sender.join().unwrap(), 200);
     });
     proxy.wait_for_log("outcome=\"forwarded\"");
+}
+
+/// Sends `part` again and again, until the connection is cut, or for as long as anything may take.
+fn without_end(visit: &Visit, part: &[u8], pause: Duration) {
+    use std::io::Write as _;
+    let mut socket = visit.socket();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE && socket.write_all(part).is_ok() {
+        std::thread::sleep(pause);
+    }
+}
+
+#[test]
+fn an_answer_without_end_ends_after_its_sender_has_left() {
+    let config = |url: &str, kind: &str| {
+        let config = Proxy::config_for(url, "require", "");
+        if kind == "proxy" { config.replace("challenge_secret", "kind = \"proxy\" #") } else { config }
+    };
+    let long = vec![b'x'; 64 * 1024];
+    let (drop, long) = ((&b"x"[..], Duration::from_millis(100)), (&long[..], Duration::ZERO));
+    std::thread::scope(|scope| {
+        for kind in ["webhook", "proxy"] {
+            for carrier in Carrier::ALL {
+                for (part, pause) in [drop, long] {
+                    scope.spawn(move || {
+                        let application = Application::listen();
+                        let proxy = Proxy::spawn(Pki::shared(), &config(&application.url, kind));
+                        let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+                        let headers = ["content-type: application/json"];
+                        let mut stream = Stream::begin(&sender, carrier, "POST", WEBHOOK, &headers, ALERT.len() as u64);
+                        stream.send(ALERT.as_bytes()).unwrap();
+                        stream.end().unwrap();
+                        let mut visit = application.accept();
+                        visit.head();
+                        visit.rest().unwrap();
+                        visit.send("HTTP/1.1 200 OK\r\n\r\n");
+                        visit.send(part);
+                        assert_eq!(stream.head().unwrap().status, 200);
+                        stream.some().unwrap();
+                        stream.leave();
+                        let left = Instant::now();
+                        without_end(&visit, part, pause);
+                        let lasted = left.elapsed();
+                        assert!(lasted < Duration::from_secs(10), "{kind} {carrier:?} {}: {lasted:?}", part.len());
+                        proxy.wait_for_log("outcome=\"sender_gone\"");
+                    });
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_warned_of() {
+    let origin = Origin::spawn();
+    let config = Proxy::config_of_group(&[&origin], "response_timeout = \"200ms\"\n[admin]\nlisten = \"127.0.0.1:0\"");
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let operator = Operator::of(&proxy);
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
+    for (id, reply, code) in [
+        ("cut", Reply::Last(HEAD.into()), "upstream_unreachable"),
+        ("stuck", Reply::Raw(HEAD.into()), "upstream_timeout"),
+    ] {
+        origin.will([reply]);
+        let headers = format!("Content-Type: application/json\r\nX-Request-Id: {id}\r\n");
+        assert!(sender.send("POST", WEBHOOK, &headers, ALERT).is_err(), "it must not be taken for the whole");
+        let series = format!("requests_total{{code=\"{code}\",outcome=\"refused\",route=\"{WEBHOOK}\"}}");
+        operator.wait_for(&series, 1.0);
+        let line = proxy.wait_for_log(&format!("request_id=\"{id}\" upstream=app"));
+        for part in ["WARN the application did not answer", &format!("server=\"{}\"", origin.url), "the answer"] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        proxy.wait_for_log(&format!("code=\"{code}\""));
+    }
+    let status: serde_json::Value = serde_json::from_str(&operator.get("/api/status.json").body).unwrap();
+    let events = status["events"].as_array().unwrap();
+    let shown: Vec<_> = events.iter().map(|event| (&event["result"], &event["reason"])).collect();
+    assert!(shown.iter().all(|(result, reason)| *result == "not delivered" && reason.is_string()), "{shown:?}");
+    assert_eq!(shown.len(), 2);
 }

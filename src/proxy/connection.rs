@@ -24,6 +24,13 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 /// is answered, with word that the connection closes; closing at once would lose it.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
+/// The same, of a connection on which no request has come yet: it was made to send one.
+pub(super) const FIRST_CALL: Duration = Duration::from_secs(3);
+
+/// For how much longer than promised a connection is kept. A client that uses it as long as it may be idle is answered:
+/// a request that meets the end of its connection on the way is lost.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// How long a refused sender may take to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -58,9 +65,10 @@ impl Downstream {
     }
 
     async fn serve_http1(&self, mut stream: Stream, peer: &Peer, mut shutdown: ShutdownWatch) {
-        let mut input = BytesMut::new();
+        let (mut input, mut is_first) = (BytesMut::new(), true);
         loop {
-            let (head, rejection) = match self.read_head(&mut stream, &mut input, &mut shutdown).await {
+            let call = if std::mem::take(&mut is_first) { FIRST_CALL } else { LAST_CALL };
+            let (head, rejection) = match self.read_head(&mut stream, &mut input, &mut shutdown, call).await {
                 Ok(head) => (head, None),
                 Err(NoHead::Idle) => return close(stream).await,
                 Err(NoHead::Refused(head, rejection)) => (head, Some(rejection)),
@@ -88,13 +96,14 @@ impl Downstream {
         stream: &mut Stream,
         input: &mut BytesMut,
         shutdown: &mut ShutdownWatch,
+        call: Duration,
     ) -> Result<Head, NoHead> {
         let limits = *self.gateway.gate.policy().limits();
         if input.is_empty() {
             let first = tokio::select! {
                 biased;
-                first = timeout(limits.idle_timeout, read(stream, input)) => first,
-                () = last_call(shutdown) => return Err(NoHead::Idle),
+                first = timeout(limits.idle_timeout + GRACE, read(stream, input)) => first,
+                () = last_call(shutdown, call) => return Err(NoHead::Idle),
             };
             if !matches!(first, Ok(Ok(1..))) {
                 return Err(NoHead::Idle);
@@ -143,9 +152,9 @@ pub(super) async fn draining(shutdown: &mut ShutdownWatch) {
 }
 
 /// Returns when it is, and the last call is over.
-async fn last_call(shutdown: &mut ShutdownWatch) {
+async fn last_call(shutdown: &mut ShutdownWatch, call: Duration) {
     draining(shutdown).await;
-    sleep(LAST_CALL).await;
+    sleep(call).await;
 }
 
 impl NoHead {

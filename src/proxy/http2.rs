@@ -6,7 +6,7 @@ mod huffman;
 mod reader;
 mod session;
 
-use super::connection::{Downstream, draining};
+use super::connection::{Downstream, FIRST_CALL, draining};
 use super::session::Peer;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -21,6 +21,22 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long a client may take to acknowledge that no more requests are served: what it has sent until then is.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No request has come on it.
+    New,
+    Open,
+    /// The client has been told that no more requests are served than those that it has sent.
+    Leaving,
+    /// It has been told that this is the end.
+    Over,
+}
 
 /// Serves requests until the connection ends, or for as long as those in flight take once a drain is signalled.
 pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, mut shutdown: ShutdownWatch) {
@@ -33,27 +49,40 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
     builder.max_header_list_size(u32::try_from(2 * limits.max_header_size).unwrap_or(u32::MAX));
     let Ok(mut connection) = builder.handshake::<_, Bytes>(reader).await else { return };
     let mut in_flight = FuturesUnordered::new();
-    let (mut is_draining, mut is_ending) = (false, false);
+    let mut phase = Phase::New;
     loop {
+        let patience = if phase == Phase::Leaving { LAST_WORDS } else { limits.idle_timeout };
+        let is_idle = in_flight.is_empty() && phase != Phase::Over;
         let accepted = tokio::select! {
             biased;
-            reason = cut_off(&inbox), if !is_ending => {
+            reason = cut_off(&inbox), if phase != Phase::Over => {
                 connection.abrupt_shutdown(reason);
-                is_ending = true;
+                phase = Phase::Over;
                 continue;
             }
-            () = draining(&mut shutdown), if !is_draining => {
+            () = call(&mut shutdown, phase), if matches!(phase, Phase::New | Phase::Open) => {
                 // The sender learns which requests are still served, and sends the others elsewhere.
                 connection.graceful_shutdown();
-                is_draining = true;
+                phase = Phase::Leaving;
                 continue;
             }
             Some(()) = in_flight.next() => continue,
             accepted = connection.accept() => accepted,
-            () = tokio::time::sleep(limits.idle_timeout), if in_flight.is_empty() => return,
+            () = sleep(patience), if is_idle => {
+                // Closing without a word would lose what is being sent just now.
+                match phase {
+                    Phase::Leaving => connection.abrupt_shutdown(Reason::NO_ERROR),
+                    _ => connection.graceful_shutdown(),
+                }
+                phase = if phase == Phase::Leaving { Phase::Over } else { Phase::Leaving };
+                continue;
+            }
         };
         // None says that the connection has ended; an error, that it is broken.
         let Some(Ok((request, mut respond))) = accepted else { break };
+        if phase == Phase::New {
+            phase = Phase::Open;
+        }
         match inbox.take(respond.stream_id().as_u32()) {
             // One that the client has reset is in flight as long as it keeps something busy here.
             Some(received) if in_flight.len() < MAX_STREAMS => {
@@ -68,6 +97,14 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
     // What is in flight finds out for itself, so that it is noted how it ended. An application that has been sent a
     // notification is not left in the middle of it.
     while in_flight.next().await.is_some() {}
+}
+
+/// Returns when the process is to end. A connection that it has accepted is served its first request.
+async fn call(shutdown: &mut ShutdownWatch, phase: Phase) {
+    draining(shutdown).await;
+    if phase == Phase::New {
+        sleep(FIRST_CALL).await;
+    }
 }
 
 /// Returns when the connection cannot go on. What reads it wakes its task then.

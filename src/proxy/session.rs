@@ -71,6 +71,11 @@ pub(super) trait Session: Send {
         std::future::ready(false)
     }
 
+    /// Returns when the sender has given this request up, where it can do so and go on with others.
+    fn until_given_up(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// Breaks an answer off, so that the sender does not take a part of it for the whole.
     fn abort(&mut self) -> impl Future<Output = ()> + Send;
 

@@ -212,7 +212,7 @@ impl<S: Session> Passage<'_, S> {
                 part = answer.next(may_repeat) => if self.pass_back(part?).await? {
                     return Ok(());
                 },
-                step = self.upload.step(self.session, request), if self.upload.is_active() => step?,
+                step = self.upload.step(self.session, request) => step?,
                 () = sleep(limit) => return Err(if awaits_sender { Trouble::late_sender() } else { Trouble::late_server() }),
             }
         }
@@ -358,12 +358,20 @@ impl Upload {
         self.is_active() && self.pending.is_empty() && !self.is_unflushed
     }
 
-    /// Gets a little further. Nothing is lost if this is cancelled.
+    /// Gets a little further, or notices that the sender has given up. Nothing is lost if this is cancelled.
     async fn step<S: Session>(&mut self, session: &mut S, request: &mut RequestSide) -> Result<(), Broken> {
         if self.awaits_sender() {
             let part = session.read_body().await.map_err(|error| body::broken(&error))?;
             return self.take(part);
         }
+        tokio::select! {
+            () = session.until_given_up() => Err(Broken::SenderGone),
+            () = self.pass_on(request), if self.is_active() => Ok(()),
+        }
+    }
+
+    /// Sends some of what is pending.
+    async fn pass_on(&mut self, request: &mut RequestSide) {
         let sent = match self.pending.is_empty() {
             false => request.send(&self.pending).await.map(|sent| {
                 self.pending.advance(sent);
@@ -375,7 +383,6 @@ impl Upload {
             true => request.flush().await.map(|()| self.is_unflushed = false),
         };
         self.is_broken = sent.is_err();
-        Ok(())
     }
 
     /// What the server takes for the next request must not be the rest of this one, whatever the sender's side makes of

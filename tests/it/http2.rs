@@ -9,17 +9,23 @@
 //! | `a_body_that_is_not_as_long_as_declared_is_refused` | a reset without a word | the same, in the body |
 //! | `a_much_too_large_head_is_refused_with_a_code` | a bare 431 | the same, of heads that are too large |
 //! | `a_tunnel_is_refused_over_every_version` | `Allow: GET, POST` for what is not a webhook | answers that name another route's methods |
+//! | `resets_do_not_multiply_what_is_in_flight` | {90 POSTs, wait, RST} repeated on one connection made 9,000 exchanges | what the library counts as over and goes on here |
+//! | `an_idle_connection_is_given_notice` | the connection was closed without GOAWAY, and requests on the way were lost | ends that one side does not know of |
 //! | `frames_without_end_are_cut_off` | 20,000 SETTINGS, PING, PRIORITY or WINDOW_UPDATE frames were worked off | work that belongs to no request |
 
 use crate::support::frames::{
-    DATA, END_STREAM, End, Frames, PING, POST, PRIORITY, SETTINGS, WINDOW_UPDATE, frame, headers, request,
+    DATA, END_STREAM, End, Frames, GOAWAY, PING, POST, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, headers,
+    request,
 };
-use crate::support::{Http2, Origin, Pki, Proxy, Reply, Sender, WEBHOOK};
+use crate::support::{Http2, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
 
 const ALERT: &str = "{\"alert\":\"x\"}";
 
 /// ENHANCE_YOUR_CALM (RFC 9113 section 7).
 const CALM: u32 = 11;
+
+/// REFUSED_STREAM: it has not been looked at, and can be sent again.
+const REFUSED_STREAM: u32 = 7;
 
 fn scene(more: &str) -> (Origin, Proxy, Sender) {
     let origin = Origin::spawn();
@@ -205,4 +211,92 @@ fn frames_without_end_are_cut_off() {
     }
     assert_eq!(origin.received().len(), 6);
     assert_eq!(sender.post(ALERT).status, 200);
+}
+
+/// The number of descriptors of a process.
+fn descriptors(proxy: &Proxy) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap().count()
+}
+
+#[test]
+fn resets_do_not_multiply_what_is_in_flight() {
+    let (origin, proxy, sender) = scene("");
+    let at_rest = descriptors(&proxy);
+    let mut next = (1..).step_by(2);
+    // What goes to a "proxy" route ends with its stream.
+    let mut connection = Frames::connect(&sender);
+    for round in 1..=3 {
+        let streams: Vec<u32> = next.by_ref().take(90).collect();
+        let (_silent, replies): (Vec<_>, Vec<_>) = streams.iter().map(|_| Reply::when_told("never")).unzip();
+        origin.will(replies);
+        for stream in &streams {
+            connection.send(&request(*stream, &with(&[(":path", "/app/x"), ("content-length", "13")]), ALERT)).unwrap();
+        }
+        origin.wait_for(90 * round);
+        for stream in &streams {
+            connection.send(&frame(RST_STREAM, 0, *stream, &[0, 0, 0, 8])).unwrap();
+        }
+        eventually("the end of the exchanges", || (descriptors(&proxy) < at_rest + 20).then_some(()));
+    }
+    proxy.wait_for_logs("route=\"/app/*\" outcome=\"sender_gone\"", 270);
+    // A notification goes on: the application has it. But there are no more of them than may be.
+    let (tell, replies): (Vec<_>, Vec<_>) = (0..100).map(|_| Reply::when_told("late")).unzip();
+    origin.will(replies);
+    let mut connection = Frames::connect(&sender);
+    let mut refused = 0;
+    for round in 0..10 {
+        let streams: Vec<u32> = (1..).step_by(2).skip(90 * round).take(90).collect();
+        for stream in &streams {
+            connection.send(&request(*stream, &POST, ALERT)).unwrap();
+        }
+        // Those that are served are at the application before they are given up, as far as there is room for them.
+        origin.wait_for(270 + (90 * (round + 1)).min(100));
+        refused += streams.iter().skip((100 - (90 * round).min(100)).min(90)).count();
+        if let Some(last) = streams.last().filter(|_| round > 0) {
+            assert_eq!(connection.end_of(*last), End::Reset(REFUSED_STREAM));
+        }
+        for stream in &streams {
+            connection.send(&frame(RST_STREAM, 0, *stream, &[0, 0, 0, 8])).unwrap();
+        }
+    }
+    assert_eq!((origin.received().len(), refused), (370, 800));
+    assert!(descriptors(&proxy) < at_rest + 120);
+    for application in tell {
+        application.send(()).unwrap();
+    }
+    let last = eventually("room for another", || {
+        let mut another = Frames::connect(&sender);
+        another.send(&request(1, &POST, ALERT)).unwrap();
+        Some(another.end_of(1)).filter(|end| matches!(end, End::Answer(_)))
+    });
+    assert_eq!(last, End::Answer("ok".into()));
+    eventually("the end of the exchanges", || (descriptors(&proxy) < at_rest + 120).then_some(()));
+}
+
+#[test]
+fn an_idle_connection_is_given_notice() {
+    let (origin, _proxy, sender) = scene("[limits]\nidle_timeout = \"500ms\"\n");
+    let mut connection = Frames::connect(&sender);
+    connection.send(&request(1, &POST, ALERT)).unwrap();
+    assert_eq!(connection.end_of(1), End::Answer("ok".into()));
+    let until = |connection: &mut Frames, kind| loop {
+        let frame = connection.next().expect("it is open");
+        if frame.kind == kind {
+            return frame;
+        }
+    };
+    let notice = until(&mut connection, GOAWAY);
+    assert_eq!((notice.code(), &notice.payload[..4]), (0, &[0x7f, 0xff, 0xff, 0xff][..]));
+    // What was on its way is served, and the last word says so.
+    connection.send(&request(3, &POST, ALERT)).unwrap();
+    let ping = until(&mut connection, PING);
+    assert_eq!(connection.end_of(3), End::Answer("ok".into()));
+    connection.send(&frame(PING, 1, 0, &ping.payload)).unwrap();
+    let last = until(&mut connection, GOAWAY);
+    assert_eq!((last.code(), &last.payload[..4]), (0, &[0, 0, 0, 3][..]));
+    assert!(connection.next().is_none());
+    assert_eq!(origin.received().len(), 2);
+    // A client that does not listen is not waited for.
+    let mut connection = Frames::connect(&sender);
+    assert_eq!(connection.goes_away(), Some(0));
 }

@@ -1,5 +1,7 @@
 //! Which clients may connect, how many, and how often.
 //!
+//! `a_connection_is_served_for_as_long_as_it_may_be_idle` holds the fault that requests sent as the timer fired were lost;
+//! it stands for limits that two sides know and count from different moments.
 //! `a_sender_that_a_balancer_does_not_name_is_not_believed` holds the fault that a client behind `PROXY UNKNOWN` or
 //! `LOCAL` was taken for the balancer, and its `X-Forwarded-For` for the balancer's word; it stands for trust that goes to
 //! an address and not to what speaks. `the_proxy_protocol_names_the_sender` has the header whose parts are longer than it.
@@ -7,6 +9,7 @@
 use crate::support::{Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 const ALERT: &str = "{\"alert\":\"x\"}";
 
@@ -66,6 +69,24 @@ fn idle_connections_are_closed() {
     let mut connection = sender.connect().unwrap();
     assert_eq!(connection.post(ALERT).unwrap().status, 200);
     connection.is_closed();
+}
+
+#[test]
+fn a_connection_is_served_for_as_long_as_it_may_be_idle() {
+    let (origin, _proxy, sender) = scene("", "[limits]\nidle_timeout = \"500ms\"\n");
+    let statuses = std::thread::scope(|scope| {
+        let post = |offset: u64| {
+            let mut connection = sender.connect().unwrap();
+            assert_eq!(connection.post(ALERT).unwrap().status, 200);
+            // Four milliseconds before the limit, to four after it.
+            std::thread::sleep(Duration::from_micros(496_000 + offset));
+            connection.post(ALERT).map(|answer| answer.status).ok()
+        };
+        let threads: Vec<_> = (0..64).map(|index| scope.spawn(move || post(index * 125))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(statuses, [Some(200); 64]);
+    assert_eq!(origin.received().len(), 128);
 }
 
 /// Sends `header`, and then a request over TLS, on one connection.

@@ -1,5 +1,10 @@
 //! SIGTERM loses nothing that is in flight.
+//!
+//! `a_connection_that_was_accepted_is_served_its_first_request` holds the fault that a new HTTP/2 connection got GOAWAY
+//! before its first request, which a client that cannot rewind its body then loses; it stands for connections that are
+//! taken over only to be closed.
 
+use crate::support::frames::{self, End, Frames};
 use crate::support::{Http2, Load, Origin, Pki, Proxy, Reply, Sender, eventually};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -128,6 +133,34 @@ fn a_request_that_is_just_arriving_is_answered() {
     begun.write(format!("alhost\r\nContent-Length: {}\r\n\r\n{ALERT}", ALERT.len()).as_bytes()).unwrap();
     assert_eq!(begun.read().unwrap().status, 200);
     assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn a_connection_that_was_accepted_is_served_its_first_request() {
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    let mut http2 = Http2::connect(&sender).unwrap();
+    let mut frames = Frames::connect(&sender);
+    let mut http1 = sender.connect().unwrap();
+    http1.write(b"").unwrap();
+    proxy.signal("TERM");
+    proxy.wait_for_log("draining");
+    // Whatever was to be said about the end would have been said before the answer to a ping.
+    frames.send(&frames::frame(frames::PING, 0, 0, &[0; 8])).unwrap();
+    while let Some(frame) = frames.next() {
+        assert_ne!(frame.kind, frames::GOAWAY);
+        if frame.kind == frames::PING {
+            break;
+        }
+    }
+    frames.send(&frames::request(1, &frames::POST, ALERT)).unwrap();
+    assert_eq!(frames.end_of(1), End::Answer("ok".into()));
+    assert_eq!(http2.post(ALERT).unwrap().status, 200);
+    assert_eq!(http1.post(ALERT).unwrap().header("connection"), Some("close"));
+    assert_eq!(frames.goes_away(), Some(0));
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert_eq!(origin.received().len(), 3);
 }
 
 #[test]

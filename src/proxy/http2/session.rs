@@ -11,8 +11,8 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderName, HeaderValue, Response};
 use pingora::protocols::Digest;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 /// A request on a stream of its own.
@@ -176,7 +176,16 @@ impl Session for Http2 {
     }
 
     async fn has_left(&mut self) -> bool {
-        matches!(futures_util::poll!(poll_fn(|cx| self.respond.poll_reset(cx))), Poll::Ready(_))
+        futures_util::poll!(pin!(self.until_given_up())).is_ready()
+    }
+
+    async fn until_given_up(&mut self) {
+        // An error says that the whole connection has ended.
+        let _ = poll_fn(|cx| match &mut self.answer {
+            Some(answer) => answer.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        })
+        .await;
     }
 
     async fn abort(&mut self) {

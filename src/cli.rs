@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+mod allocator;
 mod manual;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -182,6 +183,7 @@ fn run(path: &Path, upgrade: bool) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    allocator::tidy();
     match Server::bind(loaded, inherited, successor(path)).and_then(Server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, error),

@@ -74,7 +74,7 @@
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template
-//!  secret  rejection  digest  head  answer_head  plain  output   words that everything uses
+//!  secret  rejection  digest  head  answer_head  buffers  plain  output   words that everything uses
 //! ```
 //!
 //! A request flows through them like this:
@@ -110,6 +110,7 @@
 pub mod admin;
 pub mod answer_head;
 pub mod auth;
+mod buffers;
 pub mod challenge;
 pub mod check;
 pub mod client_address;
@@ -123,6 +124,7 @@ pub mod head;
 pub mod header_template;
 pub mod health;
 pub mod import;
+mod memory_limit;
 pub mod notification;
 pub mod output;
 mod patience;

@@ -47,6 +47,8 @@ pub enum Rejection {
     UnsupportedEncoding,
     /// The body is larger than the route's `max_body`, in bytes.
     BodyTooLarge(u64),
+    /// The bodies that are held in memory take all of `limits.max_buffered`.
+    Overloaded,
     /// The body is not one JSON object that can be read in exactly one way; says why.
     InvalidJson(String),
     /// The body is JSON, but not a notification that Netdata Cloud sends.
@@ -69,7 +71,7 @@ pub enum Rejection {
 }
 
 /// Every code, for what has to know them beforehand.
-pub(crate) const CODES: [&str; 24] = [
+pub(crate) const CODES: [&str; 25] = [
     "malformed_request",
     "header_too_large",
     "timeout",
@@ -87,6 +89,7 @@ pub(crate) const CODES: [&str; 24] = [
     "unsupported_media_type",
     "unsupported_encoding",
     "body_too_large",
+    "overloaded",
     "invalid_json",
     "schema_mismatch",
     "space_not_allowed",
@@ -126,6 +129,7 @@ impl Rejection {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::UnsupportedEncoding => "unsupported_encoding",
             Self::BodyTooLarge(_) => "body_too_large",
+            Self::Overloaded => "overloaded",
             Self::InvalidJson(_) => "invalid_json",
             Self::SchemaMismatch { .. } => "schema_mismatch",
             Self::SpaceNotAllowed => "space_not_allowed",
@@ -157,7 +161,7 @@ impl Rejection {
             Self::SchemaMismatch { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::UpstreamUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -182,6 +186,7 @@ impl Rejection {
             Self::UnsupportedMediaType => "The body is not declared as JSON",
             Self::UnsupportedEncoding => "The body is compressed",
             Self::BodyTooLarge(_) => "The body is too large",
+            Self::Overloaded => "Too many bodies are held in memory",
             Self::InvalidJson(_) => "The body is not valid JSON",
             Self::SchemaMismatch { .. } => "The body is not a notification of Netdata Cloud",
             Self::SpaceNotAllowed => "The notification's space is not accepted",
@@ -217,6 +222,7 @@ impl Rejection {
             Self::UnsupportedMediaType => "Content-Type must be application/json.".into(),
             Self::UnsupportedEncoding => "Content-Encoding must be absent.".into(),
             Self::BodyTooLarge(limit) => format!("The body may have {limit} bytes.").into(),
+            Self::Overloaded => "There is no memory for this body at the moment. Try again later.".into(),
             Self::InvalidJson(reason) => reason.clone().into(),
             Self::SchemaMismatch { pointer, expected } => {
                 format!("The value at \"{pointer}\" must be {expected}.").into()
@@ -226,6 +232,15 @@ impl Rejection {
             Self::UpstreamTimeout => "The application exceeded its time.".into(),
             Self::UpstreamUnavailable => "No address of any of the application's servers is known.".into(),
             Self::Internal => "The log has more under this request id.".into(),
+        }
+    }
+
+    /// After how many seconds the same may be tried again (RFC 9110 section 10.2.3), where that can be said.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited(seconds) => Some(*seconds),
+            Self::Overloaded => Some(1),
+            _ => None,
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
         "space_not_allowed" => "Somebody else's space, or one that is missing from spaces.",
         "schema_mismatch" => "If Netdata changed what decides in its format, schema = \"warn\" lets it pass.",
         "body_too_large" => "If it was Netdata Cloud, raise max_body.",
+        "overloaded" => "Give it more memory, or raise limits.max_buffered; see whether the application is slow.",
         "rate_limited" => "If it was Netdata Cloud, raise limits.requests_per_second or limits.burst.",
         "upstream_unreachable" => "See whether the application runs, and where it listens.",
         "upstream_unavailable" => "See why the names of its servers cannot be resolved.",

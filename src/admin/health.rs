@@ -8,6 +8,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// For how many seconds a refusal for want of memory is worth a look.
+const REMEMBERED: u64 = 60 * 60;
+
 const DAY: i64 = 24 * 60 * 60;
 
 /// How bad something is.
@@ -49,6 +52,7 @@ pub(super) fn findings(monitor: &Monitor, recent: &Snapshot, is_draining: bool, 
     for ((route, kind), drift) in &recent.drift {
         findings.judge_drift(route, kind, drift, unix(now));
     }
+    findings.judge_memory(monitor.overloaded(), now);
     if monitor.has_failed_to_reload() {
         findings.warn("The last reload failed, and the old configuration goes on. The log says what is wrong.");
     }
@@ -94,6 +98,14 @@ impl Findings {
         } else if healthy < servers.len() {
             let left_out = servers.len() - healthy;
             self.warn(format!("The upstream {upstream} does without {left_out} of its {} servers.", servers.len()));
+        }
+    }
+
+    fn judge_memory(&mut self, overloaded: Option<SystemTime>, now: SystemTime) {
+        let past = overloaded.map(|last| now.duration_since(last).unwrap_or_default().as_secs());
+        if let Some(seconds) = past.filter(|seconds| *seconds < REMEMBERED) {
+            let minutes = seconds / 60;
+            self.warn(format!("Requests were refused for want of memory, {minutes} min ago: see limits.max_buffered."));
         }
     }
 
@@ -191,6 +203,27 @@ mod tests {
         let [(Level::Warning, one), (Level::Warning, other)] = texts[..] else { panic!("{texts:?}") };
         assert!(one.contains(": alert on /a, 2 times, the last at \"/x\", \"/alert/y\". "), "{one}");
         assert!(other.contains(": unknown on /b, the last at \"\". "), "{other}");
+    }
+
+    #[test]
+    fn want_of_memory_is_told_for_an_hour() {
+        let now = SystemTime::now();
+        for (past, expected) in [
+            (None, None),
+            (Some(0), Some("0 min ago")),
+            (Some(REMEMBERED - 1), Some("59 min ago")),
+            (Some(REMEMBERED), None),
+        ] {
+            let mut findings = Findings(Vec::new());
+            findings.judge_memory(past.map(|past| now - std::time::Duration::from_secs(past)), now);
+            let text = findings.0.first().map(|finding| (finding.level, finding.text.as_str()));
+            assert_eq!(text.map(|(level, _)| level), expected.map(|_| Level::Warning), "{past:?}");
+            assert!(text.is_none_or(|(_, text)| text.contains(expected.unwrap_or_default())), "{past:?}: {text:?}");
+        }
+        // Clocks are put back.
+        let mut findings = Findings(Vec::new());
+        findings.judge_memory(Some(now + std::time::Duration::from_secs(60)), now);
+        assert_eq!(findings.0.len(), 1);
     }
 
     #[test]

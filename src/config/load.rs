@@ -10,9 +10,10 @@ use super::raw::{Document, Located, Table};
 use super::sources::Stamp;
 use super::upgrade_socket;
 use super::{
-    Admin, ClientTrust, Config, ConfigError, CrlCoverage, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Problem,
-    RevocationList, Server, Sources, Tls, TlsVersion, Verify,
+    Admin, ClientTrust, Config, ConfigError, CrlCoverage, Limits, Listen, Loaded, Log, LogFormat, LogLevel,
+    MAX_BUFFERED, Problem, RevocationList, Route, RouteKind, Server, Sources, Tls, TlsVersion, Verify,
 };
+use crate::memory_limit::memory_limit;
 use ipnet::IpNet;
 use revocation::{current, uncovered};
 use rustls::crypto::aws_lc_rs;
@@ -101,9 +102,15 @@ impl Loader<'_> {
             root.document.complain(&tls_place, message);
         }
         let server = root.table("server", |table| self.server(table));
-        let limits = root.table("limits", limits);
+        let (limits, max_buffered_place) =
+            root.table("limits", |table| (limits(table), table.place_of("max_buffered")));
         let groups = self.upstreams(root);
         let routes = self.routes(root, verify, &groups);
+        for route in routes.iter().flatten().filter(|route| held_by(route) > limits.max_buffered) {
+            let (path, held, limit) = (&route.path, held_by(route), limits.max_buffered);
+            let message = format!("{path} takes bodies of up to {held} bytes, of which those over {limit} get 503");
+            root.document.warn(&max_buffered_place, message);
+        }
         let admin = root.table("admin", admin);
         let log = root.table("log", log);
         let upstreams = groups.into_values().flatten().collect();
@@ -256,6 +263,15 @@ impl Loader<'_> {
     }
 }
 
+/// How many bytes of a body a route holds in memory.
+fn held_by(route: &Route) -> u64 {
+    match (route.kind, route.max_body) {
+        (RouteKind::Webhook, max_body) => max_body,
+        (RouteKind::Proxy, 0) => route.buffer_body,
+        (RouteKind::Proxy, max_body) => route.buffer_body.min(max_body),
+    }
+}
+
 fn listen(table: &mut Table<'_>) -> Listen {
     let document = table.document;
     let noted = document.count();
@@ -306,6 +322,15 @@ fn limits(table: &mut Table<'_>) -> Limits {
         }
         size.value
     });
+    let max_buffered = table.size("max_buffered").map_or_else(default_max_buffered, |size| {
+        if size.value == 0 {
+            table.complain(
+                "max_buffered",
+                "must be more than 0: a webhook's body is held in memory until it is verified",
+            );
+        }
+        size.value
+    });
     let max_connections = count(table, "max_connections", default.max_connections);
     if max_connections == 0 {
         table.complain("max_connections", "must be more than 0");
@@ -320,7 +345,13 @@ fn limits(table: &mut Table<'_>) -> Limits {
         body_timeout: table.duration("body_timeout").unwrap_or(default.body_timeout),
         idle_timeout: table.duration("idle_timeout").unwrap_or(default.idle_timeout),
         max_header_size: max_header_size as usize,
+        max_buffered,
     }
+}
+
+/// A quarter of what the process may have: connections take memory as well, and so does what the system holds for them.
+fn default_max_buffered() -> u64 {
+    memory_limit().map_or(MAX_BUFFERED, |limit| (limit / 4).clamp(1 << 20, MAX_BUFFERED))
 }
 
 fn count(table: &mut Table<'_>, key: &'static str, default: usize) -> usize {

@@ -153,6 +153,9 @@ pub struct Server {
     pub upgrade_socket: PathBuf,
 }
 
+/// As much as bodies take together by default, where there is memory enough.
+const MAX_BUFFERED: u64 = 256 << 20;
+
 /// `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -170,6 +173,8 @@ pub struct Limits {
     pub max_connections_per_address: usize,
     /// Bytes of a head.
     pub max_header_size: usize,
+    /// Bytes of all bodies together that are held in memory.
+    pub max_buffered: u64,
     /// Requests a second from one address, on average; 0 is no limit.
     pub requests_per_second: u32,
     /// Requests from one address that may come at once beyond that.
@@ -187,6 +192,7 @@ impl Default for Limits {
             max_connections: 10_000,
             max_connections_per_address: 0,
             max_header_size: 32 * 1024,
+            max_buffered: MAX_BUFFERED,
             requests_per_second: 0,
             burst: 0,
         }

@@ -13,7 +13,7 @@ use crate::patience::timeout;
 use crate::rejection::Rejection;
 use crate::upstream::{ConnectError, Server, Tried, Upstream};
 use answer::AnswerReader;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use pingora::protocols::Stream;
 use std::sync::Arc;
 use thiserror::Error as ThisError;
@@ -57,6 +57,15 @@ impl From<ConnectError> for ExchangeError {
     }
 }
 
+/// A request: its head, and its body behind it.
+#[derive(Debug)]
+pub struct Message {
+    /// The head, and a small body with it, so that both leave in one piece.
+    pub head: BytesMut,
+    /// What is left of the body, which is large and not copied for that.
+    pub body: Bytes,
+}
+
 /// An upstream's answer: its head, and a body that is still to be read.
 pub struct Answer {
     /// The head. Its status is never informational.
@@ -86,7 +95,7 @@ struct Connection {
 ///
 /// One whose connection broke before a byte of the answer is sent again once, over a fresh connection, and to another
 /// server if there is one: a duplicate is better than a lost alert.
-pub async fn send(upstream: &Upstream, message: &[u8]) -> Result<Answer, ExchangeError> {
+pub async fn send(upstream: &Upstream, message: &Message) -> Result<Answer, ExchangeError> {
     let connection = connect(upstream, Tried::default(), true).await?;
     let is_pooled = connection.is_pooled;
     let (server, error) = match attempt(connection, message).await {
@@ -134,11 +143,12 @@ async fn connect_anew(
     }
 }
 
-async fn attempt(connection: Connection, message: &[u8]) -> Result<Answer, Failure> {
+async fn attempt(connection: Connection, message: &Message) -> Result<Answer, Failure> {
     let Connection { server, mut stream, .. } = connection;
     let deadline = Instant::now() + server.response_timeout();
     let write = async {
-        stream.write_all(message).await?;
+        // One system call, where the connection takes so much.
+        stream.write_all_buf(&mut (&message.head[..]).chain(&message.body[..])).await?;
         stream.flush().await
     };
     // An application may answer and close before it has taken everything: that answer counts.

@@ -8,6 +8,7 @@ use super::rate::Rate;
 use super::respond;
 use super::session::{PingoraSession, Session};
 use crate::auth::{Authenticated, Identified, Presented};
+use crate::buffers::{Budget, Buffers};
 use crate::challenge;
 use crate::client_address::client_address;
 use crate::config::{Config, Limits, Route, RouteKind, Tests, Verify};
@@ -35,6 +36,7 @@ pub struct Policy {
     pub(super) limits: Limits,
     pub(super) trusted_proxies: Vec<IpNet>,
     rate: Rate,
+    buffers: Arc<Buffers>,
 }
 
 impl Policy {
@@ -43,7 +45,7 @@ impl Policy {
     /// # Errors
     /// If its authorities cannot be used.
     pub fn new(config: &Config) -> Result<Self, String> {
-        Self::after(config, &Upstreams::default())
+        Self::after(config, &Upstreams::default(), Arc::default())
     }
 
     /// What `config` says, when it comes after this policy: what is known of upstreams that stay is kept.
@@ -51,10 +53,10 @@ impl Policy {
     /// # Errors
     /// If its authorities cannot be used.
     pub fn successor(&self, config: &Config) -> Result<Self, String> {
-        Self::after(config, &self.upstreams)
+        Self::after(config, &self.upstreams, self.buffers.clone())
     }
 
-    fn after(config: &Config, previous: &Upstreams) -> Result<Self, String> {
+    fn after(config: &Config, previous: &Upstreams, buffers: Arc<Buffers>) -> Result<Self, String> {
         let upstreams = Upstreams::new(config, previous);
         let routes = config.routes.iter().map(|route| {
             let upstream = upstreams.of(&route.upstream).ok_or_else(|| format!("there is no {}", route.upstream))?;
@@ -73,7 +75,18 @@ impl Policy {
             limits: config.limits,
             trusted_proxies: config.listen.trusted_proxies.clone(),
             rate: Rate::new(&config.limits),
+            buffers,
         })
+    }
+
+    /// What all bodies may take in memory.
+    pub(super) fn budget(&self) -> Budget<'_> {
+        Budget { buffers: &self.buffers, limit: self.limits.max_buffered }
+    }
+
+    /// How much memory bodies have.
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     /// Who is trusted.
@@ -316,7 +329,7 @@ impl Policy {
         route: Arc<Served>,
         authenticated: Authenticated,
     ) -> Result<Option<Verified>, BodyError> {
-        let body = body::read_whole(session, head, route.max_body, self.limits.body_timeout).await?;
+        let body = body::read_whole(session, head, route.max_body, self.limits.body_timeout, self.budget()).await?;
         context.body_bytes = body.len() as u64;
         let notification = Arc::new(Notification::verify(&body, route.schema, &route.spaces)?);
         if let Some(mismatch) = &notification.mismatch {

@@ -1,15 +1,13 @@
 //! Reads a request's body whole, within bounds of size and time, or reads a refused one out of the way.
 
 use super::session::Session;
+use crate::buffers::{Budget, Overloaded};
 use crate::head::{Head, Version};
 use crate::rejection::Rejection;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pingora::{Error, ErrorType};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-
-/// What is allocated for a body before any of it arrived.
-const FIRST_ALLOCATION: u64 = 64 * 1024;
 
 /// How much of a refused request's body is read so that its connection can go on.
 const DRAINED: u64 = 64 * 1024;
@@ -33,40 +31,41 @@ impl From<Rejection> for BodyError {
     }
 }
 
-/// Reads the whole body: at most `limit` bytes, within `time`.
+impl From<Overloaded> for BodyError {
+    fn from(Overloaded: Overloaded) -> Self {
+        Self::Refused(Rejection::Overloaded)
+    }
+}
+
+/// Reads the whole body into memory of `budget`: at most `limit` bytes, within `time`.
 pub(super) async fn read_whole<S: Session>(
     session: &mut S,
     head: &Head,
     limit: u64,
     time: Duration,
+    budget: Budget<'_>,
 ) -> Result<Bytes, BodyError> {
     let declared = head.content_length();
     if declared.is_some_and(|length| length > limit) {
         return Err(Rejection::BodyTooLarge(limit).into());
     }
+    // The client is not told to send what there is no room for.
+    let mut body = budget.buffer(declared.unwrap_or_default()).await?;
     if expects_continue(head) {
         session.write_continue().await.map_err(|_| BodyError::SenderGone)?;
     }
     let deadline = Instant::now() + time;
-    // Most webhooks arrive with their head, in one piece, which then is the body as it is.
-    let mut body = match next(session, deadline).await? {
-        None => return Ok(Bytes::new()),
-        Some(whole) if declared == Some(whole.len() as u64) => return Ok(whole),
-        Some(first) => {
-            let mut body = BytesMut::with_capacity(declared.unwrap_or_default().min(FIRST_ALLOCATION) as usize);
-            body.extend_from_slice(&first);
-            body
+    while let Some(part) = next(session, deadline).await? {
+        // Most webhooks arrive with their head, in one piece, which then is the body as it is.
+        if body.len() == 0 && declared == Some(part.len() as u64) {
+            return Ok(body.whole(part));
         }
-    };
-    loop {
-        if body.len() as u64 > limit {
+        if (body.len() + part.len()) as u64 > limit {
             return Err(Rejection::BodyTooLarge(limit).into());
         }
-        match next(session, deadline).await? {
-            Some(chunk) => body.extend_from_slice(&chunk),
-            None => return Ok(body.freeze()),
-        }
+        body.push(&part).await?;
     }
+    Ok(body.freeze())
 }
 
 /// Reads what is left of a refused request's body if that is little, so that the next request can follow.

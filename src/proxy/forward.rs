@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::auth::Authenticated;
 use crate::client_address::is_trusted;
 use crate::config::Route;
+use crate::exchange::Message;
 use crate::head::Head;
 use crate::header_template::Variable;
 use crate::notification::Notification;
@@ -77,13 +78,17 @@ pub(super) struct Findings<'r> {
     pub(super) notification: Option<&'r Notification>,
 }
 
-/// The message to the upstream, as it goes over the wire: head and body in one piece, for one write.
-pub(super) fn wire(request: &Head, origin: &Origin, context: &Context, verified: &Verified) -> BytesMut {
+/// A body of up to so many bytes is copied behind its head: one write costs more than that.
+const SMALL: usize = 16 * 1024;
+
+/// The message to the upstream, as it goes over the wire.
+pub(super) fn wire(request: &Head, origin: &Origin, context: &Context, verified: &Verified) -> Message {
     let body = &verified.body;
-    let mut message = BytesMut::with_capacity(4096 + body.len());
-    push_head(&mut message, request, origin, context, verified.findings(), Framing::Length(body.len() as u64));
-    message.put_slice(body);
-    message
+    let copied = if body.len() <= SMALL { body.len() } else { 0 };
+    let mut head = BytesMut::with_capacity(4096 + copied);
+    push_head(&mut head, request, origin, context, verified.findings(), Framing::Length(body.len() as u64));
+    head.put_slice(&body[..copied]);
+    Message { head, body: body.slice(copied..) }
 }
 
 /// How the upstream is told where the body ends.

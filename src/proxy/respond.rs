@@ -73,7 +73,7 @@ impl Answer<'_> {
         for (name, value) in fields(self.media_type, self.rejection) {
             head.push(name.as_bytes(), value.as_bytes());
         }
-        if let Some(Rejection::RateLimited(seconds)) = self.rejection {
+        if let Some(seconds) = self.rejection.and_then(Rejection::retry_after) {
             head.push(b"Retry-After", seconds.to_string().as_bytes());
         }
         head.push(b"X-Request-Id", request_id.as_bytes());

@@ -9,6 +9,7 @@ use super::body::{self, BodyError};
 use super::forward::{self, Framing, Origin};
 use super::respond;
 use super::session::{SenderGone, Session};
+use crate::buffers::Overloaded;
 use crate::exchange::ExchangeError;
 use crate::exchange::relay::{self, NoAnswer, Part, Relay, RequestSide};
 use crate::head::Head;
@@ -16,6 +17,7 @@ use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use pingora::server::ShutdownWatch;
+use std::collections::VecDeque;
 use std::io::Write as _;
 use std::pin::pin;
 use std::task::Poll;
@@ -73,6 +75,12 @@ pub(super) async fn pass_on<S: Session>(
 enum Broken {
     Refused(Rejection),
     SenderGone,
+}
+
+impl From<Overloaded> for Broken {
+    fn from(Overloaded: Overloaded) -> Self {
+        Self::Refused(Rejection::Overloaded)
+    }
 }
 
 impl From<BodyError> for Broken {
@@ -140,12 +148,12 @@ impl<S: Session> Passage<'_, S> {
         }
         self.invite().await?;
         let body_timeout = self.authorized.policy.limits.body_timeout;
-        let mut gathered = BytesMut::new();
+        let mut gathered = self.authorized.policy.budget().buffer(0).await?;
         while let Some(part) = body::next(self.session, Instant::now() + body_timeout).await? {
-            gathered.extend_from_slice(&part);
             self.upload.count(part.len())?;
+            gathered.push(&part).await?;
             if gathered.len() as u64 > bound {
-                self.upload.begin_with(&gathered);
+                self.upload.begin_with(gathered.freeze());
                 return Ok(());
             }
         }
@@ -287,6 +295,8 @@ struct Upload {
     framing: Framing,
     /// What has been read, and not yet sent.
     pending: Bytes,
+    /// What comes after that.
+    queued: VecDeque<Bytes>,
     /// All of it, where it was gathered.
     whole: Option<Bytes>,
     is_unflushed: bool,
@@ -308,8 +318,17 @@ impl Upload {
             None if has_ended => Framing::NoBody,
             None => Framing::Chunked,
         };
-        let pending = Bytes::new();
-        Self { framing, pending, whole: None, is_unflushed: false, has_ended, is_broken: false, received: 0, limit }
+        Self {
+            framing,
+            pending: Bytes::new(),
+            queued: VecDeque::new(),
+            whole: None,
+            is_unflushed: false,
+            has_ended,
+            is_broken: false,
+            received: 0,
+            limit,
+        }
     }
 
     /// Takes all of the body, which was gathered.
@@ -322,8 +341,10 @@ impl Upload {
     }
 
     /// Takes what was gathered of a body that goes on.
-    fn begin_with(&mut self, gathered: &[u8]) {
-        self.pending = chunk(gathered);
+    fn begin_with(&mut self, gathered: Bytes) {
+        // It is large, so a chunk is made around it instead of a copy.
+        self.pending = format!("{:x}\r\n", gathered.len()).into();
+        self.queued.extend([gathered, Bytes::from_static(b"\r\n")]);
         self.is_unflushed = true;
     }
 
@@ -377,7 +398,7 @@ impl Upload {
                 self.pending.advance(sent);
                 if self.pending.is_empty() {
                     // Even an empty part of it would keep its memory.
-                    self.pending = Bytes::new();
+                    self.pending = self.queued.pop_front().unwrap_or_default();
                 }
             }),
             true => request.flush().await.map(|()| self.is_unflushed = false),

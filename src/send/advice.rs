@@ -30,6 +30,7 @@ fn of_code(code: &str) -> Option<&'static str> {
         "schema_mismatch" => "compare the body with those that --dry-run prints",
         "invalid_json" => "send one JSON object, without a key twice",
         "body_too_large" => "raise the route's max_body, or send less",
+        "overloaded" => "send more slowly, or raise limits.max_buffered",
         "rate_limited" => "send more slowly with --rate, or raise limits.requests_per_second and limits.burst",
         "header_too_large" => "send fewer or shorter headers, or raise limits.max_header_size",
         "unsupported_media_type" => "send no other Content-Type than application/json",

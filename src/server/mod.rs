@@ -133,6 +133,7 @@ impl Server {
         let (drain, is_successor) = (Drain::new(), predecessor.is_some());
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
         let monitor = Arc::new(Monitor::new(config));
+        monitor.watch(policy.buffers());
         let (watcher, upstreams) = Watcher::new(policy.upstreams().clone(), monitor.clone());
         let gate = Arc::new(Gate::new(policy));
         let downstream = Downstream::new(gate.clone(), drain.watch(), monitor.clone());

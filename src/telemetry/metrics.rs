@@ -97,6 +97,9 @@ pub struct Metrics {
     connections_refused: [IntCounter; ConnectionRefusal::ALL.len()],
     reloads: [IntCounter; 2],
     certificate_not_after: IntGaugeVec,
+    /// The memory of bodies, and how much there may be.
+    buffered: IntGauge,
+    buffered_limit: IntGauge,
     /// Of requests for which there is no route.
     nowhere: RequestMetrics,
     handles: ArcSwap<Handles>,
@@ -152,10 +155,9 @@ impl Metrics {
             "Until when a certificate is valid; of several, the first to expire. For crl, when the next list is due.",
             &["which"],
         );
-        let connections = register(
-            &registry,
-            IntGauge::with_opts(opts("connections", "Connections that are open.")).expect("the metric is valid"),
-        );
+        let connections = gauge(&registry, "connections", "Connections that are open.");
+        let buffered = gauge(&registry, "buffered_bytes", "The memory that bodies of requests take.");
+        let buffered_limit = gauge(&registry, "buffered_limit_bytes", "The memory that bodies of requests may take.");
         gauges(&registry, "build_info", "Always 1; says which version runs.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
@@ -172,6 +174,8 @@ impl Metrics {
             upstream_healthy,
             connections,
             certificate_not_after,
+            buffered,
+            buffered_limit,
             handles: ArcSwap::default(),
         }
     }
@@ -258,6 +262,16 @@ impl Metrics {
         &self.connections
     }
 
+    /// Notes how much memory bodies take.
+    pub(crate) fn buffered(&self, bytes: u64) {
+        self.buffered.set(bytes.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Notes how much memory bodies may take.
+    pub(crate) fn buffered_limit(&self, bytes: u64) {
+        self.buffered_limit.set(bytes.try_into().unwrap_or(i64::MAX));
+    }
+
     /// Counts an attempt to reload.
     pub(crate) fn reload(&self, is_ok: bool) {
         self.reloads[usize::from(!is_ok)].inc();
@@ -301,6 +315,10 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(registry, IntCounterVec::new(opts(name, help), labels).expect("the metric is valid"))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::with_opts(opts(name, help)).expect("the metric is valid"))
 }
 
 fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {

@@ -5,15 +5,17 @@ use super::context::{Context, Outcome};
 use super::metrics::{ConnectionRefusal, Ended, Metrics, Which};
 use super::recent::{Event, Recent, Snapshot};
 use crate::auth::ClientIdentity;
+use crate::buffers::Buffers;
 use crate::config::{Config, Tls};
 use crate::plain::clean;
+use crate::rejection::Rejection;
 use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::IntGauge;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
@@ -32,6 +34,10 @@ pub struct Monitor {
     /// Whether each server is in use, by upstream and server.
     upstreams: Mutex<Upstreams>,
     recent: Recent,
+    /// The memory of bodies.
+    buffers: OnceLock<Arc<Buffers>>,
+    /// When a body was last refused for want of memory.
+    overloaded: ArcSwapOption<SystemTime>,
 }
 
 /// Whether each server of each upstream is in use.
@@ -78,11 +84,25 @@ impl Monitor {
             client_last_seen: ArcSwapOption::empty(),
             upstreams: Mutex::default(),
             recent: Recent::default(),
+            buffers: OnceLock::new(),
+            overloaded: ArcSwapOption::empty(),
         }
+    }
+
+    /// Says how much memory bodies have, whenever that is asked for.
+    pub(crate) fn watch(&self, buffers: &Arc<Buffers>) {
+        // There is one of these in a process.
+        let _ = self.buffers.set(buffers.clone());
+    }
+
+    /// When a body was last refused for want of memory.
+    pub fn overloaded(&self) -> Option<SystemTime> {
+        self.overloaded.load().as_deref().copied()
     }
 
     /// Follows another configuration.
     pub(crate) fn configured(&self, config: &Config) {
+        self.metrics.buffered_limit(config.limits.max_buffered);
         let routes = config.routes.iter().map(|route| (route.path.to_string(), route.kind));
         let upstreams = config.routes.iter().map(|route| route.upstream.to_string());
         self.metrics.serve(routes, upstreams);
@@ -136,6 +156,9 @@ impl Monitor {
             self.metrics.request(Ended { context, is_challenge, duration });
             self.note_client(context);
             self.note_token(context);
+            if context.rejection == Some(Rejection::Overloaded) {
+                self.overloaded.store(Some(Arc::new(SystemTime::now())));
+            }
             match context.outcome {
                 // Of these there may be a thousand for each notification, which would soon be forgotten for them.
                 Some(Outcome::Forwarded) if context.notification.is_none() => self.recent.count_passed(),
@@ -243,6 +266,7 @@ impl Monitor {
 
     /// Everything that was counted, in Prometheus' text format.
     pub fn metrics(&self) -> String {
+        self.metrics.buffered(self.buffers.get().map_or(0, |buffers| buffers.used()));
         self.metrics.expose()
     }
 }

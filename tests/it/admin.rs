@@ -304,7 +304,7 @@ fn every_certificate_says_until_when_it_is_valid() {
 }
 
 /// The names of the contract.
-const METRICS: [&str; 14] = [
+const METRICS: [&str; 16] = [
     "requests_total",
     "notifications_total",
     "schema_drift_total",
@@ -313,6 +313,8 @@ const METRICS: [&str; 14] = [
     "request_duration_seconds",
     "upstream_duration_seconds",
     "connections",
+    "buffered_bytes",
+    "buffered_limit_bytes",
     "connections_refused_total",
     "reloads_total",
     "last_notification_timestamp_seconds",

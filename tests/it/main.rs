@@ -38,6 +38,7 @@ mod import;
 mod limits;
 mod logs;
 mod manual;
+mod memory;
 mod middleware;
 mod notification;
 mod output;

@@ -35,11 +35,12 @@ impl Application {
     /// The next connection.
     #[track_caller]
     pub(crate) fn accept(&self) -> Visit {
-        let (socket, _) = eventually("a connection to the application", || self.listener.accept().ok());
-        socket.set_nonblocking(false).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_nodelay(true).unwrap();
-        Visit { socket, read: Vec::new(), framing: Framing::Length(0) }
+        eventually("a connection to the application", || self.next())
+    }
+
+    /// A connection that was made and not yet accepted, if there is one.
+    pub(crate) fn next(&self) -> Option<Visit> {
+        self.listener.accept().ok().map(|(socket, _)| Visit::new(socket))
     }
 
     /// Nobody has connected, but for those that were accepted.
@@ -49,6 +50,13 @@ impl Application {
 }
 
 impl Visit {
+    fn new(socket: TcpStream) -> Self {
+        socket.set_nonblocking(false).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self { socket, read: Vec::new(), framing: Framing::Length(0) }
+    }
+
     /// The head of the next request.
     #[track_caller]
     pub(crate) fn head(&mut self) -> String {

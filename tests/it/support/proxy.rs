@@ -68,6 +68,13 @@ impl Proxy {
 
     /// Likewise, with these variables in its environment.
     pub(crate) fn start_with(pki: &Pki, config: &str, variables: &[(&str, PathBuf)]) -> Self {
+        Self::launch(&Self::write(pki, config), |command| {
+            command.envs(variables.iter().map(|(name, value)| (name, value)));
+        })
+    }
+
+    /// Writes `config` into the directory of `pki`, with the secret that it names.
+    pub(crate) fn write(pki: &Pki, config: &str) -> PathBuf {
         let secret = pki.path().join("challenge.secret");
         if !secret.exists() {
             pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
@@ -76,9 +83,7 @@ impl Proxy {
         let file = tempfile::Builder::new().suffix(".toml").tempfile_in(pki.path()).unwrap();
         let (_, path) = file.keep().unwrap();
         std::fs::write(&path, config).unwrap();
-        Self::launch(&path, |command| {
-            command.envs(variables.iter().map(|(name, value)| (name, value)));
-        })
+        path
     }
 
     /// With the configuration at `path`, started as `change` changes it.

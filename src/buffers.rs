@@ -1,0 +1,319 @@
+//! Memory for the bodies of requests: how much all of them take together is bounded, and each takes what it needs.
+//!
+//! A body that says how long it is gets its memory at once; another grows in steps. A large one has pages of its own,
+//! which go back to the system with it: an allocator would keep them for the next one, which may not come for days.
+
+use bytes::Bytes;
+use memmap2::MmapMut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// From this size on, a body has pages of its own.
+const OWN_PAGES: usize = 64 * 1024;
+
+/// The least that a body of unknown length grows by. Beyond, it is a quarter of what there is: a body is copied a few
+/// times then, and has little more memory than it needs.
+const STEP: usize = 16 * 1024;
+
+/// How long a body waits for others to be done with their memory: alerts come in bursts, and most take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// There is no memory to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overloaded;
+
+/// How much memory all bodies have.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    used: AtomicU64,
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+impl Buffers {
+    /// In bytes, at this moment.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn try_take(&self, size: u64, limit: u64) -> bool {
+        let fits = |used: u64| used.checked_add(size).filter(|used| *used <= limit);
+        self.used.fetch_update(Ordering::SeqCst, Ordering::Relaxed, fits).is_ok()
+    }
+
+    async fn take(&self, size: u64, limit: u64) -> Result<(), Overloaded> {
+        if self.try_take(size, limit) {
+            return Ok(());
+        }
+        if size > limit {
+            return Err(Overloaded);
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        let taken = async {
+            loop {
+                let freed = self.freed.notified();
+                if self.try_take(size, limit) {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        timeout(PATIENCE, taken).await.map_err(|_| Overloaded)
+    }
+
+    fn give_back(&self, size: u64) {
+        self.used.fetch_sub(size, Ordering::SeqCst);
+        // Waking takes a lock, which not every request is to pay for.
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+}
+
+/// One more waits, until this is dropped.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn new(waiting: &'w AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What bodies may take together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget<'b> {
+    pub(crate) buffers: &'b Arc<Buffers>,
+    /// Bytes.
+    pub(crate) limit: u64,
+}
+
+impl Budget<'_> {
+    /// Room for a body of `length` bytes, as far as that is known. It waits a moment where there is none.
+    pub(crate) async fn buffer(self, length: u64) -> Result<Buffer, Overloaded> {
+        self.buffers.take(length, self.limit).await?;
+        let share = Share { buffers: self.buffers.clone(), size: length, limit: self.limit };
+        Ok(Buffer { memory: Memory::None, length: 0, share })
+    }
+}
+
+/// What one body has of the budget, until this is dropped.
+#[derive(Debug)]
+struct Share {
+    buffers: Arc<Buffers>,
+    size: u64,
+    limit: u64,
+}
+
+impl Share {
+    async fn grow_to(&mut self, size: u64) -> Result<(), Overloaded> {
+        if size > self.size {
+            self.buffers.take(size - self.size, self.limit).await?;
+            self.size = size;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.buffers.give_back(self.size);
+    }
+}
+
+/// A body in the making.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    memory: Memory,
+    /// How much of the memory is filled.
+    length: usize,
+    share: Share,
+}
+
+#[derive(Debug)]
+enum Memory {
+    None,
+    Shared(Box<[u8]>),
+    Pages(MmapMut),
+}
+
+impl Memory {
+    /// Zeros, of which those in pages take nothing until they are written over.
+    fn new(size: usize) -> Result<Self, Overloaded> {
+        if size >= OWN_PAGES {
+            return MmapMut::map_anon(size).map(Self::Pages).map_err(|_| Overloaded);
+        }
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(size).map_err(|_| Overloaded)?;
+        memory.resize(size, 0);
+        Ok(Self::Shared(memory.into_boxed_slice()))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::None => &[],
+            Self::Shared(memory) => memory,
+            Self::Pages(memory) => memory,
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::None => &mut [],
+            Self::Shared(memory) => memory,
+            Self::Pages(memory) => memory,
+        }
+    }
+}
+
+impl Buffer {
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Appends a part of the body.
+    pub(crate) async fn push(&mut self, part: &[u8]) -> Result<(), Overloaded> {
+        let needed = self.length + part.len();
+        if needed > self.memory.bytes().len() {
+            self.grow(needed).await?;
+        }
+        self.memory.bytes_mut()[self.length..needed].copy_from_slice(part);
+        self.length = needed;
+        Ok(())
+    }
+
+    async fn grow(&mut self, needed: usize) -> Result<(), Overloaded> {
+        let expected = usize::try_from(self.share.size).unwrap_or(usize::MAX);
+        let size = match self.length {
+            // What is known of its length.
+            0 if needed <= expected => expected,
+            length => needed.max(length + STEP.max(length / 4)),
+        };
+        self.share.grow_to(size as u64).await?;
+        let mut memory = Memory::new(size)?;
+        memory.bytes_mut()[..self.length].copy_from_slice(&self.memory.bytes()[..self.length]);
+        self.memory = memory;
+        Ok(())
+    }
+
+    /// All of the body, which came in one piece and needs no copy.
+    pub(crate) fn whole(self, body: Bytes) -> Bytes {
+        Bytes::from_owner(Whole { body, _share: self.share })
+    }
+
+    /// What has been appended. The last of its clones gives the memory back.
+    pub(crate) fn freeze(self) -> Bytes {
+        if self.length == 0 { Bytes::new() } else { Bytes::from_owner(self) }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory.bytes()[..self.length]
+    }
+}
+
+struct Whole {
+    body: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn body(length: usize) -> Vec<u8> {
+        (0..length).map(|index| (index % 251) as u8).collect()
+    }
+
+    /// Reads a body of this length in parts, and says what it takes of the budget at its end.
+    async fn fill(declared: u64, length: usize, part: usize) -> u64 {
+        let buffers = Arc::default();
+        let mut buffer = Budget { buffers: &buffers, limit: 64 * MIB }.buffer(declared).await.unwrap();
+        let body = body(length);
+        for part in body.chunks(part) {
+            buffer.push(part).await.unwrap();
+        }
+        assert_eq!(buffer.len(), length);
+        let frozen = buffer.freeze();
+        assert!(frozen == body);
+        let (used, clone) = (buffers.used(), frozen.clone());
+        drop(frozen);
+        assert_eq!(buffers.used(), used, "there is another one");
+        drop(clone);
+        assert_eq!(buffers.used(), 0);
+        used
+    }
+
+    #[tokio::test]
+    async fn a_body_takes_little_more_than_its_size() {
+        for length in [1, 1000, OWN_PAGES - 1, OWN_PAGES, OWN_PAGES + 1, 1 << 20, (1 << 20) + 1, 5 << 20] {
+            for part in [999, 16 * 1024, 1 << 20] {
+                assert_eq!(fill(length as u64, length, part).await, length as u64, "declared");
+                let used = fill(0, length, part).await as usize;
+                assert!(used <= (length + STEP).max(length * 13 / 10), "{length} in parts of {part}: {used}");
+            }
+        }
+        assert_eq!(fill(0, 0, 1).await, 0);
+    }
+
+    #[tokio::test]
+    async fn what_comes_whole_is_not_copied() {
+        let buffers = Arc::default();
+        let buffer = Budget { buffers: &buffers, limit: 5 }.buffer(5).await.unwrap();
+        let body = Bytes::from(vec![b'x'; 5]);
+        let address = body.as_ptr();
+        let whole = buffer.whole(body);
+        assert_eq!((whole.as_ptr(), buffers.used()), (address, 5));
+        drop(whole);
+        assert_eq!(buffers.used(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_no_more_than_the_limit() {
+        let buffers = Arc::default();
+        let budget = Budget { buffers: &buffers, limit: MIB };
+        assert_eq!(budget.buffer(MIB + 1).await.unwrap_err(), Overloaded);
+        assert_eq!(budget.buffer(u64::MAX).await.unwrap_err(), Overloaded);
+        let all = budget.buffer(MIB).await.unwrap();
+        assert_eq!(budget.buffer(1).await.unwrap_err(), Overloaded);
+        drop(all);
+        let mut growing = budget.buffer(0).await.unwrap();
+        growing.push(&body(900_000)).await.unwrap();
+        let _rest = budget.buffer(MIB - buffers.used()).await.unwrap();
+        assert_eq!(growing.push(&body(400_000)).await.unwrap_err(), Overloaded);
+        assert_eq!(buffers.used(), MIB);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_waits_for_others_and_for_a_moment_only() {
+        let buffers: Arc<Buffers> = Arc::default();
+        let budget = Budget { buffers: &buffers, limit: 10 };
+        let (first, second) = (budget.buffer(6).await.unwrap(), budget.buffer(4).await.unwrap());
+        let leave = async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            drop(second);
+            tokio::time::sleep(PATIENCE / 4).await;
+            drop(first);
+        };
+        let (waiting, ()) = tokio::join!(budget.buffer(10), leave);
+        assert_eq!((waiting.is_ok(), buffers.waiting.load(Ordering::SeqCst)), (true, 0));
+    }
+}

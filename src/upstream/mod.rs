@@ -157,10 +157,12 @@ impl Upstreams {
     /// Resolves names and checks the servers of groups, for ever. Dropping this ends it.
     pub async fn watch(&self) {
         let mut watched = JoinSet::new();
-        for group in self.groups.iter().cloned() {
+        for group in &self.groups {
+            let group = group.clone();
             watched.spawn(async move { group.run().await });
         }
-        for (_, server) in self.servers.values().cloned() {
+        for (_, server) in self.servers.values() {
+            let server = server.clone();
             watched.spawn(async move { server.follow().await });
         }
         while watched.join_next().await.is_some() {}

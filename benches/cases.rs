@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use netdata_webhook_proxy::auth::{Authorization, ClientIdentity};
 use netdata_webhook_proxy::notification::{Notification, SchemaPolicy};
-use netdata_webhook_proxy::route::{self, PathPattern};
+use netdata_webhook_proxy::route::{self, Guarded, PathPattern, Routes};
 use netdata_webhook_proxy::secret::{Secret, SecretDigest};
 use netdata_webhook_proxy::{challenge, framing};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
@@ -41,16 +41,27 @@ fn framing() -> Vec<Case> {
     vec![Case::new("reading of a head", move || framing::parse(black_box(head.clone())))]
 }
 
+/// A route of which each demands more than the one before, so that none may be passed by.
+struct Behind(PathPattern, usize);
+
+impl Guarded for Behind {
+    fn path(&self) -> &PathPattern {
+        &self.0
+    }
+
+    fn demands_at_least(&self, other: &Self) -> bool {
+        self.1 >= other.1
+    }
+}
+
 fn routing() -> Vec<Case> {
     let case = |count: usize| {
-        let patterns = (0..count).map(|number| PathPattern::parse(&format!("/webhooks/netdata/{number}")));
-        let patterns: Vec<_> = patterns.map(|pattern| pattern.expect("it is a plain path")).collect();
+        let pattern = |number| PathPattern::parse(&format!("/webhooks/netdata/{number}")).expect("it is a plain path");
+        let routes = Routes::new((0..count).map(|number| Behind(pattern(number), number)).collect());
         let path = format!("/webhooks/netdata/{}", count - 1);
-        Case::new(format!("routing, 1 of {count}"), move || {
-            route::find(&patterns, |pattern| pattern, black_box(&path)).map(|_| ())
-        })
+        Case::new(format!("routing, 1 of {count}"), move || routes.find(black_box(&path)).map(|_| ()))
     };
-    vec![case(1), case(100)]
+    vec![case(1), case(100), case(10_000)]
 }
 
 fn subject() -> Vec<Case> {

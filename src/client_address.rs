@@ -1,7 +1,7 @@
 //! Decides whose address a request comes from, where proxies stand before this one.
 
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The sender's address: the connection's own, or what the trusted proxies say.
 ///
@@ -20,12 +20,21 @@ pub fn client_address<'h>(
         if !is_trusted(&sender) {
             break;
         }
-        match std::str::from_utf8(entry).ok().and_then(|text| text.trim().parse::<IpAddr>().ok()) {
+        match parse(entry) {
             Some(address) => sender = address.to_canonical(),
             None => break,
         }
     }
     sender
+}
+
+/// An address as proxies write it: with a port (Azure does that) or without, and with brackets if it is IPv6 and has one.
+fn parse(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim();
+    let without_port = || text.parse::<IpAddr>().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::from);
+    without_port().or_else(with_port).or_else(in_brackets)
 }
 
 /// Whether what this peer says about the request is believed.
@@ -57,5 +66,27 @@ mod tests {
         check("10.0.0.1", &["6.6.6.6, unknown, 10.2.2.2"], "10.2.2.2");
         check("10.0.0.1", &["2001:db8::1"], "2001:db8::1");
         check("10.0.0.1", &[""], "10.0.0.1");
+    }
+
+    #[test]
+    fn addresses_may_have_ports() {
+        for (entry, expected) in [
+            ("203.0.113.9:51234", "203.0.113.9"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[::ffff:203.0.113.9]:1", "203.0.113.9"),
+            ("6.6.6.6:1, 203.0.113.9:51234 , 10.9.9.9:80", "203.0.113.9"),
+            // What is none of these ends the walk.
+            ("203.0.113.9:", "10.0.0.1"),
+            ("203.0.113.9:65536", "10.0.0.1"),
+            ("203.0.113.9:x", "10.0.0.1"),
+            ("[203.0.113.9]", "10.0.0.1"),
+            ("[2001:db8::1", "10.0.0.1"),
+            ("2001:db8::1]", "10.0.0.1"),
+            ("[2001:db8::1]443", "10.0.0.1"),
+            ("\"203.0.113.9\"", "10.0.0.1"),
+        ] {
+            check("10.0.0.1", &[entry], expected);
+        }
     }
 }

@@ -37,12 +37,8 @@ fn places(head: &[u8]) -> Result<Places, Rejection> {
         places.push(name, value);
     }
     framing.check(places.version)?;
-    match authority(request_line.bytes) {
-        Some(authority) if !authority.eq_ignore_ascii_case(framing.host) => {
-            Err(Rejection::MalformedRequest("The request target names another host than Host."))
-        }
-        _ => Ok(places),
-    }
+    framing.check_target(request_line.bytes.split(|b| *b == b' ').nth(1).unwrap_or_default())?;
+    Ok(places)
 }
 
 /// What the first line of a head that is refused, or incomplete, seems to ask for: the method and the target, as far as
@@ -52,13 +48,6 @@ pub(crate) fn glimpse(head: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut words = line.split(|b| *b == b' ');
     let (method, target) = (words.next()?, words.next()?);
     (!method.is_empty() && method.iter().all(|b| is_token(*b))).then_some((method, target))
-}
-
-/// Whom the request line names, if its target is a whole URL (RFC 9112 section 3.2.2).
-fn authority(request_line: &[u8]) -> Option<&[u8]> {
-    let target = &request_line[memchr::memchr(b' ', request_line)? + 1..];
-    let rest = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://"))?;
-    rest.split(|b| b"/? ".contains(b)).next()
 }
 
 /// Checks what there is of a head that is still arriving, so that a line that ends in LF alone is refused at once
@@ -129,11 +118,10 @@ fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
 /// Whether a target is a path, an absolute URL or `*`, of which each character is one that a URL may have there.
 pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
     let malformed = |what| Err(Rejection::MalformedRequest(what));
-    if !target.iter().all(u8::is_ascii_graphic) || holds_delimiters(target) {
+    if !target.iter().all(u8::is_ascii_graphic) {
         return malformed("The request target holds characters that must be percent-encoded.");
     }
-    let is_absolute = || target.starts_with(b"http://") || target.starts_with(b"https://");
-    if !(target.starts_with(b"/") || is_absolute() || target == b"*") {
+    if !(target.starts_with(b"/") || absolute(target).is_some() || target == b"*") {
         return malformed("The request target is neither a path nor an absolute URL.");
     }
     if target.contains(&b'#') {
@@ -142,10 +130,18 @@ pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Of the characters that delimit URLs in text (RFC 3986 appendix C), those that no URL holds and Pingora refuses.
-fn holds_delimiters(target: &[u8]) -> bool {
-    let query = memchr::memchr(b'?', target).unwrap_or(target.len());
-    target[..query].iter().any(|b| b"<>`".contains(b)) || target[query..].iter().any(|b| b"<\"".contains(b))
+/// The default port of its scheme and the rest of a target that is a whole URL (RFC 9112 section 3.2.2).
+fn absolute(target: &[u8]) -> Option<(&'static [u8], &[u8])> {
+    let http = target.strip_prefix(b"http://").map(|rest| (&b"80"[..], rest));
+    http.or_else(|| target.strip_prefix(b"https://").map(|rest| (&b"443"[..], rest)))
+}
+
+/// An authority without its port, where that is the default one or empty (RFC 3986 section 6.2.3).
+fn without_port<'a>(authority: &'a [u8], default: &[u8]) -> &'a [u8] {
+    match authority.iter().rposition(|b| *b == b':') {
+        Some(colon) if authority[colon + 1..].is_empty() || authority[colon + 1..] == *default => &authority[..colon],
+        _ => authority,
+    }
 }
 
 /// What the fields say about where the request ends, and whom it is for.
@@ -155,6 +151,8 @@ struct Framing<'h> {
     hosts: usize,
     content_lengths: usize,
     transfer_codings: usize,
+    /// What `Connection` names.
+    nominated: usize,
 }
 
 impl<'h> Framing<'h> {
@@ -180,6 +178,11 @@ impl<'h> Framing<'h> {
             if !value.eq_ignore_ascii_case(b"chunked") {
                 return malformed("Transfer-Encoding is not \"chunked\".");
             }
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            self.nominated += value.split(|b| *b == b',').count();
+            if self.nominated > MAX_FIELDS {
+                return malformed("Connection names more fields than a head may have.");
+            }
         }
         Ok(())
     }
@@ -187,7 +190,7 @@ impl<'h> Framing<'h> {
     /// RFC 9112 sections 3.2, 6.1 and 6.3.
     fn check(&self, version: Version) -> Result<(), Rejection> {
         let malformed = |what| Err(Rejection::MalformedRequest(what));
-        if self.hosts > 1 || (self.hosts == 0 && version == Version::Http11) {
+        if self.hosts > 1 || (self.hosts == 0 && version != Version::Http10) {
             return malformed("There must be exactly one Host.");
         }
         if self.content_lengths > 1 {
@@ -203,6 +206,17 @@ impl<'h> Framing<'h> {
             return malformed("HTTP/1.0 has no Transfer-Encoding.");
         }
         Ok(())
+    }
+
+    /// What the target of a request line must be, beside the fields.
+    fn check_target(&self, target: &[u8]) -> Result<(), Rejection> {
+        let malformed = |what| Err(Rejection::MalformedRequest(what));
+        let Some((port, rest)) = absolute(target) else { return Ok(()) };
+        let authority = rest.split(|b| b"/?".contains(b)).next().unwrap_or_default();
+        match without_port(authority, port).eq_ignore_ascii_case(without_port(self.host, port)) {
+            true => Ok(()),
+            false => malformed("The request target names another host than Host."),
+        }
     }
 }
 
@@ -228,7 +242,7 @@ pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Rejection> {
 
 /// Whether whom a request is for is a name and, perhaps, a port.
 pub(crate) fn check_host(host: &[u8]) -> Result<(), Rejection> {
-    match host.iter().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b)) {
+    match !host.is_empty() && host.iter().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b)) {
         true => Ok(()),
         false => Err(Rejection::MalformedRequest("Host is not a name and a port.")),
     }
@@ -274,7 +288,16 @@ mod tests {
             "GET /?crc_token=a%20b&x=~! HTTP/1.1\r\nhost:x:8443\r\nX-Empty:\r\nX-Tab: a\tb\r\n\r\n",
             "POST /a HTTP/1.1\r\nHost: [::1]:1\r\nContent-Length: 12\r\nX-Utf8: \u{e9}\r\n\r\n",
             "POST http://x/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n",
-            "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a<b>`?c=<\"d\"> HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST /a<b> HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET http://x?a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://x:80/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://x HTTP/1.1\r\nHost: X:80\r\n\r\n",
+            "GET http://x:/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET https://x:443?a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET https://[::1] HTTP/1.1\r\nHost: [::1]:443\r\n\r\n",
+            "GET https://x:8443/ HTTP/1.1\r\nHost: x:8443\r\n\r\n",
         ] {
             assert_eq!(verdict(head), Ok(()), "{head:?}");
         }
@@ -297,16 +320,16 @@ mod tests {
             "GET /\0 HTTP/1.1",
             "GET /#a HTTP/1.1",
             "GET /\t HTTP/1.1",
-            "GET /<a> HTTP/1.1",
-            "GET /` HTTP/1.1",
-            "GET /?a=<b HTTP/1.1",
-            "GET /?a=\" HTTP/1.1",
             "GET /a b HTTP/1.1",
             "GET /\n HTTP/1.1",
             "GET ftp://x HTTP/1.1",
             "GET http://y/ HTTP/1.1",
             "GET http://y@x/ HTTP/1.1",
-            "GET https://x:443?a HTTP/1.1",
+            "GET https://x:80 HTTP/1.1",
+            "GET http://x:443 HTTP/1.1",
+            "GET http://x:8080/ HTTP/1.1",
+            "GET http:///a HTTP/1.1",
+            "GET ?a HTTP/1.1",
         ];
         for line in request_lines {
             let verdict = verdict(&format!("{line}\r\nHost: x\r\n\r\n"));
@@ -351,6 +374,10 @@ mod tests {
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a, b\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost:\r\n\r\n",
+            "POST / HTTP/1.0\r\nHost: \r\n\r\n",
+            "POST http:/// HTTP/1.1\r\nHost:\r\n\r\n",
+            "POST http://x/ HTTP/1.0\r\n\r\n",
         ] {
             assert!(matches!(verdict(head), Err(Rejection::MalformedRequest(_))), "{head:?}");
         }
@@ -361,6 +388,17 @@ mod tests {
         let head = |fields: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(fields - 1));
         assert_eq!(verdict(&head(256)), Ok(()));
         assert_eq!(verdict(&head(257)), Err(Rejection::TooManyFields(256)));
+    }
+
+    #[test]
+    fn connection_names_at_most_256_fields() {
+        let head = |names: usize, more: &str| {
+            format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: {}x\r\n{more}\r\n", "x,".repeat(names - 1))
+        };
+        assert_eq!(verdict(&head(256, "")), Ok(()));
+        assert_eq!(verdict(&head(128, &format!("connection: {}x\r\n", "x,".repeat(127)))), Ok(()));
+        assert!(matches!(verdict(&head(257, "")), Err(Rejection::MalformedRequest(_))));
+        assert!(matches!(verdict(&head(256, "connection: x\r\n")), Err(Rejection::MalformedRequest(_))));
     }
 
     #[test]

@@ -121,29 +121,26 @@ impl Head {
         self.target.of(&self.bytes)
     }
 
-    /// The target as a path with its query: an absolute one without its scheme and authority (RFC 9112 section 3.2.2).
-    pub fn origin_form(&self) -> &[u8] {
+    /// The target from its path on: an absolute one without its scheme and authority (RFC 9112 section 3.2.2).
+    fn path_and_query(&self) -> &[u8] {
         let target = self.target();
-        let Some(rest) = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| target.strip_prefix(scheme))
-        else {
-            return target;
-        };
-        match rest.iter().position(|b| b"/?".contains(b)) {
-            Some(start) if rest[start] == b'/' => &rest[start..],
-            // A query without a path before it: the path is empty, which no route is.
-            Some(_) => b"",
-            None => b"/",
+        match [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| target.strip_prefix(scheme)) {
+            Some(rest) => &rest[rest.iter().position(|b| b"/?".contains(b)).unwrap_or(rest.len())..],
+            None => target,
         }
     }
 
-    /// The path, as it came.
+    /// The path, as it came. An empty one, which only an absolute target has, is `/` (RFC 9110 section 4.2.3).
     pub fn path(&self) -> &[u8] {
-        self.origin_form().split(|b| *b == b'?').next().unwrap_or_default()
+        match self.path_and_query().split(|b| *b == b'?').next() {
+            None | Some(b"") => b"/",
+            Some(path) => path,
+        }
     }
 
     /// What follows the first question mark, if there is one.
     pub fn query(&self) -> Option<&[u8]> {
-        let target = self.origin_form();
+        let target = self.path_and_query();
         let mark = target.iter().position(|b| *b == b'?')?;
         Some(&target[mark + 1..])
     }
@@ -210,7 +207,9 @@ mod tests {
             ("/a?x=/?y", "/a", Some("x=/?y")),
             ("http://h/a?x", "/a", Some("x")),
             ("https://h", "/", None),
-            ("https://h?x", "", None),
+            ("https://h?x", "/", Some("x")),
+            ("http://h?", "/", Some("")),
+            ("http://h?/a", "/", Some("/a")),
             ("*", "*", None),
         ] {
             let head = head(target);

@@ -66,24 +66,6 @@ const VARIABLES: [(&str, Variable); 18] = [
     ("server_port", Variable::ServerPort),
 ];
 
-/// What the exchange with the upstream needs for itself, and what only this program may say.
-const RESERVED: [&str; 9] = [
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "idempotency-key",
-    "client-cert",
-];
-
-/// Whether a header, in lower case, is set by this program whatever it is told.
-pub(crate) fn is_reserved(header: &str) -> bool {
-    RESERVED.contains(&header) || header.starts_with("x-netdata-")
-}
-
 #[derive(Clone, PartialEq, Eq)]
 enum Part {
     Text(String),

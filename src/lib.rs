@@ -73,7 +73,7 @@
 //!  proxy  exchange  upstream  tls  admin  telemetry   everything that knows Pingora
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
-//!  auth  client_address  header_template
+//!  auth  client_address  header_template  header_class
 //!  secret  rejection  digest  head  answer_head  buffers  plain  output   words that everything uses
 //! ```
 //!
@@ -121,6 +121,7 @@ pub mod doctor;
 pub mod exchange;
 pub mod framing;
 pub mod head;
+pub mod header_class;
 pub mod header_template;
 pub mod health;
 pub mod import;

@@ -3,6 +3,7 @@
 use crate::rejection::{Rejection, Schemes};
 use crate::secret::SecretDigest;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use std::cmp::Ordering;
 use subtle::{Choice, ConstantTimeEq as _};
 
 /// The credentials a route accepts, each scheme with several of them for rotation.
@@ -18,6 +19,17 @@ pub struct Authorization {
 struct BasicCredential {
     username: SecretDigest,
     password: SecretDigest,
+}
+
+impl BasicCredential {
+    fn matches(&self, other: &Self) -> Choice {
+        // `&`, not `&&`: the password is compared even if the name is wrong.
+        self.username.matches(&other.username) & self.password.matches(&other.password)
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        self.username.compare(&other.username).then_with(|| self.password.compare(&other.password))
+    }
 }
 
 /// With which scheme a request passed.
@@ -47,6 +59,13 @@ impl Authorization {
         self.basic.is_empty() && self.bearer.is_empty()
     }
 
+    /// Whether credentials are wanted, and none but some of those that `other` accepts.
+    pub fn accepts_only(&self, other: &Self) -> bool {
+        !self.is_empty()
+            && are_among(&self.basic, &other.basic, BasicCredential::compare)
+            && are_among(&self.bearer, &other.bearer, SecretDigest::compare)
+    }
+
     /// What `WWW-Authenticate` offers.
     pub fn schemes(&self) -> Schemes {
         Schemes { basic: !self.basic.is_empty(), bearer: !self.bearer.is_empty() }
@@ -71,17 +90,21 @@ impl Authorization {
     }
 
     fn knows_basic(&self, username: &[u8], password: &[u8]) -> Choice {
-        let (username, password) = (SecretDigest::of(username), SecretDigest::of(password));
-        any(self.basic.iter().map(|known| {
-            // `&`, not `&&`: the password is compared even if the name is wrong.
-            known.username.matches(&username) & known.password.matches(&password)
-        }))
+        let given = BasicCredential { username: SecretDigest::of(username), password: SecretDigest::of(password) };
+        any(self.basic.iter().map(|known| known.matches(&given)))
     }
 
     fn knows_bearer(&self, token: &[u8]) -> Choice {
         let token = SecretDigest::of(token);
         any(self.bearer.iter().map(|known| known.matches(&token)))
     }
+}
+
+/// Whether each of `some` is one of `all`.
+fn are_among<C>(some: &[C], all: &[C], compare: impl Fn(&C, &C) -> Ordering) -> bool {
+    let mut all: Vec<_> = all.iter().collect();
+    all.sort_unstable_by(|one, other| compare(one, other));
+    some.iter().all(|one| all.binary_search_by(|other| compare(other, one)).is_ok())
 }
 
 /// Whether one of them holds; all of them are computed.

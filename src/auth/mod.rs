@@ -56,6 +56,12 @@ pub struct Authenticated {
 }
 
 impl Requirements {
+    /// Whether what meets these meets `other`, too.
+    pub fn are_at_least(&self, other: &Self) -> bool {
+        (self.client_certificate || !other.client_certificate)
+            && (other.authorization.is_empty() || self.authorization.accepts_only(&other.authorization))
+    }
+
     /// The first half, which every request must pass: the client certificate.
     pub fn identify(&self, presented: &Presented, common_names: &[String]) -> Result<Identified, Rejection> {
         if !self.client_certificate {

@@ -5,6 +5,7 @@
 
 mod advice;
 mod authorities;
+mod demands;
 mod error;
 mod files;
 mod load;

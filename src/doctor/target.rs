@@ -1,7 +1,7 @@
 //! What is examined: a place, and what is to be expected there.
 
 use crate::config::{Config, NETDATA_ROOT_CA, Route, Verify};
-use crate::route::PathPattern;
+use crate::route::{PathPattern, Routes};
 use crate::secret::Secret;
 use crate::sender::Place;
 use rustls::pki_types::pem::PemObject as _;
@@ -105,7 +105,8 @@ pub(super) fn of_config(config: &Config) -> Result<Vec<Target>, String> {
 /// What the configuration expects of a URL that leads to it.
 pub(super) fn expected_at(config: &Config, place: &Place) -> Result<Expected, String> {
     let path = place.path_without_query();
-    crate::route::find(&config.routes, |route| &route.path, path)
+    Routes::new(config.routes.iter().collect())
+        .find(path)
         .map(|route| Expected::of(config, route, place.is_https || !config.listen.https.is_empty()))
         .map_err(|_| format!("no route of the configuration has the path {path}"))
 }

@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use crate::answer_head::AnswerHead;
+use crate::header_class::{Class, class};
 use crate::read::read;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::StatusCode;
@@ -16,10 +17,6 @@ const MAX_FIELDS: usize = 1000;
 
 /// How long a head may be, in bytes. Most servers allow less.
 const MAX_HEAD: usize = 256 * 1024;
-
-/// Ends at this hop (RFC 9110 section 7.6.1), or is said anew for the body as it is passed on.
-const HOP_BY_HOP: [&str; 7] =
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// Why an answer cannot be read.
 #[derive(Debug, Error)]
@@ -168,8 +165,7 @@ fn understand(response: &httparse::Response<'_, '_>) -> Result<Parsed, AnswerErr
 
 /// Whether a field ends at this hop.
 fn is_dropped(name: &str, fields: &[Header<'_>], framing: &Framing) -> bool {
-    HOP_BY_HOP.iter().any(|other| name.eq_ignore_ascii_case(other))
-        || (framing.has_connection && has_token(fields, "connection", name))
+    class(name.as_bytes()) == Some(Class::HopByHop) || (framing.has_connection && has_token(fields, "connection", name))
 }
 
 /// How the end of the body is told (RFC 9112 section 6.3).

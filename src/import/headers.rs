@@ -3,7 +3,7 @@
 use super::directive::{Directive, names_a_secret};
 use super::report::Ledger;
 use super::template::expand;
-use crate::header_template::is_reserved;
+use crate::header_class::is_reserved;
 use http::HeaderName;
 
 /// The members of `set_headers` in the making. Values have the variables of NGINX.

@@ -3,7 +3,7 @@
 //! This is the middleware: [`Gate::admit`] works in any `request_filter`.
 
 use super::body::{self, BodyError};
-use super::forward::Findings;
+use super::forward::{Findings, Origin};
 use super::rate::Rate;
 use super::respond;
 use super::session::{PingoraSession, Session};
@@ -15,7 +15,7 @@ use crate::config::{Config, Limits, Route, RouteKind, Tests, Verify};
 use crate::head::Head;
 use crate::notification::{Kind, Notification};
 use crate::rejection::Rejection;
-use crate::route::{self, Ask};
+use crate::route::{self, Ask, Guarded, PathPattern, Routes};
 use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_id};
 use crate::tls::{self, Trust};
 use crate::upstream::{Upstream, Upstreams};
@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// What requests are judged by: one configuration's routes, trust and limits.
 #[derive(Debug)]
 pub struct Policy {
-    pub(super) routes: Vec<Arc<Served>>,
+    routes: Routes<Arc<Served>>,
     upstreams: Arc<Upstreams>,
     pub(super) trust: Arc<Trust>,
     pub(super) limits: Limits,
@@ -63,7 +63,7 @@ impl Policy {
             let (label, upstream_label) = (route.path.to_string().into(), upstream.name().into());
             Ok(Arc::new(Served { route: route.clone(), upstream, label, upstream_label }))
         });
-        let routes = routes.collect::<Result<_, String>>()?;
+        let routes = Routes::new(routes.collect::<Result<_, String>>()?);
         let trust = match &config.tls {
             Some(tls) => Trust::new(&tls.client)?,
             None => Trust::nobody(),
@@ -124,6 +124,16 @@ impl Deref for Served {
     }
 }
 
+impl Guarded for Served {
+    fn path(&self) -> &PathPattern {
+        &self.route.path
+    }
+
+    fn demands_at_least(&self, other: &Self) -> bool {
+        self.route.demands_at_least(&other.route)
+    }
+}
+
 /// Lets nothing through but what the policy of the moment allows.
 #[derive(Debug)]
 pub struct Gate {
@@ -149,8 +159,8 @@ impl Verified {
     }
 
     pub(super) fn findings(&self) -> Findings<'_> {
-        let Self { notification, authenticated, route, policy, .. } = self;
-        Findings { route, policy, authenticated, notification: Some(notification) }
+        let Self { notification, authenticated, route, .. } = self;
+        Findings { route, authenticated, notification: Some(notification) }
     }
 }
 
@@ -170,8 +180,8 @@ impl Authorized {
     }
 
     pub(super) fn findings(&self) -> Findings<'_> {
-        let Self { authenticated, route, policy } = self;
-        Findings { route, policy, authenticated, notification: None }
+        let Self { authenticated, route, .. } = self;
+        Findings { route, authenticated, notification: None }
     }
 }
 
@@ -294,12 +304,9 @@ impl Policy {
             // This program's own connections have refused it as they read it.
             return Err(Rejection::NoTunnel);
         }
-        let route = route::find(&self.routes, |route| &route.path, path(head))?;
+        let route = self.routes.find(path(head))?;
         context.route = Some(route.label.clone());
         self.rate.check(context.remote_addr)?;
-        if route.kind == RouteKind::Webhook && head.first("upgrade").is_some() {
-            return Err(Rejection::MalformedRequest("A webhook does not switch protocols."));
-        }
         if is_tls && self.trust.verify() == Verify::Require {
             // The handshake demanded as much. Since then, the certificate may have expired or the trust changed.
             presented.check_trusted()?;
@@ -352,9 +359,9 @@ impl Policy {
     }
 
     fn note_origin<S: Session>(&self, session: &S, head: &Head, context: &mut Context) {
-        let forwarded = head.all("x-forwarded-for");
-        let trusted = if session.is_anonymous() { &[] } else { self.trusted_proxies.as_slice() };
-        context.remote_addr = session.peer().map(|peer| client_address(peer, forwarded, trusted));
+        let origin = Origin::of(session, self);
+        let forwarded = head.all("x-forwarded-for").filter(|_| origin.is_believed);
+        context.remote_addr = origin.peer.map(|peer| client_address(peer, forwarded, &self.trusted_proxies));
         let id = head.first("x-request-id").and_then(valid_request_id);
         context.request_id = id.map_or_else(new_request_id, str::to_owned);
     }

@@ -7,63 +7,37 @@ use crate::client_address::is_trusted;
 use crate::config::Route;
 use crate::exchange::Message;
 use crate::head::Head;
+use crate::header_class::{self, Class, compare, is_plainly_spelt, is_same};
 use crate::header_template::Variable;
 use crate::notification::Notification;
 use crate::telemetry::context::Context;
 use bytes::{BufMut as _, BytesMut};
-use ipnet::IpNet;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Ends at this hop (RFC 9110 section 7.6.1), or is said anew for the body as it is sent on.
-const HOP_BY_HOP: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Set here, and by nobody else.
-const OURS: [&str; 7] = [
-    "x-request-id",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "idempotency-key",
-    "client-cert",
-    "client-cert-chain",
-];
-
-/// Likewise, with whatever follows.
-const OUR_PREFIX: &str = "x-netdata-";
-
 /// The connection that a request came over.
 pub(super) struct Origin {
     pub(super) peer: Option<IpAddr>,
     /// The port of this program that it was made to.
-    pub(super) port: Option<u16>,
-    /// What the peer says about where a request comes from is not its own.
-    pub(super) is_anonymous: bool,
-    pub(super) is_tls: bool,
+    port: Option<u16>,
+    is_tls: bool,
+    /// What the peer says about where the request came from is believed.
+    pub(super) is_believed: bool,
 }
 
 impl Origin {
-    /// The connection of a session.
-    pub(super) fn of<S: Session>(session: &S) -> Self {
+    /// The connection of a session. What it says about where requests come from is believed of those that `policy`
+    /// trusts, unless it is not their own.
+    pub(super) fn of<S: Session>(session: &S, policy: &Policy) -> Self {
+        let peer = session.peer();
+        let is_trusted = peer.is_some_and(|peer| is_trusted(peer, &policy.trusted_proxies));
         Self {
-            peer: session.peer(),
+            peer,
             port: session.local_port(),
-            is_anonymous: session.is_anonymous(),
             is_tls: session.tls_version().is_some(),
+            is_believed: is_trusted && !session.is_anonymous(),
         }
     }
 }
@@ -72,7 +46,6 @@ impl Origin {
 #[derive(Clone, Copy)]
 pub(super) struct Findings<'r> {
     pub(super) route: &'r Route,
-    pub(super) policy: &'r Policy,
     pub(super) authenticated: &'r Authenticated,
     /// What it says, where that was looked at.
     pub(super) notification: Option<&'r Notification>,
@@ -112,13 +85,13 @@ pub(super) fn push_head(
     let mut head = Wire { bytes: message, route: findings.route };
     head.push_request_line(request);
     head.push("Host", request.host());
-    head.push_passed(request);
+    head.push_passed(request, origin);
     match framing {
         Framing::NoBody => {}
         Framing::Length(length) => head.push("Content-Length", length.to_string().as_bytes()),
         Framing::Chunked => head.push("Transfer-Encoding", b"chunked"),
     }
-    head.push_origin(request, origin, &findings.policy.trusted_proxies);
+    head.push_origin(request, origin);
     head.push_findings(context, findings);
     head.push_set_headers(request.host(), origin, context, findings);
     head.bytes.put_slice(b"\r\n");
@@ -133,27 +106,40 @@ struct Wire<'r> {
 impl Wire<'_> {
     /// The target is passed on as it came; an absolute one becomes a path (RFC 9112 section 3.2).
     fn push_request_line(&mut self, request: &Head) {
-        for part in [request.method(), b" ", request.origin_form(), b" HTTP/1.1\r\n"] {
+        let (mark, query) = request.query().map_or((&b""[..], &b""[..]), |query| (b"?", query));
+        for part in [request.method(), b" ", request.path(), mark, query, b" HTTP/1.1\r\n"] {
             self.bytes.put_slice(part);
         }
     }
 
     /// What the sender said and may say.
-    fn push_passed(&mut self, request: &Head) {
-        let route = self.route;
+    fn push_passed(&mut self, request: &Head, origin: &Origin) {
+        let nominated = Nominated::by(request);
         for (name, value) in request.fields() {
-            if !is_dropped(name, request, route) {
+            if self.may_pass(name, origin) && !nominated.holds(name) {
                 self.push_unchecked(name, value);
             }
         }
     }
 
+    /// Whether a field is the sender's to say.
+    fn may_pass(&self, name: &[u8], origin: &Origin) -> bool {
+        let is_passed = match header_class::class(name) {
+            None => self.route.forward_authorization || !is_same(name, b"authorization"),
+            Some(Class::Forwarding) => origin.is_believed && is_plainly_spelt(name),
+            Some(Class::HopByHop | Class::Framing | Class::Ours | Class::Preset) => false,
+        };
+        is_passed && !self.is_set(name)
+    }
+
     /// Where the request came from. What a trusted proxy says about that is kept.
-    fn push_origin(&mut self, request: &Head, origin: &Origin, trusted_proxies: &[IpNet]) {
-        let trusted = !origin.is_anonymous && origin.peer.is_some_and(|peer| is_trusted(peer, trusted_proxies));
-        let said = |name: &str| request.first(name).filter(|_| trusted);
+    fn push_origin(&mut self, request: &Head, origin: &Origin) {
+        let said = |name: &str| request.first(name).filter(|_| origin.is_believed);
         if let Some(peer) = origin.peer {
-            self.push("X-Forwarded-For", forwarded_for(request, peer, trusted).as_bytes());
+            self.push("X-Forwarded-For", forwarded_for(request, peer, origin.is_believed).as_bytes());
+            if let Some(forwarded) = forwarded(request, peer).filter(|_| origin.is_believed) {
+                self.push("Forwarded", forwarded.as_bytes());
+            }
         }
         let own_proto: &[u8] = if origin.is_tls { b"https" } else { b"http" };
         let proto = said("x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
@@ -190,9 +176,14 @@ impl Wire<'_> {
 
     /// A header of ours, unless the configuration sets it.
     fn push(&mut self, name: &str, value: &[u8]) {
-        if !self.route.set_headers.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name)) {
+        if !self.is_set(name.as_bytes()) {
             self.push_unchecked(name.as_bytes(), value);
         }
+    }
+
+    /// Whether the configuration sets it.
+    fn is_set(&self, name: &[u8]) -> bool {
+        self.route.set_headers.iter().any(|(set, _)| is_same(set.as_str().as_bytes(), name))
     }
 
     fn push_unchecked(&mut self, name: &[u8], value: &[u8]) {
@@ -269,29 +260,20 @@ fn seconds_since_1970() -> i64 {
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Whether two names are the same to an application behind a CGI-like interface, which knows neither case nor the
-/// difference between `-` and `_`.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let canonical = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-    one.len() == other.len() && one.iter().map(canonical).eq(other.iter().map(canonical))
-}
+/// The fields that `Connection` says end at this hop, in the order of their names.
+struct Nominated<'r>(Vec<&'r [u8]>);
 
-/// Whether a field is not passed on.
-fn is_dropped(name: &[u8], request: &Head, route: &Route) -> bool {
-    let is = |other: &str| is_same(name, other.as_bytes());
-    is("host")
-        || (is("authorization") && !route.forward_authorization)
-        || HOP_BY_HOP.iter().any(|other| is(other))
-        || OURS.iter().any(|other| is(other))
-        || name.get(..OUR_PREFIX.len()).is_some_and(|start| is_same(start, OUR_PREFIX.as_bytes()))
-        || route.set_headers.iter().any(|(header, _)| is(header.as_str()))
-        || is_nominated(name, request)
-}
+impl<'r> Nominated<'r> {
+    fn by(request: &'r Head) -> Self {
+        let names = request.all("connection").flat_map(|value| value.split(|b| *b == b','));
+        let mut names: Vec<_> = names.map(<[u8]>::trim_ascii).collect();
+        names.sort_unstable_by(|one, other| compare(one, other));
+        Self(names)
+    }
 
-/// Whether `Connection` says that a field ends at this hop.
-fn is_nominated(name: &[u8], request: &Head) -> bool {
-    let names = request.all("connection").flat_map(|value| value.split(|b| *b == b','));
-    names.map(<[u8]>::trim_ascii).any(|nominated| is_same(name, nominated))
+    fn holds(&self, name: &[u8]) -> bool {
+        self.0.binary_search_by(|nominated| compare(nominated, name)).is_ok()
+    }
 }
 
 /// The addresses so far, if a trusted proxy said them, and the one this request came from.
@@ -303,4 +285,32 @@ fn forwarded_for(request: &Head, peer: IpAddr, trusted: bool) -> String {
     }
     let _ = write!(addresses, "{}", peer.to_canonical());
     addresses
+}
+
+/// What a proxy said in `Forwarded` (RFC 7239), and the address that the request came from; `None` if it said nothing, or
+/// what would make a part of a quotation of what follows.
+fn forwarded(request: &Head, peer: IpAddr) -> Option<String> {
+    let mut elements = String::new();
+    for said in request.all("forwarded") {
+        let said = std::str::from_utf8(said).ok().filter(|said| ends_outside_of_quotes(said))?;
+        let _ = write!(elements, "{said}, ");
+    }
+    let own = match peer.to_canonical() {
+        IpAddr::V4(address) => format!("for={address}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+    };
+    (!elements.is_empty()).then_some(elements + &own)
+}
+
+fn ends_outside_of_quotes(text: &str) -> bool {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_quoted,
+            b'"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+    }
+    !is_quoted
 }

@@ -163,7 +163,7 @@ impl<S: Session> Passage<'_, S> {
 
     /// The head as the application gets it.
     fn message(&self, context: &Context) -> BytesMut {
-        let origin = Origin::of(&*self.session);
+        let origin = Origin::of(&*self.session, &self.authorized.policy);
         let mut message = BytesMut::with_capacity(4096);
         let findings = self.authorized.findings();
         forward::push_head(&mut message, self.head, &origin, context, findings, self.upload.framing);

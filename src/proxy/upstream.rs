@@ -33,7 +33,7 @@ pub(super) async fn forward<S: Session>(
     let started = Instant::now();
     let upstream = &verified.route.upstream;
     context.upstream = Some(verified.route.upstream_label.clone());
-    let origin = Origin::of(session);
+    let origin = Origin::of(session, &verified.policy);
     let message = forward::wire(head, &origin, context, verified);
     match exchange::send(upstream, &message).await {
         Ok(answer) => {

@@ -78,6 +78,26 @@ fn what_is_believed_of_whom_is_described() {
 }
 
 #[test]
+fn a_route_that_no_request_reaches() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    for (path, is_reached) in [
+        ("/Webhooks/Netdata", false),
+        ("/webhooks/netdata/", false),
+        ("/webhooks/netdata/*", true),
+        ("/webhooks/netdata/below", true),
+        ("/webhooks/*", true),
+        ("/*", true),
+    ] {
+        let other = format!("[[routes]]\npath = \"{path}\"\nkind = \"proxy\"\nupstream = \"{}\"\n", origin.url);
+        let config = Proxy::config(&origin, "require", "") + &other;
+        match is_reached {
+            true => assert_eq!(check(&pki, &config).1, "", "{path}"),
+            false => warns(&pki, &config, &format!("no request reaches \"{path}\"")),
+        }
+    }
+}
+
+#[test]
 fn a_key_that_others_may_read() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "");

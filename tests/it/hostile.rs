@@ -86,15 +86,6 @@ fn request_lines_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_webhook_does_not_switch_protocols() {
-    let (origin, _proxy, sender) = scene("");
-    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
-    sender.send("POST", WEBHOOK, upgrade, ALERT).unwrap().refuses(400, "malformed_request");
-    sender.send("GET", &format!("{WEBHOOK}?crc_token=a"), upgrade, "").unwrap().refuses(400, "malformed_request");
-    origin.received_nothing();
-}
-
-#[test]
 fn other_forms_of_the_target_lead_nowhere_else() {
     let (origin, _proxy, sender) = scene("");
     for target in

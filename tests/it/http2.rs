@@ -61,6 +61,7 @@ fn a_malformed_head_is_refused_like_any_other_request() {
         with(&[(":path", "")]),
         with(&[(":method", "PO ST")]),
         with(&[(":scheme", "ftp")]),
+        with(&[(":authority", "")]),
         with(&[(":authority", "netdata@localhost")]),
         with(&[(":authority", "localhost, localhost")]),
         with(&[("host", "evil.example")]),

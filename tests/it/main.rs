@@ -12,7 +12,7 @@
 //! | Envoy CVE-2022-21657, -21656: extended key usage not enforced; odd chains panic | `client_certificate` |
 //! | Pingora CVE-2026-2833, -2835, -2836, CVE-2025-4366: upgrades, HTTP/1.0 framing, bodies left on the connection | `hostile`, and `proxy_routes` for what is passed on |
 //! | HTTP/2 MadeYouReset CVE-2025-8671 | `hostile::resets_without_end_do_not_stop_others` |
-//! | oauth2-proxy CVE-2025-64484, Caddy, Fabio CVE-2025-48865: forged identity headers | `forwarding::forged_headers_are_replaced` |
+//! | oauth2-proxy CVE-2025-64484, Caddy, Fabio CVE-2025-48865: forged identity headers | `header_names` |
 //! | HAProxy CVE-2025-11230: numbers that burn CPU | `notification::hostile_json_is_refused_quickly` |
 //! | receivers of Netdata's webhooks: wrong query parameter, encoded twice, 200 on failure | `challenge`, `notification` |
 
@@ -30,6 +30,7 @@ mod container;
 mod demo;
 mod doctor;
 mod forwarding;
+mod header_names;
 mod health;
 mod hostile;
 mod http1;
@@ -42,6 +43,8 @@ mod memory;
 mod middleware;
 mod notification;
 mod output;
+mod paths;
+mod protocol_switch;
 mod proxy_bodies;
 mod proxy_routes;
 mod readme;

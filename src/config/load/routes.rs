@@ -7,9 +7,10 @@ use crate::config::advice;
 use crate::config::files::{self, SecretSource};
 use crate::config::raw::Table;
 use crate::config::{Route, RouteKind, Tests, Verify};
-use crate::header_template::{HeaderTemplate, UnknownVariable, is_reserved, variables};
+use crate::header_class::is_reserved;
+use crate::header_template::{HeaderTemplate, UnknownVariable, variables};
 use crate::notification::SchemaPolicy;
-use crate::route::PathPattern;
+use crate::route::{PathPattern, Routes};
 use crate::secret::{Secret, SecretDigest};
 use http::HeaderName;
 use std::collections::HashSet;
@@ -54,6 +55,13 @@ impl Loader<'_> {
             if !seen.insert(route.path.to_string()) {
                 root.document.complain(&place, format!("two routes have the path \"{}\"", route.path));
             }
+        }
+        for route in routes.as_deref().map(unreachable).unwrap_or_default() {
+            let message = format!(
+                "no request reaches \"{}\": applications may read it as the path of another route, which demands more",
+                route.path
+            );
+            root.document.warn(&place, message);
         }
         routes
     }
@@ -218,6 +226,17 @@ fn warn_of_what_is_not_looked_at(table: &Table<'_>, has_spaces: bool) {
         let message = "has no effect: with schema = \"off\", a Test notification is forwarded as any other body is";
         table.document.warn(&table.place_of("tests"), message);
     }
+}
+
+/// The routes at whose own paths there is none, because others that demand more pass for the same.
+fn unreachable(routes: &[Route]) -> Vec<&Route> {
+    let all = Routes::new(routes.iter().collect());
+    let is_unreachable = |route: &&Route| match &route.path {
+        PathPattern::Exact(path) => all.find(path).is_err(),
+        // Something below it that no other route has as its path.
+        PathPattern::Subtree(prefix) => all.find(&format!("{prefix}/0-0")).is_err(),
+    };
+    routes.iter().filter(is_unreachable).collect()
 }
 
 fn max_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {

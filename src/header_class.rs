@@ -1,0 +1,188 @@
+//! Whose word a header field of a request is: the sender's, that of this hop, ours, or that of a trusted proxy.
+//!
+//! One table, of which everything is made that has to do with names: what is not passed on, what the configuration may
+//! not set, and what is believed only of those in `listen.trusted_proxies`.
+
+use std::cmp::Ordering;
+
+/// What becomes of a field of a request that has one of these names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It ends at this hop (RFC 9110 section 7.6.1). The configuration cannot set it.
+    HopByHop,
+    /// It tells where the message ends, and is said anew. The configuration cannot set it.
+    Framing,
+    /// It is set here whatever anything else says. The configuration cannot set it.
+    Ours,
+    /// It is set here, unless the configuration sets it.
+    Preset,
+    /// It says where a request came from, or how it was asked for, before a proxy changed that. It is passed on if a
+    /// trusted proxy says so, and dropped otherwise.
+    Forwarding,
+}
+
+use Class::{Forwarding, Framing, HopByHop, Ours, Preset};
+
+/// In the order of their names, in lower case and with `-` for every sign.
+const NAMES: [(&str, Class); 55] = [
+    ("cf-connecting-ip", Forwarding),
+    ("cf-connecting-ipv6", Forwarding),
+    ("cf-pseudo-ipv4", Forwarding),
+    ("cf-visitor", Forwarding),
+    ("client-cert", Ours),
+    ("client-cert-chain", Ours),
+    ("client-ip", Forwarding),
+    ("connection", HopByHop),
+    ("content-length", Framing),
+    ("expect", HopByHop),
+    ("fastly-client-ip", Forwarding),
+    ("fly-client-ip", Forwarding),
+    ("forwarded", Preset),
+    ("forwarded-for", Forwarding),
+    ("front-end-https", Forwarding),
+    ("host", Preset),
+    ("http2-settings", HopByHop),
+    ("idempotency-key", Ours),
+    ("keep-alive", HopByHop),
+    ("proxy", Forwarding),
+    ("proxy-authorization", HopByHop),
+    ("proxy-connection", HopByHop),
+    ("te", HopByHop),
+    ("trailer", HopByHop),
+    ("transfer-encoding", HopByHop),
+    ("true-client-ip", Forwarding),
+    ("upgrade", HopByHop),
+    ("x-appengine-user-ip", Forwarding),
+    ("x-azure-clientip", Forwarding),
+    ("x-azure-socketip", Forwarding),
+    ("x-client-ip", Forwarding),
+    ("x-cluster-client-ip", Forwarding),
+    ("x-envoy-external-address", Forwarding),
+    ("x-envoy-original-path", Forwarding),
+    ("x-forwarded", Forwarding),
+    ("x-forwarded-for", Preset),
+    ("x-forwarded-host", Preset),
+    ("x-forwarded-proto", Preset),
+    ("x-host", Forwarding),
+    ("x-http-host-override", Forwarding),
+    ("x-original-forwarded-for", Forwarding),
+    ("x-original-host", Forwarding),
+    ("x-original-uri", Forwarding),
+    ("x-original-url", Forwarding),
+    ("x-originating-ip", Forwarding),
+    ("x-proxyuser-ip", Forwarding),
+    ("x-real-ip", Forwarding),
+    ("x-remote-addr", Forwarding),
+    ("x-remote-ip", Forwarding),
+    ("x-replaced-path", Forwarding),
+    ("x-request-id", Preset),
+    ("x-rewrite-url", Forwarding),
+    ("x-scheme", Forwarding),
+    ("x-script-name", Forwarding),
+    ("x-url-scheme", Forwarding),
+];
+
+/// With whatever follows.
+const PREFIXES: [(&str, Class); 2] = [("x-forwarded-", Forwarding), ("x-netdata-", Ours)];
+
+/// The class of a name, if it has one. Any other field is the sender's to say.
+pub fn class(name: &[u8]) -> Option<Class> {
+    if let Ok(found) = NAMES.binary_search_by(|(known, _)| compare(known.as_bytes(), name)) {
+        return Some(NAMES[found].1);
+    }
+    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| is_same(start, prefix.as_bytes()));
+    PREFIXES.iter().find(|(prefix, _)| begins(prefix)).map(|(_, class)| *class)
+}
+
+/// The names of a class, in lower case; those that begin like one end in `*`.
+pub fn names(class: Class) -> Vec<String> {
+    let whole = NAMES.iter().filter(|(_, other)| *other == class).map(|(name, _)| (*name).to_owned());
+    let begun = PREFIXES.iter().filter(|(_, other)| *other == class).map(|(prefix, _)| format!("{prefix}*"));
+    whole.chain(begun).collect()
+}
+
+/// Whether a header is set by this program whatever it is told.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    matches!(class(name.as_bytes()), Some(HopByHop | Framing | Ours))
+}
+
+/// Whether a field that came from a trusted proxy has a name that is the proxy's own spelling. Others may have passed
+/// it by, from a sender that hopes for an application to which they are the same.
+pub(crate) fn is_plainly_spelt(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
+/// Whether two names are the same to an application behind a CGI-like interface, which knows neither case nor the
+/// difference between one sign and another: PHP makes the same variable of `X.A`, `x_a` and `X-A`.
+pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && compare(one, other) == Ordering::Equal
+}
+
+/// The order of names, to which [`is_same`] names are equal.
+pub(crate) fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    one.iter().map(canonical).cmp(other.iter().map(canonical))
+}
+
+fn canonical(byte: &u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_and_has_every_name_once() {
+        for pair in NAMES.windows(2) {
+            assert_eq!(compare(pair[0].0.as_bytes(), pair[1].0.as_bytes()), Ordering::Less, "{pair:?}");
+        }
+        for (name, expected) in NAMES {
+            assert!(name.bytes().all(|byte| byte == canonical(&byte)), "{name}");
+            assert_eq!(class(name.as_bytes()), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_whatever_their_case_and_their_signs() {
+        for (name, expected) in [
+            ("Host", Some(Preset)),
+            ("TRANSFER_ENCODING", Some(HopByHop)),
+            ("content.length", Some(Framing)),
+            ("X.Netdata.Client.CN", Some(Ours)),
+            ("x_netdata~anything", Some(Ours)),
+            ("X-Netdata-", Some(Ours)),
+            ("X-Netdata", None),
+            ("XNetdata-Client-CN", None),
+            ("X--Netdata-Client-CN", None),
+            ("client!cert", Some(Ours)),
+            ("Client-Certs", None),
+            ("X-Forwarded-For", Some(Preset)),
+            ("X-Forwarded-Anything", Some(Forwarding)),
+            ("X_Forwarded*Port", Some(Forwarding)),
+            ("X-Forwarding", None),
+            ("Proxy", Some(Forwarding)),
+            ("Proxy-Status", None),
+            ("Authorization", None),
+            ("", None),
+        ] {
+            assert_eq!(class(name.as_bytes()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_reserved_cannot_be_set() {
+        for (name, expected) in [
+            ("client_cert_chain", true),
+            ("expect", true),
+            ("http2-settings", true),
+            ("content-length", true),
+            ("x-netdata-x", true),
+            ("host", false),
+            ("x-real-ip", false),
+            ("x-forwarded-for", false),
+            ("x-a", false),
+        ] {
+            assert_eq!(is_reserved(name), expected, "{name}");
+        }
+    }
+}

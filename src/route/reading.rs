@@ -1,0 +1,337 @@
+//! How applications may read a path.
+//!
+//! Express knows no case and no slash at the end, servlet containers cut off `;parameters`, IIS takes `\` for `/` and
+//! drops dots and spaces at the end of a name, Rails drops `.json`; most undo percent-encoding, some do so twice; and
+//! what `..` does depends on when it is looked at. What could be read in several ways is read in all of them.
+
+use std::borrow::Cow;
+use std::iter;
+
+/// How often percent-encoding is undone.
+const DECODINGS: usize = 2;
+
+/// Each `..` may be followed or taken for a name, so that each multiplies the readings.
+const MAX_UPS: usize = 3;
+
+/// How many segments a path with `..` may have.
+const MAX_SEGMENTS: usize = 256;
+
+/// A slash, and what may be taken for one.
+const SLASHES: [char; 2] = ['/', '\\'];
+
+/// One way to read a path.
+pub(super) struct Reading<'t> {
+    pub(super) segments: &'t [&'t str],
+    /// The last one has lost its extension.
+    pub(super) lacks_extension: bool,
+}
+
+/// Whether `is` says so of any way to read `path`. A path that can be read in too many ways could be anything.
+pub(super) fn is_any(path: &str, is: impl Fn(&Reading<'_>) -> bool) -> bool {
+    let is_either = |segments: &[&str]| {
+        is(&Reading { segments, lacks_extension: false })
+            || without_extension(segments).is_some_and(|it| is(&Reading { segments: &it, lacks_extension: true }))
+    };
+    texts(path).iter().any(|text| match readings(&parts(text)) {
+        Some(readings) => readings.iter().any(|segments| is_either(segments)),
+        None => true,
+    })
+}
+
+/// The segments of a path of the configuration, which is to be found by every way to read it.
+pub(super) fn canonical(path: &str) -> Vec<String> {
+    let mut segments: Vec<String> = Vec::new();
+    let text = texts(path).pop().unwrap_or_default();
+    for part in parts(&text) {
+        match part {
+            Part::Name(name) => segments.push(name.into_owned()),
+            Part::Up { .. } => drop(segments.pop()),
+        }
+    }
+    segments
+}
+
+/// The path with its encoding undone and its parameters cut off, in every order in which that may be done.
+fn texts(path: &str) -> Vec<Cow<'_, str>> {
+    let levels: Vec<Cow<'_, str>> =
+        iter::successors(Some(Cow::Borrowed(path)), |text| decoded(text).map(Cow::Owned)).take(1 + DECODINGS).collect();
+    let has = |sign: char| levels.iter().any(|text| text.contains(sign));
+    if !has(';') && !has('?') && !has('#') {
+        return levels.into_iter().next_back().into_iter().collect();
+    }
+    let mut texts = Vec::new();
+    for (done, level) in levels.iter().enumerate() {
+        for slashes in [&SLASHES[..1], &SLASHES[..]] {
+            let mut text = without_parameters(level, slashes);
+            for _ in done..DECODINGS {
+                text = decoded(&text).unwrap_or(text);
+            }
+            let text = without_parameters(&text, slashes);
+            // Who decodes before looking for the query finds another one.
+            let end = text.find(['?', '#']).unwrap_or(text.len());
+            texts.push(Cow::Owned(text[..end].to_owned()));
+            texts.push(Cow::Owned(text));
+        }
+    }
+    texts
+}
+
+/// The text with its percent-encoding undone, `%uXXXX` as well (which IIS knows); `None` where there is nothing to undo.
+fn decoded(text: &str) -> Option<String> {
+    let mut rest = text.as_bytes();
+    let mut bytes = Vec::with_capacity(rest.len());
+    let mut is_changed = false;
+    while let [first, after @ ..] = rest {
+        let (is_escape, length) = match unescape(rest, &mut bytes) {
+            Some(length) => (true, length),
+            None => {
+                bytes.push(*first);
+                (false, 1)
+            }
+        };
+        is_changed |= is_escape;
+        rest = after.get(length - 1..).unwrap_or_default();
+    }
+    is_changed.then(|| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Appends what an escape at the beginning of `text` stands for, and gives its length.
+fn unescape(text: &[u8], bytes: &mut Vec<u8>) -> Option<usize> {
+    let number = |digits: &[u8]| {
+        let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+        is_hex.then(|| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()).flatten()
+    };
+    match text {
+        [b'%', b'u' | b'U', digits @ ..] => {
+            let character = char::from_u32(number(digits.get(..4)?)?).unwrap_or(char::REPLACEMENT_CHARACTER);
+            bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            Some(6)
+        }
+        [b'%', digits @ ..] => {
+            bytes.push(u8::try_from(number(digits.get(..2)?)?).ok()?);
+            Some(3)
+        }
+        _ => None,
+    }
+}
+
+/// The text without what stands between a `;` and the next slash.
+fn without_parameters(text: &str, slashes: &[char]) -> String {
+    let segments = text.split_inclusive(slashes);
+    let cut = |segment: &str| match segment.find(';') {
+        Some(start) => segment[..start].to_owned() + if segment.ends_with(slashes) { "/" } else { "" },
+        None => segment.to_owned(),
+    };
+    segments.map(cut).collect()
+}
+
+/// A part of a path between slashes.
+enum Part<'t> {
+    /// As it is compared: in one case, without what may be dropped at its end.
+    Name(Cow<'t, str>),
+    /// `..`, and whether nothing or a `.` stands before it, which it may take away instead of a name.
+    Up { is_after_gap: bool },
+}
+
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let is_blank = |sign: char| sign.is_whitespace() || sign.is_control();
+    let mut is_after_gap = false;
+    let mut parts = Vec::new();
+    for segment in text.split(SLASHES).skip(1) {
+        let segment = segment.trim_matches(is_blank);
+        let name = segment.trim_end_matches(|sign| sign == '.' || is_blank(sign));
+        match (segment, name) {
+            ("..", _) => parts.push(Part::Up { is_after_gap }),
+            (_, "") => {}
+            (_, name) => parts.push(Part::Name(folded(name))),
+        }
+        is_after_gap = segment != ".." && name.is_empty();
+    }
+    parts
+}
+
+/// In one case: names that differ in case alone become equal.
+fn folded(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(name);
+    }
+    // Some letters have no other case of their own, such as the long s, whose upper case is an S.
+    Cow::Owned(name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect())
+}
+
+/// What the parts may be read as, each `..` followed or taken for a name; `None` if that is too much.
+fn readings<'t>(parts: &'t [Part<'_>]) -> Option<Vec<Vec<&'t str>>> {
+    let ups = parts.iter().filter(|part| matches!(part, Part::Up { .. })).count();
+    if ups > MAX_UPS || (ups > 0 && parts.len() > MAX_SEGMENTS) {
+        return None;
+    }
+    let mut readings: Vec<Vec<&str>> = vec![Vec::with_capacity(parts.len())];
+    for part in parts {
+        match part {
+            Part::Name(name) => readings.iter_mut().for_each(|reading| reading.push(name)),
+            Part::Up { is_after_gap } => {
+                let followed = readings.iter().map(|reading| match reading.split_last() {
+                    Some((_, above)) => above.to_vec(),
+                    None => Vec::new(),
+                });
+                let without = if *is_after_gap { readings.clone() } else { Vec::new() };
+                let followed: Vec<_> = followed.chain(without).collect();
+                readings.iter_mut().for_each(|reading| reading.push(".."));
+                readings.extend(followed);
+            }
+        }
+    }
+    Some(readings)
+}
+
+/// The same without what follows the last dot in the last name.
+fn without_extension<'t>(segments: &[&'t str]) -> Option<Vec<&'t str>> {
+    let (last, above) = segments.split_last()?;
+    let (name, extension) = last.rsplit_once('.')?;
+    let has_both = !name.is_empty() && !extension.is_empty() && *last != "..";
+    has_both.then(|| above.iter().copied().chain([name]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether `path` can be read as `expected`.
+    fn reads(path: &str, expected: &str) -> bool {
+        is_any(path, |reading| format!("/{}", reading.segments.join("/")) == expected)
+    }
+
+    #[test]
+    fn a_path_is_read_in_every_way_that_an_application_might() {
+        for path in [
+            "/a/b",
+            "/A/b",
+            "/a/B",
+            "/a/b/",
+            "/a/b//",
+            "/a//b",
+            "//a/b",
+            "/a/b;x",
+            "/a/b;x=y;z",
+            "/a;x/b",
+            "/a;/b",
+            "/a/b%3bx",
+            "/a/b%3Bx",
+            "/a/b%253bx",
+            "/a\\b",
+            "\\a\\b",
+            "/a%5cb",
+            "/a%5Cb",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%252fb",
+            "/a/b%2f",
+            "/a/b\\",
+            "/a/b.",
+            "/a/b..",
+            "/a/b%2e",
+            "/a/b%20",
+            "/a/b%20.%20",
+            "/a./b",
+            "/a%20/b",
+            "/a/%20b",
+            "/a/b%09",
+            "/a/b%0a",
+            "/a/b%c2%a0",
+            "/a/./b",
+            "/./a/b",
+            "/a/b/.",
+            "/a/b/..;/b",
+            "/a/x/../b",
+            "/a/x/%2e%2e/b",
+            "/a/x/.%2e/b",
+            "/a/x/..;y/b",
+            "/a/x/..%20/b",
+            "/a/x%2f..%2fb",
+            "/a/x/..\\b",
+            "/../a/b",
+            "/a//../b",
+            "/a/.../../b",
+            "/a/./../b",
+            "/x/y/../../a/b",
+            "/%61/b",
+            "/%41/b",
+            "/a/%62",
+            "/%2561/b",
+            "/%u0061/b",
+            "/%U0041/b",
+            "/a%u002fb",
+            "/a/b%3fx",
+            "/a/b%23x",
+            "/a/b.json",
+            "/a/B.JSON/",
+            "/a;x%2fy/b",
+            "/a/b;x\\y",
+        ] {
+            assert!(reads(path, "/a/b"), "{path}");
+        }
+        for path in
+            ["/a", "/a/bb", "/ab", "/a/b/c", "/b/a", "/x/a/b", "/a/b.json.gz", "/a/.b", "/a/b%", "/a/b%zz", "/a-b"]
+        {
+            assert!(!reads(path, "/a/b"), "{path}");
+        }
+    }
+
+    #[test]
+    fn letters_are_equal_in_every_case() {
+        for path in ["/\u{17f}", "/%c5%bf", "/%C5%BF", "/S", "/%53"] {
+            assert!(reads(path, "/s"), "{path}");
+        }
+        assert!(reads("/%e2%84%aa", "/k"), "the sign of the kelvin");
+        assert!(reads("/%c4%b1", "/i"), "an i without its dot");
+        assert!(reads("/C%C3%89", "/c\u{e9}"));
+    }
+
+    #[test]
+    fn parameters_end_before_and_after_decoding() {
+        assert!(reads("/a;x%2fb/c", "/a/c") && reads("/a;x%2fb/c", "/a/b/c"));
+        assert!(reads("/a;x\\b", "/a") && reads("/a;x\\b", "/a/b"));
+    }
+
+    #[test]
+    fn what_goes_up_may_be_a_name() {
+        assert!(reads("/a/../b", "/b") && reads("/a/../b", "/a/../b"));
+        assert!(reads("/a//../b", "/b") && reads("/a//../b", "/a/b"));
+        assert!(!reads("/a/../b", "/a/b"));
+        assert!(is_any("/a/../../../../b", |_| false), "too many ways");
+        assert!(!is_any("/a/../../../b", |_| false));
+        assert!(is_any(&format!("/..{}", "/a".repeat(MAX_SEGMENTS)), |_| false));
+        assert!(!is_any(&"/a".repeat(MAX_SEGMENTS + 1), |_| false));
+    }
+
+    #[test]
+    fn a_path_of_the_configuration_is_read_as_all_others_are() {
+        for (path, expected) in [
+            ("/", ""),
+            ("", ""),
+            ("/A/b/", "a/b"),
+            ("/a%20b", "a b"),
+            ("/c%C3%A9", "c\u{e9}"),
+            ("/a/../b;c", "b"),
+            ("/a.json", "a.json"),
+        ] {
+            assert_eq!(canonical(path).join("/"), expected, "{path}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_makes_it_panic(path in "/?([a-zA-Z./%;\\\\?#u0-9]|\\PC){0,40}") {
+            is_any(&path, |reading| {
+                assert!(reading.segments.iter().all(|segment| !segment.is_empty() && !segment.contains(SLASHES)));
+                false
+            });
+            canonical(&path);
+        }
+
+        #[test]
+        fn a_path_reads_as_what_it_is(path in "(/[a-z0-9_-]{1,5}){1,5}") {
+            proptest::prop_assert!(reads(&path, &path));
+        }
+    }
+}

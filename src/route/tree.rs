@@ -1,0 +1,51 @@
+//! Paths of a configuration by their segments, so that finding one takes as long as its path, however many there are.
+
+use std::collections::HashMap;
+
+/// A tree with a node for each prefix.
+#[derive(Debug)]
+pub(super) struct Tree {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    children: HashMap<Box<str>, usize>,
+    /// What is for this path and no other.
+    exact: Vec<usize>,
+    /// What is for this path and everything below it.
+    below: Vec<usize>,
+}
+
+impl Tree {
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+
+    /// Adds what is for the path of these segments; where `has_below`, for everything below it, too.
+    pub(super) fn insert<'s>(&mut self, segments: impl Iterator<Item = &'s str>, has_below: bool, index: usize) {
+        let mut at = 0;
+        for segment in segments {
+            let next = self.nodes.len();
+            at = *self.nodes[at].children.entry(segment.into()).or_insert(next);
+            if at == next {
+                self.nodes.push(Node::default());
+            }
+        }
+        let node = &mut self.nodes[at];
+        if has_below { &mut node.below } else { &mut node.exact }.push(index);
+    }
+
+    /// Hands `each` what is for the path of these segments, the least specific first, and by how many of them.
+    pub(super) fn walk<'s>(&self, segments: impl Iterator<Item = &'s str>, mut each: impl FnMut(&[usize], usize)) {
+        let (mut node, mut depth) = (&self.nodes[0], 0);
+        each(&node.below, depth);
+        for segment in segments {
+            let Some(child) = node.children.get(segment) else { return };
+            node = &self.nodes[*child];
+            depth += 1;
+            each(&node.below, depth);
+        }
+        each(&node.exact, depth);
+    }
+}

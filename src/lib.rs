@@ -74,7 +74,7 @@
 //!  config                                      a file becomes a Config, which cannot be wrong
 //!  route  framing  challenge  notification     decisions: values in, value out
 //!  auth  client_address  header_template  header_class
-//!  secret  rejection  digest  head  answer_head  buffers  plain  output   words that everything uses
+//!  secret  signed  rejection  digest  head  answer_head  buffers  plain  output   words that everything uses
 //! ```
 //!
 //! A request flows through them like this:
@@ -138,6 +138,7 @@ pub mod secret;
 pub mod send;
 mod sender;
 pub mod server;
+mod signed;
 pub mod summary;
 pub mod telemetry;
 pub mod tls;

@@ -27,6 +27,9 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
         "revocation_unknown" => {
             "If it was Netdata Cloud, see tls.client.crl and crl_coverage: a list of an authority is missing."
         }
+        "certificate_chain_too_long" => {
+            "Not Netdata Cloud, which sends one certificate or a few: an attack, most likely."
+        }
         "certificate_key_usage" => "Not Netdata Cloud, or its authority makes mistakes: ask Netdata.",
         "not_allowed" => "If it was Netdata Cloud, add the address to listen.allow.",
         "max_connections" | "max_connections_per_address" => "If it was Netdata Cloud, raise the limit.",

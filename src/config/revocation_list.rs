@@ -1,6 +1,6 @@
 //! A certificate revocation list (RFC 5280 section 5), and what it says about whom.
 
-use rustls::crypto::aws_lc_rs;
+use crate::signed::Signature;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use std::cmp::Ordering;
 use std::fmt::Display;
@@ -32,9 +32,7 @@ struct Contents {
     scope: Scope,
     der: Vec<u8>,
     signed: Range<usize>,
-    signature: Vec<u8>,
-    /// The signature's algorithm, as its identifier begins.
-    algorithm: Vec<u8>,
+    signature: Signature,
     /// The entries, by serial number.
     entries: CertRevocationList<'static>,
     /// Whose key it is signed with, once that is known: there is no second.
@@ -100,12 +98,7 @@ impl RevocationList {
         if let Some(signer) = self.0.signer.get() {
             return *signer == key;
         }
-        let signed = &self.0.der[self.0.signed.clone()];
-        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
-        let is_signed = algorithms
-            .iter()
-            .filter(|algorithm| algorithm.signature_alg_id().starts_with(&self.0.algorithm))
-            .any(|algorithm| issuer.verify_signature(*algorithm, signed, &self.0.signature).is_ok());
+        let is_signed = self.0.signature.is_by(&issuer, &self.0.der[self.0.signed.clone()]);
         if is_signed {
             // Another thread may have found the same.
             let _ = self.0.signer.set(key);
@@ -194,8 +187,6 @@ impl Contents {
         };
         let signed: &[u8] = list.tbs_cert_list.as_ref();
         let start = signed.as_ptr().addr() - der.as_ptr().addr();
-        let oid = list.signature_algorithm.algorithm.as_bytes();
-        let length = u8::try_from(oid.len()).map_err(|error| unreadable(&error))?;
         Ok(Self {
             file: file.to_owned(),
             issuer: Name { der: list.issuer().as_raw().to_vec(), text: canonical(list.issuer()) },
@@ -207,8 +198,7 @@ impl Contents {
             scope,
             der: Vec::new(),
             signed: start..start + signed.len(),
-            signature: list.signature_value.data.to_vec(),
-            algorithm: [&[0x06, length], oid].concat(),
+            signature: Signature::of_list(&list),
             entries: entries.into(),
             signer: OnceLock::new(),
         })

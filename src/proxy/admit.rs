@@ -7,7 +7,7 @@ use super::forward::{Findings, Origin};
 use super::rate::Rate;
 use super::respond;
 use super::session::{PingoraSession, Session};
-use crate::auth::{Authenticated, Identified, Presented};
+use crate::auth::{Authenticated, Identified};
 use crate::buffers::{Budget, Buffers};
 use crate::challenge;
 use crate::client_address::client_address;
@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Method;
 use ipnet::IpNet;
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -275,9 +276,10 @@ impl Policy {
         context: &mut Context,
     ) -> Result<Option<Admitted>, BodyError> {
         let is_tls = session.tls_version().is_some();
-        let presented = tls::presented(session.digest(), &self.trust);
-        context.note_presented(&presented);
-        match self.admit_head(head, &presented, is_tls, context)? {
+        if let Some(presented) = tls::presented_before(session.digest(), &self.trust) {
+            context.note_presented(&presented);
+        }
+        match self.admit_head(head, session.digest(), is_tls, context)? {
             Admission::Challenge { answer } => {
                 respond::answer(session, head, context, Outcome::Challenged, answer.into()).await;
                 Ok(None)
@@ -296,7 +298,7 @@ impl Policy {
     fn admit_head(
         &self,
         head: &Head,
-        presented: &Presented,
+        connection: Option<&Digest>,
         is_tls: bool,
         context: &mut Context,
     ) -> Result<Admission, Rejection> {
@@ -307,11 +309,14 @@ impl Policy {
         let route = self.routes.find(path(head))?;
         context.route = Some(route.label.clone());
         self.rate.check(context.remote_addr)?;
+        // Only now: what has no route, or comes too often, is worth no path building.
+        let presented = tls::presented(connection, &self.trust);
+        context.note_presented(&presented);
         if is_tls && self.trust.verify() == Verify::Require {
             // The handshake demanded as much. Since then, the certificate may have expired or the trust changed.
             presented.check_trusted()?;
         }
-        let identified = route.requirements.identify(presented, self.trust.common_names())?;
+        let identified = route.requirements.identify(&presented, self.trust.common_names())?;
         if route.kind == RouteKind::Proxy {
             let authenticated = authorize(route, head, identified)?;
             check_length(route, head)?;

@@ -1,6 +1,8 @@
 //! Who is trusted now: judges a client's certificate chain, in the handshake and again for each request.
 
+use super::memory::{GoodChain, Memory};
 use super::path::{Judged, Obstacle, Rules};
+use super::reach::{MAX_USEFUL, useful};
 use super::refusal::{self, Distrust};
 use crate::auth::{ClientIdentity, Presented};
 use crate::config::{ClientTrust, CrlCoverage, Verify, authority_fault};
@@ -10,18 +12,23 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-/// How many chains are remembered. Netdata Cloud has one, and a few while it rotates.
-const REMEMBERED: usize = 16;
+/// Certificates of a chain, those included that are not needed.
+pub(super) const MAX_CERTIFICATES: usize = 10;
+
+/// Bytes of a chain, which is kept as long as its connection.
+pub(super) const MAX_CHAIN: usize = 32 * 1024;
 
 /// The authorities and names that are trusted, as one configuration has them.
 ///
 /// A chain that was found good is remembered, with the time for which that holds, so that judging it again for the
-/// next request or connection costs a comparison. A new configuration makes a new `Trust`, which remembers nothing.
+/// next connection costs a comparison; for the next request of a connection, whatever was found out is kept with that.
+/// A new configuration makes a new `Trust`, which remembers nothing.
 pub struct Trust {
     verify: Verify,
     common_names: Vec<String>,
@@ -31,16 +38,34 @@ pub struct Trust {
     hints: Vec<DistinguishedName>,
     rules: Rules,
     algorithms: WebPkiSupportedAlgorithms,
-    remembered: Mutex<VecDeque<Arc<GoodChain>>>,
+    memory: Memory,
+    /// How many chains were not remembered.
+    paths_built: AtomicU64,
+    /// Tells it from every other one.
+    generation: u64,
 }
 
-struct GoodChain {
-    /// As it was presented.
-    chain: Vec<CertificateDer<'static>>,
-    /// Seconds since 1970 in which every certificate is valid that was needed.
-    validity: std::ops::RangeInclusive<i64>,
-    identity: Arc<ClientIdentity>,
+/// What was found out about a chain, and for how long it is so.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    generation: u64,
+    /// Seconds since 1970 in which the same would be found out again.
+    period: RangeInclusive<i64>,
+    pub(super) presented: Presented,
 }
+
+impl Verdict {
+    /// Whether `trust` would find out the same now.
+    pub(super) fn holds(&self, trust: &Trust, now: UnixTime) -> bool {
+        self.generation == trust.generation && self.period.contains(&seconds(now))
+    }
+}
+
+fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 
 impl Trust {
     /// What `config` trusts.
@@ -82,7 +107,9 @@ impl Trust {
             hints: Vec::new(),
             rules: Rules::new(Vec::new(), CrlCoverage::All),
             algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
-            remembered: Mutex::default(),
+            memory: Memory::default(),
+            paths_built: AtomicU64::new(0),
+            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -98,13 +125,30 @@ impl Trust {
 
     /// Judges the chain that a connection's client presented, at the time of the call.
     pub fn judge(&self, chain: &[CertificateDer<'static>]) -> Presented {
-        let Some((leaf, intermediates)) = chain.split_first() else {
-            return Presented::Nothing;
+        self.verdict(chain, UnixTime::now()).presented
+    }
+
+    /// The same at another time, and for how long it holds.
+    pub(super) fn verdict(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Verdict {
+        let judged = match chain.split_first() {
+            None => (i64::MIN..=i64::MAX, Presented::Nothing),
+            Some((leaf, above)) => match self.identify(leaf, above, now) {
+                Ok(good) => (good.validity.clone(), Presented::Trusted(good.identity.clone())),
+                Err(distrust) => (until_more_is_valid(chain, now), Presented::Untrusted(distrust.explain().into())),
+            },
         };
-        match self.identify(leaf, intermediates, UnixTime::now()) {
-            Ok(identity) => Presented::Trusted(identity),
-            Err(distrust) => Presented::Untrusted(distrust.explain().into()),
-        }
+        Verdict { generation: self.generation, period: judged.0, presented: judged.1 }
+    }
+
+    /// What is known of a chain without looking for a path.
+    pub(super) fn recall(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Option<Presented> {
+        let (leaf, above) = chain.split_first()?;
+        Some(Presented::Trusted(self.memory.recall(leaf, above, seconds(now))?.identity.clone()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn paths_built(&self) -> u64 {
+        self.paths_built.load(Ordering::Relaxed)
     }
 
     fn identify(
@@ -112,14 +156,16 @@ impl Trust {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<Arc<ClientIdentity>, Distrust> {
-        if let Some(identity) = self.recall(leaf, intermediates, now) {
-            return Ok(identity);
+    ) -> Result<Arc<GoodChain>, Distrust> {
+        check_size(leaf, intermediates)?;
+        if let Some(good) = self.memory.recall(leaf, intermediates, seconds(now)) {
+            return Ok(good);
         }
         let Judged { validity } = self.build_path(leaf, intermediates, now)?;
-        let identity = Arc::new(ClientIdentity::from_der(leaf).ok_or(Distrust::Path(webpki::Error::BadDer))?);
-        self.remember(leaf, intermediates, validity, &identity);
-        Ok(identity)
+        let identity = ClientIdentity::from_der(leaf).ok_or(Distrust::Path(webpki::Error::BadDer))?;
+        let good = GoodChain::new(leaf, intermediates, validity, identity);
+        self.memory.remember(good.clone());
+        Ok(good)
     }
 
     /// Looks for a path from the leaf to an authority that nothing speaks against.
@@ -129,6 +175,11 @@ impl Trust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Judged, Distrust> {
+        self.paths_built.fetch_add(1, Ordering::Relaxed);
+        let intermediates = &useful(&self.authorities, intermediates)[..];
+        if intermediates.len() > MAX_USEFUL {
+            return Err(Distrust::Path(webpki::Error::MaximumPathDepthExceeded));
+        }
         let leaf = EndEntityCert::try_from(leaf).map_err(Distrust::Path)?;
         let judged = RefCell::new(None);
         let key_usage = RefCell::new(None);
@@ -159,41 +210,27 @@ impl Trust {
             (Err(error), _) => Err(Distrust::Path(error)),
         }
     }
+}
 
-    fn recall(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Option<Arc<ClientIdentity>> {
-        let now = i64::try_from(now.as_secs()).ok()?;
-        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |good: &&Arc<GoodChain>| good.is_of(leaf, intermediates);
-        remembered.iter().find(same).filter(|good| good.validity.contains(&now)).map(|good| good.identity.clone())
-    }
-
-    fn remember(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        validity: std::ops::RangeInclusive<i64>,
-        identity: &Arc<ClientIdentity>,
-    ) {
-        let chain = std::iter::once(leaf).chain(intermediates).map(|der| der.clone().into_owned()).collect();
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have led another way, by a certificate that has run out; or another thread was here before.
-        remembered.retain(|good| !good.is_of(leaf, intermediates));
-        if remembered.len() == REMEMBERED {
-            remembered.pop_front();
-        }
-        remembered.push_back(Arc::new(GoodChain { chain, validity, identity: identity.clone() }));
+/// In the handshake already, before anything is looked for.
+fn check_size(leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> Result<(), Distrust> {
+    let certificates = above.len() + 1;
+    let bytes = above.iter().chain([leaf]).map(|certificate| certificate.len()).sum();
+    match certificates > MAX_CERTIFICATES || bytes > MAX_CHAIN {
+        true => Err(Distrust::TooLong { certificates, bytes }),
+        false => Ok(()),
     }
 }
 
-impl GoodChain {
-    fn is_of(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
-        self.chain.split_first().is_some_and(|(known, rest)| known == leaf && rest == intermediates)
-    }
+/// For how long nothing can be found out about a bad chain but the same: until one of its certificates begins to be
+/// valid. That one ceases to be makes nothing better.
+fn until_more_is_valid(chain: &[CertificateDer<'_>], now: UnixTime) -> RangeInclusive<i64> {
+    let now = seconds(now);
+    let begins = chain.iter().filter_map(|der| {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        Some(certificate.validity().not_before.timestamp())
+    });
+    now..=begins.filter(|begin| *begin > now).map(|begin| begin - 1).min().unwrap_or(i64::MAX)
 }
 
 impl fmt::Debug for Trust {
@@ -202,7 +239,8 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// In the handshake, `Trust` refuses what [`Verify::Require`] demands; otherwise it lets the request be judged.
+/// In the handshake, `Trust` refuses what [`Verify::Require`] demands; otherwise it looks at no more than the size of the
+/// chain, and lets the request be judged.
 ///
 /// The client's proof that it holds the certificate's key is checked in every mode.
 impl ClientCertVerifier for Trust {
@@ -225,12 +263,17 @@ impl ClientCertVerifier for Trust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        match self.identify(leaf, intermediates, now) {
-            Err(distrust) if self.verify == Verify::Require => {
+        let verdict = match self.verify {
+            Verify::Require => self.identify(leaf, intermediates, now).map(drop),
+            // A request may never come, be for no route, or be one too many.
+            Verify::Request | Verify::Off => check_size(leaf, intermediates),
+        };
+        match verdict {
+            Ok(()) => Ok(ClientCertVerified::assertion()),
+            Err(distrust) => {
                 refusal::record(leaf, &distrust);
                 Err(distrust.into())
             }
-            _ => Ok(ClientCertVerified::assertion()),
         }
     }
 

@@ -1,13 +1,15 @@
 //! TLS towards the sender: what is served, who is trusted, and what a connection knows about its client.
 
 mod client_verifier;
+mod memory;
 mod path;
+mod reach;
 mod refusal;
 mod session;
 
 pub use client_verifier::Trust;
 pub use refusal::{Refusal, RefusalCode, observe};
-pub use session::presented;
+pub use session::{presented, presented_before};
 
 use crate::config::{Tls, TlsVersion};
 use pingora::listeners::tls::{Acceptor, TlsSettings};

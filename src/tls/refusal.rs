@@ -1,5 +1,6 @@
 //! Why a handshake was refused, for the one log line about it.
 
+use super::client_verifier::{MAX_CERTIFICATES, MAX_CHAIN};
 use crate::auth::ClientIdentity;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
@@ -31,6 +32,7 @@ pub enum RefusalCode {
     RevocationUnknown,
     CertificatePurpose,
     CertificateKeyUsage,
+    CertificateChainTooLong,
     CertificateInvalid,
     /// The client did not show that it holds the certificate's key.
     KeyUnproven,
@@ -43,7 +45,7 @@ pub enum RefusalCode {
 
 impl RefusalCode {
     /// Each of them, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::CertificateMissing,
         Self::CertificateUntrusted,
         Self::CertificateExpired,
@@ -52,6 +54,7 @@ impl RefusalCode {
         Self::RevocationUnknown,
         Self::CertificatePurpose,
         Self::CertificateKeyUsage,
+        Self::CertificateChainTooLong,
         Self::CertificateInvalid,
         Self::KeyUnproven,
         Self::TlsError,
@@ -70,6 +73,7 @@ impl RefusalCode {
             Self::RevocationUnknown => "revocation_unknown",
             Self::CertificatePurpose => "certificate_purpose",
             Self::CertificateKeyUsage => "certificate_key_usage",
+            Self::CertificateChainTooLong => "certificate_chain_too_long",
             Self::CertificateInvalid => "certificate_invalid",
             Self::KeyUnproven => "key_unproven",
             Self::TlsError => "tls_error",
@@ -118,6 +122,8 @@ pub(super) enum Distrust {
     Path(webpki::Error),
     /// There is one, but for what a key on it may be used for.
     KeyUsage(KeyUsageFault),
+    /// The chain has more than is looked at.
+    TooLong { certificates: usize, bytes: usize },
 }
 
 /// What is wrong with the key usage of a certificate.
@@ -154,7 +160,11 @@ impl Distrust {
     /// The word for it.
     fn code(&self) -> RefusalCode {
         use webpki::Error as E;
-        let Self::Path(error) = self else { return RefusalCode::CertificateKeyUsage };
+        let error = match self {
+            Self::Path(error) => error,
+            Self::KeyUsage(_) => return RefusalCode::CertificateKeyUsage,
+            Self::TooLong { .. } => return RefusalCode::CertificateChainTooLong,
+        };
         match error {
             E::UnknownIssuer | E::InvalidSignatureForPublicKey => RefusalCode::CertificateUntrusted,
             E::CertExpired { .. } | E::InvalidCertValidity => RefusalCode::CertificateExpired,
@@ -172,6 +182,13 @@ impl Distrust {
         let error = match self {
             Self::Path(error) => error,
             Self::KeyUsage(fault) => return fault.to_string(),
+            Self::TooLong { certificates, bytes } => {
+                return format!(
+                    "The client sent {certificates} certificates of {bytes} bytes; the bounds are {MAX_CERTIFICATES} and \
+                     {} KiB.",
+                    MAX_CHAIN / 1024
+                );
+            }
         };
         match error {
             E::UnknownIssuer => "The certificate was not issued by a trusted authority.",
@@ -214,6 +231,7 @@ impl From<Distrust> for Error {
         let error = match distrust {
             Distrust::Path(error) => error,
             Distrust::KeyUsage(fault) => return CertificateError::Other(OtherError(Arc::new(fault))).into(),
+            Distrust::TooLong { .. } => E::MaximumPathDepthExceeded,
         };
         Self::InvalidCertificate(match error {
             E::UnknownIssuer => CertificateError::UnknownIssuer,

@@ -207,7 +207,10 @@ fn every_refusal_moves_its_metrics_and_no_others() {
 #[test]
 fn every_handshake_is_counted_by_its_end() {
     let pki = Pki::new();
-    let scene = Scene::new(&pki, "require", "[limits]\nhandshake_timeout = \"500ms\"\n");
+    pki.write("crl.pem", &pki.revocation_list(&[7], Duration::days(1)));
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "require", "").replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
+    let scene = Scene::spawn(&pki, &(config + ADMIN + "[limits]\nhandshake_timeout = \"500ms\"\n"), origin);
     let expired = pki.leaf(|params| params.not_after = OffsetDateTime::now_utc() - Duration::days(1));
     let early = pki.leaf(|params| params.not_before = OffsetDateTime::now_utc() + Duration::days(1));
     let server = pki.leaf(|params| params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth]);
@@ -219,6 +222,9 @@ fn every_handshake_is_counted_by_its_end() {
         (Some(early), "certificate_not_yet_valid"),
         (Some(server), "certificate_purpose"),
         (Some(encryption), "certificate_key_usage"),
+        (Some(pki.leaf(|params| params.serial_number = Some(7_u64.into()))), "certificate_revoked"),
+        (Some(pki.below(1, |_| {})), "revocation_unknown"),
+        (Some(pki.below(10, |_| {})), "certificate_chain_too_long"),
     ] {
         let sender = scene.sender(leaf.as_ref());
         scene.operator.moves(
@@ -226,6 +232,7 @@ fn every_handshake_is_counted_by_its_end() {
             || assert!(sender.send("POST", WEBHOOK, "", ALERT).is_err()),
             &[&handshakes("refused", reason)],
         );
+        scene.proxy.wait_for_log(&format!("code=\"{reason}\""));
     }
     let connect = || TcpStream::connect(scene.proxy.address(0)).unwrap();
     let garbage = || connect().write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();

@@ -3,6 +3,7 @@
 //! | fault, and the kind it stands for | test |
 //! |---|---|
 //! | the key usage was never looked at: a certificate for encryption alone authenticated, and an authority that may issue none did | `key_usage_holds_along_the_path` |
+//! | a chain that may be gone through in many ways was gone through for each request, before its path was looked at: work without end before authentication | `a_knot_of_certificates_costs_no_more_than_none`, `chains_have_bounds` |
 //! | what was judged was what was sent, not the path that was found: a certificate beside it decided | `what_is_beside_the_path_decides_nothing` |
 
 use crate::support::{
@@ -15,8 +16,8 @@ use netdata_webhook_proxy::tls::Trust;
 use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose, GeneralSubtree,
-    IsCa, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize,
-    SanType,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
+    RsaKeySize, SanType,
 };
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -187,7 +188,7 @@ fn chains_that_are_not_trusted_do_not_get_through() {
     let mut missing = pki.below(2, |_| {});
     missing.chain.remove(1);
     scene.refuses_chain("a missing intermediate", &missing);
-    scene.refuses_chain("a chain that is too deep", &pki.below(10, |_| {}));
+    scene.refuses_chain("a chain that is too deep", &pki.below(8, |_| {}));
     scene.origin.received_nothing();
 }
 
@@ -278,6 +279,107 @@ fn limits_on_names_that_cannot_be_compared_are_refused_and_named() {
     scene.accepts("a limit on what it has not", &pki.issued_below(1, limit(of_mail), named(host)));
     scene.refuses_chain("a permitted address", &pki.issued_below(1, limit(of_mail), named(mail)));
     scene.require.wait_for_log("limits names of a kind that cannot be compared here, such as e-mail addresses");
+}
+
+/// So many certificates of one name, each of which may have issued each, and a leaf below them.
+fn knot(count: usize) -> Leaf {
+    let params = || {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = subject(&[(DnType::CommonName, "Knot".into())]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    };
+    let issuer = Issuer::new(params(), KeyPair::generate().unwrap());
+    let mut leaf = Pki::shared().self_signed();
+    leaf.chain = vec![CertificateParams::default().signed_by(&leaf.public_key(), &issuer).unwrap().der().clone()];
+    for _ in 0..count {
+        leaf.chain.push(params().signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone());
+    }
+    leaf
+}
+
+#[test]
+fn chains_have_bounds() {
+    let (pki, scene) = (Pki::shared(), Scene::new());
+    let beside = knot(9).chain;
+    let with = |above: &[CertificateDer<'static>]| {
+        let mut leaf = pki.netdata();
+        leaf.chain.extend_from_slice(above);
+        leaf
+    };
+    scene.accepts("as many as there may be", &with(&beside[..9]));
+    // Ed25519 signatures are all of one length, so that the certificate's is known.
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let padded = |bytes: usize| {
+        let mut params = CertificateParams::default();
+        params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 2], vec![0; bytes]));
+        params.serial_number = Some(7_u64.into());
+        params.self_signed(&key).unwrap().der().clone()
+    };
+    let bare = padded(20_000).len() - 20_000;
+    let of_size = |total: usize| {
+        let mut leaf = pki.netdata();
+        let left = total - leaf.chain[0].len() - bare;
+        leaf.chain.push(padded(left));
+        assert_eq!(leaf.chain.iter().map(|der| der.len()).sum::<usize>(), total);
+        leaf
+    };
+    scene.accepts("as much as there may be", &of_size(32 * 1024));
+    for (what, leaf) in [("too many", with(&beside)), ("too much", of_size(32 * 1024 + 1)), ("a knot", knot(120))] {
+        for proxy in [&scene.require, &scene.request] {
+            let before = proxy.log().iter().filter(|line| line.contains("certificate_chain_too_long")).count();
+            for version in VERSIONS {
+                assert!(Scene::post(proxy, Some(&leaf), version).is_err(), "{what} {version:?}");
+            }
+            proxy.wait_for_logs("certificate_chain_too_long", before + 2);
+        }
+    }
+}
+
+/// What a process has taken of the processors, in hundredths of a second.
+fn processor_time(proxy: &Proxy) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", proxy.id())).unwrap();
+    // Behind the name, which is in parentheses and may be anything.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn a_knot_of_certificates_costs_no_more_than_none() {
+    const CONNECTIONS: usize = 8;
+    const REQUESTS: usize = 150;
+
+    let origin = Origin::spawn();
+    let config = Proxy::config(&origin, "request", "") + "[log]\naccess = false\n";
+    let proxy = Proxy::spawn(Pki::shared(), &config);
+    let knot = knot(9);
+    // Of connections with this certificate, or without one, each of whose requests is refused.
+    let attack = |leaf: Option<&Leaf>| {
+        let before = processor_time(&proxy);
+        let good = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+        std::thread::scope(|scope| {
+            for _ in 0..CONNECTIONS {
+                scope.spawn(|| {
+                    let mut connection = Sender::to(&proxy, leaf).connect().unwrap();
+                    for _ in 0..REQUESTS {
+                        assert_eq!(connection.post(ALERT).unwrap().status, 403);
+                        assert_eq!(connection.send("POST", "/nowhere", "", ALERT).unwrap().status, 404);
+                    }
+                });
+            }
+            // Meanwhile, others are served.
+            let mut connection = good.connect().unwrap();
+            for _ in 0..20 {
+                assert_eq!(connection.send("GET", &format!("{WEBHOOK}?crc_token=abc"), "", "").unwrap().status, 200);
+            }
+        });
+        processor_time(&proxy) - before
+    };
+    // The first time, what is used for the first time takes its time.
+    attack(None);
+    let (without, with) = (attack(None), attack(Some(&knot)));
+    assert!(with < without * 3 / 2 + 20, "{with} hundredths of a second, and {without} without");
+    origin.received_nothing();
 }
 
 /// rcgen makes nothing weak, so these were made with OpenSSL, by an authority whose key is gone.

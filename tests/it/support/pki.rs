@@ -38,6 +38,11 @@ impl Leaf {
         PrivateKeyDer::try_from(self.key.clone()).unwrap()
     }
 
+    /// Its public half, for another certificate of it.
+    pub(crate) fn public_key(&self) -> KeyPair {
+        KeyPair::try_from(self.key.as_slice()).unwrap()
+    }
+
     pub(crate) fn chain_pem(&self) -> String {
         self.chain.iter().map(|der| pem("CERTIFICATE", der)).collect()
     }

@@ -2,6 +2,7 @@
 
 use super::memory::{GoodChain, Memory};
 use super::path::{Judged, Obstacle, Rules};
+use super::pss_key;
 use super::reach::{MAX_USEFUL, useful};
 use super::refusal::{self, Distrust};
 use crate::auth::{ClientIdentity, Presented};
@@ -293,11 +294,15 @@ impl ClientCertVerifier for Trust {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let proof = crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms);
+        let of_pss_key = pss_key::verify(signature.scheme, leaf, message, signature.signature(), &self.algorithms);
+        let proof = match of_pss_key {
+            Some(proof) => proof.map(|()| HandshakeSignatureValid::assertion()),
+            None => crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms),
+        };
         proof.inspect_err(|error| refusal::record_unproven(leaf, error))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.algorithms.supported_schemes().into_iter().chain(pss_key::schemes()).collect()
     }
 }

@@ -3,6 +3,7 @@
 mod client_verifier;
 mod memory;
 mod path;
+mod pss_key;
 mod reach;
 mod refusal;
 mod session;

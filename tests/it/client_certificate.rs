@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the key usage was never looked at: a certificate for encryption alone authenticated, and an authority that may issue none did | `key_usage_holds_along_the_path` |
 //! | a chain that may be gone through in many ways was gone through for each request, before its path was looked at: work without end before authentication | `a_knot_of_certificates_costs_no_more_than_none`, `chains_have_bounds` |
+//! | a client with an RSA key for RSASSA-PSS alone was told that it had no certificate: it was not asked for one | `an_rsa_key_for_pss_alone_is_a_key` |
 //! | what was judged was what was sent, not the path that was found: a certificate beside it decided | `what_is_beside_the_path_decides_nothing` |
 
 use crate::support::{
@@ -21,10 +22,10 @@ use rcgen::{
 };
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::sign::CertifiedKey;
-use rustls::{SignatureScheme, SupportedProtocolVersion};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
+use rustls::{SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use time::{Duration, OffsetDateTime};
@@ -380,6 +381,66 @@ fn a_knot_of_certificates_costs_no_more_than_none() {
     let (without, with) = (attack(None), attack(Some(&knot)));
     assert!(with < without * 3 / 2 + 20, "{with} hundredths of a second, and {without} without");
     origin.received_nothing();
+}
+
+/// A key as RSASSA-PSS has it, in a client whose library knows nothing of that either.
+#[derive(Debug)]
+struct PssKey(Arc<dyn SigningKey>);
+
+#[derive(Debug)]
+struct PssSigner(Box<dyn Signer>, SignatureScheme);
+
+impl SigningKey for PssKey {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        // rustls leaves out of what was offered what it does not know. This key may be for one hash alone.
+        let signer = self.0.choose_scheme(&[SignatureScheme::RSA_PSS_SHA384])?;
+        Some(Box::new(PssSigner(signer, SignatureScheme::from(0x080a))))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::RSA
+    }
+}
+
+impl Signer for PssSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.0.sign(message)
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.1
+    }
+}
+
+#[test]
+fn an_rsa_key_for_pss_alone_is_a_key() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    pki.write("ca.pem", include_str!("support/pss/ca.pem"));
+    let files = [
+        ("any", include_str!("support/pss/any.pem"), include_str!("support/pss/any.rsa.key")),
+        ("sha384", include_str!("support/pss/sha384.pem"), include_str!("support/pss/sha384.rsa.key")),
+    ];
+    for verify in ["require", "request"] {
+        let proxy = Proxy::in_front_of(&origin, &pki, verify, "");
+        let [any, sha384] = files.map(|(_, certificate, key)| {
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            let key = Arc::new(PssKey(any_supported_type(&key).unwrap()));
+            let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+            Arc::new(CertifiedKey::new(chain, key))
+        });
+        let post = |certified: &Arc<CertifiedKey>| {
+            let mut sender = Sender::with_versions(&proxy, None, &[&rustls::version::TLS13]);
+            Arc::get_mut(&mut sender.config).unwrap().client_auth_cert_resolver =
+                Arc::new(SingleCertAndKey::from(CertifiedKey::clone(certified)));
+            sender.send("POST", WEBHOOK, "", ALERT)
+        };
+        assert_eq!(post(&any).unwrap().status, 200);
+        assert_eq!(post(&sha384).unwrap().status, 200);
+        // With the certificate of one and the key of the other.
+        let stolen = Arc::new(CertifiedKey::new(any.cert.clone(), sha384.key.clone()));
+        assert!(post(&stolen).is_err());
+        proxy.wait_for_log("does not prove that it holds the certificate's key");
+    }
 }
 
 /// rcgen makes nothing weak, so these were made with OpenSSL, by an authority whose key is gone.

@@ -15,7 +15,6 @@ use netdata_webhook_proxy::send::{self, SendError, Verdict};
 use netdata_webhook_proxy::server::{Inherited, Launch, Server};
 use netdata_webhook_proxy::{demo, doctor, import, summary, telemetry};
 use std::fmt::Display;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -111,7 +110,13 @@ fn default_config() -> PathBuf {
 /// Runs the command that the process was started with.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::try_parse().unwrap_or_else(|error| discreet(error).exit());
-    match arguments.command {
+    let code = execute(arguments.command);
+    telemetry::flush();
+    code
+}
+
+fn execute(command: Command) -> ExitCode {
+    match command {
         Command::Run { config, upgrade } => run(&config.path, upgrade),
         Command::Check { config } => check(&config.path),
         Command::Health { config, ready } => health(&config.path, ready),
@@ -120,7 +125,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Import { server } => match import::run(&server) {
             Ok(imported) => {
                 let written = output::line(&mut std::io::stdout(), imported.config.trim_end());
-                say(imported.report);
+                telemetry::say(imported.report);
                 printed(written, SUCCESS)
             }
             Err(error) => fail(USAGE, error),
@@ -201,11 +206,11 @@ fn check(path: &Path) -> ExitCode {
     match Config::load(path) {
         Ok(Loaded { config, errors, warnings, .. }) => {
             for error in &errors {
-                say(format_args!("error: {error}"));
+                telemetry::say(format_args!("error: {error}"));
             }
             let warnings = warnings.iter().map(ToString::to_string).chain(unanswering(&config));
             for warning in warnings {
-                say(format_args!("warning: {warning}"));
+                telemetry::say(format_args!("warning: {warning}"));
             }
             print(summary::describe(&config).trim_end(), if errors.is_empty() { SUCCESS } else { USAGE })
         }
@@ -274,17 +279,12 @@ fn printed(written: Result<(), NotWritten>, code: u8) -> ExitCode {
 
 fn refuse_config(error: &ConfigError) -> ExitCode {
     for problem in &error.0 {
-        say(format_args!("error: {problem}"));
+        telemetry::say(format_args!("error: {problem}"));
     }
     ExitCode::from(USAGE)
 }
 
 fn fail(code: u8, error: impl Display) -> ExitCode {
-    say(format_args!("error: {error}"));
+    telemetry::say(format_args!("error: {error}"));
     ExitCode::from(code)
-}
-
-/// Says something beside the result. Where nobody can be told, there is nobody to tell that.
-fn say(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

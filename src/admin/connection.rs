@@ -40,7 +40,7 @@ impl Admin {
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(head);
         if let Ok(Ok(true)) = timeout(HEAD, session.read_request()).await {
-            let answer = self.answer(session.req_header());
+            let answer = self.answer(session.req_header()).await;
             let _ = timeout(ANSWER, send(&mut session, answer)).await;
             let _ = timeout(FAREWELL, session.drain_request_body()).await;
             let _ = timeout(FAREWELL, session.finish()).await;

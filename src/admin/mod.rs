@@ -12,6 +12,7 @@ mod html;
 mod status;
 mod status_page;
 
+use crate::server::Pulse;
 use crate::telemetry::Monitor;
 use answer::Answer;
 use health::Level;
@@ -21,8 +22,9 @@ use pingora::http::RequestHeader;
 use status::Status;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 /// Answers what is asked about a running server.
@@ -32,17 +34,31 @@ pub struct Admin {
     leaves: watch::Receiver<bool>,
     /// What is to be finished before that.
     in_flight: TaskTracker,
+    /// Of the threads that serve.
+    pulse: Pulse,
     hosts: AcceptedHosts,
 }
+
+/// How long the threads that serve may take to answer: longer than any of them has anything to do at a stretch.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
+/// What is said if one of them does not.
+const HANGING: &str = "A thread that serves connections does not answer.\n";
 
 impl Admin {
     /// Answers from what `monitor` was told; `listen` is the address of the listener. `leaves` turns true when the process
     /// ends and no other serves in its place.
-    pub fn new(monitor: Arc<Monitor>, leaves: watch::Receiver<bool>, in_flight: TaskTracker, listen: IpAddr) -> Self {
-        Self { monitor, leaves, in_flight, hosts: AcceptedHosts::of(listen) }
+    pub(crate) fn new(
+        monitor: Arc<Monitor>,
+        leaves: watch::Receiver<bool>,
+        in_flight: TaskTracker,
+        pulse: Pulse,
+        listen: IpAddr,
+    ) -> Self {
+        Self { monitor, leaves, in_flight, pulse, hosts: AcceptedHosts::of(listen) }
     }
 
-    fn answer(&self, request: &RequestHeader) -> Answer {
+    async fn answer(&self, request: &RequestHeader) -> Answer {
         if !self.hosts.accept(request) {
             let reason = "This listener is for the local machine: use its address or \"localhost\".\n";
             return Answer::text(StatusCode::MISDIRECTED_REQUEST, reason);
@@ -50,6 +66,9 @@ impl Admin {
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         match request.uri.path() {
             "/livez" | "/readyz" | "/metrics" | "/api/status.json" | "/" if !is_read => Answer::method_not_allowed(),
+            "/livez" | "/readyz" if timeout(SIGN_OF_LIFE, self.pulse.respond()).await.is_err() => {
+                Answer::text(StatusCode::SERVICE_UNAVAILABLE, HANGING)
+            }
             "/livez" => Answer::text(StatusCode::OK, "ok\n"),
             "/readyz" => self.readiness(),
             "/metrics" => Answer::metrics(self.monitor.metrics()),

@@ -1,6 +1,7 @@
 //! Listens for questions about the server, on a socket and a thread of their own: answers must come while all else is
 //! busy, and until the very end. A process that has a successor leaves them to that as soon as it serves.
 
+use super::cores::Pulse;
 use super::drain::Drain;
 use crate::admin::Admin;
 use crate::telemetry::Monitor;
@@ -29,9 +30,15 @@ pub(super) struct AdminListener {
 }
 
 impl AdminListener {
-    pub(super) fn new(listener: StdListener, monitor: Arc<Monitor>, drain: &Drain, is_successor: bool) -> Self {
+    pub(super) fn new(
+        listener: StdListener,
+        monitor: Arc<Monitor>,
+        drain: &Drain,
+        pulse: Pulse,
+        is_successor: bool,
+    ) -> Self {
         let address = listener.local_addr().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
-        let admin = Arc::new(Admin::new(monitor.clone(), drain.leaves(), drain.in_flight(), address));
+        let admin = Arc::new(Admin::new(monitor.clone(), drain.leaves(), drain.in_flight(), pulse, address));
         Self { listener: Some(listener), admin, monitor, is_successor, succession: drain.succession() }
     }
 

@@ -39,12 +39,9 @@ impl Cores {
         (0..threads).map(Core::start).collect::<io::Result<_>>().map(Self)
     }
 
-    /// Returns when every thread has done something: none of them hangs.
-    pub(super) async fn respond(&self) {
-        for core in &self.0 {
-            // An error says that the thread has ended, which is no hanging either.
-            let _ = core.runtime.spawn(async {}).await;
-        }
+    /// What tells whether one of them hangs. It keeps none of them alive.
+    pub(super) fn pulse(&self) -> Pulse {
+        Pulse(self.0.iter().map(|core| core.runtime.clone()).collect())
     }
 
     /// The runtime of the thread that serves the fewest connections, and what is to be served there.
@@ -62,6 +59,21 @@ impl Cores {
             let _place = place;
             connection.await
         })
+    }
+}
+
+/// Asks the threads for a sign of life.
+#[derive(Clone)]
+pub(crate) struct Pulse(Vec<Handle>);
+
+impl Pulse {
+    /// Returns when every thread has done something: none of them hangs.
+    pub(crate) async fn respond(&self) {
+        let asked: Vec<_> = self.0.iter().map(|runtime| runtime.spawn(async {})).collect();
+        for answer in asked {
+            // An error says that the thread has ended, which is no hanging either.
+            let _ = answer.await;
+        }
     }
 }
 
@@ -97,14 +109,14 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_hangs_is_noticed() {
         let cores = Cores::start(2).unwrap();
-        cores.respond().await;
+        cores.pulse().respond().await;
         let (go_on, hang) = std::sync::mpsc::channel::<()>();
         let (runtime, connection) = cores.place(async move { hang.recv().is_ok() });
         let hanging = runtime.spawn(connection);
         let limit = std::time::Duration::from_millis(50);
-        assert!(tokio::time::timeout(limit, cores.respond()).await.is_err());
+        assert!(tokio::time::timeout(limit, cores.pulse().respond()).await.is_err());
         go_on.send(()).unwrap();
         assert!(hanging.await.unwrap());
-        cores.respond().await;
+        cores.pulse().respond().await;
     }
 }

@@ -78,8 +78,8 @@ impl Listener {
         }
         systemd::ready("Serving");
         info!("ready");
-        let serving = self.serving.clone();
-        tokio::spawn(async move { systemd::keep_watchdog_calm(|| serving.cores.respond()).await });
+        let pulse = self.serving.cores.pulse();
+        tokio::spawn(async move { systemd::keep_watchdog_calm(|| pulse.respond()).await });
         for task in accepting {
             // It ends when the drain begins; a panic in it has been reported by the runtime.
             let _ = task.await;

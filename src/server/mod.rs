@@ -17,6 +17,7 @@ mod systemd;
 mod watcher;
 mod worker;
 
+pub(crate) use cores::Pulse;
 pub use drain::Stop;
 pub use launch::Launch;
 pub use sockets::Inherited;
@@ -152,6 +153,7 @@ impl Server {
             failure: failure.clone(),
         };
         let cores = Cores::start(config.server.threads).map_err(ServerError::Threads)?;
+        let pulse = cores.pulse();
         let serving = Serving { worker: worker.clone(), cores, drain: drain.clone() };
         pingora.add_service(Listener::new(listeners, serving, start));
         let reloader = Reloader::new(worker, monitor.clone(), upstreams, config, loaded.sources, listening.clone());
@@ -159,7 +161,7 @@ impl Server {
         pingora.add_service(watcher);
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = admin {
-            pingora.add_service(AdminListener::new(listener, monitor, &drain, is_successor));
+            pingora.add_service(AdminListener::new(listener, monitor, &drain, pulse, is_successor));
         }
         pingora.bootstrap();
         let legacy = Legacy { path: config.server.upgrade_socket.clone(), sockets: sockets.into_legacy() };

@@ -18,7 +18,7 @@ use prometheus::{
 };
 use requests::{RequestFamilies, RequestMetrics};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use webhooks::{WebhookFamilies, WebhookMetrics};
 
@@ -27,6 +27,12 @@ const NAMESPACE: &str = "netdata_webhook_proxy";
 
 /// From a challenge that is answered here to an upstream that is given up.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// Log lines for which there was no room. Of the process, whose standard error is one.
+pub(super) static LOG_LINES_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Log lines that were dropped because standard error was not read fast enough.";
+    IntCounter::with_opts(opts("log_lines_dropped_total", help)).expect("the metric is valid")
+});
 
 /// Which certificate, or list, `certificate_not_after_timestamp_seconds` is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +164,7 @@ impl Metrics {
         let connections = gauge(&registry, "connections", "Connections that are open.");
         let buffered = gauge(&registry, "buffered_bytes", "The memory that bodies of requests take.");
         let buffered_limit = gauge(&registry, "buffered_limit_bytes", "The memory that bodies of requests may take.");
+        register(&registry, LOG_LINES_DROPPED.clone());
         gauges(&registry, "build_info", "Always 1; says which version runs.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);

@@ -5,16 +5,22 @@ pub mod context;
 mod lines;
 pub mod metrics;
 mod monitor;
+mod queue;
 pub mod recent;
 
 pub use monitor::{Certificate, Monitor, Upstreams};
 
 use crate::config::{Log, LogLevel};
 use lines::{Lines, Switch, stderr_is_journal};
-use std::io::IsTerminal as _;
+use queue::Queue;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
+use std::time::Duration;
+use std::{panic, thread};
 use tracing_log::AsLog as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
@@ -26,22 +32,59 @@ const OWN: &str = "netdata_webhook_proxy";
 struct Settings {
     filter: reload::Handle<Targets, Registry>,
     format: Switch,
+    queue: Option<Queue>,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
 
-/// Writes log lines to standard error, as `log` says; records of Pingora and rustls come along.
+/// How long a process that ends waits for whoever reads its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Writes log lines to standard error, as `log` says; records of Pingora and rustls come along, and panics.
+///
+/// No thread but one waits for whoever reads them: [`flush`] before the process ends.
 ///
 /// Does nothing if the process logs already.
 pub fn init(log: &Log) {
     let (is_terminal, is_journal) = (std::io::stderr().is_terminal(), stderr_is_journal());
     let (filter, handle) = reload::Layer::new(filter(log));
     let (lines, format) = Lines::new(log.format, is_terminal, is_journal);
-    let lines = fmt::layer().with_writer(std::io::stderr).event_format(lines);
+    let queue = Queue::to_stderr().ok();
+    let writer = match &queue {
+        Some(queue) => BoxMakeWriter::new(queue.clone()),
+        // Without a thread to be had, or a descriptor, there is little else to say.
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let lines = fmt::layer().with_writer(writer).event_format(lines);
     // An error says that somebody else has set up logging, as tests do.
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         // Nobody was here before, or this would have been an error.
-        let _ = SETTINGS.set(Settings { filter: handle, format });
+        let _ = SETTINGS.set(Settings { filter: handle, format, queue });
+        // The usual way to report one waits for the reader, and shows what may be a secret.
+        panic::set_hook(Box::new(|panic| {
+            let (place, thread) = (panic.location().map(ToString::to_string), thread::current());
+            tracing::error!(place, thread = thread.name(), "panicked");
+            // With this one the process ends.
+            if thread.name() == Some("main") {
+                flush();
+            }
+        }));
+    }
+}
+
+/// Writes what waits to be written, unless whoever reads it takes more than a second.
+pub fn flush() {
+    if let Some(queue) = SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
+        queue.flush(LAST_LINES);
+    }
+}
+
+/// Says something on standard error that is no record, behind the records.
+pub fn say(line: impl Display) {
+    match SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
+        Some(queue) => queue.push(format!("{line}\n").as_bytes()),
+        // Where nobody can be told, there is nobody to tell that.
+        None => drop(writeln!(std::io::stderr(), "{line}")),
     }
 }
 

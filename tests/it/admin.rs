@@ -311,7 +311,7 @@ fn every_certificate_says_until_when_it_is_valid() {
 }
 
 /// The names of the contract.
-const METRICS: [&str; 16] = [
+const METRICS: [&str; 17] = [
     "requests_total",
     "notifications_total",
     "schema_drift_total",
@@ -322,6 +322,7 @@ const METRICS: [&str; 16] = [
     "connections",
     "buffered_bytes",
     "buffered_limit_bytes",
+    "log_lines_dropped_total",
     "connections_refused_total",
     "reloads_total",
     "last_notification_timestamp_seconds",

@@ -55,6 +55,7 @@ mod secrets;
 mod send;
 mod setup;
 mod shutdown;
+mod stalls;
 mod status_page;
 mod support;
 mod systemd;

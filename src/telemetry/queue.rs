@@ -1,0 +1,197 @@
+//! Log lines on their way to standard error, which one thread writes: no request, no handshake and no signal waits for
+//! whoever reads them.
+//!
+//! A pipe that is not read holds 64 KiB, and whoever writes to it then sleeps. Here only this thread does. What finds no
+//! room in the queue meanwhile is dropped and counted, and a line says so as soon as there is room again.
+
+use super::metrics::LOG_LINES_DROPPED;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of lines that wait: those of a busy second.
+const CAPACITY: usize = 4 << 20;
+
+/// How long a pipe that its owner made non-blocking is left alone when it is full.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Lines that wait to be written.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is a line to write, or there is none any more.
+    changed: Condvar,
+    capacity: usize,
+}
+
+#[derive(Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    /// Of these lines and the one that is being written.
+    bytes: usize,
+    /// Lines that were dropped since it was last said.
+    dropped: u64,
+}
+
+impl Queue {
+    /// Starts the thread that writes to standard error.
+    pub(super) fn to_stderr() -> io::Result<Self> {
+        // A descriptor of its own: whoever writes with that of std holds a lock that a panic needs.
+        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        Self::start(stderr, CAPACITY)
+    }
+
+    fn start(mut to: impl Write + Send + 'static, capacity: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), capacity });
+        let queue = Self(shared.clone());
+        thread::Builder::new().name("log".into()).spawn(move || {
+            loop {
+                let line = shared.next();
+                // It is lost to an error as it is where there is no room, but nobody is there to be told.
+                if write(&mut to, &line).is_err() {
+                    LOG_LINES_DROPPED.inc();
+                }
+                shared.written(line.len());
+            }
+        })?;
+        Ok(queue)
+    }
+
+    /// Takes a line, if there is room.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut state = self.0.state();
+        if state.bytes + line.len() > self.0.capacity {
+            state.dropped += 1;
+            LOG_LINES_DROPPED.inc();
+            return;
+        }
+        state.bytes += line.len();
+        state.lines.push_back(line.to_vec());
+        self.0.changed.notify_all();
+    }
+
+    /// Returns when everything is written, or after `limit`.
+    pub(super) fn flush(&self, limit: Duration) {
+        let is_waiting = |state: &mut State| state.bytes > 0;
+        // What is not written by then is lost: whoever reads it does not.
+        let _ = self.0.changed.wait_timeout_while(self.0.state(), limit, is_waiting);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The line that is to be written next. It counts until [`Shared::written`].
+    fn next(&self) -> Vec<u8> {
+        let mut state = self.state();
+        loop {
+            match state.lines.pop_front() {
+                Some(line) => return line,
+                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    fn written(&self, bytes: usize) {
+        let mut state = self.state();
+        state.bytes -= bytes;
+        // Sooner, and the line that says it would take the place of another.
+        let dropped = if state.bytes <= self.capacity / 2 { std::mem::take(&mut state.dropped) } else { 0 };
+        drop(state);
+        self.changed.notify_all();
+        if dropped > 0 {
+            tracing::error!(dropped, "log lines were dropped: standard error was not read fast enough");
+        }
+    }
+}
+
+/// Waits until `line` is written, whatever the mode of the descriptor is.
+fn write(to: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
+    while !line.is_empty() {
+        match to.write(line) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => line = &line[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A line comes in one piece.
+impl Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'q> MakeWriter<'q> for Queue {
+    type Writer = Self;
+
+    fn make_writer(&'q self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Instant;
+
+    /// Takes a line whenever it is let.
+    struct Reader {
+        turns: Receiver<()>,
+        read: Sender<Vec<u8>>,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.turns.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
+            self.read.send(line.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_come_in_order_and_those_without_room_are_left_out() {
+        let ((turn, turns), (read, lines)) = (channel(), channel());
+        let queue = Queue::start(Reader { turns, read }, 10).unwrap();
+        ["one", "two", "six", "ten", "elf"].iter().for_each(|line| queue.push(line.as_bytes()));
+        let started = Instant::now();
+        queue.flush(Duration::from_millis(20));
+        assert!(started.elapsed() < Duration::from_secs(5), "a reader that stands still is not waited for");
+        for expected in ["one", "two", "six"] {
+            turn.send(()).unwrap();
+            assert_eq!(lines.recv().unwrap(), expected.as_bytes());
+        }
+        queue.flush(Duration::from_secs(10));
+        queue.push(b"0123456789");
+        turn.send(()).unwrap();
+        assert_eq!(lines.recv().unwrap(), b"0123456789", "all the room is there again");
+        // What cannot be written is gone, and holds nothing up.
+        drop(turn);
+        queue.push(b"twelve");
+        queue.flush(Duration::from_secs(10));
+        assert_eq!(queue.0.state().bytes, 0);
+    }
+}

@@ -43,6 +43,7 @@ impl Gateway {
     async fn serve<S: Session>(&self, session: &mut S, head: &Head, rejection: Option<Rejection>) {
         let mut in_flight = InFlight { context: Context::new(), is_over: false };
         let context = &mut in_flight.context;
+        let was_read = rejection.is_none();
         let admitted = match rejection {
             Some(rejection) => self.gate.refuse(session, head, context, &rejection).await,
             None => self.gate.admit_over(session, head, context).await,
@@ -59,7 +60,7 @@ impl Gateway {
             None => {}
         }
         let (tls, status, bytes_sent) = (session.tls_version(), session.status(), session.bytes_sent());
-        let answered = Answered { head, tls, status, bytes_sent };
+        let answered = Answered { head, was_read, tls, status, bytes_sent };
         access_log::write(&answered, context);
         self.monitor.request(&answered, context);
         in_flight.is_over = true;

@@ -21,24 +21,40 @@ const UNKNOWN: &[u8] = b"PROXY UNKNOWN";
 /// How a header of version 2 begins.
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
+/// Where a connection really comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From here.
+    Client(SocketAddr),
+    /// From a client of which the balancer knows no address, or has none that means something here.
+    Unknown,
+    /// From the balancer itself, which checks whether there is an answer.
+    Balancer,
+}
+
 /// What a header says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Proxied {
-    /// The sender; `None` where the balancer speaks for itself, as in a health check, or does not know.
-    pub(super) source: Option<SocketAddr>,
+    pub(super) source: Source,
     /// What had been read behind the header.
     pub(super) rest: Vec<u8>,
 }
 
-/// Reads a header, which must be there. The caller sets the deadline.
-pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Proxied> {
+/// Reads a header, which must be there unless nothing at all comes. The caller sets the deadline.
+pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<Proxied>> {
     let mut bytes = Vec::with_capacity(MAX_HEADER);
     loop {
-        if bytes.len() >= MAX_HEADER || stream.read_buf(&mut bytes).await? == 0 {
-            return Err(invalid());
+        match stream.read_buf(&mut bytes).await {
+            Ok(0) | Err(_) if bytes.is_empty() => return Ok(None),
+            Ok(1..) => {}
+            Ok(0) => return Err(invalid()),
+            Err(error) => return Err(error),
         }
         if let Some(proxied) = parse(&bytes)? {
-            return Ok(proxied);
+            return Ok(Some(proxied));
+        }
+        if bytes.len() >= MAX_HEADER {
+            return Err(invalid());
         }
     }
 }
@@ -49,7 +65,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Proxied>> {
         return Ok(None);
     }
     let (source, length) = match unknown(bytes) {
-        Some(length) => (None, length),
+        Some(length) => (Source::Unknown, length),
         None => match HeaderResult::parse(bytes) {
             HeaderResult::V1(Ok(header)) => (source_v1(header.addresses), header.header.len()),
             HeaderResult::V2(Ok(header)) => (source_v2(&header)?, header.len()),
@@ -82,27 +98,30 @@ fn is_unfinished(bytes: &[u8]) -> bool {
     begins(b"PROXY ") && bytes.len() < MAX_V1 && !bytes.windows(2).any(|window| window == b"\r\n")
 }
 
-fn source_v1(addresses: v1::Addresses) -> Option<SocketAddr> {
+fn source_v1(addresses: v1::Addresses) -> Source {
     match addresses {
-        v1::Addresses::Tcp4(ip) => Some((ip.source_address, ip.source_port).into()),
-        v1::Addresses::Tcp6(ip) => Some((ip.source_address, ip.source_port).into()),
-        v1::Addresses::Unknown => None,
+        v1::Addresses::Tcp4(ip) => Source::Client((ip.source_address, ip.source_port).into()),
+        v1::Addresses::Tcp6(ip) => Source::Client((ip.source_address, ip.source_port).into()),
+        v1::Addresses::Unknown => Source::Unknown,
     }
 }
 
-fn source_v2(header: &v2::Header<'_>) -> io::Result<Option<SocketAddr>> {
+fn source_v2(header: &v2::Header<'_>) -> io::Result<Source> {
     // What a balancer says for itself, or without addresses, is to be ignored as a whole (section 2.2).
-    if header.command == Command::Local || header.address_family() == AddressFamily::Unspecified {
-        return Ok(None);
+    if header.command == Command::Local {
+        return Ok(Source::Balancer);
+    }
+    if header.address_family() == AddressFamily::Unspecified {
+        return Ok(Source::Unknown);
     }
     // Where the lengths of what follows do not add up, the addresses may not be where they seem to be.
     if header.tlvs().any(|tlv| tlv.is_err()) {
         return Err(invalid());
     }
     Ok(match &header.addresses {
-        v2::Addresses::IPv4(ip) => Some((ip.source_address, ip.source_port).into()),
-        v2::Addresses::IPv6(ip) => Some((ip.source_address, ip.source_port).into()),
-        v2::Addresses::Unix(_) | v2::Addresses::Unspecified => None,
+        v2::Addresses::IPv4(ip) => Source::Client((ip.source_address, ip.source_port).into()),
+        v2::Addresses::IPv6(ip) => Source::Client((ip.source_address, ip.source_port).into()),
+        v2::Addresses::Unix(_) | v2::Addresses::Unspecified => Source::Unknown,
     })
 }
 
@@ -116,30 +135,33 @@ mod tests {
 
     const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x12\x34\x01\xbb";
 
-    fn check(bytes: &[u8], source: Option<&str>, rest: &[u8]) {
-        let proxied = parse(bytes).unwrap().unwrap();
-        assert_eq!(proxied, Proxied { source: source.map(|s| s.parse().unwrap()), rest: rest.to_vec() });
+    fn check(bytes: &[u8], source: Source, rest: &[u8]) {
+        assert_eq!(parse(bytes).unwrap(), Some(Proxied { source, rest: rest.to_vec() }), "{bytes:?}");
+    }
+
+    fn client(address: &str) -> Source {
+        Source::Client(address.parse().unwrap())
     }
 
     #[test]
     fn both_versions_name_the_sender() {
-        check(b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\nabc", Some("192.0.2.1:4660"), b"abc");
-        check(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n", Some("[2001:db8::1]:1"), b"");
-        check(&[V2, b"abc"].concat(), Some("192.0.2.1:4660"), b"abc");
+        check(b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\nabc", client("192.0.2.1:4660"), b"abc");
+        check(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n", client("[2001:db8::1]:1"), b"");
+        check(&[V2, b"abc"].concat(), client("192.0.2.1:4660"), b"abc");
         let tlvs = with_more(b"\x04\0\0\x05\0\x02ab");
-        check(&[&tlvs[..], b"abc"].concat(), Some("192.0.2.1:4660"), b"abc");
+        check(&[&tlvs[..], b"abc"].concat(), client("192.0.2.1:4660"), b"abc");
     }
 
     #[test]
     fn what_follows_for_an_unknown_sender_is_ignored() {
-        check(b"PROXY UNKNOWN\r\n", None, b"");
-        check(b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\nabc", None, b"abc");
-        check(b"PROXY UNKNOWN   many more words than there are addresses \xff\0\n\r\r\nabc", None, b"abc");
-        check(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", None, b"");
+        check(b"PROXY UNKNOWN\r\n", Source::Unknown, b"");
+        check(b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\nabc", Source::Unknown, b"abc");
+        check(b"PROXY UNKNOWN   many more words than there are addresses \xff\0\n\r\r\nabc", Source::Unknown, b"abc");
+        check(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", Source::Balancer, b"");
         let mut local = with_more(b"\x04\xff\xff");
         local[12] = 0x20;
-        check(&local, None, b"");
-        check(b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x02ab", None, b"");
+        check(&local, Source::Balancer, b"");
+        check(b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x02ab", Source::Unknown, b"");
     }
 
     /// A header of version 2 with `more` behind its addresses.

@@ -1,6 +1,6 @@
 //! Serves a connection: learns who is there, takes it through TLS, and has its requests answered.
 
-use super::proxy_protocol;
+use super::proxy_protocol::{self, Source};
 use super::quota::{Exhausted, Quota, Ticket};
 use crate::client_address::is_trusted;
 use crate::config::Listen;
@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tracing::warn;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, warn};
 
 /// Who may connect, and who speaks for others.
 pub(super) struct Access {
@@ -44,8 +44,8 @@ impl Access {
 /// Where a connection comes from.
 struct Arrival {
     peer: SocketAddr,
-    /// `peer` is a balancer's, which has not said for which client it connects.
-    is_anonymous: bool,
+    /// What the balancer says, if one is there: the address is its own, unless that is a client's.
+    source: Option<Source>,
     /// What was read behind the balancer's header.
     rest: Vec<u8>,
 }
@@ -88,14 +88,17 @@ impl Worker {
     /// Learns who is there, and counts it, before anything is done for it.
     async fn admit(&self, stream: &mut TcpStream, mut peer: SocketAddr) -> Option<(Arrival, Ticket)> {
         let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
-        let (mut rest, mut is_anonymous) = (Vec::new(), false);
+        let (mut rest, mut source) = (Vec::new(), None);
         if is_trusted(peer.ip(), &access.proxies) {
             match timeout(limits.handshake_timeout, proxy_protocol::read(stream)).await {
-                Ok(Ok(proxied)) => {
-                    is_anonymous = proxied.source.is_none();
-                    peer = proxied.source.unwrap_or(peer);
+                Ok(Ok(Some(proxied))) => {
+                    if let Source::Client(client) = proxied.source {
+                        peer = client;
+                    }
+                    source = Some(proxied.source);
                     rest = proxied.rest;
                 }
+                Ok(Ok(None)) => return silent(peer),
                 Ok(Err(error)) => return self.refuse(peer, ConnectionRefusal::ProxyProtocol, &error.to_string()),
                 Err(_) => {
                     let reason = "there is no PROXY protocol header in time";
@@ -103,13 +106,18 @@ impl Worker {
                 }
             }
         }
+        if !access.is_allowed(peer.ip()) && source == Some(Source::Balancer) {
+            // That it can connect is what it wants to know.
+            debug!(remote_addr = %peer.ip(), "a balancer's check is not in listen.allow");
+            return None;
+        }
         if !access.is_allowed(peer.ip()) {
             return self.refuse(peer, ConnectionRefusal::NotAllowed, "the address is not in listen.allow");
         }
         let entered =
             self.quota.enter(peer.ip().to_canonical(), limits.max_connections, limits.max_connections_per_address);
         match entered {
-            Ok(ticket) => Some((Arrival { peer, is_anonymous, rest }, ticket)),
+            Ok(ticket) => Some((Arrival { peer, source, rest }, ticket)),
             Err(exhausted) => self.refuse(peer, exhausted.into(), exhausted.as_str()),
         }
     }
@@ -123,15 +131,18 @@ impl Worker {
     pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
         let Some((arrival, _ticket)) = self.admit(&mut stream, peer).await else { return };
         let _connected = self.monitor.connected();
-        if let Err(refusal) = self.serve_admitted(stream, &arrival, is_tls, shutdown).await {
-            self.monitor.handshake(arrival.peer.ip(), Err(&refusal));
-            log_refusal(arrival.peer, &refusal);
+        let Err(refusal) = self.serve_admitted(stream, &arrival, is_tls, shutdown).await else { return };
+        if arrival.source == Some(Source::Balancer) {
+            debug!(remote_addr = %arrival.peer.ip(), reason = refusal.reason, "a balancer's check ended");
+            return;
         }
+        self.monitor.handshake(arrival.peer.ip(), Err(&refusal));
+        log_refusal(arrival.peer, &refusal);
     }
 
     /// Serves one of the self-test's own attempts. That these are refused is what it is there for, and no news.
     pub(super) async fn serve_probe(&self, stream: TcpStream, peer: SocketAddr, shutdown: ShutdownWatch) {
-        let arrival = Arrival { peer, is_anonymous: false, rest: Vec::new() };
+        let arrival = Arrival { peer, source: None, rest: Vec::new() };
         let _ = access_log::without(self.serve_admitted(stream, &arrival, true, shutdown)).await;
     }
 
@@ -142,7 +153,13 @@ impl Worker {
         is_tls: bool,
         shutdown: ShutdownWatch,
     ) -> Result<(), Refusal> {
-        let Arrival { peer, is_anonymous, rest } = arrival;
+        let Arrival { peer, source, rest } = arrival;
+        let is_anonymous = source.is_some_and(|source| !matches!(source, Source::Client(_)));
+        let deadline = Instant::now() + self.gate.policy().limits().handshake_timeout;
+        if is_tls && rest.is_empty() && !speaks(&stream, deadline).await? {
+            silent::<()>(*peer);
+            return Ok(());
+        }
         // An error would only cost latency.
         let _ = stream.set_nodelay(true);
         let spare = is_tls.then(|| Spare::of(&stream)).flatten();
@@ -155,39 +172,52 @@ impl Worker {
             (false, ..) => Box::new(stream),
             (true, Some(acceptor), Some(spare)) => {
                 // A handshake needs ten times what its connection needs afterwards: in a box of its own, it gives that back.
-                let stream = Box::pin(self.handshake_or_linger(&acceptor, stream, spare)).await?;
+                let stream = Box::pin(Self::handshake_or_linger(&acceptor, stream, spare, deadline)).await?;
                 self.monitor.handshake(peer.ip(), Ok(()));
                 stream
             }
             (true, ..) => return Ok(()),
         };
-        self.downstream.serve(stream, *is_anonymous, shutdown).await;
+        self.downstream.serve(stream, is_anonymous, shutdown).await;
         Ok(())
     }
 
     async fn handshake_or_linger(
-        &self,
         acceptor: &Acceptor,
         stream: L4Stream,
         spare: Spare,
+        deadline: Instant,
     ) -> Result<Stream, Refusal> {
-        let result = self.handshake(acceptor, stream).await;
+        let result = handshake(acceptor, stream, deadline).await;
         if result.is_err() {
             spare.linger().await;
         }
         result
     }
+}
 
-    async fn handshake(&self, acceptor: &Acceptor, stream: L4Stream) -> Result<Stream, Refusal> {
-        let limit = self.gate.policy().limits().handshake_timeout;
-        let (result, refusal) = tls::observe(timeout(limit, acceptor.tls_handshake(stream))).await;
-        let (code, reason) = match result {
-            Ok(Ok(stream)) => return Ok(Box::new(stream)),
-            Ok(Err(error)) => explain(&error.to_string()),
-            Err(_) => (RefusalCode::Timeout, "The handshake took too long.".to_owned()),
-        };
-        Err(refusal.unwrap_or(Refusal { code, reason, identity: None }))
+/// Whether a client says anything at all before it leaves: balancers connect to see whether they can. Until it does, it
+/// costs no more than its connection.
+async fn speaks(stream: &TcpStream, deadline: Instant) -> Result<bool, Refusal> {
+    match timeout_at(deadline, stream.peek(&mut [0])).await {
+        Ok(peeked) => Ok(matches!(peeked, Ok(1..))),
+        Err(_) => Err(late()),
     }
+}
+
+async fn handshake(acceptor: &Acceptor, stream: L4Stream, deadline: Instant) -> Result<Stream, Refusal> {
+    let (result, refusal) = tls::observe(timeout_at(deadline, acceptor.tls_handshake(stream))).await;
+    let (code, reason) = match result {
+        Ok(Ok(stream)) => return Ok(Box::new(stream)),
+        Ok(Err(error)) => explain(&error.to_string()),
+        Err(_) => return Err(refusal.unwrap_or_else(late)),
+    };
+    Err(refusal.unwrap_or(Refusal { code, reason, identity: None }))
+}
+
+fn late() -> Refusal {
+    let reason = "The handshake took too long.".to_owned();
+    Refusal { code: RefusalCode::Timeout, reason, identity: None }
 }
 
 impl From<Exhausted> for ConnectionRefusal {
@@ -197,6 +227,12 @@ impl From<Exhausted> for ConnectionRefusal {
             Exhausted::Address => Self::MaxConnectionsPerAddress,
         }
     }
+}
+
+/// Notes a client that left without a word, as balancers do that only check whether they can connect.
+fn silent<T>(peer: SocketAddr) -> Option<T> {
+    debug!(remote_addr = %peer.ip(), "a client connected and left without a word");
+    None
 }
 
 fn log_refusal(peer: SocketAddr, refusal: &Refusal) {

@@ -21,6 +21,8 @@ pub(crate) async fn without<T>(served: impl Future<Output = T>) -> T {
 /// A request and what became of it, as far as the connection knows.
 pub(crate) struct Answered<'r> {
     pub(crate) head: &'r Head,
+    /// Whether the head could be read. Otherwise, it is what is known of it.
+    pub(crate) was_read: bool,
     /// As rustls writes it.
     pub(crate) tls: Option<&'r str>,
     pub(crate) status: Option<u16>,

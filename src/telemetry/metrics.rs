@@ -129,8 +129,8 @@ pub(crate) struct Ended<'c> {
     pub(crate) context: &'c Context,
     /// Whether it asked for a challenge to be answered.
     pub(crate) is_challenge: bool,
-    /// From its head to its end.
-    pub(crate) duration: Duration,
+    /// From its head to its end; `None` if its head could not be read.
+    pub(crate) duration: Option<Duration>,
 }
 
 impl Metrics {

@@ -152,7 +152,7 @@ impl Monitor {
         if self.is_noting() {
             // On a webhook, a GET is a challenge or nothing.
             let is_challenge = answered.head.method() == b"GET";
-            let duration = context.started.elapsed();
+            let duration = answered.was_read.then(|| context.started.elapsed());
             self.metrics.request(Ended { context, is_challenge, duration });
             self.note_client(context);
             self.note_token(context);

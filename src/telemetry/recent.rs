@@ -52,7 +52,7 @@ impl Ending {
 pub struct Event {
     /// When; of several, the last.
     pub at: SystemTime,
-    /// How often in a row.
+    /// How often; of what was not refused, in a row.
     pub times: u64,
     /// How it ended.
     pub ending: Ending,
@@ -110,12 +110,12 @@ impl Excerpt {
 
 impl Event {
     /// A request that has ended.
-    pub(crate) fn of_request(context: &Context, status: Option<u16>, duration: Duration) -> Self {
+    pub(crate) fn of_request(context: &Context, status: Option<u16>, duration: Option<Duration>) -> Self {
         let outcome = context.outcome.unwrap_or(Outcome::Refused("internal_error"));
         let reason = context.rejection.as_ref().map(|rejection| clean(&rejection.detail()).into_owned());
         Self {
             status,
-            duration: Some(duration),
+            duration,
             reason: reason.filter(|_| matches!(outcome, Outcome::Refused(_))),
             route: context.route.clone(),
             request_id: Some(context.request_id.clone()),
@@ -154,10 +154,21 @@ impl Event {
         }
     }
 
-    /// Whether this is what `other` was, once more.
+    /// Whether this is what `other` was, once more, wherever it came from.
     fn repeats(&self, other: &Self) -> bool {
-        (self.ending, self.remote_addr) == (other.ending, other.remote_addr)
+        self.ending == other.ending
             && (&self.route, &self.reason, &self.subject) == (&other.route, &other.reason, &other.subject)
+    }
+
+    /// Which of `events` this repeats. Each notification counts. A hundred addresses that are refused for one reason are
+    /// not to hide what was refused for another.
+    fn earlier(&self, events: &VecDeque<Self>) -> Option<usize> {
+        let is_again = |last: &&Self| self.repeats(last) && self.remote_addr == last.remote_addr;
+        match (&self.notification, self.ending.is_good()) {
+            (Some(_), _) => None,
+            (None, true) => events.back().filter(is_again).map(|_| events.len() - 1),
+            (None, false) => events.iter().position(|event| self.repeats(event)),
+        }
     }
 }
 
@@ -249,14 +260,13 @@ impl Snapshot {
         self.note_drift(&event);
         let is_notification = event.notification.is_some();
         let events = if is_notification || event.ending.is_good() { &mut self.passed } else { &mut self.refused };
-        match events.back_mut() {
-            Some(last) if !is_notification && event.repeats(last) => *last = Event { times: last.times + 1, ..event },
-            _ => {
-                let oldest = if events.len() == KEPT { events.pop_front() } else { None };
-                self.forgotten = oldest.filter(|event| event.notification.is_some()).or(self.forgotten.take());
-                events.push_back(event);
-            }
+        if let Some(earlier) = event.earlier(events).and_then(|index| events.remove(index)) {
+            events.push_back(Event { times: earlier.times + 1, ..event });
+            return;
         }
+        let oldest = if events.len() == KEPT { events.pop_front() } else { None };
+        self.forgotten = oldest.filter(|event| event.notification.is_some()).or(self.forgotten.take());
+        events.push_back(event);
     }
 
     fn note_drift(&mut self, event: &Event) {
@@ -338,7 +348,8 @@ mod tests {
         let mut recent = Snapshot::default();
         recent.note(notification("kept"));
         for n in 0..10_000_u32 {
-            recent.note(Event { remote_addr: Some(n.to_be_bytes().into()), ..refused("not_found") });
+            let (remote_addr, reason) = (Some(n.to_be_bytes().into()), Some(n.to_string()));
+            recent.note(Event { remote_addr, reason, ..refused("not_found") });
         }
         assert_eq!((recent.passed.len(), recent.refused.len()), (1, KEPT));
         assert_eq!(recent.refused.back().unwrap().remote_addr, Some(9_999_u32.to_be_bytes().into()));
@@ -366,15 +377,17 @@ mod tests {
     }
 
     #[test]
-    fn refusals_in_a_row_are_one_event() {
+    fn equal_refusals_are_one_event_wherever_they_come_from() {
         let mut recent = Snapshot::default();
-        for _ in 0..3 {
-            recent.note(refused("not_found"));
+        recent.note(Event { subject: Some("forged".into()), ..refused("timeout") });
+        for n in 0..1000_u32 {
+            recent.note(Event { remote_addr: Some(n.to_be_bytes().into()), ..refused("not_found") });
+            recent.note(refused("timeout"));
         }
-        recent.note(refused("timeout"));
         recent.note(refused("not_found"));
         let events: Vec<_> = recent.refused.iter().map(|event| (event.ending.code(), event.times)).collect();
-        assert_eq!(events, [("not_found", 3), ("timeout", 1), ("not_found", 1)]);
+        assert_eq!(events, [("timeout", 1), ("timeout", 1000), ("not_found", 1001)]);
+        assert_eq!(recent.refused.back().unwrap().remote_addr, HERE, "the last one's");
         recent.note(notification("a"));
         recent.note(notification("a"));
         assert_eq!(recent.passed.len(), 2, "each notification counts");

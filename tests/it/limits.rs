@@ -2,11 +2,13 @@
 //!
 //! `a_connection_is_served_for_as_long_as_it_may_be_idle` holds the fault that requests sent as the timer fired were lost;
 //! it stands for limits that two sides know and count from different moments.
+//! `the_checks_of_balancers_are_no_news` holds the fault that each of them was a refused handshake, 120 of which pushed a
+//! forgery off the status page; it stands for warnings of what is as it should be.
 //! `a_sender_that_a_balancer_does_not_name_is_not_believed` holds the fault that a client behind `PROXY UNKNOWN` or
 //! `LOCAL` was taken for the balancer, and its `X-Forwarded-For` for the balancer's word; it stands for trust that goes to
 //! an address and not to what speaks. `the_proxy_protocol_names_the_sender` has the header whose parts are longer than it.
 
-use crate::support::{Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
+use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -157,6 +159,43 @@ fn a_sender_that_a_balancer_does_not_name_is_not_believed() {
     let header = b"PROXY TCP4 127.0.0.1 127.0.0.1 4660 443\r\n";
     assert_eq!(through_proxy(&sender, header).unwrap(), 200);
     assert_eq!(origin.received().pop().unwrap().header("X-Forwarded-For"), "203.0.113.9, 127.0.0.1");
+}
+
+#[test]
+fn the_checks_of_balancers_are_no_news() {
+    let listen = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]\nallow = [\"192.0.2.0/24\"]";
+    let more = "[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n";
+    let (origin, proxy, sender) = scene(listen, more);
+    let checks = [
+        &b""[..],
+        // It does not come to TLS.
+        b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n",
+        &version2(0, b""),
+        &[&version2(0, b"")[..], b"GET / HTTP/1.0\r\n\r\n"].concat(),
+    ];
+    for _ in 0..30 {
+        for check in checks {
+            let mut socket = TcpStream::connect(sender.address).unwrap();
+            socket.write_all(check).unwrap();
+        }
+    }
+    proxy.wait_for_logs("a client connected and left without a word", 60);
+    proxy.wait_for_logs("a balancer's check is not in listen.allow", 60);
+    let operator = Operator::of(&proxy);
+    let status: serde_json::Value = serde_json::from_str(&operator.get("/api/status.json").body).unwrap();
+    assert_eq!(status["events"], serde_json::json!([]));
+    let metrics = operator.metrics();
+    let refusals =
+        |name: &&String| name.starts_with("connections_refused_total") || name.starts_with("handshakes_total");
+    assert!(metrics.keys().any(|name| refusals(&name)));
+    assert!(metrics.iter().all(|(name, value)| !refusals(&name) || *value == 0.0), "{metrics:?}");
+    assert!(!proxy.log().iter().any(|line| line.contains(" WARN ")), "{:#?}", proxy.log());
+    // What is not a check is news all the same.
+    let mut socket = TcpStream::connect(sender.address).unwrap();
+    socket.write_all(b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n\x16\x03\x01").unwrap();
+    drop(socket);
+    proxy.wait_for_log("handshake refused");
+    origin.received_nothing();
 }
 
 #[test]

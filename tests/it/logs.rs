@@ -79,7 +79,7 @@ fn a_refused_handshake_is_one_line() {
             proxy.wait_for_logs("handshake refused", refused);
         }
     }
-    for bytes in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"\x16\x03\x01\x00\x05hello", b""] {
+    for bytes in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"\x16\x03\x01\x00\x05hello", b"\x16\x03"] {
         let mut socket = TcpStream::connect(proxy.address(0)).unwrap();
         socket.write_all(bytes).unwrap();
         socket.shutdown(std::net::Shutdown::Write).unwrap();

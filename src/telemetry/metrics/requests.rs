@@ -65,7 +65,7 @@ impl RequestMetrics {
         }
     }
 
-    pub(super) fn count(&self, families: &RequestFamilies, outcome: Outcome, duration: Duration) {
+    pub(super) fn count(&self, families: &RequestFamilies, outcome: Outcome, duration: Option<Duration>) {
         let counter = match outcome {
             Outcome::Refused(code) => CODES.iter().position(|known| *known == code).map(|index| &self.refused[index]),
             passed => OUTCOMES.iter().position(|known| *known == passed).map(|index| &self.passed[index]),
@@ -75,6 +75,8 @@ impl RequestMetrics {
             // Known to the compiler, but not to the lists above.
             None => families.requests.with_label_values(&[&self.route, outcome.as_str(), outcome.code()]).inc(),
         }
-        self.duration.observe(duration.as_secs_f64());
+        if let Some(duration) = duration {
+            self.duration.observe(duration.as_secs_f64());
+        }
     }
 }

@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use netdata_webhook_proxy::challenge;
-use netdata_webhook_proxy::check::unanswering;
+use netdata_webhook_proxy::check;
 use netdata_webhook_proxy::config::{Config, ConfigError, Loaded, read_secret_file};
 use netdata_webhook_proxy::health::{self, Question};
 use netdata_webhook_proxy::output::{self, NotWritten};
@@ -208,7 +208,7 @@ fn check(path: &Path) -> ExitCode {
             for error in &errors {
                 telemetry::say(format_args!("error: {error}"));
             }
-            let warnings = warnings.iter().map(ToString::to_string).chain(unanswering(&config));
+            let warnings = warnings.iter().map(ToString::to_string).chain(check::warnings(&config));
             for warning in warnings {
                 telemetry::say(format_args!("warning: {warning}"));
             }

@@ -123,6 +123,19 @@ impl HeaderTemplate {
         Ok(Self(parts))
     }
 
+    /// The text, where there is no variable in it.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.0[..] {
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the request's own host.
+    pub(crate) fn is_host(&self) -> bool {
+        matches!(self.0[..], [Part::Variable(Variable::Host | Variable::HttpHost)])
+    }
+
     /// The text, with `value` asked for each variable.
     pub fn render<'v>(&self, value: impl Fn(Variable) -> Cow<'v, str>) -> String {
         let mut rendered = String::new();

@@ -68,7 +68,10 @@ fn balance(upstream: &Upstream) -> String {
     };
     let check = match &upstream.health_check {
         Some(check) => match &check.path {
-            Some(path) => format!("asked for {path} every {:?}", check.interval),
+            Some(path) => {
+                let host = check.host.as_ref().map_or_else(String::new, |host| format!(" as {host}"));
+                format!("asked for {path}{host} every {:?}", check.interval)
+            }
             None => format!("connected to every {:?}", check.interval),
         },
         None => "never checked".into(),

@@ -133,6 +133,15 @@ fn dns_names<'c>(certificate: &'c X509Certificate<'_>) -> Vec<&'c str> {
         .collect()
 }
 
+/// The host that the first certificate of a chain is for, if it is for one and no more.
+pub(super) fn only_host(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+    match dns_names(&leaf)[..] {
+        [name] if !name.starts_with('*') => Some(name.to_owned()),
+        _ => None,
+    }
+}
+
 /// The hosts that the first certificate of a chain is for, and until when, in words.
 pub(super) fn describe(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;

@@ -115,7 +115,9 @@ impl Loader<'_> {
         let log = root.table("log", log);
         let upstreams = groups.into_values().flatten().collect();
         let tls = if has_https { Some(tls?) } else { None };
-        Some(Config { listen, tls, server, limits, upstreams, routes: routes?, admin, log })
+        let mut config = Config { listen, tls, server, limits, upstreams, routes: routes?, admin, log };
+        config.name_checked_hosts();
+        Some(config)
     }
 
     fn path(&self, text: &str) -> PathBuf {

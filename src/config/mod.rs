@@ -5,6 +5,7 @@
 
 mod advice;
 mod authorities;
+mod carried_host;
 mod demands;
 mod error;
 mod files;

@@ -1,7 +1,9 @@
 //! `[upstreams]`: where the requests of a route go.
 
+use http::{HeaderName, HeaderValue};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +74,16 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// The name that TLS asks for and verifies, where it is spoken.
+    pub fn tls_name<'e>(&'e self, tls: Option<&'e UpstreamTls>) -> Option<&'e str> {
+        match self {
+            Self::Tcp { host, tls: true, .. } => Some(tls.and_then(|tls| tls.server_name.as_deref()).unwrap_or(host)),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,10 +111,23 @@ pub enum Balance {
 /// How it is found out whether a server is healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// The target of a GET that is to be answered with a status of 2xx or 3xx; `None` only connects.
+    /// The target of a GET; `None` only connects.
     pub path: Option<String>,
+    /// The host that the GET names; `None` is the server's own.
+    pub host: Option<String>,
+    /// What it carries besides. `Debug` does not show the values.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The statuses of answers that are good.
+    pub statuses: Vec<RangeInclusive<u16>>,
     /// How often.
     pub interval: Duration,
+}
+
+impl HealthCheck {
+    /// Whether an answer with this status is good.
+    pub fn accepts(&self, status: u16) -> bool {
+        self.statuses.iter().any(|good| good.contains(&status))
+    }
 }
 
 /// How TLS is spoken with servers.

@@ -1,8 +1,8 @@
 //! The checks of one target, in their order.
 
 use super::checks::{
-    admission, certificate, challenge, client_request, clock, idle, name, old_versions, port, redirect, resumption,
-    versions,
+    admission, certificate, challenge, client_request, clock, health, idle, name, old_versions, port, redirect,
+    resumption, versions,
 };
 use super::client::{Client, Conversation, Outcome};
 use super::finding::Finding;
@@ -18,6 +18,14 @@ use std::sync::Arc;
 
 /// Makes all checks that can be made.
 pub(super) async fn examine(target: &Target, means: &Means) -> Vec<Finding> {
+    let mut findings = examine_place(target, means).await;
+    if let Some(upstream) = &target.upstream {
+        findings.extend(health::check(upstream, means.patience).await);
+    }
+    findings
+}
+
+async fn examine_place(target: &Target, means: &Means) -> Vec<Finding> {
     let mut findings = Vec::new();
     let place = &target.place;
     let addresses = place.resolve(means.patience).await;

@@ -59,7 +59,7 @@ fn targets(arguments: &Arguments, default_config: &Path) -> Result<Vec<Target>, 
                 Some(path) => target::expected_at(&load(path)?, &place)?,
                 None => Expected::by_default(),
             };
-            vec![Target { place, expected, is_further_path: false }]
+            vec![Target { place, expected, is_further_path: false, upstream: None }]
         }
     };
     for target in &mut targets {

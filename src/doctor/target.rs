@@ -1,12 +1,14 @@
 //! What is examined: a place, and what is to be expected there.
 
-use crate::config::{Config, NETDATA_ROOT_CA, Route, Verify};
+use crate::config::{Config, NETDATA_ROOT_CA, Route, Upstream, Verify};
 use crate::route::{PathPattern, Routes};
 use crate::secret::Secret;
 use crate::sender::Place;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, DnsName};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use x509_parser::extensions::GeneralName;
 
@@ -17,6 +19,8 @@ pub(super) struct Target {
     pub(super) expected: Expected,
     /// Whether the listener has been examined already, with another path.
     pub(super) is_further_path: bool,
+    /// Where its requests go, if it is this machine that sends them there and this has not been examined already.
+    pub(super) upstream: Option<Arc<Upstream>>,
 }
 
 /// What a server should do.
@@ -81,7 +85,7 @@ impl Expected {
 pub(super) fn of_config(config: &Config) -> Result<Vec<Target>, String> {
     let listeners = config.listen.https.iter().map(|address| (address, true));
     let listeners = listeners.chain(config.listen.http.iter().map(|address| (address, false)));
-    let mut targets = Vec::new();
+    let (mut targets, mut seen) = (Vec::new(), HashSet::new());
     for (address, is_https) in listeners {
         if address.port() == 0 {
             return Err(format!("nobody knows the port that the listener {address} got: name the URL"));
@@ -93,6 +97,7 @@ pub(super) fn of_config(config: &Config) -> Result<Vec<Target>, String> {
                 place: listener(config, *address, is_https, &route.path),
                 expected: Expected::of(config, route, is_https),
                 is_further_path: index > 0,
+                upstream: seen.insert(&route.upstream.name).then(|| route.upstream.clone()),
             });
         }
     }

@@ -66,6 +66,18 @@ impl Group {
         }
     }
 
+    /// Checks each server once, by all of its addresses, and says what is wrong with it.
+    pub(super) async fn check_once(&self) -> Vec<(String, String)> {
+        let Some(config) = self.config.health_check.clone() else { return Vec::new() };
+        let check = Check { config, roster: self.roster.clone() };
+        self.roster.refresh().await;
+        let servers = self.roster.servers.load_full();
+        let probes = servers.values().map(async |server| (server.label().to_string(), check.probe(server).await.err()));
+        let mut found = futures_util::future::join_all(probes).await;
+        found.sort();
+        found.into_iter().filter_map(|(server, error)| Some((server, error?))).collect()
+    }
+
     /// The next server after those that were tried: one that is healthy, or else one that could be.
     ///
     /// Where none is, checks notwithstanding, the next one in turn: a request finds out sooner than the next check that

@@ -2,8 +2,9 @@
 
 use super::group::Roster;
 use super::server::{ConnectError, Server};
-use crate::config::{Endpoint, HealthCheck as Config};
+use crate::config::HealthCheck as Config;
 use async_trait::async_trait;
+use http::StatusCode;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{Error, ErrorType};
@@ -117,11 +118,7 @@ impl HealthCheck for Check {
             // It has left the group a moment ago.
             return Ok(());
         };
-        let limit = self.config.interval.max(SHORTEST_LIMIT);
-        let result = match timeout(limit, self.probe(&server)).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("no answer within {limit:?}")),
-        };
+        let result = self.probe(&server).await;
         server.checked(result.as_ref().err().map(String::as_str));
         result.map_err(|error| Error::explain(ErrorType::ConnectError, error))
     }
@@ -132,47 +129,60 @@ impl HealthCheck for Check {
 }
 
 impl Check {
-    async fn probe(&self, server: &Server) -> Result<(), String> {
-        match &self.config.path {
-            None => server.knock().await.map_err(|error| error.to_string()),
-            Some(path) => ask(server, path).await,
-        }
-    }
-}
-
-/// Asks for `path`, and takes any status of 2xx and 3xx for an answer that is good.
-async fn ask(server: &Server, path: &str) -> Result<(), String> {
-    let stream = server.connect().await.map_err(|error| error.to_string())?;
-    let mut session = HttpSession::new(stream);
-    let answer = async {
-        session.write_request_header(Box::new(request(server.endpoint(), path)?)).await?;
-        session.finish_body().await?;
-        loop {
-            let head = session.read_resp_header_parts().await?;
-            if !head.status.is_informational() {
-                return Ok::<_, Box<Error>>(head.status);
+    /// Checks a server once. Says what is wrong with it, if anything.
+    pub(super) async fn probe(&self, server: &Server) -> Result<(), String> {
+        let limit = self.config.interval.max(SHORTEST_LIMIT);
+        let probe = async {
+            match &self.config.path {
+                None => server.knock().await.map_err(|error| error.to_string()),
+                Some(path) => self.ask(server, path).await,
             }
-        }
-    };
-    match answer.await {
-        Ok(status) if status.is_success() || status.is_redirection() => Ok(()),
-        Ok(status) => Err(format!("{path} is answered with status {}", status.as_u16())),
-        Err(error) => Err(format!("{path} is not answered: {error}")),
+        };
+        timeout(limit, probe).await.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
     }
-}
 
-fn request(endpoint: &Endpoint, path: &str) -> pingora::Result<RequestHeader> {
-    let host = match endpoint {
-        Endpoint::Tcp { .. } => {
-            endpoint.to_string().split_once("://").map_or_else(String::new, |(_, host)| host.into())
+    async fn ask(&self, server: &Server, path: &str) -> Result<(), String> {
+        let host = self.config.host.clone().unwrap_or_else(|| server.own_host());
+        let stream = server.connect().await.map_err(|error| error.to_string())?;
+        let mut session = HttpSession::new(stream);
+        let answer = async {
+            session.write_request_header(Box::new(self.request(path, &host)?)).await?;
+            session.finish_body().await?;
+            loop {
+                let head = session.read_resp_header_parts().await?;
+                if !head.status.is_informational() {
+                    return Ok::<_, Box<Error>>(head.status);
+                }
+            }
+        };
+        match answer.await {
+            Ok(status) if self.config.accepts(status.as_u16()) => Ok(()),
+            Ok(status) if status.is_client_error() => Err(self.misunderstood(path, &host, status)),
+            Ok(status) => Err(format!("{path} is answered with status {}", status.as_u16())),
+            Err(error) => Err(format!("{path} is not answered: {error}")),
         }
-        Endpoint::Unix(_) => "localhost".to_owned(),
-    };
-    let mut head = RequestHeader::build("GET", path.as_bytes(), Some(3))?;
-    head.append_header("Host", host)?;
-    head.append_header("User-Agent", concat!("netdata-webhook-proxy/", env!("CARGO_PKG_VERSION")))?;
-    head.append_header("Connection", "close")?;
-    Ok(head)
+    }
+
+    fn request(&self, path: &str, host: &str) -> pingora::Result<RequestHeader> {
+        let mut head = RequestHeader::build("GET", path.as_bytes(), Some(3 + self.config.headers.len()))?;
+        head.append_header("Host", host)?;
+        head.append_header("User-Agent", concat!("netdata-webhook-proxy/", env!("CARGO_PKG_VERSION")))?;
+        for (name, value) in &self.config.headers {
+            head.insert_header(name.clone(), value.clone())?;
+        }
+        head.append_header("Connection", "close")?;
+        Ok(head)
+    }
+
+    /// What an answer of 4xx means: more likely than not, nothing is wrong with the server.
+    fn misunderstood(&self, path: &str, host: &str, status: StatusCode) -> String {
+        let headers = self.config.headers.iter().map(|(name, _)| format!(", {name}")).collect::<String>();
+        format!(
+            "{path} is answered with status {}: the server does answer, but it refuses GET {path} with Host: \
+             {host}{headers}; see health_check",
+            status.as_u16()
+        )
+    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,11 @@ impl fmt::Display for Upstream {
     }
 }
 
+/// Checks each server of a group once, and gives those that fail, with the reason.
+pub async fn check_once(group: &Arc<config::Upstream>) -> Vec<(String, String)> {
+    Group::new(group.clone(), None, Arc::default()).check_once().await
+}
+
 /// Everything that the routes of a configuration lead to.
 #[derive(Debug, Default)]
 pub struct Upstreams {

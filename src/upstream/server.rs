@@ -116,6 +116,18 @@ impl Server {
         &self.label
     }
 
+    /// The host under which it is asked, where requests do not say: the name that TLS asks for, or else where it is.
+    pub(super) fn own_host(&self) -> String {
+        let tls = self.settings.config.tls.as_ref();
+        match (&self.endpoint, tls.and_then(|tls| tls.server_name.as_ref())) {
+            (Endpoint::Tcp { tls: true, .. }, Some(name)) => name.clone(),
+            (Endpoint::Tcp { .. }, _) => {
+                self.label.split_once("://").map_or_else(String::new, |(_, host)| host.to_owned())
+            }
+            (Endpoint::Unix(_), _) => "localhost".to_owned(),
+        }
+    }
+
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }

@@ -66,5 +66,6 @@ mod upstream_answers;
 mod upstream_config;
 mod upstream_delivery;
 mod upstream_groups;
+mod upstream_health;
 mod upstream_names;
 mod upstream_tls;

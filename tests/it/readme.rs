@@ -2,7 +2,6 @@
 
 use crate::support::{Origin, Pki, Proxy, README, WEBHOOK, blocks, commands, first_column, free_address};
 use std::fs::Permissions;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -10,7 +9,8 @@ use std::process::{Command, Output};
 /// A directory with every file that the examples name.
 fn example_directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    // For more hosts than one, so that it is not known which of them requests carry.
+    let certified = rcgen::generate_simple_self_signed(["localhost", "hooks.example"].map(str::to_owned)).unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
     write("fullchain.pem", &certified.cert.pem());
     write("privkey.pem", &certified.signing_key.serialize_pem());
@@ -19,7 +19,6 @@ fn example_directory() -> tempfile::TempDir {
     write("client.pem", &certified.cert.pem());
     write("client.key", &certified.signing_key.serialize_pem());
     protect("client.key");
-    write("upstream-ca.pem", netdata_webhook_proxy::config::NETDATA_ROOT_CA);
     for secret in ["challenge.secret", "basic.secret", "bearer.secret"] {
         write(secret, "YOUR_CHALLENGE_SECRET\n");
     }
@@ -32,11 +31,18 @@ fn program(directory: &Path, arguments: &[&str]) -> Output {
 
 fn check_passes(text: &str) {
     let directory = example_directory();
-    // Applications that answer, wherever this runs.
+    // Applications that answer, wherever this runs, and under the name that the sample gives them.
+    let theirs = Pki::of("Their Root CA");
+    std::fs::copy(theirs.path().join("ca.pem"), directory.path().join("upstream-ca.pem")).unwrap();
+    let certificate = theirs.server("app.internal", |_| {});
+    let spawn = |is_tls: bool| match is_tls {
+        true => Origin::spawn_tls(Pki::server_config(&certificate, None)),
+        false => Origin::spawn(),
+    };
     let applications = ["127.0.0.1:3000", "10.0.0.1:3000", "10.0.0.2:3000"]
-        .map(|address| (address, TcpListener::bind("127.0.0.1:0").unwrap()));
+        .map(|address| (address, spawn(text.contains(&format!("https://{address}")))));
     let text = applications.iter().fold(text.to_owned(), |text, (address, application)| {
-        text.replace(address, &application.local_addr().unwrap().to_string())
+        text.replace(address, &application.address().to_string())
     });
     // What other servers have there.
     let text = text.replace("/etc/ssl/hooks.pem", "fullchain.pem").replace("/etc/ssl/hooks.key", "privkey.pem");

@@ -58,7 +58,7 @@ balance = "random"
 connect_timeout = "250ms"
 response_timeout = "5m"
 keepalive = 7
-health_check = { path = "/healthz?deep=1", interval = "1s" }
+health_check = { path = "/healthz?deep=1", interval = "1s", host = "app:81", headers = { X-A = "b" }, status = ["2xx", "404"] }
 ca = ["ca.pem"]
 server_name = "app.internal"
 client_certificate = "proxy.internal.pem"
@@ -74,6 +74,10 @@ client_private_key = "proxy.internal.key"
     assert_eq!(upstream.response_timeout, Duration::from_secs(300));
     let check = upstream.health_check.as_ref().unwrap();
     assert_eq!((check.path.as_deref(), check.interval), (Some("/healthz?deep=1"), Duration::from_secs(1)));
+    assert_eq!((check.host.as_deref(), check.headers.len()), (Some("app:81"), 1));
+    assert!(!format!("{check:?}").contains("\"b\""), "it may be a credential: {check:?}");
+    let accepted: Vec<_> = (100..700).filter(|status| check.accepts(*status)).collect();
+    assert_eq!(accepted, (200..300).chain([404]).collect::<Vec<_>>());
     let tls = upstream.tls.as_ref().unwrap();
     assert_eq!((tls.authorities.len(), tls.server_name.as_deref()), (1, Some("app.internal")));
     assert_eq!(tls.identity.as_ref().unwrap().chain.len(), 1);
@@ -83,7 +87,7 @@ client_private_key = "proxy.internal.key"
     let said = summary::describe(&loaded.config);
     for part in [
         "upstream app-1.x = https://a.internal:443, ",
-        "any of them; asked for /healthz?deep=1 every 1s",
+        "any of them; asked for /healthz?deep=1 as app:81 every 1s",
         "client certificate",
     ] {
         assert!(said.contains(part), "{part} in {said}");
@@ -134,6 +138,50 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
         ("servers = \"http://a\"\nhealth_check = { path = \"h\" }", "upstreams.app.health_check.path: must be a path"),
         ("servers = \"http://a\"\nhealth_check = { path = \"/a b\" }", "must be a path"),
         ("servers = \"http://a\"\nhealth_check = { every = \"1s\" }", "upstreams.app.health_check.every: unknown key"),
+        (
+            "servers = \"http://a\"\nhealth_check = { host = \"a\" }",
+            "health_check.host: is for a check that asks for a path",
+        ),
+        ("servers = \"http://a\"\nhealth_check = { status = \"2xx\" }", "health_check.status: is for a check"),
+        ("servers = \"http://a\"\nhealth_check = { headers = { A = \"b\" } }", "health_check.headers: is for a check"),
+        ("servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"\" }", "health_check.host: must be the name"),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"a b\" }",
+            "health_check.host: must be the name",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"a@b\" }",
+            "health_check.host: must be the name",
+        ),
+        ("servers = \"http://a\"\nhealth_check = { path = \"/\", status = [] }", "health_check.status: is empty"),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", status = \"6xx\" }",
+            "health_check.status: must be a status",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", status = \"1xx\" }",
+            "health_check.status: must be a status",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", status = \"+20\" }",
+            "health_check.status: must be a status",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", headers = { Host = \"b\" } }",
+            "health_check.headers.Host: has a key",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", headers = { TE = \"b\" } }",
+            "health_check.headers.TE: is set by",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", headers = { \"A B\" = \"b\" } }",
+            "is not the name of a header",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", headers = { A = \"b\\n\" } }",
+            "must be printable ASCII",
+        ),
         ("servers = \"http://a\"\nca = \"ca.pem\"", "upstreams.app.ca: is for https:// servers"),
         ("servers = \"http://a\"\nserver_name = \"x\"", "upstreams.app.server_name: is for https:// servers"),
         ("servers = \"https://a\"\nca = []", "upstreams.app.ca: is empty"),

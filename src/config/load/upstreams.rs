@@ -5,9 +5,14 @@ use crate::config::advice;
 use crate::config::files::{self, KeyPairError};
 use crate::config::raw::{Located, Place, Table, suggest};
 use crate::config::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
+use crate::header_class::is_reserved;
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue};
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::os::unix::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,5 +265,61 @@ fn health_check(table: &mut Table<'_>) -> HealthCheck {
             false => Err("must be a path, such as \"/healthz\""),
         })
     });
-    HealthCheck { path, interval: table.duration("interval").unwrap_or(CHECK_INTERVAL) }
+    if path.is_none() && !table.names_any(&["path"]) {
+        for key in ["host", "headers", "status"].into_iter().filter(|key| table.names_any(&[key])) {
+            table.complain(key, "is for a check that asks for a path, and there is none");
+        }
+    }
+    let host = table.string("host").and_then(|host| {
+        parsed(table, host, |host| match host.parse::<Authority>() {
+            Ok(_) if !host.contains('@') => Ok(host.to_owned()),
+            _ => Err("must be the name that the application is asked for under, such as \"hooks.example.com\""),
+        })
+    });
+    let headers = table.string_map("headers").into_iter();
+    let headers = headers.filter_map(|(name, value)| check_header(table, &name, &value)).collect();
+    let statuses = match table.strings("status") {
+        None => vec![200..=399],
+        Some(statuses) => {
+            if statuses.is_empty() {
+                table.complain("status", "is empty: no check could pass; the default is [\"2xx\", \"3xx\"]");
+            }
+            statuses.into_iter().filter_map(|status| parsed(table, status, parse_statuses)).collect()
+        }
+    };
+    let interval = table.duration("interval").unwrap_or(CHECK_INTERVAL);
+    HealthCheck { path, host, headers, statuses, interval }
+}
+
+fn check_header(table: &Table<'_>, name: &str, value: &Located<String>) -> Option<(HeaderName, HeaderValue)> {
+    let complain = |message: &str| table.document.complain(&value.place, message);
+    let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+        complain("is not the name of a header");
+        return None;
+    };
+    if header == HOST {
+        complain("has a key of its own: host");
+    } else if is_reserved(header.as_str()) {
+        complain("is set by this program and cannot be changed");
+    }
+    let Ok(mut value) = HeaderValue::from_str(&value.value) else {
+        complain("must be printable ASCII");
+        return None;
+    };
+    // It may be a credential.
+    value.set_sensitive(true);
+    Some((header, value))
+}
+
+/// `"404"`, or `"2xx"` for all that begin with that digit.
+fn parse_statuses(text: &str) -> Result<RangeInclusive<u16>, &'static str> {
+    const FORMS: &str = "must be a status such as \"404\", or \"2xx\" for a class of them";
+    let (first, last) = match text.strip_suffix("xx") {
+        Some(class) => (format!("{class}00"), format!("{class}99")),
+        None => (text.to_owned(), text.to_owned()),
+    };
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if text.len() == 3 && (200..600).contains(&first) => Ok(first..=last),
+        _ => Err(FORMS),
+    }
 }

@@ -77,7 +77,9 @@ struct State {
     connections: AtomicUsize,
     /// What [`HEALTH`] is answered with; 0 is 200.
     health: AtomicU16,
-    checks: AtomicUsize,
+    /// The only host under which it answers them, if it is particular.
+    only_host: Mutex<Option<String>>,
+    checks: Mutex<Vec<Received>>,
     /// The names that TLS clients asked for.
     server_names: Mutex<Vec<String>>,
     is_stopped: AtomicBool,
@@ -266,7 +268,18 @@ impl Origin {
 
     /// How many health checks it was asked.
     pub(crate) fn checks(&self) -> usize {
-        self.state.checks.load(Ordering::SeqCst)
+        self.state.checks.lock().unwrap().len()
+    }
+
+    /// The next health check that it is asked.
+    pub(crate) fn next_check(&self) -> Received {
+        let before = self.checks();
+        eventually("a health check", || self.state.checks.lock().unwrap().get(before).cloned())
+    }
+
+    /// Answers 400 to health checks under any other host from now on, as Django does.
+    pub(crate) fn only_answers_checks_as(&self, host: &str) {
+        *self.state.only_host.lock().unwrap() = Some(host.to_owned());
     }
 
     /// The names that TLS clients asked for.
@@ -292,8 +305,10 @@ impl State {
         let mut bytes = Vec::new();
         while let Some(received) = read_request(&mut stream, &mut bytes)? {
             if received.request_line == format!("GET {HEALTH} HTTP/1.1") {
-                self.checks.fetch_add(1, Ordering::SeqCst);
-                let status = self.health.load(Ordering::SeqCst).max(200);
+                let is_known =
+                    self.only_host.lock().unwrap().as_ref().is_none_or(|host| received.header("Host") == host);
+                let status = if is_known { self.health.load(Ordering::SeqCst).max(200) } else { 400 };
+                self.checks.lock().unwrap().push(received);
                 write!(stream, "HTTP/1.1 {status} Health\r\nContent-Length: 0\r\n\r\n")?;
                 continue;
             }

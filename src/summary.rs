@@ -1,6 +1,6 @@
 //! Says in a few lines what a configuration makes the program do.
 
-use crate::config::{Balance, Config, Route, RouteKind, Tests, Tls, TlsVersion, Upstream, Verify};
+use crate::config::{Balance, ClientTrust, Config, Route, RouteKind, Tests, Tls, TlsVersion, Upstream, Verify};
 use crate::notification::SchemaPolicy;
 use std::fmt::{self, Display, Write as _};
 
@@ -24,6 +24,9 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
             writeln!(text, "         {certificate}")?;
         }
         writeln!(text, "clients  {}", clients(tls))?;
+        if let Some(revocation) = revocation(&tls.client) {
+            writeln!(text, "         {revocation}")?;
+        }
     }
     if !config.listen.http.is_empty() {
         writeln!(text, "http     {} (no TLS here)", join(&config.listen.http))?;
@@ -58,6 +61,18 @@ fn clients(tls: &Tls) -> String {
         Verify::Request => format!("are asked for a certificate: {issued}"),
         Verify::Off => "are not asked for a certificate".into(),
     }
+}
+
+fn revocation(client: &ClientTrust) -> Option<String> {
+    let lists = client.revocation_lists.len();
+    if lists == 0 || client.verify == Verify::Off {
+        return None;
+    }
+    let checked = format!("not revoked by {lists} {}", plural(lists, "list", "lists"));
+    Some(match client.unchecked_authorities().as_slice() {
+        [] => checked,
+        unchecked => format!("{checked}; not checked, for there is no list: {}", unchecked.join("; ")),
+    })
 }
 
 fn balance(upstream: &Upstream) -> String {

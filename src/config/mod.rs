@@ -98,6 +98,18 @@ impl Tls {
     }
 }
 
+impl ClientTrust {
+    /// The authorities none of whose certificates is checked for revocation, by their subjects.
+    pub fn unchecked_authorities(&self) -> Vec<String> {
+        let is_checked = |authority| self.revocation_lists.iter().any(|list| list.is_signed_by(authority));
+        let name = |authority: &CertificateDer<'_>| {
+            let parsed = x509_parser::parse_x509_certificate(authority);
+            parsed.map_or_else(|_| String::new(), |(_, it)| it.subject().to_string())
+        };
+        self.authorities.iter().filter(|authority| !is_checked(authority)).map(|authority| name(authority)).collect()
+    }
+}
+
 /// A version of TLS that is still safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {

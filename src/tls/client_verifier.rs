@@ -3,7 +3,7 @@
 use super::memory::{GoodChain, Memory};
 use super::path::{Judged, Obstacle, Rules};
 use super::pss_key;
-use super::reach::{MAX_USEFUL, useful};
+use super::reach::{Issuer, MAX_USEFUL, useful};
 use super::refusal::{self, Distrust};
 use crate::auth::{ClientIdentity, Presented};
 use crate::config::{ClientTrust, CrlCoverage, Verify, authority_fault};
@@ -177,7 +177,9 @@ impl Trust {
         now: UnixTime,
     ) -> Result<Judged, Distrust> {
         self.paths_built.fetch_add(1, Ordering::Relaxed);
-        let intermediates = &useful(&self.authorities, intermediates)[..];
+        let authorities = self.hints.iter().zip(&self.authorities);
+        let authorities = authorities.map(|(subject, der)| Issuer { subject: subject.as_ref().into(), der });
+        let intermediates = &useful(authorities, intermediates)[..];
         if intermediates.len() > MAX_USEFUL {
             return Err(Distrust::Path(webpki::Error::MaximumPathDepthExceeded));
         }

@@ -7,6 +7,7 @@
 
 use crate::signed::Signature;
 use rustls::pki_types::CertificateDer;
+use std::borrow::Cow;
 use webpki::EndEntityCert;
 use x509_parser::certificate::X509Certificate;
 
@@ -14,30 +15,29 @@ use x509_parser::certificate::X509Certificate;
 pub(super) const MAX_USEFUL: usize = 6;
 
 /// A certificate that may have issued others.
-struct Issuer<'c> {
-    subject: Vec<u8>,
-    key: EndEntityCert<'c>,
+#[derive(Clone)]
+pub(super) struct Issuer<'c> {
+    /// As it is encoded.
+    pub(super) subject: Cow<'c, [u8]>,
+    pub(super) der: &'c CertificateDer<'c>,
 }
 
-impl<'c> Issuer<'c> {
-    fn of(der: &'c CertificateDer<'_>) -> Option<Self> {
-        let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
-        Some(Self { subject: parsed.subject().as_raw().to_vec(), key: EndEntityCert::try_from(der).ok()? })
-    }
-
+impl Issuer<'_> {
+    /// The name is compared first, for it costs nothing.
     fn has_issued(&self, certificate: &X509Certificate<'_>, signature: &Signature) -> bool {
-        certificate.issuer().as_raw() == self.subject
-            && signature.is_by(&self.key, certificate.tbs_certificate.as_ref())
+        certificate.issuer().as_raw() == &*self.subject
+            && EndEntityCert::try_from(self.der)
+                .is_ok_and(|key| signature.is_by(&key, certificate.tbs_certificate.as_ref()))
     }
 }
 
 /// Those of `sent` that one of the authorities has issued, or another one of these, in their order.
 pub(super) fn useful<'c>(
-    authorities: &[CertificateDer<'_>],
+    authorities: impl Iterator<Item = Issuer<'c>>,
     sent: &'c [CertificateDer<'c>],
 ) -> Vec<CertificateDer<'c>> {
     let mut is_useful = vec![false; sent.len()];
-    let mut issuers: Vec<Issuer<'_>> = authorities.iter().filter_map(Issuer::of).collect();
+    let mut issuers: Vec<Issuer<'_>> = authorities.collect();
     // Each issuer is asked about each certificate at most once.
     while !issuers.is_empty() {
         let mut found = Vec::new();
@@ -46,10 +46,49 @@ pub(super) fn useful<'c>(
             let signature = Signature::of_certificate(&certificate);
             if issuers.iter().any(|issuer| issuer.has_issued(&certificate, &signature)) {
                 *is_useful = true;
-                found.extend(Issuer::of(der));
+                found.push(Issuer { subject: certificate.subject().as_raw().to_vec().into(), der });
             }
         }
         issuers = found;
     }
     sent.iter().zip(is_useful).filter(|(_, is_useful)| *is_useful).map(|(der, _)| der.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    }
+
+    fn root(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+        CertifiedIssuer::self_signed(params(name), KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn below(name: &str, issuer: &CertifiedIssuer<'static, KeyPair>) -> CertifiedIssuer<'static, KeyPair> {
+        CertifiedIssuer::signed_by(params(name), KeyPair::generate().unwrap(), issuer).unwrap()
+    }
+
+    #[test]
+    fn what_leads_down_from_an_authority_is_useful_and_nothing_else_is() {
+        let (trusted, other) = (root("root"), root("root"));
+        let (first, second) = (below("first", &trusted), below("second", &trusted));
+        let third = below("third", &second);
+        // Of the names that are right, with another key above them.
+        let (forged, under_forged) = (below("first", &other), below("third", &below("second", &other)));
+        let self_signed = root("self");
+        let all = [&third, &forged, &first, &self_signed, &second, &under_forged, &other];
+        let sent: Vec<_> = all.iter().map(|it| it.der().clone()).chain([CertificateDer::from(vec![0; 9])]).collect();
+        let (_, parsed) = x509_parser::parse_x509_certificate(trusted.der()).unwrap();
+        let authority = Issuer { subject: parsed.subject().as_raw().into(), der: trusted.der() };
+        let expected = [&third, &first, &second].map(|it| it.der().clone());
+        assert_eq!(useful([authority.clone()].into_iter(), &sent), expected);
+        assert_eq!(useful(std::iter::empty(), &sent), []);
+        assert_eq!(useful([authority].into_iter(), &[]), []);
+    }
 }

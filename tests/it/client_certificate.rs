@@ -3,7 +3,7 @@
 //! | fault, and the kind it stands for | test |
 //! |---|---|
 //! | the key usage was never looked at: a certificate for encryption alone authenticated, and an authority that may issue none did | `key_usage_holds_along_the_path` |
-//! | a chain that may be gone through in many ways was gone through for each request, before its path was looked at: work without end before authentication | `a_knot_of_certificates_costs_no_more_than_none`, `chains_have_bounds` |
+//! | a chain that may be gone through in many ways was gone through for each request, before its path was looked at: work without end before authentication | `a_knot_of_certificates_costs_no_more_than_none`, `chains_have_bounds`, `what_has_no_route_or_comes_too_often_is_not_judged` |
 //! | a client with an RSA key for RSASSA-PSS alone was told that it had no certificate: it was not asked for one | `an_rsa_key_for_pss_alone_is_a_key` |
 //! | what was judged was what was sent, not the path that was found: a certificate beside it decided | `what_is_beside_the_path_decides_nothing` |
 
@@ -381,6 +381,35 @@ fn a_knot_of_certificates_costs_no_more_than_none() {
     let (without, with) = (attack(None), attack(Some(&knot)));
     assert!(with < without * 3 / 2 + 20, "{with} hundredths of a second, and {without} without");
     origin.received_nothing();
+}
+
+/// Nothing is known of a certificate that has not been looked at; a line of the log says what is known.
+#[test]
+fn what_has_no_route_or_comes_too_often_is_not_judged() {
+    let origin = Origin::spawn();
+    let config = |limit: &str| Proxy::config(&origin, "request", "") + limit;
+    let name = "client_cn=\"app.netdata.cloud\"";
+    let proxy = Proxy::spawn(Pki::shared(), &config(""));
+    let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata())).connect().unwrap();
+    connection.send("POST", "/nowhere", "X-Request-Id: first\r\n", ALERT).unwrap().refuses(404, "not_found");
+    assert!(!proxy.wait_for_log("request_id=\"first\"").contains(name));
+    assert_eq!(connection.post(ALERT).unwrap().status, 200);
+    connection.send("POST", "/nowhere", "X-Request-Id: second\r\n", ALERT).unwrap().refuses(404, "not_found");
+    assert!(proxy.wait_for_log("request_id=\"second\"").contains(name));
+
+    let proxy = Proxy::spawn(Pki::shared(), &config("[limits]\nrequests_per_second = 1\n"));
+    let anyone = Sender::to(&proxy, None);
+    let mut count = 0;
+    // Each with a certificate of its own, for one that is let in is known from then on.
+    let late = eventually("a request over the limit", || {
+        count += 1;
+        assert!([403, 429].contains(&anyone.post(ALERT).status));
+        let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+        let id = format!("late-{count}");
+        let answer = sender.send("POST", WEBHOOK, &format!("X-Request-Id: {id}\r\n"), ALERT).unwrap();
+        (answer.status == 429).then_some(id)
+    });
+    assert!(!proxy.wait_for_log(&format!("request_id=\"{late}\"")).contains(name));
 }
 
 /// A key as RSASSA-PSS has it, in a client whose library knows nothing of that either.

@@ -6,6 +6,7 @@
 //! | the same, brought about by a reload | `a_newer_list_that_comes_with_a_reload_counts` |
 //! | an older list that ran out, beside the one that replaced it, kept the program from starting | `a_list_that_was_replaced_may_have_run_out` |
 //! | lists of one name and two keys, after a change of keys: the first refused the clients of the other | `lists_of_an_old_and_a_new_key_count_both` |
+//! | a change of keys under one name, where the old key introduces the new one: the valid chain was refused with a word about a signature | `a_change_of_keys_under_one_name_is_followed` |
 //! | a list that anyone can write, with a high number, took the place of the real one | `a_forged_list_replaces_nothing` |
 //! | lists of parts of what an issuer issued: each is about its own part, and what any names is revoked | `lists_of_parts_count_together` |
 //! | a name that is encoded otherwise in the list than in the certificate is the same name | `another_encoding_of_the_issuer_is_the_same_issuer` |
@@ -178,6 +179,11 @@ fn a_change_of_keys_under_one_name_is_followed() {
         lets_in(&proxy, [&leaf, &old.netdata()]);
         refuses(&proxy, [&bad], WAS_REVOKED);
     }
+    // Of an authority that is not at hand before a client sends it, the newest list counts as well.
+    old.write("newer.pem", &new.changed_list(&[], numbered(2, 1)));
+    for files in ["[\"old.pem\", \"new.pem\", \"newer.pem\"]", "[\"newer.pem\", \"old.pem\", \"new.pem\"]"] {
+        lets_in(&Proxy::spawn(&old, &config(&origin, &format!("crl = {files}"))), [&leaf, &bad]);
+    }
     let proxy = Proxy::spawn(&old, &config(&origin, "crl = \"old.pem\""));
     refuses(&proxy, [&leaf], IS_UNKNOWN);
 }
@@ -307,6 +313,13 @@ fn listed_authorities_are_checked_and_others_are_not() {
     let proxy = Proxy::spawn(&pki, &config);
     lets_in(&proxy, [&pki.netdata(), &other.netdata(), &revoked(&other)]);
     refuses(&proxy, [&revoked(&pki)], WAS_REVOKED);
+    // Which these are can be seen before.
+    let path = pki.write("config.toml", &config);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+    let output = command.args(["check", "--config"]).arg(path).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let expected = "not revoked by 1 list; not checked, for there is no list: O=Test, CN=Other Root CA; ";
+    assert!(said.contains(expected) && said.contains("CN=Netdata Root CA"), "{said}");
     // Each certificate of a chain is judged by its own issuer.
     lets_in(&proxy, [&pki.below(1, |_| {}), &other.below(2, |_| {})]);
     refuses(&proxy, [&pki.below(1, |params| params.serial_number = Some(5_u64.into()))], WAS_REVOKED);

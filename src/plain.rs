@@ -40,7 +40,7 @@ fn shown(text: &str, limit: usize) -> Cow<'_, str> {
 
 /// Neither a control character nor a separator of lines, nor one of Unicode's Bidi_Control, which show text in another
 /// order than the one in which it is written.
-fn is_harmless(c: char) -> bool {
+pub(crate) fn is_harmless(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{2028}' | '\u{2029}')
         && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -6,6 +6,7 @@
 
 use super::distinguished_name::DistinguishedName;
 use crate::digest::sha256_hex;
+use crate::plain::clean;
 use crate::rejection::Rejection;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -22,7 +23,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub struct ClientIdentity {
     /// Every common name of the subject, in its order; one that cannot be decoded is `None`.
     common_names: Vec<Option<String>>,
-    /// The subject, as text for people. Nothing is decided by it.
+    /// The subject, as text for people: safe to show, and cut if it is long. Nothing is decided by it.
     pub subject: String,
     /// The issuer, likewise.
     pub issuer: String,
@@ -51,8 +52,8 @@ impl ClientIdentity {
         }
         Some(Self {
             common_names: common_names(certificate.subject()),
-            subject: certificate.subject().to_string(),
-            issuer: certificate.issuer().to_string(),
+            subject: clean(&certificate.subject().to_string()).into_owned(),
+            issuer: clean(&certificate.issuer().to_string()).into_owned(),
             subject_dn: DistinguishedName::of(certificate.subject()),
             issuer_dn: DistinguishedName::of(certificate.issuer()),
             serial: serial(certificate.raw_serial()),
@@ -98,7 +99,8 @@ impl ClientIdentity {
         match self.common_names.as_slice() {
             [Some(name)] if allowed.contains(name) => Ok(()),
             [Some(name)] => Err(Rejection::CommonNameMismatch(format!(
-                "The certificate's common name is {name:?}; accepted: {allowed:?}."
+                "The certificate's common name is {:?}; accepted: {allowed:?}.",
+                clean(name)
             ))),
             [None] => Err(Rejection::CommonNameMismatch("The certificate's common name cannot be decoded.".into())),
             [] => Err(Rejection::CommonNameMismatch("The certificate's subject has no common name.".into())),

@@ -17,6 +17,7 @@ use crate::notification::{Kind, Notification};
 use crate::rejection::Rejection;
 use crate::route::{self, Ask, Guarded, PathPattern, Routes};
 use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_id};
+use crate::telemetry::repeated::Repeated;
 use crate::tls::{self, Trust};
 use crate::upstream::{Upstream, Upstreams};
 use arc_swap::ArcSwap;
@@ -344,8 +345,11 @@ impl Policy {
         let body = body::read_whole(session, head, route.max_body, self.limits.body_timeout, self.budget()).await?;
         context.body_bytes = body.len() as u64;
         let notification = Arc::new(Notification::verify(&body, route.schema, &route.spaces)?);
-        if let Some(mismatch) = &notification.mismatch {
-            tracing::warn!(request_id = context.request_id, detail = %mismatch.detail(), "unrecognised body let through");
+        if let Some(mismatch) = &notification.mismatch
+            && Repeated::UnrecognisedBody.may_be_written()
+        {
+            let detail = mismatch.detail();
+            tracing::warn!(request_id = context.request_id, %detail, "unrecognised body let through");
         }
         context.notification = Some(notification.clone());
         if notification.kind == Kind::Test {
@@ -423,6 +427,9 @@ fn show_test_token(context: &Context, notification: &Notification) {
         Some(token) => {
             tracing::info!(request_id, route, token, "Test notification: paste this token into Netdata's UI")
         }
-        None => tracing::warn!(request_id, route, "Test notification with a token that cannot be shown"),
+        None if Repeated::UnshownToken.may_be_written() => {
+            tracing::warn!(request_id, route, "Test notification with a token that cannot be shown");
+        }
+        None => {}
     }
 }

@@ -9,6 +9,7 @@ use super::body::{self, BodyError};
 use super::forward::{self, Framing, Origin};
 use super::respond;
 use super::session::{SenderGone, Session};
+use super::upstream::log_no_answer;
 use crate::buffers::Overloaded;
 use crate::exchange::ExchangeError;
 use crate::exchange::relay::{self, NoAnswer, Part, Relay, RequestSide};
@@ -190,8 +191,7 @@ impl<S: Session> Passage<'_, S> {
 
     fn refuse(&self, error: &ExchangeError, context: &Context) -> Broken {
         let upstream = &self.authorized.route.upstream;
-        let server = context.server.as_deref();
-        tracing::warn!(request_id = context.request_id, %upstream, server, %error, "the application did not answer");
+        log_no_answer(context, upstream, error);
         Broken::Refused(error.rejection())
     }
 

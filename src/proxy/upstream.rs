@@ -7,7 +7,9 @@ use super::session::{SenderGone, Session};
 use crate::exchange::{self, Answer, ExchangeError};
 use crate::head::Head;
 use crate::patience::timeout;
+use crate::plain::clean;
 use crate::telemetry::context::{Context, Outcome};
+use crate::telemetry::repeated::Repeated;
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use pingora::server::ShutdownWatch;
@@ -48,27 +50,31 @@ pub(super) async fn forward<S: Session>(
                 Ok(Outcome::Forwarded) if has_left => Outcome::SenderGone,
                 Ok(outcome) => outcome,
                 Err(error) => {
-                    note(&error, upstream, context);
+                    log_no_answer(context, upstream, &error);
                     Outcome::Refused(error.rejection().code())
                 }
             });
         }
         Err(error) => {
-            note(&error, upstream, context);
+            log_no_answer(context, upstream, &error);
             respond::reject(session, head, context, &error.rejection()).await;
         }
     }
     context.upstream_duration = Some(started.elapsed());
 }
 
-fn note(error: &ExchangeError, upstream: &Upstream, context: &Context) {
-    tracing::warn!(
-        request_id = context.request_id,
-        %upstream,
-        server = context.server.as_deref(),
-        %error,
-        "the application did not answer"
-    );
+/// Says why a request has no answer of its application's.
+pub(super) fn log_no_answer(context: &Context, upstream: &Upstream, error: &ExchangeError) {
+    if Repeated::NoAnswer.may_be_written() {
+        let error = error.to_string();
+        tracing::warn!(
+            request_id = context.request_id,
+            %upstream,
+            server = context.server.as_deref(),
+            error = %clean(&error),
+            "the application did not answer"
+        );
+    }
 }
 
 /// Streams the answer to the sender.

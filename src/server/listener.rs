@@ -9,6 +9,7 @@ use super::worker::Worker;
 use super::{Failure, ServerError, systemd};
 use crate::config::Sources;
 use crate::telemetry::Monitor;
+use crate::telemetry::repeated::Repeated;
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
@@ -194,7 +195,10 @@ impl Serving {
         let (runtime, connection) = self.cores.place(async move {
             match TcpStream::from_std(stream) {
                 Ok(stream) => worker.serve(stream, peer, is_tls, shutdown).await,
-                Err(error) => warn!(%error, "cannot serve a connection"),
+                Err(error) if Repeated::ConnectionNotServed.may_be_written() => {
+                    warn!(%error, "cannot serve a connection");
+                }
+                Err(_) => {}
             }
         });
         self.drain.spawn_on(runtime, connection);

@@ -4,8 +4,10 @@ use super::proxy_protocol::{self, Source};
 use super::quota::{Exhausted, Quota, Ticket};
 use crate::client_address::is_trusted;
 use crate::config::Listen;
+use crate::plain::clean;
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::telemetry::metrics::ConnectionRefusal;
+use crate::telemetry::repeated::Repeated;
 use crate::telemetry::{Monitor, access_log};
 use crate::tls::{self, Refusal, RefusalCode};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -124,7 +126,9 @@ impl Worker {
 
     fn refuse<T>(&self, peer: SocketAddr, code: ConnectionRefusal, reason: &str) -> Option<T> {
         self.monitor.connection_refused(peer.ip(), code, reason);
-        warn!(remote_addr = %peer.ip(), code = code.as_str(), reason, "connection refused");
+        if Repeated::ConnectionRefused.may_be_written() {
+            warn!(remote_addr = %peer.ip(), code = code.as_str(), reason, "connection refused");
+        }
         None
     }
 
@@ -236,14 +240,17 @@ fn silent<T>(peer: SocketAddr) -> Option<T> {
 }
 
 fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
+    if !Repeated::HandshakeRefused.may_be_written() {
+        return;
+    }
     let identity = refusal.identity.as_ref();
     warn!(
         remote_addr = %peer.ip(),
         code = refusal.code.as_str(),
-        reason = refusal.reason,
+        reason = &*clean(&refusal.reason),
         subject = identity.map(|identity| identity.subject.as_str()),
         issuer = identity.map(|identity| identity.issuer.as_str()),
-        serial = identity.map(|identity| identity.serial.as_str()),
+        serial = identity.map(|identity| clean(&identity.serial)).as_deref(),
         fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
         "handshake refused"
     );
@@ -263,7 +270,9 @@ impl Spare {
         match stream.as_fd().try_clone_to_owned() {
             Ok(spare) => Some(Self(spare)),
             Err(error) => {
-                warn!(%error, "cannot serve a connection");
+                if Repeated::ConnectionNotServed.may_be_written() {
+                    warn!(%error, "cannot serve a connection");
+                }
                 None
             }
         }

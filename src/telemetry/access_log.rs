@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::head::Head;
 use crate::notification::Kind;
+use crate::plain::clean;
 use std::borrow::Cow;
 use tracing::info;
 
@@ -35,14 +36,17 @@ pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
         return;
     }
     let head = answered.head;
-    let (method, path) = (String::from_utf8_lossy(head.method()), String::from_utf8_lossy(head.target()));
+    let (method, target) = (String::from_utf8_lossy(head.method()), String::from_utf8_lossy(head.target()));
+    // What is cut is masked: the other way round, a name could be cut off from its value.
+    let target = mask_crc_token(&target);
+    let (method, path) = (clean(&method), clean(&target));
     let request = Request {
         // rustls writes `TLSv1_3`; everybody else, `TLSv1.3`.
         tls: answered.tls.map(|version| version.replace('_', ".")),
         protocol: Some(head.version().as_str()),
         // What cannot be read may have neither.
         method: Some(&*method).filter(|method| !method.is_empty()),
-        path: Some(mask_crc_token(&path)).filter(|path| !path.is_empty()),
+        path: Some(&*path).filter(|path| !path.is_empty()),
         status: answered.status,
         bytes_sent: answered.bytes_sent,
     };
@@ -54,7 +58,7 @@ struct Request<'r> {
     tls: Option<String>,
     protocol: Option<&'static str>,
     method: Option<&'r str>,
-    path: Option<Cow<'r, str>>,
+    path: Option<&'r str>,
     status: Option<u16>,
     bytes_sent: u64,
 }
@@ -63,17 +67,20 @@ fn line(request: &Request<'_>, context: &Context) {
     let identity = context.identity.as_deref();
     let notification = context.notification.as_deref();
     let outcome = context.outcome;
-    // Strings are escaped by the format, whoever chose them.
+    // Strings are escaped by the format. Those that may be of any length are cut here.
+    let client_cn = identity.and_then(|identity| identity.common_name()).map(clean);
+    let client_serial = identity.map(|identity| clean(&identity.serial));
+    let space = notification.and_then(|n| n.space.as_ref()?.label()).map(clean);
     info!(
         target: TARGET,
         request_id = context.request_id,
         remote_addr = context.remote_addr.map(tracing::field::display),
-        client_cn = identity.and_then(|identity| identity.common_name()),
-        client_serial = identity.map(|identity| identity.serial.as_str()),
+        client_cn = client_cn.as_deref(),
+        client_serial = client_serial.as_deref(),
         tls = request.tls,
         protocol = request.protocol,
         method = request.method,
-        path = request.path.as_deref(),
+        path = request.path,
         route = context.route.as_deref(),
         outcome = outcome.map(|outcome| outcome.as_str()),
         code = outcome.map(|outcome| outcome.code()),
@@ -81,7 +88,7 @@ fn line(request: &Request<'_>, context: &Context) {
         kind = notification.map(|notification| notification.kind.as_str()),
         shape = notification.and_then(|notification| notification.shape).map(|shape| shape.as_str()),
         severity = notification.and_then(|notification| notification.severity.as_deref()),
-        space = notification.and_then(|n| n.space.as_ref()?.label()),
+        space = space.as_deref(),
         transition_id = notification.filter(|n| n.kind != Kind::Test).and_then(|n| n.transition_id.as_deref()),
         drift = notification.filter(|n| !n.drift.is_empty()).map(|n| n.drift.join(" ")),
         body_bytes = context.body_bytes,

@@ -2,6 +2,7 @@
 
 use super::is_ours;
 use crate::config::LogFormat;
+use crate::plain::is_harmless;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -20,6 +21,8 @@ use tracing_subscriber::registry::LookupSpan;
 pub(super) struct Lines {
     is_json: Arc<AtomicBool>,
     is_journal: bool,
+    /// Colours are wanted.
+    is_terminal: bool,
     json: Format<Json, SystemTime>,
     text: Format<Full, SystemTime>,
     /// The journal knows the time.
@@ -43,6 +46,7 @@ impl Lines {
         let lines = Self {
             is_json: is_json.clone(),
             is_journal,
+            is_terminal,
             json: Format::default().json().flatten_event(true).with_current_span(false).with_span_list(false),
             text: Format::default().with_ansi(is_terminal),
             untimed: Format::default().with_ansi(false).without_time(),
@@ -64,7 +68,7 @@ where
         if self.is_journal {
             write!(writer, "<{}>", priority(metadata.level()))?;
         }
-        let mut line = OneLine { writer: &mut writer, is_broken: false };
+        let mut line = OneLine { writer: &mut writer, is_broken: false, is_terminal: self.is_terminal };
         let inner = Writer::new(&mut line);
         match (self.is_json.load(Ordering::Relaxed), self.is_journal) {
             (true, _) => self.json.clone().with_target(is_foreign).format_event(context, inner, event),
@@ -86,10 +90,25 @@ fn priority(level: &Level) -> u8 {
 }
 
 /// Keeps a record on one line, whatever is in it: otherwise it could look like two. The line's end is left to others.
+///
+/// What records of this program hold is safe to show already; this is for those of others, and for what is forgotten.
 struct OneLine<'l, 'w> {
     writer: &'l mut Writer<'w>,
     /// Whether a break has come that may be the end.
     is_broken: bool,
+    is_terminal: bool,
+}
+
+impl OneLine<'_, '_> {
+    fn write_shown(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            return self.writer.write_str(text);
+        }
+        let is_colour = |c| self.is_terminal && c == '\x1b';
+        text.chars().try_for_each(|c| {
+            self.writer.write_char(if is_harmless(c) || is_colour(c) { c } else { char::REPLACEMENT_CHARACTER })
+        })
+    }
 }
 
 impl fmt::Write for OneLine<'_, '_> {
@@ -100,7 +119,7 @@ impl fmt::Write for OneLine<'_, '_> {
             }
             let line = part.trim_end_matches(['\n', '\r']);
             self.is_broken = line.len() != part.len();
-            self.writer.write_str(line)?;
+            self.write_shown(line)?;
         }
         Ok(())
     }
@@ -126,10 +145,11 @@ mod tests {
             (&["a\nb\n"], "a\\nb"),
             (&["a\r\nINFO forged", "\n", "c\n"], "a\\n\\nINFO forged\\nc"),
             (&["", "a", ""], "a"),
+            (&["ü\u{2028}\u{202e}\x1b[2J\t\u{85}"], "ü\u{fffd}\u{fffd}\u{fffd}[2J\u{fffd}\u{fffd}"),
         ] {
             let mut text = String::new();
             let mut writer = Writer::new(&mut text);
-            let mut one = OneLine { writer: &mut writer, is_broken: false };
+            let mut one = OneLine { writer: &mut writer, is_broken: false, is_terminal: false };
             parts.iter().for_each(|part| one.write_str(part).unwrap());
             assert_eq!(text, line);
         }

@@ -8,6 +8,7 @@ mod requests;
 mod webhooks;
 
 use super::context::{Context, Outcome};
+use super::repeated;
 use crate::config::RouteKind;
 use crate::tls::RefusalCode;
 use arc_swap::ArcSwap;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use webhooks::{WebhookFamilies, WebhookMetrics};
 
 /// What every name begins with.
-const NAMESPACE: &str = "netdata_webhook_proxy";
+pub(super) const NAMESPACE: &str = "netdata_webhook_proxy";
 
 /// From a challenge that is answered here to an upstream that is given up.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
@@ -168,6 +169,8 @@ impl Metrics {
         gauges(&registry, "build_info", "Always 1; says which version runs.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
+        repeated::start();
+        register(&registry, repeated::LEFT_OUT.clone());
         Self {
             handshakes_ok: handshakes.with_label_values(&["ok", ""]),
             handshakes_refused: RefusalCode::ALL.map(|code| handshakes.with_label_values(&["refused", code.as_str()])),

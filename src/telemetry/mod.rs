@@ -7,6 +7,7 @@ pub mod metrics;
 mod monitor;
 mod queue;
 pub mod recent;
+pub(crate) mod repeated;
 
 pub use monitor::{Certificate, Monitor, Upstreams};
 

@@ -7,7 +7,6 @@ use super::recent::{Event, Recent, Snapshot};
 use crate::auth::ClientIdentity;
 use crate::buffers::Buffers;
 use crate::config::{Config, Tls};
-use crate::plain::clean;
 use crate::rejection::Rejection;
 use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -243,7 +242,7 @@ impl Monitor {
         let client = self.client_last_seen.load();
         let client = client.as_ref().map(|identity| Certificate {
             which: Which::ClientLastSeen,
-            name: clean(&identity.subject).into_owned(),
+            name: identity.subject.clone(),
             not_after: identity.not_after,
         });
         self.certificates.load().iter().cloned().chain(client).collect()

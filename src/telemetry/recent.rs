@@ -128,7 +128,7 @@ impl Event {
     pub(crate) fn of_handshake(peer: IpAddr, refusal: &Refusal) -> Self {
         Self {
             reason: Some(clean(&refusal.reason).into_owned()),
-            subject: refusal.identity.as_ref().map(|identity| clean(&identity.subject).into_owned()),
+            subject: refusal.identity.as_ref().map(|identity| identity.subject.clone()),
             ..Self::now(Ending::Handshake(refusal.code.as_str()), Some(peer))
         }
     }

@@ -6,6 +6,7 @@
 
 use super::refusal::KeyUsageFault;
 use crate::config::{CrlCoverage, RevocationList, Subject};
+use crate::plain::clean;
 use rustls::pki_types::CertificateDer;
 use webpki::{Cert, VerifiedPath};
 use x509_parser::certificate::X509Certificate;
@@ -107,7 +108,9 @@ fn may_sign_lists(issuer: &CertificateDer<'_>) -> bool {
 fn check_key_usage(certificate: &X509Certificate<'_>, is_authority: bool) -> Result<(), KeyUsageFault> {
     let Some(usage) = certificate.key_usage().map_err(|_| KeyUsageFault::Unreadable)? else { return Ok(()) };
     match is_authority {
-        true if !usage.value.key_cert_sign() => Err(KeyUsageFault::Authority(certificate.subject().to_string())),
+        true if !usage.value.key_cert_sign() => {
+            Err(KeyUsageFault::Authority(clean(&certificate.subject().to_string()).into_owned()))
+        }
         false if !usage.value.digital_signature() => Err(KeyUsageFault::Client),
         _ => Ok(()),
     }

@@ -312,10 +312,11 @@ fn every_certificate_says_until_when_it_is_valid() {
 }
 
 /// The names of the contract.
-const METRICS: [&str; 17] = [
+const METRICS: [&str; 18] = [
     "requests_total",
     "notifications_total",
     "schema_drift_total",
+    "log_lines_left_out_total",
     "challenges_total",
     "handshakes_total",
     "request_duration_seconds",

@@ -3,8 +3,10 @@
 //! | fault | kind | held by |
 //! |---|---|---|
 //! | at `trace`, Pingora writes requests out: `Authorization`, `crc_token`; at `debug`, whatever goes to an application and comes back | a library logs what passes through it | [`no_level_shows_what_is_secret`] |
+//! | a refused handshake wrote its whole subject (110 KB), a body the whole name of its space (850 KB), a path all of it, in JSON with separators of lines | what a client chose is written whole | [`no_line_is_long_whatever_was_sent`] |
+//! | whatever a client repeats has as many lines | a client fills the log | [`warnings_that_repeat_are_limited_and_counted`] |
 
-use crate::support::{Http2, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
+use crate::support::{Http2, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
 use rcgen::DnType;
 use rustls::SupportedProtocolVersion;
 use std::io::{Read as _, Write as _};
@@ -306,4 +308,96 @@ fn elsewhere_nothing_is_for_the_journal() {
         command.env("JOURNAL_STREAM", "1:1");
     });
     assert!(proxy.wait_for_log("ready").contains("Z  INFO ready"));
+}
+
+/// What a client may choose: long, and not only letters.
+fn hostile_text() -> String {
+    "x\u{202e}\u{2028}y".repeat(1500)
+}
+
+/// In bytes. The longest line has five JSON pointers and a dozen other fields.
+const MAX_LINE: usize = 8_000;
+
+#[test]
+fn no_line_is_long_whatever_was_sent() {
+    let (pki, origin, hostile) = (Pki::new(), Origin::spawn(), hostile_text());
+    let json = |text: &str| serde_json::Value::from(text).to_string();
+    for format in ["text", "json"] {
+        let config = |verify: &str| {
+            let route = "schema = \"warn\"\nmax_body = \"8MiB\"\n\
+                         [[routes]]\npath = \"/dead\"\nupstream = \"http://127.0.0.1:1\"";
+            let config = Proxy::config(&origin, verify, route);
+            format!("{config}\n[log]\nformat = \"{format}\"\n")
+        };
+        let (strict, asking) = (Proxy::spawn(&pki, &config("require")), Proxy::spawn(&pki, &config("request")));
+        let subject = |params: &mut rcgen::CertificateParams| {
+            let part = || hostile.clone().into();
+            params.distinguished_name =
+                crate::support::subject(&[(DnType::OrganizationName, part()), (DnType::CommonName, part())]);
+        };
+        // The subject, the issuer and the common name.
+        let stranger = Pki::of(&hostile).leaf(subject);
+        assert!(Sender::to(&strict, Some(&stranger)).send("POST", WEBHOOK, "", ALERT).is_err());
+        strict.wait_for_log("handshake refused");
+        for leaf in [&stranger, &pki.leaf(subject)] {
+            let answer = Sender::to(&asking, Some(leaf)).post(ALERT);
+            assert!(answer.status == 403 && answer.body.len() < 4000, "{answer:?}");
+        }
+        asking.wait_for_log("common_name_mismatch");
+
+        // What stands in a head, and in a body.
+        let sender = Sender::to(&strict, Some(&pki.netdata()));
+        let path = "x".repeat(10_000);
+        sender.send("POST", &format!("/{path}?{path}&crc_token=secret"), "", ALERT).unwrap().refuses(404, "not_found");
+        sender.send(&path, "/dead", "", "").unwrap().refuses(405, "method_not_allowed");
+        let request_id = format!("X-Request-Id: {path}\r\n");
+        assert_eq!(sender.send("POST", WEBHOOK, &request_id, ALERT).unwrap().status, 200);
+        let text = json(&hostile.repeat(30));
+        for body in [
+            format!("{{\"alert\":{text},\"space\":{text},\"severity\":{text},\"alert_url\":{text}}}"),
+            format!(
+                "{{\"alert\":{{\"name\":{text},\"transition_id\":{text}}},\"space\":{{\"slug\":{text}}},{text}:1}}"
+            ),
+            format!("{{\"token\":{text},\"message\":{text}}}"),
+            format!("{{{text}:{{{text}:{text}}}}}"),
+        ] {
+            assert_eq!(sender.post(&body).status, 200);
+        }
+        sender.send("POST", "/dead", "", ALERT).unwrap().refuses(502, "upstream_unreachable");
+        strict.wait_for_log("upstream_unreachable");
+        for line in strict.log().iter().chain(&asking.log()) {
+            assert!(line.len() < MAX_LINE, "{} in {:.200}", line.len(), line);
+            assert!(!line.contains(['\u{2028}', '\u{202e}']), "{line:.1000}");
+        }
+        assert!(strict.log().iter().any(|line| line.contains(&format!("/{}…", "x".repeat(239)))));
+    }
+}
+
+#[test]
+fn warnings_that_repeat_are_limited_and_counted() {
+    const TIMES: usize = 1000;
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let config = Proxy::config(&origin, "require", "").replace("[listen]", "[listen]\nallow = [\"192.0.2.1\"]");
+    let proxy = Proxy::spawn(&pki, &format!("{config}[admin]\nlisten = \"127.0.0.1:0\"\n"));
+    let operator = Operator::of(&proxy);
+    let address = proxy.address(0);
+    for _ in 0..TIMES {
+        let mut socket = TcpStream::connect(address).unwrap();
+        // It is closed, or reset.
+        let _ = socket.read(&mut [0]);
+    }
+    operator.wait_for("connections_refused_total{reason=\"not_allowed\"}", TIMES as f64);
+    let series = "log_lines_left_out_total{line=\"connection refused\"}";
+    let left_out = operator.metrics()[series] as usize;
+    let written = || proxy.log().iter().filter(|line| line.contains(" connection refused ")).count();
+    eventually("the lines", || (written() + left_out == TIMES).then_some(()));
+    assert!(left_out > 0, "a thousand connections took so many seconds");
+    eventually("how many were left out", || {
+        let log = proxy.log();
+        let said = log.iter().filter(|line| line.contains("line=\"connection refused\""));
+        let said = said.filter_map(|line| line.split("left_out=").nth(1)?.trim().parse::<usize>().ok());
+        (said.sum::<usize>() == left_out).then_some(())
+    });
+    // Others have their lines all the same.
+    assert_eq!(operator.metrics()["log_lines_left_out_total{line=\"handshake refused\"}"], 0.0);
 }

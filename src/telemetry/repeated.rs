@@ -1,0 +1,165 @@
+//! Warnings that a client can cause as often as it likes: so many of a kind are written each second, and the rest counted.
+
+use prometheus::{IntCounter, IntCounterVec, Opts};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tracing::{Level, warn};
+
+/// Lines of one kind that are written in a second. Who attacks causes as many as he can; who has a mistake in his
+/// set-up, a few.
+const PER_SECOND: u32 = 50;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A kind of warning that may be repeated without end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    HandshakeRefused,
+    ConnectionRefused,
+    ConnectionNotServed,
+    UnrecognisedBody,
+    UnshownToken,
+    NoAnswer,
+}
+
+impl Repeated {
+    const ALL: [Self; 6] = [
+        Self::HandshakeRefused,
+        Self::ConnectionRefused,
+        Self::ConnectionNotServed,
+        Self::UnrecognisedBody,
+        Self::UnshownToken,
+        Self::NoAnswer,
+    ];
+
+    /// The words of the line.
+    fn line(self) -> &'static str {
+        match self {
+            Self::HandshakeRefused => "handshake refused",
+            Self::ConnectionRefused => "connection refused",
+            Self::ConnectionNotServed => "cannot serve a connection",
+            Self::UnrecognisedBody => "unrecognised body let through",
+            Self::UnshownToken => "Test notification with a token that cannot be shown",
+            Self::NoAnswer => "the application did not answer",
+        }
+    }
+
+    /// Whether another such line is to be written. If not, it is counted, and when the second is over, one line says how
+    /// many there were.
+    pub(crate) fn may_be_written(self) -> bool {
+        if !tracing::enabled!(Level::WARN) {
+            return true; // It will not be, and was not left out for being repeated.
+        }
+        let limit = &LIMITS[self as usize];
+        match limit.enter(Instant::now()) {
+            Entry::Written => true,
+            Entry::LeftOut { is_first, until_next } => {
+                limit.counter.inc();
+                if let Some(runtime) = Handle::try_current().ok().filter(|_| is_first) {
+                    runtime.spawn(async move {
+                        tokio::time::sleep(until_next).await;
+                        let left_out = limit.window.lock().unwrap_or_else(PoisonError::into_inner).settle();
+                        warn!(line = self.line(), left_out, "more of these lines were left out");
+                    });
+                }
+                false
+            }
+        }
+    }
+}
+
+/// How many lines of each kind were left out.
+pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Warnings that were not written because there were too many of their kind in a second.";
+    let opts = Opts::new("log_lines_left_out_total", help).namespace(super::metrics::NAMESPACE);
+    IntCounterVec::new(opts, &["line"]).expect("the metric is valid")
+});
+
+/// In the order of the kinds.
+static LIMITS: LazyLock<[Limit; Repeated::ALL.len()]> = LazyLock::new(|| {
+    let counter = |kind: Repeated| LEFT_OUT.with_label_values(&[kind.line()]);
+    Repeated::ALL.map(|kind| Limit { window: Mutex::default(), counter: counter(kind) })
+});
+
+/// Has each kind counted from 0 on.
+pub(super) fn start() {
+    LazyLock::force(&LIMITS);
+}
+
+struct Limit {
+    window: Mutex<Window>,
+    counter: IntCounter,
+}
+
+/// What there was in the second that began last.
+#[derive(Default)]
+struct Window {
+    began: Option<Instant>,
+    written: u32,
+    /// Since it was said last how many there were.
+    left_out: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Entry {
+    Written,
+    LeftOut {
+        /// Whether nothing has been left out since it was said last how many there were.
+        is_first: bool,
+        until_next: Duration,
+    },
+}
+
+impl Limit {
+    fn enter(&self, now: Instant) -> Entry {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).enter(now)
+    }
+}
+
+impl Window {
+    fn enter(&mut self, now: Instant) -> Entry {
+        let age = self.began.map(|began| now.saturating_duration_since(began)).filter(|age| *age < SECOND);
+        if age.is_none() {
+            (self.began, self.written) = (Some(now), 0);
+        }
+        if self.written < PER_SECOND {
+            self.written += 1;
+            return Entry::Written;
+        }
+        self.left_out += 1;
+        Entry::LeftOut { is_first: self.left_out == 1, until_next: SECOND.saturating_sub(age.unwrap_or_default()) }
+    }
+
+    fn settle(&mut self) -> u64 {
+        std::mem::take(&mut self.left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_are_written_each_second_and_the_rest_is_counted() {
+        let (mut window, start) = (Window::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        for _ in 0..PER_SECOND {
+            assert_eq!(window.enter(at(0)), Entry::Written);
+        }
+        let left_out = |is_first, millis| Entry::LeftOut { is_first, until_next: Duration::from_millis(millis) };
+        assert_eq!(window.enter(at(400)), left_out(true, 600));
+        assert_eq!(window.enter(at(999)), left_out(false, 1));
+        assert_eq!(window.settle(), 2);
+        for _ in 0..PER_SECOND {
+            assert_eq!(window.enter(at(1000)), Entry::Written);
+        }
+        assert_eq!(window.enter(at(1000)), left_out(true, 1000));
+        // A second in which nothing was said about the last one.
+        for _ in 0..PER_SECOND {
+            assert_eq!(window.enter(at(5000)), Entry::Written);
+        }
+        assert_eq!(window.enter(at(5000)), left_out(false, 1000));
+        assert_eq!(window.settle(), 2);
+    }
+}

@@ -226,10 +226,10 @@ fn resets_do_not_multiply_what_is_in_flight() {
     let mut next = (1..).step_by(2);
     // What goes to a "proxy" route ends with its stream.
     let mut connection = Frames::connect(&sender);
+    let (_silent, replies): (Vec<_>, Vec<_>) = (0..270).map(|_| Reply::when_told("never")).unzip();
+    origin.will(replies);
     for round in 1..=3 {
         let streams: Vec<u32> = next.by_ref().take(90).collect();
-        let (_silent, replies): (Vec<_>, Vec<_>) = streams.iter().map(|_| Reply::when_told("never")).unzip();
-        origin.will(replies);
         for stream in &streams {
             connection.send(&request(*stream, &with(&[(":path", "/app/x"), ("content-length", "13")]), ALERT)).unwrap();
         }

@@ -109,6 +109,7 @@ fn default_config() -> PathBuf {
 
 /// Runs the command that the process was started with.
 pub(crate) fn main() -> ExitCode {
+    unblock_signals();
     let arguments = Arguments::try_parse().unwrap_or_else(|error| discreet(error).exit());
     let code = execute(arguments.command);
     telemetry::flush();
@@ -142,6 +143,22 @@ fn execute(command: Command) -> ExitCode {
             Err(error) => fail(FAILED, error),
         },
     }
+}
+
+/// Some supervisors start programs with signals blocked, which then never end by them.
+fn unblock_signals() {
+    use nix::sys::signal::{SigSet, Signal};
+    let obeyed = [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGCHLD,
+    ];
+    // It fails for a set of signals that there are not.
+    let _ = SigSet::from_iter(obeyed).thread_unblock();
 }
 
 /// The error, without an argument that was not expected and is not the name of an option: it may be a password behind an

@@ -26,6 +26,7 @@ pub use files::{
 pub use revocation_list::RevocationList;
 pub(crate) use revocation_list::Subject;
 pub use sources::Sources;
+pub(crate) use upgrade_socket::is_own_directory;
 pub use upstream::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 
 use crate::auth::Requirements;

@@ -176,6 +176,13 @@ impl UntilDrained {
                 warn!("SIGUSR2 received, but this process does not know how it was started");
                 false
             }
+            (Order::Succeed, Some(_)) if std::process::id() == 1 => {
+                // The container ends with its first process, and takes a successor with it.
+                error!(
+                    "SIGUSR2 received, and refused: this process is the first of its container; replace that instead"
+                );
+                false
+            }
             (Order::Succeed, Some(launch)) => {
                 launch.start().inspect_err(|error| error!(%error, "cannot start a successor")).is_ok()
             }

@@ -71,7 +71,7 @@ impl Listener {
         self.start.listening.wait().await;
         self.test_self().await?;
         let permission = self.permission().await?;
-        self.write_pid_file()?;
+        self.write_pid_file(permission.is_some())?;
         self.start.monitor.ready();
         let accepting: Vec<_> = sockets.into_iter().map(|(listener, is_tls)| self.accept(listener, is_tls)).collect();
         if let Some(permission) = permission {
@@ -113,9 +113,10 @@ impl Listener {
         }
     }
 
-    fn write_pid_file(&self) -> Result<(), ServerError> {
+    fn write_pid_file(&self, is_successor: bool) -> Result<(), ServerError> {
         let pid_file = &self.start.pid_file;
-        pid_file.write().map_err(|error| ServerError::PidFile {
+        let written = if is_successor { pid_file.write() } else { pid_file.claim() };
+        written.map_err(|error| ServerError::PidFile {
             path: pid_file.path().map(ToOwned::to_owned).unwrap_or_default(),
             error,
         })

@@ -26,7 +26,7 @@ use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::telemetry::Monitor;
 use crate::tls;
-use crate::upstream::NOBODY_TRUSTED;
+use crate::upstream::make_connector;
 use admin_listener::AdminListener;
 use cores::Cores;
 use drain::{Drain, UntilDrained};
@@ -95,6 +95,9 @@ pub enum ServerError {
     /// The configuration that this process read is not the one that is there by now.
     #[error("the configuration changed while this process took over: start it again")]
     Changed,
+    /// There is nothing to connect to applications with.
+    #[error("cannot connect to applications: {0}")]
+    Connector(io::Error),
     /// The trusted authorities or the certificate cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -120,6 +123,7 @@ impl Server {
     pub fn bind(loaded: Loaded, inherited: Inherited, launch: Option<Launch>) -> Result<Self, ServerError> {
         let config = &loaded.config;
         tls::install_crypto_provider();
+        make_connector().map_err(ServerError::Connector)?;
         let policy = Policy::new(config).map_err(ServerError::Tls)?;
         let acceptor = match &config.tls {
             Some(tls) => {
@@ -127,7 +131,7 @@ impl Server {
             }
             None => None,
         };
-        let (mut sockets, predecessor) = Sockets::new(inherited);
+        let (mut sockets, predecessor) = Sockets::new(inherited, config);
         let listeners = listen_on_all(config, &mut sockets)?;
         let addresses = listeners.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
         let admin = config.admin.map(|admin| sockets.listen(admin.listen)).transpose()?;
@@ -228,7 +232,6 @@ fn server_conf(config: &Config) -> ServerConf {
         // The drain is over when Pingora hears of the end: there is nothing left to wait for.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
-        ca_file: Some(NOBODY_TRUSTED.to_owned()),
         ..ServerConf::default()
     }
 }

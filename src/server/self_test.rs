@@ -28,18 +28,27 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What a configuration demands of its listeners.
 pub(super) struct SelfTest {
     verify: Verify,
-    /// The paths on which a certificate is demanded.
+    /// A path of each kind of route on which a certificate is demanded.
     paths: Vec<String>,
 }
 
 impl SelfTest {
     pub(super) fn new(config: &Config) -> Self {
-        let demanding = config.routes.iter().filter(|route| route.requirements.client_certificate);
-        let path = |pattern: &PathPattern| match pattern {
-            PathPattern::Exact(path) => path.clone(),
-            PathPattern::Subtree(prefix) => format!("{prefix}/"),
-        };
-        Self { verify: config.verify(), paths: demanding.map(|route| path(&route.path)).collect() }
+        // A route is as good as another one that demands the same in the same way; and where a handshake demands it, none
+        // is reached.
+        let mut kinds = Vec::new();
+        let mut paths = Vec::new();
+        for route in config.routes.iter().filter(|route| route.requirements.client_certificate) {
+            let kind = (route.kind, route.requirements.authorization.is_empty());
+            if !kinds.contains(&kind) && (config.verify() != Verify::Require || paths.is_empty()) {
+                kinds.push(kind);
+                paths.push(match &route.path {
+                    PathPattern::Exact(path) => path.clone(),
+                    PathPattern::Subtree(prefix) => format!("{prefix}/"),
+                });
+            }
+        }
+        Self { verify: config.verify(), paths }
     }
 
     /// Tries to get through `serve`, which is given connections and where they come from.

@@ -2,7 +2,7 @@
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::error;
+use tracing::{error, info};
 
 /// Those that end it, one way or the other.
 pub(super) struct Signals {
@@ -10,6 +10,7 @@ pub(super) struct Signals {
     interrupt: Option<Signal>,
     quit: Option<Signal>,
     user: Option<Signal>,
+    rotate: Option<Signal>,
 }
 
 /// What a signal asks for.
@@ -33,15 +34,22 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt()),
             quit: listen(SignalKind::quit()),
             user: listen(SignalKind::user_defined2()),
+            rotate: listen(SignalKind::user_defined1()),
         }
     }
 
     pub(super) async fn next(&mut self) -> Order {
-        tokio::select! {
-            () = received(&mut self.terminate) => Order::Drain,
-            () = received(&mut self.interrupt) => Order::End,
-            () = received(&mut self.quit) => Order::HandOver,
-            () = received(&mut self.user) => Order::Succeed,
+        loop {
+            tokio::select! {
+                () = received(&mut self.terminate) => return Order::Drain,
+                () = received(&mut self.interrupt) => return Order::End,
+                () = received(&mut self.quit) => return Order::HandOver,
+                () = received(&mut self.user) => return Order::Succeed,
+                // What rotates NGINX's logs sends it.
+                () = received(&mut self.rotate) => {
+                    info!("SIGUSR1 received and ignored: the log is standard error, which whoever reads it rotates");
+                }
+            }
         }
     }
 }

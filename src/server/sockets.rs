@@ -2,9 +2,10 @@
 
 use super::ServerError;
 use super::handover::{Predecessor, Successor};
-use crate::config;
+use crate::config::{self, Config, Listen};
 use listenfd::ListenFd;
-use rustix::net::sockopt::socket_acceptconn;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, socket_acceptconn};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use tracing::warn;
@@ -61,12 +62,17 @@ impl Inherited {
 pub(super) struct Sockets {
     inherited: Vec<(SocketAddr, TcpListener)>,
     in_use: Vec<(SocketAddr, TcpListener)>,
+    /// Ports that are listened on over IPv4 by an address of their own.
+    ipv4_ports: Vec<u16>,
 }
 
 impl Sockets {
     /// Says besides with whom a take-over is to be completed.
-    pub(super) fn new(inherited: Inherited) -> (Self, Option<Predecessor>) {
-        (Self { inherited: inherited.sockets, in_use: Vec::new() }, inherited.predecessor)
+    pub(super) fn new(inherited: Inherited, config: &Config) -> (Self, Option<Predecessor>) {
+        let Listen { https, http, .. } = &config.listen;
+        let addresses = https.iter().chain(http).copied().chain(config.admin.map(|admin| admin.listen));
+        let ipv4_ports = addresses.filter(SocketAddr::is_ipv4).map(|address| address.port()).collect();
+        (Self { inherited: inherited.sockets, in_use: Vec::new(), ipv4_ports }, inherited.predecessor)
     }
 
     pub(super) fn listen(&mut self, address: SocketAddr) -> Result<TcpListener, ServerError> {
@@ -82,7 +88,7 @@ impl Sockets {
     fn open(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
         match self.inherited.iter().position(|(inherited, _)| *inherited == address) {
             None => {
-                let listener = TcpListener::bind(address)?;
+                let listener = self.bind(address)?;
                 // Again, for a longer queue than std's: when a sender connects a thousand times at once, what does
                 // not fit is tried again after a second. The kernel shortens it to `net.core.somaxconn`.
                 rustix::net::listen(&listener, BACKLOG)?;
@@ -96,6 +102,20 @@ impl Sockets {
                 }
             }
         }
+    }
+
+    /// `[::]` takes the connections to IPv4 addresses along, unless another socket has them.
+    fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        if !address.is_ipv6() || !address.ip().is_unspecified() || !self.ipv4_ports.contains(&address.port()) {
+            return TcpListener::bind(address);
+        }
+        let socket = socket_with(AddressFamily::INET6, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // As std does it: what is left of earlier connections is in nobody's way.
+        set_socket_reuseaddr(&socket, true)?;
+        set_ipv6_v6only(&socket, true)?;
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        Ok(TcpListener::from(socket))
     }
 
     /// What a successor gets. What was inherited and is not in use is closed.

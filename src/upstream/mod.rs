@@ -10,7 +10,7 @@ mod server;
 mod tls;
 
 pub use group::Group;
-pub(crate) use server::NOBODY_TRUSTED;
+pub(crate) use server::make_connector;
 pub use server::{ConnectError, Server};
 
 use crate::config::{self, Config};

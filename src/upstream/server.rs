@@ -12,11 +12,15 @@ use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::{HttpPeer, Scheme};
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr as InetSocketAddr};
 use std::os::unix::net::SocketAddr as UnixSocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tempfile::NamedTempFile;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -24,17 +28,41 @@ use tokio::time::sleep;
 /// How many addresses of one name are tried with one attempt to connect.
 const MAX_ADDRESSES: usize = 8;
 
-/// What Pingora takes for the system's authorities: an empty list.
-///
-/// Who is trusted is said for each server. Pingora would panic over a system whose authorities it cannot read.
-pub(crate) const NOBODY_TRUSTED: &str = "/dev/null";
-
 /// Connects. Its own pool stays empty: see [`exchange`](crate::exchange).
-static CONNECTOR: LazyLock<TransportConnector> = LazyLock::new(|| {
+static CONNECTOR: OnceLock<TransportConnector> = OnceLock::new();
+
+/// Makes what connects to applications, if that has not been done.
+///
+/// # Errors
+/// Where there is no file to be read: Pingora would panic.
+pub(crate) fn make_connector() -> io::Result<()> {
+    if CONNECTOR.get().is_some() {
+        return Ok(());
+    }
     install_crypto_provider();
-    let options = ConnectorOptions { ca_file: Some(NOBODY_TRUSTED.to_owned()), ..ConnectorOptions::new(1) };
-    TransportConnector::new(Some(options))
-});
+    // Pingora reads the system's authorities, and panics where it cannot, unless it has a file of others. It gets an empty
+    // one: who is trusted is said for each server.
+    let mut substitute = None;
+    let nobody = match File::open(EMPTY) {
+        Ok(_) => PathBuf::from(EMPTY),
+        // In a root directory of its own there may be no devices.
+        Err(_) => substitute.insert(NamedTempFile::new()?).path().to_owned(),
+    };
+    let nobody =
+        nobody.to_str().ok_or_else(|| io::Error::other("the temporary directory has a name that is not UTF-8"))?;
+    let options = ConnectorOptions { ca_file: Some(nobody.to_owned()), ..ConnectorOptions::new(1) };
+    let _ = CONNECTOR.set(TransportConnector::new(Some(options)));
+    Ok(())
+}
+
+/// What makes connections to applications.
+fn connector() -> io::Result<&'static TransportConnector> {
+    make_connector()?;
+    Ok(CONNECTOR.get().expect("it has been made"))
+}
+
+/// Is empty on every system.
+const EMPTY: &str = "/dev/null";
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -316,7 +344,8 @@ fn peer(endpoint: &Endpoint, address: &SocketAddr, settings: &Settings) -> HttpP
 }
 
 async fn open(peer: &HttpPeer) -> Result<Stream, ConnectError> {
-    CONNECTOR.new_stream(peer).await.map_err(|error| {
+    let connector = connector().map_err(|error| ConnectError::Refused(error.to_string()))?;
+    connector.new_stream(peer).await.map_err(|error| {
         let message = format!("cannot connect: {error}");
         match error.etype() {
             ErrorType::ConnectTimedout => ConnectError::Late(message),

@@ -58,6 +58,7 @@ mod shutdown;
 mod stalls;
 mod status_page;
 mod support;
+mod surroundings;
 mod systemd;
 mod trust_files;
 mod upgrade;

@@ -5,6 +5,9 @@
 //! | an authority that is withdrawn while a successor waits for the sockets is trusted again, for good | a configuration that is read before it is its turn | [`what_was_withdrawn_while_a_successor_waited_is_not_trusted_again`], in the window of the reading: [`what_is_withdrawn_while_a_successor_reads_is_not_trusted_for_good`] |
 //! | by another configuration and a SIGHUP that only the process which ends can hear | likewise | [`a_configuration_that_changes_while_a_successor_starts_keeps_it_from_serving`] |
 //! | what was right before the wait is wrong after it | fail closed: the one that runs goes on | [`a_successor_whose_files_went_wrong_while_it_waited_changes_nothing`] |
+//! | the directory of the socket, under `/tmp`, is another user's, or a link | a name that anybody can take first | [`a_directory_that_others_can_have_made_is_not_used`] |
+//! | a process that listens at the socket and accepts nothing holds the running one up for ever | a connect without a deadline | [`a_socket_that_accepts_nothing_holds_nothing_up`] |
+//! | `run --upgrade` dies of SIGHUP while it waits | a signal that has the system's effect | [`a_successor_that_waits_outlives_sighup`] |
 
 use crate::support::{Load, Operator, Origin, Pipe, Pki, Proxy, Reading, Reply, Sender, eventually};
 use std::io::Write as _;
@@ -364,5 +367,96 @@ fn a_successor_whose_files_went_wrong_while_it_waited_changes_nothing() {
     assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
     pki.write("ca.pem", &ca);
     let new = upgrade(&mut old);
+    assert_eq!(Sender::to(&new, Some(&pki.netdata())).post(ALERT).status, 200);
+}
+
+#[test]
+fn a_directory_that_others_can_have_made_is_not_used() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let user = rustix::process::geteuid().as_raw();
+    let config = Proxy::config(&origin, "require", "");
+    let own = pki.path().join(format!("netdata-webhook-proxy-{user}"));
+    pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
+    let path = pki.write("config.toml", &config);
+    let launch = |arguments: &[&str]| {
+        Proxy::launch(&path, |command| {
+            command.args(arguments).env("XDG_RUNTIME_DIR", pki.path()).env_remove("RUNTIME_DIRECTORY");
+        })
+    };
+    let mut proxy = launch(&[]);
+    proxy.wait_for_log("ready");
+    let refuses = |round: usize, expected: &str| {
+        proxy.signal("QUIT");
+        assert!(proxy.wait_for_logs("this process goes on", round).contains(expected));
+        let mut successor = launch(&["--upgrade"]);
+        assert_eq!(successor.wait().code(), Some(1));
+        successor.wait_for_log(expected);
+    };
+    // One that others can use.
+    std::fs::create_dir(&own).unwrap();
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o777)).unwrap();
+    refuses(1, "can be used by other users");
+    std::fs::remove_dir(&own).unwrap();
+    // A link to one that is safe.
+    let elsewhere = pki.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &own).unwrap();
+    refuses(2, "is not a directory");
+    std::fs::remove_file(&own).unwrap();
+    // One of another user, which only root can make.
+    if user == 0 {
+        std::fs::create_dir(&own).unwrap();
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::chown(&own, Some(12345), None).unwrap();
+        refuses(3, "belongs to another user (12345)");
+    }
+    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+    proxy.signal("TERM");
+    assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn a_socket_that_accepts_nothing_holds_nothing_up() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let mut old = Proxy::spawn(&pki, &config(&origin));
+    let path = pki.path().join("proxy.upgrade");
+    let silent = UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&silent, 0).unwrap();
+    // Its queue is full: whoever connects next waits.
+    let queue = fill(&path);
+    old.signal("QUIT");
+    assert!(old.wait_for_log("this process goes on").contains("another process listens there"));
+    assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+    old.signal("TERM");
+    assert_eq!(old.wait().code(), Some(0));
+    drop((silent, queue));
+}
+
+/// Connections to a socket that accepts none, as many as it takes.
+fn fill(path: &Path) -> Vec<rustix::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let address = SocketAddrUnix::new(path).unwrap();
+    let mut queue = Vec::new();
+    loop {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        if connect(&socket, &address).is_err() {
+            return queue;
+        }
+        queue.push(socket);
+    }
+}
+
+#[test]
+fn a_successor_that_waits_outlives_sighup() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let mut old = Proxy::spawn(&pki, &config(&origin));
+    let new = old.successor();
+    new.wait_for_log("waiting for the sockets");
+    new.signal("HUP");
+    old.signal("QUIT");
+    new.wait_for_log("ready");
+    assert_eq!(old.wait().code(), Some(0));
     assert_eq!(Sender::to(&new, Some(&pki.netdata())).post(ALERT).status, 200);
 }

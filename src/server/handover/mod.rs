@@ -22,8 +22,9 @@
 //! withdrawn while it waited. What is wrong by then ends it, and a configuration that changes until it serves does, too: the
 //! running process goes on, by what holds now.
 //!
-//! Both make sure that the other belongs to the same user, whoever may open the socket.
+//! Both make sure that the other belongs to the same user, and that the socket lies where no other user can have put it.
 
+mod place;
 mod predecessor;
 mod running;
 mod successor;

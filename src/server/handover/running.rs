@@ -1,12 +1,14 @@
 //! The side that hands over: it serves on until somebody else does.
 
+use super::place;
 use super::wire::{Conversation, Word, same_user, send_sockets};
 use crate::server::systemd;
-use std::fs::{self, DirBuilder, Permissions};
+use rustix::fs::Mode;
+use rustix::process::umask;
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
@@ -18,6 +20,9 @@ const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// How long a successor may take to read its configuration and test itself.
 const STARTUP: Duration = Duration::from_secs(60);
+
+/// How long a process that listens where this one is to may take to show it.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// How long it may take from being allowed to serve to serving.
 const START: Duration = Duration::from_secs(10);
@@ -35,7 +40,7 @@ impl Legacy {
     /// # Errors
     /// Says why nobody does.
     pub(in crate::server) async fn hand_over(&self) -> io::Result<()> {
-        let meeting = Meeting::open(&self.path)?;
+        let meeting = Meeting::open(&self.path).await?;
         info!(path = %self.path.display(), "waiting for a successor: start it with run --upgrade");
         let arrival = timeout(ARRIVAL, meeting.arrival()).await;
         let (stream, successor) = arrival.map_err(|_| other(format!("no successor came within {ARRIVAL:?}")))??;
@@ -82,17 +87,15 @@ struct Meeting<'p> {
 }
 
 impl<'p> Meeting<'p> {
-    fn open(path: &'p Path) -> io::Result<Self> {
+    async fn open(path: &'p Path) -> io::Result<Self> {
         let explain = |error| other(format!("cannot listen at {}: {error}", path.display()));
-        remove_stale(path).map_err(explain)?;
-        if let Some(directory) = path.parent() {
-            // An error shows when the socket cannot be made in it.
-            let _ = DirBuilder::new().mode(0o700).create(directory);
-        }
-        let listener = UnixListener::bind(path).map_err(explain)?;
-        let meeting = Self { listener, path };
-        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(explain)?;
-        Ok(meeting)
+        place::make(path).map_err(explain)?;
+        remove_stale(path).await.map_err(explain)?;
+        // From the beginning it is this user's alone. To change it by its name afterwards would follow a link.
+        let mask = umask(Mode::from_bits_truncate(0o177));
+        let listener = UnixListener::bind(path);
+        umask(mask);
+        Ok(Self { listener: listener.map_err(explain)?, path })
     }
 
     /// The first that comes and may.
@@ -116,13 +119,14 @@ impl Drop for Meeting<'_> {
 }
 
 /// Removes what a process that crashed has left there, and nothing else.
-fn remove_stale(path: &Path) -> io::Result<()> {
+async fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(_) => Ok(()),
         Ok(file) if !file.file_type().is_socket() => Err(other("there is a file that is no socket".into())),
-        Ok(_) => match StdUnixStream::connect(path) {
-            Ok(_) => Err(other("another process listens there".into())),
-            Err(_) => fs::remove_file(path),
+        // One that listens and accepts nothing has no room in its queue some time, which is an answer, too.
+        Ok(_) => match timeout(ANSWER, UnixStream::connect(path)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+            _ => Err(other("another process listens there".into())),
         },
     }
 }

@@ -1,5 +1,6 @@
 //! The side that takes over, before it serves: gets the sockets.
 
+use super::place;
 use super::predecessor::Predecessor;
 use super::wire::{receive_sockets, same_user};
 use std::io;
@@ -7,6 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
@@ -33,6 +35,8 @@ impl<'p> Successor<'p> {
     /// Waits for the running process, and gets its sockets. Blocks the thread.
     pub(in crate::server) fn take_over(&self) -> io::Result<(Predecessor, Vec<(SocketAddr, TcpListener)>)> {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            // A terminal that is closed meanwhile, or an operator that means the other: both read everything anyway.
+            let _hangup = signal(SignalKind::hangup());
             info!(path = %self.path.display(), "waiting for the sockets of the running process");
             let stream = timeout(ARRIVAL, self.arrive()).await.map_err(|_| {
                 io::Error::other(format!(
@@ -47,11 +51,17 @@ impl<'p> Successor<'p> {
     }
 
     async fn arrive(&self) -> io::Result<UnixStream> {
+        // Nobody is there yet, or there is no room in the queue of who is.
+        let is_early = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::WouldBlock
+            )
+        };
         loop {
+            place::check(self.path)?;
             match UnixStream::connect(self.path).await {
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                    sleep(INTERVAL).await;
-                }
+                Err(error) if is_early(&error) => sleep(INTERVAL).await,
                 other => return other,
             }
         }

@@ -1,0 +1,82 @@
+//! The directory of the socket at which two processes meet: one in which no other user can have put it.
+
+use crate::config::is_own_directory;
+use rustix::process::geteuid;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+
+/// Makes the directory of `socket` where there is none, and makes sure that it is safe.
+pub(super) fn make(socket: &Path) -> io::Result<()> {
+    if let Some(directory) = directory(socket) {
+        // An error shows when the socket cannot be made in it.
+        let _ = DirBuilder::new().mode(0o700).create(directory);
+    }
+    check(socket)
+}
+
+/// Makes sure that the directory of `socket` is safe, if it is there.
+pub(super) fn check(socket: &Path) -> io::Result<()> {
+    let Some(directory) = directory(socket) else { return Ok(()) };
+    let is_own = is_own_directory(directory);
+    // A link to a directory of one's own would do only where the one that holds the link is safe.
+    let found = if is_own { fs::symlink_metadata(directory) } else { fs::metadata(directory) };
+    match found {
+        Ok(found) => match judge(found.uid(), found.mode(), found.is_dir(), is_own, geteuid().as_raw()) {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(io::Error::other(format!("{} {fault}", directory.display()))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn directory(socket: &Path) -> Option<&Path> {
+    socket.parent().filter(|directory| !directory.as_os_str().is_empty())
+}
+
+fn judge(owner: u32, mode: u32, is_directory: bool, is_own: bool, user: u32) -> Result<(), String> {
+    if !is_directory {
+        return Err("is not a directory".into());
+    }
+    // What root made is as safe as this program is; one that this program makes is its user's.
+    if owner != user && (is_own || owner != 0) {
+        return Err(format!("belongs to another user ({owner}): name another directory in server.upgrade_socket"));
+    }
+    let open = if is_own { mode & 0o077 } else { mode & 0o002 };
+    match open {
+        0 => Ok(()),
+        _ => Err(format!(
+            "can be used by other users (mode {:04o}): change that, or name another directory in server.upgrade_socket",
+            mode & 0o7777
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_of_this_user_alone() {
+        let check = |owner, mode, is_own, passes: bool| {
+            assert_eq!(judge(owner, mode, true, is_own, 1000).is_ok(), passes, "{owner} {mode:o} {is_own}");
+        };
+        check(1000, 0o40700, true, true);
+        for mode in [0o40701, 0o40710, 0o40750, 0o40755, 0o41777] {
+            check(1000, mode, true, false);
+        }
+        for owner in [0, 1001] {
+            check(owner, 0o40700, true, false);
+        }
+        // Those that the configuration names.
+        for (owner, mode) in [(0, 0o40755), (1000, 0o40775), (1000, 0o40755), (0, 0o40770)] {
+            check(owner, mode, false, true);
+        }
+        for (owner, mode) in [(1001, 0o40700), (0, 0o41777), (1000, 0o40777)] {
+            check(owner, mode, false, false);
+        }
+        assert!(judge(1000, 0o100_700, false, true, 1000).is_err());
+    }
+}

@@ -28,6 +28,7 @@ mod cli;
 mod client_certificate;
 mod container;
 mod demo;
+mod django;
 mod doctor;
 mod forwarding;
 mod header_names;

@@ -316,6 +316,8 @@ fn the_script_makes_the_same_page_as_the_server() {
     browser.show("about:blank");
     for play in [|_: &Scene| {}, Scene::play, play_hostile] {
         play(&scene);
+        // Both pages count open connections, which end a moment after their clients have left.
+        scene.operator.wait_for("connections", 0.0);
         let html = json!(scene.operator.get("/").body);
         browser.show("about:blank");
         let parsed = format!("new DOMParser().parseFromString({html}, \"text/html\").querySelector(\"main\")");

@@ -397,6 +397,10 @@ impl AsyncRead for Reader {
                 let length = self.output.len().min(buf.remaining());
                 buf.put_slice(&self.output[..length]);
                 self.output.advance(length);
+                if self.output.is_empty() {
+                    // Most connections are idle, and need no memory for what has been read.
+                    self.output = BytesMut::new();
+                }
                 return Poll::Ready(Ok(()));
             }
             if self.frames.inbox.end().is_some() {

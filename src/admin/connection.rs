@@ -3,8 +3,10 @@
 use super::Admin;
 use super::answer::Answer;
 use crate::framing;
+use crate::head::Head;
+use crate::rejection::Rejection;
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as L4Stream;
@@ -61,7 +63,9 @@ async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> 
             return Err(Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
         let verdict = match length {
-            Some(length) => framing::parse(Bytes::copy_from_slice(&bytes[..length])).map(drop),
+            Some(length) => {
+                framing::parse(Bytes::copy_from_slice(&bytes[..length])).and_then(|head| check_target(&head))
+            }
             None => framing::check_unfinished(&bytes),
         };
         verdict.map_err(|rejection| Some(rejection.status()))?;
@@ -69,6 +73,12 @@ async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> 
             return Ok(bytes);
         }
     }
+}
+
+/// Pingora reads the head once more, and has no answer to a target that it cannot read.
+fn check_target(head: &Head) -> Result<(), Rejection> {
+    let is_uri = Uri::try_from(head.target()).is_ok();
+    if is_uri { Ok(()) } else { Err(Rejection::MalformedRequest("The target is not a URI.")) }
 }
 
 async fn send(session: &mut ServerSession, answer: Answer) -> pingora::Result<()> {

@@ -2,6 +2,7 @@
 
 use super::client_verifier::{MAX_CERTIFICATES, MAX_CHAIN};
 use crate::auth::ClientIdentity;
+use crate::plain::clean;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
 use std::cell::RefCell;
@@ -218,7 +219,8 @@ impl Distrust {
             | E::MaximumPathBuildCallsExceeded
             | E::MaximumSignatureChecksExceeded
             | E::MaximumNameConstraintComparisonsExceeded => "The certificate's chain is too long.",
-            error => return format!("The certificate is not valid: {error:?}."),
+            // Some of these repeat what stands in the certificate.
+            error => return clean(&format!("The certificate is not valid: {error:?}.")).into_owned(),
         }
         .into()
     }

@@ -107,7 +107,7 @@ impl ClientTrust {
             let parsed = x509_parser::parse_x509_certificate(authority);
             parsed.map_or_else(|_| String::new(), |(_, it)| it.subject().to_string())
         };
-        self.authorities.iter().filter(|authority| !is_checked(authority)).map(|authority| name(authority)).collect()
+        self.authorities.iter().filter(|authority| !is_checked(authority)).map(name).collect()
     }
 }
 

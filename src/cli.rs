@@ -129,7 +129,14 @@ fn execute(command: Command) -> ExitCode {
                 telemetry::say(imported.report);
                 printed(written, SUCCESS)
             }
-            Err(error) => fail(USAGE, error),
+            Err(failure) => {
+                let code = fail(USAGE, &failure.error);
+                let report = failure.report.to_string();
+                if !report.is_empty() {
+                    telemetry::say(report.trim_end());
+                }
+                code
+            }
         },
         Command::Demo { once } => match demo::run(once) {
             Ok(true) => ExitCode::SUCCESS,

@@ -15,7 +15,6 @@ pub(super) struct Draft {
     pub(super) limits: Keys,
     pub(super) upstreams: Vec<Group>,
     pub(super) routes: Vec<Route>,
-    pub(super) log: Keys,
 }
 
 /// A group of servers.
@@ -32,15 +31,15 @@ pub(super) struct Route {
     pub(super) auth: Auth,
 }
 
-/// Who may pass.
+/// What is demanded of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Auth {
     /// The client certificate, as is the default.
     #[default]
     Default,
-    /// `auth = "none"`: everybody.
+    /// `auth = "none"`
     Open,
-    /// Nobody.
+    /// Nothing passes.
     Closed,
     Of {
         client_certificate: Option<bool>,
@@ -207,7 +206,7 @@ impl Display for Auth {
             Self::Open => writeln!(f, "auth = \"none\""),
             Self::Closed => writeln!(
                 f,
-                "auth = {{ bearer = [{{ token = {{ sha256 = \"{}\" }} }}] }} # nobody: no token has this digest",
+                "auth = {{ bearer = [{{ token = {{ sha256 = \"{}\" }} }}] }} # closed: no token has this digest",
                 "0".repeat(64)
             ),
             Self::Of { client_certificate, basic, bearer } => {
@@ -249,7 +248,7 @@ impl Display for Draft {
             write!(body, "{auth}")?;
             table("[[routes]]", body)?;
         }
-        table("[log]", self.log.to_string())
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who passes somewhere: what conditions on requests demand, whichever server's they are.
+//! What conditions on requests demand of a client, whichever server's they are. What is not understood closes the route.
 
 use super::directive::Directive;
 use super::report::Ledger;
@@ -9,6 +9,9 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     Subject(Rendering),
+    /// Something of the subject that is not its common name.
+    OtherSubject,
+    Issuer,
     /// Whether the certificate is valid.
     Verdict,
     Authorization,
@@ -58,11 +61,11 @@ pub(super) struct Guard<'t> {
     pub(super) certificate: bool,
     /// One of these common names; empty where the subject is looked at in a way that names none.
     pub(super) names: Option<Vec<String>>,
+    /// The rule that does.
+    pub(super) unread_subject: Option<&'t Directive>,
     pub(super) credentials: Vec<Credential<'t>>,
-    /// Whether there is a demand that cannot be carried over.
-    pub(super) has_lost: bool,
-    /// Whether only some methods are let in.
-    pub(super) limits_methods: bool,
+    /// Rules that are not understood, or cannot be carried over: nothing gets through without them.
+    pub(super) unknown_rules: Vec<&'t Directive>,
 }
 
 /// A secret that is compared with the `Authorization` header.
@@ -87,66 +90,77 @@ impl<'t> Guard<'t> {
         Self { is_webhook, ..Self::default() }
     }
 
+    /// Lets nothing through, for a rule would have to be left out.
+    pub(super) fn close(&mut self, directive: &'t Directive, remedy: &str, ledger: &Ledger) {
+        self.unknown_rules.push(directive);
+        ledger.not_carried(directive, remedy);
+    }
+
     /// Demands that a condition has this end.
     pub(super) fn apply(&mut self, directive: &'t Directive, requests: &Requests<'t>, fate: Fate, ledger: &Ledger) {
         let only_these_pass = requests.inverted == (fate == Fate::Refused);
         match (&requests.input, only_these_pass) {
             (Input::Subject(rendering), true) => self.subject(directive, requests, *rendering, ledger),
-            (Input::Subject(_), false) if requests.is_about("") => {
-                self.certificate = true;
-                ledger.carried(directive, "auth.client_certificate");
-            }
+            (Input::Subject(_), false) if requests.is_about("") => self.certificate(directive, ledger),
             (Input::Subject(_), false) => {
-                self.has_lost = true;
-                let remedy = "names are let in, not kept out: tls.client.common_names has all that pass";
-                ledger.not_needed(directive, remedy);
+                self.close(directive, "names are let in, not kept out: set tls.client.common_names", ledger);
             }
             (Input::Verdict, only_these) if requests.is_about(if only_these { "SUCCESS" } else { "NONE" }) => {
-                self.certificate = true;
-                ledger.carried(directive, "auth.client_certificate");
+                self.certificate(directive, ledger);
             }
             (Input::Verdict, _) => {
-                self.has_lost = true;
-                ledger.not_carried(directive, "a certificate is valid or it is not: see auth.client_certificate");
+                self.close(directive, "a certificate is valid or it is not: set auth.client_certificate", ledger);
             }
             (Input::Authorization, true) => self.authorization(directive, requests, ledger),
-            (Input::Authorization, false) => {
-                self.has_lost = true;
-                ledger.not_carried(directive, "only what passes can be named: set auth.basic or auth.bearer");
+            (Input::OtherSubject, _) => {
+                self.certificate = true;
+                self.names.get_or_insert_default();
+                self.unread_subject.get_or_insert(directive);
+                ledger.not_carried(
+                    directive,
+                    "of the subject, only the common name is compared: tls.client.common_names",
+                );
             }
-            (Input::Other(variable), true) if variable.starts_with("ssl_client_i_dn") => {
+            (Input::Issuer, true) => {
                 self.certificate = true;
                 ledger
                     .not_carried(directive, "have no other authority than this in tls.client.ca: any of them will do");
             }
-            // Who is kept out by what he says of himself gets in by saying something else.
-            (Input::Other(variable), false) if is_said_by_anybody(variable) => {
+            // What is kept out by what it says of itself gets in by saying something else.
+            (Input::Other(variable), false) if is_said_by_anyone(variable) => {
                 ledger.not_carried(
                     directive,
-                    format!("{variable} keeps nobody out here: let the application look at it"),
+                    "keeps nothing out that says something else: let the application look at it",
                 );
             }
             (Input::Other(variable), _) => self.other(directive, variable, ledger),
+            (Input::Authorization | Input::Issuer, false) => {
+                self.close(directive, "only what passes can be named: set [routes.auth]", ledger);
+            }
         }
+    }
+
+    pub(super) fn certificate(&mut self, directive: &'t Directive, ledger: &Ledger) {
+        self.certificate = true;
+        ledger.carried(directive, "auth.client_certificate");
     }
 
     fn subject(&mut self, directive: &'t Directive, requests: &Requests<'t>, rendering: Rendering, ledger: &Ledger) {
         self.certificate = true;
-        let found: Option<Vec<Vec<String>>> = requests.patterns.iter().map(|it| it.check(rendering).names()).collect();
+        let checks: Vec<_> = requests.patterns.iter().map(|it| it.check(rendering)).collect();
+        let found: Option<Vec<Vec<String>>> = checks.iter().map(Check::names).collect();
         let names = found.map(|names| names.concat()).unwrap_or_default();
         if names.is_empty() {
-            let remedy = "no common name can be read from this; app.netdata.cloud is demanded now: if that is not what \
-                          was meant, set tls.client.common_names";
-            ledger.not_carried(directive, remedy);
+            self.unread_subject.get_or_insert(directive);
+            ledger.not_carried(directive, "no common name can be read from this: tls.client.common_names");
         } else {
             ledger.carried(directive, format!("tls.client.common_names: {}, compared whole", names.join(", ")));
         }
-        if requests.patterns.iter().any(|it| it.check(rendering).has_more_than_names()) {
+        if checks.iter().any(Check::has_more_than_names) {
             ledger
                 .not_carried(directive, "of the subject, only the common name is compared: others cannot be demanded");
         }
-        let mut forgeries: Vec<_> =
-            requests.patterns.iter().flat_map(|it| it.check(rendering).forgeries(&names)).collect();
+        let mut forgeries: Vec<_> = checks.iter().flat_map(|check| check.forgeries(&names)).collect();
         forgeries.dedup();
         if !forgeries.is_empty() {
             let hole =
@@ -156,7 +170,11 @@ impl<'t> Guard<'t> {
         self.names = Some(match self.names.take() {
             // Several conditions, all of which must hold.
             Some(before) if !before.is_empty() && !names.is_empty() => {
-                before.into_iter().filter(|name| names.contains(name)).collect()
+                let both: Vec<_> = before.into_iter().filter(|name| names.contains(name)).collect();
+                if both.is_empty() {
+                    self.close(directive, "no name meets all of these conditions: tls.client.common_names", ledger);
+                }
+                both
             }
             Some(before) if names.is_empty() => before,
             _ => names,
@@ -167,62 +185,51 @@ impl<'t> Guard<'t> {
         for pattern in &requests.patterns {
             match credential(pattern) {
                 Some(credential) => {
-                    let key = if credential.user.is_some() { "auth.basic" } else { "auth.bearer" };
-                    ledger.carried(directive, key);
+                    ledger.carried(directive, if credential.user.is_some() { "auth.basic" } else { "auth.bearer" });
                     self.credentials.push(credential);
                 }
                 None => {
-                    self.has_lost = true;
                     let remedy = "no single secret can be read from this: write it to a file, and name that in auth.basic or \
                                   auth.bearer";
-                    ledger.not_carried(directive, remedy);
+                    self.close(directive, remedy, ledger);
                 }
             }
         }
     }
 
     /// A condition on something else.
-    fn other(&mut self, directive: &Directive, variable: &str, ledger: &Ledger) {
+    fn other(&mut self, directive: &'t Directive, variable: &str, ledger: &Ledger) {
         let why = match variable {
-            "request_method" if self.is_webhook => {
-                self.limits_methods = true;
-                "a webhook takes GET (the challenge) and POST; others are answered with 405"
-            }
-            "request_method" => {
-                self.limits_methods = true;
-                return ledger.not_carried(directive, "a route of kind \"proxy\" passes every method on");
-            }
+            "request_method" if self.is_webhook => "a webhook takes GET (the challenge) and POST; others get 405",
             "request_filename" => "no files are served",
             "host" | "http_host" | "server_name" => "the path decides about a request, and never its Host",
             "scheme" | "https" => "Netdata Cloud sends over HTTPS only",
-            "content_type" | "http_content_type" if self.is_webhook => {
-                "a webhook's body must be JSON: others are answered with 415"
-            }
-            "ssl_protocol" => {
-                self.has_lost = true;
-                return ledger.not_carried(directive, "tls.min_version decides, for all routes: set it");
-            }
+            "content_type" | "http_content_type" if self.is_webhook => "a webhook's body must be JSON; others get 415",
             "remote_addr" | "binary_remote_addr" | "realip_remote_addr" => {
-                self.has_lost = true;
-                return ledger.not_carried(directive, "name the networks that may connect in listen.allow");
+                return self.close(directive, "name the networks that may connect in listen.allow", ledger);
             }
-            _ => {
-                self.has_lost = true;
-                return ledger.not_carried(
-                    directive,
-                    format!("{variable} decides nothing here: let the application look at it"),
-                );
-            }
+            _ => return self.close(directive, UNREADABLE, ledger),
         };
         ledger.not_needed(directive, why);
     }
 }
 
-/// Whether something is of the sender's own choice, and says nothing about what he may do.
-fn is_said_by_anybody(variable: &str) -> bool {
+/// What is to be done about a rule that is not understood.
+pub(super) const UNREADABLE: &str = "this rule cannot be read: say what it does with [routes.auth]";
+
+/// Whether something is of the client's own choice, and says nothing about what it may do.
+fn is_said_by_anyone(variable: &str) -> bool {
     let variable = variable.to_ascii_lowercase();
-    let names = ["http_user_agent", "http:user-agent", "http_referer", "http:referer", "args", "query_string"];
-    names.contains(&variable.as_str()) || variable.starts_with("arg_") || variable == "invalid_referer"
+    let names = [
+        "http_user_agent",
+        "http:user-agent",
+        "http_referer",
+        "http:referer",
+        "args",
+        "query_string",
+        "invalid_referer",
+    ];
+    names.contains(&variable.as_str()) || variable.starts_with("arg_")
 }
 
 /// What `Bearer …` or `Basic …` is compared with.
@@ -237,7 +244,7 @@ fn credential<'t>(pattern: &Pattern<'t>) -> Option<Credential<'t>> {
     };
     let spaces = ["\\s+", "\\s", "\\ ", " "];
     let secret = spaces.iter().find_map(|space| secret.strip_prefix(space))?;
-    // A variable, or an expression for several, is no secret that somebody has.
+    // A variable, or an expression for several, is not a secret that can be written to a file.
     let has_class = || secret.match_indices('\\').any(|(at, _)| secret[at + 1..].starts_with(char::is_alphanumeric));
     let is_several = is_expression && (secret.contains(['(', '[', '|', '*', '?', '+', '{']) || has_class());
     let is_one = !secret.is_empty() && !secret.contains('$') && !is_several;

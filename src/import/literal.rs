@@ -9,9 +9,18 @@ const MAX_WORDS: usize = 64;
 ///
 /// An unescaped dot is taken for one. `also` are the characters, beside letters and digits, that words consist of.
 pub(super) fn expand<'p>(pattern: &'p str, also: &str) -> (Vec<String>, &'p str) {
+    expand_with(pattern, also, false)
+}
+
+/// The same; what is optional may be there and may not.
+fn expand_with<'p>(pattern: &'p str, also: &str, with_options: bool) -> (Vec<String>, &'p str) {
     let mut words = vec![String::new()];
     let mut rest = pattern;
-    while let Some((alternatives, after)) = atom(rest, also) {
+    while let Some((mut alternatives, mut after)) = atom(rest, also) {
+        if let Some(behind) = after.strip_prefix('?').filter(|_| with_options) {
+            alternatives.push(String::new());
+            after = behind;
+        }
         if after.starts_with(['*', '+', '?', '{']) || words.len() * alternatives.len() > MAX_WORDS {
             break;
         }
@@ -23,42 +32,25 @@ pub(super) fn expand<'p>(pattern: &'p str, also: &str) -> (Vec<String>, &'p str)
 
 /// The paths of routes that match as an expression does; `None` where there are no such few.
 pub(super) fn paths(pattern: &str) -> Option<Vec<String>> {
-    let (words, rest) = expand(pattern.strip_prefix('^')?, "-_.~/");
-    let each = |forms: &[&str]| {
-        words.iter().flat_map(|word| forms.iter().map(move |form| format!("{word}{form}"))).collect::<Vec<_>>()
-    };
-    let paths = match rest {
-        "$" => words,
-        "/?$" => each(&["", "/"]),
-        "" | ".*" | ".*$" | "(/|$)" | "($|/)" | "(/.*)?$" => {
-            words.iter().map(|word| format!("{}/*", word.trim_end_matches('/'))).collect()
-        }
-        _ => return None,
-    };
+    const ANYTHING: [&str; 9] = ["", ".*", ".*$", "(.*)", "(.*)$", "(/|$)", "($|/)", "(/.*)?$", "(?:/.*)?$"];
+    let (mut paths, rest) = expand_with(pattern.strip_prefix('^')?, "-_.~/", true);
+    if ANYTHING.contains(&rest) {
+        paths = paths.iter().map(|word| format!("{}/*", word.trim_end_matches('/'))).collect();
+    } else if rest != "$" {
+        return None;
+    }
+    paths.sort();
+    paths.dedup();
     let is_plain = |path: &String| PathPattern::parse(path).is_ok();
     paths.iter().all(is_plain).then_some(paths)
 }
 
-/// How everything begins that an expression matches, as far as that is known.
-pub(super) fn start(pattern: &str) -> String {
-    let Some(pattern) = pattern.strip_prefix('^') else { return String::new() };
-    // A dot may be anything.
-    let (words, rest) = expand(pattern, "-_~/");
-    if rest.contains('|') {
-        return String::new();
-    }
-    let common = |one: String, other: String| {
-        let same = one.chars().zip(other.chars()).take_while(|(one, other)| one == other);
-        same.map(|(character, _)| character).collect()
-    };
-    words.into_iter().reduce(common).unwrap_or_default()
-}
-
-/// Whether something that begins with `start` may be among what a route for `path` is for.
-pub(super) fn may_meet(start: &str, path: &str) -> bool {
-    match path.strip_suffix("/*") {
-        Some(prefix) => prefix.starts_with(start) || start.starts_with(prefix),
-        None => path.starts_with(start),
+/// Whether a route for `wider` is for `path` as well.
+pub(super) fn covers(wider: &str, path: &str) -> bool {
+    let path = path.strip_suffix("/*").unwrap_or(path);
+    match wider.strip_suffix("/*") {
+        Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        None => wider == path,
     }
 }
 
@@ -104,6 +96,9 @@ mod tests {
         for (pattern, expected) in [
             ("^/a$", Some("/a")),
             ("^/a/?$", Some("/a /a/")),
+            ("^/webhook(/pix)?$", Some("/webhook /webhook/pix")),
+            ("^/a(.*)$", Some("/a/*")),
+            ("^/a(/b)?(/c)?", Some("/a/* /a/b/* /a/b/c/* /a/c/*")),
             (r"^/(a|b)/c\.d$", Some("/a/c.d /b/c.d")),
             ("^/a/", Some("/a/*")),
             ("^/a/.*$", Some("/a/*")),
@@ -115,25 +110,6 @@ mod tests {
             ("^$", None),
         ] {
             assert_eq!(paths(pattern).map(|paths| paths.join(" ")).as_deref(), expected, "{pattern}");
-        }
-    }
-
-    #[test]
-    fn the_start_is_what_everything_has() {
-        for (pattern, expected) in [
-            ("^/a/b", "/a/b"),
-            ("^/api/v[0-9]+/", "/api/v"),
-            ("^/(ab|ac)/d", "/a"),
-            ("^/ab?", "/a"),
-            (r"^/a\.b", "/a"),
-            ("^/a|^/b", ""),
-            // Where alternatives begin is not looked for in what cannot be read.
-            ("^/a(b|c)?d", ""),
-            ("/a", ""),
-            (r"\.php$", ""),
-            ("(?i)^/a", ""),
-        ] {
-            assert_eq!(start(pattern), expected, "{pattern}");
         }
     }
 

@@ -1,7 +1,7 @@
-//! Reads the configuration of the server that stood here before, and writes one for this program.
+//! Reads the configuration of the server that stood here before, and writes one for this program: its webhook, and nothing else.
 //!
-//! What is written is a draft that `check` accepts, but for secrets, which it asks for by name. What
-//! became of each directive is said in a [`Report`].
+//! What is written is a draft that `check` accepts, but for secrets, which it asks for by name. What became of each
+//! directive that concerns the webhook is said in a [`Report`].
 
 mod apache;
 mod assembly;
@@ -11,8 +11,9 @@ mod draft;
 mod guard;
 mod guess;
 mod headers;
-mod htpasswd;
+mod known;
 mod literal;
+mod networks;
 mod nginx;
 mod place;
 mod quantity;
@@ -25,8 +26,7 @@ mod template;
 pub use place::{ImportError, Place};
 pub use report::{Credential, Needed, Note, Report, Verdict};
 
-use draft::{Draft, Secrets};
-use report::Ledger;
+use assembly::Assembly;
 use std::path::{Path, PathBuf};
 
 /// Whose configuration is read.
@@ -39,22 +39,28 @@ pub enum Server {
 }
 
 /// What is read, and what it does not say itself.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
     /// The configuration. What it includes is read, too.
     pub file: PathBuf,
     /// What relative names in it are relative to; by default its directory, or the one above for conf.d and the like.
     #[arg(long, value_name = "DIRECTORY")]
     pub prefix: Option<PathBuf>,
-    /// The path of the webhook, where the configuration passes more on than that.
+    /// The path of the webhook, as it stands in the URL in Netdata Cloud; may be given several times.
     #[arg(long, value_name = "PATH")]
-    pub webhook: Option<String>,
+    pub webhook: Vec<String>,
+    /// A path, or with /* at its end all below it, that is to be passed on besides; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub proxy: Vec<String>,
     /// Only the server with this name.
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
     /// For the service in conf/systemd, which gets the key and the secrets as credentials.
     #[arg(long)]
     pub systemd: bool,
+    /// List each directive that is not needed, and why.
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 /// What was made of it.
@@ -66,22 +72,53 @@ pub struct Imported {
     pub report: Report,
 }
 
+/// Why nothing was made of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// What stands in the way, and which option helps.
+    pub error: ImportError,
+    /// What became of the directives that were looked at.
+    pub report: Box<Report>,
+}
+
 /// Reads a configuration.
 ///
 /// # Errors
 /// If it cannot be read, or there is nothing in it for this program.
-pub fn run(server: &Server) -> Result<Imported, ImportError> {
+pub fn run(server: &Server) -> Result<Imported, Failure> {
     match server {
-        Server::Nginx(options) => nginx::import(options),
-        Server::Apache(options) => apache::import(options),
+        Server::Nginx(options) => finish(options, |assembly| nginx::import(options, assembly)),
+        Server::Apache(options) => finish(options, |assembly| apache::import(options, assembly)),
     }
 }
 
 /// The configuration, and all that is to be said about it.
-fn written(mut draft: Draft, secrets: Secrets, ledger: Ledger, options: &Options) -> Imported {
+fn finish(
+    options: &Options,
+    import: impl FnOnce(&mut Assembly) -> Result<(), ImportError>,
+) -> Result<Imported, Failure> {
+    let mut assembly = Assembly::of(options);
+    let result = import(&mut assembly);
+    let Assembly { mut draft, secrets, ledger, .. } = assembly;
     let needed = secrets.into_needed();
-    let credentials = options.systemd.then(|| service::adapt(&mut draft, &needed));
-    Imported { config: draft.to_string(), report: Report { notes: ledger.into_notes(), needed, credentials } }
+    let (first, notes) = ledger.into_parts();
+    let mut report = Report { first, notes, is_verbose: options.verbose, ..Report::default() };
+    match result {
+        Ok(()) => {
+            report.credentials = options.systemd.then(|| service::adapt(&mut draft, &needed));
+            report.needed = needed;
+            report.is_complete = true;
+            Ok(Imported { config: draft.to_string(), report })
+        }
+        Err(error) => Err(Failure { error, report: Box::new(report) }),
+    }
+}
+
+/// What is said about servers that are left alone.
+fn other_servers(names: &[&str]) -> String {
+    let names = names.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    format!("look at servers: {names} may have a webhook, too: import that with --server, for a process of its own")
 }
 
 /// What relative names are relative to: as the options say, or the directory of the main file, which is the one above if

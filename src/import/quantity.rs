@@ -1,4 +1,44 @@
-//! Durations, sizes and rates, as NGINX and Apache write them and as this program does.
+//! Durations and sizes, as NGINX and Apache write them and as this program does.
+
+use super::directive::Directive;
+use super::draft::Keys;
+use super::report::Ledger;
+
+/// More than any notification has, and as much as may be held in memory.
+const LARGEST_WEBHOOK: u64 = 16 << 20;
+
+/// Below this, Go's clients, which keep idle connections for 90 s, lose requests.
+const SAFE_IDLE: u64 = 91;
+
+/// What `limit`, as `directive` has it, becomes in a route; `None` for the default.
+pub(super) fn max_body(directive: &Directive, limit: Option<u64>, is_webhook: bool, ledger: &Ledger) -> Option<String> {
+    match limit {
+        Some(0 | LARGEST_WEBHOOK..) | None if is_webhook => {
+            let remedy = "a webhook's body is held in memory, and 1 MiB is a lot for a notification: max_body";
+            ledger.not_carried(directive, remedy);
+            None
+        }
+        Some(0) | None => {
+            ledger.carried(directive, "routes.max_body: no limit");
+            None
+        }
+        Some(limit) => {
+            ledger.carried(directive, format!("routes.max_body: {}", size(limit)));
+            Some(size(limit)).filter(|size| !is_webhook || size != "1MiB")
+        }
+    }
+}
+
+/// Writes for how many seconds idle connections are kept.
+pub(super) fn idle_timeout(directive: &Directive, seconds: u64, keys: &mut Keys, ledger: &Ledger) {
+    if seconds >= SAFE_IDLE {
+        keys.set("idle_timeout", format!("{seconds}s"));
+        return ledger.carried(directive, format!("limits.idle_timeout = \"{seconds}s\""));
+    }
+    let hole = "Netdata Cloud's client keeps idle connections for 90 s, and loses an alert when the server closes first; \
+                limits.idle_timeout stays at 300s";
+    ledger.closed(directive, hole);
+}
 
 /// `30`, `30s`, `500ms`, `1m 30s` or `1h` as a duration of this program; `None` for nothing and for more than a year.
 pub(super) fn duration(text: &str) -> Option<String> {

@@ -1,181 +1,154 @@
-//! Who may pass: `Require`, `SSLRequire`, `AuthType Basic`, `<If>`, and `RewriteRule … [F]`.
+//! What is demanded at a path: `Require`, `SSLRequire`, `<If>`, and `RewriteRule … [F]`.
 
 use super::expression::{self, Test};
-use super::host::{Host, Place, Section, is};
+use super::host::{Host, Place, is};
 use super::proxy::Mapping;
-use crate::import::assembly::Access;
 use crate::import::directive::Directive;
-use crate::import::draft::{Secret, Secrets};
-use crate::import::guard::{Fate, Guard, Input, Pattern, Requests};
-use crate::import::htpasswd;
-use crate::import::literal;
+use crate::import::guard::{Fate, Guard, Input, Pattern, Requests, UNREADABLE};
 use crate::import::report::Ledger;
 use crate::import::subject::Comparison;
-use std::path::Path;
 
-/// Reads who may pass at a path.
-pub(super) struct Reader<'r, 't> {
-    pub(super) host: &'r Host<'t>,
-    pub(super) ledger: &'r Ledger,
-    pub(super) root: &'r Path,
+/// Every rule that requests of `path` have to meet, which `mapping` passes on.
+pub(super) fn read<'t>(
+    host: &Host<'t>,
+    path: &str,
+    mapping: &Mapping<'t>,
+    is_webhook: bool,
+    ledger: &Ledger,
+) -> Guard<'t> {
+    let sections = host.sections_for(path, mapping.url());
+    let mut reader = Reader { host, mapping, guard: Guard::of(is_webhook), ledger };
+    // Of several sections, the last that says something is right.
+    let demanding = sections.iter().rev().map(|section| section.directive.children());
+    let found = demanding.map(demands).find(|demands| !demands.is_empty()).unwrap_or_default();
+    reader.any(&found);
+    for section in &sections {
+        let children = section.directive.children();
+        children.iter().for_each(|directive| reader.always(directive));
+        reader.conditionals(children);
+        reader.rules(children, path);
+    }
+    for directives in host.both() {
+        directives.iter().filter(|it| is(it, "SSLRequire")).for_each(|it| reader.always(it));
+        directives.iter().for_each(|it| reader.missing(it));
+        reader.conditionals(directives);
+    }
+    reader.rules(host.own(), path);
+    if reader.guard.names.is_none() {
+        reader.never_run();
+    }
+    reader.guard
 }
 
-/// What was found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) access: Access,
-    /// Whether nobody may pass.
-    pub(super) is_denied: bool,
-}
-
-/// What is being found.
-struct Finding<'r, 't> {
-    reader: &'r Reader<'r, 't>,
+struct Reader<'r, 't> {
+    host: &'r Host<'t>,
     mapping: &'r Mapping<'t>,
-    sections: Vec<Section<'t>>,
     guard: Guard<'t>,
-    basic: Vec<(String, Secret)>,
-    is_denied: bool,
+    ledger: &'r Ledger,
 }
 
 impl<'t> Reader<'_, 't> {
-    /// Of requests that `mapping` passes on.
-    pub(super) fn access(&self, path: &str, is_webhook: bool, mapping: &Mapping<'t>, secrets: &mut Secrets) -> Found {
-        let covers = |section: &Section<'t>| section.covers(path, mapping.url());
-        let sections: Vec<_> = self.host.sections().into_iter().filter(covers).collect();
-        let guard = Guard::of(is_webhook);
-        let mut finding = Finding { reader: self, mapping, sections, guard, basic: Vec::new(), is_denied: false };
-        finding.read(path, secrets);
-        let Finding { guard, basic, is_denied, .. } = finding;
-        Found { access: Access { basic, ..Access::default() }.with(guard, secrets), is_denied }
-    }
-}
-
-impl<'t> Finding<'_, 't> {
-    fn ledger(&self) -> &Ledger {
-        self.reader.ledger
-    }
-
-    fn read(&mut self, path: &str, secrets: &mut Secrets) {
-        // Of several sections, the last that says something is right.
-        let demanding = self.sections.iter().rev().map(|section| section.directive.children());
-        let demands = demanding.map(demands).find(|demands| !demands.is_empty()).unwrap_or_default();
-        self.any(&demands, secrets);
-        for section in self.sections.clone() {
-            let children = section.directive.children();
-            children.iter().for_each(|directive| self.always(directive));
-            self.conditionals(children);
-        }
-        for directives in self.reader.host.both() {
-            directives.iter().filter(|it| is(it, "SSLRequire")).for_each(|it| self.always(it));
-            self.conditionals(directives);
-        }
-        self.rewrites(path);
-        self.elsewhere(path);
-        if self.guard.names.is_none() {
-            self.never_run();
-        }
-    }
-
     /// Each of these is enough, as Apache has it unless it says otherwise.
-    fn any(&mut self, demands: &[&'t Directive], secrets: &mut Secrets) {
-        match demands {
-            [] => {}
-            [one] => self.one(one, secrets),
-            several => {
-                let is_by_certificate = |it: &&&Directive| {
-                    it.holds(&|it| {
-                        is(it, "Require")
-                            && it.arguments.iter().any(|argument| argument.to_ascii_uppercase().contains("SSL"))
-                    })
-                };
-                let strictest = several.iter().find(is_by_certificate).unwrap_or(&several[0]);
-                self.one(strictest, secrets);
-                for other in several.iter().filter(|other| other.id != strictest.id) {
-                    self.ledger().cover(other);
-                    self.ledger()
-                        .not_carried(other, "it was enough instead of others; now only one of them is demanded");
-                }
+    fn any(&mut self, demands: &[&'t Directive]) {
+        let is_by_certificate = |it: &&&Directive| it.holds(&looks_at_certificates);
+        let Some(strictest) = demands.iter().find(is_by_certificate).or(demands.first()) else { return };
+        self.one(strictest);
+        for other in demands.iter().filter(|other| other.id != strictest.id) {
+            self.ledger.cover(other);
+            self.ledger.not_carried(other, "it was enough instead of others; now only one of them is demanded");
+        }
+    }
+
+    fn one(&mut self, directive: &'t Directive) {
+        match directive.name.to_ascii_lowercase().as_str() {
+            "requireall" => directive.children().iter().for_each(|it| self.one(it)),
+            "requireany" => self.any(&demands(directive.children())),
+            "require" => self.require(directive),
+            _ => {
+                self.ledger.cover(directive);
+                self.close(directive, "what is not to be let in cannot be named: set [routes.auth]");
             }
         }
     }
 
-    fn one(&mut self, directive: &'t Directive, secrets: &mut Secrets) {
-        match directive.name.to_ascii_lowercase().as_str() {
-            "requireall" => directive.children().iter().for_each(|it| self.one(it, secrets)),
-            "requireany" => self.any(&demands(directive.children()), secrets),
-            "require" => self.require(directive, secrets),
-            _ => self.lose(directive, "what is not to be let in cannot be named: set [routes.auth]"),
-        }
-    }
-
-    fn require(&mut self, directive: &'t Directive, secrets: &mut Secrets) {
+    fn require(&mut self, directive: &'t Directive) {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
         match arguments[..] {
             ["expr", ref words @ ..] => self.expression(directive, &words.join(" "), Fate::Served),
-            ["ssl-verify-client"] => {
-                self.guard.certificate = true;
-                self.ledger().carried(directive, "auth.client_certificate");
-            }
+            ["ssl-verify-client"] => self.guard.certificate(directive, self.ledger),
             ["ssl"] => self.tls_only(directive),
-            ["all", "granted"] => self.ledger().not_needed(directive, "is so, unless [routes.auth] demands more"),
-            ["all", "denied"] => {
-                self.is_denied = true;
-                self.ledger().carried(directive, "there is no way through");
-            }
-            ["valid-user"] => self.users(directive, &[], secrets),
-            ["user", ref names @ ..] => self.users(directive, names, secrets),
-            ["method", ..] => {
-                self.guard.limits_methods = true;
-                self.ledger().not_needed(directive, "a webhook takes GET (the challenge) and POST");
+            ["all", "granted"] => self.ledger.not_needed(directive, "is so, unless [routes.auth] demands more"),
+            ["all", "denied"] => self.close(directive, "nothing got through here, as now"),
+            ["method", ..] if self.guard.is_webhook => {
+                self.ledger.not_needed(directive, "a webhook takes GET (the challenge) and POST");
             }
             ["ip" | "host" | "local" | "forward-dns", ..] => {
-                self.lose(directive, "name the networks that may connect in listen.allow");
+                self.close(directive, "name the networks that may connect in listen.allow");
             }
-            _ => self.lose(directive, "only certificates and credentials are demanded here: set [routes.auth]"),
+            ["valid-user" | "user" | "group", ..] => {
+                let remedy = "passwords cannot be read back from their hashes: write auth.basic, with a file for each";
+                self.close(directive, remedy);
+            }
+            _ => self.close(directive, UNREADABLE),
         }
     }
 
-    fn tls_only(&mut self, directive: &Directive) {
-        match self.reader.host.is_tls() {
-            true => self.ledger().not_needed(directive, "there is no way around TLS"),
-            false => {
-                self.is_denied = true;
-                self.ledger().not_carried(directive, "Apache refused everybody here, for there is no TLS");
-            }
+    fn tls_only(&mut self, directive: &'t Directive) {
+        match self.host.is_tls() {
+            true => self.ledger.not_needed(directive, "there is no way around TLS"),
+            false => self.close(directive, "Apache refused every request here, for there is no TLS"),
         }
     }
 
-    fn lose(&mut self, directive: &Directive, remedy: &str) {
-        self.guard.has_lost = true;
-        self.ledger().not_carried(directive, remedy);
+    fn close(&mut self, directive: &'t Directive, remedy: &str) {
+        self.guard.close(directive, remedy, self.ledger);
     }
 
     /// What counts beside `Require`.
     fn always(&mut self, directive: &'t Directive) {
+        let granted = |it: &String| it.eq_ignore_ascii_case("all");
         match directive.name.to_ascii_lowercase().as_str() {
             "sslrequire" => self.expression(directive, &directive.arguments.join(" "), Fate::Served),
             "sslverifyclient" if directive.value().eq_ignore_ascii_case("require") => {
-                self.guard.certificate = true;
-                self.ledger().carried(directive, "auth.client_certificate, asked for in the first handshake");
+                self.guard.certificate(directive, self.ledger);
                 let hole = "Apache asks after the request has come, which Netdata Cloud's client does not answer; now the \
                             certificate is asked for in the first handshake";
-                self.ledger().closed(directive, hole);
+                self.ledger.closed(directive, hole);
             }
             "sslrequiressl" => self.tls_only(directive),
             "limit" | "limitexcept" | "allowmethods" => {
-                self.guard.limits_methods = true;
-                self.ledger().cover(directive);
-                self.ledger().not_carried(directive, "a webhook takes GET and POST; other routes take every method");
+                self.ledger.cover(directive);
+                match self.guard.is_webhook && !holds_demands(directive) {
+                    true => self.ledger.not_needed(directive, "a webhook takes GET (the challenge) and POST"),
+                    false => self.close(directive, UNREADABLE),
+                }
             }
-            "allow" if directive.arguments.iter().any(|it| it.eq_ignore_ascii_case("all")) => {
-                self.ledger().not_needed(directive, "is so, unless [routes.auth] demands more");
+            "order" | "authname" => self.ledger.not_needed(directive, "has no effect by itself"),
+            "allow" if directive.arguments.iter().any(granted) => {
+                self.ledger.not_needed(directive, "is so, unless [routes.auth] demands more");
             }
-            "allow" | "deny" => self.lose(directive, "name the networks that may connect in listen.allow"),
-            "authtype" if !directive.value().eq_ignore_ascii_case("basic") => {
-                self.lose(directive, "only Basic and Bearer credentials are known here: set [routes.auth]");
+            "allow" | "deny" => self.close(directive, "name the networks that may connect in listen.allow"),
+            "authtype" | "authbasicprovider" | "authuserfile" => {
+                self.ledger.not_needed(directive, "has no effect without Require");
             }
-            _ => {}
+            _ => self.missing(directive),
+        }
+    }
+
+    /// Files that were not there may demand anything.
+    fn missing(&mut self, directive: &'t Directive) {
+        if !is(directive, "Include") {
+            return;
+        }
+        match directive.value().contains("options-ssl-apache") {
+            true => {
+                self.ledger.not_carried(directive, "this file is not here; probably, nothing in it concerns a webhook")
+            }
+            false => {
+                let remedy = "this file is not here, and may demand something: import where Apache runs, or name the directory of \
+                              apache2.conf or httpd.conf with --prefix";
+                self.close(directive, remedy);
+            }
         }
     }
 
@@ -183,96 +156,52 @@ impl<'t> Finding<'_, 't> {
     fn conditionals(&mut self, directives: &'t [Directive]) {
         for (index, directive) in directives.iter().enumerate() {
             let otherwise = directives.get(index + 1).filter(|it| is(it, "Else"));
-            let is_read = || index.checked_sub(1).is_some_and(|before| self.ledger().mentions(&directives[before]));
             if is(directive, "If") {
                 self.conditional(directive, otherwise);
-            } else if (is(directive, "ElseIf") || is(directive, "Else") && !is_read()) && has_demands(directive) {
-                self.ledger().cover(directive);
-                self.lose(directive, UNREADABLE);
+            } else if is(directive, "ElseIf") && holds_demands(directive) {
+                self.ledger.cover(directive);
+                self.close(directive, UNREADABLE);
             }
         }
     }
 
     fn conditional(&mut self, directive: &'t Directive, otherwise: Option<&'t Directive>) {
-        let everybody_is = |it: &Directive, what: &str| matches!(demands(it.children())[..], [one] if is(one, "Require") && one.arguments == ["all", what]);
+        let all = |it: &Directive, what: &str| {
+            let [one] = demands(it.children())[..] else { return false };
+            is(one, "Require") && one.arguments == ["all", what]
+        };
         let fate = match otherwise {
-            None if everybody_is(directive, "denied") => Some(Fate::Refused),
-            Some(other) if everybody_is(directive, "granted") && everybody_is(other, "denied") => Some(Fate::Served),
+            None if all(directive, "denied") => Some(Fate::Refused),
+            Some(other) if all(directive, "granted") && all(other, "denied") => Some(Fate::Served),
             _ => None,
         };
-        if fate.is_none() && !has_demands(directive) && !otherwise.is_some_and(has_demands) {
+        if fate.is_none() && !holds_demands(directive) && !otherwise.is_some_and(holds_demands) {
             return;
         }
-        for section in [Some(directive), otherwise].into_iter().flatten() {
-            self.ledger().cover(section);
-        }
+        [Some(directive), otherwise].into_iter().flatten().for_each(|it| self.ledger.cover(it));
         match fate {
             Some(fate) => self.expression(directive, &directive.arguments.join(" "), fate),
-            None => self.lose(directive, UNREADABLE),
+            None => self.close(directive, UNREADABLE),
         }
         if let Some(other) = otherwise {
-            self.ledger().not_needed(other, "is what becomes of all others");
+            self.ledger.not_needed(other, "is what becomes of all others");
         }
     }
 
     fn expression(&mut self, directive: &'t Directive, text: &str, fate: Fate) {
         match expression::tests(text).as_deref() {
             // What is not refused by two tests together may fail one of them.
-            Some([_, _, ..]) | None if fate == Fate::Refused => {
-                self.lose(directive, UNREADABLE);
-            }
-            None => self.lose(directive, UNREADABLE),
+            Some([_, _, ..]) | None if fate == Fate::Refused => self.close(directive, UNREADABLE),
+            None => self.close(directive, UNREADABLE),
             Some(tests) => tests.iter().for_each(|test| self.test(directive, test, fate)),
         }
     }
 
     fn test(&mut self, directive: &'t Directive, test: &Test, fate: Fate) {
-        self.guard.apply(directive, &requests(directive, test), fate, self.reader.ledger);
+        self.guard.apply(directive, &requests(directive, test), fate, self.ledger);
     }
 
-    /// The users of `AuthUserFile`, or those of them that are named.
-    fn users(&mut self, directive: &'t Directive, names: &[&str], secrets: &mut Secrets) {
-        if self.has_subjects_for_users() {
-            self.guard.certificate = true;
-            self.guard.names.get_or_insert_default();
-            let remedy = "the subject of the certificate is the user here; app.netdata.cloud is demanded now: if that is not \
-                          what was meant, set tls.client.common_names";
-            return self.ledger().not_carried(directive, remedy);
-        }
-        let kind = self.sections.iter().rev().find_map(|section| section.one("AuthType"));
-        if kind.is_some_and(|it| !it.value().eq_ignore_ascii_case("basic")) {
-            return self.lose(directive, "only Basic and Bearer credentials are known here: set [routes.auth]");
-        }
-        let inner = self.sections.iter().rev().find_map(|section| section.one("AuthUserFile"));
-        let Some(file) = inner.or_else(|| self.reader.host.one("AuthUserFile")) else {
-            return self.lose(directive, "no AuthUserFile says who that is: set auth.basic");
-        };
-        let path = self.reader.root.join(file.value());
-        self.basic.extend(htpasswd::carry(file, &path, names, self.reader.ledger, secrets));
-        self.ledger().carried(directive, "auth.basic");
-    }
-
-    /// `SSLOptions +FakeBasicAuth`
-    fn has_subjects_for_users(&self) -> bool {
-        let fakes = |it: &Directive| {
-            is(it, "SSLOptions")
-                && it
-                    .arguments
-                    .iter()
-                    .any(|option| option.trim_start_matches('+').eq_ignore_ascii_case("FakeBasicAuth"))
-        };
-        let inner = self.sections.iter().flat_map(|section| section.directive.children());
-        inner.chain(self.reader.host.both().into_iter().flatten()).any(fakes)
-    }
-
-    /// `RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !^app\.netdata\.cloud$` and `RewriteRule ^ - [F]`.
-    fn rewrites(&mut self, path: &str) {
-        self.rules(self.reader.host.own(), path);
-        for section in self.sections.clone() {
-            self.rules(section.directive.children(), path);
-        }
-    }
-
+    /// `RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !^app\.netdata\.cloud$` and `RewriteRule ^ - [F]`, and other rules.
     fn rules(&mut self, directives: &'t [Directive], path: &str) {
         let mut conditions: Vec<&'t Directive> = Vec::new();
         for directive in directives {
@@ -292,66 +221,48 @@ impl<'t> Finding<'_, 't> {
     /// `RewriteRule … [P]`: only what meets the conditions is passed on.
     fn passing(&mut self, rule: &'t Directive, conditions: &[&'t Directive]) {
         match conditions.iter().any(is_or) {
-            true => self.lose(rule, "these conditions together cannot be read: set [routes.auth]"),
+            true => self.close(rule, "these conditions together cannot be read: set [routes.auth]"),
             false => conditions.iter().for_each(|it| self.condition(it, Fate::Served)),
         }
     }
 
     fn rewrite(&mut self, rule: &'t Directive, conditions: &[&'t Directive], path: &str) {
-        if !refuses(rule) {
-            return;
+        let probe = path.strip_suffix('*').unwrap_or(path);
+        // One that cannot be read may be for this path.
+        let is_for_it = regex::Regex::new(rule.value()).map_or(true, |pattern| pattern.is_match(probe));
+        if !is_for_it {
+            return self.ledger.not_needed(rule, "is for other paths");
         }
-        let first = path.strip_suffix('*').unwrap_or(path);
-        if !regex::Regex::new(rule.value()).is_ok_and(|pattern| pattern.is_match(first)) {
-            return self.rewrite_some(rule, conditions, path);
+        if !refuses(rule) {
+            let harmless = ["HTTPS", "SERVER_PORT", "UPGRADE", "SERVER_NAME", "HTTP_HOST", "REQUEST_METHOD"];
+            let is_harmless =
+                |it: &&&Directive| harmless.iter().any(|name| it.value().to_ascii_uppercase().contains(name));
+            return match rule.arguments.get(1).is_some_and(|to| to == "-")
+                || conditions.iter().any(|it| is_harmless(&it))
+            {
+                true => self.ledger.not_needed(rule, "Netdata Cloud sends over HTTPS only, and asks for no WebSockets"),
+                false => {
+                    self.ledger.not_carried(rule, "the path reaches the application as it came: let it answer there")
+                }
+            };
         }
         // Each of several is enough to be refused only if all but the last say so.
         let are_alternatives = conditions.iter().rev().skip(1).all(is_or);
-        let had_lost = std::mem::take(&mut self.guard.has_lost);
+        let before = self.guard.unknown_rules.len();
         match conditions {
-            [] => self.is_denied = true,
-            _ if !are_alternatives => self.lose(rule, "these conditions together cannot be read: set [routes.auth]"),
+            [] => self.close(rule, "nothing got through here, as now"),
+            _ if !are_alternatives => self.close(rule, "these conditions together cannot be read: set [routes.auth]"),
             _ => conditions.iter().for_each(|it| self.condition(it, Fate::Refused)),
         }
-        if !self.guard.has_lost {
-            self.ledger().carried(rule, "what its conditions demand");
-        }
-        self.guard.has_lost |= had_lost;
-    }
-
-    /// Some of the requests of a path are refused. Where it can be said which, there is a route for them.
-    fn rewrite_some(&mut self, rule: &'t Directive, conditions: &[&'t Directive], path: &str) {
-        let start = literal::start(rule.value());
-        let is_elsewhere = literal::paths(rule.value()).is_some() || !literal::may_meet(&start, path);
-        if is_elsewhere {
-            return;
-        }
-        if conditions.is_empty() && start.len() <= 1 {
-            return self.ledger().not_carried(rule, SCATTERED);
-        }
-        conditions.iter().for_each(|it| self.ledger().not_carried(it, NO_ROUTE));
-        self.lose(rule, NO_ROUTE);
-    }
-
-    /// What sections demand of which it cannot be said whether they are for this path.
-    fn elsewhere(&mut self, path: &str) {
-        for section in self.reader.host.sections() {
-            if !section.may_concern(path, self.mapping.url()) || !has_demands(section.directive) {
-                continue;
-            }
-            self.ledger().cover(section.directive);
-            match section.is_for_scattered_paths() && denies_everybody(section.directive) {
-                // Such as hidden files, which an application does not have.
-                true => self.ledger().not_carried(section.directive, SCATTERED),
-                false => self.lose(section.directive, NO_ROUTE),
-            }
+        if self.guard.unknown_rules.len() == before {
+            self.ledger.carried(rule, "what its conditions demand");
         }
     }
 
     fn condition(&mut self, directive: &'t Directive, fate: Fate) {
         let [subject, pattern, ..] = directive.arguments.as_slice() else { return };
         if ["REQUEST_FILENAME", "SCRIPT_FILENAME", "DOCUMENT_ROOT"].iter().any(|name| subject.contains(name)) {
-            return self.ledger().not_needed(directive, "no files are served");
+            return self.ledger.not_needed(directive, "no files are served");
         }
         let variable = subject.strip_prefix("%{").and_then(|rest| rest.strip_suffix('}')).unwrap_or(subject);
         let ignores_case = directive.arguments.get(2).is_some_and(|flags| flags.to_ascii_uppercase().contains("NC"));
@@ -366,7 +277,7 @@ impl<'t> Finding<'_, 't> {
 
     /// What was meant to look at names, but stands in a `<Directory>`, which requests that are passed on never come to.
     fn never_run(&mut self) {
-        for section in self.reader.host.sections().into_iter().filter(|section| section.place == Place::Files) {
+        for section in self.host.sections().into_iter().filter(|section| section.place == Place::Files) {
             for directive in demands(section.directive.children()) {
                 let words = directive.arguments.strip_prefix(&["expr".to_owned()]).map(|words| words.join(" "));
                 let Some(tests) = words.and_then(|text| expression::tests(&text)) else { continue };
@@ -374,10 +285,10 @@ impl<'t> Finding<'_, 't> {
                     // What else it would have let in is of no interest.
                     self.guard.apply(directive, &requests(directive, test), Fate::Served, &Ledger::default());
                     let names = self.guard.names.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-                    self.ledger().carried(directive, format!("tls.client.common_names: {names}, compared whole"));
+                    self.ledger.carried(directive, format!("tls.client.common_names: {names}, compared whole"));
                     let hole = "it never ran: requests that are passed on come to no <Directory>, so any certificate of the \
                                 authority got in";
-                    self.ledger().closed(directive, hole);
+                    self.ledger.closed(directive, hole);
                 }
             }
         }
@@ -391,27 +302,13 @@ fn requests<'t>(directive: &'t Directive, test: &Test) -> Requests<'t> {
     Requests { input: test.input(), patterns, inverted: test.is_negated }
 }
 
-/// Why something that is demanded cannot be.
-const UNREADABLE: &str = "this condition cannot be read: say what it does with [routes.auth]";
-
-/// The same, where it is demanded of some requests.
-const NO_ROUTE: &str = "no route can be for these requests alone: demand this of a wider one, with [routes.auth]";
-
-/// The same, where nobody may have some paths here and there.
-const SCATTERED: &str = "such requests get through now, where a route is for them: let the application refuse them";
-
-/// Whether nobody gets through, and nothing else is said.
-fn denies_everybody(section: &Directive) -> bool {
-    matches!(section.children(), [only] if is(only, "Require") && only.arguments == ["all", "denied"])
-}
-
 /// Whether one of several conditions is enough.
 fn is_or(condition: &&Directive) -> bool {
     condition.arguments.get(2).is_some_and(|flags| flags.to_ascii_uppercase().contains("OR"))
 }
 
-/// Whether a `RewriteRule` lets nobody through.
-pub(super) fn refuses(rule: &Directive) -> bool {
+/// Whether a `RewriteRule` lets nothing through.
+fn refuses(rule: &Directive) -> bool {
     let flags = rule.arguments.get(2).map_or("", String::as_str).trim_matches(['[', ']']);
     flags.split(',').any(|flag| {
         let (name, code) = flag.trim().split_once('=').unwrap_or((flag.trim(), ""));
@@ -420,9 +317,9 @@ pub(super) fn refuses(rule: &Directive) -> bool {
     })
 }
 
-/// Whether something in a section keeps somebody out.
-fn has_demands(section: &Directive) -> bool {
-    let names = ["sslrequire", "sslrequiressl", "deny", "limit", "limitexcept", "allowmethods", "requirenone"];
+/// Whether something in a section keeps a client out.
+pub(super) fn holds_demands(section: &Directive) -> bool {
+    let names = ["sslrequire", "sslrequiressl", "deny", "requirenone"];
     section.children().iter().any(|child| {
         child.holds(&|it| match it.name.to_ascii_lowercase().as_str() {
             "require" => it.arguments != ["all", "granted"],
@@ -431,6 +328,14 @@ fn has_demands(section: &Directive) -> bool {
             name => names.contains(&name),
         })
     })
+}
+
+/// Whether something is about client certificates.
+pub(super) fn looks_at_certificates(directive: &Directive) -> bool {
+    let names = ["require", "sslrequire", "sslverifyclient", "if", "rewritecond"];
+    names.contains(&directive.name.to_ascii_lowercase().as_str())
+        && (is(directive, "SSLVerifyClient")
+            || directive.arguments.iter().any(|it| it.to_ascii_uppercase().contains("SSL")))
 }
 
 /// What is demanded in a section.

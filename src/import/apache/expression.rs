@@ -29,9 +29,9 @@ impl Test {
             "HTTP_HOST" | "HTTP:HOST" | "SERVER_NAME" => Input::Other("host".into()),
             "HTTPS" | "REQUEST_SCHEME" => Input::Other("scheme".into()),
             "REMOTE_ADDR" => Input::Other("remote_addr".into()),
-            "SSL_PROTOCOL" => Input::Other("ssl_protocol".into()),
             "HTTP:CONTENT-TYPE" | "CONTENT_TYPE" => Input::Other("content_type".into()),
-            name if name.starts_with("SSL_CLIENT_I_DN") => Input::Other("ssl_client_i_dn".into()),
+            name if name.starts_with("SSL_CLIENT_I_DN") => Input::Issuer,
+            name if name.starts_with("SSL_CLIENT_S_DN_") => Input::OtherSubject,
             _ => Input::Other(name.to_owned()),
         }
     }

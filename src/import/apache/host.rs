@@ -87,6 +87,11 @@ impl<'t> Host<'t> {
         sections
     }
 
+    /// Those that are about requests of `path` that are passed on to `url`.
+    pub(super) fn sections_for(&self, path: &str, url: &str) -> Vec<Section<'t>> {
+        self.sections().into_iter().filter(|section| section.covers(path, url)).collect()
+    }
+
     /// What stands in the main server, and in it.
     pub(super) fn both(&self) -> [&'t [Directive]; 2] {
         [self.main, self.own]
@@ -119,8 +124,12 @@ pub(super) enum Place {
     Proxied(String),
     /// Files, which requests that are passed on never come to.
     Files,
-    /// It cannot be said for which paths, except that they begin like this.
-    Unknown { start: String },
+    /// Paths that an expression matches.
+    Matching(String),
+    /// Paths that a pattern with wildcards matches.
+    Glob(String),
+    /// Requests that are passed on to a URL that an expression matches.
+    ProxiedMatching(String),
 }
 
 impl<'t> Section<'t> {
@@ -128,16 +137,11 @@ impl<'t> Section<'t> {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
         let place = match (directive.name.to_ascii_lowercase().as_str(), &arguments[..]) {
             ("location", ["~", pattern]) | ("locationmatch", [pattern]) => expression(pattern),
-            ("location", [path]) => match path.find(|c: char| WILDCARDS.contains(&c) || !c.is_ascii_graphic()) {
-                Some(at) => Place::Unknown { start: path[..at].to_owned() },
-                None => Place::Paths { paths: vec![(*path).to_owned()], is_exact: false },
-            },
-            ("proxy", [url]) => match url.strip_suffix('*').unwrap_or(url) {
-                url if url.contains(WILDCARDS) => Place::Unknown { start: String::new() },
-                url => Place::Proxied(url.to_owned()),
-            },
+            ("location", [path]) if path.contains(WILDCARDS) => Place::Glob((*path).to_owned()),
+            ("location", [path]) => Place::Paths { paths: vec![(*path).to_owned()], is_exact: false },
+            ("proxy", [url]) => Place::Proxied(url.strip_suffix('*').unwrap_or(url).to_owned()),
+            ("proxymatch", [pattern]) => Place::ProxiedMatching((*pattern).to_owned()),
             ("directory" | "directorymatch" | "files" | "filesmatch", _) => Place::Files,
-            ("location" | "locationmatch" | "proxymatch", _) => Place::Unknown { start: String::new() },
             _ => return None,
         };
         Some(Self { directive, place })
@@ -145,29 +149,25 @@ impl<'t> Section<'t> {
 
     /// Whether it is about requests of `path` that are passed on to `url`, and of all below if that ends with `/*`.
     pub(super) fn covers(&self, path: &str, url: &str) -> bool {
+        let own = path.strip_suffix("/*");
+        let probes = || own.map_or([path.to_owned(), path.to_owned()], |own| [format!("{own}/"), format!("{own}/x")]);
+        // One that cannot be read is taken for one that is about it.
+        let matches = |pattern: &str, text: &str| regex::Regex::new(pattern).map_or(true, |it| it.is_match(text));
         match &self.place {
             Place::Paths { paths, is_exact: true } => paths.iter().any(|own| own == path),
-            Place::Paths { paths, is_exact: false } => paths.iter().any(|own| {
-                let below = path.strip_suffix("/*").unwrap_or(path).strip_prefix(own.trim_end_matches('/'));
+            Place::Paths { paths, is_exact: false } => paths.iter().any(|prefix| {
+                let below = own.unwrap_or(path).strip_prefix(prefix.trim_end_matches('/'));
                 below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }),
+            Place::Matching(pattern) => probes().iter().any(|probe| matches(pattern, probe)),
+            Place::Glob(pattern) => {
+                let pattern = glob::Pattern::new(pattern);
+                probes().iter().any(|probe| pattern.as_ref().map_or(true, |it| it.matches(probe)))
+            }
             Place::Proxied(start) => url.starts_with(start.as_str()),
-            Place::Files | Place::Unknown { .. } => false,
+            Place::ProxiedMatching(pattern) => matches(pattern, url),
+            Place::Files => false,
         }
-    }
-
-    /// Whether it may be about some of these requests, and for which cannot be said with routes.
-    pub(super) fn may_concern(&self, path: &str, url: &str) -> bool {
-        match &self.place {
-            Place::Unknown { start } => literal::may_meet(start, path),
-            Place::Proxied(start) => start.starts_with(url) && start != url,
-            Place::Paths { .. } | Place::Files => false,
-        }
-    }
-
-    /// Whether nothing is known about how its paths begin.
-    pub(super) fn is_for_scattered_paths(&self) -> bool {
-        !is(self.directive, "ProxyMatch") && matches!(&self.place, Place::Unknown { start } if start.len() <= 1)
     }
 
     /// The one directive of a name in it.
@@ -184,6 +184,6 @@ fn expression(pattern: &str) -> Place {
             let paths = paths.into_iter().map(|path| path.strip_suffix("/*").unwrap_or(&path).to_owned()).collect();
             Place::Paths { paths, is_exact }
         }
-        None => Place::Unknown { start: literal::start(pattern) },
+        None => Place::Matching(pattern.to_owned()),
     }
 }

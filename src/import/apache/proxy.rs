@@ -3,7 +3,7 @@
 use super::host::{Host, Place, Section, is};
 use crate::import::directive::Directive;
 use crate::import::draft::{self, Group, Keys};
-use crate::import::literal;
+use crate::import::literal::{self, covers};
 use crate::import::quantity::duration;
 use crate::import::report::Ledger;
 use crate::route::PathPattern;
@@ -93,16 +93,12 @@ impl<'t> Proxy<'_, 't> {
         parameters: &[&'t str],
     ) -> Option<Mapping<'t>> {
         let mapping = expression(directive, pattern, url, parameters);
-        if mapping.is_some() {
-            return mapping;
+        if mapping.is_none() {
+            let remedy = "an expression for more than a few paths, or one that changes them, is no route: if the webhook's is among \
+                          them, pass it on with ProxyPass";
+            self.ledger.not_carried(directive, remedy);
         }
-        let remedy = "a route is for a path, or for one and all below it, which reaches the application as it came: write \
-                      such routes by hand";
-        self.ledger.not_carried(directive, remedy);
-        // Nobody else gets what it is for, as far as that is known.
-        let start = literal::start(pattern);
-        let (directory, _) = start.rsplit_once('/').filter(|(directory, _)| !directory.is_empty())?;
-        Some(Mapping::prefix(directive, directory, EXCLUDED, &[]))
+        mapping
     }
 
     /// `RewriteRule ^/(.*)$ http://…/$1 [P]`
@@ -248,18 +244,11 @@ impl<'t> Proxy<'_, 't> {
     }
 
     fn member(&self, directive: &'t Directive) -> Option<String> {
-        for parameter in directive.arguments.iter().skip(1) {
-            match parameter.split_once('=') {
-                Some(("status", status)) if status.contains(['H', 'D', 'S']) => {
-                    let remedy = "every server of a group takes part: add it to servers if it may do so always";
-                    self.ledger.not_carried(directive, remedy);
-                    return None;
-                }
-                Some(("loadfactor", factor)) if factor != "1" => {
-                    self.ledger.not_carried(directive, "loadfactor: every server of a group gets the same share");
-                }
-                _ => {}
-            }
+        let status = directive.arguments.iter().filter_map(|parameter| parameter.strip_prefix("status="));
+        if status.into_iter().any(|status| status.contains(['H', 'D', 'S'])) {
+            let remedy = "every server of a group takes part: add it to servers if it may do so always";
+            self.ledger.not_carried(directive, remedy);
+            return None;
         }
         let url = directive.value();
         let server = match url.strip_prefix("unix:").and_then(|rest| rest.split_once('|')) {
@@ -275,19 +264,10 @@ impl<'t> Proxy<'_, 't> {
     }
 
     fn proxy_set(&self, directive: &'t Directive, keys: &mut Keys) {
-        for parameter in &directive.arguments {
-            match parameter.split_once('=') {
-                Some(("timeout", timeout)) => {
-                    if let Some(timeout) = duration(timeout) {
-                        keys.set("response_timeout", timeout);
-                        self.ledger.carried(directive, "response_timeout");
-                    }
-                }
-                Some(("lbmethod", "byrequests")) => self.ledger.not_needed(directive, "servers take turns"),
-                _ => self
-                    .ledger
-                    .not_carried(directive, format!("{parameter}: servers take turns, or any is taken: balance")),
-            }
+        let timeout = directive.arguments.iter().find_map(|parameter| duration(parameter.strip_prefix("timeout=")?));
+        if let Some(timeout) = timeout {
+            keys.set("response_timeout", timeout);
+            self.ledger.carried(directive, "response_timeout");
         }
     }
 }
@@ -314,11 +294,7 @@ impl<'t> Mapping<'t> {
 
     /// Whether it is for `path`, too, which may end with `/*`.
     pub(super) fn covers(&self, path: &str) -> bool {
-        let path = path.strip_suffix("/*").unwrap_or(path);
-        self.paths.iter().any(|own| match own.strip_suffix("/*") {
-            Some(own) => path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            None => own == path,
-        })
+        self.paths.iter().any(|own| covers(own, path))
     }
 }
 
@@ -353,7 +329,7 @@ fn expression<'t>(directive: &'t Directive, pattern: &str, url: &str, parameters
         let open = if end.starts_with(')') { "(" } else { "" };
         Some((format!("{before}{open}{group}{end}"), url))
     };
-    // `^/a$ http://host/a`; what may stand behind does not get there.
+    // `^/a$ http://host/a`
     let fixed = || {
         if !is(directive, "RewriteRule") {
             return None;

@@ -7,32 +7,31 @@ use crate::import::directive::Directive;
 use crate::import::report::Ledger;
 use std::path::Path;
 
-/// Reads `SSL*`.
-pub(super) struct Reader<'r> {
-    pub(super) ledger: &'r Ledger,
-    /// What relative names of files are relative to.
-    pub(super) root: &'r Path,
+/// What a virtual host says with `SSL*`. Relative names of files are relative to `root`.
+pub(super) fn identity(host: &Host<'_>, root: &Path, ledger: &Ledger) -> Identity {
+    let reader = Reader { ledger, root };
+    if let Some(directive) = host.one("SSLCertificateChainFile") {
+        ledger.not_carried(directive, "append it to the file in tls.certificate, which has the whole chain");
+    }
+    let certificate = reader.first(host, "SSLCertificateFile", "tls.certificate");
+    // The key may stand with the certificate.
+    let private_key = reader.first(host, "SSLCertificateKeyFile", "tls.private_key").or(certificate.clone());
+    Identity {
+        certificate,
+        private_key,
+        authorities: reader.authorities(host),
+        revocation_lists: reader.revocation_lists(host),
+        only_newest: reader.only_newest(host),
+        demand: reader.demand(host),
+    }
+}
+
+struct Reader<'r> {
+    ledger: &'r Ledger,
+    root: &'r Path,
 }
 
 impl Reader<'_> {
-    pub(super) fn identity(&self, host: &Host<'_>) -> Identity {
-        let chain = host.one("SSLCertificateChainFile");
-        if let Some(directive) = chain {
-            self.ledger.not_carried(directive, "append it to the file in tls.certificate, which has the whole chain");
-        }
-        let certificate = self.first(host, "SSLCertificateFile", "tls.certificate");
-        // The key may stand with the certificate.
-        let private_key = self.first(host, "SSLCertificateKeyFile", "tls.private_key").or(certificate.clone());
-        Identity {
-            certificate,
-            private_key,
-            authorities: self.authorities(host),
-            revocation_lists: self.revocation_lists(host),
-            only_newest: self.only_newest(host),
-            demand: self.demand(host),
-        }
-    }
-
     fn file(&self, directive: &Directive, key: &str) -> String {
         self.ledger.carried(directive, key);
         self.path(directive)
@@ -54,10 +53,8 @@ impl Reader<'_> {
 
     fn authorities(&self, host: &Host<'_>) -> Vec<String> {
         if let Some(directive) = host.one("SSLCACertificatePath") {
-            self.ledger.not_carried(
-                directive,
-                "name the files in it, of those who may issue client certificates, in tls.client.ca",
-            );
+            self.ledger
+                .not_carried(directive, "name the files in it that are of authorities of clients in tls.client.ca");
         }
         let Some(directive) = host.one("SSLCACertificateFile") else { return Vec::new() };
         vec![authority::carry(directive, self.path(directive), self.ledger)]
@@ -111,7 +108,7 @@ impl Reader<'_> {
             }
             "optional_no_ca" => {
                 self.ledger.carried(directive, "tls.client.verify = \"request\"");
-                let hole = "whoever had issued a certificate got through; now it must be one of tls.client.ca";
+                let hole = "certificates of any authority got through; now it must be one of tls.client.ca";
                 self.ledger.closed(directive, hole);
                 Demand::Optional
             }

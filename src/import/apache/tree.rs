@@ -3,7 +3,7 @@
 use crate::import::directive::Directive;
 use crate::import::place::{ImportError, Place};
 use crate::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, Sources};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,15 @@ pub(super) struct Tree {
     /// What relative names are relative to.
     pub(super) root: PathBuf,
 }
+
+/// Modules that are always there.
+const BUILT_IN: [&str; 8] = ["core", "so", "http", "log_config", "logio", "version", "unixd", "watchdog"];
+
+/// Modules that are taken for absent where nothing is said about them.
+const UNUSUAL: [&str; 7] = ["gnutls", "nss", "security2", "evasive20", "evasive", "pagespeed", "mpm_itk"];
+
+/// The version that `<IfVersion>` is about.
+const VERSION: [u32; 3] = [2, 4, 62];
 
 /// Reads `file` and what it includes. Names of files are relative to `root`, or to `ServerRoot` once that is set.
 pub(super) fn read(file: &Path, root: &Path) -> Result<Tree, ImportError> {
@@ -32,15 +41,8 @@ struct Reader {
     parts: usize,
     /// What `Define` says.
     defined: HashMap<String, String>,
-    /// By their names, which may be written in any case.
-    macros: HashMap<String, Macro>,
-}
-
-/// `<Macro>`
-#[derive(Clone)]
-struct Macro {
-    parameters: Vec<String>,
-    block: Vec<Directive>,
+    /// Modules that `LoadModule` names.
+    loaded: HashSet<String>,
 }
 
 /// A file that is being read, by its logical lines.
@@ -146,7 +148,7 @@ impl Reader {
         let arguments: Vec<String> = words.collect();
         let mut block = Vec::new();
         self.block(open, Some((&name, place)), nesting + 1, &mut block)?;
-        match self.applies(&name, arguments.first().map_or("", String::as_str)) {
+        match self.applies(&name, &arguments) {
             // Whether a module is there, and the like, is known: what stands in it stands here.
             Some(true) => into.append(&mut block),
             // Apache may have been started with it.
@@ -154,60 +156,40 @@ impl Reader {
                 into.push(Directive { name, arguments, block: None, place: place.clone(), id });
             }
             Some(false) => {}
-            None if name.eq_ignore_ascii_case("Macro") => self.define_macro(arguments, block),
             None => into.push(Directive { name, arguments, block: Some(block), place: place.clone(), id }),
         }
         Ok(())
     }
 
-    fn define_macro(&mut self, arguments: Vec<String>, block: Vec<Directive>) {
-        if let [name, parameters @ ..] = arguments.as_slice() {
-            self.macros.insert(name.to_ascii_lowercase(), Macro { parameters: parameters.to_vec(), block });
-        }
-    }
-
-    /// Puts what a macro has in the place of `Use`. `None` where it is not known.
-    fn expand(&mut self, arguments: &[String], place: &Place, into: &mut Vec<Directive>) -> Option<()> {
-        let (name, values) = arguments.split_first()?;
-        let Macro { parameters, block } = self.macros.get(&name.to_ascii_lowercase())?.clone();
-        if parameters.len() != values.len() {
-            return None;
-        }
-        // Longer names first: one may be how another begins.
-        let mut pairs: Vec<_> = parameters.iter().zip(values).collect();
-        pairs.sort_by_key(|(parameter, _)| std::cmp::Reverse(parameter.len()));
-        for directive in &block {
-            let expanded = self.filled(directive, &pairs, place);
-            into.push(expanded);
-        }
-        Some(())
-    }
-
-    fn filled(&mut self, directive: &Directive, pairs: &[(&String, &String)], place: &Place) -> Directive {
-        let fill = |text: &String| {
-            pairs.iter().fold(text.clone(), |text, (parameter, value)| text.replace(parameter.as_str(), value))
-        };
-        self.parts += directive.arguments.len() + 1;
-        let id = self.parts;
-        let block = directive.block.as_ref();
-        let block = block.map(|block| block.iter().map(|inner| self.filled(inner, pairs, place)).collect());
-        let arguments = directive.arguments.iter().map(fill).collect();
-        Directive { name: fill(&directive.name), arguments, block, place: place.clone(), id }
-    }
-
-    /// Whether what stands in a section that depends on the server itself is in effect. Modules are taken for present.
-    fn applies(&self, name: &str, condition: &str) -> Option<bool> {
-        let (is_negated, condition) = match condition.strip_prefix('!') {
+    /// Whether what stands in a section that depends on the server itself is in effect.
+    fn applies(&self, name: &str, arguments: &[String]) -> Option<bool> {
+        let condition = arguments.first().map_or("", String::as_str);
+        let (is_negated, plain) = match condition.strip_prefix('!') {
             Some(rest) => (true, rest),
             None => (false, condition),
         };
         let applies = match name.to_ascii_lowercase().as_str() {
-            "ifmodule" | "ifversion" | "ifdirective" | "ifsection" => true,
-            "ifdefine" => self.defined.contains_key(condition),
-            "iffile" => self.root.join(condition).exists(),
+            "ifmodule" => self.has_module(&module(plain)),
+            "ifversion" => return Some(is_version(arguments)),
+            "ifdirective" | "ifsection" => true,
+            "ifdefine" => self.defined.contains_key(plain),
+            "iffile" => self.root.join(plain).exists(),
             _ => return None,
         };
         Some(applies != is_negated)
+    }
+
+    /// Whether a module is loaded: by `LoadModule`, or as Debian has it. Where nothing is said about modules, as in the
+    /// file of one site, those are there that usually are.
+    fn has_module(&self, name: &str) -> bool {
+        let enabled = self.root.join("mods-enabled");
+        let is_known =
+            !self.loaded.is_empty() || enabled.join("ssl.load").exists() || enabled.join("proxy.load").exists();
+        match is_known {
+            _ if BUILT_IN.contains(&name) => true,
+            true => self.loaded.contains(name) || enabled.join(format!("{name}.load")).exists(),
+            false => !UNUSUAL.contains(&name),
+        }
     }
 
     fn directive(
@@ -223,14 +205,21 @@ impl Reader {
         let name = words.next().unwrap_or_default();
         let arguments: Vec<String> = words.collect();
         match (name.to_ascii_lowercase().as_str(), arguments.as_slice()) {
-            ("include", [pattern]) => return self.include(pattern, false, place, open.depth, nesting, into),
-            ("includeoptional", [pattern]) => return self.include(pattern, true, place, open.depth, nesting, into),
+            ("include" | "includeoptional", [pattern]) => {
+                let is_there = self.include(pattern, place, open.depth, nesting, into)?;
+                if is_there || name.eq_ignore_ascii_case("IncludeOptional") {
+                    return Ok(());
+                }
+            }
             ("define", [name, value @ ..]) => {
                 self.defined.insert(name.clone(), value.first().cloned().unwrap_or_default());
             }
             ("serverroot", [root]) => self.root = PathBuf::from(root),
-            ("use", arguments) if self.parts < MAX_PARTS && self.expand(arguments, place, into).is_some() => {
-                return Ok(());
+            ("undefine", [name]) => {
+                self.defined.remove(name);
+            }
+            ("loadmodule", [name, ..]) => {
+                self.loaded.insert(module(name));
             }
             _ => {}
         }
@@ -238,15 +227,15 @@ impl Reader {
         Ok(())
     }
 
+    /// Puts the files in the place where they are named; says whether there are any.
     fn include(
         &mut self,
         pattern: &str,
-        is_optional: bool,
         place: &Place,
         depth: usize,
         nesting: usize,
         into: &mut Vec<Directive>,
-    ) -> Result<(), ImportError> {
+    ) -> Result<bool, ImportError> {
         if depth >= MAX_DEPTH {
             let message = format!("files include each other deeper than {MAX_DEPTH}: does one include itself?");
             return Err(ImportError::new(place, message));
@@ -257,21 +246,15 @@ impl Reader {
         let paths = match found {
             Some(paths) => paths,
             None if path.exists() => vec![path],
-            None if is_optional => Vec::new(),
-            None => {
-                let remedy =
-                    "run this where Apache runs, or name the directory of apache2.conf or httpd.conf with --prefix";
-                return Err(ImportError::new(place, format!("there is no {}: {remedy}", path.display())));
-            }
+            None => return Ok(false),
         };
-        paths.iter().try_for_each(|path| self.file(path, place, depth + 1, nesting, into))
+        paths.iter().try_for_each(|path| self.file(path, place, depth + 1, nesting, into))?;
+        Ok(true)
     }
 
     /// The words of a line, with what is known of `${NAME}` in them.
     fn words(&mut self, line: &str, place: &Place) -> Result<Vec<String>, ImportError> {
-        let words = words(&self.filled_in(line)).ok_or_else(|| {
-            ImportError::new(place, "this quoted string has no end on its line: write the missing quote")
-        })?;
+        let words = words(&self.filled_in(line));
         self.parts += words.len().max(1);
         match self.parts > MAX_PARTS {
             true => Err(ImportError::new(place, format!("the configuration has more than {MAX_PARTS} words"))),
@@ -299,14 +282,48 @@ impl Reader {
     }
 }
 
-/// Words are separated by blanks, unless they stand in quotes, in which a backslash takes the next quote's meaning.
-/// `None` where a quote is missing.
-fn words(line: &str) -> Option<Vec<String>> {
+/// The name of a module: `ssl` for `mod_ssl.c` and `ssl_module`.
+fn module(name: &str) -> String {
+    let name = name.strip_suffix(".c").unwrap_or(name);
+    name.strip_prefix("mod_").or(name.strip_suffix("_module")).unwrap_or(name).to_ascii_lowercase()
+}
+
+/// `>= 2.4`, `!< 2.4`, `2.4.1` or `/^2\.4/`.
+fn is_version(arguments: &[String]) -> bool {
+    let (operator, version) = match arguments {
+        [version] => ("=", version),
+        [operator, version, ..] => (operator.as_str(), version),
+        [] => return false,
+    };
+    let (is_negated, operator) = operator.strip_prefix('!').map_or((false, operator), |rest| (true, rest));
+    if let Some(pattern) = version
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix('/'))
+        .or(Some(version.as_str()).filter(|_| operator == "~"))
+    {
+        let own = VERSION.map(|number| number.to_string()).join(".");
+        return regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&own)) != is_negated;
+    }
+    let numbers: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
+    let own = &VERSION[..numbers.len().min(VERSION.len())];
+    let is_it = match operator {
+        ">=" => own >= &numbers[..],
+        "<=" => own <= &numbers[..],
+        ">" => own > &numbers[..],
+        "<" => own < &numbers[..],
+        _ => own == &numbers[..],
+    };
+    is_it != is_negated
+}
+
+/// Words are separated by blanks, unless they stand in quotes, in which a backslash takes the next quote's meaning. A
+/// quote that is missing is at the end of the line.
+fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
     while let Some(first) = rest.chars().next() {
         let (word, after) = match first {
-            '"' | '\'' => quoted(&rest[1..], first)?,
+            '"' | '\'' => quoted(&rest[1..], first),
             _ => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
                 (rest[..end].to_owned(), &rest[end..])
@@ -315,20 +332,20 @@ fn words(line: &str) -> Option<Vec<String>> {
         words.push(word);
         rest = after.trim_start();
     }
-    Some(words)
+    words
 }
 
-fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+fn quoted(text: &str, quote: char) -> (String, &str) {
     let mut word = String::new();
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
         match character {
             '\\' if text[at + 1..].starts_with([quote, '\\']) => word.extend(characters.next().map(|(_, next)| next)),
-            _ if character == quote => return Some((word, &text[at + 1..])),
+            _ if character == quote => return (word, &text[at + 1..]),
             _ => word.push(character),
         }
     }
-    None
+    (word, "")
 }
 
 #[cfg(test)]
@@ -371,10 +388,14 @@ mod tests {
             ),
             ("<IfDefine !Y>\nA\n</IfDefine>", "2:A"),
             ("Include one.inc\nIncludeOptional missing.inc\nInclude *.inc2", "1:One"),
+            ("Include missing.conf\nA \"b c", "1:Include missing.conf 2:A b c"),
+            ("<IfModule mod_gnutls.c>\nA\n</IfModule>\n<IfModule ssl_module>\nB\n</IfModule>", "5:B"),
             (
-                "<Macro M $a $ab>\n<L $ab>\nB x$a $ab\n</L>\n</Macro>\nUse m 1 2\nUse M 3\nUse N",
-                "6:L 2{6:B x1 2} 7:Use M 3 8:Use N",
+                "LoadModule proxy_module x\n<IfModule mod_ssl.c>\nA\n</IfModule>\n<IfModule !ssl_module>\nB\n</IfModule>",
+                "1:LoadModule proxy_module x 6:B",
             ),
+            ("<IfVersion < 2.4>\nA\n</IfVersion>\n<IfVersion >= 2.4>\nB\n</IfVersion>", "5:B"),
+            ("<IfVersion /^2\\.2/>\nA\n</IfVersion>\n<IfVersion 2.4>\nB\n</IfVersion>", "5:B"),
         ] {
             assert_eq!(show(&parse(text).unwrap()), expected, "{text}");
         }
@@ -387,8 +408,6 @@ mod tests {
             ("<L>\n</M>", 2, "but <L> is open"),
             ("A\n</L>", 2, "there is no <L> that this closes"),
             ("<L", 1, "no > at the end"),
-            ("A \"b\nC", 1, "write the missing quote"),
-            ("\nInclude missing.conf", 2, "with --prefix"),
             ("Include self.inc", 1, "does one include itself?"),
             (&"<L>\n".repeat(100), 65, "nested deeper than 64"),
         ] {
@@ -402,7 +421,7 @@ mod tests {
         fn what_is_written_is_read_again(given in proptest::collection::vec("\\PC{0,12}", 1..6)) {
             let line: Vec<_> =
                 given.iter().map(|word| format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))).collect();
-            prop_assert_eq!(words(&line.join(" ")).unwrap(), given);
+            prop_assert_eq!(words(&line.join(" ")), given);
         }
 
         #[test]

@@ -109,6 +109,7 @@ fn input_within(source: &str, variables: &Variables<'_>, steps: usize) -> Input 
         return Input::Subject(Rendering::Rfc2253);
     }
     match name {
+        "ssl_client_i_dn" | "ssl_client_i_dn_legacy" => Input::Issuer,
         "ssl_client_verify" => Input::Verdict,
         "http_authorization" => Input::Authorization,
         other => Input::Other(other.to_owned()),

@@ -1,74 +1,140 @@
-//! Who passes at a location: what `if` and `map` demand.
+//! What is demanded at a location: by `if` and `map`, and by directives that have something else decide.
 
+use super::choice::Target;
 use super::condition;
 use super::scope::Scope;
-use super::server::{Location, Passing};
 use super::variables::Variables;
 use crate::import::directive::Directive;
-use crate::import::guard::{Fate, Guard, Input};
+use crate::import::guard::{Fate, Guard, Input, UNREADABLE};
 use crate::import::report::Ledger;
 
-/// Directives that have somebody else decide; with a `*`, how they begin.
-const ASKING: [&str; 6] = ["auth_request", "auth_jwt*", "auth_digest*", "access_by_lua*", "secure_link*", "js_access"];
+/// Directives that have something else decide; with a `*`, how they begin.
+const ASKING: [&str; 10] = [
+    "auth_basic",
+    "auth_request",
+    "auth_jwt*",
+    "auth_digest*",
+    "auth_ldap*",
+    "access_by_lua*",
+    "rewrite_by_lua*",
+    "secure_link*",
+    "js_access",
+    "satisfy",
+];
 
-/// Reads what is demanded in a scope, and says so.
-pub(super) struct Guards<'r, 't> {
-    pub(super) variables: &'r Variables<'t>,
-    pub(super) ledger: &'r Ledger,
+/// Files that demand nothing, by a part of their names.
+const HARMLESS: [&str; 9] = [
+    "mime.types",
+    "fastcgi",
+    "uwsgi_params",
+    "scgi_params",
+    "proxy_params",
+    "options-ssl-nginx",
+    "ssl-ciphers",
+    "acme-challenge",
+    "modules-enabled",
+];
+
+/// Every rule that requests have to meet there.
+pub(super) fn read<'t>(target: &Target<'t>, variables: &Variables<'t>, ledger: &Ledger) -> Guard<'t> {
+    let (location, passing) = (&target.location, &target.passing);
+    let mut reader = Reader { guard: Guard::of(target.is_webhook), variables, ledger };
+    let scope = &location.scope;
+    if passing.condition.is_some() {
+        // What the condition is not true of.
+        let others = scope.innermost().iter().filter(|it| it.name == "return");
+        others.for_each(|it| ledger.not_needed(it, "what does not pass is refused"));
+    }
+    let is_serving = |it: &Directive| passing.condition.is_some_and(|condition| condition.id == it.id);
+    let conditions = scope.steps().filter(|it| it.name == "if" && !is_serving(it));
+    conditions.for_each(|it| reader.refusing(it, scope));
+    if let Some(directive) = passing.condition {
+        reader.apply(directive, scope, Fate::Served);
+    }
+    if passing.is_elsewhere {
+        let own = passing.scope.innermost().iter().filter(|it| it.name == "if");
+        own.for_each(|it| reader.refusing(it, &passing.scope));
+    }
+    for scope in target.scopes() {
+        reader.asking(scope);
+        reader.missing(scope);
+    }
+    reader.guard
 }
 
-impl<'t> Guards<'_, 't> {
-    /// Every `if` of the server and of the location that refuses, or of the one that `passing` is elsewhere.
-    pub(super) fn read(&self, location: &Location<'t>, passing: &Passing<'t>, is_webhook: bool) -> Guard<'t> {
-        let mut guard = Guard::of(is_webhook);
-        let scope = &location.scope;
-        if passing.condition.is_some() {
-            // What the condition is not true of.
-            let others = scope.innermost().iter().filter(|it| it.name == "return");
-            others.for_each(|it| self.ledger.not_needed(it, "who does not pass is refused"));
-        }
-        let is_serving = |it: &Directive| passing.condition.is_some_and(|condition| condition.id == it.id);
-        let conditions = scope.steps().filter(|it| it.name == "if" && !is_serving(it));
-        conditions.for_each(|it| self.refusing(&mut guard, it, scope));
-        if let Some(directive) = passing.condition {
-            self.apply(&mut guard, directive, scope, Fate::Served);
-        }
-        if passing.is_elsewhere {
-            let scope = &passing.scope;
-            let own = scope.innermost().iter().filter(|it| it.name == "if");
-            own.for_each(|it| self.refusing(&mut guard, it, scope));
-        }
-        let asks = |scope: &Scope<'t>| ASKING.iter().any(|name| scope.innermost_with(name));
-        guard.has_lost |= asks(scope) || asks(&passing.scope);
-        guard
-    }
+struct Reader<'r, 't> {
+    guard: Guard<'t>,
+    variables: &'r Variables<'t>,
+    ledger: &'r Ledger,
+}
 
+impl<'t> Reader<'_, 't> {
     /// An `if` after which nothing is passed on as it would be.
-    fn refusing(&self, guard: &mut Guard<'t>, directive: &'t Directive, scope: &Scope<'t>) {
-        let diverts = || {
-            let requests = condition::requests(directive, scope, self.variables);
-            diverts(directive.children()) && requests.is_none_or(|requests| is_about_the_sender(&requests.input))
-        };
-        if refuses(directive.children()) || diverts() {
-            self.ledger.cover(directive);
-            self.apply(guard, directive, scope, Fate::Refused);
+    fn refusing(&mut self, directive: &'t Directive, scope: &Scope<'t>) {
+        let block = directive.children();
+        let diverts = block.iter().any(|it| matches!(it.name.as_str(), "return" | "proxy_pass" | "rewrite"));
+        if !refuses(block) && !diverts {
+            return;
+        }
+        self.ledger.cover(directive);
+        let requests = condition::requests(directive, scope, self.variables);
+        let is_of_client = requests.as_ref().is_none_or(|requests| is_about_the_client(&requests.input));
+        let is_identity = requests.is_some_and(|requests| !matches!(requests.input, Input::Other(_)));
+        if tests_files(directive) {
+            self.ledger.not_needed(directive, "no files are served");
+        } else if refuses(block) || is_identity || (is_of_client && !redirects_to_tls(block)) {
+            self.apply(directive, scope, Fate::Refused);
+        } else {
+            self.ledger.not_needed(directive, "challenges are answered here, and Netdata Cloud sends over HTTPS only");
         }
     }
 
-    fn apply(&self, guard: &mut Guard<'t>, directive: &'t Directive, scope: &Scope<'t>, fate: Fate) {
+    fn apply(&mut self, directive: &'t Directive, scope: &Scope<'t>, fate: Fate) {
         match condition::requests(directive, scope, self.variables) {
-            Some(requests) => guard.apply(directive, &requests, fate, self.ledger),
-            None => {
-                guard.has_lost = true;
-                let remedy = "this condition cannot be read: say what it does with [routes.auth]";
-                self.ledger.not_carried(directive, remedy);
+            Some(requests) => self.guard.apply(directive, &requests, fate, self.ledger),
+            None => self.guard.close(directive, UNREADABLE, self.ledger),
+        }
+    }
+
+    fn asking(&mut self, scope: &Scope<'t>) {
+        for directive in ASKING.iter().filter_map(|name| scope.innermost_with(name)) {
+            let remedy = match directive.name.as_str() {
+                "satisfy" if directive.value() == "all" => continue,
+                "auth_basic" => {
+                    "passwords cannot be read back from their hashes: write auth.basic, with a file for each"
+                }
+                _ => "nothing else is asked here: demand the client certificate, Basic or Bearer in [routes.auth]",
+            };
+            self.guard.close(directive, remedy, self.ledger);
+        }
+        for directive in scope.all("limit_except") {
+            self.ledger.cover(directive);
+            match self.guard.is_webhook {
+                true => self.ledger.not_needed(directive, "a webhook takes GET (the challenge) and POST"),
+                false => self.guard.close(directive, "a route of kind \"proxy\" passes every method on", self.ledger),
+            }
+        }
+    }
+
+    /// Files that were not there may demand anything.
+    fn missing(&mut self, scope: &Scope<'t>) {
+        for include in scope.directives().filter(|it| it.name == "include") {
+            match HARMLESS.iter().any(|name| include.value().contains(name)) {
+                true => self
+                    .ledger
+                    .not_carried(include, "this file is not here; probably, nothing in it concerns a webhook"),
+                false => self.guard.close(include, MISSING, self.ledger),
             }
         }
     }
 }
 
-/// Whether something says who sends, or could: everything does but what is about the request itself.
-fn is_about_the_sender(input: &Input) -> bool {
+/// What is to be done about files that are not there.
+const MISSING: &str = "this file is not here, and may demand something: import where NGINX runs, or name its directory with \
+                       --prefix";
+
+/// Whether something says which client sends, or could: everything does but what is about the request itself.
+fn is_about_the_client(input: &Input) -> bool {
     const ABOUT_THE_REQUEST: [&str; 18] = [
         "request_method",
         "args",
@@ -91,34 +157,27 @@ fn is_about_the_sender(input: &Input) -> bool {
     ];
     match input {
         Input::Other(variable) => !ABOUT_THE_REQUEST.contains(&variable.as_str()),
-        Input::Subject(_) | Input::Verdict | Input::Authorization => true,
+        _ => true,
     }
 }
 
-/// Whether a location keeps somebody out by itself.
-pub(super) fn demands(block: &[Directive]) -> bool {
-    let is_asking =
-        |name: &str| ASKING.iter().any(|it| it.strip_suffix('*').map_or(name == *it, |start| name.starts_with(start)));
-    block.iter().any(|it| match it.name.as_str() {
-        "auth_basic" => it.value() != "off",
-        "allow" | "limit_except" => true,
-        "deny" => it.value() != "all",
-        "if" => refuses(it.children()) || diverts(it.children()),
-        name => is_asking(name) && it.value() != "off",
+/// Whether requests are only sent to the same place over TLS.
+fn redirects_to_tls(block: &[Directive]) -> bool {
+    block.iter().any(|it| {
+        it.name == "return"
+            && matches!(it.value(), "301" | "302" | "307" | "308")
+            && it.arguments.get(1).is_some_and(|url| url.starts_with("https://$") && url.ends_with("$request_uri"))
     })
 }
 
-/// Whether whatever gets here is answered, or goes to somebody else.
-fn diverts(block: &[Directive]) -> bool {
-    block.iter().any(|it| match it.name.as_str() {
-        "return" | "proxy_pass" => true,
-        "rewrite" => it.arguments.get(2).is_some_and(|flag| flag != "break"),
-        _ => false,
-    })
+/// `if (-f $document_root/maintenance.html)` and the like.
+fn tests_files(directive: &Directive) -> bool {
+    let test = directive.value().trim_start_matches(['(', '!']);
+    ["-f", "-d", "-e", "-x"].contains(&test)
 }
 
 /// Whether whatever gets here is refused.
-pub(super) fn refuses(block: &[Directive]) -> bool {
+fn refuses(block: &[Directive]) -> bool {
     block.iter().any(|it| match it.name.as_str() {
         "return" => matches!(it.value().parse(), Ok(400..600)),
         "deny" => it.value() == "all",

@@ -17,23 +17,22 @@ pub(super) struct Headers<'r, 't> {
     pub(super) host: &'r str,
     pub(super) server_name: &'r str,
     pub(super) is_tls: bool,
-    /// Where there is only one.
-    pub(super) port: Option<u16>,
 }
 
-impl<'r, 't> Headers<'r, 't> {
-    pub(super) fn carry(&self, scope: &Scope<'t>) -> SetHeaders<'r> {
-        let mut headers = SetHeaders::new(self.ledger, self.is_tls);
+impl<'t> Headers<'_, 't> {
+    pub(super) fn carry(&self, scope: &Scope<'t>) -> SetHeaders {
+        let mut headers = SetHeaders::new(self.is_tls);
         let directives = scope.all("proxy_set_header");
         if !directives.iter().any(|it| it.value().eq_ignore_ascii_case("host")) {
             headers.insert("Host", self.host);
         }
         for directive in directives {
-            let value = self.constants.resolve(directive.arguments.get(1).map_or("", String::as_str));
-            headers.set(directive, directive.value(), &value, &|name| self.known(name));
+            let value = directive.arguments.get(1).map_or("", String::as_str);
+            let value = if value == "$scheme" { value.to_owned() } else { self.constants.resolve(value) };
+            headers.set(directive, directive.value(), &value, &|name| self.known(name), self.ledger);
             if value.contains("$proxy_add_x_forwarded_for") && scope.one("real_ip_header").is_none() {
-                let hole = "the application got what senders had put into X-Forwarded-For, in front of their address; now \
-                            only trusted_proxies are believed";
+                let hole = "the application got what clients had put into X-Forwarded-For, in front of their address; now only \
+                            trusted_proxies are believed";
                 self.ledger.closed(directive, hole);
             }
         }
@@ -45,7 +44,6 @@ impl<'r, 't> Headers<'r, 't> {
         let is_common_name =
             || condition::input(&format!("${name}"), self.variables) == Input::Subject(Rendering::CommonName);
         match name {
-            "server_port" => self.port.map(|port| port.to_string()),
             "server_name" => Some(self.server_name.to_owned()),
             "proxy_host" => Some(self.host.to_owned()),
             _ if is_common_name() => Some("$client_cn".into()),

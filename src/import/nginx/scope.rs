@@ -24,21 +24,29 @@ impl<'t> Scope<'t> {
         self.all_of(&[name])
     }
 
-    /// Likewise, of several that are inherited together.
+    /// The same for several that are inherited together.
     pub(super) fn all_of(&self, names: &[&str]) -> Vec<&'t Directive> {
         let named =
             |block: &'t [Directive]| block.iter().filter(|it| names.contains(&it.name.as_str())).collect::<Vec<_>>();
         self.0.iter().rev().map(|block| named(block)).find(|found| !found.is_empty()).unwrap_or_default()
     }
 
-    /// Whether one is in effect that is not off. With a `*`, `name` is how it begins.
-    pub(super) fn innermost_with(&self, name: &str) -> bool {
+    /// The one that is in effect, unless that is off. With a `*`, `name` is how it begins.
+    pub(super) fn innermost_with(&self, name: &str) -> Option<&'t Directive> {
         let is = |it: &Directive| match name.strip_suffix('*') {
             Some(start) => it.name.starts_with(start),
             None => it.name == name,
         };
         let found = self.0.iter().rev().find_map(|block| block.iter().rfind(|it| is(it)));
-        found.is_some_and(|it| it.value() != "off")
+        found.filter(|it| it.value() != "off")
+    }
+
+    /// Everything around the place, but for blocks that are other places.
+    pub(super) fn directives(&self) -> impl Iterator<Item = &'t Directive> {
+        let all = self.0.clone().into_iter().flatten();
+        all.filter(|it| {
+            !matches!(it.name.as_str(), "http" | "server" | "location" | "upstream" | "map" | "geo" | "types")
+        })
     }
 
     /// The one that is in effect.

@@ -1,9 +1,8 @@
-//! The servers of a configuration, and which of them this program is to replace.
+//! The servers of a configuration, and their locations.
 
+use super::listen::Listen;
 use super::scope::Scope;
-use crate::import::assembly::covers;
 use crate::import::directive::Directive;
-use crate::import::guess::Evidence;
 use crate::import::literal;
 use percent_encoding::percent_decode_str;
 use regex::RegexBuilder;
@@ -64,22 +63,26 @@ impl<'t> Server<'t> {
     }
 
     /// Whether it asks for client certificates.
-    pub(super) fn verifies(&self) -> bool {
+    fn verifies(&self) -> bool {
         !matches!(self.scope.value("ssl_verify_client"), "" | "off")
     }
 
-    /// Whether it looks at client certificates, or answers challenges.
+    /// Whether no request gets in without one.
+    pub(super) fn demands_certificates(&self) -> bool {
+        self.scope.value("ssl_verify_client") == "on"
+    }
+
+    /// Whether it looks at client certificates.
     pub(super) fn looks_at_certificates(&self) -> bool {
         let looks_at_names = |it: &Directive| {
             it.name == "if" && it.arguments.iter().any(|argument| argument.contains("$ssl_client_s_dn"))
         };
-        self.verifies() || self.directive.holds(&looks_at_names) || self.directive.holds(&answers_challenges)
+        self.verifies() || self.directive.holds(&looks_at_names)
     }
 
-    /// Whether it passes requests on from a path that is probably a webhook's.
-    pub(super) fn has_webhook(&self) -> bool {
-        let is_probable = |location: &Location<'_>| Evidence::of(location.text(), false).is_any();
-        self.locations.iter().any(|location| is_probable(location) && self.passes_on(location).is_some())
+    /// Whether there is TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        Listen::all(self).iter().any(|listen| listen.is_tls)
     }
 
     /// Where a location's requests are passed on: there, in an `if` of it, or where `try_files` ends.
@@ -106,28 +109,9 @@ impl<'t> Server<'t> {
         Some(Passing { proxy_pass, scope: named.scope.clone(), condition: None, is_elsewhere: true })
     }
 
-    /// What takes all that a location is for at one of its paths, as far as two requests tell: another one, or none.
-    /// `None` where it is that location itself.
-    pub(super) fn takes(&self, location: &Location<'t>, path: &str) -> Option<Option<&Location<'t>>> {
-        let requests = match path.strip_suffix("/*") {
-            Some(prefix) => [format!("{prefix}/"), format!("{prefix}/x/y")],
-            None => [path.to_owned(), path.to_owned()],
-        };
-        let chosen = requests.map(|path| self.location_of(&percent_decode_str(&path).decode_utf8_lossy()));
-        let id = |it: &Option<&Location<'t>>| it.map(|it| it.directive.id);
-        let [first, second] = chosen;
-        (id(&first) == id(&second) && id(&first) != Some(location.directive.id)).then_some(first)
-    }
-
-    /// Whether a location has a route of its own that is for `path`, too.
-    pub(super) fn has_route_for(&self, location: &Location<'t>, path: &str) -> bool {
-        let own = location.paths().unwrap_or_default();
-        own.iter().any(|own| (own == path || covers(own, path)) && self.takes(location, own).is_none())
-    }
-
     /// The location that NGINX chooses for a path.
     pub(super) fn location_of(&self, path: &str) -> Option<&Location<'t>> {
-        self.choose(None, path).map(|(chosen, _)| chosen)
+        self.choose(None, &percent_decode_str(path).decode_utf8_lossy()).map(|(chosen, _)| chosen)
     }
 
     /// The same among those that stand in `parent`. Says besides whether no other is looked for.
@@ -205,47 +189,15 @@ fn encoded(path: &str) -> String {
     path.bytes().map(encode).collect()
 }
 
-/// Whether a directive answers challenges, by njs or Lua.
-pub(super) fn answers_challenges(directive: &Directive) -> bool {
-    match directive.name.as_str() {
-        "js_content" => true,
-        name if name.ends_with("_by_lua_block") => directive.value().contains("crc_token"),
-        _ => false,
-    }
-}
-
 impl Location<'_> {
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.directive.id == other.directive.id
+    }
+
     fn is_expression_for(&self, path: &str) -> bool {
         let Pattern::Expression { text, ignores_case } = self.pattern else { return false };
         let expression = RegexBuilder::new(text).case_insensitive(ignores_case).build();
         expression.is_ok_and(|expression| expression.is_match(path))
-    }
-
-    /// What all its paths are below, as far as that is known.
-    pub(super) fn directory(&self) -> Option<String> {
-        let start = match self.pattern {
-            Pattern::Expression { text, ignores_case: false } => literal::start(text),
-            Pattern::Expression { .. } | Pattern::Named(_) => String::new(),
-            Pattern::Exact(text) | Pattern::Prefix { text, .. } => {
-                text.chars().take_while(char::is_ascii_graphic).collect()
-            }
-        };
-        let (directory, _) = start.rsplit_once('/')?;
-        (!directory.is_empty()).then(|| directory.to_owned())
-    }
-
-    /// What others may begin with that are no paths below, and are this location's as well.
-    pub(super) fn neighbours(&self) -> Vec<String> {
-        let prefixes = self.paths().unwrap_or_default();
-        let prefixes = prefixes.iter().filter_map(|path| path.strip_suffix("/*")).filter(|prefix| !prefix.is_empty());
-        let is_for = |prefix: &&str| match self.pattern {
-            Pattern::Prefix { text, .. } => !text.ends_with('/'),
-            Pattern::Expression { text, .. } => {
-                regex::Regex::new(text).is_ok_and(|expression| expression.is_match(&format!("{prefix}x")))
-            }
-            Pattern::Exact(_) | Pattern::Named(_) => false,
-        };
-        prefixes.filter(is_for).map(str::to_owned).collect()
     }
 
     /// What it has instead of a path.

@@ -1,35 +1,32 @@
 //! The server's certificate, and whose client certificates are trusted.
 
 use super::scope::Scope;
-use super::server::Server;
 use crate::import::assembly::{Demand, Identity};
 use crate::import::authority;
 use crate::import::directive::Directive;
 use crate::import::report::Ledger;
 use std::path::Path;
 
-/// Reads `ssl_*`.
-pub(super) struct Reader<'r> {
-    pub(super) ledger: &'r Ledger,
-    /// What relative names of files are relative to.
-    pub(super) prefix: &'r Path,
+/// What a server says with `ssl_*`. Relative names of files are relative to `prefix`.
+pub(super) fn identity(scope: &Scope<'_>, prefix: &Path, ledger: &Ledger) -> Identity {
+    let reader = Reader { ledger, prefix };
+    let crl = scope.one("ssl_crl").map(|it| reader.file(it, "tls.client.crl"));
+    Identity {
+        certificate: reader.first(scope, "ssl_certificate", "tls.certificate"),
+        private_key: reader.first(scope, "ssl_certificate_key", "tls.private_key"),
+        authorities: reader.authorities(scope),
+        revocation_lists: crl.into_iter().flatten().collect(),
+        only_newest: reader.only_newest(scope),
+        demand: reader.demand(scope),
+    }
+}
+
+struct Reader<'r> {
+    ledger: &'r Ledger,
+    prefix: &'r Path,
 }
 
 impl Reader<'_> {
-    pub(super) fn identity(&self, server: &Server<'_>) -> Identity {
-        let scope = &server.scope;
-        let authorities = self.authorities(scope);
-        let crl = scope.one("ssl_crl").map(|it| self.file(it, "tls.client.crl"));
-        Identity {
-            certificate: self.first(scope, "ssl_certificate", "tls.certificate"),
-            private_key: self.first(scope, "ssl_certificate_key", "tls.private_key"),
-            authorities,
-            revocation_lists: crl.into_iter().flatten().collect(),
-            only_newest: self.only_newest(scope),
-            demand: self.demand(scope),
-        }
-    }
-
     /// The path of a file; `None` where its name is known for each connection only.
     fn file(&self, directive: &Directive, key: &str) -> Option<String> {
         let path = self.path(directive, key)?;
@@ -67,8 +64,8 @@ impl Reader<'_> {
         }
         match (trusted, client) {
             (Some(directive), Some(_)) if scope.value("ssl_stapling") == "on" => {
-                let hole = "it was for OCSP stapling, but whoever it names could issue client certificates, too; now only \
-                            those in tls.client.ca";
+                let hole = "it was for OCSP stapling, but the authorities in it could issue client certificates, too; now \
+                            only those in tls.client.ca";
                 self.ledger.closed(directive, hole);
             }
             (Some(directive), None) if matches!(scope.value("ssl_verify_client"), "" | "off") => {
@@ -109,7 +106,7 @@ impl Reader<'_> {
             }
             "optional_no_ca" => {
                 self.ledger.carried(directive, "tls.client.verify = \"request\"");
-                let hole = "whoever had issued a certificate got through; now it must be one of tls.client.ca";
+                let hole = "certificates of any authority got through; now it must be one of tls.client.ca";
                 self.ledger.closed(directive, hole);
                 Demand::Optional
             }

@@ -126,13 +126,17 @@ impl Reader<'_> {
                 }
             }
         };
-        if name == "include" && arguments.len() == 1 && block.is_none() {
-            return self.include(&arguments[0], &place, open.depth, nesting, into);
+        if name == "include"
+            && let ([pattern], None) = (&arguments[..], &block)
+            && self.include(pattern, &place, open.depth, nesting, into)?
+        {
+            return Ok(());
         }
         into.push(Directive { name, arguments, block, place, id });
         Ok(())
     }
 
+    /// Puts the files in the place where they are named; says whether there are any.
     fn include(
         &mut self,
         pattern: &str,
@@ -140,7 +144,7 @@ impl Reader<'_> {
         depth: usize,
         nesting: usize,
         into: &mut Vec<Directive>,
-    ) -> Result<(), ImportError> {
+    ) -> Result<bool, ImportError> {
         if depth >= MAX_DEPTH {
             let message = format!("files include each other deeper than {MAX_DEPTH}: does one include itself?");
             return Err(ImportError::new(place, message));
@@ -150,20 +154,10 @@ impl Reader<'_> {
         let paths: Vec<PathBuf> = match found {
             Some(paths) => paths,
             None if path.exists() => vec![path],
-            None => return Err(ImportError::new(place, self.missing(&path, pattern))),
+            None => return Ok(false),
         };
-        paths.iter().try_for_each(|path| self.file(path, place, depth + 1, nesting, into))
-    }
-
-    fn missing(&self, path: &Path, pattern: &str) -> String {
-        let remedy = match Path::new(pattern).is_absolute() {
-            true => "run this where NGINX runs, or copy the file there, too".to_owned(),
-            false => format!(
-                "it was looked for in {}; if that is not the directory of nginx.conf, name it with --prefix",
-                std::path::absolute(self.prefix).unwrap_or_else(|_| self.prefix.into()).display()
-            ),
-        };
-        format!("there is no {}: {remedy}", path.display())
+        paths.iter().try_for_each(|path| self.file(path, place, depth + 1, nesting, into))?;
+        Ok(true)
     }
 }
 
@@ -207,6 +201,7 @@ mod tests {
             ("include [ot]*.inc;", "1:one 2:two{1:one}"),
             ("content_by_lua_block { if a then b = {} end } a;", "1:content_by_lua_block  if a then b = {} end  1:a"),
             ("map $a $b { include x y; }", "1:map $a $b{1:include x y}"),
+            ("a;\ninclude missing.conf;", "1:a 2:include missing.conf"),
         ] {
             assert_eq!(show(&parse(text).unwrap()), expected, "{text}");
         }
@@ -222,8 +217,6 @@ mod tests {
             (";", 1, "remove it"),
             ("{}", 1, "no directive before this {"),
             ("a \"b", 1, "write the missing quote"),
-            ("\ninclude missing.conf;", 2, "with --prefix"),
-            ("\ninclude /nowhere/missing.conf;", 2, "run this where NGINX runs"),
             ("include self.inc;", 1, "does one include itself?"),
             (&"a {".repeat(100), 1, "nested deeper than 64"),
         ] {

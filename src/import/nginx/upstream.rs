@@ -42,7 +42,14 @@ impl<'t> Upstreams<'_, 't> {
             self.ledger.not_carried(proxy_pass, remedy);
             None
         };
-        let url = match expand(&self.constants.resolve(proxy_pass.value()), &|_| None) {
+        let resolved = self.constants.resolve(proxy_pass.value());
+        // The path as it came, which is what this program passes on.
+        let is_whole = |url: &str| {
+            Some(url.strip_suffix("${request_uri}").or(url.strip_suffix("${uri}${is_args}${args}"))?.to_owned())
+        };
+        let as_it_came = is_whole(&resolved);
+        let is_as_it_came = as_it_came.is_some();
+        let url = match expand(&as_it_came.unwrap_or(resolved), &|_| None) {
             Ok(url) => url,
             Err(name) => return refuse(format!("${name} is known for each request only: name the server in upstream")),
         };
@@ -64,7 +71,13 @@ impl<'t> Upstreams<'_, 't> {
         if authority.contains('@') {
             return refuse("an upstream has no credentials: let the application do without, or use set_headers".into());
         }
-        let path = path.filter(|path| !path.is_empty()).map(str::to_owned);
+        let has_variables = proxy_pass.value().contains('$');
+        let path = path.filter(|path| !path.is_empty() && !is_as_it_came).map(str::to_owned);
+        if has_variables && path.is_some() {
+            self.ledger
+                .not_carried(proxy_pass, "every request went to this one path; now the application gets it as it came");
+        }
+        let path = path.filter(|_| !has_variables);
         let block = self.http.iter().find(|it| it.name == "upstream" && it.value() == authority);
         let host = match authority.starts_with("unix:") {
             true => "localhost".to_owned(),
@@ -74,6 +87,11 @@ impl<'t> Upstreams<'_, 't> {
             Some(block) => self.group_of(block, scope, is_tls, groups)?,
             None => self.server(server(&authority, is_tls), scope, is_tls, groups),
         };
+        let patience = match scope.one("proxy_read_timeout") {
+            None => "; it has 30 s to answer, with NGINX it had 60 (response_timeout, in a group of [upstreams])",
+            Some(_) => "",
+        };
+        self.ledger.carried(proxy_pass, format!("routes.upstream: {upstream}{patience}"));
         Some(Target { upstream, host, path })
     }
 
@@ -116,18 +134,10 @@ impl<'t> Upstreams<'_, 't> {
                     self.ledger.carried(directive, "balance = \"random\"");
                 }
                 "least_conn" | "ip_hash" | "hash" | "least_time" => {
-                    let remedy = "servers take turns, or any is taken: balance";
-                    self.ledger.not_carried(directive, remedy);
-                }
-                "zone" | "keepalive_timeout" | "keepalive_requests" | "keepalive_time" | "resolver" => {
-                    self.ledger.not_needed(
-                        directive,
-                        "idle connections are kept for a minute; names are looked up every 10 s",
-                    );
+                    self.ledger.not_carried(directive, "servers take turns, or any is taken: balance");
                 }
                 name if name.ends_with("_by_lua_block") => {
-                    let remedy = "the servers are chosen by a program: name them in servers";
-                    self.ledger.not_carried(directive, remedy);
+                    self.ledger.not_carried(directive, "the servers are chosen by a program: name them in servers");
                 }
                 _ => {}
             }
@@ -149,8 +159,7 @@ impl<'t> Upstreams<'_, 't> {
     /// A server of a group; `None` where it takes part only at times.
     fn member(&self, directive: &Directive, is_tls: bool) -> Option<String> {
         for parameter in &directive.arguments[1.min(directive.arguments.len())..] {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            match name {
+            match parameter.as_str() {
                 "down" => {
                     self.ledger.not_needed(directive, "it is down");
                     return None;
@@ -159,12 +168,6 @@ impl<'t> Upstreams<'_, 't> {
                     let remedy = "every server of a group takes part: add it to servers if it may do so always";
                     self.ledger.not_carried(directive, remedy);
                     return None;
-                }
-                "weight" if value != "1" => {
-                    self.ledger.not_carried(directive, "weight: every server of a group gets the same share");
-                }
-                "max_conns" | "slow_start" | "route" => {
-                    self.ledger.not_carried(directive, format!("{name}: servers take as much as they accept"));
                 }
                 // A server that fails a check or a request is left out by itself.
                 _ => {}

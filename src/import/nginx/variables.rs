@@ -62,12 +62,13 @@ impl<'t> Variables<'t> {
     }
 }
 
-/// What `set` says in a scope, where that depends on nothing.
+/// What `set` says in a scope, and `map` of a server's name, where that depends on nothing else.
 #[derive(Debug)]
 pub(super) struct Constants<'t>(HashMap<&'t str, Option<&'t str>>);
 
 impl<'t> Constants<'t> {
-    pub(super) fn of(scope: &Scope<'t>) -> Self {
+    /// Of a server with these names.
+    pub(super) fn of(scope: &Scope<'t>, variables: &Variables<'t>, names: &[&str], is_tls: bool) -> Self {
         let mut constants = HashMap::new();
         for step in scope.steps() {
             let sets_for_some = step.children().iter().filter(|it| it.name == "set").map(|it| (it, true));
@@ -79,6 +80,16 @@ impl<'t> Constants<'t> {
                 constants.entry(name).and_modify(|it| *it = None).or_insert(value);
             }
         }
+        // What is set is another variable from then on.
+        for (variable, map) in &variables.maps {
+            let is_by_name = matches!(map.source, "$host" | "$http_host" | "$server_name" | "$ssl_server_name");
+            let value =
+                |name: &&str| map.cases.iter().find(|(case, _)| case == name).map_or(map.default, |(_, value)| value);
+            if let ([name], true) = (names, is_by_name) {
+                constants.entry(variable).or_insert_with(|| Some(value(name)));
+            }
+        }
+        constants.insert("scheme", Some(if is_tls { "https" } else { "http" }));
         Self(constants)
     }
 
@@ -86,7 +97,7 @@ impl<'t> Constants<'t> {
     pub(super) fn resolve(&self, text: &str) -> String {
         let known = |name: &str| match self.0.get(name) {
             Some(Some(value)) => Some((*value).to_owned()),
-            _ => Some(format!("${name}")),
+            _ => Some(format!("${{{name}}}")),
         };
         let mut resolved = text.to_owned();
         for _ in 0..MAX_STEPS {
@@ -97,7 +108,11 @@ impl<'t> Constants<'t> {
             }
             resolved = next;
         }
-        resolved
+        // As it is usually written.
+        match resolved.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('}')) {
+            Some(name) => format!("${name}"),
+            None => resolved,
+        }
     }
 }
 
@@ -110,9 +125,9 @@ mod tests {
     fn what_is_set_once_is_constant() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = "set $a b; if ($x) { set $c d; } set $e ${a}f; set $g 1; set $g 2; set $h $h$h; set $i $uri;";
-        std::fs::write(file.path(), format!("server {{ {text} }}")).unwrap();
+        std::fs::write(file.path(), format!("server {{ {text} }} map $host $j {{ a.example here; }}")).unwrap();
         let tree = tree::read(file.path(), std::path::Path::new("")).unwrap();
-        let constants = Constants::of(&Scope::of(&tree).within(&tree[0]));
+        let constants = Constants::of(&Scope::of(&tree).within(&tree[0]), &Variables::of(&tree), &["a.example"], true);
         for (text, resolved) in [
             ("x", "x"),
             ("$a", "b"),
@@ -120,10 +135,10 @@ mod tests {
             ("$e", "bf"),
             ("$c", "$c"),
             ("$g", "$g"),
-            ("$i/", "$uri/"),
+            ("$i/", "${uri}/"),
             ("$host", "$host"),
-            ("$", "$"),
-            ("${a", "${a"),
+            ("$scheme://x", "https://x"),
+            ("$j", "here"),
         ] {
             assert_eq!(constants.resolve(text), resolved, "{text}");
         }

@@ -60,7 +60,6 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
             &[],
             "b.conf:1: this quoted string has no end",
         ),
-        ("nginx", &[("a.conf", "\ninclude conf.d/missing.conf;")], &[], "a.conf:2: there is no "),
         ("nginx", &[("a.conf", "\ninclude a.conf;")], &[], "a.conf:2: files include each other deeper than 32"),
         (
             "nginx",
@@ -68,12 +67,7 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
             &[],
             "a.conf:1: there is no server { … } here: name the file that has it",
         ),
-        (
-            "nginx",
-            &[("a.conf", "server { location / { proxy_pass http://a; } }\n")],
-            &[],
-            "name its path with --webhook",
-        ),
+        ("nginx", &[("a.conf", "server { location / { root /srv; } }\n")], &[], "name another server with --server"),
         (
             "nginx",
             &[("a.conf", "server { location / { proxy_pass http://a; } }\n")],
@@ -85,15 +79,6 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
             &[("a.conf", "server { location /a { proxy_pass http://a; } }\n")],
             &["--webhook", "/b"],
             "no server here passes requests for /b on",
-        ),
-        (
-            "nginx",
-            &[(
-                "a.conf",
-                "\nserver { ssl_verify_client on;\nlocation /a { proxy_pass http://a; }\nlocation /b { proxy_pass http://a; } }\n",
-            )],
-            &[],
-            "a.conf:2: several locations of this server pass requests on: name the path of the webhook with --webhook",
         ),
         (
             "nginx",
@@ -120,32 +105,24 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
             &[],
             "a.conf:2: this closes <Directory>, but <Location> is open",
         ),
-        ("apache", &[("a.conf", "\nServerName \"a\n")], &[], "a.conf:2: this quoted string has no end on its line"),
-        ("apache", &[("a.conf", "\nInclude mods/missing.conf\n")], &[], "a.conf:2: there is no "),
         ("apache", &[("a.conf", "Include a.conf\n")], &[], "a.conf:1: files include each other deeper than 32"),
         (
             "apache",
             &[("a.conf", "<VirtualHost *:443>\nDocumentRoot /srv\n</VirtualHost>\n")],
             &[],
-            "name its path with --webhook",
+            "a.conf:1: no virtual host here passes requests on with ProxyPass",
         ),
         (
             "apache",
             &[("a.conf", "\n<VirtualHost *:443>\nSSLVerifyClient require\n</VirtualHost>\n")],
             &[],
-            "a.conf:2: this virtual host asks for client certificates, but passes nothing on with ProxyPass",
-        ),
-        (
-            "apache",
-            &[("a.conf", "SSLVerifyClient require\nProxyPass /a http://a/a\nProxyPass /b http://a/b\n")],
-            &[],
-            "several paths of this virtual host are passed on",
+            "a.conf:2: no virtual host here passes requests on with ProxyPass",
         ),
         (
             "apache",
             &[("a.conf", "SSLVerifyClient require\nProxyPass /a http://a/a\n")],
             &["--webhook", "/b"],
-            "requests for /b are not passed on from here",
+            "requests for /b are not passed on from this virtual host",
         ),
         ("apache", &[], &[], "a.conf:1: cannot read"),
     ] {
@@ -157,7 +134,6 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
             output.stdout.is_empty() && stderr.starts_with("error: ") && stderr.contains(expected),
             "{expected}: {stderr}"
         );
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }
 
@@ -169,7 +145,9 @@ fn no_secret_is_printed() {
         assert!(!text.contains("hunter2") && !text.contains("s3cr3t"), "{text}");
     }
     assert!(
-        imported.report.contains("bearer.secret: the token that stands behind \"Bearer\" in "),
+        imported
+            .report
+            .contains("write bearer.secret, beside the configuration, for this program alone: the token that"),
         "{}",
         imported.report
     );
@@ -205,7 +183,7 @@ fn the_server_can_be_named() {
     let imported = import(&["nginx", &path(directory.path(), "site"), "--server", "other.example.com"]);
     assert!(imported.config.contains("https = \"0.0.0.0:8443\""), "{}", imported.config);
     assert!(imported.config.contains("path = \"/hook/*\""), "{}", imported.config);
-    // Nobody was asked for a certificate there.
+    // No certificate was asked for there.
     assert!(imported.report.contains("Holes that are closed now:\n"), "{}", imported.report);
 }
 
@@ -230,6 +208,7 @@ fn the_authority_that_is_built_in_needs_no_file() {
     let directory = directory(&[("site", SITE), ("ca.pem", NETDATA_ROOT_CA)]);
     let imported = import(&["nginx", &path(directory.path(), "site")]);
     assert!(!imported.config.contains("ca ="), "{}", imported.config);
+    let imported = import(&["nginx", &path(directory.path(), "site"), "--verbose"]);
     assert!(imported.report.contains("it holds the Netdata Root CA, which is built in"), "{}", imported.report);
 }
 

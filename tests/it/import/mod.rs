@@ -6,6 +6,7 @@
 mod apache;
 mod command;
 mod details;
+mod hostile;
 mod moving;
 mod nginx;
 mod sample;

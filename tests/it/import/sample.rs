@@ -69,9 +69,8 @@ fn is_expected(sample: &Path, name: &str, text: &str) {
 /// Writes the challenge secret and the others that the report asks for, in its order, and no more, next to the configuration.
 pub(super) fn install(stage: &Stage, imported: &Imported, secrets: &[&str]) -> PathBuf {
     let mut secrets = secrets.iter().copied();
-    let asked = imported.report.split("Secrets to write").nth(1).unwrap_or_default();
-    for line in asked.lines().filter_map(|line| line.strip_prefix("  ")) {
-        let name = line.split(':').next().unwrap();
+    for line in imported.report.lines().filter_map(|line| line.strip_prefix("  write ")) {
+        let name = line.split(',').next().unwrap();
         let secret = match name {
             "challenge.secret" => "YOUR_CHALLENGE_SECRET",
             _ => secrets.next().unwrap_or_else(|| panic!("{line}")),
@@ -127,6 +126,10 @@ impl Scenery {
         // The applications that it has at 127.0.0.1:3000 and on.
         let mut origins: Vec<Origin> = (0..sample.origins).map(|_| Origin::spawn()).collect();
         let stage = Stage::of(&source, Pki::shared(), &origins.iter().collect::<Vec<_>>());
+        // Some name the port apart from the address.
+        if let Some(port) = origins.first().and_then(|origin| origin.url.rsplit(':').next()) {
+            stage.edit(|text| text.replace("set $port           3000;", &format!("set $port {port};")));
+        }
         if !sample.socket.is_empty() {
             let path = stage.write(sample.socket, "");
             fs::remove_file(&path).unwrap();
@@ -160,6 +163,8 @@ pub(super) fn carry_over(kind: &str, sample: &Sample) {
     is_expected(&scenery.source, "expected.toml", &unstaged(&imported.config));
     is_expected(&scenery.source, "expected.report", &unstaged(&imported.report));
     names_what_gets_through(sample.name, &sample.scene, &imported.report);
+    let lines = imported.report.lines().count();
+    assert!(lines <= 25, "{}: {lines} lines\n{}", sample.name, imported.report);
     check(&install(&scenery.stage, &imported, sample.secrets));
 }
 

@@ -1,19 +1,156 @@
 //! Waiting for a while, and no longer.
+//!
+//! A process may stand still: a frozen container, a paused virtual machine, a processor that was taken away. When it goes
+//! on, each of its timers has run out, and what came meanwhile lies in its sockets, of which it has not heard yet. So a
+//! timer that has run out gives them a chance to be looked into before it counts.
 
 use futures_util::poll;
+use std::fmt;
 use std::future::Future;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::error::Elapsed;
+use tokio::time::Instant;
+
+/// A timer that is so late says that the process stood still.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// How much time there is then for what could not be sent meanwhile: a large body fits into no socket.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What it takes at least to hear of the sockets.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// The time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time is over")
+    }
+}
+
+impl std::error::Error for Late {}
+
+/// A while. What is waited for besides is to be polled first.
+#[derive(Debug)]
+pub(crate) struct Sleep {
+    timer: Pin<Box<tokio::time::Sleep>>,
+    grace: Duration,
+    /// What was in the sockets when the time was over has been heard of.
+    has_looked: bool,
+}
+
+impl Sleep {
+    fn until(end: Instant, limit: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep_until(end));
+        Self { timer, grace: GRACE.min(limit), has_looked: false }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let stood_still = self.timer.deadline().elapsed() >= STANDSTILL;
+            if self.has_looked && !stood_still {
+                return Poll::Ready(());
+            }
+            self.has_looked = true;
+            let more = if stood_still { self.grace } else { LOOK };
+            self.timer.as_mut().reset(Instant::now() + more);
+        }
+    }
+}
+
+/// Lasts for `limit`.
+pub(crate) fn sleep(limit: Duration) -> Sleep {
+    Sleep::until(Instant::now() + limit, limit)
+}
+
+/// A time by which several things are to be done.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    end: Instant,
+    limit: Duration,
+    timer: Option<Sleep>,
+}
+
+impl Deadline {
+    /// `limit` from now.
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self { end: Instant::now() + limit, limit, timer: None }
+    }
+
+    /// What `future` gives, if it does so in time.
+    pub(crate) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, Late> {
+        let mut future = pin!(future);
+        if let Poll::Ready(output) = poll!(&mut future) {
+            return Ok(output);
+        }
+        let timer = self.timer.get_or_insert_with(|| Sleep::until(self.end, self.limit));
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = timer => Err(Late),
+        }
+    }
+}
 
 /// What `future` gives, if it does so within `limit`.
 ///
 /// One that is ready at once, as most reads of what has arrived and most writes are, does not even ask for the time.
-pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Late> {
     let mut future = pin!(future);
     match poll!(&mut future) {
         Poll::Ready(output) => Ok(output),
-        Poll::Pending => tokio::time::timeout(limit, future).await,
+        Poll::Pending => Deadline::after(limit).wait(future).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    const LIMIT: Duration = Duration::from_millis(100);
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_no_more_time_than_that() {
+        let started = Instant::now();
+        assert_eq!(timeout(LIMIT, std::future::pending::<()>()).await, Err(Late));
+        assert_eq!(timeout(LIMIT, std::future::ready(1)).await, Ok(1));
+        let mut deadline = Deadline::after(LIMIT);
+        assert_eq!(deadline.wait(std::future::ready(1)).await, Ok(1));
+        assert_eq!(deadline.wait(tokio::time::sleep(LIMIT / 2)).await, Ok(()));
+        assert_eq!(deadline.wait(tokio::time::sleep(LIMIT)).await, Err(Late));
+        sleep(LIMIT).await;
+        let taken = started.elapsed();
+        assert!((3 * LIMIT..3 * LIMIT + Duration::from_millis(10)).contains(&taken), "{taken:?}");
+    }
+
+    /// What came while the thread was busy is found, however long that was; and nothing is waited for twice.
+    #[tokio::test]
+    async fn what_lies_in_a_socket_is_found() {
+        for standstill in [2 * LIMIT, STANDSTILL + 2 * LIMIT] {
+            let (mut near, far) = UnixStream::pair().unwrap();
+            let far = far.into_std().unwrap();
+            let mut deadline = Deadline::after(LIMIT);
+            let mut byte = [0];
+            let waiting = deadline.wait(near.read_exact(&mut byte));
+            let busy = async {
+                tokio::task::yield_now().await;
+                std::io::Write::write_all(&mut &far, b"x").unwrap();
+                thread::sleep(standstill);
+            };
+            let (read, ()) = tokio::join!(waiting, busy);
+            assert!(matches!(read, Ok(Ok(1))), "{standstill:?}: {read:?}");
+            assert!(matches!(deadline.wait(near.read_exact(&mut byte)).await, Err(Late)));
+        }
     }
 }

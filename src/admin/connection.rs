@@ -4,6 +4,7 @@ use super::Admin;
 use super::answer::Answer;
 use crate::framing;
 use crate::head::Head;
+use crate::patience::timeout;
 use crate::rejection::Rejection;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, Uri};
@@ -13,7 +14,6 @@ use pingora::protocols::l4::stream::Stream as L4Stream;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// Bytes of a head.
 const MAX_HEAD: usize = 16 * 1024;

@@ -9,7 +9,7 @@ mod pool;
 pub mod relay;
 
 use crate::answer_head::AnswerHead;
-use crate::patience::timeout;
+use crate::patience::{Deadline, timeout};
 use crate::rejection::Rejection;
 use crate::upstream::{ConnectError, Server, Tried, Upstream};
 use answer::AnswerReader;
@@ -18,7 +18,7 @@ use pingora::protocols::Stream;
 use std::sync::Arc;
 use thiserror::Error as ThisError;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// What a 408 on a connection that was idle says (RFC 9110 section 15.5.9).
 const IDLE_TIMEOUT: &str = "no answer: the connection had been idle for too long";
@@ -145,18 +145,18 @@ async fn connect_anew(
 
 async fn attempt(connection: Connection, message: &Message) -> Result<Answer, Failure> {
     let Connection { server, mut stream, .. } = connection;
-    let deadline = Instant::now() + server.response_timeout();
+    let mut deadline = Deadline::after(server.response_timeout());
     let write = async {
         // One system call, where the connection takes so much.
         stream.write_all_buf(&mut (&message.head[..]).chain(&message.body[..])).await?;
         stream.flush().await
     };
     // An application may answer and close before it has taken everything: that answer counts.
-    let Ok(written) = timeout_at(deadline, write).await else {
+    let Ok(written) = deadline.wait(write).await else {
         return Err(Failure { error: late("the message was not taken in time"), unanswered_by: None });
     };
     let mut reader = AnswerReader::new(stream, false);
-    let error = match timeout_at(deadline, reader.head()).await {
+    let error = match deadline.wait(reader.head()).await {
         Ok(Ok(head)) => {
             server.answered(head.status());
             return Ok(Answer { head, reader, server, was_taken: written.is_ok() });

@@ -4,13 +4,13 @@
 use super::answer::AnswerReader;
 use super::{ExchangeError, IDLE_TIMEOUT, connect, late, pool, unreachable};
 use crate::answer_head::AnswerHead;
+use crate::patience::timeout;
 use crate::upstream::{Server, Tried, Upstream};
 use bytes::Bytes;
 use pingora::protocols::Stream;
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, split};
-use tokio::time::timeout;
 
 /// A connection over which a request's head has been sent.
 pub struct Relay {

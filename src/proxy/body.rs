@@ -3,11 +3,11 @@
 use super::session::Session;
 use crate::buffers::{Budget, Overloaded};
 use crate::head::{Head, Version};
+use crate::patience::Deadline;
 use crate::rejection::Rejection;
 use bytes::Bytes;
 use pingora::{Error, ErrorType};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
 
 /// How much of a refused request's body is read so that its connection can go on.
 const DRAINED: u64 = 64 * 1024;
@@ -54,8 +54,8 @@ pub(super) async fn read_whole<S: Session>(
     if expects_continue(head) {
         session.write_continue().await.map_err(|_| BodyError::SenderGone)?;
     }
-    let deadline = Instant::now() + time;
-    while let Some(part) = next(session, deadline).await? {
+    let mut deadline = Deadline::after(time);
+    while let Some(part) = next(session, &mut deadline).await? {
         // Most webhooks arrive with their head, in one piece, which then is the body as it is.
         if body.len() == 0 && declared == Some(part.len() as u64) {
             return Ok(body.whole(part));
@@ -87,9 +87,9 @@ pub(super) async fn linger<S: Session>(session: &mut S) {
 }
 
 async fn discard<S: Session>(session: &mut S, limit: u64) {
-    let deadline = Instant::now() + LINGER;
+    let mut deadline = Deadline::after(LINGER);
     let mut read = 0;
-    while let Ok(Some(chunk)) = next(session, deadline).await {
+    while let Ok(Some(chunk)) = next(session, &mut deadline).await {
         read += chunk.len() as u64;
         if read > limit {
             return;
@@ -98,8 +98,8 @@ async fn discard<S: Session>(session: &mut S, limit: u64) {
 }
 
 /// Reads the next part, or says that there is none.
-pub(super) async fn next<S: Session>(session: &mut S, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
-    match timeout_at(deadline, session.read_body()).await {
+pub(super) async fn next<S: Session>(session: &mut S, deadline: &mut Deadline) -> Result<Option<Bytes>, BodyError> {
+    match deadline.wait(session.read_body()).await {
         Ok(Ok(chunk)) => Ok(chunk),
         Ok(Err(error)) => Err(broken(&error)),
         Err(_) => Err(Rejection::Timeout("body").into()),

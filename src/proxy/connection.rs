@@ -9,6 +9,7 @@ use super::session::{Peer, Session as _};
 use super::{Gate, Gateway};
 use crate::framing;
 use crate::head::{Head, Version};
+use crate::patience::{Deadline, timeout};
 use crate::read::read;
 use crate::rejection::Rejection;
 use crate::telemetry::Monitor;
@@ -18,7 +19,7 @@ use pingora::server::ShutdownWatch;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::sleep;
 
 /// How long a connection without a request is kept when the process is to end. What has been sent just now arrives and
 /// is answered, with word that the connection closes; closing at once would lose it.
@@ -125,8 +126,8 @@ impl Downstream {
                 return framing::parse(head.clone()).map_err(|rejection| NoHead::refused(&head, rejection));
             }
             framing::check_unfinished(input).map_err(|rejection| NoHead::refused(input, rejection))?;
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limits.header_timeout);
-            match timeout_at(deadline, read(stream, input)).await {
+            let deadline = deadline.get_or_insert_with(|| Deadline::after(limits.header_timeout));
+            match deadline.wait(read(stream, input)).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(NoHead::Idle),
                 Err(_) => return Err(NoHead::refused(input, Rejection::Timeout("head"))),

@@ -8,6 +8,7 @@ mod session;
 
 use super::connection::{Downstream, FIRST_CALL, draining};
 use super::session::Peer;
+use crate::patience::sleep;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use h2::server::{Builder, SendResponse};
@@ -21,7 +22,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time;
 
 /// How long a client may take to acknowledge that no more requests are served: what it has sent until then is.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -103,7 +104,7 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
 async fn call(shutdown: &mut ShutdownWatch, phase: Phase) {
     draining(shutdown).await;
     if phase == Phase::New {
-        sleep(FIRST_CALL).await;
+        time::sleep(FIRST_CALL).await;
     }
 }
 

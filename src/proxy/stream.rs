@@ -14,6 +14,7 @@ use crate::buffers::Overloaded;
 use crate::exchange::ExchangeError;
 use crate::exchange::relay::{self, NoAnswer, Part, Relay, RequestSide};
 use crate::head::Head;
+use crate::patience::{Deadline, sleep};
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -22,7 +23,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 use std::pin::pin;
 use std::task::Poll;
-use tokio::time::{Instant, sleep};
+use std::time::Instant;
 
 /// Passes the request on, and answers the sender with what the application says, or with why it says nothing.
 pub(super) async fn pass_on<S: Session>(
@@ -150,7 +151,7 @@ impl<S: Session> Passage<'_, S> {
         self.invite().await?;
         let body_timeout = self.authorized.policy.limits.body_timeout;
         let mut gathered = self.authorized.policy.budget().buffer(0).await?;
-        while let Some(part) = body::next(self.session, Instant::now() + body_timeout).await? {
+        while let Some(part) = body::next(self.session, &mut Deadline::after(body_timeout)).await? {
             self.upload.count(part.len())?;
             gathered.push(&part).await?;
             if gathered.len() as u64 > bound {

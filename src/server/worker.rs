@@ -4,6 +4,7 @@ use super::proxy_protocol::{self, Source};
 use super::quota::{Exhausted, Quota, Ticket};
 use crate::client_address::is_trusted;
 use crate::config::Listen;
+use crate::patience::{Deadline, timeout};
 use crate::plain::clean;
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::telemetry::metrics::ConnectionRefusal;
@@ -22,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
 /// Who may connect, and who speaks for others.
@@ -159,8 +159,8 @@ impl Worker {
     ) -> Result<(), Refusal> {
         let Arrival { peer, source, rest } = arrival;
         let is_anonymous = source.is_some_and(|source| !matches!(source, Source::Client(_)));
-        let deadline = Instant::now() + self.gate.policy().limits().handshake_timeout;
-        if is_tls && rest.is_empty() && !speaks(&stream, deadline).await? {
+        let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
+        if is_tls && rest.is_empty() && !speaks(&stream, &mut deadline).await? {
             silent::<()>(*peer);
             return Ok(());
         }
@@ -190,9 +190,9 @@ impl Worker {
         acceptor: &Acceptor,
         stream: L4Stream,
         spare: Spare,
-        deadline: Instant,
+        mut deadline: Deadline,
     ) -> Result<Stream, Refusal> {
-        let result = handshake(acceptor, stream, deadline).await;
+        let result = handshake(acceptor, stream, &mut deadline).await;
         if result.is_err() {
             spare.linger().await;
         }
@@ -202,15 +202,15 @@ impl Worker {
 
 /// Whether a client says anything at all before it leaves: balancers connect to see whether they can. Until it does, it
 /// costs no more than its connection.
-async fn speaks(stream: &TcpStream, deadline: Instant) -> Result<bool, Refusal> {
-    match timeout_at(deadline, stream.peek(&mut [0])).await {
+async fn speaks(stream: &TcpStream, deadline: &mut Deadline) -> Result<bool, Refusal> {
+    match deadline.wait(stream.peek(&mut [0])).await {
         Ok(peeked) => Ok(matches!(peeked, Ok(1..))),
         Err(_) => Err(late()),
     }
 }
 
-async fn handshake(acceptor: &Acceptor, stream: L4Stream, deadline: Instant) -> Result<Stream, Refusal> {
-    let (result, refusal) = tls::observe(timeout_at(deadline, acceptor.tls_handshake(stream))).await;
+async fn handshake(acceptor: &Acceptor, stream: L4Stream, deadline: &mut Deadline) -> Result<Stream, Refusal> {
+    let (result, refusal) = tls::observe(deadline.wait(acceptor.tls_handshake(stream))).await;
     let (code, reason) = match result {
         Ok(Ok(stream)) => return Ok(Box::new(stream)),
         Ok(Err(error)) => explain(&error.to_string()),

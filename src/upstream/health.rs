@@ -3,6 +3,7 @@
 use super::group::Roster;
 use super::server::{ConnectError, Server};
 use crate::config::HealthCheck as Config;
+use crate::patience::timeout;
 use async_trait::async_trait;
 use http::StatusCode;
 use pingora::http::RequestHeader;
@@ -13,7 +14,6 @@ use pingora_load_balancing::health_check::HealthCheck;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// No check has less time than this, however often there is one.

@@ -162,6 +162,7 @@ fn every_refusal_moves_its_metrics_and_no_others() {
         (netdata, "GET", "/dead?crc_token=x", "", "", "challenge_disabled"),
         (netdata, "POST", "/nowhere/%3Cscript%3E", "", ALERT, "not_found"),
         (netdata, "POST", "/nowhere/<script>", "", ALERT, "not_found"),
+        (netdata, "POST", "/nowhere/#script", "", ALERT, "malformed_request"),
         (netdata, "POST", WEBHOOK, "Content-Length: 1\r\n", ALERT, "malformed_request"),
         (netdata, "POST", WEBHOOK, &format!("X-Long: {long}\r\n"), ALERT, "header_too_large"),
     ] {

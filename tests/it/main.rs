@@ -57,6 +57,7 @@ mod send;
 mod setup;
 mod shutdown;
 mod stalls;
+mod standstill;
 mod status_page;
 mod support;
 mod surroundings;

@@ -11,6 +11,7 @@
 use super::head::{Fields, Received};
 use super::hpack::Decoder;
 use crate::config::Limits;
+use crate::patience::{Sleep, sleep};
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use h2::Reason;
 use pingora::protocols::Stream;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
 /// The length of the client's preface (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
@@ -355,9 +356,9 @@ pub(super) struct Reader {
     output: BytesMut,
     limit: Duration,
     /// Of what is unfinished.
-    deadline: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Sleep>,
     /// Once it is closed on this side.
-    farewell: Option<Pin<Box<Sleep>>>,
+    farewell: Option<Sleep>,
 }
 
 impl Reader {
@@ -367,7 +368,7 @@ impl Reader {
             frames: Frames::new(limits.max_header_size, inbox),
             output: BytesMut::new(),
             limit: limits.header_timeout,
-            deadline: Some(Box::pin(sleep(limits.header_timeout))),
+            deadline: Some(sleep(limits.header_timeout)),
             farewell: None,
         }
     }
@@ -378,9 +379,19 @@ impl Reader {
         if !self.frames.is_unfinished() {
             self.deadline = None;
         } else if finished || self.deadline.is_none() {
-            self.deadline = Some(Box::pin(sleep(self.limit)));
+            self.deadline = Some(sleep(self.limit));
         }
         Ok(())
+    }
+
+    /// Waits for more, but no longer than for what is unfinished.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.deadline.as_mut().map(|deadline| Pin::new(deadline).poll(cx)) {
+            Some(Poll::Ready(())) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "an HTTP/2 head did not come in time")))
+            }
+            _ => Poll::Pending,
+        }
     }
 
     /// Ends the connection from the side that can say why.
@@ -406,14 +417,12 @@ impl AsyncRead for Reader {
             if self.frames.inbox.end().is_some() {
                 return Poll::Pending;
             }
-            if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "an HTTP/2 head did not come in time",
-                )));
-            }
             let start = buf.filled().len();
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            match Pin::new(&mut self.stream).poll_read(cx, buf) {
+                Poll::Ready(read) => read?,
+                // What has arrived was in time, whenever it is looked at.
+                Poll::Pending => return self.wait(cx),
+            }
             if buf.filled().len() == start {
                 return Poll::Ready(Ok(()));
             }
@@ -446,8 +455,8 @@ impl AsyncWrite for Reader {
         if self.farewell.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
-        let farewell = self.farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL)));
-        if farewell.as_mut().poll(cx).is_ready() {
+        let farewell = self.farewell.get_or_insert_with(|| sleep(FAREWELL));
+        if Pin::new(farewell).poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
         let mut discarded = [0; 4096];

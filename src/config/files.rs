@@ -42,11 +42,26 @@ pub(super) fn read_within(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
+/// What shells and other programs do with the name of a file, and what is not done here: to be said of one that is not
+/// there.
+pub(super) fn untouched(path: &Path) -> &'static str {
+    let name = path.to_string_lossy();
+    if name.contains("file:/") {
+        "; a file is named by its path, not by a URL"
+    } else if name.starts_with('~') || name.contains("/~") {
+        "; ~ does not stand for a home directory here: write the whole path"
+    } else if name.contains('$') {
+        "; variables are not replaced in the names of files"
+    } else {
+        ""
+    }
+}
+
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let is_pasted = |path: &Path| path.as_os_str().as_encoded_bytes().contains(&b'\n');
     read_within(path, limit).map_err(|error| match is_pasted(path) {
         true => format!("cannot read it: {error}; it must be the name of a file, not what is in one"),
-        false => format!("cannot read {}: {error}", path.display()),
+        false => format!("cannot read {}: {error}{}", path.display(), untouched(path)),
     })
 }
 
@@ -61,7 +76,10 @@ fn read_secretly(path: &Path, limit: u64, what: &str) -> Result<Zeroizing<Vec<u8
         };
         match is_there {
             true => format!("cannot read {}: {error}", path.display()),
-            false => format!("cannot read the file with {what}, by the name that is given: {error}"),
+            false => {
+                let untouched = untouched(path);
+                format!("cannot read the file with {what}, by the name that is given: {error}{untouched}")
+            }
         }
     })
 }

@@ -35,7 +35,7 @@ pub(super) fn read(file: &Path) -> Result<String, ConfigError> {
     let text = files::read_within(file, MAX_CONFIG)
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")));
     text.map_err(|error| {
-        let message = format!("cannot read the configuration: {error}");
+        let message = format!("cannot read the configuration: {error}{}", files::untouched(file));
         ConfigError(vec![Problem { file: file.to_owned(), line: 1, key: String::new(), message }])
     })
 }

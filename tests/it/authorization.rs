@@ -45,6 +45,30 @@ fn any_accepted_credentials_pass_and_stay_here() {
     }
 }
 
+/// Once by mistake, or because two files hold the same: neither makes a wrong one right, nor the right one wrong.
+#[test]
+fn credentials_may_be_listed_twice() {
+    let twice = "[routes.auth]\n\
+                 basic = [{ username = \"netdata\", password = { file = \"basic.secret\" } },\n\
+                          { username = \"netdata\", password = { file = \"basic.secret\" } },\n\
+                          { username = \"netdata\", password = { file = \"next.secret\" } }]\n\
+                 bearer = [{ token = { file = \"bearer.secret\" } }, { token = { file = \"bearer.secret\" } }]\n";
+    let (pki, origin, proxy) = scene(twice);
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    let right =
+        [basic("netdata:pass:word"), basic("netdata:n3xt-t0ken"), "Authorization: Bearer b3arer-t0ken\r\n".into()];
+    for header in &right {
+        assert_eq!(post(&sender, header).status, 200, "{header}");
+        post(&sender, &header.repeat(2)).refuses(401, "authorization_invalid");
+    }
+    for header in
+        [basic("netdata:"), basic("netdata:pass:wordpass:word"), "Authorization: Bearer n3xt-t0ken\r\n".into()]
+    {
+        post(&sender, &header).refuses(401, "authorization_invalid");
+    }
+    assert_eq!(origin.received().len(), right.len());
+}
+
 #[test]
 fn missing_and_wrong_credentials_are_refused() {
     let (pki, origin, proxy) = scene(AUTH);

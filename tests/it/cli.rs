@@ -138,6 +138,11 @@ fn values_that_cannot_be_are_named() {
         ("{ file = \"challenge.secret\" }", "{ file = \"a\", env = \"B\" }", "names several sources"),
         ("{ file = \"challenge.secret\" }", "{ env = \"NETDATA_NOT_SET\" }", "NETDATA_NOT_SET is not set"),
         ("{ file = \"challenge.secret\" }", "{ file = \"missing.secret\" }", "cannot read"),
+        ("\"server.pem\"", "\"~/server.pem\"", "~ does not stand for a home directory"),
+        ("\"server.key\"", "\"$HOME/server.key\"", "variables are not replaced"),
+        ("\"server.key\"", "\"/etc/${NAME}/server.key\"", "variables are not replaced"),
+        ("\"challenge.secret\"", "\"file:///etc/challenge.secret\"", "is named by its path, not by a URL"),
+        ("\"challenge.secret\"", "\"~root/challenge.secret\"", "~ does not stand for a home directory"),
     ] {
         complains(&pki, &MINIMAL.replace(from, to), &expected.replace('\\', ""));
     }

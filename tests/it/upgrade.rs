@@ -102,7 +102,8 @@ fn what_is_in_flight_is_finished_by_the_old_process() {
     let sender = Sender::to(&old, Some(&pki.netdata()));
     let mut idle = sender.connect().unwrap();
     assert_eq!(idle.post(ALERT).unwrap().status, 200);
-    origin.will([Reply::Late(Duration::from_secs(1), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate".into())]);
+    let (tell, reply) = Reply::when_told("late");
+    origin.will([reply]);
     let late = std::thread::spawn({
         let sender = sender.clone();
         move || sender.post(ALERT)
@@ -112,6 +113,7 @@ fn what_is_in_flight_is_finished_by_the_old_process() {
     // What was idle gets one more answer, and then a new connection.
     let answer = idle.post(ALERT).unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    tell.send(()).unwrap();
     let answer = late.join().unwrap();
     assert_eq!((answer.body.as_str(), answer.header("connection")), ("late", Some("close")));
     assert_eq!(old.wait().code(), Some(0));

@@ -1,7 +1,7 @@
 //! An application of which a test plays every step itself.
 
-use super::origin::reset;
 use super::{PATIENCE, eventually};
+use super::{origin::reset, strict};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
@@ -67,6 +67,7 @@ impl Visit {
             }
         };
         let head = String::from_utf8(self.read.drain(..end).collect()).unwrap();
+        assert_eq!(strict::complaint(&head), None, "{head}");
         let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         self.framing = match (field("Transfer-Encoding:"), field("Content-Length:")) {
             (Some("chunked"), None) => Framing::Chunk(0),

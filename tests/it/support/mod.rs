@@ -20,6 +20,7 @@ mod resolver;
 mod sender;
 mod stage;
 mod stream;
+mod strict;
 
 pub(crate) use admin::Operator;
 pub(crate) use application::{Application, Visit};

@@ -1,6 +1,6 @@
 //! The application: keeps every request byte for byte, and answers as it is told.
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, strict};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
@@ -83,6 +83,10 @@ struct State {
     /// The names that TLS clients asked for.
     server_names: Mutex<Vec<String>>,
     is_stopped: AtomicBool,
+    /// It does not mind what a strict application would.
+    is_lenient: AtomicBool,
+    /// What it minded.
+    complaints: Mutex<Vec<String>>,
     /// By whom they come from.
     open: Mutex<HashMap<SocketAddr, TcpStream>>,
 }
@@ -116,6 +120,14 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn spawn() -> Self {
         Self::listen(Ipv4Addr::LOCALHOST, None)
+    }
+
+    /// One that takes what other proxies say, HTTP/1.0 and `Connection: close` included. The others end their test with
+    /// what a strict application would not take.
+    pub(crate) fn spawn_lenient() -> Self {
+        let origin = Self::spawn();
+        origin.state.is_lenient.store(true, Ordering::SeqCst);
+        origin
     }
 
     /// One that can be stopped and started again: nobody else takes its port meanwhile, for its address is its own.
@@ -237,7 +249,14 @@ impl Origin {
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
+        self.minds_nothing();
         self.state.received.lock().unwrap().clone()
+    }
+
+    /// Nothing that came is what a strict application would not take.
+    fn minds_nothing(&self) {
+        let complaints = self.state.complaints.lock().unwrap().clone();
+        assert!(complaints.is_empty(), "a strict application refuses this: {complaints:?}");
     }
 
     /// The one request it received.
@@ -288,6 +307,14 @@ impl Origin {
     }
 }
 
+impl Drop for Origin {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.minds_nothing();
+        }
+    }
+}
+
 impl State {
     fn handshake(&self, mut stream: TcpStream, config: Arc<ServerConfig>) -> std::io::Result<()> {
         let mut tls = ServerConnection::new(config).map_err(std::io::Error::other)?;
@@ -303,7 +330,7 @@ impl State {
 
     fn serve<S: Read + Write>(&self, mut stream: S) -> std::io::Result<()> {
         let mut bytes = Vec::new();
-        while let Some(received) = read_request(&mut stream, &mut bytes)? {
+        while let Some((received, head)) = read_request(&mut stream, &mut bytes)? {
             if received.request_line == format!("GET {HEALTH} HTTP/1.1") {
                 let is_known =
                     self.only_host.lock().unwrap().as_ref().is_none_or(|host| received.header("Host") == host);
@@ -311,6 +338,9 @@ impl State {
                 self.checks.lock().unwrap().push(received);
                 write!(stream, "HTTP/1.1 {status} Health\r\nContent-Length: 0\r\n\r\n")?;
                 continue;
+            }
+            if !self.is_lenient.load(Ordering::SeqCst) {
+                self.complaints.lock().unwrap().extend(strict::complaint(&head));
             }
             self.received.lock().unwrap().push(received);
             let reply = self.replies.lock().unwrap().pop_front();
@@ -341,12 +371,12 @@ impl State {
 }
 
 /// Reads a request with a Content-Length; the proxy sends no others.
-fn read_request(stream: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<Option<Received>> {
+fn read_request(stream: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<Option<(Received, String)>> {
     let mut buffer = [0; 65536];
     loop {
-        if let Some((received, length)) = parse(bytes) {
+        if let Some((received, head, length)) = parse(bytes) {
             bytes.drain(..length);
-            return Ok(Some(received));
+            return Ok(Some((received, head)));
         }
         match stream.read(&mut buffer)? {
             0 => return Ok(None),
@@ -355,7 +385,7 @@ fn read_request(stream: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
+fn parse(bytes: &[u8]) -> Option<(Received, String, usize)> {
     let head_length = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..head_length - 4]).into_owned();
     let mut lines = head.split("\r\n");
@@ -365,5 +395,5 @@ fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
     let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let length: usize = length.map_or(0, |(_, value)| value.parse().unwrap());
     let body = bytes.get(head_length..head_length + length)?.to_vec();
-    Some((Received { request_line, headers, body }, head_length + length))
+    Some((Received { request_line, headers, body }, head, head_length + length))
 }

@@ -127,7 +127,20 @@ pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
     if target.contains(&b'#') {
         return malformed("The request target holds a fragment.");
     }
+    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
+    if path.contains(&b'%') && NULS.iter().any(|nul| holds(path, nul)) {
+        return malformed("The path holds a NUL.");
+    }
     Ok(())
+}
+
+/// A NUL as a path may hold it: encoded once or twice, in two bytes, or as IIS knows it. To some programs, the path ends
+/// there.
+const NULS: [&[u8]; 4] = [b"%00", b"%2500", b"%c0%80", b"%u0000"];
+
+/// Whether `text` holds `part`, which is in lower case, in any case.
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
 /// The default port of its scheme and the rest of a target that is a whole URL (RFC 9112 section 3.2.2).
@@ -292,6 +305,7 @@ mod tests {
             "GET /a<b>`?c=<\"d\"> HTTP/1.1\r\nHost: x\r\n\r\n",
             "POST /a<b> HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
             "GET http://x?a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /%0?a=%00 HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET http://x:80/ HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET http://x HTTP/1.1\r\nHost: X:80\r\n\r\n",
             "GET http://x:/ HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -319,6 +333,12 @@ mod tests {
             "GET /\u{e9} HTTP/1.1",
             "GET /\0 HTTP/1.1",
             "GET /#a HTTP/1.1",
+            "GET /a%00 HTTP/1.1",
+            "GET /a/..%00/b HTTP/1.1",
+            "GET /%2500 HTTP/1.1",
+            "GET /%C0%80?a HTTP/1.1",
+            "GET /%u0000 HTTP/1.1",
+            "GET http://x/%00 HTTP/1.1",
             "GET /\t HTTP/1.1",
             "GET /a b HTTP/1.1",
             "GET /\n HTTP/1.1",

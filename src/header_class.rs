@@ -1,7 +1,7 @@
 //! Whose word a header field of a request is: the sender's, that of this hop, ours, or that of a trusted proxy.
 //!
 //! One table, of which everything is made that has to do with names: what is not passed on, what the configuration may
-//! not set, and what is believed only of those in `listen.trusted_proxies`.
+//! not set, what is believed only of those in `listen.trusted_proxies`, and what no sender can assert.
 
 use std::cmp::Ordering;
 
@@ -19,19 +19,34 @@ pub enum Class {
     /// It says where a request came from, or how it was asked for, before a proxy changed that. It is passed on if a
     /// trusted proxy says so, and dropped otherwise.
     Forwarding,
+    /// It asserts a client certificate or an identity, to applications that believe the proxy in front of them. It is
+    /// dropped, unless the configuration sets it or lets it pass.
+    Identity,
 }
 
-use Class::{Forwarding, Framing, HopByHop, Ours, Preset};
+use Class::{Forwarding, Framing, HopByHop, Identity, Ours, Preset};
 
 /// In the order of their names, in lower case and with `-` for every sign.
-const NAMES: [(&str, Class); 55] = [
+const NAMES: [(&str, Class); 125] = [
+    ("auth-type", Identity),
+    ("auth-user", Identity),
+    ("cert-cookie", Identity),
+    ("cert-flags", Identity),
+    ("cert-issuer", Identity),
+    ("cert-serialnumber", Identity),
+    ("cert-subject", Identity),
+    ("cf-access-authenticated-user-email", Identity),
+    ("cf-access-jwt-assertion", Identity),
     ("cf-connecting-ip", Forwarding),
     ("cf-connecting-ipv6", Forwarding),
     ("cf-pseudo-ipv4", Forwarding),
     ("cf-visitor", Forwarding),
     ("client-cert", Ours),
     ("client-cert-chain", Ours),
+    ("client-certificate", Identity),
+    ("client-dn", Identity),
     ("client-ip", Forwarding),
+    ("client-verify", Identity),
     ("connection", HopByHop),
     ("content-length", Framing),
     ("expect", HopByHop),
@@ -43,28 +58,79 @@ const NAMES: [(&str, Class); 55] = [
     ("host", Preset),
     ("http2-settings", HopByHop),
     ("idempotency-key", Ours),
+    ("iv-creds", Identity),
+    ("iv-groups", Identity),
+    ("iv-user", Identity),
     ("keep-alive", HopByHop),
+    ("logon-user", Identity),
     ("proxy", Forwarding),
     ("proxy-authorization", HopByHop),
     ("proxy-connection", HopByHop),
+    ("remote-email", Identity),
+    ("remote-groups", Identity),
+    ("remote-ident", Identity),
+    ("remote-name", Identity),
+    ("remote-user", Identity),
+    ("sm-user", Identity),
+    ("smuser", Identity),
     ("te", HopByHop),
+    ("teleport-jwt-assertion", Identity),
     ("trailer", HopByHop),
     ("transfer-encoding", HopByHop),
     ("true-client-ip", Forwarding),
     ("upgrade", HopByHop),
+    ("x-anonymous-consumer", Identity),
+    ("x-apigateway-api-userinfo", Identity),
     ("x-appengine-user-ip", Forwarding),
+    ("x-arr-clientcert", Identity),
+    ("x-auth-email", Identity),
+    ("x-auth-groups", Identity),
+    ("x-auth-user", Identity),
+    ("x-auth-username", Identity),
+    ("x-authenticated-groups", Identity),
+    ("x-authenticated-scope", Identity),
+    ("x-authenticated-user", Identity),
+    ("x-authenticated-userid", Identity),
     ("x-azure-clientip", Forwarding),
     ("x-azure-socketip", Forwarding),
+    ("x-client-cert", Identity),
+    ("x-client-certificate", Identity),
+    ("x-client-cn", Identity),
+    ("x-client-dn", Identity),
+    ("x-client-fingerprint", Identity),
+    ("x-client-i-dn", Identity),
     ("x-client-ip", Forwarding),
+    ("x-client-issuer", Identity),
+    ("x-client-s-dn", Identity),
+    ("x-client-serial", Identity),
+    ("x-client-subject", Identity),
+    ("x-client-verify", Identity),
     ("x-cluster-client-ip", Forwarding),
+    ("x-consumer-custom-id", Identity),
+    ("x-consumer-id", Identity),
+    ("x-consumer-username", Identity),
+    ("x-credential-identifier", Identity),
+    ("x-credential-username", Identity),
+    ("x-endpoint-api-userinfo", Identity),
     ("x-envoy-external-address", Forwarding),
     ("x-envoy-original-path", Forwarding),
     ("x-forwarded", Forwarding),
+    ("x-forwarded-access-token", Identity),
+    ("x-forwarded-client-cert", Identity),
+    ("x-forwarded-email", Identity),
     ("x-forwarded-for", Preset),
+    ("x-forwarded-groups", Identity),
     ("x-forwarded-host", Preset),
+    ("x-forwarded-preferred-username", Identity),
     ("x-forwarded-proto", Preset),
+    ("x-forwarded-tls-client-cert", Identity),
+    ("x-forwarded-tls-client-cert-info", Identity),
+    ("x-forwarded-user", Identity),
+    ("x-goog-iap-jwt-assertion", Identity),
     ("x-host", Forwarding),
     ("x-http-host-override", Forwarding),
+    ("x-jwt-assertion", Identity),
+    ("x-ms-client-principal", Identity),
     ("x-original-forwarded-for", Forwarding),
     ("x-original-host", Forwarding),
     ("x-original-uri", Forwarding),
@@ -73,25 +139,62 @@ const NAMES: [(&str, Class); 55] = [
     ("x-proxyuser-ip", Forwarding),
     ("x-real-ip", Forwarding),
     ("x-remote-addr", Forwarding),
+    ("x-remote-group", Identity),
+    ("x-remote-groups", Identity),
     ("x-remote-ip", Forwarding),
+    ("x-remote-user", Identity),
     ("x-replaced-path", Forwarding),
     ("x-request-id", Preset),
     ("x-rewrite-url", Forwarding),
     ("x-scheme", Forwarding),
     ("x-script-name", Forwarding),
+    ("x-spiffe-id", Identity),
+    ("x-ssl", Identity),
+    ("x-sso-user", Identity),
     ("x-url-scheme", Forwarding),
+    ("x-userinfo", Identity),
 ];
 
-/// With whatever follows.
-const PREFIXES: [(&str, Class); 2] = [("x-forwarded-", Forwarding), ("x-netdata-", Ours)];
+/// With whatever follows. In the same order, and none of them begins with another.
+const PREFIXES: [(&str, Class); 22] = [
+    ("cf-client-cert-", Identity),
+    ("oidc-", Identity),
+    ("shib-", Identity),
+    ("ssl-client-", Identity),
+    ("tailscale-user-", Identity),
+    ("x-amzn-mtls-", Identity),
+    ("x-amzn-oidc-", Identity),
+    ("x-auth-request-", Identity),
+    ("x-authentik-", Identity),
+    ("x-client-cert-", Identity),
+    ("x-forwarded-", Forwarding),
+    ("x-goog-authenticated-user-", Identity),
+    ("x-ms-client-principal-", Identity),
+    ("x-ms-token-", Identity),
+    ("x-mtls-", Identity),
+    ("x-netdata-", Ours),
+    ("x-pomerium-", Identity),
+    ("x-remote-extra-", Identity),
+    ("x-ssl-", Identity),
+    ("x-tls-client-", Identity),
+    ("x-vouch-", Identity),
+    ("x-webauth-", Identity),
+];
 
 /// The class of a name, if it has one. Any other field is the sender's to say.
 pub fn class(name: &[u8]) -> Option<Class> {
+    entry(name).map(|(_, class)| class)
+}
+
+/// The class of a name, and under which one it is known.
+pub(crate) fn entry(name: &[u8]) -> Option<(&'static str, Class)> {
     if let Ok(found) = NAMES.binary_search_by(|(known, _)| compare(known.as_bytes(), name)) {
-        return Some(NAMES[found].1);
+        return Some(NAMES[found]);
     }
-    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| is_same(start, prefix.as_bytes()));
-    PREFIXES.iter().find(|(prefix, _)| begins(prefix)).map(|(_, class)| *class)
+    // What begins with one of these comes after it, and before the next one.
+    let after = PREFIXES.partition_point(|(prefix, _)| compare(prefix.as_bytes(), name) != Ordering::Greater);
+    let before = PREFIXES[..after].last()?;
+    name.get(..before.0.len()).filter(|start| is_same(start, before.0.as_bytes())).map(|_| *before)
 }
 
 /// The names of a class, in lower case; those that begin like one end in `*`.
@@ -136,6 +239,10 @@ mod tests {
         for pair in NAMES.windows(2) {
             assert_eq!(compare(pair[0].0.as_bytes(), pair[1].0.as_bytes()), Ordering::Less, "{pair:?}");
         }
+        for pair in PREFIXES.windows(2) {
+            assert_eq!(compare(pair[0].0.as_bytes(), pair[1].0.as_bytes()), Ordering::Less, "{pair:?}");
+            assert!(!pair[1].0.starts_with(pair[0].0), "{pair:?}");
+        }
         for (name, expected) in NAMES {
             assert!(name.bytes().all(|byte| byte == canonical(&byte)), "{name}");
             assert_eq!(class(name.as_bytes()), Some(expected), "{name}");
@@ -162,6 +269,14 @@ mod tests {
             ("X-Forwarding", None),
             ("Proxy", Some(Forwarding)),
             ("Proxy-Status", None),
+            ("X_SSL.Client~Verify", Some(Identity)),
+            ("X-SSL", Some(Identity)),
+            ("XSSL-Client", None),
+            ("SSL_CLIENT_S_DN", Some(Identity)),
+            ("X-Forwarded-User", Some(Identity)),
+            ("X-Forwarded-User-Agent", Some(Forwarding)),
+            ("X-Zzz", None),
+            ("Aaa", None),
             ("Authorization", None),
             ("", None),
         ] {

@@ -17,6 +17,7 @@ impl Guarded for Route {
             && bound(self.max_body) <= bound(other.max_body)
             && (other.kind == RouteKind::Proxy || (self.kind == RouteKind::Webhook && self.verifies_at_least(other)))
             && other.set_headers.iter().all(|(name, _)| self.replaces(name.as_str()))
+            && self.pass_headers.iter().all(|name| other.pass_headers.contains(name))
     }
 }
 
@@ -98,6 +99,7 @@ mod tests {
             (with("max_body = \"1KiB\""), with("max_body = \"2KiB\"")),
             (with("kind = \"proxy\"\nmax_body = 1"), with("kind = \"proxy\"\nmax_body = 0")),
             (with("set_headers = { \"X-A\" = \"\" }"), with("")),
+            (with(""), with("pass_headers = [\"X-Auth-User\"]")),
         ] {
             let routes = [route(&more), route(&less)];
             assert!(routes[0].demands_at_least(&routes[1]), "{more} {less}");

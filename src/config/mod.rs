@@ -241,6 +241,8 @@ pub struct Route {
     pub forward_authorization: bool,
     /// Headers that the application gets in addition.
     pub set_headers: Vec<(HeaderName, HeaderTemplate)>,
+    /// Headers that senders may set although they assert an identity, or where a request came from.
+    pub pass_headers: Vec<HeaderName>,
     /// Who may pass.
     pub requirements: Requirements,
 }

@@ -10,7 +10,7 @@ use crate::head::Head;
 use crate::header_class::{self, Class, compare, is_plainly_spelt, is_same};
 use crate::header_template::Variable;
 use crate::notification::Notification;
-use crate::telemetry::context::Context;
+use crate::telemetry::context::{Context, DroppedHeaders};
 use bytes::{BufMut as _, BytesMut};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -55,7 +55,7 @@ pub(super) struct Findings<'r> {
 const SMALL: usize = 16 * 1024;
 
 /// The message to the upstream, as it goes over the wire.
-pub(super) fn wire(request: &Head, origin: &Origin, context: &Context, verified: &Verified) -> Message {
+pub(super) fn wire(request: &Head, origin: &Origin, context: &mut Context, verified: &Verified) -> Message {
     let body = &verified.body;
     let copied = if body.len() <= SMALL { body.len() } else { 0 };
     let mut head = BytesMut::with_capacity(4096 + copied);
@@ -78,14 +78,14 @@ pub(super) fn push_head(
     message: &mut BytesMut,
     request: &Head,
     origin: &Origin,
-    context: &Context,
+    context: &mut Context,
     findings: Findings<'_>,
     framing: Framing,
 ) {
     let mut head = Wire { bytes: message, route: findings.route };
     head.push_request_line(request);
     head.push("Host", request.host());
-    head.push_passed(request, origin);
+    context.dropped_headers = head.push_passed(request, origin);
     match framing {
         Framing::NoBody => {}
         Framing::Length(length) => head.push("Content-Length", length.to_string().as_bytes()),
@@ -112,24 +112,37 @@ impl Wire<'_> {
         }
     }
 
-    /// What the sender said and may say.
-    fn push_passed(&mut self, request: &Head, origin: &Origin) {
+    /// What the sender said and may say; gives what it asserted of an identity instead.
+    fn push_passed(&mut self, request: &Head, origin: &Origin) -> DroppedHeaders {
         let nominated = Nominated::by(request);
+        let mut dropped = DroppedHeaders::default();
         for (name, value) in request.fields() {
-            if self.may_pass(name, origin) && !nominated.holds(name) {
-                self.push_unchecked(name, value);
+            let known = header_class::entry(name);
+            if self.may_pass(name, known.map(|(_, class)| class), origin) {
+                if !nominated.holds(name) {
+                    self.push_unchecked(name, value);
+                }
+            } else if let Some((known, Class::Identity)) = known {
+                dropped.note(known);
             }
         }
+        dropped
     }
 
     /// Whether a field is the sender's to say.
-    fn may_pass(&self, name: &[u8], origin: &Origin) -> bool {
-        let is_passed = match header_class::class(name) {
+    fn may_pass(&self, name: &[u8], class: Option<Class>, origin: &Origin) -> bool {
+        let is_passed = match class {
             None => self.route.forward_authorization || !is_same(name, b"authorization"),
-            Some(Class::Forwarding) => origin.is_believed && is_plainly_spelt(name),
+            Some(Class::Forwarding) => (origin.is_believed && is_plainly_spelt(name)) || self.lets_pass(name),
+            Some(Class::Identity) => self.lets_pass(name),
             Some(Class::HopByHop | Class::Framing | Class::Ours | Class::Preset) => false,
         };
         is_passed && !self.is_set(name)
+    }
+
+    /// Whether the configuration lets it pass, spelt as it is there.
+    fn lets_pass(&self, name: &[u8]) -> bool {
+        self.route.pass_headers.iter().any(|passed| passed.as_str().as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// Where the request came from. What a trusted proxy says about that is kept.

@@ -164,7 +164,7 @@ impl<S: Session> Passage<'_, S> {
     }
 
     /// The head as the application gets it.
-    fn message(&self, context: &Context) -> BytesMut {
+    fn message(&self, context: &mut Context) -> BytesMut {
         let origin = Origin::of(&*self.session, &self.authorized.policy);
         let mut message = BytesMut::with_capacity(4096);
         let findings = self.authorized.findings();

@@ -91,6 +91,7 @@ fn line(request: &Request<'_>, context: &Context) {
         space = space.as_deref(),
         transition_id = notification.filter(|n| n.kind != Kind::Test).and_then(|n| n.transition_id.as_deref()),
         drift = notification.filter(|n| !n.drift.is_empty()).map(|n| n.drift.join(" ")),
+        dropped_headers = Some(&context.dropped_headers.names).filter(|it| !it.is_empty()).map(|it| it.join(" ")),
         body_bytes = context.body_bytes,
         bytes_sent = request.bytes_sent,
         duration_ms = milliseconds(context.started.elapsed()),

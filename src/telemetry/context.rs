@@ -49,6 +49,27 @@ impl Outcome {
     }
 }
 
+/// Header fields that assert a client certificate or an identity, and were not passed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DroppedHeaders {
+    /// How many.
+    pub count: u64,
+    /// Some of the names under which they are known.
+    pub names: Vec<&'static str>,
+}
+
+impl DroppedHeaders {
+    /// As many names are kept.
+    const NAMES: usize = 5;
+
+    pub(crate) fn note(&mut self, name: &'static str) {
+        self.count += 1;
+        if self.names.len() < Self::NAMES && !self.names.contains(&name) {
+            self.names.push(name);
+        }
+    }
+}
+
 /// What is known about a request so far.
 #[derive(Debug)]
 pub struct Context {
@@ -64,6 +85,8 @@ pub struct Context {
     pub identity: Option<Arc<ClientIdentity>>,
     /// What its body says, once that is verified.
     pub notification: Option<Arc<Notification>>,
+    /// What it asserted of an identity, and did not get through with.
+    pub dropped_headers: DroppedHeaders,
     /// Bytes of its body that were read.
     pub body_bytes: u64,
     /// Where it was to be forwarded: a group, or a URL.
@@ -88,6 +111,7 @@ impl Context {
             route: None,
             identity: None,
             notification: None,
+            dropped_headers: DroppedHeaders::default(),
             body_bytes: 0,
             upstream: None,
             server: None,

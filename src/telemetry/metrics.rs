@@ -239,7 +239,9 @@ impl Metrics {
         let route = context.route.as_deref().and_then(|route| handles.routes.get(route));
         // Every end is noted; one that is not would be a mistake of ours.
         let outcome = context.outcome.unwrap_or(Outcome::Refused("internal_error"));
-        route.map_or(&self.nowhere, |route| &route.requests).count(&self.requests, outcome, duration);
+        let requests = route.map_or(&self.nowhere, |route| &route.requests);
+        requests.count(&self.requests, outcome, duration);
+        requests.dropped_headers(context.dropped_headers.count);
         if let Some(webhooks) = route.and_then(|route| route.webhooks.as_ref()) {
             if let Some(notification) = &context.notification {
                 webhooks.notification(&self.webhooks, notification);

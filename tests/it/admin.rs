@@ -313,7 +313,8 @@ fn every_certificate_says_until_when_it_is_valid() {
 }
 
 /// The names of the contract.
-const METRICS: [&str; 18] = [
+const METRICS: [&str; 19] = [
+    "dropped_identity_headers_total",
     "requests_total",
     "notifications_total",
     "schema_drift_total",

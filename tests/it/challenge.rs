@@ -61,6 +61,18 @@ fn what_cannot_be_answered_is_refused() {
 }
 
 #[test]
+fn a_token_that_is_given_twice_is_answered_if_it_is_the_same() {
+    let (origin, _proxy, sender) = scene("");
+    let once = sender.get("?crc_token=abc").body;
+    for query in ["?crc_token=abc&crc_token=abc", "?crc_token=abc&x=y&crc%5Ftoken=%61bc"] {
+        let answer = sender.get(query);
+        assert_eq!((answer.status, &answer.body), (200, &once), "{query}");
+    }
+    sender.get("?crc_token=abc&crc_token=ab").refuses(400, "crc_token_invalid");
+    origin.received_nothing();
+}
+
+#[test]
 fn without_a_secret_no_challenge_is_answered() {
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "").replace("challenge_secret", "# challenge_secret");

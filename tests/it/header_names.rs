@@ -6,9 +6,11 @@
 //! | with `client-cert-chain` or `idempotency-key` deleted from the list, all tests passed | a protection that is tested together with its double | `what_is_not_the_senders_to_say_is_dropped`, which deleting any entry fails |
 //! | `X.Netdata.Client.CN` is `HTTP_X_NETDATA_CLIENT_CN` to PHP | names that are equal to the application alone | the same, and `check_refuses_to_set_what_is_reserved` |
 //! | `Forwarded`, `X-Forwarded-Port`, `X-Original-URL`, `Proxy` and others passed from strangers | what only a proxy says | the same, and `a_trusted_proxy_is_believed_in_its_own_spelling` |
+//! | `X-SSL-Client-Verify: SUCCESS`, `X-Remote-User` and others passed as sent, to applications that believe them | what only the proxy in front may assert | the same, `what_asserts_an_identity_is_counted`, and `what_is_named_is_let_pass` |
+//! | `Connection` with 14,000 names was compared with each field | work that grows with the square of a head | `connection_names_as_many_fields_as_a_head_may_have` |
 //! | `check` accepted `set_headers` of `Client-Cert-Chain`, `Expect`, `HTTP2-Settings` | lists that drift apart | `check_refuses_to_set_what_is_reserved`, `the_lists_are_whole` |
 
-use crate::support::{Http2, Origin, Pki, Proxy, README, Sender, WEBHOOK};
+use crate::support::{Http2, Operator, Origin, Pki, Proxy, README, Sender, WEBHOOK};
 use netdata_webhook_proxy::header_class::{self, Class};
 use std::process::Command;
 
@@ -75,6 +77,100 @@ const FORWARDING: [&str; 36] = [
     "X-Forwarded-Anything",
 ];
 
+/// And those that begin like others.
+const IDENTITY: [&str; 90] = [
+    "Auth-Type",
+    "Auth-User",
+    "Cert-Cookie",
+    "Cert-Flags",
+    "Cert-Issuer",
+    "Cert-Serialnumber",
+    "Cert-Subject",
+    "CF-Access-Authenticated-User-Email",
+    "CF-Access-JWT-Assertion",
+    "Client-Certificate",
+    "Client-DN",
+    "Client-Verify",
+    "IV-Creds",
+    "IV-Groups",
+    "IV-User",
+    "Logon-User",
+    "Remote-Email",
+    "Remote-Groups",
+    "Remote-Ident",
+    "Remote-Name",
+    "Remote-User",
+    "SM-User",
+    "Smuser",
+    "Teleport-JWT-Assertion",
+    "X-Anonymous-Consumer",
+    "X-Apigateway-API-Userinfo",
+    "X-ARR-Clientcert",
+    "X-Auth-Email",
+    "X-Auth-Groups",
+    "X-Auth-User",
+    "X-Auth-Username",
+    "X-Authenticated-Groups",
+    "X-Authenticated-Scope",
+    "X-Authenticated-User",
+    "X-Authenticated-Userid",
+    "X-Client-Cert",
+    "X-Client-Certificate",
+    "X-Client-CN",
+    "X-Client-DN",
+    "X-Client-Fingerprint",
+    "X-Client-I-DN",
+    "X-Client-Issuer",
+    "X-Client-S-DN",
+    "X-Client-Serial",
+    "X-Client-Subject",
+    "X-Client-Verify",
+    "X-Consumer-Custom-ID",
+    "X-Consumer-ID",
+    "X-Consumer-Username",
+    "X-Credential-Identifier",
+    "X-Credential-Username",
+    "X-Endpoint-API-Userinfo",
+    "X-Forwarded-Access-Token",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-TLS-Client-Cert",
+    "X-Forwarded-TLS-Client-Cert-Info",
+    "X-Forwarded-User",
+    "X-Goog-IAP-JWT-Assertion",
+    "X-JWT-Assertion",
+    "X-MS-Client-Principal",
+    "X-Remote-Group",
+    "X-Remote-Groups",
+    "X-Remote-User",
+    "X-SPIFFE-ID",
+    "X-SSL",
+    "X-SSO-User",
+    "X-Userinfo",
+    "CF-Client-Cert-Anything",
+    "OIDC-Anything",
+    "Shib-Anything",
+    "SSL-Client-Anything",
+    "Tailscale-User-Anything",
+    "X-Amzn-MTLS-Anything",
+    "X-Amzn-OIDC-Anything",
+    "X-Auth-Request-Anything",
+    "X-Authentik-Anything",
+    "X-Client-Cert-Anything",
+    "X-Goog-Authenticated-User-Anything",
+    "X-MS-Client-Principal-Anything",
+    "X-MS-Token-Anything",
+    "X-MTLS-Anything",
+    "X-Pomerium-Anything",
+    "X-Remote-Extra-Anything",
+    "X-SSL-Anything",
+    "X-TLS-Client-Anything",
+    "X-Vouch-Anything",
+    "X-Webauth-Anything",
+];
+
 /// Of those that begin like others, what is known.
 const BEGUN: [&str; 11] = [
     "X-Netdata-Verified",
@@ -111,9 +207,13 @@ fn is_obeyed(name: &str, is_http2: bool) -> bool {
 }
 
 fn scene(listen: &str) -> (Origin, Proxy, Sender) {
+    scene_with(listen, "")
+}
+
+fn scene_with(listen: &str, more: &str) -> (Origin, Proxy, Sender) {
     let origin = Origin::spawn();
     let app = format!("[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n", origin.url);
-    let config = Proxy::config(&origin, "require", "") + &app;
+    let config = Proxy::config(&origin, "require", "") + &app + more;
     let proxy = Proxy::spawn(Pki::shared(), &config.replacen("[listen]\n", &format!("[listen]\n{listen}\n"), 1));
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     (origin, proxy, sender)
@@ -127,6 +227,7 @@ fn the_lists_are_whole() {
         (Class::Ours, &OURS),
         (Class::Preset, &PRESET),
         (Class::Forwarding, &FORWARDING),
+        (Class::Identity, &IDENTITY),
     ] {
         let mut here: Vec<_> = names.iter().map(|name| name.to_lowercase().replace("anything", "*")).collect();
         let mut there = header_class::names(class);
@@ -134,7 +235,7 @@ fn the_lists_are_whole() {
         there.sort();
         assert_eq!(here, there, "{class:?}");
     }
-    for name in FORWARDING.iter().chain(&OURS).chain(&PRESET) {
+    for name in FORWARDING.iter().chain(&OURS).chain(&PRESET).chain(&IDENTITY) {
         let name = name.replace("Anything", "*");
         assert!(README.contains(&format!("`{name}`")), "the manual does not name {name}");
     }
@@ -145,7 +246,8 @@ fn what_is_not_the_senders_to_say_is_dropped() {
     let (origin, _proxy, sender) = scene("");
     let mut connection = sender.connect().unwrap();
     let mut http2 = Http2::connect(&sender).unwrap();
-    let names = HOP_BY_HOP.iter().chain(&FRAMING).chain(&OURS).chain(&PRESET).chain(&FORWARDING).chain(&BEGUN);
+    let names =
+        HOP_BY_HOP.iter().chain(&FRAMING).chain(&OURS).chain(&PRESET).chain(&FORWARDING).chain(&IDENTITY).chain(&BEGUN);
     for spelling in names.flat_map(|name| spellings(name)) {
         for target in [WEBHOOK, "/app/x"] {
             if !is_obeyed(&spelling, false) {
@@ -212,7 +314,9 @@ fn a_trusted_proxy_is_believed_in_its_own_spelling() {
         }
     }
     // What it does not say is not the sender's to say either.
-    for name in OURS.iter().chain(&BEGUN[..4]).chain(&["X_Forwarded_For", "X.Forwarded.Proto", "Keep-Alive"]) {
+    for name in
+        OURS.iter().chain(&IDENTITY).chain(&BEGUN[..4]).chain(&["X_Forwarded_For", "X.Forwarded.Proto", "Keep-Alive"])
+    {
         connection.send("POST", WEBHOOK, &format!("{name}: {FORGED}\r\n"), ALERT).unwrap();
         let received = origin.received().pop().unwrap();
         assert!(!format!("{received:?}").contains(FORGED), "{received:?}");
@@ -258,4 +362,78 @@ fn what_the_configuration_sets_is_set_once_however_it_is_spelt() {
             received.headers.iter().filter(|(other, _)| same(other)).map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["set"], "{name}: {received:?}");
     }
+}
+
+#[test]
+fn what_asserts_an_identity_is_counted() {
+    let (origin, proxy, sender) = scene_with("", "[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let operator = Operator::of(&proxy);
+    let series = |route: &str| format!("dropped_identity_headers_total{{route=\"{route}\"}}");
+    let forged = "X-SSL-Client-Verify: SUCCESS\r\nX_SSL_Client_CN: app.netdata.cloud\r\nx.remote.user: admin\r\nX-Real-IP: ::1\r\n";
+    for (target, route) in [(WEBHOOK, WEBHOOK), ("/app/x", "/app/*")] {
+        sender.send("POST", target, "X-Mine: 1\r\n", ALERT).unwrap();
+        assert_eq!(operator.metrics()[&series(route)], 0.0);
+        sender.send("POST", target, forged, ALERT).unwrap();
+        operator.wait_for(&series(route), 3.0);
+    }
+    assert_eq!(origin.received().len(), 4);
+    assert!(proxy.wait_for_log("dropped_headers").contains("dropped_headers=\"x-ssl- x-remote-user\""));
+    assert_eq!(proxy.log().iter().filter(|line| line.contains("dropped_headers")).count(), 2);
+}
+
+#[test]
+fn what_is_named_is_let_pass() {
+    let origin = Origin::spawn();
+    let route = "pass_headers = [\"X-Remote-User\", \"X-Forwarded-Port\", \"ssl_client_cert\"]\n\
+                 set_headers = { \"X-SSL-Client-CN\" = \"set\" }";
+    let proxy = Proxy::spawn(Pki::shared(), &Proxy::config(&origin, "require", route));
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    let said = "X-Remote-User: a\r\nX-Forwarded-Port: b\r\nSSL_CLIENT_CERT: c\r\nX_Remote_User: forged\r\n\
+                X.Forwarded.Port: forged\r\nSSL-Client-Cert: forged\r\nX-SSL-Client-CN: forged\r\nX-Remote-Group: forged\r\n";
+    assert_eq!(sender.send("POST", WEBHOOK, said, ALERT).unwrap().status, 200);
+    let received = origin.received_one();
+    for (name, value) in
+        [("X-Remote-User", "a"), ("X-Forwarded-Port", "b"), ("SSL_CLIENT_CERT", "c"), ("X-SSL-Client-CN", "set")]
+    {
+        assert_eq!(received.header(name), value, "{name}");
+    }
+    assert!(!format!("{received:?}").contains("forged"), "{received:?}");
+}
+
+#[test]
+fn check_refuses_to_let_pass_what_cannot_be() {
+    let origin = Origin::spawn();
+    let pki = Pki::new();
+    pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
+    for (name, said) in [
+        ("X-Netdata-Verified", "is set by this program"),
+        ("client_cert", "is set by this program"),
+        ("X-Request-Id", "is set by this program"),
+        ("Connection", "ends here"),
+        ("X-Mine", "is passed on anyway"),
+        ("X Mine", "is not the name of a header"),
+    ] {
+        let config = Proxy::config(&origin, "require", &format!("pass_headers = [\"{name}\"]"));
+        let path = pki.write("config.toml", &config);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+        let output = command.args(["check", "--config"]).arg(path).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && stderr.contains(said), "{name}: {stderr}");
+    }
+}
+
+#[test]
+fn connection_names_as_many_fields_as_a_head_may_have() {
+    let (origin, _proxy, sender) = scene("");
+    let names = |count: usize| (0..count).map(|number| format!("x{number}")).collect::<Vec<_>>().join(",");
+    let sent =
+        |headers: &str| sender.send("POST", WEBHOOK, &format!("{headers}\r\nX255: a\r\nX256: b\r\n"), ALERT).unwrap();
+    assert_eq!(sent(&format!("Connection: {}", names(256))).status, 200);
+    let received = origin.received_one();
+    assert!(received.all("x255").is_empty() && received.header("x256") == "b", "{received:?}");
+    assert_eq!(sent(&format!("Connection: {}\r\nConnection: x,x255", names(254))).status, 200);
+    sent(&format!("Connection: {}", names(257))).refuses(400, "malformed_request");
+    sent(&format!("Connection: {}\r\nconnection: x,y,z", names(254))).refuses(400, "malformed_request");
+    sent(&format!("Connection: {}", ",".repeat(14_000))).refuses(400, "malformed_request");
+    assert_eq!(origin.received().len(), 2);
 }

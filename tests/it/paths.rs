@@ -7,6 +7,7 @@
 //! | `GET http://x?a=b` reached the application as `GET  HTTP/1.1` | a form of the target that is not the usual one | `an_absolute_target_without_a_path_is_for_the_root` |
 //! | raw UTF-8 in `:path` passed over HTTP/2, no host, too | a check that one version of HTTP has and another has not | `both_versions_of_http_hold_a_target_to_the_same`, `http2` |
 //! | `Host:` without a value passed | a field that is there and says nothing | `there_is_no_request_without_a_host`, `http2` |
+//! | `/hook/..%00/admin` passed | a path that ends earlier to some programs | `a_path_holds_no_nul` |
 //! | `http://x:80/` with `Host: x` was refused, and `/a<b>` | what is equal, or what peers let pass | `hosts_are_equal_with_and_without_the_default_port`, `what_peers_let_pass_in_a_target_passes` |
 
 use crate::support::{Http2, Origin, Pki, Proxy, Sender, WEBHOOK};
@@ -274,4 +275,18 @@ fn what_peers_let_pass_in_a_target_passes() {
         let chunked = format!("POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
         assert_eq!(sender.raw(chunked.as_bytes()).unwrap().status, 200, "{target}");
     }
+}
+
+#[test]
+fn a_path_holds_no_nul() {
+    let (origin, _proxy, sender) = scene("kind = \"proxy\"");
+    let mut http2 = Http2::connect(&sender).unwrap();
+    for target in ["/hook/..%00/admin", "/%00", "/a%2500b", "/a%c0%80", "/a%C0%80", "/a%u0000", "/a%00?b", "/%U0000"] {
+        sender.send("GET", target, "", "").unwrap().refuses(400, "malformed_request");
+        sender.send("POST", target, "", "x").unwrap().refuses(400, "malformed_request");
+        http2.send("GET", target, &[], "").unwrap().refuses(400, "malformed_request");
+    }
+    sender.send("GET", "/a\0b", "", "").unwrap().refuses(400, "malformed_request");
+    origin.received_nothing();
+    assert_eq!(sender.send("GET", "/a%20?b=%00", "", "").unwrap().status, 200);
 }

@@ -7,7 +7,7 @@ use crate::config::advice;
 use crate::config::files::{self, SecretSource};
 use crate::config::raw::Table;
 use crate::config::{Route, RouteKind, Tests, Verify};
-use crate::header_class::is_reserved;
+use crate::header_class::{Class, class, is_reserved};
 use crate::header_template::{HeaderTemplate, UnknownVariable, variables};
 use crate::notification::SchemaPolicy;
 use crate::route::{PathPattern, Routes};
@@ -100,6 +100,7 @@ impl Loader<'_> {
                 .unwrap_or(Tests::Answer),
             forward_authorization: table.boolean("forward_authorization").unwrap_or(false),
             set_headers: set_headers(table),
+            pass_headers: pass_headers(table),
             requirements: self.requirements(table, verify),
             path: path?,
             upstream: upstream?,
@@ -263,6 +264,20 @@ fn buffer_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
         );
     }
     size.unwrap_or(1 << 20)
+}
+
+fn pass_headers(table: &mut Table<'_>) -> Vec<HeaderName> {
+    let parse = |name: &str| {
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not the name of a header")?;
+        match class(header.as_str().as_bytes()) {
+            Some(Class::Identity | Class::Forwarding) => Ok(header),
+            None => Err("is passed on anyway, unless set_headers sets it or it is Authorization"),
+            Some(Class::HopByHop | Class::Framing) => Err("ends here"),
+            Some(Class::Ours | Class::Preset) => Err("is set by this program"),
+        }
+    };
+    let names = table.strings("pass_headers").unwrap_or_default();
+    names.into_iter().filter_map(|name| parsed(table, name, parse)).collect()
 }
 
 fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {

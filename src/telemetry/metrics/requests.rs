@@ -12,6 +12,7 @@ const OUTCOMES: [Outcome; 4] = [Outcome::Forwarded, Outcome::Challenged, Outcome
 /// The metrics of all routes.
 pub(super) struct RequestFamilies {
     requests: IntCounterVec,
+    dropped_headers: IntCounterVec,
     duration: HistogramVec,
 }
 
@@ -23,6 +24,12 @@ impl RequestFamilies {
                 "requests_total",
                 "Requests, by how they ended; code says why one was refused.",
                 &["route", "outcome", "code"],
+            ),
+            dropped_headers: counters(
+                registry,
+                "dropped_identity_headers_total",
+                "Header fields that assert an identity, and were not passed on.",
+                &["route"],
             ),
             duration: histograms(
                 registry,
@@ -39,6 +46,7 @@ impl RequestFamilies {
         for outcome in OUTCOMES.into_iter().chain(CODES.map(Outcome::Refused)) {
             let _ = self.requests.remove_label_values(&[route, outcome.as_str(), outcome.code()]);
         }
+        let _ = self.dropped_headers.remove_label_values(&[route]);
         let _ = self.duration.remove_label_values(&[route]);
     }
 }
@@ -50,6 +58,7 @@ pub(super) struct RequestMetrics {
     passed: [IntCounter; OUTCOMES.len()],
     /// In the order of [`CODES`].
     refused: [IntCounter; CODES.len()],
+    dropped_headers: IntCounter,
     duration: Histogram,
 }
 
@@ -61,8 +70,14 @@ impl RequestMetrics {
             route: route.to_owned(),
             passed: OUTCOMES.map(counter),
             refused: CODES.map(|code| counter(Outcome::Refused(code))),
+            dropped_headers: families.dropped_headers.with_label_values(&[route]),
             duration: families.duration.with_label_values(&[route]),
         }
+    }
+
+    /// Counts header fields that were not passed on.
+    pub(super) fn dropped_headers(&self, count: u64) {
+        self.dropped_headers.inc_by(count);
     }
 
     pub(super) fn count(&self, families: &RequestFamilies, outcome: Outcome, duration: Option<Duration>) {

@@ -124,7 +124,7 @@ impl Scenery {
     fn of(kind: &str, sample: &Sample) -> Self {
         let source = samples(kind).join(sample.name);
         // The applications that it has at 127.0.0.1:3000 and on.
-        let mut origins: Vec<Origin> = (0..sample.origins).map(|_| Origin::spawn()).collect();
+        let mut origins: Vec<Origin> = (0..sample.origins).map(|_| Origin::spawn().lenient()).collect();
         let stage = Stage::of(&source, Pki::shared(), &origins.iter().collect::<Vec<_>>());
         // Some name the port apart from the address.
         if let Some(port) = origins.first().and_then(|origin| origin.url.rsplit(':').next()) {
@@ -133,7 +133,7 @@ impl Scenery {
         if !sample.socket.is_empty() {
             let path = stage.write(sample.socket, "");
             fs::remove_file(&path).unwrap();
-            origins.push(Origin::spawn_on_socket(&path));
+            origins.push(Origin::spawn_on_socket(&path).lenient());
             // Servers have workers that are somebody else.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         }

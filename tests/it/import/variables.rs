@@ -116,7 +116,7 @@ fn an_application_is_told_what_nginx_told_it() {
     if !is_installed("nginx", "nginx", "") {
         return;
     }
-    let origin = Origin::spawn_lenient();
+    let origin = Origin::spawn().lenient();
     let set =
         |(own, theirs, _): &(&str, &str, &str)| format!("proxy_set_header X-{} ${theirs};\n", own.replace('_', "-"));
     let site = format!(
@@ -144,7 +144,7 @@ fn an_application_is_told_what_apache_told_it() {
     if !is_installed("apache2", "apache2-bin", "") {
         return;
     }
-    let origin = Origin::spawn_lenient();
+    let origin = Origin::spawn().lenient();
     let set = |(own, _, theirs): &(&str, &str, &str)| match *theirs {
         "" => String::new(),
         "REMOTE_ADDR" | "HTTP_HOST" => {
@@ -177,7 +177,7 @@ fn an_application_is_told_what_apache_told_it() {
 
 #[test]
 fn the_port_is_that_of_the_connection_and_the_host_has_none() {
-    let origin = Origin::spawn_lenient();
+    let origin = Origin::spawn().lenient();
     let members = "set_headers = { X-Port = \"$server_port\", X-Host = \"$host|$http_host\" }";
     let proxy = crate::support::Proxy::in_front_of(&origin, Pki::shared(), "require", members);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));

@@ -122,12 +122,11 @@ impl Origin {
         Self::listen(Ipv4Addr::LOCALHOST, None)
     }
 
-    /// One that takes what other proxies say, HTTP/1.0 and `Connection: close` included. The others end their test with
-    /// what a strict application would not take.
-    pub(crate) fn spawn_lenient() -> Self {
-        let origin = Self::spawn();
-        origin.state.is_lenient.store(true, Ordering::SeqCst);
-        origin
+    /// The same, taking what other proxies say, HTTP/1.0 and `Connection: close` included. The others end their test
+    /// with what a strict application would not take.
+    pub(crate) fn lenient(self) -> Self {
+        self.state.is_lenient.store(true, Ordering::SeqCst);
+        self
     }
 
     /// One that can be stopped and started again: nobody else takes its port meanwhile, for its address is its own.

@@ -17,7 +17,10 @@ pub(crate) fn memory_limit() -> Option<u64> {
         .iter()
         .filter_map(|(controller, root, file)| limit_of_cgroups(&membership, controller, Path::new(root), file));
     let info = rustix::system::sysinfo();
-    let of_machine = u64::try_from(info.totalram).ok().and_then(|units| units.checked_mul(u64::from(info.mem_unit)));
+    // It is a number of 32 bits on some machines.
+    #[allow(clippy::useless_conversion)]
+    let units = u64::try_from(info.totalram).ok();
+    let of_machine = units.and_then(|units| units.checked_mul(u64::from(info.mem_unit)));
     of_cgroups.chain(getrlimit(Resource::As).current).chain(of_machine).min()
 }
 

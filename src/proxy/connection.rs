@@ -23,10 +23,11 @@ use tokio::time::sleep;
 
 /// How long a connection without a request is kept when the process is to end. What has been sent just now arrives and
 /// is answered, with word that the connection closes; closing at once would lose it.
-const LAST_CALL: Duration = Duration::from_secs(1);
+pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// The same, of a connection on which no request has come yet: it was made to send one.
-pub(super) const FIRST_CALL: Duration = Duration::from_secs(3);
+/// How long what has begun may then take to become a request, and how long a body may keep the process waiting for its
+/// next part.
+pub(crate) const LAST_PART: Duration = Duration::from_millis(1500);
 
 /// For how much longer than promised a connection is kept. A client that uses it as long as it may be idle is answered:
 /// a request that meets the end of its connection on the way is lost.
@@ -34,6 +35,9 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a refused sender may take to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The same, when the process is to end.
+const LAST_FAREWELL: Duration = Duration::from_millis(500);
 
 /// What every downstream connection is served by.
 pub struct Downstream {
@@ -57,7 +61,7 @@ impl Downstream {
     /// Serves requests until the connection ends. A drain that is signalled through `shutdown` lets the request in
     /// flight finish. `is_anonymous` says that a balancer is at the other end, and has not said for which client.
     pub async fn serve(&self, stream: Stream, is_anonymous: bool, shutdown: ShutdownWatch) {
-        let peer = Peer { digest: digest(&stream), is_anonymous };
+        let peer = Peer { digest: digest(&stream), is_anonymous, shutdown: shutdown.clone() };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             // One of these lives as long as its connection, but most connections are not of this kind.
             return Box::pin(http2::serve(self, stream, peer, shutdown)).await;
@@ -66,10 +70,9 @@ impl Downstream {
     }
 
     async fn serve_http1(&self, mut stream: Stream, peer: &Peer, mut shutdown: ShutdownWatch) {
-        let (mut input, mut is_first) = (BytesMut::new(), true);
+        let mut input = BytesMut::new();
         loop {
-            let call = if std::mem::take(&mut is_first) { FIRST_CALL } else { LAST_CALL };
-            let (head, rejection) = match self.read_head(&mut stream, &mut input, &mut shutdown, call).await {
+            let (head, rejection) = match self.read_head(&mut stream, &mut input, &mut shutdown).await {
                 Ok(head) => (head, None),
                 Err(NoHead::Idle) => return close(stream).await,
                 Err(NoHead::Refused(head, rejection)) => (head, Some(rejection)),
@@ -85,7 +88,7 @@ impl Downstream {
             let has_rest = is_refused || !session.is_body_done();
             match session.is_reusable() {
                 true => {}
-                false if has_rest => return part(stream).await,
+                false if has_rest => return part(stream, &mut shutdown).await,
                 false => return close(stream).await,
             }
         }
@@ -97,20 +100,19 @@ impl Downstream {
         stream: &mut Stream,
         input: &mut BytesMut,
         shutdown: &mut ShutdownWatch,
-        call: Duration,
     ) -> Result<Head, NoHead> {
         let limits = *self.gateway.gate.policy().limits();
         if input.is_empty() {
             let first = tokio::select! {
                 biased;
                 first = timeout(limits.idle_timeout + GRACE, read(stream, input)) => first,
-                () = last_call(shutdown, call) => return Err(NoHead::Idle),
+                () = over(shutdown, LAST_CALL) => return Err(NoHead::Idle),
             };
             if !matches!(first, Ok(Ok(1..))) {
                 return Err(NoHead::Idle);
             }
         }
-        // From here on a head is in flight, which a drain waits for as for anything else.
+        // From here on a head is in flight, which a drain waits for, though not for as long.
         let mut deadline = None;
         loop {
             // An empty line before the request line is to be ignored (RFC 9112 section 2.2).
@@ -127,7 +129,12 @@ impl Downstream {
             }
             framing::check_unfinished(input).map_err(|rejection| NoHead::refused(input, rejection))?;
             let deadline = deadline.get_or_insert_with(|| Deadline::after(limits.header_timeout));
-            match deadline.wait(read(stream, input)).await {
+            let more = tokio::select! {
+                biased;
+                more = deadline.wait(read(stream, input)) => more,
+                () = over(shutdown, LAST_PART) => return Err(NoHead::Idle),
+            };
+            match more {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(NoHead::Idle),
                 Err(_) => return Err(NoHead::refused(input, Rejection::Timeout("head"))),
@@ -152,10 +159,10 @@ pub(super) async fn draining(shutdown: &mut ShutdownWatch) {
     let _ = shutdown.wait_for(|draining| *draining).await;
 }
 
-/// Returns when it is, and the last call is over.
-async fn last_call(shutdown: &mut ShutdownWatch, call: Duration) {
+/// Returns when it is, and another `grace` has passed.
+pub(crate) async fn over(shutdown: &mut ShutdownWatch, grace: Duration) {
     draining(shutdown).await;
-    sleep(call).await;
+    sleep(grace).await;
 }
 
 impl NoHead {
@@ -169,7 +176,7 @@ impl NoHead {
 
 /// Closes a connection on which there is something that has not been read. Closing with unread data would reset it, and the sender might
 /// never see why it was refused.
-async fn part(mut stream: Stream) {
+async fn part(mut stream: Stream, shutdown: &mut ShutdownWatch) {
     let farewell = async {
         stream.shutdown().await?;
         let mut discarded = BytesMut::new();
@@ -179,7 +186,10 @@ async fn part(mut stream: Stream) {
         Ok::<_, std::io::Error>(())
     };
     // Whether it was heard makes no difference.
-    let _ = timeout(FAREWELL, farewell).await;
+    tokio::select! {
+        _ = timeout(FAREWELL, farewell) => {}
+        () = over(shutdown, LAST_FAREWELL) => {}
+    }
 }
 
 async fn close(mut stream: Stream) {

@@ -79,6 +79,8 @@ pub(super) struct Http1<'c> {
     write_timeout: Duration,
     closes: bool,
     is_finished: bool,
+    /// Whether its body was waited for in vain while the process was to end.
+    has_stalled: bool,
 }
 
 impl<'c> Http1<'c> {
@@ -107,6 +109,7 @@ impl<'c> Http1<'c> {
             write_timeout,
             closes: !keeps_alive || head.has_token("connection", "close"),
             is_finished: false,
+            has_stalled: false,
         }
     }
 
@@ -167,7 +170,7 @@ impl Session for Http1<'_> {
             if self.unread.is_done() {
                 return Ok(None);
             }
-            match read(self.stream, self.input).await {
+            match self.peer.in_time(&mut self.has_stalled, read(self.stream, self.input)).await? {
                 Ok(1..) => {}
                 Ok(0) => return broken_off("the connection was closed"),
                 Err(error) => return broken_off(error),

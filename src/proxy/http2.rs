@@ -6,7 +6,7 @@ mod huffman;
 mod reader;
 mod session;
 
-use super::connection::{Downstream, FIRST_CALL, draining};
+use super::connection::{Downstream, LAST_CALL, LAST_PART, draining, over};
 use super::session::Peer;
 use crate::patience::sleep;
 use bytes::Bytes;
@@ -48,11 +48,21 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
     builder.max_concurrent_streams(MAX_STREAMS as u32);
     // What is beyond this, some clients do not even send. So that a refusal says why, it has room.
     builder.max_header_list_size(u32::try_from(2 * limits.max_header_size).unwrap_or(u32::MAX));
-    let Ok(mut connection) = builder.handshake::<_, Bytes>(reader).await else { return };
+    let handshake = builder.handshake::<_, Bytes>(reader);
+    let mut connection = tokio::select! {
+        biased;
+        Ok(connection) = handshake => connection,
+        () = over(&mut shutdown, LAST_PART) => return,
+        else => return,
+    };
     let mut in_flight = FuturesUnordered::new();
     let mut phase = Phase::New;
     loop {
-        let patience = if phase == Phase::Leaving { LAST_WORDS } else { limits.idle_timeout };
+        let patience = match phase {
+            Phase::Leaving if *shutdown.borrow() => LAST_CALL,
+            Phase::Leaving => LAST_WORDS,
+            _ => limits.idle_timeout,
+        };
         let is_idle = in_flight.is_empty() && phase != Phase::Over;
         let accepted = tokio::select! {
             biased;
@@ -104,7 +114,7 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
 async fn call(shutdown: &mut ShutdownWatch, phase: Phase) {
     draining(shutdown).await;
     if phase == Phase::New {
-        time::sleep(FIRST_CALL).await;
+        time::sleep(LAST_CALL).await;
     }
 }
 

@@ -16,6 +16,7 @@ mod upstream;
 pub use crate::telemetry::context::{Context, Outcome};
 pub use admit::{Admitted, Authorized, Gate, Policy, Verified};
 pub use connection::Downstream;
+pub(crate) use connection::{LAST_CALL, LAST_PART, over};
 
 use crate::head::Head;
 use crate::rejection::Rejection;

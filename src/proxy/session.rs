@@ -1,16 +1,21 @@
 //! A request and the way to answer it, whichever version of HTTP carries them.
 
+use super::connection::{LAST_PART, over};
 use crate::answer_head::AnswerHead;
 use crate::head::{Head, Version};
 use crate::patience::timeout;
 use bytes::Bytes;
+use futures_util::poll;
 use http::{Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType};
 use std::future::Future;
 use std::net::IpAddr;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// The sender can no longer be answered.
@@ -26,6 +31,30 @@ pub(super) struct Peer {
     pub(super) digest: Digest,
     /// A balancer is at the other end, and has not said for which client: nothing that comes from there is believed.
     pub(super) is_anonymous: bool,
+    /// Turns true when the process is to end.
+    pub(super) shutdown: ShutdownWatch,
+}
+
+impl Peer {
+    /// What is `read` of a body, or that the process is to end and nothing comes for a while. `has_stalled` says that this
+    /// was so before: nothing is waited for twice.
+    pub(super) async fn in_time<T>(&self, has_stalled: &mut bool, read: impl Future<Output = T>) -> pingora::Result<T> {
+        let mut read = pin!(read);
+        // Mostly it is there.
+        if let Poll::Ready(part) = poll!(&mut read) {
+            return Ok(part);
+        }
+        let mut shutdown = self.shutdown.clone();
+        let grace = if *has_stalled { Duration::ZERO } else { LAST_PART };
+        tokio::select! {
+            biased;
+            part = read => Ok(part),
+            () = over(&mut shutdown, grace) => {
+                *has_stalled = true;
+                Error::e_explain(ErrorType::ReadTimedout, "the process is to end")
+            }
+        }
+    }
 }
 
 /// One request's body, and its answer.

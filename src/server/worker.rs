@@ -6,7 +6,7 @@ use crate::client_address::is_trusted;
 use crate::config::Listen;
 use crate::patience::{Deadline, timeout};
 use crate::plain::clean;
-use crate::proxy::{Downstream, Gate, Policy};
+use crate::proxy::{Downstream, Gate, LAST_CALL, LAST_PART, Policy, over};
 use crate::telemetry::metrics::ConnectionRefusal;
 use crate::telemetry::repeated::Repeated;
 use crate::telemetry::{Monitor, access_log};
@@ -132,8 +132,19 @@ impl Worker {
         None
     }
 
-    pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr, is_tls: bool, shutdown: ShutdownWatch) {
-        let Some((arrival, _ticket)) = self.admit(&mut stream, peer).await else { return };
+    pub(super) async fn serve(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        is_tls: bool,
+        mut shutdown: ShutdownWatch,
+    ) {
+        let admitted = tokio::select! {
+            biased;
+            admitted = self.admit(&mut stream, peer) => admitted,
+            () = over(&mut shutdown, LAST_PART) => return,
+        };
+        let Some((arrival, _ticket)) = admitted else { return };
         let _connected = self.monitor.connected();
         let Err(refusal) = self.serve_admitted(stream, &arrival, is_tls, shutdown).await else { return };
         if arrival.source == Some(Source::Balancer) {
@@ -155,14 +166,21 @@ impl Worker {
         stream: TcpStream,
         arrival: &Arrival,
         is_tls: bool,
-        shutdown: ShutdownWatch,
+        mut shutdown: ShutdownWatch,
     ) -> Result<(), Refusal> {
         let Arrival { peer, source, rest } = arrival;
         let is_anonymous = source.is_some_and(|source| !matches!(source, Source::Client(_)));
         let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
-        if is_tls && rest.is_empty() && !speaks(&stream, &mut deadline).await? {
-            silent::<()>(*peer);
-            return Ok(());
+        if is_tls && rest.is_empty() {
+            let speaks = tokio::select! {
+                biased;
+                speaks = speaks(&stream, &mut deadline) => speaks?,
+                () = over(&mut shutdown, LAST_CALL) => false,
+            };
+            if !speaks {
+                silent::<()>(*peer);
+                return Ok(());
+            }
         }
         // An error would only cost latency.
         let _ = stream.set_nodelay(true);
@@ -176,7 +194,12 @@ impl Worker {
             (false, ..) => Box::new(stream),
             (true, Some(acceptor), Some(spare)) => {
                 // A handshake needs ten times what its connection needs afterwards: in a box of its own, it gives that back.
-                let stream = Box::pin(Self::handshake_or_linger(&acceptor, stream, spare, deadline)).await?;
+                let handshake = Box::pin(Self::handshake_or_linger(&acceptor, stream, spare, deadline));
+                let stream = tokio::select! {
+                    biased;
+                    stream = handshake => stream?,
+                    () = over(&mut shutdown, LAST_PART) => return Ok(()),
+                };
                 self.monitor.handshake(peer.ip(), Ok(()));
                 stream
             }

@@ -3,6 +3,10 @@
 //! `a_connection_that_was_accepted_is_served_its_first_request` holds the fault that a new HTTP/2 connection got GOAWAY
 //! before its first request, which a client that cannot rewind its body then loses; it stands for connections that are
 //! taken over only to be closed.
+//!
+//! `what_says_nothing_holds_nothing_up` holds the fault that SIGTERM waited for connections by their own deadlines, 10 s
+//! for a silent one and 30 s for half a body, and a container's 10 s were over before; it stands for deadlines that are
+//! meant for another time.
 
 use crate::support::frames::{self, End, Frames};
 use crate::support::{Http2, Load, Origin, Pki, Proxy, Reply, Sender, eventually};
@@ -161,6 +165,50 @@ fn a_connection_that_was_accepted_is_served_its_first_request() {
     assert_eq!(frames.goes_away(), Some(0));
     assert_eq!(proxy.wait().code(), Some(0));
     assert_eq!(origin.received().len(), 3);
+}
+
+#[test]
+fn what_says_nothing_holds_nothing_up() {
+    let origin = Origin::spawn();
+    let mut proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
+    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    let head = "POST /webhooks/netdata HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
+    let with = |bytes: &[u8]| {
+        let mut connection = sender.connect().unwrap();
+        connection.write(bytes).unwrap();
+        connection
+    };
+    let silent: Vec<_> = (0..50).map(|_| TcpStream::connect(sender.address).unwrap()).collect();
+    let greeted: Vec<_> = (0..5)
+        .map(|_| {
+            let mut socket = TcpStream::connect(sender.address).unwrap();
+            // The beginning of a ClientHello.
+            std::io::Write::write_all(&mut socket, b"\x16\x03\x01\x02\x00").unwrap();
+            socket
+        })
+        .collect();
+    let idle: Vec<_> = (0..5).map(|_| with(b"")).collect();
+    let heads: Vec<_> = (0..50).map(|_| with(b"POST /webhooks/netdata HTTP/1.1\r\nHo")).collect();
+    let mut bodies: Vec<_> = (0..10).map(|_| with(head.as_bytes())).collect();
+    let http2: Vec<_> = (0..3)
+        .map(|_| {
+            let request = http::Request::post("https://localhost/webhooks/netdata").body(()).unwrap();
+            let mut stream = Http2::connect(&sender).unwrap().begin(request).unwrap();
+            stream.send(bytes::Bytes::from_static(b"{")).unwrap();
+            stream
+        })
+        .collect();
+    origin.will([Reply::Late(Duration::from_secs(1), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone".into())]);
+    let good = std::thread::spawn(move || sender.post(ALERT));
+    origin.wait_for(1);
+    let started = Instant::now();
+    proxy.signal("TERM");
+    assert_eq!(good.join().unwrap().body, "done");
+    bodies.iter_mut().for_each(|body| body.read().unwrap().refuses(408, "timeout"));
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(!proxy.log().iter().any(|line| line.contains("shutdown_timeout is over")));
+    drop((silent, greeted, idle, heads, http2));
 }
 
 #[test]

@@ -18,6 +18,8 @@ use std::time::Duration;
 /// A request on a stream of its own.
 pub(super) struct Http2 {
     peer: Arc<Peer>,
+    /// Whether its body was waited for in vain while the process was to end.
+    has_stalled: bool,
     inbox: Inbox,
     request: RecvStream,
     /// Of the body, as it was declared, and as it has come.
@@ -48,6 +50,7 @@ impl Http2 {
     ) -> Self {
         Self {
             peer,
+            has_stalled: false,
             inbox,
             request,
             declared: head.content_length(),
@@ -107,7 +110,7 @@ impl Session for Http2 {
         if self.is_read {
             return Ok(None);
         }
-        match self.request.data().await {
+        match self.peer.in_time(&mut self.has_stalled, self.request.data()).await? {
             Some(Ok(part)) => {
                 self.received += part.len() as u64;
                 // An error says that the stream has ended, which is noticed soon enough.

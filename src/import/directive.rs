@@ -44,7 +44,7 @@ impl Directive {
         // What is quoted ends a word, so that the parenthesis that follows is one of its own.
         let mut shown = self.arguments.join(" ").replace(" )", ")");
         let name = self.name.to_ascii_lowercase();
-        // A header, or a variable, whose name says that its value is not for everybody.
+        // A header, or a variable, whose name says that its value is a secret.
         if SETTERS.contains(&name.as_str())
             && let Some(at) = self.arguments.iter().take(2).position(|argument| names_a_secret(argument))
         {

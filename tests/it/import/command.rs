@@ -1,4 +1,6 @@
 //! The command itself: what it says when there is nothing to carry over, and what its options do.
+//!
+//! The faults: a secret of the other server's in the output, and errors without the line that stands in the way.
 
 use super::sample::{import, program};
 use crate::support::Pki;

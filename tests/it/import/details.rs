@@ -334,7 +334,7 @@ fn a_header_that_is_set_sometimes_is_never_the_clients() {
     for (directive, name) in [
         ("RequestHeader set X-SSL-CN \"%{SSL_CLIENT_S_DN_CN}s\" env=HTTPS", "X-SSL-CN"),
         ("RequestHeader unset X-Legacy env=!keep", "X-Legacy"),
-        ("RequestHeader append X-User nobody", "X-User"),
+        ("RequestHeader append X-User unknown", "X-User"),
         ("<If \"%{REMOTE_ADDR} == '10.0.0.1'\">\nRequestHeader unset X-User\n</If>", "X-User"),
     ] {
         let found = apache(directive);

@@ -108,7 +108,7 @@ fn does_not_notice(kind: &str, entry: &str, peer: fn(&Stage, &str) -> Peer) {
     let imported = import_from(&stage, kind, entry);
     install(&stage, &imported, &[]);
     let ours = serve(&stage, &imported);
-    // Nobody here has the key of the authority that is built in.
+    // The key of the authority that is built in is not here.
     stage.write("etc/ssl/Netdata_CA.pem", &std::fs::read_to_string(Pki::shared().path().join("ca.pem")).unwrap());
     let theirs = peer(&stage, entry);
 

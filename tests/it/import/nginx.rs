@@ -1,4 +1,7 @@
 //! The samples of NGINX: what is written for each, and how NGINX and this program treat the same requests.
+//!
+//! The faults: configurations as they are found in the wild gave no result, or one with which the legitimate client got
+//! another status, or the application another path or other headers; and reports that filled several screens.
 
 use super::sample::{Sample, are_all, carry_over, compare};
 use super::side_by_side::Scene;

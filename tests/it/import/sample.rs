@@ -89,8 +89,8 @@ fn check(config: &Path) {
     assert_eq!(output.status.code(), Some(0), "{stderr}\n{}", fs::read_to_string(config).unwrap());
 }
 
-/// The program with the configuration, on a port that is free. Where it trusts Netdata's own authority, whose key nobody
-/// here has, it trusts the stage's instead.
+/// The program with the configuration, on a port that is free. Where it trusts Netdata's own authority, whose key is not
+/// here, it trusts the stage's instead.
 pub(super) fn serve(stage: &Stage, imported: &Imported) -> Proxy {
     let mut config: String = imported
         .config
@@ -134,7 +134,7 @@ impl Scenery {
             let path = stage.write(sample.socket, "");
             fs::remove_file(&path).unwrap();
             origins.push(Origin::spawn_on_socket(&path).lenient());
-            // Servers have workers that are somebody else.
+            // Servers have workers that run as another user.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         }
         Self { source, stage, origins }

@@ -224,7 +224,7 @@ const OURS: [&str; 15] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
-    // Apache says who it is.
+    // Apache names itself.
     "x-forwarded-server",
     "x-netdata-verified",
     "x-netdata-client-cn",

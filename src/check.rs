@@ -1,6 +1,8 @@
-//! What only `check` finds out, for it depends on others: which servers do not answer, or not as they should.
+//! What only `check` finds out, for it depends on others: which servers do not answer, or not as they should; and
+//! whether there may be as many open files as connections need.
 
 use crate::config::{Config, Endpoint, Upstream};
+use crate::server::descriptor_shortage;
 use crate::upstream::check_once;
 use std::collections::HashSet;
 use std::io;
@@ -16,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long all of them may take, names being looked up included.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// Warnings about the servers that a configuration names.
+/// Warnings about the servers that a configuration names, and about what this machine allows.
 pub fn warnings(config: &Config) -> Vec<String> {
     let (servers, groups) = (unanswering(config), unhealthy(config));
     // What cannot be connected to has been said.
     let groups = groups.into_iter().filter(|(server, _)| !servers.iter().any(|(other, _)| other == server));
     let servers = servers.iter().map(|(server, failure)| format!("{server} does not answer: {failure}"));
     let groups = groups.map(|(server, failure)| format!("{server} fails its health check: {failure}"));
-    misdirected(config).into_iter().chain(servers).chain(groups).collect()
+    descriptor_shortage(config).into_iter().chain(misdirected(config)).chain(servers).chain(groups).collect()
 }
 
 fn upstreams(config: &Config) -> impl Iterator<Item = &Arc<Upstream>> {

@@ -339,7 +339,7 @@ fn limits(table: &mut Table<'_>) -> Limits {
     }
     Limits {
         max_connections,
-        max_connections_per_address: count(table, "max_connections_per_address", 0),
+        max_connections_per_address: count(table, "max_connections_per_address", default_per_address(max_connections)),
         requests_per_second: count(table, "requests_per_second", 0) as u32,
         burst: count(table, "burst", 0) as u32,
         handshake_timeout: table.duration("handshake_timeout").unwrap_or(default.handshake_timeout),
@@ -349,6 +349,11 @@ fn limits(table: &mut Table<'_>) -> Limits {
         max_header_size: max_header_size as usize,
         max_buffered,
     }
+}
+
+/// A quarter of all, so that no single address takes every connection; where there are few, a handful is no attack.
+fn default_per_address(max_connections: usize) -> usize {
+    (max_connections / 4).max(16)
 }
 
 /// A quarter of what the process may have: connections take memory as well, and so does what the system holds for them.

@@ -205,7 +205,7 @@ impl Default for Limits {
             // Go's own idle timeout is 90 s. A server that closes first races the sender's next POST, which is lost.
             idle_timeout: Duration::from_secs(300),
             max_connections: 10_000,
-            max_connections_per_address: 0,
+            max_connections_per_address: 2_500,
             max_header_size: 32 * 1024,
             max_buffered: MAX_BUFFERED,
             requests_per_second: 0,

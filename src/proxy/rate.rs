@@ -1,11 +1,12 @@
 //! How often an address may send requests.
 
+use crate::client_address::network;
 use crate::config::Limits;
 use crate::rejection::Rejection;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -35,21 +36,10 @@ impl Rate {
         if self.checks.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             limiter.retain_recent();
         }
-        limiter.check_key(&household(address)).map_err(|refused| {
+        limiter.check_key(&network(address)).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
             Rejection::RateLimited(wait.as_secs() + 1)
         })
-    }
-}
-
-/// Who has one IPv6 address has the 2^64 beside it.
-fn household(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 

@@ -19,7 +19,7 @@ pub use arguments::Arguments;
 
 use crate::output::{self, NotWritten};
 use crate::sender::{Place, Request};
-use crate::server::raise_file_limit;
+use crate::server::raise_descriptor_limit;
 use arguments::{Delivery, What};
 use campaign::{Campaign, Pace};
 use courier::{Courier, place};
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, SendE
 
 fn send(delivery: &Delivery, plan: Plan, pace: Pace) -> Result<Report, String> {
     let campaign = Arc::new(Campaign::new(Courier::new(delivery)?, plan, pace));
-    raise_file_limit();
+    raise_descriptor_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     let outcome = runtime.block_on(campaign.run());

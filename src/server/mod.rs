@@ -2,6 +2,7 @@
 
 mod admin_listener;
 mod cores;
+mod descriptors;
 mod drain;
 mod handover;
 mod launch;
@@ -18,6 +19,8 @@ mod watcher;
 mod worker;
 
 pub(crate) use cores::Pulse;
+pub(crate) use descriptors::raise_limit as raise_descriptor_limit;
+pub(crate) use descriptors::shortage as descriptor_shortage;
 pub use drain::Stop;
 pub use launch::Launch;
 pub use sockets::Inherited;
@@ -36,7 +39,6 @@ use pid_file::PidFile;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
 use reload::Reloader;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use self_test::SelfTest;
 use sockets::Sockets;
 use std::io;
@@ -124,6 +126,9 @@ impl Server {
         let config = &loaded.config;
         tls::install_crypto_provider();
         make_connector().map_err(ServerError::Connector)?;
+        if let Some(shortage) = descriptor_shortage(config) {
+            warn!("{shortage}");
+        }
         let policy = Policy::new(config).map_err(ServerError::Tls)?;
         let acceptor = match &config.tls {
             Some(tls) => {
@@ -198,7 +203,7 @@ impl Server {
 
     /// Serves until a signal or [`Stop`] ends it, or a successor serves. Blocks the thread.
     pub fn run(self) -> Result<(), ServerError> {
-        raise_file_limit();
+        raise_descriptor_limit();
         let pid_file = self.until_drained.pid_file.clone();
         self.pingora.run(RunArgs { shutdown_signal: Box::new(self.until_drained) });
         pid_file.remove();
@@ -207,16 +212,6 @@ impl Server {
             Some(failure) => Err(failure),
             None => Ok(()),
         }
-    }
-}
-
-/// Each connection is an open file, and the usual soft limit is a tenth of `limits.max_connections`.
-pub(crate) fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
-    {
-        warn!(%error, "cannot raise the limit of open files");
     }
 }
 

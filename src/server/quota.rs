@@ -1,5 +1,6 @@
 //! How many connections there may be, in all and from one address.
 
+use crate::client_address::network;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +12,13 @@ pub(super) struct Quota(Mutex<Counts>);
 #[derive(Default)]
 struct Counts {
     total: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_network: HashMap<IpAddr, usize>,
 }
 
 /// A connection that is counted until this is dropped.
 pub(super) struct Ticket {
     quota: Arc<Quota>,
-    address: IpAddr,
+    network: IpAddr,
 }
 
 /// Which limit is reached.
@@ -37,7 +38,8 @@ impl Exhausted {
 }
 
 impl Quota {
-    /// Counts a connection from `address`, if there may be another. `per_address` is without limit at 0.
+    /// Counts a connection from `address`, if there may be another. `per_address` is without limit at 0; what it limits
+    /// together is the [`network`] of an address.
     pub(super) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
@@ -48,13 +50,14 @@ impl Quota {
         if counts.total >= total {
             return Err(Exhausted::Total);
         }
-        let own = counts.by_address.get(&address).copied().unwrap_or(0);
+        let network = network(address);
+        let own = counts.by_network.get(&network).copied().unwrap_or(0);
         if per_address != 0 && own >= per_address {
             return Err(Exhausted::Address);
         }
         counts.total += 1;
-        counts.by_address.insert(address, own + 1);
-        Ok(Ticket { quota: self.clone(), address })
+        counts.by_network.insert(network, own + 1);
+        Ok(Ticket { quota: self.clone(), network })
     }
 }
 
@@ -62,10 +65,10 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut counts = self.quota.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.total -= 1;
-        if let Some(own) = counts.by_address.get_mut(&self.address) {
+        if let Some(own) = counts.by_network.get_mut(&self.network) {
             *own -= 1;
             if *own == 0 {
-                counts.by_address.remove(&self.address);
+                counts.by_network.remove(&self.network);
             }
         }
     }
@@ -89,6 +92,16 @@ mod tests {
         drop(first);
         assert!(quota.enter(a, 3, 0).is_ok());
         drop((second, third));
-        assert!(quota.0.lock().unwrap().by_address.is_empty(), "nothing is kept about connections that ended");
+        assert!(quota.0.lock().unwrap().by_network.is_empty(), "nothing is kept about connections that ended");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let quota = Arc::new(Quota::default());
+        let enter = |address: &str| quota.enter(address.parse().unwrap(), 100, 2);
+        let first = (enter("2001:db8:0:1::1").ok(), enter("2001:db8:0:1:ffff::2").ok());
+        assert!(first.0.is_some() && first.1.is_some());
+        assert_eq!(enter("2001:db8:0:1::3").err(), Some(Exhausted::Address));
+        assert!(enter("2001:db8:0:2::1").is_ok(), "the network beside it is another");
     }
 }

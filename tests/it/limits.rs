@@ -6,11 +6,15 @@
 //! forgery off the status page; it stands for warnings of what is as it should be.
 //! `a_sender_that_a_balancer_does_not_name_is_not_believed` holds the fault that a client behind `PROXY UNKNOWN` or
 //! `LOCAL` was taken for the balancer, and its `X-Forwarded-For` for the balancer's word; it stands for trust that goes to
-//! an address and not to what speaks. `the_proxy_protocol_names_the_sender` has the header whose parts are longer than it.
+//! an address and not to what speaks. `one_address_cannot_take_every_connection` and `too_few_open_files_are_warned_of`
+//! hold the fault that a single client could use up connections and descriptors before any limit said so; they stand for
+//! limits that only hold once an operator has set them. `the_proxy_protocol_names_the_sender` has the header whose parts are longer than it.
 
 use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
+use rustix::net::{AddressFamily, SocketType};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 const ALERT: &str = "{\"alert\":\"x\"}";
@@ -47,6 +51,40 @@ fn connections_are_limited_in_all_and_by_address() {
         drop(first);
         eventually("another connection", || sender.connect().ok()?.post(ALERT).ok());
     }
+}
+
+#[test]
+fn one_address_cannot_take_every_connection() {
+    let (_origin, proxy, sender) = scene("", "[limits]\nmax_connections = 100\n");
+    let mut held: Vec<_> = (0..25).map(|_| sender.connect().unwrap()).collect();
+    assert!(held.iter_mut().all(|connection| connection.post(ALERT).is_ok()));
+    assert!(sender.connect().unwrap().post(ALERT).is_err(), "a quarter is what one address gets");
+    assert!(proxy.wait_for_log("connection refused").contains("limits.max_connections_per_address"));
+    let other = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&other, &SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+    rustix::net::connect(&other, &sender.address).unwrap();
+    assert_eq!(sender.connect_to(other.into()).unwrap().post(ALERT).unwrap().status, 200, "others are served");
+}
+
+#[test]
+fn too_few_open_files_are_warned_of() {
+    let (origin, proxy, _sender) = scene("", "");
+    let program = env!("CARGO_BIN_EXE_netdata-webhook-proxy");
+    let with_few = |arguments: &str| {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n 1000; exec {program} {arguments} --config {:?}", proxy.config));
+        command
+    };
+    let warning = "limits.max_connections = 10000 takes up to 20000 open files";
+    let checked = with_few("check").output().unwrap();
+    let said = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success() && said.contains(warning) && said.contains("may have 1000"), "{said}");
+    let running = Proxy::run(with_few("run"), &proxy.config);
+    running.wait_for_log(warning);
+    running.wait_for_log("ready");
+    // The soft limit alone is raised, and no reason for a warning.
+    assert!(proxy.log().iter().all(|line| !line.contains("open files")), "{:?}", proxy.log());
+    drop(origin);
 }
 
 #[test]

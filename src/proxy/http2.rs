@@ -49,12 +49,12 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
     // What is beyond this, some clients do not even send. So that a refusal says why, it has room.
     builder.max_header_list_size(u32::try_from(2 * limits.max_header_size).unwrap_or(u32::MAX));
     let handshake = builder.handshake::<_, Bytes>(reader);
-    let mut connection = tokio::select! {
+    let connection = tokio::select! {
         biased;
-        Ok(connection) = handshake => connection,
+        connection = handshake => connection,
         () = over(&mut shutdown, LAST_PART) => return,
-        else => return,
     };
+    let Ok(mut connection) = connection else { return };
     let mut in_flight = FuturesUnordered::new();
     let mut phase = Phase::New;
     loop {

@@ -6,9 +6,10 @@
 //! forgery off the status page; it stands for warnings of what is as it should be.
 //! `a_sender_that_a_balancer_does_not_name_is_not_believed` holds the fault that a client behind `PROXY UNKNOWN` or
 //! `LOCAL` was taken for the balancer, and its `X-Forwarded-For` for the balancer's word; it stands for trust that goes to
-//! an address and not to what speaks. `one_address_cannot_take_every_connection` and `too_few_open_files_are_warned_of`
-//! hold the fault that a single client could use up connections and descriptors before any limit said so; they stand for
-//! limits that only hold once an operator has set them. `the_proxy_protocol_names_the_sender` has the header whose parts are longer than it.
+//! an address and not to what speaks. `the_proxy_protocol_names_the_sender` has the header whose parts are longer than it.
+//! `one_address_cannot_take_every_connection` and `too_few_open_files_are_warned_of` hold the fault that a single client
+//! could use up connections and descriptors before any limit said so; they stand for limits that hold only once an
+//! operator has set them.
 
 use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
 use rustix::net::{AddressFamily, SocketType};

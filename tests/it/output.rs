@@ -40,7 +40,7 @@ fn run(arguments: &str, out: impl Into<Stdio>) -> Output {
 
 /// Runs every command, and says how it ended, with what on standard error.
 fn each(out: impl Fn() -> Stdio, judge: impl Fn(&str, i32, Option<i32>, &str)) {
-    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let (pki, origin) = (Pki::new(), Origin::spawn().lenient());
     let config = Proxy::config(&origin, "require", "") + "[admin]\nlisten = \"127.0.0.1:0\"\n";
     let proxy = Proxy::spawn(&pki, &config);
     for (arguments, code) in commands(&pki, &origin, &Operator::of(&proxy)) {

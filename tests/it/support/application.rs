@@ -68,8 +68,9 @@ impl Visit {
         };
         let head = String::from_utf8(self.read.drain(..end).collect()).unwrap();
         assert_eq!(strict::complaint(&head), None, "{head}");
-        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        self.framing = match (field("Transfer-Encoding:"), field("Content-Length:")) {
+        let fields = || head.lines().filter_map(|line| line.split_once(": "));
+        let field = |wanted: &str| fields().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+        self.framing = match (field("transfer-encoding"), field("content-length")) {
             (Some("chunked"), None) => Framing::Chunk(0),
             (None, length) => Framing::Length(length.map_or(0, |length| length.parse().unwrap())),
             ambiguous => panic!("{ambiguous:?}"),

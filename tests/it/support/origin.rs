@@ -122,7 +122,7 @@ impl Origin {
         Self::listen(Ipv4Addr::LOCALHOST, None)
     }
 
-    /// The same, taking what other proxies say, HTTP/1.0 and `Connection: close` included. The others end their test
+    /// The same, taking what clients and other proxies say, HTTP/1.0 and `Connection: close` included. The others end their test
     /// with what a strict application would not take.
     pub(crate) fn lenient(self) -> Self {
         self.state.is_lenient.store(true, Ordering::SeqCst);

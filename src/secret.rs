@@ -97,6 +97,13 @@ mod tests {
         let given = SecretDigest::from_hex(hex).unwrap();
         assert!(bool::from(given.matches(&SecretDigest::of(b"abc"))));
         assert!(!bool::from(given.matches(&SecretDigest::of(b"abd"))));
+        for index in 0..hex.len() {
+            let mut other = hex.to_owned();
+            let digit = if hex[index..].starts_with('0') { "1" } else { "0" };
+            other.replace_range(index..=index, digit);
+            let other = SecretDigest::from_hex(&other).unwrap();
+            assert!(!bool::from(given.matches(&other)), "digit {index}");
+        }
         assert!(SecretDigest::from_hex(&hex[1..]).is_none());
         assert!(SecretDigest::from_hex(&hex.replace('b', "g")).is_none());
         assert!(SecretDigest::from_hex(&hex.replace("ba", "+a")).is_none(), "a sign is not a digit");

@@ -259,6 +259,24 @@ mod tests {
         assert!(parse(b"{\"a\":\"\xff\"}").is_err());
     }
 
+    /// Up to sixteen keys are compared with each other, and more are looked up: every pair counts on both sides of that.
+    #[test]
+    fn a_key_that_is_repeated_is_found_wherever_it_is() {
+        let object = |keys: &[usize]| {
+            let members: Vec<_> = keys.iter().map(|key| format!("\"k{key}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        for count in 1..=20 {
+            let keys: Vec<_> = (0..count).collect();
+            assert!(parse(object(&keys).as_bytes()).is_ok(), "{count}");
+            for (first, again) in (1..count).flat_map(|again| (0..again).map(move |first| (first, again))) {
+                let mut keys = keys.clone();
+                keys[again] = first;
+                assert!(parse(object(&keys).as_bytes()).is_err(), "{count}: {first} again at {again}");
+            }
+        }
+    }
+
     #[test]
     fn errors_do_not_repeat_the_body() {
         for body in ["{\"hunter2\":hunter2}", "{\"hunter2\":1,\"hunter2\":2}", "\"hunter2\"", "{\"a\":\"hunter2"] {

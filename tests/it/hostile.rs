@@ -153,6 +153,19 @@ fn a_large_head_is_refused() {
 }
 
 #[test]
+fn a_head_may_be_as_large_as_max_header_size() {
+    let (origin, _proxy, sender) = scene("[limits]\nmax_header_size = \"4KiB\"\n");
+    let request = |size: usize| {
+        let head = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nX-A: ", ALERT.len());
+        let padding = "x".repeat(size - head.len() - "\r\n\r\n".len());
+        format!("{head}{padding}\r\n\r\n{ALERT}")
+    };
+    assert_eq!(sender.raw(request(4096).as_bytes()).unwrap().status, 200);
+    sender.raw(request(4097).as_bytes()).unwrap().refuses(431, "header_too_large");
+    origin.received_one();
+}
+
+#[test]
 fn a_slow_head_is_refused_in_time() {
     let (origin, _proxy, sender) = scene("[limits]\nheader_timeout = \"500ms\"\n");
     let mut connection = sender.connect().unwrap();

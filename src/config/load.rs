@@ -124,6 +124,16 @@ impl Loader<'_> {
         self.directory.join(text)
     }
 
+    /// The path of a file that is to be made. That it is not there says nothing about its name.
+    fn path_to_make(&self, table: &Table<'_>, named: &Located<String>) -> PathBuf {
+        let path = self.path(&named.value);
+        let untouched = files::untouched(&path);
+        if !untouched.is_empty() {
+            table.document.warn(&named.place, format!("the name is taken as it is{untouched}"));
+        }
+        path
+    }
+
     /// The path of a file that is read next.
     fn file(&self, text: &str) -> PathBuf {
         let path = self.path(text);
@@ -241,7 +251,7 @@ impl Loader<'_> {
             threads.value as usize
         });
         let pid_file = table.string("pid_file").filter(|path| !path.value.is_empty());
-        let pid_file = pid_file.map(|path| self.path(&path.value));
+        let pid_file = pid_file.map(|path| self.path_to_make(table, &path));
         Server {
             upgrade_socket: self.upgrade_socket(table, pid_file.as_deref()),
             pid_file,
@@ -256,7 +266,7 @@ impl Loader<'_> {
         let Some(named) = named.filter(|path| !path.value.is_empty()) else {
             return upgrade_socket::default_path(pid_file, self.file);
         };
-        let path = self.path(&named.value);
+        let path = self.path_to_make(table, &named);
         if path.as_os_str().len() > upgrade_socket::MAX_LENGTH {
             let message = format!("must have at most {} bytes, as every socket's path", upgrade_socket::MAX_LENGTH);
             table.document.complain(&named.place, message);

@@ -196,6 +196,19 @@ fn a_route_for_everybody() {
 }
 
 #[test]
+fn names_of_files_that_a_shell_would_change() {
+    let (pki, origin) = (pki(), Origin::spawn());
+    let config = |key: &str| Proxy::config(&origin, "require", "").replace("[server]", &format!("[server]\n{key}"));
+    for (key, name) in [("pid_file", "proxy.pid"), ("upgrade_socket", "proxy.upgrade")] {
+        for (start, why) in
+            [("~/", "~ does not stand"), ("$HOME/", "variables are not replaced"), ("file:///", "not by a URL")]
+        {
+            warns(&pki, &config(&format!("{key} = \"{start}{name}\"")), why);
+        }
+    }
+}
+
+#[test]
 fn keys_about_bodies_that_are_not_looked_at() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = |route: &str| Proxy::config(&origin, "require", &format!("schema = \"off\"\n{route}"));

@@ -178,7 +178,7 @@ fn what_says_nothing_holds_nothing_up() {
         connection.write(bytes).unwrap();
         connection
     };
-    let silent: Vec<_> = (0..50).map(|_| TcpStream::connect(sender.address).unwrap()).collect();
+    let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(sender.address).unwrap()).collect();
     let greeted: Vec<_> = (0..5)
         .map(|_| {
             let mut socket = TcpStream::connect(sender.address).unwrap();
@@ -188,7 +188,7 @@ fn what_says_nothing_holds_nothing_up() {
         })
         .collect();
     let idle: Vec<_> = (0..5).map(|_| with(b"")).collect();
-    let heads: Vec<_> = (0..50).map(|_| with(b"POST /webhooks/netdata HTTP/1.1\r\nHo")).collect();
+    let heads: Vec<_> = (0..100).map(|_| with(b"POST /webhooks/netdata HTTP/1.1\r\nHo")).collect();
     let mut bodies: Vec<_> = (0..10).map(|_| with(head.as_bytes())).collect();
     let http2: Vec<_> = (0..3)
         .map(|_| {

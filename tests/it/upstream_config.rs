@@ -127,6 +127,7 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
         ("servers = \"http://a:b@c\"", "must not hold credentials"),
         ("servers = [\"http://a:80\", \"http://A\"]", "upstreams.app.servers[1]: is there already"),
         ("servers = \"unix:\"", "must name a socket"),
+        ("servers = \"unix:~/app.sock\"", "~ does not stand for a home directory"),
         (&long, "is no path of a socket"),
         ("servers = \"http://a\"\nserver = 1", "upstreams.app.server: unknown key; did you mean \"servers\"?"),
         ("servers = \"http://a\"\nbalance = \"least\"", "upstreams.app.balance: must be one of"),

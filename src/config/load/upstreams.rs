@@ -214,6 +214,10 @@ impl Loader<'_> {
                 "" => Err("must name a socket: \"unix:/run/app.sock\"".into()),
                 path => {
                     let path = self.path(path);
+                    let untouched = files::untouched(&path);
+                    if !untouched.is_empty() {
+                        return Err(format!("must be the path of a socket as it is{untouched}"));
+                    }
                     // Too long a path, mostly.
                     SocketAddr::from_pathname(&path).map_err(|error| format!("is no path of a socket: {error}"))?;
                     Ok(Endpoint::Unix(path))

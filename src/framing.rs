@@ -253,7 +253,7 @@ pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Rejection> {
     Ok((name, value.trim_ascii()))
 }
 
-/// Whether whom a request is for is a name and, perhaps, a port.
+/// Whether the host of a request is a name and, perhaps, a port.
 pub(crate) fn check_host(host: &[u8]) -> Result<(), Rejection> {
     match !host.is_empty() && host.iter().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b)) {
         true => Ok(()),

@@ -58,7 +58,7 @@ pub(super) fn on_chain(chain: &[CertificateDer<'_>], now: i64, is_known: impl Fn
     advice
 }
 
-/// Why nobody accepts a server's leaf now.
+/// Why no client accepts a server's leaf now.
 pub(super) fn on_leaf(chain: &[CertificateDer<'_>], now: i64) -> Option<String> {
     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
     let what = on_validity(&leaf, now).filter(|_| !is_valid(&leaf, now))?;
@@ -70,7 +70,7 @@ fn is_valid(certificate: &X509Certificate<'_>, now: i64) -> bool {
     (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
 }
 
-/// What stands above the leaf may be needed or not: who verifies the chain finds a path of its own.
+/// What stands above the leaf may be needed or not: a client that verifies the chain finds a path of its own.
 fn on_spare(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
     let what = on_validity(certificate, now)?;
     Some(match is_valid(certificate, now) {

@@ -1,4 +1,4 @@
-//! Whom a configuration trusts to issue certificates.
+//! Which authorities a configuration trusts to issue certificates.
 //!
 //! What makes path building take an authority for another than it is, or nothing of it, is found here: a program that
 //! starts and then refuses every client, or trusts more than the certificate says, is worse than an error.

@@ -1,4 +1,4 @@
-//! A certificate revocation list (RFC 5280 section 5), and what it says about whom.
+//! A certificate revocation list (RFC 5280 section 5), and which certificates it speaks of.
 
 use crate::signed::Signature;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};

@@ -67,7 +67,7 @@ fn texts(path: &str) -> Vec<Cow<'_, str>> {
                 text = decoded(&text).unwrap_or(text);
             }
             let text = without_parameters(&text, slashes);
-            // Who decodes before looking for the query finds another one.
+            // A reader that decodes before it looks for the query finds another one.
             let end = text.find(['?', '#']).unwrap_or(text.len());
             texts.push(Cow::Owned(text[..end].to_owned()));
             texts.push(Cow::Owned(text));

@@ -110,7 +110,7 @@ impl Sockets {
             return TcpListener::bind(address);
         }
         let socket = socket_with(AddressFamily::INET6, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        // As std does it: what is left of earlier connections is in nobody's way.
+        // As std does it: what is left of earlier connections is in the way of nothing.
         set_socket_reuseaddr(&socket, true)?;
         set_ipv6_v6only(&socket, true)?;
         rustix::net::bind(&socket, &address)?;

@@ -84,7 +84,7 @@ pub fn flush() {
 pub fn say(line: impl Display) {
     match SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
         Some(queue) => queue.push(format!("{line}\n").as_bytes()),
-        // Where nobody can be told, there is nobody to tell that.
+        // An error that cannot be written cannot be reported either.
         None => drop(writeln!(std::io::stderr(), "{line}")),
     }
 }

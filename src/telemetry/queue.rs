@@ -54,7 +54,7 @@ impl Queue {
         thread::Builder::new().name("log".into()).spawn(move || {
             loop {
                 let line = shared.next();
-                // It is lost to an error as it is where there is no room, but nobody is there to be told.
+                // It is lost to an error as it is where there is no room, but nothing is left to report that to.
                 if write(&mut to, &line).is_err() {
                     LOG_LINES_DROPPED.inc();
                 }

@@ -85,7 +85,7 @@ impl Health {
             return true;
         }
         let was_proven = self.is_proven.swap(false, Ordering::Relaxed);
-        // Checks and requests may go on to contradict each other for as long as nobody looks.
+        // Checks and requests may go on to contradict each other for a long time.
         if was_proven && !self.is_disputed.swap(true, Ordering::Relaxed) {
             warn!(upstream, server, error, "a server fails its check, though it takes requests, and is left out");
         }

@@ -51,7 +51,7 @@ impl<'p> Successor<'p> {
     }
 
     async fn arrive(&self) -> io::Result<UnixStream> {
-        // Nobody is there yet, or there is no room in the queue of who is.
+        // Nothing listens there yet, or its queue has no room.
         let is_early = |error: &io::Error| {
             matches!(
                 error.kind(),

@@ -13,6 +13,9 @@ fn main() {
         // What is allocated only once does not count.
         (case.decide)();
         let counted = allocation_counter::measure(&case.decide);
-        println!("| {} | {} | {} |", case.name, counted.count_total, counted.bytes_total);
+        println!(
+            "| {} | {} | {} |",
+            case.name, counted.count_total, counted.bytes_total
+        );
     }
 }

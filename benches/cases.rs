@@ -21,15 +21,31 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn new<T, E: std::fmt::Debug>(name: impl Into<String>, decide: impl Fn() -> Result<T, E> + 'static) -> Self {
+    fn new<T, E: std::fmt::Debug>(
+        name: impl Into<String>,
+        decide: impl Fn() -> Result<T, E> + 'static,
+    ) -> Self {
         let decide = move || drop(black_box(decide().expect("every case is one that passes")));
-        Self { name: name.into(), decide: Box::new(decide) }
+        Self {
+            name: name.into(),
+            decide: Box::new(decide),
+        }
     }
 }
 
 /// All of them, in the order in which a request meets them.
 pub(crate) fn all() -> Vec<Case> {
-    [framing(), routing(), subject(), authorization(), challenge(), body()].into_iter().flatten().collect()
+    [
+        framing(),
+        routing(),
+        subject(),
+        authorization(),
+        challenge(),
+        body(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn framing() -> Vec<Case> {
@@ -38,7 +54,9 @@ fn framing() -> Vec<Case> {
           Content-Length: 1024\r\nAuthorization: Bearer s3cret\r\nContent-Type: application/json\r\n\
           Accept-Encoding: gzip\r\n\r\n",
     );
-    vec![Case::new("reading of a head", move || framing::parse(black_box(head.clone())))]
+    vec![Case::new("reading of a head", move || {
+        framing::parse(black_box(head.clone()))
+    })]
 }
 
 /// A route of which each demands more than the one before, so that none may be passed by.
@@ -56,10 +74,18 @@ impl Guarded for Behind {
 
 fn routing() -> Vec<Case> {
     let case = |count: usize| {
-        let pattern = |number| PathPattern::parse(&format!("/webhooks/netdata/{number}")).expect("it is a plain path");
-        let routes = Routes::new((0..count).map(|number| Behind(pattern(number), number)).collect());
+        let pattern = |number| {
+            PathPattern::parse(&format!("/webhooks/netdata/{number}")).expect("it is a plain path")
+        };
+        let routes = Routes::new(
+            (0..count)
+                .map(|number| Behind(pattern(number), number))
+                .collect(),
+        );
         let path = format!("/webhooks/netdata/{}", count - 1);
-        Case::new(format!("routing, 1 of {count}"), move || routes.find(black_box(&path)).map(|_| ()))
+        Case::new(format!("routing, 1 of {count}"), move || {
+            routes.find(black_box(&path)).map(|_| ())
+        })
     };
     vec![case(1), case(100), case(10_000)]
 }
@@ -68,7 +94,8 @@ fn subject() -> Vec<Case> {
     let certificate = certificate();
     let allowed = ["app.netdata.cloud".to_owned()];
     vec![Case::new("subject of an RSA-2048 certificate", move || {
-        let identity = ClientIdentity::from_der(black_box(&certificate)).expect("it is a certificate");
+        let identity =
+            ClientIdentity::from_der(black_box(&certificate)).expect("it is a certificate");
         identity.check_common_name(&allowed).map(|()| identity)
     })]
 }
@@ -84,14 +111,21 @@ fn certificate() -> Vec<u8> {
     ] {
         params.distinguished_name.push(kind, value);
     }
-    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("aws-lc-rs makes RSA keys");
-    params.self_signed(&key).expect("the parameters are complete").der().to_vec()
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
+        .expect("aws-lc-rs makes RSA keys");
+    params
+        .self_signed(&key)
+        .expect("the parameters are complete")
+        .der()
+        .to_vec()
 }
 
 fn authorization() -> Vec<Case> {
     let digest = |secret: &str| SecretDigest::of(secret.as_bytes());
     let case = |name: &str, accepted: Authorization, header: &'static [u8]| {
-        Case::new(name, move || accepted.check([black_box(header)].into_iter()))
+        Case::new(name, move || {
+            accepted.check([black_box(header)].into_iter())
+        })
     };
     let tokens = |count: usize| {
         let tokens = (0..count).map(|number| digest(&format!("token-{number}")));
@@ -100,17 +134,27 @@ fn authorization() -> Vec<Case> {
     let basic = Authorization::default().with_basic("netdata", digest("s3cret"));
     vec![
         case("Authorization, Basic", basic, b"Basic bmV0ZGF0YTpzM2NyZXQ="),
-        case("Authorization, Bearer, 1 of 1", tokens(1), b"Bearer token-0"),
-        case("Authorization, Bearer, 1 of 1,000", tokens(1000), b"Bearer token-500"),
+        case(
+            "Authorization, Bearer, 1 of 1",
+            tokens(1),
+            b"Bearer token-0",
+        ),
+        case(
+            "Authorization, Bearer, 1 of 1,000",
+            tokens(1000),
+            b"Bearer token-500",
+        ),
     ]
 }
 
 fn challenge() -> Vec<Case> {
     let secret = Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec());
     vec![Case::new("challenge", move || {
-        route::classify(&Method::GET, Some(black_box(b"crc_token=NDhlZjk0")), true).map(|ask| match ask {
-            route::Ask::Challenge { crc_token } => challenge::answer(&secret, &crc_token),
-            route::Ask::Notification => unreachable!("a GET is no notification"),
+        route::classify(&Method::GET, Some(black_box(b"crc_token=NDhlZjk0")), true).map(|ask| {
+            match ask {
+                route::Ask::Challenge { crc_token } => challenge::answer(&secret, &crc_token),
+                route::Ask::Notification => unreachable!("a GET is no notification"),
+            }
         })
     })]
 }

@@ -1,11 +1,13 @@
 //! The head of an answer: an application's, or one of ours.
 //!
-//! Its fields are kept as the lines that they are in HTTP/1.1, so that passing one on is a matter of copying bytes.
+//! Its fields are kept as the lines that they are in HTTP/1.1, so that passing one on is a matter
+//! of copying bytes.
 
 use bytes::{BufMut as _, BytesMut};
 use http::StatusCode;
 
-/// The status and the fields of an answer, but for those that end at this hop (RFC 9110 section 7.6.1).
+/// The status and the fields of an answer, but for those that end at this hop (RFC 9110 section
+/// 7.6.1).
 #[derive(Clone, Debug)]
 pub struct AnswerHead {
     status: StatusCode,
@@ -19,7 +21,12 @@ pub struct AnswerHead {
 impl AnswerHead {
     /// A head without fields.
     pub fn new(status: StatusCode) -> Self {
-        Self { status, reason: None, lines: BytesMut::with_capacity(512), has_length: false }
+        Self {
+            status,
+            reason: None,
+            lines: BytesMut::with_capacity(512),
+            has_length: false,
+        }
     }
 
     /// The same with a reason phrase, which has no control characters.
@@ -28,8 +35,8 @@ impl AnswerHead {
         self
     }
 
-    /// Adds a field. What would end its line is left out of `value`: an obsolete folding becomes spaces (RFC 9112
-    /// section 5.2).
+    /// Adds a field. What would end its line is left out of `value`: an obsolete folding becomes
+    /// spaces (RFC 9112 section 5.2).
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.has_length |= name.eq_ignore_ascii_case(b"content-length");
         self.lines.put_slice(name);
@@ -49,15 +56,18 @@ impl AnswerHead {
         self.status
     }
 
-    /// Whether this is what a server says that has closed an idle connection (RFC 9110 section 15.5.9): of a request that
-    /// was on its way meanwhile, nothing has been taken.
+    /// Whether this is what a server says that has closed an idle connection (RFC 9110 section
+    /// 15.5.9): of a request that was on its way meanwhile, nothing has been taken.
     pub fn is_idle_timeout(&self) -> bool {
         self.status == StatusCode::REQUEST_TIMEOUT
     }
 
     /// The reason phrase (RFC 9112 section 4), which may be empty.
     pub fn reason(&self) -> &str {
-        self.reason.as_deref().or(self.status.canonical_reason()).unwrap_or_default()
+        self.reason
+            .as_deref()
+            .or(self.status.canonical_reason())
+            .unwrap_or_default()
     }
 
     /// Whether there is a `Content-Length`.
@@ -101,8 +111,22 @@ mod tests {
         assert!(!head.has_length());
         head.push(b"CONTENT-length", b"0");
         assert!(head.has_length());
-        assert_eq!(head.lines(), b"X-A: 1: 2\r\nx-a: \r\nX-Folded: a   b\r\nCONTENT-length: 0\r\n");
-        let fields: Vec<_> = head.fields().map(|(name, value)| [name, b"=", value].concat()).collect();
-        assert_eq!(fields, [&b"X-A=1: 2"[..], b"x-a=", b"X-Folded=a   b", b"CONTENT-length=0"]);
+        assert_eq!(
+            head.lines(),
+            b"X-A: 1: 2\r\nx-a: \r\nX-Folded: a   b\r\nCONTENT-length: 0\r\n"
+        );
+        let fields: Vec<_> = head
+            .fields()
+            .map(|(name, value)| [name, b"=", value].concat())
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                &b"X-A=1: 2"[..],
+                b"x-a=",
+                b"X-Folded=a   b",
+                b"CONTENT-length=0"
+            ]
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Memory for the bodies of requests: how much all of them take together is bounded, and each takes what it needs.
+//! Memory for the bodies of requests: how much all of them take together is bounded, and each takes
+//! what it needs.
 //!
-//! A body that says how long it is gets its memory at once; another grows in steps. A large one has pages of its own,
-//! which go back to the system with it: an allocator would keep them for the next one, which may not come for days.
+//! A body that says how long it is gets its memory at once; another grows in steps. A large one has
+//! pages of its own, which go back to the system with it: an allocator would keep them for the next
+//! one, which may not come for days.
 
 use bytes::Bytes;
 use memmap2::MmapMut;
@@ -14,11 +16,12 @@ use tokio::time::timeout;
 /// From this size on, a body has pages of its own.
 const OWN_PAGES: usize = 64 * 1024;
 
-/// The least that a body of unknown length grows by. Beyond, it is a quarter of what there is: a body is copied a few
-/// times then, and has little more memory than it needs.
+/// The least that a body of unknown length grows by. Beyond, it is a quarter of what there is: a
+/// body is copied a few times then, and has little more memory than it needs.
 const STEP: usize = 16 * 1024;
 
-/// How long a body waits for others to be done with their memory: alerts come in bursts, and most take milliseconds.
+/// How long a body waits for others to be done with their memory: alerts come in bursts, and most
+/// take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// There is no memory to be had.
@@ -41,7 +44,9 @@ impl Buffers {
 
     fn try_take(&self, size: u64, limit: u64) -> bool {
         let fits = |used: u64| used.checked_add(size).filter(|used| *used <= limit);
-        self.used.fetch_update(Ordering::SeqCst, Ordering::Relaxed, fits).is_ok()
+        self.used
+            .fetch_update(Ordering::SeqCst, Ordering::Relaxed, fits)
+            .is_ok()
     }
 
     async fn take(&self, size: u64, limit: u64) -> Result<(), Overloaded> {
@@ -98,11 +103,20 @@ pub(crate) struct Budget<'b> {
 }
 
 impl Budget<'_> {
-    /// Room for a body of `length` bytes, as far as that is known. It waits a moment where there is none.
+    /// Room for a body of `length` bytes, as far as that is known. It waits a moment where there is
+    /// none.
     pub(crate) async fn buffer(self, length: u64) -> Result<Buffer, Overloaded> {
         self.buffers.take(length, self.limit).await?;
-        let share = Share { buffers: self.buffers.clone(), size: length, limit: self.limit };
-        Ok(Buffer { memory: Memory::None, length: 0, share })
+        let share = Share {
+            buffers: self.buffers.clone(),
+            size: length,
+            limit: self.limit,
+        };
+        Ok(Buffer {
+            memory: Memory::None,
+            length: 0,
+            share,
+        })
     }
 }
 
@@ -150,7 +164,9 @@ impl Memory {
     /// Zeros, of which those in pages take nothing until they are written over.
     fn new(size: usize) -> Result<Self, Overloaded> {
         if size >= OWN_PAGES {
-            return MmapMut::map_anon(size).map(Self::Pages).map_err(|_| Overloaded);
+            return MmapMut::map_anon(size)
+                .map(Self::Pages)
+                .map_err(|_| Overloaded);
         }
         let mut memory = Vec::new();
         memory.try_reserve_exact(size).map_err(|_| Overloaded)?;
@@ -207,12 +223,19 @@ impl Buffer {
 
     /// All of the body, which came in one piece and needs no copy.
     pub(crate) fn whole(self, body: Bytes) -> Bytes {
-        Bytes::from_owner(Whole { body, _share: self.share })
+        Bytes::from_owner(Whole {
+            body,
+            _share: self.share,
+        })
     }
 
     /// What has been appended. The last of its clones gives the memory back.
     pub(crate) fn freeze(self) -> Bytes {
-        if self.length == 0 { Bytes::new() } else { Bytes::from_owner(self) }
+        if self.length == 0 {
+            Bytes::new()
+        } else {
+            Bytes::from_owner(self)
+        }
     }
 }
 
@@ -246,7 +269,13 @@ mod tests {
     /// Reads a body of this length in parts, and says what it takes of the budget at its end.
     async fn fill(declared: u64, length: usize, part: usize) -> u64 {
         let buffers = Arc::default();
-        let mut buffer = Budget { buffers: &buffers, limit: 64 * MIB }.buffer(declared).await.unwrap();
+        let mut buffer = Budget {
+            buffers: &buffers,
+            limit: 64 * MIB,
+        }
+        .buffer(declared)
+        .await
+        .unwrap();
         let body = body(length);
         for part in body.chunks(part) {
             buffer.push(part).await.unwrap();
@@ -264,11 +293,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_takes_little_more_than_its_size() {
-        for length in [1, 1000, OWN_PAGES - 1, OWN_PAGES, OWN_PAGES + 1, 1 << 20, (1 << 20) + 1, 5 << 20] {
+        for length in [
+            1,
+            1000,
+            OWN_PAGES - 1,
+            OWN_PAGES,
+            OWN_PAGES + 1,
+            1 << 20,
+            (1 << 20) + 1,
+            5 << 20,
+        ] {
             for part in [999, 16 * 1024, 1 << 20] {
-                assert_eq!(fill(length as u64, length, part).await, length as u64, "declared");
+                assert_eq!(
+                    fill(length as u64, length, part).await,
+                    length as u64,
+                    "declared"
+                );
                 let used = fill(0, length, part).await as usize;
-                assert!(used <= (length + STEP).max(length * 13 / 10), "{length} in parts of {part}: {used}");
+                assert!(
+                    used <= (length + STEP).max(length * 13 / 10),
+                    "{length} in parts of {part}: {used}"
+                );
             }
         }
         assert_eq!(fill(0, 0, 1).await, 0);
@@ -277,7 +322,13 @@ mod tests {
     #[tokio::test]
     async fn what_comes_whole_is_not_copied() {
         let buffers = Arc::default();
-        let buffer = Budget { buffers: &buffers, limit: 5 }.buffer(5).await.unwrap();
+        let buffer = Budget {
+            buffers: &buffers,
+            limit: 5,
+        }
+        .buffer(5)
+        .await
+        .unwrap();
         let body = Bytes::from(vec![b'x'; 5]);
         let address = body.as_ptr();
         let whole = buffer.whole(body);
@@ -289,7 +340,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn there_is_no_more_than_the_limit() {
         let buffers = Arc::default();
-        let budget = Budget { buffers: &buffers, limit: MIB };
+        let budget = Budget {
+            buffers: &buffers,
+            limit: MIB,
+        };
         assert_eq!(budget.buffer(MIB + 1).await.unwrap_err(), Overloaded);
         assert_eq!(budget.buffer(u64::MAX).await.unwrap_err(), Overloaded);
         let all = budget.buffer(MIB).await.unwrap();
@@ -305,8 +359,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_waits_for_others_and_for_a_moment_only() {
         let buffers: Arc<Buffers> = Arc::default();
-        let budget = Budget { buffers: &buffers, limit: 10 };
-        let (first, second) = (budget.buffer(6).await.unwrap(), budget.buffer(4).await.unwrap());
+        let budget = Budget {
+            buffers: &buffers,
+            limit: 10,
+        };
+        let (first, second) = (
+            budget.buffer(6).await.unwrap(),
+            budget.buffer(4).await.unwrap(),
+        );
         let leave = async {
             tokio::time::sleep(PATIENCE / 2).await;
             drop(second);
@@ -314,6 +374,9 @@ mod tests {
             drop(first);
         };
         let (waiting, ()) = tokio::join!(budget.buffer(10), leave);
-        assert_eq!((waiting.is_ok(), buffers.waiting.load(Ordering::SeqCst)), (true, 0));
+        assert_eq!(
+            (waiting.is_ok(), buffers.waiting.load(Ordering::SeqCst)),
+            (true, 0)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What only `check` finds out, for it depends on others: which servers do not answer, or not as they should; and
-//! whether there may be as many open files as connections need.
+//! What only `check` finds out, for it depends on others: which servers do not answer, or not as
+//! they should; and whether there may be as many open files as connections need.
 
 use crate::config::{Config, Endpoint, Upstream};
 use crate::server::descriptor_shortage;
@@ -22,44 +22,83 @@ const LIMIT: Duration = Duration::from_secs(4);
 pub fn warnings(config: &Config) -> Vec<String> {
     let (servers, groups) = (unanswering(config), unhealthy(config));
     // What cannot be connected to has been said.
-    let groups = groups.into_iter().filter(|(server, _)| !servers.iter().any(|(other, _)| other == server));
-    let servers = servers.iter().map(|(server, failure)| format!("{server} does not answer: {failure}"));
-    let groups = groups.map(|(server, failure)| format!("{server} fails its health check: {failure}"));
-    descriptor_shortage(config).into_iter().chain(misdirected(config)).chain(servers).chain(groups).collect()
+    let groups = groups
+        .into_iter()
+        .filter(|(server, _)| !servers.iter().any(|(other, _)| other == server));
+    let servers = servers
+        .iter()
+        .map(|(server, failure)| format!("{server} does not answer: {failure}"));
+    let groups =
+        groups.map(|(server, failure)| format!("{server} fails its health check: {failure}"));
+    descriptor_shortage(config)
+        .into_iter()
+        .chain(misdirected(config))
+        .chain(servers)
+        .chain(groups)
+        .collect()
 }
 
 fn upstreams(config: &Config) -> impl Iterator<Item = &Arc<Upstream>> {
-    config.routes.iter().map(|route| &route.upstream).chain(&config.upstreams)
+    config
+        .routes
+        .iter()
+        .map(|route| &route.upstream)
+        .chain(&config.upstreams)
 }
 
-/// Upstreams whose TLS asks for another name than requests do. Apache from 2.4.64 on answers these with 421.
+/// Upstreams whose TLS asks for another name than requests do. Apache from 2.4.64 on answers these
+/// with 421.
 fn misdirected(config: &Config) -> Vec<String> {
     let mut seen = HashSet::new();
     let warning = |upstream: &Arc<Upstream>| {
-        let mut names = upstream.servers.iter().filter_map(|server| server.tls_name(upstream.tls.as_ref()));
+        let mut names = upstream
+            .servers
+            .iter()
+            .filter_map(|server| server.tls_name(upstream.tls.as_ref()));
         let host = config.carried_host(upstream)?;
-        let host_name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+        let host_name = host
+            .rsplit_once(':')
+            .map_or(host.as_str(), |(name, _)| name);
         // An address is not asked for: there is no SNI then.
-        let other = names.find(|name| name.parse::<IpAddr>().is_err() && !name.eq_ignore_ascii_case(host_name))?;
+        let other = names.find(|name| {
+            name.parse::<IpAddr>().is_err() && !name.eq_ignore_ascii_case(host_name)
+        })?;
         Some(format!(
             "{upstream} is asked for {other} by TLS (SNI), and for {host} by requests (Host), which some servers answer \
              with 421, Apache from 2.4.64 on among them: set server_name = \"{host_name}\" in [upstreams], and let its \
              certificate have that name; or \"Host\" in set_headers"
         ))
     };
-    upstreams(config).filter(|upstream| seen.insert(&upstream.name)).filter_map(warning).collect()
+    upstreams(config)
+        .filter(|upstream| seen.insert(&upstream.name))
+        .filter_map(warning)
+        .collect()
 }
 
 /// The servers that fail the check of their group now, and why.
 fn unhealthy(config: &Config) -> Vec<(String, String)> {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return Vec::new();
+    };
     let failures = runtime.block_on(async {
-        let checks = config.upstreams.iter().filter(|group| asks(group)).map(async |group| {
-            let mut group = Upstream::clone(group);
-            group.health_check.iter_mut().for_each(|check| check.interval = PATIENCE);
-            check_once(&Arc::new(group)).await
-        });
-        tokio::time::timeout(LIMIT, futures_util::future::join_all(checks)).await.unwrap_or_default()
+        let checks = config
+            .upstreams
+            .iter()
+            .filter(|group| asks(group))
+            .map(async |group| {
+                let mut group = Upstream::clone(group);
+                group
+                    .health_check
+                    .iter_mut()
+                    .for_each(|check| check.interval = PATIENCE);
+                check_once(&Arc::new(group)).await
+            });
+        tokio::time::timeout(LIMIT, futures_util::future::join_all(checks))
+            .await
+            .unwrap_or_default()
     });
     // A name server that does not answer is not waited for.
     runtime.shutdown_background();
@@ -68,7 +107,10 @@ fn unhealthy(config: &Config) -> Vec<(String, String)> {
 
 /// Whether the check of a group is more than a connection.
 fn asks(group: &Upstream) -> bool {
-    group.health_check.as_ref().is_some_and(|check| check.path.is_some())
+    group
+        .health_check
+        .as_ref()
+        .is_some_and(|check| check.path.is_some())
 }
 
 /// The servers that cannot be connected to now, and why. They may just not have been started yet.
@@ -79,16 +121,26 @@ fn unanswering(config: &Config) -> Vec<(String, String)> {
     let (results, answers) = mpsc::channel();
     for (index, server) in servers.iter().enumerate() {
         let (results, server) = (results.clone(), (*server).clone());
-        // A name server that does not answer would hold everything up, so the thread is not waited for.
+        // A name server that does not answer would hold everything up, so the thread is not waited
+        // for.
         thread::spawn(move || results.send((index, connect(&server))));
     }
     drop(results);
-    let mut failures: Vec<_> = servers.iter().map(|_| Some("there is no answer".to_owned())).collect();
+    let mut failures: Vec<_> = servers
+        .iter()
+        .map(|_| Some("there is no answer".to_owned()))
+        .collect();
     let deadline = Instant::now() + LIMIT;
-    while let Ok((index, result)) = answers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+    while let Ok((index, result)) =
+        answers.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+    {
         failures[index] = result.err().map(|error| error.to_string());
     }
-    servers.iter().zip(failures).filter_map(|(server, failure)| Some((server.to_string(), failure?))).collect()
+    servers
+        .iter()
+        .zip(failures)
+        .filter_map(|(server, failure)| Some((server.to_string(), failure?)))
+        .collect()
 }
 
 fn connect(server: &Endpoint) -> io::Result<()> {

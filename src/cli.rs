@@ -40,11 +40,13 @@ enum Command {
     Run {
         #[command(flatten)]
         config: ConfigFile,
-        /// Take the listening sockets over from the running process, as soon as that has received SIGQUIT.
+        /// Take the listening sockets over from the running process, as soon as that has received
+        /// SIGQUIT.
         #[arg(long)]
         upgrade: bool,
     },
-    /// Read the configuration and everything it names, report all problems, and say what would be done.
+    /// Read the configuration and everything it names, report all problems, and say what would be
+    /// done.
     Check {
         #[command(flatten)]
         config: ConfigFile,
@@ -61,12 +63,14 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Play Netdata Cloud: send a challenge or notifications to any URL.
     Send(Box<send::Arguments>),
-    /// Write a configuration out of another server's, and say what became of each of its directives.
+    /// Write a configuration out of another server's, and say what became of each of its
+    /// directives.
     Import {
         #[command(subcommand)]
         server: import::Server,
     },
-    /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in for Netdata Cloud.
+    /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in
+    /// for Netdata Cloud.
     Demo {
         /// End after the last scene; fail unless every scene ended as it must.
         #[arg(long)]
@@ -144,7 +148,9 @@ fn execute(command: Command) -> ExitCode {
             Err(error) => fail(FAILED, error),
         },
         Command::Challenge { secret_file, token } => answer_challenge(&secret_file, &token),
-        Command::Completions { shell } => print_bytes(manual::completions(Arguments::command(), shell).as_bytes()),
+        Command::Completions { shell } => {
+            print_bytes(manual::completions(Arguments::command(), shell).as_bytes())
+        }
         Command::Man => match manual::page(Arguments::command()) {
             Ok(page) => print_bytes(&page),
             Err(error) => fail(FAILED, error),
@@ -168,16 +174,19 @@ fn unblock_signals() {
     let _ = SigSet::from_iter(obeyed).thread_unblock();
 }
 
-/// The error, without an argument that was not expected and is not the name of an option: it may be a password behind an
-/// option that takes the name of a file, or a key in the place of that name.
+/// The error, without an argument that was not expected and is not the name of an option: it may be
+/// a password behind an option that takes the name of a file, or a key in the place of that name.
 fn discreet(error: clap::Error) -> clap::Error {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(argument))
             if error.kind() == ErrorKind::UnknownArgument
-                && (!argument.starts_with('-') || argument.starts_with("---") || !argument.bytes().all(is_plain)) =>
+                && (!argument.starts_with('-')
+                    || argument.starts_with("---")
+                    || !argument.bytes().all(is_plain)) =>
         {
-            let message = "unexpected argument found; it is not repeated here, for it may be a secret";
+            let message =
+                "unexpected argument found; it is not repeated here, for it may be a secret";
             Arguments::command().error(ErrorKind::UnknownArgument, message)
         }
         _ => error,
@@ -191,8 +200,9 @@ fn run(path: &Path, upgrade: bool) -> ExitCode {
     };
     telemetry::init(&loaded.config.log);
     let inherited = if upgrade {
-        // What is wrong was said before the running process is asked for anything. What it withdrew, while this one
-        // waited, must not be trusted again: everything is read once more. If it is wrong by now, the other goes on.
+        // What is wrong was said before the running process is asked for anything. What it
+        // withdrew, while this one waited, must not be trusted again: everything is read once more.
+        // If it is wrong by now, the other goes on.
         let inherited = match Inherited::from_running(&loaded.config.server) {
             Ok(inherited) => inherited,
             Err(error) => return fail(FAILED, error),
@@ -222,21 +232,40 @@ fn run(path: &Path, upgrade: bool) -> ExitCode {
 /// How the program that succeeds this one is started: as this one was.
 fn successor(config: &Path) -> Option<Launch> {
     let program = std::env::current_exe().ok()?;
-    let arguments = ["run".into(), "--upgrade".into(), "--config".into(), config.into()];
-    Some(Launch { program, arguments: arguments.into() })
+    let arguments = [
+        "run".into(),
+        "--upgrade".into(),
+        "--config".into(),
+        config.into(),
+    ];
+    Some(Launch {
+        program,
+        arguments: arguments.into(),
+    })
 }
 
 fn check(path: &Path) -> ExitCode {
     match Config::load(path) {
-        Ok(Loaded { config, errors, warnings, .. }) => {
+        Ok(Loaded {
+            config,
+            errors,
+            warnings,
+            ..
+        }) => {
             for error in &errors {
                 telemetry::say(format_args!("error: {error}"));
             }
-            let warnings = warnings.iter().map(ToString::to_string).chain(check::warnings(&config));
+            let warnings = warnings
+                .iter()
+                .map(ToString::to_string)
+                .chain(check::warnings(&config));
             for warning in warnings {
                 telemetry::say(format_args!("warning: {warning}"));
             }
-            print(summary::describe(&config).trim_end(), if errors.is_empty() { SUCCESS } else { USAGE })
+            print(
+                summary::describe(&config).trim_end(),
+                if errors.is_empty() { SUCCESS } else { USAGE },
+            )
         }
         Err(error) => refuse_config(&error),
     }
@@ -246,11 +275,28 @@ fn health(path: &Path, ready: bool) -> ExitCode {
     let remedy = "write [admin] with listen = \"127.0.0.1:9464\", and restart";
     let admin = match Config::load_admin(path) {
         Ok(Some(admin)) if admin.listen.port() != 0 => admin,
-        Ok(Some(_)) => return fail(USAGE, format_args!("nobody knows the port that the admin listener got: {remedy}")),
-        Ok(None) => return fail(USAGE, format_args!("{} has no admin listener to ask: {remedy}", path.display())),
+        Ok(Some(_)) => {
+            return fail(
+                USAGE,
+                format_args!("nobody knows the port that the admin listener got: {remedy}"),
+            );
+        }
+        Ok(None) => {
+            return fail(
+                USAGE,
+                format_args!("{} has no admin listener to ask: {remedy}", path.display()),
+            );
+        }
         Err(error) => return refuse_config(&error),
     };
-    match health::ask(admin, if ready { Question::Ready } else { Question::Live }) {
+    match health::ask(
+        admin,
+        if ready {
+            Question::Ready
+        } else {
+            Question::Live
+        },
+    ) {
         Ok(answer) => print(answer, SUCCESS),
         Err(error) => fail(FAILED, error),
     }

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The sender's address: the connection's own, or what the trusted proxies say.
 ///
-/// The addresses in `X-Forwarded-For` are read from the right, each added by the hop before. As long as a hop is
-/// trusted, what it says is believed; the first that is not trusted is the sender. What cannot be read ends the walk.
+/// The addresses in `X-Forwarded-For` are read from the right, each added by the hop before. As
+/// long as a hop is trusted, what it says is believed; the first that is not trusted is the sender.
+/// What cannot be read ends the walk.
 pub fn client_address<'h>(
     peer: IpAddr,
     forwarded_for: impl DoubleEndedIterator<Item = &'h [u8]>,
@@ -15,7 +16,9 @@ pub fn client_address<'h>(
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let peer = peer.to_canonical();
     let mut sender = peer;
-    let entries = forwarded_for.rev().flat_map(|header| header.rsplit(|b| *b == b','));
+    let entries = forwarded_for
+        .rev()
+        .flat_map(|header| header.rsplit(|b| *b == b','));
     for entry in entries {
         if !is_trusted(&sender) {
             break;
@@ -28,12 +31,19 @@ pub fn client_address<'h>(
     sender
 }
 
-/// An address as proxies write it: with a port (Azure does that) or without, and with brackets if it is IPv6 and has one.
+/// An address as proxies write it: with a port (Azure does that) or without, and with brackets if
+/// it is IPv6 and has one.
 fn parse(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim();
     let without_port = || text.parse::<IpAddr>().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
-    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::from);
+    let in_brackets = || {
+        text.strip_prefix('[')?
+            .strip_suffix(']')?
+            .parse::<Ipv6Addr>()
+            .ok()
+            .map(IpAddr::from)
+    };
     without_port().or_else(with_port).or_else(in_brackets)
 }
 
@@ -43,7 +53,8 @@ pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&peer))
 }
 
-/// What limits count together: an IPv4 address, or the /64 of an IPv6 address, within which a host chooses its own.
+/// What limits count together: an IPv4 address, or the /64 of an IPv6 address, within which a host
+/// chooses its own.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -59,7 +70,10 @@ mod tests {
     use super::*;
 
     fn check(peer: &str, headers: &[&str], expected: &str) {
-        let trusted = ["10.0.0.0/8".parse().unwrap(), "192.0.2.7/32".parse().unwrap()];
+        let trusted = [
+            "10.0.0.0/8".parse().unwrap(),
+            "192.0.2.7/32".parse().unwrap(),
+        ];
         let headers = headers.iter().map(|header| header.as_bytes());
         let address = client_address(peer.parse().unwrap(), headers, &trusted);
         assert_eq!(address, expected.parse::<IpAddr>().unwrap());
@@ -72,7 +86,11 @@ mod tests {
         check("10.0.0.1", &["1.1.1.1"], "1.1.1.1");
         check("::ffff:10.0.0.1", &["1.1.1.1"], "1.1.1.1");
         check("10.0.0.1", &["6.6.6.6, 1.1.1.1"], "1.1.1.1");
-        check("10.0.0.1", &["6.6.6.6, 1.1.1.1 , 192.0.2.7,10.1.1.1"], "1.1.1.1");
+        check(
+            "10.0.0.1",
+            &["6.6.6.6, 1.1.1.1 , 192.0.2.7,10.1.1.1"],
+            "1.1.1.1",
+        );
         check("10.0.0.1", &["6.6.6.6", "1.1.1.1", "10.2.2.2"], "1.1.1.1");
         check("10.0.0.1", &["6.6.6.6, unknown, 10.2.2.2"], "10.2.2.2");
         check("10.0.0.1", &["2001:db8::1"], "2001:db8::1");

@@ -1,8 +1,8 @@
 //! Decides whether a raw HTTP/1.1 head can be read in exactly one way.
 //!
-//! Two programs that disagree where a request ends let an attacker smuggle a second one past the first program's
-//! checks. HTTP parsers are lenient by tradition; this is not. What a conforming client sends passes, everything that
-//! RFC 9112 lets a server refuse is refused.
+//! Two programs that disagree where a request ends let an attacker smuggle a second one past the
+//! first program's checks. HTTP parsers are lenient by tradition; this is not. What a conforming
+//! client sends passes, everything that RFC 9112 lets a server refuse is refused.
 
 use crate::head::{Head, Place, Places, Version};
 use crate::rejection::Rejection;
@@ -12,10 +12,13 @@ use std::ops::Range;
 /// More than any client sends.
 pub(crate) const MAX_FIELDS: usize = 256;
 
-/// Where the head that starts at the beginning of `bytes` ends, counted from there, if it is complete.
+/// Where the head that starts at the beginning of `bytes` ends, counted from there, if it is
+/// complete.
 pub fn head_length(bytes: &[u8]) -> Option<usize> {
     let mut line_ends = memchr::memchr_iter(b'\n', bytes);
-    line_ends.find(|end| bytes[..=*end].ends_with(b"\r\n\r\n")).map(|end| end + 1)
+    line_ends
+        .find(|end| bytes[..=*end].ends_with(b"\r\n\r\n"))
+        .map(|end| end + 1)
 }
 
 /// Reads a complete head: the request line, the fields, and the empty line at its end.
@@ -24,8 +27,13 @@ pub fn parse(head: Bytes) -> Result<Head, Rejection> {
 }
 
 fn places(head: &[u8]) -> Result<Places, Rejection> {
-    let lines = head.strip_suffix(b"\r\n\r\n").ok_or(Rejection::MalformedRequest("The head does not end."))?;
-    let mut lines = Lines { bytes: lines, next: Some(0) };
+    let lines = head
+        .strip_suffix(b"\r\n\r\n")
+        .ok_or(Rejection::MalformedRequest("The head does not end."))?;
+    let mut lines = Lines {
+        bytes: lines,
+        next: Some(0),
+    };
     let request_line = lines.next().unwrap_or_default();
     let mut places = read_request_line(request_line)?;
     let mut framing = Framing::default();
@@ -37,12 +45,18 @@ fn places(head: &[u8]) -> Result<Places, Rejection> {
         places.push(name, value);
     }
     framing.check(places.version)?;
-    framing.check_target(request_line.bytes.split(|b| *b == b' ').nth(1).unwrap_or_default())?;
+    framing.check_target(
+        request_line
+            .bytes
+            .split(|b| *b == b' ')
+            .nth(1)
+            .unwrap_or_default(),
+    )?;
     Ok(places)
 }
 
-/// What the first line of a head that is refused, or incomplete, seems to ask for: the method and the target, as far as
-/// they can be told.
+/// What the first line of a head that is refused, or incomplete, seems to ask for: the method and
+/// the target, as far as they can be told.
 pub(crate) fn glimpse(head: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = head.split(|b| b"\r\n".contains(b)).next()?;
     let mut words = line.split(|b| *b == b' ');
@@ -50,12 +64,14 @@ pub(crate) fn glimpse(head: &[u8]) -> Option<(&[u8], &[u8])> {
     (!method.is_empty() && method.iter().all(|b| is_token(*b))).then_some((method, target))
 }
 
-/// Checks what there is of a head that is still arriving, so that a line that ends in LF alone is refused at once
-/// instead of being waited for.
+/// Checks what there is of a head that is still arriving, so that a line that ends in LF alone is
+/// refused at once instead of being waited for.
 pub fn check_unfinished(bytes: &[u8]) -> Result<(), Rejection> {
     let is_bare = |index: usize| index == 0 || bytes[index - 1] != b'\r';
     match memchr::memchr_iter(b'\n', bytes).any(is_bare) {
-        true => Err(Rejection::MalformedRequest("A line ends in LF instead of CRLF.")),
+        true => Err(Rejection::MalformedRequest(
+            "A line ends in LF instead of CRLF.",
+        )),
         false => Ok(()),
     }
 }
@@ -85,9 +101,14 @@ impl<'h> Iterator for Lines<'h> {
     fn next(&mut self) -> Option<Line<'h>> {
         let start = self.next?;
         let rest = &self.bytes[start..];
-        let end = memchr::memchr_iter(b'\n', rest).find(|end| rest[..*end].ends_with(b"\r")).map(|end| end - 1);
+        let end = memchr::memchr_iter(b'\n', rest)
+            .find(|end| rest[..*end].ends_with(b"\r"))
+            .map(|end| end - 1);
         self.next = end.map(|end| start + end + 2);
-        Some(Line { bytes: &rest[..end.unwrap_or(rest.len())], start })
+        Some(Line {
+            bytes: &rest[..end.unwrap_or(rest.len())],
+            start,
+        })
     }
 }
 
@@ -95,9 +116,12 @@ impl<'h> Iterator for Lines<'h> {
 fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
     let malformed = Rejection::MalformedRequest;
     let mut words = line.bytes.split(|b| *b == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
     else {
-        return Err(malformed("The request line is not \"method target version\"."));
+        return Err(malformed(
+            "The request line is not \"method target version\".",
+        ));
     };
     if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
         return Err(malformed("The method is not a token."));
@@ -112,10 +136,15 @@ fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
     };
     check_target(target)?;
     let start = method.len() + 1;
-    Ok(Places::new(version, line.place(0..method.len()), line.place(start..start + target.len())))
+    Ok(Places::new(
+        version,
+        line.place(0..method.len()),
+        line.place(start..start + target.len()),
+    ))
 }
 
-/// Whether a target is a path, an absolute URL or `*`, of which each character is one that a URL may have there.
+/// Whether a target is a path, an absolute URL or `*`, of which each character is one that a URL
+/// may have there.
 pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
     let malformed = |what| Err(Rejection::MalformedRequest(what));
     if !target.iter().all(u8::is_ascii_graphic) {
@@ -134,25 +163,35 @@ pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A NUL as a path may hold it: encoded once or twice, in two bytes, or as IIS knows it. To some programs, the path ends
-/// there.
+/// A NUL as a path may hold it: encoded once or twice, in two bytes, or as IIS knows it. To some
+/// programs, the path ends there.
 const NULS: [&[u8]; 4] = [b"%00", b"%2500", b"%c0%80", b"%u0000"];
 
 /// Whether `text` holds `part`, which is in lower case, in any case.
 fn holds(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+    text.windows(part.len())
+        .any(|window| window.eq_ignore_ascii_case(part))
 }
 
-/// The default port of its scheme and the rest of a target that is a whole URL (RFC 9112 section 3.2.2).
+/// The default port of its scheme and the rest of a target that is a whole URL (RFC 9112 section
+/// 3.2.2).
 fn absolute(target: &[u8]) -> Option<(&'static [u8], &[u8])> {
-    let http = target.strip_prefix(b"http://").map(|rest| (&b"80"[..], rest));
-    http.or_else(|| target.strip_prefix(b"https://").map(|rest| (&b"443"[..], rest)))
+    let http = target
+        .strip_prefix(b"http://")
+        .map(|rest| (&b"80"[..], rest));
+    http.or_else(|| {
+        target
+            .strip_prefix(b"https://")
+            .map(|rest| (&b"443"[..], rest))
+    })
 }
 
 /// An authority without its port, where that is the default one or empty (RFC 3986 section 6.2.3).
 fn without_port<'a>(authority: &'a [u8], default: &[u8]) -> &'a [u8] {
     match authority.iter().rposition(|b| *b == b':') {
-        Some(colon) if authority[colon + 1..].is_empty() || authority[colon + 1..] == *default => &authority[..colon],
+        Some(colon) if authority[colon + 1..].is_empty() || authority[colon + 1..] == *default => {
+            &authority[..colon]
+        }
         _ => authority,
     }
 }
@@ -224,7 +263,9 @@ impl<'h> Framing<'h> {
     /// What the target of a request line must be, beside the fields.
     fn check_target(&self, target: &[u8]) -> Result<(), Rejection> {
         let malformed = |what| Err(Rejection::MalformedRequest(what));
-        let Some((port, rest)) = absolute(target) else { return Ok(()) };
+        let Some((port, rest)) = absolute(target) else {
+            return Ok(());
+        };
         let authority = rest.split(|b| b"/?".contains(b)).next().unwrap_or_default();
         match without_port(authority, port).eq_ignore_ascii_case(without_port(self.host, port)) {
             true => Ok(()),
@@ -245,7 +286,9 @@ pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Rejection> {
     let colon = memchr::memchr(b':', line).ok_or(malformed("A header field has no colon."))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
-        return Err(malformed("The name of a header field is not a token directly before its colon."));
+        return Err(malformed(
+            "The name of a header field is not a token directly before its colon.",
+        ));
     }
     if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
         return Err(malformed("A header field holds a control character."));
@@ -255,9 +298,15 @@ pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Rejection> {
 
 /// Whether the host of a request is a name and, perhaps, a port.
 pub(crate) fn check_host(host: &[u8]) -> Result<(), Rejection> {
-    match !host.is_empty() && host.iter().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b)) {
+    match !host.is_empty()
+        && host
+            .iter()
+            .all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b))
+    {
         true => Ok(()),
-        false => Err(Rejection::MalformedRequest("Host is not a name and a port.")),
+        false => Err(Rejection::MalformedRequest(
+            "Host is not a name and a port.",
+        )),
     }
 }
 
@@ -265,7 +314,9 @@ pub(crate) fn check_host(host: &[u8]) -> Result<(), Rejection> {
 pub(crate) fn check_content_length(value: &[u8]) -> Result<(), Rejection> {
     match !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit) {
         true => Ok(()),
-        false => Err(Rejection::MalformedRequest("Content-Length is not one number.")),
+        false => Err(Rejection::MalformedRequest(
+            "Content-Length is not one number.",
+        )),
     }
 }
 
@@ -273,7 +324,10 @@ const TOKEN: [bool; 256] = {
     let (mut table, mut byte) = ([false; 256], 0);
     while byte < 256 {
         table[byte] = matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'#' | b'$' | b'%' | b'&')
-            || matches!(byte as u8, b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+            || matches!(
+                byte as u8,
+                b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
         byte += 1;
     }
     table
@@ -353,7 +407,10 @@ mod tests {
         ];
         for line in request_lines {
             let verdict = verdict(&format!("{line}\r\nHost: x\r\n\r\n"));
-            assert!(matches!(verdict, Err(Rejection::MalformedRequest(_))), "{line:?}: {verdict:?}");
+            assert!(
+                matches!(verdict, Err(Rejection::MalformedRequest(_))),
+                "{line:?}: {verdict:?}"
+            );
         }
         let fields = [
             "Host: y",
@@ -387,7 +444,10 @@ mod tests {
         ];
         for field in fields {
             let verdict = verdict(&format!("POST / HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n"));
-            assert!(matches!(verdict, Err(Rejection::MalformedRequest(_))), "{field:?}: {verdict:?}");
+            assert!(
+                matches!(verdict, Err(Rejection::MalformedRequest(_))),
+                "{field:?}: {verdict:?}"
+            );
         }
         for head in [
             "POST / HTTP/1.1\r\n\r\n",
@@ -399,13 +459,21 @@ mod tests {
             "POST http:/// HTTP/1.1\r\nHost:\r\n\r\n",
             "POST http://x/ HTTP/1.0\r\n\r\n",
         ] {
-            assert!(matches!(verdict(head), Err(Rejection::MalformedRequest(_))), "{head:?}");
+            assert!(
+                matches!(verdict(head), Err(Rejection::MalformedRequest(_))),
+                "{head:?}"
+            );
         }
     }
 
     #[test]
     fn a_head_has_at_most_256_fields() {
-        let head = |fields: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(fields - 1));
+        let head = |fields: usize| {
+            format!(
+                "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
+                "X: y\r\n".repeat(fields - 1)
+            )
+        };
         assert_eq!(verdict(&head(256)), Ok(()));
         assert_eq!(verdict(&head(257)), Err(Rejection::TooManyFields(256)));
     }
@@ -413,22 +481,44 @@ mod tests {
     #[test]
     fn connection_names_at_most_256_fields() {
         let head = |names: usize, more: &str| {
-            format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: {}x\r\n{more}\r\n", "x,".repeat(names - 1))
+            format!(
+                "GET / HTTP/1.1\r\nHost: x\r\nConnection: {}x\r\n{more}\r\n",
+                "x,".repeat(names - 1)
+            )
         };
         assert_eq!(verdict(&head(256, "")), Ok(()));
-        assert_eq!(verdict(&head(128, &format!("connection: {}x\r\n", "x,".repeat(127)))), Ok(()));
-        assert!(matches!(verdict(&head(257, "")), Err(Rejection::MalformedRequest(_))));
-        assert!(matches!(verdict(&head(256, "connection: x\r\n")), Err(Rejection::MalformedRequest(_))));
+        assert_eq!(
+            verdict(&head(
+                128,
+                &format!("connection: {}x\r\n", "x,".repeat(127))
+            )),
+            Ok(())
+        );
+        assert!(matches!(
+            verdict(&head(257, "")),
+            Err(Rejection::MalformedRequest(_))
+        ));
+        assert!(matches!(
+            verdict(&head(256, "connection: x\r\n")),
+            Err(Rejection::MalformedRequest(_))
+        ));
     }
 
     #[test]
     fn connect_is_no_method_here() {
-        assert_eq!(verdict("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"), Err(Rejection::NoTunnel));
+        assert_eq!(
+            verdict("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"),
+            Err(Rejection::NoTunnel)
+        );
     }
 
     #[test]
     fn an_unfinished_head_has_no_length() {
-        for head in ["", "GET / HTTP/1.1\r\nHost: x\r\n", "GET / HTTP/1.1\nHost: x\n\n"] {
+        for head in [
+            "",
+            "GET / HTTP/1.1\r\nHost: x\r\n",
+            "GET / HTTP/1.1\nHost: x\n\n",
+        ] {
             assert_eq!(head_length(head.as_bytes()), None, "{head:?}");
         }
     }

@@ -27,8 +27,8 @@ impl Version {
 
 /// A request's head: its request line and its fields.
 ///
-/// It refers to places in the bytes that came over the wire, so that reading one costs no copy and passing it on is a
-/// matter of copying lines.
+/// It refers to places in the bytes that came over the wire, so that reading one costs no copy and
+/// passing it on is a matter of copying lines.
 #[derive(Clone, Debug)]
 pub struct Head {
     bytes: Bytes,
@@ -54,11 +54,16 @@ impl Place {
     /// Of bytes that are no more than 4 GiB into a head, as every bounded head's are.
     pub(crate) fn new(range: Range<usize>) -> Self {
         let place = |index| u32::try_from(index).unwrap_or(u32::MAX);
-        Self { start: place(range.start), end: place(range.end) }
+        Self {
+            start: place(range.start),
+            end: place(range.end),
+        }
     }
 
     fn of(self, bytes: &[u8]) -> &[u8] {
-        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+        bytes
+            .get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
     }
 }
 
@@ -73,7 +78,12 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(version: Version, method: Place, target: Place) -> Self {
-        Self { version, method, target, fields: Vec::with_capacity(16) }
+        Self {
+            version,
+            method,
+            target,
+            fields: Vec::with_capacity(16),
+        }
     }
 
     pub(crate) fn push(&mut self, name: Place, value: Place) {
@@ -82,8 +92,19 @@ impl Places {
 
     /// The head that `bytes` hold.
     pub(crate) fn of(self, bytes: Bytes) -> Head {
-        let Self { version, method, target, fields } = self;
-        Head { bytes, version, method, target, fields }
+        let Self {
+            version,
+            method,
+            target,
+            fields,
+        } = self;
+        Head {
+            bytes,
+            version,
+            method,
+            target,
+            fields,
+        }
     }
 }
 
@@ -121,16 +142,26 @@ impl Head {
         self.target.of(&self.bytes)
     }
 
-    /// The target from its path on: an absolute one without its scheme and authority (RFC 9112 section 3.2.2).
+    /// The target from its path on: an absolute one without its scheme and authority (RFC 9112
+    /// section 3.2.2).
     fn path_and_query(&self) -> &[u8] {
         let target = self.target();
-        match [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| target.strip_prefix(scheme)) {
-            Some(rest) => &rest[rest.iter().position(|b| b"/?".contains(b)).unwrap_or(rest.len())..],
+        match [&b"http://"[..], b"https://"]
+            .into_iter()
+            .find_map(|scheme| target.strip_prefix(scheme))
+        {
+            Some(rest) => {
+                &rest[rest
+                    .iter()
+                    .position(|b| b"/?".contains(b))
+                    .unwrap_or(rest.len())..]
+            }
             None => target,
         }
     }
 
-    /// The path, as it came. An empty one, which only an absolute target has, is `/` (RFC 9110 section 4.2.3).
+    /// The path, as it came. An empty one, which only an absolute target has, is `/` (RFC 9110
+    /// section 4.2.3).
     pub fn path(&self) -> &[u8] {
         match self.path_and_query().split(|b| *b == b'?').next() {
             None | Some(b"") => b"/",
@@ -147,13 +178,26 @@ impl Head {
 
     /// The fields, in the order and the spelling they came in.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
+        self.fields
+            .iter()
+            .map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
     /// The values of the fields of this name, in whatever case.
-    pub fn all<'h, 'n>(&'h self, name: &'n str) -> impl DoubleEndedIterator<Item = &'h [u8]> + use<'h, 'n> {
-        let is_named = move |field: &&Field| field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
-        self.fields.iter().filter(is_named).map(|field| field.value.of(&self.bytes))
+    pub fn all<'h, 'n>(
+        &'h self,
+        name: &'n str,
+    ) -> impl DoubleEndedIterator<Item = &'h [u8]> + use<'h, 'n> {
+        let is_named = move |field: &&Field| {
+            field
+                .name
+                .of(&self.bytes)
+                .eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.fields
+            .iter()
+            .filter(is_named)
+            .map(|field| field.value.of(&self.bytes))
     }
 
     /// The first of them.
@@ -161,10 +205,12 @@ impl Head {
         self.all(name).next()
     }
 
-    /// Whether `token` is among the comma-separated values of the fields of this name, in whatever case.
+    /// Whether `token` is among the comma-separated values of the fields of this name, in whatever
+    /// case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         let is_token = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
-        self.all(name).any(|value| value.split(|b| *b == b',').any(is_token))
+        self.all(name)
+            .any(|value| value.split(|b| *b == b',').any(is_token))
     }
 
     /// Whom it is for.
@@ -174,7 +220,10 @@ impl Head {
 
     /// The declared length of the body, in bytes.
     pub fn content_length(&self) -> Option<u64> {
-        std::str::from_utf8(self.first("content-length")?).ok()?.parse().ok()
+        std::str::from_utf8(self.first("content-length")?)
+            .ok()?
+            .parse()
+            .ok()
     }
 
     /// The bytes that it refers to.
@@ -194,8 +243,14 @@ mod tests {
     use super::*;
 
     fn head(target: &str) -> Head {
-        let fields = [("Host", "x"), ("Connection", "keep-alive, Close"), ("host", "y")];
-        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let fields = [
+            ("Host", "x"),
+            ("Connection", "keep-alive, Close"),
+            ("host", "y"),
+        ];
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         Head::from_parts(Version::Http11, "POST", target.as_bytes(), fields)
     }
 

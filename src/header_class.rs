@@ -1,7 +1,9 @@
-//! Whose word a header field of a request is: the sender's, that of this hop, ours, or that of a trusted proxy.
+//! Whose word a header field of a request is: the sender's, that of this hop, ours, or that of a
+//! trusted proxy.
 //!
-//! One table, of which everything is made that has to do with names: what is not passed on, what the configuration may
-//! not set, what is believed only of those in `listen.trusted_proxies`, and what no sender can assert.
+//! One table, of which everything is made that has to do with names: what is not passed on, what
+//! the configuration may not set, what is believed only of those in `listen.trusted_proxies`, and
+//! what no sender can assert.
 
 use std::cmp::Ordering;
 
@@ -16,11 +18,11 @@ pub enum Class {
     Ours,
     /// It is set here, unless the configuration sets it.
     Preset,
-    /// It says where a request came from, or how it was asked for, before a proxy changed that. It is passed on if a
-    /// trusted proxy says so, and dropped otherwise.
+    /// It says where a request came from, or how it was asked for, before a proxy changed that. It
+    /// is passed on if a trusted proxy says so, and dropped otherwise.
     Forwarding,
-    /// It asserts a client certificate or an identity, to applications that believe the proxy in front of them. It is
-    /// dropped, unless the configuration sets it or lets it pass.
+    /// It asserts a client certificate or an identity, to applications that believe the proxy in
+    /// front of them. It is dropped, unless the configuration sets it or lets it pass.
     Identity,
 }
 
@@ -192,15 +194,24 @@ pub(crate) fn entry(name: &[u8]) -> Option<(&'static str, Class)> {
         return Some(NAMES[found]);
     }
     // What begins with one of these comes after it, and before the next one.
-    let after = PREFIXES.partition_point(|(prefix, _)| compare(prefix.as_bytes(), name) != Ordering::Greater);
+    let after = PREFIXES
+        .partition_point(|(prefix, _)| compare(prefix.as_bytes(), name) != Ordering::Greater);
     let before = PREFIXES[..after].last()?;
-    name.get(..before.0.len()).filter(|start| is_same(start, before.0.as_bytes())).map(|_| *before)
+    name.get(..before.0.len())
+        .filter(|start| is_same(start, before.0.as_bytes()))
+        .map(|_| *before)
 }
 
 /// The names of a class, in lower case; those that begin like one end in `*`.
 pub fn names(class: Class) -> Vec<String> {
-    let whole = NAMES.iter().filter(|(_, other)| *other == class).map(|(name, _)| (*name).to_owned());
-    let begun = PREFIXES.iter().filter(|(_, other)| *other == class).map(|(prefix, _)| format!("{prefix}*"));
+    let whole = NAMES
+        .iter()
+        .filter(|(_, other)| *other == class)
+        .map(|(name, _)| (*name).to_owned());
+    let begun = PREFIXES
+        .iter()
+        .filter(|(_, other)| *other == class)
+        .map(|(prefix, _)| format!("{prefix}*"));
     whole.chain(begun).collect()
 }
 
@@ -209,14 +220,17 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     matches!(class(name.as_bytes()), Some(HopByHop | Framing | Ours))
 }
 
-/// Whether a field that came from a trusted proxy has a name that is the proxy's own spelling. Others may have passed
-/// it by, from a sender that hopes for an application to which they are the same.
+/// Whether a field that came from a trusted proxy has a name that is the proxy's own spelling.
+/// Others may have passed it by, from a sender that hopes for an application to which they are the
+/// same.
 pub(crate) fn is_plainly_spelt(name: &[u8]) -> bool {
-    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    name.iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
-/// Whether two names are the same to an application behind a CGI-like interface, which knows neither case nor the
-/// difference between one sign and another: PHP makes the same variable of `X.A`, `x_a` and `X-A`.
+/// Whether two names are the same to an application behind a CGI-like interface, which knows
+/// neither case nor the difference between one sign and another: PHP makes the same variable of
+/// `X.A`, `x_a` and `X-A`.
 pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && compare(one, other) == Ordering::Equal
 }
@@ -227,7 +241,11 @@ pub(crate) fn compare(one: &[u8], other: &[u8]) -> Ordering {
 }
 
 fn canonical(byte: &u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+    if byte.is_ascii_alphanumeric() {
+        byte.to_ascii_lowercase()
+    } else {
+        b'-'
+    }
 }
 
 #[cfg(test)]
@@ -237,10 +255,18 @@ mod tests {
     #[test]
     fn the_table_is_in_order_and_has_every_name_once() {
         for pair in NAMES.windows(2) {
-            assert_eq!(compare(pair[0].0.as_bytes(), pair[1].0.as_bytes()), Ordering::Less, "{pair:?}");
+            assert_eq!(
+                compare(pair[0].0.as_bytes(), pair[1].0.as_bytes()),
+                Ordering::Less,
+                "{pair:?}"
+            );
         }
         for pair in PREFIXES.windows(2) {
-            assert_eq!(compare(pair[0].0.as_bytes(), pair[1].0.as_bytes()), Ordering::Less, "{pair:?}");
+            assert_eq!(
+                compare(pair[0].0.as_bytes(), pair[1].0.as_bytes()),
+                Ordering::Less,
+                "{pair:?}"
+            );
             assert!(!pair[1].0.starts_with(pair[0].0), "{pair:?}");
         }
         for (name, expected) in NAMES {

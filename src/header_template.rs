@@ -89,13 +89,21 @@ pub struct UnknownVariable(pub String);
 
 impl fmt::Display for UnknownVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no variable ${}; there are {}", self.0, variables())
+        write!(
+            f,
+            "there is no variable ${}; there are {}",
+            self.0,
+            variables()
+        )
     }
 }
 
 /// Every variable, and how a dollar sign is written.
 pub(crate) fn variables() -> String {
-    let names: Vec<_> = VARIABLES.iter().map(|(name, _)| format!("${name}")).collect();
+    let names: Vec<_> = VARIABLES
+        .iter()
+        .map(|(name, _)| format!("${name}"))
+        .collect();
     format!("{}, and $$ for a dollar sign", names.join(", "))
 }
 
@@ -112,7 +120,9 @@ impl HeaderTemplate {
                 rest = after;
                 continue;
             }
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
             let (name, after) = rest.split_at(end);
             let known = VARIABLES.iter().find(|(known, _)| *known == name);
             let (_, variable) = known.ok_or_else(|| UnknownVariable(name.to_owned()))?;
@@ -133,7 +143,10 @@ impl HeaderTemplate {
 
     /// Whether it is the request's own host.
     pub(crate) fn is_host(&self) -> bool {
-        matches!(self.0[..], [Part::Variable(Variable::Host | Variable::HttpHost)])
+        matches!(
+            self.0[..],
+            [Part::Variable(Variable::Host | Variable::HttpHost)]
+        )
     }
 
     /// The text, with `value` asked for each variable.
@@ -167,7 +180,11 @@ mod tests {
             Variable::RemoteAddr => "192.0.2.1".into(),
             _ => "".into(),
         };
-        assert_eq!(HeaderTemplate::parse(text).unwrap().render(value), expected, "{text}");
+        assert_eq!(
+            HeaderTemplate::parse(text).unwrap().render(value),
+            expected,
+            "{text}"
+        );
     }
 
     #[test]
@@ -175,15 +192,26 @@ mod tests {
         check("", "");
         check("plain", "plain");
         check("$client_cn", "app.netdata.cloud");
-        check("a $remote_addr/$client_cn.", "a 192.0.2.1/app.netdata.cloud.");
+        check(
+            "a $remote_addr/$client_cn.",
+            "a 192.0.2.1/app.netdata.cloud.",
+        );
         check("$severity", "");
         check("5$$ $$client_cn", "5$ $client_cn");
     }
 
     #[test]
     fn unknown_variables_are_errors() {
-        for (text, name) in [("$client", "client"), ("$", ""), ("x$ssl_client_s_dn y", "ssl_client_s_dn")] {
-            assert_eq!(HeaderTemplate::parse(text), Err(UnknownVariable(name.into())), "{text}");
+        for (text, name) in [
+            ("$client", "client"),
+            ("$", ""),
+            ("x$ssl_client_s_dn y", "ssl_client_s_dn"),
+        ] {
+            assert_eq!(
+                HeaderTemplate::parse(text),
+                Err(UnknownVariable(name.into())),
+                "{text}"
+            );
         }
     }
 }

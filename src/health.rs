@@ -1,4 +1,5 @@
-//! Asks the running process how it is, for what starts it and keeps it running: containers, orchestrators, scripts.
+//! Asks the running process how it is, for what starts it and keeps it running: containers,
+//! orchestrators, scripts.
 
 use crate::config::Admin;
 use std::fmt;
@@ -45,7 +46,8 @@ pub fn ask(admin: Admin, question: Question) -> Result<String, String> {
         };
         format!("http://{address}{path} does not answer: {error}")
     })?;
-    let answer = Answer::parse(&answer).ok_or_else(|| format!("http://{address}{path} does not speak HTTP"))?;
+    let answer = Answer::parse(&answer)
+        .ok_or_else(|| format!("http://{address}{path} does not speak HTTP"))?;
     match answer.status {
         200 => Ok(answer.to_string()),
         _ => Err(format!("http://{address}{path}: {answer}")),
@@ -65,9 +67,17 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
-    let left = || Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+    let left = || {
+        Some(
+            deadline
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1)),
+        )
+    };
     socket.set_write_timeout(left())?;
-    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    socket.write_all(
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
     // Up to the end of the connection, which is what was asked for.
@@ -93,9 +103,21 @@ struct Answer {
 impl Answer {
     fn parse(answer: &str) -> Option<Self> {
         let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.strip_prefix("HTTP/1.")?.split([' ', '\r']).nth(1)?.parse().ok()?;
-        let lines: Vec<_> = body.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        Some(Self { status, text: lines.join(" ") })
+        let status = head
+            .strip_prefix("HTTP/1.")?
+            .split([' ', '\r'])
+            .nth(1)?
+            .parse()
+            .ok()?;
+        let lines: Vec<_> = body
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        Some(Self {
+            status,
+            text: lines.join(" "),
+        })
     }
 }
 
@@ -128,14 +150,23 @@ mod tests {
     fn an_answer_is_one_line() {
         for (answer, expected) in [
             ("HTTP/1.1 200 OK\r\nA: b\r\n\r\nok\n", Some("ok (200)")),
-            ("HTTP/1.1 503 Service Unavailable\r\n\r\nOne.\nAnother.\n", Some("One. Another. (503)")),
+            (
+                "HTTP/1.1 503 Service Unavailable\r\n\r\nOne.\nAnother.\n",
+                Some("One. Another. (503)"),
+            ),
             ("HTTP/1.0 404 Not Found\r\n\r\n", Some("status 404")),
             ("HTTP/1.1 200 OK\r\n", None),
             ("SSH-2.0-OpenSSH\r\n\r\n", None),
             ("HTTP/1.1\r\n\r\n", None),
             ("HTTP/1.ü200\r\n\r\n", None),
         ] {
-            assert_eq!(Answer::parse(answer).map(|answer| answer.to_string()).as_deref(), expected, "{answer:?}");
+            assert_eq!(
+                Answer::parse(answer)
+                    .map(|answer| answer.to_string())
+                    .as_deref(),
+                expected,
+                "{answer:?}"
+            );
         }
     }
 }

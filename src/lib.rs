@@ -1,12 +1,14 @@
 //! Lets only verified Netdata Cloud webhooks through to an application.
 //!
-//! The program is a reverse proxy on [Pingora](pingora); this library is what it is made of. The README says how to
-//! run it. These pages say how it is built, and how a Pingora service of one's own uses the same checks.
+//! The program is a reverse proxy on [Pingora](pingora); this library is what it is made of. The
+//! README says how to run it. These pages say how it is built, and how a Pingora service of one's
+//! own uses the same checks.
 //!
 //! # As middleware
 //!
-//! [`Gate::admit`](proxy::Gate::admit) works in the `request_filter` of any [`ProxyHttp`]. It answers challenges, Test
-//! notifications and everything that is refused, and hands over a verified notification otherwise:
+//! [`Gate::admit`](proxy::Gate::admit) works in the `request_filter` of any [`ProxyHttp`]. It
+//! answers challenges, Test notifications and everything that is refused, and hands over a verified
+//! notification otherwise:
 //!
 //! [`ProxyHttp`]: https://docs.rs/pingora-proxy/latest/pingora_proxy/trait.ProxyHttp.html
 //!
@@ -59,8 +61,9 @@
 //! }
 //! ```
 //!
-//! Two things are the program's alone, because they lie before Pingora's `request_filter`: the strict reading of
-//! requests ([`framing`]) with its deadlines, and the listener that resumes no sessions.
+//! Two things are the program's alone, because they lie before Pingora's `request_filter`: the
+//! strict reading of requests ([`framing`]) with its deadlines, and the listener that resumes no
+//! sessions.
 //!
 //! # How it is built
 //!
@@ -92,18 +95,21 @@
 //!    path ▶ client certificate ▶ Authorization ▶ Authorized ▶ proxy::stream ◀──▶ exchange::relay ◀──▶ the application
 //! ```
 //!
-//! What happens on the way is told to a [`Monitor`](telemetry::Monitor), which counts it and remembers the latest, if there
-//! is an [`admin`] listener to ask it.
+//! What happens on the way is told to a [`Monitor`](telemetry::Monitor), which counts it and
+//! remembers the latest, if there is an [`admin`] listener to ask it.
 //!
 //! # What always holds
 //!
-//! - Nothing from a webhook reaches an application without a [`Verified`](proxy::Verified), and only [`auth`] together
-//!   with [`notification`] leads to one. On routes of kind "proxy" it is an [`Authorized`](proxy::Authorized), to which
-//!   only [`auth`] leads.
-//! - A field of a body by which nothing is decided never makes a notification refused, unless its route is strict.
+//! - Nothing from a webhook reaches an application without a [`Verified`](proxy::Verified), and
+//!   only [`auth`] together with [`notification`] leads to one. On routes of kind "proxy" it is an
+//!   [`Authorized`](proxy::Authorized), to which only [`auth`] leads.
+//! - A field of a body by which nothing is decided never makes a notification refused, unless its
+//!   route is strict.
 //! - Credentials never reach an application, unless its route says so, and never a log.
-//! - There is one policy for each listener. Neither the name in the TLS handshake nor `Host` selects another.
-//! - A certificate is judged against the trust of now, for each request, and not against that of the handshake.
+//! - There is one policy for each listener. Neither the name in the TLS handshake nor `Host`
+//!   selects another.
+//! - A certificate is judged against the trust of now, for each request, and not against that of
+//!   the handshake.
 //! - Nothing that comes over the wire panics, or is waited for or kept without bound.
 //! - A configuration is applied whole or not at all.
 

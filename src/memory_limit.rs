@@ -3,7 +3,8 @@
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 
-/// Where the system says how cgroups are limited: version 2 where it is alone, and beside version 1; version 1.
+/// Where the system says how cgroups are limited: version 2 where it is alone, and beside version
+/// 1; version 1.
 const ROOTS: [(&str, &str, &str); 3] = [
     ("", "/sys/fs/cgroup", "memory.max"),
     ("", "/sys/fs/cgroup/unified", "memory.max"),
@@ -13,29 +14,45 @@ const ROOTS: [(&str, &str, &str); 3] = [
 /// The least of what its cgroups, its address space and the machine allow, in bytes.
 pub(crate) fn memory_limit() -> Option<u64> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let of_cgroups = ROOTS
-        .iter()
-        .filter_map(|(controller, root, file)| limit_of_cgroups(&membership, controller, Path::new(root), file));
+    let of_cgroups = ROOTS.iter().filter_map(|(controller, root, file)| {
+        limit_of_cgroups(&membership, controller, Path::new(root), file)
+    });
     let info = rustix::system::sysinfo();
     // It is a number of 32 bits on some machines.
     #[allow(clippy::useless_conversion)]
     let units = u64::try_from(info.totalram).ok();
     let of_machine = units.and_then(|units| units.checked_mul(u64::from(info.mem_unit)));
-    of_cgroups.chain(getrlimit(Resource::As).current).chain(of_machine).min()
+    of_cgroups
+        .chain(getrlimit(Resource::As).current)
+        .chain(of_machine)
+        .min()
 }
 
-/// The least limit of a cgroup and of those around it. In a container, the names of those outside lead nowhere, and the
-/// root is its own.
+/// The least limit of a cgroup and of those around it. In a container, the names of those outside
+/// lead nowhere, and the root is its own.
 fn limit_of_cgroups(membership: &str, controller: &str, root: &Path, file: &str) -> Option<u64> {
     // `hierarchy:controllers:path`; version 2 has no controllers.
     let path = membership.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        controllers.split(',').any(|name| name == controller).then_some(path)
+        controllers
+            .split(',')
+            .any(|name| name == controller)
+            .then_some(path)
     })?;
     let inner = root.join(path.trim_start_matches('/'));
-    let around = inner.ancestors().take_while(|directory| directory.starts_with(root));
+    let around = inner
+        .ancestors()
+        .take_while(|directory| directory.starts_with(root));
     // Where there is no limit, version 2 says `max`.
-    around.filter_map(|directory| std::fs::read_to_string(directory.join(file)).ok()?.trim().parse().ok()).min()
+    around
+        .filter_map(|directory| {
+            std::fs::read_to_string(directory.join(file))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()
+        })
+        .min()
 }
 
 #[cfg(test)]
@@ -72,17 +89,29 @@ mod tests {
             (v1, "0::/a/b\n", None),
             (v1, "4:memoryx:/d/e\n", None),
         ] {
-            assert_eq!(limit_of_cgroups(membership, controller, root.path(), file), expected, "{membership:?}");
+            assert_eq!(
+                limit_of_cgroups(membership, controller, root.path(), file),
+                expected,
+                "{membership:?}"
+            );
         }
         // In a container, only the root can be seen.
         write("", "memory.max", "4096\n");
         for membership in ["0::/\n", "0::/docker/abc\n", "0::/a/b\n"] {
-            assert_eq!(limit_of_cgroups(membership, "", root.path(), "memory.max"), Some(4096), "{membership:?}");
+            assert_eq!(
+                limit_of_cgroups(membership, "", root.path(), "memory.max"),
+                Some(4096),
+                "{membership:?}"
+            );
         }
     }
 
     #[test]
     fn this_machine_has_a_limit() {
-        assert!(memory_limit().is_some_and(|limit| limit > 1 << 20), "{:?}", memory_limit());
+        assert!(
+            memory_limit().is_some_and(|limit| limit > 1 << 20),
+            "{:?}",
+            memory_limit()
+        );
     }
 }

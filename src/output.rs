@@ -24,7 +24,8 @@ pub fn bytes(out: &mut impl Write, bytes: &[u8]) -> Result<(), NotWritten> {
     unless_nobody_reads(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
-/// A reader that went away, as `head` does, has seen enough. A file that is not whole is no success.
+/// A reader that went away, as `head` does, has seen enough. A file that is not whole is no
+/// success.
 pub(crate) fn unless_nobody_reads(written: io::Result<()>) -> Result<(), NotWritten> {
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(NotWritten(error)),

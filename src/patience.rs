@@ -1,8 +1,9 @@
 //! Waiting for a while, and no longer.
 //!
-//! A process may stand still: a frozen container, a paused virtual machine, a processor that was taken away. When it goes
-//! on, each of its timers has run out, and what came meanwhile lies in its sockets, of which it has not heard yet. So a
-//! timer that has run out gives them a chance to be looked into before it counts.
+//! A process may stand still: a frozen container, a paused virtual machine, a processor that was
+//! taken away. When it goes on, each of its timers has run out, and what came meanwhile lies in its
+//! sockets, of which it has not heard yet. So a timer that has run out gives them a chance to be
+//! looked into before it counts.
 
 use futures_util::poll;
 use std::fmt;
@@ -15,7 +16,8 @@ use tokio::time::Instant;
 /// A timer that is so late says that the process stood still.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
-/// How much time there is then for what could not be sent meanwhile: a large body fits into no socket.
+/// How much time there is then for what could not be sent meanwhile: a large body fits into no
+/// socket.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What it takes at least to hear of the sockets.
@@ -45,7 +47,11 @@ pub(crate) struct Sleep {
 impl Sleep {
     fn until(end: Instant, limit: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(end));
-        Self { timer, grace: GRACE.min(limit), has_looked: false }
+        Self {
+            timer,
+            grace: GRACE.min(limit),
+            has_looked: false,
+        }
     }
 }
 
@@ -82,7 +88,11 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// `limit` from now.
     pub(crate) fn after(limit: Duration) -> Self {
-        Self { end: Instant::now() + limit, limit, timer: None }
+        Self {
+            end: Instant::now() + limit,
+            limit,
+            timer: None,
+        }
     }
 
     /// What `future` gives, if it does so in time.
@@ -91,7 +101,9 @@ impl Deadline {
         if let Poll::Ready(output) = poll!(&mut future) {
             return Ok(output);
         }
-        let timer = self.timer.get_or_insert_with(|| Sleep::until(self.end, self.limit));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Sleep::until(self.end, self.limit));
         tokio::select! {
             biased;
             output = future => Ok(output),
@@ -102,7 +114,8 @@ impl Deadline {
 
 /// What `future` gives, if it does so within `limit`.
 ///
-/// One that is ready at once, as most reads of what has arrived and most writes are, does not even ask for the time.
+/// One that is ready at once, as most reads of what has arrived and most writes are, does not even
+/// ask for the time.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Late> {
     let mut future = pin!(future);
     match poll!(&mut future) {
@@ -123,7 +136,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn there_is_no_more_time_than_that() {
         let started = Instant::now();
-        assert_eq!(timeout(LIMIT, std::future::pending::<()>()).await, Err(Late));
+        assert_eq!(
+            timeout(LIMIT, std::future::pending::<()>()).await,
+            Err(Late)
+        );
         assert_eq!(timeout(LIMIT, std::future::ready(1)).await, Ok(1));
         let mut deadline = Deadline::after(LIMIT);
         assert_eq!(deadline.wait(std::future::ready(1)).await, Ok(1));
@@ -131,10 +147,14 @@ mod tests {
         assert_eq!(deadline.wait(tokio::time::sleep(LIMIT)).await, Err(Late));
         sleep(LIMIT).await;
         let taken = started.elapsed();
-        assert!((3 * LIMIT..3 * LIMIT + Duration::from_millis(10)).contains(&taken), "{taken:?}");
+        assert!(
+            (3 * LIMIT..3 * LIMIT + Duration::from_millis(10)).contains(&taken),
+            "{taken:?}"
+        );
     }
 
-    /// What came while the thread was busy is found, however long that was; and nothing is waited for twice.
+    /// What came while the thread was busy is found, however long that was; and nothing is waited
+    /// for twice.
     #[tokio::test]
     async fn what_lies_in_a_socket_is_found() {
         for standstill in [2 * LIMIT, STANDSTILL + 2 * LIMIT] {
@@ -150,7 +170,10 @@ mod tests {
             };
             let (read, ()) = tokio::join!(waiting, busy);
             assert!(matches!(read, Ok(Ok(1))), "{standstill:?}: {read:?}");
-            assert!(matches!(deadline.wait(near.read_exact(&mut byte)).await, Err(Late)));
+            assert!(matches!(
+                deadline.wait(near.read_exact(&mut byte)).await,
+                Err(Late)
+            ));
         }
     }
 }

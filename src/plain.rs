@@ -5,11 +5,12 @@ use std::borrow::Cow;
 /// Characters of a text, where nothing else is said.
 pub(crate) const MAX_TEXT: usize = 600;
 
-/// Characters of a string that came over the wire, wherever it is shown: on a line of the log, on the status page, in an
-/// error.
+/// Characters of a string that came over the wire, wherever it is shown: on a line of the log, on
+/// the status page, in an error.
 pub(crate) const MAX_WIRE: usize = 240;
 
-/// A string that came over the wire, as it may be shown: [`plain`], of at most [`MAX_WIRE`] characters.
+/// A string that came over the wire, as it may be shown: [`plain`], of at most [`MAX_WIRE`]
+/// characters.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     shown(text, MAX_WIRE)
 }
@@ -19,8 +20,8 @@ pub(crate) fn is_clean(text: &str) -> bool {
     matches!(clean(text), Cow::Borrowed(_))
 }
 
-/// Without what could move a cursor, fill a screen, break a line or put what follows in another order: at most `limit`
-/// characters, and `…` where there were more.
+/// Without what could move a cursor, fill a screen, break a line or put what follows in another
+/// order: at most `limit` characters, and `…` where there were more.
 pub(crate) fn plain(text: &str, limit: usize) -> String {
     shown(text, limit).into_owned()
 }
@@ -30,7 +31,13 @@ fn shown(text: &str, limit: usize) -> Cow<'_, str> {
     if text.chars().enumerate().all(is_fine) {
         return text.into();
     }
-    let mut chars = text.chars().map(|c| if is_harmless(c) { c } else { char::REPLACEMENT_CHARACTER });
+    let mut chars = text.chars().map(|c| {
+        if is_harmless(c) {
+            c
+        } else {
+            char::REPLACEMENT_CHARACTER
+        }
+    });
     let mut shown: String = chars.by_ref().take(limit).collect();
     if chars.next().is_some() {
         shown.push('…');
@@ -38,8 +45,8 @@ fn shown(text: &str, limit: usize) -> Cow<'_, str> {
     shown.into()
 }
 
-/// Neither a control character nor a separator of lines, nor one of Unicode's Bidi_Control, which show text in another
-/// order than the one in which it is written.
+/// Neither a control character nor a separator of lines, nor one of Unicode's Bidi_Control, which
+/// show text in another order than the one in which it is written.
 pub(crate) fn is_harmless(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{2028}' | '\u{2029}')
@@ -52,20 +59,41 @@ mod tests {
 
     #[test]
     fn what_others_say_moves_no_cursor_and_fills_no_screen() {
-        assert_eq!(plain("a\x1b[2Jb\r\nc\u{9b}", MAX_TEXT), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}");
-        assert_eq!(plain("a\u{202e}b\u{2066}c\u{200f}d\u{61c}", MAX_TEXT), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}");
-        assert_eq!(plain("a\u{2028}b\u{2029}c\u{85}", MAX_TEXT), "a\u{fffd}b\u{fffd}c\u{fffd}");
+        assert_eq!(
+            plain("a\x1b[2Jb\r\nc\u{9b}", MAX_TEXT),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}"
+        );
+        assert_eq!(
+            plain("a\u{202e}b\u{2066}c\u{200f}d\u{61c}", MAX_TEXT),
+            "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}"
+        );
+        assert_eq!(
+            plain("a\u{2028}b\u{2029}c\u{85}", MAX_TEXT),
+            "a\u{fffd}b\u{fffd}c\u{fffd}"
+        );
         assert_eq!(plain("a\u{200d}\u{2065}b", MAX_TEXT), "a\u{200d}\u{2065}b");
         assert_eq!(plain("üß", 2), "üß");
         assert_eq!(plain("üß", 1), "ü…");
-        assert_eq!(plain(&"ü".repeat(MAX_TEXT), MAX_TEXT).chars().count(), MAX_TEXT);
-        assert_eq!(plain(&"ü".repeat(MAX_TEXT + 1), MAX_TEXT).chars().count(), MAX_TEXT + 1);
+        assert_eq!(
+            plain(&"ü".repeat(MAX_TEXT), MAX_TEXT).chars().count(),
+            MAX_TEXT
+        );
+        assert_eq!(
+            plain(&"ü".repeat(MAX_TEXT + 1), MAX_TEXT).chars().count(),
+            MAX_TEXT + 1
+        );
     }
 
     #[test]
     fn what_can_be_shown_as_it_is_is_not_copied() {
         assert!(is_clean("") && is_clean("a<b> ü") && is_clean(&"ü".repeat(MAX_WIRE)));
-        for text in ["a\n", "\0", "\u{202e}", "\u{2029}", &"x".repeat(MAX_WIRE + 1)] {
+        for text in [
+            "a\n",
+            "\0",
+            "\u{202e}",
+            "\u{2029}",
+            &"x".repeat(MAX_WIRE + 1),
+        ] {
             assert!(!is_clean(text), "{text}");
         }
         let long = "ä".repeat(100_000);

@@ -143,10 +143,13 @@ impl Rejection {
     /// The status of the answer (RFC 9110 section 15).
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::MalformedRequest(_) | Self::CrcTokenMissing | Self::CrcTokenInvalid(_) | Self::InvalidJson(_) => {
-                StatusCode::BAD_REQUEST
+            Self::MalformedRequest(_)
+            | Self::CrcTokenMissing
+            | Self::CrcTokenInvalid(_)
+            | Self::InvalidJson(_) => StatusCode::BAD_REQUEST,
+            Self::HeaderTooLarge(_) | Self::TooManyFields(_) => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
-            Self::HeaderTooLarge(_) | Self::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound | Self::ChallengeDisabled => StatusCode::NOT_FOUND,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -155,8 +158,12 @@ impl Rejection {
             | Self::CommonNameMismatch(_)
             | Self::SpaceNotAllowed => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed | Self::NoTunnel => StatusCode::METHOD_NOT_ALLOWED,
-            Self::AuthorizationMissing(_) | Self::AuthorizationInvalid(_) => StatusCode::UNAUTHORIZED,
-            Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::AuthorizationMissing(_) | Self::AuthorizationInvalid(_) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::UnsupportedMediaType | Self::UnsupportedEncoding => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SchemaMismatch { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
@@ -166,7 +173,8 @@ impl Rejection {
         }
     }
 
-    /// The refusal's kind, in words that do not change from one occurrence to the next (RFC 9457 section 3.1.3).
+    /// The refusal's kind, in words that do not change from one occurrence to the next (RFC 9457
+    /// section 3.1.3).
     pub fn title(&self) -> &'static str {
         match self {
             Self::MalformedRequest(_) => "The request is malformed",
@@ -235,7 +243,8 @@ impl Rejection {
         }
     }
 
-    /// After how many seconds the same may be tried again (RFC 9110 section 10.2.3), where that can be said.
+    /// After how many seconds the same may be tried again (RFC 9110 section 10.2.3), where that can
+    /// be said.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited(seconds) => Some(*seconds),
@@ -252,7 +261,9 @@ impl Rejection {
             _ => return None,
         };
         Some(match (schemes.basic, schemes.bearer, invalid) {
-            (true, true, _) => "Basic realm=\"netdata-webhook\", charset=\"UTF-8\", Bearer realm=\"netdata-webhook\"",
+            (true, true, _) => {
+                "Basic realm=\"netdata-webhook\", charset=\"UTF-8\", Bearer realm=\"netdata-webhook\""
+            }
             (true, false, _) => "Basic realm=\"netdata-webhook\", charset=\"UTF-8\"",
             (false, _, false) => "Bearer realm=\"netdata-webhook\"",
             (false, _, true) => "Bearer realm=\"netdata-webhook\", error=\"invalid_token\"",
@@ -274,8 +285,14 @@ mod tests {
 
     #[test]
     fn every_code_is_known_beforehand() {
-        let source = include_str!("rejection.rs").split("pub fn status").next().unwrap();
-        let codes: Vec<_> = source.lines().filter_map(|line| line.split("=> \"").nth(1)?.split('"').next()).collect();
+        let source = include_str!("rejection.rs")
+            .split("pub fn status")
+            .next()
+            .unwrap();
+        let codes: Vec<_> = source
+            .lines()
+            .filter_map(|line| line.split("=> \"").nth(1)?.split('"').next())
+            .collect();
         assert_eq!(codes, CODES);
     }
 }

@@ -25,11 +25,18 @@ impl PathPattern {
         if !text.starts_with('/') {
             return Err("must start with \"/\"");
         }
-        if text.bytes().any(|b| !b.is_ascii_graphic() || b"?#".contains(&b)) {
-            return Err("must be a plain path, without query or fragment, percent-encoded as it comes over the wire");
+        if text
+            .bytes()
+            .any(|b| !b.is_ascii_graphic() || b"?#".contains(&b))
+        {
+            return Err(
+                "must be a plain path, without query or fragment, percent-encoded as it comes over the wire",
+            );
         }
         match text.strip_suffix("/*") {
-            Some(prefix) if prefix.contains('*') => Err("may have \"*\" only at its end, as \"/prefix/*\""),
+            Some(prefix) if prefix.contains('*') => {
+                Err("may have \"*\" only at its end, as \"/prefix/*\"")
+            }
             Some(prefix) => Ok(Self::Subtree(prefix.to_owned())),
             None if text.contains('*') => Err("may have \"*\" only at its end, as \"/prefix/*\""),
             None => Ok(Self::Exact(text.to_owned())),
@@ -105,23 +112,37 @@ impl<R: Guarded> Routes<R> {
         for (index, pattern) in routes.iter().map(R::path).enumerate() {
             spelt.insert(segments(pattern.text()), pattern.has_below(), index);
             let segments = reading::canonical(pattern.text());
-            read.insert(segments.iter().map(String::as_str), pattern.has_below(), index);
+            read.insert(
+                segments.iter().map(String::as_str),
+                pattern.has_below(),
+                index,
+            );
         }
         let is_uniform = routes.first().is_none_or(|first| {
-            routes.iter().all(|other| first.demands_at_least(other) && other.demands_at_least(first))
+            routes
+                .iter()
+                .all(|other| first.demands_at_least(other) && other.demands_at_least(first))
         });
-        Self { routes, spelt, read, is_uniform }
+        Self {
+            routes,
+            spelt,
+            read,
+            is_uniform,
+        }
     }
 
     /// The most specific one for `path`.
     ///
-    /// Paths are compared as they came over the wire: nothing is decoded or normalised, so that no spelling of a path
-    /// reaches a route that another program would not have found. Neither does one pass by a route that an application
-    /// would find: where one could read the path as that of another route, which demands more, there is none.
+    /// Paths are compared as they came over the wire: nothing is decoded or normalised, so that no
+    /// spelling of a path reaches a route that another program would not have found. Neither does
+    /// one pass by a route that an application would find: where one could read the path as that of
+    /// another route, which demands more, there is none.
     pub fn find(&self, path: &str) -> Result<&R, Rejection> {
         let mut found = None;
         if path.starts_with('/') {
-            self.spelt.walk(segments(path), |more_specific, _| found = more_specific.last().copied().or(found));
+            self.spelt.walk(segments(path), |more_specific, _| {
+                found = more_specific.last().copied().or(found)
+            });
         }
         let found = found.ok_or(Rejection::NotFound)?;
         match !self.is_uniform && reading::is_any(path, |reading| self.passes_by(found, reading)) {
@@ -138,13 +159,17 @@ impl<R: Guarded> Routes<R> {
             return false;
         }
         let mut passes_by = false;
-        self.read.walk(reading.segments.iter().copied(), |more_specific, depth| {
-            // Where the route itself matches, those that are less specific do not count.
-            passes_by &= !more_specific.contains(&found);
-            // What is above an extension does not depend on it.
-            let depends = !reading.lacks_extension || depth == reading.segments.len();
-            passes_by |= depends && more_specific.iter().any(|other| !route.demands_at_least(&self.routes[*other]));
-        });
+        self.read
+            .walk(reading.segments.iter().copied(), |more_specific, depth| {
+                // Where the route itself matches, those that are less specific do not count.
+                passes_by &= !more_specific.contains(&found);
+                // What is above an extension does not depend on it.
+                let depends = !reading.lacks_extension || depth == reading.segments.len();
+                passes_by |= depends
+                    && more_specific
+                        .iter()
+                        .any(|other| !route.demands_at_least(&self.routes[*other]));
+            });
         passes_by
     }
 }
@@ -166,15 +191,22 @@ pub enum Ask {
     Notification,
 }
 
-/// Decides what a request on a webhook asks for; `answers_challenges` says whether the route has a secret.
-pub fn classify(method: &Method, query: Option<&[u8]>, answers_challenges: bool) -> Result<Ask, Rejection> {
+/// Decides what a request on a webhook asks for; `answers_challenges` says whether the route has a
+/// secret.
+pub fn classify(
+    method: &Method,
+    query: Option<&[u8]>,
+    answers_challenges: bool,
+) -> Result<Ask, Rejection> {
     match *method {
         Method::GET => {
             let crc_token = challenge::crc_token(query.unwrap_or_default());
             if !answers_challenges && crc_token != Err(Rejection::CrcTokenMissing) {
                 return Err(Rejection::ChallengeDisabled);
             }
-            Ok(Ask::Challenge { crc_token: crc_token? })
+            Ok(Ask::Challenge {
+                crc_token: crc_token?,
+            })
         }
         Method::POST => Ok(Ask::Notification),
         _ => Err(Rejection::MethodNotAllowed),
@@ -199,12 +231,17 @@ mod tests {
     }
 
     fn routes(patterns: &[(&str, u8)]) -> Routes<Demanding> {
-        let route = |(pattern, demands): &(&str, u8)| Demanding(PathPattern::parse(pattern).unwrap(), *demands);
+        let route = |(pattern, demands): &(&str, u8)| {
+            Demanding(PathPattern::parse(pattern).unwrap(), *demands)
+        };
         Routes::new(patterns.iter().map(route).collect())
     }
 
     fn found(patterns: &[(&str, u8)], path: &str) -> Option<String> {
-        routes(patterns).find(path).ok().map(|route| route.0.to_string())
+        routes(patterns)
+            .find(path)
+            .ok()
+            .map(|route| route.0.to_string())
     }
 
     #[test]
@@ -223,18 +260,31 @@ mod tests {
                 ("/hooks/netdata/x", "/hooks/netdata/*"),
                 ("/hooks/netdata/x/y/z", "/hooks/netdata/*"),
             ] {
-                assert_eq!(found(&patterns, path).as_deref(), Some(route), "{path} {demands:?}");
+                assert_eq!(
+                    found(&patterns, path).as_deref(),
+                    Some(route),
+                    "{path} {demands:?}"
+                );
             }
         }
         let patterns = [("/hooks/netdata/*", 1), ("/hooks/netdata", 0)];
-        assert_eq!(found(&patterns, "/hooks/netdata/").as_deref(), Some("/hooks/netdata/*"));
+        assert_eq!(
+            found(&patterns, "/hooks/netdata/").as_deref(),
+            Some("/hooks/netdata/*")
+        );
     }
 
     #[test]
     fn no_other_spelling_of_a_path_is_the_path() {
-        for path in
-            ["/webhooks/Netdata", "/webhooks/netdata/", "//webhooks/netdata", "/webhooks/%6eetdata", "/", "", "*"]
-        {
+        for path in [
+            "/webhooks/Netdata",
+            "/webhooks/netdata/",
+            "//webhooks/netdata",
+            "/webhooks/%6eetdata",
+            "/",
+            "",
+            "*",
+        ] {
             assert_eq!(found(&[("/webhooks/netdata", 0)], path), None, "{path}");
         }
     }
@@ -278,10 +328,18 @@ mod tests {
     #[test]
     fn no_other_spelling_of_a_path_passes_by_a_route_that_demands_more() {
         for path in SPELLINGS {
-            assert_eq!(found(&[("/*", 0), ("/hooks/netdata", 1)], path), None, "{path}");
+            assert_eq!(
+                found(&[("/*", 0), ("/hooks/netdata", 1)], path),
+                None,
+                "{path}"
+            );
             assert_eq!(
                 found(&[("/*", 0), ("/hooks/*", 1)], path),
-                if path.starts_with("/hooks/") { Some("/hooks/*".into()) } else { None },
+                if path.starts_with("/hooks/") {
+                    Some("/hooks/*".into())
+                } else {
+                    None
+                },
                 "{path}"
             );
             // Nothing is passed by where as much is demanded.
@@ -290,13 +348,23 @@ mod tests {
                 assert_eq!(found(&patterns, path).as_deref(), Some("/*"), "{path}");
             }
             // Neither is what the path is not read as.
-            assert_eq!(found(&[("/*", 0), ("/hooks/netdata/x", 1)], path).as_deref(), Some("/*"), "{path}");
+            assert_eq!(
+                found(&[("/*", 0), ("/hooks/netdata/x", 1)], path).as_deref(),
+                Some("/*"),
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn what_is_within_a_route_stays_there() {
-        let patterns = [("/*", 0), ("/hooks/netdata", 2), ("/admin/*", 2), ("/admin/open/*", 1), ("/admin/login", 0)];
+        let patterns = [
+            ("/*", 0),
+            ("/hooks/netdata", 2),
+            ("/admin/*", 2),
+            ("/admin/open/*", 1),
+            ("/admin/login", 0),
+        ];
         for (path, route) in [
             ("/a%20b", Some("/*")),
             ("/a//b/../c/./d;e", Some("/*")),
@@ -345,7 +413,14 @@ mod tests {
 
     #[test]
     fn an_extension_hides_no_route_and_makes_none_unreachable() {
-        let patterns = [("/*", 1), ("/500.html", 0), ("/assets/*", 0), ("/app.d/*", 0), ("/hook", 2), ("/hook.js", 1)];
+        let patterns = [
+            ("/*", 1),
+            ("/500.html", 0),
+            ("/assets/*", 0),
+            ("/app.d/*", 0),
+            ("/hook", 2),
+            ("/hook.js", 1),
+        ];
         for (path, route) in [
             ("/500.html", Some("/500.html")),
             ("/assets/app.js", Some("/assets/*")),
@@ -362,12 +437,18 @@ mod tests {
 
     #[test]
     fn among_many_routes_one_is_found_as_fast_as_among_few() {
-        let paths: Vec<_> = (0..20_000).map(|number| format!("/a/b{number}/c")).collect();
+        let paths: Vec<_> = (0..20_000)
+            .map(|number| format!("/a/b{number}/c"))
+            .collect();
         let patterns = paths.iter().enumerate().map(|(number, path)| {
             let demands = u8::try_from(number % 7).unwrap();
             Demanding(PathPattern::parse(path).unwrap(), demands)
         });
-        let routes = Routes::new(patterns.chain([Demanding(PathPattern::parse("/*").unwrap(), 0)]).collect());
+        let routes = Routes::new(
+            patterns
+                .chain([Demanding(PathPattern::parse("/*").unwrap(), 0)])
+                .collect(),
+        );
         let started = std::time::Instant::now();
         for (number, path) in paths.iter().enumerate() {
             assert_eq!(routes.find(path).unwrap().0.text(), path);
@@ -375,28 +456,59 @@ mod tests {
             assert_eq!(other.is_ok(), number % 7 == 0, "{path}");
         }
         // One by one, it takes minutes.
-        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(10),
+            "{:?}",
+            started.elapsed()
+        );
     }
 
     #[test]
     fn patterns_that_cannot_match_are_refused() {
-        for text in ["", "x", "*", "/a*", "/*/b", "/a?b", "/a b", "/a#b", "/*/*", "/é"] {
+        for text in [
+            "", "x", "*", "/a*", "/*/b", "/a?b", "/a b", "/a#b", "/*/*", "/é",
+        ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_webhook_takes_challenges_and_notifications() {
-        let check = |method, query: Option<&str>, secret| classify(&method, query.map(str::as_bytes), secret);
-        let challenge = Ok(Ask::Challenge { crc_token: "abc".into() });
+        let check = |method, query: Option<&str>, secret| {
+            classify(&method, query.map(str::as_bytes), secret)
+        };
+        let challenge = Ok(Ask::Challenge {
+            crc_token: "abc".into(),
+        });
         assert_eq!(check(Method::GET, Some("crc_token=abc"), true), challenge);
-        assert_eq!(check(Method::GET, Some("crc_token=abc"), false), Err(Rejection::ChallengeDisabled));
-        assert_eq!(check(Method::GET, None, true), Err(Rejection::CrcTokenMissing));
-        assert_eq!(check(Method::GET, None, false), Err(Rejection::CrcTokenMissing));
+        assert_eq!(
+            check(Method::GET, Some("crc_token=abc"), false),
+            Err(Rejection::ChallengeDisabled)
+        );
+        assert_eq!(
+            check(Method::GET, None, true),
+            Err(Rejection::CrcTokenMissing)
+        );
+        assert_eq!(
+            check(Method::GET, None, false),
+            Err(Rejection::CrcTokenMissing)
+        );
         assert_eq!(check(Method::POST, None, true), Ok(Ask::Notification));
-        assert_eq!(check(Method::POST, Some("crc_token=abc"), true), Ok(Ask::Notification));
-        for method in [Method::HEAD, Method::PUT, Method::OPTIONS, Method::TRACE, Method::DELETE] {
-            assert_eq!(check(method, Some("crc_token=abc"), true), Err(Rejection::MethodNotAllowed));
+        assert_eq!(
+            check(Method::POST, Some("crc_token=abc"), true),
+            Ok(Ask::Notification)
+        );
+        for method in [
+            Method::HEAD,
+            Method::PUT,
+            Method::OPTIONS,
+            Method::TRACE,
+            Method::DELETE,
+        ] {
+            assert_eq!(
+                check(method, Some("crc_token=abc"), true),
+                Err(Rejection::MethodNotAllowed)
+            );
         }
     }
 }

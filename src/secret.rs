@@ -34,7 +34,8 @@ impl fmt::Debug for Secret {
 ///
 /// Comparing digests hides the length as well, and the secret itself need not stay in memory.
 ///
-/// It is kept in words: a route may have a thousand tokens, all of which are compared for each request.
+/// It is kept in words: a route may have a thousand tokens, all of which are compared for each
+/// request.
 #[derive(Clone)]
 pub struct SecretDigest([u64; 4]);
 
@@ -44,7 +45,8 @@ impl SecretDigest {
         Self::from_bytes(Sha256::digest(secret).into())
     }
 
-    /// A digest that was computed elsewhere, as 64 hexadecimal digits; `None` if it is anything else.
+    /// A digest that was computed elsewhere, as 64 hexadecimal digits; `None` if it is anything
+    /// else.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let mut digest = [0; 32];
         if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -59,7 +61,10 @@ impl SecretDigest {
     fn from_bytes(bytes: [u8; 32]) -> Self {
         let (words, _) = bytes.as_chunks::<8>();
         let mut digest = [0; 4];
-        digest.iter_mut().zip(words).for_each(|(word, bytes)| *word = u64::from_ne_bytes(*bytes));
+        digest
+            .iter_mut()
+            .zip(words)
+            .for_each(|(word, bytes)| *word = u64::from_ne_bytes(*bytes));
         Self(digest)
     }
 
@@ -68,8 +73,8 @@ impl SecretDigest {
         self.0.ct_eq(&other.0)
     }
 
-    /// An order, for the digests of a configuration among themselves. How long it takes tells how equal they are, so it
-    /// is not for what comes over the wire.
+    /// An order, for the digests of a configuration among themselves. How long it takes tells how
+    /// equal they are, so it is not for what comes over the wire.
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
         self.0.cmp(&other.0)
     }
@@ -87,8 +92,14 @@ mod tests {
 
     #[test]
     fn secrets_cannot_be_printed() {
-        assert_eq!(format!("{:?}", Secret::new(b"hunter2".to_vec())), "Secret(..)");
-        assert_eq!(format!("{:?}", SecretDigest::of(b"hunter2")), "SecretDigest(..)");
+        assert_eq!(
+            format!("{:?}", Secret::new(b"hunter2".to_vec())),
+            "Secret(..)"
+        );
+        assert_eq!(
+            format!("{:?}", SecretDigest::of(b"hunter2")),
+            "SecretDigest(..)"
+        );
     }
 
     #[test]
@@ -99,13 +110,20 @@ mod tests {
         assert!(!bool::from(given.matches(&SecretDigest::of(b"abd"))));
         for index in 0..hex.len() {
             let mut other = hex.to_owned();
-            let digit = if hex[index..].starts_with('0') { "1" } else { "0" };
+            let digit = if hex[index..].starts_with('0') {
+                "1"
+            } else {
+                "0"
+            };
             other.replace_range(index..=index, digit);
             let other = SecretDigest::from_hex(&other).unwrap();
             assert!(!bool::from(given.matches(&other)), "digit {index}");
         }
         assert!(SecretDigest::from_hex(&hex[1..]).is_none());
         assert!(SecretDigest::from_hex(&hex.replace('b', "g")).is_none());
-        assert!(SecretDigest::from_hex(&hex.replace("ba", "+a")).is_none(), "a sign is not a digit");
+        assert!(
+            SecretDigest::from_hex(&hex.replace("ba", "+a")).is_none(),
+            "a sign is not a digit"
+        );
     }
 }

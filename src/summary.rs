@@ -1,6 +1,8 @@
 //! Says in a few lines what a configuration makes the program do.
 
-use crate::config::{Balance, ClientTrust, Config, Route, RouteKind, Tests, Tls, TlsVersion, Upstream, Verify};
+use crate::config::{
+    Balance, ClientTrust, Config, Route, RouteKind, Tests, Tls, TlsVersion, Upstream, Verify,
+};
 use crate::notification::SchemaPolicy;
 use std::fmt::{self, Display, Write as _};
 
@@ -13,13 +15,21 @@ pub fn describe(config: &Config) -> String {
 }
 
 fn write(text: &mut String, config: &Config) -> fmt::Result {
-    let versions = if config.listen.http2 { "HTTP/2 and HTTP/1.1" } else { "HTTP/1.1" };
+    let versions = if config.listen.http2 {
+        "HTTP/2 and HTTP/1.1"
+    } else {
+        "HTTP/1.1"
+    };
     if let Some(tls) = &config.tls {
         let min_version = match tls.min_version {
             TlsVersion::Tls12 => "1.2",
             TlsVersion::Tls13 => "1.3",
         };
-        writeln!(text, "https    {} (TLS {min_version} or newer, {versions})", join(&config.listen.https))?;
+        writeln!(
+            text,
+            "https    {} (TLS {min_version} or newer, {versions})",
+            join(&config.listen.https)
+        )?;
         if let Some(certificate) = tls.describe_certificate() {
             writeln!(text, "         {certificate}")?;
         }
@@ -34,7 +44,10 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
     if !config.listen.trusted_proxies.is_empty() {
         let proxies = join(&config.listen.trusted_proxies);
         match config.listen.proxy_protocol {
-            true => writeln!(text, "trusted  {proxies}, of which a PROXY protocol header is demanded")?,
+            true => writeln!(
+                text,
+                "trusted  {proxies}, of which a PROXY protocol header is demanded"
+            )?,
             false => writeln!(text, "trusted  X-Forwarded-For of {proxies}")?,
         }
     }
@@ -52,10 +65,17 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
 
 fn clients(tls: &Tls) -> String {
     let client = &tls.client;
-    let names = client.common_names.iter().map(|name| format!("CN={name}")).collect::<Vec<_>>().join(" or ");
+    let names = client
+        .common_names
+        .iter()
+        .map(|name| format!("CN={name}"))
+        .collect::<Vec<_>>()
+        .join(" or ");
     let authorities = client.authorities.len();
-    let issued =
-        format!("{names}, issued by {authorities} trusted {}", plural(authorities, "authority", "authorities"));
+    let issued = format!(
+        "{names}, issued by {authorities} trusted {}",
+        plural(authorities, "authority", "authorities")
+    );
     match client.verify {
         Verify::Require => format!("must present a certificate: {issued}"),
         Verify::Request => format!("are asked for a certificate: {issued}"),
@@ -71,7 +91,10 @@ fn revocation(client: &ClientTrust) -> Option<String> {
     let checked = format!("not revoked by {lists} {}", plural(lists, "list", "lists"));
     Some(match client.unchecked_authorities().as_slice() {
         [] => checked,
-        unchecked => format!("{checked}; not checked, for there is no list: {}", unchecked.join("; ")),
+        unchecked => format!(
+            "{checked}; not checked, for there is no list: {}",
+            unchecked.join("; ")
+        ),
     })
 }
 
@@ -84,7 +107,10 @@ fn balance(upstream: &Upstream) -> String {
     let check = match &upstream.health_check {
         Some(check) => match &check.path {
             Some(path) => {
-                let host = check.host.as_ref().map_or_else(String::new, |host| format!(" as {host}"));
+                let host = check
+                    .host
+                    .as_ref()
+                    .map_or_else(String::new, |host| format!(" as {host}"));
                 format!("asked for {path}{host} every {:?}", check.interval)
             }
             None => format!("connected to every {:?}", check.interval),
@@ -93,8 +119,15 @@ fn balance(upstream: &Upstream) -> String {
     };
     let tls = upstream.tls.as_ref().map_or_else(String::new, |tls| {
         let (count, presented) = (tls.authorities.len(), tls.identity.is_some());
-        let identity = if presented { ", and gets a client certificate" } else { "" };
-        format!("; https is verified against {count} {}{identity}", plural(count, "authority", "authorities"))
+        let identity = if presented {
+            ", and gets a client certificate"
+        } else {
+            ""
+        };
+        format!(
+            "; https is verified against {count} {}{identity}",
+            plural(count, "authority", "authorities")
+        )
     });
     format!("{order}{check}{tls}")
 }
@@ -133,7 +166,9 @@ fn treatment(route: &Route) -> String {
     };
     let schema = match route.schema {
         SchemaPolicy::Enforce => "forwards notifications",
-        SchemaPolicy::Strict => "forwards alerts and reachability notifications of no other than the known types",
+        SchemaPolicy::Strict => {
+            "forwards alerts and reachability notifications of no other than the known types"
+        }
         SchemaPolicy::Warn => "forwards any JSON object, with a warning if it is not recognised",
         SchemaPolicy::Off => "forwards any body unread",
     };
@@ -141,7 +176,10 @@ fn treatment(route: &Route) -> String {
         [] => String::new(),
         spaces => format!(" of {}", spaces.join(", ")),
     };
-    format!("{challenge}; {tests}; {schema}{spaces} of up to {} bytes", route.max_body)
+    format!(
+        "{challenge}; {tests}; {schema}{spaces} of up to {} bytes",
+        route.max_body
+    )
 }
 
 fn plural(count: usize, one: &'static str, many: &'static str) -> &'static str {
@@ -149,5 +187,9 @@ fn plural(count: usize, one: &'static str, many: &'static str) -> &'static str {
 }
 
 fn join<T: Display>(items: &[T]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// An alert of exactly `size` bytes, at least 1,024: its log of other active alerts grows, as it does on a node in
-/// trouble.
+/// An alert of exactly `size` bytes, at least 1,024: its log of other active alerts grows, as it
+/// does on a node in trouble.
 pub(crate) fn alert(size: usize) -> String {
     let mut entries = Vec::new();
     while render(&entries, 0).len() + ENTRY <= size {

@@ -1,9 +1,11 @@
-//! The public-key infrastructure of a run: as Netdata Cloud's, with keys of the same kinds and sizes.
+//! The public-key infrastructure of a run: as Netdata Cloud's, with keys of the same kinds and
+//! sizes.
 
 use crate::Failure;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, PKCS_RSA_SHA512, RsaKeySize,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, PKCS_RSA_SHA512,
+    RsaKeySize,
 };
 use std::path::{Path, PathBuf};
 
@@ -13,12 +15,18 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Netdata's root is RSA-4096 with SHA-512; what its leaves are is not known, so there are two of them. The
-    /// server's certificate is ECDSA, from another authority, as Let's Encrypt issues it.
+    /// Netdata's root is RSA-4096 with SHA-512; what its leaves are is not known, so there are two
+    /// of them. The server's certificate is ECDSA, from another authority, as Let's Encrypt issues
+    /// it.
     pub(crate) fn generate(directory: &Path) -> Result<Self, Failure> {
-        let netdata = authority("Netdata Root CA", KeyPair::generate_rsa_for(&PKCS_RSA_SHA512, RsaKeySize::_4096)?)?;
+        let netdata = authority(
+            "Netdata Root CA",
+            KeyPair::generate_rsa_for(&PKCS_RSA_SHA512, RsaKeySize::_4096)?,
+        )?;
         let public = authority("Public CA", KeyPair::generate()?)?;
-        let certificates = Self { directory: directory.to_owned() };
+        let certificates = Self {
+            directory: directory.to_owned(),
+        };
         certificates.write("netdata-ca.pem", &netdata.pem())?;
         certificates.write("public-ca.pem", &public.pem())?;
         let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
@@ -43,7 +51,10 @@ impl Certificates {
         self.write(&format!("{name}.pem"), &certificate)?;
         self.write(&format!("{name}.key"), &key.serialize_pem())?;
         // HAProxy wants both in one file.
-        self.write(&format!("{name}.both.pem"), &(certificate + &key.serialize_pem()))
+        self.write(
+            &format!("{name}.both.pem"),
+            &(certificate + &key.serialize_pem()),
+        )
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
@@ -71,7 +82,9 @@ fn client() -> CertificateParams {
 fn server() -> Result<CertificateParams, Failure> {
     let mut params = CertificateParams::new(["localhost".to_owned()])?;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "localhost");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;

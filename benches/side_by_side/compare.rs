@@ -48,10 +48,18 @@ const REST: Duration = Duration::from_secs(1);
 
 impl<'a> Comparison<'a> {
     pub(crate) fn new(lab: &'a Lab, rounds: usize, length: Duration) -> Self {
-        Self { lab, rounds, length, running: HashMap::new(), samples: Vec::new(), failures: Vec::new() }
+        Self {
+            lab,
+            rounds,
+            length,
+            running: HashMap::new(),
+            samples: Vec::new(),
+            failures: Vec::new(),
+        }
     }
 
-    /// Measures a line on these servers: as fast as they can, and then, for the latencies, all at the same rate.
+    /// Measures a line on these servers: as fast as they can, and then, for the latencies, all at
+    /// the same rate.
     pub(crate) fn measure(&mut self, line: Line, mut peers: Vec<(usize, &dyn Peer)>) {
         let before = self.samples.len();
         self.rounds(line, &mut peers, None);
@@ -82,7 +90,8 @@ impl<'a> Comparison<'a> {
                     }
                     Err(failure) => {
                         eprintln!("{line}: without {}: {failure}", peer.name());
-                        self.failures.push(format!("{line}: without {}: {failure}", peer.name()));
+                        self.failures
+                            .push(format!("{line}: without {}: {failure}", peer.name()));
                         peers.retain(|(other, _)| *other != index);
                     }
                 }
@@ -99,10 +108,18 @@ impl<'a> Comparison<'a> {
     ) -> Result<Sample, Failure> {
         let key = (index, line.features());
         if !self.running.contains_key(&key) {
-            self.running.insert(key, self.lab.start(peer, line.features(), 1)?);
+            self.running
+                .insert(key, self.lab.start(peer, line.features(), 1)?);
         }
         let gateway = &self.running[&key];
-        let job = line.job(self.lab, gateway, Effort { length: self.length, rate })?;
+        let job = line.job(
+            self.lab,
+            gateway,
+            Effort {
+                length: self.length,
+                rate,
+            },
+        )?;
         let driver = Driver::prepare(&job)?;
         sleep(SETTLE);
         let before = gateway.cpu();
@@ -126,12 +143,25 @@ impl<'a> Comparison<'a> {
     /// In a fresh server: one that has been busy has memory left over.
     fn idle(&self, line: Line, peer: &dyn Peer, round: usize) -> Result<Sample, Failure> {
         let gateway = self.lab.start(peer, line.features(), 1)?;
-        let one = Line { mode: Mode::H1, ..line };
-        let effort = Effort { length: Duration::ZERO, rate: None };
+        let one = Line {
+            mode: Mode::H1,
+            ..line
+        };
+        let effort = Effort {
+            length: Duration::ZERO,
+            rate: None,
+        };
         drop(Driver::prepare(&one.job(self.lab, &gateway, effort)?)?);
         sleep(REST);
         let before = gateway.memory();
-        let job = line.job(self.lab, &gateway, Effort { length: Duration::from_millis(100), rate: None })?;
+        let job = line.job(
+            self.lab,
+            &gateway,
+            Effort {
+                length: Duration::from_millis(100),
+                rate: None,
+            },
+        )?;
         let driver = Driver::prepare(&job)?;
         sleep(REST);
         let memory = gateway.memory();
@@ -145,7 +175,9 @@ impl<'a> Comparison<'a> {
             cpu_per_request: 0.0,
             requests_per_second: 0.0,
             memory,
-            memory_per_connection: Some(memory.saturating_sub(before) as f64 / crate::scenario::CROWD as f64),
+            memory_per_connection: Some(
+                memory.saturating_sub(before) as f64 / crate::scenario::CROWD as f64,
+            ),
             outcome,
         })
     }
@@ -154,7 +186,12 @@ impl<'a> Comparison<'a> {
 /// Half of what the slowest can do, of those that keep up with the others to some degree.
 fn equal_rate(samples: &[Sample]) -> Option<f64> {
     let of = |server: &str| {
-        median(samples.iter().filter(|sample| sample.server == server).map(|sample| sample.requests_per_second))
+        median(
+            samples
+                .iter()
+                .filter(|sample| sample.server == server)
+                .map(|sample| sample.requests_per_second),
+        )
     };
     let rates: Vec<f64> = samples.iter().map(|sample| of(&sample.server)).collect();
     let fastest = rates.iter().copied().fold(0.0, f64::max);
@@ -163,8 +200,18 @@ fn equal_rate(samples: &[Sample]) -> Option<f64> {
 }
 
 fn progress(sample: &Sample) {
-    let Sample { line, server, round, cpu_per_request, requests_per_second, outcome, .. } = sample;
-    let rate = sample.rate.map_or(String::new(), |rate| format!(" at {rate:.0}/s"));
+    let Sample {
+        line,
+        server,
+        round,
+        cpu_per_request,
+        requests_per_second,
+        outcome,
+        ..
+    } = sample;
+    let rate = sample
+        .rate
+        .map_or(String::new(), |rate| format!(" at {rate:.0}/s"));
     eprintln!(
         "{line}{rate}, round {}, {server}: {cpu_per_request:.1} µs, {requests_per_second:.0}/s, p99 {:.0} µs{}",
         round + 1,

@@ -34,17 +34,35 @@ impl Lab {
     pub(crate) fn new() -> Result<Self, Failure> {
         let directory = tempfile::tempdir()?;
         let certificates = Certificates::generate(directory.path())?;
-        Ok(Self { directory, certificates, origin: Origin::spawn()? })
+        Ok(Self {
+            directory,
+            certificates,
+            origin: Origin::spawn()?,
+        })
     }
 
     /// Starts a gateway in front of so many addresses of the application.
-    pub(crate) fn start(&self, peer: &dyn Peer, features: Features, upstreams: usize) -> Result<Gateway, Failure> {
+    pub(crate) fn start(
+        &self,
+        peer: &dyn Peer,
+        features: Features,
+        upstreams: usize,
+    ) -> Result<Gateway, Failure> {
         let directory = self.directory()?;
-        // Between this and the gateway's own attempt somebody else might take it; then the run fails and says so.
+        // Between this and the gateway's own attempt somebody else might take it; then the run
+        // fails and says so.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let child = peer.command(&self.site(&directory, address.port(), features, upstreams))?.spawn()?;
-        let mut gateway = Gateway { child, address, directory };
-        gateway.wait_until_ready().map_err(|error| format!("{}: {error}", peer.name()))?;
+        let child = peer
+            .command(&self.site(&directory, address.port(), features, upstreams))?
+            .spawn()?;
+        let mut gateway = Gateway {
+            child,
+            address,
+            directory,
+        };
+        gateway
+            .wait_until_ready()
+            .map_err(|error| format!("{}: {error}", peer.name()))?;
         Ok(gateway)
     }
 
@@ -59,10 +77,18 @@ impl Lab {
     }
 
     fn directory(&self) -> Result<TempDir, Failure> {
-        Ok(tempfile::Builder::new().prefix("gateway").tempdir_in(self.directory.path())?)
+        Ok(tempfile::Builder::new()
+            .prefix("gateway")
+            .tempdir_in(self.directory.path())?)
     }
 
-    fn site<'a>(&'a self, directory: &'a TempDir, port: u16, features: Features, upstreams: usize) -> Site<'a> {
+    fn site<'a>(
+        &'a self,
+        directory: &'a TempDir,
+        port: u16,
+        features: Features,
+        upstreams: usize,
+    ) -> Site<'a> {
         Site {
             directory: directory.path(),
             certificates: &self.certificates,
@@ -100,7 +126,8 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // Gently: nginx and Apache end their workers then. An error says that it has ended by itself.
+        // Gently: nginx and Apache end their workers then. An error says that it has ended by
+        // itself.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let deadline = Instant::now() + PATIENCE;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {

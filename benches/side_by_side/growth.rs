@@ -1,4 +1,5 @@
-//! What becomes of the cost when there is more of something: connections, routes, credentials, upstreams.
+//! What becomes of the cost when there is more of something: connections, routes, credentials,
+//! upstreams.
 
 use crate::Failure;
 use crate::gateway::Lab;
@@ -48,7 +49,12 @@ struct Sample {
 }
 
 impl Dimension {
-    pub(crate) const ALL: [Self; 4] = [Self::Connections, Self::Routes, Self::Credentials, Self::Upstreams];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Connections,
+        Self::Routes,
+        Self::Credentials,
+        Self::Upstreams,
+    ];
 
     fn counts(self) -> &'static [usize] {
         match self {
@@ -75,7 +81,8 @@ impl fmt::Display for Dimension {
 const CONNECTIONS: usize = 32;
 /// So many requests at a time, of however many connections.
 const BUSY: usize = 32;
-/// For each source address there are some 28,000 ports, and those of the last round are not free yet.
+/// For each source address there are some 28,000 ports, and those of the last round are not free
+/// yet.
 const SOURCES: u8 = 8;
 const SETTLE: Duration = Duration::from_millis(200);
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -86,7 +93,9 @@ impl Growth<'_> {
         for dimension in Dimension::ALL {
             for &count in dimension.counts() {
                 if dimension == Dimension::Connections && !fits(count) {
-                    eprintln!("Without {count} connections: the limit of open files is too low (ulimit -n).");
+                    eprintln!(
+                        "Without {count} connections: the limit of open files is too low (ulimit -n)."
+                    );
                     continue;
                 }
                 points.extend(self.points(dimension, count, peers)?);
@@ -95,7 +104,12 @@ impl Growth<'_> {
         Ok(points)
     }
 
-    fn points(&self, dimension: Dimension, count: usize, peers: &[Box<dyn Peer>]) -> Result<Vec<Point>, Failure> {
+    fn points(
+        &self,
+        dimension: Dimension,
+        count: usize,
+        peers: &[Box<dyn Peer>],
+    ) -> Result<Vec<Point>, Failure> {
         let peers = self.able(dimension, count, peers)?;
         let mut samples: Vec<Vec<Sample>> = peers.iter().map(|_| Vec::new()).collect();
         for round in 0..self.rounds {
@@ -114,7 +128,9 @@ impl Growth<'_> {
             }
         }
         let measured = peers.iter().zip(&samples);
-        Ok(measured.map(|(peer, samples)| Point::of(dimension, count, peer.name(), samples)).collect())
+        Ok(measured
+            .map(|(peer, samples)| Point::of(dimension, count, peer.name(), samples))
+            .collect())
     }
 
     /// Those that can have so many of these.
@@ -129,30 +145,45 @@ impl Growth<'_> {
         for peer in peers {
             match self.lab.refusal(peer.as_ref(), features, upstreams)? {
                 None => able.push(peer.as_ref()),
-                Some(refusal) => eprintln!("{dimension} {count}: without {}: {refusal}", peer.name()),
+                Some(refusal) => {
+                    eprintln!("{dimension} {count}: without {}: {refusal}", peer.name())
+                }
             }
         }
         Ok(able)
     }
 
     /// In a fresh server each time, because of the memory.
-    fn sample(&self, dimension: Dimension, count: usize, peer: &dyn Peer) -> Result<Sample, Failure> {
+    fn sample(
+        &self,
+        dimension: Dimension,
+        count: usize,
+        peer: &dyn Peer,
+    ) -> Result<Sample, Failure> {
         let (features, upstreams) = setting(dimension, count);
         let gateway = self.lab.start(peer, features, upstreams)?;
-        let connections = if dimension == Dimension::Connections { count } else { CONNECTIONS };
+        let connections = if dimension == Dimension::Connections {
+            count
+        } else {
+            CONNECTIONS
+        };
         let (messages, expected) = messages(features);
         let job = Job {
             address: gateway.address,
             sources: SOURCES,
             identity: scenario::identity(self.lab, Variant::BASE),
-            pattern: Pattern::Http1 { connections, busy: connections.min(BUSY) },
+            pattern: Pattern::Http1 {
+                connections,
+                busy: connections.min(BUSY),
+            },
             messages,
             expected,
             rate: None,
             warm_up: WARM_UP,
             length: self.length,
         };
-        let driver = Driver::prepare(&job).map_err(|error| format!("{dimension} {count}, {}: {error}", peer.name()))?;
+        let driver = Driver::prepare(&job)
+            .map_err(|error| format!("{dimension} {count}, {}: {error}", peer.name()))?;
         sleep(SETTLE);
         let (before, memory) = (gateway.cpu(), gateway.memory());
         let outcome = driver.run()?;
@@ -183,14 +214,28 @@ impl Point {
 
 /// A gateway has a file for each connection, some for the application, and some of its own.
 fn fits(connections: usize) -> bool {
-    getrlimit(Resource::Nofile).current.is_none_or(|limit| limit > connections as u64 + 1000)
+    getrlimit(Resource::Nofile)
+        .current
+        .is_none_or(|limit| limit > connections as u64 + 1000)
 }
 
 fn setting(dimension: Dimension, count: usize) -> (Features, usize) {
     match dimension {
         Dimension::Connections => (Features::PLAIN, 1),
-        Dimension::Routes => (Features { routes: count, ..Features::PLAIN }, 1),
-        Dimension::Credentials => (Features { tokens: count, ..Features::PLAIN }, 1),
+        Dimension::Routes => (
+            Features {
+                routes: count,
+                ..Features::PLAIN
+            },
+            1,
+        ),
+        Dimension::Credentials => (
+            Features {
+                tokens: count,
+                ..Features::PLAIN
+            },
+            1,
+        ),
         Dimension::Upstreams => (Features::PLAIN, count),
     }
 }
@@ -198,11 +243,16 @@ fn setting(dimension: Dimension, count: usize) -> (Features, usize) {
 /// One for each route in turn, with the last of the tokens.
 fn messages(features: Features) -> (Vec<Message>, String) {
     let token = features.tokens().pop();
-    let headers: Vec<_> =
-        token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}"))).into_iter().collect();
+    let headers: Vec<_> = token
+        .map(|token| ("Authorization".to_owned(), format!("Bearer {token}")))
+        .into_iter()
+        .collect();
     let (message, expected) = scenario::notification("", Variant::BASE.alert);
-    let messages =
-        features.paths().into_iter().map(|target| Message { target, headers: headers.clone(), ..message.clone() });
+    let messages = features.paths().into_iter().map(|target| Message {
+        target,
+        headers: headers.clone(),
+        ..message.clone()
+    });
     (messages.collect(), expected)
 }
 
@@ -213,9 +263,21 @@ pub(crate) fn markdown(points: &[Point]) -> String {
          |---|---:|---|---:|---:|---:|---:|\n",
     );
     for point in points {
-        let Point { dimension, count, server, cpu_per_request, requests_per_second, memory } = point;
-        let same = |other: &&Point| (other.dimension, other.count) == (*dimension, *count) && other.server == "nginx";
-        let ratio = points.iter().find(same).map(|nginx| cpu_per_request / nginx.cpu_per_request);
+        let Point {
+            dimension,
+            count,
+            server,
+            cpu_per_request,
+            requests_per_second,
+            memory,
+        } = point;
+        let same = |other: &&Point| {
+            (other.dimension, other.count) == (*dimension, *count) && other.server == "nginx"
+        };
+        let ratio = points
+            .iter()
+            .find(same)
+            .map(|nginx| cpu_per_request / nginx.cpu_per_request);
         text += &format!(
             "| {dimension} | {count} | {server} | {cpu_per_request:.1} | {} | {requests_per_second:.0} | {:.1} |\n",
             ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}")),

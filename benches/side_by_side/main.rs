@@ -1,4 +1,5 @@
-//! Measures this program beside nginx, HAProxy, Apache and Caddy: one machine, one application, one load, in turn.
+//! Measures this program beside nginx, HAProxy, Apache and Caddy: one machine, one application, one
+//! load, in turn.
 //!
 //! ```text
 //! cargo bench --bench side_by_side                  everything, about seven minutes
@@ -6,10 +7,11 @@
 //! cargo bench --bench side_by_side -- --help        what can be chosen
 //! ```
 //!
-//! The application, the load generator and each gateway are processes of their own, so that only the gateway's own
-//! cost is counted. On each line every gateway has its turn in every round: first as fast as it can, from which its CPU
-//! per request is taken, and then all at the same rate, from which the latencies are. Gateways that are not installed
-//! are left out, with a word about what to install.
+//! The application, the load generator and each gateway are processes of their own, so that only
+//! the gateway's own cost is counted. On each line every gateway has its turn in every round: first
+//! as fast as it can, from which its CPU per request is taken, and then all at the same rate, from
+//! which the latencies are. Gateways that are not installed are left out, with a word about what to
+//! install.
 
 // It is a program for a terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -69,15 +71,32 @@ fn main() -> ExitCode {
 
 fn compare(options: &Options) -> Result<(), Failure> {
     raise_file_limit()?;
-    let (peers, versions) = present(options, &[Server::Nginx, Server::Haproxy, Server::Apache, Server::Caddy])?;
+    let (peers, versions) = present(
+        options,
+        &[
+            Server::Nginx,
+            Server::Haproxy,
+            Server::Apache,
+            Server::Caddy,
+        ],
+    )?;
     let lab = Lab::new()?;
     let mut comparison = Comparison::new(&lab, options.rounds(), options.seconds);
     for line in options.lines() {
-        let chosen = peers.iter().enumerate().map(|(index, peer)| (index, peer.as_ref()));
-        comparison.measure(line, chosen.filter(|(_, peer)| takes_part(*peer, line)).collect());
+        let chosen = peers
+            .iter()
+            .enumerate()
+            .map(|(index, peer)| (index, peer.as_ref()));
+        comparison.measure(
+            line,
+            chosen.filter(|(_, peer)| takes_part(*peer, line)).collect(),
+        );
     }
     print(options, &versions, &report::markdown(&comparison.samples));
-    comparison.failures.iter().for_each(|failure| println!("{failure}"));
+    comparison
+        .failures
+        .iter()
+        .for_each(|failure| println!("{failure}"));
     write_json(options, &comparison.samples)?;
     match comparison.failures.is_empty() {
         true => Ok(()),
@@ -90,7 +109,12 @@ fn grow(options: &Options, svg: Option<&Path>) -> Result<(), Failure> {
     raise_file_limit()?;
     let (peers, versions) = present(options, &[Server::Nginx])?;
     let lab = Lab::new()?;
-    let points = Growth { lab: &lab, rounds: options.rounds(), length: options.seconds }.measure(&peers)?;
+    let points = Growth {
+        lab: &lab,
+        rounds: options.rounds(),
+        length: options.seconds,
+    }
+    .measure(&peers)?;
     print(options, &versions, &growth::markdown(&points));
     if let Some(path) = svg {
         std::fs::write(path, plot::svg(&points))?;
@@ -100,12 +124,18 @@ fn grow(options: &Options, svg: Option<&Path>) -> Result<(), Failure> {
 
 fn print(options: &Options, versions: &str, table: &str) {
     let (rounds, seconds) = (options.rounds(), options.seconds.as_secs_f64());
-    println!("{}; {versions}; medians of {rounds} rounds of {seconds} s.\n\n{table}", machine::describe());
+    println!(
+        "{}; {versions}; medians of {rounds} rounds of {seconds} s.\n\n{table}",
+        machine::describe()
+    );
 }
 
 fn write_json(options: &Options, samples: &impl Serialize) -> Result<(), Failure> {
     match &options.json {
-        Some(path) => Ok(std::fs::write(path, serde_json::to_string_pretty(samples)?)?),
+        Some(path) => Ok(std::fs::write(
+            path,
+            serde_json::to_string_pretty(samples)?,
+        )?),
         None => Ok(()),
     }
 }
@@ -113,12 +143,22 @@ fn write_json(options: &Options, samples: &impl Serialize) -> Result<(), Failure
 /// Each connection is an open file. What is started inherits the limit.
 fn raise_file_limit() -> Result<(), Failure> {
     let limit = getrlimit(Resource::Nofile);
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+    Ok(setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    )?)
 }
 
-/// Those of `others`, and of this program's builds, that were asked for and are there; and their versions.
+/// Those of `others`, and of this program's builds, that were asked for and are there; and their
+/// versions.
 fn present(options: &Options, others: &[Server]) -> Result<(Vec<Box<dyn Peer>>, String), Failure> {
-    let wanted = others.iter().chain([&Server::This]).filter(|server| options.wants(**server));
+    let wanted = others
+        .iter()
+        .chain([&Server::This])
+        .filter(|server| options.wants(**server));
     let mut peers: Vec<Box<dyn Peer>> = wanted.flat_map(|server| named(*server, options)).collect();
     let mut versions = Vec::new();
     peers.retain(|peer| match peer.version() {
@@ -144,11 +184,16 @@ fn named(server: Server, options: &Options) -> Vec<Box<dyn Peer>> {
         Server::Apache => vec![Box::new(Apache)],
         Server::Caddy => vec![Box::new(Caddy)],
         Server::This if options.binary.is_empty() => vec![Box::new(Ours::built())],
-        Server::This => options.binary.iter().map(|build| Box::new(Ours::other(build)) as Box<dyn Peer>).collect(),
+        Server::This => options
+            .binary
+            .iter()
+            .map(|build| Box::new(Ours::other(build)) as Box<dyn Peer>)
+            .collect(),
     }
 }
 
 fn takes_part(peer: &dyn Peer, line: Line) -> bool {
     let is_slow = ["Apache", "Caddy"].contains(&peer.name());
-    (line.mode != Mode::Challenge || peer.answers_challenges()) && (line.variant == Variant::BASE || !is_slow)
+    (line.mode != Mode::Challenge || peer.answers_challenges())
+        && (line.variant == Variant::BASE || !is_slow)
 }

@@ -50,7 +50,8 @@ pub(crate) struct Options {
     /// Only these.
     #[arg(long, global = true, value_enum, value_delimiter = ',')]
     pub(crate) servers: Vec<Server>,
-    /// Another build of this program, instead of the one just built: PATH or NAME=PATH. May be repeated.
+    /// Another build of this program, instead of the one just built: PATH or NAME=PATH. May be
+    /// repeated.
     #[arg(long, global = true)]
     pub(crate) binary: Vec<String>,
     /// Only these: base, or some of ecdsa, tls12, 16k, log with + between. May be repeated.
@@ -94,13 +95,29 @@ impl Options {
         self.servers.is_empty() || self.servers.contains(&server)
     }
 
-    /// What is measured: if nothing is said, the main lines, and those variants that may change the picture.
+    /// What is measured: if nothing is said, the main lines, and those variants that may change the
+    /// picture.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        let main = [Mode::New, Mode::H1, Mode::H2, Mode::Challenge, Mode::Storm, Mode::Idle];
+        let main = [
+            Mode::New,
+            Mode::H1,
+            Mode::H2,
+            Mode::Challenge,
+            Mode::Storm,
+            Mode::Idle,
+        ];
         let wanted = |mode: &Mode| self.modes.is_empty() || self.modes.contains(mode);
-        let with = |variant: Variant| main.into_iter().filter(wanted).map(move |mode| Line { mode, variant });
+        let with = |variant: Variant| {
+            main.into_iter()
+                .filter(wanted)
+                .map(move |mode| Line { mode, variant })
+        };
         if !self.variant.is_empty() {
-            return self.variant.iter().flat_map(|variant| with(*variant)).collect();
+            return self
+                .variant
+                .iter()
+                .flat_map(|variant| with(*variant))
+                .collect();
         }
         let mut lines: Vec<Line> = with(Variant::BASE).collect();
         if !self.quick {
@@ -114,13 +131,61 @@ fn variants() -> Vec<Line> {
     let base = Variant::BASE;
     let of = |mode, variant| Line { mode, variant };
     vec![
-        of(Mode::New, Variant { ecdsa: true, ..base }),
-        of(Mode::New, Variant { tls: TlsVersion::Tls12, ..base }),
-        of(Mode::H1, Variant { tls: TlsVersion::Tls12, ..base }),
-        of(Mode::H1, Variant { alert: 16 * 1024, ..base }),
-        of(Mode::H2, Variant { alert: 16 * 1024, ..base }),
-        of(Mode::New, Variant { access_log: true, ..base }),
-        of(Mode::H1, Variant { access_log: true, ..base }),
-        of(Mode::H2, Variant { access_log: true, ..base }),
+        of(
+            Mode::New,
+            Variant {
+                ecdsa: true,
+                ..base
+            },
+        ),
+        of(
+            Mode::New,
+            Variant {
+                tls: TlsVersion::Tls12,
+                ..base
+            },
+        ),
+        of(
+            Mode::H1,
+            Variant {
+                tls: TlsVersion::Tls12,
+                ..base
+            },
+        ),
+        of(
+            Mode::H1,
+            Variant {
+                alert: 16 * 1024,
+                ..base
+            },
+        ),
+        of(
+            Mode::H2,
+            Variant {
+                alert: 16 * 1024,
+                ..base
+            },
+        ),
+        of(
+            Mode::New,
+            Variant {
+                access_log: true,
+                ..base
+            },
+        ),
+        of(
+            Mode::H1,
+            Variant {
+                access_log: true,
+                ..base
+            },
+        ),
+        of(
+            Mode::H2,
+            Variant {
+                access_log: true,
+                ..base
+            },
+        ),
     ]
 }

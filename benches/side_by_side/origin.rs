@@ -18,13 +18,19 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn spawn() -> Result<Self, Failure> {
-        let mut child =
-            Command::new(env::current_exe()?).arg("origin").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(env::current_exe()?)
+            .arg("origin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let mut line = String::new();
         let stdout = child.stdout.take().ok_or("the origin has no output")?;
         io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut line)?;
         let addresses: Result<_, _> = line.split_whitespace().map(str::parse).collect();
-        Ok(Self { child, addresses: addresses? })
+        Ok(Self {
+            child,
+            addresses: addresses?,
+        })
     }
 }
 
@@ -43,7 +49,9 @@ pub(crate) fn answer(length: usize) -> String {
 
 /// The process itself. It ends when its standard input does.
 pub(crate) fn main() -> Result<(), Failure> {
-    let listeners: Result<Vec<_>, _> = (0..PORTS).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    let listeners: Result<Vec<_>, _> = (0..PORTS)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect();
     let listeners = listeners?;
     let mut line = String::new();
     for listener in &listeners {
@@ -61,14 +69,19 @@ pub(crate) fn main() -> Result<(), Failure> {
 }
 
 fn run(listeners: Vec<TcpListener>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut accepting = Vec::new();
         for listener in listeners {
-            // A longer queue than std's: in a storm a gateway may connect a thousand times at once, too.
+            // A longer queue than std's: in a storm a gateway may connect a thousand times at once,
+            // too.
             rustix::net::listen(&listener, 4096)?;
             listener.set_nonblocking(true)?;
-            accepting.push(tokio::spawn(accept(tokio::net::TcpListener::from_std(listener)?)));
+            accepting.push(tokio::spawn(accept(tokio::net::TcpListener::from_std(
+                listener,
+            )?)));
         }
         for listener in accepting {
             listener.await?;
@@ -117,8 +130,13 @@ async fn serve(mut stream: TcpStream) -> Result<(), Failure> {
 fn head(bytes: &[u8]) -> Result<Option<(usize, usize)>, Failure> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(head) = request.parse(bytes)? else { return Ok(None) };
-    let length = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let httparse::Status::Complete(head) = request.parse(bytes)? else {
+        return Ok(None);
+    };
+    let length = request
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"));
     match length {
         Some(length) => Ok(Some((head, std::str::from_utf8(length.value)?.parse()?))),
         None if request.method == Some("GET") => Ok(Some((head, 0))),

@@ -1,7 +1,8 @@
-//! The plot: for each thing that grows a column, with the CPU of a request above and the memory below.
+//! The plot: for each thing that grows a column, with the CPU of a request above and the memory
+//! below.
 //!
-//! Memory is on a logarithmic scale, as the counts are: what grows with them is a straight line. All colours are middle
-//! tones on no background, so that it can be read on white and on black.
+//! Memory is on a logarithmic scale, as the counts are: what grows with them is a straight line.
+//! All colours are middle tones on no background, so that it can be read on white and on black.
 
 use crate::growth::{Dimension, Point};
 use std::fmt::Write as _;
@@ -37,7 +38,10 @@ pub(crate) fn svg(points: &[Point]) -> String {
     }
     for (row, quantity) in [Quantity::Cpu, Quantity::Memory].into_iter().enumerate() {
         for (column, dimension) in Dimension::ALL.into_iter().enumerate() {
-            let own: Vec<&Point> = points.iter().filter(|point| point.dimension == dimension).collect();
+            let own: Vec<&Point> = points
+                .iter()
+                .filter(|point| point.dimension == dimension)
+                .collect();
             let panel = Panel {
                 x: LEFT + column as f64 * (WIDTH + GAP),
                 y: TOP + row as f64 * (HEIGHT + GAP),
@@ -75,10 +79,19 @@ impl Quantity {
     /// Both rows have one scale each, so that columns compare.
     fn scale(self, points: &[Point]) -> Scale {
         let values = || points.iter().map(|point| self.of(point).max(1.0));
-        let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(1.0, f64::max));
+        let (least, most) = (
+            values().fold(f64::MAX, f64::min),
+            values().fold(1.0, f64::max),
+        );
         match self {
-            Self::Cpu => Scale { ticks: linear(most), is_logarithmic: false },
-            Self::Memory => Scale { ticks: decades(least, most), is_logarithmic: true },
+            Self::Cpu => Scale {
+                ticks: linear(most),
+                is_logarithmic: false,
+            },
+            Self::Memory => Scale {
+                ticks: decades(least, most),
+                is_logarithmic: true,
+            },
         }
     }
 }
@@ -93,7 +106,13 @@ struct Scale {
 impl Scale {
     /// Which part of the height a value reaches.
     fn share(&self, value: f64) -> f64 {
-        let of = |value: f64| if self.is_logarithmic { value.log10() } else { value };
+        let of = |value: f64| {
+            if self.is_logarithmic {
+                value.log10()
+            } else {
+                value
+            }
+        };
         let least = self.ticks.first().copied().map_or(0.0, of);
         let most = self.ticks.last().copied().map_or(1.0, of);
         (of(value) - least) / (most - least)
@@ -104,14 +123,23 @@ impl Scale {
 fn linear(most: f64) -> Vec<f64> {
     let magnitude = 10_f64.powf(most.log10().floor());
     let steps = [0.25, 0.5, 1.0, 2.5].map(|step| step * magnitude);
-    let step = steps.into_iter().find(|step| step * 4.0 >= most).unwrap_or(magnitude);
-    (0..=4).map(f64::from).map(|count| count * step).take_while(|tick| *tick < most + step).collect()
+    let step = steps
+        .into_iter()
+        .find(|step| step * 4.0 >= most)
+        .unwrap_or(magnitude);
+    (0..=4)
+        .map(f64::from)
+        .map(|count| count * step)
+        .take_while(|tick| *tick < most + step)
+        .collect()
 }
 
 /// Powers of ten.
 fn decades(least: f64, most: f64) -> Vec<f64> {
     let (first, last) = (least.log10().floor() as i32, most.log10().ceil() as i32);
-    (first..=last.max(first + 1)).map(|power| 10_f64.powi(power)).collect()
+    (first..=last.max(first + 1))
+        .map(|power| 10_f64.powi(power))
+        .collect()
 }
 
 struct Panel<'a> {
@@ -158,12 +186,19 @@ impl Panel<'_> {
 
     fn curve(&self, server: &str, colour: &str) -> String {
         let own = self.points.iter().filter(|point| point.server == server);
-        let own: Vec<_> = own.map(|point| (self.across(point.count), self.up(self.quantity.of(point)))).collect();
+        let own: Vec<_> = own
+            .map(|point| (self.across(point.count), self.up(self.quantity.of(point))))
+            .collect();
         let path: Vec<String> = own.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let mut svg =
-            format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n", path.join(" "));
+        let mut svg = format!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n",
+            path.join(" ")
+        );
         for (x, y) in own {
-            let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>");
+            let _ = writeln!(
+                svg,
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>"
+            );
         }
         svg
     }
@@ -177,7 +212,10 @@ impl Panel<'_> {
 
     /// Logarithmic, with a margin at both ends.
     fn across(&self, count: usize) -> f64 {
-        let last = self.counts().last().map_or(1.0, |last| (*last as f64).ln().max(1.0));
+        let last = self
+            .counts()
+            .last()
+            .map_or(1.0, |last| (*last as f64).ln().max(1.0));
         self.x + WIDTH * (0.08 + 0.84 * (count as f64).ln() / last)
     }
 

@@ -31,7 +31,10 @@ pub(crate) fn markdown(samples: &[Sample]) -> String {
          memory MB | lost |\n|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for line in lines {
-        let of_line: Vec<&Sample> = samples.iter().filter(|sample| sample.line == line).collect();
+        let of_line: Vec<&Sample> = samples
+            .iter()
+            .filter(|sample| sample.line == line)
+            .collect();
         text += &section(line, &of_line);
     }
     text
@@ -44,16 +47,29 @@ fn section(line: &str, samples: &[&Sample]) -> String {
             servers.push(&sample.server);
         }
     }
-    let rows: Vec<Row> = servers.into_iter().map(|server| Row::of(server, samples)).collect();
+    let rows: Vec<Row> = servers
+        .into_iter()
+        .map(|server| Row::of(server, samples))
+        .collect();
     let load = samples.iter().find_map(|sample| sample.rate);
-    let title = load.map_or(line.to_owned(), |rate| format!("{line} (latency at {rate:.0}/s)"));
+    let title = load.map_or(line.to_owned(), |rate| {
+        format!("{line} (latency at {rate:.0}/s)")
+    });
     let cell = |index| if index == 0 { title.as_str() } else { "" };
-    rows.iter().enumerate().map(|(index, row)| format!("| {} {}", cell(index), row.cells(&rows))).collect()
+    rows.iter()
+        .enumerate()
+        .map(|(index, row)| format!("| {} {}", cell(index), row.cells(&rows)))
+        .collect()
 }
 
 impl Row {
     fn of(server: &str, samples: &[&Sample]) -> Self {
-        let own = || samples.iter().copied().filter(|sample| sample.server == server);
+        let own = || {
+            samples
+                .iter()
+                .copied()
+                .filter(|sample| sample.server == server)
+        };
         let full = || own().filter(|sample| sample.rate.is_none());
         let paced = || own().filter(|sample| sample.rate.is_some());
         Self {
@@ -71,7 +87,8 @@ impl Row {
                 p99: median(paced().map(|sample| sample.outcome.p99)),
                 p999: median(paced().map(|sample| sample.outcome.p999)),
                 // A few always come at the very end.
-                is_overload: paced().any(|sample| sample.outcome.unsent > sample.outcome.answered / 100),
+                is_overload: paced()
+                    .any(|sample| sample.outcome.unsent > sample.outcome.answered / 100),
             }),
         }
     }
@@ -84,7 +101,9 @@ impl Row {
     fn cells(&self, rows: &[Self]) -> String {
         let ratio = |server: &str| {
             let other = rows.iter().find(|row| row.server == server);
-            other.map_or("–".to_owned(), |other| format!("{:.2}", self.cost() / other.cost()))
+            other.map_or("–".to_owned(), |other| {
+                format!("{:.2}", self.cost() / other.cost())
+            })
         };
         let is_storm = self.latency.is_none() && self.per_connection.is_none();
         let cost = match self.per_connection {
@@ -96,7 +115,10 @@ impl Row {
             (None, true) => format!("last answer after {:.2} s", self.seconds),
             (None, false) => format!("{:.0}", self.rate),
         };
-        let latency = self.latency.as_ref().map_or("–".to_owned(), Latency::to_string);
+        let latency = self
+            .latency
+            .as_ref()
+            .map_or("–".to_owned(), Latency::to_string);
         format!(
             "| {} | {cost} | {} | {} | {rate} | {latency} | {:.0} | {} |\n",
             self.server,

@@ -55,7 +55,12 @@ pub(crate) struct Effort {
 }
 
 impl Variant {
-    pub(crate) const BASE: Self = Self { ecdsa: false, tls: TlsVersion::Tls13, alert: 1024, access_log: false };
+    pub(crate) const BASE: Self = Self {
+        ecdsa: false,
+        tls: TlsVersion::Tls13,
+        alert: 1024,
+        access_log: false,
+    };
 }
 
 /// `base`, or some of `ecdsa`, `tls12`, `16k` and `log` with `+` between them.
@@ -63,14 +68,29 @@ impl FromStr for Variant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.split('+').try_fold(Self::BASE, |variant, word| match word {
-            "base" => Ok(variant),
-            "ecdsa" => Ok(Self { ecdsa: true, ..variant }),
-            "tls12" => Ok(Self { tls: TlsVersion::Tls12, ..variant }),
-            "16k" => Ok(Self { alert: 16 * 1024, ..variant }),
-            "log" => Ok(Self { access_log: true, ..variant }),
-            _ => Err(format!("{word:?} is none of base, ecdsa, tls12, 16k and log")),
-        })
+        text.split('+')
+            .try_fold(Self::BASE, |variant, word| match word {
+                "base" => Ok(variant),
+                "ecdsa" => Ok(Self {
+                    ecdsa: true,
+                    ..variant
+                }),
+                "tls12" => Ok(Self {
+                    tls: TlsVersion::Tls12,
+                    ..variant
+                }),
+                "16k" => Ok(Self {
+                    alert: 16 * 1024,
+                    ..variant
+                }),
+                "log" => Ok(Self {
+                    access_log: true,
+                    ..variant
+                }),
+                _ => Err(format!(
+                    "{word:?} is none of base, ecdsa, tls12, 16k and log"
+                )),
+            })
     }
 }
 
@@ -91,7 +111,10 @@ impl fmt::Display for Line {
             (self.variant.access_log, "access log"),
         ];
         f.write_str(mode)?;
-        differences.iter().filter(|(differs, _)| *differs).try_for_each(|(_, name)| write!(f, ", {name}"))
+        differences
+            .iter()
+            .filter(|(differs, _)| *differs)
+            .try_for_each(|(_, name)| write!(f, ", {name}"))
     }
 }
 
@@ -112,7 +135,10 @@ impl Line {
     }
 
     pub(crate) fn features(self) -> Features {
-        Features { access_log: self.variant.access_log, ..Features::PLAIN }
+        Features {
+            access_log: self.variant.access_log,
+            ..Features::PLAIN
+        }
     }
 
     /// What the load generator has to do to a gateway.
@@ -129,18 +155,36 @@ impl Line {
             messages: vec![message],
             expected,
             rate: effort.rate,
-            warm_up: if self.mode == Mode::Idle { Duration::ZERO } else { WARM_UP },
+            warm_up: if self.mode == Mode::Idle {
+                Duration::ZERO
+            } else {
+                WARM_UP
+            },
             length: effort.length,
         })
     }
 
     fn pattern(self) -> Pattern {
         match self.mode {
-            Mode::New => Pattern::New { senders: CONNECTIONS },
-            Mode::H1 | Mode::Challenge => Pattern::Http1 { connections: CONNECTIONS, busy: CONNECTIONS },
-            Mode::H2 => Pattern::Http2 { connections: CONNECTIONS, streams: STREAMS },
-            Mode::Storm => Pattern::Storm { senders: CROWD, posts: STORM_POSTS },
-            Mode::Idle => Pattern::Http1 { connections: CROWD, busy: CONNECTIONS },
+            Mode::New => Pattern::New {
+                senders: CONNECTIONS,
+            },
+            Mode::H1 | Mode::Challenge => Pattern::Http1 {
+                connections: CONNECTIONS,
+                busy: CONNECTIONS,
+            },
+            Mode::H2 => Pattern::Http2 {
+                connections: CONNECTIONS,
+                streams: STREAMS,
+            },
+            Mode::Storm => Pattern::Storm {
+                senders: CROWD,
+                posts: STORM_POSTS,
+            },
+            Mode::Idle => Pattern::Http1 {
+                connections: CROWD,
+                busy: CONNECTIONS,
+            },
         }
     }
 }
@@ -160,11 +204,27 @@ pub(crate) fn identity(lab: &Lab, variant: Variant) -> Identity {
 pub(crate) fn notification(target: &str, size: usize) -> (Message, String) {
     let body = alert(size);
     let expected = origin::answer(body.len());
-    (Message { method: "POST".into(), target: target.into(), headers: Vec::new(), body }, expected)
+    (
+        Message {
+            method: "POST".into(),
+            target: target.into(),
+            headers: Vec::new(),
+            body,
+        },
+        expected,
+    )
 }
 
 fn challenge() -> (Message, String) {
     let target = format!("{WEBHOOK}?crc_token={TOKEN}");
     let expected = challenge::answer(&Secret::new(SECRET.into()), TOKEN);
-    (Message { method: "GET".into(), target, headers: Vec::new(), body: String::new() }, expected)
+    (
+        Message {
+            method: "GET".into(),
+            target,
+            headers: Vec::new(),
+            body: String::new(),
+        },
+        expected,
+    )
 }

@@ -1,4 +1,5 @@
-//! The application: answers 200, remembers which notifications it has seen, and has two unusual paths.
+//! The application: answers 200, remembers which notifications it has seen, and has two unusual
+//! paths.
 
 use crate::Failure;
 use std::collections::HashMap;
@@ -37,7 +38,12 @@ impl Application {
 
     /// How often the notification with this key came.
     pub(crate) fn saw(&self, key: &str) -> u32 {
-        self.seen.lock().expect("no panic holds it").get(key).copied().unwrap_or_default()
+        self.seen
+            .lock()
+            .expect("no panic holds it")
+            .get(key)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -55,20 +61,28 @@ async fn serve(mut stream: TcpStream, seen: &Seen) -> Result<(), Failure> {
         };
         buffer.drain(..request.length);
         if let Some(key) = request.key {
-            *seen.lock().expect("no panic holds it").entry(key).or_default() += 1;
+            *seen
+                .lock()
+                .expect("no panic holds it")
+                .entry(key)
+                .or_default() += 1;
         }
         match request.path.as_str() {
             "/app/endless" => return dribble(stream).await,
             "/app/slow" => sleep(Duration::from_secs(1)).await,
             _ => {}
         }
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .await?;
     }
 }
 
 /// An answer of one byte a second, for an hour.
 async fn dribble(mut stream: TcpStream) -> Result<(), Failure> {
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3600\r\n\r\n").await?;
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3600\r\n\r\n")
+        .await?;
     for _ in 0..3600 {
         stream.write_all(b".").await?;
         sleep(Duration::from_secs(1)).await;
@@ -86,10 +100,15 @@ struct Request {
 fn parse(bytes: &[u8]) -> Result<Option<Request>, Failure> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(head) = request.parse(bytes)? else { return Ok(None) };
+    let httparse::Status::Complete(head) = request.parse(bytes)? else {
+        return Ok(None);
+    };
     let path = request.path.unwrap_or_default().to_owned();
     let field = |name: &str| {
-        let header = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        let header = request
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name));
         header.and_then(|header| std::str::from_utf8(header.value).ok())
     };
     if field("transfer-encoding").is_some() {
@@ -97,5 +116,9 @@ fn parse(bytes: &[u8]) -> Result<Option<Request>, Failure> {
     }
     let body: usize = field("content-length").map_or(Ok(0), str::parse)?;
     let key = field("idempotency-key").map(str::to_owned);
-    Ok((bytes.len() >= head + body).then_some(Request { path, key, length: head + body }))
+    Ok((bytes.len() >= head + body).then_some(Request {
+        path,
+        key,
+        length: head + body,
+    }))
 }

@@ -47,19 +47,30 @@ impl Client {
     }
 
     pub(crate) async fn tls(&self) -> Result<TlsStream<TcpStream>, Failure> {
-        let (name, connector) = (ServerName::try_from("localhost")?, TlsConnector::from(self.config.clone()));
+        let (name, connector) = (
+            ServerName::try_from("localhost")?,
+            TlsConnector::from(self.config.clone()),
+        );
         let stream = self.tcp().await?;
         Ok(timeout(PATIENCE, connector.connect(name, stream)).await??)
     }
 
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        Ok(Connection { stream: self.tls().await?, buffer: Vec::new() })
+        Ok(Connection {
+            stream: self.tls().await?,
+            buffer: Vec::new(),
+        })
     }
 
     /// The status of a GET on a connection of its own.
     pub(crate) async fn get(&self, target: &str) -> Result<u16, Failure> {
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        Ok(self.connect().await?.exchange(request.as_bytes()).await?.status)
+        Ok(self
+            .connect()
+            .await?
+            .exchange(request.as_bytes())
+            .await?
+            .status)
     }
 }
 
@@ -89,15 +100,27 @@ impl Connection {
 fn parse(bytes: &[u8]) -> Result<Option<(Answer, usize)>, Failure> {
     let mut headers = [httparse::EMPTY_HEADER; 48];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
-    let field = |name| response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-    let length = field("content-length").ok_or("an answer without Content-Length")?.value;
+    let httparse::Status::Complete(head) = response.parse(bytes)? else {
+        return Ok(None);
+    };
+    let field = |name| {
+        response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+    };
+    let length = field("content-length")
+        .ok_or("an answer without Content-Length")?
+        .value;
     let length: usize = std::str::from_utf8(length)?.parse()?;
-    let Some(body) = bytes.get(head..head + length) else { return Ok(None) };
+    let Some(body) = bytes.get(head..head + length) else {
+        return Ok(None);
+    };
     let answer = Answer {
         status: response.code.unwrap_or_default(),
         body: body.to_vec(),
-        may_stay: !field("connection").is_some_and(|header| header.value.eq_ignore_ascii_case(b"close")),
+        may_stay: !field("connection")
+            .is_some_and(|header| header.value.eq_ignore_ascii_case(b"close")),
     };
     Ok(Some((answer, head + length)))
 }

@@ -2,7 +2,11 @@
 
 /// What every connection begins with, and empty settings.
 pub(crate) fn preface() -> Vec<u8> {
-    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(SETTINGS, 0, 0, &[])].concat()
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(),
+        &frame(SETTINGS, 0, 0, &[]),
+    ]
+    .concat()
 }
 
 pub(crate) const DATA: u8 = 0;
@@ -17,14 +21,21 @@ const END_HEADERS: u8 = 4;
 
 /// RFC 9113 section 4.1.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("no frame here is that long").to_be_bytes();
+    let length = u32::try_from(payload.len())
+        .expect("no frame here is that long")
+        .to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The head of a POST to the webhook, with a body to come. Each field is a literal without indexing.
+/// The head of a POST to the webhook, with a body to come. Each field is a literal without
+/// indexing.
 pub(crate) fn post(stream: u32) -> Vec<u8> {
-    let fields =
-        [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", "/webhooks/netdata")];
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", "/webhooks/netdata"),
+    ];
     let mut block = Vec::new();
     for (name, value) in fields {
         for (index, text) in [name, value].into_iter().enumerate() {

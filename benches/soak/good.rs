@@ -60,7 +60,11 @@ struct Work {
 impl Good {
     pub(crate) fn start(target: &Arc<Target>, ledger: &Arc<Ledger>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let work = Work { target: target.clone(), ledger: ledger.clone(), stop: stop.clone() };
+        let work = Work {
+            target: target.clone(),
+            ledger: ledger.clone(),
+            stop: stop.clone(),
+        };
         let clients = vec![
             tokio::spawn(work.clone().kept()),
             tokio::spawn(work.clone().kept()),
@@ -115,7 +119,15 @@ impl Work {
         while self.goes_on() {
             sleep(PAUSE).await;
             let (key, body) = self.ledger.alert();
-            let answer = async { self.target.first().connect().await?.exchange(&post(&body)).await }.await;
+            let answer = async {
+                self.target
+                    .first()
+                    .connect()
+                    .await?
+                    .exchange(&post(&body))
+                    .await
+            }
+            .await;
             self.ledger.note("new connection", key, answer);
         }
     }
@@ -151,7 +163,8 @@ impl Work {
     }
 
     async fn connect_http2(&self) -> Result<h2::client::SendRequest<Bytes>, Failure> {
-        let (requests, connection) = h2::client::handshake(self.target.http2().tls().await?).await?;
+        let (requests, connection) =
+            h2::client::handshake(self.target.http2().tls().await?).await?;
         // Its end is that of its requests.
         tokio::spawn(async { drop(connection.await) });
         Ok(requests)
@@ -163,7 +176,9 @@ impl Work {
         while self.goes_on() {
             sleep(PAUSE).await;
             let token = format!("token-{}", self.ledger.next.fetch_add(1, Ordering::Relaxed));
-            let request = format!("GET /webhooks/netdata?crc_token={token} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let request = format!(
+                "GET /webhooks/netdata?crc_token={token} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            );
             let started = Instant::now();
             let answer = async {
                 let mut connection = match kept.take() {
@@ -176,7 +191,11 @@ impl Work {
             };
             match answer.await {
                 Ok((true, connection)) => {
-                    self.ledger.challenges.lock().expect("no panic holds it").push(started.elapsed());
+                    self.ledger
+                        .challenges
+                        .lock()
+                        .expect("no panic holds it")
+                        .push(started.elapsed());
                     // Every other one is on a connection of its own.
                     kept = connection.filter(|_| rand::random());
                 }
@@ -218,7 +237,10 @@ impl Ledger {
     }
 
     fn lose(&self, what: &str, error: &Failure) {
-        self.lost.lock().expect("no panic holds it").push(format!("{what}: {error}"));
+        self.lost
+            .lock()
+            .expect("no panic holds it")
+            .push(format!("{what}: {error}"));
     }
 
     pub(crate) fn report(&self, application: &Application) -> Report {
@@ -227,12 +249,21 @@ impl Ledger {
         challenges.sort_unstable();
         let quantile = |part: f64| {
             let rank = (part * challenges.len() as f64).ceil() as usize;
-            challenges.get(rank.saturating_sub(1)).copied().unwrap_or(Duration::MAX)
+            challenges
+                .get(rank.saturating_sub(1))
+                .copied()
+                .unwrap_or(Duration::MAX)
         };
         Report {
             lost: self.lost.lock().expect("no panic holds it").clone(),
-            unseen: answered.iter().filter(|key| application.saw(key) == 0).count(),
-            twice: answered.iter().filter(|key| application.saw(key) > 1).count(),
+            unseen: answered
+                .iter()
+                .filter(|key| application.saw(key) == 0)
+                .count(),
+            twice: answered
+                .iter()
+                .filter(|key| application.saw(key) > 1)
+                .count(),
             answered: answered.len(),
             challenges: challenges.len(),
             challenge_p50: quantile(0.5),
@@ -262,18 +293,26 @@ impl fmt::Display for Report {
             milliseconds(self.challenge_max)
         )?;
         // The first few say what is wrong.
-        self.lost.iter().take(10).try_for_each(|lost| write!(f, "\n  lost: {lost}"))
+        self.lost
+            .iter()
+            .take(10)
+            .try_for_each(|lost| write!(f, "\n  lost: {lost}"))
     }
 }
 
 fn post(body: &str) -> Vec<u8> {
     let length = body.len();
-    let head = "POST /webhooks/netdata HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let head =
+        "POST /webhooks/netdata HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     format!("{head}Content-Length: {length}\r\n\r\n{body}").into_bytes()
 }
 
-async fn stream(requests: &mut h2::client::SendRequest<Bytes>, body: String) -> Result<Answer, Failure> {
-    let request = Request::post("https://localhost/webhooks/netdata").header("content-type", "application/json");
+async fn stream(
+    requests: &mut h2::client::SendRequest<Bytes>,
+    body: String,
+) -> Result<Answer, Failure> {
+    let request = Request::post("https://localhost/webhooks/netdata")
+        .header("content-type", "application/json");
     std::future::poll_fn(|cx| requests.poll_ready(cx)).await?;
     let (response, mut outgoing) = requests.send_request(request.body(())?, false)?;
     outgoing.send_data(Bytes::from(body), true)?;
@@ -284,12 +323,18 @@ async fn stream(requests: &mut h2::client::SendRequest<Bytes>, body: String) -> 
         incoming.flow_control().release_capacity(part.len())?;
         body.extend_from_slice(&part);
     }
-    Ok(Answer { status: head.status.as_u16(), body, may_stay: true })
+    Ok(Answer {
+        status: head.status.as_u16(),
+        body,
+        may_stay: true,
+    })
 }
 
 fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<h2::Error>();
-    error.is_some_and(|error| error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
+    error.is_some_and(|error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 fn expected(token: &str) -> Result<String, Failure> {

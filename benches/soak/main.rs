@@ -1,4 +1,5 @@
-//! Attacks the built program for minutes, in every way at once, while well-behaved clients go on sending.
+//! Attacks the built program for minutes, in every way at once, while well-behaved clients go on
+//! sending.
 //!
 //! ```text
 //! cargo bench --bench soak                      one minute
@@ -6,10 +7,11 @@
 //! cargo bench --bench soak -- --attacks silent,rapid_reset
 //! ```
 //!
-//! It fails unless every good request was answered and reached the application exactly as often as it was answered,
-//! challenges stayed quick, memory and descriptors were back where they had been within a minute of the last attack,
-//! and SIGTERM ended the program with what was in flight answered. All of it stays on the loopback interface; attacks
-//! come from addresses of their own in 127.0.0.0/8.
+//! It fails unless every good request was answered and reached the application exactly as often as
+//! it was answered, challenges stayed quick, memory and descriptors were back where they had been
+//! within a minute of the last attack, and SIGTERM ended the program with what was in flight
+//! answered. All of it stays on the loopback interface; attacks come from addresses of their own in
+//! 127.0.0.0/8.
 
 // It is a program for a terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -73,8 +75,17 @@ fn main() -> ExitCode {
     }
     let run = || -> Result<bool, Failure> {
         let limit = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        )?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         runtime.block_on(soak(&options))
     };
     match run() {
@@ -92,7 +103,11 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     let directory = tempfile::tempdir()?;
     let certificates = certificates::Certificates::generate(directory.path())?;
     let application = Application::spawn().await?;
-    let mut proxy = Proxy::start(options.binary.as_deref(), directory.path(), application.address)?;
+    let mut proxy = Proxy::start(
+        options.binary.as_deref(),
+        directory.path(),
+        application.address,
+    )?;
     let target = Arc::new(Target::new(proxy.address, &certificates)?);
     let ledger = Arc::new(Ledger::default());
 
@@ -103,7 +118,10 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     println!("good requests alone: {before}");
 
     let stop = Arc::new(AtomicBool::new(false));
-    let attackers = chosen.iter().enumerate().map(|(index, attack)| attack.launch(index, &target, &stop));
+    let attackers = chosen
+        .iter()
+        .enumerate()
+        .map(|(index, attack)| attack.launch(index, &target, &stop));
     let attackers: Vec<_> = attackers.collect();
     let samples = besiege(&mut proxy, Duration::from_secs_f64(60.0 * options.minutes)).await?;
     stop.store(true, Ordering::SeqCst);
@@ -117,7 +135,10 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     let mut verdict = Verdict::default();
     let recovered = recover(&proxy, &before).await;
     println!("afterwards: {}", proxy.usage());
-    verdict.holds(recovered.is_some(), "memory and descriptors are back where they were");
+    verdict.holds(
+        recovered.is_some(),
+        "memory and descriptors are back where they were",
+    );
     if let Some(recovered) = recovered {
         println!("back after {:.0} s", recovered.as_secs_f64());
     }
@@ -125,21 +146,38 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     let report = ledger.report(&application);
     println!("{report}");
     verdict.holds(report.lost.is_empty(), "no good request was lost");
-    verdict.holds(report.unseen == 0, "the application saw everything that was answered");
+    verdict.holds(
+        report.unseen == 0,
+        "the application saw everything that was answered",
+    );
     verdict.holds(report.challenge_p99 < PROMPT, "challenges were prompt");
-    verdict.holds(ends_well(proxy, &target).await?, "SIGTERM ended it with the request in flight answered");
+    verdict.holds(
+        ends_well(proxy, &target).await?,
+        "SIGTERM ended it with the request in flight answered",
+    );
     Ok(verdict.is_good)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Attack>, Failure> {
-    if let Some(unknown) = names.iter().find(|name| attacks::ALL.iter().all(|attack| attack.name != *name)) {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| attacks::ALL.iter().all(|attack| attack.name != *name))
+    {
         let known: Vec<_> = attacks::ALL.iter().map(|attack| attack.name).collect();
-        return Err(format!("There is no attack {unknown}; there are {}.", known.join(", ")).into());
+        return Err(format!(
+            "There is no attack {unknown}; there are {}.",
+            known.join(", ")
+        )
+        .into());
     }
-    Ok(attacks::ALL.iter().filter(|attack| names.is_empty() || names.iter().any(|name| name == attack.name)).collect())
+    Ok(attacks::ALL
+        .iter()
+        .filter(|attack| names.is_empty() || names.iter().any(|name| name == attack.name))
+        .collect())
 }
 
-/// Lets the attacks work, reloads the configuration meanwhile, and stops reading the log from time to time.
+/// Lets the attacks work, reloads the configuration meanwhile, and stops reading the log from time
+/// to time.
 async fn besiege(proxy: &mut Proxy, length: Duration) -> Result<Vec<Usage>, Failure> {
     let (started, mut samples) = (Instant::now(), Vec::new());
     while started.elapsed() < length {

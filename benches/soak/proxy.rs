@@ -26,16 +26,29 @@ struct Log {
 }
 
 impl Proxy {
-    pub(crate) fn start(binary: Option<&Path>, directory: &Path, application: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        binary: Option<&Path>,
+        directory: &Path,
+        application: SocketAddr,
+    ) -> Result<Self, Failure> {
         std::fs::write(directory.join("challenge.secret"), SECRET)?;
         let file = directory.join("config.toml");
         std::fs::write(&file, config(application))?;
         let built = Path::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
         let mut command = Command::new(binary.unwrap_or(built));
-        command.args(["run", "--config"]).arg(file).stderr(Stdio::piped());
+        command
+            .args(["run", "--config"])
+            .arg(file)
+            .stderr(Stdio::piped());
         let mut child = command.spawn()?;
-        let stderr = child.stderr.take().ok_or("the program has no standard error")?;
-        let log = Arc::new(Log { is_read: AtomicBool::new(true), panics: AtomicUsize::new(0) });
+        let stderr = child
+            .stderr
+            .take()
+            .ok_or("the program has no standard error")?;
+        let log = Arc::new(Log {
+            is_read: AtomicBool::new(true),
+            panics: AtomicUsize::new(0),
+        });
         let (found, addresses) = mpsc::channel();
         let shared = log.clone();
         std::thread::spawn(move || {
@@ -51,7 +64,11 @@ impl Proxy {
                 let _ = found.send(line);
             }
         });
-        let mut proxy = Self { child, address: application, log };
+        let mut proxy = Self {
+            child,
+            address: application,
+            log,
+        };
         proxy.address = wait_until_ready(&addresses)?;
         Ok(proxy)
     }
@@ -103,9 +120,14 @@ impl Drop for Proxy {
 fn wait_until_ready(lines: &mpsc::Receiver<String>) -> Result<SocketAddr, Failure> {
     let mut address = None;
     loop {
-        let line = lines.recv_timeout(Duration::from_secs(15)).map_err(|_| "the program did not become ready")?;
+        let line = lines
+            .recv_timeout(Duration::from_secs(15))
+            .map_err(|_| "the program did not become ready")?;
         if line.contains("listening") && line.contains("scheme") {
-            let text = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
+            let text = line
+                .split("address=")
+                .nth(1)
+                .and_then(|rest| rest.split(' ').next());
             address = text.and_then(|text| text.parse().ok());
         }
         if let (true, Some(address)) = (line.contains("ready"), address) {

@@ -23,19 +23,25 @@ impl Usage {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
         let field = |name: &str| -> u64 {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+            line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+                .unwrap_or_default()
         };
         Self {
             memory: field("VmRSS:") * 1024,
             threads: field("Threads:"),
-            descriptors: fs::read_dir(format!("/proc/{process}/fd")).map_or(0, |open| open.count() as u64),
+            descriptors: fs::read_dir(format!("/proc/{process}/fd"))
+                .map_or(0, |open| open.count() as u64),
         }
     }
 
     pub(crate) fn mean(samples: &[Self]) -> Self {
         let count = samples.len().max(1) as u64;
         let mean = |of: fn(&Self) -> u64| samples.iter().map(of).sum::<u64>() / count;
-        Self { memory: mean(|s| s.memory), descriptors: mean(|s| s.descriptors), threads: mean(|s| s.threads) }
+        Self {
+            memory: mean(|s| s.memory),
+            descriptors: mean(|s| s.descriptors),
+            threads: mean(|s| s.threads),
+        }
     }
 
     /// Whether nothing is left of what came after `before`.
@@ -48,7 +54,15 @@ impl Usage {
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory, descriptors, threads } = self;
-        write!(f, "{:.1} MiB, {descriptors} descriptors, {threads} threads", *memory as f64 / f64::from(1 << 20))
+        let Self {
+            memory,
+            descriptors,
+            threads,
+        } = self;
+        write!(
+            f,
+            "{:.1} MiB, {descriptors} descriptors, {threads} threads",
+            *memory as f64 / f64::from(1 << 20)
+        )
     }
 }

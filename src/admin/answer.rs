@@ -1,4 +1,5 @@
-//! An answer of the admin listener, and the headers that keep browsers from doing more with it than showing it.
+//! An answer of the admin listener, and the headers that keep browsers from doing more with it than
+//! showing it.
 
 use super::status_page;
 use bytes::Bytes;
@@ -20,31 +21,54 @@ pub(super) struct Answer {
 impl Answer {
     /// A line or more for people, and for probes that look at the status.
     pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
-        Self { status, media_type: "text/plain; charset=utf-8", policy: NOTHING, body: text.into() }
+        Self {
+            status,
+            media_type: "text/plain; charset=utf-8",
+            policy: NOTHING,
+            body: text.into(),
+        }
     }
 
     /// Metrics in Prometheus' text format.
     pub(super) fn metrics(text: String) -> Self {
         let media_type = "text/plain; version=0.0.4; charset=utf-8";
-        Self { status: StatusCode::OK, media_type, policy: NOTHING, body: text.into() }
+        Self {
+            status: StatusCode::OK,
+            media_type,
+            policy: NOTHING,
+            body: text.into(),
+        }
     }
 
     /// A value as JSON.
     pub(super) fn json(value: &impl Serialize) -> Self {
         // It fails for maps whose keys are no strings, and there are none.
         let body = serde_json::to_vec(value).unwrap_or_default();
-        Self { status: StatusCode::OK, media_type: "application/json", policy: NOTHING, body: body.into() }
+        Self {
+            status: StatusCode::OK,
+            media_type: "application/json",
+            policy: NOTHING,
+            body: body.into(),
+        }
     }
 
     /// The status page.
     pub(super) fn page(html: String) -> Self {
         let media_type = "text/html; charset=utf-8";
-        Self { status: StatusCode::OK, media_type, policy: &status_page::POLICY, body: html.into() }
+        Self {
+            status: StatusCode::OK,
+            media_type,
+            policy: &status_page::POLICY,
+            body: html.into(),
+        }
     }
 
     /// Only GET and HEAD are answered.
     pub(super) fn method_not_allowed() -> Self {
-        Self::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n")
+        Self::text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Only GET and HEAD are answered here.\n",
+        )
     }
 
     /// The head. The connection ends with the answer.

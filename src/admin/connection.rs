@@ -24,7 +24,8 @@ const HEAD: Duration = Duration::from_secs(10);
 /// For a whole answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// How long a body that nobody asked for is read, so that its sender sees the answer before the connection closes.
+/// How long a body that nobody asked for is read, so that its sender sees the answer before the
+/// connection closes.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Admin {
@@ -63,9 +64,8 @@ async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> 
             return Err(Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
         let verdict = match length {
-            Some(length) => {
-                framing::parse(Bytes::copy_from_slice(&bytes[..length])).and_then(|head| check_target(&head))
-            }
+            Some(length) => framing::parse(Bytes::copy_from_slice(&bytes[..length]))
+                .and_then(|head| check_target(&head)),
             None => framing::check_unfinished(&bytes),
         };
         verdict.map_err(|rejection| Some(rejection.status()))?;
@@ -78,12 +78,18 @@ async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> 
 /// Pingora reads the head once more, and has no answer to a target that it cannot read.
 fn check_target(head: &Head) -> Result<(), Rejection> {
     let is_uri = Uri::try_from(head.target()).is_ok();
-    if is_uri { Ok(()) } else { Err(Rejection::MalformedRequest("The target is not a URI.")) }
+    if is_uri {
+        Ok(())
+    } else {
+        Err(Rejection::MalformedRequest("The target is not a URI."))
+    }
 }
 
 async fn send(session: &mut ServerSession, answer: Answer) -> pingora::Result<()> {
     session.set_keepalive(None);
-    session.write_response_header(Box::new(answer.head()?)).await?;
+    session
+        .write_response_header(Box::new(answer.head()?))
+        .await?;
     if session.req_header().method != Method::HEAD {
         session.write_response_body(answer.body, true).await?;
     }
@@ -93,7 +99,10 @@ async fn send(session: &mut ServerSession, answer: Answer) -> pingora::Result<()
 /// Says that no request could be read, and closes.
 async fn refuse(mut stream: Stream, status: StatusCode) {
     let reason = status.canonical_reason().unwrap_or_default();
-    let message = format!("HTTP/1.1 {} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status.as_u16());
+    let message = format!(
+        "HTTP/1.1 {} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        status.as_u16()
+    );
     let farewell = async {
         stream.write_all(message.as_bytes()).await?;
         stream.shutdown().await?;

@@ -34,7 +34,12 @@ pub(super) struct Finding {
 }
 
 /// Everything that is not as it should be, the worst first.
-pub(super) fn findings(monitor: &Monitor, recent: &Snapshot, is_draining: bool, now: SystemTime) -> Vec<Finding> {
+pub(super) fn findings(
+    monitor: &Monitor,
+    recent: &Snapshot,
+    is_draining: bool,
+    now: SystemTime,
+) -> Vec<Finding> {
     let mut findings = Findings(Vec::new());
     if !monitor.is_ready() {
         findings.error("The self-test has not passed yet.");
@@ -56,7 +61,9 @@ pub(super) fn findings(monitor: &Monitor, recent: &Snapshot, is_draining: bool, 
     if monitor.has_failed_to_reload() {
         findings.warn("The last reload failed, and the old configuration goes on. The log says what is wrong.");
     }
-    findings.0.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings
+        .0
+        .sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings.0
 }
 
@@ -64,11 +71,17 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn error(&mut self, text: impl Into<String>) {
-        self.0.push(Finding { level: Level::Error, text: text.into() });
+        self.0.push(Finding {
+            level: Level::Error,
+            text: text.into(),
+        });
     }
 
     fn warn(&mut self, text: impl Into<String>) {
-        self.0.push(Finding { level: Level::Warning, text: text.into() });
+        self.0.push(Finding {
+            level: Level::Warning,
+            text: text.into(),
+        });
     }
 
     fn judge_certificate(&mut self, certificate: &Certificate, now: i64) {
@@ -76,18 +89,34 @@ impl Findings {
         let (name, left) = (&certificate.name, time_left(certificate.not_after - now));
         match (certificate.which, level) {
             (_, Level::Ok) | (Which::ClientLastSeen, _) => {}
-            (Which::Server, Level::Error) => self.error(format!("The server's certificate has expired: {name}.")),
-            (Which::Server, Level::Warning) => self.warn(format!("The server's certificate expires soon ({left}).")),
+            (Which::Server, Level::Error) => {
+                self.error(format!("The server's certificate has expired: {name}."))
+            }
+            (Which::Server, Level::Warning) => {
+                self.warn(format!("The server's certificate expires soon ({left})."))
+            }
             (Which::Chain, Level::Error) => {
-                self.warn(format!("A certificate of the server's chain, beside its own, has expired: {name}."));
+                self.warn(format!(
+                    "A certificate of the server's chain, beside its own, has expired: {name}."
+                ));
             }
             (Which::Chain, Level::Warning) => {
-                self.warn(format!("A certificate of the server's chain expires soon ({left}): {name}."));
+                self.warn(format!(
+                    "A certificate of the server's chain expires soon ({left}): {name}."
+                ));
             }
-            (Which::Crl, Level::Error) => self.error(format!("A revocation list is out of date: {name}.")),
-            (Which::Crl, Level::Warning) => self.warn(format!("A revocation list is due soon ({left}): {name}.")),
-            (Which::Ca, Level::Error) => self.warn(format!("A trusted authority has expired: {name}.")),
-            (Which::Ca, Level::Warning) => self.warn(format!("A trusted authority expires soon ({left}): {name}.")),
+            (Which::Crl, Level::Error) => {
+                self.error(format!("A revocation list is out of date: {name}."))
+            }
+            (Which::Crl, Level::Warning) => {
+                self.warn(format!("A revocation list is due soon ({left}): {name}."))
+            }
+            (Which::Ca, Level::Error) => {
+                self.warn(format!("A trusted authority has expired: {name}."))
+            }
+            (Which::Ca, Level::Warning) => self.warn(format!(
+                "A trusted authority expires soon ({left}): {name}."
+            )),
         }
     }
 
@@ -97,7 +126,10 @@ impl Findings {
             self.error(format!("The upstream {upstream} has no healthy server."));
         } else if healthy < servers.len() {
             let left_out = servers.len() - healthy;
-            self.warn(format!("The upstream {upstream} does without {left_out} of its {} servers.", servers.len()));
+            self.warn(format!(
+                "The upstream {upstream} does without {left_out} of its {} servers.",
+                servers.len()
+            ));
         }
     }
 
@@ -110,7 +142,9 @@ impl Findings {
     }
 
     fn judge_delivery(&mut self, recent: &Snapshot) {
-        if let Some(Ending::Request(Outcome::Refused(code))) = recent.last_notification().map(|last| last.ending) {
+        if let Some(Ending::Request(Outcome::Refused(code))) =
+            recent.last_notification().map(|last| last.ending)
+        {
             self.warn(format!("The last notification was not delivered ({code})."));
         }
     }
@@ -118,8 +152,17 @@ impl Findings {
     /// What came yesterday is in the log and in the metrics.
     fn judge_drift(&mut self, route: &str, kind: &str, drift: &Drift, now: i64) {
         if now - unix(drift.at) < DAY {
-            let times = if drift.times == 1 { String::new() } else { format!("{} times, ", drift.times) };
-            let places = drift.pointers.iter().map(|pointer| format!("\"{pointer}\"")).collect::<Vec<_>>().join(", ");
+            let times = if drift.times == 1 {
+                String::new()
+            } else {
+                format!("{} times, ", drift.times)
+            };
+            let places = drift
+                .pointers
+                .iter()
+                .map(|pointer| format!("\"{pointer}\""))
+                .collect::<Vec<_>>()
+                .join(", ");
             self.warn(format!(
                 "Not as it is known, though let through: {kind} on {route}, {times}the last at {places}. Netdata may have \
                  changed something: see the manual."
@@ -131,7 +174,11 @@ impl Findings {
 /// How soon a certificate, or a revocation list, has to be replaced.
 pub(super) fn level(certificate: &Certificate, now: i64) -> Level {
     // A list may be made for a week, or a day. It is renewed in time by whoever makes it.
-    let soon = if certificate.which == Which::Crl { DAY / 4 } else { 14 * DAY };
+    let soon = if certificate.which == Which::Crl {
+        DAY / 4
+    } else {
+        14 * DAY
+    };
     match certificate.not_after - now {
         ..0 => Level::Error,
         left if left < soon => Level::Warning,
@@ -152,7 +199,8 @@ pub(super) fn time_left(seconds: i64) -> String {
 
 /// Seconds since 1970.
 pub(super) fn unix(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs().cast_signed())
 }
 
 #[cfg(test)]
@@ -167,12 +215,26 @@ mod tests {
         let check = |one, other, expected: &[(Level, &str)]| {
             monitor.servers([("app", "http://a", one), ("app", "http://b", other)]);
             let findings = findings(&monitor, &Snapshot::default(), false, SystemTime::now());
-            let findings: Vec<_> = findings.iter().map(|finding| (finding.level, finding.text.as_str())).collect();
+            let findings: Vec<_> = findings
+                .iter()
+                .map(|finding| (finding.level, finding.text.as_str()))
+                .collect();
             assert_eq!(findings, expected, "{one} {other}");
         };
         check(true, true, &[]);
-        check(false, true, &[(Level::Warning, "The upstream app does without 1 of its 2 servers.")]);
-        check(false, false, &[(Level::Error, "The upstream app has no healthy server.")]);
+        check(
+            false,
+            true,
+            &[(
+                Level::Warning,
+                "The upstream app does without 1 of its 2 servers.",
+            )],
+        );
+        check(
+            false,
+            false,
+            &[(Level::Error, "The upstream app has no healthy server.")],
+        );
         check(true, true, &[]);
     }
 
@@ -185,7 +247,10 @@ mod tests {
         assert_eq!(levels, [Level::Error, Level::Error, Level::Warning]);
         monitor.ready();
         monitor.reload(true);
-        assert_eq!(super::findings(&monitor, &Snapshot::default(), false, SystemTime::now()), []);
+        assert_eq!(
+            super::findings(&monitor, &Snapshot::default(), false, SystemTime::now()),
+            []
+        );
     }
 
     #[test]
@@ -193,16 +258,37 @@ mod tests {
         let now = SystemTime::now();
         let drift = |age: u64, times, pointers: &[&str]| {
             let pointers = pointers.iter().map(ToString::to_string).collect();
-            Drift { at: now - Duration::from_secs(age), times, pointers }
+            Drift {
+                at: now - Duration::from_secs(age),
+                times,
+                pointers,
+            }
         };
         let mut findings = Findings(Vec::new());
-        findings.judge_drift("/a", "alert", &drift(3600, 2, &["/x", "/alert/y"]), unix(now));
+        findings.judge_drift(
+            "/a",
+            "alert",
+            &drift(3600, 2, &["/x", "/alert/y"]),
+            unix(now),
+        );
         findings.judge_drift("/a", "test", &drift(90_000, 2, &["/z"]), unix(now));
         findings.judge_drift("/b", "unknown", &drift(0, 1, &[""]), unix(now));
-        let texts: Vec<_> = findings.0.iter().map(|finding| (finding.level, finding.text.as_str())).collect();
-        let [(Level::Warning, one), (Level::Warning, other)] = texts[..] else { panic!("{texts:?}") };
-        assert!(one.contains(": alert on /a, 2 times, the last at \"/x\", \"/alert/y\". "), "{one}");
-        assert!(other.contains(": unknown on /b, the last at \"\". "), "{other}");
+        let texts: Vec<_> = findings
+            .0
+            .iter()
+            .map(|finding| (finding.level, finding.text.as_str()))
+            .collect();
+        let [(Level::Warning, one), (Level::Warning, other)] = texts[..] else {
+            panic!("{texts:?}")
+        };
+        assert!(
+            one.contains(": alert on /a, 2 times, the last at \"/x\", \"/alert/y\". "),
+            "{one}"
+        );
+        assert!(
+            other.contains(": unknown on /b, the last at \"\". "),
+            "{other}"
+        );
     }
 
     #[test]
@@ -215,10 +301,23 @@ mod tests {
             (Some(REMEMBERED), None),
         ] {
             let mut findings = Findings(Vec::new());
-            findings.judge_memory(past.map(|past| now - std::time::Duration::from_secs(past)), now);
-            let text = findings.0.first().map(|finding| (finding.level, finding.text.as_str()));
-            assert_eq!(text.map(|(level, _)| level), expected.map(|_| Level::Warning), "{past:?}");
-            assert!(text.is_none_or(|(_, text)| text.contains(expected.unwrap_or_default())), "{past:?}: {text:?}");
+            findings.judge_memory(
+                past.map(|past| now - std::time::Duration::from_secs(past)),
+                now,
+            );
+            let text = findings
+                .0
+                .first()
+                .map(|finding| (finding.level, finding.text.as_str()));
+            assert_eq!(
+                text.map(|(level, _)| level),
+                expected.map(|_| Level::Warning),
+                "{past:?}"
+            );
+            assert!(
+                text.is_none_or(|(_, text)| text.contains(expected.unwrap_or_default())),
+                "{past:?}: {text:?}"
+            );
         }
         // Clocks are put back.
         let mut findings = Findings(Vec::new());
@@ -229,31 +328,83 @@ mod tests {
     #[test]
     fn certificates_are_judged_by_the_time_that_is_left() {
         let check = |which, left, expected: (Level, &str)| {
-            let certificate = Certificate { which, name: "CN=x".into(), not_after: 1_000_000_000 + left };
+            let certificate = Certificate {
+                which,
+                name: "CN=x".into(),
+                not_after: 1_000_000_000 + left,
+            };
             let mut findings = Findings(Vec::new());
             findings.judge_certificate(&certificate, 1_000_000_000);
-            let found = findings.0.first().map_or((Level::Ok, ""), |finding| (finding.level, finding.text.as_str()));
+            let found = findings.0.first().map_or((Level::Ok, ""), |finding| {
+                (finding.level, finding.text.as_str())
+            });
             assert_eq!(found, expected, "{which:?} {left}");
         };
         check(Which::Server, 15 * DAY, (Level::Ok, ""));
-        check(Which::Server, 13 * DAY, (Level::Warning, "The server's certificate expires soon (13 days left)."));
-        check(Which::Server, 0, (Level::Warning, "The server's certificate expires soon (0 minutes left)."));
-        check(Which::Server, -1, (Level::Error, "The server's certificate has expired: CN=x."));
+        check(
+            Which::Server,
+            13 * DAY,
+            (
+                Level::Warning,
+                "The server's certificate expires soon (13 days left).",
+            ),
+        );
+        check(
+            Which::Server,
+            0,
+            (
+                Level::Warning,
+                "The server's certificate expires soon (0 minutes left).",
+            ),
+        );
+        check(
+            Which::Server,
+            -1,
+            (Level::Error, "The server's certificate has expired: CN=x."),
+        );
         check(
             Which::Chain,
             DAY,
-            (Level::Warning, "A certificate of the server's chain expires soon (24 hours left): CN=x."),
+            (
+                Level::Warning,
+                "A certificate of the server's chain expires soon (24 hours left): CN=x.",
+            ),
         );
         check(
             Which::Chain,
             -1,
-            (Level::Warning, "A certificate of the server's chain, beside its own, has expired: CN=x."),
+            (
+                Level::Warning,
+                "A certificate of the server's chain, beside its own, has expired: CN=x.",
+            ),
         );
-        check(Which::Ca, DAY, (Level::Warning, "A trusted authority expires soon (24 hours left): CN=x."));
-        check(Which::Ca, -1, (Level::Warning, "A trusted authority has expired: CN=x."));
+        check(
+            Which::Ca,
+            DAY,
+            (
+                Level::Warning,
+                "A trusted authority expires soon (24 hours left): CN=x.",
+            ),
+        );
+        check(
+            Which::Ca,
+            -1,
+            (Level::Warning, "A trusted authority has expired: CN=x."),
+        );
         check(Which::Crl, DAY, (Level::Ok, ""));
-        check(Which::Crl, 3600, (Level::Warning, "A revocation list is due soon (1 hour left): CN=x."));
-        check(Which::Crl, -DAY, (Level::Error, "A revocation list is out of date: CN=x."));
+        check(
+            Which::Crl,
+            3600,
+            (
+                Level::Warning,
+                "A revocation list is due soon (1 hour left): CN=x.",
+            ),
+        );
+        check(
+            Which::Crl,
+            -DAY,
+            (Level::Error, "A revocation list is out of date: CN=x."),
+        );
         check(Which::ClientLastSeen, -1, (Level::Ok, ""));
     }
 }

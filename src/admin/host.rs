@@ -1,7 +1,7 @@
 //! Decides whether a request is meant for this listener.
 //!
-//! A page in the operator's browser may point a name of its own at 127.0.0.1 and then read from there what it likes
-//! (DNS rebinding). Such requests carry that name.
+//! A page in the operator's browser may point a name of its own at 127.0.0.1 and then read from
+//! there what it likes (DNS rebinding). Such requests carry that name.
 
 use http::header;
 use http::uri::Authority;
@@ -18,25 +18,38 @@ pub(super) enum AcceptedHosts {
 
 impl AcceptedHosts {
     pub(super) fn of(listen: IpAddr) -> Self {
-        if listen.to_canonical().is_loopback() { Self::Local } else { Self::Any }
+        if listen.to_canonical().is_loopback() {
+            Self::Local
+        } else {
+            Self::Any
+        }
     }
 
     pub(super) fn accept(&self, request: &RequestHeader) -> bool {
-        let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = request
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
         match self {
             Self::Any => true,
-            // A target that is a whole URL has a host of its own. No browser sends one, but to a proxy.
+            // A target that is a whole URL has a host of its own. No browser sends one, but to a
+            // proxy.
             Self::Local => host.is_some_and(is_local) && request.raw_path().starts_with(b"/"),
         }
     }
 }
 
 fn is_local(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
     if authority.as_str().contains('@') {
         return false;
     }
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let name = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }
@@ -55,7 +68,15 @@ mod tests {
 
     #[test]
     fn on_a_loopback_address_only_local_names_are_accepted() {
-        for host in ["localhost", "localhost:9464", "LocalHost", "127.0.0.1:9464", "127.1.2.3", "[::1]:9464", "[::1]"] {
+        for host in [
+            "localhost",
+            "localhost:9464",
+            "LocalHost",
+            "127.0.0.1:9464",
+            "127.1.2.3",
+            "[::1]:9464",
+            "[::1]",
+        ] {
             assert!(accepts("127.0.0.1", "/", Some(host)), "{host}");
             assert!(accepts("::1", "/", Some(host)), "{host}");
         }
@@ -74,7 +95,11 @@ mod tests {
             assert!(!accepts("127.0.0.1", "/", Some(host)), "{host}");
         }
         assert!(!accepts("127.0.0.1", "/", None));
-        assert!(!accepts("127.0.0.1", "http://evil.example/", Some("localhost")));
+        assert!(!accepts(
+            "127.0.0.1",
+            "http://evil.example/",
+            Some("localhost")
+        ));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
-/// A document in the making. Markup is what stands in the source of this program; everything else is escaped.
+/// A document in the making. Markup is what stands in the source of this program; everything else
+/// is escaped.
 #[derive(Default)]
 pub(super) struct Html(String);
 
@@ -60,8 +61,14 @@ mod tests {
     fn what_comes_from_elsewhere_is_never_markup() {
         for (text, expected) in [
             ("plain, äöü, 日本", "plain, äöü, 日本"),
-            ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
-            ("\"><img src=x onerror=alert(1)>", "&quot;&gt;&lt;img src=x onerror=alert(1)&gt;"),
+            (
+                "<script>alert(1)</script>",
+                "&lt;script&gt;alert(1)&lt;/script&gt;",
+            ),
+            (
+                "\"><img src=x onerror=alert(1)>",
+                "&quot;&gt;&lt;img src=x onerror=alert(1)&gt;",
+            ),
             ("' onmouseover='x", "&#39; onmouseover=&#39;x"),
             ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
             ("<scr\0ipt>", "&lt;scr\u{fffd}ipt&gt;"),

@@ -1,7 +1,8 @@
-//! The admin listener: says whether the program lives, is ready, what it counted and what happened last.
+//! The admin listener: says whether the program lives, is ready, what it counted and what happened
+//! last.
 //!
-//! It has no authentication and is meant for a loopback address. It answers GET and HEAD alone, one request for each
-//! connection, and changes nothing.
+//! It has no authentication and is meant for a loopback address. It answers GET and HEAD alone, one
+//! request for each connection, and changes nothing.
 
 mod advice;
 mod answer;
@@ -39,15 +40,16 @@ pub struct Admin {
     hosts: AcceptedHosts,
 }
 
-/// How long the threads that serve may take to answer: longer than any of them has anything to do at a stretch.
+/// How long the threads that serve may take to answer: longer than any of them has anything to do
+/// at a stretch.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
 /// What is said if one of them does not.
 const HANGING: &str = "A thread that serves connections does not answer.\n";
 
 impl Admin {
-    /// Answers from what `monitor` was told; `listen` is the address of the listener. `leaves` turns true when the process
-    /// ends and no other serves in its place.
+    /// Answers from what `monitor` was told; `listen` is the address of the listener. `leaves`
+    /// turns true when the process ends and no other serves in its place.
     pub(crate) fn new(
         monitor: Arc<Monitor>,
         leaves: watch::Receiver<bool>,
@@ -55,17 +57,26 @@ impl Admin {
         pulse: Pulse,
         listen: IpAddr,
     ) -> Self {
-        Self { monitor, leaves, in_flight, pulse, hosts: AcceptedHosts::of(listen) }
+        Self {
+            monitor,
+            leaves,
+            in_flight,
+            pulse,
+            hosts: AcceptedHosts::of(listen),
+        }
     }
 
     async fn answer(&self, request: &RequestHeader) -> Answer {
         if !self.hosts.accept(request) {
-            let reason = "This listener is for the local machine: use its address or \"localhost\".\n";
+            let reason =
+                "This listener is for the local machine: use its address or \"localhost\".\n";
             return Answer::text(StatusCode::MISDIRECTED_REQUEST, reason);
         }
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         match request.uri.path() {
-            "/livez" | "/readyz" | "/metrics" | "/api/status.json" | "/" if !is_read => Answer::method_not_allowed(),
+            "/livez" | "/readyz" | "/metrics" | "/api/status.json" | "/" if !is_read => {
+                Answer::method_not_allowed()
+            }
             "/livez" | "/readyz" if timeout(SIGN_OF_LIFE, self.pulse.respond()).await.is_err() => {
                 Answer::text(StatusCode::SERVICE_UNAVAILABLE, HANGING)
             }
@@ -80,8 +91,13 @@ impl Admin {
 
     fn readiness(&self) -> Answer {
         let findings = self.status().findings;
-        let obstacles = findings.iter().filter(|finding| finding.level == Level::Error);
-        match obstacles.map(|finding| format!("{}\n", finding.text)).collect::<String>() {
+        let obstacles = findings
+            .iter()
+            .filter(|finding| finding.level == Level::Error);
+        match obstacles
+            .map(|finding| format!("{}\n", finding.text))
+            .collect::<String>()
+        {
             none if none.is_empty() => Answer::text(StatusCode::OK, "ok\n"),
             obstacles => Answer::text(StatusCode::SERVICE_UNAVAILABLE, obstacles),
         }

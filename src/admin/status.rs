@@ -3,7 +3,9 @@
 use super::advice::advice;
 use super::health::{self, Finding, Level, findings, time_left, unix};
 use crate::notification::Kind;
-use crate::telemetry::context::Outcome::{Challenged, Forwarded, Refused, SenderGone, TestAnswered};
+use crate::telemetry::context::Outcome::{
+    Challenged, Forwarded, Refused, SenderGone, TestAnswered,
+};
 use crate::telemetry::metrics::Which;
 use crate::telemetry::recent::{Counts, Ending, Event, STEP, Snapshot, TestToken};
 use crate::telemetry::{Certificate, Monitor};
@@ -144,7 +146,11 @@ impl Status {
                 .iter()
                 .map(|certificate| Validity::of(certificate, unix(now)))
                 .collect(),
-            upstreams: monitor.upstreams().into_iter().map(Upstream::from).collect(),
+            upstreams: monitor
+                .upstreams()
+                .into_iter()
+                .map(Upstream::from)
+                .collect(),
             test_tokens: tokens(&recent),
             events: events(&recent),
         }
@@ -174,7 +180,13 @@ impl From<Counts> for Tally {
 
 impl From<(String, BTreeMap<String, bool>)> for Upstream {
     fn from((name, servers): (String, BTreeMap<String, bool>)) -> Self {
-        Self { name, servers: servers.into_iter().map(|(server, healthy)| Server { server, healthy }).collect() }
+        Self {
+            name,
+            servers: servers
+                .into_iter()
+                .map(|(server, healthy)| Server { server, healthy })
+                .collect(),
+        }
     }
 }
 
@@ -213,13 +225,17 @@ impl Entry {
             reason: event.reason.clone().or_else(|| reason(event.ending)),
             advice: advice(event.ending.code()),
             status: event.status,
-            duration_ms: event.duration.map(|duration| (duration.as_secs_f64() * 1e4).round() / 10.0),
+            duration_ms: event
+                .duration
+                .map(|duration| (duration.as_secs_f64() * 1e4).round() / 10.0),
             route: event.route.as_deref().map(str::to_owned),
             remote_addr: event.remote_addr.map(|address| address.to_string()),
             request_id: event.request_id.clone(),
             subject: event.subject.clone(),
             kind: notification.map(|notification| notification.kind.as_str()),
-            shape: notification.and_then(|notification| notification.shape).map(|shape| shape.as_str()),
+            shape: notification
+                .and_then(|notification| notification.shape)
+                .map(|shape| shape.as_str()),
             severity: notification.and_then(|notification| notification.severity.clone()),
             title: notification.and_then(|notification| notification.title.clone()),
             node: notification.and_then(|notification| notification.node.clone()),
@@ -229,7 +245,13 @@ impl Entry {
 }
 
 fn label(event: &Event) -> &'static str {
-    match (event.notification.as_ref().map(|notification| notification.kind), event.ending) {
+    match (
+        event
+            .notification
+            .as_ref()
+            .map(|notification| notification.kind),
+        event.ending,
+    ) {
         (Some(Kind::Alert), _) => "Alert",
         (Some(Kind::Reachability), _) => "Reachability",
         (Some(Kind::Test), _) => "Test notification",
@@ -254,8 +276,12 @@ fn result(event: &Event) -> &'static str {
 fn reason(ending: Ending) -> Option<String> {
     match ending {
         Ending::Request(SenderGone) => Some("The sender left before it had its answer.".into()),
-        Ending::Request(Refused("upstream_unreachable")) => Some("The application's answer broke off.".into()),
-        Ending::Request(Refused("upstream_timeout")) => Some("The application's answer stopped coming.".into()),
+        Ending::Request(Refused("upstream_unreachable")) => {
+            Some("The application's answer broke off.".into())
+        }
+        Ending::Request(Refused("upstream_timeout")) => {
+            Some("The application's answer stopped coming.".into())
+        }
         _ => None,
     }
 }
@@ -265,5 +291,8 @@ fn rfc3339(time: SystemTime) -> String {
 }
 
 fn format(time: OffsetDateTime) -> String {
-    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
+    time.replace_nanosecond(0)
+        .unwrap_or(time)
+        .format(&Rfc3339)
+        .unwrap_or_default()
 }

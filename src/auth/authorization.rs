@@ -28,7 +28,9 @@ impl BasicCredential {
     }
 
     fn compare(&self, other: &Self) -> Ordering {
-        self.username.compare(&other.username).then_with(|| self.password.compare(&other.password))
+        self.username
+            .compare(&other.username)
+            .then_with(|| self.password.compare(&other.password))
     }
 }
 
@@ -44,7 +46,10 @@ pub enum Scheme {
 impl Authorization {
     /// Accepts this user with this password, too.
     pub fn with_basic(mut self, username: &str, password: SecretDigest) -> Self {
-        self.basic.push(BasicCredential { username: SecretDigest::of(username.as_bytes()), password });
+        self.basic.push(BasicCredential {
+            username: SecretDigest::of(username.as_bytes()),
+            password,
+        });
         self
     }
 
@@ -68,19 +73,30 @@ impl Authorization {
 
     /// What `WWW-Authenticate` offers.
     pub fn schemes(&self) -> Schemes {
-        Schemes { basic: !self.basic.is_empty(), bearer: !self.bearer.is_empty() }
+        Schemes {
+            basic: !self.basic.is_empty(),
+            bearer: !self.bearer.is_empty(),
+        }
     }
 
     /// Judges all the `Authorization` headers of a request; there must be exactly one.
     ///
-    /// Every accepted credential of the scheme is compared, in constant time, whether an earlier one matched or not.
-    pub fn check<'h>(&self, mut headers: impl Iterator<Item = &'h [u8]>) -> Result<Scheme, Rejection> {
-        let header = headers.next().ok_or(Rejection::AuthorizationMissing(self.schemes()))?;
+    /// Every accepted credential of the scheme is compared, in constant time, whether an earlier
+    /// one matched or not.
+    pub fn check<'h>(
+        &self,
+        mut headers: impl Iterator<Item = &'h [u8]>,
+    ) -> Result<Scheme, Rejection> {
+        let header = headers
+            .next()
+            .ok_or(Rejection::AuthorizationMissing(self.schemes()))?;
         let scheme = match (headers.next(), Credentials::parse(header)) {
             (None, Some(Credentials::Basic { username, password })) => {
                 (Scheme::Basic, self.knows_basic(&username, &password))
             }
-            (None, Some(Credentials::Bearer { token })) => (Scheme::Bearer, self.knows_bearer(token)),
+            (None, Some(Credentials::Bearer { token })) => {
+                (Scheme::Bearer, self.knows_bearer(token))
+            }
             _ => return Err(Rejection::AuthorizationInvalid(self.schemes())),
         };
         match scheme {
@@ -90,7 +106,10 @@ impl Authorization {
     }
 
     fn knows_basic(&self, username: &[u8], password: &[u8]) -> Choice {
-        let given = BasicCredential { username: SecretDigest::of(username), password: SecretDigest::of(password) };
+        let given = BasicCredential {
+            username: SecretDigest::of(username),
+            password: SecretDigest::of(password),
+        };
         any(self.basic.iter().map(|known| known.matches(&given)))
     }
 
@@ -104,7 +123,8 @@ impl Authorization {
 fn are_among<C>(some: &[C], all: &[C], compare: impl Fn(&C, &C) -> Ordering) -> bool {
     let mut all: Vec<_> = all.iter().collect();
     all.sort_unstable_by(|one, other| compare(one, other));
-    some.iter().all(|one| all.binary_search_by(|other| compare(other, one)).is_ok())
+    some.iter()
+        .all(|one| all.binary_search_by(|other| compare(other, one)).is_ok())
 }
 
 /// Whether one of them holds; all of them are computed.
@@ -114,8 +134,13 @@ fn any(choices: impl Iterator<Item = Choice>) -> Choice {
 
 /// What one header says.
 enum Credentials<'h> {
-    Basic { username: Vec<u8>, password: Vec<u8> },
-    Bearer { token: &'h [u8] },
+    Basic {
+        username: Vec<u8>,
+        password: Vec<u8>,
+    },
+    Bearer {
+        token: &'h [u8],
+    },
 }
 
 impl<'h> Credentials<'h> {
@@ -130,14 +155,19 @@ impl<'h> Credentials<'h> {
         if scheme.eq_ignore_ascii_case(b"basic") {
             return Self::parse_basic(value);
         }
-        scheme.eq_ignore_ascii_case(b"bearer").then_some(Self::Bearer { token: value })
+        scheme
+            .eq_ignore_ascii_case(b"bearer")
+            .then_some(Self::Bearer { token: value })
     }
 
     /// The name ends at the first colon; the password may hold more of them (RFC 7617 section 2).
     fn parse_basic(value: &[u8]) -> Option<Self> {
         let decoded = BASE64_STANDARD.decode(value).ok()?;
         let colon = decoded.iter().position(|b| *b == b':')?;
-        Some(Self::Basic { username: decoded[..colon].to_vec(), password: decoded[colon + 1..].to_vec() })
+        Some(Self::Basic {
+            username: decoded[..colon].to_vec(),
+            password: decoded[colon + 1..].to_vec(),
+        })
     }
 }
 
@@ -165,28 +195,69 @@ mod tests {
 
     #[test]
     fn basic_credentials_match_exactly() {
-        let accepted =
-            Authorization::default().with_basic("netdata", digest("a:b:")).with_basic("zweite", digest("pässword"));
+        let accepted = Authorization::default()
+            .with_basic("netdata", digest("a:b:"))
+            .with_basic("zweite", digest("pässword"));
         for good in [basic("netdata:a:b:"), basic("zweite:pässword")] {
             check(&accepted, &good, Some(Scheme::Basic));
-            check(&accepted, &good.replace("Basic ", "bAsIc   "), Some(Scheme::Basic));
+            check(
+                &accepted,
+                &good.replace("Basic ", "bAsIc   "),
+                Some(Scheme::Basic),
+            );
         }
-        for bad in ["netdata:a:b", "netdata:", "netdata", ":a:b:", "Netdata:a:b:", "zweite:a:b:", "", ":"] {
+        for bad in [
+            "netdata:a:b",
+            "netdata:",
+            "netdata",
+            ":a:b:",
+            "Netdata:a:b:",
+            "zweite:a:b:",
+            "",
+            ":",
+        ] {
             check(&accepted, &basic(bad), None);
         }
-        for bad in ["Basic", "Basic ", "Basic !", "Basic bmV0ZGF0YTphOmI6\u{e9}", "bmV0ZGF0YTphOmI6", "Digest x", ""] {
+        for bad in [
+            "Basic",
+            "Basic ",
+            "Basic !",
+            "Basic bmV0ZGF0YTphOmI6\u{e9}",
+            "bmV0ZGF0YTphOmI6",
+            "Digest x",
+            "",
+        ] {
             check(&accepted, bad, None);
         }
-        check(&accepted, &basic("netdata:a:b:").replace("Basic", "Bearer"), None);
+        check(
+            &accepted,
+            &basic("netdata:a:b:").replace("Basic", "Bearer"),
+            None,
+        );
     }
 
     #[test]
     fn bearer_tokens_match_exactly() {
-        let accepted = Authorization::default().with_bearer(digest("old")).with_bearer(digest("s3cret"));
-        for good in ["bearer s3cret", "Bearer s3cret", "BEARER  s3cret", "Bearer old", " Bearer old "] {
+        let accepted = Authorization::default()
+            .with_bearer(digest("old"))
+            .with_bearer(digest("s3cret"));
+        for good in [
+            "bearer s3cret",
+            "Bearer s3cret",
+            "BEARER  s3cret",
+            "Bearer old",
+            " Bearer old ",
+        ] {
             check(&accepted, good, Some(Scheme::Bearer));
         }
-        for bad in ["Bearer s3cre", "Bearer s3crett", "Bearer S3CRET", "Bearers3cret", "Bearer s3cret x", "s3cret"] {
+        for bad in [
+            "Bearer s3cre",
+            "Bearer s3crett",
+            "Bearer S3CRET",
+            "Bearers3cret",
+            "Bearer s3cret x",
+            "s3cret",
+        ] {
             check(&accepted, bad, None);
         }
     }
@@ -194,19 +265,35 @@ mod tests {
     #[test]
     fn there_is_exactly_one_header() {
         let accepted = Authorization::default().with_bearer(digest("x"));
-        let schemes = Schemes { basic: false, bearer: true };
-        let check = |headers: &[&str]| accepted.check(headers.iter().map(|header| header.as_bytes()));
+        let schemes = Schemes {
+            basic: false,
+            bearer: true,
+        };
+        let check =
+            |headers: &[&str]| accepted.check(headers.iter().map(|header| header.as_bytes()));
         assert_eq!(check(&[]), Err(Rejection::AuthorizationMissing(schemes)));
         assert_eq!(check(&["Bearer x"]), Ok(Scheme::Bearer));
-        assert_eq!(check(&["Bearer x", "Bearer x"]), Err(Rejection::AuthorizationInvalid(schemes)));
-        assert_eq!(check(&["Bearer x", "Bearer y"]), Err(Rejection::AuthorizationInvalid(schemes)));
+        assert_eq!(
+            check(&["Bearer x", "Bearer x"]),
+            Err(Rejection::AuthorizationInvalid(schemes))
+        );
+        assert_eq!(
+            check(&["Bearer x", "Bearer y"]),
+            Err(Rejection::AuthorizationInvalid(schemes))
+        );
     }
 
     #[test]
     fn a_digest_may_stand_for_the_secret() {
-        let digest =
-            SecretDigest::from_hex("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b").unwrap();
-        check(&Authorization::default().with_bearer(digest), "Bearer secret", Some(Scheme::Bearer));
+        let digest = SecretDigest::from_hex(
+            "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+        )
+        .unwrap();
+        check(
+            &Authorization::default().with_bearer(digest),
+            "Bearer secret",
+            Some(Scheme::Bearer),
+        );
     }
 
     proptest::proptest! {

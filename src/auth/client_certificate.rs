@@ -1,8 +1,8 @@
 //! Reads who a client certificate names, and decides whether that is Netdata Cloud.
 //!
-//! A name is read from the DER subject and compared whole. Looking for `CN=app.netdata.cloud` in a subject that was
-//! turned into text, as the documented recipes do, lets `CN=app.netdata.cloud.evil.example`, `OU=CN=app.netdata.cloud`
-//! and others through.
+//! A name is read from the DER subject and compared whole. Looking for `CN=app.netdata.cloud` in a
+//! subject that was turned into text, as the documented recipes do, lets
+//! `CN=app.netdata.cloud.evil.example`, `OU=CN=app.netdata.cloud` and others through.
 
 use super::distinguished_name::DistinguishedName;
 use crate::digest::sha256_hex;
@@ -16,14 +16,19 @@ use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 use x509_parser::x509::X509Name;
 
 /// What stands for itself in a URL.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Who a certificate names. Says nothing about whether the certificate is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIdentity {
     /// Every common name of the subject, in its order; one that cannot be decoded is `None`.
     common_names: Vec<Option<String>>,
-    /// The subject, as text for people: safe to show, and cut if it is long. Nothing is decided by it.
+    /// The subject, as text for people: safe to show, and cut if it is long. Nothing is decided by
+    /// it.
     pub subject: String,
     /// The issuer, likewise.
     pub issuer: String,
@@ -75,26 +80,41 @@ impl ClientIdentity {
     /// The certificate in PEM, percent-encoded, as `$ssl_client_escaped_cert` has it.
     pub fn escaped_pem(&self) -> String {
         let base64 = self.client_cert.trim_matches(':');
-        let lines: Vec<&str> = base64.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+        let lines: Vec<&str> = base64
+            .as_bytes()
+            .chunks(64)
+            .filter_map(|line| std::str::from_utf8(line).ok())
+            .collect();
+        let pem = format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            lines.join("\n")
+        );
         utf8_percent_encode(&pem, ESCAPED).to_string()
     }
 
     /// Until when it is valid, as `$ssl_client_v_end` has it: `Nov  5 07:00:00 2027 GMT`.
     pub fn not_after_text(&self) -> String {
-        let Ok(time) = ASN1Time::from_timestamp(self.not_after) else { return String::new() };
+        let Ok(time) = ASN1Time::from_timestamp(self.not_after) else {
+            return String::new();
+        };
         let time = time.to_datetime();
         let month = &time.month().to_string()[..3];
         let (hour, minute, second) = time.to_hms();
-        format!("{month} {:2} {hour:02}:{minute:02}:{second:02} {} GMT", time.day(), time.year())
+        format!(
+            "{month} {:2} {hour:02}:{minute:02}:{second:02} {} GMT",
+            time.day(),
+            time.year()
+        )
     }
 
-    /// How many whole days it is valid from `now` on, in seconds since 1970, as `$ssl_client_v_remain` has it.
+    /// How many whole days it is valid from `now` on, in seconds since 1970, as
+    /// `$ssl_client_v_remain` has it.
     pub fn days_left(&self, now: i64) -> i64 {
         (self.not_after.saturating_sub(now) / 86_400).max(0)
     }
 
-    /// Whether the subject has exactly one common name, and that is one of `allowed`, byte for byte.
+    /// Whether the subject has exactly one common name, and that is one of `allowed`, byte for
+    /// byte.
     pub fn check_common_name(&self, allowed: &[String]) -> Result<(), Rejection> {
         match self.common_names.as_slice() {
             [Some(name)] if allowed.contains(name) => Ok(()),
@@ -102,8 +122,12 @@ impl ClientIdentity {
                 "The certificate's common name is {:?}; accepted: {allowed:?}.",
                 clean(name)
             ))),
-            [None] => Err(Rejection::CommonNameMismatch("The certificate's common name cannot be decoded.".into())),
-            [] => Err(Rejection::CommonNameMismatch("The certificate's subject has no common name.".into())),
+            [None] => Err(Rejection::CommonNameMismatch(
+                "The certificate's common name cannot be decoded.".into(),
+            )),
+            [] => Err(Rejection::CommonNameMismatch(
+                "The certificate's subject has no common name.".into(),
+            )),
             names => Err(Rejection::CommonNameMismatch(format!(
                 "The certificate's subject has {} common names; there must be exactly one.",
                 names.len()
@@ -114,8 +138,14 @@ impl ClientIdentity {
 
 /// A serial number without the zero that keeps it positive.
 fn serial(bytes: &[u8]) -> String {
-    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len().saturating_sub(1));
-    bytes[start..].iter().map(|byte| format!("{byte:02X}")).collect()
+    let start = bytes
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(bytes.len().saturating_sub(1));
+    bytes[start..]
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect()
 }
 
 fn common_names(subject: &X509Name<'_>) -> Vec<Option<String>> {
@@ -126,24 +156,28 @@ fn common_names(subject: &X509Name<'_>) -> Vec<Option<String>> {
         .collect()
 }
 
-/// Decodes a `DirectoryString` (RFC 5280 section 4.1.2.4), whose encoding must not change the verdict.
+/// Decodes a `DirectoryString` (RFC 5280 section 4.1.2.4), whose encoding must not change the
+/// verdict.
 pub(super) fn directory_string(value: &Any<'_>) -> Option<String> {
     let bytes = value.data;
     match value.tag() {
         Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
-        Tag::PrintableString | Tag::Ia5String => {
-            bytes.is_ascii().then(|| bytes.iter().copied().map(char::from).collect())
-        }
+        Tag::PrintableString | Tag::Ia5String => bytes
+            .is_ascii()
+            .then(|| bytes.iter().copied().map(char::from).collect()),
         // What certificates call T61 is Latin-1 in practice.
         Tag::T61String => Some(bytes.iter().copied().map(char::from).collect()),
         Tag::BmpString => {
-            let units: Option<Vec<u16>> =
-                bytes.chunks(2).map(|unit| Some(u16::from_be_bytes(unit.try_into().ok()?))).collect();
+            let units: Option<Vec<u16>> = bytes
+                .chunks(2)
+                .map(|unit| Some(u16::from_be_bytes(unit.try_into().ok()?)))
+                .collect();
             String::from_utf16(&units?).ok()
         }
-        Tag::UniversalString => {
-            bytes.chunks(4).map(|unit| char::from_u32(u32::from_be_bytes(unit.try_into().ok()?))).collect()
-        }
+        Tag::UniversalString => bytes
+            .chunks(4)
+            .map(|unit| char::from_u32(u32::from_be_bytes(unit.try_into().ok()?)))
+            .collect(),
         _ => None,
     }
 }
@@ -160,7 +194,9 @@ mod tests {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         for (attribute, value) in subject {
-            params.distinguished_name.push(attribute.clone(), value.clone());
+            params
+                .distinguished_name
+                .push(attribute.clone(), value.clone());
         }
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         ClientIdentity::from_der(certificate.der()).unwrap()
@@ -208,20 +244,42 @@ mod tests {
             check(&[(DnType::CommonName, utf8(name))], false);
         }
         let evil = || (DnType::CommonName, utf8("evil"));
-        check(&[(DnType::OrganizationalUnitName, utf8("CN=app.netdata.cloud")), evil()], false);
-        check(&[(DnType::OrganizationName, utf8("x,CN=app.netdata.cloud")), evil()], false);
+        check(
+            &[
+                (DnType::OrganizationalUnitName, utf8("CN=app.netdata.cloud")),
+                evil(),
+            ],
+            false,
+        );
+        check(
+            &[
+                (DnType::OrganizationName, utf8("x,CN=app.netdata.cloud")),
+                evil(),
+            ],
+            false,
+        );
         check(&[(DnType::OrganizationName, utf8(NETDATA))], false);
         check(&[], false);
     }
 
     #[test]
     fn other_attributes_beside_the_name_are_normal() {
-        check(&[(DnType::OrganizationName, utf8("Netdata, Inc.")), (DnType::CommonName, utf8(NETDATA))], true);
+        check(
+            &[
+                (DnType::OrganizationName, utf8("Netdata, Inc.")),
+                (DnType::CommonName, utf8(NETDATA)),
+            ],
+            true,
+        );
     }
 
     #[test]
     fn what_is_not_a_certificate_has_no_identity() {
-        let der = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        let der = CertificateParams::default()
+            .self_signed(&KeyPair::generate().unwrap())
+            .unwrap()
+            .der()
+            .to_vec();
         assert!(ClientIdentity::from_der(&der).is_some());
         for length in 0..der.len() {
             assert!(ClientIdentity::from_der(&der[..length]).is_none());
@@ -235,7 +293,10 @@ mod tests {
     fn two_names_are_not_one() {
         let second = || DnType::CustomDnType(vec![2, 5, 4, 3]);
         for (one, other) in [(NETDATA, "evil"), ("evil", NETDATA), (NETDATA, NETDATA)] {
-            check(&[(DnType::CommonName, utf8(one)), (second(), utf8(other))], false);
+            check(
+                &[(DnType::CommonName, utf8(one)), (second(), utf8(other))],
+                false,
+            );
         }
         check(&[(second(), utf8(NETDATA))], true);
     }

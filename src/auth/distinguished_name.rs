@@ -1,6 +1,8 @@
-//! Writes the name of a certificate's subject or issuer as text, exactly as NGINX and Apache hand it to applications.
+//! Writes the name of a certificate's subject or issuer as text, exactly as NGINX and Apache hand
+//! it to applications.
 //!
-//! Nothing is decided by these texts. They may go into headers: whatever a certificate holds, they are printable ASCII.
+//! Nothing is decided by these texts. They may go into headers: whatever a certificate holds, they
+//! are printable ASCII.
 
 use super::client_certificate::directory_string;
 use std::fmt::Write as _;
@@ -10,7 +12,8 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 /// A name in the two forms that applications are used to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DistinguishedName {
-    /// `CN=app.netdata.cloud,O=Netdata,C=US`: RFC 4514, the most specific part first, as `$ssl_client_s_dn` has it.
+    /// `CN=app.netdata.cloud,O=Netdata,C=US`: RFC 4514, the most specific part first, as
+    /// `$ssl_client_s_dn` has it.
     pub rfc4514: String,
     /// `/C=US/O=Netdata/CN=app.netdata.cloud`, as `$ssl_client_s_dn_legacy` has it.
     pub oneline: String,
@@ -65,14 +68,21 @@ impl DistinguishedName {
             }
         }
         parts.reverse();
-        Self { rfc4514: parts.join(","), oneline }
+        Self {
+            rfc4514: parts.join(","),
+            oneline,
+        }
     }
 }
 
 /// The short name of an attribute's type; an error is its object identifier.
 fn kind(attribute: &AttributeTypeAndValue<'_>) -> Result<&'static str, String> {
     let identifier = attribute.attr_type().to_id_string();
-    SHORT_NAMES.iter().find(|(known, _)| *known == identifier).map(|(_, name)| *name).ok_or(identifier)
+    SHORT_NAMES
+        .iter()
+        .find(|(known, _)| *known == identifier)
+        .map(|(_, name)| *name)
+        .ok_or(identifier)
 }
 
 fn rfc4514(attribute: &AttributeTypeAndValue<'_>) -> String {
@@ -84,7 +94,8 @@ fn rfc4514(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// A value with everything escaped that means something else, that no header may hold, or that is not ASCII.
+/// A value with everything escaped that means something else, that no header may hold, or that is
+/// not ASCII.
 fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let last = value.chars().count().saturating_sub(1);
@@ -106,7 +117,8 @@ fn escaped(value: &str) -> String {
 
 fn der(attribute: &AttributeTypeAndValue<'_>) -> String {
     let der = attribute.attr_value().to_der_vec().unwrap_or_default();
-    der.iter().fold("#".to_owned(), |text, byte| text + &format!("{byte:02X}"))
+    der.iter()
+        .fold("#".to_owned(), |text, byte| text + &format!("{byte:02X}"))
 }
 
 fn push_oneline(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {

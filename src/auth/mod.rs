@@ -42,13 +42,15 @@ impl Presented {
     }
 }
 
-/// Proof that a client certificate was demanded and found good, or was not demanded. Only this module can make one.
+/// Proof that a client certificate was demanded and found good, or was not demanded. Only this
+/// module can make one.
 #[derive(Clone, Debug)]
 pub struct Identified {
     identity: Option<Arc<ClientIdentity>>,
 }
 
-/// Proof that a request passed everything its route demands of a sender. Only this module can make one.
+/// Proof that a request passed everything its route demands of a sender. Only this module can make
+/// one.
 #[derive(Clone, Debug)]
 pub struct Authenticated {
     identity: Option<Arc<ClientIdentity>>,
@@ -59,17 +61,24 @@ impl Requirements {
     /// Whether what meets these meets `other`, too.
     pub fn are_at_least(&self, other: &Self) -> bool {
         (self.client_certificate || !other.client_certificate)
-            && (other.authorization.is_empty() || self.authorization.accepts_only(&other.authorization))
+            && (other.authorization.is_empty()
+                || self.authorization.accepts_only(&other.authorization))
     }
 
     /// The first half, which every request must pass: the client certificate.
-    pub fn identify(&self, presented: &Presented, common_names: &[String]) -> Result<Identified, Rejection> {
+    pub fn identify(
+        &self,
+        presented: &Presented,
+        common_names: &[String],
+    ) -> Result<Identified, Rejection> {
         if !self.client_certificate {
             return Ok(Identified { identity: None });
         }
         let identity = presented.check_trusted()?;
         identity.check_common_name(common_names)?;
-        Ok(Identified { identity: Some(identity.clone()) })
+        Ok(Identified {
+            identity: Some(identity.clone()),
+        })
     }
 
     /// The second half, which notifications must pass: the `Authorization` headers.
@@ -82,7 +91,10 @@ impl Requirements {
             true => None,
             false => Some(self.authorization.check(headers)?),
         };
-        Ok(Authenticated { identity: identified.identity, scheme })
+        Ok(Authenticated {
+            identity: identified.identity,
+            scheme,
+        })
     }
 }
 

@@ -12,8 +12,8 @@ const INTERVAL: Duration = Duration::from_secs(20);
 
 /// Has the memory that a burst has left behind go back.
 ///
-/// mimalloc gives memory back in passing, while more is allocated, and when a thread ends. After a burst nothing may happen
-/// for hours, so a thread ends now and then.
+/// mimalloc gives memory back in passing, while more is allocated, and when a thread ends. After a
+/// burst nothing may happen for hours, so a thread ends now and then.
 pub(super) fn tidy() {
     let tidying = || {
         loop {

@@ -1,4 +1,5 @@
-//! The manual page and what shells complete: both from the command line itself, so that they are never out of date.
+//! The manual page and what shells complete: both from the command line itself, so that they are
+//! never out of date.
 
 use clap::Command;
 use clap_complete::Shell;
@@ -9,7 +10,10 @@ use std::io;
 /// What every command ends with; `send` has one more.
 const EXIT_CODES: [(&str, &str); 4] = [
     ("0", "it worked"),
-    ("1", "it failed while running; or, of what was asked, not everything is as it should be"),
+    (
+        "1",
+        "it failed while running; or, of what was asked, not everything is as it should be",
+    ),
     ("2", "the arguments or the configuration are wrong"),
     ("3", "send could connect to nobody"),
 ];
@@ -20,7 +24,8 @@ pub(super) fn completions(mut command: Command, shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, &name, &mut script);
     let script = String::from_utf8_lossy(&script);
-    // For bash, clap_complete writes a name with hyphens in two ways, and finds nothing below it (clap issue 6421).
+    // For bash, clap_complete writes a name with hyphens in two ways, and finds nothing below it
+    // (clap issue 6421).
     script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }
 
@@ -42,9 +47,17 @@ pub(super) fn page(mut command: Command) -> io::Result<Vec<u8>> {
 
 /// The commands below `parent`, of which `path` are the words.
 fn sections(parent: &Command, path: &str, page: &mut Vec<u8>) -> io::Result<()> {
-    for command in parent.get_subcommands().filter(|command| command.get_name() != "help") {
+    for command in parent
+        .get_subcommands()
+        .filter(|command| command.get_name() != "help")
+    {
         let path = format!("{path}{} ", command.get_name());
-        page.extend(Roff::new().control("SH", [path.trim_end()]).to_roff().into_bytes());
+        page.extend(
+            Roff::new()
+                .control("SH", [path.trim_end()])
+                .to_roff()
+                .into_bytes(),
+        );
         page.extend(parts(command)?);
         sections(command, &path, page)?;
     }
@@ -60,8 +73,10 @@ fn parts(command: &Command) -> io::Result<Vec<u8>> {
     man.render_options_section(&mut sections)?;
     let text = String::from_utf8_lossy(&sections).into_owned();
     // How apostrophes are written is said once; and a section within a section is a part of it.
-    let lines =
-        text.lines().filter(|line| !line.contains(".ds Aq ")).map(|line| line.replacen(".SH ", ".SS ", 1) + "\n");
+    let lines = text
+        .lines()
+        .filter(|line| !line.contains(".ds Aq "))
+        .map(|line| line.replacen(".SH ", ".SS ", 1) + "\n");
     Ok(lines.collect::<String>().into_bytes())
 }
 
@@ -69,7 +84,10 @@ fn codes() -> Roff {
     let mut codes = Roff::new();
     codes.control("SH", ["EXIT STATUS"]);
     for (code, meaning) in EXIT_CODES {
-        codes.control("TP", []).text([bold(code)]).text([roman(meaning)]);
+        codes
+            .control("TP", [])
+            .text([bold(code)])
+            .text([roman(meaning)]);
     }
     codes
 }

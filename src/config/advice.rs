@@ -21,7 +21,8 @@ const GUESSABLE: f64 = 40.0;
 /// Who else may read a private key.
 pub(super) fn on_key_file(path: &Path) -> Option<String> {
     // systemd protects its credentials by other means than their mode.
-    let is_credential = std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|directory| path.starts_with(directory));
+    let is_credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .is_some_and(|directory| path.starts_with(directory));
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     let who = match (mode & 0o070 != 0, mode & 0o007 != 0) {
         _ if is_credential => return None,
@@ -35,16 +36,27 @@ pub(super) fn on_key_file(path: &Path) -> Option<String> {
     ))
 }
 
-/// What senders may have against a server's chain. `is_known` tells whether a subject is that of an authority which
-/// they know anyway.
-pub(super) fn on_chain(chain: &[CertificateDer<'_>], now: i64, is_known: impl Fn(&[u8]) -> bool) -> Vec<String> {
+/// What senders may have against a server's chain. `is_known` tells whether a subject is that of an
+/// authority which they know anyway.
+pub(super) fn on_chain(
+    chain: &[CertificateDer<'_>],
+    now: i64,
+    is_known: impl Fn(&[u8]) -> bool,
+) -> Vec<String> {
     let parse = |der| Some(x509_parser::parse_x509_certificate(der).ok()?.1);
     let chain: Option<Vec<X509Certificate<'_>>> = chain.iter().map(|der| parse(der)).collect();
-    let Some((leaf, above)) = chain.as_deref().and_then(<[_]>::split_first) else { return Vec::new() };
+    let Some((leaf, above)) = chain.as_deref().and_then(<[_]>::split_first) else {
+        return Vec::new();
+    };
     let soon = on_validity(leaf, now).filter(|_| is_valid(leaf, now));
-    let mut advice: Vec<String> = soon.into_iter().chain(above.iter().filter_map(|it| on_spare(it, now))).collect();
+    let mut advice: Vec<String> = soon
+        .into_iter()
+        .chain(above.iter().filter_map(|it| on_spare(it, now)))
+        .collect();
     if dns_names(leaf).is_empty() {
-        advice.push("names no host (subjectAltName has no DNS name): who verifies it refuses it".into());
+        advice.push(
+            "names no host (subjectAltName has no DNS name): who verifies it refuses it".into(),
+        );
     }
     if leaf.is_ca() {
         // As "openssl req -x509" makes it, unless it is told otherwise.
@@ -62,7 +74,9 @@ pub(super) fn on_chain(chain: &[CertificateDer<'_>], now: i64, is_known: impl Fn
 pub(super) fn on_leaf(chain: &[CertificateDer<'_>], now: i64) -> Option<String> {
     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
     let what = on_validity(&leaf, now).filter(|_| !is_valid(&leaf, now))?;
-    Some(format!("{what}: whoever verifies it refuses it; renew it, or set the clock of this machine"))
+    Some(format!(
+        "{what}: whoever verifies it refuses it; renew it, or set the clock of this machine"
+    ))
 }
 
 fn is_valid(certificate: &X509Certificate<'_>, now: i64) -> bool {
@@ -70,12 +84,15 @@ fn is_valid(certificate: &X509Certificate<'_>, now: i64) -> bool {
     (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
 }
 
-/// What stands above the leaf may be needed or not: a client that verifies the chain finds a path of its own.
+/// What stands above the leaf may be needed or not: a client that verifies the chain finds a path
+/// of its own.
 fn on_spare(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
     let what = on_validity(certificate, now)?;
     Some(match is_valid(certificate, now) {
         true => what,
-        false => format!("{what}: who needs it refuses the chain; leave it out if nobody does, or renew it"),
+        false => format!(
+            "{what}: who needs it refuses the chain; leave it out if nobody does, or renew it"
+        ),
     })
 }
 
@@ -83,13 +100,24 @@ fn on_validity(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
     let (subject, validity) = (certificate.subject(), certificate.validity());
     let left = validity.not_after.timestamp() - now;
     if left < 0 {
-        return Some(format!("\"{subject}\" has expired on {}", validity.not_after));
+        return Some(format!(
+            "\"{subject}\" has expired on {}",
+            validity.not_after
+        ));
     }
     if validity.not_before.timestamp() > now {
-        return Some(format!("\"{subject}\" is not valid before {}", validity.not_before));
+        return Some(format!(
+            "\"{subject}\" is not valid before {}",
+            validity.not_before
+        ));
     }
     let days = left / DAY;
-    (left < RENEWAL).then(|| format!("\"{subject}\" expires in {days} days, on {}: renew it", validity.not_after))
+    (left < RENEWAL).then(|| {
+        format!(
+            "\"{subject}\" expires in {days} days, on {}: renew it",
+            validity.not_after
+        )
+    })
 }
 
 /// Each certificate is to be issued by the next one, and the last by somebody who is known.
@@ -111,8 +139,9 @@ fn on_issuer(
         lower = upper;
     }
     // Roots are known or not, and are left out of chains. It is the intermediate that is forgotten.
-    let is_forgotten =
-        above.is_empty() && leaf.issuer().as_raw() != leaf.subject().as_raw() && !is_known(leaf.issuer().as_raw());
+    let is_forgotten = above.is_empty()
+        && leaf.issuer().as_raw() != leaf.subject().as_raw()
+        && !is_known(leaf.issuer().as_raw());
     is_forgotten.then(|| {
         format!(
             "holds no certificate of the issuer, \"{}\": who does not know that one refuses it; use the full chain",
@@ -124,7 +153,9 @@ fn on_issuer(
 /// The hosts that a certificate is for.
 fn dns_names<'c>(certificate: &'c X509Certificate<'_>) -> Vec<&'c str> {
     let extension = certificate.subject_alternative_name().ok().flatten();
-    let names = extension.iter().flat_map(|extension| &extension.value.general_names);
+    let names = extension
+        .iter()
+        .flat_map(|extension| &extension.value.general_names);
     names
         .filter_map(|name| match name {
             GeneralName::DNSName(name) => Some(*name),
@@ -152,7 +183,8 @@ pub(super) fn describe(chain: &[CertificateDer<'_>]) -> Option<String> {
     Some(format!("for {names}, until {}", leaf.validity().not_after))
 }
 
-/// Whether this is the subject of an authority that the system trusts, as others do who follow the same lists.
+/// Whether this is the subject of an authority that the system trusts, as others do who follow the
+/// same lists.
 pub(super) fn is_known_to_system(subject: &[u8]) -> bool {
     let roots = rustls_native_certs::load_native_certs().certs;
     roots
@@ -176,7 +208,8 @@ pub(super) fn on_challenge_secret(secret: &[u8]) -> Option<String> {
     })
 }
 
-/// How many bits of information there are at most: by how often each byte occurs, and once for what is repeated.
+/// How many bits of information there are at most: by how often each byte occurs, and once for what
+/// is repeated.
 fn information(secret: &[u8]) -> f64 {
     let is_period = |length: &usize| secret.iter().zip(&secret[*length..]).all(|(a, b)| a == b);
     let period = (1..=secret.len()).find(is_period).unwrap_or(secret.len());
@@ -184,7 +217,10 @@ fn information(secret: &[u8]) -> f64 {
     let total = unit.len() as f64;
     let mut counts = [0_u32; 256];
     unit.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
-    let occurring = counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count));
+    let occurring = counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| f64::from(*count));
     // A byte that never varies says nothing, but for how often it is repeated.
     occurring.map(|count| count * (total / count).log2()).sum()
 }
@@ -193,7 +229,8 @@ fn information(secret: &[u8]) -> f64 {
 mod tests {
     use super::*;
 
-    /// What is said about a chain, with a certificate for each of these subjects, issued by the next one.
+    /// What is said about a chain, with a certificate for each of these subjects, issued by the
+    /// next one.
     fn advice(hosts: &[&str], days: i64, subjects: &[&str], known: &str) -> String {
         use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
         let params = |name: &str| {
@@ -210,37 +247,89 @@ mod tests {
         let now = time::OffsetDateTime::now_utc();
         let mut leaf = params(subjects[0]);
         leaf.not_after = now + time::Duration::days(days) + time::Duration::hours(1);
-        leaf.subject_alt_names =
-            CertificateParams::new(hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>())
-                .unwrap()
-                .subject_alt_names;
+        leaf.subject_alt_names = CertificateParams::new(
+            hosts
+                .iter()
+                .map(|host| (*host).to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .unwrap()
+        .subject_alt_names;
         let issuer = authority(subjects[1]);
-        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        let leaf = leaf
+            .signed_by(&KeyPair::generate().unwrap(), &issuer)
+            .unwrap();
         let mut chain = vec![leaf.der().clone()];
-        chain.extend(subjects[2..].iter().map(|name| authority(name).der().clone()));
+        chain.extend(
+            subjects[2..]
+                .iter()
+                .map(|name| authority(name).der().clone()),
+        );
         let is_known = |subject: &[u8]| {
-            subject == x509_parser::parse_x509_certificate(authority(known).der()).unwrap().1.subject().as_raw()
+            subject
+                == x509_parser::parse_x509_certificate(authority(known).der())
+                    .unwrap()
+                    .1
+                    .subject()
+                    .as_raw()
         };
         let now = now.unix_timestamp();
-        on_leaf(&chain, now).into_iter().chain(on_chain(&chain, now, is_known)).collect::<Vec<_>>().join("; ")
+        on_leaf(&chain, now)
+            .into_iter()
+            .chain(on_chain(&chain, now, is_known))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     #[test]
     fn chains_are_judged_as_senders_will() {
         let check = |hosts, days, subjects, known, expected: &str| {
             let advice = advice(hosts, days, subjects, known);
-            assert!(advice.contains(expected) && advice.is_empty() == expected.is_empty(), "{expected:?}: {advice:?}");
+            assert!(
+                advice.contains(expected) && advice.is_empty() == expected.is_empty(),
+                "{expected:?}: {advice:?}"
+            );
         };
         let host = &["a.example"][..];
         // The certificate, its issuer, and what else is in the file.
-        check(host, 90, &["leaf", "intermediate", "intermediate"], "root", "");
+        check(
+            host,
+            90,
+            &["leaf", "intermediate", "intermediate"],
+            "root",
+            "",
+        );
         check(host, 90, &["leaf", "root"], "root", "");
-        check(host, 90, &["leaf", "intermediate"], "root", "holds no certificate of the issuer, \"CN=intermediate\"");
-        check(host, 90, &["leaf", "intermediate", "other"], "root", "but \"CN=other\" follows");
+        check(
+            host,
+            90,
+            &["leaf", "intermediate"],
+            "root",
+            "holds no certificate of the issuer, \"CN=intermediate\"",
+        );
+        check(
+            host,
+            90,
+            &["leaf", "intermediate", "other"],
+            "root",
+            "but \"CN=other\" follows",
+        );
         check(&[], 90, &["leaf", "root"], "root", "names no host");
-        check(&["192.0.2.1"], 90, &["leaf", "root"], "root", "names no host");
+        check(
+            &["192.0.2.1"],
+            90,
+            &["leaf", "root"],
+            "root",
+            "names no host",
+        );
         check(host, 14, &["leaf", "root"], "root", "");
-        check(host, 13, &["leaf", "root"], "root", "\"CN=leaf\" expires in 13 days");
+        check(
+            host,
+            13,
+            &["leaf", "root"],
+            "root",
+            "\"CN=leaf\" expires in 13 days",
+        );
         check(host, 0, &["leaf", "root"], "root", "expires in 0 days");
         check(host, -1, &["leaf", "root"], "root", "has expired");
     }
@@ -258,7 +347,10 @@ mod tests {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
             let advice = on_key_file(file.path());
             assert_eq!(advice.is_some(), who.is_some(), "{mode:o}");
-            assert!(advice.unwrap_or_default().contains(who.unwrap_or_default()), "{mode:o}");
+            assert!(
+                advice.unwrap_or_default().contains(who.unwrap_or_default()),
+                "{mode:o}"
+            );
         }
     }
 

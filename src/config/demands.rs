@@ -10,21 +10,29 @@ impl Guarded for Route {
         &self.path
     }
 
-    /// Whether an application that takes a request of this route for one of `other` gets nothing that it would not have
-    /// got there.
+    /// Whether an application that takes a request of this route for one of `other` gets nothing
+    /// that it would not have got there.
     fn demands_at_least(&self, other: &Self) -> bool {
         self.requirements.are_at_least(&other.requirements)
             && bound(self.max_body) <= bound(other.max_body)
-            && (other.kind == RouteKind::Proxy || (self.kind == RouteKind::Webhook && self.verifies_at_least(other)))
-            && other.set_headers.iter().all(|(name, _)| self.replaces(name.as_str()))
-            && self.pass_headers.iter().all(|name| other.pass_headers.contains(name))
+            && (other.kind == RouteKind::Proxy
+                || (self.kind == RouteKind::Webhook && self.verifies_at_least(other)))
+            && other
+                .set_headers
+                .iter()
+                .all(|(name, _)| self.replaces(name.as_str()))
+            && self
+                .pass_headers
+                .iter()
+                .all(|name| other.pass_headers.contains(name))
     }
 }
 
 impl Route {
     /// The same of two webhooks, as far as it is about what notifications say.
     fn verifies_at_least(&self, other: &Self) -> bool {
-        let names_fewer = !self.spaces.is_empty() && self.spaces.iter().all(|space| other.spaces.contains(space));
+        let names_fewer =
+            !self.spaces.is_empty() && self.spaces.iter().all(|space| other.spaces.contains(space));
         strictness(self.schema) >= strictness(other.schema)
             && (other.spaces.is_empty() || names_fewer)
             && (other.tests == Tests::Forward || self.tests == Tests::Answer)
@@ -32,7 +40,9 @@ impl Route {
 
     /// Whether the application gets no header of this name that the sender made up.
     fn replaces(&self, header: &str) -> bool {
-        self.set_headers.iter().any(|(name, _)| is_same(name.as_str().as_bytes(), header.as_bytes()))
+        self.set_headers
+            .iter()
+            .any(|(name, _)| is_same(name.as_str().as_bytes(), header.as_bytes()))
     }
 }
 
@@ -60,7 +70,8 @@ mod tests {
         let text = format!(
             "[listen]\nhttp = \"127.0.0.1:0\"\n[[routes]]\npath = \"/a\"\nupstream = \"http://127.0.0.1:1\"\n{keys}\n"
         );
-        let config = Config::from_toml(&text, Path::new("")).unwrap_or_else(|error| panic!("{text}{error}"));
+        let config =
+            Config::from_toml(&text, Path::new("")).unwrap_or_else(|error| panic!("{text}{error}"));
         config.config.routes.into_iter().next().unwrap()
     }
 
@@ -68,14 +79,23 @@ mod tests {
     const OPEN: &str = "auth = \"none\"\n";
 
     fn token(digits: &[char]) -> String {
-        let tokens =
-            digits.iter().map(|digit| format!("{{ token = {{ sha256 = \"{}\" }} }}", digit.to_string().repeat(64)));
-        format!("auth.bearer = [{}]\n", tokens.collect::<Vec<_>>().join(", "))
+        let tokens = digits.iter().map(|digit| {
+            format!(
+                "{{ token = {{ sha256 = \"{}\" }} }}",
+                digit.to_string().repeat(64)
+            )
+        });
+        format!(
+            "auth.bearer = [{}]\n",
+            tokens.collect::<Vec<_>>().join(", ")
+        )
     }
 
     fn password(user: &str, digit: char) -> String {
         let digest = digit.to_string().repeat(64);
-        format!("auth.basic = [{{ username = \"{user}\", password = {{ sha256 = \"{digest}\" }} }}]\n")
+        format!(
+            "auth.basic = [{{ username = \"{user}\", password = {{ sha256 = \"{digest}\" }} }}]\n"
+        )
     }
 
     #[test]
@@ -97,7 +117,10 @@ mod tests {
             (with("spaces = [\"a\"]"), with("spaces = [\"b\", \"a\"]")),
             (with("tests = \"answer\""), with("tests = \"forward\"")),
             (with("max_body = \"1KiB\""), with("max_body = \"2KiB\"")),
-            (with("kind = \"proxy\"\nmax_body = 1"), with("kind = \"proxy\"\nmax_body = 0")),
+            (
+                with("kind = \"proxy\"\nmax_body = 1"),
+                with("kind = \"proxy\"\nmax_body = 0"),
+            ),
             (with("set_headers = { \"X-A\" = \"\" }"), with("")),
             (with(""), with("pass_headers = [\"X-Auth-User\"]")),
         ] {
@@ -115,7 +138,10 @@ mod tests {
             (token(&['a']), password("u", 'a')),
             (password("u", 'c'), password("v", 'c')),
             (password("u", 'c'), password("u", 'd')),
-            (OPEN.to_owned() + "spaces = [\"a\"]", OPEN.to_owned() + "spaces = [\"b\"]"),
+            (
+                OPEN.to_owned() + "spaces = [\"a\"]",
+                OPEN.to_owned() + "spaces = [\"b\"]",
+            ),
             (OPEN.to_owned(), token(&['a']) + "kind = \"proxy\""),
         ] {
             let routes = [route(&one), route(&other)];
@@ -132,11 +158,20 @@ mod tests {
                 OPEN.to_owned() + "set_headers = { \"X-A\" = \"1\" }",
                 OPEN.to_owned() + "set_headers = { \"x_a\" = \"2\" }",
             ),
-            (OPEN.to_owned() + "spaces = [\"a\", \"b\"]", OPEN.to_owned() + "spaces = [\"b\", \"a\"]"),
-            (OPEN.to_owned() + "forward_authorization = true", OPEN.to_owned()),
+            (
+                OPEN.to_owned() + "spaces = [\"a\", \"b\"]",
+                OPEN.to_owned() + "spaces = [\"b\", \"a\"]",
+            ),
+            (
+                OPEN.to_owned() + "forward_authorization = true",
+                OPEN.to_owned(),
+            ),
         ] {
             let routes = [route(&one), route(&other)];
-            assert!(routes[0].demands_at_least(&routes[1]) && routes[1].demands_at_least(&routes[0]), "{one} {other}");
+            assert!(
+                routes[0].demands_at_least(&routes[1]) && routes[1].demands_at_least(&routes[0]),
+                "{one} {other}"
+            );
         }
     }
 }

@@ -10,7 +10,8 @@ pub struct Problem {
     pub file: PathBuf,
     /// The line, from 1.
     pub line: usize,
-    /// The key, with its tables: `tls.client.ca`. Empty where the file itself cannot be read or parsed.
+    /// The key, with its tables: `tls.client.ca`. Empty where the file itself cannot be read or
+    /// parsed.
     pub key: String,
     /// What is wrong, and what to write.
     pub message: String,

@@ -1,7 +1,7 @@
 //! Reads the files and variables that a configuration names: certificates, keys and secrets.
 //!
-//! What cannot be read as what it should be is an error. There is no fallback: a proxy that trusted the system's
-//! authorities because its own file was missing would let anybody in.
+//! What cannot be read as what it should be is an error. There is no fallback: a proxy that trusted
+//! the system's authorities because its own file was missing would let anybody in.
 
 use super::pem::{self, Fault};
 use super::{RevocationList, UpstreamIdentity, authorities};
@@ -37,13 +37,16 @@ pub(super) fn read_within(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
     file.take(limit + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > limit {
-        true => Err(io::Error::other(format!("it has more than {} MiB", limit >> 20))),
+        true => Err(io::Error::other(format!(
+            "it has more than {} MiB",
+            limit >> 20
+        ))),
         false => Ok(bytes),
     }
 }
 
-/// What shells and other programs do with the name of a file, and what is not done here: to be said of one that is not
-/// there.
+/// What shells and other programs do with the name of a file, and what is not done here: to be said
+/// of one that is not there.
 pub(super) fn untouched(path: &Path) -> &'static str {
     let name = path.to_string_lossy();
     if name.contains("file:/") {
@@ -60,14 +63,17 @@ pub(super) fn untouched(path: &Path) -> &'static str {
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let is_pasted = |path: &Path| path.as_os_str().as_encoded_bytes().contains(&b'\n');
     read_within(path, limit).map_err(|error| match is_pasted(path) {
-        true => format!("cannot read it: {error}; it must be the name of a file, not what is in one"),
+        true => {
+            format!("cannot read it: {error}; it must be the name of a file, not what is in one")
+        }
         false => format!("cannot read {}: {error}{}", path.display(), untouched(path)),
     })
 }
 
 /// Reads a file with a key or a secret.
 ///
-/// The name of one that is not there is not repeated: it may be the secret itself, written where its file belongs.
+/// The name of one that is not there is not repeated: it may be the secret itself, written where
+/// its file belongs.
 fn read_secretly(path: &Path, limit: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     read_within(path, limit).map(Zeroizing::new).map_err(|error| {
         let is_there = match fs::symlink_metadata(path) {
@@ -94,7 +100,8 @@ pub(super) fn builtin_authorities() -> Vec<CertificateDer<'static>> {
     authorities::read(NETDATA_ROOT_CA.as_bytes()).expect("the built-in certificate is valid")
 }
 
-/// The authorities that the system trusts. One that cannot be read is left out: systems come with exotic ones.
+/// The authorities that the system trusts. One that cannot be read is left out: systems come with
+/// exotic ones.
 ///
 /// # Errors
 /// Says that there are none, and what to do.
@@ -106,7 +113,11 @@ pub fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, String> {
     };
     let authorities: Arc<[_]> = found.certs.into_iter().filter(can_be_used).collect();
     if authorities.is_empty() {
-        let reasons: String = found.errors.iter().map(|error| format!(" ({error})")).collect();
+        let reasons: String = found
+            .errors
+            .iter()
+            .map(|error| format!(" ({error})"))
+            .collect();
         return Err(format!(
             "needs the authorities that the system trusts, and none are found{reasons}: install ca-certificates, or set \
              SSL_CERT_FILE"
@@ -121,7 +132,9 @@ pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, Strin
     // A sequence of more than 127 bytes, which no text begins with.
     if matches!(*bytes, [0x30, 0x80..=0xff, ..]) {
         let list = RevocationList::from_der(path, bytes);
-        return list.map(|list| vec![list]).map_err(|error| format!("{} {error}", path.display()));
+        return list
+            .map(|list| vec![list])
+            .map_err(|error| format!("{} {error}", path.display()));
     }
     let lists = pem::revocation_lists(&bytes).map_err(|fault| fault.in_file(path))?;
     let parse = |list: pem::Located<Vec<u8>>| {
@@ -150,8 +163,17 @@ pub(super) fn server_certificate(
 /// Reads what is presented to an upstream, and makes sure that it belongs together.
 pub(super) fn identity(certificate: &Path, key: &Path) -> Result<UpstreamIdentity, KeyPairError> {
     let (chain, private_key) = key_pair(certificate, key)?;
-    certify(certificate, chain.clone(), key, private_key.clone_key(), &aws_lc_rs::default_provider())?;
-    Ok(UpstreamIdentity { chain, key: private_key })
+    certify(
+        certificate,
+        chain.clone(),
+        key,
+        private_key.clone_key(),
+        &aws_lc_rs::default_provider(),
+    )?;
+    Ok(UpstreamIdentity {
+        chain,
+        key: private_key,
+    })
 }
 
 fn key_pair(
@@ -160,7 +182,8 @@ fn key_pair(
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), KeyPairError> {
     let chain = read_certificates(certificate).map_err(KeyPairError::Certificate)?;
     let pem = read_secretly(key, MAX_PEM, "the key").map_err(KeyPairError::Key)?;
-    let private_key = pem::private_key(&pem).map_err(|fault| KeyPairError::Key(fault.in_file(key)))?;
+    let private_key =
+        pem::private_key(&pem).map_err(|fault| KeyPairError::Key(fault.in_file(key)))?;
     Ok((chain, private_key))
 }
 
@@ -177,11 +200,18 @@ fn certify(
     })?;
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(KeyPairError::Key(format!("{} is not the key of {}", key.display(), certificate.display())))
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Ok(certified)
         }
-        Err(error) => Err(KeyPairError::Certificate(format!("{} cannot be used: {error}", certificate.display()))),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(KeyPairError::Key(format!(
+            "{} is not the key of {}",
+            key.display(),
+            certificate.display()
+        ))),
+        Err(error) => Err(KeyPairError::Certificate(format!(
+            "{} cannot be used: {error}",
+            certificate.display()
+        ))),
     }
 }
 
@@ -200,7 +230,10 @@ pub(super) enum SecretSource {
 /// From a file, exactly one trailing newline is dropped, so that `echo secret > file` works.
 pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
     let (mut bytes, place) = match source {
-        SecretSource::File(path) => (read_secretly(path, MAX_SECRET, "the secret")?, path.display().to_string()),
+        SecretSource::File(path) => (
+            read_secretly(path, MAX_SECRET, "the secret")?,
+            path.display().to_string(),
+        ),
         SecretSource::Environment(name) => {
             let place = variable(name);
             let value = std::env::var_os(name).ok_or_else(|| format!("{place} is not set"))?;
@@ -210,9 +243,14 @@ pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
             let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
                 .ok_or("CREDENTIALS_DIRECTORY is not set; credentials are for services that systemd starts")?;
             let path = Path::new(&directory).join(name);
-            (read_secretly(&path, MAX_SECRET, "the credential")?, path.display().to_string())
+            (
+                read_secretly(&path, MAX_SECRET, "the credential")?,
+                path.display().to_string(),
+            )
         }
-        SecretSource::Digest(_) => return Err("a digest cannot be used here; the secret itself is needed".into()),
+        SecretSource::Digest(_) => {
+            return Err("a digest cannot be used here; the secret itself is needed".into());
+        }
     };
     if !matches!(source, SecretSource::Environment(_)) && bytes.last() == Some(&b'\n') {
         bytes.pop();
@@ -226,11 +264,13 @@ pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
     Ok(Secret::new(mem::take(&mut *bytes)))
 }
 
-/// What an environment variable is called in a message: by its name, if that is in capitals as names are. What is not may
-/// be the secret itself.
+/// What an environment variable is called in a message: by its name, if that is in capitals as
+/// names are. What is not may be the secret itself.
 fn variable(name: &str) -> String {
-    let is_usual =
-        name.contains('_') && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let is_usual = name.contains('_')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     match is_usual {
         true => format!("the environment variable {name}"),
         false => "the environment variable of the name that is given".into(),
@@ -261,26 +301,41 @@ pub fn read_secret_variable(name: &str) -> Result<Secret, String> {
     secret(&SecretSource::Environment(name.to_owned()))
 }
 
-/// Reads the certificates in a PEM file, of which there is at least one, for commands that take some.
+/// Reads the certificates in a PEM file, of which there is at least one, for commands that take
+/// some.
 ///
 /// # Errors
 /// Says what the file holds instead.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = pem::certificates(&read(path, MAX_PEM)?).map_err(|fault| fault.in_file(path))?;
-    Ok(certificates.into_iter().map(|certificate| certificate.value).collect())
+    let certificates =
+        pem::certificates(&read(path, MAX_PEM)?).map_err(|fault| fault.in_file(path))?;
+    Ok(certificates
+        .into_iter()
+        .map(|certificate| certificate.value)
+        .collect())
 }
 
-/// The certificates of a file in PEM that has been read; `None` if there are none, or not all of it can be read.
+/// The certificates of a file in PEM that has been read; `None` if there are none, or not all of it
+/// can be read.
 pub(crate) fn certificates_in(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    Some(pem::certificates(pem).ok()?.into_iter().map(|certificate| certificate.value).collect())
+    Some(
+        pem::certificates(pem)
+            .ok()?
+            .into_iter()
+            .map(|certificate| certificate.value)
+            .collect(),
+    )
 }
 
-/// Reads a client's chain and its key, for commands that take them, and makes sure that they belong together.
+/// Reads a client's chain and its key, for commands that take them, and makes sure that they belong
+/// together.
 ///
 /// # Errors
 /// Says which of the files is wrong, and how.
 pub fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, String> {
-    server_certificate(certificate, key, &aws_lc_rs::default_provider()).map_err(|error| match error {
-        KeyPairError::Certificate(error) | KeyPairError::Key(error) => error,
-    })
+    server_certificate(certificate, key, &aws_lc_rs::default_provider()).map_err(
+        |error| match error {
+            KeyPairError::Certificate(error) | KeyPairError::Key(error) => error,
+        },
+    )
 }

@@ -1,7 +1,7 @@
 //! The configuration: a TOML file, read once into types that cannot be wrong.
 //!
-//! [`Config::load`] is the only way to a [`Config`]. It reads every file that is named, and reports everything that is
-//! wrong at once, each with its file, line and key.
+//! [`Config::load`] is the only way to a [`Config`]. It reads every file that is named, and reports
+//! everything that is wrong at once, each with its file, line and key.
 
 mod advice;
 mod authorities;
@@ -21,7 +21,8 @@ pub(crate) use authorities::fault as authority_fault;
 pub use error::{ConfigError, Problem};
 pub(crate) use files::certificates_in;
 pub use files::{
-    NETDATA_ROOT_CA, read_certificates, read_identity, read_secret_file, read_secret_variable, system_authorities,
+    NETDATA_ROOT_CA, read_certificates, read_identity, read_secret_file, read_secret_variable,
+    system_authorities,
 };
 pub use revocation_list::RevocationList;
 pub(crate) use revocation_list::Subject;
@@ -73,7 +74,8 @@ pub struct Listen {
     pub http: Vec<SocketAddr>,
     /// Whether HTTP/2 is offered beside HTTP/1.1.
     pub http2: bool,
-    /// Whether the addresses in `trusted_proxies` send a PROXY protocol header before anything else.
+    /// Whether the addresses in `trusted_proxies` send a PROXY protocol header before anything
+    /// else.
     pub proxy_protocol: bool,
     /// Whose `X-Forwarded-For` and PROXY protocol header are believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -102,12 +104,20 @@ impl Tls {
 impl ClientTrust {
     /// The authorities none of whose certificates is checked for revocation, by their subjects.
     pub fn unchecked_authorities(&self) -> Vec<String> {
-        let is_checked = |authority| self.revocation_lists.iter().any(|list| list.is_signed_by(authority));
+        let is_checked = |authority| {
+            self.revocation_lists
+                .iter()
+                .any(|list| list.is_signed_by(authority))
+        };
         let name = |authority: &CertificateDer<'_>| {
             let parsed = x509_parser::parse_x509_certificate(authority);
             parsed.map_or_else(|_| String::new(), |(_, it)| it.subject().to_string())
         };
-        self.authorities.iter().filter(|authority| !is_checked(authority)).map(name).collect()
+        self.authorities
+            .iter()
+            .filter(|authority| !is_checked(authority))
+            .map(name)
+            .collect()
     }
 }
 
@@ -202,7 +212,8 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            // Go's own idle timeout is 90 s. A server that closes first races the sender's next POST, which is lost.
+            // Go's own idle timeout is 90 s. A server that closes first races the sender's next
+            // POST, which is lost.
             idle_timeout: Duration::from_secs(300),
             max_connections: 10_000,
             max_connections_per_address: 2_500,
@@ -231,7 +242,8 @@ pub struct Route {
     pub schema: SchemaPolicy,
     /// Bytes of a body; 0 is no limit, on a route of kind "proxy" only.
     pub max_body: u64,
-    /// Bytes of a body without a declared length that are gathered before it is passed on; 0 gathers none.
+    /// Bytes of a body without a declared length that are gathered before it is passed on; 0
+    /// gathers none.
     pub buffer_body: u64,
     /// The only spaces accepted; empty accepts all.
     pub spaces: Vec<String>,
@@ -305,7 +317,11 @@ pub enum LogLevel {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: LogLevel::Info, access: true }
+        Self {
+            format: LogFormat::Text,
+            level: LogLevel::Info,
+            access: true,
+        }
     }
 }
 
@@ -331,8 +347,8 @@ impl Config {
         load::load(file)
     }
 
-    /// Reads a configuration that is not in a file of its own. Relative paths are relative to `directory`; problems
-    /// name the file as `directory/<inline>`.
+    /// Reads a configuration that is not in a file of its own. Relative paths are relative to
+    /// `directory`; problems name the file as `directory/<inline>`.
     ///
     /// # Errors
     /// Holds every problem that was found, not only the first.
@@ -350,6 +366,8 @@ impl Config {
 
     /// Whether a client certificate is asked for.
     pub fn verify(&self) -> Verify {
-        self.tls.as_ref().map_or(Verify::Off, |tls| tls.client.verify)
+        self.tls
+            .as_ref()
+            .map_or(Verify::Off, |tls| tls.client.verify)
     }
 }

@@ -1,8 +1,9 @@
 //! Reads PEM (RFC 7468) whole or not at all.
 //!
-//! Most readers skip what they do not know: of two sections on one line, or of an indented one, nothing is left and
-//! nothing is said, and an authority or a revocation list is missing. Here whatever looks like the beginning or the end
-//! of a section is one, or an error with its line. No error repeats what the file holds, which may be a key.
+//! Most readers skip what they do not know: of two sections on one line, or of an indented one,
+//! nothing is left and nothing is said, and an authority or a revocation list is missing. Here
+//! whatever looks like the beginning or the end of a section is one, or an error with its line. No
+//! error repeats what the file holds, which may be a key.
 
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,13 +17,22 @@ const DASHES: &[u8] = b"-----";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Sections that often stand beside a certificate or a key, and of which neither is made.
-const BESIDE: [&str; 4] = ["PUBLIC KEY", "CERTIFICATE REQUEST", "EC PARAMETERS", "DH PARAMETERS"];
+const BESIDE: [&str; 4] = [
+    "PUBLIC KEY",
+    "CERTIFICATE REQUEST",
+    "EC PARAMETERS",
+    "DH PARAMETERS",
+];
 
 /// Private keys that can be used.
 const KEYS: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
 
 /// Private keys that cannot.
-const OTHER_KEYS: [&str; 3] = ["ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "DSA PRIVATE KEY"];
+const OTHER_KEYS: [&str; 3] = [
+    "ENCRYPTED PRIVATE KEY",
+    "OPENSSH PRIVATE KEY",
+    "DSA PRIVATE KEY",
+];
 
 /// What is wrong with a file, and in which of its lines if it is one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +43,17 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn at(line: usize, what: impl Into<String>) -> Self {
-        Self { line: Some(line), what: what.into() }
+        Self {
+            line: Some(line),
+            what: what.into(),
+        }
     }
 
     fn whole(what: impl Into<String>) -> Self {
-        Self { line: None, what: what.into() }
+        Self {
+            line: None,
+            what: what.into(),
+        }
     }
 
     /// A sentence about the file at `path`.
@@ -55,7 +71,8 @@ pub(super) struct Located<T> {
     pub(super) value: T,
 }
 
-/// The certificates of a file, of which there is at least one. Keys and the like may stand beside them.
+/// The certificates of a file, of which there is at least one. Keys and the like may stand beside
+/// them.
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Located<CertificateDer<'static>>>, Fault> {
     let mut certificates = Vec::new();
     let mut holds_key = false;
@@ -69,15 +86,21 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Located<CertificateDer<'sta
                 ));
             }
             "X509 CERTIFICATE" => {
-                return Err(section.fault("an old label: write CERTIFICATE in place of X509 CERTIFICATE, twice"));
+                return Err(section
+                    .fault("an old label: write CERTIFICATE in place of X509 CERTIFICATE, twice"));
             }
             "X509 CRL" => return Err(section.fault("holds a revocation list, not a certificate")),
             "PKCS7" | "CMS" => {
-                return Err(section.fault("a PKCS #7 bundle: take it apart with \"openssl pkcs7 -print_certs\""));
+                return Err(section
+                    .fault("a PKCS #7 bundle: take it apart with \"openssl pkcs7 -print_certs\""));
             }
             label if KEYS.contains(&label) || OTHER_KEYS.contains(&label) => holds_key = true,
             label if BESIDE.contains(&label) => {}
-            _ => return Err(section.fault("a section of another kind, where certificates are wanted")),
+            _ => {
+                return Err(
+                    section.fault("a section of another kind, where certificates are wanted")
+                );
+            }
         }
     }
     if !certificates.is_empty() {
@@ -95,14 +118,21 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Located<CertificateDer<'sta
 
 /// The revocation lists of a file, of which there is at least one, and nothing else.
 pub(super) fn revocation_lists(pem: &[u8]) -> Result<Vec<Located<Vec<u8>>>, Fault> {
-    let lists = sections(pem)?.into_iter().map(|section| match section.label {
-        "X509 CRL" => Ok(Located { line: section.line, value: section.decode()?.1 }),
-        "CERTIFICATE" => Err(section.fault("holds a certificate, not a revocation list")),
-        _ => Err(section.fault("a section of another kind, where revocation lists are wanted")),
-    });
+    let lists = sections(pem)?
+        .into_iter()
+        .map(|section| match section.label {
+            "X509 CRL" => Ok(Located {
+                line: section.line,
+                value: section.decode()?.1,
+            }),
+            "CERTIFICATE" => Err(section.fault("holds a certificate, not a revocation list")),
+            _ => Err(section.fault("a section of another kind, where revocation lists are wanted")),
+        });
     let lists = lists.collect::<Result<Vec<_>, Fault>>()?;
     match lists.is_empty() {
-        true => Err(Fault::whole("holds no revocation list in DER or PEM (\"-----BEGIN X509 CRL-----\")")),
+        true => Err(Fault::whole(
+            "holds no revocation list in DER or PEM (\"-----BEGIN X509 CRL-----\")",
+        )),
         false => Ok(lists),
     }
 }
@@ -115,17 +145,25 @@ pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
         match section.label {
             label if KEYS.contains(&label) => {
                 if key.is_some() {
-                    return Err(section.fault("a second private key: leave the one of the certificate"));
+                    return Err(
+                        section.fault("a second private key: leave the one of the certificate")
+                    );
                 }
                 key = Some(section.private_key()?);
             }
             "ENCRYPTED PRIVATE KEY" => return Err(section.fault(ENCRYPTED)),
             "OPENSSH PRIVATE KEY" => {
-                return Err(section.fault("a key in OpenSSH's form: convert it with \"ssh-keygen -p -m PEM -f FILE\""));
+                return Err(section.fault(
+                    "a key in OpenSSH's form: convert it with \"ssh-keygen -p -m PEM -f FILE\"",
+                ));
             }
             "CERTIFICATE" => holds_certificate = true,
             label if BESIDE.contains(&label) => {}
-            _ => return Err(section.fault("a section of another kind, where a private key is wanted")),
+            _ => {
+                return Err(
+                    section.fault("a section of another kind, where a private key is wanted")
+                );
+            }
         }
     }
     key.ok_or_else(|| {
@@ -164,14 +202,20 @@ impl Section<'_> {
             }));
         }
         // The error may hold what could not be read.
-        <(SectionKind, Vec<u8>)>::from_pem_slice(self.text).map_err(|_| self.fault("the section is not Base64"))
+        <(SectionKind, Vec<u8>)>::from_pem_slice(self.text)
+            .map_err(|_| self.fault("the section is not Base64"))
     }
 
     fn certificate(&self) -> Result<Located<CertificateDer<'static>>, Fault> {
         let (_, der) = self.decode()?;
         match x509_parser::parse_x509_certificate(&der) {
-            Ok(([], _)) => Ok(Located { line: self.line, value: der.into() }),
-            Ok(_) => Err(self.fault("the certificate has something behind it, such as OpenSSL's trust settings")),
+            Ok(([], _)) => Ok(Located {
+                line: self.line,
+                value: der.into(),
+            }),
+            Ok(_) => Err(self.fault(
+                "the certificate has something behind it, such as OpenSSL's trust settings",
+            )),
             Err(error) => Err(self.fault(format!("the certificate cannot be read: {error}"))),
         }
     }
@@ -189,34 +233,55 @@ fn sections(pem: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
     }
     let mut sections = Vec::new();
     let mut open: Option<Section<'_>> = None;
-    for Line { number, start, text } in lines(pem) {
+    for Line {
+        number,
+        start,
+        text,
+    } in lines(pem)
+    {
         let is_open = open.is_some();
         match (Marker::of(text, is_open, number)?, open.take()) {
             (None, None) => {}
             (None, Some(mut section)) => {
                 section.has_headers |= text.contains(&b':');
                 if !section.has_headers && !text.iter().all(|byte| is_base64(*byte)) {
-                    return Err(Fault::at(number, "not Base64, which is wanted up to the END line"));
+                    return Err(Fault::at(
+                        number,
+                        "not Base64, which is wanted up to the END line",
+                    ));
                 }
                 open = Some(section);
             }
             (Some(Marker::Begin(label)), None) => {
                 let start = start + text.len() - without_mark(text).len();
-                open = Some(Section { line: number, label, text: &pem[start..], has_headers: false });
+                open = Some(Section {
+                    line: number,
+                    label,
+                    text: &pem[start..],
+                    has_headers: false,
+                });
             }
             (Some(Marker::Begin(_)), Some(section)) => {
-                return Err(
-                    section.fault(format!("the section has no END line before the next begins in line {number}"))
-                );
+                return Err(section.fault(format!(
+                    "the section has no END line before the next begins in line {number}"
+                )));
             }
             (Some(Marker::End(label)), Some(section)) if section.label == label => {
                 let before = pem.len() - section.text.len();
-                sections.push(Section { text: &section.text[..start + text.len() - before], ..section });
+                sections.push(Section {
+                    text: &section.text[..start + text.len() - before],
+                    ..section
+                });
             }
             (Some(Marker::End(_)), Some(section)) => {
-                return Err(Fault::at(number, format!("ends another section than began in line {}", section.line)));
+                return Err(Fault::at(
+                    number,
+                    format!("ends another section than began in line {}", section.line),
+                ));
             }
-            (Some(Marker::End(_)), None) => return Err(Fault::at(number, "ends a section that has not begun")),
+            (Some(Marker::End(_)), None) => {
+                return Err(Fault::at(number, "ends a section that has not begun"));
+            }
         }
     }
     match open {
@@ -246,9 +311,20 @@ fn lines(pem: &[u8]) -> impl Iterator<Item = Line<'_>> {
     let (mut number, mut start) = (0, 0);
     std::iter::from_fn(move || {
         let rest = pem.get(start..).filter(|rest| !rest.is_empty())?;
-        let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
-        let line = Line { number: number + 1, start, text: &rest[..length] };
-        let ending = if rest[length..].starts_with(b"\r\n") { 2 } else { 1 };
+        let length = rest
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r'))
+            .unwrap_or(rest.len());
+        let line = Line {
+            number: number + 1,
+            start,
+            text: &rest[..length],
+        };
+        let ending = if rest[length..].starts_with(b"\r\n") {
+            2
+        } else {
+            1
+        };
         (number, start) = (number + 1, start + length + ending);
         Some(line)
     })
@@ -264,7 +340,11 @@ impl<'p> Marker<'p> {
     /// `None` for a line that does not look like one.
     fn of(line: &'p [u8], is_open: bool, number: usize) -> Result<Option<Self>, Fault> {
         let line = without_mark(line).trim_ascii_end();
-        let label = |prefix| line.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(DASHES)).and_then(as_label);
+        let label = |prefix| {
+            line.strip_prefix(prefix)
+                .and_then(|rest| rest.strip_suffix(DASHES))
+                .and_then(as_label)
+        };
         if let Some(label) = label(BEGIN) {
             return Ok(Some(Self::Begin(label)));
         }
@@ -279,7 +359,9 @@ impl<'p> Marker<'p> {
         Err(Fault::at(
             number,
             match is_indented {
-                true => "an indented BEGIN or END line: its dashes must be the first characters of the line",
+                true => {
+                    "an indented BEGIN or END line: its dashes must be the first characters of the line"
+                }
                 false => {
                     "looks like a BEGIN or END line and is none: it must be one of them, with five dashes on each side, \
                      on a line of its own"
@@ -290,19 +372,32 @@ impl<'p> Marker<'p> {
 }
 
 fn as_label(label: &[u8]) -> Option<&str> {
-    let is_plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b" #".contains(byte);
-    std::str::from_utf8(label).ok().filter(|label| label.as_bytes().iter().all(is_plain))
+    let is_plain =
+        |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b" #".contains(byte);
+    std::str::from_utf8(label)
+        .ok()
+        .filter(|label| label.as_bytes().iter().all(is_plain))
 }
 
-/// Whether there is `BEGIN` or `END` behind dashes, of whatever kind: word processors make long ones of two.
+/// Whether there is `BEGIN` or `END` behind dashes, of whatever kind: word processors make long
+/// ones of two.
 fn looks_like_marker(line: &[u8]) -> bool {
     let line = String::from_utf8_lossy(line);
     let is_dash = |c: char| c == '-' || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}');
-    let words = line.match_indices(is_dash).map(|(at, dash)| (&line[..at + dash.len()], &line[at + dash.len()..]));
-    words.filter(|(before, _)| before.chars().rev().take_while(|c| is_dash(*c)).count() >= 2).any(|(_, behind)| {
-        let word: String = behind.trim_start().chars().take_while(char::is_ascii_alphabetic).take(6).collect();
-        word.eq_ignore_ascii_case("begin") || word.eq_ignore_ascii_case("end")
-    })
+    let words = line
+        .match_indices(is_dash)
+        .map(|(at, dash)| (&line[..at + dash.len()], &line[at + dash.len()..]));
+    words
+        .filter(|(before, _)| before.chars().rev().take_while(|c| is_dash(*c)).count() >= 2)
+        .any(|(_, behind)| {
+            let word: String = behind
+                .trim_start()
+                .chars()
+                .take_while(char::is_ascii_alphabetic)
+                .take(6)
+                .collect();
+            word.eq_ignore_ascii_case("begin") || word.eq_ignore_ascii_case("end")
+        })
 }
 
 #[cfg(test)]
@@ -313,13 +408,21 @@ mod tests {
 
     static PEM: LazyLock<(String, String)> = LazyLock::new(|| {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
-        (certificate.pem().replace("\r\n", "\n"), key.serialize_pem().replace("\r\n", "\n"))
+        let certificate = CertificateParams::new(["a.example".to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        (
+            certificate.pem().replace("\r\n", "\n"),
+            key.serialize_pem().replace("\r\n", "\n"),
+        )
     });
 
     /// How many certificates are read, or what is wrong.
     fn read(pem: &str) -> Result<usize, String> {
-        certificates(pem.as_bytes()).map(|them| them.len()).map_err(|fault| fault.in_file(Path::new("f")))
+        certificates(pem.as_bytes())
+            .map(|them| them.len())
+            .map_err(|fault| fault.in_file(Path::new("f")))
     }
 
     #[test]
@@ -338,8 +441,19 @@ mod tests {
             (format!("\u{feff}{certificate}"), 1),
             (format!("{certificate}\u{feff}{certificate}"), 2),
             (certificate.replace("-----\n", "-----  \n"), 1),
-            (format!("# of -----BEGIN CERTIFICATE-----\nsubject=CN = Back-End CA\n\n{certificate}-----\n"), 1),
-            (format!("# {}\n{certificate}", certificate.trim_end().replace('\n', "\n# ")), 1),
+            (
+                format!(
+                    "# of -----BEGIN CERTIFICATE-----\nsubject=CN = Back-End CA\n\n{certificate}-----\n"
+                ),
+                1,
+            ),
+            (
+                format!(
+                    "# {}\n{certificate}",
+                    certificate.trim_end().replace('\n', "\n# ")
+                ),
+                1,
+            ),
             (format!("{key}{certificate}{key}"), 1),
         ] {
             assert_eq!(read(&pem), Ok(count), "{pem}");
@@ -353,33 +467,92 @@ mod tests {
         let second = lines + 1;
         let check = |changed: String, line: usize, what: &str| {
             let said = read(&format!("{certificate}{changed}")).unwrap_err();
-            assert!(said.starts_with(&format!("f:{line}: ")) && said.contains(what), "{said}\n{changed}");
+            assert!(
+                said.starts_with(&format!("f:{line}: ")) && said.contains(what),
+                "{said}\n{changed}"
+            );
         };
         let relabelled = |label: &str| certificate.replace("CERTIFICATE", label);
-        check(format!("{}{certificate}", certificate.trim_end()), lines + lines, "line of its own");
-        check(certificate.replace("-----BEGIN", " -----BEGIN"), second, "indented");
-        check(certificate.replace('\n', "\n  ").replacen("---", "  ---", 1), second, "indented");
-        check(certificate.replace("-----END", "\t-----END"), lines + lines, "indented");
+        check(
+            format!("{}{certificate}", certificate.trim_end()),
+            lines + lines,
+            "line of its own",
+        );
+        check(
+            certificate.replace("-----BEGIN", " -----BEGIN"),
+            second,
+            "indented",
+        );
+        check(
+            certificate
+                .replace('\n', "\n  ")
+                .replacen("---", "  ---", 1),
+            second,
+            "indented",
+        );
+        check(
+            certificate.replace("-----END", "\t-----END"),
+            lines + lines,
+            "indented",
+        );
         check(relabelled("TRUSTED CERTIFICATE"), second, "openssl x509");
         check(relabelled("X509 CERTIFICATE"), second, "an old label");
         check(relabelled("X509 CRL"), second, "a revocation list");
         check(relabelled("PKCS7"), second, "openssl pkcs7");
         check(relabelled("SOMETHING"), second, "another kind");
-        check(certificate.replace("-----END CERTIFICATE-----", ""), second, "no END line");
-        check(certificate.replace("-----END CERTIFICATE-----", certificate), second, "no END line");
-        check(certificate.replace("-----BEGIN CERTIFICATE-----", ""), lines + lines, "has not begun");
-        check(certificate.replace("END CERTIFICATE", "END X509 CRL"), lines + lines, "another section");
-        for wrong in ["----BEGIN", "------BEGIN", "–––BEGIN", "——-BEGIN", "-----Begin", "-----BEGIN:", "x-----BEGIN"]
-        {
-            check(certificate.replace("-----BEGIN", wrong), second, "looks like a BEGIN or END line");
+        check(
+            certificate.replace("-----END CERTIFICATE-----", ""),
+            second,
+            "no END line",
+        );
+        check(
+            certificate.replace("-----END CERTIFICATE-----", certificate),
+            second,
+            "no END line",
+        );
+        check(
+            certificate.replace("-----BEGIN CERTIFICATE-----", ""),
+            lines + lines,
+            "has not begun",
+        );
+        check(
+            certificate.replace("END CERTIFICATE", "END X509 CRL"),
+            lines + lines,
+            "another section",
+        );
+        for wrong in [
+            "----BEGIN",
+            "------BEGIN",
+            "–––BEGIN",
+            "——-BEGIN",
+            "-----Begin",
+            "-----BEGIN:",
+            "x-----BEGIN",
+        ] {
+            check(
+                certificate.replace("-----BEGIN", wrong),
+                second,
+                "looks like a BEGIN or END line",
+            );
         }
-        check(certificate.replace("CERTIFICATE-----", "CERTIFICATE----"), second, "looks like");
+        check(
+            certificate.replace("CERTIFICATE-----", "CERTIFICATE----"),
+            second,
+            "looks like",
+        );
         check(certificate.replace('M', "*"), second + 1, "not Base64");
         check(certificate.replace("MII", "AII"), second, "cannot be read");
-        check("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".into(), second, "cannot be read");
+        check(
+            "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".into(),
+            second,
+            "cannot be read",
+        );
         check("-----BEGIN CERTIFICATE-----".into(), second, "no END line");
         assert_eq!(read(""), Err("f is empty".into()));
-        assert_eq!(read(key), Err("f holds a private key and no certificate".into()));
+        assert_eq!(
+            read(key),
+            Err("f holds a private key and no certificate".into())
+        );
     }
 
     #[test]
@@ -389,18 +562,54 @@ mod tests {
         let secret = key.lines().nth(1).unwrap();
         let flat = key.replace('\n', "");
         for (wrong, line, what) in [
-            (key.repeat(2), Some(key.lines().count() + 1), "a second private key"),
+            (
+                key.repeat(2),
+                Some(key.lines().count() + 1),
+                "a second private key",
+            ),
             (key.replace('\n', "\\n"), Some(1), "looks like"),
             (key.replace('\n', " "), Some(1), "looks like"),
             (flat, Some(1), "looks like"),
-            (key.replace("-----END PRIVATE KEY-----", ""), Some(1), "no END line"),
-            (key.replace(secret, &format!("{secret}!")), Some(2), "not Base64"),
-            (key.replace(secret, &format!("{secret}=")), Some(1), "not Base64"),
-            (key.replace(secret, &format!("Proc-Type: 4,ENCRYPTED\n\n{secret}")), Some(1), "encrypted"),
-            (key.replace("PRIVATE", "ENCRYPTED PRIVATE"), Some(1), "encrypted"),
-            (key.replace("PRIVATE", "OPENSSH PRIVATE"), Some(1), "ssh-keygen"),
-            (key.replace("PRIVATE KEY", "SECRET"), Some(1), "another kind"),
-            (certificate.clone(), None, "holds a certificate and no private key"),
+            (
+                key.replace("-----END PRIVATE KEY-----", ""),
+                Some(1),
+                "no END line",
+            ),
+            (
+                key.replace(secret, &format!("{secret}!")),
+                Some(2),
+                "not Base64",
+            ),
+            (
+                key.replace(secret, &format!("{secret}=")),
+                Some(1),
+                "not Base64",
+            ),
+            (
+                key.replace(secret, &format!("Proc-Type: 4,ENCRYPTED\n\n{secret}")),
+                Some(1),
+                "encrypted",
+            ),
+            (
+                key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+                Some(1),
+                "encrypted",
+            ),
+            (
+                key.replace("PRIVATE", "OPENSSH PRIVATE"),
+                Some(1),
+                "ssh-keygen",
+            ),
+            (
+                key.replace("PRIVATE KEY", "SECRET"),
+                Some(1),
+                "another kind",
+            ),
+            (
+                certificate.clone(),
+                None,
+                "holds a certificate and no private key",
+            ),
             (secret.to_owned(), None, "holds no private key"),
             (String::new(), None, "is empty"),
         ] {
@@ -412,7 +621,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// However a file of three certificates is cut and glued, none of them is missed in silence.
+        /// However a file of three certificates is cut and glued, none of them is missed in
+        /// silence.
         #[test]
         fn no_section_is_dropped_in_silence(
             at in proptest::prelude::any::<proptest::sample::Index>(),

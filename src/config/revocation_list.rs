@@ -11,7 +11,9 @@ use webpki::{CertRevocationList, EndEntityCert, OwnedCertRevocationList};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::num_bigint::BigUint;
-use x509_parser::oid_registry::{OID_X509_EXT_CRL_DISTRIBUTION_POINTS, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT};
+use x509_parser::oid_registry::{
+    OID_X509_EXT_CRL_DISTRIBUTION_POINTS, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT,
+};
 use x509_parser::x509::X509Name;
 
 /// A revocation list that can be used, which says nothing about whether its signature is anyone's.
@@ -93,12 +95,17 @@ impl RevocationList {
 
     /// Whether it is signed with the key of this certificate, which may do that.
     pub(crate) fn is_signed_by(&self, issuer: &CertificateDer<'_>) -> bool {
-        let Ok(issuer) = EndEntityCert::try_from(issuer) else { return false };
+        let Ok(issuer) = EndEntityCert::try_from(issuer) else {
+            return false;
+        };
         let key = issuer.subject_public_key_info();
         if let Some(signer) = self.0.signer.get() {
             return *signer == key;
         }
-        let is_signed = self.0.signature.is_by(&issuer, &self.0.der[self.0.signed.clone()]);
+        let is_signed = self
+            .0
+            .signature
+            .is_by(&issuer, &self.0.der[self.0.signed.clone()]);
         if is_signed {
             // Another thread may have found the same.
             let _ = self.0.signer.set(key);
@@ -117,15 +124,20 @@ impl RevocationList {
             (Some(ours), Some(theirs)) => ours.cmp(theirs),
             _ => Ordering::Equal,
         };
-        by_number.then(self.0.this_update.cmp(&other.0.this_update)).is_gt()
+        by_number
+            .then(self.0.this_update.cmp(&other.0.this_update))
+            .is_gt()
     }
 
-    /// Whether `other`, which is at hand as well, says the same of a later time. That both are of one issuer is proved
-    /// where the issuer is at hand, and otherwise believed; then a forgery in place of the list has everyone refused.
+    /// Whether `other`, which is at hand as well, says the same of a later time. That both are of
+    /// one issuer is proved where the issuer is at hand, and otherwise believed; then a forgery in
+    /// place of the list has everyone refused.
     pub(super) fn is_superseded_by(&self, other: &Self) -> bool {
         let is_of_one_key = match (self.0.signer.get(), other.0.signer.get()) {
             (Some(ours), Some(theirs)) => ours == theirs,
-            (None, None) => self.0.key_identifier.is_some() && self.0.key_identifier == other.0.key_identifier,
+            (None, None) => {
+                self.0.key_identifier.is_some() && self.0.key_identifier == other.0.key_identifier
+            }
             _ => false,
         };
         is_of_one_key
@@ -147,20 +159,28 @@ impl RevocationList {
 
     /// Whether the certificate is in the list. The list is its issuer's.
     pub(crate) fn revokes(&self, certificate: &Subject<'_>) -> bool {
-        // Every entry has been read, so there is no error left; if there were one, nothing would be known.
-        self.0.entries.find_serial(certificate.serial).map_or(true, |entry| entry.is_some())
+        // Every entry has been read, so there is no error left; if there were one, nothing would be
+        // known.
+        self.0
+            .entries
+            .find_serial(certificate.serial)
+            .map_or(true, |entry| entry.is_some())
     }
 
     /// Whether the certificate would be in the list if it were revoked. The list is its issuer's.
     pub(crate) fn covers(&self, certificate: &Subject<'_>) -> bool {
         let scope = &self.0.scope;
-        if scope.only_users && certificate.is_authority || scope.only_authorities && !certificate.is_authority {
+        if scope.only_users && certificate.is_authority
+            || scope.only_authorities && !certificate.is_authority
+        {
             return false;
         }
         if self.0.distribution_point.is_none() {
             return true;
         }
-        let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate.der) else { return false };
+        let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate.der) else {
+            return false;
+        };
         match published_at(&parsed) {
             Ok(None) => true,
             Ok(Some(uris)) => uris.iter().any(|uri| scope.uris.contains(uri)),
@@ -175,21 +195,33 @@ impl Contents {
         let entries = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
         let unreadable = |error: &dyn Display| format!("cannot be read: {error}");
         let (_, list) = x509_parser::parse_x509_crl(der).map_err(|error| unreadable(&error))?;
-        let point = list.extensions().iter().find(|it| it.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
-        let key_identifier = list.extensions().iter().find_map(|it| match it.parsed_extension() {
-            ParsedExtension::AuthorityKeyIdentifier(it) => it.key_identifier.as_ref().map(|id| id.0.to_vec()),
-            _ => None,
-        });
+        let point = list
+            .extensions()
+            .iter()
+            .find(|it| it.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
+        let key_identifier = list
+            .extensions()
+            .iter()
+            .find_map(|it| match it.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(it) => {
+                    it.key_identifier.as_ref().map(|id| id.0.to_vec())
+                }
+                _ => None,
+            });
         let scope = match point {
-            Some(point) => scope(point.parsed_extension())
-                .ok_or_else(|| unreadable(&"which certificates it is about (issuing distribution point)"))?,
+            Some(point) => scope(point.parsed_extension()).ok_or_else(|| {
+                unreadable(&"which certificates it is about (issuing distribution point)")
+            })?,
             None => Scope::default(),
         };
         let signed: &[u8] = list.tbs_cert_list.as_ref();
         let start = signed.as_ptr().addr() - der.as_ptr().addr();
         Ok(Self {
             file: file.to_owned(),
-            issuer: Name { der: list.issuer().as_raw().to_vec(), text: canonical(list.issuer()) },
+            issuer: Name {
+                der: list.issuer().as_raw().to_vec(),
+                text: canonical(list.issuer()),
+            },
             key_identifier,
             number: list.crl_number().cloned(),
             this_update: list.last_update().timestamp(),
@@ -225,19 +257,26 @@ fn unusable(error: &webpki::Error) -> String {
     }
 }
 
-/// One text for all ways to encode a name: neither case nor the amount of white space matters (RFC 5280 section 7.1).
+/// One text for all ways to encode a name: neither case nor the amount of white space matters (RFC
+/// 5280 section 7.1).
 fn canonical(name: &X509Name<'_>) -> String {
     let words = name.to_string().to_lowercase();
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn scope(extension: &ParsedExtension<'_>) -> Option<Scope> {
-    let ParsedExtension::IssuingDistributionPoint(point) = extension else { return None };
+    let ParsedExtension::IssuingDistributionPoint(point) = extension else {
+        return None;
+    };
     let uris = match &point.distribution_point {
         Some(DistributionPointName::FullName(names)) => uris(names),
         _ => Vec::new(),
     };
-    Some(Scope { only_users: point.only_contains_user_certs, only_authorities: point.only_contains_ca_certs, uris })
+    Some(Scope {
+        only_users: point.only_contains_user_certs,
+        only_authorities: point.only_contains_ca_certs,
+        uris,
+    })
 }
 
 fn uris(names: &[GeneralName<'_>]) -> Vec<String> {
@@ -250,14 +289,18 @@ fn uris(names: &[GeneralName<'_>]) -> Vec<String> {
 
 /// Where the certificate says that its list is; `None` if it says nothing.
 fn published_at(certificate: &X509Certificate<'_>) -> Result<Option<Vec<String>>, ()> {
-    let extension = certificate.get_extension_unique(&OID_X509_EXT_CRL_DISTRIBUTION_POINTS).map_err(|_| ())?;
+    let extension = certificate
+        .get_extension_unique(&OID_X509_EXT_CRL_DISTRIBUTION_POINTS)
+        .map_err(|_| ())?;
     let points = match extension.map(|extension| extension.parsed_extension()) {
         None => return Ok(None),
         Some(ParsedExtension::CRLDistributionPoints(points)) => points,
         Some(_) => return Err(()),
     };
     // Lists of some reasons, or of another issuer, say nothing here.
-    let whole = points.iter().filter(|point| point.reasons.is_none() && point.crl_issuer.is_none());
+    let whole = points
+        .iter()
+        .filter(|point| point.reasons.is_none() && point.crl_issuer.is_none());
     let names = whole.filter_map(|point| match &point.distribution_point {
         Some(DistributionPointName::FullName(names)) => Some(uris(names)),
         _ => None,

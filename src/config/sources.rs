@@ -1,7 +1,9 @@
-//! Where a configuration comes from, and whether the files that it names are still those that were read.
+//! Where a configuration comes from, and whether the files that it names are still those that were
+//! read.
 //!
-//! Each file is stamped before it is read. What replaces it from then on, while it is read, too, differs from its stamp,
-//! and is read at the next look: a certificate authority that is withdrawn during a reload is not trusted for good.
+//! Each file is stamped before it is read. What replaces it from then on, while it is read, too,
+//! differs from its stamp, and is read at the next look: a certificate authority that is withdrawn
+//! during a reload is not trusted for good.
 
 use super::{Config, ConfigError, Loaded, files, load};
 use crate::digest;
@@ -11,7 +13,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How long after a change another one may have the same time: file systems count in ticks, some in seconds.
+/// How long after a change another one may have the same time: file systems count in ticks, some in
+/// seconds.
 const TICK: Duration = Duration::from_secs(2);
 
 /// Where a configuration comes from, to read it again.
@@ -28,7 +31,12 @@ pub struct Sources {
 impl Sources {
     pub(super) fn new(file: &Path, text: String, stamps: Vec<Stamp>) -> Self {
         let files = stamps.iter().map(|stamp| stamp.path.clone()).collect();
-        Self { file: file.to_owned(), text, files, stamps }
+        Self {
+            file: file.to_owned(),
+            text,
+            files,
+            stamps,
+        }
     }
 
     /// Reads the configuration and every file it names again.
@@ -39,7 +47,8 @@ impl Sources {
         Config::load(&self.file)
     }
 
-    /// Reads the files that the configuration names again, and the configuration as it was: it may be half edited.
+    /// Reads the files that the configuration names again, and the configuration as it was: it may
+    /// be half edited.
     ///
     /// # Errors
     /// Holds every problem that was found, not only the first.
@@ -50,7 +59,9 @@ impl Sources {
     /// Whether one of the files that the configuration names has changed since it was read.
     pub fn files_changed(&mut self) -> bool {
         // Each is looked at, so that each can settle.
-        self.stamps.iter_mut().fold(false, |changed, stamp| stamp.has_changed() | changed)
+        self.stamps
+            .iter_mut()
+            .fold(false, |changed, stamp| stamp.has_changed() | changed)
     }
 
     /// Whether the configuration itself is another by now. One that cannot be read is.
@@ -61,14 +72,21 @@ impl Sources {
     /// The same configuration, with the files as they are now taken for those that were read.
     #[must_use]
     pub fn stamped_now(&self) -> Self {
-        Self::new(&self.file, self.text.clone(), self.files.iter().map(|file| Stamp::of(file)).collect())
+        Self::new(
+            &self.file,
+            self.text.clone(),
+            self.files.iter().map(|file| Stamp::of(file)).collect(),
+        )
     }
 }
 
 impl fmt::Debug for Sources {
     /// Without the text: what stands in it may be meant for the application alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").field("file", &self.file).field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,32 +124,52 @@ impl Version {
             modified: (file.mtime(), file.mtime_nsec()),
             changed: (file.ctime(), file.ctime_nsec()),
         });
-        Some(Self { device: file.dev(), inode: file.ino(), content })
+        Some(Self {
+            device: file.dev(),
+            inode: file.ino(),
+            content,
+        })
     }
 
     /// Whether a further change could leave everything as it is here.
     fn is_fresh(&self) -> bool {
-        let Some(content) = &self.content else { return false };
-        let changed =
-            SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(content.changed.0).unwrap_or_default());
+        let Some(content) = &self.content else {
+            return false;
+        };
+        let changed = SystemTime::UNIX_EPOCH
+            + Duration::from_secs(u64::try_from(content.changed.0).unwrap_or_default());
         // A time to come is that of another clock, of which nothing is known.
-        SystemTime::now().duration_since(changed).is_ok_and(|age| age < TICK)
+        SystemTime::now()
+            .duration_since(changed)
+            .is_ok_and(|age| age < TICK)
     }
 }
 
 impl Stamp {
     pub(super) fn of(path: &Path) -> Self {
         let version = Version::of(path);
-        let content = version.as_ref().is_some_and(Version::is_fresh).then(|| content(path));
-        Self { path: path.to_owned(), version, content }
+        let content = version
+            .as_ref()
+            .is_some_and(Version::is_fresh)
+            .then(|| content(path));
+        Self {
+            path: path.to_owned(),
+            version,
+            content,
+        }
     }
 
     fn has_changed(&mut self) -> bool {
-        let settles = self.content.is_some() && !self.version.as_ref().is_some_and(Version::is_fresh);
+        let settles =
+            self.content.is_some() && !self.version.as_ref().is_some_and(Version::is_fresh);
         if Version::of(&self.path) != self.version {
             return true;
         }
-        if self.content.as_ref().is_some_and(|content_then| *content_then != content(&self.path)) {
+        if self
+            .content
+            .as_ref()
+            .is_some_and(|content_then| *content_then != content(&self.path))
+        {
             return true;
         }
         if settles {
@@ -142,7 +180,9 @@ impl Stamp {
 }
 
 fn content(path: &Path) -> Option<String> {
-    files::read_within(path, files::MAX_LIST).ok().map(|bytes| digest::sha256_hex(&bytes))
+    files::read_within(path, files::MAX_LIST)
+        .ok()
+        .map(|bytes| digest::sha256_hex(&bytes))
 }
 
 #[cfg(test)]
@@ -154,7 +194,10 @@ mod tests {
     fn every_change_is_told_from_what_was_there() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca.pem");
-        let (other, moved) = (directory.path().join("other.pem"), directory.path().join("moved.pem"));
+        let (other, moved) = (
+            directory.path().join("other.pem"),
+            directory.path().join("moved.pem"),
+        );
         fs::write(&path, "one").unwrap();
         let times = fs::metadata(&path).unwrap().modified().unwrap();
         let check = |change: &dyn Fn(), expected: bool| {
@@ -169,7 +212,12 @@ mod tests {
         check(
             &|| {
                 fs::write(&path, "six").unwrap();
-                File::options().write(true).open(&path).unwrap().set_modified(times).unwrap();
+                File::options()
+                    .write(true)
+                    .open(&path)
+                    .unwrap()
+                    .set_modified(times)
+                    .unwrap();
             },
             true,
         );

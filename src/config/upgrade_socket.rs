@@ -1,4 +1,5 @@
-//! Where a process and its successor meet, if the configuration does not say: a path that both find by themselves.
+//! Where a process and its successor meet, if the configuration does not say: a path that both find
+//! by themselves.
 
 use crate::digest;
 use std::env;
@@ -29,7 +30,9 @@ pub(super) fn default_path(pid_file: Option<&Path>, config: &Path) -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let hash = digest::sha256_hex(config.as_os_str().as_encoded_bytes());
-    shared.join(own_directory(user)).join(format!("{}.upgrade", &hash[..16]))
+    shared
+        .join(own_directory(user))
+        .join(format!("{}.upgrade", &hash[..16]))
 }
 
 fn own_directory(user: u32) -> String {
@@ -38,5 +41,7 @@ fn own_directory(user: u32) -> String {
 
 /// Whether this is a directory that this program makes for its user, among those of others.
 pub(crate) fn is_own_directory(directory: &Path) -> bool {
-    directory.file_name().is_some_and(|name| *name == *own_directory(rustix::process::geteuid().as_raw()))
+    directory
+        .file_name()
+        .is_some_and(|name| *name == *own_directory(rustix::process::geteuid().as_raw()))
 }

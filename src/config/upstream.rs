@@ -19,7 +19,8 @@ pub struct Upstream {
     pub balance: Balance,
     /// For each attempt to connect, the TLS handshake included.
     pub connect_timeout: Duration,
-    /// From the last byte of a request to the head of its answer, and between two parts of the body.
+    /// From the last byte of a request to the head of its answer, and between two parts of the
+    /// body.
     pub response_timeout: Duration,
     /// How many idle connections to each server a thread keeps.
     pub keepalive: usize,
@@ -78,7 +79,12 @@ impl Endpoint {
     /// The name that TLS asks for and verifies, where it is spoken.
     pub fn tls_name<'e>(&'e self, tls: Option<&'e UpstreamTls>) -> Option<&'e str> {
         match self {
-            Self::Tcp { host, tls: true, .. } => Some(tls.and_then(|tls| tls.server_name.as_deref()).unwrap_or(host)),
+            Self::Tcp {
+                host, tls: true, ..
+            } => Some(
+                tls.and_then(|tls| tls.server_name.as_deref())
+                    .unwrap_or(host),
+            ),
             _ => None,
         }
     }
@@ -158,8 +164,14 @@ mod tests {
     #[test]
     fn the_key_is_not_printed() {
         let key = PrivatePkcs8KeyDer::from(b"key material".to_vec());
-        let identity = UpstreamIdentity { chain: Vec::new(), key: key.into() };
+        let identity = UpstreamIdentity {
+            chain: Vec::new(),
+            key: key.into(),
+        };
         let printed = format!("{identity:?}");
-        assert!(!printed.contains("key material") && !printed.contains("107, 101, 121"), "{printed}");
+        assert!(
+            !printed.contains("key material") && !printed.contains("107, 101, 121"),
+            "{printed}"
+        );
     }
 }

@@ -24,13 +24,20 @@ pub(super) struct Received {
 impl Received {
     /// The value of a header field.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        let mut fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        let mut fields = self
+            .head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'));
+        fields
+            .find(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     }
 
     /// What it is about, as the proxy says.
     pub(super) fn notification(&self) -> &str {
-        self.header("X-Netdata-Notification").unwrap_or("unverified")
+        self.header("X-Netdata-Notification")
+            .unwrap_or("unverified")
     }
 
     /// How bad it is, as the proxy says.
@@ -58,12 +65,14 @@ impl Received {
 pub(super) fn start(record: impl Fn(Received) + Clone + Send + 'static) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
-    thread::Builder::new().name("application".into()).spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let record = record.clone();
-            thread::spawn(move || serve(stream, record));
-        }
-    })?;
+    thread::Builder::new()
+        .name("application".into())
+        .spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let record = record.clone();
+                thread::spawn(move || serve(stream, record));
+            }
+        })?;
     Ok(address)
 }
 
@@ -82,7 +91,8 @@ fn serve(mut stream: TcpStream, record: impl Fn(Received)) {
     }
 }
 
-/// The next request, or what came of it; `None` if nothing more came. `buffer` keeps what is read too far.
+/// The next request, or what came of it; `None` if nothing more came. `buffer` keeps what is read
+/// too far.
 fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> {
     let mut chunk = [0; 16 * 1024];
     loop {
@@ -90,10 +100,17 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received
             return Some(received);
         }
         match stream.read(&mut chunk) {
-            Ok(length) if length > 0 && buffer.len() < MAX_REQUEST => buffer.extend_from_slice(&chunk[..length]),
+            Ok(length) if length > 0 && buffer.len() < MAX_REQUEST => {
+                buffer.extend_from_slice(&chunk[..length])
+            }
             _ if buffer.is_empty() => return None,
             // Half a request is something, too: it would be a mistake of the proxy's.
-            _ => return Some(Received { head: String::new(), body: std::mem::take(buffer) }),
+            _ => {
+                return Some(Received {
+                    head: String::new(),
+                    body: std::mem::take(buffer),
+                });
+            }
         }
     }
 }
@@ -102,8 +119,14 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received
 fn take_request(buffer: &mut Vec<u8>) -> Option<Received> {
     let end_of_head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&buffer[..end_of_head]).into_owned();
-    let mut received = Received { head, body: Vec::new() };
-    let length = received.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut received = Received {
+        head,
+        body: Vec::new(),
+    };
+    let length = received
+        .header("Content-Length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
     let end = end_of_head.checked_add(length)?;
     received.body = buffer.get(end_of_head..end)?.to_vec();
     buffer.drain(..end);
@@ -116,11 +139,16 @@ mod tests {
 
     #[test]
     fn a_request_is_taken_when_it_is_whole() {
-        let mut buffer = b"POST / HTTP/1.1\r\nX-Netdata-Severity:  critical\r\ncontent-length: 2\r\n\r\n{".to_vec();
+        let mut buffer =
+            b"POST / HTTP/1.1\r\nX-Netdata-Severity:  critical\r\ncontent-length: 2\r\n\r\n{"
+                .to_vec();
         assert_eq!(take_request(&mut buffer), None);
         buffer.extend(b"}GET");
         let received = take_request(&mut buffer).unwrap();
-        assert_eq!((received.severity(), received.body.as_slice()), ("critical", &b"{}"[..]));
+        assert_eq!(
+            (received.severity(), received.body.as_slice()),
+            ("critical", &b"{}"[..])
+        );
         assert_eq!(buffer, b"GET", "the next request stays");
     }
 }

@@ -1,4 +1,5 @@
-//! What the stand-in sends: notifications as Netdata Cloud sends them, and two bodies that it never would.
+//! What the stand-in sends: notifications as Netdata Cloud sends them, and two bodies that it never
+//! would.
 
 use crate::notification::Shape::{Flat, Nested};
 use crate::sender::{Author, Notice, Severity};
@@ -29,10 +30,34 @@ impl Bodies {
         let author = Author::default();
         let write = |notice, index| author.write(notice, index);
         Self {
-            alert_flat: write(Notice::Alert { shape: Flat, severity: Some(Severity::Critical) }, 0),
-            alert_nested: write(Notice::Alert { shape: Nested, severity: Some(Severity::Warning) }, 1),
-            reachability_flat: write(Notice::Reachability { shape: Flat, reachable: Some(false) }, 2),
-            reachability_nested: write(Notice::Reachability { shape: Nested, reachable: Some(true) }, 3),
+            alert_flat: write(
+                Notice::Alert {
+                    shape: Flat,
+                    severity: Some(Severity::Critical),
+                },
+                0,
+            ),
+            alert_nested: write(
+                Notice::Alert {
+                    shape: Nested,
+                    severity: Some(Severity::Warning),
+                },
+                1,
+            ),
+            reachability_flat: write(
+                Notice::Reachability {
+                    shape: Flat,
+                    reachable: Some(false),
+                },
+                2,
+            ),
+            reachability_nested: write(
+                Notice::Reachability {
+                    shape: Nested,
+                    reachable: Some(true),
+                },
+                3,
+            ),
             test: write(Notice::Test, 4),
         }
     }

@@ -34,7 +34,10 @@ pub(super) fn invitation(stage: &Stage) -> String {
 /// A path as a shell takes it for one word.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
-    if path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b)) {
+    if path
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+    {
         return path;
     }
     format!("'{}'", path.replace('\'', "'\\''"))

@@ -1,7 +1,8 @@
-//! Shows what the proxy does: a stand-in for Netdata Cloud, the real proxy, and an application, on this machine.
+//! Shows what the proxy does: a stand-in for Netdata Cloud, the real proxy, and an application, on
+//! this machine.
 //!
-//! Every scene is a request over a TLS connection of its own. It ends as it must only if the sender got the right
-//! answer and the application received the right bytes, or nothing at all.
+//! Every scene is a request over a TLS connection of its own. It ends as it must only if the sender
+//! got the right answer and the application received the right bytes, or nothing at all.
 
 mod application;
 mod bodies;
@@ -25,8 +26,8 @@ type Output = Table<io::Stdout>;
 
 /// Plays all scenes, and says whether each ended as it must.
 ///
-/// With `once` it returns after the last scene. Otherwise the proxy keeps serving, and everything that the
-/// application receives is shown, until SIGINT or SIGTERM.
+/// With `once` it returns after the last scene. Otherwise the proxy keeps serving, and everything
+/// that the application receives is shown, until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// Says what is missing on this machine, if the demo cannot be set up or shown.
@@ -77,18 +78,27 @@ fn perform(table: &mut Output, stage: &mut Stage, once: bool) -> Result<Option<b
 /// Whether all scenes ended as they must; `None` if a signal came before the last one.
 fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, Break> {
     table.line(&introduction(stage))?;
-    table.head(["The sender sends", "The sender gets", "The application receives"])?;
+    table.head([
+        "The sender sends",
+        "The sender gets",
+        "The application receives",
+    ])?;
     let (secret, token) = (stage.secret.clone(), stage.token.clone());
     let bodies = Bodies::new();
     let acts = [
-        ("As Netdata Cloud", scenes::genuine(&secret, &token, &bodies)),
+        (
+            "As Netdata Cloud",
+            scenes::genuine(&secret, &token, &bodies),
+        ),
         ("As a forger", scenes::forged(&token, &bodies)),
     ];
     let (mut played, mut well) = (0, 0);
     for (title, scenes) in acts {
         table.line(&format!("\n  {title}:"))?;
         for scene in scenes {
-            let Some(ended_well) = show(table, stage, &scene)? else { return Ok(None) };
+            let Some(ended_well) = show(table, stage, &scene)? else {
+                return Ok(None);
+            };
             played += 1;
             well += usize::from(ended_well);
         }

@@ -83,13 +83,20 @@ pub(super) struct Scene<'a> {
 
 /// What Netdata Cloud sends.
 pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
-    let get = Message { method: "GET", target: CHALLENGE, token, body: "" };
+    let get = Message {
+        method: "GET",
+        target: CHALLENGE,
+        token,
+        body: "",
+    };
     let challenge = Scene {
         name: "Challenge",
         detail: "GET ?crc_token=…".into(),
         identity: Identity::Netdata,
         message: get,
-        ending: Ending::Proven { response_token: response_token(secret) },
+        ending: Ending::Proven {
+            response_token: response_token(secret),
+        },
     };
     let notification = |name, body: &'a str, how, ending| Scene {
         name,
@@ -98,15 +105,43 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> V
         message: post(token, body),
         ending,
     };
-    let forwarded = |notification, severity| Ending::Forwarded { notification, severity };
+    let forwarded = |notification, severity| Ending::Forwarded {
+        notification,
+        severity,
+    };
     let (flat, nested) = (", as documented", ", as observed");
     vec![
         challenge,
-        notification("Alert, flat", &bodies.alert_flat, flat, forwarded("alert", "critical")),
-        notification("Alert, nested", &bodies.alert_nested, nested, forwarded("alert", "warning")),
-        notification("Reachability, flat", &bodies.reachability_flat, flat, forwarded("reachability", "critical")),
-        notification("Reachability, nested", &bodies.reachability_nested, nested, forwarded("reachability", "info")),
-        notification("Test notification", &bodies.test, ", with a token", Ending::Kept),
+        notification(
+            "Alert, flat",
+            &bodies.alert_flat,
+            flat,
+            forwarded("alert", "critical"),
+        ),
+        notification(
+            "Alert, nested",
+            &bodies.alert_nested,
+            nested,
+            forwarded("alert", "warning"),
+        ),
+        notification(
+            "Reachability, flat",
+            &bodies.reachability_flat,
+            flat,
+            forwarded("reachability", "critical"),
+        ),
+        notification(
+            "Reachability, nested",
+            &bodies.reachability_nested,
+            nested,
+            forwarded("reachability", "info"),
+        ),
+        notification(
+            "Test notification",
+            &bodies.test,
+            ", with a token",
+            Ending::Kept,
+        ),
     ]
 }
 
@@ -122,13 +157,46 @@ pub(super) fn forged<'a>(token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
     };
     let refused = |status, code| Ending::Refused { status, code };
     let named = Identity::Named;
-    let other_token = Message { token: "guessed", ..alert };
+    let other_token = Message {
+        token: "guessed",
+        ..alert
+    };
     vec![
-        scene("No certificate", "all else is right", Identity::Nobody, alert, Ending::Alert(NO_CERTIFICATE)),
-        scene("Foreign CA", "the same names, another key", Identity::ForeignCa, alert, Ending::Alert(FOREIGN_CA)),
-        scene("Wrong CN", SOMEBODY_ELSE, named(SOMEBODY_ELSE), alert, refused(403, "common_name_mismatch")),
-        scene("CN as prefix", NETDATA_AS_PREFIX, named(NETDATA_AS_PREFIX), alert, refused(403, "common_name_mismatch")),
-        scene("Wrong token", "Bearer guessed", Identity::Netdata, other_token, refused(401, "authorization_invalid")),
+        scene(
+            "No certificate",
+            "all else is right",
+            Identity::Nobody,
+            alert,
+            Ending::Alert(NO_CERTIFICATE),
+        ),
+        scene(
+            "Foreign CA",
+            "the same names, another key",
+            Identity::ForeignCa,
+            alert,
+            Ending::Alert(FOREIGN_CA),
+        ),
+        scene(
+            "Wrong CN",
+            SOMEBODY_ELSE,
+            named(SOMEBODY_ELSE),
+            alert,
+            refused(403, "common_name_mismatch"),
+        ),
+        scene(
+            "CN as prefix",
+            NETDATA_AS_PREFIX,
+            named(NETDATA_AS_PREFIX),
+            alert,
+            refused(403, "common_name_mismatch"),
+        ),
+        scene(
+            "Wrong token",
+            "Bearer guessed",
+            Identity::Netdata,
+            other_token,
+            refused(401, "authorization_invalid"),
+        ),
         scene(
             "Body that is not JSON",
             "a word without quotes in it",
@@ -151,14 +219,24 @@ const NO_CERTIFICATE: AlertDescription = AlertDescription::CertificateRequired;
 const FOREIGN_CA: AlertDescription = AlertDescription::DecryptError;
 
 fn post<'a>(token: &'a str, body: &'a str) -> Message<'a> {
-    Message { method: "POST", target: PATH, token, body }
+    Message {
+        method: "POST",
+        target: PATH,
+        token,
+        body,
+    }
 }
 
-/// What Netdata Cloud computes to compare the answer with. Not by the proxy's own function, which is what is shown.
+/// What Netdata Cloud computes to compare the answer with. Not by the proxy's own function, which
+/// is what is shown.
 fn response_token(secret: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(CRC_TOKEN.as_bytes());
-    format!("sha256={}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
+    format!(
+        "sha256={}",
+        BASE64_STANDARD.encode(mac.finalize().into_bytes())
+    )
 }
 
 impl Identity {
@@ -176,7 +254,10 @@ impl Scene<'_> {
     pub(super) fn ended_well(&self, answer: &Answer, received: &[Received]) -> bool {
         self.is_answered_well(answer)
             && match &self.ending {
-                Ending::Forwarded { notification, severity } => {
+                Ending::Forwarded {
+                    notification,
+                    severity,
+                } => {
                     matches!(received, [one] if self.is_forwarded_well(one, notification, severity))
                 }
                 _ => received.is_empty(),
@@ -187,10 +268,15 @@ impl Scene<'_> {
         let is = |wanted: u16, key: &str, value: &Value| matches!(answer, Answer::Response { status, body } if *status == wanted && field(body, key) == *value);
         match &self.ending {
             Ending::Forwarded { .. } => {
-                let own = Answer::Response { status: application::STATUS, body: application::ANSWER.into() };
+                let own = Answer::Response {
+                    status: application::STATUS,
+                    body: application::ANSWER.into(),
+                };
                 *answer == own
             }
-            Ending::Proven { response_token } => is(200, "response_token", &response_token.as_str().into()),
+            Ending::Proven { response_token } => {
+                is(200, "response_token", &response_token.as_str().into())
+            }
             Ending::Kept => is(200, "received", &true.into()),
             Ending::Refused { status, code } => is(*status, "code", &(*code).into()),
             Ending::Alert(alert) => *answer == Answer::Alert(*alert),
@@ -206,24 +292,43 @@ impl Scene<'_> {
 
     /// What was sent, what came back, and what the application received.
     pub(super) fn cells(&self, answer: &Answer, received: &[Received]) -> [Cell; 3] {
-        [Cell::new(self.name, self.detail.as_str()), self.answer_cell(answer), self.application_cell(received)]
+        [
+            Cell::new(self.name, self.detail.as_str()),
+            self.answer_cell(answer),
+            self.application_cell(received),
+        ]
     }
 
     fn answer_cell(&self, answer: &Answer) -> Cell {
         match answer {
-            Answer::Alert(alert) => Cell::new(format!("TLS alert {}", alert_name(*alert)), "and no connection"),
+            Answer::Alert(alert) => Cell::new(
+                format!("TLS alert {}", alert_name(*alert)),
+                "and no connection",
+            ),
             Answer::Failure(error) => Cell::new("no answer", error.as_str()),
-            Answer::Response { status, body } => match (field(body, "code"), field(body, "response_token")) {
-                (Value::String(code), _) => {
-                    Cell::new(format!("{status} {code}"), field(body, "detail").as_str().unwrap_or_default())
+            Answer::Response { status, body } => {
+                match (field(body, "code"), field(body, "response_token")) {
+                    (Value::String(code), _) => Cell::new(
+                        format!("{status} {code}"),
+                        field(body, "detail").as_str().unwrap_or_default(),
+                    ),
+                    (_, Value::String(token)) => {
+                        let verdict = if self.is_answered_well(answer) {
+                            "right"
+                        } else {
+                            "wrong"
+                        };
+                        Cell::new(
+                            format!("{status}, the HMAC is {verdict}"),
+                            shortened(&token),
+                        )
+                    }
+                    _ if *status == application::STATUS => {
+                        Cell::new(format!("{status} of the application"), body.as_str())
+                    }
+                    _ => Cell::new(format!("{status} of the proxy"), body.as_str()),
                 }
-                (_, Value::String(token)) => {
-                    let verdict = if self.is_answered_well(answer) { "right" } else { "wrong" };
-                    Cell::new(format!("{status}, the HMAC is {verdict}"), shortened(&token))
-                }
-                _ if *status == application::STATUS => Cell::new(format!("{status} of the application"), body.as_str()),
-                _ => Cell::new(format!("{status} of the proxy"), body.as_str()),
-            },
+            }
         }
     }
 
@@ -231,9 +336,21 @@ impl Scene<'_> {
         match received {
             [] => Cell::new("nothing", ""),
             [one] => {
-                let identical = if one.body == self.message.body.as_bytes() { "identical" } else { "CHANGED" };
-                let leak = if one.header("Authorization").is_some() { "; WITH CREDENTIALS" } else { "" };
-                let detail = format!("{} bytes, {identical}; by {}{leak}", one.body.len(), one.verified());
+                let identical = if one.body == self.message.body.as_bytes() {
+                    "identical"
+                } else {
+                    "CHANGED"
+                };
+                let leak = if one.header("Authorization").is_some() {
+                    "; WITH CREDENTIALS"
+                } else {
+                    ""
+                };
+                let detail = format!(
+                    "{} bytes, {identical}; by {}{leak}",
+                    one.body.len(),
+                    one.verified()
+                );
                 Cell::new(one.subject(), detail)
             }
             several => Cell::new(format!("{} requests", several.len()), ""),
@@ -244,7 +361,10 @@ impl Scene<'_> {
 impl std::fmt::Display for Ending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Forwarded { notification, severity } => write!(
+            Self::Forwarded {
+                notification,
+                severity,
+            } => write!(
                 f,
                 "{}; one {notification}, {severity}, identical, by {VERIFIED}, without credentials",
                 application::STATUS
@@ -259,7 +379,10 @@ impl std::fmt::Display for Ending {
 
 /// A member of a JSON object, or null.
 fn field(body: &str, key: &str) -> Value {
-    serde_json::from_str::<Value>(body).ok().and_then(|mut json| json.get_mut(key).map(Value::take)).unwrap_or_default()
+    serde_json::from_str::<Value>(body)
+        .ok()
+        .and_then(|mut json| json.get_mut(key).map(Value::take))
+        .unwrap_or_default()
 }
 
 fn shortened(token: &str) -> String {
@@ -271,7 +394,10 @@ mod tests {
     use super::*;
 
     fn response(status: u16, body: &str) -> Answer {
-        Answer::Response { status, body: body.into() }
+        Answer::Response {
+            status,
+            body: body.into(),
+        }
     }
 
     fn forwarded(scene: &Scene<'_>, extra: &str) -> Received {
@@ -279,7 +405,10 @@ mod tests {
             "POST / HTTP/1.1\r\nX-Netdata-Verified: {VERIFIED}\r\nX-Netdata-Notification: alert\r\n\
              X-Netdata-Severity: critical\r\n{extra}\r\n"
         );
-        Received { head, body: scene.message.body.into() }
+        Received {
+            head,
+            body: scene.message.body.into(),
+        }
     }
 
     #[test]
@@ -288,12 +417,23 @@ mod tests {
         let scenes = genuine("YOUR_CHALLENGE_SECRET", "t", &bodies);
         let scene = &scenes[1];
         let good = forwarded(scene, "");
-        let changed = Received { body: b"{}".to_vec(), ..good.clone() };
+        let changed = Received {
+            body: b"{}".to_vec(),
+            ..good.clone()
+        };
         let leaking = forwarded(scene, "authorization: Bearer t\r\n");
         let answer = response(application::STATUS, application::ANSWER);
         assert!(scene.ended_well(&answer, std::slice::from_ref(&good)));
-        assert!(!scene.ended_well(&response(200, application::ANSWER), std::slice::from_ref(&good)));
-        for received in [vec![], vec![changed], vec![leaking], vec![good.clone(), good]] {
+        assert!(!scene.ended_well(
+            &response(200, application::ANSWER),
+            std::slice::from_ref(&good)
+        ));
+        for received in [
+            vec![],
+            vec![changed],
+            vec![leaking],
+            vec![good.clone(), good],
+        ] {
             assert!(!scene.ended_well(&answer, &received), "{received:?}");
         }
     }
@@ -302,7 +442,10 @@ mod tests {
     fn a_forgery_must_be_refused_for_its_reason_and_reach_nobody() {
         let bodies = Bodies::new();
         let scenes = forged("t", &bodies);
-        let scene = scenes.iter().find(|scene| scene.name == "Wrong CN").unwrap();
+        let scene = scenes
+            .iter()
+            .find(|scene| scene.name == "Wrong CN")
+            .unwrap();
         let refusal = response(403, "{\"code\":\"common_name_mismatch\"}");
         assert!(scene.ended_well(&refusal, &[]));
         assert!(!scene.ended_well(&refusal, &[Received::default()]));
@@ -315,7 +458,10 @@ mod tests {
     fn the_challenge_is_proven_by_the_secret_alone() {
         let bodies = Bodies::new();
         let scenes = genuine("YOUR_CHALLENGE_SECRET", "t", &bodies);
-        let right = format!("{{\"response_token\":\"{}\"}}", response_token("YOUR_CHALLENGE_SECRET"));
+        let right = format!(
+            "{{\"response_token\":\"{}\"}}",
+            response_token("YOUR_CHALLENGE_SECRET")
+        );
         let wrong = format!("{{\"response_token\":\"{}\"}}", response_token("another"));
         assert!(scenes[0].ended_well(&response(200, &right), &[]));
         assert!(!scenes[0].ended_well(&response(200, &wrong), &[]));

@@ -62,39 +62,61 @@ impl Sender {
             Ok((tls, Builder::new_current_thread().enable_all().build()?))
         };
         let (tls, runtime) = make().map_err(|error| error.to_string())?;
-        Ok(Self { address, place: Place::parse(url)?, tls: Arc::new(tls), runtime })
+        Ok(Self {
+            address,
+            place: Place::parse(url)?,
+            tls: Arc::new(tls),
+            runtime,
+        })
     }
 
     /// Sends `message` over a connection of its own.
     pub(super) fn send(&self, message: &Message<'_>) -> Answer {
         let exchange = async { timeout(CHALLENGE_LIMIT, self.exchange(message)).await };
-        self.runtime.block_on(exchange).unwrap_or(Err(Failure::Silent)).unwrap_or_else(|failure| match failure {
-            Failure::Alert(alert) => Answer::Alert(alert),
-            Failure::Silent => Answer::Failure(format!("no whole answer in {} s", CHALLENGE_LIMIT.as_secs())),
-            other => Answer::Failure(other.to_string()),
-        })
+        self.runtime
+            .block_on(exchange)
+            .unwrap_or(Err(Failure::Silent))
+            .unwrap_or_else(|failure| match failure {
+                Failure::Alert(alert) => Answer::Alert(alert),
+                Failure::Silent => Answer::Failure(format!(
+                    "no whole answer in {} s",
+                    CHALLENGE_LIMIT.as_secs()
+                )),
+                other => Answer::Failure(other.to_string()),
+            })
     }
 
     async fn exchange(&self, message: &Message<'_>) -> Result<Answer, Failure> {
         let socket = sender::dial(&self.place, self.address).await?;
-        let stream = sender::shake_hands(socket, self.place.server_name(), self.tls.clone()).await?;
+        let stream =
+            sender::shake_hands(socket, self.place.server_name(), self.tls.clone()).await?;
         let mut connection = Connection::open(stream, Protocol::Http1, &self.place).await?;
         let answer = connection.exchange(&self.request(message)?).await?;
         connection.close().await;
-        Ok(Answer::Response { status: answer.status, body: String::from_utf8_lossy(&answer.body).into_owned() })
+        Ok(Answer::Response {
+            status: answer.status,
+            body: String::from_utf8_lossy(&answer.body).into_owned(),
+        })
     }
 
     fn request(&self, message: &Message<'_>) -> Result<Request, Failure> {
         let other = |error: http::Error| Failure::Other(error.to_string());
-        let mut request = Request::post(&self.place, Bytes::copy_from_slice(message.body.as_bytes()));
+        let mut request =
+            Request::post(&self.place, Bytes::copy_from_slice(message.body.as_bytes()));
         if message.method == "GET" {
             request.headers.clear();
         }
-        request.method = message.method.parse::<Method>().map_err(|error| other(error.into()))?;
+        request.method = message
+            .method
+            .parse::<Method>()
+            .map_err(|error| other(error.into()))?;
         request.target = message.target.to_owned();
-        let token = HeaderValue::try_from(format!("Bearer {}", message.token)).map_err(|error| other(error.into()))?;
+        let token = HeaderValue::try_from(format!("Bearer {}", message.token))
+            .map_err(|error| other(error.into()))?;
         request.headers.insert(AUTHORIZATION, token);
-        request.headers.insert(USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
+        request
+            .headers
+            .insert(USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
         Ok(request.last())
     }
 }

@@ -1,4 +1,5 @@
-//! The stage: a directory with certificates, secrets and a configuration, the application, and the real proxy.
+//! The stage: a directory with certificates, secrets and a configuration, the application, and the
+//! real proxy.
 
 use super::application::{self, Received};
 use super::bodies::Bodies;
@@ -64,7 +65,8 @@ impl Stage {
         .map_err(cannot("start the application"))?;
 
         let make = || Ok((Authority::new()?, Authority::new()?));
-        let (root, foreign) = make().map_err(|error: rcgen::Error| cannot("make an authority")(error))?;
+        let (root, foreign) =
+            make().map_err(|error: rcgen::Error| cannot("make an authority")(error))?;
         let (secret, token) = (random(), random());
         let directory = tempfile::Builder::new()
             .prefix("netdata-webhook-proxy-demo-")
@@ -77,10 +79,15 @@ impl Stage {
         write(directory.path(), "alert.json", &Bodies::new().alert_nested)?;
         write(directory.path(), "config.toml", &configuration(application))?;
 
-        let loaded = Config::load(&directory.path().join("config.toml")).map_err(cannot("load the configuration"))?;
+        let loaded = Config::load(&directory.path().join("config.toml"))
+            .map_err(cannot("load the configuration"))?;
         let config = loaded.config.clone();
-        let server = Server::bind(loaded, Inherited::nothing(), None).map_err(cannot("start the proxy"))?;
-        let address = *server.addresses().first().ok_or("the proxy listens nowhere")?;
+        let server =
+            Server::bind(loaded, Inherited::nothing(), None).map_err(cannot("start the proxy"))?;
+        let address = *server
+            .addresses()
+            .first()
+            .ok_or("the proxy listens nowhere")?;
         let stop = server.stop();
         run(server, events).map_err(cannot("start the proxy"))?;
         Ok(Self {
@@ -103,7 +110,9 @@ impl Stage {
         let leaf = match identity {
             Identity::Nobody => None,
             Identity::ForeignCa => Some(self.foreign.client(identity.common_name())),
-            Identity::Netdata | Identity::Named(_) => Some(self.root.client(identity.common_name())),
+            Identity::Netdata | Identity::Named(_) => {
+                Some(self.root.client(identity.common_name()))
+            }
         };
         let leaf = leaf.transpose().map_err(cannot("make a certificate"))?;
         sender::Sender::new(&self.url(), self.address, &self.root, leaf.as_ref())
@@ -120,12 +129,15 @@ impl Stage {
         self.directory.path().join(name)
     }
 
-    /// What the application has received since the last call. The sender has had its answer, so this need not wait
-    /// long; what comes later still counts, in the next scene.
+    /// What the application has received since the last call. The sender has had its answer, so
+    /// this need not wait long; what comes later still counts, in the next scene.
     pub(super) fn received(&mut self) -> Vec<Received> {
         let mut received = Vec::new();
         let deadline = Instant::now() + QUIET;
-        while let Ok(event) = self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        while let Ok(event) = self
+            .events
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
             received.extend(self.take(event));
         }
         received
@@ -162,19 +174,26 @@ impl Stage {
         self.stop.stop();
         let deadline = Instant::now() + END;
         while self.ended.is_none() {
-            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .events
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(event) => drop(self.take(event)),
                 Err(_) => return Err("the proxy did not end".into()),
             }
         }
         self.ended.take().unwrap_or(Ok(()))?;
-        self.directory.close().map_err(cannot("remove the temporary directory"))
+        self.directory
+            .close()
+            .map_err(cannot("remove the temporary directory"))
     }
 }
 
 /// Runs the proxy on a thread of its own, and says when it has ended, even if by a panic.
 fn run(server: Server, events: Sender<Event>) -> io::Result<()> {
-    let proxy = thread::Builder::new().name("proxy".into()).spawn(|| server.run())?;
+    let proxy = thread::Builder::new()
+        .name("proxy".into())
+        .spawn(|| server.run())?;
     thread::spawn(move || {
         let result = match proxy.join() {
             Ok(result) => result.map_err(|error| error.to_string()),
@@ -186,7 +205,8 @@ fn run(server: Server, events: Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// The smallest configuration that is complete, with two things more: whom to trust, and a Bearer token.
+/// The smallest configuration that is complete, with two things more: whom to trust, and a Bearer
+/// token.
 fn configuration(application: SocketAddr) -> String {
     format!(
         r#"[listen]
@@ -221,7 +241,8 @@ fn write_pki(directory: &Path, root: &Authority) -> Result<(), String> {
 }
 
 fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {
-    std::fs::write(directory.join(name), text).map_err(|error| format!("cannot write {name}: {error}"))
+    std::fs::write(directory.join(name), text)
+        .map_err(|error| format!("cannot write {name}: {error}"))
 }
 
 /// 128 bits that nobody knows.

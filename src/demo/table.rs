@@ -20,7 +20,10 @@ pub(super) struct Cell {
 impl Cell {
     /// A cell of these texts.
     pub(super) fn new(headline: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { headline: headline.into(), detail: detail.into() }
+        Self {
+            headline: headline.into(),
+            detail: detail.into(),
+        }
     }
 }
 
@@ -64,24 +67,42 @@ impl<W: Write> Table<W> {
     pub(super) fn head(&mut self, titles: [&str; 3]) -> io::Result<()> {
         let rule = WIDTHS.map(|width| "─".repeat(width));
         self.columns(' ', Look::Plain, titles, Look::Dim)?;
-        self.columns(' ', Look::Plain, rule.each_ref().map(String::as_str), Look::Dim)?;
+        self.columns(
+            ' ',
+            Look::Plain,
+            rule.each_ref().map(String::as_str),
+            Look::Dim,
+        )?;
         self.out.flush()
     }
 
     /// A row, marked good or bad.
     pub(super) fn row(&mut self, good: bool, cells: &[Cell; 3]) -> io::Result<()> {
-        let (mark, look) = if good { ('✓', Look::Green) } else { ('✗', Look::Red) };
+        let (mark, look) = if good {
+            ('✓', Look::Green)
+        } else {
+            ('✗', Look::Red)
+        };
         let headlines = cells.each_ref().map(|cell| cell.headline.as_str());
         self.columns(mark, look, headlines, Look::Bold)?;
-        let details: [Vec<String>; 3] = std::array::from_fn(|column| wrap(&cells[column].detail, WIDTHS[column]));
+        let details: [Vec<String>; 3] =
+            std::array::from_fn(|column| wrap(&cells[column].detail, WIDTHS[column]));
         for line in 0..details.iter().map(Vec::len).max().unwrap_or(0) {
-            let texts = details.each_ref().map(|lines| lines.get(line).map_or("", String::as_str));
+            let texts = details
+                .each_ref()
+                .map(|lines| lines.get(line).map_or("", String::as_str));
             self.columns(' ', Look::Plain, texts, Look::Dim)?;
         }
         self.out.flush()
     }
 
-    fn columns(&mut self, mark: char, mark_look: Look, texts: [&str; 3], look: Look) -> io::Result<()> {
+    fn columns(
+        &mut self,
+        mark: char,
+        mark_look: Look,
+        texts: [&str; 3],
+        look: Look,
+    ) -> io::Result<()> {
         let mut line = self.styled(&mark.to_string(), mark_look);
         line.push_str(&" ".repeat(INDENT - 1));
         // What follows the last text needs no room.
@@ -105,11 +126,16 @@ impl<W: Write> Table<W> {
             Look::Red => 31,
             Look::Plain => return text.to_owned(),
         };
-        if self.coloured && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.coloured && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
-/// `text` on one line of at most `width` characters. What comes from elsewhere may not steer the terminal.
+/// `text` on one line of at most `width` characters. What comes from elsewhere may not steer the
+/// terminal.
 fn fit(text: &str, width: usize) -> String {
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     if text.chars().count() <= width {
@@ -140,19 +166,48 @@ mod tests {
     fn rendered(coloured: bool) -> String {
         let mut table = Table::new(Vec::new(), coloured);
         let long = "an application that has a long name and more to say than there is room for";
-        table.head(["The sender sends", "The sender gets", "The application receives"]).unwrap();
-        table.row(true, &[Cell::new("a", long), Cell::new(long, "\x1b[2J"), Cell::new("c", long)]).unwrap();
-        table.row(false, &[Cell::new("b", ""), Cell::default(), Cell::default()]).unwrap();
+        table
+            .head([
+                "The sender sends",
+                "The sender gets",
+                "The application receives",
+            ])
+            .unwrap();
+        table
+            .row(
+                true,
+                &[
+                    Cell::new("a", long),
+                    Cell::new(long, "\x1b[2J"),
+                    Cell::new("c", long),
+                ],
+            )
+            .unwrap();
+        table
+            .row(
+                false,
+                &[Cell::new("b", ""), Cell::default(), Cell::default()],
+            )
+            .unwrap();
         String::from_utf8(table.out).unwrap()
     }
 
     #[test]
     fn columns_are_aligned_and_fit() {
         let text = rendered(false);
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-        assert!(!text.contains('\x1b') && !text.lines().any(|line| line.ends_with(' ')), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 100),
+            "{text}"
+        );
+        assert!(
+            !text.contains('\x1b') && !text.lines().any(|line| line.ends_with(' ')),
+            "{text}"
+        );
         let third_column = |line: &str| line.chars().skip(100 - WIDTHS[2]).collect::<String>();
-        assert_eq!(text.lines().next().map(third_column).as_deref(), Some("The application receives"));
+        assert_eq!(
+            text.lines().next().map(third_column).as_deref(),
+            Some("The application receives")
+        );
         assert_eq!(text.lines().nth(2).map(third_column).as_deref(), Some("c"));
         assert_eq!(text.lines().last(), Some("✗ b"));
     }
@@ -160,8 +215,14 @@ mod tests {
     #[test]
     fn colour_is_only_where_it_is_wanted() {
         let text = rendered(true);
-        assert!(text.contains("\x1b[32m✓\x1b[0m") && text.contains("\x1b[31m✗\x1b[0m"), "{text}");
-        assert!(!text.contains("\x1b[2J"), "what comes from elsewhere is not obeyed");
+        assert!(
+            text.contains("\x1b[32m✓\x1b[0m") && text.contains("\x1b[31m✗\x1b[0m"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("\x1b[2J"),
+            "what comes from elsewhere is not obeyed"
+        );
     }
 
     #[test]

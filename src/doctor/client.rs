@@ -72,7 +72,12 @@ impl<'t> Client<'t> {
     }
 
     /// The same to another name.
-    pub(super) async fn ask_as(&self, name: ServerName<'static>, tls: Option<&Tls>, request: &Request) -> Conversation {
+    pub(super) async fn ask_as(
+        &self,
+        name: ServerName<'static>,
+        tls: Option<&Tls>,
+        request: &Request,
+    ) -> Conversation {
         let began = Instant::now();
         let mut was_resumed = false;
         let conversation = async {
@@ -86,13 +91,23 @@ impl<'t> Client<'t> {
         };
         let took = began.elapsed();
         let shown = tls.map(Tls::take_shown).unwrap_or_default();
-        Conversation { shown, was_resumed, outcome, took }
+        Conversation {
+            shown,
+            was_resumed,
+            outcome,
+            took,
+        }
     }
 
     /// A connection that is ready for requests.
     pub(super) async fn open(&self, tls: Option<&Tls>) -> Result<Connection, Outcome> {
         let mut was_resumed = false;
-        match timeout(self.patience, self.connect(self.place.server_name(), tls, &mut was_resumed)).await {
+        match timeout(
+            self.patience,
+            self.connect(self.place.server_name(), tls, &mut was_resumed),
+        )
+        .await
+        {
             Ok(connected) => connected,
             Err(_) => Err(Outcome::Silent),
         }
@@ -114,7 +129,9 @@ impl<'t> Client<'t> {
         let connection = match tls {
             None => Connection::open(socket, Protocol::Http1, self.place).await,
             Some(tls) => {
-                let stream = sender::shake_hands(socket, name, tls.config.clone()).await.map_err(unconnected)?;
+                let stream = sender::shake_hands(socket, name, tls.config.clone())
+                    .await
+                    .map_err(unconnected)?;
                 *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
                 Connection::open(stream, Protocol::Http1, self.place).await
             }

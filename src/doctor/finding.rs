@@ -44,18 +44,42 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn pass(check: &'static str, text: impl AsRef<str>) -> Self {
-        Self { check, level: Level::Pass, text: plain(text.as_ref(), MAX_TEXT), remedy: None }
+        Self {
+            check,
+            level: Level::Pass,
+            text: plain(text.as_ref(), MAX_TEXT),
+            remedy: None,
+        }
     }
 
     pub(super) fn skip(check: &'static str, text: impl AsRef<str>) -> Self {
-        Self { level: Level::Skip, ..Self::pass(check, text) }
+        Self {
+            level: Level::Skip,
+            ..Self::pass(check, text)
+        }
     }
 
-    pub(super) fn warn(check: &'static str, text: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
-        Self { level: Level::Warn, remedy: Some(plain(remedy.as_ref(), MAX_TEXT)), ..Self::pass(check, text) }
+    pub(super) fn warn(
+        check: &'static str,
+        text: impl AsRef<str>,
+        remedy: impl AsRef<str>,
+    ) -> Self {
+        Self {
+            level: Level::Warn,
+            remedy: Some(plain(remedy.as_ref(), MAX_TEXT)),
+            ..Self::pass(check, text)
+        }
     }
 
-    pub(super) fn fail(check: &'static str, text: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
-        Self { level: Level::Fail, remedy: Some(plain(remedy.as_ref(), MAX_TEXT)), ..Self::pass(check, text) }
+    pub(super) fn fail(
+        check: &'static str,
+        text: impl AsRef<str>,
+        remedy: impl AsRef<str>,
+    ) -> Self {
+        Self {
+            level: Level::Fail,
+            remedy: Some(plain(remedy.as_ref(), MAX_TEXT)),
+            ..Self::pass(check, text)
+        }
     }
 }

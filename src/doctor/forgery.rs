@@ -1,10 +1,12 @@
 //! The client certificates of a forger.
 //!
-//! Each is refused for a reason of its own, for a server may forgive one reason and not another: `optional_no_ca` of
-//! nginx and Apache lets in whose issuer is not known, and not whose issuer's signature is wrong.
+//! Each is refused for a reason of its own, for a server may forgive one reason and not another:
+//! `optional_no_ca` of nginx and Apache lets in whose issuer is not known, and not whose issuer's
+//! signature is wrong.
 
 use rcgen::{
-    CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, SigningKey,
+    CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer,
+    KeyPair, SigningKey,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -28,7 +30,8 @@ pub(super) struct Forgeries {
     pub(super) missing: Option<String>,
 }
 
-/// The key identifier of nobody's key, as an extension that names the issuer's (RFC 5280 section 4.2.1.1).
+/// The key identifier of nobody's key, as an extension that names the issuer's (RFC 5280 section
+/// 4.2.1.1).
 fn another_key_identifier() -> CustomExtension {
     let content = [&[0x30, 0x16, 0x80, 0x14][..], &rand::random::<[u8; 20]>()].concat();
     CustomExtension::from_oid_content(&[2, 5, 29, 35], content)
@@ -38,7 +41,10 @@ fn another_key_identifier() -> CustomExtension {
 pub(super) fn forgeries(authority: &CertificateDer<'_>, common_name: &str) -> Forgeries {
     let mut forgeries = Forgeries::default();
     for (of, made) in [
-        ("of an authority with the right name", imitate(authority, common_name, None)),
+        (
+            "of an authority with the right name",
+            imitate(authority, common_name, None),
+        ),
         (
             "of an authority with the right name and another key identifier",
             imitate(authority, common_name, Some(another_key_identifier())),
@@ -49,7 +55,9 @@ pub(super) fn forgeries(authority: &CertificateDer<'_>, common_name: &str) -> Fo
         match made {
             Ok(credentials) => forgeries.made.push(Forgery { of, credentials }),
             Err(error) => {
-                forgeries.missing.get_or_insert_with(|| format!("one {of} could not be made ({error})"));
+                forgeries
+                    .missing
+                    .get_or_insert_with(|| format!("one {of} could not be made ({error})"));
             }
         }
     }
@@ -64,7 +72,8 @@ fn imitate(
 ) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
     const INIMITABLE: &str = "the authority's name is written in an unusual way";
 
-    let issuer = Issuer::from_ca_cert_der(authority, KeyPair::generate()?).map_err(|_| INIMITABLE)?;
+    let issuer =
+        Issuer::from_ca_cert_der(authority, KeyPair::generate()?).map_err(|_| INIMITABLE)?;
     let mut params = params(common_name);
     params.use_authority_key_identifier_extension = identifier.is_none();
     params.custom_extensions.extend(identifier);
@@ -102,9 +111,14 @@ fn issue(
     certified(leaf.der(), &key)
 }
 
-fn certified(leaf: &CertificateDer<'static>, key: &KeyPair) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+fn certified(
+    leaf: &CertificateDer<'static>,
+    key: &KeyPair,
+) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
     let key_der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-    let key = aws_lc_rs::default_provider().key_provider.load_private_key(key_der)?;
+    let key = aws_lc_rs::default_provider()
+        .key_provider
+        .load_private_key(key_der)?;
     Ok(Arc::new(CertifiedKey::new(vec![leaf.clone()], key)))
 }
 
@@ -130,22 +144,39 @@ mod tests {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         for (kind, value) in attributes {
-            params.distinguished_name.push(kind.clone(), DnValue::Utf8String((*value).to_owned()));
+            params
+                .distinguished_name
+                .push(kind.clone(), DnValue::Utf8String((*value).to_owned()));
         }
         params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap().der().clone()
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap())
+            .unwrap()
+            .der()
+            .clone()
     }
 
     #[test]
     fn a_name_that_cannot_be_imitated_leaves_the_other_forgeries() {
-        let usual = forgeries(&authority(&[(DnType::CommonName, "Root CA")]), "app.netdata.cloud");
+        let usual = forgeries(
+            &authority(&[(DnType::CommonName, "Root CA")]),
+            "app.netdata.cloud",
+        );
         assert_eq!((usual.made.len(), usual.missing), (4, None));
         // Two units, as a `CustomDnType` has it: rcgen reads one.
         let unit = DnType::CustomDnType(vec![2, 5, 4, 11]);
         let unusual = authority(&[(DnType::OrganizationalUnitName, "One"), (unit, "Two")]);
         let unusual = forgeries(&unusual, "app.netdata.cloud");
         assert_eq!(unusual.made.len(), 2, "{:?}", unusual.missing);
-        assert!(unusual.missing.is_some_and(|why| why.contains("unusual way")));
-        assert_eq!(forgeries(&vec![0x30, 0].into(), "app.netdata.cloud").made.len(), 2);
+        assert!(
+            unusual
+                .missing
+                .is_some_and(|why| why.contains("unusual way"))
+        );
+        assert_eq!(
+            forgeries(&vec![0x30, 0].into(), "app.netdata.cloud")
+                .made
+                .len(),
+            2
+        );
     }
 }

@@ -24,7 +24,10 @@ impl Means {
     pub(super) fn new(arguments: &Arguments) -> Result<Self, String> {
         let (certificates, roots_name) = match &arguments.server_ca {
             Some(path) => (read_certificates(path)?, path.display().to_string()),
-            None => (rustls_native_certs::load_native_certs().certs, "the system".to_owned()),
+            None => (
+                rustls_native_certs::load_native_certs().certs,
+                "the system".to_owned(),
+            ),
         };
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
@@ -32,6 +35,12 @@ impl Means {
             (Some(certificate), Some(key)) => Some(read_identity(certificate, key)?),
             _ => None,
         };
-        Ok(Self { patience: arguments.patience(), roots, roots_name, credentials, idle: arguments.idle() })
+        Ok(Self {
+            patience: arguments.patience(),
+            roots,
+            roots_name,
+            credentials,
+            idle: arguments.idle(),
+        })
     }
 }

@@ -1,8 +1,8 @@
 //! Makes the checks that an operator would make by hand before Netdata Cloud is pointed at a URL.
 //!
-//! Each check is a file in `checks`, and ends in a [`Finding`] with its remedy. They are made in the order in which
-//! Netdata Cloud would come across what they look at. Nothing that a server says is trusted, or waited for without
-//! bound.
+//! Each check is a file in `checks`, and ends in a [`Finding`] with its remedy. They are made in
+//! the order in which Netdata Cloud would come across what they look at. Nothing that a server says
+//! is trusted, or waited for without bound.
 
 mod arguments;
 mod checks;
@@ -27,20 +27,26 @@ use means::Means;
 use std::path::Path;
 use target::{Challenge, Expected, Target};
 
-/// Examines what `arguments` name; without a URL and a configuration of their own, the listeners of `default_config`.
+/// Examines what `arguments` name; without a URL and a configuration of their own, the listeners of
+/// `default_config`.
 ///
 /// # Errors
 /// Says, in as many lines as it takes, what is wrong with the arguments or the configuration.
 pub fn run(arguments: &Arguments, default_config: &Path) -> Result<Report, String> {
     let targets = targets(arguments, default_config)?;
     let means = Means::new(arguments)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
     let examined = runtime.block_on(async {
         let mut examined = Vec::new();
         for target in &targets {
             let checks = examination::examine(target, &means).await;
-            examined.push(Examined { url: target.place.url(), checks });
+            examined.push(Examined {
+                url: target.place.url(),
+                checks,
+            });
         }
         examined
     });
@@ -50,7 +56,11 @@ pub fn run(arguments: &Arguments, default_config: &Path) -> Result<Report, Strin
 }
 
 fn targets(arguments: &Arguments, default_config: &Path) -> Result<Vec<Target>, String> {
-    let load = |path: &Path| Config::load(path).map(|loaded| loaded.config).map_err(|error| error.to_string());
+    let load = |path: &Path| {
+        Config::load(path)
+            .map(|loaded| loaded.config)
+            .map_err(|error| error.to_string())
+    };
     let mut targets = match (&arguments.url, &arguments.config) {
         (None, path) => target::of_config(&load(path.as_deref().unwrap_or(default_config))?)?,
         (Some(url), path) => {
@@ -59,7 +69,12 @@ fn targets(arguments: &Arguments, default_config: &Path) -> Result<Vec<Target>, 
                 Some(path) => target::expected_at(&load(path)?, &place)?,
                 None => Expected::by_default(),
             };
-            vec![Target { place, expected, is_further_path: false, upstream: None }]
+            vec![Target {
+                place,
+                expected,
+                is_further_path: false,
+                upstream: None,
+            }]
         }
     };
     for target in &mut targets {

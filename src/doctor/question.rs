@@ -18,7 +18,11 @@ pub(super) fn get(place: &Place, crc_token: &str) -> Request {
 /// Says who asks, for logs.
 fn named(mut request: Request) -> Request {
     const NAME: &str = concat!("netdata-webhook-proxy-doctor/", env!("CARGO_PKG_VERSION"));
-    request.headers.insert(USER_AGENT, HeaderValue::from_static(NAME));
-    request.headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    request
+        .headers
+        .insert(USER_AGENT, HeaderValue::from_static(NAME));
+    request
+        .headers
+        .insert(ACCEPT, HeaderValue::from_static("*/*"));
     request
 }

@@ -2,12 +2,16 @@
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
-    ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+    ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, NamedGroup, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, NamedGroup, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a handshake showed.
@@ -28,13 +32,18 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// With a certificate or without, in these versions. No protocol is offered by ALPN, so HTTP/1.1 is spoken.
+    /// With a certificate or without, in these versions. No protocol is offered by ALPN, so
+    /// HTTP/1.1 is spoken.
     pub(super) fn new(
         credentials: Option<Arc<CertifiedKey>>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<Self, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let recorder = Arc::new(Recorder { shown: Mutex::default(), credentials, provider: provider.clone() });
+        let recorder = Arc::new(Recorder {
+            shown: Mutex::default(),
+            credentials,
+            provider: provider.clone(),
+        });
         let sessions = Arc::new(OneSession::default());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -43,7 +52,11 @@ impl Tls {
             .with_custom_certificate_verifier(recorder.clone())
             .with_client_cert_resolver(recorder.clone());
         config.resumption = Resumption::store(sessions.clone());
-        Ok(Self { config: Arc::new(config), recorder, sessions })
+        Ok(Self {
+            config: Arc::new(config),
+            recorder,
+            sessions,
+        })
     }
 
     /// What the last handshake showed. A resumed one shows nothing.
@@ -89,7 +102,10 @@ impl ServerCertVerifier for Recorder {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let chain = [leaf].into_iter().chain(above).map(|certificate| certificate.clone().into_owned());
+        let chain = [leaf]
+            .into_iter()
+            .chain(above)
+            .map(|certificate| certificate.clone().into_owned());
         lock(&self.shown).chain = chain.collect();
         Ok(ServerCertVerified::assertion())
     }
@@ -100,7 +116,12 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -109,11 +130,18 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

@@ -25,7 +25,10 @@ pub struct Examined {
 impl Report {
     pub(super) fn new(targets: Vec<Examined>) -> Self {
         let mut checks = targets.iter().flat_map(|target| &target.checks);
-        Self { ok: checks.all(|finding| finding.level != Level::Fail), targets }
+        Self {
+            ok: checks.all(|finding| finding.level != Level::Fail),
+            targets,
+        }
     }
 
     /// As one JSON object.
@@ -34,7 +37,11 @@ impl Report {
     }
 
     fn count(&self, level: Level) -> usize {
-        self.targets.iter().flat_map(|target| &target.checks).filter(|finding| finding.level == level).count()
+        self.targets
+            .iter()
+            .flat_map(|target| &target.checks)
+            .filter(|finding| finding.level == level)
+            .count()
     }
 }
 
@@ -42,16 +49,30 @@ impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Examined { url, checks } in &self.targets {
             writeln!(f, "{url}")?;
-            let width = checks.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
+            let width = checks
+                .iter()
+                .map(|finding| finding.check.len())
+                .max()
+                .unwrap_or_default();
             for finding in checks {
-                writeln!(f, "  {}  {:width$}  {}", finding.level.word(), finding.check, finding.text)?;
+                writeln!(
+                    f,
+                    "  {}  {:width$}  {}",
+                    finding.level.word(),
+                    finding.check,
+                    finding.text
+                )?;
                 if let Some(remedy) = &finding.remedy {
                     writeln!(f, "        {:width$}  → {remedy}", "")?;
                 }
             }
         }
-        let counts =
-            [(Level::Pass, "passed"), (Level::Warn, "warned"), (Level::Fail, "failed"), (Level::Skip, "skipped")];
+        let counts = [
+            (Level::Pass, "passed"),
+            (Level::Warn, "warned"),
+            (Level::Fail, "failed"),
+            (Level::Skip, "skipped"),
+        ];
         let counts = counts.map(|(level, word)| format!("{} {word}", self.count(level)));
         write!(f, "{}", counts.join(", "))
     }
@@ -63,7 +84,12 @@ mod tests {
 
     #[test]
     fn only_a_failure_is_not_ok() {
-        let report = |finding: Finding| Report::new(vec![Examined { url: "https://x/".into(), checks: vec![finding] }]);
+        let report = |finding: Finding| {
+            Report::new(vec![Examined {
+                url: "https://x/".into(),
+                checks: vec![finding],
+            }])
+        };
         assert!(report(Finding::pass("name", "a")).ok);
         assert!(report(Finding::warn("name", "a", "b")).ok);
         assert!(report(Finding::skip("name", "a")).ok);
@@ -72,13 +98,22 @@ mod tests {
 
     #[test]
     fn each_line_has_its_remedy_below() {
-        let checks = vec![Finding::pass("name", "a"), Finding::fail("challenge", "b", "c")];
-        let report = Report::new(vec![Examined { url: "https://x/".into(), checks }]);
+        let checks = vec![
+            Finding::pass("name", "a"),
+            Finding::fail("challenge", "b", "c"),
+        ];
+        let report = Report::new(vec![Examined {
+            url: "https://x/".into(),
+            checks,
+        }]);
         let expected = "https://x/\n  pass  name       a\n  fail  challenge  b\n                   → c\n\
                         1 passed, 0 warned, 1 failed, 0 skipped";
         assert_eq!(report.to_string(), expected);
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
         assert_eq!(json["targets"][0]["checks"][1]["level"], "fail");
-        assert_eq!(json["targets"][0]["checks"][0]["remedy"], serde_json::Value::Null);
+        assert_eq!(
+            json["targets"][0]["checks"][0]["remedy"],
+            serde_json::Value::Null
+        );
     }
 }

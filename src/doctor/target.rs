@@ -19,7 +19,8 @@ pub(super) struct Target {
     pub(super) expected: Expected,
     /// Whether the listener has been examined already, with another path.
     pub(super) is_further_path: bool,
-    /// Where its requests go, if it is this machine that sends them there and this has not been examined already.
+    /// Where its requests go, if it is this machine that sends them there and this has not been
+    /// examined already.
     pub(super) upstream: Option<Arc<Upstream>>,
 }
 
@@ -58,7 +59,9 @@ impl Expected {
             asks_for_certificate: true,
             demands_certificate: true,
             lets_everybody_in: false,
-            authorities: CertificateDer::pem_slice_iter(NETDATA_ROOT_CA.as_bytes()).flatten().collect(),
+            authorities: CertificateDer::pem_slice_iter(NETDATA_ROOT_CA.as_bytes())
+                .flatten()
+                .collect(),
             common_name: "app.netdata.cloud".into(),
             challenge: Challenge::Unknown,
             idle_timeout: None,
@@ -71,11 +74,21 @@ impl Expected {
         let requirements = &route.requirements;
         Self {
             asks_for_certificate: asks,
-            demands_certificate: asks && (requirements.client_certificate || config.verify() == Verify::Require),
-            lets_everybody_in: !requirements.client_certificate && requirements.authorization.is_empty(),
-            authorities: client.map(|client| client.authorities.clone()).unwrap_or_default(),
-            common_name: client.and_then(|client| client.common_names.first()).cloned().unwrap_or_default(),
-            challenge: route.challenge_secret.clone().map_or(Challenge::Unanswered, Challenge::Secret),
+            demands_certificate: asks
+                && (requirements.client_certificate || config.verify() == Verify::Require),
+            lets_everybody_in: !requirements.client_certificate
+                && requirements.authorization.is_empty(),
+            authorities: client
+                .map(|client| client.authorities.clone())
+                .unwrap_or_default(),
+            common_name: client
+                .and_then(|client| client.common_names.first())
+                .cloned()
+                .unwrap_or_default(),
+            challenge: route
+                .challenge_secret
+                .clone()
+                .map_or(Challenge::Unanswered, Challenge::Secret),
             idle_timeout: Some(config.limits.idle_timeout),
         }
     }
@@ -88,16 +101,23 @@ pub(super) fn of_config(config: &Config) -> Result<Vec<Target>, String> {
     let (mut targets, mut seen) = (Vec::new(), HashSet::new());
     for (address, is_https) in listeners {
         if address.port() == 0 {
-            return Err(format!("nobody knows the port that the listener {address} got: name the URL"));
+            return Err(format!(
+                "nobody knows the port that the listener {address} got: name the URL"
+            ));
         }
         // A plain listener is of no use to routes that demand a client certificate.
-        let routes = config.routes.iter().filter(|route| is_https || !route.requirements.client_certificate);
+        let routes = config
+            .routes
+            .iter()
+            .filter(|route| is_https || !route.requirements.client_certificate);
         for (index, route) in routes.enumerate() {
             targets.push(Target {
                 place: listener(config, *address, is_https, &route.path),
                 expected: Expected::of(config, route, is_https),
                 is_further_path: index > 0,
-                upstream: seen.insert(&route.upstream.name).then(|| route.upstream.clone()),
+                upstream: seen
+                    .insert(&route.upstream.name)
+                    .then(|| route.upstream.clone()),
             });
         }
     }
@@ -112,7 +132,13 @@ pub(super) fn expected_at(config: &Config, place: &Place) -> Result<Expected, St
     let path = place.path_without_query();
     Routes::new(config.routes.iter().collect())
         .find(path)
-        .map(|route| Expected::of(config, route, place.is_https || !config.listen.https.is_empty()))
+        .map(|route| {
+            Expected::of(
+                config,
+                route,
+                place.is_https || !config.listen.https.is_empty(),
+            )
+        })
         .map_err(|_| format!("no route of the configuration has the path {path}"))
 }
 
@@ -132,7 +158,11 @@ fn listener(config: &Config, address: SocketAddr, is_https: bool, path: &PathPat
         },
         address: Some(SocketAddr::new(ip, address.port())),
         proxy_protocol: config.listen.proxy_protocol
-            && config.listen.trusted_proxies.iter().any(|net| net.contains(&ip)),
+            && config
+                .listen
+                .trusted_proxies
+                .iter()
+                .any(|net| net.contains(&ip)),
     }
 }
 
@@ -146,32 +176,55 @@ fn certified_name_of(leaf: &[u8]) -> Option<String> {
     let names = dns_names(leaf);
     let is_name = |name: &String| DnsName::try_from(name.as_str()).is_ok();
     let whole = names.iter().find(|name| is_name(name)).cloned();
-    let below = || names.iter().filter_map(|name| Some(format!("doctor.{}", name.strip_prefix("*.")?))).find(is_name);
-    whole.or_else(below).or_else(|| addresses(leaf).first().map(IpAddr::to_string))
+    let below = || {
+        names
+            .iter()
+            .filter_map(|name| Some(format!("doctor.{}", name.strip_prefix("*.")?)))
+            .find(is_name)
+    };
+    whole
+        .or_else(below)
+        .or_else(|| addresses(leaf).first().map(IpAddr::to_string))
 }
 
 /// Every address that a certificate is for.
 fn addresses(certificate: &[u8]) -> Vec<IpAddr> {
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return Vec::new() };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
-    let addresses = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::IPAddress(octets) => match <[u8; 4]>::try_from(*octets) {
-            Ok(octets) => Some(IpAddr::from(octets)),
-            Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(*octets).ok()?)),
-        },
-        _ => None,
-    });
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let addresses = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::IPAddress(octets) => match <[u8; 4]>::try_from(*octets) {
+                Ok(octets) => Some(IpAddr::from(octets)),
+                Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(*octets).ok()?)),
+            },
+            _ => None,
+        });
     addresses.collect()
 }
 
 /// Every DNS name that a certificate is for, wildcards included.
 pub(super) fn dns_names(certificate: &[u8]) -> Vec<String> {
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return Vec::new() };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
-    let names = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    });
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        });
     names.collect()
 }
 
@@ -190,9 +243,16 @@ mod tests {
             };
             params.subject_alt_names = names.iter().map(name).collect();
             let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-            assert_eq!(certified_name_of(certificate.der()).as_deref(), expected, "{names:?}");
+            assert_eq!(
+                certified_name_of(certificate.der()).as_deref(),
+                expected,
+                "{names:?}"
+            );
         };
-        check(&["192.0.2.1", "*.a.example", "b.example"], Some("b.example"));
+        check(
+            &["192.0.2.1", "*.a.example", "b.example"],
+            Some("b.example"),
+        );
         check(&["192.0.2.1", "*.a.example"], Some("doctor.a.example"));
         check(&["2001:db8::1", "192.0.2.1"], Some("2001:db8::1"));
         check(&["*", "192.0.2.1"], Some("192.0.2.1"));

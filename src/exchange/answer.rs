@@ -46,7 +46,14 @@ impl<R: AsyncRead + Unpin> AnswerReader<R> {
     /// Of the answer to a request that has just been sent over `stream`.
     pub(super) fn new(stream: R, is_head: bool) -> Self {
         let (input, body) = (BytesMut::new(), Body::none());
-        Self { stream, input, body, keeps_alive: false, is_head, has_begun: false }
+        Self {
+            stream,
+            input,
+            body,
+            keeps_alive: false,
+            is_head,
+            has_begun: false,
+        }
     }
 
     /// Whether not a byte of an answer has come.
@@ -54,18 +61,24 @@ impl<R: AsyncRead + Unpin> AnswerReader<R> {
         !self.has_begun
     }
 
-    /// The head of the answer proper; informational ones (RFC 9110 section 15.2) before it are read and dropped.
-    /// Nothing is lost if this is cancelled.
+    /// The head of the answer proper; informational ones (RFC 9110 section 15.2) before it are read
+    /// and dropped. Nothing is lost if this is cancelled.
     pub(super) async fn head(&mut self) -> Result<AnswerHead, AnswerError> {
         loop {
             while let Some((length, parsed)) = parse(&self.input)? {
                 self.input.advance(length);
                 if parsed.head.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    return Err(AnswerError::Malformed("it switches protocols, which was not asked for"));
+                    return Err(AnswerError::Malformed(
+                        "it switches protocols, which was not asked for",
+                    ));
                 }
                 if !parsed.head.status().is_informational() {
                     self.keeps_alive = parsed.keeps_alive;
-                    self.body = if self.is_head { Body::none() } else { parsed.body };
+                    self.body = if self.is_head {
+                        Body::none()
+                    } else {
+                        parsed.body
+                    };
                     return Ok(parsed.head);
                 }
             }
@@ -103,8 +116,8 @@ impl<R: AsyncRead + Unpin> AnswerReader<R> {
         Ok(())
     }
 
-    /// The connection, if another request may follow: this answer was read whole, nothing came after it, and the
-    /// server keeps the connection open.
+    /// The connection, if another request may follow: this answer was read whole, nothing came
+    /// after it, and the server keeps the connection open.
     pub(super) fn reuse(self) -> Option<R> {
         (self.keeps_alive && self.body.is_done() && self.input.is_empty()).then_some(self.stream)
     }
@@ -125,17 +138,23 @@ fn parse(bytes: &[u8]) -> Result<Option<(usize, Parsed)>, AnswerError> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let mut config = ParserConfig::default();
-    config.allow_spaces_after_header_name_in_responses(true).allow_obsolete_multiline_headers_in_responses(true);
+    config
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true);
     match config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
         Ok(Status::Partial) => Ok(None),
         Ok(Status::Complete(length)) => Ok(Some((length, understand(&response)?))),
-        Err(httparse::Error::TooManyHeaders) => Err(AnswerError::Malformed("its head has too many fields")),
+        Err(httparse::Error::TooManyHeaders) => {
+            Err(AnswerError::Malformed("its head has too many fields"))
+        }
         Err(_) => Err(AnswerError::Malformed("its head cannot be read")),
     }
 }
 
 fn understand(response: &httparse::Response<'_, '_>) -> Result<Parsed, AnswerError> {
-    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = response
+        .code
+        .and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(AnswerError::Malformed("its status is not a number"))?;
     let framing = Framing::of(response.headers)?;
     let is_http11 = response.version == Some(1);
@@ -146,13 +165,28 @@ fn understand(response: &httparse::Response<'_, '_>) -> Result<Parsed, AnswerErr
     };
     let body = match (status, &framing) {
         (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED, _) => Body::none(),
-        (_, Framing { is_chunked: true, .. }) => Body::chunked(),
-        (_, Framing { length: Some(length), .. }) => Body::of_length(*length),
+        (
+            _,
+            Framing {
+                is_chunked: true, ..
+            },
+        ) => Body::chunked(),
+        (
+            _,
+            Framing {
+                length: Some(length),
+                ..
+            },
+        ) => Body::of_length(*length),
         _ => Body::until_close(),
     };
     let mut head = AnswerHead::new(status).with_reason(response.reason.unwrap_or_default());
     let mut length = framing.length_for(status);
-    for field in response.headers.iter().filter(|field| !is_dropped(field.name, response.headers, &framing)) {
+    for field in response
+        .headers
+        .iter()
+        .filter(|field| !is_dropped(field.name, response.headers, &framing))
+    {
         if !field.name.eq_ignore_ascii_case("content-length") {
             head.push(field.name.as_bytes(), field.value);
         } else if let Some(length) = length.take() {
@@ -160,12 +194,17 @@ fn understand(response: &httparse::Response<'_, '_>) -> Result<Parsed, AnswerErr
             head.push(field.name.as_bytes(), length.to_string().as_bytes());
         }
     }
-    Ok(Parsed { head, body, keeps_alive: keeps_alive && !framing.is_doubtful(status) })
+    Ok(Parsed {
+        head,
+        body,
+        keeps_alive: keeps_alive && !framing.is_doubtful(status),
+    })
 }
 
 /// Whether a field ends at this hop.
 fn is_dropped(name: &str, fields: &[Header<'_>], framing: &Framing) -> bool {
-    class(name.as_bytes()) == Some(Class::HopByHop) || (framing.has_connection && has_token(fields, "connection", name))
+    class(name.as_bytes()) == Some(Class::HopByHop)
+        || (framing.has_connection && has_token(fields, "connection", name))
 }
 
 /// How the end of the body is told (RFC 9112 section 6.3).
@@ -181,9 +220,13 @@ impl Framing {
         let mut framing = Self::default();
         for field in fields {
             if field.name.eq_ignore_ascii_case("content-length") {
-                field.value.split(|b| *b == b',').try_for_each(|length| framing.agree_on(length))?;
+                field
+                    .value
+                    .split(|b| *b == b',')
+                    .try_for_each(|length| framing.agree_on(length))?;
             } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-                if framing.is_chunked || !field.value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                if framing.is_chunked || !field.value.trim_ascii().eq_ignore_ascii_case(b"chunked")
+                {
                     return Err(AnswerError::Malformed("its transfer coding is not known"));
                 }
                 framing.is_chunked = true;
@@ -194,10 +237,11 @@ impl Framing {
         Ok(framing)
     }
 
-    /// The length that the sender is told. It has no place where the coding tells it (RFC 9112 section 6.3), and in an
-    /// answer that cannot have a body (RFC 9110 section 8.6).
+    /// The length that the sender is told. It has no place where the coding tells it (RFC 9112
+    /// section 6.3), and in an answer that cannot have a body (RFC 9110 section 8.6).
     fn length_for(&self, status: StatusCode) -> Option<u64> {
-        self.length.filter(|_| !self.is_chunked && status != StatusCode::NO_CONTENT)
+        self.length
+            .filter(|_| !self.is_chunked && status != StatusCode::NO_CONTENT)
     }
 
     /// Whether the server may mean more to belong to the answer than is read as such, or less.
@@ -209,7 +253,10 @@ impl Framing {
     fn agree_on(&mut self, length: &[u8]) -> Result<(), AnswerError> {
         let digits = length.trim_ascii();
         let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).filter(|_| is_number);
+        let length = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .filter(|_| is_number);
         match (length, self.length.replace(length.unwrap_or_default())) {
             (None, _) => Err(AnswerError::Malformed("its Content-Length is not a number")),
             (Some(length), Some(other)) if length != other => {
@@ -220,10 +267,18 @@ impl Framing {
     }
 }
 
-/// Whether `token` is among the comma-separated values of the fields of this name, in whatever case.
+/// Whether `token` is among the comma-separated values of the fields of this name, in whatever
+/// case.
 fn has_token(fields: &[Header<'_>], name: &str, token: &str) -> bool {
-    let mut values = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value);
-    values.any(|value| value.split(|b| *b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes())))
+    let mut values = fields
+        .iter()
+        .filter(|field| field.name.eq_ignore_ascii_case(name))
+        .map(|field| field.value);
+    values.any(|value| {
+        value
+            .split(|b| *b == b',')
+            .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    })
 }
 
 #[cfg(test)]
@@ -231,8 +286,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The status, fields and body of the answer in `wire`, and whether its connection may be used again.
-    async fn answer(wire: &[u8], is_head: bool) -> Result<(u16, String, String, bool), AnswerError> {
+    /// The status, fields and body of the answer in `wire`, and whether its connection may be used
+    /// again.
+    async fn answer(
+        wire: &[u8],
+        is_head: bool,
+    ) -> Result<(u16, String, String, bool), AnswerError> {
         let mut reader = AnswerReader::new(wire, is_head);
         let head = reader.head().await?;
         let mut body = Vec::new();
@@ -240,14 +299,26 @@ mod tests {
             body.extend_from_slice(&part);
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        // What is behind the answer is found out when the next one is asked for; see `pool::is_open`.
-        Ok((head.status().as_u16(), text(head.lines()), text(&body), reader.reuse().is_some()))
+        // What is behind the answer is found out when the next one is asked for; see
+        // `pool::is_open`.
+        Ok((
+            head.status().as_u16(),
+            text(head.lines()),
+            text(&body),
+            reader.reuse().is_some(),
+        ))
     }
 
     #[tokio::test]
     async fn the_end_of_an_answer_is_told_in_several_ways() {
         for (wire, status, lines, body, is_reusable) in [
-            ("1 200 OK\r\nContent-Length: 2\r\n\r\nab", 200, "Content-Length: 2\r\n", "ab", true),
+            (
+                "1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+                200,
+                "Content-Length: 2\r\n",
+                "ab",
+                true,
+            ),
             (
                 "1 200 OK\r\nContent-length: 2, 02\r\ncontent-length:\r\n 2\r\nContent-Length : 2\r\n\r\nab",
                 200,
@@ -255,8 +326,20 @@ mod tests {
                 "ab",
                 true,
             ),
-            ("1 200\nContent-Length: 2\n\nab", 200, "Content-Length: 2\r\n", "ab", true),
-            ("1 200 OK\r\nContent-Length: 2\r\n\r\nabc", 200, "Content-Length: 2\r\n", "ab", false),
+            (
+                "1 200\nContent-Length: 2\n\nab",
+                200,
+                "Content-Length: 2\r\n",
+                "ab",
+                true,
+            ),
+            (
+                "1 200 OK\r\nContent-Length: 2\r\n\r\nabc",
+                200,
+                "Content-Length: 2\r\n",
+                "ab",
+                false,
+            ),
             (
                 "1 200 OK\r\nContent-Length: 2\r\nConnection: x, Close\r\n\r\nab",
                 200,
@@ -264,7 +347,13 @@ mod tests {
                 "ab",
                 false,
             ),
-            ("0 200 OK\r\nContent-Length: 2\r\n\r\nab", 200, "Content-Length: 2\r\n", "ab", false),
+            (
+                "0 200 OK\r\nContent-Length: 2\r\n\r\nab",
+                200,
+                "Content-Length: 2\r\n",
+                "ab",
+                false,
+            ),
             (
                 "0 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n\r\nab",
                 200,
@@ -279,14 +368,56 @@ mod tests {
                 "ab",
                 false,
             ),
-            ("1 200 OK\r\nTransfer-Encoding : Chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 200, "", "ab", true),
-            ("0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n0\r\n\r\n", 200, "", "", false),
+            (
+                "1 200 OK\r\nTransfer-Encoding : Chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+                200,
+                "",
+                "ab",
+                true,
+            ),
+            (
+                "0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n0\r\n\r\n",
+                200,
+                "",
+                "",
+                false,
+            ),
             ("1 200 OK\r\n\r\nab", 200, "", "ab", false),
-            ("1 204 No Content\r\nX: y\r\n\r\n", 204, "X: y\r\n", "", true),
-            ("1 204 No Content\r\nContent-Length: 0\r\n\r\n", 204, "", "", true),
-            ("1 204 No Content\r\nContent-Length: 2\r\n\r\n", 204, "", "", false),
-            ("1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", 204, "", "", false),
-            ("1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, "Content-Length: 9\r\n", "", true),
+            (
+                "1 204 No Content\r\nX: y\r\n\r\n",
+                204,
+                "X: y\r\n",
+                "",
+                true,
+            ),
+            (
+                "1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+                204,
+                "",
+                "",
+                true,
+            ),
+            (
+                "1 204 No Content\r\nContent-Length: 2\r\n\r\n",
+                204,
+                "",
+                "",
+                false,
+            ),
+            (
+                "1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+                204,
+                "",
+                "",
+                false,
+            ),
+            (
+                "1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+                304,
+                "Content-Length: 9\r\n",
+                "",
+                true,
+            ),
             (
                 "1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nContent-Length: 7\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
                 201,
@@ -295,11 +426,20 @@ mod tests {
                 true,
             ),
         ] {
-            let found = answer(format!("HTTP/1.{wire}").as_bytes(), false).await.unwrap();
-            assert_eq!(found, (status, lines.to_owned(), body.to_owned(), is_reusable), "{wire}");
+            let found = answer(format!("HTTP/1.{wire}").as_bytes(), false)
+                .await
+                .unwrap();
+            assert_eq!(
+                found,
+                (status, lines.to_owned(), body.to_owned(), is_reusable),
+                "{wire}"
+            );
         }
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
-        assert_eq!(answer(head, true).await.unwrap(), (200, "Content-Length: 5\r\n".into(), String::new(), true));
+        assert_eq!(
+            answer(head, true).await.unwrap(),
+            (200, "Content-Length: 5\r\n".into(), String::new(), true)
+        );
     }
 
     #[tokio::test]
@@ -309,7 +449,10 @@ mod tests {
         let mut wire = wire.as_bytes();
         let head = AnswerReader::new(&mut wire, true).head().await.unwrap();
         assert_eq!(head.reason(), "Quite Fine");
-        assert_eq!(head.lines(), b"x-kept: spaces  inside\r\nX-Folded: a   b\r\n");
+        assert_eq!(
+            head.lines(),
+            b"x-kept: spaces  inside\r\nX-Folded: a   b\r\n"
+        );
     }
 
     #[tokio::test]
@@ -341,8 +484,13 @@ mod tests {
             &many,
             &long,
         ] {
-            let error = answer(format!("HTTP/1.{wire}").as_bytes(), false).await.unwrap_err();
-            assert!(matches!(error, AnswerError::Malformed(_)), "{wire}: {error}");
+            let error = answer(format!("HTTP/1.{wire}").as_bytes(), false)
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error, AnswerError::Malformed(_)),
+                "{wire}: {error}"
+            );
         }
     }
 
@@ -356,7 +504,13 @@ mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n",
         ] {
-            assert!(matches!(answer(wire.as_bytes(), false).await, Err(AnswerError::Closed)), "{wire}");
+            assert!(
+                matches!(
+                    answer(wire.as_bytes(), false).await,
+                    Err(AnswerError::Closed)
+                ),
+                "{wire}"
+            );
             let mut wire_left = wire.as_bytes();
             let mut reader = AnswerReader::new(&mut wire_left, false);
             let _ = reader.head().await;

@@ -1,4 +1,5 @@
-//! The body of an answer, by whichever of HTTP/1.1's ways its end is told (RFC 9112 sections 6 and 7).
+//! The body of an answer, by whichever of HTTP/1.1's ways its end is told (RFC 9112 sections 6 and
+//! 7).
 
 use super::answer::AnswerError;
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -78,7 +79,11 @@ impl Body {
                 Self::ChunkSize { after_chunk: false } => match httparse::parse_chunk_size(input) {
                     Ok(Status::Complete((length, size))) => {
                         input.advance(length);
-                        *self = if size == 0 { Self::Trailers } else { Self::Chunk(size) };
+                        *self = if size == 0 {
+                            Self::Trailers
+                        } else {
+                            Self::Chunk(size)
+                        };
                     }
                     Ok(Status::Partial) if input.len() <= MAX_LINE => return Ok(None),
                     _ => return Err(AnswerError::Malformed("a chunk's size cannot be read")),
@@ -98,7 +103,9 @@ impl Body {
 
 /// At most `left` bytes of `input`, which is not empty.
 fn split(input: &mut BytesMut, left: &mut u64) -> Bytes {
-    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+    let length = usize::try_from(*left)
+        .unwrap_or(usize::MAX)
+        .min(input.len());
     *left -= length as u64;
     input.split_to(length).freeze()
 }
@@ -137,14 +144,18 @@ mod tests {
         for (wire, expected) in [
             ("0\r\n\r\n", Some(("", ""))),
             ("3\r\nabc\r\n0\r\n\r\n", Some(("abc", ""))),
-            ("3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nX: y\r\n\r\nHTTP", Some(("abc0123456789", "HTTP"))),
+            (
+                "3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nX: y\r\n\r\nHTTP",
+                Some(("abc0123456789", "HTTP")),
+            ),
             ("3\r\nabc\r\n0\r\n", None),
             ("3\r\nab", None),
             ("3\r\nabc\r\n", None),
         ] {
             for cut in 0..=wire.len() {
                 let read = read(Body::chunked(), wire.as_bytes(), cut).unwrap();
-                let expected = expected.map(|(body, rest)| (body.as_bytes().to_vec(), rest.as_bytes().to_vec()));
+                let expected = expected
+                    .map(|(body, rest)| (body.as_bytes().to_vec(), rest.as_bytes().to_vec()));
                 assert_eq!(read, expected, "{wire:?} cut at {cut}");
             }
         }
@@ -157,10 +168,20 @@ mod tests {
     fn nonsense_is_refused() {
         let long = format!("3;{}", "x".repeat(MAX_LINE));
         let trailers = format!("0\r\nX: {}", "x".repeat(MAX_LINE));
-        for wire in ["x\r\n", "\r\n", "3\r\nabcd\r\n", "3\r\nabc\n0\r\n\r\n", "10000000000000000\r\n", &long, &trailers]
-        {
+        for wire in [
+            "x\r\n",
+            "\r\n",
+            "3\r\nabcd\r\n",
+            "3\r\nabc\n0\r\n\r\n",
+            "10000000000000000\r\n",
+            &long,
+            &trailers,
+        ] {
             for cut in 0..=wire.len().min(20) {
-                assert!(read(Body::chunked(), wire.as_bytes(), cut).is_err(), "{wire:?} cut at {cut}");
+                assert!(
+                    read(Body::chunked(), wire.as_bytes(), cut).is_err(),
+                    "{wire:?} cut at {cut}"
+                );
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Exchanges a verified message for the upstream's answer.
 //!
-//! A webhook is a message, not a stream: it is whole before the upstream sees its first byte, so it leaves in one
-//! write, and it can be sent again when the connection breaks before an answer. Pingora connects.
+//! A webhook is a message, not a stream: it is whole before the upstream sees its first byte, so it
+//! leaves in one write, and it can be sent again when the connection breaks before an answer.
+//! Pingora connects.
 
 mod answer;
 mod body;
@@ -79,8 +80,8 @@ pub struct Answer {
 /// An attempt that failed.
 struct Failure {
     error: ExchangeError,
-    /// The server, if it may be that it has not acted on the message: the connection broke before a byte of the answer.
-    /// A server that is late may be at work.
+    /// The server, if it may be that it has not acted on the message: the connection broke before a
+    /// byte of the answer. A server that is late may be at work.
     unanswered_by: Option<Arc<Server>>,
 }
 
@@ -93,8 +94,8 @@ struct Connection {
 
 /// Sends `message`, a request with its body, and waits for the head of the answer.
 ///
-/// One whose connection broke before a byte of the answer is sent again once, over a fresh connection, and to another
-/// server if there is one: a duplicate is better than a lost alert.
+/// One whose connection broke before a byte of the answer is sent again once, over a fresh
+/// connection, and to another server if there is one: a duplicate is better than a lost alert.
 pub async fn send(upstream: &Upstream, message: &Message) -> Result<Answer, ExchangeError> {
     let connection = connect(upstream, Tried::default(), true).await?;
     let is_pooled = connection.is_pooled;
@@ -103,19 +104,38 @@ pub async fn send(upstream: &Upstream, message: &Message) -> Result<Answer, Exch
             (answer.server, unreachable(IDLE_TIMEOUT.to_owned()))
         }
         Ok(answer) => return Ok(answer),
-        Err(Failure { error, unanswered_by: None }) => return Err(error),
-        Err(Failure { error, unanswered_by: Some(server) }) => (server, error),
+        Err(Failure {
+            error,
+            unanswered_by: None,
+        }) => return Err(error),
+        Err(Failure {
+            error,
+            unanswered_by: Some(server),
+        }) => (server, error),
     };
     tracing::debug!(%upstream, %server, %error, "sending again on a fresh connection");
     let again = connect(upstream, Tried::broke(&server), false).await?;
-    attempt(again, message).await.map_err(|Failure { error, .. }| error)
+    attempt(again, message)
+        .await
+        .map_err(|Failure { error, .. }| error)
 }
 
 /// A connection to the next server of `upstream`. One that cannot be connected to is passed over.
-async fn connect(upstream: &Upstream, tried: Tried, may_be_pooled: bool) -> Result<Connection, ExchangeError> {
-    let server = upstream.choose(&tried).await.ok_or(ExchangeError::Unavailable)?;
+async fn connect(
+    upstream: &Upstream,
+    tried: Tried,
+    may_be_pooled: bool,
+) -> Result<Connection, ExchangeError> {
+    let server = upstream
+        .choose(&tried)
+        .await
+        .ok_or(ExchangeError::Unavailable)?;
     if may_be_pooled && let Some(stream) = pool::take(&server) {
-        return Ok(Connection { server, stream, is_pooled: true });
+        return Ok(Connection {
+            server,
+            stream,
+            is_pooled: true,
+        });
     }
     // Most requests need not pay for the room that this takes.
     Box::pin(connect_anew(upstream, server, tried)).await
@@ -131,45 +151,71 @@ async fn connect_anew(
         let error = match server.connect().await {
             Ok(stream) => {
                 server.worked();
-                return Ok(Connection { server, stream, is_pooled: false });
+                return Ok(Connection {
+                    server,
+                    stream,
+                    is_pooled: false,
+                });
             }
             Err(error) => error,
         };
         server.failed(&error);
         tried.note_unreachable(&server, started.elapsed());
-        let Some(next) = upstream.choose(&tried).await else { return Err(error.into()) };
+        let Some(next) = upstream.choose(&tried).await else {
+            return Err(error.into());
+        };
         tracing::debug!(%server, %next, %error, "trying the next server");
         server = next;
     }
 }
 
 async fn attempt(connection: Connection, message: &Message) -> Result<Answer, Failure> {
-    let Connection { server, mut stream, .. } = connection;
+    let Connection {
+        server, mut stream, ..
+    } = connection;
     let mut deadline = Deadline::after(server.response_timeout());
     let write = async {
         // One system call, where the connection takes so much.
-        stream.write_all_buf(&mut (&message.head[..]).chain(&message.body[..])).await?;
+        stream
+            .write_all_buf(&mut (&message.head[..]).chain(&message.body[..]))
+            .await?;
         stream.flush().await
     };
     // An application may answer and close before it has taken everything: that answer counts.
     let Ok(written) = deadline.wait(write).await else {
-        return Err(Failure { error: late("the message was not taken in time"), unanswered_by: None });
+        return Err(Failure {
+            error: late("the message was not taken in time"),
+            unanswered_by: None,
+        });
     };
     let mut reader = AnswerReader::new(stream, false);
     let error = match deadline.wait(reader.head()).await {
         Ok(Ok(head)) => {
             server.answered(head.status());
-            return Ok(Answer { head, reader, server, was_taken: written.is_ok() });
+            return Ok(Answer {
+                head,
+                reader,
+                server,
+                was_taken: written.is_ok(),
+            });
         }
         Ok(Err(error)) => error,
-        Err(_) => return Err(Failure { error: late("no answer in time"), unanswered_by: None }),
+        Err(_) => {
+            return Err(Failure {
+                error: late("no answer in time"),
+                unanswered_by: None,
+            });
+        }
     };
     let unanswered_by = reader.is_silent().then_some(server);
     let error = match written {
         Ok(()) => format!("no answer: {error}"),
         Err(error) => format!("cannot send: {error}"),
     };
-    Err(Failure { error: unreachable(error), unanswered_by })
+    Err(Failure {
+        error: unreachable(error),
+        unanswered_by,
+    })
 }
 
 impl Answer {
@@ -187,7 +233,8 @@ impl Answer {
         }
     }
 
-    /// Keeps the connection for the next message, if the upstream agrees. To be called at the end of the body.
+    /// Keeps the connection for the next message, if the upstream agrees. To be called at the end
+    /// of the body.
     pub fn finish(self) {
         if let Some(stream) = self.reader.reuse().filter(|_| self.was_taken) {
             pool::put(&self.server, stream);

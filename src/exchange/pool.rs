@@ -1,8 +1,9 @@
 //! Idle connections to servers, one pool for each thread.
 //!
-//! A connection stays with the thread that opened it: putting it back wakes no other thread, and no task belongs to it.
-//! That it is still open is tested when it is taken out, and once in a while by the thread's one sweeper: what a server
-//! has closed is closed here as well, or its socket would stay behind half-closed until the next request.
+//! A connection stays with the thread that opened it: putting it back wakes no other thread, and no
+//! task belongs to it. That it is still open is tested when it is taken out, and once in a while by
+//! the thread's one sweeper: what a server has closed is closed here as well, or its socket would
+//! stay behind half-closed until the next request.
 
 use crate::upstream::Server;
 use pingora::protocols::Stream;
@@ -58,7 +59,10 @@ pub(super) fn put(server: &Server, stream: Stream) {
         return;
     }
     IDLE.with_borrow_mut(|pools| {
-        let idle = Idle { stream, since: Instant::now() };
+        let idle = Idle {
+            stream,
+            since: Instant::now(),
+        };
         match pools.get_mut(&server.id()) {
             Some(pool) => {
                 if pool.len() >= kept {
@@ -84,7 +88,9 @@ async fn sweep() {
         let is_empty = IDLE.with_borrow_mut(|pools| {
             // Servers come and go with their configuration and their addresses.
             pools.retain(|_, pool| {
-                pool.retain_mut(|idle| idle.since.elapsed() <= MAX_IDLE && is_open(&mut idle.stream));
+                pool.retain_mut(|idle| {
+                    idle.since.elapsed() <= MAX_IDLE && is_open(&mut idle.stream)
+                });
                 !pool.is_empty()
             });
             pools.is_empty()
@@ -100,5 +106,8 @@ fn is_open(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);
     let mut context = Context::from_waker(Waker::noop());
-    matches!(Pin::new(stream).poll_read(&mut context, &mut buffer), Poll::Pending)
+    matches!(
+        Pin::new(stream).poll_read(&mut context, &mut buffer),
+        Poll::Pending
+    )
 }

@@ -1,5 +1,5 @@
-//! An exchange of which neither side waits for the other to finish: the request's body is sent as it arrives, and the
-//! answer may come at any time.
+//! An exchange of which neither side waits for the other to finish: the request's body is sent as
+//! it arrives, and the answer may come at any time.
 
 use super::answer::AnswerReader;
 use super::{ExchangeError, IDLE_TIMEOUT, connect, late, pool, unreachable};
@@ -46,13 +46,19 @@ pub enum Part {
 pub struct NoAnswer {
     /// What happened.
     pub error: ExchangeError,
-    /// Whether a pooled connection was closed before a byte of the answer, or with an answer that says no more than that:
-    /// the server was about to close it anyway.
+    /// Whether a pooled connection was closed before a byte of the answer, or with an answer that
+    /// says no more than that: the server was about to close it anyway.
     pub is_stale: bool,
 }
 
-/// Connects to a server of `upstream`, and sends `head`. `fresh` takes no connection that was used before.
-pub async fn open(upstream: &Upstream, head: &[u8], is_head: bool, fresh: bool) -> Result<Relay, ExchangeError> {
+/// Connects to a server of `upstream`, and sends `head`. `fresh` takes no connection that was used
+/// before.
+pub async fn open(
+    upstream: &Upstream,
+    head: &[u8],
+    is_head: bool,
+    fresh: bool,
+) -> Result<Relay, ExchangeError> {
     let connection = connect(upstream, Tried::default(), !fresh).await?;
     let (server, is_pooled) = (connection.server, connection.is_pooled);
     // One task uses both halves, so neither ever waits for the other.
@@ -68,8 +74,17 @@ pub async fn open(upstream: &Upstream, head: &[u8], is_head: bool, fresh: bool) 
         return Err(late("the head was not taken in time"));
     }
     let reader = AnswerReader::new(read_half, is_head);
-    let answer = AnswerSide { reader, server: server.clone(), is_pooled, has_head: false };
-    Ok(Relay { request, answer, server })
+    let answer = AnswerSide {
+        reader,
+        server: server.clone(),
+        is_pooled,
+        has_head: false,
+    };
+    Ok(Relay {
+        request,
+        answer,
+        server,
+    })
 }
 
 impl Relay {
@@ -78,9 +93,14 @@ impl Relay {
         &self.server
     }
 
-    /// Keeps the connection for another request, if the server agrees. To be called when both sides are done.
+    /// Keeps the connection for another request, if the server agrees. To be called when both sides
+    /// are done.
     pub fn finish(self) {
-        let Self { request, answer, server } = self;
+        let Self {
+            request,
+            answer,
+            server,
+        } = self;
         if let Some(read_half) = answer.reader.reuse() {
             pool::put(&server, read_half.unsplit(request.0));
         }
@@ -105,13 +125,16 @@ impl RequestSide {
 impl AnswerSide {
     /// What comes next. Nothing is lost if this is cancelled.
     ///
-    /// With `may_repeat`, the request can be sent again, so that an answer which says that an idle connection was closed
-    /// is none.
+    /// With `may_repeat`, the request can be sent again, so that an answer which says that an idle
+    /// connection was closed is none.
     pub async fn next(&mut self, may_repeat: bool) -> Result<Part, NoAnswer> {
         if !self.has_head {
             return match self.reader.head().await {
                 Ok(head) if may_repeat && self.is_pooled && head.is_idle_timeout() => {
-                    Err(NoAnswer { error: unreachable(IDLE_TIMEOUT.to_owned()), is_stale: true })
+                    Err(NoAnswer {
+                        error: unreachable(IDLE_TIMEOUT.to_owned()),
+                        is_stale: true,
+                    })
                 }
                 Ok(head) => {
                     self.server.answered(head.status());
@@ -120,7 +143,10 @@ impl AnswerSide {
                 }
                 Err(error) => {
                     let is_stale = self.is_pooled && self.reader.is_silent();
-                    Err(NoAnswer { error: unreachable(format!("no answer: {error}")), is_stale })
+                    Err(NoAnswer {
+                        error: unreachable(format!("no answer: {error}")),
+                        is_stale,
+                    })
                 }
             };
         }
@@ -129,7 +155,10 @@ impl AnswerSide {
             Ok(None) => Ok(Part::End),
             Err(error) => {
                 let error = unreachable(format!("the answer broke off: {error}"));
-                Err(NoAnswer { error, is_stale: false })
+                Err(NoAnswer {
+                    error,
+                    is_stale: false,
+                })
             }
         }
     }

@@ -59,8 +59,14 @@ pub(super) struct Assembly {
 
 impl Assembly {
     pub(super) fn of(options: &Options) -> Self {
-        let draft = Draft { source: options.file.display().to_string(), ..Draft::default() };
-        Self { draft, ..Self::default() }
+        let draft = Draft {
+            source: options.file.display().to_string(),
+            ..Draft::default()
+        };
+        Self {
+            draft,
+            ..Self::default()
+        }
     }
 
     /// Adds routes; what contradicts the others is left out.
@@ -77,20 +83,34 @@ impl Assembly {
         if auth != Auth::Closed {
             self.names = self.names.take().or(demanded);
         }
-        let paths = plan.paths.iter().filter(|path| !self.has_route(path)).cloned().collect::<Vec<_>>();
+        let paths = plan
+            .paths
+            .iter()
+            .filter(|path| !self.has_route(path))
+            .cloned()
+            .collect::<Vec<_>>();
         for path in &paths {
             let keys = self.keys(&plan, path, &auth);
-            self.draft.routes.push(Route { keys, auth: auth.clone() });
+            self.draft.routes.push(Route {
+                keys,
+                auth: auth.clone(),
+            });
         }
         let kind = if plan.is_webhook { "webhook" } else { "proxy" };
         if !paths.is_empty() {
-            self.ledger.carried(plan.directive, format!("a route of kind \"{kind}\": {}", paths.join(", ")));
+            self.ledger.carried(
+                plan.directive,
+                format!("a route of kind \"{kind}\": {}", paths.join(", ")),
+            );
         }
         self.say_unknown_clients(&plan, &auth);
     }
 
     fn has_route(&self, path: &str) -> bool {
-        self.draft.routes.iter().any(|route| route.keys.get("path") == Some(&Value::from(path)))
+        self.draft
+            .routes
+            .iter()
+            .any(|route| route.keys.get("path") == Some(&Value::from(path)))
     }
 
     /// On a route for every client, certificates are not looked at.
@@ -133,7 +153,12 @@ impl Assembly {
 
     /// What is demanded of a client.
     fn auth(&mut self, plan: &Plan<'_>) -> Auth {
-        let Plan { directive, is_webhook, guard, .. } = plan;
+        let Plan {
+            directive,
+            is_webhook,
+            guard,
+            ..
+        } = plan;
         if let Some(rule) = guard.unknown_rules.first() {
             self.ledger.first(format!(
                 "closed: nothing gets through at {} until you replace its auth, for the rule at {} is not carried over",
@@ -155,20 +180,30 @@ impl Assembly {
                 self.say_names(plan, was_certified);
                 match is_alone {
                     true => Auth::Default,
-                    false => Auth::Of { client_certificate: None, basic, bearer },
+                    false => Auth::Of {
+                        client_certificate: None,
+                        basic,
+                        bearer,
+                    },
                 }
             }
             (false, false) => {
                 self.has_open_route = true;
-                Auth::Of { client_certificate: self.is_tls.then_some(false), basic, bearer }
+                Auth::Of {
+                    client_certificate: self.is_tls.then_some(false),
+                    basic,
+                    bearer,
+                }
             }
             (false, true) => {
                 self.has_open_route = true;
-                let said =
-                    "auth = \"none\": any client may send here, as before; demand Basic or Bearer in [routes.auth]";
+                let said = "auth = \"none\": any client may send here, as before; demand Basic or Bearer in [routes.auth]";
                 match is_webhook {
                     true => self.ledger.not_carried(directive, said),
-                    false => self.ledger.carried(directive, "auth = \"none\": any client may use it, as before"),
+                    false => self.ledger.carried(
+                        directive,
+                        "auth = \"none\": any client may use it, as before",
+                    ),
                 }
                 Auth::Open
             }
@@ -182,7 +217,9 @@ impl Assembly {
             let place = &credential.directive.place;
             match &credential.user {
                 Some(user) => {
-                    let what = format!("the password of {user}, which stands in {place}, in Base64 behind \"{user}:\"");
+                    let what = format!(
+                        "the password of {user}, which stands in {place}, in Base64 behind \"{user}:\""
+                    );
                     basic.push((user.clone(), self.secrets.ask("basic", &what)));
                 }
                 None => {
@@ -196,15 +233,25 @@ impl Assembly {
 
     /// Says which name is demanded, where no rule says it in words that can be read.
     fn say_names(&self, plan: &Plan<'_>, was_certified: bool) {
-        let Plan { directive, guard, .. } = plan;
-        let authority = self.identity.authorities.iter().find(|authority| *authority != authority::BUILTIN);
+        let Plan {
+            directive, guard, ..
+        } = plan;
+        let authority = self
+            .identity
+            .authorities
+            .iter()
+            .find(|authority| *authority != authority::BUILTIN);
         let why = match (&guard.names, authority) {
             (Some(names), _) if !names.is_empty() => return,
             (Some(_), _) => {
-                let place = guard.unread_subject.map_or(&directive.place, |rule| &rule.place);
+                let place = guard
+                    .unread_subject
+                    .map_or(&directive.place, |rule| &rule.place);
                 format!("no name can be read from {place}")
             }
-            (None, Some(authority)) => format!("no name was demanded before, only a certificate of {authority}"),
+            (None, Some(authority)) => {
+                format!("no name was demanded before, only a certificate of {authority}")
+            }
             (None, None) if was_certified => "no name was demanded before".to_owned(),
             (None, None) => "no certificate was demanded before".to_owned(),
         };
@@ -233,12 +280,27 @@ impl Assembly {
         }
         if self.identity.certificate.is_none() {
             let remedy = "no certificate is named here: put one where tls.certificate and tls.private_key say";
-            place.into_iter().for_each(|it| self.ledger.not_carried(it, remedy));
+            place
+                .into_iter()
+                .for_each(|it| self.ledger.not_carried(it, remedy));
         }
         let Draft { tls, client, .. } = &mut self.draft;
-        let Identity { certificate, private_key, authorities, revocation_lists, only_newest, demand } = &self.identity;
-        tls.set("certificate", certificate.as_deref().unwrap_or("fullchain.pem"));
-        tls.set("private_key", private_key.as_deref().unwrap_or("privkey.pem"));
+        let Identity {
+            certificate,
+            private_key,
+            authorities,
+            revocation_lists,
+            only_newest,
+            demand,
+        } = &self.identity;
+        tls.set(
+            "certificate",
+            certificate.as_deref().unwrap_or("fullchain.pem"),
+        );
+        tls.set(
+            "private_key",
+            private_key.as_deref().unwrap_or("privkey.pem"),
+        );
         if *only_newest {
             tls.set("min_version", "1.3");
         }

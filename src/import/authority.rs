@@ -27,7 +27,9 @@ pub(super) fn carry(directive: &Directive, path: String, ledger: &Ledger) -> Str
 
 /// Whether a file has this one certificate and no other, not even one that cannot be read here.
 fn is_builtin(path: &Path) -> bool {
-    let Ok(text) = Sources::default().read(path) else { return false };
+    let Ok(text) = Sources::default().read(path) else {
+        return false;
+    };
     let certificates = certificates_in(text.as_bytes());
     let netdata = CertificateDer::from_pem_slice(NETDATA_ROOT_CA.as_bytes());
     matches!((certificates.as_deref(), netdata), (Some([one]), Ok(netdata)) if *one == netdata)
@@ -45,9 +47,21 @@ mod tests {
             assert_eq!(is_builtin(file.path()), expected, "{text}");
         };
         check(NETDATA_ROOT_CA, true);
-        check(&format!("# from the documentation\n{}\n", NETDATA_ROOT_CA.replace('\n', "\r\n")), true);
+        check(
+            &format!(
+                "# from the documentation\n{}\n",
+                NETDATA_ROOT_CA.replace('\n', "\r\n")
+            ),
+            true,
+        );
         check(&NETDATA_ROOT_CA.repeat(2), false);
-        check(&format!("{NETDATA_ROOT_CA}{}", NETDATA_ROOT_CA.replace("CERTIFICATE", "TRUSTED CERTIFICATE")), false);
+        check(
+            &format!(
+                "{NETDATA_ROOT_CA}{}",
+                NETDATA_ROOT_CA.replace("CERTIFICATE", "TRUSTED CERTIFICATE")
+            ),
+            false,
+        );
         check("", false);
         assert!(!is_builtin(Path::new("/nowhere/ca.pem")));
     }

@@ -102,15 +102,23 @@ impl Keys {
 
     /// All of `more`, behind what is there.
     pub(super) fn append(&mut self, more: Self) {
-        more.0.into_iter().for_each(|(key, value)| self.set(&key, value));
+        more.0
+            .into_iter()
+            .for_each(|(key, value)| self.set(&key, value));
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
     }
 
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.0.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.0
+            .iter_mut()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
     }
 }
 
@@ -162,7 +170,9 @@ impl From<Vec<(String, String)>> for Value {
 
 /// A string of TOML, which has the escapes of JSON; but for one character.
 fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007f")
 }
 
 fn list<T>(items: &[T], show: impl Fn(&T) -> String) -> String {
@@ -177,7 +187,15 @@ impl Display for Value {
             Self::Flag(flag) => flag.fmt(f),
             Self::List(items) => write!(f, "[{}]", list(items, |item| quote(item))),
             Self::Table(members) => {
-                write!(f, "{{ {} }}", list(members, |(key, value)| format!("{} = {}", quote_key(key), quote(value))))
+                write!(
+                    f,
+                    "{{ {} }}",
+                    list(members, |(key, value)| format!(
+                        "{} = {}",
+                        quote_key(key),
+                        quote(value)
+                    ))
+                )
             }
             Self::Secret(secret) => secret.fmt(f),
         }
@@ -195,7 +213,9 @@ impl Display for Secret {
 
 impl Display for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(key, value)| writeln!(f, "{key} = {value}"))
+        self.0
+            .iter()
+            .try_for_each(|(key, value)| writeln!(f, "{key} = {value}"))
     }
 }
 
@@ -209,9 +229,15 @@ impl Display for Auth {
                 "auth = {{ bearer = [{{ token = {{ sha256 = \"{}\" }} }}] }} # closed: no token has this digest",
                 "0".repeat(64)
             ),
-            Self::Of { client_certificate, basic, bearer } => {
+            Self::Of {
+                client_certificate,
+                basic,
+                bearer,
+            } => {
                 let mut members = Vec::new();
-                members.extend(client_certificate.map(|demanded| format!("client_certificate = {demanded}")));
+                members.extend(
+                    client_certificate.map(|demanded| format!("client_certificate = {demanded}")),
+                );
                 if !basic.is_empty() {
                     let user = |(name, password): &(String, Secret)| {
                         format!("{{ username = {}, password = {password} }}", quote(name))
@@ -230,8 +256,15 @@ impl Display for Auth {
 
 impl Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain: String = self.source.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        writeln!(f, "# Imported from {plain}. Relative paths are relative to this file.")?;
+        let plain: String = self
+            .source
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        writeln!(
+            f,
+            "# Imported from {plain}. Relative paths are relative to this file."
+        )?;
         let mut table = |heading: &str, body: String| match body.is_empty() {
             true => Ok(()),
             false => write!(f, "\n{heading}\n{body}"),
@@ -241,7 +274,10 @@ impl Display for Draft {
         table("[tls.client]", self.client.to_string())?;
         table("[limits]", self.limits.to_string())?;
         for Group { name, keys } in &self.upstreams {
-            table(&format!("[upstreams.{}]", quote_key(name)), keys.to_string())?;
+            table(
+                &format!("[upstreams.{}]", quote_key(name)),
+                keys.to_string(),
+            )?;
         }
         for Route { keys, auth } in &self.routes {
             let mut body = keys.to_string();
@@ -254,7 +290,11 @@ impl Display for Draft {
 
 /// A key, with quotes where it needs them.
 fn quote_key(key: &str) -> String {
-    match !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+    match !key.is_empty()
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    {
         true => key.to_owned(),
         false => quote(key),
     }
@@ -263,12 +303,21 @@ fn quote_key(key: &str) -> String {
 /// Without those that are there already: a group has each server once.
 pub(super) fn unique(servers: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
-    servers.into_iter().filter(|server| seen.insert(server.to_ascii_lowercase())).collect()
+    servers
+        .into_iter()
+        .filter(|server| seen.insert(server.to_ascii_lowercase()))
+        .collect()
 }
 
 /// The name of a group with these keys: of one that is there, or a new one.
 pub(super) fn add_group(groups: &mut Vec<Group>, wanted: &str, keys: Keys) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
     let wanted: String = wanted.chars().map(plain).collect();
     let mut name = wanted.clone();
     let mut number = 1;
@@ -279,7 +328,10 @@ pub(super) fn add_group(groups: &mut Vec<Group>, wanted: &str, keys: Keys) -> St
         number += 1;
         name = format!("{wanted}-{number}");
     }
-    groups.push(Group { name: name.clone(), keys });
+    groups.push(Group {
+        name: name.clone(),
+        keys,
+    });
     name
 }
 
@@ -294,15 +346,28 @@ impl Secrets {
     }
 
     fn file(&mut self, name: &str, what: &str) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        };
         let name: String = name.chars().map(plain).collect();
         for number in 1.. {
-            let file = if number == 1 { format!("{name}.secret") } else { format!("{name}-{number}.secret") };
+            let file = if number == 1 {
+                format!("{name}.secret")
+            } else {
+                format!("{name}-{number}.secret")
+            };
             match self.0.iter().find(|needed| needed.file == file) {
                 Some(needed) if needed.what == what => return file,
                 Some(_) => {}
                 None => {
-                    self.0.push(Needed { file: file.clone(), what: what.to_owned() });
+                    self.0.push(Needed {
+                        file: file.clone(),
+                        what: what.to_owned(),
+                    });
                     return file;
                 }
             }

@@ -1,4 +1,5 @@
-//! What conditions on requests demand of a client, whichever server's they are. What is not understood closes the route.
+//! What conditions on requests demand of a client, whichever server's they are. What is not
+//! understood closes the route.
 
 use super::directive::Directive;
 use super::report::Ledger;
@@ -37,7 +38,11 @@ pub(super) struct Pattern<'t> {
 
 impl Pattern<'_> {
     pub(super) fn check(&self, rendering: Rendering) -> Check {
-        Check { rendering, text: self.text.clone(), comparison: self.comparison }
+        Check {
+            rendering,
+            text: self.text.clone(),
+            comparison: self.comparison,
+        }
     }
 }
 
@@ -87,7 +92,10 @@ pub(super) enum Fate {
 
 impl<'t> Guard<'t> {
     pub(super) fn of(is_webhook: bool) -> Self {
-        Self { is_webhook, ..Self::default() }
+        Self {
+            is_webhook,
+            ..Self::default()
+        }
     }
 
     /// Lets nothing through, for a rule would have to be left out.
@@ -97,19 +105,39 @@ impl<'t> Guard<'t> {
     }
 
     /// Demands that a condition has this end.
-    pub(super) fn apply(&mut self, directive: &'t Directive, requests: &Requests<'t>, fate: Fate, ledger: &Ledger) {
+    pub(super) fn apply(
+        &mut self,
+        directive: &'t Directive,
+        requests: &Requests<'t>,
+        fate: Fate,
+        ledger: &Ledger,
+    ) {
         let only_these_pass = requests.inverted == (fate == Fate::Refused);
         match (&requests.input, only_these_pass) {
-            (Input::Subject(rendering), true) => self.subject(directive, requests, *rendering, ledger),
-            (Input::Subject(_), false) if requests.is_about("") => self.certificate(directive, ledger),
-            (Input::Subject(_), false) => {
-                self.close(directive, "names are let in, not kept out: set tls.client.common_names", ledger);
+            (Input::Subject(rendering), true) => {
+                self.subject(directive, requests, *rendering, ledger)
             }
-            (Input::Verdict, only_these) if requests.is_about(if only_these { "SUCCESS" } else { "NONE" }) => {
+            (Input::Subject(_), false) if requests.is_about("") => {
+                self.certificate(directive, ledger)
+            }
+            (Input::Subject(_), false) => {
+                self.close(
+                    directive,
+                    "names are let in, not kept out: set tls.client.common_names",
+                    ledger,
+                );
+            }
+            (Input::Verdict, only_these)
+                if requests.is_about(if only_these { "SUCCESS" } else { "NONE" }) =>
+            {
                 self.certificate(directive, ledger);
             }
             (Input::Verdict, _) => {
-                self.close(directive, "a certificate is valid or it is not: set auth.client_certificate", ledger);
+                self.close(
+                    directive,
+                    "a certificate is valid or it is not: set auth.client_certificate",
+                    ledger,
+                );
             }
             (Input::Authorization, true) => self.authorization(directive, requests, ledger),
             (Input::OtherSubject, _) => {
@@ -123,8 +151,10 @@ impl<'t> Guard<'t> {
             }
             (Input::Issuer, true) => {
                 self.certificate = true;
-                ledger
-                    .not_carried(directive, "have no other authority than this in tls.client.ca: any of them will do");
+                ledger.not_carried(
+                    directive,
+                    "have no other authority than this in tls.client.ca: any of them will do",
+                );
             }
             // What is kept out by what it says of itself gets in by saying something else.
             (Input::Other(variable), false) if is_said_by_anyone(variable) => {
@@ -135,7 +165,11 @@ impl<'t> Guard<'t> {
             }
             (Input::Other(variable), _) => self.other(directive, variable, ledger),
             (Input::Authorization | Input::Issuer, false) => {
-                self.close(directive, "only what passes can be named: set [routes.auth]", ledger);
+                self.close(
+                    directive,
+                    "only what passes can be named: set [routes.auth]",
+                    ledger,
+                );
             }
         }
     }
@@ -145,34 +179,67 @@ impl<'t> Guard<'t> {
         ledger.carried(directive, "auth.client_certificate");
     }
 
-    fn subject(&mut self, directive: &'t Directive, requests: &Requests<'t>, rendering: Rendering, ledger: &Ledger) {
+    fn subject(
+        &mut self,
+        directive: &'t Directive,
+        requests: &Requests<'t>,
+        rendering: Rendering,
+        ledger: &Ledger,
+    ) {
         self.certificate = true;
-        let checks: Vec<_> = requests.patterns.iter().map(|it| it.check(rendering)).collect();
+        let checks: Vec<_> = requests
+            .patterns
+            .iter()
+            .map(|it| it.check(rendering))
+            .collect();
         let found: Option<Vec<Vec<String>>> = checks.iter().map(Check::names).collect();
         let names = found.map(|names| names.concat()).unwrap_or_default();
         if names.is_empty() {
             self.unread_subject.get_or_insert(directive);
-            ledger.not_carried(directive, "no common name can be read from this: tls.client.common_names");
+            ledger.not_carried(
+                directive,
+                "no common name can be read from this: tls.client.common_names",
+            );
         } else {
-            ledger.carried(directive, format!("tls.client.common_names: {}, compared whole", names.join(", ")));
+            ledger.carried(
+                directive,
+                format!(
+                    "tls.client.common_names: {}, compared whole",
+                    names.join(", ")
+                ),
+            );
         }
         if checks.iter().any(Check::has_more_than_names) {
-            ledger
-                .not_carried(directive, "of the subject, only the common name is compared: others cannot be demanded");
+            ledger.not_carried(
+                directive,
+                "of the subject, only the common name is compared: others cannot be demanded",
+            );
         }
-        let mut forgeries: Vec<_> = checks.iter().flat_map(|check| check.forgeries(&names)).collect();
+        let mut forgeries: Vec<_> = checks
+            .iter()
+            .flat_map(|check| check.forgeries(&names))
+            .collect();
         forgeries.dedup();
         if !forgeries.is_empty() {
-            let hole =
-                format!("certificates of the same authority with these subjects got in: {}", forgeries.join("; "));
+            let hole = format!(
+                "certificates of the same authority with these subjects got in: {}",
+                forgeries.join("; ")
+            );
             ledger.closed(directive, hole);
         }
         self.names = Some(match self.names.take() {
             // Several conditions, all of which must hold.
             Some(before) if !before.is_empty() && !names.is_empty() => {
-                let both: Vec<_> = before.into_iter().filter(|name| names.contains(name)).collect();
+                let both: Vec<_> = before
+                    .into_iter()
+                    .filter(|name| names.contains(name))
+                    .collect();
                 if both.is_empty() {
-                    self.close(directive, "no name meets all of these conditions: tls.client.common_names", ledger);
+                    self.close(
+                        directive,
+                        "no name meets all of these conditions: tls.client.common_names",
+                        ledger,
+                    );
                 }
                 both
             }
@@ -181,11 +248,23 @@ impl<'t> Guard<'t> {
         });
     }
 
-    fn authorization(&mut self, directive: &'t Directive, requests: &Requests<'t>, ledger: &Ledger) {
+    fn authorization(
+        &mut self,
+        directive: &'t Directive,
+        requests: &Requests<'t>,
+        ledger: &Ledger,
+    ) {
         for pattern in &requests.patterns {
             match credential(pattern) {
                 Some(credential) => {
-                    ledger.carried(directive, if credential.user.is_some() { "auth.basic" } else { "auth.bearer" });
+                    ledger.carried(
+                        directive,
+                        if credential.user.is_some() {
+                            "auth.basic"
+                        } else {
+                            "auth.bearer"
+                        },
+                    );
                     self.credentials.push(credential);
                 }
                 None => {
@@ -200,13 +279,23 @@ impl<'t> Guard<'t> {
     /// A condition on something else.
     fn other(&mut self, directive: &'t Directive, variable: &str, ledger: &Ledger) {
         let why = match variable {
-            "request_method" if self.is_webhook => "a webhook takes GET (the challenge) and POST; others get 405",
+            "request_method" if self.is_webhook => {
+                "a webhook takes GET (the challenge) and POST; others get 405"
+            }
             "request_filename" => "no files are served",
-            "host" | "http_host" | "server_name" => "the path decides about a request, and never its Host",
+            "host" | "http_host" | "server_name" => {
+                "the path decides about a request, and never its Host"
+            }
             "scheme" | "https" => "Netdata Cloud sends over HTTPS only",
-            "content_type" | "http_content_type" if self.is_webhook => "a webhook's body must be JSON; others get 415",
+            "content_type" | "http_content_type" if self.is_webhook => {
+                "a webhook's body must be JSON; others get 415"
+            }
             "remote_addr" | "binary_remote_addr" | "realip_remote_addr" => {
-                return self.close(directive, "name the networks that may connect in listen.allow", ledger);
+                return self.close(
+                    directive,
+                    "name the networks that may connect in listen.allow",
+                    ledger,
+                );
             }
             _ => return self.close(directive, UNREADABLE, ledger),
         };
@@ -245,15 +334,29 @@ fn credential<'t>(pattern: &Pattern<'t>) -> Option<Credential<'t>> {
     let spaces = ["\\s+", "\\s", "\\ ", " "];
     let secret = spaces.iter().find_map(|space| secret.strip_prefix(space))?;
     // A variable, or an expression for several, is not a secret that can be written to a file.
-    let has_class = || secret.match_indices('\\').any(|(at, _)| secret[at + 1..].starts_with(char::is_alphanumeric));
-    let is_several = is_expression && (secret.contains(['(', '[', '|', '*', '?', '+', '{']) || has_class());
+    let has_class = || {
+        secret
+            .match_indices('\\')
+            .any(|(at, _)| secret[at + 1..].starts_with(char::is_alphanumeric))
+    };
+    let is_several =
+        is_expression && (secret.contains(['(', '[', '|', '*', '?', '+', '{']) || has_class());
     let is_one = !secret.is_empty() && !secret.contains('$') && !is_several;
     let user = match scheme.as_deref() {
         Some("bearer") => None,
         _ => {
             let decoded = BASE64_STANDARD.decode(secret.replace('\\', "")).ok()?;
-            Some(String::from_utf8(decoded).ok()?.split_once(':')?.0.to_owned())
+            Some(
+                String::from_utf8(decoded)
+                    .ok()?
+                    .split_once(':')?
+                    .0
+                    .to_owned(),
+            )
         }
     };
-    is_one.then_some(Credential { user, directive: pattern.directive })
+    is_one.then_some(Credential {
+        user,
+        directive: pattern.directive,
+    })
 }

@@ -26,12 +26,17 @@ enum Fate {
 
 impl SetHeaders {
     pub(super) fn new(is_tls: bool) -> Self {
-        Self { is_tls, members: Vec::new(), forwards_authorization: true }
+        Self {
+            is_tls,
+            members: Vec::new(),
+            forwards_authorization: true,
+        }
     }
 
     /// Sets a header that no directive sets. Of several of one name, the last counts.
     pub(super) fn insert(&mut self, name: &str, value: &str) {
-        self.members.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.members
+            .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         self.members.push((name.to_owned(), value.to_owned()));
     }
 
@@ -63,7 +68,13 @@ impl SetHeaders {
     }
 
     /// The application gets none rather than one that the client made up.
-    pub(super) fn blank(&mut self, directive: &Directive, name: &str, remedy: &str, ledger: &Ledger) {
+    pub(super) fn blank(
+        &mut self,
+        directive: &Directive,
+        name: &str,
+        remedy: &str,
+        ledger: &Ledger,
+    ) {
         ledger.not_carried(directive, remedy);
         if name.eq_ignore_ascii_case("authorization") {
             self.forwards_authorization = false;
@@ -87,7 +98,9 @@ impl SetHeaders {
             return Fate::Blank(SECRET.into());
         }
         match expand(value, known) {
-            Ok(value) if value.contains(char::is_control) => Fate::Blank("has control characters".into()),
+            Ok(value) if value.contains(char::is_control) => {
+                Fate::Blank("has control characters".into())
+            }
             Ok(value) => Fate::Set(value),
             Err(name) => Fate::Blank(unknown(&name)),
         }
@@ -102,13 +115,20 @@ impl SetHeaders {
             name if name.starts_with("x-netdata-") => "is set to what has been verified",
             name if is_reserved(name) => "is taken care of",
             "host" if value == "$http_host" => "Host is passed on as it came",
-            "x-forwarded-for" if value.contains("remote_addr") || value.contains("forwarded_for") => {
+            "x-forwarded-for"
+                if value.contains("remote_addr") || value.contains("forwarded_for") =>
+            {
                 "is always set, to the addresses that can be believed"
             }
-            "x-forwarded-proto" if value == "$scheme" || (value == "https" && self.is_tls) => "is always set",
+            "x-forwarded-proto" if value == "$scheme" || (value == "https" && self.is_tls) => {
+                "is always set"
+            }
             "x-forwarded-host" if value == "$http_host" => "is always set",
             "x-request-id" if value.contains('$') => "is always set",
-            name if value.strip_prefix("$http_").is_some_and(|same| name.replace('-', "_") == same) => {
+            name if value
+                .strip_prefix("$http_")
+                .is_some_and(|same| name.replace('-', "_") == same) =>
+            {
                 "is passed on as it came"
             }
             _ => return None,
@@ -117,8 +137,7 @@ impl SetHeaders {
 }
 
 /// What is to be done about a value that is one.
-const SECRET: &str =
-    "no secret stands in the configuration: let the application do without, or write it into set_headers";
+const SECRET: &str = "no secret stands in the configuration: let the application do without, or write it into set_headers";
 
 fn unknown(name: &str) -> String {
     match name {
@@ -162,6 +181,9 @@ pub(super) fn known(name: &str, is_tls: bool) -> Option<&'static str> {
         "scheme" => Some("http"),
         "https" if is_tls => Some("on"),
         "https" => Some(""),
-        _ => VARIABLES.iter().find(|(theirs, _)| *theirs == name).map(|(_, own)| *own),
+        _ => VARIABLES
+            .iter()
+            .find(|(theirs, _)| *theirs == name)
+            .map(|(_, own)| *own),
     }
 }

@@ -19,7 +19,11 @@ pub(super) const NGINX: &Known = &[
         "modsecurity* naxsi* limit_* ssl_ocsp* auth_* satisfy secure_link* *_by_lua* js_* perl* geoip* valid_referers \
          ssl_verify_client ssl_client_certificate ssl_trusted_certificate ssl_crl allow deny proxy_ssl_*",
     ),
-    (Verdict::NotCarried, "the key must be there decrypted, readable by this program alone", "ssl_password_file"),
+    (
+        Verdict::NotCarried,
+        "the key must be there decrypted, readable by this program alone",
+        "ssl_password_file",
+    ),
     (
         Verdict::NotCarried,
         "requests are passed on whole, with the path that they came with: let the application take them so",
@@ -97,7 +101,11 @@ pub(super) const APACHE: &Known = &[
 const GUARDS: &str = "guards something, and is not carried over: see whether the webhook needs it";
 
 /// Says what becomes of directives about which nothing was said yet.
-pub(super) fn say_the_rest<'t>(directives: impl IntoIterator<Item = &'t Directive>, known: &Known, ledger: &Ledger) {
+pub(super) fn say_the_rest<'t>(
+    directives: impl IntoIterator<Item = &'t Directive>,
+    known: &Known,
+    ledger: &Ledger,
+) {
     for directive in directives {
         if !ledger.mentions(directive) {
             say(directive, known, ledger);
@@ -116,12 +124,24 @@ fn say(directive: &Directive, known: &Known, ledger: &Ledger) {
         return ledger.not_needed(directive, "is off");
     }
     if matches!(name.as_str(), "require" | "allow")
-        && directive.arguments.iter().any(|it| it == "granted" || it == "all")
+        && directive
+            .arguments
+            .iter()
+            .any(|it| it == "granted" || it == "all")
     {
-        return ledger.not_needed(directive, "lets everything in, unless another rule does not");
+        return ledger.not_needed(
+            directive,
+            "lets everything in, unless another rule does not",
+        );
     }
-    match known.iter().find(|(.., names)| names.split_whitespace().any(is)) {
+    match known
+        .iter()
+        .find(|(.., names)| names.split_whitespace().any(is))
+    {
         Some((verdict, said, _)) => ledger.note(directive, *verdict, *said),
-        None => ledger.not_carried(directive, "is not known here: see whether the webhook needs it"),
+        None => ledger.not_carried(
+            directive,
+            "is not known here: see whether the webhook needs it",
+        ),
     }
 }

@@ -5,9 +5,11 @@ use crate::route::PathPattern;
 /// Words that one expression may stand for.
 const MAX_WORDS: usize = 64;
 
-/// What the start of `pattern` stands for, and the rest: from there on it stands for more than a few words.
+/// What the start of `pattern` stands for, and the rest: from there on it stands for more than a
+/// few words.
 ///
-/// An unescaped dot is taken for one. `also` are the characters, beside letters and digits, that words consist of.
+/// An unescaped dot is taken for one. `also` are the characters, beside letters and digits, that
+/// words consist of.
 pub(super) fn expand<'p>(pattern: &'p str, also: &str) -> (Vec<String>, &'p str) {
     expand_with(pattern, also, false)
 }
@@ -24,7 +26,10 @@ fn expand_with<'p>(pattern: &'p str, also: &str, with_options: bool) -> (Vec<Str
         if after.starts_with(['*', '+', '?', '{']) || words.len() * alternatives.len() > MAX_WORDS {
             break;
         }
-        words = words.iter().flat_map(|word| alternatives.iter().map(move |more| format!("{word}{more}"))).collect();
+        words = words
+            .iter()
+            .flat_map(|word| alternatives.iter().map(move |more| format!("{word}{more}")))
+            .collect();
         rest = after;
     }
     (words, rest)
@@ -32,10 +37,23 @@ fn expand_with<'p>(pattern: &'p str, also: &str, with_options: bool) -> (Vec<Str
 
 /// The paths of routes that match as an expression does; `None` where there are no such few.
 pub(super) fn paths(pattern: &str) -> Option<Vec<String>> {
-    const ANYTHING: [&str; 9] = ["", ".*", ".*$", "(.*)", "(.*)$", "(/|$)", "($|/)", "(/.*)?$", "(?:/.*)?$"];
+    const ANYTHING: [&str; 9] = [
+        "",
+        ".*",
+        ".*$",
+        "(.*)",
+        "(.*)$",
+        "(/|$)",
+        "($|/)",
+        "(/.*)?$",
+        "(?:/.*)?$",
+    ];
     let (mut paths, rest) = expand_with(pattern.strip_prefix('^')?, "-_.~/", true);
     if ANYTHING.contains(&rest) {
-        paths = paths.iter().map(|word| format!("{}/*", word.trim_end_matches('/'))).collect();
+        paths = paths
+            .iter()
+            .map(|word| format!("{}/*", word.trim_end_matches('/')))
+            .collect();
     } else if rest != "$" {
         return None;
     }
@@ -49,7 +67,9 @@ pub(super) fn paths(pattern: &str) -> Option<Vec<String>> {
 pub(super) fn covers(wider: &str, path: &str) -> bool {
     let path = path.strip_suffix("/*").unwrap_or(path);
     match wider.strip_suffix("/*") {
-        Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        Some(prefix) => path
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
         None => wider == path,
     }
 }
@@ -64,7 +84,10 @@ fn atom<'p>(pattern: &'p str, also: &str) -> Option<(Vec<String>, &'p str)> {
     let mut words = vec![String::new()];
     loop {
         if let Some(after) = rest.strip_prefix(')') {
-            return words.iter().all(|word| !word.is_empty()).then_some((words, after));
+            return words
+                .iter()
+                .all(|word| !word.is_empty())
+                .then_some((words, after));
         }
         if let Some(after) = rest.strip_prefix('|') {
             words.push(String::new());
@@ -80,7 +103,9 @@ fn atom<'p>(pattern: &'p str, also: &str) -> Option<(Vec<String>, &'p str)> {
 fn character<'p>(pattern: &'p str, also: &str) -> Option<(char, &'p str)> {
     let mut characters = pattern.chars();
     let character = match characters.next()? {
-        '\\' => characters.next().filter(|c| !c.is_alphanumeric() && also.contains(*c))?,
+        '\\' => characters
+            .next()
+            .filter(|c| !c.is_alphanumeric() && also.contains(*c))?,
         c if c.is_alphanumeric() || also.contains(c) => c,
         _ => return None,
     };
@@ -109,7 +134,11 @@ mod tests {
             (r"^/a/\d+$", None),
             ("^$", None),
         ] {
-            assert_eq!(paths(pattern).map(|paths| paths.join(" ")).as_deref(), expected, "{pattern}");
+            assert_eq!(
+                paths(pattern).map(|paths| paths.join(" ")).as_deref(),
+                expected,
+                "{pattern}"
+            );
         }
     }
 

@@ -1,7 +1,8 @@
-//! Reads the configuration of the server that stood here before, and writes one for this program: its webhook, and nothing else.
+//! Reads the configuration of the server that stood here before, and writes one for this program:
+//! its webhook, and nothing else.
 //!
-//! What is written is a draft that `check` accepts, but for secrets, which it asks for by name. What became of each
-//! directive that concerns the webhook is said in a [`Report`].
+//! What is written is a draft that `check` accepts, but for secrets, which it asks for by name.
+//! What became of each directive that concerns the webhook is said in a [`Report`].
 
 mod apache;
 mod assembly;
@@ -43,13 +44,16 @@ pub enum Server {
 pub struct Options {
     /// The configuration. What it includes is read, too.
     pub file: PathBuf,
-    /// What relative names in it are relative to; by default its directory, or the one above for conf.d and the like.
+    /// What relative names in it are relative to; by default its directory, or the one above for
+    /// conf.d and the like.
     #[arg(long, value_name = "DIRECTORY")]
     pub prefix: Option<PathBuf>,
-    /// The path of the webhook, as it stands in the URL in Netdata Cloud; may be given several times.
+    /// The path of the webhook, as it stands in the URL in Netdata Cloud; may be given several
+    /// times.
     #[arg(long, value_name = "PATH")]
     pub webhook: Vec<String>,
-    /// A path, or with /* at its end all below it, that is to be passed on besides; may be given several times.
+    /// A path, or with /* at its end all below it, that is to be passed on besides; may be given
+    /// several times.
     #[arg(long, value_name = "PATH")]
     pub proxy: Vec<String>,
     /// Only the server with this name.
@@ -100,36 +104,56 @@ fn finish(
 ) -> Result<Imported, Failure> {
     let mut assembly = Assembly::of(options);
     let result = import(&mut assembly);
-    let Assembly { mut draft, secrets, ledger, .. } = assembly;
+    let Assembly {
+        mut draft,
+        secrets,
+        ledger,
+        ..
+    } = assembly;
     let needed = secrets.into_needed();
     let (first, notes) = ledger.into_parts();
-    let mut report = Report { first, notes, is_verbose: options.verbose, ..Report::default() };
+    let mut report = Report {
+        first,
+        notes,
+        is_verbose: options.verbose,
+        ..Report::default()
+    };
     match result {
         Ok(()) => {
             report.credentials = options.systemd.then(|| service::adapt(&mut draft, &needed));
             report.needed = needed;
             report.is_complete = true;
-            Ok(Imported { config: draft.to_string(), report })
+            Ok(Imported {
+                config: draft.to_string(),
+                report,
+            })
         }
-        Err(error) => Err(Failure { error, report: Box::new(report) }),
+        Err(error) => Err(Failure {
+            error,
+            report: Box::new(report),
+        }),
     }
 }
 
 /// What is said about servers that are left alone.
 fn other_servers(names: &[&str]) -> String {
     let names = names.iter().take(5).copied().collect::<Vec<_>>().join(", ");
-    format!("look at servers: {names} may have a webhook, too: import that with --server, for a process of its own")
+    format!(
+        "look at servers: {names} may have a webhook, too: import that with --server, for a process of its own"
+    )
 }
 
-/// What relative names are relative to: as the options say, or the directory of the main file, which is the one above if
-/// the directory is one of `included`.
+/// What relative names are relative to: as the options say, or the directory of the main file,
+/// which is the one above if the directory is one of `included`.
 fn base(options: &Options, included: &[&str]) -> PathBuf {
     if let Some(prefix) = &options.prefix {
         return prefix.clone();
     }
     let directory = options.file.parent().unwrap_or(Path::new(""));
     let absolute = absolute(directory);
-    let is_included = absolute.file_name().is_some_and(|name| included.iter().any(|other| name == *other));
+    let is_included = absolute
+        .file_name()
+        .is_some_and(|name| included.iter().any(|other| name == *other));
     match (is_included, absolute.parent()) {
         (true, Some(above)) => above.to_owned(),
         _ => directory.to_owned(),

@@ -15,7 +15,9 @@ pub(super) fn network(text: &str) -> Option<String> {
 /// `443`, `*:443`, `127.0.0.1:443`, `[::]:443`, `127.0.0.1` or `[::1]`.
 pub(super) fn address(text: &str) -> Option<SocketAddr> {
     let text = text.replace("localhost", "127.0.0.1");
-    let text = text.strip_prefix('*').map_or(text.clone(), |rest| format!("0.0.0.0{rest}"));
+    let text = text
+        .strip_prefix('*')
+        .map_or(text.clone(), |rest| format!("0.0.0.0{rest}"));
     let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let plain = text.trim_start_matches('[').trim_end_matches(']');
     text.parse()
@@ -24,7 +26,8 @@ pub(super) fn address(text: &str) -> Option<SocketAddr> {
         .or_else(|| Some(SocketAddr::new(plain.parse().ok()?, 80)))
 }
 
-/// An address that takes what comes to another one as well is listened on alone; `[::]` takes IPv4, too.
+/// An address that takes what comes to another one as well is listened on alone; `[::]` takes IPv4,
+/// too.
 pub(super) fn without_doubles(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let mut kept: Vec<SocketAddr> = Vec::new();
     for address in addresses {
@@ -45,12 +48,24 @@ pub(super) fn texts(addresses: &[SocketAddr]) -> Vec<String> {
 }
 
 /// Writes which proxies are believed. `protocol` is what has them send a PROXY protocol header.
-pub(super) fn trust(mut proxies: Vec<String>, protocol: Option<&Directive>, keys: &mut Keys, ledger: &Ledger) {
+pub(super) fn trust(
+    mut proxies: Vec<String>,
+    protocol: Option<&Directive>,
+    keys: &mut Keys,
+    ledger: &Ledger,
+) {
     if let Some(directive) = protocol {
         keys.set("proxy_protocol", true);
         ledger.carried(directive, "listen.proxy_protocol");
         if proxies.is_empty() {
-            proxies = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8"].map(str::to_owned).to_vec();
+            proxies = [
+                "10.0.0.0/8",
+                "172.16.0.0/12",
+                "192.168.0.0/16",
+                "127.0.0.0/8",
+            ]
+            .map(str::to_owned)
+            .to_vec();
             let hole = "any client could send a PROXY protocol header; now only private networks: name the balancer's \
                         addresses in listen.trusted_proxies";
             ledger.closed(directive, hole);
@@ -78,17 +93,37 @@ mod tests {
             ("65536", None),
             ("", None),
         ] {
-            assert_eq!(address(text).map(|it| it.to_string()).as_deref(), expected, "{text}");
+            assert_eq!(
+                address(text).map(|it| it.to_string()).as_deref(),
+                expected,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn the_address_of_ipv6_is_that_of_ipv4_too() {
-        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
-        let check = |given: &[&str], kept: &[&str]| assert_eq!(texts(&without_doubles(&parse(given))), kept);
+        let parse = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| text.parse().unwrap())
+                .collect::<Vec<_>>()
+        };
+        let check = |given: &[&str], kept: &[&str]| {
+            assert_eq!(texts(&without_doubles(&parse(given))), kept)
+        };
         check(&["0.0.0.0:443", "[::]:443"], &["[::]:443"]);
-        check(&["[::]:443", "0.0.0.0:443", "0.0.0.0:8443"], &["[::]:443", "0.0.0.0:8443"]);
-        check(&["127.0.0.1:443", "[::]:443", "127.0.0.1:443"], &["[::]:443"]);
-        check(&["127.0.0.1:443", "0.0.0.0:443", "[::1]:443"], &["0.0.0.0:443", "[::1]:443"]);
+        check(
+            &["[::]:443", "0.0.0.0:443", "0.0.0.0:8443"],
+            &["[::]:443", "0.0.0.0:8443"],
+        );
+        check(
+            &["127.0.0.1:443", "[::]:443", "127.0.0.1:443"],
+            &["[::]:443"],
+        );
+        check(
+            &["127.0.0.1:443", "0.0.0.0:443", "[::1]:443"],
+            &["0.0.0.0:443", "[::1]:443"],
+        );
     }
 }

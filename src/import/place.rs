@@ -19,7 +19,12 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", plain(&self.file.display().to_string(), MAX_PATH), self.line)
+        write!(
+            f,
+            "{}:{}",
+            plain(&self.file.display().to_string(), MAX_PATH),
+            self.line
+        )
     }
 }
 
@@ -35,6 +40,9 @@ pub struct ImportError {
 
 impl ImportError {
     pub(super) fn new(place: &Place, message: impl Into<String>) -> Self {
-        Self { place: place.clone(), message: message.into() }
+        Self {
+            place: place.clone(),
+            message: message.into(),
+        }
     }
 }

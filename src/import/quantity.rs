@@ -11,7 +11,12 @@ const LARGEST_WEBHOOK: u64 = 16 << 20;
 const SAFE_IDLE: u64 = 91;
 
 /// What `limit`, as `directive` has it, becomes in a route; `None` for the default.
-pub(super) fn max_body(directive: &Directive, limit: Option<u64>, is_webhook: bool, ledger: &Ledger) -> Option<String> {
+pub(super) fn max_body(
+    directive: &Directive,
+    limit: Option<u64>,
+    is_webhook: bool,
+    ledger: &Ledger,
+) -> Option<String> {
     match limit {
         Some(0 | LARGEST_WEBHOOK..) | None if is_webhook => {
             let remedy = "a webhook's body is held in memory, and 1 MiB is a lot for a notification: max_body";
@@ -40,13 +45,16 @@ pub(super) fn idle_timeout(directive: &Directive, seconds: u64, keys: &mut Keys,
     ledger.closed(directive, hole);
 }
 
-/// `30`, `30s`, `500ms`, `1m 30s` or `1h` as a duration of this program; `None` for nothing and for more than a year.
+/// `30`, `30s`, `500ms`, `1m 30s` or `1h` as a duration of this program; `None` for nothing and for
+/// more than a year.
 pub(super) fn duration(text: &str) -> Option<String> {
     let mut total: u64 = 0;
     let mut rest = text.trim();
     while !rest.is_empty() {
         let (number, after) = number(rest)?;
-        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
         let unit = match &after[..end] {
             "ms" => 1,
             "" | "s" => 1000,
@@ -90,14 +98,19 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 /// Bytes as a size of this program.
 pub(super) fn size(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+    match units
+        .into_iter()
+        .find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit))
+    {
         Some((unit, name)) => format!("{}{name}", bytes / unit),
         None => bytes.to_string(),
     }
 }
 
 fn number(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     Some((text[..end].parse().ok()?, &text[end..]))
 }
 
@@ -125,9 +138,18 @@ mod tests {
             assert_eq!(duration(text).as_deref(), expected, "{text}");
         }
         assert_eq!(["90s", "500ms", "1500ms"].map(seconds), [90, 0, 1]);
-        for (text, expected) in [("1m", "1MiB"), ("64k", "64KiB"), ("1500", "1500"), ("0", "0"), ("10M", "10MiB")] {
+        for (text, expected) in [
+            ("1m", "1MiB"),
+            ("64k", "64KiB"),
+            ("1500", "1500"),
+            ("0", "0"),
+            ("10M", "10MiB"),
+        ] {
             assert_eq!(bytes(text).map(size).as_deref(), Some(expected), "{text}");
         }
-        assert_eq!((bytes("1t"), bytes("m"), bytes("99999999999g")), (None, None, None));
+        assert_eq!(
+            (bytes("1t"), bytes("m"), bytes("99999999999g")),
+            (None, None, None)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What became of the directives that concern the webhook, for the operator: what there is to do comes first.
+//! What became of the directives that concern the webhook, for the operator: what there is to do
+//! comes first.
 
 use super::directive::Directive;
 use super::place::Place;
@@ -45,16 +46,32 @@ pub struct Note {
 impl Note {
     /// Whether it says which requests get in, and where they go.
     fn is_important(&self) -> bool {
-        ["listen.", "tls.client.", "a route of kind", "auth.", "routes.upstream", "what its conditions"]
-            .iter()
-            .any(|start| self.said.starts_with(start))
+        [
+            "listen.",
+            "tls.client.",
+            "a route of kind",
+            "auth.",
+            "routes.upstream",
+            "what its conditions",
+        ]
+        .iter()
+        .any(|start| self.said.starts_with(start))
     }
 }
 
 impl Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verdict, place, directive, said } = self;
-        let separator = if *verdict == Verdict::Carried { " →" } else { ":" };
+        let Self {
+            verdict,
+            place,
+            directive,
+            said,
+        } = self;
+        let separator = if *verdict == Verdict::Carried {
+            " →"
+        } else {
+            ":"
+        };
         write!(f, "{place}: {directive}{separator} {said}")
     }
 }
@@ -80,13 +97,15 @@ pub struct Credential {
 /// Everything that is to be said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What has to be known before anything else: names that are demanded, paths, routes that are closed.
+    /// What has to be known before anything else: names that are demanded, paths, routes that are
+    /// closed.
     pub first: Vec<String>,
     /// In the order in which the directives are read.
     pub notes: Vec<Note>,
     /// In the order of the configuration.
     pub needed: Vec<Needed>,
-    /// For the service, what its unit does not name yet; `None` where the configuration is not for it.
+    /// For the service, what its unit does not name yet; `None` where the configuration is not for
+    /// it.
     pub credentials: Option<Vec<Credential>>,
     /// Whether directives that are not needed are listed.
     pub is_verbose: bool,
@@ -97,7 +116,9 @@ pub struct Report {
 impl Report {
     /// The notes with this verdict.
     pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = &Note> {
-        self.notes.iter().filter(move |note| note.verdict == verdict)
+        self.notes
+            .iter()
+            .filter(move |note| note.verdict == verdict)
     }
 
     fn write_first(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,28 +126,61 @@ impl Report {
             return Ok(());
         }
         writeln!(f, "To do first:")?;
-        let reader = if self.credentials.is_some() { "root" } else { "this program" };
+        let reader = if self.credentials.is_some() {
+            "root"
+        } else {
+            "this program"
+        };
         for Needed { file, what } in &self.needed {
-            writeln!(f, "  write {file}, beside the configuration, for {reader} alone: {what}")?;
+            writeln!(
+                f,
+                "  write {file}, beside the configuration, for {reader} alone: {what}"
+            )?;
         }
-        self.first.iter().try_for_each(|line| writeln!(f, "  {line}"))
+        self.first
+            .iter()
+            .try_for_each(|line| writeln!(f, "  {line}"))
     }
 
     /// The notes with a verdict. What is said of several directives alike is said once.
-    fn write_notes(&self, f: &mut fmt::Formatter<'_>, verdict: Verdict, heading: &str) -> fmt::Result {
+    fn write_notes(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        verdict: Verdict,
+        heading: &str,
+    ) -> fmt::Result {
         let mut said_before: HashSet<&str> = HashSet::new();
         for note in self.with(verdict) {
             if said_before.is_empty() {
                 writeln!(f, "{heading}:")?;
             }
-            let alike = self.with(verdict).filter(|other| other.said == note.said).count();
+            let alike = self
+                .with(verdict)
+                .filter(|other| other.said == note.said)
+                .count();
             match (said_before.insert(&note.said), alike) {
                 (true, 2..) if !self.is_verbose => {
-                    let Note { place, directive, said, .. } = note;
-                    let others = self.with(verdict).filter(|other| other.said == note.said).skip(1);
-                    let places: Vec<_> = others.map(|other| other.place.to_string()).take(MAX_PLACES).collect();
+                    let Note {
+                        place,
+                        directive,
+                        said,
+                        ..
+                    } = note;
+                    let others = self
+                        .with(verdict)
+                        .filter(|other| other.said == note.said)
+                        .skip(1);
+                    let places: Vec<_> = others
+                        .map(|other| other.place.to_string())
+                        .take(MAX_PLACES)
+                        .collect();
                     let and = if alike > MAX_PLACES + 1 { ", …" } else { "" };
-                    writeln!(f, "  {place}: {directive}, {} more ({}{and}): {said}", alike - 1, places.join(", "))?;
+                    writeln!(
+                        f,
+                        "  {place}: {directive}, {} more ({}{and}): {said}",
+                        alike - 1,
+                        places.join(", ")
+                    )?;
                 }
                 (false, _) if !self.is_verbose => {}
                 _ => writeln!(f, "  {note}")?,
@@ -135,12 +189,21 @@ impl Report {
         Ok(())
     }
 
-    /// What stands in the new configuration; where that is much, only what says which requests get in and where to.
+    /// What stands in the new configuration; where that is much, only what says which requests get
+    /// in and where to.
     fn write_carried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let carried: Vec<_> = self.with(Verdict::Carried).collect();
         let is_short = self.is_verbose || carried.len() <= MAX_CARRIED;
-        let shown: Vec<_> = carried.iter().filter(|note| is_short || note.is_important()).take(MAX_CARRIED).collect();
-        let shown = if self.is_verbose { carried.iter().collect() } else { shown };
+        let shown: Vec<_> = carried
+            .iter()
+            .filter(|note| is_short || note.is_important())
+            .take(MAX_CARRIED)
+            .collect();
+        let shown = if self.is_verbose {
+            carried.iter().collect()
+        } else {
+            shown
+        };
         if !carried.is_empty() {
             writeln!(f, "Carried over:")?;
         }
@@ -160,7 +223,9 @@ impl Report {
         writeln!(f, "  [Service]")?;
         // A percent sign begins a specifier there.
         let path = |path: &str| plain(&path.replace('%', "%%"), MAX_SAID);
-        credentials.iter().try_for_each(|it| writeln!(f, "  LoadCredential={}:{}", it.name, path(&it.path)))
+        credentials
+            .iter()
+            .try_for_each(|it| writeln!(f, "  LoadCredential={}:{}", it.name, path(&it.path)))
     }
 }
 
@@ -210,8 +275,17 @@ impl Ledger {
     pub(super) fn note(&self, directive: &Directive, verdict: Verdict, said: impl Into<String>) {
         let said = plain(&said.into(), MAX_SAID);
         self.mentioned.borrow_mut().insert(directive.id);
-        if self.said.borrow_mut().insert((directive.id, verdict, said.clone())) {
-            let note = Note { verdict, place: directive.place.clone(), directive: directive.shown(), said };
+        if self
+            .said
+            .borrow_mut()
+            .insert((directive.id, verdict, said.clone()))
+        {
+            let note = Note {
+                verdict,
+                place: directive.place.clone(),
+                directive: directive.shown(),
+                said,
+            };
             self.notes.borrow_mut().push((directive.id, note));
         }
     }
@@ -248,13 +322,20 @@ impl Ledger {
     /// The first that could not be carried over, and what is to be done about it.
     pub(super) fn obstacle(&self) -> Option<Note> {
         let notes = self.notes.borrow();
-        notes.iter().map(|(_, note)| note).find(|note| note.verdict == Verdict::NotCarried).cloned()
+        notes
+            .iter()
+            .map(|(_, note)| note)
+            .find(|note| note.verdict == Verdict::NotCarried)
+            .cloned()
     }
 
     /// All of it: what comes first, and the notes in the order of the directives.
     pub(super) fn into_parts(self) -> (Vec<String>, Vec<Note>) {
         let mut notes = self.notes.into_inner();
         notes.sort_by_key(|(id, _)| *id);
-        (self.first.into_inner(), notes.into_iter().map(|(_, note)| note).collect())
+        (
+            self.first.into_inner(),
+            notes.into_iter().map(|(_, note)| note).collect(),
+        )
     }
 }

@@ -1,4 +1,5 @@
-//! Reads the files of a configuration, of which each may include others: only regular ones, and within bounds.
+//! Reads the files of a configuration, of which each may include others: only regular ones, and
+//! within bounds.
 
 use glob::MatchOptions;
 use std::fs::{self, File};
@@ -29,7 +30,10 @@ pub(super) struct Sources {
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { files: MAX_FILES, bytes: MAX_BYTES }
+        Self {
+            files: MAX_FILES,
+            bytes: MAX_BYTES,
+        }
     }
 }
 
@@ -38,17 +42,31 @@ impl Sources {
     pub(super) fn read(&mut self, path: &Path) -> Result<String, String> {
         let cannot = |why: String| format!("cannot read {}: {why}", path.display());
         // A pipe would be waited for.
-        let is_file = fs::metadata(path).map_err(|error| cannot(error.to_string()))?.is_file();
+        let is_file = fs::metadata(path)
+            .map_err(|error| cannot(error.to_string()))?
+            .is_file();
         if !is_file {
             return Err(cannot("it is not a file".into()));
         }
-        self.files =
-            self.files.checked_sub(1).ok_or_else(|| cannot(format!("there are more than {MAX_FILES} files")))?;
+        self.files = self
+            .files
+            .checked_sub(1)
+            .ok_or_else(|| cannot(format!("there are more than {MAX_FILES} files")))?;
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(|error| cannot(error.to_string()))?;
-        file.take(self.bytes + 1).read_to_end(&mut bytes).map_err(|error| cannot(error.to_string()))?;
-        let too_much = || cannot(format!("the configuration has more than {} MiB", MAX_BYTES >> 20));
-        self.bytes = self.bytes.checked_sub(bytes.len() as u64).ok_or_else(too_much)?;
+        file.take(self.bytes + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| cannot(error.to_string()))?;
+        let too_much = || {
+            cannot(format!(
+                "the configuration has more than {} MiB",
+                MAX_BYTES >> 20
+            ))
+        };
+        self.bytes = self
+            .bytes
+            .checked_sub(bytes.len() as u64)
+            .ok_or_else(too_much)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -58,14 +76,23 @@ impl Sources {
         if !text.contains(['*', '?', '[']) {
             return Ok(None);
         }
-        // As glob(3) has it, two asterisks are no more than one, and files that begin with a dot are left out.
+        // As glob(3) has it, two asterisks are no more than one, and files that begin with a dot
+        // are left out.
         let text = text.replace("**", "*");
-        let options =
-            MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-        let paths = glob::glob_with(&text, options).map_err(|error| format!("\"{text}\" is no pattern: {error}"))?;
-        // A directory that must not be read has no files for the server, either, that would be started as this user.
-        let mut paths: Vec<_> =
-            paths.filter_map(Result::ok).filter(|path| path.is_file()).take(MAX_FILES + 1).collect();
+        let options = MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let paths = glob::glob_with(&text, options)
+            .map_err(|error| format!("\"{text}\" is no pattern: {error}"))?;
+        // A directory that must not be read has no files for the server, either, that would be
+        // started as this user.
+        let mut paths: Vec<_> = paths
+            .filter_map(Result::ok)
+            .filter(|path| path.is_file())
+            .take(MAX_FILES + 1)
+            .collect();
         paths.sort();
         Ok(Some(paths))
     }
@@ -81,10 +108,33 @@ mod tests {
         let path = directory.path().join("a.conf");
         fs::write(&path, "a\u{e9}\n").unwrap();
         assert_eq!(Sources::default().read(&path).unwrap(), "a\u{e9}\n");
-        assert!(Sources::default().read(directory.path()).unwrap_err().contains("is not a file"));
-        assert!(Sources::default().read(Path::new("/dev/zero")).unwrap_err().contains("is not a file"));
-        assert!(Sources { files: 0, bytes: 10 }.read(&path).unwrap_err().contains("more than 1000 files"));
-        assert!(Sources { files: 1, bytes: 3 }.read(&path).unwrap_err().contains("more than 16 MiB"));
+        assert!(
+            Sources::default()
+                .read(directory.path())
+                .unwrap_err()
+                .contains("is not a file")
+        );
+        assert!(
+            Sources::default()
+                .read(Path::new("/dev/zero"))
+                .unwrap_err()
+                .contains("is not a file")
+        );
+        assert!(
+            Sources {
+                files: 0,
+                bytes: 10
+            }
+            .read(&path)
+            .unwrap_err()
+            .contains("more than 1000 files")
+        );
+        assert!(
+            Sources { files: 1, bytes: 3 }
+                .read(&path)
+                .unwrap_err()
+                .contains("more than 16 MiB")
+        );
         assert!(Sources { files: 1, bytes: 4 }.read(&path).is_ok());
     }
 
@@ -96,9 +146,26 @@ mod tests {
         }
         fs::create_dir(directory.path().join("d.conf")).unwrap();
         fs::write(directory.path().join("d.conf/e.conf"), "").unwrap();
-        let found = Sources::default().matching(&directory.path().join("*.conf")).unwrap().unwrap();
-        assert_eq!(found, ["a.conf", "b.conf"].map(|name| directory.path().join(name)));
-        assert_eq!(Sources::default().matching(&directory.path().join("**.conf")).unwrap().unwrap(), found);
-        assert_eq!(Sources::default().matching(&directory.path().join("a.conf")).unwrap(), None);
+        let found = Sources::default()
+            .matching(&directory.path().join("*.conf"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            found,
+            ["a.conf", "b.conf"].map(|name| directory.path().join(name))
+        );
+        assert_eq!(
+            Sources::default()
+                .matching(&directory.path().join("**.conf"))
+                .unwrap()
+                .unwrap(),
+            found
+        );
+        assert_eq!(
+            Sources::default()
+                .matching(&directory.path().join("a.conf"))
+                .unwrap(),
+            None
+        );
     }
 }

@@ -41,12 +41,28 @@ pub(super) enum Comparison {
     Expression { ignores_case: bool },
 }
 
-/// Subjects that are not Netdata Cloud's, as `README.md` has them; `{}` is the name, `{x}` one that looks like it.
+/// Subjects that are not Netdata Cloud's, as `README.md` has them; `{}` is the name, `{x}` one that
+/// looks like it.
 const FORGERIES: [(&str, &str, &str, &str); 8] = [
-    ("CN={}.evil.example", "CN={}.evil.example", "/CN={}.evil.example", "{}.evil.example"),
+    (
+        "CN={}.evil.example",
+        "CN={}.evil.example",
+        "/CN={}.evil.example",
+        "{}.evil.example",
+    ),
     ("CN={x}", "CN={x}", "/CN={x}", "{x}"),
-    ("OU=CN={}, CN=evil", "CN=evil,OU=CN={}", "/OU=CN={}/CN=evil", "evil"),
-    ("O=\"x,CN={}\", CN=evil", "CN=evil,O=x\\,CN={}", "/O=x,CN={}/CN=evil", "evil"),
+    (
+        "OU=CN={}, CN=evil",
+        "CN=evil,OU=CN={}",
+        "/OU=CN={}/CN=evil",
+        "evil",
+    ),
+    (
+        "O=\"x,CN={}\", CN=evil",
+        "CN=evil,O=x\\,CN={}",
+        "/O=x,CN={}/CN=evil",
+        "evil",
+    ),
     ("CN={} with a NUL", "CN={}\\00", "/CN={}\\x00", "{}\0"),
     ("CN={} with a trailing space", "CN={}\\ ", "/CN={} ", "{} "),
     ("two CNs", "CN={},CN=evil", "/CN={}/CN=evil", "{}"),
@@ -64,17 +80,29 @@ impl Check {
         names.dedup();
         // Only the case differs, which was not looked at.
         if let Comparison::Expression { ignores_case: true } = self.comparison {
-            let own = |name: String| if name.eq_ignore_ascii_case(NETDATA) { NETDATA.to_owned() } else { name };
+            let own = |name: String| {
+                if name.eq_ignore_ascii_case(NETDATA) {
+                    NETDATA.to_owned()
+                } else {
+                    name
+                }
+            };
             names = names.into_iter().map(own).collect();
         }
-        let is_plausible = |name: &String| !name.is_empty() && !name.contains(|c: char| c.is_control());
-        (!names.is_empty() && names.len() <= MAX_NAMES && names.iter().all(is_plausible)).then_some(names)
+        let is_plausible =
+            |name: &String| !name.is_empty() && !name.contains(|c: char| c.is_control());
+        (!names.is_empty() && names.len() <= MAX_NAMES && names.iter().all(is_plausible))
+            .then_some(names)
     }
 
     /// What else it lets in, in words.
     pub(super) fn forgeries(&self, names: &[String]) -> Vec<String> {
-        let Some(name) = names.first() else { return Vec::new() };
-        let Some(matches) = self.matcher() else { return Vec::new() };
+        let Some(name) = names.first() else {
+            return Vec::new();
+        };
+        let Some(matches) = self.matcher() else {
+            return Vec::new();
+        };
         let alike = name.replacen('.', "X", 1).replacen('.', "Y", 1);
         let fill = |form: &str| form.replace("{}", name).replace("{x}", &alike);
         let is_other = |text: &str| !names.iter().any(|name| text == format!("CN={name}"));
@@ -97,9 +125,13 @@ impl Check {
 
     /// Whether it looks at more than the name.
     pub(super) fn has_more_than_names(&self) -> bool {
-        ["O=", "OU=", "C=", "ST=", "L=", "emailAddress="].iter().any(|key| {
-            self.text.match_indices(key).any(|(at, _)| !self.text[..at].ends_with(|c: char| c.is_alphanumeric()))
-        })
+        ["O=", "OU=", "C=", "ST=", "L=", "emailAddress="]
+            .iter()
+            .any(|key| {
+                self.text
+                    .match_indices(key)
+                    .any(|(at, _)| !self.text[..at].ends_with(|c: char| c.is_alphanumeric()))
+            })
     }
 
     fn matcher(&self) -> Option<Matcher<'_>> {
@@ -116,22 +148,33 @@ impl Check {
         if self.rendering == Rendering::CommonName {
             return vec![self.text.clone()];
         }
-        let parts = self.text.split([',', '/']).filter_map(|part| part.trim().strip_prefix("CN="));
+        let parts = self
+            .text
+            .split([',', '/'])
+            .filter_map(|part| part.trim().strip_prefix("CN="));
         parts.map(str::to_owned).collect()
     }
 
     fn expression_names(&self) -> Option<Vec<String>> {
         let text = self.text.as_str();
         let is_key = |at: &usize| match self.comparison {
-            Comparison::Expression { ignores_case: true } => {
-                text[*at..].get(..3).is_some_and(|it| it.eq_ignore_ascii_case("CN="))
-            }
+            Comparison::Expression { ignores_case: true } => text[*at..]
+                .get(..3)
+                .is_some_and(|it| it.eq_ignore_ascii_case("CN=")),
             _ => text[*at..].starts_with("CN="),
         };
-        let after_keys: Vec<&str> =
-            text.char_indices().map(|(at, _)| at).filter(is_key).map(|at| &text[at + 3..]).collect();
+        let after_keys: Vec<&str> = text
+            .char_indices()
+            .map(|(at, _)| at)
+            .filter(is_key)
+            .map(|at| &text[at + 3..])
+            .collect();
         if !after_keys.is_empty() {
-            return after_keys.into_iter().map(literals).collect::<Option<Vec<_>>>().map(|names| names.concat());
+            return after_keys
+                .into_iter()
+                .map(literals)
+                .collect::<Option<Vec<_>>>()
+                .map(|names| names.concat());
         }
         let names = literals(text.trim_start_matches('^'))?;
         // Without its key, only what looks like the name of a host is one.
@@ -140,14 +183,22 @@ impl Check {
 }
 
 fn compile(text: &str, ignores_case: bool) -> Option<Regex> {
-    RegexBuilder::new(text).case_insensitive(ignores_case).size_limit(MAX_PATTERN).build().ok()
+    RegexBuilder::new(text)
+        .case_insensitive(ignores_case)
+        .size_limit(MAX_PATTERN)
+        .build()
+        .ok()
 }
 
-/// What the start of a pattern stands for, up to where a name ends. An unescaped dot was meant as one.
+/// What the start of a pattern stands for, up to where a name ends. An unescaped dot was meant as
+/// one.
 fn literals(pattern: &str) -> Option<Vec<String>> {
     let (names, rest) = expand(pattern, "-_. @");
     // Anything may follow a whole name, but not the half of one.
-    let tail = rest.strip_prefix('.').unwrap_or(rest).trim_start_matches(['*', '+', '?', ')']);
+    let tail = rest
+        .strip_prefix('.')
+        .unwrap_or(rest)
+        .trim_start_matches(['*', '+', '?', ')']);
     let ends = tail.is_empty() || tail.starts_with(['$', ',', '/', '|', '(', '\\']);
     (ends && names.iter().all(|name| !name.is_empty())).then_some(names)
 }
@@ -160,8 +211,14 @@ mod tests {
     const NAME: &str = "app.netdata.cloud";
 
     fn expression(text: &str) -> Check {
-        let comparison = Comparison::Expression { ignores_case: false };
-        Check { rendering: Rendering::Rfc2253, text: text.into(), comparison }
+        let comparison = Comparison::Expression {
+            ignores_case: false,
+        };
+        Check {
+            rendering: Rendering::Rfc2253,
+            text: text.into(),
+            comparison,
+        }
     }
 
     #[test]
@@ -176,7 +233,10 @@ mod tests {
             ("CN=app.netdata.cloud.*", &[NAME]),
             ("CN=(app|api).netdata.cloud", &["api.netdata.cloud", NAME]),
             ("CN=(?:app)\\.netdata\\.cloud", &[NAME]),
-            ("CN=app.netdata.cloud|CN=api.netdata.cloud", &["api.netdata.cloud", NAME]),
+            (
+                "CN=app.netdata.cloud|CN=api.netdata.cloud",
+                &["api.netdata.cloud", NAME],
+            ),
             ("app.netdata.cloud", &[NAME]),
             ("^app\\.netdata\\.cloud$", &[NAME]),
             ("CN=My Client,O=x", &["My Client"]),
@@ -188,15 +248,34 @@ mod tests {
             ("CN=", &[]),
             ("", &[]),
         ] {
-            assert_eq!(expression(text).names().unwrap_or_default(), names, "{text}");
+            assert_eq!(
+                expression(text).names().unwrap_or_default(),
+                names,
+                "{text}"
+            );
         }
         let comparison = Comparison::Expression { ignores_case: true };
-        let check = Check { comparison, ..expression("cn=app.netdata.cloud") };
+        let check = Check {
+            comparison,
+            ..expression("cn=app.netdata.cloud")
+        };
         assert_eq!(check.names().unwrap(), [NAME]);
-        let whole =
-            |rendering, text: &str| Check { rendering, text: text.into(), comparison: Comparison::Whole }.names();
-        assert_eq!(whole(Rendering::Rfc2253, "CN=app.netdata.cloud,O=Netdata").unwrap(), [NAME]);
-        assert_eq!(whole(Rendering::Oneline, "/C=US/O=Netdata/CN=app.netdata.cloud").unwrap(), [NAME]);
+        let whole = |rendering, text: &str| {
+            Check {
+                rendering,
+                text: text.into(),
+                comparison: Comparison::Whole,
+            }
+            .names()
+        };
+        assert_eq!(
+            whole(Rendering::Rfc2253, "CN=app.netdata.cloud,O=Netdata").unwrap(),
+            [NAME]
+        );
+        assert_eq!(
+            whole(Rendering::Oneline, "/C=US/O=Netdata/CN=app.netdata.cloud").unwrap(),
+            [NAME]
+        );
         assert_eq!(whole(Rendering::CommonName, NAME).unwrap(), [NAME]);
         assert_eq!(whole(Rendering::Rfc2253, "O=Netdata"), None);
     }
@@ -209,10 +288,17 @@ mod tests {
                    CN=app.netdata.cloud with a trailing space; two CNs";
         assert_eq!(forgeries(&expression("CN=app.netdata.cloud")), all);
         let anchored = r"(^|,)CN=app\.netdata\.cloud(,|$)";
-        assert_eq!(forgeries(&expression(anchored)), "O=\"x,CN=app.netdata.cloud\", CN=evil; two CNs");
+        assert_eq!(
+            forgeries(&expression(anchored)),
+            "O=\"x,CN=app.netdata.cloud\", CN=evil; two CNs"
+        );
         assert_eq!(forgeries(&expression(r"^CN=app\.netdata\.cloud$")), "");
         assert_eq!(forgeries(&expression("(?=x)")), "");
-        let common_name = Check { rendering: Rendering::CommonName, text: NAME.into(), comparison: Comparison::Whole };
+        let common_name = Check {
+            rendering: Rendering::CommonName,
+            text: NAME.into(),
+            comparison: Comparison::Whole,
+        };
         assert_eq!(forgeries(&common_name), "two CNs");
     }
 

@@ -1,4 +1,5 @@
-//! The fields by which something is decided, and whether they can be read. All others may be what they like.
+//! The fields by which something is decided, and whether they can be read. All others may be what
+//! they like.
 //!
 //! Null and missing are as good as absent, and all of these may be absent.
 
@@ -27,7 +28,8 @@ const fn field(path: &'static [&'static str], may_be: MayBe) -> Field {
     Field { path, may_be }
 }
 
-/// The severity, and what identifies the transition. In the flat shape, `alert` is a string, and has neither.
+/// The severity, and what identifies the transition. In the flat shape, `alert` is a string, and
+/// has neither.
 const ALERT: &[Field] = &[
     field(&["alert", "state"], MayBe::Object),
     field(&["alert", "state", "status"], MayBe::String),
@@ -54,20 +56,34 @@ const SPACE: &[Field] = &[
 
 /// Where fields that decide stand, and their names there.
 const NAMES: [(&[&str], &[&str]); 5] = [
-    (&[], &["alert", "alarm", "status", "nodes", "reachable", "token", "space", "severity"]),
+    (
+        &[],
+        &[
+            "alert",
+            "alarm",
+            "status",
+            "nodes",
+            "reachable",
+            "token",
+            "space",
+            "severity",
+        ],
+    ),
     (&["alert"], &["state", "transition_id"]),
     (&["alert", "state"], &["status"]),
     (&["status"], &["reachable"]),
     (&["space"], &["id", "name", "slug"]),
 ];
 
-/// Refuses a body of which a field that decides could be another to a reader that takes `Space` for `space`, as Go's
-/// `encoding/json` does, of which the last one counts.
+/// Refuses a body of which a field that decides could be another to a reader that takes `Space` for
+/// `space`, as Go's `encoding/json` does, of which the last one counts.
 pub(super) fn check_twins(body: &Json<'_>) -> Result<(), Rejection> {
     for (path, names) in NAMES {
         let mut seen = [false; 8];
         for (key, _) in body.at(path).into_iter().flat_map(Json::members) {
-            let Some(index) = names.iter().position(|name| folds_to(key, name)) else { continue };
+            let Some(index) = names.iter().position(|name| folds_to(key, name)) else {
+                continue;
+            };
             if std::mem::replace(&mut seen[index], true) {
                 let name = names[index];
                 return Err(Rejection::InvalidJson(format!(
@@ -82,7 +98,9 @@ pub(super) fn check_twins(body: &Json<'_>) -> Result<(), Rejection> {
 /// Checks the fields that decide for `kind`, but for the space.
 pub(super) fn check(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
     match kind {
-        Kind::Alert if matches!(body.member("alert"), Some(Json::Object(_))) => check_fields(body, ALERT),
+        Kind::Alert if matches!(body.member("alert"), Some(Json::Object(_))) => {
+            check_fields(body, ALERT)
+        }
         Kind::Alert => check_fields(body, SEVERITY),
         Kind::Reachability => check_fields(body, REACHABILITY),
         Kind::Test => match body.string(&["token"]) {
@@ -103,17 +121,26 @@ pub(super) fn check(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
 
 /// Checks the space. Of a kind that is not known, it is not known what `space` is.
 pub(super) fn check_space(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
-    if kind == Kind::Unknown { Ok(()) } else { check_fields(body, SPACE) }
+    if kind == Kind::Unknown {
+        Ok(())
+    } else {
+        check_fields(body, SPACE)
+    }
 }
 
-/// Whether everybody reads the same space from `body`, or none: it has no unusable part, and no key that only some
-/// readers take for one of them.
+/// Whether everybody reads the same space from `body`, or none: it has no unusable part, and no key
+/// that only some readers take for one of them.
 pub(super) fn is_space_unambiguous(body: &Json<'_>) -> bool {
-    let is_other = |key: &str, names: &[&str]| names.iter().any(|name| folds_to(key, name) && key != *name);
-    let has_other = |object: &Json<'_>, names: &[&str]| object.members().iter().any(|(key, _)| is_other(key, names));
+    let is_other =
+        |key: &str, names: &[&str]| names.iter().any(|name| folds_to(key, name) && key != *name);
+    let has_other = |object: &Json<'_>, names: &[&str]| {
+        object.members().iter().any(|(key, _)| is_other(key, names))
+    };
     check_fields(body, SPACE).is_ok()
         && !has_other(body, &["space"])
-        && !body.member("space").is_some_and(|space| has_other(space, &["id", "name", "slug"]))
+        && !body
+            .member("space")
+            .is_some_and(|space| has_other(space, &["id", "name", "slug"]))
 }
 
 fn check_fields(body: &Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
@@ -139,11 +166,15 @@ fn check_fields(body: &Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
 }
 
 fn mismatch(pointer: &str, expected: &'static str) -> Rejection {
-    Rejection::SchemaMismatch { pointer: pointer.to_owned(), expected }
+    Rejection::SchemaMismatch {
+        pointer: pointer.to_owned(),
+        expected,
+    }
 }
 
-/// Whether `key` is `name`, which is lower-case ASCII, under Unicode's simple case folding. Besides its capital, a letter
-/// of ASCII has a twin in two cases only: `ſ` (U+017F) for `s` and the Kelvin sign (U+212A) for `k`.
+/// Whether `key` is `name`, which is lower-case ASCII, under Unicode's simple case folding. Besides
+/// its capital, a letter of ASCII has a twin in two cases only: `ſ` (U+017F) for `s` and the Kelvin
+/// sign (U+212A) for `k`.
 fn folds_to(key: &str, name: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
@@ -180,7 +211,9 @@ mod tests {
     #[test]
     fn no_other_character_folds_into_a_letter_of_ascii() {
         let letters = regex::Regex::new("^(?i)[a-z]$").unwrap();
-        let twins: String = ('\u{80}'..=char::MAX).filter(|c| letters.is_match(c.encode_utf8(&mut [0; 4]))).collect();
+        let twins: String = ('\u{80}'..=char::MAX)
+            .filter(|c| letters.is_match(c.encode_utf8(&mut [0; 4])))
+            .collect();
         assert_eq!(twins, "\u{17f}\u{212a}");
     }
 
@@ -197,11 +230,21 @@ mod tests {
             (r#"{"status":{"reachable":true,"Reachable":false}}"#, false),
             (r#"{"Space":1}"#, true),
             (r#"{"Rooms":{"Prod":"a","prod":"b"},"rooms":{}}"#, true),
-            (r#"{"alert":{"name":"a","Name":"b"},"message":"a","Message":"b"}"#, true),
-            (r#"{"node":{"space":1,"Space":2,"status":1,"STATUS":2}}"#, true),
+            (
+                r#"{"alert":{"name":"a","Name":"b"},"message":"a","Message":"b"}"#,
+                true,
+            ),
+            (
+                r#"{"node":{"space":1,"Space":2,"status":1,"STATUS":2}}"#,
+                true,
+            ),
             (r#"{"space":"a","Space ":"b"," space":"c"}"#, true),
         ] {
-            assert_eq!(check_twins(&json::parse(body.as_bytes()).unwrap()).is_ok(), passes, "{body}");
+            assert_eq!(
+                check_twins(&json::parse(body.as_bytes()).unwrap()).is_ok(),
+                passes,
+                "{body}"
+            );
         }
     }
 }

@@ -13,9 +13,11 @@ const MAX_POINTERS: usize = 5;
 /// What is not as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Drift {
-    /// JSON pointers (RFC 6901) to the first places, safe to show. Of an array, one element is pointed at.
+    /// JSON pointers (RFC 6901) to the first places, safe to show. Of an array, one element is
+    /// pointed at.
     pub(super) pointers: Vec<String>,
-    /// The first known field that has another type. A new key is none, nor is an integer that is written as `12.0`.
+    /// The first known field that has another type. A new key is none, nor is an integer that is
+    /// written as `12.0`.
     pub(super) mismatch: Option<Rejection>,
     /// Whether all of the body is looked at, rather than as much as there are places to be noted.
     is_thorough: bool,
@@ -24,7 +26,10 @@ pub(super) struct Drift {
 impl Drift {
     /// How `body` differs from `fields`. What has been found is allocated for, and nothing else.
     pub(super) fn of(body: &Json<'_>, fields: Fields, is_thorough: bool) -> Self {
-        let mut drift = Self { is_thorough, ..Self::default() };
+        let mut drift = Self {
+            is_thorough,
+            ..Self::default()
+        };
         drift.compare_object(body, fields, &Place::Root);
         drift
     }
@@ -34,7 +39,10 @@ impl Drift {
         if kind == Kind::Unknown {
             let expected = "an alert, a reachability notification or a Test notification, recognised by a string or \
                             object \"alert\", by \"status\", by \"nodes\", or by a string \"token\"";
-            return Err(Rejection::SchemaMismatch { pointer: String::new(), expected });
+            return Err(Rejection::SchemaMismatch {
+                pointer: String::new(),
+                expected,
+            });
         }
         self.mismatch.clone().map_or(Ok(()), Err)
     }
@@ -76,8 +84,12 @@ impl Drift {
             | (Type::Integer, Json::Integer)
             | (Type::Bool, Json::Bool) => return,
             (Type::Object(fields), _) => return self.compare_object(value, fields, place),
-            (Type::Objects(fields), Json::Array(elements)) => return self.compare_elements(elements, fields, place),
-            (Type::Rooms, Json::Object(rooms)) if rooms.iter().all(|(_, room)| is_room(room)) => return,
+            (Type::Objects(fields), Json::Array(elements)) => {
+                return self.compare_elements(elements, fields, place);
+            }
+            (Type::Rooms, Json::Object(rooms)) if rooms.iter().all(|(_, room)| is_room(room)) => {
+                return;
+            }
             (Type::Integer, Json::Float { is_whole: true }) => return self.note(place, None),
             (Type::String, _) => "a string",
             (Type::Number, _) => "a number",
@@ -91,7 +103,11 @@ impl Drift {
 
     fn compare_elements(&mut self, elements: &[Json<'_>], fields: Fields, place: &Place<'_>) {
         let noted = self.pointers.len();
-        for (index, element) in elements.iter().enumerate().filter(|(_, element)| **element != Json::Null) {
+        for (index, element) in elements
+            .iter()
+            .enumerate()
+            .filter(|(_, element)| **element != Json::Null)
+        {
             self.compare_object(element, fields, &Place::Element(place, index));
             // What one element has, all of them have, most likely.
             if self.pointers.len() > noted && !self.is_thorough {
@@ -103,7 +119,10 @@ impl Drift {
     fn note(&mut self, place: &Place<'_>, expected: Option<&'static str>) {
         let is_first = self.mismatch.is_none();
         if let Some(expected) = expected.filter(|_| is_first) {
-            self.mismatch = Some(Rejection::SchemaMismatch { pointer: place.pointer(), expected });
+            self.mismatch = Some(Rejection::SchemaMismatch {
+                pointer: place.pointer(),
+                expected,
+            });
         }
         if self.pointers.len() < MAX_POINTERS {
             self.pointers.push(place.pointer());
@@ -162,19 +181,44 @@ mod tests {
 
     fn drift(body: &str, is_thorough: bool) -> Drift {
         let body = json::parse(body.as_bytes()).unwrap();
-        Drift::of(&body, wire::fields(Kind::Alert, Some(Shape::Nested)), is_thorough)
+        Drift::of(
+            &body,
+            wire::fields(Kind::Alert, Some(Shape::Nested)),
+            is_thorough,
+        )
     }
 
     #[test]
     fn what_differs_is_pointed_at() {
         for (body, expected) in [
-            (r#"{"alert":{"config":{"line":12},"state":null},"node":null}"#, &[][..]),
-            (r#"{"alert":{"config":{"line":"12"}}}"#, &["/alert/config/line"]),
-            (r#"{"alert":{"config":{"line":12.0}}}"#, &["/alert/config/line"]),
-            (r#"{"alert":{"config":{"line":12.5}},"node":"db-1"}"#, &["/alert/config/line", "/node"]),
-            (r#"{"alert":{"config":5,"new":null},"a/b~c":{}}"#, &["/alert/config", "/alert/new", "/a~1b~0c"]),
-            (r#"{"alert":{"state":{"value":1.5},"prev_state":{"value":2}}}"#, &[]),
-            (r#"{"alert":{"log":{"entries":[{"name":"a"},null,5,{"name":5}]}}}"#, &["/alert/log/entries/2"]),
+            (
+                r#"{"alert":{"config":{"line":12},"state":null},"node":null}"#,
+                &[][..],
+            ),
+            (
+                r#"{"alert":{"config":{"line":"12"}}}"#,
+                &["/alert/config/line"],
+            ),
+            (
+                r#"{"alert":{"config":{"line":12.0}}}"#,
+                &["/alert/config/line"],
+            ),
+            (
+                r#"{"alert":{"config":{"line":12.5}},"node":"db-1"}"#,
+                &["/alert/config/line", "/node"],
+            ),
+            (
+                r#"{"alert":{"config":5,"new":null},"a/b~c":{}}"#,
+                &["/alert/config", "/alert/new", "/a~1b~0c"],
+            ),
+            (
+                r#"{"alert":{"state":{"value":1.5},"prev_state":{"value":2}}}"#,
+                &[],
+            ),
+            (
+                r#"{"alert":{"log":{"entries":[{"name":"a"},null,5,{"name":5}]}}}"#,
+                &["/alert/log/entries/2"],
+            ),
             (
                 r#"{"node":{"rooms":[{"id":"a","new":1,"newer":2},{"new":1}]}}"#,
                 &["/node/rooms/0/new", "/node/rooms/0/newer"],
@@ -188,12 +232,24 @@ mod tests {
 
     #[test]
     fn the_first_known_field_of_another_type_is_found_wherever_it_is() {
-        let entries = format!(r#"{{"alert":{{"log":{{"entries":[{}{{"name":5}}]}}}}}}"#, r#"{"new":1},"#.repeat(100));
+        let entries = format!(
+            r#"{{"alert":{{"log":{{"entries":[{}{{"name":5}}]}}}}}}"#,
+            r#"{"new":1},"#.repeat(100)
+        );
         for (body, expected) in [
-            (r#"{"alert":{"config":{"line":"12"}},"node":5}"#, Some("/alert/config/line")),
+            (
+                r#"{"alert":{"config":{"line":"12"}},"node":5}"#,
+                Some("/alert/config/line"),
+            ),
             (r#"{"alert":{"config":{"line":12.0}},"new":5}"#, None),
-            (r#"{"alert":{"config":{"line":12.5}},"new":5}"#, Some("/alert/config/line")),
-            (r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"node":5}"#, Some("/node")),
+            (
+                r#"{"alert":{"config":{"line":12.5}},"new":5}"#,
+                Some("/alert/config/line"),
+            ),
+            (
+                r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"node":5}"#,
+                Some("/node"),
+            ),
             (&entries, Some("/alert/log/entries/100/name")),
         ] {
             let found = drift(body, true).mismatch;
@@ -207,10 +263,20 @@ mod tests {
 
     #[test]
     fn pointers_are_few_and_short_and_do_nothing() {
-        let keys: String = (0..1000).map(|number| format!("\"{number}{}\":0,", "/".repeat(10_000))).collect();
+        let keys: String = (0..1000)
+            .map(|number| format!("\"{number}{}\":0,", "/".repeat(10_000)))
+            .collect();
         let found = drift(&format!("{{{keys}\"a\\u202e\\n\":1}}"), false).pointers;
         assert_eq!(found.len(), MAX_POINTERS);
-        assert!(found.iter().all(|pointer| pointer.chars().count() == MAX_WIRE + 1), "{found:?}");
-        assert_eq!(drift("{\"a\\u202e\\n\\u2028\":1}", false).pointers, ["/a\u{fffd}\u{fffd}\u{fffd}"]);
+        assert!(
+            found
+                .iter()
+                .all(|pointer| pointer.chars().count() == MAX_WIRE + 1),
+            "{found:?}"
+        );
+        assert_eq!(
+            drift("{\"a\\u202e\\n\\u2028\":1}", false).pointers,
+            ["/a\u{fffd}\u{fffd}\u{fffd}"]
+        );
     }
 }

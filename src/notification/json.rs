@@ -1,7 +1,8 @@
 //! Reads JSON in exactly one way, or not at all.
 //!
-//! Parsers disagree about what JSON leaves open: which of two equal keys counts, how deep is too deep. A body that two
-//! programs could read differently is refused here, so that what was verified is what the application reads.
+//! Parsers disagree about what JSON leaves open: which of two equal keys counts, how deep is too
+//! deep. A body that two programs could read differently is refused here, so that what was verified
+//! is what the application reads.
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -32,7 +33,10 @@ pub(super) type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 impl<'a> Json<'a> {
     /// The value of `key`, if this is an object that has it.
     pub(super) fn member(&self, key: &str) -> Option<&Json<'a>> {
-        self.members().iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.members()
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
     }
 
     /// The members, if this is an object.
@@ -61,10 +65,16 @@ impl<'a> Json<'a> {
 ///
 /// The error says what is wrong and where, and repeats nothing of the body but a position.
 pub(super) fn parse(body: &[u8]) -> Result<Json<'_>, String> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| format!("The body is not UTF-8: the first bad byte is at offset {}.", error.valid_up_to()))?;
+    let text = std::str::from_utf8(body).map_err(|error| {
+        format!(
+            "The body is not UTF-8: the first bad byte is at offset {}.",
+            error.valid_up_to()
+        )
+    })?;
     let mut parser = serde_json::Deserializer::from_str(text);
-    let value = Value { depth: 0 }.deserialize(&mut parser).map_err(|error| explain(&error))?;
+    let value = Value { depth: 0 }
+        .deserialize(&mut parser)
+        .map_err(|error| explain(&error))?;
     parser.end().map_err(|error| explain(&error))?;
     match value {
         Json::Object(_) => Ok(value),
@@ -76,9 +86,12 @@ fn explain(error: &serde_json::Error) -> String {
     let place = format!("line {}, column {}", error.line(), error.column());
     let what = error.to_string();
     let what = what.split(" at line ").next().unwrap_or_default();
-    // Our own words pass; serde_json's could repeat what it read, except for the syntax errors, which never do.
+    // Our own words pass; serde_json's could repeat what it read, except for the syntax errors,
+    // which never do.
     match error.classify() {
-        serde_json::error::Category::Eof => format!("The body ends in the middle of a value, at {place}."),
+        serde_json::error::Category::Eof => {
+            format!("The body ends in the middle of a value, at {place}.")
+        }
         _ => format!("The body cannot be read as JSON at {place}: {what}."),
     }
 }
@@ -94,14 +107,19 @@ impl Value {
         if self.depth == MAX_DEPTH {
             return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
         }
-        Ok(Value { depth: self.depth + 1 })
+        Ok(Value {
+            depth: self.depth + 1,
+        })
     }
 }
 
 impl<'de> DeserializeSeed<'de> for Value {
     type Value = Json<'de>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Json<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
@@ -130,7 +148,9 @@ impl<'de> Visitor<'de> for Value {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Json<'de>, E> {
-        Ok(Json::Float { is_whole: number.fract() == 0.0 })
+        Ok(Json::Float {
+            is_whole: number.fract() == 0.0,
+        })
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
@@ -172,7 +192,10 @@ impl<'de> Keys<'de> {
     const FEW: usize = 16;
 
     /// Whether `key` is new.
-    #[expect(clippy::ptr_arg, reason = "it is cloned as it is, borrowed from the body")]
+    #[expect(
+        clippy::ptr_arg,
+        reason = "it is cloned as it is, borrowed from the body"
+    )]
     fn add(&mut self, key: &Cow<'de, str>, earlier: &Members<'de>) -> bool {
         if earlier.len() < Self::FEW {
             return earlier.iter().all(|(name, _)| name != key);
@@ -190,7 +213,10 @@ struct Key;
 impl<'de> DeserializeSeed<'de> for Key {
     type Value = Cow<'de, str>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Cow<'de, str>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
@@ -216,19 +242,31 @@ mod tests {
     use super::*;
 
     fn nested(depth: usize) -> String {
-        format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
+        format!(
+            "{{\"a\":{}{}}}",
+            "[".repeat(depth - 1),
+            "]".repeat(depth - 1)
+        )
     }
 
     #[test]
     fn one_object_is_accepted() {
-        for body in ["{}", " {\"a\":1}\n", "{\"a\":null,\"b\":[1.5e3,true],\"c\":{\"a\":\"\\u0026\"}}", &nested(64)] {
+        for body in [
+            "{}",
+            " {\"a\":1}\n",
+            "{\"a\":null,\"b\":[1.5e3,true],\"c\":{\"a\":\"\\u0026\"}}",
+            &nested(64),
+        ] {
             assert!(parse(body.as_bytes()).is_ok(), "{body}");
         }
     }
 
     #[test]
     fn whatever_could_be_read_in_two_ways_is_refused() {
-        let many = format!("{{{}\"k3\":0}}", (0..40).map(|i| format!("\"k{i}\":0,")).collect::<String>());
+        let many = format!(
+            "{{{}\"k3\":0}}",
+            (0..40).map(|i| format!("\"k{i}\":0,")).collect::<String>()
+        );
         for body in [
             "",
             "null",
@@ -259,7 +297,8 @@ mod tests {
         assert!(parse(b"{\"a\":\"\xff\"}").is_err());
     }
 
-    /// Up to sixteen keys are compared with each other, and more are looked up: every pair counts on both sides of that.
+    /// Up to sixteen keys are compared with each other, and more are looked up: every pair counts
+    /// on both sides of that.
     #[test]
     fn a_key_that_is_repeated_is_found_wherever_it_is() {
         let object = |keys: &[usize]| {
@@ -269,17 +308,27 @@ mod tests {
         for count in 1..=20 {
             let keys: Vec<_> = (0..count).collect();
             assert!(parse(object(&keys).as_bytes()).is_ok(), "{count}");
-            for (first, again) in (1..count).flat_map(|again| (0..again).map(move |first| (first, again))) {
+            for (first, again) in
+                (1..count).flat_map(|again| (0..again).map(move |first| (first, again)))
+            {
                 let mut keys = keys.clone();
                 keys[again] = first;
-                assert!(parse(object(&keys).as_bytes()).is_err(), "{count}: {first} again at {again}");
+                assert!(
+                    parse(object(&keys).as_bytes()).is_err(),
+                    "{count}: {first} again at {again}"
+                );
             }
         }
     }
 
     #[test]
     fn errors_do_not_repeat_the_body() {
-        for body in ["{\"hunter2\":hunter2}", "{\"hunter2\":1,\"hunter2\":2}", "\"hunter2\"", "{\"a\":\"hunter2"] {
+        for body in [
+            "{\"hunter2\":hunter2}",
+            "{\"hunter2\":1,\"hunter2\":2}",
+            "\"hunter2\"",
+            "{\"a\":\"hunter2",
+        ] {
             let error = parse(body.as_bytes()).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
         }

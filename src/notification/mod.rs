@@ -1,4 +1,5 @@
-//! Decides whether a body is a notification of Netdata Cloud, and reads from it what is needed to route it.
+//! Decides whether a body is a notification of Netdata Cloud, and reads from it what is needed to
+//! route it.
 
 mod deciding;
 mod drift;
@@ -81,24 +82,30 @@ pub struct Space {
 impl Space {
     /// Whether `wanted` is its id, slug or name.
     pub fn is(&self, wanted: &str) -> bool {
-        [&self.id, &self.slug, &self.name].into_iter().any(|own| own.as_deref() == Some(wanted))
+        [&self.id, &self.slug, &self.name]
+            .into_iter()
+            .any(|own| own.as_deref() == Some(wanted))
     }
 
     /// The most telling of its names.
     pub fn label(&self) -> Option<&str> {
-        [&self.slug, &self.name, &self.id].into_iter().find_map(|own| own.as_deref())
+        [&self.slug, &self.name, &self.id]
+            .into_iter()
+            .find_map(|own| own.as_deref())
     }
 }
 
 /// How strictly a body is judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SchemaPolicy {
-    /// The fields by which something is decided have to be readable. What is of no known kind has to have a message.
+    /// The fields by which something is decided have to be readable. What is of no known kind has
+    /// to have a message.
     #[default]
     Enforce,
     /// What is of no known kind is refused, and so is every known field of another type.
     Strict,
-    /// Any unambiguous JSON object is forwarded, and the log says what [`Enforce`](Self::Enforce) would have refused.
+    /// Any unambiguous JSON object is forwarded, and the log says what [`Enforce`](Self::Enforce)
+    /// would have refused.
     Warn,
     /// Bodies are not looked at, unless it matters which space they are from.
     Off,
@@ -106,14 +113,16 @@ pub enum SchemaPolicy {
 
 /// What a notification says, as far as it matters here.
 ///
-/// Every string in it was chosen by somebody who may use Netdata Cloud: escape what is shown, execute nothing.
+/// Every string in it was chosen by somebody who may use Netdata Cloud: escape what is shown,
+/// execute nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     /// What it is about.
     pub kind: Kind,
     /// In which shape it came; `None` where there is but one, or none is known.
     pub shape: Option<Shape>,
-    /// In lower case: `critical`, `warning`, `clear`, `info`, or another word that Netdata Cloud may come to use.
+    /// In lower case: `critical`, `warning`, `clear`, `info`, or another word that Netdata Cloud
+    /// may come to use.
     pub severity: Option<String>,
     /// The alert's name, or what the message says.
     pub title: Option<String>,
@@ -123,10 +132,11 @@ pub struct Notification {
     pub space: Option<Space>,
     /// Identifies an alert's transition.
     pub transition_id: Option<String>,
-    /// What the operator is to paste into Netdata's UI, if it can be shown: one line of up to 240 characters. For the
-    /// operator's eyes only.
+    /// What the operator is to paste into Netdata's UI, if it can be shown: one line of up to 240
+    /// characters. For the operator's eyes only.
     pub test_token: Option<String>,
-    /// Equal for equal notifications: the transition's id where there is one, otherwise the SHA-256 of the body.
+    /// Equal for equal notifications: the transition's id where there is one, otherwise the SHA-256
+    /// of the body.
     pub idempotency_key: String,
     /// JSON pointers (RFC 6901) to what is not as it is known: at most 5, short, and safe to show.
     pub drift: Vec<String>,
@@ -137,16 +147,21 @@ pub struct Notification {
 impl Notification {
     /// Verifies a whole body.
     ///
-    /// It must be one JSON object that everybody reads alike (UTF-8, no key twice, at most 64 deep), with what `schema`
-    /// demands, and from one of `spaces` unless that is empty. A Test notification names no space; it passes here, and
-    /// who forwards it decides whether that matters.
+    /// It must be one JSON object that everybody reads alike (UTF-8, no key twice, at most 64
+    /// deep), with what `schema` demands, and from one of `spaces` unless that is empty. A Test
+    /// notification names no space; it passes here, and who forwards it decides whether that
+    /// matters.
     pub fn verify(body: &[u8], schema: SchemaPolicy, spaces: &[String]) -> Result<Self, Rejection> {
         if schema == SchemaPolicy::Off {
             return Self::unread(body, spaces);
         }
         let json = parse(body)?;
         let (kind, shape) = shape::recognise(&json);
-        let mut drift = Drift::of(&json, wire::fields(kind, shape), schema == SchemaPolicy::Strict);
+        let mut drift = Drift::of(
+            &json,
+            wire::fields(kind, shape),
+            schema == SchemaPolicy::Strict,
+        );
         let mut mismatch = None;
         match (schema, judge(&json, kind, spaces)) {
             (SchemaPolicy::Strict, verdict) => {
@@ -165,17 +180,25 @@ impl Notification {
         if !spaces.is_empty() {
             check_space(&json, kind == Kind::Test, spaces)?;
         }
-        let transition_id = reading::transition_id(&json).filter(|id| is_token(id)).map(str::to_owned);
+        let transition_id = reading::transition_id(&json)
+            .filter(|id| is_token(id))
+            .map(str::to_owned);
         // What is shown is to be pasted: whole, or not at all.
         let is_shown = |token: &&str| !token.is_empty() && is_clean(token);
-        let test_token = json.string(&["token"]).filter(|_| kind == Kind::Test).filter(is_shown).map(str::to_owned);
+        let test_token = json
+            .string(&["token"])
+            .filter(|_| kind == Kind::Test)
+            .filter(is_shown)
+            .map(str::to_owned);
         if kind == Kind::Test && test_token.is_none() {
             drift.lead_with("/token");
         }
         Ok(Self {
             kind,
             shape,
-            severity: reading::severity(&json).filter(|word| is_token(word)).map(str::to_ascii_lowercase),
+            severity: reading::severity(&json)
+                .filter(|word| is_token(word))
+                .map(str::to_ascii_lowercase),
             title: reading::title(&json).map(shorten),
             node: reading::node(&json).map(shorten),
             space: reading::space(&json),
@@ -187,8 +210,8 @@ impl Notification {
         })
     }
 
-    /// A body that is not looked at. Where `spaces` are given, it has to be, and what is not understood is from none of
-    /// them.
+    /// A body that is not looked at. Where `spaces` are given, it has to be, and what is not
+    /// understood is from none of them.
     fn unread(body: &[u8], spaces: &[String]) -> Result<Self, Rejection> {
         let mut space = None;
         if !spaces.is_empty() {
@@ -219,27 +242,44 @@ fn parse(body: &[u8]) -> Result<Json<'_>, Rejection> {
     Ok(json)
 }
 
-/// Whether what decides can be read. Where `spaces` are given, a space that cannot be read is from none of them.
+/// Whether what decides can be read. Where `spaces` are given, a space that cannot be read is from
+/// none of them.
 fn judge(json: &Json<'_>, kind: Kind, spaces: &[String]) -> Result<(), Rejection> {
     deciding::check(json, kind)?;
-    if spaces.is_empty() { deciding::check_space(json, kind) } else { Ok(()) }
+    if spaces.is_empty() {
+        deciding::check_space(json, kind)
+    } else {
+        Ok(())
+    }
 }
 
 fn check_space(json: &Json<'_>, may_name_none: bool, spaces: &[String]) -> Result<(), Rejection> {
     let is_wanted = |space: Space| spaces.iter().any(|wanted| space.is(wanted));
-    let passes = deciding::is_space_unambiguous(json) && reading::space(json).map_or(may_name_none, is_wanted);
-    if passes { Ok(()) } else { Err(Rejection::SpaceNotAllowed) }
+    let passes = deciding::is_space_unambiguous(json)
+        && reading::space(json).map_or(may_name_none, is_wanted);
+    if passes {
+        Ok(())
+    } else {
+        Err(Rejection::SpaceNotAllowed)
+    }
 }
 
 /// The first of a text: it is for people, who want to know what this is about.
 fn shorten(text: &str) -> String {
-    let end = text.char_indices().nth(MAX_TITLE).map_or(text.len(), |(end, _)| end);
+    let end = text
+        .char_indices()
+        .nth(MAX_TITLE)
+        .map_or(text.len(), |(end, _)| end);
     text[..end].to_owned()
 }
 
-/// Whether a word may stand in a header as it is: short, and no character that means anything there.
+/// Whether a word may stand in a header as it is: short, and no character that means anything
+/// there.
 fn is_token(word: &str) -> bool {
-    (1..=128).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    (1..=128).contains(&word.len())
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
 }
 
 #[cfg(test)]
@@ -271,28 +311,65 @@ mod tests {
     fn every_known_body_is_recognised() {
         let check = |body, kind, shape, severity: Option<&str>| {
             let notification = verify(body).unwrap();
-            assert_eq!((notification.kind, notification.shape), (kind, shape), "{body}");
+            assert_eq!(
+                (notification.kind, notification.shape),
+                (kind, shape),
+                "{body}"
+            );
             assert_eq!(notification.severity.as_deref(), severity, "{body}");
         };
         check(FLAT_ALERT, Kind::Alert, Some(Shape::Flat), Some("critical"));
-        check(NESTED_ALERT, Kind::Alert, Some(Shape::Nested), Some("warning"));
-        check(FLAT_REACHABILITY, Kind::Reachability, Some(Shape::Flat), Some("critical"));
-        check(NESTED_REACHABILITY, Kind::Reachability, Some(Shape::Nested), Some("info"));
+        check(
+            NESTED_ALERT,
+            Kind::Alert,
+            Some(Shape::Nested),
+            Some("warning"),
+        );
+        check(
+            FLAT_REACHABILITY,
+            Kind::Reachability,
+            Some(Shape::Flat),
+            Some("critical"),
+        );
+        check(
+            NESTED_REACHABILITY,
+            Kind::Reachability,
+            Some(Shape::Nested),
+            Some("info"),
+        );
         check(TEST, Kind::Test, None, None);
-        check(r#"{"alarm":"x","alarm_url":"u"}"#, Kind::Alert, Some(Shape::Flat), None);
-        check(r#"{"alert":null,"nodes":[]}"#, Kind::Reachability, Some(Shape::Nested), None);
-        check(r#"{"token":"x","alert":"y"}"#, Kind::Alert, Some(Shape::Flat), None);
+        check(
+            r#"{"alarm":"x","alarm_url":"u"}"#,
+            Kind::Alert,
+            Some(Shape::Flat),
+            None,
+        );
+        check(
+            r#"{"alert":null,"nodes":[]}"#,
+            Kind::Reachability,
+            Some(Shape::Nested),
+            None,
+        );
+        check(
+            r#"{"token":"x","alert":"y"}"#,
+            Kind::Alert,
+            Some(Shape::Flat),
+            None,
+        );
     }
 
     #[track_caller]
     fn refuses(verdict: Result<Notification, Rejection>, expected: &str, body: &str) {
         match verdict {
-            Err(Rejection::SchemaMismatch { pointer, .. }) => assert_eq!(pointer, expected, "{body}"),
+            Err(Rejection::SchemaMismatch { pointer, .. }) => {
+                assert_eq!(pointer, expected, "{body}")
+            }
             other => panic!("{body}: {other:?}"),
         }
     }
 
-    /// What is strict has always been so; all else lets these pass, unless it has to decide by them.
+    /// What is strict has always been so; all else lets these pass, unless it has to decide by
+    /// them.
     #[test]
     fn strictly_a_field_of_another_type_is_refused_by_its_pointer() {
         for (body, expected, is_deciding) in [
@@ -300,12 +377,32 @@ mod tests {
             (r#"{"alert":"x","space":{}}"#, "/space", false),
             (r#"{"alert":"x","Rooms":[]}"#, "/Rooms", false),
             (r#"{"alert":"x","Rooms":{"a":1}}"#, "/Rooms", false),
-            (r#"{"alert":"x","critical_count":"1"}"#, "/critical_count", false),
-            (r#"{"alert":"x","critical_count":1.5}"#, "/critical_count", false),
+            (
+                r#"{"alert":"x","critical_count":"1"}"#,
+                "/critical_count",
+                false,
+            ),
+            (
+                r#"{"alert":"x","critical_count":1.5}"#,
+                "/critical_count",
+                false,
+            ),
             (r#"{"alert":{},"space":"x"}"#, "/space", false),
-            (r#"{"alert":{"config":{"line":"12"}}}"#, "/alert/config/line", false),
-            (r#"{"alert":{"log":{"entries":[1]}}}"#, "/alert/log/entries/0", false),
-            (r#"{"alert":{"log":{"entries":{}}}}"#, "/alert/log/entries", false),
+            (
+                r#"{"alert":{"config":{"line":"12"}}}"#,
+                "/alert/config/line",
+                false,
+            ),
+            (
+                r#"{"alert":{"log":{"entries":[1]}}}"#,
+                "/alert/log/entries/0",
+                false,
+            ),
+            (
+                r#"{"alert":{"log":{"entries":{}}}}"#,
+                "/alert/log/entries",
+                false,
+            ),
             (r#"{"nodes":[{},1]}"#, "/nodes/1", false),
             (r#"{"nodes":[],"status":{}}"#, "/status", false),
             (r#"{"token":"x","title":1}"#, "/title", false),
@@ -315,11 +412,27 @@ mod tests {
             (r#"{"alert":{},"space":{"id":1}}"#, "/space/id", true),
             (r#"{"alert":{},"space":{"slug":[]}}"#, "/space/slug", true),
             (r#"{"alert":{"state":"Critical"}}"#, "/alert/state", true),
-            (r#"{"alert":{"state":{"status":1}}}"#, "/alert/state/status", true),
-            (r#"{"alert":{"transition_id":7}}"#, "/alert/transition_id", true),
-            (r#"{"status":{"reachable":"no"}}"#, "/status/reachable", true),
+            (
+                r#"{"alert":{"state":{"status":1}}}"#,
+                "/alert/state/status",
+                true,
+            ),
+            (
+                r#"{"alert":{"transition_id":7}}"#,
+                "/alert/transition_id",
+                true,
+            ),
+            (
+                r#"{"status":{"reachable":"no"}}"#,
+                "/status/reachable",
+                true,
+            ),
             (r#"{"status":{},"severity":{}}"#, "/severity", true),
-            (r#"{"status":"reachable","space":{"name":true}}"#, "/space/name", true),
+            (
+                r#"{"status":"reachable","space":{"name":true}}"#,
+                "/space/name",
+                true,
+            ),
             (r#"{"reachable":1}"#, "/reachable", true),
             (r#"{"nodes":{}}"#, "/nodes", true),
             (r#"{"nodes":[],"status":5}"#, "/status", true),
@@ -331,14 +444,20 @@ mod tests {
             let verdict = |schema| Notification::verify(body.as_bytes(), schema, &[]);
             refuses(verdict(SchemaPolicy::Strict), expected, body);
             match verdict(SchemaPolicy::Enforce) {
-                Ok(notification) if !is_deciding => assert_eq!(notification.drift, [expected], "{body}"),
+                Ok(notification) if !is_deciding => {
+                    assert_eq!(notification.drift, [expected], "{body}")
+                }
                 other => {
                     assert!(is_deciding, "{body}: {other:?}");
                     refuses(other, expected, body);
                 }
             }
             let warned = verdict(SchemaPolicy::Warn).unwrap();
-            assert_eq!((warned.mismatch.is_some(), &warned.drift[0]), (is_deciding, &expected.to_owned()), "{body}");
+            assert_eq!(
+                (warned.mismatch.is_some(), &warned.drift[0]),
+                (is_deciding, &expected.to_owned()),
+                "{body}"
+            );
         }
     }
 
@@ -346,17 +465,38 @@ mod tests {
     fn null_missing_and_new_is_tolerated_even_strictly() {
         for (body, drift) in [
             (r#"{"alert":{},"space":null,"node":null}"#, &[][..]),
-            (r#"{"alert":{"state":null,"transition_id":null,"log":{"entries":[null]}}}"#, &[]),
-            (r#"{"alert":"x","severity":null,"space":null,"alarm":null}"#, &[]),
+            (
+                r#"{"alert":{"state":null,"transition_id":null,"log":{"entries":[null]}}}"#,
+                &[],
+            ),
+            (
+                r#"{"alert":"x","severity":null,"space":null,"alarm":null}"#,
+                &[],
+            ),
             (r#"{"status":{"reachable":null},"severity":null}"#, &[]),
-            (r#"{"nodes":null,"status":"reachable","reachable":null}"#, &[]),
-            (r#"{"alert":"x","new":{"a":[1]},"newer":null}"#, &["/new", "/newer"]),
-            (r#"{"alert":"x","critical_count":0.0}"#, &["/critical_count"]),
+            (
+                r#"{"nodes":null,"status":"reachable","reachable":null}"#,
+                &[],
+            ),
+            (
+                r#"{"alert":"x","new":{"a":[1]},"newer":null}"#,
+                &["/new", "/newer"],
+            ),
+            (
+                r#"{"alert":"x","critical_count":0.0}"#,
+                &["/critical_count"],
+            ),
             (r#"{"token":"a\nb"}"#, &["/token"]),
         ] {
             for schema in [SchemaPolicy::Strict, SchemaPolicy::Enforce] {
                 let verdict = Notification::verify(body.as_bytes(), schema, &[]);
-                assert_eq!(verdict.unwrap_or_else(|rejection| panic!("{rejection}: {body}")).drift, drift, "{body}");
+                assert_eq!(
+                    verdict
+                        .unwrap_or_else(|rejection| panic!("{rejection}: {body}"))
+                        .drift,
+                    drift,
+                    "{body}"
+                );
             }
         }
     }
@@ -366,19 +506,46 @@ mod tests {
         for (body, drift, severity) in [
             (r#"{"message":"m"}"#, &[""][..], None),
             (r#"{"message":"m","alert":5}"#, &["/alert"], None),
-            (r#"{"message":"m","token":5,"title":"Test Notification"}"#, &["/token", "/title"], None),
-            (r#"{"message":"m","Alert":{},"status":true}"#, &["/Alert", "/status"], None),
-            (r#"{"message":"m","severity":"FATAL","space":5}"#, &["/severity", "/space"], Some("fatal")),
-            (r#"{"message":"m","a":1,"b":1,"c":1,"d":1,"e":1,"f":1}"#, &["/a", "/b", "/c", "/d", "/e"], None),
+            (
+                r#"{"message":"m","token":5,"title":"Test Notification"}"#,
+                &["/token", "/title"],
+                None,
+            ),
+            (
+                r#"{"message":"m","Alert":{},"status":true}"#,
+                &["/Alert", "/status"],
+                None,
+            ),
+            (
+                r#"{"message":"m","severity":"FATAL","space":5}"#,
+                &["/severity", "/space"],
+                Some("fatal"),
+            ),
+            (
+                r#"{"message":"m","a":1,"b":1,"c":1,"d":1,"e":1,"f":1}"#,
+                &["/a", "/b", "/c", "/d", "/e"],
+                None,
+            ),
         ] {
             let found = verify(body).unwrap();
-            assert_eq!((found.kind, found.shape, found.severity.as_deref()), (Kind::Unknown, None, severity), "{body}");
+            assert_eq!(
+                (found.kind, found.shape, found.severity.as_deref()),
+                (Kind::Unknown, None, severity),
+                "{body}"
+            );
             assert_eq!(found.drift, drift, "{body}");
-            refuses(Notification::verify(body.as_bytes(), SchemaPolicy::Strict, &[]), "", body);
+            refuses(
+                Notification::verify(body.as_bytes(), SchemaPolicy::Strict, &[]),
+                "",
+                body,
+            );
         }
-        for (body, pointer) in
-            [("{}", ""), (r#"{"alert":5}"#, ""), (r#"{"message":""}"#, "/message"), (r#"{"message":5}"#, "/message")]
-        {
+        for (body, pointer) in [
+            ("{}", ""),
+            (r#"{"alert":5}"#, ""),
+            (r#"{"message":""}"#, "/message"),
+            (r#"{"message":5}"#, "/message"),
+        ] {
             refuses(verify(body), pointer, body);
         }
     }
@@ -386,14 +553,31 @@ mod tests {
     #[test]
     fn the_schema_can_warn_or_be_off() {
         let warned = Notification::verify(b"{\"x\":1}", SchemaPolicy::Warn, &[]).unwrap();
-        assert_eq!((warned.kind, warned.mismatch.is_some()), (Kind::Unknown, true));
-        assert!(matches!(Notification::verify(b"[1]", SchemaPolicy::Warn, &[]), Err(Rejection::InvalidJson(_))));
-        for body in
-            [NESTED_ALERT.as_bytes(), TEST.as_bytes(), b"\xef\xbb\xbf{}", b"\"\\ud800\"", b"", b"{\"a\":1,\"a\":2}"]
-        {
+        assert_eq!(
+            (warned.kind, warned.mismatch.is_some()),
+            (Kind::Unknown, true)
+        );
+        assert!(matches!(
+            Notification::verify(b"[1]", SchemaPolicy::Warn, &[]),
+            Err(Rejection::InvalidJson(_))
+        ));
+        for body in [
+            NESTED_ALERT.as_bytes(),
+            TEST.as_bytes(),
+            b"\xef\xbb\xbf{}",
+            b"\"\\ud800\"",
+            b"",
+            b"{\"a\":1,\"a\":2}",
+        ] {
             let unread = Notification::verify(body, SchemaPolicy::Off, &[]).unwrap();
-            assert_eq!((unread.kind, unread.severity, unread.test_token), (Kind::Unknown, None, None));
-            assert_eq!((unread.idempotency_key, unread.drift.len()), (sha256_hex(body), 0));
+            assert_eq!(
+                (unread.kind, unread.severity, unread.test_token),
+                (Kind::Unknown, None, None)
+            );
+            assert_eq!(
+                (unread.idempotency_key, unread.drift.len()),
+                (sha256_hex(body), 0)
+            );
         }
     }
 
@@ -402,7 +586,10 @@ mod tests {
         for (body, passes) in [
             (r#"{"alert":{},"space":{"slug":"acme"}}"#, true),
             (r#"{"alert":{},"space":"acme"}"#, true),
-            (r#"{"alert":{},"space":{"slug":"acme","id":null,"new":1}}"#, true),
+            (
+                r#"{"alert":{},"space":{"slug":"acme","id":null,"new":1}}"#,
+                true,
+            ),
             (r#"{"message":"m","space":{"slug":"acme"}}"#, true),
             (r#"{"alert":{},"space":{"slug":"acme","id":5}}"#, false),
             (r#"{"alert":{},"space":{"slug":"acme","ID":"evil"}}"#, false),
@@ -424,8 +611,16 @@ mod tests {
                 );
             }
         }
-        for body in ["", "{", "[]", "\u{feff}{\"space\":\"acme\"}", r#"{"space":"evil","space":"acme"}"#, TEST] {
-            let verdict = Notification::verify(body.as_bytes(), SchemaPolicy::Off, &["acme".into()]);
+        for body in [
+            "",
+            "{",
+            "[]",
+            "\u{feff}{\"space\":\"acme\"}",
+            r#"{"space":"evil","space":"acme"}"#,
+            TEST,
+        ] {
+            let verdict =
+                Notification::verify(body.as_bytes(), SchemaPolicy::Off, &["acme".into()]);
             assert_eq!(verdict, Err(Rejection::SpaceNotAllowed), "{body}");
         }
     }
@@ -446,15 +641,27 @@ mod tests {
         check(NESTED_REACHABILITY, &["acme"], true);
         check(FLAT_REACHABILITY, &["acme"], false);
         check(TEST, &["acme"], true);
-        check(r#"{"message":"m","token":"t","space":"other"}"#, &["acme"], false);
-        check(r#"{"message":"m","token":"t","space":{"slug":"acme"}}"#, &["acme"], true);
+        check(
+            r#"{"message":"m","token":"t","space":"other"}"#,
+            &["acme"],
+            false,
+        );
+        check(
+            r#"{"message":"m","token":"t","space":{"slug":"acme"}}"#,
+            &["acme"],
+            true,
+        );
     }
 
     #[test]
     fn what_it_is_about_is_read_from_every_shape() {
         let check = |body: &str, title: &str, node: Option<&str>| {
             let notification = verify(body).unwrap();
-            assert_eq!((notification.title.as_deref(), notification.node.as_deref()), (Some(title), node), "{body}");
+            assert_eq!(
+                (notification.title.as_deref(), notification.node.as_deref()),
+                (Some(title), node),
+                "{body}"
+            );
         };
         check(FLAT_ALERT, "ram_in_use", None);
         check(NESTED_ALERT, "n", Some("h"));
@@ -474,8 +681,13 @@ mod tests {
         assert_eq!(key(r#"{"alert":{"url":"u?transition=t-3&x"}}"#), "t-3");
         assert_eq!(key(TEST), sha256_hex(TEST.as_bytes()));
         assert_ne!(key(TEST), key(FLAT_REACHABILITY));
-        let hostile = "{\"alert\":{\"transition_id\":\"a\\r\\nX-Evil: 1\",\"state\":{\"status\":\"a b\"}}}";
-        assert_eq!(key(hostile), sha256_hex(hostile.as_bytes()), "what cannot stand in a header is not used");
+        let hostile =
+            "{\"alert\":{\"transition_id\":\"a\\r\\nX-Evil: 1\",\"state\":{\"status\":\"a b\"}}}";
+        assert_eq!(
+            key(hostile),
+            sha256_hex(hostile.as_bytes()),
+            "what cannot stand in a header is not used"
+        );
         assert_eq!(verify(hostile).unwrap().severity, None);
     }
 

@@ -1,28 +1,34 @@
-//! What is read from a body, whatever its shape: each part where it is usable, and none of them has to be.
+//! What is read from a body, whatever its shape: each part where it is usable, and none of them has
+//! to be.
 
 use super::Space;
 use super::json::Json;
 
 /// The severity, as it was sent.
 pub(super) fn severity<'b>(body: &'b Json<'_>) -> Option<&'b str> {
-    body.string(&["alert", "state", "status"]).or_else(|| body.string(&["severity"]))
+    body.string(&["alert", "state", "status"])
+        .or_else(|| body.string(&["severity"]))
 }
 
 /// The alert's name, or else the message.
 pub(super) fn title<'b>(body: &'b Json<'_>) -> Option<&'b str> {
-    [&["alert", "name"][..], &["alert"], &["alarm"], &["message"]].into_iter().find_map(|path| body.string(path))
+    [&["alert", "name"][..], &["alert"], &["alarm"], &["message"]]
+        .into_iter()
+        .find_map(|path| body.string(path))
 }
 
 /// The name of the node that it is about.
 pub(super) fn node<'b>(body: &'b Json<'_>) -> Option<&'b str> {
-    body.string(&["node", "hostname"]).or_else(|| body.string(&["host"]))
+    body.string(&["node", "hostname"])
+        .or_else(|| body.string(&["host"]))
 }
 
 /// What identifies the transition: its id, or the one in the alert's URL.
 pub(super) fn transition_id<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     let in_url = || {
-        let url =
-            [&["alert", "url"][..], &["alert_url"], &["alarm_url"]].into_iter().find_map(|path| body.string(path));
+        let url = [&["alert", "url"][..], &["alert_url"], &["alarm_url"]]
+            .into_iter()
+            .find_map(|path| body.string(path));
         transition_in(url?)
     };
     body.string(&["alert", "transition_id"]).or_else(in_url)
@@ -31,14 +37,19 @@ pub(super) fn transition_id<'b>(body: &'b Json<'_>) -> Option<&'b str> {
 /// `transition=` anywhere in a URL: Netdata's application keeps its parameters in the fragment.
 fn transition_in(url: &str) -> Option<&str> {
     let parameters = url.split(['?', '#', '&', ';']).skip(1);
-    parameters.filter_map(|parameter| parameter.strip_prefix("transition=")).find(|id| !id.is_empty())
+    parameters
+        .filter_map(|parameter| parameter.strip_prefix("transition="))
+        .find(|id| !id.is_empty())
 }
 
 /// The space, from either shape.
 pub(super) fn space(body: &Json<'_>) -> Option<Space> {
     let owned = |path: &[&str]| body.string(path).map(str::to_owned);
     match body.member("space")? {
-        Json::String(name) => Some(Space { name: Some(name.to_string()), ..Space::default() }),
+        Json::String(name) => Some(Space {
+            name: Some(name.to_string()),
+            ..Space::default()
+        }),
         Json::Object(_) => Some(Space {
             id: owned(&["space", "id"]),
             name: owned(&["space", "name"]),

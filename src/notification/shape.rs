@@ -1,8 +1,9 @@
 //! Which of the known bodies a body is.
 //!
-//! The documented bodies and those that the service sends differ, and the same key changes its type: `alert` and
-//! `space` are strings in the documented ("flat") shape and objects in the observed ("nested") one, `status` the other
-//! way round for reachability. So the kind and the shape are decided first, and all else is judged by those.
+//! The documented bodies and those that the service sends differ, and the same key changes its
+//! type: `alert` and `space` are strings in the documented ("flat") shape and objects in the
+//! observed ("nested") one, `status` the other way round for reachability. So the kind and the
+//! shape are decided first, and all else is judged by those.
 
 use super::json::Json;
 use super::{Kind, Shape};

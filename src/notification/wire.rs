@@ -1,7 +1,8 @@
 //! The keys and types of what Netdata Cloud sends: the one place where they stand.
 //!
-//! [`SchemaPolicy::Strict`](super::SchemaPolicy::Strict) refuses what has other types, everything that differs is noted,
-//! and the bodies that `send` makes are held against this by tests. What decides is judged elsewhere, and more leniently.
+//! [`SchemaPolicy::Strict`](super::SchemaPolicy::Strict) refuses what has other types, everything
+//! that differs is noted, and the bodies that `send` makes are held against this by tests. What
+//! decides is judged elsewhere, and more leniently.
 
 use super::{Kind, Shape};
 
@@ -69,36 +70,62 @@ const ALERT_NESTED: Fields = &[
         "alert",
         Type::Object(&[
             ("name", Type::String),
-            ("chart", Type::Object(&[("id", Type::String), ("name", Type::String)])),
+            (
+                "chart",
+                Type::Object(&[("id", Type::String), ("name", Type::String)]),
+            ),
             ("context", Type::String),
             ("state", Type::Object(STATE)),
             ("prev_state", Type::Object(STATE)),
             ("triggered_at", Type::String),
             ("transition_id", Type::String),
             ("duration", Type::Object(DURATION)),
-            ("location", Type::Object(&[("timezone", Type::String), ("utc_offset", Type::Integer)])),
+            (
+                "location",
+                Type::Object(&[("timezone", Type::String), ("utc_offset", Type::Integer)]),
+            ),
             ("config", Type::Object(CONFIG)),
-            ("rendered", Type::Object(&[("info", Type::String), ("summary", Type::String)])),
+            (
+                "rendered",
+                Type::Object(&[("info", Type::String), ("summary", Type::String)]),
+            ),
             ("log", Type::Object(LOG)),
             ("url", Type::String),
         ]),
     ),
 ];
 
-const SPACE: Fields = &[("id", Type::String), ("name", Type::String), ("slug", Type::String)];
+const SPACE: Fields = &[
+    ("id", Type::String),
+    ("name", Type::String),
+    ("slug", Type::String),
+];
 
 const NODE: Fields = &[
     ("id", Type::String),
     ("hostname", Type::String),
     (
         "rooms",
-        Type::Objects(&[("id", Type::String), ("name", Type::String), ("slug", Type::String), ("url", Type::String)]),
+        Type::Objects(&[
+            ("id", Type::String),
+            ("name", Type::String),
+            ("slug", Type::String),
+            ("url", Type::String),
+        ]),
     ),
 ];
 
-const STATE: Fields = &[("status", Type::String), ("value", Type::Number), ("value_str", Type::String)];
+const STATE: Fields = &[
+    ("status", Type::String),
+    ("value", Type::Number),
+    ("value_str", Type::String),
+];
 
-const DURATION: Fields = &[("value", Type::Integer), ("value_str", Type::String), ("non_clear", Type::Integer)];
+const DURATION: Fields = &[
+    ("value", Type::Integer),
+    ("value_str", Type::String),
+    ("non_clear", Type::Integer),
+];
 
 const CONFIG: Fields = &[
     ("hash", Type::String),
@@ -106,12 +133,25 @@ const CONFIG: Fields = &[
     ("recipient", Type::String),
     ("command", Type::String),
     ("line", Type::Integer),
-    ("centralisation_point", Type::Object(&[("hostname", Type::String)])),
+    (
+        "centralisation_point",
+        Type::Object(&[("hostname", Type::String)]),
+    ),
 ];
 
 const LOG: Fields = &[
-    ("total", Type::Object(&[("critical", Type::Integer), ("warning", Type::Integer)])),
-    ("entries", Type::Objects(&[("name", Type::String), ("status", Type::String), ("triggered_at", Type::String)])),
+    (
+        "total",
+        Type::Object(&[("critical", Type::Integer), ("warning", Type::Integer)]),
+    ),
+    (
+        "entries",
+        Type::Objects(&[
+            ("name", Type::String),
+            ("status", Type::String),
+            ("triggered_at", Type::String),
+        ]),
+    ),
 ];
 
 /// As Netdata's documentation has it.
@@ -120,7 +160,10 @@ const REACHABILITY_FLAT: Fields = &[
     ("url", Type::String),
     ("host", Type::String),
     ("severity", Type::String),
-    ("status", Type::Object(&[("reachable", Type::Bool), ("text", Type::String)])),
+    (
+        "status",
+        Type::Object(&[("reachable", Type::Bool), ("text", Type::String)]),
+    ),
 ];
 
 /// As the service sends it.
@@ -135,8 +178,14 @@ const REACHABILITY_NESTED: Fields = &[
             ("nodes_stats", Type::Object(NODES_STATS)),
         ]),
     ),
-    ("centralisation_point", Type::Object(&[("id", Type::String), ("hostname", Type::String)])),
-    ("nodes", Type::Objects(&[("id", Type::String), ("hostname", Type::String)])),
+    (
+        "centralisation_point",
+        Type::Object(&[("id", Type::String), ("hostname", Type::String)]),
+    ),
+    (
+        "nodes",
+        Type::Objects(&[("id", Type::String), ("hostname", Type::String)]),
+    ),
     ("severity", Type::String),
     ("status", Type::String),
     ("reachable", Type::Bool),
@@ -152,7 +201,11 @@ const NODES_STATS: Fields = &[
     ("stale", Type::Integer),
 ];
 
-const TEST: Fields = &[("message", Type::String), ("title", Type::String), ("token", Type::String)];
+const TEST: Fields = &[
+    ("message", Type::String),
+    ("title", Type::String),
+    ("token", Type::String),
+];
 
 /// What every kind has, and so one that is not known will have it, too.
 const UNKNOWN: Fields = &[("message", Type::String)];
@@ -177,13 +230,25 @@ pub(super) mod tests {
     ];
 
     /// Names of earlier editions of the documentation, which nothing has today.
-    const EARLIER: [&str; 5] = ["/alarm", "/rooms", "/critical_count", "/warning_count", "/alarm_url"];
+    const EARLIER: [&str; 5] = [
+        "/alarm",
+        "/rooms",
+        "/critical_count",
+        "/warning_count",
+        "/alarm_url",
+    ];
 
     /// Every notice of `send`, with all that is left to chance.
     fn sent() -> impl Iterator<Item = String> {
         (0..20).flat_map(|seed| {
-            let author = Author { seed, ..Author::default() };
-            EVERY_NOTICE.into_iter().enumerate().map(move |(index, notice)| author.write(notice, index as u64))
+            let author = Author {
+                seed,
+                ..Author::default()
+            };
+            EVERY_NOTICE
+                .into_iter()
+                .enumerate()
+                .map(move |(index, notice)| author.write(notice, index as u64))
         })
     }
 
@@ -196,12 +261,16 @@ pub(super) mod tests {
             Value::Number(_) => "integer",
             Value::String(_) => "string",
             Value::Array(elements) => {
-                elements.iter().for_each(|element| places(element, &format!("{place}/*"), found));
+                elements
+                    .iter()
+                    .for_each(|element| places(element, &format!("{place}/*"), found));
                 "array"
             }
             Value::Object(_) if place.starts_with("/Rooms/") => "room",
             Value::Object(members) => {
-                members.iter().for_each(|(key, value)| places(value, &format!("{place}/{key}"), found));
+                members
+                    .iter()
+                    .for_each(|(key, value)| places(value, &format!("{place}/{key}"), found));
                 "object"
             }
         };
@@ -256,8 +325,10 @@ pub(super) mod tests {
                 let mut expected = BTreeSet::new();
                 known(fields(kind, shape), "", &mut expected);
                 expected.retain(|place| !EARLIER.contains(&place.as_str()));
-                let missing: Vec<_> =
-                    expected.iter().filter(|place| !found.iter().any(|(other, _)| other == *place)).collect();
+                let missing: Vec<_> = expected
+                    .iter()
+                    .filter(|place| !found.iter().any(|(other, _)| other == *place))
+                    .collect();
                 assert!(missing.is_empty(), "{kind} {shape:?}: {missing:?}");
             }
         }
@@ -268,7 +339,10 @@ pub(super) mod tests {
         let mut found = BTreeSet::new();
         sent().for_each(|body| places(&serde_json::from_str(&body).unwrap(), "", &mut found));
         for name in ["integer", "float"] {
-            assert!(found.contains(&("/alert/state/value".to_owned(), name)), "{name}");
+            assert!(
+                found.contains(&("/alert/state/value".to_owned(), name)),
+                "{name}"
+            );
         }
     }
 }

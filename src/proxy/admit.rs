@@ -1,4 +1,5 @@
-//! Decides about a request, in the order in which its checks are promised, and answers what is not to be forwarded.
+//! Decides about a request, in the order in which its checks are promised, and answers what is not
+//! to be forwarded.
 //!
 //! This is the middleware: [`Gate::admit`] works in any `request_filter`.
 
@@ -50,7 +51,8 @@ impl Policy {
         Self::after(config, &Upstreams::default(), Arc::default())
     }
 
-    /// What `config` says, when it comes after this policy: what is known of upstreams that stay is kept.
+    /// What `config` says, when it comes after this policy: what is known of upstreams that stay is
+    /// kept.
     ///
     /// # Errors
     /// If its authorities cannot be used.
@@ -61,9 +63,16 @@ impl Policy {
     fn after(config: &Config, previous: &Upstreams, buffers: Arc<Buffers>) -> Result<Self, String> {
         let upstreams = Upstreams::new(config, previous);
         let routes = config.routes.iter().map(|route| {
-            let upstream = upstreams.of(&route.upstream).ok_or_else(|| format!("there is no {}", route.upstream))?;
+            let upstream = upstreams
+                .of(&route.upstream)
+                .ok_or_else(|| format!("there is no {}", route.upstream))?;
             let (label, upstream_label) = (route.path.to_string().into(), upstream.name().into());
-            Ok(Arc::new(Served { route: route.clone(), upstream, label, upstream_label }))
+            Ok(Arc::new(Served {
+                route: route.clone(),
+                upstream,
+                label,
+                upstream_label,
+            }))
         });
         let routes = Routes::new(routes.collect::<Result<_, String>>()?);
         let trust = match &config.tls {
@@ -83,7 +92,10 @@ impl Policy {
 
     /// What all bodies may take in memory.
     pub(super) fn budget(&self) -> Budget<'_> {
-        Budget { buffers: &self.buffers, limit: self.limits.max_buffered }
+        Budget {
+            buffers: &self.buffers,
+            limit: self.limits.max_buffered,
+        }
     }
 
     /// How much memory bodies have.
@@ -161,13 +173,22 @@ impl Verified {
     }
 
     pub(super) fn findings(&self) -> Findings<'_> {
-        let Self { notification, authenticated, route, .. } = self;
-        Findings { route, authenticated, notification: Some(notification) }
+        let Self {
+            notification,
+            authenticated,
+            route,
+            ..
+        } = self;
+        Findings {
+            route,
+            authenticated,
+            notification: Some(notification),
+        }
     }
 }
 
-/// A request on a route of kind "proxy" whose sender passed every check, with proof of it: only [`Gate::admit`] makes
-/// one. Its body has not been looked at.
+/// A request on a route of kind "proxy" whose sender passed every check, with proof of it: only
+/// [`Gate::admit`] makes one. Its body has not been looked at.
 #[derive(Debug)]
 pub struct Authorized {
     pub(super) authenticated: Authenticated,
@@ -182,8 +203,16 @@ impl Authorized {
     }
 
     pub(super) fn findings(&self) -> Findings<'_> {
-        let Self { authenticated, route, .. } = self;
-        Findings { route, authenticated, notification: None }
+        let Self {
+            authenticated,
+            route,
+            ..
+        } = self;
+        Findings {
+            route,
+            authenticated,
+            notification: None,
+        }
     }
 }
 
@@ -198,15 +227,25 @@ pub enum Admitted {
 
 /// What is left to do about a request that was admitted.
 enum Admission {
-    Challenge { answer: String },
-    Notification { route: Arc<Served>, authenticated: Authenticated },
-    Request { route: Arc<Served>, authenticated: Authenticated },
+    Challenge {
+        answer: String,
+    },
+    Notification {
+        route: Arc<Served>,
+        authenticated: Authenticated,
+    },
+    Request {
+        route: Arc<Served>,
+        authenticated: Authenticated,
+    },
 }
 
 impl Gate {
     /// A gate that follows `policy`.
     pub fn new(policy: Policy) -> Self {
-        Self { policy: ArcSwap::from_pointee(policy) }
+        Self {
+            policy: ArcSwap::from_pointee(policy),
+        }
     }
 
     /// Follows another policy from the next request on, on open connections as well.
@@ -219,12 +258,17 @@ impl Gate {
         self.policy.load_full()
     }
 
-    /// Judges the request of `session`: its connection's certificate, its path, method and credentials, and its body.
+    /// Judges the request of `session`: its connection's certificate, its path, method and
+    /// credentials, and its body.
     ///
-    /// `Some` is to be acted on: a verified notification, or what came on a route of kind "proxy". `None` means that the
-    /// request has been answered here: it was a challenge, a Test notification, or it was refused. What happened is in
-    /// `context`.
-    pub async fn admit(&self, session: &mut ServerSession, context: &mut Context) -> Option<Admitted> {
+    /// `Some` is to be acted on: a verified notification, or what came on a route of kind "proxy".
+    /// `None` means that the request has been answered here: it was a challenge, a Test
+    /// notification, or it was refused. What happened is in `context`.
+    pub async fn admit(
+        &self,
+        session: &mut ServerSession,
+        context: &mut Context,
+    ) -> Option<Admitted> {
         let mut session = PingoraSession::new(session, self.policy().limits.body_timeout);
         let head = session.head();
         self.admit_over(&mut session, &head, context).await
@@ -285,13 +329,23 @@ impl Policy {
                 respond::answer(session, head, context, Outcome::Challenged, answer.into()).await;
                 Ok(None)
             }
-            Admission::Notification { route, authenticated } => {
-                let verified = self.admit_body(session, head, context, route, authenticated).await?;
+            Admission::Notification {
+                route,
+                authenticated,
+            } => {
+                let verified = self
+                    .admit_body(session, head, context, route, authenticated)
+                    .await?;
                 Ok(verified.map(Admitted::Notification))
             }
-            Admission::Request { route, authenticated } => {
-                Ok(Some(Admitted::Request(Authorized { authenticated, route, policy: self.clone() })))
-            }
+            Admission::Request {
+                route,
+                authenticated,
+            } => Ok(Some(Admitted::Request(Authorized {
+                authenticated,
+                route,
+                policy: self.clone(),
+            }))),
         }
     }
 
@@ -314,14 +368,20 @@ impl Policy {
         let presented = tls::presented(connection, &self.trust);
         context.note_presented(&presented);
         if is_tls && self.trust.verify() == Verify::Require {
-            // The handshake demanded as much. Since then, the certificate may have expired or the trust changed.
+            // The handshake demanded as much. Since then, the certificate may have expired or the
+            // trust changed.
             presented.check_trusted()?;
         }
-        let identified = route.requirements.identify(&presented, self.trust.common_names())?;
+        let identified = route
+            .requirements
+            .identify(&presented, self.trust.common_names())?;
         if route.kind == RouteKind::Proxy {
             let authenticated = authorize(route, head, identified)?;
             check_length(route, head)?;
-            return Ok(Admission::Request { route: route.clone(), authenticated });
+            return Ok(Admission::Request {
+                route: route.clone(),
+                authenticated,
+            });
         }
         let method = Method::from_bytes(head.method()).map_err(|_| Rejection::MethodNotAllowed)?;
         match route::classify(&method, head.query(), route.challenge_secret.is_some())? {
@@ -329,7 +389,10 @@ impl Policy {
             Ask::Notification => {
                 let authenticated = authorize(route, head, identified)?;
                 check_content(head)?;
-                Ok(Admission::Notification { route: route.clone(), authenticated })
+                Ok(Admission::Notification {
+                    route: route.clone(),
+                    authenticated,
+                })
             }
         }
     }
@@ -342,7 +405,14 @@ impl Policy {
         route: Arc<Served>,
         authenticated: Authenticated,
     ) -> Result<Option<Verified>, BodyError> {
-        let body = body::read_whole(session, head, route.max_body, self.limits.body_timeout, self.budget()).await?;
+        let body = body::read_whole(
+            session,
+            head,
+            route.max_body,
+            self.limits.body_timeout,
+            self.budget(),
+        )
+        .await?;
         context.body_bytes = body.len() as u64;
         let notification = Arc::new(Notification::verify(&body, route.schema, &route.spaces)?);
         if let Some(mismatch) = &notification.mismatch
@@ -364,13 +434,21 @@ impl Policy {
                 return Err(Rejection::SpaceNotAllowed.into());
             }
         }
-        Ok(Some(Verified { notification, body, authenticated, route, policy: self.clone() }))
+        Ok(Some(Verified {
+            notification,
+            body,
+            authenticated,
+            route,
+            policy: self.clone(),
+        }))
     }
 
     fn note_origin<S: Session>(&self, session: &S, head: &Head, context: &mut Context) {
         let origin = Origin::of(session, self);
         let forwarded = head.all("x-forwarded-for").filter(|_| origin.is_believed);
-        context.remote_addr = origin.peer.map(|peer| client_address(peer, forwarded, &self.trusted_proxies));
+        context.remote_addr = origin
+            .peer
+            .map(|peer| client_address(peer, forwarded, &self.trusted_proxies));
         let id = head.first("x-request-id").and_then(valid_request_id);
         context.request_id = id.map_or_else(new_request_id, str::to_owned);
     }
@@ -390,17 +468,30 @@ fn admit_challenge(
     if route.challenge_requires_authorization {
         authorize(route, head, identified)?;
     }
-    let secret = route.challenge_secret.as_ref().ok_or(Rejection::ChallengeDisabled)?;
-    Ok(Admission::Challenge { answer: challenge::answer(secret, crc_token) })
+    let secret = route
+        .challenge_secret
+        .as_ref()
+        .ok_or(Rejection::ChallengeDisabled)?;
+    Ok(Admission::Challenge {
+        answer: challenge::answer(secret, crc_token),
+    })
 }
 
-fn authorize(route: &Route, head: &Head, identified: Identified) -> Result<Authenticated, Rejection> {
-    route.requirements.authorize(identified, head.all("authorization"))
+fn authorize(
+    route: &Route,
+    head: &Head,
+    identified: Identified,
+) -> Result<Authenticated, Rejection> {
+    route
+        .requirements
+        .authorize(identified, head.all("authorization"))
 }
 
 fn check_length(route: &Route, head: &Head) -> Result<(), Rejection> {
     match head.content_length() {
-        Some(length) if route.max_body > 0 && length > route.max_body => Err(Rejection::BodyTooLarge(route.max_body)),
+        Some(length) if route.max_body > 0 && length > route.max_body => {
+            Err(Rejection::BodyTooLarge(route.max_body))
+        }
         _ => Ok(()),
     }
 }
@@ -408,13 +499,21 @@ fn check_length(route: &Route, head: &Head) -> Result<(), Rejection> {
 /// A body that is declared must be declared as JSON, and must not be compressed.
 fn check_content(head: &Head) -> Result<(), Rejection> {
     for value in head.all("content-type") {
-        let essence = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        let structured = essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
+        let essence = value
+            .split(|b| *b == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        let structured =
+            essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
         if !(essence.eq_ignore_ascii_case(b"application/json") || structured) {
             return Err(Rejection::UnsupportedMediaType);
         }
     }
-    if head.all("content-encoding").any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
+    if head
+        .all("content-encoding")
+        .any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
+    {
         return Err(Rejection::UnsupportedEncoding);
     }
     Ok(())
@@ -425,10 +524,19 @@ fn show_test_token(context: &Context, notification: &Notification) {
     let (request_id, route) = (&context.request_id, context.route.as_deref());
     match &notification.test_token {
         Some(token) => {
-            tracing::info!(request_id, route, token, "Test notification: paste this token into Netdata's UI")
+            tracing::info!(
+                request_id,
+                route,
+                token,
+                "Test notification: paste this token into Netdata's UI"
+            )
         }
         None if Repeated::UnshownToken.may_be_written() => {
-            tracing::warn!(request_id, route, "Test notification with a token that cannot be shown");
+            tracing::warn!(
+                request_id,
+                route,
+                "Test notification with a token that cannot be shown"
+            );
         }
         None => {}
     }

@@ -1,4 +1,5 @@
-//! Reads a request's body whole, within bounds of size and time, or reads a refused one out of the way.
+//! Reads a request's body whole, within bounds of size and time, or reads a refused one out of the
+//! way.
 
 use super::session::Session;
 use crate::buffers::{Budget, Overloaded};
@@ -12,7 +13,8 @@ use std::time::Duration;
 /// How much of a refused request's body is read so that its connection can go on.
 const DRAINED: u64 = 64 * 1024;
 
-/// How much of it is read, and for how long, so that the sender sees the refusal before the connection is closed.
+/// How much of it is read, and for how long, so that the sender sees the refusal before the
+/// connection is closed.
 const LINGERED: u64 = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -52,7 +54,10 @@ pub(super) async fn read_whole<S: Session>(
     // The client is not told to send what there is no room for.
     let mut body = budget.buffer(declared.unwrap_or_default()).await?;
     if expects_continue(head) {
-        session.write_continue().await.map_err(|_| BodyError::SenderGone)?;
+        session
+            .write_continue()
+            .await
+            .map_err(|_| BodyError::SenderGone)?;
     }
     let mut deadline = Deadline::after(time);
     while let Some(part) = next(session, &mut deadline).await? {
@@ -68,18 +73,21 @@ pub(super) async fn read_whole<S: Session>(
     Ok(body.freeze())
 }
 
-/// Reads what is left of a refused request's body if that is little, so that the next request can follow.
+/// Reads what is left of a refused request's body if that is little, so that the next request can
+/// follow.
 ///
 /// Otherwise the answer closes the connection, and [`linger`] is to follow it.
 pub(super) async fn drain<S: Session>(session: &mut S, head: &Head) {
-    let little = head.content_length().is_some_and(|length| length <= DRAINED);
+    let little = head
+        .content_length()
+        .is_some_and(|length| length <= DRAINED);
     if !session.is_body_done() && little && !expects_continue(head) {
         discard(session, DRAINED).await;
     }
 }
 
-/// Reads on for a while after the answer: closing with unread data resets the connection, and the sender might never
-/// see why it was refused.
+/// Reads on for a while after the answer: closing with unread data resets the connection, and the
+/// sender might never see why it was refused.
 pub(super) async fn linger<S: Session>(session: &mut S) {
     if !session.is_body_done() {
         discard(session, LINGERED).await;
@@ -98,7 +106,10 @@ async fn discard<S: Session>(session: &mut S, limit: u64) {
 }
 
 /// Reads the next part, or says that there is none.
-pub(super) async fn next<S: Session>(session: &mut S, deadline: &mut Deadline) -> Result<Option<Bytes>, BodyError> {
+pub(super) async fn next<S: Session>(
+    session: &mut S,
+    deadline: &mut Deadline,
+) -> Result<Option<Bytes>, BodyError> {
     match deadline.wait(session.read_body()).await {
         Ok(Ok(chunk)) => Ok(chunk),
         Ok(Err(error)) => Err(broken(&error)),
@@ -109,7 +120,9 @@ pub(super) async fn next<S: Session>(session: &mut S, deadline: &mut Deadline) -
 /// Tells a sender that left from one that sends nonsense.
 pub(super) fn broken(error: &Error) -> BodyError {
     match error.etype {
-        ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::H2Error => BodyError::SenderGone,
+        ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::H2Error => {
+            BodyError::SenderGone
+        }
         ErrorType::ReadTimedout => Rejection::Timeout("body").into(),
         _ => Rejection::MalformedRequest("The body's framing is broken.").into(),
     }

@@ -1,12 +1,13 @@
 //! Reads the chunks of a request's body (RFC 9112 section 7.1), which can be done in one way only.
 //!
-//! Extensions and trailers are checked and dropped: they are not part of the body, and no application asked for them.
+//! Extensions and trailers are checked and dropped: they are not part of the body, and no
+//! application asked for them.
 
 use crate::framing;
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// How much of a request's chunked coding may be extensions and trailers, in bytes. A body could otherwise be hidden
-/// under a thousand times as much.
+/// How much of a request's chunked coding may be extensions and trailers, in bytes. A body could
+/// otherwise be hidden under a thousand times as much.
 const MAX_EXTRA: usize = 16 * 1024;
 
 /// How long a line may be, in bytes.
@@ -42,7 +43,10 @@ enum Next {
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Self { next: Next::Size, extra: 0 }
+        Self {
+            next: Next::Size,
+            extra: 0,
+        }
     }
 
     /// Whether it has been read to its end.
@@ -50,9 +54,11 @@ impl Chunked {
         matches!(self.next, Next::Nothing)
     }
 
-    /// Takes the next part of the body from the beginning of `input`, if there is one. After an error, none is.
+    /// Takes the next part of the body from the beginning of `input`, if there is one. After an
+    /// error, none is.
     pub(super) fn take(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
-        self.take_next(input).inspect_err(|error| self.next = Next::Broken(*error))
+        self.take_next(input)
+            .inspect_err(|error| self.next = Next::Broken(*error))
     }
 
     fn take_next(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
@@ -77,16 +83,23 @@ impl Chunked {
                     _ => return Err(Malformed("A chunk is longer than its size.")),
                 },
                 Next::Size => {
-                    let Some(line) = line(input)? else { return Ok(None) };
+                    let Some(line) = line(input)? else {
+                        return Ok(None);
+                    };
                     let (size, extension) = size(&line)?;
                     self.count(extension)?;
-                    self.next = if size == 0 { Next::Trailer } else { Next::Chunk(size) };
+                    self.next = if size == 0 {
+                        Next::Trailer
+                    } else {
+                        Next::Chunk(size)
+                    };
                 }
                 Next::Trailer => match line(input)? {
                     None => return Ok(None),
                     Some(line) if line.is_empty() => self.next = Next::Nothing,
                     Some(line) => {
-                        framing::field(&line).map_err(|_| Malformed("A trailer is not a header field."))?;
+                        framing::field(&line)
+                            .map_err(|_| Malformed("A trailer is not a header field."))?;
                         self.count(line.len())?;
                     }
                 },
@@ -96,13 +109,19 @@ impl Chunked {
 
     fn count(&mut self, extra: usize) -> Result<(), Malformed> {
         self.extra += extra;
-        if self.extra > MAX_EXTRA { Err(Malformed("There is more around the chunks than in them.")) } else { Ok(()) }
+        if self.extra > MAX_EXTRA {
+            Err(Malformed("There is more around the chunks than in them."))
+        } else {
+            Ok(())
+        }
     }
 }
 
 /// At most `left` bytes of `input`, which is not empty.
 pub(super) fn split(input: &mut BytesMut, left: &mut u64) -> Bytes {
-    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+    let length = usize::try_from(*left)
+        .unwrap_or(usize::MAX)
+        .min(input.len());
     *left -= length as u64;
     input.split_to(length).freeze()
 }
@@ -121,7 +140,9 @@ fn line(input: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
     }
     let mut line = input.split_to(end + 1);
     if !line.ends_with(b"\r\n") {
-        return Err(Malformed("A line of the chunked coding ends in LF instead of CRLF."));
+        return Err(Malformed(
+            "A line of the chunked coding ends in LF instead of CRLF.",
+        ));
     }
     line.truncate(end - 1);
     Ok(Some(line))
@@ -132,12 +153,19 @@ fn size(line: &[u8]) -> Result<(u64, usize), Malformed> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let (size, extension) = line.split_at(digits);
     // More digits than these would not fit, unless they were zeros.
-    let size = std::str::from_utf8(size).ok().filter(|size| size.len() <= 16);
-    let size = size.and_then(|size| u64::from_str_radix(size, 16).ok()).ok_or(Malformed("A chunk has no size."))?;
+    let size = std::str::from_utf8(size)
+        .ok()
+        .filter(|size| size.len() <= 16);
+    let size = size
+        .and_then(|size| u64::from_str_radix(size, 16).ok())
+        .ok_or(Malformed("A chunk has no size."))?;
     if !extension.is_empty() && !extension.trim_ascii_start().starts_with(b";") {
         return Err(Malformed("A chunk's size is not a number."));
     }
-    if extension.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+    if extension
+        .iter()
+        .any(|b| b.is_ascii_control() && *b != b'\t')
+    {
         return Err(Malformed("A chunk's extension holds a control character."));
     }
     Ok((size, extension.len()))
@@ -181,8 +209,13 @@ mod tests {
             ("3\r\nabc\r\n0\r\nX: y\r\n", None),
         ] {
             for cut in 0..=wire.len() {
-                let expected = expected.map(|(body, rest)| (body.as_bytes().to_vec(), rest.as_bytes().to_vec()));
-                assert_eq!(read(wire.as_bytes(), cut), Ok(expected), "{wire:?} cut at {cut}");
+                let expected = expected
+                    .map(|(body, rest)| (body.as_bytes().to_vec(), rest.as_bytes().to_vec()));
+                assert_eq!(
+                    read(wire.as_bytes(), cut),
+                    Ok(expected),
+                    "{wire:?} cut at {cut}"
+                );
             }
         }
     }

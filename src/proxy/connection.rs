@@ -1,7 +1,9 @@
-//! Serves one connection: reads each HTTP/1.1 head whole, judges its framing, and has the request answered.
+//! Serves one connection: reads each HTTP/1.1 head whole, judges its framing, and has the request
+//! answered.
 //!
-//! Pingora's own reading of a head has no deadline, allows a megabyte, and repairs what it should refuse. Here a head
-//! arrives in time and in bounds and can be read in one way only, before anybody acts on it.
+//! Pingora's own reading of a head has no deadline, allows a megabyte, and repairs what it should
+//! refuse. Here a head arrives in time and in bounds and can be read in one way only, before
+//! anybody acts on it.
 
 use super::http1::Http1;
 use super::http2;
@@ -21,16 +23,17 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-/// How long a connection without a request is kept when the process is to end. What has been sent just now arrives and
-/// is answered, with word that the connection closes; closing at once would lose it.
+/// How long a connection without a request is kept when the process is to end. What has been sent
+/// just now arrives and is answered, with word that the connection closes; closing at once would
+/// lose it.
 pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// How long what has begun may then take to become a request, and how long a body may keep the process waiting for its
-/// next part.
+/// How long what has begun may then take to become a request, and how long a body may keep the
+/// process waiting for its next part.
 pub(crate) const LAST_PART: Duration = Duration::from_millis(1500);
 
-/// For how much longer than promised a connection is kept. A client that uses it as long as it may be idle is answered:
-/// a request that meets the end of its connection on the way is lost.
+/// For how much longer than promised a connection is kept. A client that uses it as long as it may
+/// be idle is answered: a request that meets the end of its connection on the way is lost.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a refused sender may take to read why.
@@ -55,15 +58,23 @@ enum NoHead {
 impl Downstream {
     /// Serves requests through `gate`, of which `monitor` is told.
     pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
-        Self { gateway: Gateway::new(gate, draining, monitor) }
+        Self {
+            gateway: Gateway::new(gate, draining, monitor),
+        }
     }
 
-    /// Serves requests until the connection ends. A drain that is signalled through `shutdown` lets the request in
-    /// flight finish. `is_anonymous` says that a balancer is at the other end, and has not said for which client.
+    /// Serves requests until the connection ends. A drain that is signalled through `shutdown` lets
+    /// the request in flight finish. `is_anonymous` says that a balancer is at the other end, and
+    /// has not said for which client.
     pub async fn serve(&self, stream: Stream, is_anonymous: bool, shutdown: ShutdownWatch) {
-        let peer = Peer { digest: digest(&stream), is_anonymous, shutdown: shutdown.clone() };
+        let peer = Peer {
+            digest: digest(&stream),
+            is_anonymous,
+            shutdown: shutdown.clone(),
+        };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            // One of these lives as long as its connection, but most connections are not of this kind.
+            // One of these lives as long as its connection, but most connections are not of this
+            // kind.
             return Box::pin(http2::serve(self, stream, peer, shutdown)).await;
         }
         self.serve_http1(stream, &peer, shutdown).await;
@@ -72,11 +83,12 @@ impl Downstream {
     async fn serve_http1(&self, mut stream: Stream, peer: &Peer, mut shutdown: ShutdownWatch) {
         let mut input = BytesMut::new();
         loop {
-            let (head, rejection) = match self.read_head(&mut stream, &mut input, &mut shutdown).await {
-                Ok(head) => (head, None),
-                Err(NoHead::Idle) => return close(stream).await,
-                Err(NoHead::Refused(head, rejection)) => (head, Some(rejection)),
-            };
+            let (head, rejection) =
+                match self.read_head(&mut stream, &mut input, &mut shutdown).await {
+                    Ok(head) => (head, None),
+                    Err(NoHead::Idle) => return close(stream).await,
+                    Err(NoHead::Refused(head, rejection)) => (head, Some(rejection)),
+                };
             let limit = self.gateway.gate.policy().limits().body_timeout;
             let mut session = Http1::new(&mut stream, peer, &mut input, &head, limit);
             let is_refused = rejection.is_some();
@@ -121,13 +133,18 @@ impl Downstream {
             }
             let length = framing::head_length(input);
             if length.unwrap_or(input.len()) > limits.max_header_size {
-                return Err(NoHead::refused(input, Rejection::HeaderTooLarge(limits.max_header_size)));
+                return Err(NoHead::refused(
+                    input,
+                    Rejection::HeaderTooLarge(limits.max_header_size),
+                ));
             }
             if let Some(length) = length {
                 let head = input.split_to(length).freeze();
-                return framing::parse(head.clone()).map_err(|rejection| NoHead::refused(&head, rejection));
+                return framing::parse(head.clone())
+                    .map_err(|rejection| NoHead::refused(&head, rejection));
             }
-            framing::check_unfinished(input).map_err(|rejection| NoHead::refused(input, rejection))?;
+            framing::check_unfinished(input)
+                .map_err(|rejection| NoHead::refused(input, rejection))?;
             let deadline = deadline.get_or_insert_with(|| Deadline::after(limits.header_timeout));
             let more = tokio::select! {
                 biased;
@@ -170,12 +187,15 @@ impl NoHead {
     fn refused(bytes: &[u8], rejection: Rejection) -> Self {
         let (method, target) = framing::glimpse(bytes).unwrap_or_default();
         let method = std::str::from_utf8(method).unwrap_or_default();
-        Self::Refused(Head::from_parts(Version::Http11, method, target, std::iter::empty()), rejection)
+        Self::Refused(
+            Head::from_parts(Version::Http11, method, target, std::iter::empty()),
+            rejection,
+        )
     }
 }
 
-/// Closes a connection on which there is something that has not been read. Closing with unread data would reset it, and the sender might
-/// never see why it was refused.
+/// Closes a connection on which there is something that has not been read. Closing with unread data
+/// would reset it, and the sender might never see why it was refused.
 async fn part(mut stream: Stream, shutdown: &mut ShutdownWatch) {
     let farewell = async {
         stream.shutdown().await?;

@@ -1,4 +1,5 @@
-//! What the upstream gets to see: the request as it came, less what must not pass, plus what was found out about it.
+//! What the upstream gets to see: the request as it came, less what must not pass, plus what was
+//! found out about it.
 
 use super::admit::{Policy, Verified};
 use super::session::Session;
@@ -28,8 +29,8 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// The connection of a session. What it says about where requests come from is believed of those that `policy`
-    /// trusts, unless it is not their own.
+    /// The connection of a session. What it says about where requests come from is believed of
+    /// those that `policy` trusts, unless it is not their own.
     pub(super) fn of<S: Session>(session: &S, policy: &Policy) -> Self {
         let peer = session.peer();
         let is_trusted = peer.is_some_and(|peer| is_trusted(peer, &policy.trusted_proxies));
@@ -55,13 +56,28 @@ pub(super) struct Findings<'r> {
 const SMALL: usize = 16 * 1024;
 
 /// The message to the upstream, as it goes over the wire.
-pub(super) fn wire(request: &Head, origin: &Origin, context: &mut Context, verified: &Verified) -> Message {
+pub(super) fn wire(
+    request: &Head,
+    origin: &Origin,
+    context: &mut Context,
+    verified: &Verified,
+) -> Message {
     let body = &verified.body;
     let copied = if body.len() <= SMALL { body.len() } else { 0 };
     let mut head = BytesMut::with_capacity(4096 + copied);
-    push_head(&mut head, request, origin, context, verified.findings(), Framing::Length(body.len() as u64));
+    push_head(
+        &mut head,
+        request,
+        origin,
+        context,
+        verified.findings(),
+        Framing::Length(body.len() as u64),
+    );
     head.put_slice(&body[..copied]);
-    Message { head, body: body.slice(copied..) }
+    Message {
+        head,
+        body: body.slice(copied..),
+    }
 }
 
 /// How the upstream is told where the body ends.
@@ -82,7 +98,10 @@ pub(super) fn push_head(
     findings: Findings<'_>,
     framing: Framing,
 ) {
-    let mut head = Wire { bytes: message, route: findings.route };
+    let mut head = Wire {
+        bytes: message,
+        route: findings.route,
+    };
     head.push_request_line(request);
     head.push("Host", request.host());
     context.dropped_headers = head.push_passed(request, origin);
@@ -106,8 +125,17 @@ struct Wire<'r> {
 impl Wire<'_> {
     /// The target is passed on as it came; an absolute one becomes a path (RFC 9112 section 3.2).
     fn push_request_line(&mut self, request: &Head) {
-        let (mark, query) = request.query().map_or((&b""[..], &b""[..]), |query| (b"?", query));
-        for part in [request.method(), b" ", request.path(), mark, query, b" HTTP/1.1\r\n"] {
+        let (mark, query) = request
+            .query()
+            .map_or((&b""[..], &b""[..]), |query| (b"?", query));
+        for part in [
+            request.method(),
+            b" ",
+            request.path(),
+            mark,
+            query,
+            b" HTTP/1.1\r\n",
+        ] {
             self.bytes.put_slice(part);
         }
     }
@@ -133,7 +161,9 @@ impl Wire<'_> {
     fn may_pass(&self, name: &[u8], class: Option<Class>, origin: &Origin) -> bool {
         let is_passed = match class {
             None => self.route.forward_authorization || !is_same(name, b"authorization"),
-            Some(Class::Forwarding) => (origin.is_believed && is_plainly_spelt(name)) || self.lets_pass(name),
+            Some(Class::Forwarding) => {
+                (origin.is_believed && is_plainly_spelt(name)) || self.lets_pass(name)
+            }
             Some(Class::Identity) => self.lets_pass(name),
             Some(Class::HopByHop | Class::Framing | Class::Ours | Class::Preset) => false,
         };
@@ -142,14 +172,20 @@ impl Wire<'_> {
 
     /// Whether the configuration lets it pass, spelt as it is there.
     fn lets_pass(&self, name: &[u8]) -> bool {
-        self.route.pass_headers.iter().any(|passed| passed.as_str().as_bytes().eq_ignore_ascii_case(name))
+        self.route
+            .pass_headers
+            .iter()
+            .any(|passed| passed.as_str().as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// Where the request came from. What a trusted proxy says about that is kept.
     fn push_origin(&mut self, request: &Head, origin: &Origin) {
         let said = |name: &str| request.first(name).filter(|_| origin.is_believed);
         if let Some(peer) = origin.peer {
-            self.push("X-Forwarded-For", forwarded_for(request, peer, origin.is_believed).as_bytes());
+            self.push(
+                "X-Forwarded-For",
+                forwarded_for(request, peer, origin.is_believed).as_bytes(),
+            );
             if let Some(forwarded) = forwarded(request, peer).filter(|_| origin.is_believed) {
                 self.push("Forwarded", forwarded.as_bytes());
             }
@@ -157,26 +193,46 @@ impl Wire<'_> {
         let own_proto: &[u8] = if origin.is_tls { b"https" } else { b"http" };
         let proto = said("x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
         self.push("X-Forwarded-Proto", proto.unwrap_or(own_proto));
-        self.push("X-Forwarded-Host", said("x-forwarded-host").unwrap_or(request.host()));
+        self.push(
+            "X-Forwarded-Host",
+            said("x-forwarded-host").unwrap_or(request.host()),
+        );
     }
 
     /// What was found out, in headers that can be believed.
     fn push_findings(&mut self, context: &Context, findings: Findings<'_>) {
         self.push("X-Request-Id", context.request_id.as_bytes());
-        self.push("X-Netdata-Verified", findings.authenticated.mechanisms().as_bytes());
+        self.push(
+            "X-Netdata-Verified",
+            findings.authenticated.mechanisms().as_bytes(),
+        );
         if let Some(identity) = findings.authenticated.identity() {
-            self.push("X-Netdata-Client-CN", identity.common_name().unwrap_or_default().as_bytes());
+            self.push(
+                "X-Netdata-Client-CN",
+                identity.common_name().unwrap_or_default().as_bytes(),
+            );
             self.push("Client-Cert", identity.client_cert.as_bytes());
         }
-        let Some(notification) = findings.notification else { return };
-        self.push("X-Netdata-Notification", notification.kind.as_str().as_bytes());
+        let Some(notification) = findings.notification else {
+            return;
+        };
+        self.push(
+            "X-Netdata-Notification",
+            notification.kind.as_str().as_bytes(),
+        );
         if let Some(severity) = &notification.severity {
             self.push("X-Netdata-Severity", severity.as_bytes());
         }
         self.push("Idempotency-Key", notification.idempotency_key.as_bytes());
     }
 
-    fn push_set_headers(&mut self, host: &[u8], origin: &Origin, context: &Context, findings: Findings<'_>) {
+    fn push_set_headers(
+        &mut self,
+        host: &[u8],
+        origin: &Origin,
+        context: &Context,
+        findings: Findings<'_>,
+    ) {
         let value = |variable| variable_value(variable, host, origin, context, findings);
         for (name, template) in &self.route.set_headers {
             // As with NGINX, a header whose value is empty is not sent.
@@ -196,7 +252,10 @@ impl Wire<'_> {
 
     /// Whether the configuration sets it.
     fn is_set(&self, name: &[u8]) -> bool {
-        self.route.set_headers.iter().any(|(set, _)| is_same(set.as_str().as_bytes(), name))
+        self.route
+            .set_headers
+            .iter()
+            .any(|(set, _)| is_same(set.as_str().as_bytes(), name))
     }
 
     fn push_unchecked(&mut self, name: &[u8], value: &[u8]) {
@@ -247,18 +306,32 @@ fn request_value<'r>(
 ) -> Cow<'r, str> {
     let host = std::str::from_utf8(host).unwrap_or_default();
     match variable {
-        Variable::RemoteAddr => context.remote_addr.map(|address| address.to_string()).unwrap_or_default().into(),
+        Variable::RemoteAddr => context
+            .remote_addr
+            .map(|address| address.to_string())
+            .unwrap_or_default()
+            .into(),
         Variable::RequestId => context.request_id.as_str().into(),
-        Variable::Notification => notification.map_or("", |notification| notification.kind.as_str()).into(),
-        Variable::Severity => notification.and_then(|found| found.severity.as_deref()).unwrap_or_default().into(),
+        Variable::Notification => notification
+            .map_or("", |notification| notification.kind.as_str())
+            .into(),
+        Variable::Severity => notification
+            .and_then(|found| found.severity.as_deref())
+            .unwrap_or_default()
+            .into(),
         Variable::Host => host_name(host).into(),
         Variable::HttpHost => host.into(),
-        Variable::ServerPort => origin.port.map(|port| port.to_string()).unwrap_or_default().into(),
+        Variable::ServerPort => origin
+            .port
+            .map(|port| port.to_string())
+            .unwrap_or_default()
+            .into(),
         _ => "".into(),
     }
 }
 
-/// A host as NGINX's `$host` has it: in lower case, without its port, and without the dot at its end.
+/// A host as NGINX's `$host` has it: in lower case, without its port, and without the dot at its
+/// end.
 fn host_name(host: &str) -> String {
     let end = match host.starts_with('[') {
         true => host.find(']').map_or(host.len(), |at| at + 1),
@@ -269,7 +342,9 @@ fn host_name(host: &str) -> String {
 }
 
 fn seconds_since_1970() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -278,14 +353,18 @@ struct Nominated<'r>(Vec<&'r [u8]>);
 
 impl<'r> Nominated<'r> {
     fn by(request: &'r Head) -> Self {
-        let names = request.all("connection").flat_map(|value| value.split(|b| *b == b','));
+        let names = request
+            .all("connection")
+            .flat_map(|value| value.split(|b| *b == b','));
         let mut names: Vec<_> = names.map(<[u8]>::trim_ascii).collect();
         names.sort_unstable_by(|one, other| compare(one, other));
         Self(names)
     }
 
     fn holds(&self, name: &[u8]) -> bool {
-        self.0.binary_search_by(|nominated| compare(nominated, name)).is_ok()
+        self.0
+            .binary_search_by(|nominated| compare(nominated, name))
+            .is_ok()
     }
 }
 
@@ -300,12 +379,14 @@ fn forwarded_for(request: &Head, peer: IpAddr, trusted: bool) -> String {
     addresses
 }
 
-/// What a proxy said in `Forwarded` (RFC 7239), and the address that the request came from; `None` if it said nothing, or
-/// what would make a part of a quotation of what follows.
+/// What a proxy said in `Forwarded` (RFC 7239), and the address that the request came from; `None`
+/// if it said nothing, or what would make a part of a quotation of what follows.
 fn forwarded(request: &Head, peer: IpAddr) -> Option<String> {
     let mut elements = String::new();
     for said in request.all("forwarded") {
-        let said = std::str::from_utf8(said).ok().filter(|said| ends_outside_of_quotes(said))?;
+        let said = std::str::from_utf8(said)
+            .ok()
+            .filter(|said| ends_outside_of_quotes(said))?;
         let _ = write!(elements, "{said}, ");
     }
     let own = match peer.to_canonical() {

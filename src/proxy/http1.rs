@@ -84,8 +84,8 @@ pub(super) struct Http1<'c> {
 }
 
 impl<'c> Http1<'c> {
-    /// The request of which `head` was read from `stream`, and `input` after it. `write_timeout` is for the sender to
-    /// take each part of the answer.
+    /// The request of which `head` was read from `stream`, and `input` after it. `write_timeout` is
+    /// for the sender to take each part of the answer.
     pub(super) fn new(
         stream: &'c mut Stream,
         peer: &'c Peer,
@@ -94,7 +94,8 @@ impl<'c> Http1<'c> {
         write_timeout: Duration,
     ) -> Self {
         // HTTP/1.0 closes, unless the client asks for more (RFC 9112 section 9.3).
-        let keeps_alive = head.version() == Version::Http11 || head.has_token("connection", "keep-alive");
+        let keeps_alive =
+            head.version() == Version::Http11 || head.has_token("connection", "keep-alive");
         Self {
             stream,
             peer,
@@ -113,14 +114,21 @@ impl<'c> Http1<'c> {
         }
     }
 
-    /// Whether another request may follow: this one was read and answered whole, and neither side said otherwise.
+    /// Whether another request may follow: this one was read and answered whole, and neither side
+    /// said otherwise.
     pub(super) fn is_reusable(&self) -> bool {
         self.is_finished && !self.closes && self.unread.is_done()
     }
 
     fn put_head(&mut self, head: &AnswerHead) {
         self.output.reserve(head.lines().len() + 128);
-        for part in ["HTTP/1.1 ", head.status().as_str(), " ", head.reason(), "\r\n"] {
+        for part in [
+            "HTTP/1.1 ",
+            head.status().as_str(),
+            " ",
+            head.reason(),
+            "\r\n",
+        ] {
             self.output.put_slice(part.as_bytes());
         }
         self.output.put_slice(head.lines());
@@ -170,7 +178,11 @@ impl Session for Http1<'_> {
             if self.unread.is_done() {
                 return Ok(None);
             }
-            match self.peer.in_time(&mut self.has_stalled, read(self.stream, self.input)).await? {
+            match self
+                .peer
+                .in_time(&mut self.has_stalled, read(self.stream, self.input))
+                .await?
+            {
                 Ok(1..) => {}
                 Ok(0) => return broken_off("the connection was closed"),
                 Err(error) => return broken_off(error),
@@ -243,14 +255,19 @@ impl Session for Http1<'_> {
     }
 
     async fn has_left(&mut self) -> bool {
-        // What comes instead of the end is the beginning of the next request, for which there is no hurry.
+        // What comes instead of the end is the beginning of the next request, for which there is no
+        // hurry.
         self.input.is_empty()
-            && matches!(futures_util::poll!(pin!(read(self.stream, self.input))), Poll::Ready(Ok(0) | Err(_)))
+            && matches!(
+                futures_util::poll!(pin!(read(self.stream, self.input))),
+                Poll::Ready(Ok(0) | Err(_))
+            )
     }
 
     async fn abort(&mut self) {
         self.closes = true;
-        // What was held back tells the sender that there was an answer; whether it arrives makes no difference.
+        // What was held back tells the sender that there was an answer; whether it arrives makes no
+        // difference.
         let _ = self.flush().await;
     }
 

@@ -24,7 +24,8 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time;
 
-/// How long a client may take to acknowledge that no more requests are served: what it has sent until then is.
+/// How long a client may take to acknowledge that no more requests are served: what it has sent
+/// until then is.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How far a connection has come.
@@ -39,8 +40,14 @@ enum Phase {
     Over,
 }
 
-/// Serves requests until the connection ends, or for as long as those in flight take once a drain is signalled.
-pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, mut shutdown: ShutdownWatch) {
+/// Serves requests until the connection ends, or for as long as those in flight take once a drain
+/// is signalled.
+pub(super) async fn serve(
+    downstream: &Downstream,
+    stream: Stream,
+    peer: Peer,
+    mut shutdown: ShutdownWatch,
+) {
     let limits = *downstream.gateway.gate.policy().limits();
     let (inbox, peer) = (Inbox::default(), Arc::new(peer));
     let reader = Reader::new(stream, &limits, inbox.clone());
@@ -54,7 +61,9 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
         connection = handshake => connection,
         () = over(&mut shutdown, LAST_PART) => return,
     };
-    let Ok(mut connection) = connection else { return };
+    let Ok(mut connection) = connection else {
+        return;
+    };
     let mut in_flight = FuturesUnordered::new();
     let mut phase = Phase::New;
     loop {
@@ -72,7 +81,8 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
                 continue;
             }
             () = call(&mut shutdown, phase), if matches!(phase, Phase::New | Phase::Open) => {
-                // The sender learns which requests are still served, and sends the others elsewhere.
+                // The sender learns which requests are still served, and sends the others
+                // elsewhere.
                 connection.graceful_shutdown();
                 phase = Phase::Leaving;
                 continue;
@@ -90,14 +100,20 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
             }
         };
         // None says that the connection has ended; an error, that it is broken.
-        let Some(Ok((request, mut respond))) = accepted else { break };
+        let Some(Ok((request, mut respond))) = accepted else {
+            break;
+        };
         if phase == Phase::New {
             phase = Phase::Open;
         }
         match inbox.take(respond.stream_id().as_u32()) {
             // One that the client has reset is in flight as long as it keeps something busy here.
             Some(received) if in_flight.len() < MAX_STREAMS => {
-                let request = Request { received, body: request.into_body(), respond };
+                let request = Request {
+                    received,
+                    body: request.into_body(),
+                    respond,
+                };
                 in_flight.push(request.answer(downstream, &peer, &inbox, limits.body_timeout));
             }
             _ => respond.send_reset(Reason::REFUSED_STREAM),
@@ -105,12 +121,13 @@ pub(super) async fn serve(downstream: &Downstream, stream: Stream, peer: Peer, m
     }
     // Of an error in writing, h2 tells what waits to write only with this.
     drop(connection);
-    // What is in flight finds out for itself, so that it is noted how it ended. An application that has been sent a
-    // notification is not left in the middle of it.
+    // What is in flight finds out for itself, so that it is noted how it ended. An application that
+    // has been sent a notification is not left in the middle of it.
     while in_flight.next().await.is_some() {}
 }
 
-/// Returns when the process is to end. A connection that it has accepted is served its first request.
+/// Returns when the process is to end. A connection that it has accepted is served its first
+/// request.
 async fn call(shutdown: &mut ShutdownWatch, phase: Phase) {
     draining(shutdown).await;
     if phase == Phase::New {
@@ -131,9 +148,29 @@ struct Request {
 }
 
 impl Request {
-    async fn answer(self, downstream: &Downstream, peer: &Arc<Peer>, inbox: &Inbox, write_timeout: Duration) {
-        let Self { received: Received { head, rejection }, body, respond } = self;
-        let mut session = Http2::new(peer.clone(), inbox.clone(), &head, body, respond, write_timeout);
-        downstream.gateway.serve(&mut session, &head, rejection).await;
+    async fn answer(
+        self,
+        downstream: &Downstream,
+        peer: &Arc<Peer>,
+        inbox: &Inbox,
+        write_timeout: Duration,
+    ) {
+        let Self {
+            received: Received { head, rejection },
+            body,
+            respond,
+        } = self;
+        let mut session = Http2::new(
+            peer.clone(),
+            inbox.clone(),
+            &head,
+            body,
+            respond,
+            write_timeout,
+        );
+        downstream
+            .gateway
+            .serve(&mut session, &head, rejection)
+            .await;
     }
 }

@@ -37,12 +37,19 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway behind `gate`, whose requests `monitor` is told of.
     pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
-        Self { gate, draining, monitor }
+        Self {
+            gate,
+            draining,
+            monitor,
+        }
     }
 
     /// Answers the request of which `head` was read, or refuses it if there is a reason to.
     async fn serve<S: Session>(&self, session: &mut S, head: &Head, rejection: Option<Rejection>) {
-        let mut in_flight = InFlight { context: Context::new(), is_over: false };
+        let mut in_flight = InFlight {
+            context: Context::new(),
+            is_over: false,
+        };
         let context = &mut in_flight.context;
         let was_read = rejection.is_none();
         let admitted = match rejection {
@@ -60,8 +67,18 @@ impl Gateway {
             }
             None => {}
         }
-        let (tls, status, bytes_sent) = (session.tls_version(), session.status(), session.bytes_sent());
-        let answered = Answered { head, was_read, tls, status, bytes_sent };
+        let (tls, status, bytes_sent) = (
+            session.tls_version(),
+            session.status(),
+            session.bytes_sent(),
+        );
+        let answered = Answered {
+            head,
+            was_read,
+            tls,
+            status,
+            bytes_sent,
+        };
         access_log::write(&answered, context);
         self.monitor.request(&answered, context);
         in_flight.is_over = true;
@@ -86,7 +103,8 @@ impl Drop for InFlight {
             request_id = context.request_id,
             remote_addr = context.remote_addr.map(tracing::field::display),
             route = context.route.as_deref(),
-            transition_id = notification.and_then(|notification| notification.transition_id.as_deref()),
+            transition_id =
+                notification.and_then(|notification| notification.transition_id.as_deref()),
             upstream = context.upstream.as_deref(),
             "the request was cut off"
         );

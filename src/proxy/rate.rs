@@ -25,7 +25,10 @@ impl Rate {
             let burst = NonZeroU32::MIN.saturating_add(limits.burst);
             Quota::per_second(rate).allow_burst(burst)
         });
-        Self { limiter: quota.map(DefaultKeyedRateLimiter::keyed), checks: AtomicUsize::new(0) }
+        Self {
+            limiter: quota.map(DefaultKeyedRateLimiter::keyed),
+            checks: AtomicUsize::new(0),
+        }
     }
 
     /// Counts a request from `address`.
@@ -45,7 +48,9 @@ impl Rate {
 
 impl fmt::Debug for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rate").field("limited", &self.limiter.is_some()).finish_non_exhaustive()
+        f.debug_struct("Rate")
+            .field("limited", &self.limiter.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,13 +59,20 @@ mod tests {
     use super::*;
 
     fn rate(requests_per_second: u32, burst: u32) -> Rate {
-        Rate::new(&Limits { requests_per_second, burst, ..Limits::default() })
+        Rate::new(&Limits {
+            requests_per_second,
+            burst,
+            ..Limits::default()
+        })
     }
 
     #[test]
     fn an_address_has_its_burst_and_then_its_rate() {
         let rate = rate(1, 2);
-        let (a, b) = (Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 2])));
+        let (a, b) = (
+            Some(IpAddr::from([192, 0, 2, 1])),
+            Some(IpAddr::from([192, 0, 2, 2])),
+        );
         for _ in 0..3 {
             assert_eq!(rate.check(a), Ok(()));
         }

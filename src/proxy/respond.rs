@@ -14,10 +14,18 @@ use pingora::protocols::http::date::get_cached_date;
 const PROBLEM: &str = "application/problem+json";
 
 /// Refuses a request, and notes so.
-pub(super) async fn reject<S: Session>(session: &mut S, head: &Head, context: &mut Context, rejection: &Rejection) {
+pub(super) async fn reject<S: Session>(
+    session: &mut S,
+    head: &Head,
+    context: &mut Context,
+    rejection: &Rejection,
+) {
     context.outcome = Some(Outcome::Refused(rejection.code()));
     context.rejection = Some(rejection.clone());
-    if matches!(rejection, Rejection::MalformedRequest(_) | Rejection::Timeout(_)) {
+    if matches!(
+        rejection,
+        Rejection::MalformedRequest(_) | Rejection::Timeout(_)
+    ) {
         // What such a sender still has to send is not waited for before it learns why.
         session.close_after();
     } else {
@@ -43,7 +51,12 @@ pub(super) async fn answer<S: Session>(
 ) {
     context.outcome = Some(outcome);
     body::drain(session, head).await;
-    let answer = Answer { status: StatusCode::OK, media_type: "application/json", rejection: None, body };
+    let answer = Answer {
+        status: StatusCode::OK,
+        media_type: "application/json",
+        rejection: None,
+        body,
+    };
     answer.send(session, context).await;
 }
 
@@ -93,8 +106,13 @@ fn fields(
         Some(Rejection::NoTunnel) => Some(("Allow", "")),
         _ => None,
     };
-    let www_authenticate = rejection.and_then(Rejection::www_authenticate).map(|value| ("WWW-Authenticate", value));
-    [("Content-Type", media_type), ("Cache-Control", "no-store")].into_iter().chain(allow).chain(www_authenticate)
+    let www_authenticate = rejection
+        .and_then(Rejection::www_authenticate)
+        .map(|value| ("WWW-Authenticate", value));
+    [("Content-Type", media_type), ("Cache-Control", "no-store")]
+        .into_iter()
+        .chain(allow)
+        .chain(www_authenticate)
 }
 
 /// The problem document (RFC 9457 section 3).

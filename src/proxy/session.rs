@@ -29,23 +29,32 @@ pub(super) type Part = pingora::Result<Option<Bytes>>;
 pub(super) struct Peer {
     /// What is known about the connection.
     pub(super) digest: Digest,
-    /// A balancer is at the other end, and has not said for which client: nothing that comes from there is believed.
+    /// A balancer is at the other end, and has not said for which client: nothing that comes from
+    /// there is believed.
     pub(super) is_anonymous: bool,
     /// Turns true when the process is to end.
     pub(super) shutdown: ShutdownWatch,
 }
 
 impl Peer {
-    /// What is `read` of a body, or that the process is to end and nothing comes for a while. `has_stalled` says that this
-    /// was so before: nothing is waited for twice.
-    pub(super) async fn in_time<T>(&self, has_stalled: &mut bool, read: impl Future<Output = T>) -> pingora::Result<T> {
+    /// What is `read` of a body, or that the process is to end and nothing comes for a while.
+    /// `has_stalled` says that this was so before: nothing is waited for twice.
+    pub(super) async fn in_time<T>(
+        &self,
+        has_stalled: &mut bool,
+        read: impl Future<Output = T>,
+    ) -> pingora::Result<T> {
         let mut read = pin!(read);
         // Mostly it is there.
         if let Poll::Ready(part) = poll!(&mut read) {
             return Ok(part);
         }
         let mut shutdown = self.shutdown.clone();
-        let grace = if *has_stalled { Duration::ZERO } else { LAST_PART };
+        let grace = if *has_stalled {
+            Duration::ZERO
+        } else {
+            LAST_PART
+        };
         tokio::select! {
             biased;
             part = read => Ok(part),
@@ -59,13 +68,14 @@ impl Peer {
 
 /// One request's body, and its answer.
 ///
-/// What is written may be held back until `flush` or `finish`, so that a small answer leaves in one piece.
+/// What is written may be held back until `flush` or `finish`, so that a small answer leaves in one
+/// piece.
 pub(super) trait Session: Send {
     /// What is known about the connection.
     fn digest(&self) -> Option<&Digest>;
 
-    /// Whether a balancer passes it on without a word about where it comes from. What the request says about that is
-    /// not the balancer's.
+    /// Whether a balancer passes it on without a word about where it comes from. What the request
+    /// says about that is not the balancer's.
     fn is_anonymous(&self) -> bool {
         false
     }
@@ -94,7 +104,8 @@ pub(super) trait Session: Send {
     /// Ends the answer.
     fn finish(&mut self) -> impl Future<Output = Result<(), SenderGone>> + Send;
 
-    /// Whether the sender has closed its side of the connection, as far as that can be known before it is answered.
+    /// Whether the sender has closed its side of the connection, as far as that can be known before
+    /// it is answered.
     fn has_left(&mut self) -> impl Future<Output = bool> + Send {
         // Where it matters, writing says so.
         std::future::ready(false)
@@ -128,14 +139,18 @@ pub(super) trait Session: Send {
 
     /// The version of TLS, where there is one.
     fn tls_version(&self) -> Option<&str> {
-        self.digest()?.ssl_digest.as_ref().map(|ssl| ssl.version.as_ref())
+        self.digest()?
+            .ssl_digest
+            .as_ref()
+            .map(|ssl| ssl.version.as_ref())
     }
 }
 
 /// A session of Pingora's.
 pub(super) struct PingoraSession<'s> {
     session: &'s mut ServerSession,
-    /// The last part of the answer's body so far. If nothing follows it, it leaves together with the end.
+    /// The last part of the answer's body so far. If nothing follows it, it leaves together with
+    /// the end.
     held_back: Bytes,
     write_timeout: Duration,
 }
@@ -143,13 +158,21 @@ pub(super) struct PingoraSession<'s> {
 impl<'s> PingoraSession<'s> {
     /// `write_timeout` is for the sender to take each part of the answer.
     pub(super) fn new(session: &'s mut ServerSession, write_timeout: Duration) -> Self {
-        Self { session, held_back: Bytes::new(), write_timeout }
+        Self {
+            session,
+            held_back: Bytes::new(),
+            write_timeout,
+        }
     }
 
     /// Sends what was held back.
     async fn release(&mut self, is_end: bool) -> Result<(), SenderGone> {
         let part = std::mem::take(&mut self.held_back);
-        taken(self.write_timeout, self.session.write_response_body(part, is_end)).await
+        taken(
+            self.write_timeout,
+            self.session.write_response_body(part, is_end),
+        )
+        .await
     }
 
     /// Whether an answer with this status has no body, whatever its head says.
@@ -187,20 +210,31 @@ pub(super) fn head(request: &RequestHeader) -> Head {
     // HTTP/2 has it in `:authority`.
     let authority = match request.headers.contains_key(header::HOST) {
         true => None,
-        false => request.uri.authority().map(|authority| (&b"Host"[..], authority.as_str().as_bytes())),
+        false => request
+            .uri
+            .authority()
+            .map(|authority| (&b"Host"[..], authority.as_str().as_bytes())),
     };
     let (method, target) = (request.method.as_str(), request.raw_path());
     if request.has_case() {
         // The spelling that came over the wire.
-        let fields = request.case_header_iter().map(|(name, value)| (name.as_slice(), value.as_bytes()));
+        let fields = request
+            .case_header_iter()
+            .map(|(name, value)| (name.as_slice(), value.as_bytes()));
         return Head::from_parts(version, method, target, authority.into_iter().chain(fields));
     }
-    let fields = request.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     Head::from_parts(version, method, target, authority.into_iter().chain(fields))
 }
 
 /// Waits for the sender to take what is written to it.
-async fn taken<T>(limit: Duration, write: impl Future<Output = pingora::Result<T>>) -> Result<(), SenderGone> {
+async fn taken<T>(
+    limit: Duration,
+    write: impl Future<Output = pingora::Result<T>>,
+) -> Result<(), SenderGone> {
     match timeout(limit, write).await {
         Ok(Ok(_)) => Ok(()),
         _ => Err(SenderGone),
@@ -240,14 +274,22 @@ impl Session for PingoraSession<'_> {
         }
         let head = Box::new(head);
         match &mut *self.session {
-            // An end that follows the head, instead of coming with it, makes a length in the head look wrong to some.
-            ServerSession::H2(session) => session.write_response_header(head, is_bodiless).map_err(|_| SenderGone),
+            // An end that follows the head, instead of coming with it, makes a length in the head
+            // look wrong to some.
+            ServerSession::H2(session) => session
+                .write_response_header(head, is_bodiless)
+                .map_err(|_| SenderGone),
             session => taken(self.write_timeout, session.write_response_header(head)).await,
         }
     }
 
     async fn write(&mut self, part: Bytes) -> Result<(), SenderGone> {
-        if part.is_empty() || self.session.response_written().is_some_and(|head| self.is_bodiless(head.status)) {
+        if part.is_empty()
+            || self
+                .session
+                .response_written()
+                .is_some_and(|head| self.is_bodiless(head.status))
+        {
             return Ok(());
         }
         self.flush().await?;
@@ -275,7 +317,9 @@ impl Session for PingoraSession<'_> {
     }
 
     fn status(&self) -> Option<u16> {
-        self.session.response_written().map(|head| head.status.as_u16())
+        self.session
+            .response_written()
+            .map(|head| head.status.as_u16())
     }
 
     fn bytes_sent(&self) -> u64 {
@@ -284,7 +328,9 @@ impl Session for PingoraSession<'_> {
 }
 
 /// The error of a connection that ended in the middle of a body.
-pub(super) fn broken_off<T>(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> pingora::Result<T> {
+pub(super) fn broken_off<T>(
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> pingora::Result<T> {
     Error::e_because(ErrorType::ReadError, "in the middle of a body", cause)
 }
 

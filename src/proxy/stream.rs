@@ -1,8 +1,10 @@
-//! Passes a request of a route of kind "proxy" on to its application as it comes, and the answer back.
+//! Passes a request of a route of kind "proxy" on to its application as it comes, and the answer
+//! back.
 //!
-//! A body whose length is declared is not held back: a part of it is read when the one before it has left. One that
-//! declares none is gathered first, up to a bound: many applications take nothing from a body in chunks. The answer may
-//! come before the whole request has, and goes back at once.
+//! A body whose length is declared is not held back: a part of it is read when the one before it
+//! has left. One that declares none is gathered first, up to a bound: many applications take
+//! nothing from a body in chunks. The answer may come before the whole request has, and goes back
+//! at once.
 
 use super::admit::Authorized;
 use super::body::{self, BodyError};
@@ -25,7 +27,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
 
-/// Passes the request on, and answers the sender with what the application says, or with why it says nothing.
+/// Passes the request on, and answers the sender with what the application says, or with why it
+/// says nothing.
 pub(super) async fn pass_on<S: Session>(
     draining: &ShutdownWatch,
     session: &mut S,
@@ -65,11 +68,14 @@ pub(super) async fn pass_on<S: Session>(
             session.close_after();
         }
         Err(Broken::Refused(rejection)) if has_answered => {
-            // What has been sent of an answer cannot be taken back, and must not be taken for the whole.
+            // What has been sent of an answer cannot be taken back, and must not be taken for the
+            // whole.
             context.outcome = Some(Outcome::Refused(rejection.code()));
             session.abort().await;
         }
-        Err(Broken::Refused(rejection)) => respond::reject(session, head, context, &rejection).await,
+        Err(Broken::Refused(rejection)) => {
+            respond::reject(session, head, context, &rejection).await
+        }
     }
 }
 
@@ -127,7 +133,9 @@ impl<S: Session> Passage<'_, S> {
                     self.upload.start_again();
                     tracing::debug!(request_id = context.request_id, %error, "sending again on a fresh connection");
                 }
-                Err(Trouble::Stale(error) | Trouble::Upstream(error)) => return Err(self.refuse(&error, context)),
+                Err(Trouble::Stale(error) | Trouble::Upstream(error)) => {
+                    return Err(self.refuse(&error, context));
+                }
                 Err(Trouble::Broken(broken)) => return Err(broken),
             }
         }
@@ -136,13 +144,17 @@ impl<S: Session> Passage<'_, S> {
     /// Lets the client send its body, where it waits for that.
     async fn invite(&mut self) -> Result<(), Broken> {
         if std::mem::take(&mut self.awaits_invitation) {
-            self.session.write_continue().await.map_err(|SenderGone| Broken::SenderGone)?;
+            self.session
+                .write_continue()
+                .await
+                .map_err(|SenderGone| Broken::SenderGone)?;
         }
         Ok(())
     }
 
-    /// Reads a body that declares no length, up to the route's `buffer_body`, so that the application can be told its
-    /// length. From WSGI servers, CGI and many others, a body in chunks gets an answer as if it were empty.
+    /// Reads a body that declares no length, up to the route's `buffer_body`, so that the
+    /// application can be told its length. From WSGI servers, CGI and many others, a body in chunks
+    /// gets an answer as if it were empty.
     async fn gather(&mut self) -> Result<(), Broken> {
         let bound = self.authorized.route.buffer_body;
         if self.upload.framing != Framing::Chunked || bound == 0 {
@@ -168,11 +180,23 @@ impl<S: Session> Passage<'_, S> {
         let origin = Origin::of(&*self.session, &self.authorized.policy);
         let mut message = BytesMut::with_capacity(4096);
         let findings = self.authorized.findings();
-        forward::push_head(&mut message, self.head, &origin, context, findings, self.upload.framing);
+        forward::push_head(
+            &mut message,
+            self.head,
+            &origin,
+            context,
+            findings,
+            self.upload.framing,
+        );
         message
     }
 
-    async fn open(&self, message: &[u8], fresh: bool, context: &mut Context) -> Result<Relay, Broken> {
+    async fn open(
+        &self,
+        message: &[u8],
+        fresh: bool,
+        context: &mut Context,
+    ) -> Result<Relay, Broken> {
         let is_head = self.head.method() == b"HEAD";
         match relay::open(&self.authorized.route.upstream, message, is_head, fresh).await {
             Ok(relay) => {
@@ -183,10 +207,14 @@ impl<S: Session> Passage<'_, S> {
         }
     }
 
-    /// Whether a request that went over a connection that was just being closed can be sent again: its body is still
-    /// here, or nothing of it has been read, and it does no harm if it arrives twice (RFC 9110 section 9.2.2).
+    /// Whether a request that went over a connection that was just being closed can be sent again:
+    /// its body is still here, or nothing of it has been read, and it does no harm if it arrives
+    /// twice (RFC 9110 section 9.2.2).
     fn may_repeat(&self) -> bool {
-        let is_idempotent = matches!(self.head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE");
+        let is_idempotent = matches!(
+            self.head.method(),
+            b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
+        );
         is_idempotent && (self.upload.received == 0 || self.upload.whole.is_some())
     }
 
@@ -200,7 +228,9 @@ impl<S: Session> Passage<'_, S> {
     async fn relay(&mut self, relay: &mut Relay, is_repeated: bool) -> Result<(), Trouble> {
         let body_timeout = self.authorized.policy.limits.body_timeout;
         let response_timeout = relay.server().response_timeout();
-        let Relay { request, answer, .. } = relay;
+        let Relay {
+            request, answer, ..
+        } = relay;
         loop {
             if self.is_unflushed {
                 // Before more is waited for, the sender gets what there is so far.
@@ -215,7 +245,11 @@ impl<S: Session> Passage<'_, S> {
                 continue;
             }
             let awaits_sender = self.upload.awaits_sender();
-            let limit = if awaits_sender { body_timeout } else { response_timeout };
+            let limit = if awaits_sender {
+                body_timeout
+            } else {
+                response_timeout
+            };
             let may_repeat = !is_repeated && self.may_repeat();
             tokio::select! {
                 part = answer.next(may_repeat) => if self.pass_back(part?).await? {
@@ -242,17 +276,24 @@ impl<S: Session> Passage<'_, S> {
             }
             Part::Body(part) => self.session.write(part).await,
             Part::End => {
-                self.session.finish().await.map_err(|SenderGone| Broken::SenderGone)?;
+                self.session
+                    .finish()
+                    .await
+                    .map_err(|SenderGone| Broken::SenderGone)?;
                 return Ok(true);
             }
         };
         self.is_unflushed = true;
-        sent.map(|()| false).map_err(|SenderGone| Broken::SenderGone)
+        sent.map(|()| false)
+            .map_err(|SenderGone| Broken::SenderGone)
     }
 
     async fn flush(&mut self) -> Result<(), Broken> {
         self.is_unflushed = false;
-        self.session.flush().await.map_err(|SenderGone| Broken::SenderGone)
+        self.session
+            .flush()
+            .await
+            .map_err(|SenderGone| Broken::SenderGone)
     }
 }
 
@@ -314,8 +355,11 @@ impl Upload {
         let has_ended = session.is_body_done();
         let framing = match head.content_length() {
             Some(length) => Framing::Length(length),
-            // Where a body is to be expected, some servers demand a length even if there is none (RFC 9110 section 8.6).
-            None if has_ended && matches!(head.method(), b"POST" | b"PUT" | b"PATCH") => Framing::Length(0),
+            // Where a body is to be expected, some servers demand a length even if there is none
+            // (RFC 9110 section 8.6).
+            None if has_ended && matches!(head.method(), b"POST" | b"PUT" | b"PATCH") => {
+                Framing::Length(0)
+            }
             None if has_ended => Framing::NoBody,
             None => Framing::Chunked,
         };
@@ -380,10 +424,18 @@ impl Upload {
         self.is_active() && self.pending.is_empty() && !self.is_unflushed
     }
 
-    /// Gets a little further, or notices that the sender has given up. Nothing is lost if this is cancelled.
-    async fn step<S: Session>(&mut self, session: &mut S, request: &mut RequestSide) -> Result<(), Broken> {
+    /// Gets a little further, or notices that the sender has given up. Nothing is lost if this is
+    /// cancelled.
+    async fn step<S: Session>(
+        &mut self,
+        session: &mut S,
+        request: &mut RequestSide,
+    ) -> Result<(), Broken> {
         if self.awaits_sender() {
-            let part = session.read_body().await.map_err(|error| body::broken(&error))?;
+            let part = session
+                .read_body()
+                .await
+                .map_err(|error| body::broken(&error))?;
             return self.take(part);
         }
         tokio::select! {
@@ -407,13 +459,13 @@ impl Upload {
         self.is_broken = sent.is_err();
     }
 
-    /// What the server takes for the next request must not be the rest of this one, whatever the sender's side makes of
-    /// a length that is not true.
+    /// What the server takes for the next request must not be the rest of this one, whatever the
+    /// sender's side makes of a length that is not true.
     fn check_length(&self, is_right: impl Fn(u64) -> bool) -> Result<(), Broken> {
         match self.framing {
-            Framing::Length(length) if !is_right(length) => {
-                Err(Broken::Refused(Rejection::MalformedRequest("The body is not as long as was declared.")))
-            }
+            Framing::Length(length) if !is_right(length) => Err(Broken::Refused(
+                Rejection::MalformedRequest("The body is not as long as was declared."),
+            )),
             _ => Ok(()),
         }
     }
@@ -424,12 +476,20 @@ impl Upload {
         let Some(part) = part else {
             self.has_ended = true;
             self.check_length(|length| self.received == length)?;
-            self.pending = if is_chunked { Bytes::from_static(b"0\r\n\r\n") } else { Bytes::new() };
+            self.pending = if is_chunked {
+                Bytes::from_static(b"0\r\n\r\n")
+            } else {
+                Bytes::new()
+            };
             return Ok(());
         };
         self.count(part.len())?;
         self.check_length(|length| self.received <= length)?;
-        self.pending = if is_chunked && !part.is_empty() { chunk(&part) } else { part };
+        self.pending = if is_chunked && !part.is_empty() {
+            chunk(&part)
+        } else {
+            part
+        };
         Ok(())
     }
 }

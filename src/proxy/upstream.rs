@@ -20,11 +20,13 @@ use std::time::{Duration, Instant};
 /// No sender gives up sooner than this, so that it takes no system call to find out.
 const BRIEF: Duration = Duration::from_millis(100);
 
-/// How long the rest of an answer may take to come when its sender has left, and how many bytes it may have.
+/// How long the rest of an answer may take to come when its sender has left, and how many bytes it
+/// may have.
 const REST: Duration = Duration::from_secs(5);
 const MAX_REST: usize = 1024 * 1024;
 
-/// Forwards `verified`, and answers the sender with what the application says, or with why it says nothing.
+/// Forwards `verified`, and answers the sender with what the application says, or with why it says
+/// nothing.
 pub(super) async fn forward<S: Session>(
     draining: &ShutdownWatch,
     session: &mut S,
@@ -79,9 +81,12 @@ pub(super) fn log_no_answer(context: &Context, upstream: &Upstream, error: &Exch
 
 /// Streams the answer to the sender.
 ///
-/// One that breaks off is broken off towards the sender, too, which must not take a part for the whole. A sender that
-/// leaves changes nothing for the application, which has its notification.
-async fn pass_back<S: Session>(session: &mut S, mut answer: Answer) -> Result<Outcome, ExchangeError> {
+/// One that breaks off is broken off towards the sender, too, which must not take a part for the
+/// whole. A sender that leaves changes nothing for the application, which has its notification.
+async fn pass_back<S: Session>(
+    session: &mut S,
+    mut answer: Answer,
+) -> Result<Outcome, ExchangeError> {
     let mut sent = session.begin(&answer.head).await;
     while sent.is_ok() {
         match next_chunk(session, &mut answer, &mut sent).await {
@@ -112,8 +117,8 @@ async fn pass_back<S: Session>(session: &mut S, mut answer: Answer) -> Result<Ou
     })
 }
 
-/// Reads the rest of an answer that no sender waits for, so that its connection can be used again: but one that goes on
-/// and on is broken off.
+/// Reads the rest of an answer that no sender waits for, so that its connection can be used again:
+/// but one that goes on and on is broken off.
 async fn read_out(mut answer: Answer) {
     let mut left = MAX_REST;
     let rest = async {

@@ -1,8 +1,9 @@
 //! How applications may read a path.
 //!
-//! Express knows no case and no slash at the end, servlet containers cut off `;parameters`, IIS takes `\` for `/` and
-//! drops dots and spaces at the end of a name, Rails drops `.json`; most undo percent-encoding, some do so twice; and
-//! what `..` does depends on when it is looked at. What could be read in several ways is read in all of them.
+//! Express knows no case and no slash at the end, servlet containers cut off `;parameters`, IIS
+//! takes `\` for `/` and drops dots and spaces at the end of a name, Rails drops `.json`; most undo
+//! percent-encoding, some do so twice; and what `..` does depends on when it is looked at. What
+//! could be read in several ways is read in all of them.
 
 use std::borrow::Cow;
 use std::iter;
@@ -26,11 +27,19 @@ pub(super) struct Reading<'t> {
     pub(super) lacks_extension: bool,
 }
 
-/// Whether `is` says so of any way to read `path`. A path that can be read in too many ways could be anything.
+/// Whether `is` says so of any way to read `path`. A path that can be read in too many ways could
+/// be anything.
 pub(super) fn is_any(path: &str, is: impl Fn(&Reading<'_>) -> bool) -> bool {
     let is_either = |segments: &[&str]| {
-        is(&Reading { segments, lacks_extension: false })
-            || without_extension(segments).is_some_and(|it| is(&Reading { segments: &it, lacks_extension: true }))
+        is(&Reading {
+            segments,
+            lacks_extension: false,
+        }) || without_extension(segments).is_some_and(|it| {
+            is(&Reading {
+                segments: &it,
+                lacks_extension: true,
+            })
+        })
     };
     texts(path).iter().any(|text| match readings(&parts(text)) {
         Some(readings) => readings.iter().any(|segments| is_either(segments)),
@@ -51,10 +60,14 @@ pub(super) fn canonical(path: &str) -> Vec<String> {
     segments
 }
 
-/// The path with its encoding undone and its parameters cut off, in every order in which that may be done.
+/// The path with its encoding undone and its parameters cut off, in every order in which that may
+/// be done.
 fn texts(path: &str) -> Vec<Cow<'_, str>> {
-    let levels: Vec<Cow<'_, str>> =
-        iter::successors(Some(Cow::Borrowed(path)), |text| decoded(text).map(Cow::Owned)).take(1 + DECODINGS).collect();
+    let levels: Vec<Cow<'_, str>> = iter::successors(Some(Cow::Borrowed(path)), |text| {
+        decoded(text).map(Cow::Owned)
+    })
+    .take(1 + DECODINGS)
+    .collect();
     let has = |sign: char| levels.iter().any(|text| text.contains(sign));
     if !has(';') && !has('?') && !has('#') {
         return levels.into_iter().next_back().into_iter().collect();
@@ -76,7 +89,8 @@ fn texts(path: &str) -> Vec<Cow<'_, str>> {
     texts
 }
 
-/// The text with its percent-encoding undone, `%uXXXX` as well (which IIS knows); `None` where there is nothing to undo.
+/// The text with its percent-encoding undone, `%uXXXX` as well (which IIS knows); `None` where
+/// there is nothing to undo.
 fn decoded(text: &str) -> Option<String> {
     let mut rest = text.as_bytes();
     let mut bytes = Vec::with_capacity(rest.len());
@@ -99,11 +113,14 @@ fn decoded(text: &str) -> Option<String> {
 fn unescape(text: &[u8], bytes: &mut Vec<u8>) -> Option<usize> {
     let number = |digits: &[u8]| {
         let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
-        is_hex.then(|| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()).flatten()
+        is_hex
+            .then(|| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
+            .flatten()
     };
     match text {
         [b'%', b'u' | b'U', digits @ ..] => {
-            let character = char::from_u32(number(digits.get(..4)?)?).unwrap_or(char::REPLACEMENT_CHARACTER);
+            let character =
+                char::from_u32(number(digits.get(..4)?)?).unwrap_or(char::REPLACEMENT_CHARACTER);
             bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             Some(6)
         }
@@ -119,7 +136,9 @@ fn unescape(text: &[u8], bytes: &mut Vec<u8>) -> Option<usize> {
 fn without_parameters(text: &str, slashes: &[char]) -> String {
     let segments = text.split_inclusive(slashes);
     let cut = |segment: &str| match segment.find(';') {
-        Some(start) => segment[..start].to_owned() + if segment.ends_with(slashes) { "/" } else { "" },
+        Some(start) => {
+            segment[..start].to_owned() + if segment.ends_with(slashes) { "/" } else { "" }
+        }
         None => segment.to_owned(),
     };
     segments.map(cut).collect()
@@ -129,7 +148,8 @@ fn without_parameters(text: &str, slashes: &[char]) -> String {
 enum Part<'t> {
     /// As it is compared: in one case, without what may be dropped at its end.
     Name(Cow<'t, str>),
-    /// `..`, and whether nothing or a `.` stands before it, which it may take away instead of a name.
+    /// `..`, and whether nothing or a `.` stands before it, which it may take away instead of a
+    /// name.
     Up { is_after_gap: bool },
 }
 
@@ -152,16 +172,28 @@ fn parts(text: &str) -> Vec<Part<'_>> {
 
 /// In one case: names that differ in case alone become equal.
 fn folded(name: &str) -> Cow<'_, str> {
-    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+    if name
+        .bytes()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+    {
         return Cow::Borrowed(name);
     }
     // Some letters have no other case of their own, such as the long s, whose upper case is an S.
-    Cow::Owned(name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect())
+    Cow::Owned(
+        name.chars()
+            .flat_map(char::to_uppercase)
+            .flat_map(char::to_lowercase)
+            .collect(),
+    )
 }
 
-/// What the parts may be read as, each `..` followed or taken for a name; `None` if that is too much.
+/// What the parts may be read as, each `..` followed or taken for a name; `None` if that is too
+/// much.
 fn readings<'t>(parts: &'t [Part<'_>]) -> Option<Vec<Vec<&'t str>>> {
-    let ups = parts.iter().filter(|part| matches!(part, Part::Up { .. })).count();
+    let ups = parts
+        .iter()
+        .filter(|part| matches!(part, Part::Up { .. }))
+        .count();
     if ups > MAX_UPS || (ups > 0 && parts.len() > MAX_SEGMENTS) {
         return None;
     }
@@ -174,7 +206,11 @@ fn readings<'t>(parts: &'t [Part<'_>]) -> Option<Vec<Vec<&'t str>>> {
                     Some((_, above)) => above.to_vec(),
                     None => Vec::new(),
                 });
-                let without = if *is_after_gap { readings.clone() } else { Vec::new() };
+                let without = if *is_after_gap {
+                    readings.clone()
+                } else {
+                    Vec::new()
+                };
                 let followed: Vec<_> = followed.chain(without).collect();
                 readings.iter_mut().for_each(|reading| reading.push(".."));
                 readings.extend(followed);
@@ -198,7 +234,9 @@ mod tests {
 
     /// Whether `path` can be read as `expected`.
     fn reads(path: &str, expected: &str) -> bool {
-        is_any(path, |reading| format!("/{}", reading.segments.join("/")) == expected)
+        is_any(path, |reading| {
+            format!("/{}", reading.segments.join("/")) == expected
+        })
     }
 
     #[test]
@@ -270,9 +308,19 @@ mod tests {
         ] {
             assert!(reads(path, "/a/b"), "{path}");
         }
-        for path in
-            ["/a", "/a/bb", "/ab", "/a/b/c", "/b/a", "/x/a/b", "/a/b.json.gz", "/a/.b", "/a/b%", "/a/b%zz", "/a-b"]
-        {
+        for path in [
+            "/a",
+            "/a/bb",
+            "/ab",
+            "/a/b/c",
+            "/b/a",
+            "/x/a/b",
+            "/a/b.json.gz",
+            "/a/.b",
+            "/a/b%",
+            "/a/b%zz",
+            "/a-b",
+        ] {
             assert!(!reads(path, "/a/b"), "{path}");
         }
     }
@@ -300,7 +348,9 @@ mod tests {
         assert!(!reads("/a/../b", "/a/b"));
         assert!(is_any("/a/../../../../b", |_| false), "too many ways");
         assert!(!is_any("/a/../../../b", |_| false));
-        assert!(is_any(&format!("/..{}", "/a".repeat(MAX_SEGMENTS)), |_| false));
+        assert!(is_any(&format!("/..{}", "/a".repeat(MAX_SEGMENTS)), |_| {
+            false
+        }));
         assert!(!is_any(&"/a".repeat(MAX_SEGMENTS + 1), |_| false));
     }
 

@@ -1,4 +1,5 @@
-//! Paths of a configuration by their segments, so that finding one takes as long as its path, however many there are.
+//! Paths of a configuration by their segments, so that finding one takes as long as its path,
+//! however many there are.
 
 use std::collections::HashMap;
 
@@ -19,29 +20,52 @@ struct Node {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self {
+            nodes: vec![Node::default()],
+        }
     }
 
-    /// Adds what is for the path of these segments; where `has_below`, for everything below it, too.
-    pub(super) fn insert<'s>(&mut self, segments: impl Iterator<Item = &'s str>, has_below: bool, index: usize) {
+    /// Adds what is for the path of these segments; where `has_below`, for everything below it,
+    /// too.
+    pub(super) fn insert<'s>(
+        &mut self,
+        segments: impl Iterator<Item = &'s str>,
+        has_below: bool,
+        index: usize,
+    ) {
         let mut at = 0;
         for segment in segments {
             let next = self.nodes.len();
-            at = *self.nodes[at].children.entry(segment.into()).or_insert(next);
+            at = *self.nodes[at]
+                .children
+                .entry(segment.into())
+                .or_insert(next);
             if at == next {
                 self.nodes.push(Node::default());
             }
         }
         let node = &mut self.nodes[at];
-        if has_below { &mut node.below } else { &mut node.exact }.push(index);
+        if has_below {
+            &mut node.below
+        } else {
+            &mut node.exact
+        }
+        .push(index);
     }
 
-    /// Hands `each` what is for the path of these segments, the least specific first, and by how many of them.
-    pub(super) fn walk<'s>(&self, segments: impl Iterator<Item = &'s str>, mut each: impl FnMut(&[usize], usize)) {
+    /// Hands `each` what is for the path of these segments, the least specific first, and by how
+    /// many of them.
+    pub(super) fn walk<'s>(
+        &self,
+        segments: impl Iterator<Item = &'s str>,
+        mut each: impl FnMut(&[usize], usize),
+    ) {
         let (mut node, mut depth) = (&self.nodes[0], 0);
         each(&node.below, depth);
         for segment in segments {
-            let Some(child) = node.children.get(segment) else { return };
+            let Some(child) = node.children.get(segment) else {
+                return;
+            };
             node = &self.nodes[*child];
             depth += 1;
             each(&node.below, depth);

@@ -75,7 +75,8 @@ pub(super) enum What {
         #[command(flatten)]
         seed: Seed,
     },
-    /// Send every kind of notification in every shape, once unless --repeat or --duration say otherwise.
+    /// Send every kind of notification in every shape, once unless --repeat or --duration say
+    /// otherwise.
     #[command(after_help = EXIT_STATUS)]
     All {
         #[command(flatten)]
@@ -93,7 +94,8 @@ pub(super) enum What {
         #[command(flatten)]
         delivery: Delivery,
     },
-    /// Make a throw-away authority and a client certificate of it, and say how a proxy comes to trust it.
+    /// Make a throw-away authority and a client certificate of it, and say how a proxy comes to
+    /// trust it.
     Certificate {
         /// Where ca.pem, netdata.pem and netdata.key are written. It is made if it is not there.
         directory: PathBuf,
@@ -109,10 +111,20 @@ pub(super) struct Delivery {
     /// The URL that stands, or will stand, in Netdata's UI.
     pub(super) url: String,
     /// The client certificate to present, in PEM, with those between it and its authority.
-    #[arg(long, value_name = "FILE", alias = "certificate", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        alias = "certificate",
+        help_heading = "Connection"
+    )]
     pub(super) cert: Option<PathBuf>,
     /// Its key. Without this, it is in the same file.
-    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        help_heading = "Connection"
+    )]
     pub(super) key: Option<PathBuf>,
     /// Authorities that may have issued the server's certificate, in PEM, instead of the system's.
     #[arg(long, value_name = "FILE", aliases = ["server-ca", "cacert"], help_heading = "Connection")]
@@ -126,7 +138,12 @@ pub(super) struct Delivery {
     #[command(flatten)]
     pub(super) credentials: Credentials,
     /// A further header, as Netdata's UI lets one add them.
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", help_heading = "Connection")]
+    #[arg(
+        long = "header",
+        short = 'H',
+        value_name = "NAME: VALUE",
+        help_heading = "Connection"
+    )]
     pub(super) headers: Vec<String>,
     /// Seconds that each request may take, connecting included.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = whole::<u64>(1, 600),
@@ -161,23 +178,52 @@ pub(super) struct Delivery {
     pub(super) json: bool,
 }
 
-/// What goes into `Authorization`. No secret is taken from the command line, which others on the machine can see.
+/// What goes into `Authorization`. No secret is taken from the command line, which others on the
+/// machine can see.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Credentials {
     /// Authenticate with this user name (Basic), and a password from a file or the environment.
-    #[arg(long, value_name = "USERNAME", requires = "password", group = "authorization", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "USERNAME",
+        requires = "password",
+        group = "authorization",
+        help_heading = "Connection"
+    )]
     pub(super) basic: Option<String>,
     /// The file with the password.
-    #[arg(long, value_name = "FILE", requires = "basic", group = "password", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "basic",
+        group = "password",
+        help_heading = "Connection"
+    )]
     pub(super) password_file: Option<PathBuf>,
     /// The environment variable with the password.
-    #[arg(long, value_name = "VARIABLE", requires = "basic", group = "password", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "VARIABLE",
+        requires = "basic",
+        group = "password",
+        help_heading = "Connection"
+    )]
     pub(super) password_env: Option<String>,
     /// Authenticate with the Bearer token in this file.
-    #[arg(long, value_name = "FILE", group = "authorization", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "authorization",
+        help_heading = "Connection"
+    )]
     pub(super) bearer_file: Option<PathBuf>,
     /// Authenticate with the Bearer token in this environment variable.
-    #[arg(long, value_name = "VARIABLE", group = "authorization", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "VARIABLE",
+        group = "authorization",
+        help_heading = "Connection"
+    )]
     pub(super) bearer_env: Option<String>,
 }
 
@@ -196,7 +242,8 @@ pub(super) struct ChallengeSecret {
 /// What everything follows from that is not given.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Seed {
-    /// Everything that is not given follows from this number: the same seed sends the same. Without it, it is random.
+    /// Everything that is not given follows from this number: the same seed sends the same. Without
+    /// it, it is random.
     #[arg(long, value_name = "NUMBER", value_parser = whole::<u64>(0, u64::MAX))]
     pub(super) seed: Option<u64>,
 }
@@ -223,7 +270,11 @@ pub(super) struct Authorship {
 }
 
 fn shape(word: &str) -> Shape {
-    if word == "flat" { Shape::Flat } else { Shape::Nested }
+    if word == "flat" {
+        Shape::Flat
+    } else {
+        Shape::Nested
+    }
 }
 
 /// Whole numbers in this range.
@@ -232,11 +283,16 @@ where
     N: TryFrom<u64>,
 {
     move |text| {
-        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
-        number.and_then(|number| N::try_from(number).ok()).ok_or_else(|| match max {
-            u64::MAX => format!("must be a whole number from {min} on"),
-            _ => format!("must be a whole number from {min} to {max}"),
-        })
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| (min..=max).contains(number));
+        number
+            .and_then(|number| N::try_from(number).ok())
+            .ok_or_else(|| match max {
+                u64::MAX => format!("must be a whole number from {min} on"),
+                _ => format!("must be a whole number from {min} to {max}"),
+            })
     }
 }
 
@@ -249,7 +305,9 @@ fn decimal(text: &str) -> Result<f64, String> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "must be an address and a port, such as 192.0.2.1:443 or [2001:db8::1]:443".into())
+    text.parse().map_err(|_| {
+        "must be an address and a port, such as 192.0.2.1:443 or [2001:db8::1]:443".into()
+    })
 }
 
 impl What {

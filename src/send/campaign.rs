@@ -30,7 +30,11 @@ pub(super) struct Pace {
 impl Pace {
     /// What `delivery` asks for; `round` requests where it asks for nothing.
     pub(super) fn new(delivery: &Delivery, round: u64) -> Self {
-        let repeat = delivery.repeat.or(if delivery.duration.is_some() { None } else { Some(round) });
+        let repeat = delivery.repeat.or(if delivery.duration.is_some() {
+            None
+        } else {
+            Some(round)
+        });
         Self {
             repeat,
             duration: delivery.duration.map(Duration::from_secs_f64),
@@ -42,8 +46,9 @@ impl Pace {
 
     /// When the `index`th request is due, after the beginning.
     fn due(&self, index: u64) -> Duration {
-        self.rate
-            .map_or(Duration::ZERO, |rate| Duration::try_from_secs_f64(index as f64 / rate).unwrap_or(Duration::MAX))
+        self.rate.map_or(Duration::ZERO, |rate| {
+            Duration::try_from_secs_f64(index as f64 / rate).unwrap_or(Duration::MAX)
+        })
     }
 }
 
@@ -95,14 +100,19 @@ impl Campaign {
         drop(watch);
         self.progress.finish_and_clear();
         let tally = std::mem::replace(&mut *self.tally(), Tally::new());
-        Outcome { tally, took: self.began.elapsed(), was_interrupted: self.stop.is_cancelled() }
+        Outcome {
+            tally,
+            took: self.began.elapsed(),
+            was_interrupted: self.stop.is_cancelled(),
+        }
     }
 
     async fn send_all(self: &Arc<Self>) {
         let mut workers = JoinSet::new();
         let first = self.clone();
         workers.spawn(async move { first.work().await });
-        // Where nobody can be connected to, trying once is enough. Where somebody can, nobody waits for the first answer.
+        // Where nobody can be connected to, trying once is enough. Where somebody can, nobody waits
+        // for the first answer.
         tokio::select! {
             biased;
             () = self.courier.meet() => {}
@@ -123,10 +133,15 @@ impl Campaign {
 
     /// Sends the next request, and says whether there was one left.
     async fn send_next(&self, connection: &mut Option<Connection>) -> bool {
-        let Some(Some((index, since))) = self.stop.run_until_cancelled(self.turn()).await else { return false };
+        let Some(Some((index, since))) = self.stop.run_until_cancelled(self.turn()).await else {
+            return false;
+        };
         let request = self.plan.request(&self.courier.place, index);
         let began = Instant::now();
-        let delivered = self.stop.run_until_cancelled(self.courier.deliver(connection, request)).await;
+        let delivered = self
+            .stop
+            .run_until_cancelled(self.courier.deliver(connection, request))
+            .await;
         let ending = match delivered {
             Some(Ok(answer)) => self.plan.judge(index, &answer, began.elapsed()),
             Some(Err(ending)) => ending,
@@ -171,7 +186,10 @@ impl Campaign {
     }
 
     fn count(&self, index: u64, ending: Ending, latency: Duration) {
-        let token = self.plan.test_token(index).filter(|_| ending.reason.fate == Fate::Accepted);
+        let token = self
+            .plan
+            .test_token(index)
+            .filter(|_| ending.reason.fate == Fate::Accepted);
         let mut tally = self.tally();
         tally.count(ending, latency);
         token.into_iter().for_each(|token| tally.note_test(token));
@@ -202,7 +220,13 @@ mod tests {
 
     #[test]
     fn requests_are_due_one_after_the_other() {
-        let pace = |rate| Pace { repeat: None, duration: None, concurrency: 1, rate, new_connections: false };
+        let pace = |rate| Pace {
+            repeat: None,
+            duration: None,
+            concurrency: 1,
+            rate,
+            new_connections: false,
+        };
         assert_eq!(pace(None).due(7), Duration::ZERO);
         assert_eq!(pace(Some(10.0)).due(7), Duration::from_millis(700));
         assert_eq!(pace(Some(0.001)).due(u64::MAX), Duration::MAX);

@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Writes ca.pem, netdata.pem and netdata.key into `directory`, and says what to do with them. The authority's key is
-/// not among them: it can issue nothing more.
+/// Writes ca.pem, netdata.pem and netdata.key into `directory`, and says what to do with them. The
+/// authority's key is not among them: it can issue nothing more.
 ///
 /// # Errors
 /// Says which of the files could not be written, or is there already.
@@ -20,11 +20,15 @@ pub(super) fn make(directory: &Path, common_name: &str) -> Result<String, String
         ("netdata.pem", 0o644, client.certificate_pem.clone()),
         ("netdata.key", 0o600, client.key_pem()),
     ];
-    let directory = std::path::absolute(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let directory = std::path::absolute(directory)
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
     for (name, ..) in &files {
         let path = directory.join(name);
         if path.symlink_metadata().is_ok() {
-            return Err(format!("{} is there already: remove it, or name another directory", path.display()));
+            return Err(format!(
+                "{} is there already: remove it, or name another directory",
+                path.display()
+            ));
         }
     }
     make_directory(&directory).map_err(|error| cannot_write(&directory, &error))?;
@@ -53,7 +57,11 @@ fn make_directory(directory: &Path) -> io::Result<()> {
 
 /// Nothing that is there is changed. The mode is that, whatever the umask is.
 fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(text.as_bytes())
 }
@@ -62,7 +70,11 @@ fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
 fn word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 fn instructions(directory: &Path, common_name: &str) -> String {

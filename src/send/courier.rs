@@ -45,12 +45,18 @@ impl Courier {
         let mut place = place(&delivery.url)?;
         place.address = delivery.connect_to;
         if !place.is_https
-            && (delivery.cert.is_some() || delivery.ca.is_some() || delivery.http.as_deref() == Some("2"))
+            && (delivery.cert.is_some()
+                || delivery.ca.is_some()
+                || delivery.http.as_deref() == Some("2"))
         {
             return Err("--cert, --ca and --http 2 need a URL with https://".into());
         }
         Ok(Self {
-            tls: if place.is_https { Some(Arc::new(tls(delivery)?)) } else { None },
+            tls: if place.is_https {
+                Some(Arc::new(tls(delivery)?))
+            } else {
+                None
+            },
             presents: delivery.cert.is_some(),
             carried: Carried::new(delivery)?,
             patience: Duration::from_secs(delivery.timeout),
@@ -88,15 +94,17 @@ impl Courier {
         request: Request,
     ) -> Result<Answer, Ending> {
         let delivered = timeout(self.patience, self.try_to_deliver(connection, request)).await;
-        delivered.unwrap_or(Err(Failure::Silent)).map_err(|failure| {
-            // Whatever is left on it belongs to nobody.
-            let was_connected = connection.take().is_some();
-            let ending = Ending::failed(&failure, was_connected, self.presents);
-            if ending.reason.fate != Fate::Unreachable {
-                self.has_met();
-            }
-            ending
-        })
+        delivered
+            .unwrap_or(Err(Failure::Silent))
+            .map_err(|failure| {
+                // Whatever is left on it belongs to nobody.
+                let was_connected = connection.take().is_some();
+                let ending = Ending::failed(&failure, was_connected, self.presents);
+                if ending.reason.fate != Fate::Unreachable {
+                    self.has_met();
+                }
+                ending
+            })
     }
 
     async fn try_to_deliver(
@@ -118,7 +126,9 @@ impl Courier {
             Protocol::Http1 => "Go-http-client/1.1",
             Protocol::Http2 => "Go-http-client/2.0",
         };
-        request.headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        request
+            .headers
+            .insert(USER_AGENT, HeaderValue::from_static(agent));
         // What is given goes before what is usual.
         request.headers.extend(self.carried.headers.clone());
         let mut answer = open.exchange(&request).await?;
@@ -142,7 +152,11 @@ impl Courier {
         if let Some(address) = self.place.address {
             return Ok(vec![address]);
         }
-        let mut addresses = self.place.resolve(self.patience).await.map_err(Failure::Unresolved)?;
+        let mut addresses = self
+            .place
+            .resolve(self.patience)
+            .await
+            .map_err(Failure::Unresolved)?;
         addresses.sort_by_key(SocketAddr::is_ipv6);
         Ok(addresses)
     }
@@ -150,21 +164,29 @@ impl Courier {
     async fn connect_to(&self, address: SocketAddr) -> Result<Connection, Failure> {
         let socket = sender::dial(&self.place, address).await?;
         let Some(tls) = &self.tls else {
-            self.spoken.get_or_init(|| Spoken { protocol: Protocol::Http1, tls: None });
+            self.spoken.get_or_init(|| Spoken {
+                protocol: Protocol::Http1,
+                tls: None,
+            });
             return Connection::open(socket, Protocol::Http1, &self.place).await;
         };
         let stream = sender::shake_hands(socket, self.place.server_name(), tls.clone()).await?;
         let session = stream.get_ref().1;
         let protocol = match session.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
-            _ if self.demands_http2 => return Err(Failure::Other("the server does not speak HTTP/2".into())),
+            _ if self.demands_http2 => {
+                return Err(Failure::Other("the server does not speak HTTP/2".into()));
+            }
             _ => Protocol::Http1,
         };
         let version = match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => "TLS 1.3",
         };
-        self.spoken.get_or_init(|| Spoken { protocol, tls: Some(version) });
+        self.spoken.get_or_init(|| Spoken {
+            protocol,
+            tls: Some(version),
+        });
         Connection::open(stream, protocol, &self.place).await
     }
 }
@@ -174,7 +196,11 @@ impl Courier {
 /// # Errors
 /// Says what is wrong with it, and not which credentials are in it.
 pub(super) fn place(url: &str) -> Result<Place, String> {
-    if url.split('/').nth(2).is_some_and(|authority| authority.contains('@')) {
+    if url
+        .split('/')
+        .nth(2)
+        .is_some_and(|authority| authority.contains('@'))
+    {
         return Err("the URL must not hold credentials: give them with --basic USERNAME --password-file FILE".into());
     }
     Place::parse(url)
@@ -190,13 +216,20 @@ fn tls(delivery: &Delivery) -> Result<ClientConfig, String> {
             .to_vec(),
     };
     let identity = match &delivery.cert {
-        Some(certificate) => Some(read_identity(certificate, delivery.key.as_deref().unwrap_or(certificate))?),
+        Some(certificate) => Some(read_identity(
+            certificate,
+            delivery.key.as_deref().unwrap_or(certificate),
+        )?),
         None => None,
     };
-    let mut config = sender::client_config(&authorities, identity).map_err(|error| match &delivery.ca {
-        Some(path) => format!("{} holds a certificate that cannot be trusted: {error}", path.display()),
-        None => error.to_string(),
-    })?;
+    let mut config =
+        sender::client_config(&authorities, identity).map_err(|error| match &delivery.ca {
+            Some(path) => format!(
+                "{} holds a certificate that cannot be trusted: {error}",
+                path.display()
+            ),
+            None => error.to_string(),
+        })?;
     config.alpn_protocols = match delivery.http.as_deref() {
         Some("1.1") => vec![b"http/1.1".to_vec()],
         Some("2") => vec![b"h2".to_vec()],

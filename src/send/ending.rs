@@ -23,7 +23,12 @@ pub(super) enum Fate {
 }
 
 impl Fate {
-    pub(super) const ALL: [Self; 4] = [Self::Accepted, Self::Refused, Self::Unanswered, Self::Unreachable];
+    pub(super) const ALL: [Self; 4] = [
+        Self::Accepted,
+        Self::Refused,
+        Self::Unanswered,
+        Self::Unreachable,
+    ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -65,14 +70,25 @@ impl Ending {
     }
 
     pub(super) fn accepted(answer: &Answer) -> Self {
-        Self::of(Fate::Accepted, answer, None, named(answer.status), said(answer), None)
+        Self::of(
+            Fate::Accepted,
+            answer,
+            None,
+            named(answer.status),
+            said(answer),
+            None,
+        )
     }
 
     pub(super) fn refused(answer: &Answer) -> Self {
         let code = answer.code();
-        let text = answer.field("title").unwrap_or_else(|| named(answer.status));
+        let text = answer
+            .field("title")
+            .unwrap_or_else(|| named(answer.status));
         let detail = match answer.status {
-            300..=399 => answer.header("location").map(|location| format!("It leads to {location}.")),
+            300..=399 => answer
+                .header("location")
+                .map(|location| format!("It leads to {location}.")),
             _ => answer.field("detail").or_else(|| said(answer)),
         };
         let advice = advice::of_refusal(answer.status, code.as_deref());
@@ -81,7 +97,14 @@ impl Ending {
 
     /// A challenge that was answered wrongly.
     pub(super) fn wrong(answer: &Answer, text: &str, advice: &'static str) -> Self {
-        Self::of(Fate::Refused, answer, Some("challenge_failed".into()), text.to_owned(), None, Some(advice))
+        Self::of(
+            Fate::Refused,
+            answer,
+            Some("challenge_failed".into()),
+            text.to_owned(),
+            None,
+            Some(advice),
+        )
     }
 
     fn of(
@@ -92,9 +115,20 @@ impl Ending {
         detail: Option<String>,
         advice: Option<&'static str>,
     ) -> Self {
-        let (code, text) = (code.map(|code| plain(&code, MAX_TEXT)), plain(&text, MAX_TEXT));
-        let reason = Reason { fate, status: Some(answer.status), code, text };
-        let request_id = answer.header("x-request-id").map(Cow::into_owned).or_else(|| answer.field("request_id"));
+        let (code, text) = (
+            code.map(|code| plain(&code, MAX_TEXT)),
+            plain(&text, MAX_TEXT),
+        );
+        let reason = Reason {
+            fate,
+            status: Some(answer.status),
+            code,
+            text,
+        };
+        let request_id = answer
+            .header("x-request-id")
+            .map(Cow::into_owned)
+            .or_else(|| answer.field("request_id"));
         Self {
             reason,
             detail: detail.map(|detail| plain(&detail, MAX_TEXT)),
@@ -132,9 +166,24 @@ impl Ending {
         Self::without_answer(Fate::Unanswered, "interrupted".into(), text.into(), None)
     }
 
-    fn without_answer(fate: Fate, code: String, text: String, advice: Option<&'static str>) -> Self {
-        let reason = Reason { fate, status: None, code: Some(code), text };
-        Self { reason, detail: None, request_id: None, advice }
+    fn without_answer(
+        fate: Fate,
+        code: String,
+        text: String,
+        advice: Option<&'static str>,
+    ) -> Self {
+        let reason = Reason {
+            fate,
+            status: None,
+            code: Some(code),
+            text,
+        };
+        Self {
+            reason,
+            detail: None,
+            request_id: None,
+            advice,
+        }
     }
 }
 
@@ -165,5 +214,9 @@ fn said(answer: &Answer) -> Option<String> {
 }
 
 fn named(status: u16) -> String {
-    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("an unknown status").into()
+    StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("an unknown status")
+        .into()
 }

@@ -1,8 +1,9 @@
-//! Plays Netdata Cloud against any URL: one request, or as many as it takes to see what a server can stand.
+//! Plays Netdata Cloud against any URL: one request, or as many as it takes to see what a server
+//! can stand.
 //!
-//! Everything that is sent follows from a seed. Nothing that a server says is trusted, waited for without bound, or
-//! shown before what could move a cursor is taken out of it. Secrets come from files or the environment, and are shown
-//! nowhere.
+//! Everything that is sent follows from a seed. Nothing that a server says is trusted, waited for
+//! without bound, or shown before what could move a cursor is taken out of it. Secrets come from
+//! files or the environment, and are shown nowhere.
 
 mod advice;
 mod arguments;
@@ -63,11 +64,17 @@ impl From<String> for SendError {
 /// Says which of the arguments is wrong, or that `out` is.
 pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, SendError> {
     let what = &arguments.what;
-    if let What::Certificate { directory, common_name } = what {
+    if let What::Certificate {
+        directory,
+        common_name,
+    } = what
+    {
         output::line(out, certificate::make(directory, common_name)?)?;
         return Ok(Verdict::Accepted);
     }
-    let (Some(plan), Some(delivery)) = (Plan::new(what)?, what.delivery()) else { return Ok(Verdict::Accepted) };
+    let (Some(plan), Some(delivery)) = (Plan::new(what)?, what.delivery()) else {
+        return Ok(Verdict::Accepted);
+    };
     plan.check(&place(&delivery.url)?)?;
     let pace = Pace::new(delivery, plan.round());
     if delivery.dry_run {
@@ -75,15 +82,24 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, SendE
         return Ok(Verdict::Accepted);
     }
     let report = send(delivery, plan, pace)?;
-    output::line(out, if delivery.json { report.to_json() } else { report.to_string() })?;
+    output::line(
+        out,
+        if delivery.json {
+            report.to_json()
+        } else {
+            report.to_string()
+        },
+    )?;
     Ok(verdict(&report))
 }
 
 fn send(delivery: &Delivery, plan: Plan, pace: Pace) -> Result<Report, String> {
     let campaign = Arc::new(Campaign::new(Courier::new(delivery)?, plan, pace));
     raise_descriptor_limit();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
     let outcome = runtime.block_on(campaign.run());
     // A name server that does not answer is not waited for.
     runtime.shutdown_background();
@@ -93,15 +109,25 @@ fn send(delivery: &Delivery, plan: Plan, pace: Pace) -> Result<Report, String> {
 fn verdict(report: &Report) -> Verdict {
     match report {
         Report { ok: true, .. } => Verdict::Accepted,
-        Report { requests, unreachable, .. } if *requests > 0 && requests == unreachable => Verdict::Unreachable,
+        Report {
+            requests,
+            unreachable,
+            ..
+        } if *requests > 0 && requests == unreachable => Verdict::Unreachable,
         _ => Verdict::Refused,
     }
 }
 
-/// What would be sent: a body, or the URL of a challenge, on each line; of a file, what is in it and nothing else.
+/// What would be sent: a body, or the URL of a challenge, on each line; of a file, what is in it
+/// and nothing else.
 fn print(plan: &Plan, place: &Place, pace: &Pace, out: &mut impl Write) -> io::Result<()> {
     for index in 0..pace.repeat.unwrap_or(plan.round()) {
-        let Request { method, target, body, .. } = plan.request(place, index);
+        let Request {
+            method,
+            target,
+            body,
+            ..
+        } = plan.request(place, index);
         match method {
             Method::GET => write!(out, "{}://{}{target}", place.scheme(), place.authority())?,
             _ => out.write_all(&body)?,

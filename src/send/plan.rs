@@ -4,7 +4,9 @@ use super::arguments::{Authorship, ChallengeSecret, Seed, What};
 use super::ending::Ending;
 use crate::config::{read_secret_file, read_secret_variable};
 use crate::secret::Secret;
-use crate::sender::{Answer, Author, CHALLENGE_LIMIT, EVERY_NOTICE, Notice, Place, Request, mistake};
+use crate::sender::{
+    Answer, Author, CHALLENGE_LIMIT, EVERY_NOTICE, Notice, Place, Request, mistake,
+};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::{self, Read};
@@ -47,25 +49,75 @@ impl Plan {
     pub(super) fn new(what: &What) -> Result<Option<Self>, String> {
         let notices = |author, notices| Content::Notices { author, notices };
         let (kind, content) = match what {
-            What::Challenge { secret, token, seed, .. } => {
+            What::Challenge {
+                secret,
+                token,
+                seed,
+                ..
+            } => {
                 let (secret, token, author) = (read_secret(secret)?, token.clone(), anybody(seed));
-                ("challenge", Content::Challenges(Challenges { secret, token, author }))
+                (
+                    "challenge",
+                    Content::Challenges(Challenges {
+                        secret,
+                        token,
+                        author,
+                    }),
+                )
             }
-            What::Alert { severity, shape, author, active_alerts, seed, .. } => {
-                let author = Author { active_alerts: *active_alerts, ..somebody(author, seed) };
-                ("alert", notices(author, vec![Notice::Alert { shape: shape.shape, severity: *severity }]))
+            What::Alert {
+                severity,
+                shape,
+                author,
+                active_alerts,
+                seed,
+                ..
+            } => {
+                let author = Author {
+                    active_alerts: *active_alerts,
+                    ..somebody(author, seed)
+                };
+                (
+                    "alert",
+                    notices(
+                        author,
+                        vec![Notice::Alert {
+                            shape: shape.shape,
+                            severity: *severity,
+                        }],
+                    ),
+                )
             }
-            What::Reachability { status, shape, author, seed, .. } => {
-                let notice = Notice::Reachability { shape: shape.shape, reachable: *status };
-                ("reachability", notices(somebody(author, seed), vec![notice]))
+            What::Reachability {
+                status,
+                shape,
+                author,
+                seed,
+                ..
+            } => {
+                let notice = Notice::Reachability {
+                    shape: shape.shape,
+                    reachable: *status,
+                };
+                (
+                    "reachability",
+                    notices(somebody(author, seed), vec![notice]),
+                )
             }
             What::Test { seed, .. } => ("test", notices(anybody(seed), vec![Notice::Test])),
-            What::All { author, seed, .. } => ("all", notices(somebody(author, seed), EVERY_NOTICE.to_vec())),
+            What::All { author, seed, .. } => (
+                "all",
+                notices(somebody(author, seed), EVERY_NOTICE.to_vec()),
+            ),
             What::File { file, .. } => ("file", Content::File(read(file)?)),
             What::Certificate { .. } => return Ok(None),
         };
         let same = what.delivery().is_some_and(|delivery| delivery.same);
-        Ok(Some(Self { kind, same, content }))
+        Ok(Some(Self {
+            kind,
+            same,
+            content,
+        }))
     }
 
     /// Whether it can be sent to `place`.
@@ -74,11 +126,13 @@ impl Plan {
     /// Says what is wrong with its URL.
     pub(super) fn check(&self, place: &Place) -> Result<(), String> {
         let query = place.path.split_once('?').map_or("", |(_, query)| query);
-        let has_token = query.split('&').any(|pair| pair.split('=').next() == Some("crc_token"));
+        let has_token = query
+            .split('&')
+            .any(|pair| pair.split('=').next() == Some("crc_token"));
         match &self.content {
-            Content::Challenges(_) if has_token => {
-                Err("the URL has a crc_token: leave it out, and give it with --token, decoded".into())
-            }
+            Content::Challenges(_) if has_token => Err(
+                "the URL has a crc_token: leave it out, and give it with --token, decoded".into(),
+            ),
             _ => Ok(()),
         }
     }
@@ -100,7 +154,9 @@ impl Plan {
     pub(super) fn seed(&self) -> Option<u64> {
         match &self.content {
             Content::Challenges(Challenges { token: Some(_), .. }) | Content::File(_) => None,
-            Content::Challenges(Challenges { author, .. }) | Content::Notices { author, .. } => Some(author.seed),
+            Content::Challenges(Challenges { author, .. }) | Content::Notices { author, .. } => {
+                Some(author.seed)
+            }
         }
     }
 
@@ -119,7 +175,9 @@ impl Plan {
     pub(super) fn request(&self, place: &Place, index: u64) -> Request {
         let index = self.effective(index);
         match &self.content {
-            Content::Challenges(challenges) => Request::challenge(place, &challenges.crc_token(index)),
+            Content::Challenges(challenges) => {
+                Request::challenge(place, &challenges.crc_token(index))
+            }
             Content::Notices { author, notices } => {
                 Request::post(place, author.write(notices[self.turn(index)], index).into())
             }
@@ -130,7 +188,9 @@ impl Plan {
     /// How the `index`th request ended that was answered after `took`.
     pub(super) fn judge(&self, index: u64, answer: &Answer, took: Duration) -> Ending {
         match &self.content {
-            Content::Challenges(challenges) => challenges.judge(self.effective(index), answer, took),
+            Content::Challenges(challenges) => {
+                challenges.judge(self.effective(index), answer, took)
+            }
             Content::Notices { .. } | Content::File(_) => Ending::answered(answer),
         }
     }
@@ -147,13 +207,21 @@ impl Plan {
 
 impl Challenges {
     fn crc_token(&self, index: u64) -> String {
-        self.token.clone().unwrap_or_else(|| self.author.crc_token(index))
+        self.token
+            .clone()
+            .unwrap_or_else(|| self.author.crc_token(index))
     }
 
     fn judge(&self, index: u64, answer: &Answer, took: Duration) -> Ending {
         match answer.status {
             200 => {}
-            201..=299 => return Ending::wrong(answer, "the answer is not 200", "answer the challenge with 200 OK"),
+            201..=299 => {
+                return Ending::wrong(
+                    answer,
+                    "the answer is not 200",
+                    "answer the challenge with 200 OK",
+                );
+            }
             _ => return Ending::refused(answer),
         }
         match mistake(&self.secret, &self.crc_token(index), &answer.body) {
@@ -172,31 +240,54 @@ fn read_secret(secret: &ChallengeSecret) -> Result<Secret, String> {
     match (&secret.secret_file, &secret.secret_env) {
         (Some(path), _) => read_secret_file(path),
         (None, Some(name)) => read_secret_variable(name),
-        (None, None) => Err("needs the challenge secret: --secret-file FILE or --secret-env VARIABLE".into()),
+        (None, None) => {
+            Err("needs the challenge secret: --secret-file FILE or --secret-env VARIABLE".into())
+        }
     }
 }
 
 fn anybody(seed: &Seed) -> Author {
     // Short enough to be typed again.
     let seed = seed.seed.unwrap_or_else(|| rand::random::<u32>().into());
-    Author { seed, ..Author::default() }
+    Author {
+        seed,
+        ..Author::default()
+    }
 }
 
 fn somebody(author: &Authorship, seed: &Seed) -> Author {
-    let Authorship { space, space_id, node } = author.clone();
-    Author { space, space_id, node, ..anybody(seed) }
+    let Authorship {
+        space,
+        space_id,
+        node,
+    } = author.clone();
+    Author {
+        space,
+        space_id,
+        node,
+        ..anybody(seed)
+    }
 }
 
 fn read(path: &Path) -> Result<Bytes, String> {
     let explain = |error: io::Error| format!("cannot read {}: {error}", path.display());
     let mut bytes = Vec::new();
-    let mut read = |source: &mut dyn Read| source.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(explain);
+    let mut read = |source: &mut dyn Read| {
+        source
+            .take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(explain)
+    };
     match path == Path::new("-") {
         true => read(&mut io::stdin().lock())?,
         false => read(&mut File::open(path).map_err(explain)?)?,
     };
     match bytes.len() as u64 > MAX_FILE {
-        true => Err(format!("{} has more than {} MiB, which nobody accepts", path.display(), MAX_FILE >> 20)),
+        true => Err(format!(
+            "{} has more than {} MiB, which nobody accepts",
+            path.display(),
+            MAX_FILE >> 20
+        )),
         false => Ok(bytes.into()),
     }
 }

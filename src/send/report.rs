@@ -50,8 +50,17 @@ struct Line {
 
 impl Report {
     pub(super) fn new(campaign: &Campaign, outcome: &Outcome) -> Self {
-        let Campaign { courier, plan, pace, .. } = campaign;
-        let Outcome { tally, took, was_interrupted } = outcome;
+        let Campaign {
+            courier,
+            plan,
+            pace,
+            ..
+        } = campaign;
+        let Outcome {
+            tally,
+            took,
+            was_interrupted,
+        } = outcome;
         let spoken = courier.spoken();
         let lines = tally.reasons().map(|(reason, count, first)| Line {
             result: reason.fate,
@@ -100,20 +109,36 @@ impl Display for Report {
         if !spoken.is_empty() {
             write!(f, " ({})", spoken.join(", "))?;
         }
-        self.results.iter().try_for_each(|line| write!(f, "\n  {line}"))?;
+        self.results
+            .iter()
+            .try_for_each(|line| write!(f, "\n  {line}"))?;
         if self.interrupted {
             write!(f, "\n  interrupted before the last request")?;
         }
         match &self.latency_ms {
-            Some(latency) if self.requests == 1 => write!(f, "\n  latency      {:.1} ms", latency.max)?,
-            Some(Latency { mean, p50, p90, p99, max }) => write!(
+            Some(latency) if self.requests == 1 => {
+                write!(f, "\n  latency      {:.1} ms", latency.max)?
+            }
+            Some(Latency {
+                mean,
+                p50,
+                p90,
+                p99,
+                max,
+            }) => write!(
                 f,
                 "\n  latency      p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, max {max:.1} ms, mean {mean:.1} ms"
             )?,
             None => {}
         }
         if self.requests > 1 {
-            let Self { requests, seconds, requests_per_second, concurrency, .. } = self;
+            let Self {
+                requests,
+                seconds,
+                requests_per_second,
+                concurrency,
+                ..
+            } = self;
             write!(
                 f,
                 "\n  rate         {requests_per_second:.1}/s: {requests} in {seconds:.2} s, {concurrency} at a time"
@@ -124,10 +149,16 @@ impl Display for Report {
             if self.tests > 1 {
                 write!(f, ", of the last of {} Tests", self.tests)?;
             }
-            write!(f, ": look for it in the log and on the status page of the proxy")?;
+            write!(
+                f,
+                ": look for it in the log and on the status page of the proxy"
+            )?;
         }
         if let Some(seed) = self.seed {
-            write!(f, "\n  seed         {seed}: with --seed {seed} the same is sent again")?;
+            write!(
+                f,
+                "\n  seed         {seed}: with --seed {seed} the same is sent again"
+            )?;
         }
         Ok(())
     }

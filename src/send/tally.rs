@@ -40,8 +40,14 @@ pub(super) struct Latency {
 
 impl Tally {
     pub(super) fn new() -> Self {
-        let latencies = Histogram::new_with_bounds(1, MAX_LATENCY, 3).expect("the bounds are apart");
-        Self { latencies, fates: [0; Fate::ALL.len()], reasons: BTreeMap::new(), tests: None }
+        let latencies =
+            Histogram::new_with_bounds(1, MAX_LATENCY, 3).expect("the bounds are apart");
+        Self {
+            latencies,
+            fates: [0; Fate::ALL.len()],
+            reasons: BTreeMap::new(),
+            tests: None,
+        }
     }
 
     /// Counts a request that ended after `latency`.
@@ -54,7 +60,12 @@ impl Tally {
         }
         let key = match self.reasons.contains_key(reason) || self.reasons.len() < MAX_REASONS {
             true => reason.clone(),
-            false => Reason { fate: reason.fate, status: None, code: None, text: "for other reasons".into() },
+            false => Reason {
+                fate: reason.fate,
+                status: None,
+                code: None,
+                text: "for other reasons".into(),
+            },
         };
         self.reasons.entry(key).or_insert_with(|| (0, ending)).0 += 1;
     }
@@ -79,13 +90,21 @@ impl Tally {
 
     /// Why requests ended as they did: for each reason, how many did, and the first of them.
     pub(super) fn reasons(&self) -> impl Iterator<Item = (&Reason, u64, &Ending)> {
-        self.reasons.iter().map(|(reason, (count, first))| (reason, *count, first))
+        self.reasons
+            .iter()
+            .map(|(reason, (count, first))| (reason, *count, first))
     }
 
     /// Unless nothing was answered.
     pub(super) fn latency(&self) -> Option<Latency> {
         let milliseconds = |micros: u64| micros as f64 / 1000.0;
-        let quantile = |quantile| milliseconds(self.latencies.value_at_quantile(quantile).min(self.latencies.max()));
+        let quantile = |quantile| {
+            milliseconds(
+                self.latencies
+                    .value_at_quantile(quantile)
+                    .min(self.latencies.max()),
+            )
+        };
         (!self.latencies.is_empty()).then(|| Latency {
             mean: self.latencies.mean() / 1000.0,
             p50: quantile(0.5),
@@ -102,30 +121,51 @@ mod tests {
     use crate::sender::Answer;
 
     fn answered(status: u16, body: &str) -> Ending {
-        Ending::answered(&Answer { status, body: body.into(), ..Answer::default() })
+        Ending::answered(&Answer {
+            status,
+            body: body.into(),
+            ..Answer::default()
+        })
     }
 
     #[test]
     fn equal_reasons_are_one() {
         let mut tally = Tally::new();
         for second in 0..10 {
-            let body = format!("{{\"code\":\"rate_limited\",\"detail\":\"Try again after {second} s.\"}}");
+            let body =
+                format!("{{\"code\":\"rate_limited\",\"detail\":\"Try again after {second} s.\"}}");
             tally.count(answered(429, &body), Duration::from_millis(2));
         }
         tally.count(answered(200, "ok"), Duration::from_millis(1));
-        let found: Vec<_> = tally.reasons().map(|(reason, count, _)| (reason.status, count)).collect();
+        let found: Vec<_> = tally
+            .reasons()
+            .map(|(reason, count, _)| (reason.status, count))
+            .collect();
         assert_eq!(found, [(Some(200), 1), (Some(429), 10)]);
-        assert_eq!((tally.requests(), tally.of(Fate::Accepted), tally.of(Fate::Refused)), (11, 1, 10));
+        assert_eq!(
+            (
+                tally.requests(),
+                tally.of(Fate::Accepted),
+                tally.of(Fate::Refused)
+            ),
+            (11, 1, 10)
+        );
     }
 
     #[test]
     fn whoever_thinks_of_ever_more_reasons_fills_nothing() {
         let mut tally = Tally::new();
         for number in 0..10_000 {
-            tally.count(answered(400, &format!("{{\"code\":\"{number}\"}}")), Duration::ZERO);
+            tally.count(
+                answered(400, &format!("{{\"code\":\"{number}\"}}")),
+                Duration::ZERO,
+            );
         }
         assert_eq!(tally.reasons().count(), MAX_REASONS + 1);
-        assert_eq!(tally.reasons().map(|(_, count, _)| count).sum::<u64>(), 10_000);
+        assert_eq!(
+            tally.reasons().map(|(_, count, _)| count).sum::<u64>(),
+            10_000
+        );
     }
 
     #[test]
@@ -135,11 +175,20 @@ mod tests {
         for milliseconds in 1..=100 {
             tally.count(answered(200, ""), Duration::from_millis(milliseconds));
         }
-        tally.count(Ending::failed(&crate::sender::Failure::Silent, true, false), Duration::from_secs(10));
+        tally.count(
+            Ending::failed(&crate::sender::Failure::Silent, true, false),
+            Duration::from_secs(10),
+        );
         let latency = tally.latency().unwrap();
         let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.002;
-        assert!(near(latency.p50, 50.0) && near(latency.p90, 90.0) && near(latency.p99, 99.0), "{latency:?}");
-        assert!(near(latency.max, 100.0) && near(latency.mean, 50.5), "{latency:?}");
+        assert!(
+            near(latency.p50, 50.0) && near(latency.p90, 90.0) && near(latency.p99, 99.0),
+            "{latency:?}"
+        );
+        assert!(
+            near(latency.max, 100.0) && near(latency.mean, 50.5),
+            "{latency:?}"
+        );
         tally.count(answered(200, ""), Duration::MAX);
         assert!(near(tally.latency().unwrap().max, 660_000.0));
     }

@@ -41,25 +41,46 @@ pub(crate) fn mistake(secret: &Secret, token: &str, body: &[u8]) -> Option<Mista
         ));
     }
     if made(secret, &token.replace('+', " ")) {
-        return Some(("the HMAC is that of the token decoded twice", "decode crc_token exactly once"));
+        return Some((
+            "the HMAC is that of the token decoded twice",
+            "decode crc_token exactly once",
+        ));
     }
     if made(secret, "") {
-        return Some(("the HMAC is that of an empty text", "read the query parameter crc_token"));
+        return Some((
+            "the HMAC is that of an empty text",
+            "read the query parameter crc_token",
+        ));
     }
     Some(misspelt(&given, &right))
 }
 
 /// How an HMAC that may be right is not written as it must be.
 fn misspelt(given: &str, right: &str) -> Mistake {
-    let bytes = BASE64_STANDARD.decode(right.trim_start_matches("sha256=")).unwrap_or_default();
+    let bytes = BASE64_STANDARD
+        .decode(right.trim_start_matches("sha256="))
+        .unwrap_or_default();
     let bare = given.strip_prefix("sha256=").unwrap_or(given);
     if same(&bare.to_ascii_lowercase(), &hex(&bytes)) {
-        ("the HMAC is right, but in hexadecimal", "encode it in Base64")
+        (
+            "the HMAC is right, but in hexadecimal",
+            "encode it in Base64",
+        )
     } else if same(&format!("sha256={given}"), right) {
-        ("the HMAC is right, but \"sha256=\" is missing before it", "write it before the HMAC")
+        (
+            "the HMAC is right, but \"sha256=\" is missing before it",
+            "write it before the HMAC",
+        )
     } else if same(&standard(bare), &BASE64_STANDARD_NO_PAD.encode(&bytes)) {
-        ("the HMAC is right, but not in standard Base64 with padding", "use the standard alphabet, with padding")
-    } else if BASE64_STANDARD.decode(bare).is_ok_and(|bytes| bytes.len() == 32) && bare != given {
+        (
+            "the HMAC is right, but not in standard Base64 with padding",
+            "use the standard alphabet, with padding",
+        )
+    } else if BASE64_STANDARD
+        .decode(bare)
+        .is_ok_and(|bytes| bytes.len() == 32)
+        && bare != given
+    {
         (
             "the answer is wrong: it was made with another secret, or of another text",
             "let both have the secret that stands in Netdata's UI; the HMAC is of the decoded value of crc_token",
@@ -75,7 +96,11 @@ fn misspelt(given: &str, right: &str) -> Mistake {
 
 /// The standard alphabet without padding.
 fn standard(base64: &str) -> String {
-    base64.replace('-', "+").replace('_', "/").trim_end_matches('=').to_owned()
+    base64
+        .replace('-', "+")
+        .replace('_', "/")
+        .trim_end_matches('=')
+        .to_owned()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -98,9 +123,10 @@ fn given(body: &[u8]) -> Result<String, Mistake> {
             Some(_) => Err(("the answer is not right: response_token is no string", FORM)),
             None => Err(("the answer is not right: it has no response_token", FORM)),
         },
-        Ok(Value::String(text)) if given(text.as_bytes()).is_ok() => {
-            Err(("the answer is not right: it is JSON that was encoded twice", "encode the object once"))
-        }
+        Ok(Value::String(text)) if given(text.as_bytes()).is_ok() => Err((
+            "the answer is not right: it is JSON that was encoded twice",
+            "encode the object once",
+        )),
         Ok(_) => Err(("the answer is not a JSON object", FORM)),
         Err(_) => Err(("the answer is not JSON", FORM)),
     }
@@ -128,7 +154,10 @@ mod tests {
     fn the_right_answer_has_no_mistake() {
         let right = response_token(&secret("YOUR_CHALLENGE_SECRET"), TOKEN);
         assert_eq!(found(&of(&right)), None);
-        assert_eq!(found(&format!(" {{\"more\":1,\"response_token\":\"{right}\"}}\n")), None);
+        assert_eq!(
+            found(&format!(" {{\"more\":1,\"response_token\":\"{right}\"}}\n")),
+            None
+        );
     }
 
     #[test]
@@ -137,8 +166,14 @@ mod tests {
         let bare = right.strip_prefix("sha256=").unwrap();
         let bytes = BASE64_STANDARD.decode(bare).unwrap();
         let made = |key: &str, text: &str| response_token(&secret(key), text);
-        let (hex, url_safe) = (hex(&bytes), format!("sha256={}", bare.replace('+', "-").replace('/', "_")));
-        assert_ne!(url_safe, right, "the token was chosen so that the alphabets differ");
+        let (hex, url_safe) = (
+            hex(&bytes),
+            format!("sha256={}", bare.replace('+', "-").replace('/', "_")),
+        );
+        assert_ne!(
+            url_safe, right,
+            "the token was chosen so that the alphabets differ"
+        );
         for (token, expected) in [
             (bare, "\"sha256=\" is missing"),
             (&hex, "hexadecimal"),
@@ -146,15 +181,24 @@ mod tests {
             (&url_safe, "standard Base64"),
             (right.trim_end_matches('='), "standard Base64"),
             (&made("YOUR_CHALLENGE_SECRET\n", TOKEN), "a newline"),
-            (&made("YOUR_CHALLENGE_SECRET", "a%2Bb%2Fc%3D"), "as it stands in the URL"),
+            (
+                &made("YOUR_CHALLENGE_SECRET", "a%2Bb%2Fc%3D"),
+                "as it stands in the URL",
+            ),
             (&made("YOUR_CHALLENGE_SECRET", "a b/c="), "decoded twice"),
             (&made("YOUR_CHALLENGE_SECRET", ""), "an empty text"),
-            (&made("ANOTHER_SECRET", TOKEN), "another secret, or of another text"),
+            (
+                &made("ANOTHER_SECRET", TOKEN),
+                "another secret, or of another text",
+            ),
             ("sha256=AAAA", "the Base64 of 32 bytes"),
             ("", "the Base64 of 32 bytes"),
         ] {
             let found = found(&of(token));
-            assert!(found.is_some_and(|text| text.contains(expected)), "{token}: {found:?}");
+            assert!(
+                found.is_some_and(|text| text.contains(expected)),
+                "{token}: {found:?}"
+            );
         }
     }
 
@@ -172,7 +216,10 @@ mod tests {
             (twice.as_str(), "encoded twice"),
         ] {
             let found = found(body);
-            assert!(found.is_some_and(|text| text.contains(expected)), "{body}: {found:?}");
+            assert!(
+                found.is_some_and(|text| text.contains(expected)),
+                "{body}: {found:?}"
+            );
         }
     }
 }

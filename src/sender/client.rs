@@ -16,8 +16,8 @@ use tokio_rustls::client::TlsStream;
 
 /// TLS with servers whose certificate one of `authorities` issued, as who has `identity`.
 ///
-/// The certificate is presented whatever the server asks for, so that its refusal says why. Every connection is a full
-/// handshake: Netdata Cloud's sender keeps no sessions.
+/// The certificate is presented whatever the server asks for, so that its refusal says why. Every
+/// connection is a full handshake: Netdata Cloud's sender keeps no sessions.
 pub(crate) fn client_config(
     authorities: &[CertificateDer<'static>],
     identity: Option<Arc<CertifiedKey>>,
@@ -30,7 +30,9 @@ pub(crate) fn client_config(
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
     let mut config = match identity {
-        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
+        Some(identity) => {
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
+        }
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::disabled();

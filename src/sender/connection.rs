@@ -74,7 +74,11 @@ impl Connection {
         let (requests, driver) = match protocol {
             Protocol::Http1 => {
                 let mut builder = http1::Builder::new();
-                let (requests, driver) = builder.max_buf_size(MAX_PART).handshake(stream).await.map_err(refuse)?;
+                let (requests, driver) = builder
+                    .max_buf_size(MAX_PART)
+                    .handshake(stream)
+                    .await
+                    .map_err(refuse)?;
                 (Requests::Http1(requests), drive(driver, &ended, &breakage))
             }
             Protocol::Http2 => {
@@ -84,7 +88,14 @@ impl Connection {
                 (Requests::Http2(requests), drive(driver, &ended, &breakage))
             }
         };
-        Ok(Self { requests, _driver: driver, ended, breakage, scheme: place.scheme(), authority: place.authority() })
+        Ok(Self {
+            requests,
+            _driver: driver,
+            ended,
+            breakage,
+            scheme: place.scheme(),
+            authority: place.authority(),
+        })
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
@@ -109,18 +120,27 @@ impl Connection {
     /// Sends a request and reads the answer.
     pub(crate) async fn exchange(&mut self, request: &Request) -> Result<Answer, Failure> {
         self.ready().await?;
-        let request = self.message(request).map_err(|error| Failure::Other(error.to_string()))?;
+        let request = self
+            .message(request)
+            .map_err(|error| Failure::Other(error.to_string()))?;
         let (head, body) = match self.answer(request).await {
             Some(Ok(answer)) => answer.into_parts(),
             Some(Err(error)) => return Err(self.explain(&error).await),
             None => return Err(self.breakage.failure().unwrap_or(CLOSED)),
         };
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: read(body).await })
+        Ok(Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: read(body).await,
+        })
     }
 
-    /// The head of the answer; nothing if the connection has ended without a word about the request, as happens to one
-    /// that is handed over at that very moment: hyper forgets it.
-    async fn answer(&mut self, request: Message) -> Option<hyper::Result<http::Response<Incoming>>> {
+    /// The head of the answer; nothing if the connection has ended without a word about the
+    /// request, as happens to one that is handed over at that very moment: hyper forgets it.
+    async fn answer(
+        &mut self,
+        request: Message,
+    ) -> Option<hyper::Result<http::Response<Incoming>>> {
         let ended = self.ended.cancelled();
         let requests = &mut self.requests;
         let answer = async move {
@@ -146,7 +166,9 @@ impl Connection {
         match self.protocol() {
             Protocol::Http1 => {
                 *message.uri_mut() = target;
-                message.headers_mut().insert(HOST, HeaderValue::try_from(&self.authority)?);
+                message
+                    .headers_mut()
+                    .insert(HOST, HeaderValue::try_from(&self.authority)?);
             }
             Protocol::Http2 => {
                 let mut parts = target.into_parts();
@@ -217,7 +239,9 @@ fn explain(error: &hyper::Error, breakage: &Breakage) -> Failure {
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         return CLOSED;
     }
-    let cause = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    let cause = error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     Failure::NotHttp(cause)
 }
 
@@ -239,7 +263,9 @@ mod tests {
             let _ = theirs.read_to_end(&mut Vec::new()).await;
         });
         let mut connection = Connection::open(ours, protocol, &place).await?;
-        let answer = connection.exchange(&Request::post(&place, Bytes::new())).await;
+        let answer = connection
+            .exchange(&Request::post(&place, Bytes::new()))
+            .await;
         drop(connection);
         server.await.unwrap();
         answer
@@ -249,14 +275,34 @@ mod tests {
     async fn answers_end_in_each_way_that_http_knows() {
         for (bytes, status, body) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabc", 200, "ab"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", 200, "abc"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+                200,
+                "abc",
+            ),
             ("HTTP/1.0 400 Bad Request\r\n\r\nabc", 400, "abc"),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", 200, "abc"),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nffffffffffffffff\r\nc", 200, "abc"),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\nabc", 204, ""),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+                200,
+                "abc",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nffffffffffffffff\r\nc",
+                200,
+                "abc",
+            ),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\nabc",
+                204,
+                "",
+            ),
         ] {
             let answer = answer(bytes.into(), Protocol::Http1).await.unwrap();
-            assert_eq!((answer.status, &*String::from_utf8_lossy(&answer.body)), (status, body), "{bytes}");
+            assert_eq!(
+                (answer.status, &*String::from_utf8_lossy(&answer.body)),
+                (status, body),
+                "{bytes}"
+            );
         }
     }
 
@@ -270,10 +316,16 @@ mod tests {
         for (bytes, protocol) in [
             ("SSH-2.0-x\r\n\r\n", Protocol::Http1),
             ("HTTP/1.1 abc\r\n\r\n", Protocol::Http1),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Protocol::Http2),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                Protocol::Http2,
+            ),
         ] {
             let failure = answer(bytes.into(), protocol).await.unwrap_err();
-            assert!(matches!(failure, Failure::NotHttp(_)), "{bytes:?}: {failure:?}");
+            assert!(
+                matches!(failure, Failure::NotHttp(_)),
+                "{bytes:?}: {failure:?}"
+            );
         }
     }
 
@@ -281,8 +333,15 @@ mod tests {
     async fn an_answer_without_end_is_cut() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n";
         let endless = [head.as_bytes(), &[b'x'; 4 * MAX_PART]].concat();
-        assert_eq!(answer(endless, Protocol::Http1).await.unwrap().body.len(), MAX_PART);
-        assert!(answer(vec![b'x'; 4 * MAX_PART], Protocol::Http1).await.is_err());
+        assert_eq!(
+            answer(endless, Protocol::Http1).await.unwrap().body.len(),
+            MAX_PART
+        );
+        assert!(
+            answer(vec![b'x'; 4 * MAX_PART], Protocol::Http1)
+                .await
+                .is_err()
+        );
         let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &b"A: b\r\n".repeat(MAX_PART)].concat();
         assert!(answer(endless, Protocol::Http1).await.is_err());
     }

@@ -32,22 +32,31 @@ pub(crate) enum Failure {
 
 impl From<&io::Error> for Failure {
     fn from(error: &io::Error) -> Self {
-        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut, UnexpectedEof};
+        use ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut,
+            UnexpectedEof,
+        };
 
-        if error
-            .raw_os_error()
-            .is_some_and(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
-        {
+        if error.raw_os_error().is_some_and(|code| {
+            [Errno::MFILE, Errno::NFILE]
+                .map(Errno::raw_os_error)
+                .contains(&code)
+        }) {
             return Self::NoFilesLeft;
         }
-        match (error.get_ref().and_then(|error| error.downcast_ref()), error.kind()) {
+        match (
+            error.get_ref().and_then(|error| error.downcast_ref()),
+            error.kind(),
+        ) {
             (Some(TlsError::AlertReceived(alert)), _) => Self::Alert(*alert),
             (Some(TlsError::InvalidCertificate(error)), _) => Self::Untrusted(error.clone()),
             (Some(TlsError::InvalidMessage(_)), _) => Self::NotTls,
             (Some(error), _) => Self::Other(tls_words(error)),
             (None, ConnectionRefused) => Self::NobodyListens,
             (None, UnexpectedEof) => Self::HungUp("the connection was closed"),
-            (None, ConnectionReset | ConnectionAborted | BrokenPipe) => Self::HungUp("the connection was reset"),
+            (None, ConnectionReset | ConnectionAborted | BrokenPipe) => {
+                Self::HungUp("the connection was reset")
+            }
             (None, TimedOut) => Self::Silent,
             _ => Self::Other(error.to_string()),
         }
@@ -67,15 +76,19 @@ impl fmt::Display for Failure {
             Self::HungUp(how) => f.write_str(how),
             Self::Silent => f.write_str("nothing was answered in time"),
             Self::Untrusted(error) => {
-                write!(f, "the server's certificate is not trusted: {}", certificate_words(error))
+                write!(
+                    f,
+                    "the server's certificate is not trusted: {}",
+                    certificate_words(error)
+                )
             }
             Self::Unresolved(why) => write!(f, "the name leads nowhere: {why}"),
             Self::NobodyListens => f.write_str("the connection was refused: nobody listens there"),
             Self::NotTls => f.write_str("what is spoken there is not TLS"),
             Self::NotHttp(error) => write!(f, "what is spoken there is not HTTP: {error}"),
-            Self::NoFilesLeft => {
-                f.write_str("this machine lets this program open no more files, which connections are, too")
-            }
+            Self::NoFilesLeft => f.write_str(
+                "this machine lets this program open no more files, which connections are, too",
+            ),
             Self::Other(what) => f.write_str(what),
         }
     }
@@ -85,12 +98,17 @@ impl fmt::Display for Failure {
 fn tls_words(error: &TlsError) -> String {
     match error {
         TlsError::PeerIncompatible(
-            PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
         ) => "it speaks no version of TLS that is safe".into(),
-        TlsError::PeerIncompatible(_) => "it speaks TLS in a way that is not safe, or not known".into(),
+        TlsError::PeerIncompatible(_) => {
+            "it speaks TLS in a way that is not safe, or not known".into()
+        }
         TlsError::PeerMisbehaved(_)
         | TlsError::InappropriateMessage { .. }
-        | TlsError::InappropriateHandshakeMessage { .. } => "it does not keep to the rules of TLS".into(),
+        | TlsError::InappropriateHandshakeMessage { .. } => {
+            "it does not keep to the rules of TLS".into()
+        }
         other => other.to_string(),
     }
 }
@@ -107,16 +125,22 @@ fn certificate_words(error: &CertificateError) -> String {
         E::BadSignature => BAD_SIGNATURE,
         E::BadEncoding => "it cannot be read",
         E::NotValidForName => "it is for another name",
-        E::NotValidForNameContext { expected, presented } => {
+        E::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
             let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
-            let names = if names.is_empty() { "no host".into() } else { names.join(", ") };
+            let names = if names.is_empty() {
+                "no host".into()
+            } else {
+                names.join(", ")
+            };
             return format!("it is for {names}, not for {}", expected.to_str());
         }
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => PURPOSE,
         E::UnhandledCriticalExtension => CRITICAL,
-        E::UnsupportedSignatureAlgorithmContext { .. } | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            ALGORITHM
-        }
+        E::UnsupportedSignatureAlgorithmContext { .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => ALGORITHM,
         E::Other(OtherError(error)) => error.downcast_ref().map_or(UNUSUAL, path_words),
         _ => UNUSUAL,
     };
@@ -125,7 +149,10 @@ fn certificate_words(error: &CertificateError) -> String {
 
 /// `DnsName("localhost")` and `IpAddress(127.0.0.1)` without what is around the name.
 fn bare(name: &str) -> &str {
-    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    let inner = name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'))
+        .unwrap_or(name);
     inner.trim_matches('"')
 }
 
@@ -157,8 +184,12 @@ pub(crate) fn path_words(error: &webpki::Error) -> &'static str {
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
         | E::SignatureAlgorithmMismatch => ALGORITHM,
         E::UnsupportedCertVersion => "it is not of version 3 of X.509",
-        E::PathLenConstraintViolated => "an authority above it may have no further authority below (path length)",
-        E::NameConstraintViolation => "an authority above it may not issue for its names (name constraints)",
+        E::PathLenConstraintViolated => {
+            "an authority above it may have no further authority below (path length)"
+        }
+        E::NameConstraintViolation => {
+            "an authority above it may not issue for its names (name constraints)"
+        }
         E::MaximumPathDepthExceeded
         | E::MaximumPathBuildCallsExceeded
         | E::MaximumSignatureChecksExceeded
@@ -189,15 +220,23 @@ mod tests {
     fn an_error_says_who_ended_it() {
         for (error, expected) in [
             (
-                io::Error::other(TlsError::AlertReceived(AlertDescription::CertificateRequired)),
+                io::Error::other(TlsError::AlertReceived(
+                    AlertDescription::CertificateRequired,
+                )),
                 Failure::Alert(AlertDescription::CertificateRequired),
             ),
             (
                 io::Error::other(TlsError::InvalidCertificate(CertificateError::Expired)),
                 Failure::Untrusted(CertificateError::Expired),
             ),
-            (ErrorKind::ConnectionReset.into(), Failure::HungUp("the connection was reset")),
-            (ErrorKind::UnexpectedEof.into(), Failure::HungUp("the connection was closed")),
+            (
+                ErrorKind::ConnectionReset.into(),
+                Failure::HungUp("the connection was reset"),
+            ),
+            (
+                ErrorKind::UnexpectedEof.into(),
+                Failure::HungUp("the connection was closed"),
+            ),
             (ErrorKind::ConnectionRefused.into(), Failure::NobodyListens),
             (Errno::MFILE.into(), Failure::NoFilesLeft),
         ] {
@@ -207,7 +246,10 @@ mod tests {
 
     #[test]
     fn alerts_are_spelt_as_in_the_rfc() {
-        assert_eq!(alert_name(AlertDescription::CertificateRequired), "certificate_required");
+        assert_eq!(
+            alert_name(AlertDescription::CertificateRequired),
+            "certificate_required"
+        );
         assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
     }
 
@@ -215,19 +257,37 @@ mod tests {
     fn nothing_is_said_in_names_of_types() {
         let of = |error| Failure::from(&io::Error::other(error)).to_string();
         let untrusted = |error| of(TlsError::InvalidCertificate(error));
-        let other = CertificateError::Other(OtherError(std::sync::Arc::new(webpki::Error::CaUsedAsEndEntity)));
+        let other = CertificateError::Other(OtherError(std::sync::Arc::new(
+            webpki::Error::CaUsedAsEndEntity,
+        )));
         let name = rustls::pki_types::ServerName::try_from("a.example").unwrap();
-        let presented = vec!["DnsName(\"b.example\")".to_owned(), "IpAddress(192.0.2.1)".to_owned()];
+        let presented = vec![
+            "DnsName(\"b.example\")".to_owned(),
+            "IpAddress(192.0.2.1)".to_owned(),
+        ];
         for (words, expected) in [
             (untrusted(other), "CA:TRUE"),
             (untrusted(CertificateError::BadEncoding), "cannot be read"),
             (
-                untrusted(CertificateError::NotValidForNameContext { expected: name, presented }),
+                untrusted(CertificateError::NotValidForNameContext {
+                    expected: name,
+                    presented,
+                }),
                 "it is for b.example, 192.0.2.1, not for a.example",
             ),
             (untrusted(CertificateError::InvalidOcspResponse), "RFC 5280"),
-            (of(TlsError::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)), "no version of TLS"),
-            (of(TlsError::PeerMisbehaved(rustls::PeerMisbehaved::TooMuchEarlyDataReceived)), "the rules of TLS"),
+            (
+                of(TlsError::PeerIncompatible(
+                    PeerIncompatible::ServerDoesNotSupportTls12Or13,
+                )),
+                "no version of TLS",
+            ),
+            (
+                of(TlsError::PeerMisbehaved(
+                    rustls::PeerMisbehaved::TooMuchEarlyDataReceived,
+                )),
+                "the rules of TLS",
+            ),
         ] {
             let is_plain = !words.contains("Error") && !words.contains('"') && !words.contains('{');
             assert!(words.contains(expected) && is_plain, "{words}");

@@ -25,7 +25,12 @@ impl Request {
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (CONTENT_LENGTH, HeaderValue::from(body.len())),
         ];
-        Self { method: Method::POST, target: place.path.clone(), headers: headers.into_iter().collect(), body }
+        Self {
+            method: Method::POST,
+            target: place.path.clone(),
+            headers: headers.into_iter().collect(),
+            body,
+        }
     }
 
     /// A challenge.
@@ -42,7 +47,8 @@ impl Request {
 
     /// After which the connection ends.
     pub(crate) fn last(mut self) -> Self {
-        self.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        self.headers
+            .insert(CONNECTION, HeaderValue::from_static("close"));
         self
     }
 }
@@ -58,7 +64,9 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
+        self.headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
     /// A member of the body, if that is a JSON object and the member a string.
@@ -81,7 +89,9 @@ impl Answer {
     }
 
     pub(crate) fn keeps_connection(&self) -> bool {
-        !self.header("connection").is_some_and(|value| value.to_ascii_lowercase().contains("close"))
+        !self
+            .header("connection")
+            .is_some_and(|value| value.to_ascii_lowercase().contains("close"))
     }
 }
 
@@ -93,6 +103,9 @@ mod tests {
     fn a_token_is_encoded_and_what_was_asked_before_stays() {
         let target = |url: &str| Request::challenge(&Place::parse(url).unwrap(), "a+b/ c=").target;
         assert_eq!(target("https://x/y"), "/y?crc_token=a%2Bb%2F%20c%3D");
-        assert_eq!(target("https://x/y?z=1"), "/y?z=1&crc_token=a%2Bb%2F%20c%3D");
+        assert_eq!(
+            target("https://x/y?z=1"),
+            "/y?z=1&crc_token=a%2Bb%2F%20c%3D"
+        );
     }
 }

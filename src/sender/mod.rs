@@ -1,8 +1,8 @@
-//! Netdata Cloud as it is seen from a webhook: a TLS client with a certificate, which sends challenges and
-//! notifications and judges what comes back.
+//! Netdata Cloud as it is seen from a webhook: a TLS client with a certificate, which sends
+//! challenges and notifications and judges what comes back.
 //!
-//! `send`, `doctor` and `demo` play it. Whoever answers them may be anybody, so nothing is waited for or kept without
-//! bound.
+//! `send`, `doctor` and `demo` play it. Whoever answers them may be anybody, so nothing is waited
+//! for or kept without bound.
 
 mod challenge;
 mod client;

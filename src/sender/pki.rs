@@ -1,8 +1,8 @@
 //! Throw-away certificates, which look like Netdata Cloud's.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, Error,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -39,7 +39,9 @@ impl Authority {
     /// A certificate for a server on this machine.
     pub(crate) fn server(&self) -> Result<Leaf, Error> {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, "localhost");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "localhost");
         self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
@@ -48,14 +50,22 @@ impl Authority {
         self.issue(params(common_name)?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn issue(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Leaf, Error> {
+    fn issue(
+        &self,
+        mut params: CertificateParams,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<Leaf, Error> {
         (params.not_before, params.not_after) = validity();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.0)?;
-        Ok(Leaf { certificate: certificate.der().clone(), certificate_pem: certificate.pem(), key })
+        Ok(Leaf {
+            certificate: certificate.der().clone(),
+            certificate_pem: certificate.pem(),
+            key,
+        })
     }
 
     /// Its own certificate, in DER.
@@ -73,8 +83,13 @@ impl Leaf {
     /// Both, to be presented.
     pub(crate) fn certified(&self) -> Result<Arc<CertifiedKey>, rustls::Error> {
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der()).into();
-        let key = aws_lc_rs::default_provider().key_provider.load_private_key(key)?;
-        Ok(Arc::new(CertifiedKey::new(vec![self.certificate.clone()], key)))
+        let key = aws_lc_rs::default_provider()
+            .key_provider
+            .load_private_key(key)?;
+        Ok(Arc::new(CertifiedKey::new(
+            vec![self.certificate.clone()],
+            key,
+        )))
     }
 
     /// The key, in PEM.
@@ -101,5 +116,8 @@ fn params(common_name: &str) -> Result<CertificateParams, Error> {
 fn validity() -> (time::OffsetDateTime, time::OffsetDateTime) {
     let now = SystemTime::now();
     // From an hour ago: clocks differ, between containers too.
-    ((now - Duration::from_secs(3600)).into(), (now + VALIDITY).into())
+    (
+        (now - Duration::from_secs(3600)).into(),
+        (now + VALIDITY).into(),
+    )
 }

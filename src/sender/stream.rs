@@ -23,7 +23,11 @@ pub(super) struct Breakage {
 impl Breakage {
     /// What the other side said last goes before what could not be said to it.
     pub(super) fn failure(&self) -> Option<Failure> {
-        self.reading.get().or(self.writing.get()).or(self.speaking.get()).cloned()
+        self.reading
+            .get()
+            .or(self.writing.get())
+            .or(self.speaking.get())
+            .cloned()
     }
 
     /// Notes what was wrong with what was said.
@@ -35,8 +39,9 @@ impl Breakage {
 
 /// A stream of which the other side is heard out.
 ///
-/// In TLS 1.3 a refusal comes when the client thinks that it is through: what is written may fail, and the reason is
-/// still to be read. So what cannot be written is as good as written, and the end comes from reading.
+/// In TLS 1.3 a refusal comes when the client thinks that it is through: what is written may fail,
+/// and the reason is still to be read. So what cannot be written is as good as written, and the end
+/// comes from reading.
 pub(super) struct HeardOut<S> {
     stream: S,
     breakage: Arc<Breakage>,
@@ -45,7 +50,13 @@ pub(super) struct HeardOut<S> {
 impl<S> HeardOut<S> {
     pub(super) fn new(stream: S) -> (Self, Arc<Breakage>) {
         let breakage = Arc::<Breakage>::default();
-        (Self { stream, breakage: breakage.clone() }, breakage)
+        (
+            Self {
+                stream,
+                breakage: breakage.clone(),
+            },
+            breakage,
+        )
     }
 
     /// `instead`, unless writing works.
@@ -63,7 +74,11 @@ impl<S> HeardOut<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for HeardOut<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
         if let Err(error) = &read {
             let _ = self.breakage.reading.set(error.into());
@@ -73,7 +88,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeardOut<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeardOut<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if !self.can_write() {
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -103,13 +122,21 @@ mod tests {
     struct Broken(Option<io::ErrorKind>);
 
     impl AsyncRead for Broken {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
             Poll::Ready(self.0.map_or(Ok(()), |kind| Err(kind.into())))
         }
     }
 
     impl AsyncWrite for Broken {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
             Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
         }
 
@@ -127,9 +154,15 @@ mod tests {
         let (mut stream, breakage) = HeardOut::new(Broken(Some(io::ErrorKind::UnexpectedEof)));
         stream.write_all(b"request").await.unwrap();
         stream.flush().await.unwrap();
-        assert_eq!(breakage.failure(), Some(Failure::HungUp("the connection was reset")));
+        assert_eq!(
+            breakage.failure(),
+            Some(Failure::HungUp("the connection was reset"))
+        );
         stream.read(&mut [0; 1]).await.unwrap_err();
-        assert_eq!(breakage.failure(), Some(Failure::HungUp("the connection was closed")));
+        assert_eq!(
+            breakage.failure(),
+            Some(Failure::HungUp("the connection was closed"))
+        );
     }
 
     #[tokio::test]
@@ -138,6 +171,9 @@ mod tests {
         assert_eq!(breakage.failure(), None);
         stream.write_all(b"request").await.unwrap();
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
-        assert_eq!(breakage.failure(), Some(Failure::HungUp("the connection was reset")));
+        assert_eq!(
+            breakage.failure(),
+            Some(Failure::HungUp("the connection was reset"))
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Listens for questions about the server, on a socket and a thread of their own: answers must come while all else is
-//! busy, and until the very end. A process that has a successor leaves them to that as soon as it serves.
+//! Listens for questions about the server, on a socket and a thread of their own: answers must come
+//! while all else is busy, and until the very end. A process that has a successor leaves them to
+//! that as soon as it serves.
 
 use super::cores::Pulse;
 use super::drain::Drain;
@@ -37,13 +38,29 @@ impl AdminListener {
         pulse: Pulse,
         is_successor: bool,
     ) -> Self {
-        let address = listener.local_addr().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
-        let admin = Arc::new(Admin::new(monitor.clone(), drain.leaves(), drain.in_flight(), pulse, address));
-        Self { listener: Some(listener), admin, monitor, is_successor, succession: drain.succession() }
+        let address = listener
+            .local_addr()
+            .map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
+        let admin = Arc::new(Admin::new(
+            monitor.clone(),
+            drain.leaves(),
+            drain.in_flight(),
+            pulse,
+            address,
+        ));
+        Self {
+            listener: Some(listener),
+            admin,
+            monitor,
+            is_successor,
+            succession: drain.succession(),
+        }
     }
 
     async fn accept(&mut self) -> std::io::Result<()> {
-        let Some(listener) = self.listener.take() else { return Ok(()) };
+        let Some(listener) = self.listener.take() else {
+            return Ok(());
+        };
         let listener = TcpListener::from_std(listener)?;
         info!(address = %listener.local_addr()?, "admin listener");
         if self.is_successor {

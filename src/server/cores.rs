@@ -1,7 +1,7 @@
 //! The threads that serve connections, each with a runtime of its own.
 //!
-//! A connection stays on the thread that it was given to, with the connections to the application that its requests
-//! use: serving it wakes no other thread, and nothing is shared on its way.
+//! A connection stays on the thread that it was given to, with the connections to the application
+//! that its requests use: serving it wakes no other thread, and nothing is shared on its way.
 
 use std::io;
 use std::sync::Arc;
@@ -36,7 +36,10 @@ impl Cores {
             0 => thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        (0..threads).map(Core::start).collect::<io::Result<_>>().map(Self)
+        (0..threads)
+            .map(Core::start)
+            .collect::<io::Result<_>>()
+            .map(Self)
     }
 
     /// What tells whether one of them hangs. It keeps none of them alive.
@@ -44,12 +47,19 @@ impl Cores {
         Pulse(self.0.iter().map(|core| core.runtime.clone()).collect())
     }
 
-    /// The runtime of the thread that serves the fewest connections, and what is to be served there.
-    pub(super) fn place<F>(&self, connection: F) -> (&Handle, impl Future<Output = F::Output> + Send + use<F>)
+    /// The runtime of the thread that serves the fewest connections, and what is to be served
+    /// there.
+    pub(super) fn place<F>(
+        &self,
+        connection: F,
+    ) -> (&Handle, impl Future<Output = F::Output> + Send + use<F>)
     where
         F: Future + Send,
     {
-        let core = self.0.iter().min_by_key(|core| core.connections.load(Ordering::Relaxed));
+        let core = self
+            .0
+            .iter()
+            .min_by_key(|core| core.connections.load(Ordering::Relaxed));
         let core = core.expect("there is at least one thread");
         core.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place(core.connections.clone());
@@ -69,7 +79,11 @@ pub(crate) struct Pulse(Vec<Handle>);
 impl Pulse {
     /// Returns when every thread has done something: none of them hangs.
     pub(crate) async fn respond(&self) {
-        let asked: Vec<_> = self.0.iter().map(|runtime| runtime.spawn(async {})).collect();
+        let asked: Vec<_> = self
+            .0
+            .iter()
+            .map(|runtime| runtime.spawn(async {}))
+            .collect();
         for answer in asked {
             // An error says that the thread has ended, which is no hanging either.
             let _ = answer.await;
@@ -81,11 +95,17 @@ impl Core {
     fn start(index: usize) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (handle, (end, ended)) = (runtime.handle().clone(), oneshot::channel::<()>());
-        thread::Builder::new().name(format!("core {index}")).spawn(move || {
-            // An error says that the sender is gone, which is the signal.
-            let _ = runtime.block_on(ended);
-        })?;
-        Ok(Self { runtime: handle, connections: Arc::default(), _end: end })
+        thread::Builder::new()
+            .name(format!("core {index}"))
+            .spawn(move || {
+                // An error says that the sender is gone, which is the signal.
+                let _ = runtime.block_on(ended);
+            })?;
+        Ok(Self {
+            runtime: handle,
+            connections: Arc::default(),
+            _end: end,
+        })
     }
 }
 
@@ -102,7 +122,10 @@ mod tests {
             let (runtime, connection) = cores.place(async move { closed.changed().await });
             runtime.spawn(connection);
         }
-        let counts = cores.0.iter().map(|core| core.connections.load(Ordering::Relaxed));
+        let counts = cores
+            .0
+            .iter()
+            .map(|core| core.connections.load(Ordering::Relaxed));
         assert_eq!(counts.collect::<Vec<_>>(), [2, 2, 2]);
     }
 
@@ -114,7 +137,11 @@ mod tests {
         let (runtime, connection) = cores.place(async move { hang.recv().is_ok() });
         let hanging = runtime.spawn(connection);
         let limit = std::time::Duration::from_millis(50);
-        assert!(tokio::time::timeout(limit, cores.pulse().respond()).await.is_err());
+        assert!(
+            tokio::time::timeout(limit, cores.pulse().respond())
+                .await
+                .is_err()
+        );
         go_on.send(()).unwrap();
         assert!(hanging.await.unwrap());
         cores.pulse().respond().await;

@@ -1,14 +1,22 @@
-//! How many files this process may have open: each connection is one, to a client as to an application.
+//! How many files this process may have open: each connection is one, to a client as to an
+//! application.
 
 use crate::config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises the limit as far as this process may: the usual soft limit is a tenth of `limits.max_connections`.
+/// Raises the limit as far as this process may: the usual soft limit is a tenth of
+/// `limits.max_connections`.
 pub(crate) fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        && let Err(error) = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        )
     {
         warn!(%error, "cannot raise the limit of open files");
     }
@@ -16,7 +24,10 @@ pub(crate) fn raise_limit() {
 
 /// Why connections will be refused before `limits.max_connections` is reached, if they will.
 pub(crate) fn shortage(config: &Config) -> Option<String> {
-    shortage_of(config.limits.max_connections, getrlimit(Resource::Nofile).maximum)
+    shortage_of(
+        config.limits.max_connections,
+        getrlimit(Resource::Nofile).maximum,
+    )
 }
 
 /// `limit` is the hard one, to which the soft one is raised; without it there is none.
@@ -37,7 +48,12 @@ mod tests {
 
     #[test]
     fn each_connection_needs_two() {
-        for (limit, is_short) in [(None, false), (Some(20_000), false), (Some(19_999), true), (Some(0), true)] {
+        for (limit, is_short) in [
+            (None, false),
+            (Some(20_000), false),
+            (Some(19_999), true),
+            (Some(0), true),
+        ] {
             assert_eq!(shortage_of(10_000, limit).is_some(), is_short, "{limit:?}");
         }
     }

@@ -33,7 +33,12 @@ pub(super) struct Drain {
 impl Drain {
     pub(super) fn new() -> Self {
         let [begun, leaves, succeeded] = std::array::from_fn(|_| watch::Sender::new(false));
-        Self { begun, leaves, succeeded, in_flight: TaskTracker::new() }
+        Self {
+            begun,
+            leaves,
+            succeeded,
+            in_flight: TaskTracker::new(),
+        }
     }
 
     /// Turns true when the drain begins. If it has begun, that is news to this one all the same.
@@ -50,7 +55,8 @@ impl Drain {
         self.in_flight.clone()
     }
 
-    /// Turns true when the drain begins and no successor serves: who asks then is not to send anybody here.
+    /// Turns true when the drain begins and no successor serves: who asks then is not to send
+    /// anybody here.
     pub(super) fn leaves(&self) -> watch::Receiver<bool> {
         self.leaves.subscribe()
     }
@@ -66,7 +72,11 @@ impl Drain {
     }
 
     /// Likewise, on another runtime.
-    pub(super) fn spawn_on(&self, runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn_on(
+        &self,
+        runtime: &Handle,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         self.in_flight.spawn_on(task, runtime);
     }
 
@@ -82,7 +92,10 @@ impl Drain {
         self.in_flight.close();
         match timeout(limit, self.in_flight.wait()).await {
             Ok(()) => info!("everything in flight is finished"),
-            Err(_) => warn!(connections = self.in_flight.len(), "shutdown_timeout is over, closing what is in flight"),
+            Err(_) => warn!(
+                connections = self.in_flight.len(),
+                "shutdown_timeout is over, closing what is in flight"
+            ),
         }
     }
 }
@@ -104,7 +117,8 @@ pub(super) struct UntilDrained {
     pub(super) stop: Stop,
     pub(super) shutdown_timeout: Duration,
     pub(super) pid_file: PidFile,
-    /// What a successor gets. It is let go when the drain begins, for then nobody is to listen on its sockets.
+    /// What a successor gets. It is let go when the drain begins, for then nobody is to listen on
+    /// its sockets.
     pub(super) legacy: Mutex<Option<Legacy>>,
     /// How a successor is started.
     pub(super) launch: Option<Launch>,
@@ -133,7 +147,11 @@ type HandOver<'l> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'l>>;
 impl UntilDrained {
     /// Returns when this process is not to serve any longer, and how it is to end.
     async fn until_told(&self, signals: &mut Signals) -> Order {
-        let legacy = self.legacy.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let legacy = self
+            .legacy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let mut under_way: Option<HandOver<'_>> = None;
         loop {
             tokio::select! {
@@ -183,9 +201,10 @@ impl UntilDrained {
                 );
                 false
             }
-            (Order::Succeed, Some(launch)) => {
-                launch.start().inspect_err(|error| error!(%error, "cannot start a successor")).is_ok()
-            }
+            (Order::Succeed, Some(launch)) => launch
+                .start()
+                .inspect_err(|error| error!(%error, "cannot start a successor"))
+                .is_ok(),
             _ => true,
         }
     }

@@ -61,21 +61,35 @@ pub(super) struct Start {
 
 impl Listener {
     pub(super) fn new(sockets: Vec<Socket>, serving: Serving, start: Start) -> Self {
-        Self { sockets, serving: Arc::new(serving), start }
+        Self {
+            sockets,
+            serving: Arc::new(serving),
+            start,
+        }
     }
 
-    /// What connects before this waits in the sockets' queues. Connections are accepted last, when nothing can fail
-    /// any more: they would be lost with this process.
+    /// What connects before this waits in the sockets' queues. Connections are accepted last, when
+    /// nothing can fail any more: they would be lost with this process.
     async fn serve(&mut self) -> Result<(), ServerError> {
-        let sockets = self.sockets.drain(..).map(listen).collect::<Result<Vec<_>, _>>()?;
+        let sockets = self
+            .sockets
+            .drain(..)
+            .map(listen)
+            .collect::<Result<Vec<_>, _>>()?;
         self.start.listening.wait().await;
         self.test_self().await?;
         let permission = self.permission().await?;
         self.write_pid_file(permission.is_some())?;
         self.start.monitor.ready();
-        let accepting: Vec<_> = sockets.into_iter().map(|(listener, is_tls)| self.accept(listener, is_tls)).collect();
+        let accepting: Vec<_> = sockets
+            .into_iter()
+            .map(|(listener, is_tls)| self.accept(listener, is_tls))
+            .collect();
         if let Some(permission) = permission {
-            permission.announce().await.map_err(ServerError::CalledOff)?;
+            permission
+                .announce()
+                .await
+                .map_err(ServerError::CalledOff)?;
         }
         systemd::ready("Serving");
         info!("ready");
@@ -96,7 +110,11 @@ impl Listener {
             let (worker, shutdown) = (self.serving.worker.clone(), self.serving.drain.watch());
             async move { worker.serve_probe(stream, peer, shutdown).await }
         };
-        self.start.self_test.run(serve).await.map_err(ServerError::SelfTest)
+        self.start
+            .self_test
+            .run(serve)
+            .await
+            .map_err(ServerError::SelfTest)
     }
 
     async fn permission(&mut self) -> Result<Option<Permission>, ServerError> {
@@ -104,7 +122,8 @@ impl Listener {
             None => Ok(None),
             Some(predecessor) => {
                 let permission = predecessor.allow().await.map_err(ServerError::CalledOff)?;
-                // The reload that withdrew trust was one of the process that ends: this one would not hear of it.
+                // The reload that withdrew trust was one of the process that ends: this one would
+                // not hear of it.
                 match self.start.sources.text_changed() {
                     true => Err(ServerError::Changed),
                     false => Ok(Some(permission)),
@@ -115,7 +134,11 @@ impl Listener {
 
     fn write_pid_file(&self, is_successor: bool) -> Result<(), ServerError> {
         let pid_file = &self.start.pid_file;
-        let written = if is_successor { pid_file.write() } else { pid_file.claim() };
+        let written = if is_successor {
+            pid_file.write()
+        } else {
+            pid_file.claim()
+        };
         written.map_err(|error| ServerError::PidFile {
             path: pid_file.path().map(ToOwned::to_owned).unwrap_or_default(),
             error,
@@ -123,7 +146,9 @@ impl Listener {
     }
 
     fn accept(&self, listener: TcpListener, is_tls: bool) -> JoinHandle<()> {
-        self.serving.drain.spawn(accept(listener, is_tls, self.serving.clone()))
+        self.serving
+            .drain
+            .spawn(accept(listener, is_tls, self.serving.clone()))
     }
 }
 

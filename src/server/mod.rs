@@ -63,7 +63,8 @@ pub struct Server {
 /// Where the listener leaves word when it refuses to start.
 type Failure = Arc<OnceLock<ServerError>>;
 
-/// The parts of the server that listen for a signal: the listener waits for the reloader and for what ends the process.
+/// The parts of the server that listen for a signal: the listener waits for the reloader and for
+/// what ends the process.
 const LISTENING: usize = 3;
 
 /// Why a server cannot start.
@@ -117,12 +118,18 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Binds every socket that the configuration names and that is not `inherited`. Nothing is accepted yet.
+    /// Binds every socket that the configuration names and that is not `inherited`. Nothing is
+    /// accepted yet.
     ///
-    /// A configuration that was read before the sockets of a running process came may be out of date: read it after that.
+    /// A configuration that was read before the sockets of a running process came may be out of
+    /// date: read it after that.
     ///
     /// With `launch`, SIGUSR2 starts a successor.
-    pub fn bind(loaded: Loaded, inherited: Inherited, launch: Option<Launch>) -> Result<Self, ServerError> {
+    pub fn bind(
+        loaded: Loaded,
+        inherited: Inherited,
+        launch: Option<Launch>,
+    ) -> Result<Self, ServerError> {
         let config = &loaded.config;
         tls::install_crypto_provider();
         make_connector().map_err(ServerError::Connector)?;
@@ -131,15 +138,22 @@ impl Server {
         }
         let policy = Policy::new(config).map_err(ServerError::Tls)?;
         let acceptor = match &config.tls {
-            Some(tls) => {
-                Some(tls::acceptor(tls, policy.trust().clone(), config.listen.http2).map_err(ServerError::Tls)?)
-            }
+            Some(tls) => Some(
+                tls::acceptor(tls, policy.trust().clone(), config.listen.http2)
+                    .map_err(ServerError::Tls)?,
+            ),
             None => None,
         };
         let (mut sockets, predecessor) = Sockets::new(inherited, config);
         let listeners = listen_on_all(config, &mut sockets)?;
-        let addresses = listeners.iter().filter_map(|socket| socket.listener.local_addr().ok()).collect();
-        let admin = config.admin.map(|admin| sockets.listen(admin.listen)).transpose()?;
+        let addresses = listeners
+            .iter()
+            .filter_map(|socket| socket.listener.local_addr().ok())
+            .collect();
+        let admin = config
+            .admin
+            .map(|admin| sockets.listen(admin.listen))
+            .transpose()?;
         let (drain, is_successor) = (Drain::new(), predecessor.is_some());
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
         let monitor = Arc::new(Monitor::new(config));
@@ -148,8 +162,18 @@ impl Server {
         let gate = Arc::new(Gate::new(policy));
         let downstream = Downstream::new(gate.clone(), drain.watch(), monitor.clone());
         let access = Access::new(&config.listen);
-        let worker = Arc::new(Worker::new(acceptor, access, gate, downstream, monitor.clone()));
-        let (stop, failure, listening) = (Stop::default(), Failure::default(), Arc::new(Barrier::new(LISTENING)));
+        let worker = Arc::new(Worker::new(
+            acceptor,
+            access,
+            gate,
+            downstream,
+            monitor.clone(),
+        ));
+        let (stop, failure, listening) = (
+            Stop::default(),
+            Failure::default(),
+            Arc::new(Barrier::new(LISTENING)),
+        );
         let pid_file = PidFile::new(config.server.pid_file.clone());
         let start = Start {
             self_test: SelfTest::new(config),
@@ -163,17 +187,39 @@ impl Server {
         };
         let cores = Cores::start(config.server.threads).map_err(ServerError::Threads)?;
         let pulse = cores.pulse();
-        let serving = Serving { worker: worker.clone(), cores, drain: drain.clone() };
+        let serving = Serving {
+            worker: worker.clone(),
+            cores,
+            drain: drain.clone(),
+        };
         pingora.add_service(Listener::new(listeners, serving, start));
-        let reloader = Reloader::new(worker, monitor.clone(), upstreams, config, loaded.sources, listening.clone());
+        let reloader = Reloader::new(
+            worker,
+            monitor.clone(),
+            upstreams,
+            config,
+            loaded.sources,
+            listening.clone(),
+        );
         pingora.add_service(reloader);
         pingora.add_service(watcher);
-        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        let admin_address = admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = admin {
-            pingora.add_service(AdminListener::new(listener, monitor, &drain, pulse, is_successor));
+            pingora.add_service(AdminListener::new(
+                listener,
+                monitor,
+                &drain,
+                pulse,
+                is_successor,
+            ));
         }
         pingora.bootstrap();
-        let legacy = Legacy { path: config.server.upgrade_socket.clone(), sockets: sockets.into_legacy() };
+        let legacy = Legacy {
+            path: config.server.upgrade_socket.clone(),
+            sockets: sockets.into_legacy(),
+        };
         let until_drained = UntilDrained {
             drain,
             stop,
@@ -183,7 +229,13 @@ impl Server {
             launch,
             listening,
         };
-        Ok(Self { pingora, addresses, admin_address, failure, until_drained })
+        Ok(Self {
+            pingora,
+            addresses,
+            admin_address,
+            failure,
+            until_drained,
+        })
     }
 
     /// Where it listens, in the order of the configuration, HTTPS first.
@@ -205,7 +257,9 @@ impl Server {
     pub fn run(self) -> Result<(), ServerError> {
         raise_descriptor_limit();
         let pid_file = self.until_drained.pid_file.clone();
-        self.pingora.run(RunArgs { shutdown_signal: Box::new(self.until_drained) });
+        self.pingora.run(RunArgs {
+            shutdown_signal: Box::new(self.until_drained),
+        });
         pid_file.remove();
         info!("ended");
         match Arc::into_inner(self.failure).and_then(OnceLock::into_inner) {
@@ -218,7 +272,15 @@ impl Server {
 fn listen_on_all(config: &Config, sockets: &mut Sockets) -> Result<Vec<Socket>, ServerError> {
     let https = config.listen.https.iter().map(|address| (*address, true));
     let http = config.listen.http.iter().map(|address| (*address, false));
-    https.chain(http).map(|(address, is_tls)| Ok(Socket { listener: sockets.listen(address)?, is_tls })).collect()
+    https
+        .chain(http)
+        .map(|(address, is_tls)| {
+            Ok(Socket {
+                listener: sockets.listen(address)?,
+                is_tls,
+            })
+        })
+        .collect()
 }
 
 fn server_conf(config: &Config) -> ServerConf {

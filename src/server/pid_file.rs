@@ -20,15 +20,18 @@ pub(super) struct PidFile {
 
 impl PidFile {
     pub(super) fn new(path: Option<PathBuf>) -> Self {
-        Self { path, is_held: Arc::default() }
+        Self {
+            path,
+            is_held: Arc::default(),
+        }
     }
 
     pub(super) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Names this process, unless it names another one that runs. One that is a link is an error: what it leads to would
-    /// be overwritten.
+    /// Names this process, unless it names another one that runs. One that is a link is an error:
+    /// what it leads to would be overwritten.
     pub(super) fn claim(&self) -> io::Result<()> {
         match self.path.as_deref().map(|path| (path, other_in(path))) {
             Some((path, Some(other))) => {
@@ -41,9 +44,16 @@ impl PidFile {
 
     /// Names this process, in the place of the one that it succeeds.
     pub(super) fn write(&self) -> io::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
         let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let mut file = File::options().write(true).create(true).truncate(true).custom_flags(flags).open(path)?;
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(flags)
+            .open(path)?;
         self.is_held.store(true, Ordering::Relaxed);
         file.write_all(own().as_bytes())
     }
@@ -69,14 +79,21 @@ impl PidFile {
     }
 
     fn is_own(&self) -> bool {
-        self.path.as_ref().is_some_and(|path| fs::read_to_string(path).is_ok_and(|text| text == own()))
+        self.path
+            .as_ref()
+            .is_some_and(|path| fs::read_to_string(path).is_ok_and(|text| text == own()))
     }
 }
 
-/// The process that a pid file names, if that is another one of this program. After a crash, or a restart of the machine,
-/// the number may be that of anything.
+/// The process that a pid file names, if that is another one of this program. After a crash, or a
+/// restart of the machine, the number may be that of anything.
 fn other_in(path: &Path) -> Option<u32> {
-    let pid = fs::read_to_string(path).ok()?.trim().parse().ok().filter(|pid| *pid != std::process::id())?;
+    let pid = fs::read_to_string(path)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|pid| *pid != std::process::id())?;
     let program = |pid: &dyn Display| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
     (program(&pid)? == program(&"self")?).then_some(pid)
 }

@@ -1,6 +1,7 @@
 //! Learns from a load balancer that passes TCP through where a connection really comes from.
 //!
-//! The PROXY protocol's header (versions 1 and 2, haproxy.org/download/3.0/doc/proxy-protocol.txt) comes before TLS.
+//! The PROXY protocol's header (versions 1 and 2, haproxy.org/download/3.0/doc/proxy-protocol.txt)
+//! comes before TLS.
 
 use ppp::v2::{AddressFamily, Command};
 use ppp::{HeaderResult, v1, v2};
@@ -76,22 +77,45 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Proxied>> {
     Ok(Some(Proxied { source, rest }))
 }
 
-/// The length of a header of version 1 that does not know the sender. Whatever follows in its line is to be ignored,
-/// and need not be text (section 2.1).
+/// The length of a header of version 1 that does not know the sender. Whatever follows in its line
+/// is to be ignored, and need not be text (section 2.1).
 fn unknown(bytes: &[u8]) -> Option<usize> {
-    let rest = bytes.strip_prefix(UNKNOWN).filter(|rest| b" \r".contains(rest.first().unwrap_or(&0)))?;
+    let rest = bytes
+        .strip_prefix(UNKNOWN)
+        .filter(|rest| b" \r".contains(rest.first().unwrap_or(&0)))?;
     let end = memchr::memmem::find(rest, b"\r\n")? + 2;
     Some(UNKNOWN.len() + end).filter(|length| *length <= MAX_V1)
 }
 
 /// Whether more bytes could make a header of these.
 fn is_unfinished(bytes: &[u8]) -> bool {
-    let begins = |signature: &[u8]| bytes.iter().zip(signature).all(|(byte, expected)| byte == expected);
+    let begins = |signature: &[u8]| {
+        bytes
+            .iter()
+            .zip(signature)
+            .all(|(byte, expected)| byte == expected)
+    };
     if begins(V2_SIGNATURE) {
         return match bytes {
-            [_, _, _, _, _, _, _, _, _, _, _, _, _, _, high, low, rest @ ..] => {
-                rest.len() < usize::from(u16::from_be_bytes([*high, *low]))
-            }
+            [
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                high,
+                low,
+                rest @ ..,
+            ] => rest.len() < usize::from(u16::from_be_bytes([*high, *low])),
             _ => true,
         };
     }
@@ -107,14 +131,16 @@ fn source_v1(addresses: v1::Addresses) -> Source {
 }
 
 fn source_v2(header: &v2::Header<'_>) -> io::Result<Source> {
-    // What a balancer says for itself, or without addresses, is to be ignored as a whole (section 2.2).
+    // What a balancer says for itself, or without addresses, is to be ignored as a whole (section
+    // 2.2).
     if header.command == Command::Local {
         return Ok(Source::Balancer);
     }
     if header.address_family() == AddressFamily::Unspecified {
         return Ok(Source::Unknown);
     }
-    // Where the lengths of what follows do not add up, the addresses may not be where they seem to be.
+    // Where the lengths of what follows do not add up, the addresses may not be where they seem to
+    // be.
     if header.tlvs().any(|tlv| tlv.is_err()) {
         return Err(invalid());
     }
@@ -126,17 +152,28 @@ fn source_v2(header: &v2::Header<'_>) -> io::Result<Source> {
 }
 
 fn invalid() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "there is no PROXY protocol header")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "there is no PROXY protocol header",
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x12\x34\x01\xbb";
+    const V2: &[u8] =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x12\x34\x01\xbb";
 
     fn check(bytes: &[u8], source: Source, rest: &[u8]) {
-        assert_eq!(parse(bytes).unwrap(), Some(Proxied { source, rest: rest.to_vec() }), "{bytes:?}");
+        assert_eq!(
+            parse(bytes).unwrap(),
+            Some(Proxied {
+                source,
+                rest: rest.to_vec()
+            }),
+            "{bytes:?}"
+        );
     }
 
     fn client(address: &str) -> Source {
@@ -145,18 +182,38 @@ mod tests {
 
     #[test]
     fn both_versions_name_the_sender() {
-        check(b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\nabc", client("192.0.2.1:4660"), b"abc");
-        check(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n", client("[2001:db8::1]:1"), b"");
+        check(
+            b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\nabc",
+            client("192.0.2.1:4660"),
+            b"abc",
+        );
+        check(
+            b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
+            client("[2001:db8::1]:1"),
+            b"",
+        );
         check(&[V2, b"abc"].concat(), client("192.0.2.1:4660"), b"abc");
         let tlvs = with_more(b"\x04\0\0\x05\0\x02ab");
-        check(&[&tlvs[..], b"abc"].concat(), client("192.0.2.1:4660"), b"abc");
+        check(
+            &[&tlvs[..], b"abc"].concat(),
+            client("192.0.2.1:4660"),
+            b"abc",
+        );
     }
 
     #[test]
     fn what_follows_for_an_unknown_sender_is_ignored() {
         check(b"PROXY UNKNOWN\r\n", Source::Unknown, b"");
-        check(b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\nabc", Source::Unknown, b"abc");
-        check(b"PROXY UNKNOWN   many more words than there are addresses \xff\0\n\r\r\nabc", Source::Unknown, b"abc");
+        check(
+            b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\nabc",
+            Source::Unknown,
+            b"abc",
+        );
+        check(
+            b"PROXY UNKNOWN   many more words than there are addresses \xff\0\n\r\r\nabc",
+            Source::Unknown,
+            b"abc",
+        );
         check(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", Source::Balancer, b"");
         let mut local = with_more(b"\x04\xff\xff");
         local[12] = 0x20;
@@ -173,16 +230,24 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_refused() {
-        for bytes in
-            [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x03\x01\x02\0\x01", b"PROXY TCP4 a b 1 2\r\n", b"PROXY TCP9\r\n"]
-        {
+        for bytes in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"\x16\x03\x01\x02\0\x01",
+            b"PROXY TCP4 a b 1 2\r\n",
+            b"PROXY TCP9\r\n",
+        ] {
             assert!(parse(bytes).is_err(), "{bytes:?}");
         }
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
         for bytes in [long.as_bytes(), b"PROXY UNKNOWNX\r\n"] {
             assert!(parse(bytes).is_err(), "{bytes:?}");
         }
-        for tlvs in [&b"\x04"[..], b"\x04\0", b"\x04\0\x01", b"\x04\0\0\x05\xff\xffab"] {
+        for tlvs in [
+            &b"\x04"[..],
+            b"\x04\0",
+            b"\x04\0\x01",
+            b"\x04\0\0\x05\xff\xffab",
+        ] {
             assert!(parse(&with_more(tlvs)).is_err(), "{tlvs:?}");
         }
         let mut other_version = V2.to_vec();
@@ -192,7 +257,11 @@ mod tests {
 
     #[test]
     fn an_unfinished_header_is_waited_for() {
-        for whole in [V2, b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n", b"PROXY UNKNOWN a b c d e f g h\r\n"] {
+        for whole in [
+            V2,
+            b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n",
+            b"PROXY UNKNOWN a b c d e f g h\r\n",
+        ] {
             for length in 1..whole.len() {
                 assert_eq!(parse(&whole[..length]).unwrap(), None, "{length}");
             }

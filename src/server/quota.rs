@@ -38,8 +38,8 @@ impl Exhausted {
 }
 
 impl Quota {
-    /// Counts a connection from `address`, if there may be another. `per_address` is without limit at 0; what it limits
-    /// together is the [`network`] of an address.
+    /// Counts a connection from `address`, if there may be another. `per_address` is without limit
+    /// at 0; what it limits together is the [`network`] of an address.
     pub(super) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
@@ -57,7 +57,10 @@ impl Quota {
         }
         counts.total += 1;
         counts.by_network.insert(network, own + 1);
-        Ok(Ticket { quota: self.clone(), network })
+        Ok(Ticket {
+            quota: self.clone(),
+            network,
+        })
     }
 }
 
@@ -92,16 +95,25 @@ mod tests {
         drop(first);
         assert!(quota.enter(a, 3, 0).is_ok());
         drop((second, third));
-        assert!(quota.0.lock().unwrap().by_network.is_empty(), "nothing is kept about connections that ended");
+        assert!(
+            quota.0.lock().unwrap().by_network.is_empty(),
+            "nothing is kept about connections that ended"
+        );
     }
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_address() {
         let quota = Arc::new(Quota::default());
         let enter = |address: &str| quota.enter(address.parse().unwrap(), 100, 2);
-        let first = (enter("2001:db8:0:1::1").ok(), enter("2001:db8:0:1:ffff::2").ok());
+        let first = (
+            enter("2001:db8:0:1::1").ok(),
+            enter("2001:db8:0:1:ffff::2").ok(),
+        );
         assert!(first.0.is_some() && first.1.is_some());
         assert_eq!(enter("2001:db8:0:1::3").err(), Some(Exhausted::Address));
-        assert!(enter("2001:db8:0:2::1").is_ok(), "the network beside it is another");
+        assert!(
+            enter("2001:db8:0:2::1").is_ok(),
+            "the network beside it is another"
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! Takes a changed configuration over, whole or not at all.
 //!
-//! SIGHUP reads the configuration and everything it names again. The files that it names are watched besides: when one
-//! of them changes, they are read again under the configuration as it was, for somebody may be in the middle of editing
-//! that. Watching is asking, once a second: it sees a renewed link of Let's Encrypt, the switched link of a Kubernetes
-//! volume and an editor's rename alike, on every file system.
+//! SIGHUP reads the configuration and everything it names again. The files that it names are
+//! watched besides: when one of them changes, they are read again under the configuration as it
+//! was, for somebody may be in the middle of editing that. Watching is asking, once a second: it
+//! sees a renewed link of Let's Encrypt, the switched link of a Kubernetes volume and an editor's
+//! rename alike, on every file system.
 
 use super::systemd;
 use super::worker::{Access, Worker};
@@ -25,8 +26,8 @@ use tracing::{error, info, warn};
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// When files that could not be taken over are read again, whether they have changed or not: what was wrong may lie in
-/// the system, which ran out of descriptors.
+/// When files that could not be taken over are read again, whether they have changed or not: what
+/// was wrong may lie in the system, which ran out of descriptors.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// How often an alarm is repeated.
@@ -76,16 +77,20 @@ impl Reloader {
 
     /// Reads everything again, because somebody said so.
     ///
-    /// What is wrong leaves the files that the old configuration names to be looked at: they may have changed as well.
+    /// What is wrong leaves the files that the old configuration names to be looked at: they may
+    /// have changed as well.
     fn reload(&mut self) {
         systemd::reloading();
         let loaded = self.sources.reload();
         self.take_over(loaded);
     }
 
-    /// Reads the named files again if one of them changed since it was read, or could not be taken over a while ago.
+    /// Reads the named files again if one of them changed since it was read, or could not be taken
+    /// over a while ago.
     fn reload_changed(&mut self) {
-        let is_retried = self.refused.is_some_and(|refused| refused.elapsed() >= RETRY);
+        let is_retried = self
+            .refused
+            .is_some_and(|refused| refused.elapsed() >= RETRY);
         if !self.sources.files_changed() && !is_retried {
             return;
         }
@@ -99,14 +104,19 @@ impl Reloader {
 
     /// Raises the alarm about revocation lists that have run out, at once and then every hour.
     ///
-    /// The old ones go on: they still say who was revoked until then, and refusing everybody would lose alerts.
+    /// The old ones go on: they still say who was revoked until then, and refusing everybody would
+    /// lose alerts.
     fn watch_revocation_lists(&mut self) {
-        if self.alarmed.is_some_and(|alarmed| alarmed.elapsed() < ALARM_INTERVAL) {
+        if self
+            .alarmed
+            .is_some_and(|alarmed| alarmed.elapsed() < ALARM_INTERVAL)
+        {
             return;
         }
         let now = UnixTime::now().as_secs();
         let is_over = |list: &&RevocationList| {
-            list.next_update().is_some_and(|due| i64::try_from(now).is_ok_and(|now| due < now))
+            list.next_update()
+                .is_some_and(|due| i64::try_from(now).is_ok_and(|now| due < now))
         };
         for list in self.revocation_lists.iter().filter(is_over) {
             error!(file = %list.file().display(), "a revocation list is out of date: fetch the current one");
@@ -116,7 +126,9 @@ impl Reloader {
 
     /// Whether it did.
     fn take_over(&mut self, loaded: Result<Loaded, ConfigError>) -> bool {
-        let result = loaded.map_err(|error| error.to_string()).and_then(|loaded| self.apply(loaded));
+        let result = loaded
+            .map_err(|error| error.to_string())
+            .and_then(|loaded| self.apply(loaded));
         let is_taken = result.is_ok();
         self.monitor.reload(is_taken);
         match result {
@@ -125,7 +137,9 @@ impl Reloader {
                 systemd::ready("Serving");
             }
             Err(problems) => {
-                systemd::ready("Serving by the old configuration: the new one is wrong, see the log");
+                systemd::ready(
+                    "Serving by the old configuration: the new one is wrong, see the log",
+                );
                 for problem in problems.lines() {
                     error!(problem, "configuration not reloaded, the old one goes on");
                 }
@@ -135,10 +149,22 @@ impl Reloader {
     }
 
     /// Everything that can fail comes before everything that has an effect.
-    fn apply(&mut self, Loaded { config, errors, warnings, sources }: Loaded) -> Result<(), String> {
+    fn apply(
+        &mut self,
+        Loaded {
+            config,
+            errors,
+            warnings,
+            sources,
+        }: Loaded,
+    ) -> Result<(), String> {
         let policy = self.worker.policy().successor(&config)?;
         let acceptor = match &config.tls {
-            Some(tls) => Some(tls::acceptor(tls, policy.trust().clone(), config.listen.http2)?),
+            Some(tls) => Some(tls::acceptor(
+                tls,
+                policy.trust().clone(),
+                config.listen.http2,
+            )?),
             None => None,
         };
         for problem in errors {
@@ -159,7 +185,8 @@ impl Reloader {
         telemetry::change(&config.log);
         self.monitor.configured(&config);
         let upstreams = policy.upstreams().clone();
-        self.worker.replace(acceptor, Access::new(&config.listen), policy);
+        self.worker
+            .replace(acceptor, Access::new(&config.listen), policy);
         self.upstreams.send_replace(upstreams);
         self.sources = sources;
         self.refused = None;
@@ -170,7 +197,11 @@ impl Reloader {
 }
 
 fn revocation_lists(config: &Config) -> Vec<RevocationList> {
-    config.tls.as_ref().map(|tls| tls.client.revocation_lists.clone()).unwrap_or_default()
+    config
+        .tls
+        .as_ref()
+        .map(|tls| tls.client.revocation_lists.clone())
+        .unwrap_or_default()
 }
 
 #[async_trait]

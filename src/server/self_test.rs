@@ -1,11 +1,11 @@
 //! Before anybody is served: the listener refuses who must be refused.
 //!
-//! A setting that is read, shown and never applied looks exactly like one that is. So the process connects to itself
-//! without a certificate, and with one that a throw-away authority issued in Netdata's name, and refuses to start if
-//! either gets through where a certificate is demanded.
+//! A setting that is read, shown and never applied looks exactly like one that is. So the process
+//! connects to itself without a certificate, and with one that a throw-away authority issued in
+//! Netdata's name, and refuses to start if either gets through where a certificate is demanded.
 //!
-//! These connections do not come over the sockets that it listens on, which another process may share, but are served
-//! in the same way from there on.
+//! These connections do not come over the sockets that it listens on, which another process may
+//! share, but are served in the same way from there on.
 
 use crate::config::{Config, Verify};
 use crate::route::PathPattern;
@@ -34,11 +34,15 @@ pub(super) struct SelfTest {
 
 impl SelfTest {
     pub(super) fn new(config: &Config) -> Self {
-        // A route is as good as another one that demands the same in the same way; and where a handshake demands it, none
-        // is reached.
+        // A route is as good as another one that demands the same in the same way; and where a
+        // handshake demands it, none is reached.
         let mut kinds = Vec::new();
         let mut paths = Vec::new();
-        for route in config.routes.iter().filter(|route| route.requirements.client_certificate) {
+        for route in config
+            .routes
+            .iter()
+            .filter(|route| route.requirements.client_certificate)
+        {
             let kind = (route.kind, route.requirements.authorization.is_empty());
             if !kinds.contains(&kind) && (config.verify() != Verify::Require || paths.is_empty()) {
                 kinds.push(kind);
@@ -48,29 +52,40 @@ impl SelfTest {
                 });
             }
         }
-        Self { verify: config.verify(), paths }
+        Self {
+            verify: config.verify(),
+            paths,
+        }
     }
 
     /// Tries to get through `serve`, which is given connections and where they come from.
     ///
     /// # Errors
     /// Says what got through, or why it could not be tried.
-    pub(super) async fn run<F>(&self, serve: impl Fn(TcpStream, SocketAddr) -> F) -> Result<(), String>
+    pub(super) async fn run<F>(
+        &self,
+        serve: impl Fn(TcpStream, SocketAddr) -> F,
+    ) -> Result<(), String>
     where
         F: Future<Output = ()>,
     {
         if self.verify == Verify::Off {
             return Ok(());
         }
-        let stranger = stranger().map_err(|error| format!("cannot make a certificate for the self-test: {error}"))?;
-        for (who, client) in [("no certificate", client(None)?), ("a stranger's certificate", client(Some(stranger))?)]
-        {
+        let stranger = stranger()
+            .map_err(|error| format!("cannot make a certificate for the self-test: {error}"))?;
+        for (who, client) in [
+            ("no certificate", client(None)?),
+            ("a stranger's certificate", client(Some(stranger))?),
+        ] {
             for path in &self.paths {
-                let (ours, theirs, address) =
-                    pair().await.map_err(|error| format!("cannot connect to itself for the self-test: {error}"))?;
+                let (ours, theirs, address) = pair().await.map_err(|error| {
+                    format!("cannot connect to itself for the self-test: {error}")
+                })?;
                 let probe = timeout(PATIENCE, probe(ours, &client, path));
                 let (status, ()) = tokio::join!(probe, serve(theirs, address));
-                self.judge(status.ok().flatten()).map_err(|what| format!("a client with {who} {what} on {path}"))?;
+                self.judge(status.ok().flatten())
+                    .map_err(|what| format!("a client with {who} {what} on {path}"))?;
             }
         }
         Ok(())
@@ -79,7 +94,9 @@ impl SelfTest {
     fn judge(&self, status: Option<u16>) -> Result<(), String> {
         match (self.verify, status) {
             (_, None) | (Verify::Request, Some(403 | 429)) => Ok(()),
-            (Verify::Require, Some(status)) => Err(format!("came through the handshake and got {status}")),
+            (Verify::Require, Some(status)) => {
+                Err(format!("came through the handshake and got {status}"))
+            }
             (_, Some(status)) => Err(format!("got {status} instead of 403")),
         }
     }
@@ -119,12 +136,15 @@ type Credentials = (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>);
 /// A certificate in Netdata's name, of an authority that nobody trusts.
 fn stranger() -> Result<Credentials, rcgen::Error> {
     let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, "Netdata Root CA");
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "Netdata Root CA");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
     let mut leaf = CertificateParams::default();
-    leaf.distinguished_name.push(DnType::CommonName, "app.netdata.cloud");
+    leaf.distinguished_name
+        .push(DnType::CommonName, "app.netdata.cloud");
     let leaf = leaf.signed_by(&key, &authority)?;
     Ok((leaf.der().clone(), key.serialize_der().into()))
 }
@@ -138,9 +158,9 @@ fn client(credentials: Option<Credentials>) -> Result<TlsConnector, String> {
         .with_custom_certificate_verifier(Arc::new(AnyServer(provider)));
     let config = match credentials {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            builder.with_client_auth_cert(vec![certificate], key.into()).map_err(|error| error.to_string())?
-        }
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(vec![certificate], key.into())
+            .map_err(|error| error.to_string())?,
     };
     Ok(TlsConnector::from(Arc::new(config)))
 }
@@ -201,27 +221,42 @@ mod tests {
     /// Demands nothing and answers everybody.
     fn careless() -> tokio_rustls::TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
+        let certificate = CertificateParams::new(["localhost".to_owned()])
             .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .self_signed(&key)
             .unwrap();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let config =
+            rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate.der().clone()], key.into())
+                .unwrap();
         tokio_rustls::TlsAcceptor::from(Arc::new(config))
     }
 
     async fn serve_carelessly(socket: TcpStream, _: SocketAddr) {
-        let Ok(mut stream) = careless().accept(socket).await else { return };
+        let Ok(mut stream) = careless().accept(socket).await else {
+            return;
+        };
         let _ = stream.read(&mut [0; 1024]).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .await;
     }
 
     #[tokio::test]
     async fn a_listener_that_demands_nothing_is_found_out() {
-        for (verify, passes) in [(Verify::Require, false), (Verify::Request, false), (Verify::Off, true)] {
-            let test = SelfTest { verify, paths: vec!["/webhooks/netdata".into()] };
+        for (verify, passes) in [
+            (Verify::Require, false),
+            (Verify::Request, false),
+            (Verify::Off, true),
+        ] {
+            let test = SelfTest {
+                verify,
+                paths: vec!["/webhooks/netdata".into()],
+            };
             let verdict = test.run(serve_carelessly).await;
             assert_eq!(verdict.is_ok(), passes, "{verify:?} {verdict:?}");
         }
@@ -230,7 +265,10 @@ mod tests {
     #[test]
     fn getting_through_is_a_failure() {
         let check = |verify, status: Option<u16>, passes: bool| {
-            let test = SelfTest { verify, paths: Vec::new() };
+            let test = SelfTest {
+                verify,
+                paths: Vec::new(),
+            };
             assert_eq!(test.judge(status).is_ok(), passes, "{verify:?} {status:?}");
         };
         check(Verify::Require, None, true);

@@ -27,7 +27,8 @@ impl Inherited {
         Self::default()
     }
 
-    /// What systemd passed (`LISTEN_FDS`); nothing, if it did not start this process or passed none.
+    /// What systemd passed (`LISTEN_FDS`); nothing, if it did not start this process or passed
+    /// none.
     ///
     /// To be called before there are threads: it takes the variables out of the environment.
     pub fn from_systemd() -> Self {
@@ -42,22 +43,34 @@ impl Inherited {
                 None
             }
         });
-        Self { sockets: sockets.collect(), predecessor: None }
+        Self {
+            sockets: sockets.collect(),
+            predecessor: None,
+        }
     }
 
-    /// What a running process with this configuration hands over, as soon as it has received SIGQUIT.
+    /// What a running process with this configuration hands over, as soon as it has received
+    /// SIGQUIT.
     ///
     /// # Errors
     /// If none does in time.
     pub fn from_running(server: &config::Server) -> Result<Self, ServerError> {
-        let (predecessor, sockets) = Successor::new(&server.upgrade_socket)
-            .take_over()
-            .map_err(|error| ServerError::TakeOver { path: server.upgrade_socket.clone(), error })?;
-        Ok(Self { sockets, predecessor: Some(predecessor) })
+        let (predecessor, sockets) =
+            Successor::new(&server.upgrade_socket)
+                .take_over()
+                .map_err(|error| ServerError::TakeOver {
+                    path: server.upgrade_socket.clone(),
+                    error,
+                })?;
+        Ok(Self {
+            sockets,
+            predecessor: Some(predecessor),
+        })
     }
 }
 
-/// Listens on each address once, with what was inherited or with a socket of its own, and keeps what a successor needs.
+/// Listens on each address once, with what was inherited or with a socket of its own, and keeps
+/// what a successor needs.
 #[derive(Debug)]
 pub(super) struct Sockets {
     inherited: Vec<(SocketAddr, TcpListener)>,
@@ -70,9 +83,23 @@ impl Sockets {
     /// Says besides with whom a take-over is to be completed.
     pub(super) fn new(inherited: Inherited, config: &Config) -> (Self, Option<Predecessor>) {
         let Listen { https, http, .. } = &config.listen;
-        let addresses = https.iter().chain(http).copied().chain(config.admin.map(|admin| admin.listen));
-        let ipv4_ports = addresses.filter(SocketAddr::is_ipv4).map(|address| address.port()).collect();
-        (Self { inherited: inherited.sockets, in_use: Vec::new(), ipv4_ports }, inherited.predecessor)
+        let addresses = https
+            .iter()
+            .chain(http)
+            .copied()
+            .chain(config.admin.map(|admin| admin.listen));
+        let ipv4_ports = addresses
+            .filter(SocketAddr::is_ipv4)
+            .map(|address| address.port())
+            .collect();
+        (
+            Self {
+                inherited: inherited.sockets,
+                in_use: Vec::new(),
+                ipv4_ports,
+            },
+            inherited.predecessor,
+        )
     }
 
     pub(super) fn listen(&mut self, address: SocketAddr) -> Result<TcpListener, ServerError> {
@@ -86,11 +113,16 @@ impl Sockets {
     }
 
     fn open(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
-        match self.inherited.iter().position(|(inherited, _)| *inherited == address) {
+        match self
+            .inherited
+            .iter()
+            .position(|(inherited, _)| *inherited == address)
+        {
             None => {
                 let listener = self.bind(address)?;
-                // Again, for a longer queue than std's: when a sender connects a thousand times at once, what does
-                // not fit is tried again after a second. The kernel shortens it to `net.core.somaxconn`.
+                // Again, for a longer queue than std's: when a sender connects a thousand times at
+                // once, what does not fit is tried again after a second. The kernel shortens it to
+                // `net.core.somaxconn`.
                 rustix::net::listen(&listener, BACKLOG)?;
                 Ok(listener)
             }
@@ -106,10 +138,18 @@ impl Sockets {
 
     /// `[::]` takes the connections to IPv4 addresses along, unless another socket has them.
     fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
-        if !address.is_ipv6() || !address.ip().is_unspecified() || !self.ipv4_ports.contains(&address.port()) {
+        if !address.is_ipv6()
+            || !address.ip().is_unspecified()
+            || !self.ipv4_ports.contains(&address.port())
+        {
             return TcpListener::bind(address);
         }
-        let socket = socket_with(AddressFamily::INET6, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let socket = socket_with(
+            AddressFamily::INET6,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         // As std does it: what is left of earlier connections is in the way of nothing.
         set_socket_reuseaddr(&socket, true)?;
         set_ipv6_v6only(&socket, true)?;

@@ -13,14 +13,21 @@ pub(super) fn ready(status: &str) {
 /// The configuration is being read again; [`ready`] ends it.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => notify(&[NotifyState::Reloading, now, NotifyState::Status("Reading the configuration again")]),
+        Ok(now) => notify(&[
+            NotifyState::Reloading,
+            now,
+            NotifyState::Status("Reading the configuration again"),
+        ]),
         Err(error) => warn!(%error, "cannot read the clock"),
     }
 }
 
 /// The process is about to end.
 pub(super) fn stopping() {
-    notify(&[NotifyState::Stopping, NotifyState::Status("Finishing what is in flight")]);
+    notify(&[
+        NotifyState::Stopping,
+        NotifyState::Status("Finishing what is in flight"),
+    ]);
 }
 
 /// Another process is to be followed from here on.
@@ -36,7 +43,11 @@ fn notify(state: &[NotifyState<'_>]) {
 
 /// Gives signs of life, if they are asked for (`WatchdogSec=`), for as long as `is_alive` returns.
 pub(super) async fn keep_watchdog_calm<F: Future<Output = ()>>(is_alive: impl Fn() -> F) {
-    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| *limit > Duration::from_millis(2)) else { return };
+    let Some(limit) =
+        sd_notify::watchdog_enabled().filter(|limit| *limit > Duration::from_millis(2))
+    else {
+        return;
+    };
     let mut ticks = interval(limit / 2);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

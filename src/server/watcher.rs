@@ -16,7 +16,10 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Watches `upstreams`, and those that are sent in their place; `monitor` is told how they are.
-    pub(super) fn new(upstreams: Arc<Upstreams>, monitor: Arc<Monitor>) -> (Self, watch::Sender<Arc<Upstreams>>) {
+    pub(super) fn new(
+        upstreams: Arc<Upstreams>,
+        monitor: Arc<Monitor>,
+    ) -> (Self, watch::Sender<Arc<Upstreams>>) {
         let (replaced, upstreams) = watch::channel(upstreams);
         (Self { upstreams, monitor }, replaced)
     }

@@ -34,8 +34,15 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn new(listen: &Listen) -> Self {
-        let proxies = if listen.proxy_protocol { listen.trusted_proxies.clone() } else { Vec::new() };
-        Self { allow: listen.allow.clone(), proxies }
+        let proxies = if listen.proxy_protocol {
+            listen.trusted_proxies.clone()
+        } else {
+            Vec::new()
+        };
+        Self {
+            allow: listen.allow.clone(),
+            proxies,
+        }
     }
 
     fn is_allowed(&self, address: IpAddr) -> bool {
@@ -70,13 +77,24 @@ impl Worker {
         downstream: Downstream,
         monitor: Arc<Monitor>,
     ) -> Self {
-        let (acceptor, access) = (ArcSwapOption::from_pointee(acceptor), ArcSwap::from_pointee(access));
-        Self { acceptor, access, quota: Arc::default(), gate, downstream, monitor }
+        let (acceptor, access) = (
+            ArcSwapOption::from_pointee(acceptor),
+            ArcSwap::from_pointee(access),
+        );
+        Self {
+            acceptor,
+            access,
+            quota: Arc::default(),
+            gate,
+            downstream,
+            monitor,
+        }
     }
 
     /// Judges by another policy from here on, and takes new connections through another acceptor.
     pub(super) fn replace(&self, acceptor: Option<Acceptor>, access: Access, policy: Policy) {
-        // The policy comes first: it judges each request again, whatever the handshake thought of the client.
+        // The policy comes first: it judges each request again, whatever the handshake thought of
+        // the client.
         self.gate.replace(policy);
         self.access.store(Arc::new(access));
         self.acceptor.store(acceptor.map(Arc::new));
@@ -88,7 +106,11 @@ impl Worker {
     }
 
     /// Learns who is there, and counts it, before anything is done for it.
-    async fn admit(&self, stream: &mut TcpStream, mut peer: SocketAddr) -> Option<(Arrival, Ticket)> {
+    async fn admit(
+        &self,
+        stream: &mut TcpStream,
+        mut peer: SocketAddr,
+    ) -> Option<(Arrival, Ticket)> {
         let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
         let (mut rest, mut source) = (Vec::new(), None);
         if is_trusted(peer.ip(), &access.proxies) {
@@ -101,7 +123,9 @@ impl Worker {
                     rest = proxied.rest;
                 }
                 Ok(Ok(None)) => return silent(peer),
-                Ok(Err(error)) => return self.refuse(peer, ConnectionRefusal::ProxyProtocol, &error.to_string()),
+                Ok(Err(error)) => {
+                    return self.refuse(peer, ConnectionRefusal::ProxyProtocol, &error.to_string());
+                }
                 Err(_) => {
                     let reason = "there is no PROXY protocol header in time";
                     return self.refuse(peer, ConnectionRefusal::ProxyProtocol, reason);
@@ -114,10 +138,17 @@ impl Worker {
             return None;
         }
         if !access.is_allowed(peer.ip()) {
-            return self.refuse(peer, ConnectionRefusal::NotAllowed, "the address is not in listen.allow");
+            return self.refuse(
+                peer,
+                ConnectionRefusal::NotAllowed,
+                "the address is not in listen.allow",
+            );
         }
-        let entered =
-            self.quota.enter(peer.ip().to_canonical(), limits.max_connections, limits.max_connections_per_address);
+        let entered = self.quota.enter(
+            peer.ip().to_canonical(),
+            limits.max_connections,
+            limits.max_connections_per_address,
+        );
         match entered {
             Ok(ticket) => Some((Arrival { peer, source, rest }, ticket)),
             Err(exhausted) => self.refuse(peer, exhausted.into(), exhausted.as_str()),
@@ -144,9 +175,16 @@ impl Worker {
             admitted = self.admit(&mut stream, peer) => admitted,
             () = over(&mut shutdown, LAST_PART) => return,
         };
-        let Some((arrival, _ticket)) = admitted else { return };
+        let Some((arrival, _ticket)) = admitted else {
+            return;
+        };
         let _connected = self.monitor.connected();
-        let Err(refusal) = self.serve_admitted(stream, &arrival, is_tls, shutdown).await else { return };
+        let Err(refusal) = self
+            .serve_admitted(stream, &arrival, is_tls, shutdown)
+            .await
+        else {
+            return;
+        };
         if arrival.source == Some(Source::Balancer) {
             debug!(remote_addr = %arrival.peer.ip(), reason = refusal.reason, "a balancer's check ended");
             return;
@@ -155,9 +193,19 @@ impl Worker {
         log_refusal(arrival.peer, &refusal);
     }
 
-    /// Serves one of the self-test's own attempts. That these are refused is what it is there for, and no news.
-    pub(super) async fn serve_probe(&self, stream: TcpStream, peer: SocketAddr, shutdown: ShutdownWatch) {
-        let arrival = Arrival { peer, source: None, rest: Vec::new() };
+    /// Serves one of the self-test's own attempts. That these are refused is what it is there for,
+    /// and no news.
+    pub(super) async fn serve_probe(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        shutdown: ShutdownWatch,
+    ) {
+        let arrival = Arrival {
+            peer,
+            source: None,
+            rest: Vec::new(),
+        };
         let _ = access_log::without(self.serve_admitted(stream, &arrival, true, shutdown)).await;
     }
 
@@ -193,8 +241,11 @@ impl Worker {
         let stream: Stream = match (is_tls, self.acceptor.load_full(), spare) {
             (false, ..) => Box::new(stream),
             (true, Some(acceptor), Some(spare)) => {
-                // A handshake needs ten times what its connection needs afterwards: in a box of its own, it gives that back.
-                let handshake = Box::pin(Self::handshake_or_linger(&acceptor, stream, spare, deadline));
+                // A handshake needs ten times what its connection needs afterwards: in a box of its
+                // own, it gives that back.
+                let handshake = Box::pin(Self::handshake_or_linger(
+                    &acceptor, stream, spare, deadline,
+                ));
                 let stream = tokio::select! {
                     biased;
                     stream = handshake => stream?,
@@ -223,8 +274,8 @@ impl Worker {
     }
 }
 
-/// Whether a client says anything at all before it leaves: balancers connect to see whether they can. Until it does, it
-/// costs no more than its connection.
+/// Whether a client says anything at all before it leaves: balancers connect to see whether they
+/// can. Until it does, it costs no more than its connection.
 async fn speaks(stream: &TcpStream, deadline: &mut Deadline) -> Result<bool, Refusal> {
     match deadline.wait(stream.peek(&mut [0])).await {
         Ok(peeked) => Ok(matches!(peeked, Ok(1..))),
@@ -232,19 +283,31 @@ async fn speaks(stream: &TcpStream, deadline: &mut Deadline) -> Result<bool, Ref
     }
 }
 
-async fn handshake(acceptor: &Acceptor, stream: L4Stream, deadline: &mut Deadline) -> Result<Stream, Refusal> {
+async fn handshake(
+    acceptor: &Acceptor,
+    stream: L4Stream,
+    deadline: &mut Deadline,
+) -> Result<Stream, Refusal> {
     let (result, refusal) = tls::observe(deadline.wait(acceptor.tls_handshake(stream))).await;
     let (code, reason) = match result {
         Ok(Ok(stream)) => return Ok(Box::new(stream)),
         Ok(Err(error)) => explain(&error.to_string()),
         Err(_) => return Err(refusal.unwrap_or_else(late)),
     };
-    Err(refusal.unwrap_or(Refusal { code, reason, identity: None }))
+    Err(refusal.unwrap_or(Refusal {
+        code,
+        reason,
+        identity: None,
+    }))
 }
 
 fn late() -> Refusal {
     let reason = "The handshake took too long.".to_owned();
-    Refusal { code: RefusalCode::Timeout, reason, identity: None }
+    Refusal {
+        code: RefusalCode::Timeout,
+        reason,
+        identity: None,
+    }
 }
 
 impl From<Exhausted> for ConnectionRefusal {
@@ -256,7 +319,8 @@ impl From<Exhausted> for ConnectionRefusal {
     }
 }
 
-/// Notes a client that left without a word, as balancers do that only check whether they can connect.
+/// Notes a client that left without a word, as balancers do that only check whether they can
+/// connect.
 fn silent<T>(peer: SocketAddr) -> Option<T> {
     debug!(remote_addr = %peer.ip(), "a client connected and left without a word");
     None
@@ -284,8 +348,9 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// A second handle on a connection whose first one a failed handshake drops.
 ///
-/// A client of TLS 1.3 may have sent its request by the time it is refused. Closing with that unread would reset the
-/// connection, and the client would see the reset instead of the alert that says why.
+/// A client of TLS 1.3 may have sent its request by the time it is refused. Closing with that
+/// unread would reset the connection, and the client would see the reset instead of the alert that
+/// says why.
 struct Spare(OwnedFd);
 
 impl Spare {
@@ -303,7 +368,9 @@ impl Spare {
 
     /// Reads what the client had sent until it closes, within bounds.
     async fn linger(self) {
-        let Ok(mut stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else { return };
+        let Ok(mut stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else {
+            return;
+        };
         let read = async {
             stream.shutdown().await?;
             let mut discarded = [0; 4096];
@@ -317,13 +384,22 @@ impl Spare {
 
 /// What rustls has against a client, without the words that Pingora puts before it.
 fn explain(error: &str) -> (RefusalCode, String) {
-    let (_, error) = error.rsplit_once("tls connect error: ").unwrap_or(("", error.trim()));
+    let (_, error) = error
+        .rsplit_once("tls connect error: ")
+        .unwrap_or(("", error.trim()));
     match error {
-        "peer sent no certificates" => {
-            (RefusalCode::CertificateMissing, "No client certificate was presented.".to_owned())
-        }
-        _ if ["tls handshake eof", "Connection reset", "Broken pipe"].iter().any(|left| error.starts_with(left)) => {
-            (RefusalCode::Closed, "The client left during the handshake.".to_owned())
+        "peer sent no certificates" => (
+            RefusalCode::CertificateMissing,
+            "No client certificate was presented.".to_owned(),
+        ),
+        _ if ["tls handshake eof", "Connection reset", "Broken pipe"]
+            .iter()
+            .any(|left| error.starts_with(left)) =>
+        {
+            (
+                RefusalCode::Closed,
+                "The client left during the handshake.".to_owned(),
+            )
         }
         error => (RefusalCode::TlsError, error.to_owned()),
     }

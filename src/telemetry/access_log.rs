@@ -36,7 +36,10 @@ pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
         return;
     }
     let head = answered.head;
-    let (method, target) = (String::from_utf8_lossy(head.method()), String::from_utf8_lossy(head.target()));
+    let (method, target) = (
+        String::from_utf8_lossy(head.method()),
+        String::from_utf8_lossy(head.target()),
+    );
     // What is cut is masked: the other way round, a name could be cut off from its value.
     let target = mask_crc_token(&target);
     let (method, path) = (clean(&method), clean(&target));
@@ -68,9 +71,13 @@ fn line(request: &Request<'_>, context: &Context) {
     let notification = context.notification.as_deref();
     let outcome = context.outcome;
     // Strings are escaped by the format. Those that may be of any length are cut here.
-    let client_cn = identity.and_then(|identity| identity.common_name()).map(clean);
+    let client_cn = identity
+        .and_then(|identity| identity.common_name())
+        .map(clean);
     let client_serial = identity.map(|identity| clean(&identity.serial));
-    let space = notification.and_then(|n| n.space.as_ref()?.label()).map(clean);
+    let space = notification
+        .and_then(|n| n.space.as_ref()?.label())
+        .map(clean);
     info!(
         target: TARGET,
         request_id = context.request_id,
@@ -133,7 +140,10 @@ mod tests {
             ("/a?", "/a?"),
             ("/a?x=1", "/a?x=1"),
             ("/a?crc_token=abc", "/a?crc_token=***"),
-            ("/a?x=1&crc%5Ftoken=abc&crc_token=d=e&y", "/a?x=1&crc%5Ftoken=***&crc_token=***&y"),
+            (
+                "/a?x=1&crc%5Ftoken=abc&crc_token=d=e&y",
+                "/a?x=1&crc%5Ftoken=***&crc_token=***&y",
+            ),
         ] {
             assert_eq!(mask_crc_token(target), masked);
         }

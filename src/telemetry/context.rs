@@ -1,4 +1,5 @@
-//! What is noted down about a request while it is served: for its answer, its log line and its upstream.
+//! What is noted down about a request while it is served: for its answer, its log line and its
+//! upstream.
 
 use crate::auth::{ClientIdentity, Presented};
 use crate::notification::Notification;
@@ -36,7 +37,10 @@ impl Outcome {
 
     /// Whether it ended as it should.
     pub fn is_good(self) -> bool {
-        matches!(self, Self::Forwarded | Self::Challenged | Self::TestAnswered)
+        matches!(
+            self,
+            Self::Forwarded | Self::Challenged | Self::TestAnswered
+        )
     }
 
     /// The refusal's code; `ok` for what was not refused.
@@ -81,7 +85,8 @@ pub struct Context {
     pub remote_addr: Option<IpAddr>,
     /// The path of its route.
     pub route: Option<Arc<str>>,
-    /// The certificate of its connection, if it is trusted. Whether it was demanded is another matter.
+    /// The certificate of its connection, if it is trusted. Whether it was demanded is another
+    /// matter.
     pub identity: Option<Arc<ClientIdentity>>,
     /// What its body says, once that is verified.
     pub notification: Option<Arc<Notification>>,

@@ -1,4 +1,5 @@
-//! What a record looks like: one line of text or of JSON, and for the journal one that says how important it is.
+//! What a record looks like: one line of text or of JSON, and for the journal one that says how
+//! important it is.
 
 use super::is_ours;
 use crate::config::LogFormat;
@@ -47,7 +48,11 @@ impl Lines {
             is_json: is_json.clone(),
             is_journal,
             is_terminal,
-            json: Format::default().json().flatten_event(true).with_current_span(false).with_span_list(false),
+            json: Format::default()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false),
             text: Format::default().with_ansi(is_terminal),
             untimed: Format::default().with_ansi(false).without_time(),
         };
@@ -60,7 +65,12 @@ where
     S: Subscriber + for<'s> LookupSpan<'s>,
     N: for<'w> FormatFields<'w> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let bridged = event.normalized_metadata();
         let metadata = bridged.as_ref().unwrap_or_else(|| event.metadata());
         // Whose record it is matters only where it is not this program's own.
@@ -68,12 +78,28 @@ where
         if self.is_journal {
             write!(writer, "<{}>", priority(metadata.level()))?;
         }
-        let mut line = OneLine { writer: &mut writer, is_broken: false, is_terminal: self.is_terminal };
+        let mut line = OneLine {
+            writer: &mut writer,
+            is_broken: false,
+            is_terminal: self.is_terminal,
+        };
         let inner = Writer::new(&mut line);
         match (self.is_json.load(Ordering::Relaxed), self.is_journal) {
-            (true, _) => self.json.clone().with_target(is_foreign).format_event(context, inner, event),
-            (false, false) => self.text.clone().with_target(is_foreign).format_event(context, inner, event),
-            (false, true) => self.untimed.clone().with_target(is_foreign).format_event(context, inner, event),
+            (true, _) => self
+                .json
+                .clone()
+                .with_target(is_foreign)
+                .format_event(context, inner, event),
+            (false, false) => self
+                .text
+                .clone()
+                .with_target(is_foreign)
+                .format_event(context, inner, event),
+            (false, true) => self
+                .untimed
+                .clone()
+                .with_target(is_foreign)
+                .format_event(context, inner, event),
         }?;
         writer.write_char('\n')
     }
@@ -89,9 +115,11 @@ fn priority(level: &Level) -> u8 {
     }
 }
 
-/// Keeps a record on one line, whatever is in it: otherwise it could look like two. The line's end is left to others.
+/// Keeps a record on one line, whatever is in it: otherwise it could look like two. The line's end
+/// is left to others.
 ///
-/// What records of this program hold is safe to show already; this is for those of others, and for what is forgotten.
+/// What records of this program hold is safe to show already; this is for those of others, and for
+/// what is forgotten.
 struct OneLine<'l, 'w> {
     writer: &'l mut Writer<'w>,
     /// Whether a break has come that may be the end.
@@ -106,7 +134,11 @@ impl OneLine<'_, '_> {
         }
         let is_colour = |c| self.is_terminal && c == '\x1b';
         text.chars().try_for_each(|c| {
-            self.writer.write_char(if is_harmless(c) || is_colour(c) { c } else { char::REPLACEMENT_CHARACTER })
+            self.writer.write_char(if is_harmless(c) || is_colour(c) {
+                c
+            } else {
+                char::REPLACEMENT_CHARACTER
+            })
         })
     }
 }
@@ -127,9 +159,15 @@ impl fmt::Write for OneLine<'_, '_> {
 
 /// Whether standard error is the journal (systemd.exec(5), `$JOURNAL_STREAM`).
 pub(super) fn stderr_is_journal() -> bool {
-    let stderr = || io::stderr().as_fd().try_clone_to_owned().and_then(|stream| File::from(stream).metadata());
-    std::env::var("JOURNAL_STREAM")
-        .is_ok_and(|journal| stderr().is_ok_and(|file| journal == format!("{}:{}", file.dev(), file.ino())))
+    let stderr = || {
+        io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .and_then(|stream| File::from(stream).metadata())
+    };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|journal| {
+        stderr().is_ok_and(|file| journal == format!("{}:{}", file.dev(), file.ino()))
+    })
 }
 
 #[cfg(test)]
@@ -145,11 +183,18 @@ mod tests {
             (&["a\nb\n"], "a\\nb"),
             (&["a\r\nINFO forged", "\n", "c\n"], "a\\n\\nINFO forged\\nc"),
             (&["", "a", ""], "a"),
-            (&["ü\u{2028}\u{202e}\x1b[2J\t\u{85}"], "ü\u{fffd}\u{fffd}\u{fffd}[2J\u{fffd}\u{fffd}"),
+            (
+                &["ü\u{2028}\u{202e}\x1b[2J\t\u{85}"],
+                "ü\u{fffd}\u{fffd}\u{fffd}[2J\u{fffd}\u{fffd}",
+            ),
         ] {
             let mut text = String::new();
             let mut writer = Writer::new(&mut text);
-            let mut one = OneLine { writer: &mut writer, is_broken: false, is_terminal: false };
+            let mut one = OneLine {
+                writer: &mut writer,
+                is_broken: false,
+                is_terminal: false,
+            };
             parts.iter().for_each(|part| one.write_str(part).unwrap());
             assert_eq!(text, line);
         }

@@ -1,8 +1,8 @@
 //! What is counted, in the words of Prometheus.
 //!
-//! A label's value comes from a closed set or from the configuration, never from the wire. What a request moves is
-//! resolved when the configuration is read, so that counting a request takes a look-up by its route and a few atomic
-//! operations, and no lock.
+//! A label's value comes from a closed set or from the configuration, never from the wire. What a
+//! request moves is resolved when the configuration is read, so that counting a request takes a
+//! look-up by its route and a few atomic operations, and no lock.
 
 mod requests;
 mod webhooks;
@@ -14,8 +14,8 @@ use crate::tls::RefusalCode;
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use requests::{RequestFamilies, RequestMetrics};
 use std::collections::HashMap;
@@ -27,7 +27,9 @@ use webhooks::{WebhookFamilies, WebhookMetrics};
 pub(super) const NAMESPACE: &str = "netdata_webhook_proxy";
 
 /// From a challenge that is answered here to an upstream that is given up.
-const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
 
 /// Log lines for which there was no room. Of the process, whose standard error is one.
 pub(super) static LOG_LINES_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
@@ -77,8 +79,12 @@ pub enum ConnectionRefusal {
 }
 
 impl ConnectionRefusal {
-    const ALL: [Self; 4] =
-        [Self::ProxyProtocol, Self::NotAllowed, Self::MaxConnections, Self::MaxConnectionsPerAddress];
+    const ALL: [Self; 4] = [
+        Self::ProxyProtocol,
+        Self::NotAllowed,
+        Self::MaxConnections,
+        Self::MaxConnectionsPerAddress,
+    ];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -138,24 +144,40 @@ impl Metrics {
     /// Metrics of which nothing has moved.
     pub(crate) fn new() -> Self {
         let registry = Registry::new();
-        let (requests, webhooks) = (RequestFamilies::new(&registry), WebhookFamilies::new(&registry));
-        let upstream_duration =
-            histograms(&registry, "upstream_duration_seconds", "From sending to the end of the answer.", &["upstream"]);
+        let (requests, webhooks) = (
+            RequestFamilies::new(&registry),
+            WebhookFamilies::new(&registry),
+        );
+        let upstream_duration = histograms(
+            &registry,
+            "upstream_duration_seconds",
+            "From sending to the end of the answer.",
+            &["upstream"],
+        );
         let upstream_healthy = gauges(
             &registry,
             "upstream_healthy",
             "1 if the server of the upstream is in use, 0 if it is left out.",
             &["upstream", "server"],
         );
-        let handshakes =
-            counters(&registry, "handshakes_total", "TLS handshakes, by how they ended.", &["outcome", "reason"]);
+        let handshakes = counters(
+            &registry,
+            "handshakes_total",
+            "TLS handshakes, by how they ended.",
+            &["outcome", "reason"],
+        );
         let refusals = counters(
             &registry,
             "connections_refused_total",
             "Connections closed before anything was said on them.",
             &["reason"],
         );
-        let reloads = counters(&registry, "reloads_total", "Attempts to reload the configuration.", &["outcome"]);
+        let reloads = counters(
+            &registry,
+            "reloads_total",
+            "Attempts to reload the configuration.",
+            &["outcome"],
+        );
         let certificate_not_after = gauges(
             &registry,
             "certificate_not_after_timestamp_seconds",
@@ -163,18 +185,33 @@ impl Metrics {
             &["which"],
         );
         let connections = gauge(&registry, "connections", "Connections that are open.");
-        let buffered = gauge(&registry, "buffered_bytes", "The memory that bodies of requests take.");
-        let buffered_limit = gauge(&registry, "buffered_limit_bytes", "The memory that bodies of requests may take.");
+        let buffered = gauge(
+            &registry,
+            "buffered_bytes",
+            "The memory that bodies of requests take.",
+        );
+        let buffered_limit = gauge(
+            &registry,
+            "buffered_limit_bytes",
+            "The memory that bodies of requests may take.",
+        );
         register(&registry, LOG_LINES_DROPPED.clone());
-        gauges(&registry, "build_info", "Always 1; says which version runs.", &["version"])
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        gauges(
+            &registry,
+            "build_info",
+            "Always 1; says which version runs.",
+            &["version"],
+        )
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
         repeated::start();
         register(&registry, repeated::LEFT_OUT.clone());
         Self {
             handshakes_ok: handshakes.with_label_values(&["ok", ""]),
-            handshakes_refused: RefusalCode::ALL.map(|code| handshakes.with_label_values(&["refused", code.as_str()])),
-            connections_refused: ConnectionRefusal::ALL.map(|code| refusals.with_label_values(&[code.as_str()])),
+            handshakes_refused: RefusalCode::ALL
+                .map(|code| handshakes.with_label_values(&["refused", code.as_str()])),
+            connections_refused: ConnectionRefusal::ALL
+                .map(|code| refusals.with_label_values(&[code.as_str()])),
             reloads: ["ok", "failed"].map(|outcome| reloads.with_label_values(&[outcome])),
             nowhere: RequestMetrics::new(&requests, ""),
             registry,
@@ -190,7 +227,8 @@ impl Metrics {
         }
     }
 
-    /// Resolves what the routes and upstreams of a configuration move, and drops what none of them is any more.
+    /// Resolves what the routes and upstreams of a configuration move, and drops what none of them
+    /// is any more.
     pub(crate) fn serve(
         &self,
         routes: impl Iterator<Item = (String, RouteKind)>,
@@ -198,9 +236,12 @@ impl Metrics {
     ) {
         let old = self.handles.load_full();
         let metrics = |path: &str, kind| {
-            let same =
-                old.routes.get(path).filter(|metrics| metrics.webhooks.is_some() == (kind == RouteKind::Webhook));
-            same.cloned().unwrap_or_else(|| Arc::new(self.route(path, kind)))
+            let same = old
+                .routes
+                .get(path)
+                .filter(|metrics| metrics.webhooks.is_some() == (kind == RouteKind::Webhook));
+            same.cloned()
+                .unwrap_or_else(|| Arc::new(self.route(path, kind)))
         };
         let duration = |name: &str| self.upstream_duration.with_label_values(&[name]);
         let new = Handles {
@@ -208,7 +249,10 @@ impl Metrics {
                 .map(|(path, kind)| (metrics(&path, kind), path))
                 .map(|(metrics, path)| (path, metrics))
                 .collect(),
-            upstreams: upstreams.map(|name| (duration(&name), name)).map(|(duration, name)| (name, duration)).collect(),
+            upstreams: upstreams
+                .map(|name| (duration(&name), name))
+                .map(|(duration, name)| (name, duration))
+                .collect(),
         };
         for path in old.routes.keys() {
             let metrics = new.routes.get(path);
@@ -219,7 +263,11 @@ impl Metrics {
                 self.webhooks.forget(path);
             }
         }
-        for name in old.upstreams.keys().filter(|name| !new.upstreams.contains_key(*name)) {
+        for name in old
+            .upstreams
+            .keys()
+            .filter(|name| !new.upstreams.contains_key(*name))
+        {
             // An error would say that it was not there.
             let _ = self.upstream_duration.remove_label_values(&[name]);
         }
@@ -229,16 +277,29 @@ impl Metrics {
     fn route(&self, path: &str, kind: RouteKind) -> RouteMetrics {
         RouteMetrics {
             requests: RequestMetrics::new(&self.requests, path),
-            webhooks: (kind == RouteKind::Webhook).then(|| WebhookMetrics::new(&self.webhooks, path)),
+            webhooks: (kind == RouteKind::Webhook)
+                .then(|| WebhookMetrics::new(&self.webhooks, path)),
         }
     }
 
     /// Counts a request.
-    pub(crate) fn request(&self, Ended { context, is_challenge, duration }: Ended<'_>) {
+    pub(crate) fn request(
+        &self,
+        Ended {
+            context,
+            is_challenge,
+            duration,
+        }: Ended<'_>,
+    ) {
         let handles = self.handles.load();
-        let route = context.route.as_deref().and_then(|route| handles.routes.get(route));
+        let route = context
+            .route
+            .as_deref()
+            .and_then(|route| handles.routes.get(route));
         // Every end is noted; one that is not would be a mistake of ours.
-        let outcome = context.outcome.unwrap_or(Outcome::Refused("internal_error"));
+        let outcome = context
+            .outcome
+            .unwrap_or(Outcome::Refused("internal_error"));
         let requests = route.map_or(&self.nowhere, |route| &route.requests);
         requests.count(&self.requests, outcome, duration);
         requests.dropped_headers(context.dropped_headers.count);
@@ -250,7 +311,10 @@ impl Metrics {
                 webhooks.challenge(outcome == Outcome::Challenged);
             }
         }
-        let upstream = context.upstream.as_deref().and_then(|upstream| handles.upstreams.get(upstream));
+        let upstream = context
+            .upstream
+            .as_deref()
+            .and_then(|upstream| handles.upstreams.get(upstream));
         if let (Some(upstream), Some(duration)) = (upstream, context.upstream_duration) {
             upstream.observe(duration.as_secs_f64());
         }
@@ -281,7 +345,8 @@ impl Metrics {
 
     /// Notes how much memory bodies may take.
     pub(crate) fn buffered_limit(&self, bytes: u64) {
-        self.buffered_limit.set(bytes.try_into().unwrap_or(i64::MAX));
+        self.buffered_limit
+            .set(bytes.try_into().unwrap_or(i64::MAX));
     }
 
     /// Counts an attempt to reload.
@@ -289,30 +354,43 @@ impl Metrics {
         self.reloads[usize::from(!is_ok)].inc();
     }
 
-    /// Notes until when the certificates are valid, in seconds since 1970. `None` removes one that is not there.
+    /// Notes until when the certificates are valid, in seconds since 1970. `None` removes one that
+    /// is not there.
     pub(crate) fn certificate(&self, which: Which, not_after: Option<i64>) {
         match not_after {
-            Some(time) => self.certificate_not_after.with_label_values(&[which.as_str()]).set(time),
+            Some(time) => self
+                .certificate_not_after
+                .with_label_values(&[which.as_str()])
+                .set(time),
             // An error would say that it was not there.
-            None => drop(self.certificate_not_after.remove_label_values(&[which.as_str()])),
+            None => drop(
+                self.certificate_not_after
+                    .remove_label_values(&[which.as_str()]),
+            ),
         }
     }
 
     /// Notes whether a server of an upstream is in use.
     pub(crate) fn upstream_healthy(&self, upstream: &str, server: &str, is_healthy: bool) {
-        self.upstream_healthy.with_label_values(&[upstream, server]).set(is_healthy.into());
+        self.upstream_healthy
+            .with_label_values(&[upstream, server])
+            .set(is_healthy.into());
     }
 
     /// Forgets a server that is no more.
     pub(crate) fn forget_server(&self, upstream: &str, server: &str) {
         // An error would say that it was not there.
-        let _ = self.upstream_healthy.remove_label_values(&[upstream, server]);
+        let _ = self
+            .upstream_healthy
+            .remove_label_values(&[upstream, server]);
     }
 
     /// Everything, in Prometheus' text format.
     pub(crate) fn expose(&self) -> String {
         // It fails for metrics without a name or of mixed types, which the tests would have seen.
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
     }
 }
 
@@ -321,23 +399,37 @@ fn opts(name: &str, help: &str) -> Opts {
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
-    registry.register(Box::new(collector.clone())).expect("no two metrics have one name");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("no two metrics have one name");
     collector
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    register(registry, IntCounterVec::new(opts(name, help), labels).expect("the metric is valid"))
+    register(
+        registry,
+        IntCounterVec::new(opts(name, help), labels).expect("the metric is valid"),
+    )
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    register(registry, IntGauge::with_opts(opts(name, help)).expect("the metric is valid"))
+    register(
+        registry,
+        IntGauge::with_opts(opts(name, help)).expect("the metric is valid"),
+    )
 }
 
 fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    register(registry, IntGaugeVec::new(opts(name, help), labels).expect("the metric is valid"))
+    register(
+        registry,
+        IntGaugeVec::new(opts(name, help), labels).expect("the metric is valid"),
+    )
 }
 
 fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
     let opts = HistogramOpts::from(opts(name, help)).buckets(BUCKETS.to_vec());
-    register(registry, HistogramVec::new(opts, labels).expect("the metric is valid"))
+    register(
+        registry,
+        HistogramVec::new(opts, labels).expect("the metric is valid"),
+    )
 }

@@ -41,7 +41,8 @@ static SETTINGS: OnceLock<Settings> = OnceLock::new();
 /// How long a process that ends waits for whoever reads its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Writes log lines to standard error, as `log` says; records of Pingora and rustls come along, and panics.
+/// Writes log lines to standard error, as `log` says; records of Pingora and rustls come along, and
+/// panics.
 ///
 /// No thread but one waits for whoever reads them: [`flush`] before the process ends.
 ///
@@ -58,9 +59,18 @@ pub fn init(log: &Log) {
     };
     let lines = fmt::layer().with_writer(writer).event_format(lines);
     // An error says that somebody else has set up logging, as tests do.
-    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+    if tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()
+        .is_ok()
+    {
         // Nobody was here before, or this would have been an error.
-        let _ = SETTINGS.set(Settings { filter: handle, format, queue });
+        let _ = SETTINGS.set(Settings {
+            filter: handle,
+            format,
+            queue,
+        });
         // The usual way to report one waits for the reader, and shows what may be a secret.
         panic::set_hook(Box::new(|panic| {
             let (place, thread) = (panic.location().map(ToString::to_string), thread::current());
@@ -91,7 +101,9 @@ pub fn say(line: impl Display) {
 
 /// Writes them as `log` says from here on.
 pub fn change(log: &Log) {
-    let Some(settings) = SETTINGS.get() else { return };
+    let Some(settings) = SETTINGS.get() else {
+        return;
+    };
     settings.format.to(log.format);
     // An error would say that there is no log any more to be changed.
     let _ = settings.filter.reload(filter(log));
@@ -107,13 +119,27 @@ fn filter(log: &Log) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let access = if log.access { LevelFilter::INFO } else { LevelFilter::OFF };
+    let access = if log.access {
+        LevelFilter::INFO
+    } else {
+        LevelFilter::OFF
+    };
     // At trace they write out what they read: credentials and challenges.
     let level_of_others = level.min(LevelFilter::DEBUG);
-    // Pingora and rustls report the steps of their work at info, and repeat what has a line of ours.
-    let theirs = if level >= LevelFilter::DEBUG { level_of_others } else { level.min(LevelFilter::WARN) };
-    // What is said about servers, `upstream` says, too; and a sender must not fill the log through h2.
-    let of_others = if level >= LevelFilter::DEBUG { level_of_others } else { LevelFilter::ERROR };
+    // Pingora and rustls report the steps of their work at info, and repeat what has a line of
+    // ours.
+    let theirs = if level >= LevelFilter::DEBUG {
+        level_of_others
+    } else {
+        level.min(LevelFilter::WARN)
+    };
+    // What is said about servers, `upstream` says, too; and a sender must not fill the log through
+    // h2.
+    let of_others = if level >= LevelFilter::DEBUG {
+        level_of_others
+    } else {
+        LevelFilter::ERROR
+    };
     Targets::new()
         .with_default(theirs)
         .with_target("pingora_load_balancing", of_others)

@@ -63,9 +63,13 @@ impl Drop for Connected {
 }
 
 impl Monitor {
-    /// What `config` is to be watched by: without an admin listener nobody can ask, and requests are not noted.
+    /// What `config` is to be watched by: without an admin listener nobody can ask, and requests
+    /// are not noted.
     pub fn new(config: &Config) -> Self {
-        let monitor = Self { is_watched: config.admin.is_some(), ..Self::off() };
+        let monitor = Self {
+            is_watched: config.admin.is_some(),
+            ..Self::off()
+        };
         monitor.configured(config);
         monitor
     }
@@ -102,17 +106,31 @@ impl Monitor {
     /// Follows another configuration.
     pub(crate) fn configured(&self, config: &Config) {
         self.metrics.buffered_limit(config.limits.max_buffered);
-        let routes = config.routes.iter().map(|route| (route.path.to_string(), route.kind));
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| (route.path.to_string(), route.kind));
         let upstreams = config.routes.iter().map(|route| route.upstream.to_string());
         self.metrics.serve(routes, upstreams);
-        self.recent.keep_routes(|route| config.routes.iter().any(|known| known.path.to_string() == route));
+        self.recent.keep_routes(|route| {
+            config
+                .routes
+                .iter()
+                .any(|known| known.path.to_string() == route)
+        });
         let certificates = config.tls.as_ref().map(certificates).unwrap_or_default();
         let now = unix_now();
         for which in [Which::Server, Which::Chain, Which::Ca, Which::Crl] {
-            let of_this_kind = certificates.iter().filter(|certificate| certificate.which == which);
+            let of_this_kind = certificates
+                .iter()
+                .filter(|certificate| certificate.which == which);
             // What had run out of the chain before would hide what is going to.
-            let counted = of_this_kind.filter(|certificate| which != Which::Chain || certificate.not_after >= now);
-            self.metrics.certificate(which, counted.map(|certificate| certificate.not_after).min());
+            let counted = of_this_kind
+                .filter(|certificate| which != Which::Chain || certificate.not_after >= now);
+            self.metrics.certificate(
+                which,
+                counted.map(|certificate| certificate.not_after).min(),
+            );
         }
         self.certificates.store(Arc::new(certificates));
     }
@@ -152,36 +170,61 @@ impl Monitor {
             // On a webhook, a GET is a challenge or nothing.
             let is_challenge = answered.head.method() == b"GET";
             let duration = answered.was_read.then(|| context.started.elapsed());
-            self.metrics.request(Ended { context, is_challenge, duration });
+            self.metrics.request(Ended {
+                context,
+                is_challenge,
+                duration,
+            });
             self.note_client(context);
             self.note_token(context);
             if context.rejection == Some(Rejection::Overloaded) {
                 self.overloaded.store(Some(Arc::new(SystemTime::now())));
             }
             match context.outcome {
-                // Of these there may be a thousand for each notification, which would soon be forgotten for them.
-                Some(Outcome::Forwarded) if context.notification.is_none() => self.recent.count_passed(),
-                _ => self.recent.note(Event::of_request(context, answered.status, duration)),
+                // Of these there may be a thousand for each notification, which would soon be
+                // forgotten for them.
+                Some(Outcome::Forwarded) if context.notification.is_none() => {
+                    self.recent.count_passed()
+                }
+                _ => self
+                    .recent
+                    .note(Event::of_request(context, answered.status, duration)),
             }
         }
     }
 
     /// Only what was answered here is for the operator.
     fn note_token(&self, context: &Context) {
-        let token = context.notification.as_ref().and_then(|notification| notification.test_token.as_deref());
-        if let (Some(Outcome::TestAnswered), Some(route), Some(token)) = (context.outcome, &context.route, token) {
+        let token = context
+            .notification
+            .as_ref()
+            .and_then(|notification| notification.test_token.as_deref());
+        if let (Some(Outcome::TestAnswered), Some(route), Some(token)) =
+            (context.outcome, &context.route, token)
+        {
             self.recent.note_token(route, token);
         }
     }
 
-    /// The certificate seems the same for years, and so does its expiry, which then takes everybody by surprise.
+    /// The certificate seems the same for years, and so does its expiry, which then takes everybody
+    /// by surprise.
     fn note_client(&self, context: &Context) {
-        // Any certificate of a trusted authority is an identity; only one that got through is the sender's.
-        let got_through = context.outcome.is_some_and(Outcome::is_good) || context.notification.is_some();
-        let Some(identity) = context.identity.as_ref().filter(|_| got_through) else { return };
-        if !self.client_last_seen.load().as_ref().is_some_and(|last| Arc::ptr_eq(last, identity)) {
+        // Any certificate of a trusted authority is an identity; only one that got through is the
+        // sender's.
+        let got_through =
+            context.outcome.is_some_and(Outcome::is_good) || context.notification.is_some();
+        let Some(identity) = context.identity.as_ref().filter(|_| got_through) else {
+            return;
+        };
+        if !self
+            .client_last_seen
+            .load()
+            .as_ref()
+            .is_some_and(|last| Arc::ptr_eq(last, identity))
+        {
             self.client_last_seen.store(Some(identity.clone()));
-            self.metrics.certificate(Which::ClientLastSeen, Some(identity.not_after));
+            self.metrics
+                .certificate(Which::ClientLastSeen, Some(identity.not_after));
         }
     }
 
@@ -204,7 +247,8 @@ impl Monitor {
         if !self.is_noting() {
             return;
         }
-        self.metrics.handshake(result.err().map(|refusal| refusal.code));
+        self.metrics
+            .handshake(result.err().map(|refusal| refusal.code));
         if let Err(refusal) = result {
             self.recent.note(Event::of_handshake(peer, refusal));
         }
@@ -216,14 +260,22 @@ impl Monitor {
         self.metrics.reload(is_ok);
     }
 
-    /// Notes every server of every upstream, and whether it is in use. Those that are not mentioned are no more.
+    /// Notes every server of every upstream, and whether it is in use. Those that are not mentioned
+    /// are no more.
     pub fn servers<'s>(&self, servers: impl IntoIterator<Item = (&'s str, &'s str, bool)>) {
         let mut now = Upstreams::new();
         for (upstream, server, is_healthy) in servers {
-            now.entry(upstream.to_owned()).or_default().insert(server.to_owned(), is_healthy);
+            now.entry(upstream.to_owned())
+                .or_default()
+                .insert(server.to_owned(), is_healthy);
         }
-        let mut known = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        for (upstream, server, _) in each(&known).filter(|(upstream, server, _)| !has(&now, upstream, server)) {
+        let mut known = self
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (upstream, server, _) in
+            each(&known).filter(|(upstream, server, _)| !has(&now, upstream, server))
+        {
             self.metrics.forget_server(upstream, server);
         }
         for (upstream, server, is_healthy) in each(&now) {
@@ -234,10 +286,14 @@ impl Monitor {
 
     /// Whether each server of each upstream is in use.
     pub fn upstreams(&self) -> Upstreams {
-        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// The certificates and revocation lists of the configuration, and the client certificate that was seen last.
+    /// The certificates and revocation lists of the configuration, and the client certificate that
+    /// was seen last.
     pub fn certificates(&self) -> Vec<Certificate> {
         let client = self.client_last_seen.load();
         let client = client.as_ref().map(|identity| Certificate {
@@ -245,7 +301,12 @@ impl Monitor {
             name: identity.subject.clone(),
             not_after: identity.not_after,
         });
-        self.certificates.load().iter().cloned().chain(client).collect()
+        self.certificates
+            .load()
+            .iter()
+            .cloned()
+            .chain(client)
+            .collect()
     }
 
     /// What happened lately.
@@ -265,37 +326,67 @@ impl Monitor {
 
     /// Everything that was counted, in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        self.metrics.buffered(self.buffers.get().map_or(0, |buffers| buffers.used()));
+        self.metrics
+            .buffered(self.buffers.get().map_or(0, |buffers| buffers.used()));
         self.metrics.expose()
     }
 }
 
 fn unix_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs().cast_signed())
 }
 
 fn each(upstreams: &Upstreams) -> impl Iterator<Item = (&str, &str, bool)> {
     upstreams.iter().flat_map(|(name, servers)| {
-        servers.iter().map(move |(server, is_healthy)| (name.as_str(), server.as_str(), *is_healthy))
+        servers
+            .iter()
+            .map(move |(server, is_healthy)| (name.as_str(), server.as_str(), *is_healthy))
     })
 }
 
 fn has(upstreams: &Upstreams, upstream: &str, server: &str) -> bool {
-    upstreams.get(upstream).is_some_and(|servers| servers.contains_key(server))
+    upstreams
+        .get(upstream)
+        .is_some_and(|servers| servers.contains_key(server))
 }
 
 fn certificates(tls: &Tls) -> Vec<Certificate> {
-    // A client needs the leaf. What else is in the chain may be of use to some and has run out for others: one that signed
-    // itself, or was signed across, may have been there for years after its end.
-    let mut chain = tls.certificate.cert.iter().filter_map(|der| ClientIdentity::from_der(der));
+    // A client needs the leaf. What else is in the chain may be of use to some and has run out for
+    // others: one that signed itself, or was signed across, may have been there for years after its
+    // end.
+    let mut chain = tls
+        .certificate
+        .cert
+        .iter()
+        .filter_map(|der| ClientIdentity::from_der(der));
     let leaf = chain.next().map(|leaf| (Which::Server, leaf));
-    let server = leaf.into_iter().chain(chain.map(|above| (Which::Chain, above)));
-    let server = server.map(|(which, it)| Certificate { which, name: it.subject, not_after: it.not_after });
-    let authorities = tls.client.authorities.iter().filter_map(|der| ClientIdentity::from_der(der));
-    let authorities = authorities.map(|ca| Certificate { which: Which::Ca, name: ca.subject, not_after: ca.not_after });
+    let server = leaf
+        .into_iter()
+        .chain(chain.map(|above| (Which::Chain, above)));
+    let server = server.map(|(which, it)| Certificate {
+        which,
+        name: it.subject,
+        not_after: it.not_after,
+    });
+    let authorities = tls
+        .client
+        .authorities
+        .iter()
+        .filter_map(|der| ClientIdentity::from_der(der));
+    let authorities = authorities.map(|ca| Certificate {
+        which: Which::Ca,
+        name: ca.subject,
+        not_after: ca.not_after,
+    });
     let lists = tls.client.revocation_lists.iter().filter_map(|list| {
         let name = list.file().display().to_string();
-        Some(Certificate { which: Which::Crl, name, not_after: list.next_update()? })
+        Some(Certificate {
+            which: Which::Crl,
+            name,
+            not_after: list.next_update()?,
+        })
     });
     server.chain(authorities).chain(lists).collect()
 }

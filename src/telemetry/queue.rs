@@ -1,8 +1,9 @@
-//! Log lines on their way to standard error, which one thread writes: no request, no handshake and no signal waits for
-//! whoever reads them.
+//! Log lines on their way to standard error, which one thread writes: no request, no handshake and
+//! no signal waits for whoever reads them.
 //!
-//! A pipe that is not read holds 64 KiB, and whoever writes to it then sleeps. Here only this thread does. What finds no
-//! room in the queue meanwhile is dropped and counted, and a line says so as soon as there is room again.
+//! A pipe that is not read holds 64 KiB, and whoever writes to it then sleeps. Here only this
+//! thread does. What finds no room in the queue meanwhile is dropped and counted, and a line says
+//! so as soon as there is room again.
 
 use super::metrics::LOG_LINES_DROPPED;
 use std::collections::VecDeque;
@@ -49,12 +50,17 @@ impl Queue {
     }
 
     fn start(mut to: impl Write + Send + 'static, capacity: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), capacity });
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            capacity,
+        });
         let queue = Self(shared.clone());
         thread::Builder::new().name("log".into()).spawn(move || {
             loop {
                 let line = shared.next();
-                // It is lost to an error as it is where there is no room, but nothing is left to report that to.
+                // It is lost to an error as it is where there is no room, but nothing is left to
+                // report that to.
                 if write(&mut to, &line).is_err() {
                     LOG_LINES_DROPPED.inc();
                 }
@@ -81,7 +87,10 @@ impl Queue {
     pub(super) fn flush(&self, limit: Duration) {
         let is_waiting = |state: &mut State| state.bytes > 0;
         // What is not written by then is lost: whoever reads it does not.
-        let _ = self.0.changed.wait_timeout_while(self.0.state(), limit, is_waiting);
+        let _ = self
+            .0
+            .changed
+            .wait_timeout_while(self.0.state(), limit, is_waiting);
     }
 }
 
@@ -96,7 +105,12 @@ impl Shared {
         loop {
             match state.lines.pop_front() {
                 Some(line) => return line,
-                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    state = self
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
             }
         }
     }
@@ -105,11 +119,18 @@ impl Shared {
         let mut state = self.state();
         state.bytes -= bytes;
         // Sooner, and the line that says it would take the place of another.
-        let dropped = if state.bytes <= self.capacity / 2 { std::mem::take(&mut state.dropped) } else { 0 };
+        let dropped = if state.bytes <= self.capacity / 2 {
+            std::mem::take(&mut state.dropped)
+        } else {
+            0
+        };
         drop(state);
         self.changed.notify_all();
         if dropped > 0 {
-            tracing::error!(dropped, "log lines were dropped: standard error was not read fast enough");
+            tracing::error!(
+                dropped,
+                "log lines were dropped: standard error was not read fast enough"
+            );
         }
     }
 }
@@ -163,7 +184,9 @@ mod tests {
     impl Write for Reader {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
             self.turns.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
-            self.read.send(line.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            self.read
+                .send(line.to_vec())
+                .map_err(|_| io::ErrorKind::BrokenPipe)?;
             Ok(line.len())
         }
 
@@ -176,10 +199,15 @@ mod tests {
     fn lines_come_in_order_and_those_without_room_are_left_out() {
         let ((turn, turns), (read, lines)) = (channel(), channel());
         let queue = Queue::start(Reader { turns, read }, 10).unwrap();
-        ["one", "two", "six", "ten", "elf"].iter().for_each(|line| queue.push(line.as_bytes()));
+        ["one", "two", "six", "ten", "elf"]
+            .iter()
+            .for_each(|line| queue.push(line.as_bytes()));
         let started = Instant::now();
         queue.flush(Duration::from_millis(20));
-        assert!(started.elapsed() < Duration::from_secs(5), "a reader that stands still is not waited for");
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "a reader that stands still is not waited for"
+        );
         for expected in ["one", "two", "six"] {
             turn.send(()).unwrap();
             assert_eq!(lines.recv().unwrap(), expected.as_bytes());
@@ -187,7 +215,11 @@ mod tests {
         queue.flush(Duration::from_secs(10));
         queue.push(b"0123456789");
         turn.send(()).unwrap();
-        assert_eq!(lines.recv().unwrap(), b"0123456789", "all the room is there again");
+        assert_eq!(
+            lines.recv().unwrap(),
+            b"0123456789",
+            "all the room is there again"
+        );
         // What cannot be written is gone, and holds nothing up.
         drop(turn);
         queue.push(b"twelve");

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How many events are kept of those that went well, and as many of those that were refused: a flood of the one does
-/// not wash the others away.
+/// How many events are kept of those that went well, and as many of those that were refused: a
+/// flood of the one does not wash the others away.
 pub const KEPT: usize = 100;
 
 /// How long one step of the history is.
@@ -102,7 +102,12 @@ impl Excerpt {
             severity: text(&notification.severity),
             title: text(&notification.title),
             node: text(&notification.node),
-            space: notification.space.as_ref().and_then(|space| space.label()).map(clean).map(Cow::into_owned),
+            space: notification
+                .space
+                .as_ref()
+                .and_then(|space| space.label())
+                .map(clean)
+                .map(Cow::into_owned),
             drift: notification.drift.clone(),
         }
     }
@@ -110,9 +115,18 @@ impl Excerpt {
 
 impl Event {
     /// A request that has ended.
-    pub(crate) fn of_request(context: &Context, status: Option<u16>, duration: Option<Duration>) -> Self {
-        let outcome = context.outcome.unwrap_or(Outcome::Refused("internal_error"));
-        let reason = context.rejection.as_ref().map(|rejection| clean(&rejection.detail()).into_owned());
+    pub(crate) fn of_request(
+        context: &Context,
+        status: Option<u16>,
+        duration: Option<Duration>,
+    ) -> Self {
+        let outcome = context
+            .outcome
+            .unwrap_or(Outcome::Refused("internal_error"));
+        let reason = context
+            .rejection
+            .as_ref()
+            .map(|rejection| clean(&rejection.detail()).into_owned());
         Self {
             status,
             duration,
@@ -128,14 +142,20 @@ impl Event {
     pub(crate) fn of_handshake(peer: IpAddr, refusal: &Refusal) -> Self {
         Self {
             reason: Some(clean(&refusal.reason).into_owned()),
-            subject: refusal.identity.as_ref().map(|identity| identity.subject.clone()),
+            subject: refusal
+                .identity
+                .as_ref()
+                .map(|identity| identity.subject.clone()),
             ..Self::now(Ending::Handshake(refusal.code.as_str()), Some(peer))
         }
     }
 
     /// A connection that was refused.
     pub(crate) fn of_connection(peer: IpAddr, why: ConnectionRefusal, reason: &str) -> Self {
-        Self { reason: Some(clean(reason).into_owned()), ..Self::now(Ending::Connection(why.as_str()), Some(peer)) }
+        Self {
+            reason: Some(clean(reason).into_owned()),
+            ..Self::now(Ending::Connection(why.as_str()), Some(peer))
+        }
     }
 
     fn now(ending: Ending, remote_addr: Option<IpAddr>) -> Self {
@@ -157,11 +177,12 @@ impl Event {
     /// Whether this is what `other` was, once more, wherever it came from.
     fn repeats(&self, other: &Self) -> bool {
         self.ending == other.ending
-            && (&self.route, &self.reason, &self.subject) == (&other.route, &other.reason, &other.subject)
+            && (&self.route, &self.reason, &self.subject)
+                == (&other.route, &other.reason, &other.subject)
     }
 
-    /// Which of `events` this repeats. Each notification counts. A hundred addresses that are refused for one reason are
-    /// not to hide what was refused for another.
+    /// Which of `events` this repeats. Each notification counts. A hundred addresses that are
+    /// refused for one reason are not to hide what was refused for another.
     fn earlier(&self, events: &VecDeque<Self>) -> Option<usize> {
         let is_again = |last: &&Self| self.repeats(last) && self.remote_addr == last.remote_addr;
         match (&self.notification, self.ending.is_good()) {
@@ -204,7 +225,8 @@ pub struct Counts {
 /// What happened lately.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Notifications, challenges and Test notifications that came through every check; the newest last.
+    /// Notifications, challenges and Test notifications that came through every check; the newest
+    /// last.
     pub passed: VecDeque<Event>,
     /// What was refused; the newest last.
     pub refused: VecDeque<Event>,
@@ -226,19 +248,32 @@ pub(super) struct Recent(Mutex<Snapshot>);
 
 impl Recent {
     pub(super) fn note(&self, event: Event) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(event);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(event);
     }
 
     /// Counts what went as it should, and is of no further interest.
     pub(super) fn count_passed(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).count(step(SystemTime::now()), true);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .count(step(SystemTime::now()), true);
     }
 
     /// It is kept whole or not at all: half a token is of no use.
     pub(super) fn note_token(&self, route: &str, token: &str) {
         if is_clean(token) {
-            let token = TestToken { at: SystemTime::now(), token: token.to_owned() };
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).tokens.insert(route.to_owned(), token);
+            let token = TestToken {
+                at: SystemTime::now(),
+                token: token.to_owned(),
+            };
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .tokens
+                .insert(route.to_owned(), token);
         }
     }
 
@@ -250,7 +285,10 @@ impl Recent {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -259,28 +297,53 @@ impl Snapshot {
         self.count(step(event.at), event.ending.is_good());
         self.note_drift(&event);
         let is_notification = event.notification.is_some();
-        let events = if is_notification || event.ending.is_good() { &mut self.passed } else { &mut self.refused };
+        let events = if is_notification || event.ending.is_good() {
+            &mut self.passed
+        } else {
+            &mut self.refused
+        };
         if let Some(earlier) = event.earlier(events).and_then(|index| events.remove(index)) {
-            events.push_back(Event { times: earlier.times + 1, ..event });
+            events.push_back(Event {
+                times: earlier.times + 1,
+                ..event
+            });
             return;
         }
-        let oldest = if events.len() == KEPT { events.pop_front() } else { None };
-        self.forgotten = oldest.filter(|event| event.notification.is_some()).or(self.forgotten.take());
+        let oldest = if events.len() == KEPT {
+            events.pop_front()
+        } else {
+            None
+        };
+        self.forgotten = oldest
+            .filter(|event| event.notification.is_some())
+            .or(self.forgotten.take());
         events.push_back(event);
     }
 
     fn note_drift(&mut self, event: &Event) {
-        let (Some(route), Some(excerpt)) = (&event.route, &event.notification) else { return };
+        let (Some(route), Some(excerpt)) = (&event.route, &event.notification) else {
+            return;
+        };
         if !excerpt.drift.is_empty() {
             let key = (route.to_string(), excerpt.kind.as_str());
             let times = self.drift.get(&key).map_or(0, |drift| drift.times) + 1;
-            self.drift.insert(key, Drift { at: event.at, times, pointers: excerpt.drift.clone() });
+            self.drift.insert(
+                key,
+                Drift {
+                    at: event.at,
+                    times,
+                    pointers: excerpt.drift.clone(),
+                },
+            );
         }
     }
 
     /// The last verified notification.
     pub fn last_notification(&self) -> Option<&Event> {
-        self.passed.iter().rfind(|event| event.notification.is_some()).or(self.forgotten.as_ref())
+        self.passed
+            .iter()
+            .rfind(|event| event.notification.is_some())
+            .or(self.forgotten.as_ref())
     }
 
     fn count(&mut self, step: u64, is_good: bool) {
@@ -306,8 +369,10 @@ impl Snapshot {
         let mut day = [Counts::default(); STEPS];
         let last = step(now);
         for (step, counts) in &self.history {
-            if let Some(age) =
-                last.checked_sub(*step).and_then(|age| usize::try_from(age).ok()).filter(|age| *age < STEPS)
+            if let Some(age) = last
+                .checked_sub(*step)
+                .and_then(|age| usize::try_from(age).ok())
+                .filter(|age| *age < STEPS)
             {
                 day[STEPS - 1 - age] = *counts;
             }
@@ -317,7 +382,10 @@ impl Snapshot {
 }
 
 fn step(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / STEP.as_secs()
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        / STEP.as_secs()
 }
 
 #[cfg(test)]
@@ -340,7 +408,10 @@ mod tests {
             space: None,
             drift: Vec::new(),
         };
-        Event { notification: Some(notification), ..Event::now(Ending::Request(Outcome::Forwarded), HERE) }
+        Event {
+            notification: Some(notification),
+            ..Event::now(Ending::Request(Outcome::Forwarded), HERE)
+        }
     }
 
     #[test]
@@ -349,15 +420,28 @@ mod tests {
         recent.note(notification("kept"));
         for n in 0..10_000_u32 {
             let (remote_addr, reason) = (Some(n.to_be_bytes().into()), Some(n.to_string()));
-            recent.note(Event { remote_addr, reason, ..refused("not_found") });
+            recent.note(Event {
+                remote_addr,
+                reason,
+                ..refused("not_found")
+            });
         }
         assert_eq!((recent.passed.len(), recent.refused.len()), (1, KEPT));
-        assert_eq!(recent.refused.back().unwrap().remote_addr, Some(9_999_u32.to_be_bytes().into()));
+        assert_eq!(
+            recent.refused.back().unwrap().remote_addr,
+            Some(9_999_u32.to_be_bytes().into())
+        );
         for n in 0..1000 {
             recent.note(notification(&n.to_string()));
         }
         assert_eq!((recent.passed.len(), recent.refused.len()), (KEPT, KEPT));
-        assert_eq!(recent.totals, Counts { passed: 1001, refused: 10_000 });
+        assert_eq!(
+            recent.totals,
+            Counts {
+                passed: 1001,
+                refused: 10_000
+            }
+        );
     }
 
     #[test]
@@ -367,27 +451,54 @@ mod tests {
         recent.note(notification("first"));
         recent.note(notification("last"));
         for n in 0..1000_u32 {
-            let challenge = Event::now(Ending::Request(Outcome::Challenged), Some(n.to_be_bytes().into()));
+            let challenge = Event::now(
+                Ending::Request(Outcome::Challenged),
+                Some(n.to_be_bytes().into()),
+            );
             recent.note(challenge);
             recent.note(refused("not_found"));
         }
-        assert!(recent.passed.iter().all(|event| event.notification.is_none()));
-        let last = recent.last_notification().and_then(|event| event.notification.as_ref()?.title.as_deref());
+        assert!(
+            recent
+                .passed
+                .iter()
+                .all(|event| event.notification.is_none())
+        );
+        let last = recent
+            .last_notification()
+            .and_then(|event| event.notification.as_ref()?.title.as_deref());
         assert_eq!(last, Some("last"));
     }
 
     #[test]
     fn equal_refusals_are_one_event_wherever_they_come_from() {
         let mut recent = Snapshot::default();
-        recent.note(Event { subject: Some("forged".into()), ..refused("timeout") });
+        recent.note(Event {
+            subject: Some("forged".into()),
+            ..refused("timeout")
+        });
         for n in 0..1000_u32 {
-            recent.note(Event { remote_addr: Some(n.to_be_bytes().into()), ..refused("not_found") });
+            recent.note(Event {
+                remote_addr: Some(n.to_be_bytes().into()),
+                ..refused("not_found")
+            });
             recent.note(refused("timeout"));
         }
         recent.note(refused("not_found"));
-        let events: Vec<_> = recent.refused.iter().map(|event| (event.ending.code(), event.times)).collect();
-        assert_eq!(events, [("timeout", 1), ("timeout", 1000), ("not_found", 1001)]);
-        assert_eq!(recent.refused.back().unwrap().remote_addr, HERE, "the last one's");
+        let events: Vec<_> = recent
+            .refused
+            .iter()
+            .map(|event| (event.ending.code(), event.times))
+            .collect();
+        assert_eq!(
+            events,
+            [("timeout", 1), ("timeout", 1000), ("not_found", 1001)]
+        );
+        assert_eq!(
+            recent.refused.back().unwrap().remote_addr,
+            HERE,
+            "the last one's"
+        );
         recent.note(notification("a"));
         recent.note(notification("a"));
         assert_eq!(recent.passed.len(), 2, "each notification counts");
@@ -398,18 +509,64 @@ mod tests {
         let mut recent = Snapshot::default();
         let start = UNIX_EPOCH + STEP * 1000;
         let at = |steps: u32| start + STEP * steps + Duration::from_secs(1);
-        recent.note(Event { at: at(0), ..refused("not_found") });
-        recent.note(Event { at: at(0), ..notification("a") });
-        recent.note(Event { at: at(2), ..notification("b") });
+        recent.note(Event {
+            at: at(0),
+            ..refused("not_found")
+        });
+        recent.note(Event {
+            at: at(0),
+            ..notification("a")
+        });
+        recent.note(Event {
+            at: at(2),
+            ..notification("b")
+        });
         let day = recent.history(at(3));
-        assert_eq!(day[STEPS - 4], Counts { passed: 1, refused: 1 });
-        assert_eq!(day[STEPS - 2], Counts { passed: 1, refused: 0 });
-        assert_eq!(day.iter().map(|counts| counts.passed + counts.refused).sum::<u64>(), 3);
-        assert_eq!(recent.history(at(95))[0], Counts { passed: 1, refused: 1 });
-        assert_eq!(recent.history(at(96)).iter().filter(|counts| **counts != Counts::default()).count(), 1);
-        assert_eq!(recent.history(UNIX_EPOCH), [Counts::default(); STEPS], "a clock that was set back");
+        assert_eq!(
+            day[STEPS - 4],
+            Counts {
+                passed: 1,
+                refused: 1
+            }
+        );
+        assert_eq!(
+            day[STEPS - 2],
+            Counts {
+                passed: 1,
+                refused: 0
+            }
+        );
+        assert_eq!(
+            day.iter()
+                .map(|counts| counts.passed + counts.refused)
+                .sum::<u64>(),
+            3
+        );
+        assert_eq!(
+            recent.history(at(95))[0],
+            Counts {
+                passed: 1,
+                refused: 1
+            }
+        );
+        assert_eq!(
+            recent
+                .history(at(96))
+                .iter()
+                .filter(|counts| **counts != Counts::default())
+                .count(),
+            1
+        );
+        assert_eq!(
+            recent.history(UNIX_EPOCH),
+            [Counts::default(); STEPS],
+            "a clock that was set back"
+        );
         for step in 0..10_000 {
-            recent.note(Event { at: at(step), ..notification("c") });
+            recent.note(Event {
+                at: at(step),
+                ..notification("c")
+            });
         }
         assert_eq!(recent.history.len(), STEPS);
     }
@@ -420,7 +577,10 @@ mod tests {
         for token in ["x".repeat(1000), "a\nb".into()] {
             recent.note_token("/a", &token);
         }
-        assert!(recent.snapshot().tokens.is_empty(), "half a token is of no use");
+        assert!(
+            recent.snapshot().tokens.is_empty(),
+            "half a token is of no use"
+        );
         recent.note_token("/a", "first");
         recent.note_token("/a", "4dfa1e0c-<b>");
         assert_eq!(recent.snapshot().tokens["/a"].token, "4dfa1e0c-<b>");
@@ -432,7 +592,10 @@ mod tests {
     fn drift_is_kept_by_route_and_kind() {
         let recent = Recent::default();
         let drifting = |route: &str, pointer: &str| {
-            let mut event = Event { route: Some(route.into()), ..notification("a") };
+            let mut event = Event {
+                route: Some(route.into()),
+                ..notification("a")
+            };
             event.notification.as_mut().unwrap().drift = vec![pointer.to_owned()];
             event
         };
@@ -440,9 +603,15 @@ mod tests {
             recent.note(drifting("/a", &format!("/{number}")));
         }
         recent.note(drifting("/b", "/x"));
-        recent.note(Event { route: Some("/c".into()), ..notification("a") });
+        recent.note(Event {
+            route: Some("/c".into()),
+            ..notification("a")
+        });
         let drift = recent.snapshot().drift;
-        let found: Vec<_> = drift.iter().map(|((route, kind), drift)| (route.as_str(), *kind, drift.times)).collect();
+        let found: Vec<_> = drift
+            .iter()
+            .map(|((route, kind), drift)| (route.as_str(), *kind, drift.times))
+            .collect();
         assert_eq!(found, [("/a", "alert", 1000), ("/b", "alert", 1)]);
         assert_eq!(drift[&("/a".to_owned(), "alert")].pointers, ["/999"]);
         recent.keep_routes(|route| route != "/a");

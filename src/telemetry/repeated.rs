@@ -1,4 +1,5 @@
-//! Warnings that a client can cause as often as it likes: so many of a kind are written each second, and the rest counted.
+//! Warnings that a client can cause as often as it likes: so many of a kind are written each
+//! second, and the rest counted.
 
 use prometheus::{IntCounter, IntCounterVec, Opts};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -6,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tracing::{Level, warn};
 
-/// Lines of one kind that are written in a second. Who attacks causes as many as he can; who has a mistake in his
-/// set-up, a few.
+/// Lines of one kind that are written in a second. Who attacks causes as many as he can; who has a
+/// mistake in his set-up, a few.
 const PER_SECOND: u32 = 50;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,8 +46,8 @@ impl Repeated {
         }
     }
 
-    /// Whether another such line is to be written. If not, it is counted, and when the second is over, one line says how
-    /// many there were.
+    /// Whether another such line is to be written. If not, it is counted, and when the second is
+    /// over, one line says how many there were.
     pub(crate) fn may_be_written(self) -> bool {
         if !tracing::enabled!(Level::WARN) {
             return true; // It will not be, and was not left out for being repeated.
@@ -54,13 +55,23 @@ impl Repeated {
         let limit = &LIMITS[self as usize];
         match limit.enter(Instant::now()) {
             Entry::Written => true,
-            Entry::LeftOut { is_first, until_next } => {
+            Entry::LeftOut {
+                is_first,
+                until_next,
+            } => {
                 limit.counter.inc();
                 if let Some(runtime) = Handle::try_current().ok().filter(|_| is_first) {
                     runtime.spawn(async move {
                         tokio::time::sleep(until_next).await;
-                        let left_out = limit.window.lock().unwrap_or_else(PoisonError::into_inner).settle();
-                        warn!(line = self.line(), left_out, "more of these lines were left out");
+                        let left_out = limit
+                            .window
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .settle();
+                        warn!(
+                            line = self.line(),
+                            left_out, "more of these lines were left out"
+                        );
                     });
                 }
                 false
@@ -71,7 +82,8 @@ impl Repeated {
 
 /// How many lines of each kind were left out.
 pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Warnings that were not written because there were too many of their kind in a second.";
+    let help =
+        "Warnings that were not written because there were too many of their kind in a second.";
     let opts = Opts::new("log_lines_left_out_total", help).namespace(super::metrics::NAMESPACE);
     IntCounterVec::new(opts, &["line"]).expect("the metric is valid")
 });
@@ -79,7 +91,10 @@ pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
 /// In the order of the kinds.
 static LIMITS: LazyLock<[Limit; Repeated::ALL.len()]> = LazyLock::new(|| {
     let counter = |kind: Repeated| LEFT_OUT.with_label_values(&[kind.line()]);
-    Repeated::ALL.map(|kind| Limit { window: Mutex::default(), counter: counter(kind) })
+    Repeated::ALL.map(|kind| Limit {
+        window: Mutex::default(),
+        counter: counter(kind),
+    })
 });
 
 /// Has each kind counted from 0 on.
@@ -113,13 +128,19 @@ enum Entry {
 
 impl Limit {
     fn enter(&self, now: Instant) -> Entry {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).enter(now)
+        self.window
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .enter(now)
     }
 }
 
 impl Window {
     fn enter(&mut self, now: Instant) -> Entry {
-        let age = self.began.map(|began| now.saturating_duration_since(began)).filter(|age| *age < SECOND);
+        let age = self
+            .began
+            .map(|began| now.saturating_duration_since(began))
+            .filter(|age| *age < SECOND);
         if age.is_none() {
             (self.began, self.written) = (Some(now), 0);
         }
@@ -128,7 +149,10 @@ impl Window {
             return Entry::Written;
         }
         self.left_out += 1;
-        Entry::LeftOut { is_first: self.left_out == 1, until_next: SECOND.saturating_sub(age.unwrap_or_default()) }
+        Entry::LeftOut {
+            is_first: self.left_out == 1,
+            until_next: SECOND.saturating_sub(age.unwrap_or_default()),
+        }
     }
 
     fn settle(&mut self) -> u64 {
@@ -147,7 +171,10 @@ mod tests {
         for _ in 0..PER_SECOND {
             assert_eq!(window.enter(at(0)), Entry::Written);
         }
-        let left_out = |is_first, millis| Entry::LeftOut { is_first, until_next: Duration::from_millis(millis) };
+        let left_out = |is_first, millis| Entry::LeftOut {
+            is_first,
+            until_next: Duration::from_millis(millis),
+        };
         assert_eq!(window.enter(at(400)), left_out(true, 600));
         assert_eq!(window.enter(at(999)), left_out(false, 1));
         assert_eq!(window.settle(), 2);

@@ -1,4 +1,5 @@
-//! Who is trusted now: judges a client's certificate chain, in the handshake and again for each request.
+//! Who is trusted now: judges a client's certificate chain, in the handshake and again for each
+//! request.
 
 use super::memory::{GoodChain, Memory};
 use super::path::{Judged, Obstacle, Rules};
@@ -27,9 +28,10 @@ pub(super) const MAX_CHAIN: usize = 32 * 1024;
 
 /// The authorities and names that are trusted, as one configuration has them.
 ///
-/// A chain that was found good is remembered, with the time for which that holds, so that judging it again for the
-/// next connection costs a comparison; for the next request of a connection, whatever was found out is kept with that.
-/// A new configuration makes a new `Trust`, which remembers nothing.
+/// A chain that was found good is remembered, with the time for which that holds, so that judging
+/// it again for the next connection costs a comparison; for the next request of a connection,
+/// whatever was found out is kept with that. A new configuration makes a new `Trust`, which
+/// remembers nothing.
 pub struct Trust {
     verify: Verify,
     common_names: Vec<String>,
@@ -72,7 +74,8 @@ impl Trust {
     /// What `config` trusts.
     ///
     /// # Errors
-    /// If there are no authorities while certificates are to be verified, or one of them cannot be used.
+    /// If there are no authorities while certificates are to be verified, or one of them cannot be
+    /// used.
     pub fn new(config: &ClientTrust) -> Result<Self, String> {
         if config.verify == Verify::Off {
             return Ok(Self::nobody());
@@ -85,7 +88,9 @@ impl Trust {
             if let Some(fault) = authority_fault(authority) {
                 return Err(fault);
             }
-            anchors.add(authority.clone()).map_err(|error| error.to_string())?;
+            anchors
+                .add(authority.clone())
+                .map_err(|error| error.to_string())?;
         }
         Ok(Self {
             verify: config.verify,
@@ -134,17 +139,36 @@ impl Trust {
         let judged = match chain.split_first() {
             None => (i64::MIN..=i64::MAX, Presented::Nothing),
             Some((leaf, above)) => match self.identify(leaf, above, now) {
-                Ok(good) => (good.validity.clone(), Presented::Trusted(good.identity.clone())),
-                Err(distrust) => (until_more_is_valid(chain, now), Presented::Untrusted(distrust.explain().into())),
+                Ok(good) => (
+                    good.validity.clone(),
+                    Presented::Trusted(good.identity.clone()),
+                ),
+                Err(distrust) => (
+                    until_more_is_valid(chain, now),
+                    Presented::Untrusted(distrust.explain().into()),
+                ),
             },
         };
-        Verdict { generation: self.generation, period: judged.0, presented: judged.1 }
+        Verdict {
+            generation: self.generation,
+            period: judged.0,
+            presented: judged.1,
+        }
     }
 
     /// What is known of a chain without looking for a path.
-    pub(super) fn recall(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Option<Presented> {
+    pub(super) fn recall(
+        &self,
+        chain: &[CertificateDer<'static>],
+        now: UnixTime,
+    ) -> Option<Presented> {
         let (leaf, above) = chain.split_first()?;
-        Some(Presented::Trusted(self.memory.recall(leaf, above, seconds(now))?.identity.clone()))
+        Some(Presented::Trusted(
+            self.memory
+                .recall(leaf, above, seconds(now))?
+                .identity
+                .clone(),
+        ))
     }
 
     #[cfg(test)]
@@ -163,7 +187,8 @@ impl Trust {
             return Ok(good);
         }
         let Judged { validity } = self.build_path(leaf, intermediates, now)?;
-        let identity = ClientIdentity::from_der(leaf).ok_or(Distrust::Path(webpki::Error::BadDer))?;
+        let identity =
+            ClientIdentity::from_der(leaf).ok_or(Distrust::Path(webpki::Error::BadDer))?;
         let good = GoodChain::new(leaf, intermediates, validity, identity);
         self.memory.remember(good.clone());
         Ok(good)
@@ -178,7 +203,10 @@ impl Trust {
     ) -> Result<Judged, Distrust> {
         self.paths_built.fetch_add(1, Ordering::Relaxed);
         let authorities = self.hints.iter().zip(&self.authorities);
-        let authorities = authorities.map(|(subject, der)| Issuer { subject: subject.as_ref().into(), der });
+        let authorities = authorities.map(|(subject, der)| Issuer {
+            subject: subject.as_ref().into(),
+            der,
+        });
         let intermediates = &useful(authorities, intermediates)[..];
         if intermediates.len() > MAX_USEFUL {
             return Err(Distrust::Path(webpki::Error::MaximumPathDepthExceeded));
@@ -187,8 +215,14 @@ impl Trust {
         let judged = RefCell::new(None);
         let key_usage = RefCell::new(None);
         let judge = |path: &VerifiedPath<'_>| {
-            let at = self.anchors.roots.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()));
-            let anchor = at.and_then(|at| self.authorities.get(at)).ok_or(webpki::Error::UnknownIssuer)?;
+            let at = self
+                .anchors
+                .roots
+                .iter()
+                .position(|anchor| std::ptr::eq(anchor, path.anchor()));
+            let anchor = at
+                .and_then(|at| self.authorities.get(at))
+                .ok_or(webpki::Error::UnknownIssuer)?;
             match self.rules.judge(path, anchor) {
                 Ok(good) => {
                     judged.replace(Some(good));
@@ -204,8 +238,15 @@ impl Trust {
             }
         };
         let (algorithms, usage) = (self.algorithms.all, KeyUsage::client_auth());
-        let path =
-            leaf.verify_for_usage(algorithms, &self.anchors.roots, intermediates, now, usage, None, Some(&judge));
+        let path = leaf.verify_for_usage(
+            algorithms,
+            &self.anchors.roots,
+            intermediates,
+            now,
+            usage,
+            None,
+            Some(&judge),
+        );
         match (path.map(|_| judged.into_inner()), key_usage.into_inner()) {
             (Ok(Some(judged)), _) => Ok(judged),
             (Ok(None), _) => Err(Distrust::Path(webpki::Error::UnknownIssuer)),
@@ -218,32 +259,46 @@ impl Trust {
 /// In the handshake already, before anything is looked for.
 fn check_size(leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> Result<(), Distrust> {
     let certificates = above.len() + 1;
-    let bytes = above.iter().chain([leaf]).map(|certificate| certificate.len()).sum();
+    let bytes = above
+        .iter()
+        .chain([leaf])
+        .map(|certificate| certificate.len())
+        .sum();
     match certificates > MAX_CERTIFICATES || bytes > MAX_CHAIN {
-        true => Err(Distrust::TooLong { certificates, bytes }),
+        true => Err(Distrust::TooLong {
+            certificates,
+            bytes,
+        }),
         false => Ok(()),
     }
 }
 
-/// For how long nothing can be found out about a bad chain but the same: until one of its certificates begins to be
-/// valid. That one ceases to be makes nothing better.
+/// For how long nothing can be found out about a bad chain but the same: until one of its
+/// certificates begins to be valid. That one ceases to be makes nothing better.
 fn until_more_is_valid(chain: &[CertificateDer<'_>], now: UnixTime) -> RangeInclusive<i64> {
     let now = seconds(now);
     let begins = chain.iter().filter_map(|der| {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         Some(certificate.validity().not_before.timestamp())
     });
-    now..=begins.filter(|begin| *begin > now).map(|begin| begin - 1).min().unwrap_or(i64::MAX)
+    now..=begins
+        .filter(|begin| *begin > now)
+        .map(|begin| begin - 1)
+        .min()
+        .unwrap_or(i64::MAX)
 }
 
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trust").field("verify", &self.verify).field("common_names", &self.common_names).finish()
+        f.debug_struct("Trust")
+            .field("verify", &self.verify)
+            .field("common_names", &self.common_names)
+            .finish()
     }
 }
 
-/// In the handshake, `Trust` refuses what [`Verify::Require`] demands; otherwise it looks at no more than the size of the
-/// chain, and lets the request be judged.
+/// In the handshake, `Trust` refuses what [`Verify::Require`] demands; otherwise it looks at no
+/// more than the size of the chain, and lets the request be judged.
 ///
 /// The client's proof that it holds the certificate's key is checked in every mode.
 impl ClientCertVerifier for Trust {
@@ -255,7 +310,8 @@ impl ClientCertVerifier for Trust {
         self.verify == Verify::Require
     }
 
-    /// Exactly the configured authorities: Go's clients send no certificate if none of these issued theirs.
+    /// Exactly the configured authorities: Go's clients send no certificate if none of these issued
+    /// theirs.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &self.hints
     }
@@ -296,7 +352,13 @@ impl ClientCertVerifier for Trust {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let of_pss_key = pss_key::verify(signature.scheme, leaf, message, signature.signature(), &self.algorithms);
+        let of_pss_key = pss_key::verify(
+            signature.scheme,
+            leaf,
+            message,
+            signature.signature(),
+            &self.algorithms,
+        );
         let proof = match of_pss_key {
             Some(proof) => proof.map(|()| HandshakeSignatureValid::assertion()),
             None => crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms),
@@ -305,6 +367,10 @@ impl ClientCertVerifier for Trust {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes().into_iter().chain(pss_key::schemes()).collect()
+        self.algorithms
+            .supported_schemes()
+            .into_iter()
+            .chain(pss_key::schemes())
+            .collect()
     }
 }

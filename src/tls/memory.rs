@@ -27,12 +27,21 @@ impl GoodChain {
         validity: RangeInclusive<i64>,
         identity: ClientIdentity,
     ) -> Arc<Self> {
-        let chain = std::iter::once(leaf).chain(above).map(|der| der.clone().into_owned()).collect();
-        Arc::new(Self { chain, validity, identity: Arc::new(identity) })
+        let chain = std::iter::once(leaf)
+            .chain(above)
+            .map(|der| der.clone().into_owned())
+            .collect();
+        Arc::new(Self {
+            chain,
+            validity,
+            identity: Arc::new(identity),
+        })
     }
 
     fn is_of(&self, leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> bool {
-        self.chain.split_first().is_some_and(|(known, rest)| known == leaf && rest == above)
+        self.chain
+            .split_first()
+            .is_some_and(|(known, rest)| known == leaf && rest == above)
     }
 }
 
@@ -49,13 +58,18 @@ impl Memory {
         now: i64,
     ) -> Option<Arc<GoodChain>> {
         let chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        chains.iter().find(|good| good.is_of(leaf, above)).filter(|good| good.validity.contains(&now)).cloned()
+        chains
+            .iter()
+            .find(|good| good.is_of(leaf, above))
+            .filter(|good| good.validity.contains(&now))
+            .cloned()
     }
 
     /// Remembers a chain in place of the one that was remembered first.
     pub(super) fn remember(&self, good: Arc<GoodChain>) {
         let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have led another way, by a certificate that has run out; or another thread was here before.
+        // It may have led another way, by a certificate that has run out; or another thread was
+        // here before.
         chains.retain(|other| other.chain != good.chain);
         if chains.len() == REMEMBERED {
             chains.pop_front();
@@ -88,13 +102,26 @@ mod tests {
     #[test]
     fn only_the_very_chain_is_recalled_and_only_while_it_holds() {
         let memory = Memory::default();
-        let [a, b, c] = &certificates(3)[..] else { unreachable!("there are three") };
+        let [a, b, c] = &certificates(3)[..] else {
+            unreachable!("there are three")
+        };
         memory.remember(good(&[a.clone(), b.clone()], 100..=200));
         let check = |chain: &[&CertificateDer<'static>], now, expected: bool| {
             let above: Vec<_> = chain[1..].iter().map(|der| (*der).clone()).collect();
-            assert_eq!(memory.recall(chain[0], &above, now).is_some(), expected, "{now} {}", chain.len());
+            assert_eq!(
+                memory.recall(chain[0], &above, now).is_some(),
+                expected,
+                "{now} {}",
+                chain.len()
+            );
         };
-        for (now, holds) in [(99, false), (100, true), (150, true), (200, true), (201, false)] {
+        for (now, holds) in [
+            (99, false),
+            (100, true),
+            (150, true),
+            (200, true),
+            (201, false),
+        ] {
             check(&[a, b], now, holds);
         }
         check(&[a], 150, false);
@@ -115,10 +142,16 @@ mod tests {
     fn the_first_makes_room_for_the_last() {
         let memory = Memory::default();
         let all = certificates(REMEMBERED + 2);
-        let known = || all.iter().map(|leaf| memory.recall(leaf, &[], 0).is_some()).collect::<Vec<_>>();
+        let known = || {
+            all.iter()
+                .map(|leaf| memory.recall(leaf, &[], 0).is_some())
+                .collect::<Vec<_>>()
+        };
         for (index, leaf) in all.iter().enumerate() {
             memory.remember(good(std::slice::from_ref(leaf), 0..=0));
-            let expected: Vec<_> = (0..all.len()).map(|other| other <= index && other + REMEMBERED > index).collect();
+            let expected: Vec<_> = (0..all.len())
+                .map(|other| other <= index && other + REMEMBERED > index)
+                .collect();
             assert_eq!(known(), expected, "{index}");
         }
         assert_eq!(memory.0.lock().unwrap().len(), REMEMBERED);

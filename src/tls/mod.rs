@@ -1,4 +1,5 @@
-//! TLS towards the sender: what is served, who is trusted, and what a connection knows about its client.
+//! TLS towards the sender: what is served, who is trusted, and what a connection knows about its
+//! client.
 
 mod client_verifier;
 mod memory;
@@ -20,7 +21,8 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
-/// Makes aws-lc-rs the process's cryptography. Pingora would install ring, unless something is installed already.
+/// Makes aws-lc-rs the process's cryptography. Pingora would install ring, unless something is
+/// installed already.
 pub fn install_crypto_provider() {
     // An error says that a provider is installed already, which is as good.
     let _ = aws_lc_rs::default_provider().install_default();
@@ -36,11 +38,16 @@ impl ResolvesServerCert for OneCertificate {
     }
 }
 
-/// TLS settings for a listener of Pingora's own, as in a service that uses the checks as middleware.
+/// TLS settings for a listener of Pingora's own, as in a service that uses the checks as
+/// middleware.
 ///
-/// Such a listener resumes sessions. That does no harm: what a client presented is judged anew for each request.
-/// It speaks TLS 1.2 and 1.3, whatever `min_version` says.
-pub fn listener_settings(tls: &Tls, trust: Arc<Trust>, http2: bool) -> pingora::Result<TlsSettings> {
+/// Such a listener resumes sessions. That does no harm: what a client presented is judged anew for
+/// each request. It speaks TLS 1.2 and 1.3, whatever `min_version` says.
+pub fn listener_settings(
+    tls: &Tls,
+    trust: Arc<Trust>,
+    http2: bool,
+) -> pingora::Result<TlsSettings> {
     install_crypto_provider();
     let mut settings = TlsSettings::with_callbacks(Box::new(session::KeepChain))?;
     settings.set_cert_resolver(Arc::new(OneCertificate(tls.certificate.clone())));
@@ -53,9 +60,11 @@ pub fn listener_settings(tls: &Tls, trust: Arc<Trust>, http2: bool) -> pingora::
 
 /// An acceptor for this program's own listener.
 ///
-/// It never resumes a session: Netdata Cloud's sender keeps none, and what is never resumed escapes no newer policy.
+/// It never resumes a session: Netdata Cloud's sender keeps none, and what is never resumed escapes
+/// no newer policy.
 pub fn acceptor(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<Acceptor, String> {
-    let settings = listener_settings(tls, trust.clone(), http2).map_err(|error| error.to_string())?;
+    let settings =
+        listener_settings(tls, trust.clone(), http2).map_err(|error| error.to_string())?;
     let mut acceptor = settings.build();
     let versions: &[_] = match tls.min_version {
         TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -66,10 +75,15 @@ pub fn acceptor(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<Acceptor, S
         .map_err(|error| error.to_string())?
         .with_client_cert_verifier(trust)
         .with_cert_resolver(Arc::new(OneCertificate(tls.certificate.clone())));
-    config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    config.alpn_protocols = if http2 {
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    } else {
+        vec![b"http/1.1".to_vec()]
+    };
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    // Pingora's settings offer neither versions nor session storage; its acceptor takes any configuration.
+    // Pingora's settings offer neither versions nor session storage; its acceptor takes any
+    // configuration.
     acceptor.acceptor = Arc::new(config).into();
     Ok(acceptor)
 }

@@ -1,8 +1,9 @@
-//! What path building leaves open about a path that it has found: what its keys may be used for, and whether any of its
-//! certificates was revoked.
+//! What path building leaves open about a path that it has found: what its keys may be used for,
+//! and whether any of its certificates was revoked.
 //!
-//! webpki ignores the key usage of certificates, and of several revocation lists of an issuer it reads the first. So its
-//! candidates are judged here before it returns one; if one does not do, it goes on to look for another.
+//! webpki ignores the key usage of certificates, and of several revocation lists of an issuer it
+//! reads the first. So its candidates are judged here before it returns one; if one does not do, it
+//! goes on to look for another.
 
 use super::refusal::KeyUsageFault;
 use crate::config::{CrlCoverage, RevocationList, Subject};
@@ -19,7 +20,10 @@ struct Link<'p> {
 
 impl<'p> Link<'p> {
     fn of(certificate: &Cert<'p>) -> Self {
-        Self { der: certificate.der(), serial: certificate.serial().to_vec() }
+        Self {
+            der: certificate.der(),
+            serial: certificate.serial().to_vec(),
+        }
     }
 }
 
@@ -49,16 +53,27 @@ impl Rules {
     }
 
     /// Judges a path to `anchor`, the certificate of the trusted authority at its end.
-    pub(super) fn judge(&self, path: &VerifiedPath<'_>, anchor: &CertificateDer<'_>) -> Result<Judged, Obstacle> {
-        let links: Vec<_> =
-            [Link::of(path.end_entity())].into_iter().chain(path.intermediate_certificates().map(Link::of)).collect();
+    pub(super) fn judge(
+        &self,
+        path: &VerifiedPath<'_>,
+        anchor: &CertificateDer<'_>,
+    ) -> Result<Judged, Obstacle> {
+        let links: Vec<_> = [Link::of(path.end_entity())]
+            .into_iter()
+            .chain(path.intermediate_certificates().map(Link::of))
+            .collect();
         let unreadable = |_| Obstacle::KeyUsage(KeyUsageFault::Unreadable);
         let mut validity = i64::MIN..=i64::MAX;
         for (index, link) in links.iter().enumerate() {
-            let (_, certificate) = x509_parser::parse_x509_certificate(&link.der).map_err(unreadable)?;
+            let (_, certificate) =
+                x509_parser::parse_x509_certificate(&link.der).map_err(unreadable)?;
             check_key_usage(&certificate, index > 0).map_err(Obstacle::KeyUsage)?;
             let issuer = links.get(index + 1).map_or(anchor, |above| &above.der);
-            let subject = Subject { der: &link.der, serial: &link.serial, is_authority: index > 0 };
+            let subject = Subject {
+                der: &link.der,
+                serial: &link.serial,
+                is_authority: index > 0,
+            };
             self.check_revocation(&subject, &certificate, issuer)?;
             let (from, until) = validity.into_inner();
             let own = certificate.validity();
@@ -67,15 +82,19 @@ impl Rules {
         Ok(Judged { validity })
     }
 
-    /// Of the lists that the issuer has signed, those count that no newer one of the same scope replaces: together, so
-    /// that none lets through what another one names.
+    /// Of the lists that the issuer has signed, those count that no newer one of the same scope
+    /// replaces: together, so that none lets through what another one names.
     fn check_revocation(
         &self,
         subject: &Subject<'_>,
         certificate: &X509Certificate<'_>,
         issuer: &CertificateDer<'_>,
     ) -> Result<(), Obstacle> {
-        let named = || self.lists.iter().filter(|list| list.is_in_name_of(certificate.issuer()));
+        let named = || {
+            self.lists
+                .iter()
+                .filter(|list| list.is_in_name_of(certificate.issuer()))
+        };
         if named().next().is_none() {
             return match (self.lists.is_empty(), self.coverage) {
                 (true, _) | (_, CrlCoverage::Listed) => Ok(()),
@@ -83,8 +102,11 @@ impl Rules {
             };
         }
         let signed: Vec<_> = named().filter(|list| list.is_signed_by(issuer)).collect();
-        let is_replaced =
-            |list: &RevocationList| signed.iter().any(|it| it.has_scope_of(list) && it.is_newer_than(list));
+        let is_replaced = |list: &RevocationList| {
+            signed
+                .iter()
+                .any(|it| it.has_scope_of(list) && it.is_newer_than(list))
+        };
         let current: Vec<_> = signed.iter().filter(|list| !is_replaced(list)).collect();
         if current.iter().any(|list| list.revokes(subject)) {
             return Err(Obstacle::Revoked);
@@ -99,18 +121,30 @@ impl Rules {
 /// RFC 5280 section 6.3.3 (f).
 fn may_sign_lists(issuer: &CertificateDer<'_>) -> bool {
     let parsed = x509_parser::parse_x509_certificate(issuer);
-    parsed
-        .is_ok_and(|(_, issuer)| issuer.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign())))
+    parsed.is_ok_and(|(_, issuer)| {
+        issuer
+            .key_usage()
+            .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
+    })
 }
 
-/// An authority signs certificates (RFC 5280 section 6.1.4 (n)), and a client the handshake, whatever the version of TLS
-/// and the kind of key. Without a key usage, a key may be used for everything.
-fn check_key_usage(certificate: &X509Certificate<'_>, is_authority: bool) -> Result<(), KeyUsageFault> {
-    let Some(usage) = certificate.key_usage().map_err(|_| KeyUsageFault::Unreadable)? else { return Ok(()) };
+/// An authority signs certificates (RFC 5280 section 6.1.4 (n)), and a client the handshake,
+/// whatever the version of TLS and the kind of key. Without a key usage, a key may be used for
+/// everything.
+fn check_key_usage(
+    certificate: &X509Certificate<'_>,
+    is_authority: bool,
+) -> Result<(), KeyUsageFault> {
+    let Some(usage) = certificate
+        .key_usage()
+        .map_err(|_| KeyUsageFault::Unreadable)?
+    else {
+        return Ok(());
+    };
     match is_authority {
-        true if !usage.value.key_cert_sign() => {
-            Err(KeyUsageFault::Authority(clean(&certificate.subject().to_string()).into_owned()))
-        }
+        true if !usage.value.key_cert_sign() => Err(KeyUsageFault::Authority(
+            clean(&certificate.subject().to_string()).into_owned(),
+        )),
         false if !usage.value.digital_signature() => Err(KeyUsageFault::Client),
         _ => Ok(()),
     }

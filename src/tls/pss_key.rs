@@ -1,8 +1,9 @@
 //! Signatures by RSA keys that are for RSASSA-PSS alone, of which rustls knows nothing.
 //!
-//! The key of such a certificate has an identifier of its own (`id-RSASSA-PSS`), and so have its signatures in TLS 1.3
-//! (`rsa_pss_pss_*`, RFC 8446 section 4.2.3): a client presents no such certificate to a server that does not offer
-//! them. What is signed, and how, is the same as with a common RSA key.
+//! The key of such a certificate has an identifier of its own (`id-RSASSA-PSS`), and so have its
+//! signatures in TLS 1.3 (`rsa_pss_pss_*`, RFC 8446 section 4.2.3): a client presents no such
+//! certificate to a server that does not offer them. What is signed, and how, is the same as with a
+//! common RSA key.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::CertificateDer;
@@ -49,7 +50,8 @@ pub(super) fn schemes() -> impl Iterator<Item = SignatureScheme> {
     SCHEMES.iter().map(|it| it.scheme)
 }
 
-/// Whether a signature of `scheme` is that of the certificate's key; `None` if the scheme is not one of these.
+/// Whether a signature of `scheme` is that of the certificate's key; `None` if the scheme is not
+/// one of these.
 pub(super) fn verify(
     scheme: SignatureScheme,
     certificate: &CertificateDer<'_>,
@@ -66,11 +68,22 @@ pub(super) fn verify(
     if !allows(&key.algorithm, scheme) {
         return Some(bad(CertificateError::BadSignature));
     }
-    let common = algorithms.mapping.iter().find(|(common, _)| *common == scheme.common);
+    let common = algorithms
+        .mapping
+        .iter()
+        .find(|(common, _)| *common == scheme.common);
     let verified = common
         .and_then(|(_, algorithms)| algorithms.first())
-        .is_some_and(|algorithm| algorithm.verify_signature(&key.subject_public_key.data, message, signature).is_ok());
-    Some(if verified { Ok(()) } else { bad(CertificateError::BadSignature) })
+        .is_some_and(|algorithm| {
+            algorithm
+                .verify_signature(&key.subject_public_key.data, message, signature)
+                .is_ok()
+        });
+    Some(if verified {
+        Ok(())
+    } else {
+        bad(CertificateError::BadSignature)
+    })
 }
 
 /// A key may be for all hashes, or with its parameters for one (RFC 4055 section 3.1).
@@ -78,10 +91,14 @@ fn allows(key: &AlgorithmIdentifier<'_>, scheme: &Scheme) -> bool {
     if key.algorithm != OID_PKCS1_RSASSAPSS {
         return false;
     }
-    let Some(parameters) = key.parameters() else { return true };
+    let Some(parameters) = key.parameters() else {
+        return true;
+    };
     RsaSsaPssParams::try_from(parameters).is_ok_and(|parameters| {
         *parameters.hash_algorithm_oid() == scheme.hash
-            && parameters.mask_gen_algorithm().is_ok_and(|mask| mask.hash == scheme.hash)
+            && parameters
+                .mask_gen_algorithm()
+                .is_ok_and(|mask| mask.hash == scheme.hash)
             && parameters.salt_length() <= scheme.length
             && parameters.trailer_field() == 1
     })
@@ -97,18 +114,34 @@ mod tests {
     const MESSAGE: &[u8] = b"what was said in the handshake";
 
     /// Signs with a key as it is said for, and judges that as it is said for.
-    fn check(key: &str, common: SignatureScheme, certificate: &str, scheme: u16, expected: Option<bool>) {
+    fn check(
+        key: &str,
+        common: SignatureScheme,
+        certificate: &str,
+        scheme: u16,
+        expected: Option<bool>,
+    ) {
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
         let signature = key.choose_scheme(&[common]).unwrap().sign(MESSAGE).unwrap();
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
         let judge = |message: &[u8]| {
-            let verdict = verify(scheme.into(), &certificate, message, &signature, &algorithms);
+            let verdict = verify(
+                scheme.into(),
+                &certificate,
+                message,
+                &signature,
+                &algorithms,
+            );
             verdict.map(|verdict| verdict.is_ok())
         };
         assert_eq!(judge(MESSAGE), expected, "{common:?} {scheme:#x}");
-        assert_eq!(judge(b"something else"), expected.map(|_| false), "{common:?} {scheme:#x}");
+        assert_eq!(
+            judge(b"something else"),
+            expected.map(|_| false),
+            "{common:?} {scheme:#x}"
+        );
     }
 
     #[test]
@@ -124,13 +157,23 @@ mod tests {
             include_str!("../../tests/it/support/pss/sha384.pem"),
         );
         let common = include_str!("../../tests/it/support/weak/good.pem");
-        for (signed, scheme) in [(S::RSA_PSS_SHA256, 0x0809), (S::RSA_PSS_SHA384, 0x080a), (S::RSA_PSS_SHA512, 0x080b)]
-        {
+        for (signed, scheme) in [
+            (S::RSA_PSS_SHA256, 0x0809),
+            (S::RSA_PSS_SHA384, 0x080a),
+            (S::RSA_PSS_SHA512, 0x080b),
+        ] {
             check(any.0, signed, any.1, scheme, Some(true));
             check(only.0, signed, only.1, scheme, Some(scheme == 0x080a));
-            // Another key, another hash, a key that is for everything, and a scheme that rustls knows.
+            // Another key, another hash, a key that is for everything, and a scheme that rustls
+            // knows.
             check(any.0, signed, only.1, scheme, Some(false));
-            check(any.0, signed, any.1, if scheme == 0x0809 { 0x080b } else { 0x0809 }, Some(false));
+            check(
+                any.0,
+                signed,
+                any.1,
+                if scheme == 0x0809 { 0x080b } else { 0x0809 },
+                Some(false),
+            );
             check(any.0, S::RSA_PKCS1_SHA256, any.1, scheme, Some(false));
             check(any.0, signed, common, scheme, Some(false));
             check(any.0, signed, any.1, scheme - 5, None);

@@ -1,9 +1,10 @@
-//! Which of the certificates that a client sends can be of any use, before paths through them are built.
+//! Which of the certificates that a client sends can be of any use, before paths through them are
+//! built.
 //!
-//! webpki tries all paths through what was sent, upwards from the leaf, and looks at signatures only when a path has
-//! reached an authority. Of nine certificates of one name there are 80,000 such paths, for each of which the client has
-//! paid nothing. Downwards from the authorities there are only those that were really issued: of what a stranger makes,
-//! none.
+//! webpki tries all paths through what was sent, upwards from the leaf, and looks at signatures
+//! only when a path has reached an authority. Of nine certificates of one name there are 80,000
+//! such paths, for each of which the client has paid nothing. Downwards from the authorities there
+//! are only those that were really issued: of what a stranger makes, none.
 
 use crate::signed::Signature;
 use rustls::pki_types::CertificateDer;
@@ -11,7 +12,8 @@ use std::borrow::Cow;
 use webpki::EndEntityCert;
 use x509_parser::certificate::X509Certificate;
 
-/// How many can be of use at once: no path is longer, and of so many there are a few hundred at most.
+/// How many can be of use at once: no path is longer, and of so many there are a few hundred at
+/// most.
 pub(super) const MAX_USEFUL: usize = 6;
 
 /// A certificate that may have issued others.
@@ -41,17 +43,33 @@ pub(super) fn useful<'c>(
     // Each issuer is asked about each certificate at most once.
     while !issuers.is_empty() {
         let mut found = Vec::new();
-        for (der, is_useful) in sent.iter().zip(&mut is_useful).filter(|(_, is_useful)| !**is_useful) {
-            let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else { continue };
+        for (der, is_useful) in sent
+            .iter()
+            .zip(&mut is_useful)
+            .filter(|(_, is_useful)| !**is_useful)
+        {
+            let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else {
+                continue;
+            };
             let signature = Signature::of_certificate(&certificate);
-            if issuers.iter().any(|issuer| issuer.has_issued(&certificate, &signature)) {
+            if issuers
+                .iter()
+                .any(|issuer| issuer.has_issued(&certificate, &signature))
+            {
                 *is_useful = true;
-                found.push(Issuer { subject: certificate.subject().as_raw().to_vec().into(), der });
+                found.push(Issuer {
+                    subject: certificate.subject().as_raw().to_vec().into(),
+                    der,
+                });
             }
         }
         issuers = found;
     }
-    sent.iter().zip(is_useful).filter(|(_, is_useful)| *is_useful).map(|(der, _)| der.clone()).collect()
+    sent.iter()
+        .zip(is_useful)
+        .filter(|(_, is_useful)| *is_useful)
+        .map(|(der, _)| der.clone())
+        .collect()
 }
 
 #[cfg(test)]
@@ -70,7 +88,10 @@ mod tests {
         CertifiedIssuer::self_signed(params(name), KeyPair::generate().unwrap()).unwrap()
     }
 
-    fn below(name: &str, issuer: &CertifiedIssuer<'static, KeyPair>) -> CertifiedIssuer<'static, KeyPair> {
+    fn below(
+        name: &str,
+        issuer: &CertifiedIssuer<'static, KeyPair>,
+    ) -> CertifiedIssuer<'static, KeyPair> {
         CertifiedIssuer::signed_by(params(name), KeyPair::generate().unwrap(), issuer).unwrap()
     }
 
@@ -80,12 +101,30 @@ mod tests {
         let (first, second) = (below("first", &trusted), below("second", &trusted));
         let third = below("third", &second);
         // Of the names that are right, with another key above them.
-        let (forged, under_forged) = (below("first", &other), below("third", &below("second", &other)));
+        let (forged, under_forged) = (
+            below("first", &other),
+            below("third", &below("second", &other)),
+        );
         let self_signed = root("self");
-        let all = [&third, &forged, &first, &self_signed, &second, &under_forged, &other];
-        let sent: Vec<_> = all.iter().map(|it| it.der().clone()).chain([CertificateDer::from(vec![0; 9])]).collect();
+        let all = [
+            &third,
+            &forged,
+            &first,
+            &self_signed,
+            &second,
+            &under_forged,
+            &other,
+        ];
+        let sent: Vec<_> = all
+            .iter()
+            .map(|it| it.der().clone())
+            .chain([CertificateDer::from(vec![0; 9])])
+            .collect();
         let (_, parsed) = x509_parser::parse_x509_certificate(trusted.der()).unwrap();
-        let authority = Issuer { subject: parsed.subject().as_raw().into(), der: trusted.der() };
+        let authority = Issuer {
+            subject: parsed.subject().as_raw().into(),
+            der: trusted.der(),
+        };
         let expected = [&third, &first, &second].map(|it| it.der().clone());
         assert_eq!(useful([authority.clone()].into_iter(), &sent), expected);
         assert_eq!(useful(std::iter::empty(), &sent), []);

@@ -99,19 +99,27 @@ pub async fn observe<T>(handshake: impl Future<Output = T>) -> (T, Option<Refusa
         .await
 }
 
-/// Notes that the handshake in progress is refused for its certificate. Outside of [`observe`] nothing happens.
+/// Notes that the handshake in progress is refused for its certificate. Outside of [`observe`]
+/// nothing happens.
 pub(super) fn record(leaf: &CertificateDer<'_>, distrust: &Distrust) {
     note(leaf, distrust.code(), distrust.explain());
 }
 
-/// Notes that the handshake in progress is refused because the client could not show that the certificate is its own.
+/// Notes that the handshake in progress is refused because the client could not show that the
+/// certificate is its own.
 pub(super) fn record_unproven(leaf: &CertificateDer<'_>, error: &Error) {
-    let reason = format!("The client's signature does not prove that it holds the certificate's key: {error}.");
+    let reason = format!(
+        "The client's signature does not prove that it holds the certificate's key: {error}."
+    );
     note(leaf, RefusalCode::KeyUnproven, reason);
 }
 
 fn note(leaf: &CertificateDer<'_>, code: RefusalCode, reason: String) {
-    let refusal = Refusal { code, reason, identity: ClientIdentity::from_der(leaf) };
+    let refusal = Refusal {
+        code,
+        reason,
+        identity: ClientIdentity::from_der(leaf),
+    };
     // Without `observe`, as in somebody else's listener, the error itself is all there is.
     let _ = REFUSAL.try_with(|slot| slot.replace(Some(refusal)));
 }
@@ -172,7 +180,9 @@ impl Distrust {
             E::CertNotValidYet { .. } => RefusalCode::CertificateNotYetValid,
             E::CertRevoked => RefusalCode::CertificateRevoked,
             E::UnknownRevocationStatus => RefusalCode::RevocationUnknown,
-            E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => RefusalCode::CertificatePurpose,
+            E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
+                RefusalCode::CertificatePurpose
+            }
             _ => RefusalCode::CertificateInvalid,
         }
     }
@@ -183,7 +193,10 @@ impl Distrust {
         let error = match self {
             Self::Path(error) => error,
             Self::KeyUsage(fault) => return fault.to_string(),
-            Self::TooLong { certificates, bytes } => {
+            Self::TooLong {
+                certificates,
+                bytes,
+            } => {
                 return format!(
                     "The client sent {certificates} certificates of {bytes} bytes; the bounds are {MAX_CERTIFICATES} and \
                      {} KiB.",
@@ -232,20 +245,29 @@ impl From<Distrust> for Error {
         use webpki::Error as E;
         let error = match distrust {
             Distrust::Path(error) => error,
-            Distrust::KeyUsage(fault) => return CertificateError::Other(OtherError(Arc::new(fault))).into(),
+            Distrust::KeyUsage(fault) => {
+                return CertificateError::Other(OtherError(Arc::new(fault))).into();
+            }
             Distrust::TooLong { .. } => E::MaximumPathDepthExceeded,
         };
         Self::InvalidCertificate(match error {
             E::UnknownIssuer => CertificateError::UnknownIssuer,
             E::InvalidSignatureForPublicKey => CertificateError::BadSignature,
-            E::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
+            E::CertExpired { time, not_after } => {
+                CertificateError::ExpiredContext { time, not_after }
+            }
             E::InvalidCertValidity => CertificateError::Expired,
-            E::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
+            E::CertNotValidYet { time, not_before } => {
+                CertificateError::NotValidYetContext { time, not_before }
+            }
             E::CertRevoked => CertificateError::Revoked,
             E::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,
             E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
                 let required = ExtendedKeyPurpose::ClientAuth;
-                CertificateError::InvalidPurposeContext { required, presented: Vec::new() }
+                CertificateError::InvalidPurposeContext {
+                    required,
+                    presented: Vec::new(),
+                }
             }
             E::BadDer | E::BadDerTime | E::TrailingData(_) => CertificateError::BadEncoding,
             error => CertificateError::Other(OtherError(Arc::new(error))),

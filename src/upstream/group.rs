@@ -1,7 +1,7 @@
 //! A group of servers: who belongs to it, and who is next.
 //!
-//! Pingora's load balancer keeps the list, has it looked up and checked again and again, and chooses. What a server is,
-//! and whether it is healthy, is known here.
+//! Pingora's load balancer keeps the list, has it looked up and checked again and again, and
+//! chooses. What a server is, and whether it is healthy, is known here.
 
 use super::Tried;
 use super::health::Check;
@@ -39,12 +39,20 @@ enum Balancer {
 impl Group {
     /// The group that `config` describes. What is known of servers that were in it before is kept.
     pub(super) fn new(config: Arc<Upstream>, previous: Option<&Group>, news: Arc<Notify>) -> Self {
-        let roster = Arc::new(Roster::new(&config, previous.map(|group| &*group.roster), news));
+        let roster = Arc::new(Roster::new(
+            &config,
+            previous.map(|group| &*group.roster),
+            news,
+        ));
         let balancer = match config.balance {
             Balance::RoundRobin => Balancer::RoundRobin(balancer(&config, &roster)),
             Balance::Random => Balancer::Random(balancer(&config, &roster)),
         };
-        Self { config, balancer, roster }
+        Self {
+            config,
+            balancer,
+            roster,
+        }
     }
 
     pub(super) fn config(&self) -> &Arc<Upstream> {
@@ -68,20 +76,31 @@ impl Group {
 
     /// Checks each server once, by all of its addresses, and says what is wrong with it.
     pub(super) async fn check_once(&self) -> Vec<(String, String)> {
-        let Some(config) = self.config.health_check.clone() else { return Vec::new() };
-        let check = Check { config, roster: self.roster.clone() };
+        let Some(config) = self.config.health_check.clone() else {
+            return Vec::new();
+        };
+        let check = Check {
+            config,
+            roster: self.roster.clone(),
+        };
         self.roster.refresh().await;
         let servers = self.roster.servers.load_full();
-        let probes = servers.values().map(async |server| (server.label().to_string(), check.probe(server).await.err()));
+        let probes = servers
+            .values()
+            .map(async |server| (server.label().to_string(), check.probe(server).await.err()));
         let mut found = futures_util::future::join_all(probes).await;
         found.sort();
-        found.into_iter().filter_map(|(server, error)| Some((server, error?))).collect()
+        found
+            .into_iter()
+            .filter_map(|(server, error)| Some((server, error?)))
+            .collect()
     }
 
     /// The next server after those that were tried: one that is healthy, or else one that could be.
     ///
-    /// Where none is, checks notwithstanding, the next one in turn: a request finds out sooner than the next check that
-    /// a server is back. What does not even refuse costs a request no more than one time to connect.
+    /// Where none is, checks notwithstanding, the next one in turn: a request finds out sooner than
+    /// the next check that a server is back. What does not even refuse costs a request no more than
+    /// one time to connect.
     pub(crate) async fn choose(&self, tried: &Tried) -> Option<Arc<Server>> {
         if self.roster.servers.load().is_empty() {
             self.roster.wait(self.config.connect_timeout).await;
@@ -100,8 +119,13 @@ impl Group {
 
     fn select(&self, accept: impl Fn(&Server) -> bool) -> Option<Arc<Server>> {
         let servers = self.roster.servers.load();
-        let accepts = |backend: &Backend, _: bool| servers.get(&backend.addr).is_some_and(|server| accept(server));
-        // Other requests advance the same turn, so that this one may be shown the same servers again and again.
+        let accepts = |backend: &Backend, _: bool| {
+            servers
+                .get(&backend.addr)
+                .is_some_and(|server| accept(server))
+        };
+        // Other requests advance the same turn, so that this one may be shown the same servers
+        // again and again.
         let rounds = 4 * servers.len();
         let chosen = match &self.balancer {
             Balancer::RoundRobin(balancer) => balancer.select_with(b"", rounds, accepts),
@@ -115,15 +139,23 @@ impl Group {
     pub(super) fn health(&self) -> impl Iterator<Item = (&str, bool)> {
         let servers = self.roster.servers.load_full();
         self.roster.sources.iter().map(move |source| {
-            let mut found = source.addresses().into_iter().filter_map(|address| servers.get(&address));
-            (source.label.as_str(), found.any(|server| server.health.is_healthy()))
+            let mut found = source
+                .addresses()
+                .into_iter()
+                .filter_map(|address| servers.get(&address));
+            (
+                source.label.as_str(),
+                found.any(|server| server.health.is_healthy()),
+            )
         })
     }
 }
 
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Group").field("name", &self.config.name).finish_non_exhaustive()
+        f.debug_struct("Group")
+            .field("name", &self.config.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,11 +164,17 @@ where
     S: BackendSelection + 'static,
     S::Iter: BackendIter,
 {
-    let discovery = Discovery { roster: roster.clone(), has_begun: AtomicBool::new(false) };
+    let discovery = Discovery {
+        roster: roster.clone(),
+        has_begun: AtomicBool::new(false),
+    };
     let mut balancer = LoadBalancer::from_backends(Backends::new(Box::new(discovery)));
     if let Some(check) = config.health_check.clone() {
         balancer.health_check_frequency = Some(check.interval);
-        balancer.set_health_check(Box::new(Check { config: check, roster: roster.clone() }));
+        balancer.set_health_check(Box::new(Check {
+            config: check,
+            roster: roster.clone(),
+        }));
     }
     balancer.parallel_health_check = true;
     balancer.update_frequency = roster.has_names().then_some(INTERVAL);
@@ -167,25 +205,40 @@ enum Whereabouts {
 
 impl Roster {
     fn new(config: &Arc<Upstream>, previous: Option<&Roster>, news: Arc<Notify>) -> Self {
-        let sources = config.servers.iter().map(|endpoint| Source::new(endpoint, previous)).collect();
+        let sources = config
+            .servers
+            .iter()
+            .map(|endpoint| Source::new(endpoint, previous))
+            .collect();
         let is_complete = watch::Sender::new(false);
         let settings = Settings::new(config.clone(), news);
-        let roster = Self { settings, sources, servers: ArcSwap::default(), is_complete };
-        let servers = previous.map(|previous| previous.servers.load_full()).unwrap_or_default();
+        let roster = Self {
+            settings,
+            sources,
+            servers: ArcSwap::default(),
+            is_complete,
+        };
+        let servers = previous
+            .map(|previous| previous.servers.load_full())
+            .unwrap_or_default();
         roster.enlist(&servers);
         roster
     }
 
     /// What is known about a name, for the group that replaces this one.
     fn name(&self, host: &str, port: u16) -> Option<Arc<Name>> {
-        self.sources.iter().find_map(|source| match &source.whereabouts {
-            Whereabouts::Name(name) if name.is(host, port) => Some(name.clone()),
-            _ => None,
-        })
+        self.sources
+            .iter()
+            .find_map(|source| match &source.whereabouts {
+                Whereabouts::Name(name) if name.is(host, port) => Some(name.clone()),
+                _ => None,
+            })
     }
 
     fn has_names(&self) -> bool {
-        self.sources.iter().any(|source| matches!(source.whereabouts, Whereabouts::Name(_)))
+        self.sources
+            .iter()
+            .any(|source| matches!(source.whereabouts, Whereabouts::Name(_)))
     }
 
     pub(super) fn server(&self, address: &SocketAddr) -> Option<Arc<Server>> {
@@ -194,18 +247,23 @@ impl Roster {
 
     /// Looks every name up, at the same time, and takes over what is known then.
     async fn refresh(&self) {
-        let lookups = self.sources.iter().filter_map(|source| match &source.whereabouts {
-            Whereabouts::Name(name) => Some(name.clone()),
-            Whereabouts::Address(_) => None,
-        });
-        let mut lookups: tokio::task::JoinSet<_> =
-            lookups.map(|name| async move { name.refresh(LIMIT).await.is_empty() }).collect();
+        let lookups = self
+            .sources
+            .iter()
+            .filter_map(|source| match &source.whereabouts {
+                Whereabouts::Name(name) => Some(name.clone()),
+                Whereabouts::Address(_) => None,
+            });
+        let mut lookups: tokio::task::JoinSet<_> = lookups
+            .map(|name| async move { name.refresh(LIMIT).await.is_empty() })
+            .collect();
         while lookups.join_next().await.is_some() {}
         self.enlist(&self.servers.load_full());
         self.is_complete.send_replace(true);
     }
 
-    /// Lists the servers at the addresses that are known. Those that are in `present` already stay who they are.
+    /// Lists the servers at the addresses that are known. Those that are in `present` already stay
+    /// who they are.
     fn enlist(&self, present: &HashMap<SocketAddr, Arc<Server>>) {
         let mut servers = HashMap::new();
         for source in &self.sources {
@@ -220,7 +278,12 @@ impl Roster {
         self.settings.news.notify_one();
     }
 
-    fn server_at(&self, endpoint: &Endpoint, address: &SocketAddr, present: Option<&Arc<Server>>) -> Arc<Server> {
+    fn server_at(
+        &self,
+        endpoint: &Endpoint,
+        address: &SocketAddr,
+        present: Option<&Arc<Server>>,
+    ) -> Arc<Server> {
         match present {
             Some(server) if server.serves(endpoint, &self.settings) => server.clone(),
             present => {
@@ -248,7 +311,11 @@ impl Source {
                 Whereabouts::Name(known.unwrap_or_else(|| Arc::new(Name::new(host, port))))
             }
         };
-        Self { endpoint: endpoint.clone(), label: endpoint.to_string(), whereabouts }
+        Self {
+            endpoint: endpoint.clone(),
+            label: endpoint.to_string(),
+            whereabouts,
+        }
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
@@ -272,7 +339,14 @@ impl ServiceDiscovery for Discovery {
         if self.has_begun.swap(true, Ordering::Relaxed) {
             self.roster.refresh().await;
         }
-        let backend = |address: &SocketAddr| Backend { addr: address.clone(), weight: 1, ext: Extensions::new() };
-        Ok((self.roster.servers.load().keys().map(backend).collect(), HashMap::new()))
+        let backend = |address: &SocketAddr| Backend {
+            addr: address.clone(),
+            weight: 1,
+            ext: Extensions::new(),
+        };
+        Ok((
+            self.roster.servers.load().keys().map(backend).collect(),
+            HashMap::new(),
+        ))
     }
 }

@@ -37,7 +37,8 @@ impl Health {
         self.could_be_healthy() && !self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Whether it comes next where none is healthy: a request that found it unreachable may have been unlucky.
+    /// Whether it comes next where none is healthy: a request that found it unreachable may have
+    /// been unlucky.
     pub(super) fn could_be_healthy(&self) -> bool {
         !self.fails_check.load(Ordering::Relaxed) || self.is_proven.load(Ordering::Relaxed)
     }
@@ -54,7 +55,8 @@ impl Health {
 
     /// Notes that it could.
     pub(super) fn worked(&self, upstream: &str, server: &str) -> bool {
-        let had_failed = self.has_failed.load(Ordering::Relaxed) && self.has_failed.swap(false, Ordering::Relaxed);
+        let had_failed = self.has_failed.load(Ordering::Relaxed)
+            && self.has_failed.swap(false, Ordering::Relaxed);
         let is_news = had_failed && self.could_be_healthy();
         if is_news {
             info!(upstream, server, "a server is back");
@@ -64,7 +66,8 @@ impl Health {
 
     /// Notes that a request was what a check is to find out: that it succeeded.
     pub(super) fn proved(&self, upstream: &str, server: &str) -> bool {
-        let is_news = self.fails_check.load(Ordering::Relaxed) && !self.is_proven.swap(true, Ordering::Relaxed);
+        let is_news = self.fails_check.load(Ordering::Relaxed)
+            && !self.is_proven.swap(true, Ordering::Relaxed);
         if is_news && !self.is_disputed.load(Ordering::Relaxed) {
             info!(upstream, server, "a server is back");
         }
@@ -81,13 +84,21 @@ impl Health {
 
     fn failed_check(&self, upstream: &str, server: &str, error: &str) -> bool {
         if !self.fails_check.swap(true, Ordering::Relaxed) {
-            warn!(upstream, server, error, "a server fails its check, and is left out");
+            warn!(
+                upstream,
+                server, error, "a server fails its check, and is left out"
+            );
             return true;
         }
         let was_proven = self.is_proven.swap(false, Ordering::Relaxed);
         // Checks and requests may go on to contradict each other for a long time.
         if was_proven && !self.is_disputed.swap(true, Ordering::Relaxed) {
-            warn!(upstream, server, error, "a server fails its check, though it takes requests, and is left out");
+            warn!(
+                upstream,
+                server,
+                error,
+                "a server fails its check, though it takes requests, and is left out"
+            );
         }
         was_proven
     }
@@ -138,15 +149,23 @@ impl Check {
                 Some(path) => self.ask(server, path).await,
             }
         };
-        timeout(limit, probe).await.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
+        timeout(limit, probe)
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
     }
 
     async fn ask(&self, server: &Server, path: &str) -> Result<(), String> {
-        let host = self.config.host.clone().unwrap_or_else(|| server.own_host());
+        let host = self
+            .config
+            .host
+            .clone()
+            .unwrap_or_else(|| server.own_host());
         let stream = server.connect().await.map_err(|error| error.to_string())?;
         let mut session = HttpSession::new(stream);
         let answer = async {
-            session.write_request_header(Box::new(self.request(path, &host)?)).await?;
+            session
+                .write_request_header(Box::new(self.request(path, &host)?))
+                .await?;
             session.finish_body().await?;
             loop {
                 let head = session.read_resp_header_parts().await?;
@@ -158,15 +177,22 @@ impl Check {
         match answer.await {
             Ok(status) if self.config.accepts(status.as_u16()) => Ok(()),
             Ok(status) if status.is_client_error() => Err(self.misunderstood(path, &host, status)),
-            Ok(status) => Err(format!("{path} is answered with status {}", status.as_u16())),
+            Ok(status) => Err(format!(
+                "{path} is answered with status {}",
+                status.as_u16()
+            )),
             Err(error) => Err(format!("{path} is not answered: {error}")),
         }
     }
 
     fn request(&self, path: &str, host: &str) -> pingora::Result<RequestHeader> {
-        let mut head = RequestHeader::build("GET", path.as_bytes(), Some(3 + self.config.headers.len()))?;
+        let mut head =
+            RequestHeader::build("GET", path.as_bytes(), Some(3 + self.config.headers.len()))?;
         head.append_header("Host", host)?;
-        head.append_header("User-Agent", concat!("netdata-webhook-proxy/", env!("CARGO_PKG_VERSION")))?;
+        head.append_header(
+            "User-Agent",
+            concat!("netdata-webhook-proxy/", env!("CARGO_PKG_VERSION")),
+        )?;
         for (name, value) in &self.config.headers {
             head.insert_header(name.clone(), value.clone())?;
         }
@@ -176,7 +202,12 @@ impl Check {
 
     /// What an answer of 4xx means: more likely than not, nothing is wrong with the server.
     fn misunderstood(&self, path: &str, host: &str, status: StatusCode) -> String {
-        let headers = self.config.headers.iter().map(|(name, _)| format!(", {name}")).collect::<String>();
+        let headers = self
+            .config
+            .headers
+            .iter()
+            .map(|(name, _)| format!(", {name}"))
+            .collect::<String>();
         format!(
             "{path} is answered with status {}: the server does answer, but it refuses GET {path} with Host: \
              {host}{headers}; see health_check",
@@ -204,13 +235,35 @@ mod tests {
     fn checks_and_requests_decide_together() {
         // After each event: whether that is news, and whether it is healthy then.
         for events in [
-            &[(CheckPasses, false, true), (Connects, false, true), (Answers, false, true)][..],
-            &[(CheckFails, true, false), (CheckFails, false, false), (CheckPasses, true, true)],
-            &[(CannotConnect, true, false), (CannotConnect, false, false), (Connects, true, true)],
+            &[
+                (CheckPasses, false, true),
+                (Connects, false, true),
+                (Answers, false, true),
+            ][..],
+            &[
+                (CheckFails, true, false),
+                (CheckFails, false, false),
+                (CheckPasses, true, true),
+            ],
+            &[
+                (CannotConnect, true, false),
+                (CannotConnect, false, false),
+                (Connects, true, true),
+            ],
             &[(CannotConnect, true, false), (CheckPasses, true, true)],
             // A request is newer than the check before it, and the next check is newer than that.
-            &[(CheckFails, true, false), (Answers, true, true), (Answers, false, true), (CheckFails, true, false)],
-            &[(CheckFails, true, false), (Answers, true, true), (CheckPasses, false, true), (CheckFails, true, false)],
+            &[
+                (CheckFails, true, false),
+                (Answers, true, true),
+                (Answers, false, true),
+                (CheckFails, true, false),
+            ],
+            &[
+                (CheckFails, true, false),
+                (Answers, true, true),
+                (CheckPasses, false, true),
+                (CheckFails, true, false),
+            ],
             // One that can be connected to may still not be what its check asks for.
             &[
                 (CheckFails, true, false),
@@ -218,8 +271,17 @@ mod tests {
                 (Connects, false, false),
                 (Answers, true, true),
             ],
-            &[(CheckFails, true, false), (Answers, true, true), (CannotConnect, true, false), (Connects, true, true)],
-            &[(CheckFails, true, false), (CannotConnect, false, false), (CheckPasses, true, true)],
+            &[
+                (CheckFails, true, false),
+                (Answers, true, true),
+                (CannotConnect, true, false),
+                (Connects, true, true),
+            ],
+            &[
+                (CheckFails, true, false),
+                (CannotConnect, false, false),
+                (CheckPasses, true, true),
+            ],
         ] {
             let health = Health::default();
             assert!(health.is_healthy());
@@ -228,11 +290,17 @@ mod tests {
                 let found = match event {
                     CheckFails => health.checked(upstream, server, Some("no")),
                     CheckPasses => health.checked(upstream, server, None),
-                    CannotConnect => health.failed(upstream, server, &ConnectError::Refused("no".into())),
+                    CannotConnect => {
+                        health.failed(upstream, server, &ConnectError::Refused("no".into()))
+                    }
                     Connects => health.worked(upstream, server),
                     Answers => health.proved(upstream, server),
                 };
-                assert_eq!((found, health.is_healthy()), (*is_news, *is_healthy), "{index} of {events:?}");
+                assert_eq!(
+                    (found, health.is_healthy()),
+                    (*is_news, *is_healthy),
+                    "{index} of {events:?}"
+                );
             }
         }
     }

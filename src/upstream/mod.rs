@@ -1,7 +1,8 @@
 //! Where requests go: servers, alone or in groups, and what is known about them.
 //!
-//! Names are resolved again and again. A server that a route names by its URL is otherwise only ever tried; those of a
-//! group are checked besides. [`Upstreams::watch`] does so for as long as it is polled.
+//! Names are resolved again and again. A server that a route names by its URL is otherwise only
+//! ever tried; those of a group are checked besides. [`Upstreams::watch`] does so for as long as it
+//! is polled.
 
 mod group;
 mod health;
@@ -65,7 +66,10 @@ pub(crate) struct Tried {
 impl Tried {
     /// One server, which broke off before it answered.
     pub(crate) fn broke(server: &Server) -> Self {
-        Self { broke: Some(server.id()), ..Self::default() }
+        Self {
+            broke: Some(server.id()),
+            ..Self::default()
+        }
     }
 
     /// Notes a server that could not be connected to, `lost` after the first of them was tried.
@@ -91,7 +95,9 @@ impl fmt::Display for Upstream {
 
 /// Checks each server of a group once, and gives those that fail, with the reason.
 pub async fn check_once(group: &Arc<config::Upstream>) -> Vec<(String, String)> {
-    Group::new(group.clone(), None, Arc::default()).check_once().await
+    Group::new(group.clone(), None, Arc::default())
+        .check_once()
+        .await
 }
 
 /// Everything that the routes of a configuration lead to.
@@ -105,21 +111,41 @@ pub struct Upstreams {
 }
 
 impl Upstreams {
-    /// What `config` names. What is the same in `previous` is kept: idle connections, health, addresses.
+    /// What `config` names. What is the same in `previous` is kept: idle connections, health,
+    /// addresses.
     pub fn new(config: &Config, previous: &Self) -> Self {
-        let groups = config.upstreams.iter().map(|group| previous.successor(group)).collect();
+        let groups = config
+            .upstreams
+            .iter()
+            .map(|group| previous.successor(group))
+            .collect();
         let mut servers = HashMap::new();
-        for upstream in config.routes.iter().map(|route| &route.upstream).filter(|u| u.health_check.is_none()) {
-            servers.entry(upstream.name.clone()).or_insert_with(|| previous.server(upstream));
+        for upstream in config
+            .routes
+            .iter()
+            .map(|route| &route.upstream)
+            .filter(|u| u.health_check.is_none())
+        {
+            servers
+                .entry(upstream.name.clone())
+                .or_insert_with(|| previous.server(upstream));
         }
-        Self { groups, servers, news: previous.news.clone() }
+        Self {
+            groups,
+            servers,
+            news: previous.news.clone(),
+        }
     }
 
     /// The group that `config` describes: the one that there is, unless it changes.
     fn successor(&self, config: &Arc<config::Upstream>) -> Arc<Group> {
         match self.groups.iter().find(|group| group.name() == config.name) {
             Some(same) if same.config() == config => same.clone(),
-            previous => Arc::new(Group::new(config.clone(), previous.map(|group| &**group), self.news.clone())),
+            previous => Arc::new(Group::new(
+                config.clone(),
+                previous.map(|group| &**group),
+                self.news.clone(),
+            )),
         }
     }
 
@@ -128,7 +154,10 @@ impl Upstreams {
         match self.servers.get(&config.name) {
             Some((known, server)) if known == config => (known.clone(), server.clone()),
             _ => {
-                let server = Server::alone(&config.servers[0], Settings::new(config.clone(), self.news.clone()));
+                let server = Server::alone(
+                    &config.servers[0],
+                    Settings::new(config.clone(), self.news.clone()),
+                );
                 (config.clone(), Arc::new(server))
             }
         }
@@ -137,7 +166,10 @@ impl Upstreams {
     /// What a route of the same configuration leads to.
     pub(crate) fn of(&self, config: &config::Upstream) -> Option<Upstream> {
         match config.health_check {
-            None => self.servers.get(&config.name).map(|(_, server)| Upstream::Server(server.clone())),
+            None => self
+                .servers
+                .get(&config.name)
+                .map(|(_, server)| Upstream::Server(server.clone())),
             Some(_) => {
                 let group = self.groups.iter().find(|group| group.name() == config.name);
                 group.map(|group| Upstream::Group(group.clone()))
@@ -149,12 +181,15 @@ impl Upstreams {
     ///
     /// A name that leads to several servers is healthy if any of them is.
     pub fn health(&self) -> impl Iterator<Item = (&str, &str, bool)> {
-        self.groups
-            .iter()
-            .flat_map(|group| group.health().map(|(server, is_healthy)| (group.name(), server, is_healthy)))
+        self.groups.iter().flat_map(|group| {
+            group
+                .health()
+                .map(|(server, is_healthy)| (group.name(), server, is_healthy))
+        })
     }
 
-    /// Returns when [`health`](Self::health) may have changed, at once if that was since the last time.
+    /// Returns when [`health`](Self::health) may have changed, at once if that was since the last
+    /// time.
     pub async fn changed(&self) {
         self.news.notified().await;
     }

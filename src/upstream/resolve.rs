@@ -1,6 +1,7 @@
 //! Finds the addresses of a name again and again, and keeps the last good answer where that fails.
 //!
-//! No request waits for an answer as long as one is known: the next is asked for behind it, one look-up at a time.
+//! No request waits for an answer as long as one is known: the next is asked for behind it, one
+//! look-up at a time.
 
 use arc_swap::ArcSwapOption;
 use std::io;
@@ -26,7 +27,8 @@ pub(super) struct Name {
     port: u16,
     answer: ArcSwapOption<Answer>,
     is_failing: AtomicBool,
-    /// The look-up that is on its way. The system's resolver takes a thread for each, for as long as it likes.
+    /// The look-up that is on its way. The system's resolver takes a thread for each, for as long
+    /// as it likes.
     lookup: Mutex<Option<Lookup>>,
 }
 
@@ -61,7 +63,13 @@ impl Drop for Ending {
 impl Name {
     pub(super) fn new(host: &str, port: u16) -> Self {
         let (answer, is_failing) = (ArcSwapOption::empty(), AtomicBool::new(false));
-        Self { host: host.to_owned(), port, answer, is_failing, lookup: Mutex::default() }
+        Self {
+            host: host.to_owned(),
+            port,
+            answer,
+            is_failing,
+            lookup: Mutex::default(),
+        }
     }
 
     pub(super) fn is(&self, host: &str, port: u16) -> bool {
@@ -70,28 +78,39 @@ impl Name {
 
     /// The addresses found last; none if there was never an answer.
     pub(super) fn known(&self) -> Vec<SocketAddr> {
-        self.answer.load().as_ref().map_or_else(Vec::new, |answer| answer.addresses.clone())
+        self.answer
+            .load()
+            .as_ref()
+            .map_or_else(Vec::new, |answer| answer.addresses.clone())
     }
 
     /// Whether `address` is one of them.
     pub(super) fn has(&self, address: &SocketAddr) -> bool {
-        self.answer.load().as_ref().is_some_and(|answer| answer.addresses.contains(address))
+        self.answer
+            .load()
+            .as_ref()
+            .is_some_and(|answer| answer.addresses.contains(address))
     }
 
     /// Has the name looked up, unless what is known is fresh.
     pub(super) fn keep_fresh(self: &Arc<Self>) {
-        let is_fresh =
-            |answer: &Arc<Answer>| answer.at.elapsed() < INTERVAL && !answer.is_doubtful.load(Ordering::Relaxed);
+        let is_fresh = |answer: &Arc<Answer>| {
+            answer.at.elapsed() < INTERVAL && !answer.is_doubtful.load(Ordering::Relaxed)
+        };
         if !self.answer.load().as_ref().is_some_and(is_fresh) {
             self.look_up();
         }
     }
 
-    /// Looks the name up, and returns what is known then. A look-up takes no more than `limit` of all that wait for it.
+    /// Looks the name up, and returns what is known then. A look-up takes no more than `limit` of
+    /// all that wait for it.
     pub(super) async fn refresh(self: &Arc<Self>, limit: Duration) -> Vec<SocketAddr> {
         let Lookup { began, mut end } = self.look_up();
         // Either it has ended, or nothing is lost.
-        let _ = timeout_at(began + limit, async { while end.changed().await.is_ok() {} }).await;
+        let _ = timeout_at(began + limit, async {
+            while end.changed().await.is_ok() {}
+        })
+        .await;
         self.known()
     }
 
@@ -102,7 +121,10 @@ impl Name {
             return lookup.clone();
         }
         let (sender, end) = watch::channel(());
-        let ending = Ending { name: self.clone(), _end: sender };
+        let ending = Ending {
+            name: self.clone(),
+            _end: sender,
+        };
         tokio::spawn(async move {
             let name = &ending.name;
             let mut found = std::pin::pin!(lookup_host((name.host.as_str(), name.port)));
@@ -115,7 +137,12 @@ impl Name {
             };
             name.settle(found.map(Iterator::collect));
         });
-        lookup.insert(Lookup { began: Instant::now(), end }).clone()
+        lookup
+            .insert(Lookup {
+                began: Instant::now(),
+                end,
+            })
+            .clone()
     }
 
     fn lookup(&self) -> MutexGuard<'_, Option<Lookup>> {
@@ -140,12 +167,19 @@ impl Name {
             info!(host = self.host, "a name can be resolved again");
         }
         let is_doubtful = AtomicBool::new(false);
-        self.answer.store(Some(Arc::new(Answer { addresses, at: Instant::now(), is_doubtful })));
+        self.answer.store(Some(Arc::new(Answer {
+            addresses,
+            at: Instant::now(),
+            is_doubtful,
+        })));
     }
 
     fn failed(&self, error: &str) {
         if !self.is_failing.swap(true, Ordering::Relaxed) {
-            warn!(host = self.host, error, "cannot resolve a name; the last good answer is kept");
+            warn!(
+                host = self.host,
+                error, "cannot resolve a name; the last good answer is kept"
+            );
         }
     }
 }
@@ -182,7 +216,10 @@ mod tests {
         name.keep_fresh();
         assert_eq!(name.known(), [address(1)], "nothing is waited for");
         let found = name.refresh(LIMIT).await;
-        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{found:?}");
+        assert!(
+            !found.is_empty() && found.iter().all(|address| address.ip().is_loopback()),
+            "{found:?}"
+        );
         assert!(found.iter().all(|address| name.has(address)) && !name.has(&address(1)));
         assert!(name.lookup().is_none());
     }
@@ -198,6 +235,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_has_no_addresses() {
-        assert!(Arc::new(Name::new("does-not-exist.invalid", 80)).refresh(LIMIT).await.is_empty());
+        assert!(
+            Arc::new(Name::new("does-not-exist.invalid", 80))
+                .refresh(LIMIT)
+                .await
+                .is_empty()
+        );
     }
 }

@@ -40,17 +40,21 @@ pub(crate) fn make_connector() -> io::Result<()> {
         return Ok(());
     }
     install_crypto_provider();
-    // Pingora reads the system's authorities, and panics where it cannot, unless it has a file of others. It gets an empty
-    // one: who is trusted is said for each server.
+    // Pingora reads the system's authorities, and panics where it cannot, unless it has a file of
+    // others. It gets an empty one: who is trusted is said for each server.
     let mut substitute = None;
     let nobody = match File::open(EMPTY) {
         Ok(_) => PathBuf::from(EMPTY),
         // In a root directory of its own there may be no devices.
         Err(_) => substitute.insert(NamedTempFile::new()?).path().to_owned(),
     };
-    let nobody =
-        nobody.to_str().ok_or_else(|| io::Error::other("the temporary directory has a name that is not UTF-8"))?;
-    let options = ConnectorOptions { ca_file: Some(nobody.to_owned()), ..ConnectorOptions::new(1) };
+    let nobody = nobody
+        .to_str()
+        .ok_or_else(|| io::Error::other("the temporary directory has a name that is not UTF-8"))?;
+    let options = ConnectorOptions {
+        ca_file: Some(nobody.to_owned()),
+        ..ConnectorOptions::new(1)
+    };
     let _ = CONNECTOR.set(TransportConnector::new(Some(options)));
     Ok(())
 }
@@ -91,8 +95,15 @@ impl Settings {
 
     /// Whether connections that were made under these settings are as good under `other`.
     fn is_like(&self, other: &Self) -> bool {
-        let of = |config: &Upstream| (config.connect_timeout, config.response_timeout, config.keepalive);
-        std::ptr::eq(self, other) || (of(&self.config) == of(&other.config) && self.config.tls == other.config.tls)
+        let of = |config: &Upstream| {
+            (
+                config.connect_timeout,
+                config.response_timeout,
+                config.keepalive,
+            )
+        };
+        std::ptr::eq(self, other)
+            || (of(&self.config) == of(&other.config) && self.config.tls == other.config.tls)
     }
 }
 
@@ -128,10 +139,22 @@ impl Server {
     }
 
     /// The server at one of an endpoint's addresses.
-    pub(super) fn at(endpoint: &Endpoint, address: &SocketAddr, settings: Arc<Settings>, health: Arc<Health>) -> Self {
+    pub(super) fn at(
+        endpoint: &Endpoint,
+        address: &SocketAddr,
+        settings: Arc<Settings>,
+        health: Arc<Health>,
+    ) -> Self {
         let (id, label) = (next_id(), endpoint.to_string().into());
         let target = Target::Address(Box::new(peer(endpoint, address, &settings)));
-        Self { id, endpoint: endpoint.clone(), label, settings, target, health }
+        Self {
+            id,
+            endpoint: endpoint.clone(),
+            label,
+            settings,
+            target,
+            health,
+        }
     }
 
     /// Whether this is `endpoint`, and its connections would do under `settings`.
@@ -144,14 +167,16 @@ impl Server {
         &self.label
     }
 
-    /// The host under which it is asked, where requests do not say: the name that TLS asks for, or else where it is.
+    /// The host under which it is asked, where requests do not say: the name that TLS asks for, or
+    /// else where it is.
     pub(super) fn own_host(&self) -> String {
         let tls = self.settings.config.tls.as_ref();
         match (&self.endpoint, tls.and_then(|tls| tls.server_name.as_ref())) {
             (Endpoint::Tcp { tls: true, .. }, Some(name)) => name.clone(),
-            (Endpoint::Tcp { .. }, _) => {
-                self.label.split_once("://").map_or_else(String::new, |(_, host)| host.to_owned())
-            }
+            (Endpoint::Tcp { .. }, _) => self
+                .label
+                .split_once("://")
+                .map_or_else(String::new, |(_, host)| host.to_owned()),
             (Endpoint::Unix(_), _) => "localhost".to_owned(),
         }
     }
@@ -215,11 +240,17 @@ impl Server {
         Err(failure)
     }
 
-    /// Whether a connection that was made before leads where a new one would: a name may have moved.
+    /// Whether a connection that was made before leads where a new one would: a name may have
+    /// moved.
     pub(crate) fn leads_here(&self, stream: &Stream) -> bool {
-        let Target::Name(name) = &self.target else { return true };
+        let Target::Name(name) = &self.target else {
+            return true;
+        };
         let digest = stream.get_socket_digest();
-        digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet()).is_some_and(|address| name.has(address))
+        digest
+            .as_ref()
+            .and_then(|digest| digest.peer_addr()?.as_inet())
+            .is_some_and(|address| name.has(address))
     }
 
     /// Looks its name up again and again, for ever, if it has one.
@@ -234,8 +265,13 @@ impl Server {
 
     /// Connects, and leaves it at that.
     pub(super) async fn knock(&self) -> Result<(), ConnectError> {
-        let Target::Address(peer) = &self.target else { return self.connect().await.map(drop) };
-        let plain = HttpPeer { scheme: Scheme::HTTP, ..HttpPeer::clone(peer) };
+        let Target::Address(peer) = &self.target else {
+            return self.connect().await.map(drop);
+        };
+        let plain = HttpPeer {
+            scheme: Scheme::HTTP,
+            ..HttpPeer::clone(peer)
+        };
         open(&plain).await.map(drop)
     }
 
@@ -249,7 +285,10 @@ impl Server {
             name.doubt();
         }
         if self.is_in_group() {
-            self.tell(self.health.failed(&self.settings.config.name, &self.label, error));
+            self.tell(
+                self.health
+                    .failed(&self.settings.config.name, &self.label, error),
+            );
         }
     }
 
@@ -264,7 +303,8 @@ impl Server {
         }
     }
 
-    /// Notes that it answered a request with `status`. One that says itself that it cannot serve proves nothing.
+    /// Notes that it answered a request with `status`. One that says itself that it cannot serve
+    /// proves nothing.
     pub(crate) fn answered(&self, status: StatusCode) {
         if !status.is_server_error() {
             self.tell(self.health.proved(&self.settings.config.name, &self.label));
@@ -273,7 +313,10 @@ impl Server {
 
     /// Notes what a check has found against it, if anything.
     pub(super) fn checked(&self, error: Option<&str>) {
-        self.tell(self.health.checked(&self.settings.config.name, &self.label, error));
+        self.tell(
+            self.health
+                .checked(&self.settings.config.name, &self.label, error),
+        );
     }
 
     fn tell(&self, is_news: bool) {
@@ -295,7 +338,10 @@ impl fmt::Display for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("id", &self.id).field("label", &self.label).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("id", &self.id)
+            .field("label", &self.label)
+            .finish_non_exhaustive()
     }
 }
 
@@ -331,7 +377,13 @@ impl<'e> Place<'e> {
 fn peer(endpoint: &Endpoint, address: &SocketAddr, settings: &Settings) -> HttpPeer {
     let mut peer = HttpPeer::new((Ipv4Addr::UNSPECIFIED, 0), false, String::new());
     peer._address = address.clone();
-    if let (Endpoint::Tcp { host, tls: true, .. }, Some(tls)) = (endpoint, &settings.tls) {
+    if let (
+        Endpoint::Tcp {
+            host, tls: true, ..
+        },
+        Some(tls),
+    ) = (endpoint, &settings.tls)
+    {
         peer.scheme = Scheme::HTTPS;
         peer.sni = tls.name_of(host);
         peer.client_cert_key = tls.identity.clone();

@@ -1,7 +1,8 @@
 //! The admin listener: what it says about the proxy, and to whom.
 
 use crate::support::{
-    Http2, Leaf, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually, first_column, skip,
+    Http2, Leaf, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually,
+    first_column, skip,
 };
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -30,7 +31,11 @@ impl Scene {
     fn spawn(pki: &Pki, config: &str, origin: Origin) -> Self {
         let proxy = Proxy::spawn(pki, config);
         let operator = Operator::of(&proxy);
-        Self { origin, proxy, operator }
+        Self {
+            origin,
+            proxy,
+            operator,
+        }
     }
 
     fn sender(&self, leaf: Option<&Leaf>) -> Sender {
@@ -44,7 +49,9 @@ fn requests(route: &str, outcome: &str, code: &str) -> String {
 }
 
 fn notifications(kind: &str, severity: &str, shape: &str) -> String {
-    format!("notifications_total{{kind=\"{kind}\",route=\"{WEBHOOK}\",severity=\"{severity}\",shape=\"{shape}\"}}")
+    format!(
+        "notifications_total{{kind=\"{kind}\",route=\"{WEBHOOK}\",severity=\"{severity}\",shape=\"{shape}\"}}"
+    )
 }
 
 fn duration(route: &str) -> String {
@@ -56,23 +63,64 @@ fn handshakes(outcome: &str, reason: &str) -> String {
 }
 
 fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64()
 }
 
 #[test]
 fn every_notification_moves_its_metrics_and_no_others() {
     let pki = Pki::shared();
     let scene = Scene::new(pki, "request", "");
-    let upstream = format!("upstream_duration_seconds_count{{upstream=\"{}\"}}", scene.origin.url);
+    let upstream = format!(
+        "upstream_duration_seconds_count{{upstream=\"{}\"}}",
+        scene.origin.url
+    );
     for (body, kind, severity, shape) in [
         (ALERT, "alert", "critical", "nested"),
-        ("{\"alert\":{\"state\":{\"status\":\"Warning\"}}}", "alert", "warning", "nested"),
-        ("{\"alert\":{\"state\":{\"status\":\"CLEAR\"}}}", "alert", "clear", "nested"),
-        ("{\"alert\":\"x\",\"severity\":\"critical\"}", "alert", "critical", "flat"),
-        ("{\"alert\":\"x\",\"severity\":\"fatal-1\"}", "alert", "other", "flat"),
-        ("{\"alert\":\"x\",\"severity\":\"\\\"} 1\"}", "alert", "", "flat"),
-        ("{\"reachable\":true,\"severity\":\"info\"}", "reachability", "info", "nested"),
-        ("{\"status\":{\"reachable\":false},\"severity\":\"critical\"}", "reachability", "critical", "flat"),
+        (
+            "{\"alert\":{\"state\":{\"status\":\"Warning\"}}}",
+            "alert",
+            "warning",
+            "nested",
+        ),
+        (
+            "{\"alert\":{\"state\":{\"status\":\"CLEAR\"}}}",
+            "alert",
+            "clear",
+            "nested",
+        ),
+        (
+            "{\"alert\":\"x\",\"severity\":\"critical\"}",
+            "alert",
+            "critical",
+            "flat",
+        ),
+        (
+            "{\"alert\":\"x\",\"severity\":\"fatal-1\"}",
+            "alert",
+            "other",
+            "flat",
+        ),
+        (
+            "{\"alert\":\"x\",\"severity\":\"\\\"} 1\"}",
+            "alert",
+            "",
+            "flat",
+        ),
+        (
+            "{\"reachable\":true,\"severity\":\"info\"}",
+            "reachability",
+            "info",
+            "nested",
+        ),
+        (
+            "{\"status\":{\"reachable\":false},\"severity\":\"critical\"}",
+            "reachability",
+            "critical",
+            "flat",
+        ),
     ] {
         let sender = scene.sender(Some(&pki.netdata()));
         scene.operator.moves(
@@ -91,9 +139,15 @@ fn every_notification_moves_its_metrics_and_no_others() {
     scene.operator.moves(
         "a Test notification",
         || assert_eq!(sender.post("{\"token\":\"x\"}").status, 200),
-        &[&requests(WEBHOOK, "test", "ok"), &notifications("test", "", ""), &duration(WEBHOOK), &handshakes("ok", "")],
+        &[
+            &requests(WEBHOOK, "test", "ok"),
+            &notifications("test", "", ""),
+            &duration(WEBHOOK),
+            &handshakes("ok", ""),
+        ],
     );
-    let last = scene.operator.metrics()[&format!("last_notification_timestamp_seconds{{route=\"{WEBHOOK}\"}}")];
+    let last = scene.operator.metrics()
+        [&format!("last_notification_timestamp_seconds{{route=\"{WEBHOOK}\"}}")];
     assert!((now() - last).abs() < PATIENCE.as_secs_f64(), "{last}");
     // Over HTTP/2 it is all the same.
     scene.operator.moves(
@@ -122,12 +176,30 @@ fn every_challenge_moves_its_metrics_and_no_others() {
         ("?crc_token=", "refused", "crc_token_invalid", "refused"),
         ("", "refused", "crc_token_missing", "refused"),
     ] {
-        let handshake = if query == "?crc_token=abc" { vec![handshakes("ok", "")] } else { Vec::new() };
+        let handshake = if query == "?crc_token=abc" {
+            vec![handshakes("ok", "")]
+        } else {
+            Vec::new()
+        };
         let challenge = format!("challenges_total{{outcome=\"{answer}\",route=\"{WEBHOOK}\"}}");
-        let expected = [vec![requests(WEBHOOK, outcome, code), duration(WEBHOOK), challenge], handshake].concat();
+        let expected = [
+            vec![
+                requests(WEBHOOK, outcome, code),
+                duration(WEBHOOK),
+                challenge,
+            ],
+            handshake,
+        ]
+        .concat();
         scene.operator.moves(
             query,
-            || drop(connection.send("GET", &format!("{WEBHOOK}{query}"), "", "").unwrap()),
+            || {
+                drop(
+                    connection
+                        .send("GET", &format!("{WEBHOOK}{query}"), "", "")
+                        .unwrap(),
+                )
+            },
             &expected.iter().map(String::as_str).collect::<Vec<_>>(),
         );
     }
@@ -136,7 +208,10 @@ fn every_challenge_moves_its_metrics_and_no_others() {
 #[test]
 fn every_refusal_moves_its_metrics_and_no_others() {
     let pki = Pki::shared();
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let more = format!(
         "max_body = 100\nspaces = [\"acme\"]\n[routes.auth]\nbearer = [{{ token = {{ file = \"challenge.secret\" }} }}]\n\
          [[routes]]\npath = \"/dead\"\nupstream = \"http://{dead}\"\n[limits]\nheader_timeout = \"300ms\"\n"
@@ -147,24 +222,101 @@ fn every_refusal_moves_its_metrics_and_no_others() {
     let (netdata, evil) = (pki.netdata(), pki.named("evil"));
     let (netdata, evil, nobody) = (Some(&netdata), Some(&evil), None);
     for (leaf, method, target, headers, body, code) in [
-        (nobody, "POST", WEBHOOK, token, ALERT, "client_certificate_missing"),
-        (Some(&pki.impostor()), "POST", WEBHOOK, token, ALERT, "client_certificate_invalid"),
+        (
+            nobody,
+            "POST",
+            WEBHOOK,
+            token,
+            ALERT,
+            "client_certificate_missing",
+        ),
+        (
+            Some(&pki.impostor()),
+            "POST",
+            WEBHOOK,
+            token,
+            ALERT,
+            "client_certificate_invalid",
+        ),
         (evil, "POST", WEBHOOK, token, ALERT, "common_name_mismatch"),
         (netdata, "PUT", WEBHOOK, token, ALERT, "method_not_allowed"),
         (netdata, "POST", WEBHOOK, "", ALERT, "authorization_missing"),
-        (netdata, "POST", WEBHOOK, "Authorization: Bearer x\r\n", ALERT, "authorization_invalid"),
-        (netdata, "POST", WEBHOOK, &format!("{token}Content-Type: text/html\r\n"), ALERT, "unsupported_media_type"),
-        (netdata, "POST", WEBHOOK, &format!("{token}Content-Encoding: gzip\r\n"), ALERT, "unsupported_encoding"),
-        (netdata, "POST", WEBHOOK, token, &long[..101], "body_too_large"),
+        (
+            netdata,
+            "POST",
+            WEBHOOK,
+            "Authorization: Bearer x\r\n",
+            ALERT,
+            "authorization_invalid",
+        ),
+        (
+            netdata,
+            "POST",
+            WEBHOOK,
+            &format!("{token}Content-Type: text/html\r\n"),
+            ALERT,
+            "unsupported_media_type",
+        ),
+        (
+            netdata,
+            "POST",
+            WEBHOOK,
+            &format!("{token}Content-Encoding: gzip\r\n"),
+            ALERT,
+            "unsupported_encoding",
+        ),
+        (
+            netdata,
+            "POST",
+            WEBHOOK,
+            token,
+            &long[..101],
+            "body_too_large",
+        ),
         (netdata, "POST", WEBHOOK, token, "nonsense", "invalid_json"),
         (netdata, "POST", WEBHOOK, token, "{}", "schema_mismatch"),
         (netdata, "POST", WEBHOOK, token, ALERT, "space_not_allowed"),
-        (netdata, "GET", "/dead?crc_token=x", "", "", "challenge_disabled"),
-        (netdata, "POST", "/nowhere/%3Cscript%3E", "", ALERT, "not_found"),
+        (
+            netdata,
+            "GET",
+            "/dead?crc_token=x",
+            "",
+            "",
+            "challenge_disabled",
+        ),
+        (
+            netdata,
+            "POST",
+            "/nowhere/%3Cscript%3E",
+            "",
+            ALERT,
+            "not_found",
+        ),
         (netdata, "POST", "/nowhere/<script>", "", ALERT, "not_found"),
-        (netdata, "POST", "/nowhere/#script", "", ALERT, "malformed_request"),
-        (netdata, "POST", WEBHOOK, "Content-Length: 1\r\n", ALERT, "malformed_request"),
-        (netdata, "POST", WEBHOOK, &format!("X-Long: {long}\r\n"), ALERT, "header_too_large"),
+        (
+            netdata,
+            "POST",
+            "/nowhere/#script",
+            "",
+            ALERT,
+            "malformed_request",
+        ),
+        (
+            netdata,
+            "POST",
+            WEBHOOK,
+            "Content-Length: 1\r\n",
+            ALERT,
+            "malformed_request",
+        ),
+        (
+            netdata,
+            "POST",
+            WEBHOOK,
+            &format!("X-Long: {long}\r\n"),
+            ALERT,
+            "header_too_large",
+        ),
     ] {
         let route = match code {
             "not_found" | "malformed_request" | "header_too_large" => "",
@@ -176,24 +328,41 @@ fn every_refusal_moves_its_metrics_and_no_others() {
             expected.push(duration(route));
         }
         if method == "GET" {
-            expected.push(format!("challenges_total{{outcome=\"refused\",route=\"{route}\"}}"));
+            expected.push(format!(
+                "challenges_total{{outcome=\"refused\",route=\"{route}\"}}"
+            ));
         }
         let sender = scene.sender(leaf);
         scene.operator.moves(
             code,
-            || assert_eq!(sender.send(method, target, headers, body).unwrap().code(), code),
+            || {
+                assert_eq!(
+                    sender.send(method, target, headers, body).unwrap().code(),
+                    code
+                )
+            },
             &expected.iter().map(String::as_str).collect::<Vec<_>>(),
         );
     }
     let sender = scene.sender(netdata);
     scene.operator.moves(
         "a head that does not end",
-        || assert_eq!(sender.raw(b"POST / HTTP/1.1\r\n").unwrap().code(), "timeout"),
+        || {
+            assert_eq!(
+                sender.raw(b"POST / HTTP/1.1\r\n").unwrap().code(),
+                "timeout"
+            )
+        },
         &[&requests("", "refused", "timeout"), &handshakes("ok", "")],
     );
     scene.operator.moves(
         "an application that is not there",
-        || assert_eq!(sender.send("POST", "/dead", "", ALERT).unwrap().code(), "upstream_unreachable"),
+        || {
+            assert_eq!(
+                sender.send("POST", "/dead", "", ALERT).unwrap().code(),
+                "upstream_unreachable"
+            )
+        },
         &[
             &requests("/dead", "refused", "upstream_unreachable"),
             &notifications("alert", "critical", "nested").replace(WEBHOOK, "/dead"),
@@ -210,12 +379,22 @@ fn every_handshake_is_counted_by_its_end() {
     let pki = Pki::new();
     pki.write("crl.pem", &pki.revocation_list(&[7], Duration::days(1)));
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
-    let scene = Scene::spawn(&pki, &(config + ADMIN + "[limits]\nhandshake_timeout = \"500ms\"\n"), origin);
-    let expired = pki.leaf(|params| params.not_after = OffsetDateTime::now_utc() - Duration::days(1));
-    let early = pki.leaf(|params| params.not_before = OffsetDateTime::now_utc() + Duration::days(1));
-    let server = pki.leaf(|params| params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth]);
-    let encryption = pki.leaf(|params| params.key_usages = vec![rcgen::KeyUsagePurpose::EncipherOnly]);
+    let config = Proxy::config(&origin, "require", "")
+        .replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
+    let scene = Scene::spawn(
+        &pki,
+        &(config + ADMIN + "[limits]\nhandshake_timeout = \"500ms\"\n"),
+        origin,
+    );
+    let expired =
+        pki.leaf(|params| params.not_after = OffsetDateTime::now_utc() - Duration::days(1));
+    let early =
+        pki.leaf(|params| params.not_before = OffsetDateTime::now_utc() + Duration::days(1));
+    let server = pki.leaf(|params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth]
+    });
+    let encryption =
+        pki.leaf(|params| params.key_usages = vec![rcgen::KeyUsagePurpose::EncipherOnly]);
     for (leaf, reason) in [
         (None, "certificate_missing"),
         (Some(pki.impostor()), "certificate_untrusted"),
@@ -223,7 +402,10 @@ fn every_handshake_is_counted_by_its_end() {
         (Some(early), "certificate_not_yet_valid"),
         (Some(server), "certificate_purpose"),
         (Some(encryption), "certificate_key_usage"),
-        (Some(pki.leaf(|params| params.serial_number = Some(7_u64.into()))), "certificate_revoked"),
+        (
+            Some(pki.leaf(|params| params.serial_number = Some(7_u64.into()))),
+            "certificate_revoked",
+        ),
         (Some(pki.below(1, |_| {})), "revocation_unknown"),
         (Some(pki.below(10, |_| {})), "certificate_chain_too_long"),
     ] {
@@ -236,12 +418,26 @@ fn every_handshake_is_counted_by_its_end() {
         scene.proxy.wait_for_log(&format!("code=\"{reason}\""));
     }
     let connect = || TcpStream::connect(scene.proxy.address(0)).unwrap();
-    let garbage = || connect().write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    scene.operator.moves("no TLS", garbage, &[&handshakes("refused", "tls_error")]);
+    let garbage = || {
+        connect()
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap()
+    };
+    scene
+        .operator
+        .moves("no TLS", garbage, &[&handshakes("refused", "tls_error")]);
     let begun = || connect().write_all(b"\x16\x03").unwrap();
-    scene.operator.moves("a client that leaves", begun, &[&handshakes("refused", "closed")]);
+    scene.operator.moves(
+        "a client that leaves",
+        begun,
+        &[&handshakes("refused", "closed")],
+    );
     let silent = || assert!(connect().read(&mut [0]).is_ok());
-    scene.operator.moves("a client that says nothing", silent, &[&handshakes("refused", "timeout")]);
+    scene.operator.moves(
+        "a client that says nothing",
+        silent,
+        &[&handshakes("refused", "timeout")],
+    );
 }
 
 #[test]
@@ -252,10 +448,19 @@ fn connections_are_counted_while_they_last_and_when_they_are_refused() {
     let mut connection = scene.sender(Some(&pki.netdata())).connect().unwrap();
     assert_eq!(connection.post(ALERT).unwrap().status, 200);
     assert_eq!(scene.operator.metrics()["connections"], 1.0);
-    scene.operator.wait_for(&requests(WEBHOOK, "forwarded", "ok"), 1.0);
+    scene
+        .operator
+        .wait_for(&requests(WEBHOOK, "forwarded", "ok"), 1.0);
     scene.operator.moves(
         "one connection too many",
-        || assert!(scene.sender(Some(&pki.netdata())).send("POST", WEBHOOK, "", ALERT).is_err()),
+        || {
+            assert!(
+                scene
+                    .sender(Some(&pki.netdata()))
+                    .send("POST", WEBHOOK, "", ALERT)
+                    .is_err()
+            )
+        },
         &["connections_refused_total{reason=\"max_connections\"}"],
     );
     drop(connection);
@@ -267,20 +472,50 @@ fn reloads_are_counted_and_routes_that_are_gone_are_forgotten() {
     let pki = Pki::new();
     let scene = Scene::new(&pki, "require", "");
     assert_eq!(scene.sender(Some(&pki.netdata())).post(ALERT).status, 200);
-    scene.operator.wait_for(&requests(WEBHOOK, "forwarded", "ok"), 1.0);
+    scene
+        .operator
+        .wait_for(&requests(WEBHOOK, "forwarded", "ok"), 1.0);
     let config = Proxy::config(&scene.origin, "require", "") + ADMIN;
     let reload = |outcome: &str| format!("reloads_total{{outcome=\"{outcome}\"}}");
-    scene.operator.moves("a reload", || scene.proxy.reload(&config), &[&reload("ok")]);
-    assert_eq!(scene.operator.metrics()[&requests(WEBHOOK, "forwarded", "ok")], 1.0, "what goes on is kept");
+    scene
+        .operator
+        .moves("a reload", || scene.proxy.reload(&config), &[&reload("ok")]);
+    assert_eq!(
+        scene.operator.metrics()[&requests(WEBHOOK, "forwarded", "ok")],
+        1.0,
+        "what goes on is kept"
+    );
     scene.proxy.reload(&config.replace(ADMIN, ""));
-    scene.proxy.wait_for_log("admin.listen and what is in [server] change with a restart or an upgrade only");
-    scene.operator.moves("a mistake", || scene.proxy.reload("nonsense"), &[&reload("failed")]);
-    scene.operator.moves("a reload", || scene.proxy.reload(&config.replace(WEBHOOK, "/new")), &[&reload("ok")]);
+    scene.proxy.wait_for_log(
+        "admin.listen and what is in [server] change with a restart or an upgrade only",
+    );
+    scene.operator.moves(
+        "a mistake",
+        || scene.proxy.reload("nonsense"),
+        &[&reload("failed")],
+    );
+    scene.operator.moves(
+        "a reload",
+        || scene.proxy.reload(&config.replace(WEBHOOK, "/new")),
+        &[&reload("ok")],
+    );
     let metrics = scene.operator.metrics();
-    assert!(!metrics.keys().any(|series| series.contains(WEBHOOK)), "{metrics:#?}");
+    assert!(
+        !metrics.keys().any(|series| series.contains(WEBHOOK)),
+        "{metrics:#?}"
+    );
     assert_eq!(metrics[&requests("/new", "forwarded", "ok")], 0.0);
-    assert_eq!(scene.sender(Some(&pki.netdata())).send("POST", "/new", "", ALERT).unwrap().status, 200);
-    scene.operator.wait_for(&requests("/new", "forwarded", "ok"), 1.0);
+    assert_eq!(
+        scene
+            .sender(Some(&pki.netdata()))
+            .send("POST", "/new", "", ALERT)
+            .unwrap()
+            .status,
+        200
+    );
+    scene
+        .operator
+        .wait_for(&requests("/new", "forwarded", "ok"), 1.0);
 }
 
 #[test]
@@ -290,11 +525,16 @@ fn every_certificate_says_until_when_it_is_valid() {
     let leaf = pki.leaf(|params| params.not_after = due + Duration::days(1));
     pki.write("crl.pem", &pki.revocation_list(&[1], Duration::days(9)));
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
+    let config = Proxy::config(&origin, "require", "")
+        .replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
     let scene = Scene::spawn(&pki, &(config + ADMIN), origin);
     let until = |which: &str| {
         let series = format!("certificate_not_after_timestamp_seconds{{which=\"{which}\"}}");
-        scene.operator.metrics().get(&series).map(|time| *time as i64)
+        scene
+            .operator
+            .metrics()
+            .get(&series)
+            .map(|time| *time as i64)
     };
     let of_file = |name: &str| {
         let pem = std::fs::read(pki.path().join(name)).unwrap();
@@ -309,7 +549,9 @@ fn every_certificate_says_until_when_it_is_valid() {
     assert_eq!(until("client_last_seen"), None, "nobody has been seen");
     assert_eq!(scene.sender(Some(&leaf)).post(ALERT).status, 200);
     let expected = (due + Duration::days(1)).unix_timestamp();
-    eventually("the client's certificate", || (until("client_last_seen") == Some(expected)).then_some(()));
+    eventually("the client's certificate", || {
+        (until("client_last_seen") == Some(expected)).then_some(())
+    });
 }
 
 /// The names of the contract.
@@ -340,7 +582,10 @@ fn the_exposition_is_what_prometheus_expects() {
     let scene = Scene::new(Pki::shared(), "require", "");
     let answer = scene.operator.get("/metrics");
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
     // Groups of upstreams alone have servers whose health is known.
     for name in METRICS.iter().filter(|name| **name != "upstream_healthy") {
         for comment in ["HELP", "TYPE"] {
@@ -348,34 +593,73 @@ fn the_exposition_is_what_prometheus_expects() {
             assert!(answer.body.contains(&line), "{line} in {}", answer.body);
         }
     }
-    assert!(answer.body.contains(concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")));
-    let promtool = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).spawn();
+    assert!(answer.body.contains(concat!(
+        "build_info{version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"} 1"
+    )));
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .spawn();
     let Ok(mut promtool) = promtool else {
         return skip("promtool (Debian package prometheus) is not installed");
     };
-    promtool.stdin.take().unwrap().write_all(answer.body.as_bytes()).unwrap();
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(answer.body.as_bytes())
+        .unwrap();
     assert!(promtool.wait().unwrap().success());
 }
 
 #[test]
 fn every_metric_is_in_the_readme() {
-    assert_eq!(BTreeSet::from_iter(first_column("| metric | labels | |")), BTreeSet::from(METRICS));
+    assert_eq!(
+        BTreeSet::from_iter(first_column("| metric | labels | |")),
+        BTreeSet::from(METRICS)
+    );
 }
 
 #[test]
 fn the_alert_rules_fire_when_they_should() {
     let rules = include_str!("../../conf/prometheus/alerts.yml");
     let names = rules.split("netdata_webhook_proxy_").skip(1);
-    let mut names = names.map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap());
+    let mut names = names.map(|rest| {
+        rest.split(|c: char| !c.is_ascii_lowercase() && c != '_')
+            .next()
+            .unwrap()
+    });
     assert!(names.all(|name| METRICS.contains(&name.trim_end_matches("_bucket"))));
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("alerts-under-test.yml"), rules).unwrap();
-    std::fs::write(directory.path().join("tests.yml"), include_str!("support/alerts.yml")).unwrap();
+    std::fs::write(
+        directory.path().join("tests.yml"),
+        include_str!("support/alerts.yml"),
+    )
+    .unwrap();
     // Over days, and therefore in hours: each minute takes its time.
-    std::fs::write(directory.path().join("silence.yml"), include_str!("support/silence.yml")).unwrap();
-    for (command, file) in [("check", "alerts-under-test.yml"), ("test", "tests.yml"), ("test", "silence.yml")] {
-        match Command::new("promtool").args([command, "rules"]).arg(directory.path().join(file)).output() {
-            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+    std::fs::write(
+        directory.path().join("silence.yml"),
+        include_str!("support/silence.yml"),
+    )
+    .unwrap();
+    for (command, file) in [
+        ("check", "alerts-under-test.yml"),
+        ("test", "tests.yml"),
+        ("test", "silence.yml"),
+    ] {
+        match Command::new("promtool")
+            .args([command, "rules"])
+            .arg(directory.path().join(file))
+            .output()
+        {
+            Ok(output) => assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            ),
             Err(_) => return skip("promtool (Debian package prometheus) is not installed"),
         }
     }
@@ -385,7 +669,9 @@ fn the_alert_rules_fire_when_they_should() {
 fn the_self_test_leaves_no_trace() {
     let scene = Scene::new(Pki::shared(), "request", "");
     let metrics = scene.operator.metrics();
-    let counted = metrics.iter().filter(|(series, _)| series.contains("_total") || series.contains("_count"));
+    let counted = metrics
+        .iter()
+        .filter(|(series, _)| series.contains("_total") || series.contains("_count"));
     for (series, value) in counted {
         assert_eq!(*value, 0.0, "{series}");
     }
@@ -397,7 +683,11 @@ fn it_lives_and_is_ready_until_it_drains() {
     let mut scene = Scene::new(pki, "require", "");
     for path in ["/livez", "/readyz"] {
         let answer = scene.operator.get(path);
-        assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"), "{path}");
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, "ok\n"),
+            "{path}"
+        );
     }
     let (tell, reply) = Reply::when_told("late");
     scene.origin.will([reply]);
@@ -405,7 +695,9 @@ fn it_lives_and_is_ready_until_it_drains() {
     let in_flight = std::thread::spawn(move || sender.post(ALERT));
     scene.origin.wait_for(1);
     scene.proxy.signal("TERM");
-    let answer = eventually("the drain", || Some(scene.operator.get("/readyz")).filter(|answer| answer.status == 503));
+    let answer = eventually("the drain", || {
+        Some(scene.operator.get("/readyz")).filter(|answer| answer.status == 503)
+    });
     assert_eq!(answer.body, "The process is about to end.\n");
     assert_eq!(scene.operator.get("/livez").status, 200);
     tell.send(()).unwrap();
@@ -424,7 +716,9 @@ fn it_is_not_ready_before_the_self_test_has_passed() {
         let operator = Operator::of(&proxy);
         let answer = operator.get("/readyz");
         assert_eq!(operator.get("/livez").status, 200);
-        eventually("the end of the self-test", || (operator.get("/readyz").status == 200).then_some(()));
+        eventually("the end of the self-test", || {
+            (operator.get("/readyz").status == 200).then_some(())
+        });
         answer.status == 503 && answer.body == "The self-test has not passed yet.\n"
     });
     assert!(is_seen);
@@ -436,13 +730,23 @@ fn it_is_not_ready_with_what_has_expired() {
     pki.write("crl.pem", &pki.revocation_list(&[1], Duration::seconds(3)));
     pki.short_lived_server("short", Duration::seconds(3));
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
+    let config = Proxy::config(&origin, "require", "")
+        .replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
     let scene = Scene::spawn(&pki, &(config.replace("server.", "short.") + ADMIN), origin);
     let answer = eventually("the expiry", || {
-        Some(scene.operator.get("/readyz")).filter(|answer| answer.status == 503 && answer.body.lines().count() == 2)
+        Some(scene.operator.get("/readyz"))
+            .filter(|answer| answer.status == 503 && answer.body.lines().count() == 2)
     });
-    assert!(answer.body.contains("A revocation list is out of date"), "{}", answer.body);
-    assert!(answer.body.contains("The server's certificate has expired"), "{}", answer.body);
+    assert!(
+        answer.body.contains("A revocation list is out of date"),
+        "{}",
+        answer.body
+    );
+    assert!(
+        answer.body.contains("The server's certificate has expired"),
+        "{}",
+        answer.body
+    );
     assert_eq!(scene.operator.get("/livez").status, 200);
 }
 
@@ -450,17 +754,30 @@ fn it_is_not_ready_with_what_has_expired() {
 fn what_is_not_needed_of_the_chain_may_have_run_out() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let chain = std::fs::read_to_string(pki.path().join("server.pem")).unwrap();
-    let old = pki.changed_authority(|params| params.not_after = OffsetDateTime::now_utc() - Duration::days(1));
+    let old = pki.changed_authority(|params| {
+        params.not_after = OffsetDateTime::now_utc() - Duration::days(1)
+    });
     pki.write("server.pem", &(chain + &old));
-    let scene = Scene::spawn(&pki, &(Proxy::config(&origin, "require", "") + ADMIN), origin);
+    let scene = Scene::spawn(
+        &pki,
+        &(Proxy::config(&origin, "require", "") + ADMIN),
+        origin,
+    );
     let answer = scene.operator.get("/readyz");
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
     let status = scene.operator.get("/api/status.json").body;
-    assert!(status.contains("beside its own, has expired: O=Test, CN=Test Root CA."), "{status}");
+    assert!(
+        status.contains("beside its own, has expired: O=Test, CN=Test Root CA."),
+        "{status}"
+    );
     let metrics = scene.operator.metrics();
     for which in ["server", "chain"] {
-        let until = metrics[&format!("certificate_not_after_timestamp_seconds{{which=\"{which}\"}}")];
-        assert!(until > OffsetDateTime::now_utc().unix_timestamp() as f64, "{which}");
+        let until =
+            metrics[&format!("certificate_not_after_timestamp_seconds{{which=\"{which}\"}}")];
+        assert!(
+            until > OffsetDateTime::now_utc().unix_timestamp() as f64,
+            "{which}"
+        );
     }
 }
 
@@ -468,18 +785,44 @@ fn what_is_not_needed_of_the_chain_may_have_run_out() {
 fn names_that_are_not_local_are_refused() {
     let scene = Scene::new(Pki::shared(), "require", "");
     let port = scene.operator.address.port();
-    for host in ["localhost".to_owned(), format!("localhost:{port}"), format!("127.0.0.1:{port}"), "[::1]".to_owned()] {
-        assert_eq!(scene.operator.ask("GET", "/metrics", &host).status, 200, "{host}");
+    for host in [
+        "localhost".to_owned(),
+        format!("localhost:{port}"),
+        format!("127.0.0.1:{port}"),
+        "[::1]".to_owned(),
+    ] {
+        assert_eq!(
+            scene.operator.ask("GET", "/metrics", &host).status,
+            200,
+            "{host}"
+        );
     }
     for path in ["/", "/metrics", "/livez", "/api/status.json", "/nothing"] {
-        for host in ["evil.example", "localhost.evil.example", &format!("evil.example:{port}")] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            &format!("evil.example:{port}"),
+        ] {
             let answer = scene.operator.ask("GET", path, host);
             assert_eq!(answer.status, 421, "{path} {host}");
-            assert!(!answer.body.contains("netdata_webhook_proxy"), "{}", answer.body);
+            assert!(
+                !answer.body.contains("netdata_webhook_proxy"),
+                "{}",
+                answer.body
+            );
         }
     }
-    assert_eq!(scene.operator.raw("GET http://localhost/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 421);
-    assert_eq!(scene.operator.raw("GET /metrics HTTP/1.0\r\n\r\n").status, 421);
+    assert_eq!(
+        scene
+            .operator
+            .raw("GET http://localhost/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        421
+    );
+    assert_eq!(
+        scene.operator.raw("GET /metrics HTTP/1.0\r\n\r\n").status,
+        421
+    );
 }
 
 #[test]
@@ -487,13 +830,25 @@ fn heads_are_bounded_in_size_time_and_form() {
     let scene = Scene::new(Pki::shared(), "require", "");
     let long = "x".repeat(17 * 1024);
     for (request, status) in [
-        (format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"), 431),
+        (
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"),
+            431,
+        ),
         (format!("GET /{long}"), 431),
-        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), 400),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
+            400,
+        ),
         ("GET / HTTP/1.1\n\n".to_owned(), 400),
         ("nonsense\r\n\r\n".to_owned(), 400),
-        ("GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 400),
-        ("GET /<script> HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 400),
+        (
+            "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            400,
+        ),
+        (
+            "GET /<script> HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            400,
+        ),
         ("GET /".to_owned(), 408),
     ] {
         let started = std::time::Instant::now();
@@ -501,10 +856,13 @@ fn heads_are_bounded_in_size_time_and_form() {
         assert!(started.elapsed() < PATIENCE);
     }
     // A body that nobody asked for does not keep its sender from the answer.
-    let body = format!("POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n{long}");
+    let body =
+        format!("POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n{long}");
     assert_eq!(scene.operator.raw(&body).status, 405);
     // Many silent connections do not keep the next one waiting for good.
-    let silent: Vec<_> = (0..70).map(|_| TcpStream::connect(scene.operator.address).unwrap()).collect();
+    let silent: Vec<_> = (0..70)
+        .map(|_| TcpStream::connect(scene.operator.address).unwrap())
+        .collect();
     assert_eq!(scene.operator.get("/livez").status, 200);
     drop(silent);
 }
@@ -516,12 +874,22 @@ fn only_reading_is_allowed() {
     for path in ["/livez", "/readyz", "/metrics"] {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
             let answer = scene.operator.ask(method, path, &host);
-            assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{method} {path}");
+            assert_eq!(
+                (answer.status, answer.header("allow")),
+                (405, Some("GET, HEAD")),
+                "{method} {path}"
+            );
         }
-        let (get, head) = (scene.operator.get(path), scene.operator.ask("HEAD", path, &host));
+        let (get, head) = (
+            scene.operator.get(path),
+            scene.operator.ask("HEAD", path, &host),
+        );
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
         assert_eq!(head.header("content-type"), get.header("content-type"));
-        assert!(head.header("content-length").is_some_and(|length| length != "0"));
+        assert!(
+            head.header("content-length")
+                .is_some_and(|length| length != "0")
+        );
     }
     assert_eq!(scene.operator.get("/nothing").status, 404);
     assert_eq!(scene.operator.ask("POST", "/nothing", &host).status, 404);

@@ -25,7 +25,10 @@ fn post(sender: &Sender, headers: &str) -> Answer {
 }
 
 fn basic(credentials: &str) -> String {
-    format!("Authorization: Basic {}\r\n", BASE64_STANDARD.encode(credentials))
+    format!(
+        "Authorization: Basic {}\r\n",
+        BASE64_STANDARD.encode(credentials)
+    )
 }
 
 #[test]
@@ -34,9 +37,18 @@ fn any_accepted_credentials_pass_and_stay_here() {
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
     for (header, verified) in [
         (basic("netdata:pass:word"), "client-certificate, basic"),
-        (basic("old:secret").replace("Basic", "bASIC"), "client-certificate, basic"),
-        ("Authorization: Bearer b3arer-t0ken\r\n".into(), "client-certificate, bearer"),
-        ("authorization: bearer n3xt-t0ken\r\n".into(), "client-certificate, bearer"),
+        (
+            basic("old:secret").replace("Basic", "bASIC"),
+            "client-certificate, basic",
+        ),
+        (
+            "Authorization: Bearer b3arer-t0ken\r\n".into(),
+            "client-certificate, bearer",
+        ),
+        (
+            "authorization: bearer n3xt-t0ken\r\n".into(),
+            "client-certificate, bearer",
+        ),
     ] {
         assert_eq!(post(&sender, &header).status, 200, "{header}");
         let received = origin.received().pop().unwrap();
@@ -45,7 +57,8 @@ fn any_accepted_credentials_pass_and_stay_here() {
     }
 }
 
-/// Once by mistake, or because two files hold the same: neither makes a wrong one right, nor the right one wrong.
+/// Once by mistake, or because two files hold the same: neither makes a wrong one right, nor the
+/// right one wrong.
 #[test]
 fn credentials_may_be_listed_twice() {
     let twice = "[routes.auth]\n\
@@ -55,15 +68,20 @@ fn credentials_may_be_listed_twice() {
                  bearer = [{ token = { file = \"bearer.secret\" } }, { token = { file = \"bearer.secret\" } }]\n";
     let (pki, origin, proxy) = scene(twice);
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
-    let right =
-        [basic("netdata:pass:word"), basic("netdata:n3xt-t0ken"), "Authorization: Bearer b3arer-t0ken\r\n".into()];
+    let right = [
+        basic("netdata:pass:word"),
+        basic("netdata:n3xt-t0ken"),
+        "Authorization: Bearer b3arer-t0ken\r\n".into(),
+    ];
     for header in &right {
         assert_eq!(post(&sender, header).status, 200, "{header}");
         post(&sender, &header.repeat(2)).refuses(401, "authorization_invalid");
     }
-    for header in
-        [basic("netdata:"), basic("netdata:pass:wordpass:word"), "Authorization: Bearer n3xt-t0ken\r\n".into()]
-    {
+    for header in [
+        basic("netdata:"),
+        basic("netdata:pass:wordpass:word"),
+        "Authorization: Bearer n3xt-t0ken\r\n".into(),
+    ] {
         post(&sender, &header).refuses(401, "authorization_invalid");
     }
     assert_eq!(origin.received().len(), right.len());
@@ -76,7 +94,10 @@ fn missing_and_wrong_credentials_are_refused() {
     let missing = post(&sender, "");
     missing.refuses(401, "authorization_missing");
     let offered = missing.header("www-authenticate").unwrap();
-    assert!(offered.contains("Basic realm=") && offered.contains("Bearer realm="), "{offered}");
+    assert!(
+        offered.contains("Basic realm=") && offered.contains("Bearer realm="),
+        "{offered}"
+    );
     for header in [
         basic("netdata:pass"),
         basic("netdata:pass:word2"),
@@ -106,7 +127,13 @@ fn no_secret_is_in_the_log() {
     post(&sender, "Authorization: Bearer wr0ng-t0ken\r\n");
     proxy.wait_for_log("authorization_invalid");
     let log = proxy.log().join("\n");
-    for secret in ["pass:word", "wr0ng-t0ken", &BASE64_STANDARD.encode("netdata:pass:word"), "\"x\"", "Authorization"] {
+    for secret in [
+        "pass:word",
+        "wr0ng-t0ken",
+        &BASE64_STANDARD.encode("netdata:pass:word"),
+        "\"x\"",
+        "Authorization",
+    ] {
         assert!(!log.contains(secret), "{secret} in {log}");
     }
 }
@@ -128,16 +155,27 @@ fn credentials_alone_suffice_where_that_is_said() {
     let sender = Sender::to(&proxy, None);
     post(&sender, "").refuses(401, "authorization_missing");
     origin.received_nothing();
-    assert_eq!(post(&sender, "Authorization: Bearer secret\r\n").status, 200);
+    assert_eq!(
+        post(&sender, "Authorization: Bearer secret\r\n").status,
+        200
+    );
     let received = origin.received_one();
     assert_eq!(received.header("X-Netdata-Verified"), "bearer");
-    assert!(received.all("Client-Cert").is_empty() && received.all("X-Netdata-Client-CN").is_empty());
+    assert!(
+        received.all("Client-Cert").is_empty() && received.all("X-Netdata-Client-CN").is_empty()
+    );
 }
 
 #[test]
 fn the_application_sees_credentials_where_that_is_said() {
     let (pki, origin, proxy) = scene(&format!("forward_authorization = true\n{AUTH}"));
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
-    assert_eq!(post(&sender, "Authorization: Bearer b3arer-t0ken\r\n").status, 200);
-    assert_eq!(origin.received_one().header("authorization"), "Bearer b3arer-t0ken");
+    assert_eq!(
+        post(&sender, "Authorization: Bearer b3arer-t0ken\r\n").status,
+        200
+    );
+    assert_eq!(
+        origin.received_one().header("authorization"),
+        "Bearer b3arer-t0ken"
+    );
 }

@@ -17,7 +17,10 @@ fn alert_of(bytes: usize) -> String {
 }
 
 fn chunked(body: &str, size: usize) -> String {
-    let chunks = body.as_bytes().chunks(size).map(|c| format!("{:x}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c)));
+    let chunks = body
+        .as_bytes()
+        .chunks(size)
+        .map(|c| format!("{:x}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c)));
     format!(
         "POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
         chunks.collect::<String>()
@@ -44,8 +47,13 @@ fn a_body_may_be_as_large_as_max_body() {
     let body = alert_of(5 << 20);
     assert_eq!(sender.post(&body).status, 200);
     assert!(origin.received_one().body == body.as_bytes());
-    assert_eq!(Http2::connect(&sender).unwrap().post(&body).unwrap().status, 200);
-    sender.post(&alert_of((5 << 20) + 1)).refuses(413, "body_too_large");
+    assert_eq!(
+        Http2::connect(&sender).unwrap().post(&body).unwrap().status,
+        200
+    );
+    sender
+        .post(&alert_of((5 << 20) + 1))
+        .refuses(413, "body_too_large");
     assert_eq!(origin.received().len(), 2);
 }
 
@@ -53,11 +61,25 @@ fn a_body_may_be_as_large_as_max_body() {
 fn a_larger_one_is_refused_declared_or_not() {
     let (origin, _proxy, sender) = scene("max_body = \"1KiB\"");
     sender.post(&alert_of(1025)).refuses(413, "body_too_large");
-    sender.raw(chunked(&alert_of(1025), 100).as_bytes()).unwrap().refuses(413, "body_too_large");
-    sender.raw(chunked(&alert_of(300_000), 1000).as_bytes()).unwrap().refuses(413, "body_too_large");
-    Http2::connect(&sender).unwrap().post(&alert_of(2000)).unwrap().refuses(413, "body_too_large");
-    let declared = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999999999\r\n\r\n");
-    sender.raw(declared.as_bytes()).unwrap().refuses(413, "body_too_large");
+    sender
+        .raw(chunked(&alert_of(1025), 100).as_bytes())
+        .unwrap()
+        .refuses(413, "body_too_large");
+    sender
+        .raw(chunked(&alert_of(300_000), 1000).as_bytes())
+        .unwrap()
+        .refuses(413, "body_too_large");
+    Http2::connect(&sender)
+        .unwrap()
+        .post(&alert_of(2000))
+        .unwrap()
+        .refuses(413, "body_too_large");
+    let declared =
+        format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999999999\r\n\r\n");
+    sender
+        .raw(declared.as_bytes())
+        .unwrap()
+        .refuses(413, "body_too_large");
     origin.received_nothing();
 }
 
@@ -72,7 +94,10 @@ fn another_type_or_a_coding_is_refused() {
         ("Content-Type: text/plain\r\n", 415),
         ("Content-Type: application/x-www-form-urlencoded\r\n", 415),
         ("Content-Type: application/jsonx\r\n", 415),
-        ("Content-Type: application/json\r\nContent-Type: text/html\r\n", 415),
+        (
+            "Content-Type: application/json\r\nContent-Type: text/html\r\n",
+            415,
+        ),
         ("Content-Type:\r\n", 415),
     ] {
         let answer = sender.send("POST", WEBHOOK, headers, ALERT).unwrap();
@@ -82,7 +107,14 @@ fn another_type_or_a_coding_is_refused() {
         }
     }
     for coding in ["gzip", "br", "identity, gzip"] {
-        let answer = sender.send("POST", WEBHOOK, &format!("Content-Encoding: {coding}\r\n"), ALERT).unwrap();
+        let answer = sender
+            .send(
+                "POST",
+                WEBHOOK,
+                &format!("Content-Encoding: {coding}\r\n"),
+                ALERT,
+            )
+            .unwrap();
         answer.refuses(415, "unsupported_encoding");
     }
     assert_eq!(origin.received().len(), 4);
@@ -107,8 +139,13 @@ fn who_waits_for_100_continue_gets_it() {
 #[test]
 fn a_refused_one_gets_no_100_continue() {
     let (origin, _proxy, sender) = scene("max_body = \"1KiB\"");
-    let head = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n");
-    sender.raw(head.as_bytes()).unwrap().refuses(413, "body_too_large");
+    let head = format!(
+        "POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n"
+    );
+    sender
+        .raw(head.as_bytes())
+        .unwrap()
+        .refuses(413, "body_too_large");
     origin.received_nothing();
 }
 
@@ -120,7 +157,11 @@ fn a_slow_body_is_refused_in_time() {
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     let started = Instant::now();
     let mut connection = sender.connect().unwrap();
-    connection.write(format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n").as_bytes()).unwrap();
+    connection
+        .write(
+            format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n").as_bytes(),
+        )
+        .unwrap();
     for byte in ALERT.bytes().take(5) {
         connection.write(&[byte]).unwrap();
     }
@@ -135,12 +176,18 @@ fn a_slow_body_is_refused_in_time() {
 #[test]
 fn a_broken_chunk_is_refused_and_ends_the_connection() {
     let (origin, _proxy, sender) = scene("");
-    for chunk in
-        ["x\r\n{}\r\n0\r\n\r\n", "-1\r\n{}\r\n0\r\n\r\n", "2\r\n{}garbage\r\n0\r\n\r\n", "fffffffffffffffff\r\n{}"]
-    {
+    for chunk in [
+        "x\r\n{}\r\n0\r\n\r\n",
+        "-1\r\n{}\r\n0\r\n\r\n",
+        "2\r\n{}garbage\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\n{}",
+    ] {
         let mut connection = sender.connect().unwrap();
-        let head = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
-        connection.write(format!("{head}{chunk}").as_bytes()).unwrap();
+        let head =
+            format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        connection
+            .write(format!("{head}{chunk}").as_bytes())
+            .unwrap();
         connection.read().unwrap().refuses(400, "malformed_request");
         connection.is_closed();
     }
@@ -152,7 +199,14 @@ fn a_refused_body_does_not_spoil_the_next_request() {
     let (origin, _proxy, sender) = scene("");
     let mut connection = sender.connect().unwrap();
     for target in ["/other", WEBHOOK, "/other"] {
-        let answer = connection.send("POST", target, "Content-Type: text/plain\r\n", &alert_of(1000)).unwrap();
+        let answer = connection
+            .send(
+                "POST",
+                target,
+                "Content-Type: text/plain\r\n",
+                &alert_of(1000),
+            )
+            .unwrap();
         assert!([404, 415].contains(&answer.status), "{answer:?}");
     }
     assert_eq!(connection.post(ALERT).unwrap().status, 200);
@@ -164,7 +218,10 @@ fn who_leaves_in_the_middle_of_a_body_leaves_nothing_behind() {
     let (origin, proxy, sender) = scene("");
     let mut connection = sender.connect().unwrap();
     connection
-        .write(format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{{\"al").as_bytes())
+        .write(
+            format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{{\"al")
+                .as_bytes(),
+        )
         .unwrap();
     drop(connection);
     let line = proxy.wait_for_log("outcome=\"sender_gone\" code=\"sender_gone\"");

@@ -19,8 +19,13 @@ fn pki() -> Pki {
 fn check(pki: &Pki, config: &str) -> (String, String) {
     let path = pki.write("config.toml", config);
     let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    let output = command.args(["check", "--config"]).arg(path).output().unwrap();
-    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    let output = command
+        .args(["check", "--config"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     (stdout, stderr)
 }
@@ -29,7 +34,10 @@ fn check(pki: &Pki, config: &str) -> (String, String) {
 #[track_caller]
 fn warns(pki: &Pki, config: &str, expected: &str) {
     let (_, stderr) = check(pki, config);
-    assert!(stderr.lines().count() == 1 && stderr.starts_with("warning: "), "{stderr}");
+    assert!(
+        stderr.lines().count() == 1 && stderr.starts_with("warning: "),
+        "{stderr}"
+    );
     assert!(stderr.contains(expected), "{expected:?} in {stderr}");
 }
 
@@ -38,14 +46,20 @@ fn certify(pki: &Pki, with_issuer: bool, change: impl FnOnce(&mut CertificatePar
     let key = KeyPair::generate().unwrap();
     let text = key.serialize_pem();
     let leaf = pki.leaf_with_key(key, |params| {
-        params.subject_alt_names = CertificateParams::new(vec!["hooks.example".to_owned()]).unwrap().subject_alt_names;
+        params.subject_alt_names = CertificateParams::new(vec!["hooks.example".to_owned()])
+            .unwrap()
+            .subject_alt_names;
         change(params);
     });
     let pem = |der: &[u8]| {
         let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, der);
         format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
     };
-    let issuer = if with_issuer { pem(pki.authority()) } else { String::new() };
+    let issuer = if with_issuer {
+        pem(pki.authority())
+    } else {
+        String::new()
+    };
     pki.write("server.pem", &(pem(&leaf.chain[0]) + &issuer));
     // In place, so that its mode stays.
     std::fs::write(pki.path().join("server.key"), text).unwrap();
@@ -66,11 +80,18 @@ fn nothing_is_said_about_what_is_good_and_the_certificate_is_described() {
 fn what_is_believed_of_whom_is_described() {
     let (pki, origin) = (pki(), Origin::spawn());
     for (protocol, expected) in [
-        ("false", "trusted  X-Forwarded-For of 10.0.0.0/8, 192.0.2.1/32"),
-        ("true", "trusted  10.0.0.0/8, 192.0.2.1/32, of which a PROXY protocol header is demanded"),
+        (
+            "false",
+            "trusted  X-Forwarded-For of 10.0.0.0/8, 192.0.2.1/32",
+        ),
+        (
+            "true",
+            "trusted  10.0.0.0/8, 192.0.2.1/32, of which a PROXY protocol header is demanded",
+        ),
     ] {
-        let trusted =
-            format!("[listen]\nproxy_protocol = {protocol}\ntrusted_proxies = [\"10.0.0.0/8\", \"192.0.2.1\"]\n");
+        let trusted = format!(
+            "[listen]\nproxy_protocol = {protocol}\ntrusted_proxies = [\"10.0.0.0/8\", \"192.0.2.1\"]\n"
+        );
         let config = Proxy::config(&origin, "require", "").replacen("[listen]\n", &trusted, 1);
         let (stdout, _) = check(&pki, &config);
         assert!(stdout.contains(expected), "{expected}: {stdout}");
@@ -88,7 +109,10 @@ fn a_route_that_no_request_reaches() {
         ("/webhooks/*", true),
         ("/*", true),
     ] {
-        let other = format!("[[routes]]\npath = \"{path}\"\nkind = \"proxy\"\nupstream = \"{}\"\n", origin.url);
+        let other = format!(
+            "[[routes]]\npath = \"{path}\"\nkind = \"proxy\"\nupstream = \"{}\"\n",
+            origin.url
+        );
         let config = Proxy::config(&origin, "require", "") + &other;
         match is_reached {
             true => assert_eq!(check(&pki, &config).1, "", "{path}"),
@@ -101,8 +125,12 @@ fn a_route_that_no_request_reaches() {
 fn a_key_that_others_may_read() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "");
-    for (mode, who) in [(0o640, "is open to its group (mode 0640)"), (0o644, "is open to everybody on this machine")] {
-        std::fs::set_permissions(pki.path().join("server.key"), Permissions::from_mode(mode)).unwrap();
+    for (mode, who) in [
+        (0o640, "is open to its group (mode 0640)"),
+        (0o644, "is open to everybody on this machine"),
+    ] {
+        std::fs::set_permissions(pki.path().join("server.key"), Permissions::from_mode(mode))
+            .unwrap();
         warns(&pki, &config, who);
         warns(&pki, &config, "config.toml:5: tls.private_key: ");
     }
@@ -114,26 +142,46 @@ fn a_certificate_that_expires_soon_or_has() {
     let config = Proxy::config(&origin, "require", "");
     let now = OffsetDateTime::now_utc();
     let days = time::Duration::days;
-    certify(&pki, true, |params| params.not_after = now + days(13) - time::Duration::minutes(1));
+    certify(&pki, true, |params| {
+        params.not_after = now + days(13) - time::Duration::minutes(1)
+    });
     warns(&pki, &config, "expires in 12 days");
     warns(&pki, &config, "config.toml:4: tls.certificate: ");
-    // Nobody accepts these, so `check` does not either. What runs goes on, for a reload may bring something else.
+    // Nobody accepts these, so `check` does not either. What runs goes on, for a reload may bring
+    // something else.
     let proxy = Proxy::spawn(&pki, &config);
     for (from, until, said) in [(-9, -1, "has expired on "), (1, 9, "is not valid before ")] {
-        certify(&pki, true, |params| (params.not_before, params.not_after) = (now + days(from), now + days(until)));
+        certify(&pki, true, |params| {
+            (params.not_before, params.not_after) = (now + days(from), now + days(until))
+        });
         let said = format!(
             "error: {}: tls.certificate: \"O=Netdata, Inc., CN=app.netdata.cloud\" {said}",
             pki.path().join("config.toml:4").display()
         );
         let path = pki.write("config.toml", &config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-        let output = command.args(["check", "--config"]).arg(path).output().unwrap();
+        let output = command
+            .args(["check", "--config"])
+            .arg(path)
+            .output()
+            .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert_eq!(
+            (output.status.code(), stderr.lines().count()),
+            (Some(2), 1),
+            "{stderr}"
+        );
         assert!(stderr.starts_with(&said), "{said} in {stderr}");
         proxy.reload(&config);
     }
-    assert_eq!(proxy.log().iter().filter(|line| line.contains("configuration reloaded")).count(), 2);
+    assert_eq!(
+        proxy
+            .log()
+            .iter()
+            .filter(|line| line.contains("configuration reloaded"))
+            .count(),
+        2
+    );
     // What stands above it may be needed, or not.
     certify(&pki, true, |_| {});
     let good = std::fs::read_to_string(pki.path().join("server.pem")).unwrap();
@@ -147,7 +195,11 @@ fn a_chain_that_is_not_whole() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "");
     certify(&pki, false, |_| {});
-    warns(&pki, &config, "tls.certificate: holds no certificate of the issuer, ");
+    warns(
+        &pki,
+        &config,
+        "tls.certificate: holds no certificate of the issuer, ",
+    );
     let leaf = std::fs::read_to_string(pki.path().join("server.pem")).unwrap();
     let other = std::fs::read_to_string(Pki::of("Other Root CA").path().join("ca.pem")).unwrap();
     pki.write("server.pem", &(leaf + &other));
@@ -158,19 +210,29 @@ fn a_chain_that_is_not_whole() {
 fn a_certificate_without_a_host() {
     let (pki, origin) = (pki(), Origin::spawn());
     certify(&pki, true, |params| params.subject_alt_names.clear());
-    warns(&pki, &Proxy::config(&origin, "require", ""), "tls.certificate: names no host");
+    warns(
+        &pki,
+        &Proxy::config(&origin, "require", ""),
+        "tls.certificate: names no host",
+    );
 }
 
 #[test]
 fn a_certificate_of_an_authority() {
     let (pki, origin) = (pki(), Origin::spawn());
-    for (is_ca, is_unwise) in
-        [(IsCa::Ca(BasicConstraints::Unconstrained), true), (IsCa::ExplicitNoCa, false), (IsCa::NoCa, false)]
-    {
+    for (is_ca, is_unwise) in [
+        (IsCa::Ca(BasicConstraints::Unconstrained), true),
+        (IsCa::ExplicitNoCa, false),
+        (IsCa::NoCa, false),
+    ] {
         certify(&pki, true, |params| params.is_ca = is_ca);
         let config = Proxy::config(&origin, "require", "");
         match is_unwise {
-            true => warns(&pki, &config, "tls.certificate: is that of an authority (CA:TRUE)"),
+            true => warns(
+                &pki,
+                &config,
+                "tls.certificate: is that of an authority (CA:TRUE)",
+            ),
             false => assert_eq!(check(&pki, &config).1, ""),
         }
     }
@@ -180,7 +242,10 @@ fn a_certificate_of_an_authority() {
 fn a_challenge_secret_that_can_be_guessed() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "");
-    for (secret, said) in [("hunter2\n", "has 7 bytes"), ("hunter2hunter2hunter2\n", "repeats itself")] {
+    for (secret, said) in [
+        ("hunter2\n", "has 7 bytes"),
+        ("hunter2hunter2hunter2\n", "repeats itself"),
+    ] {
         pki.write("challenge.secret", secret);
         warns(&pki, &config, said);
         warns(&pki, &config, "routes[0].challenge_secret: ");
@@ -198,11 +263,18 @@ fn a_route_for_everybody() {
 #[test]
 fn names_of_files_that_a_shell_would_change() {
     let (pki, origin) = (pki(), Origin::spawn());
-    let config = |key: &str| Proxy::config(&origin, "require", "").replace("[server]", &format!("[server]\n{key}"));
-    for (key, name) in [("pid_file", "proxy.pid"), ("upgrade_socket", "proxy.upgrade")] {
-        for (start, why) in
-            [("~/", "~ does not stand"), ("$HOME/", "variables are not replaced"), ("file:///", "not by a URL")]
-        {
+    let config = |key: &str| {
+        Proxy::config(&origin, "require", "").replace("[server]", &format!("[server]\n{key}"))
+    };
+    for (key, name) in [
+        ("pid_file", "proxy.pid"),
+        ("upgrade_socket", "proxy.upgrade"),
+    ] {
+        for (start, why) in [
+            ("~/", "~ does not stand"),
+            ("$HOME/", "variables are not replaced"),
+            ("file:///", "not by a URL"),
+        ] {
             warns(&pki, &config(&format!("{key} = \"{start}{name}\"")), why);
         }
     }
@@ -211,9 +283,18 @@ fn names_of_files_that_a_shell_would_change() {
 #[test]
 fn keys_about_bodies_that_are_not_looked_at() {
     let (pki, origin) = (pki(), Origin::spawn());
-    let config = |route: &str| Proxy::config(&origin, "require", &format!("schema = \"off\"\n{route}"));
-    warns(&pki, &config("spaces = [\"acme\"]"), "routes[0].spaces: has bodies read though schema is \"off\"");
-    warns(&pki, &config("tests = \"answer\""), "routes[0].tests: has no effect");
+    let config =
+        |route: &str| Proxy::config(&origin, "require", &format!("schema = \"off\"\n{route}"));
+    warns(
+        &pki,
+        &config("spaces = [\"acme\"]"),
+        "routes[0].spaces: has bodies read though schema is \"off\"",
+    );
+    warns(
+        &pki,
+        &config("tests = \"answer\""),
+        "routes[0].tests: has no effect",
+    );
     assert_eq!(check(&pki, &config("")).1, "");
 }
 
@@ -221,7 +302,10 @@ fn keys_about_bodies_that_are_not_looked_at() {
 fn how_bodies_are_judged_is_described() {
     let (pki, origin) = (pki(), Origin::spawn());
     for (schema, said) in [
-        ("enforce", "answers Test notifications; forwards notifications of up to "),
+        (
+            "enforce",
+            "answers Test notifications; forwards notifications of up to ",
+        ),
         (
             "strict",
             "answers Test notifications; forwards alerts and reachability notifications of no other than the known types of up to ",
@@ -230,9 +314,15 @@ fn how_bodies_are_judged_is_described() {
             "warn",
             "answers Test notifications; forwards any JSON object, with a warning if it is not recognised of up to ",
         ),
-        ("off", "knows no Test notifications; forwards any body unread of up to "),
+        (
+            "off",
+            "knows no Test notifications; forwards any body unread of up to ",
+        ),
     ] {
-        let (stdout, _) = check(&pki, &Proxy::config(&origin, "require", &format!("schema = \"{schema}\"")));
+        let (stdout, _) = check(
+            &pki,
+            &Proxy::config(&origin, "require", &format!("schema = \"{schema}\"")),
+        );
         assert!(stdout.contains(said), "{stdout}");
     }
 }
@@ -241,20 +331,36 @@ fn how_bodies_are_judged_is_described() {
 fn an_application_that_does_not_answer() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "");
-    // A port that was free a moment ago, a socket that is not there, and a name that does not exist.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for upstream in [format!("http://{free}"), "unix:missing.sock".into(), "http://name.invalid:80".into()] {
+    // A port that was free a moment ago, a socket that is not there, and a name that does not
+    // exist.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for upstream in [
+        format!("http://{free}"),
+        "unix:missing.sock".into(),
+        "http://name.invalid:80".into(),
+    ] {
         let started = Instant::now();
         let config = config.replace(&origin.url, &upstream);
         warns(&pki, &config, " does not answer: ");
         assert!(started.elapsed() < Duration::from_secs(10));
         // It may come later, so a start does not depend on it.
         let proxy = Proxy::spawn(&pki, &config);
-        assert!(!proxy.log().iter().any(|line| line.contains("does not answer")));
+        assert!(
+            !proxy
+                .log()
+                .iter()
+                .any(|line| line.contains("does not answer"))
+        );
     }
     let path = pki.path().join("app.sock");
     let on_socket = Origin::spawn_on_socket(&path);
-    assert_eq!(check(&pki, &config.replace(&origin.url, &on_socket.url)).1, "");
+    assert_eq!(
+        check(&pki, &config.replace(&origin.url, &on_socket.url)).1,
+        ""
+    );
 }
 
 #[test]
@@ -262,7 +368,11 @@ fn a_start_and_a_reload_log_the_same() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "auth = \"none\"");
     let proxy = Proxy::spawn(&pki, &config);
-    assert!(proxy.wait_for_log("anybody may use this route").contains(" WARN "));
+    assert!(
+        proxy
+            .wait_for_log("anybody may use this route")
+            .contains(" WARN ")
+    );
     proxy.reload(&config);
     proxy.wait_for_logs("anybody may use this route", 2);
 }

@@ -1,4 +1,5 @@
-//! The command line and the configuration: what is wrong is said, all of it, with its place and its remedy.
+//! The command line and the configuration: what is wrong is said, all of it, with its place and its
+//! remedy.
 
 use crate::support::{Origin, Pki, Proxy};
 use std::path::Path;
@@ -17,7 +18,10 @@ challenge_secret = { file = "challenge.secret" }
 "#;
 
 fn program(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn pki() -> Pki {
@@ -30,7 +34,10 @@ fn pki() -> Pki {
 fn check(pki: &Pki, config: &str) -> (Option<i32>, String) {
     let path = pki.write("config.toml", config);
     let output = program(&["check", "--config", path.to_str().unwrap()]);
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 #[track_caller]
@@ -43,12 +50,23 @@ fn complains(pki: &Pki, config: &str, expected: &str) {
 #[test]
 fn a_good_configuration_is_described() {
     let (pki, origin) = (pki(), Origin::spawn());
-    let path = pki.write("config.toml", &MINIMAL.replace("http://127.0.0.1:3000", &origin.url));
+    let path = pki.write(
+        "config.toml",
+        &MINIMAL.replace("http://127.0.0.1:3000", &origin.url),
+    );
     let output = program(&["check", "--config", path.to_str().unwrap()]);
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), &b""[..])
+    );
     let said = String::from_utf8(output.stdout).unwrap();
     let route = format!("/webhooks/netdata → {}", origin.url);
-    for part in ["127.0.0.1:0", "CN=app.netdata.cloud", &route, "the client certificate"] {
+    for part in [
+        "127.0.0.1:0",
+        "CN=app.netdata.cloud",
+        &route,
+        "the client certificate",
+    ] {
         assert!(said.contains(part), "{part} in {said}");
     }
 }
@@ -94,15 +112,29 @@ fn an_admin_listener_that_others_can_reach_is_a_warning() {
     let config = |listen: &str| format!("{MINIMAL}[admin]\nlisten = \"{listen}\"\n");
     for listen in ["127.0.0.1:9464", "[::1]:0", "127.8.9.1:1", ""] {
         let (code, said) = check(&pki, &config(listen));
-        assert!(code == Some(0) && !said.contains("admin"), "{listen}: {said}");
+        assert!(
+            code == Some(0) && !said.contains("admin"),
+            "{listen}: {said}"
+        );
     }
     for listen in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464"] {
         let (code, said) = check(&pki, &config(listen));
         assert_eq!(code, Some(0));
-        assert!(said.contains("admin.listen: is not a loopback address"), "{said}");
+        assert!(
+            said.contains("admin.listen: is not a loopback address"),
+            "{said}"
+        );
     }
-    complains(&pki, &config("localhost"), "admin.listen: must be an address and a port");
-    complains(&pki, &format!("{MINIMAL}[admin]\nlistn = 1\n"), "admin.listn: unknown key; did you mean \"listen\"?");
+    complains(
+        &pki,
+        &config("localhost"),
+        "admin.listen: must be an address and a port",
+    );
+    complains(
+        &pki,
+        &format!("{MINIMAL}[admin]\nlistn = 1\n"),
+        "admin.listn: unknown key; did you mean \"listen\"?",
+    );
 }
 
 #[test]
@@ -111,9 +143,21 @@ fn what_is_missing_is_named() {
     complains(&pki, "", "listen.https: missing");
     complains(&pki, "", "routes: missing");
     complains(&pki, "[listen]\nhttps = \"127.0.0.1:0\"\n", "tls: missing");
-    complains(&pki, &MINIMAL.replace("path =", "# path ="), "routes[0].path: missing");
-    complains(&pki, &MINIMAL.replace("upstream =", "# upstream ="), "routes[0].upstream: missing");
-    complains(&pki, &MINIMAL.replace("certificate =", "# certificate ="), "tls.certificate: missing");
+    complains(
+        &pki,
+        &MINIMAL.replace("path =", "# path ="),
+        "routes[0].path: missing",
+    );
+    complains(
+        &pki,
+        &MINIMAL.replace("upstream =", "# upstream ="),
+        "routes[0].upstream: missing",
+    );
+    complains(
+        &pki,
+        &MINIMAL.replace("certificate =", "# certificate ="),
+        "tls.certificate: missing",
+    );
     complains(&pki, "this is no TOML", "not TOML");
     let output = program(&["check", "--config", "/nonexistent/config.toml"]);
     assert_eq!(output.status.code(), Some(2));
@@ -124,55 +168,137 @@ fn what_is_missing_is_named() {
 fn values_that_cannot_be_are_named() {
     let pki = pki();
     for (from, to, expected) in [
-        ("127.0.0.1:0", "localhost", "listen.https: must be an address and a port"),
-        ("http://127.0.0.1:3000", "http://127.0.0.1:3000/app", "must not have a path"),
+        (
+            "127.0.0.1:0",
+            "localhost",
+            "listen.https: must be an address and a port",
+        ),
+        (
+            "http://127.0.0.1:3000",
+            "http://127.0.0.1:3000/app",
+            "must not have a path",
+        ),
         ("http://127.0.0.1:3000", "ftp://x", "must be \\\"http://"),
-        ("http://127.0.0.1:3000", "http://a:b@x", "must not hold credentials"),
+        (
+            "http://127.0.0.1:3000",
+            "http://a:b@x",
+            "must not hold credentials",
+        ),
         ("/webhooks/netdata", "/a*b", "only at its end"),
         (
             "{ file = \"challenge.secret\" }",
             "\"hunter2-hunter2-hunter2-hunter2-hunter2\"",
             "challenge_secret: must be a table",
         ),
-        ("{ file = \"challenge.secret\" }", "{}", "challenge_secret: must be { file"),
-        ("{ file = \"challenge.secret\" }", "{ file = \"a\", env = \"B\" }", "names several sources"),
-        ("{ file = \"challenge.secret\" }", "{ env = \"NETDATA_NOT_SET\" }", "NETDATA_NOT_SET is not set"),
-        ("{ file = \"challenge.secret\" }", "{ file = \"missing.secret\" }", "cannot read"),
-        ("\"server.pem\"", "\"~/server.pem\"", "~ does not stand for a home directory"),
-        ("\"server.key\"", "\"$HOME/server.key\"", "variables are not replaced"),
-        ("\"server.key\"", "\"/etc/${NAME}/server.key\"", "variables are not replaced"),
-        ("\"challenge.secret\"", "\"file:///etc/challenge.secret\"", "is named by its path, not by a URL"),
-        ("\"challenge.secret\"", "\"~root/challenge.secret\"", "~ does not stand for a home directory"),
+        (
+            "{ file = \"challenge.secret\" }",
+            "{}",
+            "challenge_secret: must be { file",
+        ),
+        (
+            "{ file = \"challenge.secret\" }",
+            "{ file = \"a\", env = \"B\" }",
+            "names several sources",
+        ),
+        (
+            "{ file = \"challenge.secret\" }",
+            "{ env = \"NETDATA_NOT_SET\" }",
+            "NETDATA_NOT_SET is not set",
+        ),
+        (
+            "{ file = \"challenge.secret\" }",
+            "{ file = \"missing.secret\" }",
+            "cannot read",
+        ),
+        (
+            "\"server.pem\"",
+            "\"~/server.pem\"",
+            "~ does not stand for a home directory",
+        ),
+        (
+            "\"server.key\"",
+            "\"$HOME/server.key\"",
+            "variables are not replaced",
+        ),
+        (
+            "\"server.key\"",
+            "\"/etc/${NAME}/server.key\"",
+            "variables are not replaced",
+        ),
+        (
+            "\"challenge.secret\"",
+            "\"file:///etc/challenge.secret\"",
+            "is named by its path, not by a URL",
+        ),
+        (
+            "\"challenge.secret\"",
+            "\"~root/challenge.secret\"",
+            "~ does not stand for a home directory",
+        ),
     ] {
-        complains(&pki, &MINIMAL.replace(from, to), &expected.replace('\\', ""));
+        complains(
+            &pki,
+            &MINIMAL.replace(from, to),
+            &expected.replace('\\', ""),
+        );
     }
     for (more, expected) in [
         ("auth = \"everybody\"", "auth: must be a table"),
-        ("set_headers = { \"X-A\" = \"$nothing\" }", "there is no variable $nothing"),
-        ("set_headers = { \"X-Netdata-Verified\" = \"x\" }", "is set by this program"),
-        ("set_headers = { \"Content-Length\" = \"x\" }", "is set by this program"),
+        (
+            "set_headers = { \"X-A\" = \"$nothing\" }",
+            "there is no variable $nothing",
+        ),
+        (
+            "set_headers = { \"X-Netdata-Verified\" = \"x\" }",
+            "is set by this program",
+        ),
+        (
+            "set_headers = { \"Content-Length\" = \"x\" }",
+            "is set by this program",
+        ),
         ("max_body = 0", "must be more than 0"),
-        ("buffer_body = \"64KiB\"", "buffer_body: is for routes of kind \"proxy\""),
+        (
+            "buffer_body = \"64KiB\"",
+            "buffer_body: is for routes of kind \"proxy\"",
+        ),
         ("kind = \"magic\"", "kind: must be one of"),
-        ("[routes.auth]\nclient_certificate = false", "would let everybody in"),
+        (
+            "[routes.auth]\nclient_certificate = false",
+            "would let everybody in",
+        ),
         (
             "[routes.auth]\nbasic = [{ username = \"a:b\", password = { file = \"challenge.secret\" } }]",
             "must not contain \":\"",
         ),
-        ("[routes.auth]\nbearer = [{ token = { sha256 = \"abc\" } }]", "64 hexadecimal digits"),
-        ("[limits]\nheader_timeout = \"10\"", "limits.header_timeout: must be a duration"),
+        (
+            "[routes.auth]\nbearer = [{ token = { sha256 = \"abc\" } }]",
+            "64 hexadecimal digits",
+        ),
+        (
+            "[limits]\nheader_timeout = \"10\"",
+            "limits.header_timeout: must be a duration",
+        ),
         ("[limits]\nmax_connections = -1", "must be a whole number"),
         ("[server]\nthreads = 100000", "must be at most 1024"),
-        ("[[routes]]\npath = \"/webhooks/netdata\"\nupstream = \"http://x\"", "two routes have the path"),
+        (
+            "[[routes]]\npath = \"/webhooks/netdata\"\nupstream = \"http://x\"",
+            "two routes have the path",
+        ),
         ("[tls.client]\nverify = \"off\"\n", "would let everybody in"),
-        ("[tls.client]\ncommon_names = []\n", "common_names: is empty"),
+        (
+            "[tls.client]\ncommon_names = []\n",
+            "common_names: is empty",
+        ),
     ] {
         complains(&pki, &format!("{MINIMAL}{more}\n"), expected);
     }
     assert!(
         !check(
             &pki,
-            &MINIMAL.replace("{ file = \"challenge.secret\" }", "\"hunter2-hunter2-hunter2-hunter2-hunter2\"")
+            &MINIMAL.replace(
+                "{ file = \"challenge.secret\" }",
+                "\"hunter2-hunter2-hunter2-hunter2-hunter2\""
+            )
         )
         .1
         .contains("hunter2")
@@ -183,14 +309,26 @@ fn values_that_cannot_be_are_named() {
 fn what_has_no_end_is_not_read_for_ever() {
     let pki = pki();
     for (from, to, expected) in [
-        ("\"server.pem\"", "\"/dev/zero\"", "cannot read /dev/zero: it has more than 16 MiB"),
-        ("\"server.key\"", "\"/dev/zero\"", "cannot read /dev/zero: it has more than 16 MiB"),
+        (
+            "\"server.pem\"",
+            "\"/dev/zero\"",
+            "cannot read /dev/zero: it has more than 16 MiB",
+        ),
+        (
+            "\"server.key\"",
+            "\"/dev/zero\"",
+            "cannot read /dev/zero: it has more than 16 MiB",
+        ),
         (
             "[[routes]]",
             "[tls.client]\nca = \"/dev/zero\"\n[[routes]]",
             "cannot read /dev/zero: it has more than 16 MiB",
         ),
-        ("\"challenge.secret\"", "\"/dev/zero\"", "cannot read /dev/zero: it has more than 1 MiB"),
+        (
+            "\"challenge.secret\"",
+            "\"/dev/zero\"",
+            "cannot read /dev/zero: it has more than 1 MiB",
+        ),
         (
             "[[routes]]",
             "[tls.client]\ncrl = \"/dev/zero\"\n[[routes]]",
@@ -204,7 +342,10 @@ fn what_has_no_end_is_not_read_for_ever() {
     let zero = |arguments: &[&str]| {
         let output = program(arguments);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(2) && said.contains(": it has more than"), "{arguments:?}: {said}");
+        assert!(
+            output.status.code() == Some(2) && said.contains(": it has more than"),
+            "{arguments:?}: {said}"
+        );
     };
     zero(&["check", "--config", "/dev/zero"]);
     zero(&["challenge", "--secret-file", "/dev/zero", "x"]);
@@ -218,12 +359,27 @@ fn only_who_demands_nothing_lets_everybody_in() {
     let pki = pki();
     for (auth, expected) in [
         ("basic = []", "would let everybody in"),
-        ("bearer = [{ token = { sha256 = \"abc\" } }]", "64 hexadecimal digits"),
-        ("bearer = [{ token = { env = \"NETDATA_NOT_SET\" } }]", "NETDATA_NOT_SET is not set"),
-        ("basic = [{ username = \"a\", password = { file = \"missing.secret\" } }]", "cannot read"),
-        ("basic = [{ password = { file = \"challenge.secret\" } }]", "username"),
+        (
+            "bearer = [{ token = { sha256 = \"abc\" } }]",
+            "64 hexadecimal digits",
+        ),
+        (
+            "bearer = [{ token = { env = \"NETDATA_NOT_SET\" } }]",
+            "NETDATA_NOT_SET is not set",
+        ),
+        (
+            "basic = [{ username = \"a\", password = { file = \"missing.secret\" } }]",
+            "cannot read",
+        ),
+        (
+            "basic = [{ password = { file = \"challenge.secret\" } }]",
+            "username",
+        ),
     ] {
-        let (code, said) = check(&pki, &format!("{MINIMAL}[routes.auth]\nclient_certificate = false\n{auth}\n"));
+        let (code, said) = check(
+            &pki,
+            &format!("{MINIMAL}[routes.auth]\nclient_certificate = false\n{auth}\n"),
+        );
         assert_eq!((code, said.lines().count()), (Some(2), 1), "{auth}: {said}");
         assert!(said.contains(expected), "{auth}: {said}");
     }
@@ -237,10 +393,22 @@ fn files_that_are_not_what_they_should_be_are_errors() {
     pki.write("empty.pem", "");
     pki.write("garbage.pem", "garbage\n");
     pki.write("truncated.pem", &ca[..ca.len() / 2]);
-    pki.write("no-der.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    pki.write("encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
-    pki.write("other.key", &std::fs::read_to_string(Pki::new().path().join("server.key")).unwrap());
-    pki.write("crl.pem", &pki.revocation_list(&[], time::Duration::days(-1)));
+    pki.write(
+        "no-der.pem",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    );
+    pki.write(
+        "encrypted.key",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    pki.write(
+        "other.key",
+        &std::fs::read_to_string(Pki::new().path().join("server.key")).unwrap(),
+    );
+    pki.write(
+        "crl.pem",
+        &pki.revocation_list(&[], time::Duration::days(-1)),
+    );
     std::fs::create_dir(pki.path().join("directory")).unwrap();
     assert!(server.contains("CERTIFICATE"));
     let trusts = |ca: &str| format!("{MINIMAL}[tls.client]\nca = [\"{ca}\"]\n");
@@ -258,24 +426,65 @@ fn files_that_are_not_what_they_should_be_are_errors() {
     ] {
         complains(&pki, &trusts(wrong), "tls.client.ca");
     }
-    complains(&pki, &format!("{MINIMAL}[tls.client]\nca = []\n"), "tls.client.ca: is empty");
-    for wrong in
-        ["missing.pem", "empty.pem", "garbage.pem", "truncated.pem", "no-der.pem", "directory", "server.key", "crl.pem"]
-    {
-        complains(&pki, &MINIMAL.replace("server.pem", wrong), "tls.certificate");
+    complains(
+        &pki,
+        &format!("{MINIMAL}[tls.client]\nca = []\n"),
+        "tls.client.ca: is empty",
+    );
+    for wrong in [
+        "missing.pem",
+        "empty.pem",
+        "garbage.pem",
+        "truncated.pem",
+        "no-der.pem",
+        "directory",
+        "server.key",
+        "crl.pem",
+    ] {
+        complains(
+            &pki,
+            &MINIMAL.replace("server.pem", wrong),
+            "tls.certificate",
+        );
     }
-    for wrong in ["missing.pem", "empty.pem", "garbage.pem", "server.pem", "directory", "encrypted.key", "other.key"] {
-        complains(&pki, &MINIMAL.replace("server.key", wrong), "tls.private_key");
+    for wrong in [
+        "missing.pem",
+        "empty.pem",
+        "garbage.pem",
+        "server.pem",
+        "directory",
+        "encrypted.key",
+        "other.key",
+    ] {
+        complains(
+            &pki,
+            &MINIMAL.replace("server.key", wrong),
+            "tls.private_key",
+        );
     }
-    for wrong in ["missing.pem", "empty.pem", "garbage.pem", "ca.pem", "crl.pem", "directory"] {
-        complains(&pki, &format!("{MINIMAL}[tls.client]\ncrl = [\"{wrong}\"]\n"), "tls.client.crl");
+    for wrong in [
+        "missing.pem",
+        "empty.pem",
+        "garbage.pem",
+        "ca.pem",
+        "crl.pem",
+        "directory",
+    ] {
+        complains(
+            &pki,
+            &format!("{MINIMAL}[tls.client]\ncrl = [\"{wrong}\"]\n"),
+            "tls.client.crl",
+        );
     }
 }
 
 #[test]
 fn a_process_with_a_wrong_configuration_does_not_start() {
     let pki = pki();
-    let config = pki.write("config.toml", &format!("{MINIMAL}[tls.client]\nca = \"missing.pem\"\n"));
+    let config = pki.write(
+        "config.toml",
+        &format!("{MINIMAL}[tls.client]\nca = \"missing.pem\"\n"),
+    );
     let output = program(&["run", "--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("config.toml:12: tls.client.ca"));
@@ -289,25 +498,36 @@ fn a_port_that_is_taken_is_a_failure_while_running() {
     let config = pki.write("config.toml", &MINIMAL.replace("127.0.0.1:0", &address));
     let output = program(&["run", "--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("cannot listen on {address}")));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains(&format!("cannot listen on {address}"))
+    );
 }
 
 #[test]
 fn secrets_lose_one_newline_and_may_not_be_empty() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = MINIMAL.replace("http://127.0.0.1:3000", &origin.url);
-    for (secret, code, said) in
-        [("", 2, "is empty"), ("\n", 2, "is empty"), ("short\n", 0, "warning: "), ("0123456789abcdef\n", 0, "")]
-    {
+    for (secret, code, said) in [
+        ("", 2, "is empty"),
+        ("\n", 2, "is empty"),
+        ("short\n", 0, "warning: "),
+        ("0123456789abcdef\n", 0, ""),
+    ] {
         pki.write("challenge.secret", secret);
         let (exit, stderr) = check(&pki, &config);
         assert_eq!(exit, Some(code), "{secret:?}");
-        assert!(stderr.contains(said) && (!said.is_empty() || stderr.is_empty()), "{secret:?}: {stderr}");
+        assert!(
+            stderr.contains(said) && (!said.is_empty() || stderr.is_empty()),
+            "{secret:?}: {stderr}"
+        );
         assert!(!stderr.contains("short"));
     }
     let answer = |secret: &str| {
         let path = pki.write("other.secret", secret);
-        String::from_utf8(program(&["challenge", "--secret-file", path.to_str().unwrap(), "abc"]).stdout).unwrap()
+        String::from_utf8(
+            program(&["challenge", "--secret-file", path.to_str().unwrap(), "abc"]).stdout,
+        )
+        .unwrap()
     };
     let expected = "{\"response_token\":\"sha256=igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=\"}\n";
     assert_eq!(answer("YOUR_CHALLENGE_SECRET"), expected);
@@ -321,8 +541,14 @@ fn secrets_may_come_from_the_environment_and_from_systemd() {
     let pki = pki();
     std::fs::create_dir(pki.path().join("credentials")).unwrap();
     pki.write("credentials/challenge", "YOUR_CHALLENGE_SECRET\n");
-    for source in ["{ env = \"NETDATA_CHALLENGE\" }", "{ credential = \"challenge\" }"] {
-        let config = pki.write("config.toml", &MINIMAL.replace("{ file = \"challenge.secret\" }", source));
+    for source in [
+        "{ env = \"NETDATA_CHALLENGE\" }",
+        "{ credential = \"challenge\" }",
+    ] {
+        let config = pki.write(
+            "config.toml",
+            &MINIMAL.replace("{ file = \"challenge.secret\" }", source),
+        );
         let output = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
             .arg("check")
             .env("NETDATA_WEBHOOK_PROXY_CONFIG", &config)
@@ -330,25 +556,46 @@ fn secrets_may_come_from_the_environment_and_from_systemd() {
             .env("CREDENTIALS_DIRECTORY", pki.path().join("credentials"))
             .output()
             .unwrap();
-        assert!(output.status.success(), "{source}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{source}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     complains(
         &pki,
-        &MINIMAL.replace("{ file = \"challenge.secret\" }", "{ credential = \"../x\" }"),
+        &MINIMAL.replace(
+            "{ file = \"challenge.secret\" }",
+            "{ credential = \"../x\" }",
+        ),
         "the name of a credential",
     );
 }
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    for arguments in [&[][..], &["serve"], &["run", "--confg", "x"], &["challenge", "x"]] {
+    for arguments in [
+        &[][..],
+        &["serve"],
+        &["run", "--confg", "x"],
+        &["challenge", "x"],
+    ] {
         assert_eq!(program(arguments).status.code(), Some(2), "{arguments:?}");
     }
-    assert_eq!(program(&["challenge", "--secret-file", "/nonexistent", "x"]).status.code(), Some(2));
+    assert_eq!(
+        program(&["challenge", "--secret-file", "/nonexistent", "x"])
+            .status
+            .code(),
+        Some(2)
+    );
     for arguments in [&["--help"][..], &["--version"], &["run", "--help"]] {
         assert_eq!(program(arguments).status.code(), Some(0), "{arguments:?}");
     }
-    assert!(String::from_utf8(program(&["--help"]).stdout).unwrap().contains("challenge"));
+    assert!(
+        String::from_utf8(program(&["--help"]).stdout)
+            .unwrap()
+            .contains("challenge")
+    );
     assert!(Path::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy")).exists());
 }
 
@@ -356,7 +603,8 @@ fn wrong_usage_is_exit_code_2() {
 fn logs_may_be_json_and_quiet() {
     let pki = pki();
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "") + "[log]\nformat = \"json\"\nlevel = \"info\"\n";
+    let config =
+        Proxy::config(&origin, "require", "") + "[log]\nformat = \"json\"\nlevel = \"info\"\n";
     let proxy = Proxy::spawn(&pki, &config);
     crate::support::Sender::to(&proxy, Some(&pki.netdata())).post("{\"alert\":\"x\"}");
     let line: serde_json::Value = serde_json::from_str(&proxy.wait_for_log("\"outcome\"")).unwrap();

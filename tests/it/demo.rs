@@ -18,10 +18,22 @@ const SCENES: [(&str, &str, &str); 13] = [
     ("Challenge", "200, the HMAC is right", "nothing"),
     ("Alert, flat", "202 of the application", "alert, critical"),
     ("Alert, nested", "202 of the application", "alert, warning"),
-    ("Reachability, flat", "202 of the application", "reachability, critical"),
-    ("Reachability, nested", "202 of the application", "reachability, info"),
+    (
+        "Reachability, flat",
+        "202 of the application",
+        "reachability, critical",
+    ),
+    (
+        "Reachability, nested",
+        "202 of the application",
+        "reachability, info",
+    ),
     ("Test notification", "200 of the proxy", "nothing"),
-    ("No certificate", "TLS alert certificate_required", "nothing"),
+    (
+        "No certificate",
+        "TLS alert certificate_required",
+        "nothing",
+    ),
     ("Foreign CA", "TLS alert decrypt_error", "nothing"),
     ("Wrong CN", "403 common_name_mismatch", "nothing"),
     ("CN as prefix", "403 common_name_mismatch", "nothing"),
@@ -48,8 +60,17 @@ impl Demo {
             .unwrap();
         let (sender, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, lines, printed: Vec::new() }
+        std::thread::spawn(move || {
+            stdout
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        Self {
+            child,
+            lines,
+            printed: Vec::new(),
+        }
     }
 
     /// Reads until a line contains `wanted`, which it returns.
@@ -78,7 +99,10 @@ impl Demo {
     }
 
     fn interrupt(&self) {
-        let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        let status = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 }
@@ -95,16 +119,30 @@ impl Drop for Demo {
 fn once_shows_every_scene_and_ends_well() {
     let mut demo = Demo::start(&["--once"]);
     assert_eq!(demo.exit_code(), Some(0), "{}", demo.printed.join("\n"));
-    let rows: Vec<&String> = demo.printed.iter().filter(|line| line.starts_with(['✓', '✗'])).collect();
+    let rows: Vec<&String> = demo
+        .printed
+        .iter()
+        .filter(|line| line.starts_with(['✓', '✗']))
+        .collect();
     assert_eq!(rows.len(), SCENES.len());
     for (row, (scene, answer, application)) in rows.into_iter().zip(SCENES) {
-        assert!(row.starts_with(&format!("✓ {scene} ")) && row.contains(&format!("  {answer} ")), "{row}");
+        assert!(
+            row.starts_with(&format!("✓ {scene} ")) && row.contains(&format!("  {answer} ")),
+            "{row}"
+        );
         assert!(row.ends_with(&format!("  {application}")), "{row}");
     }
-    let identical = demo.printed.iter().filter(|line| line.contains("bytes, identical")).count();
+    let identical = demo
+        .printed
+        .iter()
+        .filter(|line| line.contains("bytes, identical"))
+        .count();
     assert_eq!(identical, 4, "{}", demo.printed.join("\n"));
     for line in &demo.printed {
-        assert!(!line.contains('\x1b') && line.chars().count() <= 100, "{line:?}");
+        assert!(
+            !line.contains('\x1b') && line.chars().count() <= 100,
+            "{line:?}"
+        );
     }
 }
 
@@ -114,16 +152,31 @@ fn it_keeps_serving_until_it_is_interrupted() {
     demo.line_with("An alert of your own");
     let [ca, certificate, key] = ["--cacert ", "--cert ", "--key "].map(|option| {
         let line = demo.line_with(option);
-        PathBuf::from(line.split(option).nth(1).unwrap().trim_end_matches([' ', '\\']))
+        PathBuf::from(
+            line.split(option)
+                .nth(1)
+                .unwrap()
+                .trim_end_matches([' ', '\\']),
+        )
     });
     let authorization = demo.line_with("Authorization: Bearer ");
     let token = authorization.split('\'').nth(1).unwrap().to_owned();
     let line = demo.line_with("https://localhost:");
-    let port = line.trim().strip_prefix("https://localhost:").unwrap().split('/').next().unwrap().parse().unwrap();
+    let port = line
+        .trim()
+        .strip_prefix("https://localhost:")
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     demo.line_with("Ctrl-C");
 
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&ca).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_file(&ca).unwrap())
+        .unwrap();
     let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -134,7 +187,8 @@ fn it_keeps_serving_until_it_is_interrupted() {
         .unwrap();
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    let connection =
+        ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
     let mut stream = StreamOwned::new(connection, socket);
     let body = "{\"alert\":\"mine\",\"severity\":\"warning\"}";
     let length = body.len();
@@ -147,7 +201,10 @@ fn it_keeps_serving_until_it_is_interrupted() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 202");
     let announcement = demo.line_with("→ the application received");
-    assert!(announcement.contains(&format!("alert, warning; {length} bytes")), "{announcement}");
+    assert!(
+        announcement.contains(&format!("alert, warning; {length} bytes")),
+        "{announcement}"
+    );
 
     demo.interrupt();
     assert_eq!(demo.exit_code(), Some(0), "{}", demo.printed.join("\n"));

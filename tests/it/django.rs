@@ -1,6 +1,8 @@
-//! A group in front of a real Django, whose `ALLOWED_HOSTS` refuses whatever names another host, health checks included.
+//! A group in front of a real Django, whose `ALLOWED_HOSTS` refuses whatever names another host,
+//! health checks included.
 //!
-//! It takes Django from the package index, and so is run by hand: `cargo test --test it django -- --ignored`.
+//! It takes Django from the package index, and so is run by hand: `cargo test --test it django --
+//! --ignored`.
 
 use crate::support::{Operator, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually, skip};
 use std::io::{BufRead as _, BufReader};
@@ -35,11 +37,19 @@ struct Django {
 impl Django {
     fn start(python: &Path) -> Self {
         let mut command = Command::new(python);
-        command.args(["-c", APPLICATION]).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(["-c", APPLICATION])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let mut port = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        Self { process, url: format!("http://127.0.0.1:{}", port.trim()) }
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut port)
+            .unwrap();
+        Self {
+            process,
+            url: format!("http://127.0.0.1:{}", port.trim()),
+        }
     }
 }
 
@@ -55,11 +65,15 @@ impl Drop for Django {
 fn python() -> Option<PathBuf> {
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("django");
     let python = environment.join("bin/python");
-    let works = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    let works =
+        |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
     let has_django = || works(Command::new(&python).args(["-c", "import django"]));
     let install = || {
-        works(Command::new("python3").args(["-m", "venv"]).arg(&environment))
-            && works(Command::new(&python).args(["-m", "pip", "install", "--quiet", "django"]))
+        works(
+            Command::new("python3")
+                .args(["-m", "venv"])
+                .arg(&environment),
+        ) && works(Command::new(&python).args(["-m", "pip", "install", "--quiet", "django"]))
     };
     (has_django() || install()).then_some(python)
 }
@@ -73,13 +87,19 @@ fn a_django_behind_a_checked_group_gets_its_alerts() {
     let django = Django::start(&python);
     for (names, keys, is_healthy) in [
         (&["hooks.example"][..], "", true),
-        (&["hooks.example", "www.hooks.example"], ", host = \"hooks.example\"", true),
+        (
+            &["hooks.example", "www.hooks.example"],
+            ", host = \"hooks.example\"",
+            true,
+        ),
         (&["hooks.example", "www.hooks.example"], "", false),
     ] {
         let pki = Pki::new();
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         pki.server("server", |params| {
-            params.subject_alt_names = rcgen::CertificateParams::new(names).unwrap().subject_alt_names;
+            params.subject_alt_names = rcgen::CertificateParams::new(names)
+                .unwrap()
+                .subject_alt_names;
         });
         let group = format!(
             "[upstreams.app]\nservers = [\"{}\"]\nhealth_check = {{ path = \"/healthz\", interval = \"1s\"{keys} }}\n\
@@ -87,25 +107,45 @@ fn a_django_behind_a_checked_group_gets_its_alerts() {
             django.url
         );
         let proxy = Proxy::spawn(&pki, &(Proxy::config_for("app", "require", "") + &group));
-        let (operator, sender) = (Operator::of(&proxy), Sender::to(&proxy, Some(&pki.netdata())));
+        let (operator, sender) = (
+            Operator::of(&proxy),
+            Sender::to(&proxy, Some(&pki.netdata())),
+        );
         if !is_healthy {
             let line = proxy.wait_for_log("fails its check");
-            assert!(line.contains("status 400: the server does answer"), "{line}");
+            assert!(
+                line.contains("status 400: the server does answer"),
+                "{line}"
+            );
         }
-        let head = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: hooks.example\r\nContent-Type: application/json\r\n");
+        let head = format!(
+            "POST {WEBHOOK} HTTP/1.1\r\nHost: hooks.example\r\nContent-Type: application/json\r\n"
+        );
         let request = format!("{head}Content-Length: {}\r\n\r\n{ALERT}", ALERT.len());
         let started = Instant::now();
         // For longer than a few checks take.
         while started.elapsed() < PATIENCE / 5 {
             let answer = sender.raw(request.as_bytes()).unwrap();
-            assert_eq!((answer.status, answer.body), (200, format!("took {}", ALERT.len())), "{keys}");
-            let series = format!("upstream_healthy{{server=\"{}\",upstream=\"app\"}}", django.url);
+            assert_eq!(
+                (answer.status, answer.body),
+                (200, format!("took {}", ALERT.len())),
+                "{keys}"
+            );
+            let series = format!(
+                "upstream_healthy{{server=\"{}\",upstream=\"app\"}}",
+                django.url
+            );
             if is_healthy {
                 assert_eq!(operator.metrics()[&series], 1.0, "{keys}");
             }
         }
-        let failed = proxy.log().iter().any(|line| line.contains("fails its check"));
+        let failed = proxy
+            .log()
+            .iter()
+            .any(|line| line.contains("fails its check"));
         assert_eq!(failed, !is_healthy, "{keys}");
-        eventually("the group to be ready", || (operator.get("/readyz").status == 200 || !is_healthy).then_some(()));
+        eventually("the group to be ready", || {
+            (operator.get("/readyz").status == 200 || !is_healthy).then_some(())
+        });
     }
 }

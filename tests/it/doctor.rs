@@ -1,4 +1,5 @@
-//! `doctor` finds each mistake that is planted, says what to do about it, and is content with what is right.
+//! `doctor` finds each mistake that is planted, says what to do about it, and is content with what
+//! is right.
 
 mod admission;
 mod answers;
@@ -31,39 +32,75 @@ struct Diagnosis {
 impl Diagnosis {
     #[track_caller]
     fn has(&self, check: &str, level: &str, text: &str) -> &Self {
-        let found = self.checks.get(check).unwrap_or_else(|| panic!("no {check} in {self:#?}"));
-        assert!(found.0 == level && found.1.contains(text), "{check}: {level} {text:?} in {self:#?}");
-        assert_eq!(found.2.is_empty(), ["pass", "skip"].contains(&level), "a remedy: {found:?}");
-        assert_eq!(self.code, i32::from(self.checks.values().any(|(level, ..)| level == "fail")), "{self:#?}");
+        let found = self
+            .checks
+            .get(check)
+            .unwrap_or_else(|| panic!("no {check} in {self:#?}"));
+        assert!(
+            found.0 == level && found.1.contains(text),
+            "{check}: {level} {text:?} in {self:#?}"
+        );
+        assert_eq!(
+            found.2.is_empty(),
+            ["pass", "skip"].contains(&level),
+            "a remedy: {found:?}"
+        );
+        assert_eq!(
+            self.code,
+            i32::from(self.checks.values().any(|(level, ..)| level == "fail")),
+            "{self:#?}"
+        );
         self
     }
 
     /// These and no others are not passed.
     #[track_caller]
     fn not_passed(&self, expected: &[&str]) {
-        let not_passed: Vec<_> =
-            self.checks.iter().filter(|(_, (level, ..))| level != "pass").map(|(check, _)| check).collect();
+        let not_passed: Vec<_> = self
+            .checks
+            .iter()
+            .filter(|(_, (level, ..))| level != "pass")
+            .map(|(check, _)| check)
+            .collect();
         assert_eq!(not_passed, expected, "{self:#?}");
     }
 }
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    command.env_remove("NETDATA_WEBHOOK_PROXY_CONFIG").arg("doctor").args(arguments).output().unwrap()
+    command
+        .env_remove("NETDATA_WEBHOOK_PROXY_CONFIG")
+        .arg("doctor")
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// Of the only target, or of the last of several.
 #[track_caller]
 fn doctor(arguments: &[&str]) -> Diagnosis {
     let output = run(&[&["--json"], arguments].concat());
-    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
-    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
+    let (stdout, stderr) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let report: serde_json::Value =
+        serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
     assert_eq!(report["ok"], output.status.code() == Some(0));
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let checks = report["targets"].as_array().unwrap().last().unwrap()["checks"].as_array().unwrap();
-    let checks =
-        checks.iter().map(|it| (text(&it["check"]), (text(&it["level"]), text(&it["text"]), text(&it["remedy"]))));
-    Diagnosis { code: output.status.code().unwrap(), checks: checks.collect() }
+    let checks = report["targets"].as_array().unwrap().last().unwrap()["checks"]
+        .as_array()
+        .unwrap();
+    let checks = checks.iter().map(|it| {
+        (
+            text(&it["check"]),
+            (text(&it["level"]), text(&it["text"]), text(&it["remedy"])),
+        )
+    });
+    Diagnosis {
+        code: output.status.code().unwrap(),
+        checks: checks.collect(),
+    }
 }
 
 /// What an operator has at hand: authorities, a certificate that is trusted, the secret.
@@ -93,8 +130,16 @@ impl Kit {
     /// With the certificate and the secret.
     #[track_caller]
     fn examine_whole(&self, url: &str, more: &[&str]) -> Diagnosis {
-        let [certificate, key, secret] = ["netdata.pem", "netdata.key", "challenge.secret"].map(|name| self.file(name));
-        let whole = ["--certificate", &certificate, "--key", &key, "--secret-file", &secret];
+        let [certificate, key, secret] =
+            ["netdata.pem", "netdata.key", "challenge.secret"].map(|name| self.file(name));
+        let whole = [
+            "--certificate",
+            &certificate,
+            "--key",
+            &key,
+            "--secret-file",
+            &secret,
+        ];
         self.examine(url, &[&whole[..], more].concat())
     }
 
@@ -109,7 +154,9 @@ impl Kit {
 }
 
 fn localhost() -> Vec<rcgen::SanType> {
-    CertificateParams::new(["localhost".to_owned()]).unwrap().subject_alt_names
+    CertificateParams::new(["localhost".to_owned()])
+        .unwrap()
+        .subject_alt_names
 }
 
 fn url(address: SocketAddr) -> String {
@@ -119,7 +166,10 @@ fn url(address: SocketAddr) -> String {
 /// An answer with a date.
 fn answer(status: &str, headers: &str, body: &str) -> String {
     let date = httpdate::fmt_http_date(SystemTime::now());
-    format!("HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    )
 }
 
 /// As an application does that answers challenges itself.
@@ -161,14 +211,23 @@ fn nothing_is_wrong_with_the_program_itself() {
         found.has("name", "warn", "127.0.0.1, which is not public");
         found.has("challenge", "pass", "right, after");
         for check in found.checks.keys() {
-            assert!(include_str!("../../README.md").contains(&format!("`{check}`")), "{check} is not in the README");
+            assert!(
+                include_str!("../../README.md").contains(&format!("`{check}`")),
+                "{check} is not in the README"
+            );
         }
         found.has("resumption", "pass", "nobody gets a session");
         assert_eq!(found.code, 0);
         // Without what only Netdata Cloud has, as much as is possible.
         let found = kit.examine(&url(proxy.address(0)), &[]);
-        found.has("no certificate", "pass", "refused").has("forged certificate", "pass", "refused");
-        found.has("challenge", "skip", "needs a client certificate that the server trusts");
+        found
+            .has("no certificate", "pass", "refused")
+            .has("forged certificate", "pass", "refused");
+        found.has(
+            "challenge",
+            "skip",
+            "needs a client certificate that the server trusts",
+        );
         found.has("idle timeout", "skip", "--slow");
     }
     origin.received_nothing();
@@ -178,7 +237,12 @@ fn nothing_is_wrong_with_the_program_itself() {
 fn a_good_server_of_another_make_is_good() {
     let kit = Kit::new();
     let address = Careless::new(&kit.pki).answers(rightly).spawn();
-    kit.examine_whole(&url(address), &["--slow=1"]).not_passed(&["idle timeout", "name"]);
-    let address = Careless::new(&kit.pki).asks_politely().answers(rightly).spawn();
-    kit.examine_whole(&url(address), &["--slow=1"]).not_passed(&["idle timeout", "name"]);
+    kit.examine_whole(&url(address), &["--slow=1"])
+        .not_passed(&["idle timeout", "name"]);
+    let address = Careless::new(&kit.pki)
+        .asks_politely()
+        .answers(rightly)
+        .spawn();
+    kit.examine_whole(&url(address), &["--slow=1"])
+        .not_passed(&["idle timeout", "name"]);
 }

@@ -1,7 +1,8 @@
 //! What the application sees, and what comes back; `header_names` has what it never sees.
 //!
-//! Held here: `X-Forwarded-For` with a port or brackets, as Azure writes it, is understood; `Forwarded`, which some
-//! applications prefer, is continued like it, and never within somebody else's quotation.
+//! Held here: `X-Forwarded-For` with a port or brackets, as Azure writes it, is understood;
+//! `Forwarded`, which some applications prefer, is continued like it, and never within somebody
+//! else's quotation.
 
 use crate::support::{Http2, NETDATA, Origin, Pki, Proxy, Received, Reply, Sender, WEBHOOK};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -16,7 +17,10 @@ fn scene(route: &str) -> (Origin, Proxy, Sender) {
 }
 
 fn forwarded(origin: &Origin, sender: &Sender, headers: &str) -> Received {
-    assert_eq!(sender.send("POST", WEBHOOK, headers, ALERT).unwrap().status, 200);
+    assert_eq!(
+        sender.send("POST", WEBHOOK, headers, ALERT).unwrap().status,
+        200
+    );
     origin.received().pop().unwrap()
 }
 
@@ -24,7 +28,14 @@ fn forwarded(origin: &Origin, sender: &Sender, headers: &str) -> Received {
 fn the_request_line_and_what_is_the_senders_pass_unchanged() {
     let (origin, _proxy, sender) = scene("");
     let target = format!("{WEBHOOK}?a=%41+b&&c=%zz;d");
-    sender.send("POST", &target, "X-Extra: a  b\r\nx-extra: c\r\nUser-Agent: Go-http-client/1.1\r\n", ALERT).unwrap();
+    sender
+        .send(
+            "POST",
+            &target,
+            "X-Extra: a  b\r\nx-extra: c\r\nUser-Agent: Go-http-client/1.1\r\n",
+            ALERT,
+        )
+        .unwrap();
     let received = origin.received_one();
     assert_eq!(received.request_line, format!("POST {target} HTTP/1.1"));
     assert_eq!(received.all("x-extra"), ["a  b", "c"]);
@@ -50,7 +61,14 @@ fn what_was_found_out_is_said_in_headers() {
     }
     let certificate = received.header("Client-Cert").trim_matches(':');
     let leaf = BASE64_STANDARD.decode(certificate).unwrap();
-    assert!(x509_parser::parse_x509_certificate(&leaf).unwrap().1.subject().to_string().contains(NETDATA));
+    assert!(
+        x509_parser::parse_x509_certificate(&leaf)
+            .unwrap()
+            .1
+            .subject()
+            .to_string()
+            .contains(NETDATA)
+    );
     assert_eq!(received.header("X-Request-Id").len(), 32);
 }
 
@@ -64,8 +82,13 @@ fn a_request_id_is_kept_if_it_is_valid() {
         let received = forwarded(&origin, &sender, &format!("X-Request-Id: {id}\r\n"));
         assert_eq!(received.header("X-Request-Id").len(), 32, "{id}");
     }
-    let answer = sender.send("POST", "/other", "X-Request-Id: my-id.2\r\n", "").unwrap();
-    assert!(answer.body.contains("\"request_id\":\"my-id.2\""), "{answer:?}");
+    let answer = sender
+        .send("POST", "/other", "X-Request-Id: my-id.2\r\n", "")
+        .unwrap();
+    assert!(
+        answer.body.contains("\"request_id\":\"my-id.2\""),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -74,7 +97,15 @@ fn what_ends_at_this_hop_is_not_passed_on() {
     let hop = "Connection: keep-alive, X-Mine\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\nTE: trailers\r\n\
                Trailer: X\r\nProxy-Authorization: Basic x\r\nX-Mine: 1\r\nX-Other: 2\r\n";
     let received = forwarded(&origin, &sender, hop);
-    for name in ["connection", "keep-alive", "proxy-connection", "te", "trailer", "proxy-authorization", "x-mine"] {
+    for name in [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "proxy-authorization",
+        "x-mine",
+    ] {
         assert!(received.all(name).is_empty(), "{name}: {received:?}");
     }
     assert_eq!(received.header("x-other"), "2");
@@ -84,10 +115,23 @@ fn what_ends_at_this_hop_is_not_passed_on() {
 fn http2_requests_arrive_with_their_host_and_headers() {
     let (origin, _proxy, sender) = scene("");
     let mut http2 = Http2::connect(&sender).unwrap();
-    http2.send("POST", &format!("{WEBHOOK}?q=1"), &["user-agent: Go-http-client/2.0", "x-extra: a"], ALERT).unwrap();
+    http2
+        .send(
+            "POST",
+            &format!("{WEBHOOK}?q=1"),
+            &["user-agent: Go-http-client/2.0", "x-extra: a"],
+            ALERT,
+        )
+        .unwrap();
     let received = origin.received_one();
-    assert_eq!(received.request_line, format!("POST {WEBHOOK}?q=1 HTTP/1.1"));
-    assert_eq!((received.header("host"), received.header("x-extra")), ("localhost", "a"));
+    assert_eq!(
+        received.request_line,
+        format!("POST {WEBHOOK}?q=1 HTTP/1.1")
+    );
+    assert_eq!(
+        (received.header("host"), received.header("x-extra")),
+        ("localhost", "a")
+    );
     assert_eq!(received.header("user-agent"), "Go-http-client/2.0");
 }
 
@@ -97,24 +141,40 @@ fn set_headers_know_every_variable() {
         "set_headers = { \"X-SSL-Client-CN\" = \"$client_cn\", \"X-All\" = \"$client_dn|$client_verify|$remote_addr|$notification|$severity|$host\", \
          \"X-Serial\" = \"$client_serial $client_fingerprint\", \"X-Id\" = \"$request_id\", \"X-Price\" = \"5$$\", \"Host\" = \"app.internal\", \"X-None\" = \"\" }",
     );
-    let received =
-        forwarded(&origin, &sender, "X_SSL_Client_CN: forged\r\nx-ssl-client-cn: forged\r\nX-None: forged\r\n");
+    let received = forwarded(
+        &origin,
+        &sender,
+        "X_SSL_Client_CN: forged\r\nx-ssl-client-cn: forged\r\nX-None: forged\r\n",
+    );
     assert_eq!(received.header("X-SSL-Client-CN"), NETDATA);
     assert_eq!(
         received.header("X-All"),
         format!("CN={NETDATA},O=Netdata\\, Inc.|SUCCESS|127.0.0.1|alert|critical|localhost")
     );
-    assert_eq!(received.header("X-Serial").split(' ').nth(1).map(str::len), Some(64));
+    assert_eq!(
+        received.header("X-Serial").split(' ').nth(1).map(str::len),
+        Some(64)
+    );
     assert_eq!(received.header("X-Id"), received.header("X-Request-Id"));
-    assert_eq!((received.header("X-Price"), received.header("Host")), ("5$", "app.internal"));
+    assert_eq!(
+        (received.header("X-Price"), received.header("Host")),
+        ("5$", "app.internal")
+    );
     assert!(!format!("{received:?}").contains("forged"), "{received:?}");
 }
 
 /// A scene in which `trusted` are believed.
 fn behind(trusted: &str) -> (Origin, Proxy, Sender) {
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "set_headers = { \"X-Sender\" = \"$remote_addr\" }");
-    let config = config.replace("[listen]\n", &format!("[listen]\ntrusted_proxies = [\"{trusted}\"]\n"));
+    let config = Proxy::config(
+        &origin,
+        "require",
+        "set_headers = { \"X-Sender\" = \"$remote_addr\" }",
+    );
+    let config = config.replace(
+        "[listen]\n",
+        &format!("[listen]\ntrusted_proxies = [\"{trusted}\"]\n"),
+    );
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     (origin, proxy, sender)
@@ -122,18 +182,33 @@ fn behind(trusted: &str) -> (Origin, Proxy, Sender) {
 
 #[test]
 fn only_trusted_proxies_say_where_a_request_comes_from() {
-    let headers =
-        "X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: public.example\r\n";
+    let headers = "X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: public.example\r\n";
     for (trusted, address, chain, proto, host) in [
         ("10.0.0.0/8", "127.0.0.1", "127.0.0.1", "https", "localhost"),
-        ("127.0.0.0/8", "198.51.100.7", "203.0.113.9, 198.51.100.7, 127.0.0.1", "http", "public.example"),
+        (
+            "127.0.0.0/8",
+            "198.51.100.7",
+            "203.0.113.9, 198.51.100.7, 127.0.0.1",
+            "http",
+            "public.example",
+        ),
     ] {
         let (origin, proxy, sender) = behind(trusted);
         let received = forwarded(&origin, &sender, headers);
         assert_eq!(received.header("X-Sender"), address);
         assert_eq!(received.header("X-Forwarded-For"), chain);
-        assert_eq!((received.header("X-Forwarded-Proto"), received.header("X-Forwarded-Host")), (proto, host));
-        assert!(proxy.wait_for_log("forwarded").contains(&format!("remote_addr={address} ")));
+        assert_eq!(
+            (
+                received.header("X-Forwarded-Proto"),
+                received.header("X-Forwarded-Host")
+            ),
+            (proto, host)
+        );
+        assert!(
+            proxy
+                .wait_for_log("forwarded")
+                .contains(&format!("remote_addr={address} "))
+        );
     }
 }
 
@@ -145,12 +220,18 @@ fn a_trusted_proxy_may_name_ports() {
         ("[2001:db8::1]:443", "2001:db8::1"),
         ("[2001:db8::1]", "2001:db8::1"),
         ("2001:db8::1", "2001:db8::1"),
-        ("192.0.2.1:1, 203.0.113.9:51234, 127.0.0.9:80", "203.0.113.9"),
+        (
+            "192.0.2.1:1, 203.0.113.9:51234, 127.0.0.9:80",
+            "203.0.113.9",
+        ),
         ("203.0.113.9:port", "127.0.0.1"),
     ] {
         let received = forwarded(&origin, &sender, &format!("X-Forwarded-For: {said}\r\n"));
         assert_eq!(received.header("X-Sender"), address, "{said}");
-        assert_eq!(received.header("X-Forwarded-For"), format!("{said}, 127.0.0.1"));
+        assert_eq!(
+            received.header("X-Forwarded-For"),
+            format!("{said}, 127.0.0.1")
+        );
     }
 }
 
@@ -173,12 +254,19 @@ fn what_a_trusted_proxy_says_in_forwarded_is_continued() {
         (&["for=\"a\\\""], None),
         (&["for=1.1.1.1", "for=\""], None),
     ] {
-        let headers: String = said.iter().map(|said| format!("Forwarded: {said}\r\n")).collect();
+        let headers: String = said
+            .iter()
+            .map(|said| format!("Forwarded: {said}\r\n"))
+            .collect();
         let received = forwarded(&origin, &sender, &headers);
         assert_eq!(received.all("Forwarded"), expected.as_slice(), "{said:?}");
     }
     let (origin, _proxy, sender) = behind("10.0.0.0/8");
-    assert!(forwarded(&origin, &sender, "Forwarded: for=192.0.2.60\r\n").all("Forwarded").is_empty());
+    assert!(
+        forwarded(&origin, &sender, "Forwarded: for=192.0.2.60\r\n")
+            .all("Forwarded")
+            .is_empty()
+    );
 }
 
 #[test]
@@ -209,12 +297,29 @@ fn the_answer_comes_back_unchanged() {
     ]);
     let answer = connection.post(ALERT).unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (418, "abc"));
-    assert_eq!(answer.headers.iter().filter(|(name, _)| name == "X-A").count(), 2);
+    assert_eq!(
+        answer
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "X-A")
+            .count(),
+        2
+    );
     assert_eq!(answer.header("x-hop"), None);
-    for (status, body) in [(200, "abcdefg"), (202, ""), (204, ""), (500, "until the end")] {
+    for (status, body) in [
+        (200, "abcdefg"),
+        (202, ""),
+        (204, ""),
+        (500, "until the end"),
+    ] {
         let answer = connection.post(ALERT).unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (status, body));
     }
-    origin.will([Reply::Raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".into())]);
-    assert_eq!(Http2::connect(&sender).unwrap().post(ALERT).unwrap().body, "abc");
+    origin.will([Reply::Raw(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".into(),
+    )]);
+    assert_eq!(
+        Http2::connect(&sender).unwrap().post(ALERT).unwrap().body,
+        "abc"
+    );
 }

@@ -1,5 +1,5 @@
-//! What becomes of header fields by their names: each name of each list alone, in every spelling that some application
-//! takes for it, and never named in `Connection`, which would drop it anyway.
+//! What becomes of header fields by their names: each name of each list alone, in every spelling
+//! that some application takes for it, and never named in `Connection`, which would drop it anyway.
 //!
 //! | fault | kind | test |
 //! |---|---|---|
@@ -32,10 +32,21 @@ const HOP_BY_HOP: [&str; 10] = [
 const FRAMING: [&str; 1] = ["Content-Length"];
 
 /// And one that begins like ours.
-const OURS: [&str; 4] = ["Client-Cert", "Client-Cert-Chain", "Idempotency-Key", "X-Netdata-Anything"];
+const OURS: [&str; 4] = [
+    "Client-Cert",
+    "Client-Cert-Chain",
+    "Idempotency-Key",
+    "X-Netdata-Anything",
+];
 
-const PRESET: [&str; 6] =
-    ["Forwarded", "Host", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id"];
+const PRESET: [&str; 6] = [
+    "Forwarded",
+    "Host",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Request-Id",
+];
 
 /// And one that begins like others.
 const FORWARDING: [&str; 36] = [
@@ -193,7 +204,11 @@ const FORGED: &str = "forged, of course";
 fn spellings(name: &str) -> Vec<String> {
     let signs = ["-", "_", ".", "~", "!"].map(|sign| name.replace('-', sign));
     let mut spellings = signs.to_vec();
-    spellings.extend([name.to_lowercase(), name.to_uppercase(), name.replacen('-', "_", 1).to_lowercase()]);
+    spellings.extend([
+        name.to_lowercase(),
+        name.to_uppercase(),
+        name.replacen('-', "_", 1).to_lowercase(),
+    ]);
     spellings.sort();
     spellings.dedup();
     spellings
@@ -202,8 +217,15 @@ fn spellings(name: &str) -> Vec<String> {
 /// Fields that make another request of it, or none, as they are spelt in HTTP.
 fn is_obeyed(name: &str, is_http2: bool) -> bool {
     let anywhere = ["host", "content-length", "transfer-encoding"];
-    let over_http2 = ["connection", "keep-alive", "proxy-connection", "te", "upgrade"];
-    anywhere.contains(&&*name.to_lowercase()) || (is_http2 && over_http2.contains(&&*name.to_lowercase()))
+    let over_http2 = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "upgrade",
+    ];
+    anywhere.contains(&&*name.to_lowercase())
+        || (is_http2 && over_http2.contains(&&*name.to_lowercase()))
 }
 
 fn scene(listen: &str) -> (Origin, Proxy, Sender) {
@@ -212,9 +234,15 @@ fn scene(listen: &str) -> (Origin, Proxy, Sender) {
 
 fn scene_with(listen: &str, more: &str) -> (Origin, Proxy, Sender) {
     let origin = Origin::spawn();
-    let app = format!("[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n", origin.url);
+    let app = format!(
+        "[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n",
+        origin.url
+    );
     let config = Proxy::config(&origin, "require", "") + &app + more;
-    let proxy = Proxy::spawn(Pki::shared(), &config.replacen("[listen]\n", &format!("[listen]\n{listen}\n"), 1));
+    let proxy = Proxy::spawn(
+        Pki::shared(),
+        &config.replacen("[listen]\n", &format!("[listen]\n{listen}\n"), 1),
+    );
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     (origin, proxy, sender)
 }
@@ -229,15 +257,26 @@ fn the_lists_are_whole() {
         (Class::Forwarding, &FORWARDING),
         (Class::Identity, &IDENTITY),
     ] {
-        let mut here: Vec<_> = names.iter().map(|name| name.to_lowercase().replace("anything", "*")).collect();
+        let mut here: Vec<_> = names
+            .iter()
+            .map(|name| name.to_lowercase().replace("anything", "*"))
+            .collect();
         let mut there = header_class::names(class);
         here.sort();
         there.sort();
         assert_eq!(here, there, "{class:?}");
     }
-    for name in FORWARDING.iter().chain(&OURS).chain(&PRESET).chain(&IDENTITY) {
+    for name in FORWARDING
+        .iter()
+        .chain(&OURS)
+        .chain(&PRESET)
+        .chain(&IDENTITY)
+    {
         let name = name.replace("Anything", "*");
-        assert!(README.contains(&format!("`{name}`")), "the manual does not name {name}");
+        assert!(
+            README.contains(&format!("`{name}`")),
+            "the manual does not name {name}"
+        );
     }
 }
 
@@ -246,19 +285,29 @@ fn what_is_not_the_senders_to_say_is_dropped() {
     let (origin, _proxy, sender) = scene("");
     let mut connection = sender.connect().unwrap();
     let mut http2 = Http2::connect(&sender).unwrap();
-    let names =
-        HOP_BY_HOP.iter().chain(&FRAMING).chain(&OURS).chain(&PRESET).chain(&FORWARDING).chain(&IDENTITY).chain(&BEGUN);
+    let names = HOP_BY_HOP
+        .iter()
+        .chain(&FRAMING)
+        .chain(&OURS)
+        .chain(&PRESET)
+        .chain(&FORWARDING)
+        .chain(&IDENTITY)
+        .chain(&BEGUN);
     for spelling in names.flat_map(|name| spellings(name)) {
         for target in [WEBHOOK, "/app/x"] {
             if !is_obeyed(&spelling, false) {
-                let answer = connection.send("POST", target, &format!("{spelling}: {FORGED}\r\n"), ALERT).unwrap();
+                let answer = connection
+                    .send("POST", target, &format!("{spelling}: {FORGED}\r\n"), ALERT)
+                    .unwrap();
                 assert_eq!(answer.status, 200, "{spelling}: {answer:?}");
                 let received = origin.received().pop().unwrap();
                 assert!(!format!("{received:?}").contains(FORGED), "{received:?}");
             }
             let spelling = spelling.to_lowercase();
             if !is_obeyed(&spelling, true) {
-                let answer = http2.send("POST", target, &[&format!("{spelling}: {FORGED}")], ALERT).unwrap();
+                let answer = http2
+                    .send("POST", target, &[&format!("{spelling}: {FORGED}")], ALERT)
+                    .unwrap();
                 assert_eq!(answer.status, 200, "{spelling}: {answer:?}");
                 let received = origin.received().pop().unwrap();
                 assert!(!format!("{received:?}").contains(FORGED), "{received:?}");
@@ -271,9 +320,18 @@ fn what_is_not_the_senders_to_say_is_dropped() {
 fn what_is_the_senders_to_say_passes_as_it_came() {
     let (origin, _proxy, sender) = scene("");
     let mut connection = sender.connect().unwrap();
-    for name in ["X-Forwarding", "X-Netdata", "XNetdata-Verified", "Proxy-Status", "Via", "X_Extra.1~", "Client-Certs"]
-    {
-        connection.send("POST", WEBHOOK, &format!("{name}: a\r\n"), ALERT).unwrap();
+    for name in [
+        "X-Forwarding",
+        "X-Netdata",
+        "XNetdata-Verified",
+        "Proxy-Status",
+        "Via",
+        "X_Extra.1~",
+        "Client-Certs",
+    ] {
+        connection
+            .send("POST", WEBHOOK, &format!("{name}: a\r\n"), ALERT)
+            .unwrap();
         assert_eq!(origin.received().pop().unwrap().header(name), "a");
     }
 }
@@ -281,20 +339,28 @@ fn what_is_the_senders_to_say_passes_as_it_came() {
 #[test]
 fn what_we_say_is_said_once() {
     let (origin, _proxy, sender) = scene("");
-    for (name, is_there) in PRESET
-        .iter()
-        .chain(&OURS)
-        .chain(&BEGUN[..4])
-        .map(|name| (*name, !["Forwarded", "Client-Cert-Chain", "X-Netdata-Anything"].contains(name)))
-    {
+    for (name, is_there) in PRESET.iter().chain(&OURS).chain(&BEGUN[..4]).map(|name| {
+        (
+            *name,
+            !["Forwarded", "Client-Cert-Chain", "X-Netdata-Anything"].contains(name),
+        )
+    }) {
         let forged: String = spellings(name)
             .iter()
             .filter(|name| !is_obeyed(name, false))
             .map(|name| format!("{name}: {FORGED}\r\n"))
             .collect();
-        assert_eq!(sender.send("POST", WEBHOOK, &forged, ALERT).unwrap().status, 200, "{name}");
+        assert_eq!(
+            sender.send("POST", WEBHOOK, &forged, ALERT).unwrap().status,
+            200,
+            "{name}"
+        );
         let received = origin.received().pop().unwrap();
-        assert_eq!(received.all(name).len(), usize::from(is_there), "{name}: {received:?}");
+        assert_eq!(
+            received.all(name).len(),
+            usize::from(is_there),
+            "{name}: {received:?}"
+        );
         assert!(!format!("{received:?}").contains(FORGED), "{received:?}");
     }
 }
@@ -305,7 +371,9 @@ fn a_trusted_proxy_is_believed_in_its_own_spelling() {
     let mut connection = sender.connect().unwrap();
     for name in FORWARDING.iter().chain(&BEGUN[4..]) {
         for spelling in spellings(name) {
-            connection.send("POST", WEBHOOK, &format!("{spelling}: {FORGED}\r\n"), ALERT).unwrap();
+            connection
+                .send("POST", WEBHOOK, &format!("{spelling}: {FORGED}\r\n"), ALERT)
+                .unwrap();
             let received = origin.received().pop().unwrap();
             match spelling.eq_ignore_ascii_case(name) {
                 true => assert_eq!(received.all(name), [FORGED], "{spelling}"),
@@ -314,10 +382,14 @@ fn a_trusted_proxy_is_believed_in_its_own_spelling() {
         }
     }
     // What it does not say is not the sender's to say either.
-    for name in
-        OURS.iter().chain(&IDENTITY).chain(&BEGUN[..4]).chain(&["X_Forwarded_For", "X.Forwarded.Proto", "Keep-Alive"])
-    {
-        connection.send("POST", WEBHOOK, &format!("{name}: {FORGED}\r\n"), ALERT).unwrap();
+    for name in OURS.iter().chain(&IDENTITY).chain(&BEGUN[..4]).chain(&[
+        "X_Forwarded_For",
+        "X.Forwarded.Proto",
+        "Keep-Alive",
+    ]) {
+        connection
+            .send("POST", WEBHOOK, &format!("{name}: {FORGED}\r\n"), ALERT)
+            .unwrap();
         let received = origin.received().pop().unwrap();
         assert!(!format!("{received:?}").contains(FORGED), "{received:?}");
     }
@@ -329,20 +401,49 @@ fn check_refuses_to_set_what_is_reserved() {
     let pki = Pki::new();
     pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let check = |name: &str| {
-        let config = Proxy::config(&origin, "require", &format!("set_headers = {{ \"{name}\" = \"x\" }}"));
+        let config = Proxy::config(
+            &origin,
+            "require",
+            &format!("set_headers = {{ \"{name}\" = \"x\" }}"),
+        );
         let path = pki.write("config.toml", &config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-        let output = command.args(["check", "--config"]).arg(path).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        let output = command
+            .args(["check", "--config"])
+            .arg(path)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
-    for name in HOP_BY_HOP.iter().chain(&FRAMING).chain(&OURS).chain(&BEGUN[..4]) {
-        for spelling in [name.to_string(), name.replace('-', "_"), name.replace('-', ".").to_lowercase()] {
+    for name in HOP_BY_HOP
+        .iter()
+        .chain(&FRAMING)
+        .chain(&OURS)
+        .chain(&BEGUN[..4])
+    {
+        for spelling in [
+            name.to_string(),
+            name.replace('-', "_"),
+            name.replace('-', ".").to_lowercase(),
+        ] {
             let (code, said) = check(&spelling);
             assert_eq!(code, Some(2), "{spelling}");
-            assert!(said.contains("is set by this program and cannot be changed"), "{spelling}: {said}");
+            assert!(
+                said.contains("is set by this program and cannot be changed"),
+                "{spelling}: {said}"
+            );
         }
     }
-    for name in PRESET.iter().chain(&["X-Real-IP", "Proxy", "X-Forwarded-Port", "Authorization", "X-Mine"]) {
+    for name in PRESET.iter().chain(&[
+        "X-Real-IP",
+        "Proxy",
+        "X-Forwarded-Port",
+        "Authorization",
+        "X-Mine",
+    ]) {
         assert_eq!(check(name), (Some(0), String::new()), "{name}");
     }
 }
@@ -354,12 +455,22 @@ fn what_the_configuration_sets_is_set_once_however_it_is_spelt() {
     let proxy = Proxy::spawn(Pki::shared(), &Proxy::config(&origin, "require", route));
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     for name in ["X-Forwarded-For", "X-Mine", "X-Real-IP"] {
-        let forged: String = spellings(name).iter().map(|name| format!("{name}: {FORGED}\r\n")).collect();
-        assert_eq!(sender.send("POST", WEBHOOK, &forged, ALERT).unwrap().status, 200);
+        let forged: String = spellings(name)
+            .iter()
+            .map(|name| format!("{name}: {FORGED}\r\n"))
+            .collect();
+        assert_eq!(
+            sender.send("POST", WEBHOOK, &forged, ALERT).unwrap().status,
+            200
+        );
         let received = origin.received().pop().unwrap();
         let same = |other: &str| other.replace(['_', '.'], "-").eq_ignore_ascii_case(name);
-        let values: Vec<_> =
-            received.headers.iter().filter(|(other, _)| same(other)).map(|(_, value)| value.as_str()).collect();
+        let values: Vec<_> = received
+            .headers
+            .iter()
+            .filter(|(other, _)| same(other))
+            .map(|(_, value)| value.as_str())
+            .collect();
         assert_eq!(values, ["set"], "{name}: {received:?}");
     }
 }
@@ -377,8 +488,19 @@ fn what_asserts_an_identity_is_counted() {
         operator.wait_for(&series(route), 3.0);
     }
     assert_eq!(origin.received().len(), 4);
-    assert!(proxy.wait_for_log("dropped_headers").contains("dropped_headers=\"x-ssl- x-remote-user\""));
-    assert_eq!(proxy.log().iter().filter(|line| line.contains("dropped_headers")).count(), 2);
+    assert!(
+        proxy
+            .wait_for_log("dropped_headers")
+            .contains("dropped_headers=\"x-ssl- x-remote-user\"")
+    );
+    assert_eq!(
+        proxy
+            .log()
+            .iter()
+            .filter(|line| line.contains("dropped_headers"))
+            .count(),
+        2
+    );
 }
 
 #[test]
@@ -390,11 +512,17 @@ fn what_is_named_is_let_pass() {
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     let said = "X-Remote-User: a\r\nX-Forwarded-Port: b\r\nSSL_CLIENT_CERT: c\r\nX_Remote_User: forged\r\n\
                 X.Forwarded.Port: forged\r\nSSL-Client-Cert: forged\r\nX-SSL-Client-CN: forged\r\nX-Remote-Group: forged\r\n";
-    assert_eq!(sender.send("POST", WEBHOOK, said, ALERT).unwrap().status, 200);
+    assert_eq!(
+        sender.send("POST", WEBHOOK, said, ALERT).unwrap().status,
+        200
+    );
     let received = origin.received_one();
-    for (name, value) in
-        [("X-Remote-User", "a"), ("X-Forwarded-Port", "b"), ("SSL_CLIENT_CERT", "c"), ("X-SSL-Client-CN", "set")]
-    {
+    for (name, value) in [
+        ("X-Remote-User", "a"),
+        ("X-Forwarded-Port", "b"),
+        ("SSL_CLIENT_CERT", "c"),
+        ("X-SSL-Client-CN", "set"),
+    ] {
         assert_eq!(received.header(name), value, "{name}");
     }
     assert!(!format!("{received:?}").contains("forged"), "{received:?}");
@@ -416,24 +544,51 @@ fn check_refuses_to_let_pass_what_cannot_be() {
         let config = Proxy::config(&origin, "require", &format!("pass_headers = [\"{name}\"]"));
         let path = pki.write("config.toml", &config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-        let output = command.args(["check", "--config"]).arg(path).output().unwrap();
+        let output = command
+            .args(["check", "--config"])
+            .arg(path)
+            .output()
+            .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(2) && stderr.contains(said), "{name}: {stderr}");
+        assert!(
+            output.status.code() == Some(2) && stderr.contains(said),
+            "{name}: {stderr}"
+        );
     }
 }
 
 #[test]
 fn connection_names_as_many_fields_as_a_head_may_have() {
     let (origin, _proxy, sender) = scene("");
-    let names = |count: usize| (0..count).map(|number| format!("x{number}")).collect::<Vec<_>>().join(",");
-    let sent =
-        |headers: &str| sender.send("POST", WEBHOOK, &format!("{headers}\r\nX255: a\r\nX256: b\r\n"), ALERT).unwrap();
+    let names = |count: usize| {
+        (0..count)
+            .map(|number| format!("x{number}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let sent = |headers: &str| {
+        sender
+            .send(
+                "POST",
+                WEBHOOK,
+                &format!("{headers}\r\nX255: a\r\nX256: b\r\n"),
+                ALERT,
+            )
+            .unwrap()
+    };
     assert_eq!(sent(&format!("Connection: {}", names(256))).status, 200);
     let received = origin.received_one();
-    assert!(received.all("x255").is_empty() && received.header("x256") == "b", "{received:?}");
-    assert_eq!(sent(&format!("Connection: {}\r\nConnection: x,x255", names(254))).status, 200);
+    assert!(
+        received.all("x255").is_empty() && received.header("x256") == "b",
+        "{received:?}"
+    );
+    assert_eq!(
+        sent(&format!("Connection: {}\r\nConnection: x,x255", names(254))).status,
+        200
+    );
     sent(&format!("Connection: {}", names(257))).refuses(400, "malformed_request");
-    sent(&format!("Connection: {}\r\nconnection: x,y,z", names(254))).refuses(400, "malformed_request");
+    sent(&format!("Connection: {}\r\nconnection: x,y,z", names(254)))
+        .refuses(400, "malformed_request");
     sent(&format!("Connection: {}", ",".repeat(14_000))).refuses(400, "malformed_request");
     assert_eq!(origin.received().len(), 2);
 }

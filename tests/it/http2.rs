@@ -14,8 +14,8 @@
 //! | `frames_without_end_are_cut_off` | 20,000 SETTINGS, PING, PRIORITY or WINDOW_UPDATE frames were worked off | work that belongs to no request |
 
 use crate::support::frames::{
-    DATA, END_STREAM, End, Frames, GOAWAY, PING, POST, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, headers,
-    request,
+    DATA, END_STREAM, End, Frames, GOAWAY, PING, POST, PRIORITY, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, frame, headers, request,
 };
 use crate::support::{Http2, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
 
@@ -29,8 +29,14 @@ const REFUSED_STREAM: u32 = 7;
 
 fn scene(more: &str) -> (Origin, Proxy, Sender) {
     let origin = Origin::spawn();
-    let everything = format!("[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n", origin.url);
-    let proxy = Proxy::spawn(Pki::shared(), &(Proxy::config(&origin, "require", "") + &everything + more));
+    let everything = format!(
+        "[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n",
+        origin.url
+    );
+    let proxy = Proxy::spawn(
+        Pki::shared(),
+        &(Proxy::config(&origin, "require", "") + &everything + more),
+    );
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     (origin, proxy, sender)
 }
@@ -95,7 +101,12 @@ fn a_malformed_head_is_refused_like_any_other_request() {
     origin.received_nothing();
     proxy.wait_for_logs("code=\"malformed_request\" status=400", cases.len());
     let line = proxy.wait_for_log("path=\"/webhooks/netdata#b\"");
-    for part in ["remote_addr=127.0.0.1", "client_cn=\"app.netdata.cloud\"", "tls=\"TLSv1.3\"", "method=\"POST\""] {
+    for part in [
+        "remote_addr=127.0.0.1",
+        "client_cn=\"app.netdata.cloud\"",
+        "tls=\"TLSv1.3\"",
+        "method=\"POST\"",
+    ] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }
@@ -109,7 +120,13 @@ fn a_malformed_stream_does_not_end_its_neighbours() {
     connection.send(&request(1, &POST, ALERT)).unwrap();
     origin.wait_for(1);
     for stream in (3..203).step_by(2) {
-        connection.send(&request(stream, &with(&[("host", "evil.example"), ("X-Upper", "x")]), ALERT)).unwrap();
+        connection
+            .send(&request(
+                stream,
+                &with(&[("host", "evil.example"), ("X-Upper", "x")]),
+                ALERT,
+            ))
+            .unwrap();
         connection.end_of(stream).refuses(400, "malformed_request");
     }
     application.send(()).unwrap();
@@ -120,7 +137,14 @@ fn a_malformed_stream_does_not_end_its_neighbours() {
 fn crumbs_of_cookies_become_one_line() {
     let (origin, _proxy, sender) = scene("");
     let crumbs = ["cookie: a=b", "x-a: 1", "cookie: c=d", "cookie: e=f; g=h"];
-    assert_eq!(Http2::connect(&sender).unwrap().send("GET", "/app/x", &crumbs, "").unwrap().status, 200);
+    assert_eq!(
+        Http2::connect(&sender)
+            .unwrap()
+            .send("GET", "/app/x", &crumbs, "")
+            .unwrap()
+            .status,
+        200
+    );
     assert_eq!(origin.received_one().header("cookie"), "a=b; c=d; e=f; g=h");
 }
 
@@ -128,16 +152,30 @@ fn crumbs_of_cookies_become_one_line() {
 fn trailers_with_pseudo_header_fields_are_refused() {
     let (origin, proxy, sender) = scene("");
     let mut connection = Frames::connect(&sender);
-    let cases = [(":path", "/x"), (":status", "200"), ("X-Upper", "x"), ("connection", "close"), ("x", "a\nb")];
+    let cases = [
+        (":path", "/x"),
+        (":status", "200"),
+        ("X-Upper", "x"),
+        ("connection", "close"),
+        ("x", "a\nb"),
+    ];
     for (stream, trailer) in (1..).step_by(2).zip(cases) {
-        let begun = [headers(0, stream, &POST), frame(DATA, 0, stream, ALERT.as_bytes())].concat();
-        connection.send(&[begun, headers(END_STREAM, stream, &[("x-a", "b"), trailer])].concat()).unwrap();
+        let begun = [
+            headers(0, stream, &POST),
+            frame(DATA, 0, stream, ALERT.as_bytes()),
+        ]
+        .concat();
+        connection
+            .send(&[begun, headers(END_STREAM, stream, &[("x-a", "b"), trailer])].concat())
+            .unwrap();
         connection.end_of(stream).refuses(400, "malformed_request");
     }
     origin.received_nothing();
     proxy.wait_for_logs("code=\"malformed_request\" status=400", cases.len());
     let begun = [headers(0, 21, &POST), frame(DATA, 0, 21, ALERT.as_bytes())].concat();
-    connection.send(&[begun, headers(END_STREAM, 21, &[("x-a", "b")])].concat()).unwrap();
+    connection
+        .send(&[begun, headers(END_STREAM, 21, &[("x-a", "b")])].concat())
+        .unwrap();
     assert_eq!(connection.end_of(21), End::Answer("ok".into()));
     assert!(origin.received_one().all("x-a").is_empty());
 }
@@ -147,13 +185,23 @@ fn a_body_that_is_not_as_long_as_declared_is_refused() {
     let (origin, _proxy, sender) = scene("");
     let mut connection = Frames::connect(&sender);
     for (stream, length) in (1..).step_by(2).zip(["5", "12", "14", "0"]) {
-        connection.send(&request(stream, &with(&[("content-length", length)]), ALERT)).unwrap();
+        connection
+            .send(&request(
+                stream,
+                &with(&[("content-length", length)]),
+                ALERT,
+            ))
+            .unwrap();
         connection.end_of(stream).refuses(400, "malformed_request");
     }
-    connection.send(&headers(END_STREAM, 21, &with(&[("content-length", "13")]))).unwrap();
+    connection
+        .send(&headers(END_STREAM, 21, &with(&[("content-length", "13")])))
+        .unwrap();
     connection.end_of(21).refuses(400, "malformed_request");
     origin.received_nothing();
-    connection.send(&request(23, &with(&[("content-length", "13")]), ALERT)).unwrap();
+    connection
+        .send(&request(23, &with(&[("content-length", "13")]), ALERT))
+        .unwrap();
     assert_eq!(connection.end_of(23), End::Answer("ok".into()));
 }
 
@@ -162,14 +210,22 @@ fn a_much_too_large_head_is_refused_with_a_code() {
     let (origin, proxy, sender) = scene("[limits]\nmax_header_size = \"4KiB\"\n");
     let mut connection = Frames::connect(&sender);
     let large = "x".repeat(15_000);
-    connection.send(&request(1, &with(&[("x-a", &large)]), ALERT)).unwrap();
+    connection
+        .send(&request(1, &with(&[("x-a", &large)]), ALERT))
+        .unwrap();
     connection.end_of(1).refuses(431, "header_too_large");
     let many = [with(&[]), vec![("x", ""); 300]].concat();
     connection.send(&request(3, &many, ALERT)).unwrap();
     connection.end_of(3).refuses(431, "header_too_large");
     let many = "X: y\r\n".repeat(300);
-    sender.send("POST", WEBHOOK, &many, ALERT).unwrap().refuses(431, "header_too_large");
-    proxy.wait_for_logs("path=\"/webhooks/netdata\" outcome=\"refused\" code=\"header_too_large\" status=431", 3);
+    sender
+        .send("POST", WEBHOOK, &many, ALERT)
+        .unwrap()
+        .refuses(431, "header_too_large");
+    proxy.wait_for_logs(
+        "path=\"/webhooks/netdata\" outcome=\"refused\" code=\"header_too_large\" status=431",
+        3,
+    );
     connection.send(&request(5, &POST, ALERT)).unwrap();
     assert_eq!(connection.end_of(5), End::Answer("ok".into()));
     origin.received_one();
@@ -178,15 +234,28 @@ fn a_much_too_large_head_is_refused_with_a_code() {
 #[test]
 fn a_tunnel_is_refused_over_every_version() {
     let (origin, proxy, sender) = scene("");
-    let refused = sender.raw(b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n").unwrap();
+    let refused = sender
+        .raw(b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n")
+        .unwrap();
     refused.refuses(405, "method_not_allowed");
     assert_eq!(refused.header("allow"), Some(""));
     let mut connection = Frames::connect(&sender);
-    connection.send(&headers(END_STREAM, 1, &[(":method", "CONNECT"), (":authority", "x:443")])).unwrap();
+    connection
+        .send(&headers(
+            END_STREAM,
+            1,
+            &[(":method", "CONNECT"), (":authority", "x:443")],
+        ))
+        .unwrap();
     connection.end_of(1).refuses(405, "method_not_allowed");
     for protocol in ["HTTP/1.1", "HTTP/2.0"] {
-        let line = proxy.wait_for_log(&format!("protocol=\"{protocol}\" method=\"CONNECT\" path=\"x:443\""));
-        assert!(line.contains("client_cn=\"app.netdata.cloud\"") && line.contains("tls=\"TLSv1.3\""), "{line}");
+        let line = proxy.wait_for_log(&format!(
+            "protocol=\"{protocol}\" method=\"CONNECT\" path=\"x:443\""
+        ));
+        assert!(
+            line.contains("client_cn=\"app.netdata.cloud\"") && line.contains("tls=\"TLSv1.3\""),
+            "{line}"
+        );
     }
     origin.received_nothing();
 }
@@ -204,7 +273,9 @@ fn frames_without_end_are_cut_off() {
     ] {
         let mut connection = Frames::connect(&sender);
         // A few of them belong to every connection.
-        connection.send(&[flood.repeat(100), request(1, &POST, ALERT)].concat()).unwrap();
+        connection
+            .send(&[flood.repeat(100), request(1, &POST, ALERT)].concat())
+            .unwrap();
         assert_eq!(connection.end_of(1), End::Answer("ok".into()));
         // It is no error that they are not taken.
         let _ = connection.send(&flood.repeat(20_000));
@@ -216,7 +287,9 @@ fn frames_without_end_are_cut_off() {
 
 /// The number of descriptors of a process.
 fn descriptors(proxy: &Proxy) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap().count()
+    std::fs::read_dir(format!("/proc/{}/fd", proxy.id()))
+        .unwrap()
+        .count()
 }
 
 #[test]
@@ -231,13 +304,23 @@ fn resets_do_not_multiply_what_is_in_flight() {
     for round in 1..=3 {
         let streams: Vec<u32> = next.by_ref().take(90).collect();
         for stream in &streams {
-            connection.send(&request(*stream, &with(&[(":path", "/app/x"), ("content-length", "13")]), ALERT)).unwrap();
+            connection
+                .send(&request(
+                    *stream,
+                    &with(&[(":path", "/app/x"), ("content-length", "13")]),
+                    ALERT,
+                ))
+                .unwrap();
         }
         origin.wait_for(90 * round);
         for stream in &streams {
-            connection.send(&frame(RST_STREAM, 0, *stream, &[0, 0, 0, 8])).unwrap();
+            connection
+                .send(&frame(RST_STREAM, 0, *stream, &[0, 0, 0, 8]))
+                .unwrap();
         }
-        eventually("the end of the exchanges", || (descriptors(&proxy) < at_rest + 20).then_some(()));
+        eventually("the end of the exchanges", || {
+            (descriptors(&proxy) < at_rest + 20).then_some(())
+        });
     }
     proxy.wait_for_logs("route=\"/app/*\" outcome=\"sender_gone\"", 270);
     // A notification goes on: the application has it. But there are no more of them than may be.
@@ -250,14 +333,20 @@ fn resets_do_not_multiply_what_is_in_flight() {
         for stream in &streams {
             connection.send(&request(*stream, &POST, ALERT)).unwrap();
         }
-        // Those that are served are at the application before they are given up, as far as there is room for them.
+        // Those that are served are at the application before they are given up, as far as there is
+        // room for them.
         origin.wait_for(270 + (90 * (round + 1)).min(100));
-        refused += streams.iter().skip((100 - (90 * round).min(100)).min(90)).count();
+        refused += streams
+            .iter()
+            .skip((100 - (90 * round).min(100)).min(90))
+            .count();
         if let Some(last) = streams.last().filter(|_| round > 0) {
             assert_eq!(connection.end_of(*last), End::Reset(REFUSED_STREAM));
         }
         for stream in &streams {
-            connection.send(&frame(RST_STREAM, 0, *stream, &[0, 0, 0, 8])).unwrap();
+            connection
+                .send(&frame(RST_STREAM, 0, *stream, &[0, 0, 0, 8]))
+                .unwrap();
         }
     }
     assert_eq!((origin.received().len(), refused), (370, 800));
@@ -271,7 +360,9 @@ fn resets_do_not_multiply_what_is_in_flight() {
         Some(another.end_of(1)).filter(|end| matches!(end, End::Answer(_)))
     });
     assert_eq!(last, End::Answer("ok".into()));
-    eventually("the end of the exchanges", || (descriptors(&proxy) < at_rest + 120).then_some(()));
+    eventually("the end of the exchanges", || {
+        (descriptors(&proxy) < at_rest + 120).then_some(())
+    });
 }
 
 #[test]
@@ -287,7 +378,10 @@ fn an_idle_connection_is_given_notice() {
         }
     };
     let notice = until(&mut connection, GOAWAY);
-    assert_eq!((notice.code(), &notice.payload[..4]), (0, &[0x7f, 0xff, 0xff, 0xff][..]));
+    assert_eq!(
+        (notice.code(), &notice.payload[..4]),
+        (0, &[0x7f, 0xff, 0xff, 0xff][..])
+    );
     // What was on its way is served, and the last word says so.
     connection.send(&request(3, &POST, ALERT)).unwrap();
     let ping = until(&mut connection, PING);

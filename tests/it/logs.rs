@@ -32,27 +32,56 @@ fn format_level_and_access_change_with_a_reload() {
     let proxy = Proxy::spawn(&pki, &base);
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
     assert_eq!(sender.post(ALERT).status, 200);
-    assert!(proxy.wait_for_log("outcome=\"forwarded\"").contains(" INFO request "));
+    assert!(
+        proxy
+            .wait_for_log("outcome=\"forwarded\"")
+            .contains(" INFO request ")
+    );
 
     proxy.reload(&format!("{base}[log]\nformat = \"json\"\n"));
     assert_eq!(sender.post(ALERT).status, 200);
-    let line: serde_json::Value = serde_json::from_str(&proxy.wait_for_log("\"outcome\":\"forwarded\"")).unwrap();
-    assert_eq!((&line["level"], &line["message"]), (&"INFO".into(), &"request".into()));
-    for field in
-        line.as_object().unwrap().keys().filter(|key| !["timestamp", "level", "message"].contains(&key.as_str()))
+    let line: serde_json::Value =
+        serde_json::from_str(&proxy.wait_for_log("\"outcome\":\"forwarded\"")).unwrap();
+    assert_eq!(
+        (&line["level"], &line["message"]),
+        (&"INFO".into(), &"request".into())
+    );
+    for field in line
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|key| !["timestamp", "level", "message"].contains(&key.as_str()))
     {
-        assert!(include_str!("../../README.md").contains(&format!("`{field}`")), "the README does not explain {field}");
+        assert!(
+            include_str!("../../README.md").contains(&format!("`{field}`")),
+            "the README does not explain {field}"
+        );
     }
-    assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+    assert!(
+        line["timestamp"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z')),
+        "{line}"
+    );
 
     proxy.reload(&format!("{base}[log]\naccess = false\n"));
     assert_eq!(sender.post(ALERT).status, 200);
     // At level error a reload has no line, so another change shows that it has happened.
     let quiet = base.replace(WEBHOOK, "/quiet");
-    std::fs::write(&proxy.config, format!("{quiet}[log]\nlevel = \"error\"\naccess = false\n")).unwrap();
+    std::fs::write(
+        &proxy.config,
+        format!("{quiet}[log]\nlevel = \"error\"\naccess = false\n"),
+    )
+    .unwrap();
     proxy.signal("HUP");
-    eventually("the reload", || (sender.post(ALERT).status == 404).then_some(()));
-    assert!(Sender::to(&proxy, None).send("POST", WEBHOOK, "", ALERT).is_err());
+    eventually("the reload", || {
+        (sender.post(ALERT).status == 404).then_some(())
+    });
+    assert!(
+        Sender::to(&proxy, None)
+            .send("POST", WEBHOOK, "", ALERT)
+            .is_err()
+    );
     std::fs::write(&proxy.config, "").unwrap();
     proxy.signal("HUP");
     proxy.wait_for_log("not reloaded");
@@ -64,8 +93,15 @@ fn format_level_and_access_change_with_a_reload() {
     proxy.wait_for_log(" pingora_");
     proxy.wait_for_logs("outcome=\"forwarded\"", 2);
     let log = proxy.log();
-    assert_eq!(log.iter().filter(|line| line.contains("outcome")).count(), 3, "those in between have none: {log:#?}");
-    assert!(!log.iter().any(|line| line.contains("handshake refused")), "a warning at level error: {log:#?}");
+    assert_eq!(
+        log.iter().filter(|line| line.contains("outcome")).count(),
+        3,
+        "those in between have none: {log:#?}"
+    );
+    assert!(
+        !log.iter().any(|line| line.contains("handshake refused")),
+        "a warning at level error: {log:#?}"
+    );
 }
 
 #[test]
@@ -76,12 +112,20 @@ fn a_refused_handshake_is_one_line() {
     let mut refused = 0;
     for version in VERSIONS {
         for leaf in [None, Some(&pki.impostor()), Some(&pki.self_signed())] {
-            assert!(Sender::with_versions(&proxy, leaf, &[version]).send("POST", WEBHOOK, "", ALERT).is_err());
+            assert!(
+                Sender::with_versions(&proxy, leaf, &[version])
+                    .send("POST", WEBHOOK, "", ALERT)
+                    .is_err()
+            );
             refused += 1;
             proxy.wait_for_logs("handshake refused", refused);
         }
     }
-    for bytes in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"\x16\x03\x01\x00\x05hello", b"\x16\x03"] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        b"\x16\x03\x01\x00\x05hello",
+        b"\x16\x03",
+    ] {
         let mut socket = TcpStream::connect(proxy.address(0)).unwrap();
         socket.write_all(bytes).unwrap();
         socket.shutdown(std::net::Shutdown::Write).unwrap();
@@ -92,14 +136,23 @@ fn a_refused_handshake_is_one_line() {
     }
     // An impostor may call itself what it likes.
     let impostor = Pki::new().leaf(|params| params.distinguished_name = forged_name());
-    assert!(Sender::to(&proxy, Some(&impostor)).send("POST", WEBHOOK, "", ALERT).is_err());
+    assert!(
+        Sender::to(&proxy, Some(&impostor))
+            .send("POST", WEBHOOK, "", ALERT)
+            .is_err()
+    );
     refused += 1;
     let line = proxy.wait_for_logs("handshake refused", refused);
-    assert!(line.contains("forged") && !line.contains('\u{1b}'), "{line}");
+    assert!(
+        line.contains("forged") && !line.contains('\u{1b}'),
+        "{line}"
+    );
     let lines = since_ready(&proxy);
     assert_eq!(lines.len(), refused, "{lines:#?}");
     assert!(
-        lines.iter().all(|line| line.contains(" WARN handshake refused remote_addr=127.0.0.1 code=")),
+        lines
+            .iter()
+            .all(|line| line.contains(" WARN handshake refused remote_addr=127.0.0.1 code=")),
         "{lines:#?}"
     );
     origin.received_nothing();
@@ -107,12 +160,15 @@ fn a_refused_handshake_is_one_line() {
 
 /// Routes on which everything that is secret passes through the program, in both directions.
 fn confidential(origin: &Origin) -> String {
-    let headers = "forward_authorization = true\nset_headers = { \"X-Key\" = \"my-application-key\" }\n";
+    let headers =
+        "forward_authorization = true\nset_headers = { \"X-Key\" = \"my-application-key\" }\n";
     let auth = "[routes.auth]\nbasic = [{ username = \"netdata\", password = { file = \"basic.secret\" } }]\n\
                 bearer = [{ token = { file = \"bearer.secret\" } }]\n";
     let webhook = Proxy::config(origin, "request", &format!("{headers}{auth}"));
     let url = &origin.url;
-    format!("{webhook}[[routes]]\npath = \"/all/*\"\nkind = \"proxy\"\nupstream = \"{url}\"\n{headers}{auth}")
+    format!(
+        "{webhook}[[routes]]\npath = \"/all/*\"\nkind = \"proxy\"\nupstream = \"{url}\"\n{headers}{auth}"
+    )
 }
 
 #[test]
@@ -122,41 +178,73 @@ fn no_level_shows_what_is_secret() {
     pki.write("bearer.secret", "my-bearer-token");
     pki.write("challenge.secret", "my-challenge-secret");
     let origin = Origin::spawn();
-    let basic =
-        format!("Basic {}", base64::Engine::encode(&base64::prelude::BASE64_STANDARD, "netdata:my-basic-password"));
+    let basic = format!(
+        "Basic {}",
+        base64::Engine::encode(
+            &base64::prelude::BASE64_STANDARD,
+            "netdata:my-basic-password"
+        )
+    );
     let body = "{\"alert\":\"x\",\"info\":\"my-own-body\"}";
     let key = std::fs::read_to_string(pki.path().join("server.key")).unwrap();
     for level in ["trace", "debug", "info", "warn", "error"] {
         let config = format!("{}[log]\nlevel = \"{level}\"\n", confidential(&origin));
         // At the quieter levels nothing says where it listens.
-        let proxy = Proxy::spawn(&pki, &config.replace("warn", "info").replace("error", "info"));
+        let proxy = Proxy::spawn(
+            &pki,
+            &config.replace("warn", "info").replace("error", "info"),
+        );
         let sender = Sender::to(&proxy, Some(&pki.netdata()));
-        std::fs::write(&proxy.config, config.replace("/all/*", &format!("/{level}/*"))).unwrap();
+        std::fs::write(
+            &proxy.config,
+            config.replace("/all/*", &format!("/{level}/*")),
+        )
+        .unwrap();
         proxy.signal("HUP");
-        let (all, with_token) = (format!("/{level}/x"), format!("/{level}/x?crc_token=my-crc-token"));
+        let (all, with_token) = (
+            format!("/{level}/x"),
+            format!("/{level}/x?crc_token=my-crc-token"),
+        );
         let mut sent = 0;
         eventually("the reload", || {
             sent += 1;
             (sender.send("GET", &all, "", "").unwrap().status != 404).then_some(())
         });
         let reply = "HTTP/1.1 200 OK\r\nSet-Cookie: my-own-cookie\r\nContent-Length: 13\r\n\r\nmy-own-answer";
-        for authorization in [&*basic, "Bearer my-bearer-token", "Bearer my-wrong-token", "Digest my-wrong-token"] {
+        for authorization in [
+            &*basic,
+            "Bearer my-bearer-token",
+            "Bearer my-wrong-token",
+            "Digest my-wrong-token",
+        ] {
             for (method, target) in [
                 ("POST", WEBHOOK),
                 ("GET", "/webhooks/netdata?crc_token=my-crc-token"),
-                ("GET", "/webhooks/netdata?crc_token=my-crc-token&crc_token=my-crc-token-2"),
+                (
+                    "GET",
+                    "/webhooks/netdata?crc_token=my-crc-token&crc_token=my-crc-token-2",
+                ),
                 ("POST", &*all),
                 ("GET", &*with_token),
                 ("POST", "/none?crc_token=my-crc-token"),
             ] {
                 origin.will([Reply::Raw(reply.into()), Reply::Raw(reply.into())]);
                 let text = if method == "POST" { body } else { "" };
-                let header = format!("Authorization: {authorization}\r\nX-Secret: my-own-header\r\n");
+                let header =
+                    format!("Authorization: {authorization}\r\nX-Secret: my-own-header\r\n");
                 assert!(sender.send(method, target, &header, text).unwrap().status >= 200);
                 let authorization = format!("authorization: {authorization}");
                 let mut http2 = Http2::connect(&sender).unwrap();
                 assert!(
-                    http2.send(method, target, &[&authorization, "x-secret: my-own-header"], text).unwrap().status
+                    http2
+                        .send(
+                            method,
+                            target,
+                            &[&authorization, "x-secret: my-own-header"],
+                            text
+                        )
+                        .unwrap()
+                        .status
                         >= 200
                 );
                 sent += 2;
@@ -179,14 +267,19 @@ fn no_level_shows_what_is_secret() {
             assert!(shown.is_empty(), "{level}: {secret}: {shown:#?}");
         }
         assert!(
-            !log.lines().any(|line| line.contains("TRACE ") && !line.contains("TRACE netdata_webhook_proxy")),
+            !log.lines().any(
+                |line| line.contains("TRACE ") && !line.contains("TRACE netdata_webhook_proxy")
+            ),
             "{log}"
         );
     }
 }
 
 fn forged_name() -> rcgen::DistinguishedName {
-    crate::support::subject(&[(DnType::CommonName, "x\n2026-01-01 INFO request forged\u{1b}[31m".into())])
+    crate::support::subject(&[(
+        DnType::CommonName,
+        "x\n2026-01-01 INFO request forged\u{1b}[31m".into(),
+    )])
 }
 
 #[test]
@@ -205,7 +298,10 @@ fn a_request_has_one_line_whatever_is_in_it() {
         ("POST", WEBHOOK, "Transfer-Encoding: chunked\r\n", ALERT),
         ("CONNECT", "/", "", ""),
     ] {
-        assert!(sender.send(method, target, headers, body).unwrap().status >= 200, "{method} {target}");
+        assert!(
+            sender.send(method, target, headers, body).unwrap().status >= 200,
+            "{method} {target}"
+        );
         answered += 1;
         proxy.wait_for_logs(" request ", answered);
     }
@@ -215,8 +311,14 @@ fn a_request_has_one_line_whatever_is_in_it() {
     proxy.wait_for_logs(" request ", answered);
     let lines = since_ready(&proxy);
     assert_eq!(lines.len(), answered, "{lines:#?}");
-    assert!(lines.iter().all(|line| line.contains("request_id=\"")), "{lines:#?}");
-    assert!(!lines.iter().any(|line| line.contains("my-crc-token")), "{lines:#?}");
+    assert!(
+        lines.iter().all(|line| line.contains("request_id=\"")),
+        "{lines:#?}"
+    );
+    assert!(
+        !lines.iter().any(|line| line.contains("my-crc-token")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -225,7 +327,11 @@ fn the_self_test_has_no_lines() {
     for verify in ["require", "request"] {
         let proxy = Proxy::spawn(&pki, &Proxy::config(&origin, verify, ""));
         let log = proxy.log();
-        assert!(!log.iter().any(|line| line.contains("self-test") || line.contains("outcome=")), "{log:#?}");
+        assert!(
+            !log.iter()
+                .any(|line| line.contains("self-test") || line.contains("outcome=")),
+            "{log:#?}"
+        );
         // Nor does it keep others from having theirs.
         let sender = Sender::to(&proxy, Some(&pki.netdata()));
         assert_eq!(sender.post(ALERT).status, 200);
@@ -247,7 +353,11 @@ fn a_line_has_the_length_of_the_answer_to_what_could_not_be_read_as_well() {
     ] {
         let answer = sender.raw(request.as_bytes()).unwrap();
         let line = proxy.wait_for_log(&format!("code=\"{code}\""));
-        assert!(line.contains(&format!(" bytes_sent={} ", answer.body.len())) && !answer.body.is_empty(), "{line}");
+        assert!(
+            line.contains(&format!(" bytes_sent={} ", answer.body.len()))
+                && !answer.body.is_empty(),
+            "{line}"
+        );
     }
 }
 
@@ -271,7 +381,9 @@ fn in_the_journal(pki: &Pki, config: &str) -> Proxy {
     let path = pki.write("config.toml", config);
     let mut command = Command::new("sh");
     let start = "JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec \"$0\" run --config \"$1\"";
-    command.args(["-c", start, env!("CARGO_BIN_EXE_netdata-webhook-proxy")]).arg(&path);
+    command
+        .args(["-c", start, env!("CARGO_BIN_EXE_netdata-webhook-proxy")])
+        .arg(&path);
     let proxy = Proxy::run(command, &path);
     proxy.wait_for_log("ready");
     proxy
@@ -284,16 +396,29 @@ fn the_journal_gets_priorities_and_keeps_the_time_itself() {
     let config = Proxy::config(&origin, "require", "");
     let proxy = in_the_journal(&pki, &config);
     assert!(proxy.wait_for_log("ready").starts_with("<6> INFO ready"));
-    assert!(Sender::to(&proxy, None).send("POST", WEBHOOK, "", ALERT).is_err());
-    assert!(proxy.wait_for_log("handshake refused").starts_with("<4> WARN handshake refused"));
+    assert!(
+        Sender::to(&proxy, None)
+            .send("POST", WEBHOOK, "", ALERT)
+            .is_err()
+    );
+    assert!(
+        proxy
+            .wait_for_log("handshake refused")
+            .starts_with("<4> WARN handshake refused")
+    );
     std::fs::write(&proxy.config, "").unwrap();
     proxy.signal("HUP");
     assert!(proxy.wait_for_log("not reloaded").starts_with("<3>ERROR"));
-    assert!(proxy.log().iter().all(|line| !line.contains('\u{1b}')), "{:#?}", proxy.log());
+    assert!(
+        proxy.log().iter().all(|line| !line.contains('\u{1b}')),
+        "{:#?}",
+        proxy.log()
+    );
 
     let proxy = in_the_journal(&pki, &format!("{config}[log]\nformat = \"json\"\n"));
     let line = proxy.wait_for_log("ready");
-    let record: serde_json::Value = serde_json::from_str(line.strip_prefix("<6>").unwrap()).unwrap();
+    let record: serde_json::Value =
+        serde_json::from_str(line.strip_prefix("<6>").unwrap()).unwrap();
     assert_eq!(record["message"], "ready");
 }
 
@@ -303,7 +428,8 @@ fn elsewhere_nothing_is_for_the_journal() {
     let origin = Origin::spawn();
     pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let path = pki.write("config.toml", &Proxy::config(&origin, "require", ""));
-    // The variable is inherited by everything that a service starts, wherever its standard error leads.
+    // The variable is inherited by everything that a service starts, wherever its standard error
+    // leads.
     let proxy = Proxy::launch(&path, |command| {
         command.env("JOURNAL_STREAM", "1:1");
     });
@@ -329,32 +455,63 @@ fn no_line_is_long_whatever_was_sent() {
             let config = Proxy::config(&origin, verify, route);
             format!("{config}\n[log]\nformat = \"{format}\"\n")
         };
-        let (strict, asking) = (Proxy::spawn(&pki, &config("require")), Proxy::spawn(&pki, &config("request")));
+        let (strict, asking) = (
+            Proxy::spawn(&pki, &config("require")),
+            Proxy::spawn(&pki, &config("request")),
+        );
         let subject = |params: &mut rcgen::CertificateParams| {
             let part = || hostile.clone().into();
-            params.distinguished_name =
-                crate::support::subject(&[(DnType::OrganizationName, part()), (DnType::CommonName, part())]);
+            params.distinguished_name = crate::support::subject(&[
+                (DnType::OrganizationName, part()),
+                (DnType::CommonName, part()),
+            ]);
         };
         // The subject, the issuer and the common name.
         let stranger = Pki::of(&hostile).leaf(subject);
-        assert!(Sender::to(&strict, Some(&stranger)).send("POST", WEBHOOK, "", ALERT).is_err());
+        assert!(
+            Sender::to(&strict, Some(&stranger))
+                .send("POST", WEBHOOK, "", ALERT)
+                .is_err()
+        );
         strict.wait_for_log("handshake refused");
         for leaf in [&stranger, &pki.leaf(subject)] {
             let answer = Sender::to(&asking, Some(leaf)).post(ALERT);
-            assert!(answer.status == 403 && answer.body.len() < 4000, "{answer:?}");
+            assert!(
+                answer.status == 403 && answer.body.len() < 4000,
+                "{answer:?}"
+            );
         }
         asking.wait_for_log("common_name_mismatch");
 
         // What stands in a head, and in a body.
         let sender = Sender::to(&strict, Some(&pki.netdata()));
         let path = "x".repeat(10_000);
-        sender.send("POST", &format!("/{path}?{path}&crc_token=secret"), "", ALERT).unwrap().refuses(404, "not_found");
-        sender.send(&path, "/dead", "", "").unwrap().refuses(405, "method_not_allowed");
+        sender
+            .send(
+                "POST",
+                &format!("/{path}?{path}&crc_token=secret"),
+                "",
+                ALERT,
+            )
+            .unwrap()
+            .refuses(404, "not_found");
+        sender
+            .send(&path, "/dead", "", "")
+            .unwrap()
+            .refuses(405, "method_not_allowed");
         let request_id = format!("X-Request-Id: {path}\r\n");
-        assert_eq!(sender.send("POST", WEBHOOK, &request_id, ALERT).unwrap().status, 200);
+        assert_eq!(
+            sender
+                .send("POST", WEBHOOK, &request_id, ALERT)
+                .unwrap()
+                .status,
+            200
+        );
         let text = json(&hostile.repeat(30));
         for body in [
-            format!("{{\"alert\":{text},\"space\":{text},\"severity\":{text},\"alert_url\":{text}}}"),
+            format!(
+                "{{\"alert\":{text},\"space\":{text},\"severity\":{text},\"alert_url\":{text}}}"
+            ),
             format!(
                 "{{\"alert\":{{\"name\":{text},\"transition_id\":{text}}},\"space\":{{\"slug\":{text}}},{text}:1}}"
             ),
@@ -363,13 +520,21 @@ fn no_line_is_long_whatever_was_sent() {
         ] {
             assert_eq!(sender.post(&body).status, 200);
         }
-        sender.send("POST", "/dead", "", ALERT).unwrap().refuses(502, "upstream_unreachable");
+        sender
+            .send("POST", "/dead", "", ALERT)
+            .unwrap()
+            .refuses(502, "upstream_unreachable");
         strict.wait_for_log("upstream_unreachable");
         for line in strict.log().iter().chain(&asking.log()) {
             assert!(line.len() < MAX_LINE, "{} in {:.200}", line.len(), line);
             assert!(!line.contains(['\u{2028}', '\u{202e}']), "{line:.1000}");
         }
-        assert!(strict.log().iter().any(|line| line.contains(&format!("/{}…", "x".repeat(239)))));
+        assert!(
+            strict
+                .log()
+                .iter()
+                .any(|line| line.contains(&format!("/{}…", "x".repeat(239))))
+        );
     }
 }
 
@@ -377,8 +542,12 @@ fn no_line_is_long_whatever_was_sent() {
 fn warnings_that_repeat_are_limited_and_counted() {
     const TIMES: usize = 1000;
     let (pki, origin) = (Pki::new(), Origin::spawn());
-    let config = Proxy::config(&origin, "require", "").replace("[listen]", "[listen]\nallow = [\"192.0.2.1\"]");
-    let proxy = Proxy::spawn(&pki, &format!("{config}[admin]\nlisten = \"127.0.0.1:0\"\n"));
+    let config = Proxy::config(&origin, "require", "")
+        .replace("[listen]", "[listen]\nallow = [\"192.0.2.1\"]");
+    let proxy = Proxy::spawn(
+        &pki,
+        &format!("{config}[admin]\nlisten = \"127.0.0.1:0\"\n"),
+    );
     let operator = Operator::of(&proxy);
     let address = proxy.address(0);
     for _ in 0..TIMES {
@@ -386,18 +555,35 @@ fn warnings_that_repeat_are_limited_and_counted() {
         // It is closed, or reset.
         let _ = socket.read(&mut [0]);
     }
-    operator.wait_for("connections_refused_total{reason=\"not_allowed\"}", TIMES as f64);
+    operator.wait_for(
+        "connections_refused_total{reason=\"not_allowed\"}",
+        TIMES as f64,
+    );
     let series = "log_lines_left_out_total{line=\"connection refused\"}";
     let left_out = operator.metrics()[series] as usize;
-    let written = || proxy.log().iter().filter(|line| line.contains(" connection refused ")).count();
-    eventually("the lines", || (written() + left_out == TIMES).then_some(()));
+    let written = || {
+        proxy
+            .log()
+            .iter()
+            .filter(|line| line.contains(" connection refused "))
+            .count()
+    };
+    eventually("the lines", || {
+        (written() + left_out == TIMES).then_some(())
+    });
     assert!(left_out > 0, "a thousand connections took so many seconds");
     eventually("how many were left out", || {
         let log = proxy.log();
-        let said = log.iter().filter(|line| line.contains("line=\"connection refused\""));
-        let said = said.filter_map(|line| line.split("left_out=").nth(1)?.trim().parse::<usize>().ok());
+        let said = log
+            .iter()
+            .filter(|line| line.contains("line=\"connection refused\""));
+        let said =
+            said.filter_map(|line| line.split("left_out=").nth(1)?.trim().parse::<usize>().ok());
         (said.sum::<usize>() == left_out).then_some(())
     });
     // Others have their lines all the same.
-    assert_eq!(operator.metrics()["log_lines_left_out_total{line=\"handshake refused\"}"], 0.0);
+    assert_eq!(
+        operator.metrics()["log_lines_left_out_total{line=\"handshake refused\"}"],
+        0.0
+    );
 }

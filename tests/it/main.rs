@@ -1,4 +1,5 @@
-//! The program from outside: the built binary, real sockets, and an application that records what it receives.
+//! The program from outside: the built binary, real sockets, and an application that records what
+//! it receives.
 //!
 //! What went wrong in other programs of this field is tested here by name:
 //!

@@ -1,14 +1,18 @@
 //! What the bodies of requests take in memory.
 //!
-//! In a container of 128 MB, 300 alerts of 1 MB at once ended the process, and with it all that were under way: each took
-//! 2.3 times its size, all of them together had no bound, and what was freed stayed. So here: a body takes little more
-//! than its size, however it comes ([`a_body_takes_little_more_than_its_size`]); what it took goes back to the system;
-//! all together have a bound, over which a request is refused with 503, counted and told to the operator
-//! ([`there_is_a_bound_for_all_bodies`]), on "proxy" routes that gather as well; a burst waits a moment for memory instead
-//! of being refused; the bound follows from what the process may have ([`the_bound_follows_from_what_there_is`]), and under
-//! that nothing ends the process, and what was answered 2xx has arrived ([`a_burst_ends_nothing`]).
+//! In a container of 128 MB, 300 alerts of 1 MB at once ended the process, and with it all that
+//! were under way: each took 2.3 times its size, all of them together had no bound, and what was
+//! freed stayed. So here: a body takes little more than its size, however it comes
+//! ([`a_body_takes_little_more_than_its_size`]); what it took goes back to the system; all together
+//! have a bound, over which a request is refused with 503, counted and told to the operator
+//! ([`there_is_a_bound_for_all_bodies`]), on "proxy" routes that gather as well; a burst waits a
+//! moment for memory instead of being refused; the bound follows from what the process may have
+//! ([`the_bound_follows_from_what_there_is`]), and under that nothing ends the process, and what
+//! was answered 2xx has arrived ([`a_burst_ends_nothing`]).
 
-use crate::support::{Application, Carrier, Operator, Origin, Pki, Proxy, Sender, Stream, WEBHOOK, eventually, skip};
+use crate::support::{
+    Application, Carrier, Operator, Origin, Pki, Proxy, Sender, Stream, WEBHOOK, eventually, skip,
+};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -41,7 +45,8 @@ fn scene(upstream: &str, limits: &str) -> (Proxy, Sender, Operator) {
 /// Sends a notification, of which the answer is still to come.
 fn post(sender: &Sender, carrier: Carrier, body: &[u8]) -> Stream {
     let mut stream = Stream::begin(sender, carrier, "POST", WEBHOOK, &[], body.len() as u64);
-    body.chunks(10_000).for_each(|part| stream.send(part).unwrap());
+    body.chunks(10_000)
+        .for_each(|part| stream.send(part).unwrap());
     stream.end().unwrap();
     stream
 }
@@ -49,7 +54,10 @@ fn post(sender: &Sender, carrier: Carrier, body: &[u8]) -> Stream {
 /// What a process has in memory of its own, in bytes.
 fn memory(proxy: &Proxy) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
@@ -76,8 +84,12 @@ fn a_body_takes_little_more_than_its_size() {
         let (proxy, sender, operator) = scene(&application.url, "max_buffered = \"256MiB\"\n");
         let hold = |bytes: u64| -> Vec<_> {
             let held = buffered(&operator);
-            let streams = (0..ALERTS).map(|_| post(&sender, carrier, &alert(bytes))).collect();
-            eventually("that all are held", || (buffered(&operator) >= held + ALERTS * bytes).then_some(()));
+            let streams = (0..ALERTS)
+                .map(|_| post(&sender, carrier, &alert(bytes)))
+                .collect();
+            eventually("that all are held", || {
+                (buffered(&operator) >= held + ALERTS * bytes).then_some(())
+            });
             streams
         };
         // What a connection takes does not count.
@@ -85,12 +97,17 @@ fn a_body_takes_little_more_than_its_size() {
         let before = memory(&proxy);
         let large = hold(MB);
         let taken = memory(&proxy) - before;
-        assert!(taken <= ALERTS * MB * 13 / 10, "{carrier:?}: {taken} bytes for {ALERTS} MB");
+        assert!(
+            taken <= ALERTS * MB * 13 / 10,
+            "{carrier:?}: {taken} bytes for {ALERTS} MB"
+        );
         assert!(buffered(&operator) <= ALERTS * MB * 13 / 10, "{carrier:?}");
         // The clients leave, and the application as well.
         drop((small, large));
         until_nothing_is_held(&application, &operator);
-        eventually("that memory goes back", || (memory(&proxy) < before + ALERTS * MB / 4).then_some(()));
+        eventually("that memory goes back", || {
+            (memory(&proxy) < before + ALERTS * MB / 4).then_some(())
+        });
     }
 }
 
@@ -98,23 +115,41 @@ fn a_body_takes_little_more_than_its_size() {
 fn there_is_a_bound_for_all_bodies() {
     let application = Application::listen();
     let (proxy, sender, operator) = scene(&application.url, "max_buffered = 3000000\n");
-    let held: Vec<_> = (0..3).map(|_| post(&sender, Carrier::Sized, &alert(MB))).collect();
-    eventually("that all are held", || (buffered(&operator) == 3 * MB).then_some(()));
+    let held: Vec<_> = (0..3)
+        .map(|_| post(&sender, Carrier::Sized, &alert(MB)))
+        .collect();
+    eventually("that all are held", || {
+        (buffered(&operator) == 3 * MB).then_some(())
+    });
     for (round, carrier) in Carrier::ALL.into_iter().enumerate() {
         let mut stream = Stream::begin(&sender, carrier, "POST", WEBHOOK, &[], 13);
         // It may have been refused before it is sent.
-        let _ = stream.send(b"{\"alert\":\"x\"}").and_then(|()| stream.end());
+        let _ = stream
+            .send(b"{\"alert\":\"x\"}")
+            .and_then(|()| stream.end());
         let refused = stream.head().unwrap();
-        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{carrier:?}");
-        let refusals = format!("requests_total{{code=\"overloaded\",outcome=\"refused\",route=\"{WEBHOOK}\"}}");
+        assert_eq!(
+            (refused.status, refused.header("retry-after")),
+            (503, Some("1")),
+            "{carrier:?}"
+        );
+        let refusals = format!(
+            "requests_total{{code=\"overloaded\",outcome=\"refused\",route=\"{WEBHOOK}\"}}"
+        );
         operator.wait_for(&refusals, (round + 1) as f64);
     }
     let refused = sender.post("{\"alert\":\"x\"}");
     refused.refuses(503, "overloaded");
-    assert!(proxy.wait_for_log("code=\"overloaded\"").contains("status=503"));
+    assert!(
+        proxy
+            .wait_for_log("code=\"overloaded\"")
+            .contains("status=503")
+    );
     let status = operator.get("/api/status.json").body;
     assert!(
-        status.contains("Requests were refused for want of memory, 0 min ago: see limits.max_buffered."),
+        status.contains(
+            "Requests were refused for want of memory, 0 min ago: see limits.max_buffered."
+        ),
         "{status}"
     );
     assert_eq!(operator.metrics()["buffered_limit_bytes"], 3e6);
@@ -127,25 +162,43 @@ fn there_is_a_bound_for_all_bodies() {
     visit.head();
     assert_eq!(visit.rest().unwrap().len() as u64, 3 * MB);
     visit.send("HTTP/1.1 204 Taken\r\nConnection: close\r\n\r\n");
-    assert_eq!(stream.head().unwrap().status, 204, "the bound is the last that fits");
+    assert_eq!(
+        stream.head().unwrap().status,
+        204,
+        "the bound is the last that fits"
+    );
     // What can never fit does not wait for that.
     let started = Instant::now();
-    sender.post(&String::from_utf8(alert(3 * MB + 1)).unwrap()).refuses(503, "overloaded");
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    sender
+        .post(&String::from_utf8(alert(3 * MB + 1)).unwrap())
+        .refuses(503, "overloaded");
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]
 fn what_is_gathered_counts() {
     let application = Application::listen();
-    let route = format!("[[routes]]\npath = \"/app\"\nkind = \"proxy\"\nupstream = \"{}\"\n", application.url);
-    let proxy = Proxy::spawn(Pki::shared(), &(config(&application.url, "max_buffered = 100000\n") + &route));
+    let route = format!(
+        "[[routes]]\npath = \"/app\"\nkind = \"proxy\"\nupstream = \"{}\"\n",
+        application.url
+    );
+    let proxy = Proxy::spawn(
+        Pki::shared(),
+        &(config(&application.url, "max_buffered = 100000\n") + &route),
+    );
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     for (size, status) in [(50_000, 204), (100_001, 503)] {
         let mut stream = Stream::begin(&sender, Carrier::Chunked, "POST", "/app", &[], 0);
         // It may have been refused before it is sent.
         let _ = stream.send(&vec![b'x'; size]).and_then(|()| stream.end());
         if status == 204 {
-            application.accept().send("HTTP/1.1 204 Taken\r\nConnection: close\r\n\r\n");
+            application
+                .accept()
+                .send("HTTP/1.1 204 Taken\r\nConnection: close\r\n\r\n");
         }
         assert_eq!(stream.head().unwrap().status, status, "{size}");
     }
@@ -180,7 +233,9 @@ fn limited(config: &str, bytes: u64) -> Option<Proxy> {
     }
     let path = Proxy::write(Pki::shared(), config);
     let mut command = Command::new("prlimit");
-    command.arg(format!("--as={bytes}")).arg(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+    command
+        .arg(format!("--as={bytes}"))
+        .arg(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
     command.args(["run", "--config"]).arg(&path);
     let proxy = Proxy::run(command, &path);
     proxy.wait_for_log("ready");
@@ -195,10 +250,18 @@ fn the_bound_follows_from_what_there_is() {
         (SMALL, "max_buffered = \"5MiB\"\n", 5 << 20),
         (8 << 30, "max_buffered = \"1GiB\"\n", 1 << 30),
     ] {
-        let Some(proxy) = limited(&config(&origin.url, limits), bytes) else { return };
-        assert_eq!(Operator::of(&proxy).metrics()["buffered_limit_bytes"] as u64, expected, "{bytes} {limits}");
+        let Some(proxy) = limited(&config(&origin.url, limits), bytes) else {
+            return;
+        };
+        assert_eq!(
+            Operator::of(&proxy).metrics()["buffered_limit_bytes"] as u64,
+            expected,
+            "{bytes} {limits}"
+        );
     }
-    let Some(proxy) = limited(&config(&origin.url, ""), 8 << 30) else { return };
+    let Some(proxy) = limited(&config(&origin.url, ""), 8 << 30) else {
+        return;
+    };
     assert!(Operator::of(&proxy).metrics()["buffered_limit_bytes"] as u64 <= 256 << 20);
 }
 
@@ -206,7 +269,9 @@ fn the_bound_follows_from_what_there_is() {
 fn a_burst_ends_nothing() {
     const ALERTS: usize = 100;
     let origin = Origin::spawn();
-    let Some(proxy) = limited(&config(&origin.url, ""), SMALL) else { return };
+    let Some(proxy) = limited(&config(&origin.url, ""), SMALL) else {
+        return;
+    };
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     let (accepted, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -214,9 +279,14 @@ fn a_burst_ends_nothing() {
             scope.spawn(|| {
                 let mut connection = sender.connect().unwrap();
                 let body = alert(MB);
-                let head = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+                let head = format!(
+                    "POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
                 // It may have been refused before all of it is sent.
-                let _ = connection.write(head.as_bytes()).and_then(|()| connection.write(&body));
+                let _ = connection
+                    .write(head.as_bytes())
+                    .and_then(|()| connection.write(&body));
                 match connection.read().unwrap().status {
                     200 => accepted.fetch_add(1, Ordering::SeqCst),
                     503 => refused.fetch_add(1, Ordering::SeqCst),
@@ -228,7 +298,11 @@ fn a_burst_ends_nothing() {
     let (accepted, refused) = (accepted.into_inner(), refused.into_inner());
     assert_eq!(accepted + refused, ALERTS);
     assert!(accepted >= 20, "{accepted} were accepted");
-    let whole = origin.received().iter().filter(|received| received.body.len() as u64 == MB).count();
+    let whole = origin
+        .received()
+        .iter()
+        .filter(|received| received.body.len() as u64 == MB)
+        .count();
     assert_eq!(whole, accepted, "what was answered 2xx has arrived");
     assert_eq!(sender.post("{\"alert\":\"x\"}").status, 200);
 }

@@ -2,21 +2,27 @@
 //!
 //! What was wrong once, each for its kind:
 //!
-//! - `every_captured_body_passes_byte_for_byte`: a field that decides nothing (`alert.config.line`, an integer on the
-//!   wire) was taken for a string, in the verifier, in `send` and in the fixtures alike, and every real alert was
-//!   refused. The fixtures are bodies with the keys and types of captures, as they came.
-//! - `whatever_decides_nothing_may_be_anything`: the same for every field that decides nothing, of every body, changed to
-//!   any value, left out, or joined by a new one.
-//! - `what_decides_has_to_be_readable`, `an_unknown_kind_with_a_message_is_forwarded_as_unknown`: what is refused all the
-//!   same, and what is no longer.
-//! - `drift_is_noted_wherever_an_operator_looks`: what is let through though it is unexpected is not let through in
-//!   silence. `what_is_noted_is_bounded`: nor may a sender flood what is noted.
-//! - `a_space_that_cannot_be_read_is_none_of_those_that_are_wanted`: tolerance must not let another space in.
-//! - `twins_of_what_decides_are_refused`: readers that fold case (Go's) would take another `space` than was verified.
+//! - `every_captured_body_passes_byte_for_byte`: a field that decides nothing (`alert.config.line`,
+//!   an integer on the wire) was taken for a string, in the verifier, in `send` and in the fixtures
+//!   alike, and every real alert was refused. The fixtures are bodies with the keys and types of
+//!   captures, as they came.
+//! - `whatever_decides_nothing_may_be_anything`: the same for every field that decides nothing, of
+//!   every body, changed to any value, left out, or joined by a new one.
+//! - `what_decides_has_to_be_readable`, `an_unknown_kind_with_a_message_is_forwarded_as_unknown`:
+//!   what is refused all the same, and what is no longer.
+//! - `drift_is_noted_wherever_an_operator_looks`: what is let through though it is unexpected is
+//!   not let through in silence. `what_is_noted_is_bounded`: nor may a sender flood what is noted.
+//! - `a_space_that_cannot_be_read_is_none_of_those_that_are_wanted`: tolerance must not let another
+//!   space in.
+//! - `twins_of_what_decides_are_refused`: readers that fold case (Go's) would take another `space`
+//!   than was verified.
 //! - `nothing_is_looked_at_where_that_is_said`: `schema = "off"` looked at bodies.
-//! - `a_test_token_that_cannot_be_shown_displaces_none`: an empty token took the place of the one on the status page.
+//! - `a_test_token_that_cannot_be_shown_displaces_none`: an empty token took the place of the one
+//!   on the status page.
 
-use crate::support::{Answer, Http2, Operator, Origin, Pki, Proxy, Received, Sender, WEBHOOK, eventually};
+use crate::support::{
+    Answer, Http2, Operator, Origin, Pki, Proxy, Received, Sender, WEBHOOK, eventually,
+};
 use netdata_webhook_proxy::notification::{Notification, SchemaPolicy};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -30,14 +36,35 @@ const FLAT_REACHABILITY: &str = include_str!("bodies/flat-reachability.json");
 const NESTED_CRITICAL: &str = include_str!("bodies/nested-critical.json");
 const TEST: &str = include_str!("bodies/test-notification.json");
 
-/// Every body that was captured, its kind, its shape and its severity. The Test notification is answered here.
+/// Every body that was captured, its kind, its shape and its severity. The Test notification is
+/// answered here.
 const CAPTURED: [(&str, &str, &str, &str); 7] = [
-    (include_str!("bodies/flat-alert.json"), "alert", "flat", "warning"),
+    (
+        include_str!("bodies/flat-alert.json"),
+        "alert",
+        "flat",
+        "warning",
+    ),
     (FLAT_REACHABILITY, "reachability", "flat", "info"),
-    (include_str!("bodies/nested-clear.json"), "alert", "nested", "clear"),
+    (
+        include_str!("bodies/nested-clear.json"),
+        "alert",
+        "nested",
+        "clear",
+    ),
     (NESTED_CRITICAL, "alert", "nested", "critical"),
-    (include_str!("bodies/nested-reachable.json"), "reachability", "nested", "info"),
-    (include_str!("bodies/nested-unreachable.json"), "reachability", "nested", "critical"),
+    (
+        include_str!("bodies/nested-reachable.json"),
+        "reachability",
+        "nested",
+        "info",
+    ),
+    (
+        include_str!("bodies/nested-unreachable.json"),
+        "reachability",
+        "nested",
+        "critical",
+    ),
     (TEST, "test", "", ""),
 ];
 
@@ -88,14 +115,23 @@ fn every_captured_body_passes_byte_for_byte() {
         for (body, kind, shape, severity) in CAPTURED {
             for answer in [sender.post(body), http2.post(body).unwrap()] {
                 count += 1;
-                assert_eq!((answer.status, answer.body.as_str(), answer.header("x-app")), (200, "ok", Some("yes")));
+                assert_eq!(
+                    (answer.status, answer.body.as_str(), answer.header("x-app")),
+                    (200, "ok", Some("yes"))
+                );
                 let received = origin.received().pop().unwrap();
                 assert_eq!(received.body, body.as_bytes());
                 assert_eq!(received.header("X-Netdata-Notification"), kind);
                 assert_eq!(severity_of(&received), severity);
                 let line = proxy.wait_for_logs("outcome=\"forwarded\"", count);
-                assert!(line.contains(&format!("kind=\"{kind}\"")) && !line.contains("drift"), "{line}");
-                assert!(shape.is_empty() || line.contains(&format!("shape=\"{shape}\"")), "{line}");
+                assert!(
+                    line.contains(&format!("kind=\"{kind}\"")) && !line.contains("drift"),
+                    "{line}"
+                );
+                assert!(
+                    shape.is_empty() || line.contains(&format!("shape=\"{shape}\"")),
+                    "{line}"
+                );
             }
         }
     }
@@ -132,13 +168,20 @@ impl Changes {
             5 => json!([1e300, -1e-300, -0.0, 0, -1, ""]),
             6 => self.any_text().into(),
             7 => "7".into(),
-            8 => (0..self.below(5)).map(|_| self.any_json(depth - 1)).collect(),
-            _ => (0..self.below(5)).map(|_| (self.any_text(), self.any_json(depth - 1))).collect::<Map<_, _>>().into(),
+            8 => (0..self.below(5))
+                .map(|_| self.any_json(depth - 1))
+                .collect(),
+            _ => (0..self.below(5))
+                .map(|_| (self.any_text(), self.any_json(depth - 1)))
+                .collect::<Map<_, _>>()
+                .into(),
         }
     }
 
     fn any_text(&mut self) -> String {
-        (0..self.below(12)).map(|_| self.0.random::<char>()).collect()
+        (0..self.below(12))
+            .map(|_| self.0.random::<char>())
+            .collect()
     }
 
     /// One field that decides nothing has another value, or is new; or one is missing, whichever.
@@ -166,12 +209,14 @@ impl Changes {
 fn places(value: &Value, place: &str) -> Vec<String> {
     let escaped = |key: &String| key.replace('~', "~0").replace('/', "~1");
     let mut found: Vec<String> = match value {
-        Value::Object(members) => {
-            members.iter().flat_map(|(key, value)| places(value, &format!("{place}/{}", escaped(key)))).collect()
-        }
-        Value::Array(elements) => {
-            (0..).zip(elements).flat_map(|(index, value)| places(value, &format!("{place}/{index}"))).collect()
-        }
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(key, value)| places(value, &format!("{place}/{}", escaped(key))))
+            .collect(),
+        Value::Array(elements) => (0..)
+            .zip(elements)
+            .flat_map(|(index, value)| places(value, &format!("{place}/{index}")))
+            .collect(),
         _ => Vec::new(),
     };
     if !place.is_empty() {
@@ -231,12 +276,21 @@ fn http2_changes_nothing() {
 fn equal_notifications_have_equal_idempotency_keys() {
     let (origin, _proxy, sender) = scene("");
     let alert = |id: &str| format!("{{\"alert\":{{\"transition_id\":\"{id}\"}}}}");
-    for body in
-        [&alert("t-1"), &alert("t-1"), &alert("t-2"), "{\"alert\":\"x\"}", "{\"alert\":\"x\"}", "{\"alert\":\"y\"}"]
-    {
+    for body in [
+        &alert("t-1"),
+        &alert("t-1"),
+        &alert("t-2"),
+        "{\"alert\":\"x\"}",
+        "{\"alert\":\"x\"}",
+        "{\"alert\":\"y\"}",
+    ] {
         sender.post(body);
     }
-    let keys: Vec<_> = origin.received().iter().map(|r| r.header("Idempotency-Key").to_owned()).collect();
+    let keys: Vec<_> = origin
+        .received()
+        .iter()
+        .map(|r| r.header("Idempotency-Key").to_owned())
+        .collect();
     assert_eq!(keys[..3], ["t-1", "t-1", "t-2"]);
     assert_eq!(keys[3], keys[4]);
     assert_ne!(keys[4], keys[5]);
@@ -247,9 +301,16 @@ fn equal_notifications_have_equal_idempotency_keys() {
 fn a_test_notification_is_answered_here_and_its_token_logged() {
     let (origin, proxy, sender) = scene("");
     let answer = sender.post(TEST);
-    assert_eq!((answer.status, answer.body.as_str()), (200, "{\"received\":true}"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, "{\"received\":true}")
+    );
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert!(proxy.wait_for_log("Test notification").contains("0b5dcd6e-2a3e-4f1e-9a46-0f2c9c9c9c9c"));
+    assert!(
+        proxy
+            .wait_for_log("Test notification")
+            .contains("0b5dcd6e-2a3e-4f1e-9a46-0f2c9c9c9c9c")
+    );
     origin.received_nothing();
 }
 
@@ -257,7 +318,10 @@ fn a_test_notification_is_answered_here_and_its_token_logged() {
 fn a_test_notification_is_forwarded_where_that_is_said() {
     let (origin, _proxy, sender) = scene("tests = \"forward\"");
     assert_eq!(sender.post(TEST).body, "ok");
-    assert_eq!(origin.received_one().header("X-Netdata-Notification"), "test");
+    assert_eq!(
+        origin.received_one().header("X-Netdata-Notification"),
+        "test"
+    );
     let (origin, _proxy, sender) = scene("tests = \"forward\"\nspaces = [\"acme\"]");
     sender.post(TEST).refuses(403, "space_not_allowed");
     origin.received_nothing();
@@ -267,7 +331,18 @@ fn a_test_notification_is_forwarded_where_that_is_said() {
 fn what_is_not_json_is_refused() {
     let (origin, _proxy, sender) = scene("schema = \"warn\"");
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
-    for body in ["", "{", "[]", "null", "alert", "{\"a\":1,\"a\":2}", "{\"a\":NaN}", "{} {}", "\u{feff}{}", &deep] {
+    for body in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "alert",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":NaN}",
+        "{} {}",
+        "\u{feff}{}",
+        &deep,
+    ] {
         sender.post(body).refuses(400, "invalid_json");
     }
     post_bytes(&sender, b"{\"\xff\":1}").refuses(400, "invalid_json");
@@ -275,7 +350,10 @@ fn what_is_not_json_is_refused() {
 }
 
 fn post_bytes(sender: &Sender, body: &[u8]) -> Answer {
-    let head = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     sender.raw(&[head.as_bytes(), body].concat()).unwrap()
 }
 
@@ -308,9 +386,15 @@ fn what_decides_has_to_be_readable() {
             (r#"{"alert":"x","severity":1}"#, "\"/severity\""),
             (r#"{"alert":"x","space":7}"#, "\"/space\""),
             (r#"{"alert":{},"space":{"id":7}}"#, "\"/space/id\""),
-            (r#"{"alert":{"state":{"status":[]}}}"#, "\"/alert/state/status\""),
+            (
+                r#"{"alert":{"state":{"status":[]}}}"#,
+                "\"/alert/state/status\"",
+            ),
             (r#"{"alert":{"state":"Critical"}}"#, "\"/alert/state\""),
-            (r#"{"alert":{"transition_id":7}}"#, "\"/alert/transition_id\""),
+            (
+                r#"{"alert":{"transition_id":7}}"#,
+                "\"/alert/transition_id\"",
+            ),
             (r#"{"nodes":"db-1"}"#, "\"/nodes\""),
             (r#"{"reachable":"yes"}"#, "\"/reachable\""),
             (r#"{"status":{"reachable":"yes"}}"#, "\"/status/reachable\""),
@@ -319,7 +403,10 @@ fn what_decides_has_to_be_readable() {
         ] {
             let answer = sender.post(body);
             answer.refuses(422, "schema_mismatch");
-            assert!(answer.body.contains(&pointer.replace('"', "\\\"")), "{answer:?}");
+            assert!(
+                answer.body.contains(&pointer.replace('"', "\\\"")),
+                "{answer:?}"
+            );
         }
         origin.received_nothing();
     }
@@ -329,25 +416,46 @@ fn what_decides_has_to_be_readable() {
 fn strictly_every_known_field_has_to_have_its_type() {
     let (origin, _proxy, sender) = scene("schema = \"strict\"");
     for (body, pointer) in [
-        (NESTED_CRITICAL.replace("\"line\": 12", "\"line\": \"12\""), "/alert/config/line"),
-        (NESTED_CRITICAL.replace("\"total\": {", "\"total\": 3, \"new\": {"), "/alert/log/total"),
-        (FLAT_REACHABILITY.replace("\"host\": \"h\"", "\"host\": {}"), "/host"),
+        (
+            NESTED_CRITICAL.replace("\"line\": 12", "\"line\": \"12\""),
+            "/alert/config/line",
+        ),
+        (
+            NESTED_CRITICAL.replace("\"total\": {", "\"total\": 3, \"new\": {"),
+            "/alert/log/total",
+        ),
+        (
+            FLAT_REACHABILITY.replace("\"host\": \"h\"", "\"host\": {}"),
+            "/host",
+        ),
         ("{\"message\":\"m\",\"incident\":{}}".to_owned(), ""),
     ] {
         let answer = sender.post(&body);
         answer.refuses(422, "schema_mismatch");
-        assert!(answer.body.contains(&format!("\\\"{pointer}\\\"")), "{answer:?}");
+        assert!(
+            answer.body.contains(&format!("\\\"{pointer}\\\"")),
+            "{answer:?}"
+        );
     }
     origin.received_nothing();
     // What is new contradicts nothing that is known.
-    assert_eq!(sender.post(&NESTED_CRITICAL.replace("\"line\": 12", "\"line\": 12, \"column\": 1")).status, 200);
+    assert_eq!(
+        sender
+            .post(&NESTED_CRITICAL.replace("\"line\": 12", "\"line\": 12, \"column\": 1"))
+            .status,
+        200
+    );
 }
 
 #[test]
 fn an_unknown_kind_with_a_message_is_forwarded_as_unknown() {
     let (origin, proxy, sender) = scene("");
     for (number, (body, severity, drift)) in [
-        (r#"{"message":"m","incident":{"id":1},"severity":"Critical"}"#, "critical", "/incident /severity"),
+        (
+            r#"{"message":"m","incident":{"id":1},"severity":"Critical"}"#,
+            "critical",
+            "/incident /severity",
+        ),
         (r#"{"message":"m","alert":5}"#, "", "/alert"),
         (r#"{"message":"m"}"#, "", ""),
     ]
@@ -356,12 +464,32 @@ fn an_unknown_kind_with_a_message_is_forwarded_as_unknown() {
     {
         assert_eq!(sender.post(body).status, 200, "{body}");
         let received = origin.received().pop().unwrap();
-        assert_eq!((received.body.as_slice(), received.header("X-Netdata-Notification")), (body.as_bytes(), "unknown"));
-        assert_eq!((severity_of(&received).as_str(), received.header("Idempotency-Key").len()), (severity, 64));
+        assert_eq!(
+            (
+                received.body.as_slice(),
+                received.header("X-Netdata-Notification")
+            ),
+            (body.as_bytes(), "unknown")
+        );
+        assert_eq!(
+            (
+                severity_of(&received).as_str(),
+                received.header("Idempotency-Key").len()
+            ),
+            (severity, 64)
+        );
         let line = proxy.wait_for_logs("outcome=\"forwarded\"", number + 1);
-        assert!(line.contains("kind=\"unknown\"") && line.contains(&format!(" drift=\"{drift}\"")), "{line}");
+        assert!(
+            line.contains("kind=\"unknown\"") && line.contains(&format!(" drift=\"{drift}\"")),
+            "{line}"
+        );
     }
-    for body in [r#"{"message":""}"#, r#"{"message":null,"incident":{}}"#, r#"{"message":["m"]}"#, r#"{"title":"m"}"#] {
+    for body in [
+        r#"{"message":""}"#,
+        r#"{"message":null,"incident":{}}"#,
+        r#"{"message":["m"]}"#,
+        r#"{"title":"m"}"#,
+    ] {
         sender.post(body).refuses(422, "schema_mismatch");
     }
     assert_eq!(origin.received().len(), 3);
@@ -393,11 +521,19 @@ fn drift_is_noted_wherever_an_operator_looks() {
     }
     let line = proxy.wait_for_log("drift=");
     // The node's name is lost, and the alert is not.
-    assert!(line.contains("drift=\"/node /n /alert/config/line\"") && line.contains("kind=\"alert\""), "{line}");
-    let findings = eventually("the finding", || Some(findings()).filter(|findings| findings != &json!([])));
+    assert!(
+        line.contains("drift=\"/node /n /alert/config/line\"") && line.contains("kind=\"alert\""),
+        "{line}"
+    );
+    let findings = eventually("the finding", || {
+        Some(findings()).filter(|findings| findings != &json!([]))
+    });
     let text = findings[0]["text"].as_str().unwrap();
     assert_eq!(findings[0]["level"], "warning");
-    for part in [&format!("alert on {WEBHOOK}, 2 times"), "\"/alert/config/line\""] {
+    for part in [
+        &format!("alert on {WEBHOOK}, 2 times"),
+        "\"/alert/config/line\"",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     assert!(operator.get("/").body.contains("/alert/config/line"));
@@ -407,16 +543,27 @@ fn drift_is_noted_wherever_an_operator_looks() {
 #[test]
 fn what_is_noted_is_bounded() {
     let (_origin, proxy, sender) = scene("max_body = \"4MiB\"");
-    let keys: String =
-        (0..1000).map(|number| format!("\"{number}{}\u{2028}\":[],", "/\\n\u{202e}".repeat(100))).collect();
+    let keys: String = (0..1000)
+        .map(|number| format!("\"{number}{}\u{2028}\":[],", "/\\n\u{202e}".repeat(100)))
+        .collect();
     let entries = "{\"name\":5},".repeat(100_000);
     let body = format!("{{{keys}\"alert\":{{\"log\":{{\"entries\":[{entries}0]}}}}}}");
     assert_eq!(sender.post(&body).status, 200);
     let line = proxy.wait_for_log("drift=");
-    let drift = line.split("drift=\"").nth(1).unwrap().split('"').next().unwrap();
+    let drift = line
+        .split("drift=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
     assert_eq!(drift.split(' ').count(), 5, "{line}");
     // A character that is not ASCII may be written as an escape.
-    assert!(line.len() < 5 * 241 * "\\u{fffd}".len() + 1000, "{}", line.len());
+    assert!(
+        line.len() < 5 * 241 * "\\u{fffd}".len() + 1000,
+        "{}",
+        line.len()
+    );
     assert!(!line.contains(['\u{2028}', '\u{202e}', '\n']), "{line}");
     let elements = format!("{{\"alert\":{{\"log\":{{\"entries\":[{entries}0]}}}}}}");
     assert_eq!(sender.post(&elements).status, 200);
@@ -427,7 +574,13 @@ fn what_is_noted_is_bounded() {
 fn twins_of_what_decides_are_refused() {
     let (origin, _proxy, sender) = scene("");
     let evil = r#""space":{"id":"good"},"SPACE":{"id":"evil"}"#;
-    for twin in ["Space", "sPACE", "\\u017fpace", "\u{17f}pace", "\\u0053pace"] {
+    for twin in [
+        "Space",
+        "sPACE",
+        "\\u017fpace",
+        "\u{17f}pace",
+        "\\u0053pace",
+    ] {
         let body = format!("{{\"alert\":{{}},{}}}", evil.replace("SPACE", twin));
         let answer = sender.post(&body);
         answer.refuses(400, "invalid_json");
@@ -457,14 +610,24 @@ fn twins_of_what_decides_are_refused() {
 fn the_schema_may_warn() {
     let (origin, proxy, sender) = scene("schema = \"warn\"");
     assert_eq!(sender.post("{\"new\":1}").status, 200);
-    assert_eq!(origin.received_one().header("X-Netdata-Notification"), "unknown");
+    assert_eq!(
+        origin.received_one().header("X-Netdata-Notification"),
+        "unknown"
+    );
     let line = proxy.wait_for_log("unrecognised body");
     assert!(line.contains("WARN"), "{line}");
     proxy.wait_for_log("drift=");
     // What is only unexpected has its line.
     assert_eq!(sender.post(r#"{"alert":"x","info":1}"#).status, 200);
     proxy.wait_for_log("drift=\"/info\"");
-    assert_eq!(proxy.log().iter().filter(|line| line.contains("unrecognised body")).count(), 1);
+    assert_eq!(
+        proxy
+            .log()
+            .iter()
+            .filter(|line| line.contains("unrecognised body"))
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -484,11 +647,28 @@ fn nothing_is_looked_at_where_that_is_said() {
     for body in bodies {
         assert_eq!(post_bytes(&sender, body).status, 200, "{body:?}");
         let received = origin.received().pop().unwrap();
-        assert_eq!((received.body.as_slice(), received.header("X-Netdata-Notification")), (body, "unknown"));
-        assert_eq!((severity_of(&received).as_str(), received.header("Idempotency-Key").len()), ("", 64));
+        assert_eq!(
+            (
+                received.body.as_slice(),
+                received.header("X-Netdata-Notification")
+            ),
+            (body, "unknown")
+        );
+        assert_eq!(
+            (
+                severity_of(&received).as_str(),
+                received.header("Idempotency-Key").len()
+            ),
+            ("", 64)
+        );
     }
     proxy.wait_for_logs("outcome=\"forwarded\"", bodies.len());
-    assert!(!proxy.log().iter().any(|line| line.contains("drift") || line.contains("paste this token")));
+    assert!(
+        !proxy
+            .log()
+            .iter()
+            .any(|line| line.contains("drift") || line.contains("paste this token"))
+    );
 }
 
 #[test]
@@ -496,9 +676,18 @@ fn a_space_that_cannot_be_read_is_none_of_those_that_are_wanted() {
     for schema in ["enforce", "strict", "warn", "off"] {
         let (origin, proxy, sender) = scene(&format!("spaces = [\"acme\"]\nschema = \"{schema}\""));
         let strange: &[&str] = match schema {
-            "off" => &["", "alert", "\u{feff}{\"space\":\"acme\"}", r#"{"space":"evil","space":"acme"}"#, TEST],
+            "off" => &[
+                "",
+                "alert",
+                "\u{feff}{\"space\":\"acme\"}",
+                r#"{"space":"evil","space":"acme"}"#,
+                TEST,
+            ],
             "strict" => &[],
-            _ => &[r#"{"message":"acme"}"#, r#"{"message":"m","space":["acme"]}"#],
+            _ => &[
+                r#"{"message":"acme"}"#,
+                r#"{"message":"m","space":["acme"]}"#,
+            ],
         };
         for body in [
             r#"{"alert":{},"space":5}"#,
@@ -525,7 +714,12 @@ fn a_space_that_cannot_be_read_is_none_of_those_that_are_wanted() {
             }
         }
         origin.received_nothing();
-        assert_eq!(sender.post(r#"{"alert":{},"space":{"slug":"acme","id":"x"}}"#).status, 200);
+        assert_eq!(
+            sender
+                .post(r#"{"alert":{},"space":{"slug":"acme","id":"x"}}"#)
+                .status,
+            200
+        );
         assert_eq!(origin.received().len(), 1);
         proxy.wait_for_log("space=\"acme\"");
     }
@@ -536,29 +730,52 @@ fn a_test_token_that_cannot_be_shown_displaces_none() {
     let (origin, proxy, sender, operator) = watched("");
     let shown = || {
         let status: Value = serde_json::from_str(&operator.get("/api/status.json").body).unwrap();
-        status["test_tokens"][0]["token"].as_str().unwrap_or_default().to_owned()
+        status["test_tokens"][0]["token"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     };
     assert_eq!(sender.post(TEST).body, "{\"received\":true}");
     let token = "0b5dcd6e-2a3e-4f1e-9a46-0f2c9c9c9c9c";
     eventually("the token", || (shown() == token).then_some(()));
-    let test = |token: &str| sender.post(&format!("{{\"message\":\"m\",\"title\":\"Test\",\"token\":\"{token}\"}}"));
+    let test = |token: &str| {
+        sender.post(&format!(
+            "{{\"message\":\"m\",\"title\":\"Test\",\"token\":\"{token}\"}}"
+        ))
+    };
     let answer = test("");
     answer.refuses(422, "schema_mismatch");
     assert!(answer.body.contains("/token"), "{answer:?}");
     // Netdata Cloud gets the answer it waits for, and the operator is told.
-    for (number, token) in ["x".repeat(1000), "a\\nb".into(), "\\u202e".into(), "\\u2028".into()].iter().enumerate() {
+    for (number, token) in [
+        "x".repeat(1000),
+        "a\\nb".into(),
+        "\\u202e".into(),
+        "\\u2028".into(),
+    ]
+    .iter()
+    .enumerate()
+    {
         assert_eq!(test(token).body, "{\"received\":true}");
         proxy.wait_for_logs("a token that cannot be shown", number + 1);
         proxy.wait_for_logs("drift=\"/token\"", number + 1);
     }
     assert_eq!(shown(), token);
-    assert_eq!(proxy.log().iter().filter(|line| line.contains("paste this token")).count(), 1);
+    assert_eq!(
+        proxy
+            .log()
+            .iter()
+            .filter(|line| line.contains("paste this token"))
+            .count(),
+        1
+    );
     origin.received_nothing();
 }
 
 #[test]
 fn only_the_wanted_spaces_pass() {
-    let (origin, _proxy, sender) = scene("spaces = [\"acme\", \"00000000-0000-4000-8000-000000000001\"]");
+    let (origin, _proxy, sender) =
+        scene("spaces = [\"acme\", \"00000000-0000-4000-8000-000000000001\"]");
     for body in [
         r#"{"alert":{},"space":{"id":"x","slug":"acme"}}"#,
         r#"{"alert":{},"space":{"id":"00000000-0000-4000-8000-000000000001"}}"#,
@@ -573,6 +790,10 @@ fn only_the_wanted_spaces_pass() {
     ] {
         sender.post(body).refuses(403, "space_not_allowed");
     }
-    assert_eq!(sender.post(TEST).status, 200, "the operator must be able to finish the setup");
+    assert_eq!(
+        sender.post(TEST).status,
+        200,
+        "the operator must be able to finish the setup"
+    );
     assert_eq!(origin.received().len(), 3);
 }

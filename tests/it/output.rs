@@ -10,16 +10,28 @@ fn commands(pki: &Pki, origin: &Origin, operator: &Operator) -> Vec<(String, i32
     let path = |name: &str| pki.path().join(name).to_str().unwrap().to_owned();
     let config = Proxy::config(origin, "require", "");
     pki.write("config.toml", &config);
-    pki.write("admin.toml", &format!("{config}[admin]\nlisten = \"{}\"\n", operator.address));
-    pki.write("site.conf", "server { listen 80; location /hooks { proxy_pass http://127.0.0.1:3000; } }\n");
+    pki.write(
+        "admin.toml",
+        &format!("{config}[admin]\nlisten = \"{}\"\n", operator.address),
+    );
+    pki.write(
+        "site.conf",
+        "server { listen 80; location /hooks { proxy_pass http://127.0.0.1:3000; } }\n",
+    );
     let (config, url) = (path("config.toml"), &origin.url);
     [
         (format!("check --config {config}"), 0),
         (format!("health --config {}", path("admin.toml")), 0),
         (format!("doctor {url}"), 1),
         (format!("doctor {url} --json"), 1),
-        (format!("challenge --secret-file {} abc", path("challenge.secret")), 0),
-        (format!("import nginx {} --webhook /hooks", path("site.conf")), 0),
+        (
+            format!("challenge --secret-file {} abc", path("challenge.secret")),
+            0,
+        ),
+        (
+            format!("import nginx {} --webhook /hooks", path("site.conf")),
+            0,
+        ),
         (format!("send alert {url}"), 0),
         (format!("send alert {url} --json"), 0),
         (format!("send alert http://{}/", free_address()), 3),
@@ -34,7 +46,11 @@ fn commands(pki: &Pki, origin: &Origin, operator: &Operator) -> Vec<(String, i32
 
 fn run(arguments: &str, out: impl Into<Stdio>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    command.args(arguments.split(' ')).stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
+    command
+        .args(arguments.split(' '))
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(Stdio::piped());
     command.spawn().unwrap().wait_with_output().unwrap()
 }
 
@@ -46,17 +62,35 @@ fn each(out: impl Fn() -> Stdio, judge: impl Fn(&str, i32, Option<i32>, &str)) {
     for (arguments, code) in commands(&pki, &origin, &Operator::of(&proxy)) {
         let began = Instant::now();
         let output = run(&arguments, out());
-        assert!(began.elapsed() < PATIENCE, "{arguments}: {:?}", began.elapsed());
-        judge(&arguments, code, output.status.code(), &String::from_utf8_lossy(&output.stderr));
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{arguments}: {:?}",
+            began.elapsed()
+        );
+        judge(
+            &arguments,
+            code,
+            output.status.code(),
+            &String::from_utf8_lossy(&output.stderr),
+        );
     }
 }
 
 #[test]
 fn what_cannot_be_written_is_a_failure_that_is_said() {
-    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap().into();
+    let full = || {
+        OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+            .into()
+    };
     each(full, |arguments, _, code, err| {
         let last = err.lines().last().unwrap_or_default();
-        assert!(last.starts_with("error: cannot write to standard output: No space left"), "{arguments}: {err}");
+        assert!(
+            last.starts_with("error: cannot write to standard output: No space left"),
+            "{arguments}: {err}"
+        );
         assert_eq!(code, Some(1), "{arguments}");
     });
 }
@@ -65,7 +99,10 @@ fn what_cannot_be_written_is_a_failure_that_is_said() {
 fn a_reader_that_went_away_has_seen_enough() {
     let unread = || std::io::pipe().unwrap().1.into();
     each(unread, |arguments, expected, code, err| {
-        assert!(!err.contains("error:") && !err.contains("panicked"), "{arguments}: {err}");
+        assert!(
+            !err.contains("error:") && !err.contains("panicked"),
+            "{arguments}: {err}"
+        );
         assert_eq!(code, Some(expected), "{arguments}: {err}");
     });
 }

@@ -67,8 +67,12 @@ const SPELLINGS: [&str; 44] = [
 /// A webhook that demands a certificate and a token, beside `more`, in front of `origin`.
 fn config(origin: &Origin, more: &str) -> String {
     Pki::shared().write("webhook.token", "t0ken-of-the-webhook\n");
-    let demands = "spaces = [\"prod\"]\n[routes.auth]\nbearer = [{ token = { file = \"webhook.token\" } }]\n";
-    let other = format!("[[routes]]\npath = \"/*\"\nupstream = \"{}\"\n{more}\n", origin.url);
+    let demands =
+        "spaces = [\"prod\"]\n[routes.auth]\nbearer = [{ token = { file = \"webhook.token\" } }]\n";
+    let other = format!(
+        "[[routes]]\npath = \"/*\"\nupstream = \"{}\"\n{more}\n",
+        origin.url
+    );
     Proxy::config(origin, "request", demands) + &other
 }
 
@@ -84,32 +88,85 @@ fn no_spelling_of_a_path_passes_by_a_route_that_demands_more() {
     let (origin, _proxy, sender) = scene("kind = \"proxy\"");
     let mut connection = sender.connect().unwrap();
     let mut http2 = Http2::connect(&sender).unwrap();
-    for target in SPELLINGS.into_iter().flat_map(|path| [path.to_owned(), format!("{path}?crc_token=x")]) {
+    for target in SPELLINGS
+        .into_iter()
+        .flat_map(|path| [path.to_owned(), format!("{path}?crc_token=x")])
+    {
         for (method, body) in [("GET", ""), ("POST", ALERT), ("PUT", ALERT)] {
-            connection.send(method, &target, BEARER, body).unwrap().refuses(404, "not_found");
-            http2.send(method, &target, &[], body).unwrap().refuses(404, "not_found");
+            connection
+                .send(method, &target, BEARER, body)
+                .unwrap()
+                .refuses(404, "not_found");
+            http2
+                .send(method, &target, &[], body)
+                .unwrap()
+                .refuses(404, "not_found");
         }
-        connection.send("GET", &format!("http://localhost{target}"), "", "").unwrap().refuses(404, "not_found");
+        connection
+            .send("GET", &format!("http://localhost{target}"), "", "")
+            .unwrap()
+            .refuses(404, "not_found");
     }
     origin.received_nothing();
-    for target in ["/", "/Other/", "/webhooks", "/webhooks/netdata/Below/", "/a//b/../c/%41;d", "/netdata.json"] {
-        assert_eq!(connection.send("GET", target, "", "").unwrap().status, 200, "{target}");
-        assert_eq!(origin.received().pop().unwrap().request_line, format!("GET {target} HTTP/1.1"));
-        assert_eq!(http2.send("GET", target, &[], "").unwrap().status, 200, "{target}");
+    for target in [
+        "/",
+        "/Other/",
+        "/webhooks",
+        "/webhooks/netdata/Below/",
+        "/a//b/../c/%41;d",
+        "/netdata.json",
+    ] {
+        assert_eq!(
+            connection.send("GET", target, "", "").unwrap().status,
+            200,
+            "{target}"
+        );
+        assert_eq!(
+            origin.received().pop().unwrap().request_line,
+            format!("GET {target} HTTP/1.1")
+        );
+        assert_eq!(
+            http2.send("GET", target, &[], "").unwrap().status,
+            200,
+            "{target}"
+        );
     }
-    connection.send("POST", WEBHOOK, "", ALERT).unwrap().refuses(401, "authorization_missing");
-    assert_eq!(connection.send("POST", WEBHOOK, BEARER, ALERT).unwrap().status, 200);
+    connection
+        .send("POST", WEBHOOK, "", ALERT)
+        .unwrap()
+        .refuses(401, "authorization_missing");
+    assert_eq!(
+        connection
+            .send("POST", WEBHOOK, BEARER, ALERT)
+            .unwrap()
+            .status,
+        200
+    );
 }
 
 #[test]
 fn routes_that_demand_the_same_hinder_nothing() {
-    let demands = "spaces = [\"prod\"]\n[routes.auth]\nbearer = [{ token = { file = \"webhook.token\" } }]\n";
+    let demands =
+        "spaces = [\"prod\"]\n[routes.auth]\nbearer = [{ token = { file = \"webhook.token\" } }]\n";
     let (origin, _proxy, sender) = scene(demands);
     let mut connection = sender.connect().unwrap();
     for target in SPELLINGS {
-        connection.send("POST", target, "", ALERT).unwrap().refuses(401, "authorization_missing");
-        assert_eq!(connection.send("POST", target, BEARER, ALERT).unwrap().status, 200, "{target}");
-        assert_eq!(origin.received().pop().unwrap().request_line, format!("POST {target} HTTP/1.1"));
+        connection
+            .send("POST", target, "", ALERT)
+            .unwrap()
+            .refuses(401, "authorization_missing");
+        assert_eq!(
+            connection
+                .send("POST", target, BEARER, ALERT)
+                .unwrap()
+                .status,
+            200,
+            "{target}"
+        );
+        assert_eq!(
+            origin.received().pop().unwrap().request_line,
+            format!("POST {target} HTTP/1.1")
+        );
     }
 }
 
@@ -132,20 +189,45 @@ fn each_demand_counts() {
         ),
         (spaces.to_owned(), ""),
         (format!("{spaces}auth = \"none\""), ""),
-        (format!("spaces = [\"prod\", \"test\"]\n{same}"), "Bearer t0ken-of-the-webhook"),
+        (
+            format!("spaces = [\"prod\", \"test\"]\n{same}"),
+            "Bearer t0ken-of-the-webhook",
+        ),
         (same.to_owned(), "Bearer t0ken-of-the-webhook"),
-        (format!("{spaces}schema = \"warn\"\n{same}"), "Bearer t0ken-of-the-webhook"),
-        (format!("{spaces}tests = \"forward\"\n{same}"), "Bearer t0ken-of-the-webhook"),
-        (format!("{spaces}max_body = \"2MiB\"\n{same}"), "Bearer t0ken-of-the-webhook"),
-        (format!("kind = \"proxy\"\n{same}"), "Bearer t0ken-of-the-webhook"),
+        (
+            format!("{spaces}schema = \"warn\"\n{same}"),
+            "Bearer t0ken-of-the-webhook",
+        ),
+        (
+            format!("{spaces}tests = \"forward\"\n{same}"),
+            "Bearer t0ken-of-the-webhook",
+        ),
+        (
+            format!("{spaces}max_body = \"2MiB\"\n{same}"),
+            "Bearer t0ken-of-the-webhook",
+        ),
+        (
+            format!("kind = \"proxy\"\n{same}"),
+            "Bearer t0ken-of-the-webhook",
+        ),
     ] {
         let (origin, _proxy, sender) = scene(&less);
         let authorization = format!("Authorization: {authorization}\r\n");
         for target in ["/Webhooks/netdata", "/webhooks/netdata/"] {
-            sender.send("POST", target, &authorization, ALERT).unwrap().refuses(404, "not_found");
+            sender
+                .send("POST", target, &authorization, ALERT)
+                .unwrap()
+                .refuses(404, "not_found");
         }
         origin.received_nothing();
-        assert_eq!(sender.send("POST", "/elsewhere", &authorization, ALERT).unwrap().status, 200, "{less}");
+        assert_eq!(
+            sender
+                .send("POST", "/elsewhere", &authorization, ALERT)
+                .unwrap()
+                .status,
+            200,
+            "{less}"
+        );
     }
 }
 
@@ -153,11 +235,17 @@ fn each_demand_counts() {
 fn what_is_behind_a_password_has_one_spelling() {
     let origin = Origin::spawn();
     let open = "kind = \"proxy\"\nauth = \"none\"\n";
-    let closed = format!("[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n", origin.url);
+    let closed = format!(
+        "[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n",
+        origin.url
+    );
     let proxy = Proxy::spawn(Pki::shared(), &(config(&origin, open) + &closed));
     let stranger = Sender::to(&proxy, None);
     let mut http2 = Http2::connect(&stranger).unwrap();
-    stranger.send("GET", "/app/x", "", "").unwrap().refuses(403, "client_certificate_missing");
+    stranger
+        .send("GET", "/app/x", "", "")
+        .unwrap()
+        .refuses(403, "client_certificate_missing");
     for target in [
         "/%61pp/x",
         "/app%2fx",
@@ -175,14 +263,32 @@ fn what_is_behind_a_password_has_one_spelling() {
         "/app%20/x",
         "/a/../b/../c/../d/../e",
     ] {
-        stranger.send("GET", target, "", "").unwrap().refuses(404, "not_found");
-        http2.send("GET", target, &[], "").unwrap().refuses(404, "not_found");
+        stranger
+            .send("GET", target, "", "")
+            .unwrap()
+            .refuses(404, "not_found");
+        http2
+            .send("GET", target, &[], "")
+            .unwrap()
+            .refuses(404, "not_found");
     }
     // Literally below it.
-    stranger.send("GET", "/app/../y", "", "").unwrap().refuses(403, "client_certificate_missing");
+    stranger
+        .send("GET", "/app/../y", "", "")
+        .unwrap()
+        .refuses(403, "client_certificate_missing");
     origin.received_nothing();
-    assert_eq!(stranger.send("GET", "/y/%61//z/../", "", "").unwrap().status, 200);
-    assert_eq!(origin.received_one().request_line, "GET /y/%61//z/../ HTTP/1.1");
+    assert_eq!(
+        stranger
+            .send("GET", "/y/%61//z/../", "", "")
+            .unwrap()
+            .status,
+        200
+    );
+    assert_eq!(
+        origin.received_one().request_line,
+        "GET /y/%61//z/../ HTTP/1.1"
+    );
 }
 
 #[test]
@@ -197,8 +303,15 @@ fn an_absolute_target_without_a_path_is_for_the_root() {
         ("/?a=b", "/?a=b"),
     ] {
         for method in ["GET", "POST"] {
-            assert_eq!(sender.send(method, target, "", "").unwrap().status, 200, "{target}");
-            assert_eq!(origin.received().pop().unwrap().request_line, format!("{method} {expected} HTTP/1.1"));
+            assert_eq!(
+                sender.send(method, target, "", "").unwrap().status,
+                200,
+                "{target}"
+            );
+            assert_eq!(
+                origin.received().pop().unwrap().request_line,
+                format!("{method} {expected} HTTP/1.1")
+            );
         }
     }
 }
@@ -209,8 +322,14 @@ fn both_versions_of_http_hold_a_target_to_the_same() {
     let mut http2 = Http2::connect(&sender).unwrap();
     for target in ["/\u{e9}", "/a/\u{1f600}?x", "/a?\u{e9}"] {
         for (method, body) in [("GET", ""), ("POST", "x")] {
-            sender.send(method, target, "", body).unwrap().refuses(400, "malformed_request");
-            http2.send(method, target, &[], body).unwrap().refuses(400, "malformed_request");
+            sender
+                .send(method, target, "", body)
+                .unwrap()
+                .refuses(400, "malformed_request");
+            http2
+                .send(method, target, &[], body)
+                .unwrap()
+                .refuses(400, "malformed_request");
         }
     }
     origin.received_nothing();
@@ -230,10 +349,17 @@ fn there_is_no_request_without_a_host() {
         ("/x", "Host: a\r\nHost:\r\n", "1.1"),
     ] {
         let request = format!("GET {target} HTTP/{version}\r\n{fields}\r\n");
-        sender.raw(request.as_bytes()).unwrap().refuses(400, "malformed_request");
+        sender
+            .raw(request.as_bytes())
+            .unwrap()
+            .refuses(400, "malformed_request");
     }
     origin.received_nothing();
-    assert_eq!(sender.raw(b"GET /x HTTP/1.0\r\n\r\n").unwrap().status, 200, "there was none in HTTP/1.0");
+    assert_eq!(
+        sender.raw(b"GET /x HTTP/1.0\r\n\r\n").unwrap().status,
+        200,
+        "there was none in HTTP/1.0"
+    );
 }
 
 #[test]
@@ -270,10 +396,23 @@ fn hosts_are_equal_with_and_without_the_default_port() {
 fn what_peers_let_pass_in_a_target_passes() {
     let (origin, _proxy, sender) = scene("kind = \"proxy\"");
     for target in ["/a<b>", "/`", "/?a=<b>", "/?a=\"", "/a|b^{c}\"?d=`[e]"] {
-        assert_eq!(sender.send("GET", target, "", "").unwrap().status, 200, "{target}");
-        assert_eq!(origin.received().pop().unwrap().request_line, format!("GET {target} HTTP/1.1"));
-        let chunked = format!("POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
-        assert_eq!(sender.raw(chunked.as_bytes()).unwrap().status, 200, "{target}");
+        assert_eq!(
+            sender.send("GET", target, "", "").unwrap().status,
+            200,
+            "{target}"
+        );
+        assert_eq!(
+            origin.received().pop().unwrap().request_line,
+            format!("GET {target} HTTP/1.1")
+        );
+        let chunked = format!(
+            "POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        );
+        assert_eq!(
+            sender.raw(chunked.as_bytes()).unwrap().status,
+            200,
+            "{target}"
+        );
     }
 }
 
@@ -281,12 +420,36 @@ fn what_peers_let_pass_in_a_target_passes() {
 fn a_path_holds_no_nul() {
     let (origin, _proxy, sender) = scene("kind = \"proxy\"");
     let mut http2 = Http2::connect(&sender).unwrap();
-    for target in ["/hook/..%00/admin", "/%00", "/a%2500b", "/a%c0%80", "/a%C0%80", "/a%u0000", "/a%00?b", "/%U0000"] {
-        sender.send("GET", target, "", "").unwrap().refuses(400, "malformed_request");
-        sender.send("POST", target, "", "x").unwrap().refuses(400, "malformed_request");
-        http2.send("GET", target, &[], "").unwrap().refuses(400, "malformed_request");
+    for target in [
+        "/hook/..%00/admin",
+        "/%00",
+        "/a%2500b",
+        "/a%c0%80",
+        "/a%C0%80",
+        "/a%u0000",
+        "/a%00?b",
+        "/%U0000",
+    ] {
+        sender
+            .send("GET", target, "", "")
+            .unwrap()
+            .refuses(400, "malformed_request");
+        sender
+            .send("POST", target, "", "x")
+            .unwrap()
+            .refuses(400, "malformed_request");
+        http2
+            .send("GET", target, &[], "")
+            .unwrap()
+            .refuses(400, "malformed_request");
     }
-    sender.send("GET", "/a\0b", "", "").unwrap().refuses(400, "malformed_request");
+    sender
+        .send("GET", "/a\0b", "", "")
+        .unwrap()
+        .refuses(400, "malformed_request");
     origin.received_nothing();
-    assert_eq!(sender.send("GET", "/a%20?b=%00", "", "").unwrap().status, 200);
+    assert_eq!(
+        sender.send("GET", "/a%20?b=%00", "", "").unwrap().status,
+        200
+    );
 }

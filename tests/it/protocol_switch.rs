@@ -1,8 +1,8 @@
 //! `Upgrade` in a request is ignored (RFC 9110 section 7.8), and ends here.
 //!
-//! Held here: a request with `Upgrade` was refused on webhooks, while Java's client says `Upgrade: h2c` with every
-//! request in the clear; and the kind, that what only offers something is no reason to refuse, and reaches no
-//! application that might accept.
+//! Held here: a request with `Upgrade` was refused on webhooks, while Java's client says `Upgrade:
+//! h2c` with every request in the clear; and the kind, that what only offers something is no reason
+//! to refuse, and reaches no application that might accept.
 
 use crate::support::{Origin, Pki, Proxy, Reply, Sender, WEBHOOK};
 
@@ -19,8 +19,14 @@ const OFFERS: [&str; 5] = [
 /// A webhook, and a route of kind "proxy".
 fn scene() -> (Origin, Proxy, Sender) {
     let origin = Origin::spawn();
-    let app = format!("[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n", origin.url);
-    let proxy = Proxy::spawn(Pki::shared(), &(Proxy::config(&origin, "require", "") + &app));
+    let app = format!(
+        "[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{}\"\n",
+        origin.url
+    );
+    let proxy = Proxy::spawn(
+        Pki::shared(),
+        &(Proxy::config(&origin, "require", "") + &app),
+    );
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     (origin, proxy, sender)
 }
@@ -29,7 +35,10 @@ fn scene() -> (Origin, Proxy, Sender) {
 fn request(method: &str, target: &str, offer: &str, is_chunked: bool) -> String {
     let body = match (method, is_chunked) {
         ("GET", _) => "\r\n".to_owned(),
-        (_, true) => format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{ALERT}\r\n0\r\n\r\n", ALERT.len()),
+        (_, true) => format!(
+            "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{ALERT}\r\n0\r\n\r\n",
+            ALERT.len()
+        ),
         (_, false) => format!("Content-Length: {}\r\n\r\n{ALERT}", ALERT.len()),
     };
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{offer}{body}")
@@ -43,14 +52,33 @@ fn an_offer_is_ignored_and_goes_no_further() {
         let challenge = request("GET", &format!("{WEBHOOK}?crc_token=a"), offer, false);
         connection.write(challenge.as_bytes()).unwrap();
         let answer = connection.read().unwrap();
-        assert!(answer.status == 200 && answer.body.contains("response_token"), "{offer:?}: {answer:?}");
-        for (method, target) in [("POST", WEBHOOK), ("POST", "/app/x"), ("GET", "/app/x"), ("PUT", "/app/x")] {
+        assert!(
+            answer.status == 200 && answer.body.contains("response_token"),
+            "{offer:?}: {answer:?}"
+        );
+        for (method, target) in [
+            ("POST", WEBHOOK),
+            ("POST", "/app/x"),
+            ("GET", "/app/x"),
+            ("PUT", "/app/x"),
+        ] {
             for is_chunked in [false, true] {
-                connection.write(request(method, target, offer, is_chunked).as_bytes()).unwrap();
+                connection
+                    .write(request(method, target, offer, is_chunked).as_bytes())
+                    .unwrap();
                 let answer = connection.read().unwrap();
-                assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{method} {target} {offer:?}");
+                assert_eq!(
+                    (answer.status, answer.body.as_str()),
+                    (200, "ok"),
+                    "{method} {target} {offer:?}"
+                );
                 assert_eq!(answer.header("upgrade"), None);
-                assert!(answer.header("connection").is_none_or(|said| said == "keep-alive"), "{answer:?}");
+                assert!(
+                    answer
+                        .header("connection")
+                        .is_none_or(|said| said == "keep-alive"),
+                    "{answer:?}"
+                );
                 let received = origin.received().pop().unwrap();
                 for name in ["upgrade", "connection", "http2-settings"] {
                     assert!(received.all(name).is_empty(), "{offer:?}: {received:?}");
@@ -66,10 +94,15 @@ fn what_follows_a_request_with_an_offer_is_a_request() {
     for offer in OFFERS {
         let mut connection = sender.connect().unwrap();
         let first = request("POST", "/app/first", offer, false);
-        connection.write((first + &request("GET", "/elsewhere", "", false)).as_bytes()).unwrap();
+        connection
+            .write((first + &request("GET", "/elsewhere", "", false)).as_bytes())
+            .unwrap();
         assert_eq!(connection.read().unwrap().status, 200);
         connection.read().unwrap().refuses(404, "not_found");
-        assert_eq!(origin.received().pop().unwrap().request_line, "POST /app/first HTTP/1.1");
+        assert_eq!(
+            origin.received().pop().unwrap().request_line,
+            "POST /app/first HTTP/1.1"
+        );
     }
     assert_eq!(origin.received().len(), OFFERS.len());
 }
@@ -78,8 +111,13 @@ fn what_follows_a_request_with_an_offer_is_a_request() {
 fn an_application_that_switches_all_the_same_is_not_followed() {
     let (origin, _proxy, sender) = scene();
     for (method, target) in [("GET", "/app/x"), ("POST", WEBHOOK)] {
-        origin.will([Reply::Raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n".into())]);
+        origin.will([Reply::Raw(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n".into(),
+        )]);
         let body = if method == "GET" { "" } else { ALERT };
-        sender.send(method, target, OFFERS[0], body).unwrap().refuses(502, "upstream_unreachable");
+        sender
+            .send(method, target, OFFERS[0], body)
+            .unwrap()
+            .refuses(502, "upstream_unreachable");
     }
 }

@@ -1,14 +1,18 @@
 //! Bodies that declare no length, on routes of kind "proxy".
 //!
-//! Many applications take nothing from a body in chunks, and answer 200 as if it were empty: those behind WSGI and CGI,
-//! Django, Python's `http.server`. So a body in chunks, or over HTTP/2 without `content-length`, is gathered up to
-//! `buffer_body` and gets a `Content-Length` ([`a_body_of_unknown_length_is_declared`], [`wsgi_gets_the_body`]). What can
-//! go wrong while it is gathered is that it is longer ([`what_is_longer_goes_on_in_chunks`]), that it is not a body, is
-//! too large, stops or breaks off ([`what_never_becomes_whole_reaches_no_application`]), that the client waits to be told
-//! to continue, and that the connection to the application turns out to be closed. A request without a body is not one of
-//! unknown length ([`no_body_is_not_one_of_unknown_length`]).
+//! Many applications take nothing from a body in chunks, and answer 200 as if it were empty: those
+//! behind WSGI and CGI, Django, Python's `http.server`. So a body in chunks, or over HTTP/2 without
+//! `content-length`, is gathered up to `buffer_body` and gets a `Content-Length`
+//! ([`a_body_of_unknown_length_is_declared`], [`wsgi_gets_the_body`]). What can go wrong while it
+//! is gathered is that it is longer ([`what_is_longer_goes_on_in_chunks`]), that it is not a body,
+//! is too large, stops or breaks off ([`what_never_becomes_whole_reaches_no_application`]), that
+//! the client waits to be told to continue, and that the connection to the application turns out to
+//! be closed. A request without a body is not one of unknown length
+//! ([`no_body_is_not_one_of_unknown_length`]).
 
-use crate::support::{Application, Carrier, Pki, Proxy, Sender, Stream, eventually, free_address, skip};
+use crate::support::{
+    Application, Carrier, Pki, Proxy, Sender, Stream, eventually, free_address, skip,
+};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
@@ -32,7 +36,8 @@ fn scene(upstream: &str, more: &str) -> (Proxy, Sender) {
 
 /// Sends a body in parts of this size.
 fn send(stream: &mut Stream, body: &[u8], part: usize) {
-    body.chunks(part).for_each(|part| stream.send(part).unwrap());
+    body.chunks(part)
+        .for_each(|part| stream.send(part).unwrap());
     stream.end().unwrap();
 }
 
@@ -48,7 +53,11 @@ fn framing(head: &str) -> Vec<&str> {
 #[test]
 fn a_body_of_unknown_length_is_declared() {
     let application = Application::listen();
-    for (key, bound) in [("", DEFAULT), ("buffer_body = \"1KiB\"", 1024), ("buffer_body = 1", 1)] {
+    for (key, bound) in [
+        ("", DEFAULT),
+        ("buffer_body = \"1KiB\"", 1024),
+        ("buffer_body = 1", 1),
+    ] {
         let (_proxy, sender) = scene(&application.url, key);
         for carrier in UNDECLARED {
             for length in [0, 1, bound - 1, bound] {
@@ -57,10 +66,18 @@ fn a_body_of_unknown_length_is_declared() {
                 send(&mut stream, &body, 10_000);
                 let mut visit = application.accept();
                 let head = visit.head();
-                assert_eq!(framing(&head), [format!("Content-Length: {length}")], "{key} {carrier:?}");
+                assert_eq!(
+                    framing(&head),
+                    [format!("Content-Length: {length}")],
+                    "{key} {carrier:?}"
+                );
                 assert!(visit.rest().unwrap() == body, "{key} {carrier:?} {length}");
                 visit.send("HTTP/1.1 204 Taken\r\nConnection: close\r\n\r\n");
-                assert_eq!(stream.head().unwrap().status, 204, "{key} {carrier:?} {length}");
+                assert_eq!(
+                    stream.head().unwrap().status,
+                    204,
+                    "{key} {carrier:?} {length}"
+                );
             }
         }
     }
@@ -69,15 +86,24 @@ fn a_body_of_unknown_length_is_declared() {
 #[test]
 fn what_is_longer_goes_on_in_chunks() {
     let application = Application::listen();
-    for (key, length) in [("", DEFAULT + 1), ("buffer_body = \"1KiB\"", 1025), ("buffer_body = 0", 1)] {
+    for (key, length) in [
+        ("", DEFAULT + 1),
+        ("buffer_body = \"1KiB\"", 1025),
+        ("buffer_body = 0", 1),
+    ] {
         let (_proxy, sender) = scene(&application.url, key);
         for carrier in UNDECLARED {
             let body: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
             let mut stream = Stream::begin(&sender, carrier, "POST", "/app/x", &[], 0);
-            body.chunks(10_000).for_each(|part| stream.send(part).unwrap());
+            body.chunks(10_000)
+                .for_each(|part| stream.send(part).unwrap());
             // It arrives before there is an end of it.
             let mut visit = application.accept();
-            assert_eq!(framing(&visit.head()), ["Transfer-Encoding: chunked"], "{key} {carrier:?}");
+            assert_eq!(
+                framing(&visit.head()),
+                ["Transfer-Encoding: chunked"],
+                "{key} {carrier:?}"
+            );
             assert!(visit.take(length) == body, "{key} {carrier:?}");
             send(&mut stream, b"more", 4);
             assert_eq!(visit.rest().unwrap(), b"more", "{key} {carrier:?}");
@@ -91,30 +117,54 @@ fn what_is_longer_goes_on_in_chunks() {
 fn no_body_is_not_one_of_unknown_length() {
     let application = Application::listen();
     let (_proxy, sender) = scene(&application.url, "");
-    for (method, expected) in [("GET", vec![]), ("DELETE", vec![]), ("POST", vec!["Content-Length: 0"])] {
+    for (method, expected) in [
+        ("GET", vec![]),
+        ("DELETE", vec![]),
+        ("POST", vec!["Content-Length: 0"]),
+    ] {
         let mut connection = sender.connect().unwrap();
-        connection.write(format!("{method} /app/x HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        connection
+            .write(format!("{method} /app/x HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+            .unwrap();
         let mut http2 = Stream::begin(&sender, Carrier::Http2, method, "/app/x", &[], 0);
         http2.end().unwrap();
         for _ in 0..2 {
             let mut visit = application.accept();
             let head = visit.head();
             // Of an HTTP/2 stream, the end may come after its head, which is a body of no bytes.
-            assert!(framing(&head) == expected || framing(&head) == ["Content-Length: 0"], "{head}");
+            assert!(
+                framing(&head) == expected || framing(&head) == ["Content-Length: 0"],
+                "{head}"
+            );
             visit.send("HTTP/1.1 204 Taken\r\nConnection: close\r\n\r\n");
         }
-        assert_eq!((connection.read_head().unwrap().status, http2.head().unwrap().status), (204, 204));
+        assert_eq!(
+            (
+                connection.read_head().unwrap().status,
+                http2.head().unwrap().status
+            ),
+            (204, 204)
+        );
     }
 }
 
 #[test]
 fn what_never_becomes_whole_reaches_no_application() {
     let application = Application::listen();
-    let (proxy, sender) = scene(&application.url, "max_body = \"1KiB\"\n[limits]\nbody_timeout = \"300ms\"\n");
-    for body in ["5\nhello\r\n0\r\n\r\n", "x\r\nhello\r\n0\r\n\r\n", "5\r\nhelloXX0\r\n\r\n"] {
+    let (proxy, sender) = scene(
+        &application.url,
+        "max_body = \"1KiB\"\n[limits]\nbody_timeout = \"300ms\"\n",
+    );
+    for body in [
+        "5\nhello\r\n0\r\n\r\n",
+        "x\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhelloXX0\r\n\r\n",
+    ] {
         let mut connection = sender.connect().unwrap();
         let head = "POST /app/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
-        connection.write(format!("{head}{body}").as_bytes()).unwrap();
+        connection
+            .write(format!("{head}{body}").as_bytes())
+            .unwrap();
         connection.read().unwrap().refuses(400, "malformed_request");
     }
     for carrier in UNDECLARED {
@@ -130,7 +180,10 @@ fn what_never_becomes_whole_reaches_no_application() {
     gone.send(b"a part").unwrap();
     gone.leave();
     let line = proxy.wait_for_log("outcome=\"sender_gone\"");
-    assert!(line.contains("body_bytes=6") && !line.contains("upstream"), "{line}");
+    assert!(
+        line.contains("body_bytes=6") && !line.contains("upstream"),
+        "{line}"
+    );
     application.nobody_comes();
 }
 
@@ -170,7 +223,13 @@ fn what_was_gathered_is_sent_again_where_that_does_no_harm() {
     assert_eq!(framing(&again.head()), ["Content-Length: 4"]);
     assert_eq!(again.rest().unwrap(), b"body");
     again.answer("two");
-    assert_eq!((connection.read().unwrap().body, connection.read().unwrap().body), ("one".into(), "two".into()));
+    assert_eq!(
+        (
+            connection.read().unwrap().body,
+            connection.read().unwrap().body
+        ),
+        ("one".into(), "two".into())
+    );
 }
 
 /// A process that ends with this.
@@ -200,13 +259,31 @@ make_server(sys.argv[1], int(sys.argv[2]), application).serve_forever()
 fn wsgi_gets_the_body() {
     let address = free_address();
     let mut python = Command::new("python3");
-    python.args(["-c", WSGI, &address.ip().to_string(), &address.port().to_string()]).stderr(Stdio::null());
-    let Ok(child) = python.spawn() else { return skip("there is no python3") };
+    python
+        .args([
+            "-c",
+            WSGI,
+            &address.ip().to_string(),
+            &address.port().to_string(),
+        ])
+        .stderr(Stdio::null());
+    let Ok(child) = python.spawn() else {
+        return skip("there is no python3");
+    };
     let _running = Running(child);
-    eventually("an application that listens", || TcpStream::connect(address).ok().map(drop));
+    eventually("an application that listens", || {
+        TcpStream::connect(address).ok().map(drop)
+    });
     let (_proxy, sender) = scene(&format!("http://{address}"), "");
     for carrier in UNDECLARED {
-        let mut stream = Stream::begin(&sender, carrier, "POST", "/app/x", &["content-type: text/plain"], 0);
+        let mut stream = Stream::begin(
+            &sender,
+            carrier,
+            "POST",
+            "/app/x",
+            &["content-type: text/plain"],
+            0,
+        );
         send(&mut stream, b"not to be lost", 4);
         assert_eq!(stream.head().unwrap().status, 200, "{carrier:?}");
         assert_eq!(stream.take(14).unwrap(), b"not to be lost", "{carrier:?}");

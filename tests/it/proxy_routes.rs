@@ -1,7 +1,8 @@
 //! Routes of kind "proxy": who may pass is checked, and everything is passed on as it comes.
 
 use crate::support::{
-    Application, Carrier, Http2, NETDATA, Operator, Origin, Pki, Proxy, Reply, Sender, Stream, WEBHOOK, eventually,
+    Application, Carrier, Http2, NETDATA, Operator, Origin, Pki, Proxy, Reply, Sender, Stream,
+    WEBHOOK, eventually,
 };
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,14 +12,18 @@ const HTTPS: &str = "[listen]\nhttps = \"127.0.0.1:0\"\n[tls]\ncertificate = \"s
                      private_key = \"server.key\"\n[tls.client]\nca = \"ca.pem\"\nverify = \"request\"\n\
                      [server]\nthreads = 1\n";
 
-const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"];
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND",
+];
 
 /// Bodies that declare no length go on as they come.
 const STREAMS: &str = "buffer_body = 0\n";
 
 /// Everything below `/app` goes to `upstream`. `more` follows the keys of the route.
 fn config(upstream: &str, more: &str) -> String {
-    format!("{HTTPS}[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{upstream}\"\n{more}\n")
+    format!(
+        "{HTTPS}[[routes]]\npath = \"/app/*\"\nkind = \"proxy\"\nupstream = \"{upstream}\"\n{more}\n"
+    )
 }
 
 fn scene(upstream: &str, more: &str) -> (Proxy, Sender) {
@@ -34,29 +39,59 @@ fn every_method_and_body_passes() {
     let mut http2 = Http2::connect(&sender).unwrap();
     for method in METHODS {
         for is_http2 in [false, true] {
-            let (target, body) = ("/app/a/%41?b=%zz&c", if method == "HEAD" { "" } else { "not JSON \u{1}" });
+            let (target, body) = (
+                "/app/a/%41?b=%zz&c",
+                if method == "HEAD" {
+                    ""
+                } else {
+                    "not JSON \u{1}"
+                },
+            );
             // The answer to a HEAD has no body, so that the origin must not send one.
             let reply = "HTTP/1.1 201 Made\r\nContent-Length: 4\r\nX-App: yes\r\n\r\n";
-            origin.will([Reply::Raw(format!("{reply}{}", if method == "HEAD" { "" } else { "made" }))]);
+            origin.will([Reply::Raw(format!(
+                "{reply}{}",
+                if method == "HEAD" { "" } else { "made" }
+            ))]);
             let answer = match is_http2 {
                 true => {
                     let length = format!("content-length: {}", body.len());
-                    http2.send(method, target, &["content-type: text/plain", &length], body).unwrap()
+                    http2
+                        .send(method, target, &["content-type: text/plain", &length], body)
+                        .unwrap()
                 }
                 false => {
                     let mut connection = sender.connect().unwrap();
-                    let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n");
+                    let head = format!(
+                        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+                    );
                     let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
                     connection.write(request.as_bytes()).unwrap();
-                    if method == "HEAD" { connection.read_head().unwrap() } else { connection.read().unwrap() }
+                    if method == "HEAD" {
+                        connection.read_head().unwrap()
+                    } else {
+                        connection.read().unwrap()
+                    }
                 }
             };
             let received = origin.received().pop().unwrap();
             assert_eq!(received.request_line, format!("{method} {target} HTTP/1.1"));
-            assert_eq!((received.body, received.headers.len() > 5), (body.into(), true), "{method}");
+            assert_eq!(
+                (received.body, received.headers.len() > 5),
+                (body.into(), true),
+                "{method}"
+            );
             let expected = if method == "HEAD" { "" } else { "made" };
-            assert_eq!((answer.status, answer.body.as_str()), (201, expected), "{method} {is_http2}");
-            assert_eq!((answer.header("x-app"), answer.header("content-length")), (Some("yes"), Some("4")), "{method}");
+            assert_eq!(
+                (answer.status, answer.body.as_str()),
+                (201, expected),
+                "{method} {is_http2}"
+            );
+            assert_eq!(
+                (answer.header("x-app"), answer.header("content-length")),
+                (Some("yes"), Some("4")),
+                "{method}"
+            );
         }
     }
 }
@@ -71,22 +106,37 @@ fn identity_and_credentials_are_demanded_of_every_method() {
     let (proxy, sender) = scene(&origin.url, auth);
     let right = "Authorization: Basic bmV0ZGF0YTpwNHNzd29yZA==\r\n";
     for method in METHODS.into_iter().filter(|method| *method != "HEAD") {
-        let stranger = Sender::to(&proxy, None).send(method, "/app/x", right, "x").unwrap();
+        let stranger = Sender::to(&proxy, None)
+            .send(method, "/app/x", right, "x")
+            .unwrap();
         stranger.refuses(403, "client_certificate_missing");
         let other = Sender::to(&proxy, Some(&pki.named("app.netdata.cloud.evil.example")));
-        other.send(method, "/app/x", right, "x").unwrap().refuses(403, "common_name_mismatch");
+        other
+            .send(method, "/app/x", right, "x")
+            .unwrap()
+            .refuses(403, "common_name_mismatch");
         let sent = |headers: &str| sender.send(method, "/app/x", headers, "x").unwrap();
         sent("").refuses(401, "authorization_missing");
-        sent("Authorization: Basic bmV0ZGF0YTpwNHNzd29yZB==\r\n").refuses(401, "authorization_invalid");
+        sent("Authorization: Basic bmV0ZGF0YTpwNHNzd29yZB==\r\n")
+            .refuses(401, "authorization_invalid");
         sent(&right.repeat(2)).refuses(401, "authorization_invalid");
     }
     origin.received_nothing();
-    assert_eq!(sender.send("DELETE", "/app/x", right, "x").unwrap().status, 200);
+    assert_eq!(
+        sender.send("DELETE", "/app/x", right, "x").unwrap().status,
+        200
+    );
     let received = origin.received_one();
-    assert_eq!(received.header("X-Netdata-Verified"), "client-certificate, basic");
+    assert_eq!(
+        received.header("X-Netdata-Verified"),
+        "client-certificate, basic"
+    );
     assert!(received.all("Authorization").is_empty());
     let mut http2 = Http2::connect(&Sender::to(&proxy, None)).unwrap();
-    http2.send("PUT", "/app/x", &[], "x").unwrap().refuses(403, "client_certificate_missing");
+    http2
+        .send("PUT", "/app/x", &[], "x")
+        .unwrap()
+        .refuses(403, "client_certificate_missing");
     assert_eq!(origin.received().len(), 1);
 }
 
@@ -96,9 +146,17 @@ fn what_is_ours_cannot_be_forged_and_set_headers_have_every_variable() {
     let variables = "client_cn client_dn client_dn_legacy client_issuer_dn client_issuer_dn_legacy client_serial \
                      client_fingerprint client_cert client_not_after client_days_left client_verify remote_addr request_id \
                      notification severity host http_host server_port";
-    let headers: Vec<String> = variables.split(' ').map(|name| format!("\"My-{name}\" = \"<${name}>\"")).collect();
-    let (_proxy, sender) =
-        scene(&origin.url, &format!("forward_authorization = true\nset_headers = {{ {} }}\n", headers.join(", ")));
+    let headers: Vec<String> = variables
+        .split(' ')
+        .map(|name| format!("\"My-{name}\" = \"<${name}>\""))
+        .collect();
+    let (_proxy, sender) = scene(
+        &origin.url,
+        &format!(
+            "forward_authorization = true\nset_headers = {{ {} }}\n",
+            headers.join(", ")
+        ),
+    );
     let forged = "X-Netdata-Verified: forged\r\nx_netdata_client_cn: forged\r\nClient-Cert: forged\r\n\
                   X-Netdata-Notification: forged\r\nX-Forwarded-For: 192.0.2.1\r\nX-Request-Id: mine\r\n\
                   My-client_cn: forged\r\nmy.CLIENT-cn: forged\r\nConnection: X-Netdata-Verified, X-Mine\r\n\
@@ -134,7 +192,13 @@ fn what_is_ours_cannot_be_forged_and_set_headers_have_every_variable() {
     ] {
         assert!(received.header(name).len() > 4, "{name}: {received:?}");
     }
-    for name in ["X-Netdata-Notification", "X-Netdata-Severity", "Connection", "TE", "X-Mine"] {
+    for name in [
+        "X-Netdata-Notification",
+        "X-Netdata-Severity",
+        "Connection",
+        "TE",
+        "X-Mine",
+    ] {
         assert!(received.all(name).is_empty(), "{name}: {received:?}");
     }
 }
@@ -143,10 +207,20 @@ fn what_is_ours_cannot_be_forged_and_set_headers_have_every_variable() {
 fn the_longest_match_wins() {
     let origins = [Origin::spawn(), Origin::spawn(), Origin::spawn()];
     let route = |path: &str, origin: &Origin| {
-        format!("[[routes]]\npath = \"{path}\"\nkind = \"proxy\"\nupstream = \"{}\"\n", origin.url)
+        format!(
+            "[[routes]]\npath = \"{path}\"\nkind = \"proxy\"\nupstream = \"{}\"\n",
+            origin.url
+        )
     };
-    let routes = [("/app/admin/*", &origins[1]), ("/app/*", &origins[0]), ("/app/admin/login", &origins[2])];
-    let routes: String = routes.iter().map(|(path, origin)| route(path, origin)).collect();
+    let routes = [
+        ("/app/admin/*", &origins[1]),
+        ("/app/*", &origins[0]),
+        ("/app/admin/login", &origins[2]),
+    ];
+    let routes: String = routes
+        .iter()
+        .map(|(path, origin)| route(path, origin))
+        .collect();
     let proxy = Proxy::spawn(Pki::shared(), &(HTTPS.to_owned() + &routes));
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     for (target, owner) in [
@@ -162,14 +236,21 @@ fn the_longest_match_wins() {
         ("/application", None),
         ("/", None),
     ] {
-        let before: Vec<_> = origins.iter().map(|origin| origin.received().len()).collect();
+        let before: Vec<_> = origins
+            .iter()
+            .map(|origin| origin.received().len())
+            .collect();
         let answer = sender.send("GET", target, "", "").unwrap();
         match owner {
             None => answer.refuses(404, "not_found"),
             Some(_) => assert_eq!(answer.status, 200, "{target}"),
         }
         for (index, origin) in origins.iter().enumerate() {
-            assert_eq!(origin.received().len(), before[index] + usize::from(owner == Some(index)), "{target}: {index}");
+            assert_eq!(
+                origin.received().len(),
+                before[index] + usize::from(owner == Some(index)),
+                "{target}: {index}"
+            );
         }
     }
 }
@@ -183,13 +264,24 @@ fn nothing_is_held_back() {
         let mut stream = Stream::begin(&sender, carrier, "POST", "/app/talk", &["x-a: b"], 30);
         let mut visit = application.accept();
         let head = visit.head();
-        assert!(head.starts_with("POST /app/talk HTTP/1.1\r\n") && head.contains("b\r\n"), "{head}");
-        assert_eq!(head.contains("Content-Length: 30"), carrier == Carrier::Sized, "{head}");
+        assert!(
+            head.starts_with("POST /app/talk HTTP/1.1\r\n") && head.contains("b\r\n"),
+            "{head}"
+        );
+        assert_eq!(
+            head.contains("Content-Length: 30"),
+            carrier == Carrier::Sized,
+            "{head}"
+        );
         stream.send(b"0123456789").unwrap();
         assert_eq!(visit.take(10), b"0123456789");
         visit.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-B: c\r\n\r\n");
         let answer = stream.head().unwrap();
-        assert_eq!((answer.status, answer.header("x-b")), (200, Some("c")), "{carrier:?}");
+        assert_eq!(
+            (answer.status, answer.header("x-b")),
+            (200, Some("c")),
+            "{carrier:?}"
+        );
         for _ in 0..2 {
             visit.send("5\r\nhello\r\n");
             assert_eq!(stream.take(5).unwrap(), b"hello");
@@ -203,11 +295,16 @@ fn nothing_is_held_back() {
     }
 }
 
-/// What the sockets on the way may hold: of two connections, as much as the system lets them, and some more.
+/// What the sockets on the way may hold: of two connections, as much as the system lets them, and
+/// some more.
 fn on_the_way() -> u64 {
     let most = |name: &str| {
         let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
-        text.split_whitespace().last().unwrap().parse::<u64>().unwrap()
+        text.split_whitespace()
+            .last()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
     };
     2 * (most("tcp_rmem") + most("tcp_wmem")) + (16 << 20)
 }
@@ -218,7 +315,10 @@ const GROWTH: u64 = 12 << 20;
 /// The most memory that a process ever had, in bytes.
 fn peak_memory(proxy: &Proxy) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
@@ -281,9 +381,18 @@ fn a_slow_sender_slows_the_application_down() {
     let application = Application::listen();
     let (proxy, sender) = scene(&application.url, "");
     for (carrier, head) in [
-        (Carrier::Sized, format!("HTTP/1.1 200 OK\r\nContent-Length: {large}\r\n\r\n")),
-        (Carrier::Chunked, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".into()),
-        (Carrier::Http2, format!("HTTP/1.1 200 OK\r\nContent-Length: {large}\r\n\r\n")),
+        (
+            Carrier::Sized,
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {large}\r\n\r\n"),
+        ),
+        (
+            Carrier::Chunked,
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".into(),
+        ),
+        (
+            Carrier::Http2,
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {large}\r\n\r\n"),
+        ),
     ] {
         let mut stream = Stream::begin(&sender, carrier, "GET", "/app/down", &[], 0);
         stream.end().unwrap();
@@ -317,12 +426,32 @@ fn answers_without_a_body_and_informational_ones_leave_the_connection_intact() {
     let mut connection = sender.connect().unwrap();
     let mut http2 = Http2::connect(&sender).unwrap();
     for (method, reply, status, length) in [
-        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200, Some("5")),
-        ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200, None),
+        (
+            "HEAD",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+            200,
+            Some("5"),
+        ),
+        (
+            "HEAD",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            200,
+            None,
+        ),
         ("HEAD", "HTTP/1.1 404 Not Found\r\n\r\n", 404, None),
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, None),
-        ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n", 304, Some("5")),
-        ("GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", 204, None),
+        (
+            "GET",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n",
+            304,
+            Some("5"),
+        ),
+        (
+            "GET",
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            204,
+            None,
+        ),
         (
             "PUT",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -331,22 +460,36 @@ fn answers_without_a_body_and_informational_ones_leave_the_connection_intact() {
         ),
     ] {
         origin.will([Reply::Raw(reply.into())]);
-        connection.write(format!("{method} /app/x HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+        connection
+            .write(format!("{method} /app/x HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+            .unwrap();
         let answer = connection.read_head().unwrap();
-        assert_eq!((answer.status, answer.header("content-length")), (status, length), "{method} {reply:?}");
+        assert_eq!(
+            (answer.status, answer.header("content-length")),
+            (status, length),
+            "{method} {reply:?}"
+        );
         assert_eq!(answer.header("transfer-encoding"), None, "{reply:?}");
         // The next answer is the next request's.
         let next = connection.send("GET", "/app/next", "", "").unwrap();
         assert_eq!((next.status, next.body.as_str()), (200, "ok"), "{reply:?}");
         origin.will([Reply::Raw(reply.into())]);
         let answer = http2.send(method, "/app/x", &[], "").unwrap();
-        assert_eq!((answer.status, answer.body.as_str()), (status, ""), "{reply:?}");
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (status, ""),
+            "{reply:?}"
+        );
         assert_eq!(http2.send("GET", "/app/next", &[], "").unwrap().body, "ok");
     }
     // Our own answers keep to it, too.
     let refused = http2.send("HEAD", "/nowhere", &[], "").unwrap();
     assert_eq!((refused.status, refused.body.as_str()), (404, ""));
-    assert!(!proxy.log().iter().any(|line| line.contains("pingora")), "{:?}", proxy.log());
+    assert!(
+        !proxy.log().iter().any(|line| line.contains("pingora")),
+        "{:?}",
+        proxy.log()
+    );
 }
 
 #[test]
@@ -355,7 +498,9 @@ fn who_expects_to_be_told_to_continue_is_told_and_only_then() {
     let (proxy, sender) = scene(&application.url, "max_body = \"1KiB\"");
     let mut connection = sender.connect().unwrap();
     let expecting = "PUT /app/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: ";
-    connection.write(format!("{expecting}4\r\n\r\n").as_bytes()).unwrap();
+    connection
+        .write(format!("{expecting}4\r\n\r\n").as_bytes())
+        .unwrap();
     assert_eq!(connection.read_head().unwrap().status, 100);
     let mut visit = application.accept();
     assert!(!visit.head().to_lowercase().contains("expect"));
@@ -364,8 +509,13 @@ fn who_expects_to_be_told_to_continue_is_told_and_only_then() {
     visit.answer("done");
     assert_eq!(connection.read().unwrap().body, "done");
     // Who is refused is not asked for the body first.
-    sender.raw(format!("{expecting}1025\r\n\r\n").as_bytes()).unwrap().refuses(413, "body_too_large");
-    let stranger = Sender::to(&proxy, None).raw(format!("{expecting}4\r\n\r\n").as_bytes()).unwrap();
+    sender
+        .raw(format!("{expecting}1025\r\n\r\n").as_bytes())
+        .unwrap()
+        .refuses(413, "body_too_large");
+    let stranger = Sender::to(&proxy, None)
+        .raw(format!("{expecting}4\r\n\r\n").as_bytes())
+        .unwrap();
     stranger.refuses(403, "client_certificate_missing");
     application.nobody_comes();
 }
@@ -377,13 +527,25 @@ fn every_way_to_end_an_answer_arrives_whole_or_visibly_broken() {
     for carrier in Carrier::ALL {
         for (answer, length) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", Some(5)),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n", Some(5)),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n1\r\nh\r\n0\r\nX: y\r\n\r\n", Some(1)),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n",
+                Some(5),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n1\r\nh\r\n0\r\nX: y\r\n\r\n",
+                Some(1),
+            ),
             ("HTTP/1.1 200 OK\r\n\r\nuntil it is closed", Some(18)),
             ("HTTP/1.0 200 OK\r\n\r\nold", Some(3)),
             ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", None),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", None),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhello", None),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                None,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhello",
+                None,
+            ),
         ] {
             let mut stream = Stream::begin(&sender, carrier, "GET", "/app/x", &[], 0);
             stream.end().unwrap();
@@ -405,7 +567,16 @@ fn every_way_to_end_an_answer_arrives_whole_or_visibly_broken() {
     let broken = "code=\"upstream_unreachable\"";
     // The last line may come after the end of its answer.
     proxy.wait_for_logs(broken, 9);
-    assert_eq!(proxy.log().iter().filter(|line| line.contains(broken)).count(), 9, "{:#?}", proxy.log());
+    assert_eq!(
+        proxy
+            .log()
+            .iter()
+            .filter(|line| line.contains(broken))
+            .count(),
+        9,
+        "{:#?}",
+        proxy.log()
+    );
 }
 
 #[test]
@@ -419,8 +590,15 @@ fn a_sender_that_leaves_takes_its_request_along() {
         visit.head();
         assert_eq!(visit.take(6), b"a part");
         stream.leave();
-        assert!(visit.rest().is_err(), "{carrier:?}: a part is not the whole");
-        assert!(proxy.wait_for_logs("outcome=\"sender_gone\"", round + 1).contains("body_bytes=6"));
+        assert!(
+            visit.rest().is_err(),
+            "{carrier:?}: a part is not the whole"
+        );
+        assert!(
+            proxy
+                .wait_for_logs("outcome=\"sender_gone\"", round + 1)
+                .contains("body_bytes=6")
+        );
     }
 }
 
@@ -452,14 +630,32 @@ fn ambiguous_framing_reaches_nobody() {
     let origin = Origin::spawn();
     let (_proxy, sender) = scene(&origin.url, "");
     for (version, fields) in [
-        ("1.1", "Host: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
-        ("1.1", "Host: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
-        ("1.1", "Host: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n"),
-        ("1.1", "Host: x\r\nContent-Length: 5\r\nContent-Length: 0\r\n"),
+        (
+            "1.1",
+            "Host: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        ),
+        (
+            "1.1",
+            "Host: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        ),
+        (
+            "1.1",
+            "Host: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n",
+        ),
+        (
+            "1.1",
+            "Host: x\r\nContent-Length: 5\r\nContent-Length: 0\r\n",
+        ),
         ("1.1", "Host: x\r\nContent-Length: 5, 5\r\n"),
         ("1.1", "Host: x\r\nContent-Length: +5\r\n"),
-        ("1.1", "Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
-        ("1.1", "Host: x\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n"),
+        (
+            "1.1",
+            "Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        ),
+        (
+            "1.1",
+            "Host: x\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+        ),
         ("1.1", "Host: x\r\nTransfer-Encoding: gzip, chunked\r\n"),
         ("1.1", "Host: x\r\nTransfer-Encoding: \x0bchunked\r\n"),
         ("1.1", "Host: x\r\nContent-Length : 5\r\n"),
@@ -473,13 +669,17 @@ fn ambiguous_framing_reaches_nobody() {
     ] {
         for method in ["GET", "POST", "DELETE"] {
             let mut connection = sender.connect().unwrap();
-            let request = format!("{method} /app/x HTTP/{version}\r\n{fields}\r\n0\r\n\r\n{SMUGGLED}");
+            let request =
+                format!("{method} /app/x HTTP/{version}\r\n{fields}\r\n0\r\n\r\n{SMUGGLED}");
             connection.write(request.as_bytes()).unwrap();
             connection.read().unwrap().refuses(400, "malformed_request");
             connection.is_closed();
         }
     }
-    sender.raw(b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n").unwrap().refuses(405, "method_not_allowed");
+    sender
+        .raw(b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n")
+        .unwrap()
+        .refuses(405, "method_not_allowed");
     origin.received_nothing();
 }
 
@@ -487,10 +687,17 @@ fn ambiguous_framing_reaches_nobody() {
 fn broken_chunks_end_the_request_on_both_sides() {
     let application = Application::listen();
     let (_proxy, sender) = scene(&application.url, STREAMS);
-    for body in ["5\nhello\r\n0\r\n\r\n", "x\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n", "5\r\nhelloXX0\r\n\r\n"] {
+    for body in [
+        "5\nhello\r\n0\r\n\r\n",
+        "x\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n",
+        "5\r\nhelloXX0\r\n\r\n",
+    ] {
         let mut connection = sender.connect().unwrap();
         let head = "POST /app/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
-        connection.write(format!("{head}{body}{SMUGGLED}").as_bytes()).unwrap();
+        connection
+            .write(format!("{head}{body}{SMUGGLED}").as_bytes())
+            .unwrap();
         let answer = connection.read();
         let mut visit = application.accept();
         assert!(visit.head().starts_with("POST /app/x "));
@@ -507,13 +714,32 @@ fn what_follows_a_request_is_a_request_and_what_is_in_it_is_not() {
     let origin = Origin::spawn();
     let (_proxy, sender) = scene(&origin.url, "");
     let mut connection = sender.connect().unwrap();
-    let with_body = format!("POST /app/x HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{SMUGGLED}", SMUGGLED.len());
+    let with_body = format!(
+        "POST /app/x HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{SMUGGLED}",
+        SMUGGLED.len()
+    );
     let without = "GET /app/y HTTP/1.1\r\nHost: x\r\n\r\n";
-    connection.write(format!("{with_body}{without}").as_bytes()).unwrap();
-    assert_eq!((connection.read().unwrap().status, connection.read().unwrap().status), (200, 200));
-    let [first, second] = &origin.received()[..] else { panic!("{:?}", origin.received()) };
-    assert_eq!((first.request_line.as_str(), &first.body[..]), ("POST /app/x HTTP/1.1", SMUGGLED.as_bytes()));
-    assert_eq!((second.request_line.as_str(), &second.body[..]), ("GET /app/y HTTP/1.1", &b""[..]));
+    connection
+        .write(format!("{with_body}{without}").as_bytes())
+        .unwrap();
+    assert_eq!(
+        (
+            connection.read().unwrap().status,
+            connection.read().unwrap().status
+        ),
+        (200, 200)
+    );
+    let [first, second] = &origin.received()[..] else {
+        panic!("{:?}", origin.received())
+    };
+    assert_eq!(
+        (first.request_line.as_str(), &first.body[..]),
+        ("POST /app/x HTTP/1.1", SMUGGLED.as_bytes())
+    );
+    assert_eq!(
+        (second.request_line.as_str(), &second.body[..]),
+        ("GET /app/y HTTP/1.1", &b""[..])
+    );
 }
 
 #[test]
@@ -526,7 +752,10 @@ fn trailers_and_chunk_extensions_stay_behind() {
     connection.write(request.as_bytes()).unwrap();
     let mut visit = application.accept();
     let head = visit.head();
-    assert!(!head.contains("forged") && !head.contains("Trailer"), "{head}");
+    assert!(
+        !head.contains("forged") && !head.contains("Trailer"),
+        "{head}"
+    );
     assert_eq!(visit.rest().unwrap(), b"hello");
     visit.answer("one");
     assert_eq!(connection.read().unwrap().body, "one");
@@ -537,7 +766,10 @@ fn trailers_and_chunk_extensions_stay_behind() {
 fn an_http2_body_that_is_not_as_long_as_declared_is_no_request() {
     let application = Application::listen();
     let (_proxy, sender) = scene(&application.url, "");
-    for (length, body) in [("content-length: 10", &b"short"[..]), ("content-length: 2", b"too long")] {
+    for (length, body) in [
+        ("content-length: 10", &b"short"[..]),
+        ("content-length: 2", b"too long"),
+    ] {
         let mut stream = Stream::begin(&sender, Carrier::Http2, "POST", "/app/x", &[length], 0);
         // The stream may have been reset meanwhile.
         let _ = stream.send(body).and_then(|()| stream.end());
@@ -545,7 +777,10 @@ fn an_http2_body_that_is_not_as_long_as_declared_is_no_request() {
         visit.head();
         assert!(visit.rest().is_err(), "{length}");
         let refused = stream.head();
-        assert!(refused.as_ref().map_or(true, |answer| answer.status == 400), "{length}: {refused:?}");
+        assert!(
+            refused.as_ref().map_or(true, |answer| answer.status == 400),
+            "{length}: {refused:?}"
+        );
     }
 }
 
@@ -554,8 +789,14 @@ fn a_limit_is_kept_whether_the_length_is_declared_or_not() {
     let application = Application::listen();
     let (_proxy, sender) = scene(&application.url, &format!("{STREAMS}max_body = \"1KiB\"\n"));
     for carrier in Carrier::ALL {
-        let mut stream =
-            Stream::begin(&sender, carrier, "PUT", "/app/x", &[], 1024 + u64::from(carrier == Carrier::Sized));
+        let mut stream = Stream::begin(
+            &sender,
+            carrier,
+            "PUT",
+            "/app/x",
+            &[],
+            1024 + u64::from(carrier == Carrier::Sized),
+        );
         // It may have been refused before it is sent.
         let _ = stream.send(&[b'x'; 1025]).and_then(|()| stream.end());
         assert_eq!(stream.head().unwrap().status, 413, "{carrier:?}");
@@ -567,7 +808,10 @@ fn a_limit_is_kept_whether_the_length_is_declared_or_not() {
             assert!(visit.rest().is_err(), "{carrier:?}: it has no end");
         }
         let mut stream = Stream::begin(&sender, carrier, "PUT", "/app/x", &[], 1024);
-        stream.send(&[b'x'; 1024]).and_then(|()| stream.end()).unwrap();
+        stream
+            .send(&[b'x'; 1024])
+            .and_then(|()| stream.end())
+            .unwrap();
         let mut visit = application.accept();
         visit.head();
         assert_eq!(visit.rest().unwrap().len(), 1024);
@@ -588,14 +832,25 @@ fn refusals_and_delays_of_the_application_have_their_codes() {
         assert_eq!(stream.head().unwrap().status, 502, "{carrier:?}");
     }
     let silent = Application::listen();
-    let group = format!("[upstreams.app]\nservers = [\"{}\"]\nresponse_timeout = \"300ms\"\n", silent.url);
+    let group = format!(
+        "[upstreams.app]\nservers = [\"{}\"]\nresponse_timeout = \"300ms\"\n",
+        silent.url
+    );
     let (_proxy, sender) = scene("app", &group);
-    sender.send("GET", "/app/x", "", "").unwrap().refuses(504, "upstream_timeout");
-    sender.send("POST", "/app/x", "", "x").unwrap().refuses(504, "upstream_timeout");
+    sender
+        .send("GET", "/app/x", "", "")
+        .unwrap()
+        .refuses(504, "upstream_timeout");
+    sender
+        .send("POST", "/app/x", "", "x")
+        .unwrap()
+        .refuses(504, "upstream_timeout");
     // A sender that stops in the middle is the one to blame.
     let (_proxy, sender) = scene(&silent.url, "[limits]\nbody_timeout = \"300ms\"\n");
     let mut connection = sender.connect().unwrap();
-    connection.write(b"POST /app/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx").unwrap();
+    connection
+        .write(b"POST /app/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
+        .unwrap();
     connection.read().unwrap().refuses(408, "timeout");
     connection.is_closed();
 }
@@ -612,15 +867,37 @@ fn another_server_is_tried_where_nothing_has_been_given_away() {
     let operator = Operator::of(&proxy);
     let mut connection = sender.connect().unwrap();
     for _ in 0..2 {
-        assert_eq!(connection.send("GET", "/app/x", "", "").unwrap().status, 200);
+        assert_eq!(
+            connection.send("GET", "/app/x", "", "").unwrap().status,
+            200
+        );
     }
     gone.stop();
     // One of these meets the connection that was just cut, and one, the closed port.
     for method in ["GET", "PUT", "POST", "DELETE"] {
-        assert_eq!(connection.send(method, "/app/x", "", "body").unwrap().status, 200, "{method}");
+        assert_eq!(
+            connection
+                .send(method, "/app/x", "", "body")
+                .unwrap()
+                .status,
+            200,
+            "{method}"
+        );
     }
-    operator.wait_for(&format!("upstream_healthy{{server=\"{}\",upstream=\"app\"}}", gone.url), 0.0);
-    operator.wait_for(&format!("upstream_healthy{{server=\"{}\",upstream=\"app\"}}", origin.url), 1.0);
+    operator.wait_for(
+        &format!(
+            "upstream_healthy{{server=\"{}\",upstream=\"app\"}}",
+            gone.url
+        ),
+        0.0,
+    );
+    operator.wait_for(
+        &format!(
+            "upstream_healthy{{server=\"{}\",upstream=\"app\"}}",
+            origin.url
+        ),
+        1.0,
+    );
     assert_eq!(origin.received().len(), 5);
 }
 
@@ -632,7 +909,9 @@ fn an_idempotent_request_outlives_the_death_of_a_pooled_connection() {
     for (method, is_repeated) in [("GET", true), ("DELETE", true), ("POST", false)] {
         // The first request's connection is kept, and dies with the second one on it.
         let mut send = || {
-            connection.write(format!("{method} /app/x HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+            connection
+                .write(format!("{method} /app/x HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+                .unwrap();
         };
         send();
         let mut visit = application.accept();
@@ -651,7 +930,10 @@ fn an_idempotent_request_outlives_the_death_of_a_pooled_connection() {
         assert_eq!(connection.read().unwrap().body, "one");
         match is_repeated {
             true => assert_eq!(connection.read().unwrap().body, "two", "{method}"),
-            false => connection.read().unwrap().refuses(502, "upstream_unreachable"),
+            false => connection
+                .read()
+                .unwrap()
+                .refuses(502, "upstream_unreachable"),
         }
     }
     application.nobody_comes();
@@ -671,41 +953,82 @@ fn proxied_requests_are_counted_as_such() {
     let operator = Operator::of(&proxy);
     let mut connection = sender.connect().unwrap();
     assert_eq!(connection.post("{\"alert\":\"x\"}").unwrap().status, 200);
-    let series =
-        |outcome: &str, code: &str| format!("requests_total{{code=\"{code}\",outcome=\"{outcome}\",route=\"/app/*\"}}");
+    let series = |outcome: &str, code: &str| {
+        format!("requests_total{{code=\"{code}\",outcome=\"{outcome}\",route=\"/app/*\"}}")
+    };
     let duration = "request_duration_seconds_count{route=\"/app/*\"}";
-    let upstream = format!("upstream_duration_seconds_count{{upstream=\"{}\"}}", origin.url);
+    let upstream = format!(
+        "upstream_duration_seconds_count{{upstream=\"{}\"}}",
+        origin.url
+    );
     operator.wait_for(&upstream, 1.0);
     for method in ["GET", "PUT"] {
         operator.moves(
             method,
-            || assert_eq!(connection.send(method, "/app/x?crc_token=x", "", "").unwrap().status, 200),
+            || {
+                assert_eq!(
+                    connection
+                        .send(method, "/app/x?crc_token=x", "", "")
+                        .unwrap()
+                        .status,
+                    200
+                )
+            },
             &[&series("forwarded", "ok"), duration, &upstream],
         );
     }
     origin.will([Reply::Last(String::new())]);
     operator.moves(
         "a refusal",
-        || connection.send("POST", "/app/x", "", "x").unwrap().refuses(502, "upstream_unreachable"),
-        &[&series("refused", "upstream_unreachable"), duration, &upstream],
+        || {
+            connection
+                .send("POST", "/app/x", "", "x")
+                .unwrap()
+                .refuses(502, "upstream_unreachable")
+        },
+        &[
+            &series("refused", "upstream_unreachable"),
+            duration,
+            &upstream,
+        ],
     );
-    assert!(!operator.metrics().keys().any(|series| series.contains("/app/*") && series.starts_with("challenges")));
-    let status: serde_json::Value = serde_json::from_str(&operator.get("/api/status.json").body).unwrap();
-    let events: Vec<_> = status["events"].as_array().unwrap().iter().map(|event| &event["label"]).collect();
-    assert_eq!(events, ["Request", "Alert"], "those that went well leave room for notifications");
+    assert!(
+        !operator
+            .metrics()
+            .keys()
+            .any(|series| series.contains("/app/*") && series.starts_with("challenges"))
+    );
+    let status: serde_json::Value =
+        serde_json::from_str(&operator.get("/api/status.json").body).unwrap();
+    let events: Vec<_> = status["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["label"])
+        .collect();
+    assert_eq!(
+        events,
+        ["Request", "Alert"],
+        "those that went well leave room for notifications"
+    );
 }
 
-/// Over TLS, and over a socket in the file system: as much as does not fit on the way, in both directions.
+/// Over TLS, and over a socket in the file system: as much as does not fit on the way, in both
+/// directions.
 #[test]
 fn every_kind_of_server_takes_streams() {
     let (pki, theirs) = (Pki::new(), Pki::of("Their Root CA"));
-    pki.write("upstream-ca.pem", &std::fs::read_to_string(theirs.path().join("ca.pem")).unwrap());
+    pki.write(
+        "upstream-ca.pem",
+        &std::fs::read_to_string(theirs.path().join("ca.pem")).unwrap(),
+    );
     let ours = pki.netdata();
     theirs.server("proxy.internal", |params| {
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     });
     for name in ["pem", "key"] {
-        let text = std::fs::read_to_string(theirs.path().join(format!("proxy.internal.{name}"))).unwrap();
+        let text =
+            std::fs::read_to_string(theirs.path().join(format!("proxy.internal.{name}"))).unwrap();
         pki.write(&format!("proxy.internal.{name}"), &text);
     }
     let leaf = theirs.server("app.internal", |_| {});
@@ -716,19 +1039,32 @@ fn every_kind_of_server_takes_streams() {
     // A check connects, and speaks no TLS.
     for (origin, group, checks) in [(&tls, group, 0), (&socket, "", 1)] {
         let seldom = "health_check = { interval = \"10m\" }";
-        let group = format!("[upstreams.app]\nservers = [\"{}\"]\n{seldom}\n{group}", origin.url);
+        let group = format!(
+            "[upstreams.app]\nservers = [\"{}\"]\n{seldom}\n{group}",
+            origin.url
+        );
         let proxy = Proxy::spawn(&pki, &config("app", &group));
         let sender = Sender::to(&proxy, Some(&ours));
-        eventually("the first check", || (origin.connections() == checks).then_some(()));
+        eventually("the first check", || {
+            (origin.connections() == checks).then_some(())
+        });
         let mut connection = sender.connect().unwrap();
         let (up, down) = ("u".repeat(3 << 20), "d".repeat(3 << 20));
         for round in 1..=2 {
             origin.will([Reply::ok(&down)]);
             let answer = connection.send("PUT", "/app/x", "", &up).unwrap();
-            assert!(answer.status == 200 && answer.body == down, "{}", answer.status);
+            assert!(
+                answer.status == 200 && answer.body == down,
+                "{}",
+                answer.status
+            );
             let received = origin.received().pop().unwrap();
             assert!(received.body == up.as_bytes() && origin.received().len() == round);
         }
-        assert_eq!(origin.connections(), checks + 1, "the connection was used again");
+        assert_eq!(
+            origin.connections(),
+            checks + 1,
+            "the connection was used again"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The applications in the README run as they stand there, behind the proxy: the short ones receive everything, the others
-//! act on each notification once.
+//! The applications in the README run as they stand there, behind the proxy: the short ones receive
+//! everything, the others act on each notification once.
 
 use crate::support::{Language, Pki, Proxy, Receiver, Sender, WEBHOOK, eventually};
 use std::process::Command;
@@ -15,17 +15,26 @@ type Line = [&'static str; 3];
 const FLAT_ALERT_LINE: Line = ["alert", "warning", "cpu high"];
 const NESTED_ALERT_LINE: Line = ["alert", "critical", "Disk /var space usage = 97%"];
 const LARGE_ALERT_LINE: Line = ["alert", "critical", "large"];
-const REACHABILITY_LINE: Line = ["reachability", "info", "Acme Ops/db-7.acme.example is reachable again"];
+const REACHABILITY_LINE: Line = [
+    "reachability",
+    "info",
+    "Acme Ops/db-7.acme.example is reachable again",
+];
 
 /// It has printed this, and nothing else will ever come.
 #[track_caller]
 fn printed_only(mut receiver: Receiver, expected: &[Line]) {
-    eventually("what is to be printed", || (receiver.lines().len() >= expected.len()).then_some(()));
+    eventually("what is to be printed", || {
+        (receiver.lines().len() >= expected.len()).then_some(())
+    });
     receiver.end();
     let lines = receiver.lines();
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     for (line, [kind, severity, message]) in lines.iter().zip(expected) {
-        assert!(line.starts_with(&format!("{kind} {severity} ")) && line.contains(message), "{line}");
+        assert!(
+            line.starts_with(&format!("{kind} {severity} ")) && line.contains(message),
+            "{line}"
+        );
     }
 }
 
@@ -38,45 +47,79 @@ struct Scene {
 
 impl Scene {
     fn in_front_of(receiver: &Receiver) -> Self {
-        let proxy = Proxy::spawn(Pki::shared(), &Proxy::config_for(&receiver.url, "request", ""));
+        let proxy = Proxy::spawn(
+            Pki::shared(),
+            &Proxy::config_for(&receiver.url, "request", ""),
+        );
         let netdata = Sender::to(&proxy, Some(&Pki::shared().netdata()));
         let stranger = Sender::to(&proxy, None);
-        Self { _proxy: proxy, netdata, stranger }
+        Self {
+            _proxy: proxy,
+            netdata,
+            stranger,
+        }
     }
 
     /// The application has answered, and well.
     #[track_caller]
     fn notify(&self, body: &str) {
         let answer = self.netdata.post(body);
-        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (204, ""),
+            "{answer:?}"
+        );
     }
 }
 
 /// Of nearly the size that the proxy lets through.
 fn large_alert() -> String {
     let info = "x".repeat(1024 * 1024 - 1024);
-    format!("{{\"message\":\"large\",\"alert\":\"x\",\"severity\":\"critical\",\"info\":\"{info}\"}}")
+    format!(
+        "{{\"message\":\"large\",\"alert\":\"x\",\"severity\":\"critical\",\"info\":\"{info}\"}}"
+    )
 }
 
 fn acts_on_each_notification_once(language: &Language) {
-    let Some(receiver) = Receiver::start(language, language.careful()) else { return };
+    let Some(receiver) = Receiver::start(language, language.careful()) else {
+        return;
+    };
     let scene = Scene::in_front_of(&receiver);
     // Neither of these is the application's business.
     assert_eq!(scene.netdata.get("?crc_token=abc").status, 200);
     assert_eq!(scene.netdata.post(TEST).body, "{\"received\":true}");
-    scene.stranger.post(NESTED_ALERT).refuses(403, "client_certificate_missing");
+    scene
+        .stranger
+        .post(NESTED_ALERT)
+        .refuses(403, "client_certificate_missing");
     let large = large_alert();
-    for body in [NESTED_ALERT, NESTED_ALERT, REACHABILITY, FLAT_ALERT, &large, REACHABILITY, NESTED_ALERT] {
+    for body in [
+        NESTED_ALERT,
+        NESTED_ALERT,
+        REACHABILITY,
+        FLAT_ALERT,
+        &large,
+        REACHABILITY,
+        NESTED_ALERT,
+    ] {
         scene.notify(body);
     }
-    let expected = [NESTED_ALERT_LINE, REACHABILITY_LINE, FLAT_ALERT_LINE, LARGE_ALERT_LINE];
+    let expected = [
+        NESTED_ALERT_LINE,
+        REACHABILITY_LINE,
+        FLAT_ALERT_LINE,
+        LARGE_ALERT_LINE,
+    ];
     printed_only(receiver, &expected);
 }
 
 fn acts_again_when_the_same_happens_again(language: &Language) {
     let [kept, shorter] = language.memory;
     assert_eq!(language.careful().matches(kept).count(), 1);
-    let Some(receiver) = Receiver::start(language, &language.careful().replace(kept, shorter)) else { return };
+    let Some(receiver) = Receiver::start(language, &language.careful().replace(kept, shorter))
+    else {
+        return;
+    };
     let scene = Scene::in_front_of(&receiver);
     eventually("a second line about the same node", || {
         scene.notify(REACHABILITY);
@@ -86,23 +129,41 @@ fn acts_again_when_the_same_happens_again(language: &Language) {
 
 /// Everything that `send` sends, as somebody would who tries a set-up.
 fn receives_what_send_sends(language: &Language) {
-    let Some(receiver) = Receiver::start(language, language.short()) else { return };
+    let Some(receiver) = Receiver::start(language, language.short()) else {
+        return;
+    };
     let pki = Pki::new();
     pki.write_leaf("netdata", &pki.netdata());
     let proxy = Proxy::spawn(&pki, &Proxy::config_for(&receiver.url, "require", ""));
     let url = format!("https://localhost:{}{WEBHOOK}", proxy.address(0).port());
     let mut send = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    send.current_dir(pki.path()).args(["send", "all", &url, "--ca", "ca.pem", "--cert", "netdata.pem"]);
+    send.current_dir(pki.path()).args([
+        "send",
+        "all",
+        &url,
+        "--ca",
+        "ca.pem",
+        "--cert",
+        "netdata.pem",
+    ]);
     send.args(["--key", "netdata.key", "--seed", "1", "--json"]);
     let output = send.output().unwrap();
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.status.success() && report["accepted"] == report["requests"], "{report:#}");
+    assert!(
+        output.status.success() && report["accepted"] == report["requests"],
+        "{report:#}"
+    );
     // All but the Test notification, which is answered by the proxy.
     let expected = report["requests"].as_u64().unwrap() as usize - 1;
-    eventually("what is to be printed", || (receiver.lines().len() >= expected).then_some(()));
+    eventually("what is to be printed", || {
+        (receiver.lines().len() >= expected).then_some(())
+    });
     let lines = receiver.lines();
     let of = |kind: &str| lines.iter().filter(|line| line.starts_with(kind)).count();
-    assert!(of("alert ") >= 2 && of("reachability ") >= 2 && of("test ") == 0, "{lines:#?}");
+    assert!(
+        of("alert ") >= 2 && of("reachability ") >= 2 && of("test ") == 0,
+        "{lines:#?}"
+    );
 }
 
 fn receives_everything_and_acts_once(language: &Language) {

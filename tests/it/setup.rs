@@ -1,8 +1,10 @@
-//! What the README has an operator do is done, as far as that goes without systemd, an engine and Let's Encrypt.
+//! What the README has an operator do is done, as far as that goes without systemd, an engine and
+//! Let's Encrypt.
 
 use crate::container::{image, in_image};
 use crate::support::{
-    Machine, Origin, Pki, Proxy, README, Sender, WEBHOOK, commands_with, eventually, free_address, skip, succeed,
+    Machine, Origin, Pki, Proxy, README, Sender, WEBHOOK, commands_with, eventually, free_address,
+    skip, succeed,
 };
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -14,7 +16,8 @@ const ALERT: &str = "{\"alert\":\"x\"}";
 /// The variable that says where the configuration is, for what would find it at its default place.
 const CONFIG: &str = "NETDATA_WEBHOOK_PROXY_CONFIG";
 
-/// The installed configuration, with addresses that are free here, and an authority that issues for this test.
+/// The installed configuration, with addresses that are free here, and an authority that issues for
+/// this test.
 fn adapt(config: &Path, pki: &Pki, changes: &[(&str, &str)]) {
     let admin = free_address().to_string();
     let mut text = fs::read_to_string(config).unwrap();
@@ -23,7 +26,11 @@ fn adapt(config: &Path, pki: &Pki, changes: &[(&str, &str)]) {
         text = text.replace(from, to);
     }
     // Readable by whomever the program runs as, like the configuration.
-    fs::write(config.with_file_name("ca.pem"), fs::read(pki.path().join("ca.pem")).unwrap()).unwrap();
+    fs::write(
+        config.with_file_name("ca.pem"),
+        fs::read(pki.path().join("ca.pem")).unwrap(),
+    )
+    .unwrap();
     fs::write(config, text + "\n[tls.client]\nca = \"ca.pem\"\n").unwrap();
 }
 
@@ -32,8 +39,15 @@ fn adapt(config: &Path, pki: &Pki, changes: &[(&str, &str)]) {
 fn serves(proxy: &Proxy, pki: &Pki, origin: &Origin) {
     proxy.wait_for_log("ready");
     let before = origin.received().len();
-    assert!(Sender::to(proxy, None).send("POST", WEBHOOK, "", ALERT).is_err());
-    assert_eq!(Sender::to(proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert!(
+        Sender::to(proxy, None)
+            .send("POST", WEBHOOK, "", ALERT)
+            .is_err()
+    );
+    assert_eq!(
+        Sender::to(proxy, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
     assert_eq!(origin.received().len(), before + 1);
 }
 
@@ -51,16 +65,25 @@ impl Service {
     fn installed(machine: &Machine) -> Self {
         let directory = machine.at("/etc/systemd/system");
         let text = fs::read_to_string(format!("{directory}/{}", Self::NAME)).unwrap();
-        Self { text, directory, credentials: machine.at(&format!("/run/credentials/{}", Self::NAME)) }
+        Self {
+            text,
+            directory,
+            credentials: machine.at(&format!("/run/credentials/{}", Self::NAME)),
+        }
     }
 
     fn settings<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
-        self.text.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix('='))
+        self.text
+            .lines()
+            .filter_map(move |line| line.strip_prefix(name)?.strip_prefix('='))
     }
 
     fn load_credentials(&self, machine: &Machine) {
         fs::create_dir_all(&self.credentials).unwrap();
-        for (name, path) in self.settings("LoadCredential").filter_map(|credential| credential.split_once(':')) {
+        for (name, path) in self
+            .settings("LoadCredential")
+            .filter_map(|credential| credential.split_once(':'))
+        {
             let credential = format!("{}/{name}", self.credentials);
             fs::copy(machine.at(path), &credential).unwrap();
             fs::set_permissions(credential, fs::Permissions::from_mode(0o400)).unwrap();
@@ -70,7 +93,11 @@ impl Service {
     /// As systemctl does it without systemd.
     fn enable(&self, machine: &Machine, units: &str) {
         let mut systemctl = Command::new("systemctl");
-        systemctl.arg("--root").arg(machine.root()).arg("enable").args(units.split(' '));
+        systemctl
+            .arg("--root")
+            .arg(machine.root())
+            .arg("enable")
+            .args(units.split(' '));
         if Command::new("systemctl").arg("--version").output().is_err() {
             return skip("systemctl (Debian package systemd) is not installed");
         }
@@ -94,7 +121,10 @@ impl Service {
         match command.output() {
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                assert!(output.status.success() && !said.contains("netdata-webhook-proxy"), "{said}");
+                assert!(
+                    output.status.success() && !said.contains("netdata-webhook-proxy"),
+                    "{said}"
+                );
             }
             Err(_) => skip("systemd-analyze (Debian package systemd) is not installed"),
         }
@@ -108,7 +138,9 @@ fn as_a_service_of_systemd() {
     let mut enabled = None;
     for command in commands_with("/etc/systemd/system") {
         match command.split_once(' ').unwrap() {
-            ("certbot", arguments) => assert!(arguments.ends_with(" \"systemctl try-restart netdata-webhook-proxy\"")),
+            ("certbot", arguments) => {
+                assert!(arguments.ends_with(" \"systemctl try-restart netdata-webhook-proxy\""))
+            }
             ("systemctl", arguments) => enabled = arguments.strip_prefix("enable --now "),
             _ => machine.run(command),
         }
@@ -120,14 +152,25 @@ fn as_a_service_of_systemd() {
     let config = machine.path("/etc/netdata-webhook-proxy/config.toml");
     fs::write(&config, machine.at(&fs::read_to_string(&config).unwrap())).unwrap();
     let listen = ("[\"0.0.0.0:443\", \"[::]:443\"]", "\"127.0.0.1:0\"");
-    adapt(&config, &pki, &[listen, ("http://127.0.0.1:3000", &origin.url)]);
+    adapt(
+        &config,
+        &pki,
+        &[listen, ("http://127.0.0.1:3000", &origin.url)],
+    );
 
-    let [check, reload] = commands_with("CREDENTIALS_DIRECTORY=")[..] else { panic!("a check and a reload") };
+    let [check, reload] = commands_with("CREDENTIALS_DIRECTORY=")[..] else {
+        panic!("a check and a reload")
+    };
     assert_eq!(reload, "systemctl reload netdata-webhook-proxy");
     succeed(machine.command(check).env(CONFIG, &config));
 
-    let mut start = machine.command(&format!("exec {}", service.settings("ExecStart").next().unwrap()));
-    start.env(CONFIG, &config).env("CREDENTIALS_DIRECTORY", &service.credentials);
+    let mut start = machine.command(&format!(
+        "exec {}",
+        service.settings("ExecStart").next().unwrap()
+    ));
+    start
+        .env(CONFIG, &config)
+        .env("CREDENTIALS_DIRECTORY", &service.credentials);
     serves(&Proxy::run(start, &config), &pki, &origin);
 }
 
@@ -140,16 +183,29 @@ fn in_a_container() {
     let (pki, next, origin) = (Pki::new(), Pki::new(), Origin::spawn());
     let commands = commands_with("conf/container/Containerfile");
     // Before anything is written to it, the directory is mounted where the engine would.
-    let run = commands.iter().find(|command| command.starts_with("podman run ")).unwrap();
+    let run = commands
+        .iter()
+        .find(|command| command.starts_with("podman run "))
+        .unwrap();
     let volume = run.split_once(" -v ").unwrap().1.split(' ').next().unwrap();
-    let [from, to, "ro,Z"] = volume.split(':').collect::<Vec<_>>()[..] else { panic!("{volume}") };
+    let [from, to, "ro,Z"] = volume.split(':').collect::<Vec<_>>()[..] else {
+        panic!("{volume}")
+    };
     let mounted = image.path().join(to.strip_prefix('/').unwrap());
     fs::create_dir_all(&mounted).unwrap();
     symlink(&mounted, machine.at(from)).unwrap();
 
     let live = machine.certify(&pki, 1);
-    let certbot = commands.iter().find(|command| command.starts_with("certbot ")).unwrap();
-    let hook = certbot.split_once(" --deploy-hook '").unwrap().1.strip_suffix('\'').unwrap();
+    let certbot = commands
+        .iter()
+        .find(|command| command.starts_with("certbot "))
+        .unwrap();
+    let hook = certbot
+        .split_once(" --deploy-hook '")
+        .unwrap()
+        .1
+        .strip_suffix('\'')
+        .unwrap();
     let renewed = || succeed(machine.command(hook).env("RENEWED_LINEAGE", &live));
     renewed();
     commands
@@ -158,7 +214,14 @@ fn in_a_container() {
         .for_each(|it| machine.run(it));
     let config = mounted.join("config.toml");
     assert!(run.contains(" -p 443:8443 ") && run.contains(" --network webhooks "));
-    adapt(&config, &pki, &[("0.0.0.0:8443", "127.0.0.1:0"), ("http://app:3000", &origin.url)]);
+    adapt(
+        &config,
+        &pki,
+        &[
+            ("0.0.0.0:8443", "127.0.0.1:0"),
+            ("http://app:3000", &origin.url),
+        ],
+    );
 
     let mut start = in_image(image.path());
     start.arg("run");
@@ -170,7 +233,9 @@ fn in_a_container() {
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
     let old = sender.server_certificate();
     renewed();
-    eventually("the renewed certificate", || (sender.server_certificate() != old).then_some(()));
+    eventually("the renewed certificate", || {
+        (sender.server_certificate() != old).then_some(())
+    });
     serves(&proxy, &pki, &origin);
 }
 
@@ -179,14 +244,21 @@ struct Named<'m>(&'m Machine, &'static str);
 
 impl Named<'_> {
     fn id(&self) -> u32 {
-        fs::read_to_string(self.0.at(self.1)).unwrap().trim().parse().unwrap()
+        fs::read_to_string(self.0.at(self.1))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
     }
 }
 
 impl Drop for Named<'_> {
     fn drop(&mut self) {
         // An error says that it has ended by itself.
-        let _ = Command::new("kill").args(["-KILL", &self.id().to_string()]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args(["-KILL", &self.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
@@ -200,10 +272,14 @@ fn replacing_the_running_program() {
         let setting = format!("pid_file = {:?}", named.1);
         assert!(README.contains(&setting), "{setting}");
         let server = format!("[server]\n{}", machine.at(&setting));
-        let config = pki.write("config.toml", &Proxy::config(&origin, "require", "").replace("[server]", &server));
+        let config = pki.write(
+            "config.toml",
+            &Proxy::config(&origin, "require", "").replace("[server]", &server),
+        );
         let mut old = Proxy::run(
             {
-                let mut command = machine.command("exec netdata-webhook-proxy run --config config.toml");
+                let mut command =
+                    machine.command("exec netdata-webhook-proxy run --config config.toml");
                 command.current_dir(pki.path());
                 command
             },
@@ -211,10 +287,16 @@ fn replacing_the_running_program() {
         );
         serves(&old, &pki, &origin);
         let mut replace = machine.command(&commands_with(text).join("\n"));
-        replace.current_dir(pki.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        replace
+            .current_dir(pki.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         assert!(replace.status().unwrap().success());
         assert_eq!(old.wait().code(), Some(0));
         assert_ne!(named.id(), old.id());
-        assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+        assert_eq!(
+            Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
+            200
+        );
     }
 }

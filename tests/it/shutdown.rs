@@ -1,12 +1,12 @@
 //! SIGTERM loses nothing that is in flight.
 //!
-//! `a_connection_that_was_accepted_is_served_its_first_request` holds the fault that a new HTTP/2 connection got GOAWAY
-//! before its first request, which a client that cannot rewind its body then loses; it stands for connections that are
-//! taken over only to be closed.
+//! `a_connection_that_was_accepted_is_served_its_first_request` holds the fault that a new HTTP/2
+//! connection got GOAWAY before its first request, which a client that cannot rewind its body then
+//! loses; it stands for connections that are taken over only to be closed.
 //!
-//! `what_says_nothing_holds_nothing_up` holds the fault that SIGTERM waited for connections by their own deadlines, 10 s
-//! for a silent one and 30 s for half a body, and a container's 10 s were over before; it stands for deadlines that are
-//! meant for another time.
+//! `what_says_nothing_holds_nothing_up` holds the fault that SIGTERM waited for connections by
+//! their own deadlines, 10 s for a silent one and 30 s for half a body, and a container's 10 s were
+//! over before; it stands for deadlines that are meant for another time.
 
 use crate::support::frames::{self, End, Frames};
 use crate::support::{Http2, Load, Origin, Pki, Proxy, Reply, Sender, eventually};
@@ -33,7 +33,14 @@ fn what_is_in_flight_finishes_and_the_exit_code_is_0() {
     origin.wait_for(2);
     proxy.signal("TERM");
     let answer = http1.join().unwrap();
-    assert_eq!((answer.status, answer.body.as_str(), answer.header("connection")), (200, "done", Some("close")));
+    assert_eq!(
+        (
+            answer.status,
+            answer.body.as_str(),
+            answer.header("connection")
+        ),
+        (200, "done", Some("close"))
+    );
     assert_eq!(http2.join().unwrap().body, "done");
     assert_eq!(proxy.wait().code(), Some(0));
 }
@@ -51,14 +58,19 @@ fn idle_connections_hold_nothing_up_and_no_new_ones_are_accepted() {
     proxy.signal("TERM");
     idle.is_closed();
     assert_eq!(proxy.wait().code(), Some(0));
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
     assert!(TcpStream::connect(sender.address).is_err());
 }
 
 #[test]
 fn shutdown_timeout_ends_what_does_not_finish() {
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("[server]", "[server]\nshutdown_timeout = \"500ms\"");
+    let config = Proxy::config(&origin, "require", "")
+        .replace("[server]", "[server]\nshutdown_timeout = \"500ms\"");
     let mut proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     origin.will([Reply::Late(Duration::from_secs(60), String::new())]);
@@ -70,9 +82,13 @@ fn shutdown_timeout_ends_what_does_not_finish() {
     proxy.wait_for_log("shutdown_timeout is over");
     // The application may have acted on it, but nobody was told.
     let line = proxy.wait_for_log("the request was cut off");
-    for part in
-        ["request_id=", "remote_addr=127.0.0.1", "route=\"/webhooks/netdata\"", "transition_id=\"t-1\"", "upstream="]
-    {
+    for part in [
+        "request_id=",
+        "remote_addr=127.0.0.1",
+        "route=\"/webhooks/netdata\"",
+        "transition_id=\"t-1\"",
+        "upstream=",
+    ] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }
@@ -81,11 +97,15 @@ fn shutdown_timeout_ends_what_does_not_finish() {
 fn the_pid_file_is_there_while_the_process_is() {
     let pki = Pki::new();
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("[server]", "[server]\npid_file = \"proxy.pid\"");
+    let config = Proxy::config(&origin, "require", "")
+        .replace("[server]", "[server]\npid_file = \"proxy.pid\"");
     let mut proxy = Proxy::spawn(&pki, &config);
     let path = pki.path().join("proxy.pid");
-    let written =
-        eventually("the pid file", || std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n')));
+    let written = eventually("the pid file", || {
+        std::fs::read_to_string(&path)
+            .ok()
+            .filter(|text| text.ends_with('\n'))
+    });
     assert!(written.trim().parse::<u32>().is_ok());
     proxy.signal("TERM");
     assert_eq!(proxy.wait().code(), Some(0));
@@ -124,17 +144,27 @@ fn a_request_that_is_just_arriving_is_answered() {
     for connection in [&mut *begun, silent, idle] {
         assert_eq!(connection.post(ALERT).unwrap().status, 200);
     }
-    begun.write(b"POST /webhooks/netdata HTTP/1.1\r\nHost: loc").unwrap();
+    begun
+        .write(b"POST /webhooks/netdata HTTP/1.1\r\nHost: loc")
+        .unwrap();
     let new = TcpStream::connect(sender.address).unwrap();
     proxy.signal("TERM");
     proxy.wait_for_log("draining");
     let answer = silent.post(ALERT).unwrap();
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
     let answer = sender.connect_to(new).unwrap().post(ALERT).unwrap();
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
     // When the last call is over for a connection without a request, it is not for what had begun.
     idle.is_closed();
-    begun.write(format!("alhost\r\nContent-Length: {}\r\n\r\n{ALERT}", ALERT.len()).as_bytes()).unwrap();
+    begun
+        .write(format!("alhost\r\nContent-Length: {}\r\n\r\n{ALERT}", ALERT.len()).as_bytes())
+        .unwrap();
     assert_eq!(begun.read().unwrap().status, 200);
     assert_eq!(proxy.wait().code(), Some(0));
 }
@@ -151,17 +181,24 @@ fn a_connection_that_was_accepted_is_served_its_first_request() {
     proxy.signal("TERM");
     proxy.wait_for_log("draining");
     // Whatever was to be said about the end would have been said before the answer to a ping.
-    frames.send(&frames::frame(frames::PING, 0, 0, &[0; 8])).unwrap();
+    frames
+        .send(&frames::frame(frames::PING, 0, 0, &[0; 8]))
+        .unwrap();
     while let Some(frame) = frames.next() {
         assert_ne!(frame.kind, frames::GOAWAY);
         if frame.kind == frames::PING {
             break;
         }
     }
-    frames.send(&frames::request(1, &frames::POST, ALERT)).unwrap();
+    frames
+        .send(&frames::request(1, &frames::POST, ALERT))
+        .unwrap();
     assert_eq!(frames.end_of(1), End::Answer("ok".into()));
     assert_eq!(http2.post(ALERT).unwrap().status, 200);
-    assert_eq!(http1.post(ALERT).unwrap().header("connection"), Some("close"));
+    assert_eq!(
+        http1.post(ALERT).unwrap().header("connection"),
+        Some("close")
+    );
     assert_eq!(frames.goes_away(), Some(0));
     assert_eq!(proxy.wait().code(), Some(0));
     assert_eq!(origin.received().len(), 3);
@@ -178,7 +215,9 @@ fn what_says_nothing_holds_nothing_up() {
         connection.write(bytes).unwrap();
         connection
     };
-    let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(sender.address).unwrap()).collect();
+    let silent: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(sender.address).unwrap())
+        .collect();
     let greeted: Vec<_> = (0..5)
         .map(|_| {
             let mut socket = TcpStream::connect(sender.address).unwrap();
@@ -188,26 +227,44 @@ fn what_says_nothing_holds_nothing_up() {
         })
         .collect();
     let idle: Vec<_> = (0..5).map(|_| with(b"")).collect();
-    let heads: Vec<_> = (0..100).map(|_| with(b"POST /webhooks/netdata HTTP/1.1\r\nHo")).collect();
+    let heads: Vec<_> = (0..100)
+        .map(|_| with(b"POST /webhooks/netdata HTTP/1.1\r\nHo"))
+        .collect();
     let mut bodies: Vec<_> = (0..10).map(|_| with(head.as_bytes())).collect();
     let http2: Vec<_> = (0..3)
         .map(|_| {
-            let request = http::Request::post("https://localhost/webhooks/netdata").body(()).unwrap();
+            let request = http::Request::post("https://localhost/webhooks/netdata")
+                .body(())
+                .unwrap();
             let mut stream = Http2::connect(&sender).unwrap().begin(request).unwrap();
             stream.send(bytes::Bytes::from_static(b"{")).unwrap();
             stream
         })
         .collect();
-    origin.will([Reply::Late(Duration::from_secs(1), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone".into())]);
+    origin.will([Reply::Late(
+        Duration::from_secs(1),
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone".into(),
+    )]);
     let good = std::thread::spawn(move || sender.post(ALERT));
     origin.wait_for(1);
     let started = Instant::now();
     proxy.signal("TERM");
     assert_eq!(good.join().unwrap().body, "done");
-    bodies.iter_mut().for_each(|body| body.read().unwrap().refuses(408, "timeout"));
+    bodies
+        .iter_mut()
+        .for_each(|body| body.read().unwrap().refuses(408, "timeout"));
     assert_eq!(proxy.wait().code(), Some(0));
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    assert!(!proxy.log().iter().any(|line| line.contains("shutdown_timeout is over")));
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(
+        !proxy
+            .log()
+            .iter()
+            .any(|line| line.contains("shutdown_timeout is over"))
+    );
     drop((silent, greeted, idle, heads, http2));
 }
 

@@ -32,27 +32,47 @@ impl Unread {
         let config = config.replace("[tls]", "[admin]\nlisten = \"127.0.0.1:0\"\n[tls]");
         let path = pki.write("config.toml", &config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-        let mut child = command.args(["run", "--config"]).arg(path).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(["run", "--config"])
+            .arg(path)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let (mut address, mut admin) = (None, None);
         let mut line = String::new();
         while address.is_none() || admin.is_none() || !line.contains("ready") {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "the end of the log");
-            let found =
-                line.split("address=").nth(1).map(|rest| rest.split(' ').next().unwrap().trim().parse().unwrap());
+            let found = line
+                .split("address=")
+                .nth(1)
+                .map(|rest| rest.split(' ').next().unwrap().trim().parse().unwrap());
             match line.contains("admin listener") {
                 true => admin = admin.or(found),
                 false => address = address.or(found),
             }
         }
-        Self { child, log, address: address.unwrap(), admin: Operator { address: admin.unwrap() } }
+        Self {
+            child,
+            log,
+            address: address.unwrap(),
+            admin: Operator {
+                address: admin.unwrap(),
+            },
+        }
     }
 
     fn post(&self) -> u16 {
         let mut socket = BufReader::new(connect(self.address));
-        let head = format!("POST /webhooks/netdata HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", ALERT.len());
-        socket.get_mut().write_all((head + ALERT).as_bytes()).unwrap();
+        let head = format!(
+            "POST /webhooks/netdata HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+            ALERT.len()
+        );
+        socket
+            .get_mut()
+            .write_all((head + ALERT).as_bytes())
+            .unwrap();
         read_answer(&mut socket)
     }
 
@@ -62,7 +82,13 @@ impl Unread {
 
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &id])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 }
 
@@ -85,8 +111,21 @@ fn flood(address: SocketAddr, bytes: usize) {
     let mut socket = BufReader::new(connect(address));
     let mut number = 0;
     while number * 400 < bytes {
-        let text = |index| format!("GET /{index:09}/{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(200));
-        socket.get_mut().write_all((number..number + 64).map(text).collect::<String>().as_bytes()).unwrap();
+        let text = |index| {
+            format!(
+                "GET /{index:09}/{} HTTP/1.1\r\nHost: x\r\n\r\n",
+                "x".repeat(200)
+            )
+        };
+        socket
+            .get_mut()
+            .write_all(
+                (number..number + 64)
+                    .map(text)
+                    .collect::<String>()
+                    .as_bytes(),
+            )
+            .unwrap();
         for _ in 0..64 {
             assert_eq!(read_answer(&mut socket), 404);
         }
@@ -99,7 +138,10 @@ fn read_answer(socket: &mut BufReader<TcpStream>) -> u16 {
     let (mut status, mut length) = (0, 0);
     loop {
         let mut line = String::new();
-        assert!(socket.read_line(&mut line).unwrap() > 0, "the connection ended");
+        assert!(
+            socket.read_line(&mut line).unwrap() > 0,
+            "the connection ended"
+        );
         if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
             status = rest[..3].parse().unwrap();
         }
@@ -133,7 +175,10 @@ fn a_log_that_is_not_read_holds_nothing_up() {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
-        assert!(proxy.log.read_line(&mut line).unwrap() > 0, "the end of the log");
+        assert!(
+            proxy.log.read_line(&mut line).unwrap() > 0,
+            "the end of the log"
+        );
         assert!(line.ends_with('\n') && line.contains("Z "), "torn: {line}");
         let is_the_one = line.contains("log lines were dropped");
         lines.push(line);
@@ -141,16 +186,17 @@ fn a_log_that_is_not_read_holds_nothing_up() {
             break;
         }
     }
-    assert!(
-        lines.last().unwrap().contains(&format!(
-            "ERROR log lines were dropped: standard error was not read fast enough dropped={dropped}"
-        ))
-    );
+    assert!(lines.last().unwrap().contains(&format!(
+        "ERROR log lines were dropped: standard error was not read fast enough dropped={dropped}"
+    )));
     // And nothing is missing from then on.
     assert_eq!(proxy.post(), 200);
     loop {
         let mut line = String::new();
-        assert!(proxy.log.read_line(&mut line).unwrap() > 0, "the end of the log");
+        assert!(
+            proxy.log.read_line(&mut line).unwrap() > 0,
+            "the end of the log"
+        );
         if line.contains("outcome=\"forwarded\"") {
             break;
         }
@@ -168,7 +214,11 @@ fn a_log_that_is_not_read_keeps_no_process_from_ending() {
         proxy.signal(signal);
         let status = eventually("the end of the process", || proxy.child.try_wait().unwrap());
         assert_eq!(status.code(), Some(0), "{signal}");
-        assert!(started.elapsed() < Duration::from_secs(limit), "{signal}: {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(limit),
+            "{signal}: {:?}",
+            started.elapsed()
+        );
     }
 }
 
@@ -180,14 +230,39 @@ fn lines_are_whole_and_in_order() {
         let (address, id, log) = (proxy.address, proxy.child.id().to_string(), &mut proxy.log);
         let reading = scope.spawn(move || log.lines().map(Result::unwrap).collect::<Vec<_>>());
         flood(address, 1 << 20);
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         reading.join().unwrap()
     });
-    let numbers: Vec<usize> =
-        log.iter().filter_map(|line| line.split("path=\"/").nth(1)?.split('/').next()?.parse().ok()).collect();
+    let numbers: Vec<usize> = log
+        .iter()
+        .filter_map(|line| {
+            line.split("path=\"/")
+                .nth(1)?
+                .split('/')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .collect();
     assert!(numbers.len() > 1000, "{}", numbers.len());
-    assert!(numbers.iter().enumerate().all(|(index, number)| index == *number), "{numbers:?}");
-    assert!(log.last().unwrap().contains("ended"), "what was said last is there: {:?}", log.last());
+    assert!(
+        numbers
+            .iter()
+            .enumerate()
+            .all(|(index, number)| index == *number),
+        "{numbers:?}"
+    );
+    assert!(
+        log.last().unwrap().contains("ended"),
+        "what was said last is there: {:?}",
+        log.last()
+    );
 }
 
 /// Stops one thread, and not its process, until it is told to let it go.
@@ -209,25 +284,48 @@ fn a_thread_that_hangs_is_no_life() {
     let config = Proxy::config(&origin, "require", "") + "[admin]\nlisten = \"127.0.0.1:0\"\n";
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let admin = Operator::of(&proxy);
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", proxy.id())).unwrap().map(|task| task.unwrap().path());
-    let is_core = |task: &std::path::PathBuf| std::fs::read_to_string(task.join("comm")).unwrap() == "core 1\n";
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", proxy.id()))
+        .unwrap()
+        .map(|task| task.unwrap().path());
+    let is_core = |task: &std::path::PathBuf| {
+        std::fs::read_to_string(task.join("comm")).unwrap() == "core 1\n"
+    };
     let core = tasks.into_iter().find(is_core).unwrap();
     let mut tracer = Command::new("python3");
-    tracer.args(["-c", TRACER]).arg(core.file_name().unwrap()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let Ok(mut tracer) = tracer.spawn() else { return skip("there is no python3") };
+    tracer
+        .args(["-c", TRACER])
+        .arg(core.file_name().unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let Ok(mut tracer) = tracer.spawn() else {
+        return skip("there is no python3");
+    };
     let mut said = String::new();
-    BufReader::new(tracer.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    BufReader::new(tracer.stdout.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
     if said.is_empty() {
         tracer.wait().unwrap();
         return skip("no thread of another process can be stopped here");
     }
     for path in ["/livez", "/readyz"] {
         let answer = admin.get(path);
-        assert_eq!((answer.status, answer.body.as_str()), (503, "A thread that serves connections does not answer.\n"));
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (503, "A thread that serves connections does not answer.\n")
+        );
     }
-    assert!(admin.get("/metrics").status == 200, "the rest is answered all the same");
+    assert!(
+        admin.get("/metrics").status == 200,
+        "the rest is answered all the same"
+    );
     tracer.stdin.take().unwrap().write_all(b"\n").unwrap();
     tracer.wait().unwrap();
     eventually("life", || (admin.get("/livez").status == 200).then_some(()));
-    assert_eq!(Sender::to(&proxy, Some(&Pki::shared().netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&proxy, Some(&Pki::shared().netdata()))
+            .post(ALERT)
+            .status,
+        200
+    );
 }

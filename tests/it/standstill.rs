@@ -1,13 +1,17 @@
-//! A process that stood still: a frozen container, a paused virtual machine, a processor that was taken away.
+//! A process that stood still: a frozen container, a paused virtual machine, a processor that was
+//! taken away.
 //!
-//! When it goes on, every timer that it had has run out, while what was sent meanwhile lies in its sockets. Whoever counts
-//! the timers first cuts off everything that was in time: of requests that lay whole in the socket, none was answered. So
-//! here: between requests, in a head, in a body, in a handshake, on a connection that has not been accepted, over HTTP/1.1
-//! and HTTP/2, and an application's answer as well ([`what_lies_in_the_sockets_is_served`]). A body that does not fit into
-//! the socket gets a moment more. What has not been sent is timed out all the same
+//! When it goes on, every timer that it had has run out, while what was sent meanwhile lies in its
+//! sockets. Whoever counts the timers first cuts off everything that was in time: of requests that
+//! lay whole in the socket, none was answered. So here: between requests, in a head, in a body, in
+//! a handshake, on a connection that has not been accepted, over HTTP/1.1 and HTTP/2, and an
+//! application's answer as well ([`what_lies_in_the_sockets_is_served`]). A body that does not fit
+//! into the socket gets a moment more. What has not been sent is timed out all the same
 //! ([`what_is_not_there_is_timed_out_all_the_same`]).
 
-use crate::support::{Application, Carrier, Connection, Http2, Origin, Pki, Proxy, Sender, Stream, WEBHOOK};
+use crate::support::{
+    Application, Carrier, Connection, Http2, Origin, Pki, Proxy, Sender, Stream, WEBHOOK,
+};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
@@ -19,9 +23,20 @@ const LIMIT: Duration = Duration::from_secs(1);
 const STANDSTILL: Duration = Duration::from_millis(2500);
 
 fn scene(upstream: &str, more: &str) -> (Proxy, Sender) {
-    let limits = ["handshake_timeout", "header_timeout", "body_timeout", "idle_timeout"];
-    let limits: String = limits.iter().map(|name| format!("{name} = \"{}s\"\n", LIMIT.as_secs())).collect();
-    let config = Proxy::config_for(upstream, "require", "max_body = \"16MiB\"") + "[limits]\n" + &limits + more;
+    let limits = [
+        "handshake_timeout",
+        "header_timeout",
+        "body_timeout",
+        "idle_timeout",
+    ];
+    let limits: String = limits
+        .iter()
+        .map(|name| format!("{name} = \"{}s\"\n", LIMIT.as_secs()))
+        .collect();
+    let config = Proxy::config_for(upstream, "require", "max_body = \"16MiB\"")
+        + "[limits]\n"
+        + &limits
+        + more;
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     (proxy, sender)
@@ -47,8 +62,12 @@ fn connected(sender: &Sender) -> Connection {
 fn what_lies_in_the_sockets_is_served() {
     let origin = Origin::spawn();
     let (proxy, sender) = scene(&origin.url, "");
-    let request = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{ALERT}", ALERT.len());
-    // How much of a request has arrived before: nothing of it, a part of its head, its head, a part of its body.
+    let request = format!(
+        "POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{ALERT}",
+        ALERT.len()
+    );
+    // How much of a request has arrived before: nothing of it, a part of its head, its head, a part
+    // of its body.
     let cuts = [0, 10, request.len() - ALERT.len(), request.len() - 3];
     let mut begun: Vec<_> = cuts.iter().map(|_| connected(&sender)).collect();
     let mut http2 = Stream::begin(&sender, Carrier::Http2, "POST", WEBHOOK, &[], 0);
@@ -73,11 +92,23 @@ fn what_lies_in_the_sockets_is_served() {
         })
     });
     for (connection, cut) in begun.iter_mut().zip(cuts) {
-        assert_eq!(connection.read().map(|answer| answer.status).ok(), Some(200), "after {cut} bytes");
+        assert_eq!(
+            connection.read().map(|answer| answer.status).ok(),
+            Some(200),
+            "after {cut} bytes"
+        );
     }
-    assert_eq!(http2.head().map(|answer| answer.status).ok(), Some(200), "in a body of HTTP/2");
+    assert_eq!(
+        http2.head().map(|answer| answer.status).ok(),
+        Some(200),
+        "in a body of HTTP/2"
+    );
     for (number, connection) in fresh.into_iter().enumerate() {
-        assert_eq!(connection.join().unwrap().ok(), Some(200), "fresh connection {number}");
+        assert_eq!(
+            connection.join().unwrap().ok(),
+            Some(200),
+            "fresh connection {number}"
+        );
     }
     assert_eq!(origin.received().len(), 2 * cuts.len() + 3);
 }
@@ -105,7 +136,10 @@ fn a_large_body_gets_a_moment_more() {
     let (proxy, sender) = scene(&origin.url, "");
     let body = format!("{{\"alert\":\"{}\"}}", "x".repeat(12 << 20));
     let mut connection = connected(&sender);
-    let head = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     connection.write(head.as_bytes()).unwrap();
     thread::sleep(LIMIT / 4);
     thread::scope(|scope| {
@@ -123,20 +157,27 @@ fn a_large_body_gets_a_moment_more() {
 #[test]
 fn an_answer_that_lies_in_the_socket_goes_back() {
     let application = Application::listen();
-    let group = format!("[upstreams.app]\nservers = [\"{}\"]\nresponse_timeout = \"1s\"\n", application.url);
-    let routes =
-        "health_check = { interval = \"10m\" }\n[[routes]]\npath = \"/app\"\nkind = \"proxy\"\nupstream = \"app\"\n";
+    let group = format!(
+        "[upstreams.app]\nservers = [\"{}\"]\nresponse_timeout = \"1s\"\n",
+        application.url
+    );
+    let routes = "health_check = { interval = \"10m\" }\n[[routes]]\npath = \"/app\"\nkind = \"proxy\"\nupstream = \"app\"\n";
     let (proxy, sender) = scene("app", &(group + routes));
     // The check connects, and sends nothing.
     drop(application.accept());
     for target in [WEBHOOK, "/app"] {
         let mut connection = sender.connect().unwrap();
-        let request = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{ALERT}", ALERT.len());
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{ALERT}",
+            ALERT.len()
+        );
         connection.write(request.as_bytes()).unwrap();
         let mut visit = application.accept();
         visit.head();
         assert_eq!(visit.rest().unwrap(), ALERT.as_bytes());
-        stand_still(&proxy, || visit.send("HTTP/1.1 202 Taken\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+        stand_still(&proxy, || {
+            visit.send("HTTP/1.1 202 Taken\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        });
         assert_eq!(connection.read().unwrap().status, 202, "{target}");
     }
 }
@@ -145,9 +186,13 @@ fn an_answer_that_lies_in_the_socket_goes_back() {
 fn what_is_not_there_is_timed_out_all_the_same() {
     let origin = Origin::spawn();
     let (proxy, sender) = scene(&origin.url, "");
-    let (mut idle, mut head, mut body) = (connected(&sender), connected(&sender), connected(&sender));
+    let (mut idle, mut head, mut body) =
+        (connected(&sender), connected(&sender), connected(&sender));
     head.write(b"POST / HTTP/1.1\r\n").unwrap();
-    body.write(format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{").as_bytes()).unwrap();
+    body.write(
+        format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{").as_bytes(),
+    )
+    .unwrap();
     stand_still(&proxy, || ());
     head.read().unwrap().refuses(408, "timeout");
     body.read().unwrap().refuses(408, "timeout");

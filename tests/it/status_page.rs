@@ -26,7 +26,12 @@ impl Scene {
                     [admin]\nlisten = \"127.0.0.1:0\"\n";
         let proxy = Proxy::spawn(&pki, &(Proxy::config(&origin, "require", "") + more));
         let operator = Operator::of(&proxy);
-        Self { origin, proxy, operator, pki }
+        Self {
+            origin,
+            proxy,
+            operator,
+            pki,
+        }
     }
 
     fn sender(&self) -> Sender {
@@ -47,7 +52,9 @@ impl Scene {
 
     /// Waits for so many events.
     fn wait_for_events(&self, count: usize) -> Value {
-        eventually("the events", || Some(self.status()).filter(|s| s["events"].as_array().unwrap().len() >= count))
+        eventually("the events", || {
+            Some(self.status()).filter(|s| s["events"].as_array().unwrap().len() >= count)
+        })
     }
 
     /// Some of everything: a day in the life of a proxy.
@@ -69,16 +76,32 @@ impl Scene {
         self.wait_for_events(6);
         assert_eq!(self.sender().post("{\"x\":1}").code(), "schema_mismatch");
         self.wait_for_events(7);
-        assert_eq!(self.sender().send("POST", "/webhooks/wrong", "", "{}").unwrap().status, 404);
+        assert_eq!(
+            self.sender()
+                .send("POST", "/webhooks/wrong", "", "{}")
+                .unwrap()
+                .status,
+            404
+        );
         self.wait_for_events(8);
         for times in 1..=7 {
-            assert!(Sender::to(&self.proxy, None).send("POST", WEBHOOK, "", "{}").is_err());
-            eventually("the refusal", || Some(self.status()).filter(|status| status["events"][0]["times"] == times));
+            assert!(
+                Sender::to(&self.proxy, None)
+                    .send("POST", WEBHOOK, "", "{}")
+                    .is_err()
+            );
+            eventually("the refusal", || {
+                Some(self.status()).filter(|status| status["events"][0]["times"] == times)
+            });
         }
         let evil = self.pki.leaf(|params| {
-            params.distinguished_name = crate::support::subject(&[(DnType::CommonName, HOSTILE[0].into())]);
+            params.distinguished_name =
+                crate::support::subject(&[(DnType::CommonName, HOSTILE[0].into())]);
         });
-        assert_eq!(Sender::to(&self.proxy, Some(&evil)).post("{}").code(), "common_name_mismatch");
+        assert_eq!(
+            Sender::to(&self.proxy, Some(&evil)).post("{}").code(),
+            "common_name_mismatch"
+        );
         self.wait_for_events(10);
     }
 }
@@ -94,24 +117,49 @@ fn play_hostile(scene: &Scene) {
     for text in HOSTILE {
         assert_eq!(scene.post(&alert(text, "Warning", text, text)), 200);
         assert_eq!(scene.post(&json!({ "token": text, "title": text })), 200);
-        assert_eq!(scene.post(&json!({ "message": text, "host": text, "status": {}, "severity": text })), 200);
+        assert_eq!(
+            scene.post(&json!({ "message": text, "host": text, "status": {}, "severity": text })),
+            200
+        );
         let named = scene.pki.named(text);
-        assert_eq!(Sender::to(&scene.proxy, Some(&named)).post("{}").code(), "common_name_mismatch");
+        assert_eq!(
+            Sender::to(&scene.proxy, Some(&named)).post("{}").code(),
+            "common_name_mismatch"
+        );
         let stranger = Pki::of(text).leaf(|params| {
-            params.distinguished_name = crate::support::subject(&[(DnType::CommonName, text.into())]);
+            params.distinguished_name =
+                crate::support::subject(&[(DnType::CommonName, text.into())]);
         });
-        assert!(Sender::to(&scene.proxy, Some(&stranger)).send("POST", WEBHOOK, "", "{}").is_err());
+        assert!(
+            Sender::to(&scene.proxy, Some(&stranger))
+                .send("POST", WEBHOOK, "", "{}")
+                .is_err()
+        );
         let request_id = format!("X-Request-Id: {text}\r\n");
-        assert_eq!(scene.sender().send("POST", "/%3Cb%3E", &request_id, "{}").unwrap().status, 404);
+        assert_eq!(
+            scene
+                .sender()
+                .send("POST", "/%3Cb%3E", &request_id, "{}")
+                .unwrap()
+                .status,
+            404
+        );
     }
     // None of them may still be on its way when the page is looked at.
     let all = before + 6 * HOSTILE.len() as u64;
-    eventually("the events", || (happened(&scene.status()) == all).then_some(()));
+    eventually("the events", || {
+        (happened(&scene.status()) == all).then_some(())
+    });
 }
 
 /// How much happened: what happens again and again is one event.
 fn happened(status: &Value) -> u64 {
-    status["events"].as_array().unwrap().iter().map(|event| event["times"].as_u64().unwrap()).sum()
+    status["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["times"].as_u64().unwrap())
+        .sum()
 }
 
 /// The strings of a JSON value, wherever they stand.
@@ -128,14 +176,28 @@ fn strings(value: &Value) -> Vec<String> {
 fn the_page_and_the_json_show_what_happened() {
     let scene = Scene::new();
     let before = scene.status();
-    assert_eq!((&before["status"], &before["last_notification"]), (&json!("ok"), &Value::Null));
+    assert_eq!(
+        (&before["status"], &before["last_notification"]),
+        (&json!("ok"), &Value::Null)
+    );
     scene.play();
     let status = scene.status();
     let last = &status["last_notification"];
-    assert_eq!((&last["kind"], &last["result"], &last["status"]), (&json!("test"), &json!("answered"), &json!(200)));
-    assert_eq!(status["test_tokens"][0]["token"], "0b6c1f2e-8a47-4f0e-9f53-2c1d7a90be11");
+    assert_eq!(
+        (&last["kind"], &last["result"], &last["status"]),
+        (&json!("test"), &json!("answered"), &json!(200))
+    );
+    assert_eq!(
+        status["test_tokens"][0]["token"],
+        "0b6c1f2e-8a47-4f0e-9f53-2c1d7a90be11"
+    );
     assert_eq!(status["test_tokens"][0]["route"], WEBHOOK);
-    let codes: Vec<_> = status["events"].as_array().unwrap().iter().map(|e| (&e["code"], &e["times"])).collect();
+    let codes: Vec<_> = status["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (&e["code"], &e["times"]))
+        .collect();
     assert_eq!(codes[0], (&json!("common_name_mismatch"), &json!(1)));
     assert_eq!(codes[1], (&json!("certificate_missing"), &json!(7)));
     assert_eq!(codes[9], (&json!("ok"), &json!(1)));
@@ -157,15 +219,35 @@ fn the_page_and_the_json_show_what_happened() {
     assert_eq!(status["totals"], json!({ "passed": 6, "refused": 10 }));
     for (key, total) in [("passed", 6), ("refused", 10)] {
         let counts = status["history"][key].as_array().unwrap();
-        assert_eq!((counts.len(), counts.iter().filter_map(Value::as_u64).sum::<u64>()), (96, total), "{key}");
+        assert_eq!(
+            (
+                counts.len(),
+                counts.iter().filter_map(Value::as_u64).sum::<u64>()
+            ),
+            (96, total),
+            "{key}"
+        );
     }
-    let which: Vec<_> = status["certificates"].as_array().unwrap().iter().map(|c| &c["which"]).collect();
+    let which: Vec<_> = status["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| &c["which"])
+        .collect();
     assert_eq!(which, ["server", "chain", "ca", "client_last_seen"]);
-    assert_eq!(status["certificates"][3]["name"], "O=Netdata, Inc., CN=app.netdata.cloud", "and no forgery");
+    assert_eq!(
+        status["certificates"][3]["name"], "O=Netdata, Inc., CN=app.netdata.cloud",
+        "and no forgery"
+    );
     let page = scene.operator.get("/").body;
-    for part in
-        ["All is well", "ram_available", "web-3.prod, Acme Corp", "Alert, critical", "No route has this path.", "×7"]
-    {
+    for part in [
+        "All is well",
+        "ram_available",
+        "web-3.prod, Acme Corp",
+        "Alert, critical",
+        "No route has this path.",
+        "×7",
+    ] {
         assert!(page.contains(part), "{part} in {page}");
     }
 }
@@ -175,16 +257,31 @@ fn what_is_wrong_is_said() {
     let scene = Scene::new();
     let said = || {
         let status = scene.status();
-        (status["status"].as_str().unwrap().to_owned(), strings(&status["findings"]).join(" "))
+        (
+            status["status"].as_str().unwrap().to_owned(),
+            strings(&status["findings"]).join(" "),
+        )
     };
     assert_eq!(said(), ("ok".to_owned(), String::new()));
     scene.origin.will([Reply::Last("nonsense".into())]);
     assert_eq!(scene.post(&alert("a", "Warning", "b", "c")), 502);
-    let (level, text) = eventually("the event", || Some(said()).filter(|(level, _)| level != "ok"));
+    let (level, text) = eventually("the event", || {
+        Some(said()).filter(|(level, _)| level != "ok")
+    });
     assert_eq!(level, "warning");
-    assert!(text.contains("The last notification was not delivered (upstream_unreachable)."), "{text}");
-    assert_eq!(scene.status()["last_notification"]["result"], "not delivered");
-    assert_eq!(scene.operator.get("/readyz").status, 200, "traffic should come all the same");
+    assert!(
+        text.contains("The last notification was not delivered (upstream_unreachable)."),
+        "{text}"
+    );
+    assert_eq!(
+        scene.status()["last_notification"]["result"],
+        "not delivered"
+    );
+    assert_eq!(
+        scene.operator.get("/readyz").status,
+        200,
+        "traffic should come all the same"
+    );
     assert_eq!(scene.post(&alert("a", "Warning", "b", "c")), 200);
     eventually("the next notification", || (said().0 == "ok").then_some(()));
     scene.proxy.reload("nonsense");
@@ -205,11 +302,25 @@ fn nothing_grows_without_bound() {
     }
     assert_eq!(scene.post(&json!({ "token": long })), 200);
     let status = eventually("the last event", || {
-        Some(scene.status()).filter(|status| status["totals"]["passed"] == 151 && status["totals"]["refused"] == 150)
+        Some(scene.status()).filter(|status| {
+            status["totals"]["passed"] == 151 && status["totals"]["refused"] == 150
+        })
     });
-    assert_eq!(status["events"].as_array().unwrap().len(), 102, "equal refusals are one event");
-    assert!(strings(&status).iter().all(|text| text.chars().count() <= 241));
-    assert_eq!(status["test_tokens"], json!([]), "half a token is of no use");
+    assert_eq!(
+        status["events"].as_array().unwrap().len(),
+        102,
+        "equal refusals are one event"
+    );
+    assert!(
+        strings(&status)
+            .iter()
+            .all(|text| text.chars().count() <= 241)
+    );
+    assert_eq!(
+        status["test_tokens"],
+        json!([]),
+        "half a token is of no use"
+    );
     assert!(scene.operator.get("/").body.len() < 1024 * 1024);
 }
 
@@ -220,23 +331,53 @@ fn bodies_and_secrets_are_not_kept() {
     body["alert"]["config"] = json!({ "command": "MARKER-IN-THE-BODY" });
     body["message"] = "MARKER-IN-THE-BODY".into();
     let header = "Authorization: Bearer MARKER-IN-THE-HEADER\r\n";
-    assert_eq!(scene.sender().send("POST", WEBHOOK, header, &body.to_string()).unwrap().status, 200);
-    assert_eq!(scene.sender().get("?crc_token=MARKER-IN-THE-TOKEN").status, 200);
-    assert_eq!(scene.sender().send("POST", "/MARKER-IN-THE-PATH", header, "").unwrap().status, 404);
+    assert_eq!(
+        scene
+            .sender()
+            .send("POST", WEBHOOK, header, &body.to_string())
+            .unwrap()
+            .status,
+        200
+    );
+    assert_eq!(
+        scene.sender().get("?crc_token=MARKER-IN-THE-TOKEN").status,
+        200
+    );
+    assert_eq!(
+        scene
+            .sender()
+            .send("POST", "/MARKER-IN-THE-PATH", header, "")
+            .unwrap()
+            .status,
+        404
+    );
     scene.wait_for_events(3);
     for path in ["/", "/api/status.json", "/metrics"] {
         let answer = scene.operator.get(path).body;
-        assert!(!answer.contains("MARKER") && !answer.contains("YOUR_CHALLENGE_SECRET"), "{path}: {answer}");
+        assert!(
+            !answer.contains("MARKER") && !answer.contains("YOUR_CHALLENGE_SECRET"),
+            "{path}: {answer}"
+        );
     }
 }
 
 #[test]
 fn browsers_may_do_nothing_with_it_but_show_it() {
     let scene = Scene::new();
-    for path in ["/", "/api/status.json", "/metrics", "/livez", "/readyz", "/nothing"] {
+    for path in [
+        "/",
+        "/api/status.json",
+        "/metrics",
+        "/livez",
+        "/readyz",
+        "/nothing",
+    ] {
         let answer = scene.operator.get(path);
         let policy = answer.header("content-security-policy").unwrap();
-        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}: {policy}"
+        );
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
@@ -249,8 +390,17 @@ fn browsers_may_do_nothing_with_it_but_show_it() {
             assert_eq!(answer.header(name), Some(value), "{path}: {name}");
         }
     }
-    assert_eq!(scene.operator.get("/").header("content-type"), Some("text/html; charset=utf-8"));
-    assert_eq!(scene.operator.get("/api/status.json").header("content-type"), Some("application/json"));
+    assert_eq!(
+        scene.operator.get("/").header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert_eq!(
+        scene
+            .operator
+            .get("/api/status.json")
+            .header("content-type"),
+        Some("application/json")
+    );
 }
 
 #[test]
@@ -259,15 +409,27 @@ fn hostile_strings_are_text_in_html_and_in_json() {
     play_hostile(&scene);
     let shown = strings(&scene.status());
     let page = scene.operator.get("/").body;
-    let main = page.split("<main>").nth(1).unwrap().split("</main>").next().unwrap();
+    let main = page
+        .split("<main>")
+        .nth(1)
+        .unwrap()
+        .split("</main>")
+        .next()
+        .unwrap();
     for text in HOSTILE {
-        assert!(shown.iter().any(|shown| shown == text), "{text} in {shown:#?}");
+        assert!(
+            shown.iter().any(|shown| shown == text),
+            "{text} in {shown:#?}"
+        );
         assert!(!main.contains(text), "{text} in {main}");
     }
     for markup in ["<script", "<img", "<svg onload", "onmouseover='"] {
         assert!(!main.contains(markup), "{markup} in {main}");
     }
-    assert!(main.contains("&lt;script&gt;window.pwned = 1&lt;/script&gt;"), "{main}");
+    assert!(
+        main.contains("&lt;script&gt;window.pwned = 1&lt;/script&gt;"),
+        "{main}"
+    );
 }
 
 /// Collects what the page was kept from doing.
@@ -275,12 +437,13 @@ const WATCH: &str = "window.violations = []; \
     document.addEventListener(\"securitypolicyviolation\", (e) => violations.push(`${e.violatedDirective} ${e.sample}`));";
 
 /// As many refreshes as there have been, and the page as it was made by the last of them.
-const REFRESHED: &str =
-    "performance.getEntriesByType(\"resource\").filter((e) => e.name.endsWith(\"status.json\")).length";
+const REFRESHED: &str = "performance.getEntriesByType(\"resource\").filter((e) => e.name.endsWith(\"status.json\")).length";
 
 #[test]
 fn hostile_strings_do_nothing_in_a_browser() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::open() else {
+        return;
+    };
     let scene = Scene::new();
     play_hostile(&scene);
     browser.prepare(WATCH);
@@ -288,18 +451,33 @@ fn hostile_strings_do_nothing_in_a_browser() {
     // Once as the server wrote it, and once as the script did.
     browser.wait_for(&format!("{REFRESHED} >= 2"));
     for text in HOSTILE {
-        let count =
-            browser.evaluate(&format!("document.querySelector(\"main\").textContent.split({text:?}).length - 1"));
+        let count = browser.evaluate(&format!(
+            "document.querySelector(\"main\").textContent.split({text:?}).length - 1"
+        ));
         assert!(count.as_u64().unwrap() >= 5, "{text}: {count}");
     }
     browser.evaluate("document.querySelectorAll(\"main *\").forEach((e) => e.dispatchEvent(new Event(\"mouseover\")))");
     assert_eq!(browser.evaluate("window.pwned ?? null"), Value::Null);
-    assert_eq!(browser.evaluate("document.querySelectorAll(\"main :is(script, img, a[href^=javascript])\").length"), 0);
-    assert_eq!(browser.evaluate("document.querySelectorAll(\"main svg\").length"), 2, "ours");
+    assert_eq!(
+        browser.evaluate(
+            "document.querySelectorAll(\"main :is(script, img, a[href^=javascript])\").length"
+        ),
+        0
+    );
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll(\"main svg\").length"),
+        2,
+        "ours"
+    );
     assert_eq!(browser.evaluate("violations"), json!([]));
     // The policy is in force.
     let inject = "document.body.insertAdjacentHTML(\"beforeend\", \"<img src=x onerror='window.pwned = 5'>\")";
-    assert_eq!(browser.evaluate(&format!("try {{ {inject}; \"done\" }} catch (e) {{ e.name }}")), "TypeError");
+    assert_eq!(
+        browser.evaluate(&format!(
+            "try {{ {inject}; \"done\" }} catch (e) {{ e.name }}"
+        )),
+        "TypeError"
+    );
     assert_eq!(browser.evaluate("window.pwned ?? null"), Value::Null);
     assert_ne!(browser.evaluate("violations"), json!([]));
 }
@@ -311,7 +489,9 @@ const MARKUP: &str = "((main) => { main.querySelectorAll(\"time\").forEach((e) =
 
 #[test]
 fn the_script_makes_the_same_page_as_the_server() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::open() else {
+        return;
+    };
     let scene = Scene::new();
     browser.show("about:blank");
     for play in [|_: &Scene| {}, Scene::play, play_hostile] {
@@ -320,18 +500,26 @@ fn the_script_makes_the_same_page_as_the_server() {
         scene.operator.wait_for("connections", 0.0);
         let html = json!(scene.operator.get("/").body);
         browser.show("about:blank");
-        let parsed = format!("new DOMParser().parseFromString({html}, \"text/html\").querySelector(\"main\")");
+        let parsed = format!(
+            "new DOMParser().parseFromString({html}, \"text/html\").querySelector(\"main\")"
+        );
         let served = browser.evaluate(&format!("{MARKUP}({parsed})"));
         browser.show(&scene.url());
-        browser.wait_for(&format!("{REFRESHED} >= 1 && document.title.includes(\"All is well\")"));
-        let made = browser.evaluate(&format!("{MARKUP}(document.querySelector(\"main\").cloneNode(true))"));
+        browser.wait_for(&format!(
+            "{REFRESHED} >= 1 && document.title.includes(\"All is well\")"
+        ));
+        let made = browser.evaluate(&format!(
+            "{MARKUP}(document.querySelector(\"main\").cloneNode(true))"
+        ));
         assert_eq!(made, served);
     }
 }
 
 #[test]
 fn the_copy_button_copies() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::open() else {
+        return;
+    };
     let scene = Scene::new();
     let token = "0b6c1f2e-<b>&amp;\"'";
     assert_eq!(scene.post(&json!({ "token": token })), 200);
@@ -359,25 +547,34 @@ fn the_copy_button_copies() {
 
 #[test]
 fn it_refreshes_by_itself_and_stays_where_it_is() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::open() else {
+        return;
+    };
     let scene = Scene::new();
     scene.play();
     browser.resize(390, "light");
     browser.show(&scene.url());
     browser.wait_for(&format!("{REFRESHED} >= 1"));
-    browser.evaluate("scrollTo(0, document.querySelector(\"#certificates\").getBoundingClientRect().top)");
+    browser.evaluate(
+        "scrollTo(0, document.querySelector(\"#certificates\").getBoundingClientRect().top)",
+    );
     browser.click("label[for=only-refused]");
     // Something above it grows, and what is looked at stays in its place.
-    let place =
-        "[document.querySelector(\"#events\").getBoundingClientRect().top, document.querySelector(\"#tokens code\")]";
+    let place = "[document.querySelector(\"#events\").getBoundingClientRect().top, document.querySelector(\"#tokens code\")]";
     browser.evaluate(&format!("window.before = {place}"));
     let rows = "[...document.querySelectorAll(\"#events tbody tr\")].filter((e) => e.checkVisibility()).length";
     assert_eq!(browser.evaluate(rows), 4);
     for n in 0..3 {
-        assert_eq!(scene.post(&alert(&format!("fresh {n}"), "Critical", "n", "s")), 200);
+        assert_eq!(
+            scene.post(&alert(&format!("fresh {n}"), "Critical", "n", "s")),
+            200
+        );
     }
     browser.wait_for("document.querySelector(\"#last\").textContent.includes(\"fresh 2\")");
-    assert_eq!(browser.evaluate(&format!("{place}.map((v, i) => v === before[i])")), json!([true, true]));
+    assert_eq!(
+        browser.evaluate(&format!("{place}.map((v, i) => v === before[i])")),
+        json!([true, true])
+    );
     assert_eq!(browser.evaluate(rows), 4, "what was chosen stays chosen");
     browser.click("label[for=all]");
     assert_eq!(browser.evaluate(rows), 13);
@@ -385,7 +582,8 @@ fn it_refreshes_by_itself_and_stays_where_it_is() {
     browser.wait_for("document.querySelector(\"#stale\").checkVisibility()");
 }
 
-/// The smallest contrast of any text with what is behind it (WCAG 2.2 section 1.4.3), and that text.
+/// The smallest contrast of any text with what is behind it (WCAG 2.2 section 1.4.3), and that
+/// text.
 const CONTRAST: &str = r#"(() => {
     const channels = (color) => color.match(/[\d.]+/g).map(Number);
     const luminance = (color) => channels(color).slice(0, 3).map((c) => c / 255)
@@ -432,29 +630,51 @@ const EVENTFUL: &str = r#"{
 /// With the environment variable `PICTURES`, it leaves pictures in that directory.
 #[test]
 fn it_fits_and_can_be_read_on_a_phone_and_on_a_desk_by_day_and_by_night() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::open() else {
+        return;
+    };
     let scene = Scene::new();
     scene.play();
     let look = |browser: &mut Browser, name: &str| {
-        for (width, scheme) in [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")] {
+        for (width, scheme) in [
+            (390, "light"),
+            (390, "dark"),
+            (1280, "light"),
+            (1280, "dark"),
+        ] {
             browser.resize(width, scheme);
             browser.show(&scene.url());
             browser.wait_for(&format!("{REFRESHED} >= 1"));
-            let wide = browser.evaluate("document.documentElement.scrollWidth").as_u64().unwrap();
+            let wide = browser
+                .evaluate("document.documentElement.scrollWidth")
+                .as_u64()
+                .unwrap();
             assert!(wide <= u64::from(width), "{name} {width} {scheme}: {wide}");
             let least = browser.evaluate(CONTRAST);
-            assert!(least[0].as_f64().unwrap() >= 4.5, "{name} {width} {scheme}: {least}");
+            assert!(
+                least[0].as_f64().unwrap() >= 4.5,
+                "{name} {width} {scheme}: {least}"
+            );
             let ground = browser.evaluate("getComputedStyle(document.body).backgroundColor");
             assert_eq!(ground == "rgb(16, 19, 22)", scheme == "dark", "{ground}");
             if let Some(directory) = std::env::var_os("PICTURES") {
-                let path = std::path::Path::new(&directory).join(format!("{name}-{width}-{scheme}.png"));
+                let path =
+                    std::path::Path::new(&directory).join(format!("{name}-{width}-{scheme}.png"));
                 std::fs::write(path, browser.screenshot()).unwrap();
             }
         }
     };
     look(&mut browser, "well");
     scene.origin.will([Reply::Last("nonsense".into())]);
-    assert_eq!(scene.post(&alert("disk_space_usage", "Critical", "db-1.prod", "Acme Corp")), 502);
+    assert_eq!(
+        scene.post(&alert(
+            "disk_space_usage",
+            "Critical",
+            "db-1.prod",
+            "Acme Corp"
+        )),
+        502
+    );
     scene.proxy.reload("nonsense");
     look(&mut browser, "warning");
     play_hostile(&scene);
@@ -470,9 +690,10 @@ fn the_readme_names_every_field_of_the_json() {
     fn keys(value: &Value) -> Vec<String> {
         match value {
             Value::Array(values) => values.iter().flat_map(keys).collect(),
-            Value::Object(members) => {
-                members.iter().flat_map(|(key, v)| [vec![key.clone()], keys(v)].concat()).collect()
-            }
+            Value::Object(members) => members
+                .iter()
+                .flat_map(|(key, v)| [vec![key.clone()], keys(v)].concat())
+                .collect(),
             _ => Vec::new(),
         }
     }

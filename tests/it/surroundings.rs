@@ -1,4 +1,5 @@
-//! What a process finds around it where it is started: signals, devices, files of others, addresses.
+//! What a process finds around it where it is started: signals, devices, files of others,
+//! addresses.
 //!
 //! | fault | kind | held by |
 //! |---|---|---|
@@ -29,9 +30,15 @@ fn signals_that_were_blocked_are_obeyed() {
     let block = "import os, signal, sys\n\
                  signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))\n\
                  os.execv(sys.argv[1], sys.argv[1:])";
-    for (signal, expected) in [("TERM", "draining"), ("INT", "ended"), ("HUP", "configuration reloaded")] {
+    for (signal, expected) in [
+        ("TERM", "draining"),
+        ("INT", "ended"),
+        ("HUP", "configuration reloaded"),
+    ] {
         let mut command = Command::new("python3");
-        command.args(["-c", block, PROGRAM, "run", "--config"]).arg(&config);
+        command
+            .args(["-c", block, PROGRAM, "run", "--config"])
+            .arg(&config);
         if Command::new("python3").arg("-V").output().is_err() {
             return skip("there is no python3");
         }
@@ -49,8 +56,17 @@ fn what_rotates_logs_does_no_harm() {
     let origin = Origin::spawn();
     let proxy = Proxy::in_front_of(&origin, Pki::shared(), "require", "");
     proxy.signal("USR1");
-    assert!(proxy.wait_for_log("SIGUSR1 received and ignored").contains(" INFO "));
-    assert_eq!(Sender::to(&proxy, Some(&Pki::shared().netdata())).post(ALERT).status, 200);
+    assert!(
+        proxy
+            .wait_for_log("SIGUSR1 received and ignored")
+            .contains(" INFO ")
+    );
+    assert_eq!(
+        Sender::to(&proxy, Some(&Pki::shared().netdata()))
+            .post(ALERT)
+            .status,
+        200
+    );
 }
 
 #[test]
@@ -58,17 +74,38 @@ fn the_first_process_of_a_container_starts_no_successor() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let config = pki.write("config.toml", &Proxy::config(&origin, "require", ""));
-    if !Command::new("unshare").args(["--pid", "--fork", "true"]).output().is_ok_and(|output| output.status.success()) {
+    if !Command::new("unshare")
+        .args(["--pid", "--fork", "true"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         return skip("no process can be the first of a namespace here");
     }
     let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--kill-child", PROGRAM, "run", "--config"]).arg(&config);
+    command
+        .args([
+            "--pid",
+            "--fork",
+            "--kill-child",
+            PROGRAM,
+            "run",
+            "--config",
+        ])
+        .arg(&config);
     let proxy = Proxy::run(command, &config);
     proxy.wait_for_log("ready");
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", proxy.id())).unwrap();
+    let children =
+        std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", proxy.id())).unwrap();
     succeed(Command::new("kill").args(["-USR2", children.trim()]));
-    assert!(proxy.wait_for_log("SIGUSR2 received, and refused").contains("ERROR"));
-    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert!(
+        proxy
+            .wait_for_log("SIGUSR2 received, and refused")
+            .contains("ERROR")
+    );
+    assert_eq!(
+        Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
 }
 
 #[test]
@@ -84,26 +121,44 @@ fn it_serves_where_there_are_no_devices() {
     };
     let libraries = Command::new("ldd").arg(PROGRAM).output().unwrap();
     let libraries = String::from_utf8(libraries.stdout).unwrap();
-    libraries.split_whitespace().filter(|word| word.starts_with('/')).for_each(|file| provide(Path::new(file)));
+    libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .for_each(|file| provide(Path::new(file)));
     std::fs::copy(PROGRAM, pki.path().join("program")).unwrap();
     let inside = |arguments: &[&str]| {
         let mut command = Command::new("chroot");
-        command.arg(pki.path()).arg("/program").args(arguments).env("TMPDIR", "/tmp");
+        command
+            .arg(pki.path())
+            .arg("/program")
+            .args(arguments)
+            .env("TMPDIR", "/tmp");
         command
     };
-    if !inside(&["--version"]).output().is_ok_and(|output| output.status.success()) {
+    if !inside(&["--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         return skip("the root directory cannot be changed here");
     }
     let proxy = Proxy::run(inside(&["run", "--config", "/config.toml"]), &config);
     proxy.wait_for_log("ready");
-    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
     drop(proxy);
     // Without a place for a file, either, it ends with a message.
     std::fs::remove_dir_all(pki.path().join("tmp")).unwrap();
-    let output = inside(&["run", "--config", "/config.toml"]).output().unwrap();
+    let output = inside(&["run", "--config", "/config.toml"])
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("error: cannot connect to applications: ") && !said.contains("panicked"), "{said}");
+    assert!(
+        said.contains("error: cannot connect to applications: ") && !said.contains("panicked"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -116,18 +171,34 @@ fn an_address_of_either_kind_has_its_socket() {
         let https = format!("https = [\"{first}:{port}\", \"{second}:{port}\"]");
         Proxy::config(&origin, "require", "").replace("https = \"127.0.0.1:0\"", &https)
     };
-    for (first, second) in [("0.0.0.0", "[::]"), ("[::]", "0.0.0.0"), ("[::]", "127.0.0.1")] {
+    for (first, second) in [
+        ("0.0.0.0", "[::]"),
+        ("[::]", "0.0.0.0"),
+        ("[::]", "127.0.0.1"),
+    ] {
         // Of a port that was free, another process may have become the owner.
         let proxy = eventually("a free port", || {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             let proxy = Proxy::start(&pki, &both(first, second, port));
-            let over = || proxy.log().into_iter().find(|line| line.contains("ready") || line.contains("error:"));
+            let over = || {
+                proxy
+                    .log()
+                    .into_iter()
+                    .find(|line| line.contains("ready") || line.contains("error:"))
+            };
             let line = eventually("the start", over);
             assert!(line.contains("ready") || line.contains("in use"), "{line}");
             line.contains("ready").then_some((proxy, port))
         });
         let (proxy, port) = proxy;
-        for address in ["127.0.0.1".parse().unwrap(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        for address in [
+            "127.0.0.1".parse().unwrap(),
+            std::net::IpAddr::from(Ipv6Addr::LOCALHOST),
+        ] {
             let mut sender = Sender::to(&proxy, Some(&pki.netdata()));
             sender.address = (address, port).into();
             assert_eq!(sender.post(ALERT).status, 200, "{first} {second} {address}");
@@ -160,7 +231,12 @@ fn the_pid_file_of_another_process_is_left_alone() {
     assert_eq!(named(), format!("{}\n", first.id()));
     // What names none that runs, or one of another program, is replaced.
     drop(first);
-    for stale in ["4194304\n".to_owned(), format!("{}\n", std::process::id()), "nonsense".into(), String::new()] {
+    for stale in [
+        "4194304\n".to_owned(),
+        format!("{}\n", std::process::id()),
+        "nonsense".into(),
+        String::new(),
+    ] {
         std::fs::write(&path, &stale).unwrap();
         let mut proxy = Proxy::spawn(&pki, &config);
         assert_eq!(named(), format!("{}\n", proxy.id()), "{stale:?}");
@@ -188,11 +264,17 @@ fn many_routes_are_ready_as_soon_as_a_few() {
         let mut config = Proxy::config(&origin, verify, "");
         let few = started(&pki, &config);
         for index in 0..3000 {
-            config += &format!("[[routes]]\npath = \"/hooks/{index}\"\nupstream = \"{}\"\n", origin.url);
+            config += &format!(
+                "[[routes]]\npath = \"/hooks/{index}\"\nupstream = \"{}\"\n",
+                origin.url
+            );
         }
         let many = started(&pki, &config);
         // A build for tests takes ten times what one for use does.
-        assert!(many < few + Duration::from_secs(8), "{few:?}, and with many {many:?}");
+        assert!(
+            many < few + Duration::from_secs(8),
+            "{few:?}, and with many {many:?}"
+        );
     }
 }
 
@@ -201,6 +283,9 @@ fn started(pki: &Pki, config: &str) -> Duration {
     let started = Instant::now();
     let proxy = Proxy::spawn(pki, config);
     let took = started.elapsed();
-    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
     took
 }

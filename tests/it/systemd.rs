@@ -1,4 +1,5 @@
-//! What systemd gets to know, and what it may pass: a stand-in for it has the other end of the sockets.
+//! What systemd gets to know, and what it may pass: a stand-in for it has the other end of the
+//! sockets.
 
 use crate::support::{Origin, PATIENCE, Pki, Proxy, Sender, eventually};
 use std::net::TcpListener;
@@ -27,13 +28,19 @@ impl Manager {
     fn hears(&self) -> Vec<String> {
         let mut message = [0; 4096];
         let length = self.socket.recv(&mut message).unwrap();
-        String::from_utf8_lossy(&message[..length]).lines().map(str::to_owned).collect()
+        String::from_utf8_lossy(&message[..length])
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     #[track_caller]
     fn hears_of(&self, state: &str) -> Vec<String> {
         let lines = self.hears();
-        assert!(lines.iter().any(|line| line == state), "{state} in {lines:?}");
+        assert!(
+            lines.iter().any(|line| line == state),
+            "{state} in {lines:?}"
+        );
         lines
     }
 }
@@ -41,7 +48,10 @@ impl Manager {
 fn write_config(pki: &Pki, origin: &Origin) -> PathBuf {
     pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let server = "[server]\npid_file = \"proxy.pid\"";
-    pki.write("config.toml", &Proxy::config(origin, "require", "").replace("[server]", server))
+    pki.write(
+        "config.toml",
+        &Proxy::config(origin, "require", "").replace("[server]", server),
+    )
 }
 
 #[test]
@@ -52,14 +62,30 @@ fn it_is_told_of_start_reload_and_end() {
     let mut proxy = Proxy::launch(&config, |command| {
         command.env("NOTIFY_SOCKET", &manager.path);
     });
-    assert!(manager.hears_of("READY=1").iter().any(|line| line.starts_with("STATUS=")));
-    for (text, status) in [(std::fs::read_to_string(&config).unwrap(), "STATUS=Serving"), (String::new(), "old")] {
+    assert!(
+        manager
+            .hears_of("READY=1")
+            .iter()
+            .any(|line| line.starts_with("STATUS="))
+    );
+    for (text, status) in [
+        (std::fs::read_to_string(&config).unwrap(), "STATUS=Serving"),
+        (String::new(), "old"),
+    ] {
         std::fs::write(&config, text).unwrap();
         proxy.signal("HUP");
         let lines = manager.hears_of("RELOADING=1");
-        let time = lines.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
+        let time = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("MONOTONIC_USEC="))
+            .unwrap();
         assert!(time.parse::<u64>().unwrap() > 0);
-        assert!(manager.hears_of("READY=1").iter().any(|line| line.contains(status)));
+        assert!(
+            manager
+                .hears_of("READY=1")
+                .iter()
+                .any(|line| line.contains(status))
+        );
     }
     proxy.signal("TERM");
     manager.hears_of("STOPPING=1");
@@ -78,16 +104,33 @@ fn it_follows_an_upgrade_that_it_asked_for() {
     let sender = Sender::to(&old, Some(&pki.netdata()));
     old.signal("USR2");
     let lines = manager.hears();
-    let id = lines.iter().find_map(|line| line.strip_prefix("MAINPID=")).unwrap().to_owned();
+    let id = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("MAINPID="))
+        .unwrap()
+        .to_owned();
     // The old process says nothing after that.
     manager.hears_of("READY=1");
     assert_eq!(old.wait().code(), Some(0));
     assert_ne!(id, old.id().to_string());
-    assert_eq!(std::fs::read_to_string(pki.path().join("proxy.pid")).unwrap().trim(), id);
+    assert_eq!(
+        std::fs::read_to_string(pki.path().join("proxy.pid"))
+            .unwrap()
+            .trim(),
+        id
+    );
     assert_eq!(sender.post(ALERT).status, 200);
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
     manager.hears_of("STOPPING=1");
-    eventually("the end of the successor", || (!pki.path().join("proxy.pid").exists()).then_some(()));
+    eventually("the end of the successor", || {
+        (!pki.path().join("proxy.pid").exists()).then_some(())
+    });
 }
 
 #[test]
@@ -100,8 +143,16 @@ fn it_gets_signs_of_life_before_and_after_an_upgrade() {
         {
             let program = env!("CARGO_BIN_EXE_netdata-webhook-proxy");
             let mut command = Command::new("sh");
-            command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" run --config \"$1\"", program]).arg(&config);
-            command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "100000");
+            command
+                .args([
+                    "-c",
+                    "WATCHDOG_PID=$$ exec \"$0\" run --config \"$1\"",
+                    program,
+                ])
+                .arg(&config);
+            command
+                .env("NOTIFY_SOCKET", &manager.path)
+                .env("WATCHDOG_USEC", "100000");
             command
         },
         &config,
@@ -112,10 +163,26 @@ fn it_gets_signs_of_life_before_and_after_an_upgrade() {
     }
     old.signal("USR2");
     let mut messages = std::iter::repeat_with(|| manager.hears().join(" "));
-    let id = messages.by_ref().find_map(|line| line.strip_prefix("MAINPID=").map(str::to_owned)).unwrap();
+    let id = messages
+        .by_ref()
+        .find_map(|line| line.strip_prefix("MAINPID=").map(str::to_owned))
+        .unwrap();
     assert_eq!(old.wait().code(), Some(0));
-    assert!(messages.by_ref().take(50).filter(|message| message == "WATCHDOG=1").count() > 40);
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(
+        messages
+            .by_ref()
+            .take(50)
+            .filter(|message| message == "WATCHDOG=1")
+            .count()
+            > 40
+    );
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(messages.any(|message| message.starts_with("STOPPING=1")));
 }
 
@@ -162,7 +229,10 @@ fn a_socket_that_is_not_configured_is_not_listened_on() {
     proxy.wait_for_log("no use for an inherited socket");
     proxy.wait_for_log("ready");
     assert_ne!(proxy.address(0), listener.local_addr().unwrap());
-    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
 }
 
 const CONFIG: &str = include_str!("../../conf/systemd/config.toml");
@@ -171,7 +241,9 @@ const SOCKET: &str = include_str!("../../conf/systemd/netdata-webhook-proxy.sock
 
 /// The values of a setting of a unit.
 fn values<'u>(unit: &'u str, setting: &str) -> Vec<&'u str> {
-    unit.lines().filter_map(|line| line.strip_prefix(setting)?.strip_prefix('=')).collect()
+    unit.lines()
+        .filter_map(|line| line.strip_prefix(setting)?.strip_prefix('='))
+        .collect()
 }
 
 #[test]
@@ -180,17 +252,33 @@ fn the_units_and_their_configuration_fit_together() {
     // Every credential that the configuration names is loaded, and every socket is configured.
     let loaded = values(SERVICE, "LoadCredential");
     let named = CONFIG.lines().filter_map(|line| {
-        let credential = line.split("credential = ").nth(1).or_else(|| line.split(credentials).nth(1))?;
-        credential.split('"').find(|part| !part.is_empty()).map(|name| name.trim_start_matches('/'))
+        let credential = line
+            .split("credential = ")
+            .nth(1)
+            .or_else(|| line.split(credentials).nth(1))?;
+        credential
+            .split('"')
+            .find(|part| !part.is_empty())
+            .map(|name| name.trim_start_matches('/'))
     });
     let named: Vec<_> = named.collect();
     assert_eq!(named.len(), loaded.len());
     for name in named {
-        assert!(loaded.iter().any(|credential| credential.starts_with(&format!("{name}:"))), "{name} in {loaded:?}");
+        assert!(
+            loaded
+                .iter()
+                .any(|credential| credential.starts_with(&format!("{name}:"))),
+            "{name} in {loaded:?}"
+        );
     }
     let sockets = values(SOCKET, "ListenStream");
     assert_eq!(sockets.len(), 2);
-    assert!(sockets.iter().all(|address| CONFIG.contains(&format!("\"{address}\""))), "{sockets:?}");
+    assert!(
+        sockets
+            .iter()
+            .all(|address| CONFIG.contains(&format!("\"{address}\""))),
+        "{sockets:?}"
+    );
 }
 
 #[test]
@@ -199,8 +287,13 @@ fn the_service_says_what_the_program_does() {
     assert_eq!(values(SERVICE, "ExecReload"), ["/bin/kill -HUP $MAINPID"]);
     // The exit code of a wrong configuration.
     assert_eq!(values(SERVICE, "RestartPreventExitStatus"), ["2"]);
-    let start = values(SERVICE, "ExecStart")[0].strip_prefix("/usr/local/bin/netdata-webhook-proxy ").unwrap();
-    let help = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy")).args([start, "--help"]).output().unwrap();
+    let start = values(SERVICE, "ExecStart")[0]
+        .strip_prefix("/usr/local/bin/netdata-webhook-proxy ")
+        .unwrap();
+    let help = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
+        .args([start, "--help"])
+        .output()
+        .unwrap();
     assert!(help.status.success());
     // Longer than the default of server.shutdown_timeout.
     assert!(values(SERVICE, "TimeoutStopSec")[0].parse::<u32>().unwrap() > 30);

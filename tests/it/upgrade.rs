@@ -9,7 +9,9 @@
 //! | a process that listens at the socket and accepts nothing holds the running one up for ever | a connect without a deadline | [`a_socket_that_accepts_nothing_holds_nothing_up`] |
 //! | `run --upgrade` dies of SIGHUP while it waits | a signal that has the system's effect | [`a_successor_that_waits_outlives_sighup`] |
 
-use crate::support::{Load, Operator, Origin, Pipe, Pki, Proxy, Reading, Reply, Sender, eventually};
+use crate::support::{
+    Load, Operator, Origin, Pipe, Pki, Proxy, Reading, Reply, Sender, eventually,
+};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -27,7 +29,11 @@ fn config(origin: &Origin) -> String {
 
 /// The process that the pid file in `directory` names.
 fn named(directory: &Path) -> u32 {
-    std::fs::read_to_string(directory.join("proxy.pid")).unwrap().trim().parse().unwrap()
+    std::fs::read_to_string(directory.join("proxy.pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 /// The sockets of `old` are taken over by the process that this returns.
@@ -70,12 +76,20 @@ fn the_admin_listener_is_ready_all_the_time() {
     let forwarded = "requests_total{code=\"ok\",outcome=\"forwarded\",route=\"/webhooks/netdata\"}";
     operator.wait_for(forwarded, 1.0);
     // The old process is still at work when the new one answers.
-    origin.will([Reply::Late(Duration::from_secs(1), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into())]);
+    origin.will([Reply::Late(
+        Duration::from_secs(1),
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into(),
+    )]);
     let late = std::thread::spawn(move || sender.post(ALERT));
     origin.wait_for(2);
     let is_over = Arc::new(AtomicBool::new(false));
     let asking = std::thread::spawn({
-        let (operator, is_over) = (Operator { address: operator.address }, is_over.clone());
+        let (operator, is_over) = (
+            Operator {
+                address: operator.address,
+            },
+            is_over.clone(),
+        );
         move || {
             let mut asked = 0;
             while !is_over.load(Ordering::Relaxed) {
@@ -112,13 +126,23 @@ fn what_is_in_flight_is_finished_by_the_old_process() {
     let new = upgrade(&mut old);
     // What was idle gets one more answer, and then a new connection.
     let answer = idle.post(ALERT).unwrap();
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
     tell.send(()).unwrap();
     let answer = late.join().unwrap();
-    assert_eq!((answer.body.as_str(), answer.header("connection")), ("late", Some("close")));
+    assert_eq!(
+        (answer.body.as_str(), answer.header("connection")),
+        ("late", Some("close"))
+    );
     assert_eq!(old.wait().code(), Some(0));
     assert_eq!(sender.post(ALERT).status, 200);
-    assert!(eventually("its access line", || new.log().iter().any(|line| line.contains("outcome")).then_some(true)));
+    assert!(eventually("its access line", || new
+        .log()
+        .iter()
+        .any(|line| line.contains("outcome"))
+        .then_some(true)));
 }
 
 #[test]
@@ -129,12 +153,18 @@ fn the_signal_may_come_before_the_successor() {
     old.signal("QUIT");
     old.wait_for_log("waiting for a successor");
     let socket = pki.path().join("proxy.upgrade");
-    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let new = old.successor();
     new.wait_for_log("ready");
     assert_eq!(old.wait().code(), Some(0));
     assert!(!socket.exists());
-    assert_eq!(Sender::to(&new, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&new, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
 }
 
 #[test]
@@ -150,7 +180,10 @@ fn without_a_path_both_find_the_same_one() {
         pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
         let launch = |arguments: &[&str]| {
             Proxy::launch(&pki.path().join("config.toml"), |command| {
-                command.args(arguments).env("XDG_RUNTIME_DIR", pki.path()).env_remove("RUNTIME_DIRECTORY");
+                command
+                    .args(arguments)
+                    .env("XDG_RUNTIME_DIR", pki.path())
+                    .env_remove("RUNTIME_DIRECTORY");
             })
         };
         let mut old = launch(&[]);
@@ -167,13 +200,20 @@ fn a_successor_with_a_wrong_configuration_changes_nothing() {
     let pki = Pki::new();
     let origin = Origin::spawn();
     let mut old = Proxy::spawn(&pki, &config(&origin));
-    std::fs::write(&old.config, config(&origin).replace("ca.pem", "missing.pem")).unwrap();
+    std::fs::write(
+        &old.config,
+        config(&origin).replace("ca.pem", "missing.pem"),
+    )
+    .unwrap();
     old.signal("QUIT");
     let mut wrong = old.successor();
     assert_eq!(wrong.wait().code(), Some(2));
     // Somebody mends it; the old process is still waiting.
     std::fs::write(&old.config, config(&origin)).unwrap();
-    assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
     let new = old.successor();
     new.wait_for_log("ready");
     assert_eq!(old.wait().code(), Some(0));
@@ -185,7 +225,11 @@ fn a_successor_that_fails_at_the_last_moment_changes_nothing() {
     let origin = Origin::spawn();
     let mut old = Proxy::spawn(&pki, &config(&origin));
     let load = Load::start(&Sender::to(&old, Some(&pki.netdata())));
-    std::fs::write(&old.config, config(&origin).replace("proxy.pid", "missing/proxy.pid")).unwrap();
+    std::fs::write(
+        &old.config,
+        config(&origin).replace("proxy.pid", "missing/proxy.pid"),
+    )
+    .unwrap();
     let mut wrong = old.successor();
     old.signal("QUIT");
     assert_eq!(wrong.wait().code(), Some(1));
@@ -205,8 +249,16 @@ fn a_successor_that_says_something_else_or_vanishes_changes_nothing() {
     let origin = Origin::spawn();
     let old = Proxy::spawn(&pki, &config(&origin));
     let socket = pki.path().join("proxy.upgrade");
-    for (round, words) in
-        [&b""[..], b"hello\n", b"serving\n", b"ready\n", b"ready\nready\n", &[b'x'; 5000]].into_iter().enumerate()
+    for (round, words) in [
+        &b""[..],
+        b"hello\n",
+        b"serving\n",
+        b"ready\n",
+        b"ready\nready\n",
+        &[b'x'; 5000],
+    ]
+    .into_iter()
+    .enumerate()
     {
         old.signal("QUIT");
         let mut stream = eventually("the socket", || UnixStream::connect(&socket).ok());
@@ -215,7 +267,10 @@ fn a_successor_that_says_something_else_or_vanishes_changes_nothing() {
         drop(stream);
         old.wait_for_logs("this process goes on", round + 1);
         assert!(!socket.exists());
-        assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+        assert_eq!(
+            Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
+            200
+        );
     }
     assert_eq!(named(pki.path()), old.id());
 }
@@ -247,12 +302,18 @@ fn what_a_crash_left_behind_is_replaced_and_nothing_else() {
     let socket = pki.path().join("proxy.upgrade");
     std::fs::write(&socket, "precious").unwrap();
     old.signal("QUIT");
-    assert!(old.wait_for_log("this process goes on").contains("no socket"));
+    assert!(
+        old.wait_for_log("this process goes on")
+            .contains("no socket")
+    );
     assert_eq!(std::fs::read_to_string(&socket).unwrap(), "precious");
     std::fs::remove_file(&socket).unwrap();
     let somebody = UnixListener::bind(&socket).unwrap();
     old.signal("QUIT");
-    assert!(old.wait_for_logs("this process goes on", 2).contains("another process"));
+    assert!(
+        old.wait_for_logs("this process goes on", 2)
+            .contains("another process")
+    );
     drop(somebody);
     upgrade(&mut old);
 }
@@ -261,8 +322,14 @@ fn what_a_crash_left_behind_is_replaced_and_nothing_else() {
 fn addresses_may_come_and_go_with_an_upgrade() {
     let pki = Pki::new();
     let origin = Origin::spawn();
-    let two = config(&origin).replace("https = \"127.0.0.1:0\"", "https = [\"127.0.0.1:0\", \"127.0.0.2:0\"]");
-    let three = config(&origin).replace("https = \"127.0.0.1:0\"", "https = [\"127.0.0.3:0\", \"127.0.0.1:0\"]");
+    let two = config(&origin).replace(
+        "https = \"127.0.0.1:0\"",
+        "https = [\"127.0.0.1:0\", \"127.0.0.2:0\"]",
+    );
+    let three = config(&origin).replace(
+        "https = \"127.0.0.1:0\"",
+        "https = [\"127.0.0.3:0\", \"127.0.0.1:0\"]",
+    );
     let mut old = Proxy::spawn(&pki, &two);
     std::fs::write(&old.config, three).unwrap();
     let new = upgrade(&mut old);
@@ -271,7 +338,10 @@ fn addresses_may_come_and_go_with_an_upgrade() {
     new.wait_for_log("no use for an inherited socket");
     assert_eq!(old.wait().code(), Some(0));
     assert!(std::net::TcpStream::connect(old.address(1)).is_err());
-    assert_eq!(Sender::to(&new, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&new, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
 }
 
 #[test]
@@ -284,7 +354,10 @@ fn without_the_signal_nothing_is_handed_over() {
     new.wait_for_log("waiting for the sockets");
     new.signal("TERM");
     assert!(!new.wait().success());
-    assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
 }
 
 #[test]
@@ -295,22 +368,38 @@ fn what_was_withdrawn_while_a_successor_waited_is_not_trusted_again() {
     let mut old = Proxy::spawn(&pki, &config);
     let new = old.successor();
     new.wait_for_log("waiting for the sockets");
-    pki.write("ca.pem", &std::fs::read_to_string(next.path().join("ca.pem")).unwrap());
+    pki.write(
+        "ca.pem",
+        &std::fs::read_to_string(next.path().join("ca.pem")).unwrap(),
+    );
     old.wait_for_log("configuration reloaded");
-    Sender::to(&old, Some(&withdrawn)).post(ALERT).refuses(403, "client_certificate_invalid");
+    Sender::to(&old, Some(&withdrawn))
+        .post(ALERT)
+        .refuses(403, "client_certificate_invalid");
     old.signal("QUIT");
     new.wait_for_log("ready");
     assert_eq!(old.wait().code(), Some(0));
-    Sender::to(&new, Some(&withdrawn)).post(ALERT).refuses(403, "client_certificate_invalid");
+    Sender::to(&new, Some(&withdrawn))
+        .post(ALERT)
+        .refuses(403, "client_certificate_invalid");
     assert_eq!(Sender::to(&new, Some(&trusted)).post(ALERT).status, 200);
-    assert!(!new.log().iter().any(|line| line.contains("configuration reloaded")), "it was right from the start");
+    assert!(
+        !new.log()
+            .iter()
+            .any(|line| line.contains("configuration reloaded")),
+        "it was right from the start"
+    );
 }
 
-/// A process, and its successor that has the sockets, has read its authorities and is about to read its secret.
+/// A process, and its successor that has the sockets, has read its authorities and is about to read
+/// its secret.
 fn reading_successor(pki: &Pki, config: &str) -> (Proxy, Proxy, Pipe, Reading) {
     let pipe = Pipe::new(pki, "secret.pipe");
     let old = Proxy::spawn(pki, config);
-    let path = pki.write("successor.toml", &config.replace("challenge.secret", "secret.pipe"));
+    let path = pki.write(
+        "successor.toml",
+        &config.replace("challenge.secret", "secret.pipe"),
+    );
     let new = Proxy::launch(&path, |command| {
         command.arg("--upgrade");
     });
@@ -328,14 +417,19 @@ fn what_is_withdrawn_while_a_successor_reads_is_not_trusted_for_good() {
     let withdrawn = pki.netdata();
     let config = config(&origin).replace("\"require\"", "\"request\"");
     let (mut old, new, pipe, reading) = reading_successor(&pki, &config);
-    pki.write("ca.pem", &std::fs::read_to_string(next.path().join("ca.pem")).unwrap());
+    pki.write(
+        "ca.pem",
+        &std::fs::read_to_string(next.path().join("ca.pem")).unwrap(),
+    );
     reading.write("another-secret-0123456789");
     new.wait_for_log("ready");
     assert_eq!(old.wait().code(), Some(0));
     // The first look finds it.
     pipe.open().write("another-secret-0123456789");
     let sender = Sender::to(&new, Some(&withdrawn));
-    eventually("the withdrawal", || (sender.post(ALERT).status == 403).then_some(()));
+    eventually("the withdrawal", || {
+        (sender.post(ALERT).status == 403).then_some(())
+    });
 }
 
 #[test]
@@ -343,14 +437,19 @@ fn a_configuration_that_changes_while_a_successor_starts_keeps_it_from_serving()
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let config = config(&origin).replace("\"require\"", "\"request\"");
     let (old, mut new, _pipe, reading) = reading_successor(&pki, &config);
-    let changed = config.replace("[tls.client]", "[tls.client]\ncommon_names = [\"new.netdata.cloud\"]");
+    let changed = config.replace(
+        "[tls.client]",
+        "[tls.client]\ncommon_names = [\"new.netdata.cloud\"]",
+    );
     std::fs::write(&new.config, &changed).unwrap();
     old.reload(&changed);
     reading.write("another-secret-0123456789");
     assert_eq!(new.wait().code(), Some(1));
     new.wait_for_log("the configuration changed while this process took over");
     old.wait_for_log("this process goes on");
-    Sender::to(&old, Some(&pki.netdata())).post(ALERT).refuses(403, "common_name_mismatch");
+    Sender::to(&old, Some(&pki.netdata()))
+        .post(ALERT)
+        .refuses(403, "common_name_mismatch");
     origin.received_nothing();
 }
 
@@ -366,10 +465,16 @@ fn a_successor_whose_files_went_wrong_while_it_waited_changes_nothing() {
     assert_eq!(wrong.wait().code(), Some(2));
     assert!(wrong.wait_for_log("tls.client.ca").contains("is empty"));
     old.wait_for_log("this process goes on");
-    assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
     pki.write("ca.pem", &ca);
     let new = upgrade(&mut old);
-    assert_eq!(Sender::to(&new, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&new, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
 }
 
 #[test]
@@ -382,14 +487,21 @@ fn a_directory_that_others_can_have_made_is_not_used() {
     let path = pki.write("config.toml", &config);
     let launch = |arguments: &[&str]| {
         Proxy::launch(&path, |command| {
-            command.args(arguments).env("XDG_RUNTIME_DIR", pki.path()).env_remove("RUNTIME_DIRECTORY");
+            command
+                .args(arguments)
+                .env("XDG_RUNTIME_DIR", pki.path())
+                .env_remove("RUNTIME_DIRECTORY");
         })
     };
     let mut proxy = launch(&[]);
     proxy.wait_for_log("ready");
     let refuses = |round: usize, expected: &str| {
         proxy.signal("QUIT");
-        assert!(proxy.wait_for_logs("this process goes on", round).contains(expected));
+        assert!(
+            proxy
+                .wait_for_logs("this process goes on", round)
+                .contains(expected)
+        );
         let mut successor = launch(&["--upgrade"]);
         assert_eq!(successor.wait().code(), Some(1));
         successor.wait_for_log(expected);
@@ -413,7 +525,10 @@ fn a_directory_that_others_can_have_made_is_not_used() {
         std::os::unix::fs::chown(&own, Some(12345), None).unwrap();
         refuses(3, "belongs to another user (12345)");
     }
-    assert_eq!(Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
     proxy.signal("TERM");
     assert_eq!(proxy.wait().code(), Some(0));
 }
@@ -428,8 +543,14 @@ fn a_socket_that_accepts_nothing_holds_nothing_up() {
     // Its queue is full: whoever connects next waits.
     let queue = fill(&path);
     old.signal("QUIT");
-    assert!(old.wait_for_log("this process goes on").contains("another process listens there"));
-    assert_eq!(Sender::to(&old, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert!(
+        old.wait_for_log("this process goes on")
+            .contains("another process listens there")
+    );
+    assert_eq!(
+        Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
     old.signal("TERM");
     assert_eq!(old.wait().code(), Some(0));
     drop((silent, queue));
@@ -437,7 +558,9 @@ fn a_socket_that_accepts_nothing_holds_nothing_up() {
 
 /// Connections to a socket that accepts none, as many as it takes.
 fn fill(path: &Path) -> Vec<rustix::fd::OwnedFd> {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    use rustix::net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+    };
     let address = SocketAddrUnix::new(path).unwrap();
     let mut queue = Vec::new();
     loop {
@@ -460,5 +583,8 @@ fn a_successor_that_waits_outlives_sighup() {
     old.signal("QUIT");
     new.wait_for_log("ready");
     assert_eq!(old.wait().code(), Some(0));
-    assert_eq!(Sender::to(&new, Some(&pki.netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&new, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
 }

@@ -6,7 +6,8 @@
 //! | a webhook whose answer broke off could not be found in the log by its request | a notification that failed, and no warning that says which | `an_answer_that_breaks_off_is_warned_of` |
 
 use crate::support::{
-    Application, Carrier, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, Stream, Visit, WEBHOOK,
+    Application, Carrier, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, Stream, Visit,
+    WEBHOOK,
 };
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -30,14 +31,20 @@ fn what_the_application_has_closed_is_closed_without_another_request() {
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     // As many connections as there are requests at once.
     let mut visits = std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..4).map(|_| scope.spawn(|| sender.post("{\"alert\":\"x\"}").status)).collect();
+        let senders: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| sender.post("{\"alert\":\"x\"}").status))
+            .collect();
         let mut visits: Vec<_> = senders.iter().map(|_| application.accept()).collect();
         for visit in &mut visits {
             visit.head();
             assert_eq!(visit.rest().unwrap(), b"{\"alert\":\"x\"}");
         }
         visits.iter_mut().for_each(|visit| visit.answer("ok"));
-        assert!(senders.into_iter().all(|sender| sender.join().unwrap() == 200));
+        assert!(
+            senders
+                .into_iter()
+                .all(|sender| sender.join().unwrap() == 200)
+        );
         visits
     });
     // The first one stays as it is.
@@ -49,13 +56,23 @@ fn what_the_application_has_closed_is_closed_without_another_request() {
 #[test]
 fn who_is_not_there_is_unreachable() {
     let origin = Origin::spawn();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for upstream in [format!("http://{gone}"), "unix:/nonexistent/app.sock".to_owned()] {
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for upstream in [
+        format!("http://{gone}"),
+        "unix:/nonexistent/app.sock".to_owned(),
+    ] {
         let config = Proxy::config(&origin, "require", "").replace(&origin.url, &upstream);
         let proxy = Proxy::spawn(Pki::shared(), &config);
         let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
         sender.post(ALERT).refuses(502, "upstream_unreachable");
-        assert!(proxy.wait_for_log("upstream_unreachable").contains("status=502"));
+        assert!(
+            proxy
+                .wait_for_log("upstream_unreachable")
+                .contains("status=502")
+        );
     }
     origin.received_nothing();
 }
@@ -73,8 +90,15 @@ fn what_is_no_answer_is_unreachable_and_not_repeated() {
     .enumerate()
     {
         origin.will([reply]);
-        connection.post(ALERT).unwrap().refuses(502, "upstream_unreachable");
-        assert_eq!(origin.received().len(), count + 1, "the application may have acted on it");
+        connection
+            .post(ALERT)
+            .unwrap()
+            .refuses(502, "upstream_unreachable");
+        assert_eq!(
+            origin.received().len(),
+            count + 1,
+            "the application may have acted on it"
+        );
     }
     assert_eq!(connection.post(ALERT).unwrap().status, 200);
 }
@@ -82,9 +106,13 @@ fn what_is_no_answer_is_unreachable_and_not_repeated() {
 #[test]
 fn an_answer_that_breaks_off_breaks_off_towards_the_sender() {
     let (origin, _proxy, sender) = scene();
-    origin.will([Reply::Last("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc".into())]);
+    origin.will([Reply::Last(
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc".into(),
+    )]);
     assert!(sender.connect().unwrap().post(ALERT).is_err());
-    origin.will([Reply::Last("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".into())]);
+    origin.will([Reply::Last(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".into(),
+    )]);
     assert!(sender.connect().unwrap().post(ALERT).is_err());
 }
 
@@ -105,7 +133,9 @@ fn a_stale_connection_costs_no_alert() {
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "").replace("threads = 2", "threads = 1");
     let proxy = Proxy::spawn(Pki::shared(), &config);
-    let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata())).connect().unwrap();
+    let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata()))
+        .connect()
+        .unwrap();
     for _ in 0..50 {
         // It closes without a word, now before and now after the next request is on its way.
         origin.will([Reply::Stale]);
@@ -118,18 +148,29 @@ fn a_pooled_connection_that_dies_under_a_request_is_replaced_once() {
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "").replace("threads = 2", "threads = 1");
     let proxy = Proxy::spawn(Pki::shared(), &config);
-    let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata())).connect().unwrap();
+    let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata()))
+        .connect()
+        .unwrap();
     // Pooled, then closed with the next request taken and no byte of an answer.
     origin.will([Reply::ok("first"), Reply::Last(String::new())]);
     assert_eq!(connection.post(ALERT).unwrap().body, "first");
     assert_eq!(connection.post(ALERT).unwrap().body, "ok");
     let received = origin.received();
     assert_eq!((received.len(), origin.connections()), (3, 2));
-    assert_eq!(received[1].header("Idempotency-Key"), received[2].header("Idempotency-Key"));
-    assert_eq!(received[1].header("X-Request-Id"), received[2].header("X-Request-Id"));
+    assert_eq!(
+        received[1].header("Idempotency-Key"),
+        received[2].header("Idempotency-Key")
+    );
+    assert_eq!(
+        received[1].header("X-Request-Id"),
+        received[2].header("X-Request-Id")
+    );
     // After a part of an answer, the application has acted on it.
     origin.will([Reply::Last("HTTP/1.1 2".into())]);
-    connection.post(ALERT).unwrap().refuses(502, "upstream_unreachable");
+    connection
+        .post(ALERT)
+        .unwrap()
+        .refuses(502, "upstream_unreachable");
     assert_eq!(origin.received().len(), 4);
 }
 
@@ -141,30 +182,43 @@ fn an_answer_that_comes_before_the_whole_request_counts() {
         use std::io::{Read as _, Write as _};
         for mut stream in listener.incoming().flatten() {
             let _ = stream.read(&mut [0; 1000]);
-            let _ = stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(
+                b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
             let _ = stream.shutdown(std::net::Shutdown::Write);
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
     });
     let origin = Origin::spawn();
-    let config =
-        Proxy::config(&origin, "require", "max_body = \"8MiB\"").replace(&origin.url, &format!("http://{address}"));
+    let config = Proxy::config(&origin, "require", "max_body = \"8MiB\"")
+        .replace(&origin.url, &format!("http://{address}"));
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let body = format!("{{\"alert\":\"{}\"}}", "x".repeat(4 << 20));
     let answer = Sender::to(&proxy, Some(&Pki::shared().netdata())).post(&body);
     assert_eq!(answer.status, 413, "{answer:?}");
-    assert_eq!(answer.body, "", "the application's own answer, not the proxy's");
+    assert_eq!(
+        answer.body, "",
+        "the application's own answer, not the proxy's"
+    );
 }
 
 #[test]
 fn who_is_late_is_not_asked_again() {
     let origin = Origin::spawn();
-    let proxy = Proxy::spawn(Pki::shared(), &Proxy::config_of_group(&[&origin], "response_timeout = \"200ms\""));
+    let proxy = Proxy::spawn(
+        Pki::shared(),
+        &Proxy::config_of_group(&[&origin], "response_timeout = \"200ms\""),
+    );
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     origin.will([Reply::Late(Duration::from_secs(1), String::new())]);
     sender.post(ALERT).refuses(504, "upstream_timeout");
-    origin.will([Reply::Raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab".into())]);
-    assert!(sender.connect().unwrap().post(ALERT).is_err(), "the rest of the answer does not come");
+    origin.will([Reply::Raw(
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab".into(),
+    )]);
+    assert!(
+        sender.connect().unwrap().post(ALERT).is_err(),
+        "the rest of the answer does not come"
+    );
     assert_eq!(origin.received().len(), 2);
 }
 
@@ -174,7 +228,12 @@ fn a_name_is_resolved() {
     let upstream = origin.url.replace("127.0.0.1", "localhost");
     let config = Proxy::config(&origin, "require", "").replace(&origin.url, &upstream);
     let proxy = Proxy::spawn(Pki::shared(), &config);
-    assert_eq!(Sender::to(&proxy, Some(&Pki::shared().netdata())).post(ALERT).status, 200);
+    assert_eq!(
+        Sender::to(&proxy, Some(&Pki::shared().netdata()))
+            .post(ALERT)
+            .status,
+        200
+    );
 }
 
 #[test]
@@ -196,7 +255,10 @@ fn who_leaves_while_the_application_works_is_said_to_have_left_and_keeps_nothing
         std::thread::sleep(Duration::from_millis(200));
         visit.answer("ok");
         let line = proxy.wait_for_logs("outcome=\"sender_gone\" code=\"sender_gone\"", round + 1);
-        assert!(line.contains(&format!("upstream=\"{}\"", application.url)), "{carrier:?}: {line}");
+        assert!(
+            line.contains(&format!("upstream=\"{}\"", application.url)),
+            "{carrier:?}: {line}"
+        );
     }
     // Who stays is answered, however long it takes.
     std::thread::scope(|scope| {
@@ -226,10 +288,17 @@ fn without_end(visit: &Visit, part: &[u8], pause: Duration) {
 fn an_answer_without_end_ends_after_its_sender_has_left() {
     let config = |url: &str, kind: &str| {
         let config = Proxy::config_for(url, "require", "");
-        if kind == "proxy" { config.replace("challenge_secret", "kind = \"proxy\" #") } else { config }
+        if kind == "proxy" {
+            config.replace("challenge_secret", "kind = \"proxy\" #")
+        } else {
+            config
+        }
     };
     let long = vec![b'x'; 64 * 1024];
-    let (drop, long) = ((&b"x"[..], Duration::from_millis(100)), (&long[..], Duration::ZERO));
+    let (drop, long) = (
+        (&b"x"[..], Duration::from_millis(100)),
+        (&long[..], Duration::ZERO),
+    );
     std::thread::scope(|scope| {
         for kind in ["webhook", "proxy"] {
             for carrier in Carrier::ALL {
@@ -239,7 +308,14 @@ fn an_answer_without_end_ends_after_its_sender_has_left() {
                         let proxy = Proxy::spawn(Pki::shared(), &config(&application.url, kind));
                         let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
                         let headers = ["content-type: application/json"];
-                        let mut stream = Stream::begin(&sender, carrier, "POST", WEBHOOK, &headers, ALERT.len() as u64);
+                        let mut stream = Stream::begin(
+                            &sender,
+                            carrier,
+                            "POST",
+                            WEBHOOK,
+                            &headers,
+                            ALERT.len() as u64,
+                        );
                         stream.send(ALERT.as_bytes()).unwrap();
                         stream.end().unwrap();
                         let mut visit = application.accept();
@@ -253,7 +329,11 @@ fn an_answer_without_end_ends_after_its_sender_has_left() {
                         let left = Instant::now();
                         without_end(&visit, part, pause);
                         let lasted = left.elapsed();
-                        assert!(lasted < Duration::from_secs(10), "{kind} {carrier:?} {}: {lasted:?}", part.len());
+                        assert!(
+                            lasted < Duration::from_secs(10),
+                            "{kind} {carrier:?} {}: {lasted:?}",
+                            part.len()
+                        );
                         proxy.wait_for_log("outcome=\"sender_gone\"");
                     });
                 }
@@ -265,7 +345,10 @@ fn an_answer_without_end_ends_after_its_sender_has_left() {
 #[test]
 fn an_answer_that_breaks_off_is_warned_of() {
     let origin = Origin::spawn();
-    let config = Proxy::config_of_group(&[&origin], "response_timeout = \"200ms\"\n[admin]\nlisten = \"127.0.0.1:0\"");
+    let config = Proxy::config_of_group(
+        &[&origin],
+        "response_timeout = \"200ms\"\n[admin]\nlisten = \"127.0.0.1:0\"",
+    );
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let operator = Operator::of(&proxy);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
@@ -276,18 +359,35 @@ fn an_answer_that_breaks_off_is_warned_of() {
     ] {
         origin.will([reply]);
         let headers = format!("Content-Type: application/json\r\nX-Request-Id: {id}\r\n");
-        assert!(sender.send("POST", WEBHOOK, &headers, ALERT).is_err(), "it must not be taken for the whole");
-        let series = format!("requests_total{{code=\"{code}\",outcome=\"refused\",route=\"{WEBHOOK}\"}}");
+        assert!(
+            sender.send("POST", WEBHOOK, &headers, ALERT).is_err(),
+            "it must not be taken for the whole"
+        );
+        let series =
+            format!("requests_total{{code=\"{code}\",outcome=\"refused\",route=\"{WEBHOOK}\"}}");
         operator.wait_for(&series, 1.0);
         let line = proxy.wait_for_log(&format!("request_id=\"{id}\" upstream=app"));
-        for part in ["WARN the application did not answer", &format!("server=\"{}\"", origin.url), "the answer"] {
+        for part in [
+            "WARN the application did not answer",
+            &format!("server=\"{}\"", origin.url),
+            "the answer",
+        ] {
             assert!(line.contains(part), "{part} in {line}");
         }
         proxy.wait_for_log(&format!("code=\"{code}\""));
     }
-    let status: serde_json::Value = serde_json::from_str(&operator.get("/api/status.json").body).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&operator.get("/api/status.json").body).unwrap();
     let events = status["events"].as_array().unwrap();
-    let shown: Vec<_> = events.iter().map(|event| (&event["result"], &event["reason"])).collect();
-    assert!(shown.iter().all(|(result, reason)| *result == "not delivered" && reason.is_string()), "{shown:?}");
+    let shown: Vec<_> = events
+        .iter()
+        .map(|event| (&event["result"], &event["reason"]))
+        .collect();
+    assert!(
+        shown
+            .iter()
+            .all(|(result, reason)| *result == "not delivered" && reason.is_string()),
+        "{shown:?}"
+    );
     assert_eq!(shown.len(), 2);
 }

@@ -1,5 +1,5 @@
-//! Answers of applications that do not keep to HTTP: each is put right or refused, and reaches the sender with one
-//! framing, over HTTP/1.1 and HTTP/2, on webhooks and on "proxy" routes.
+//! Answers of applications that do not keep to HTTP: each is put right or refused, and reaches the
+//! sender with one framing, over HTTP/1.1 and HTTP/2, on webhooks and on "proxy" routes.
 //!
 //! | fault | the kind it stands for | test |
 //! |---|---|---|
@@ -17,8 +17,19 @@ fn exchange(sender: &Sender, carrier: Carrier) -> Answer {
     let length = format!("content-length: {}", ALERT.len());
     let headers = ["content-type: application/json", &length];
     // Over HTTP/1.1, the carrier says it.
-    let headers = if carrier == Carrier::Http2 { &headers[..] } else { &headers[..1] };
-    let mut stream = Stream::begin(sender, carrier, "POST", WEBHOOK, headers, ALERT.len() as u64);
+    let headers = if carrier == Carrier::Http2 {
+        &headers[..]
+    } else {
+        &headers[..1]
+    };
+    let mut stream = Stream::begin(
+        sender,
+        carrier,
+        "POST",
+        WEBHOOK,
+        headers,
+        ALERT.len() as u64,
+    );
     stream.send(ALERT.as_bytes()).unwrap();
     stream.end().unwrap();
     let mut answer = stream.head().unwrap();
@@ -37,7 +48,10 @@ fn exchange(sender: &Sender, carrier: Carrier) -> Answer {
 
 /// The values of a header.
 fn all<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
-    let named = answer.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+    let named = answer
+        .headers
+        .iter()
+        .filter(|(other, _)| other.eq_ignore_ascii_case(name));
     named.map(|(_, value)| value.as_str()).collect()
 }
 
@@ -61,11 +75,36 @@ fn what_can_be_put_right_is() {
     let origin = Origin::spawn();
     everywhere(&origin, |sender, carrier| {
         for (reply, status, header, body) in [
-            ("1 204 No Content\r\nContent-Length: 0\r\n\r\n", 204, None, ""),
-            ("1 204 No Content\r\nContent-Length: 5\r\nX-App: yes\r\n\r\n", 204, Some("yes"), ""),
-            ("1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 204, None, ""),
-            ("1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab", 200, None, "ab"),
-            ("1 200 OK\r\nContent-Length: 2\r\nX-App: a\r\ncontent-length: 2\r\n\r\nab", 200, Some("a"), "ab"),
+            (
+                "1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+                204,
+                None,
+                "",
+            ),
+            (
+                "1 204 No Content\r\nContent-Length: 5\r\nX-App: yes\r\n\r\n",
+                204,
+                Some("yes"),
+                "",
+            ),
+            (
+                "1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                204,
+                None,
+                "",
+            ),
+            (
+                "1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab",
+                200,
+                None,
+                "ab",
+            ),
+            (
+                "1 200 OK\r\nContent-Length: 2\r\nX-App: a\r\ncontent-length: 2\r\n\r\nab",
+                200,
+                Some("a"),
+                "ab",
+            ),
             ("1 200 OK\r\nContent-Length: 02\r\n\r\nab", 200, None, "ab"),
             (
                 "1 103 Early Hints\r\nContent-Length: 9\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
@@ -85,26 +124,75 @@ fn what_can_be_put_right_is() {
                 None,
                 "ab",
             ),
-            ("1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 200, None, "ab"),
-            ("1 200 OK\r\nX-App: a\r\n\tb\r\n  c\r\nContent-Length: 2\r\n\r\nab", 200, Some("a  \tb    c"), "ab"),
-            ("1 200 OK\r\nX-App:\r\n a\r\n \r\nContent-Length:\r\n 2\r\n\r\nab", 200, Some("a"), "ab"),
-            ("1 200 OK\r\nX-App : a\r\nContent-Length\t : 2\r\n\r\nab", 200, Some("a"), "ab"),
-            ("1 200 OK\nX-App: a\nContent-Length: 2\n\nab", 200, Some("a"), "ab"),
+            (
+                "1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+                200,
+                None,
+                "ab",
+            ),
+            (
+                "1 200 OK\r\nX-App: a\r\n\tb\r\n  c\r\nContent-Length: 2\r\n\r\nab",
+                200,
+                Some("a  \tb    c"),
+                "ab",
+            ),
+            (
+                "1 200 OK\r\nX-App:\r\n a\r\n \r\nContent-Length:\r\n 2\r\n\r\nab",
+                200,
+                Some("a"),
+                "ab",
+            ),
+            (
+                "1 200 OK\r\nX-App : a\r\nContent-Length\t : 2\r\n\r\nab",
+                200,
+                Some("a"),
+                "ab",
+            ),
+            (
+                "1 200 OK\nX-App: a\nContent-Length: 2\n\nab",
+                200,
+                Some("a"),
+                "ab",
+            ),
             ("1 200\r\nContent-Length: 2\r\n\r\nab", 200, None, "ab"),
             ("1 200 \r\nContent-Length: 2\r\n\r\nab", 200, None, "ab"),
-            ("0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nab", 200, None, "ab"),
+            (
+                "0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nab",
+                200,
+                None,
+                "ab",
+            ),
         ] {
             origin.will([Reply::Raw(format!("HTTP/1.{reply}"))]);
             let answer = exchange(sender, carrier);
-            assert_eq!((answer.status, answer.body.as_str()), (status, body), "{carrier:?} {reply:?}");
+            assert_eq!(
+                (answer.status, answer.body.as_str()),
+                (status, body),
+                "{carrier:?} {reply:?}"
+            );
             assert_eq!(answer.header("x-app"), header, "{carrier:?} {reply:?}");
-            let (lengths, codings) = (all(&answer, "content-length"), all(&answer, "transfer-encoding"));
-            let expected = if status == 204 || reply.contains("chunked") { vec![] } else { vec!["2"] };
+            let (lengths, codings) = (
+                all(&answer, "content-length"),
+                all(&answer, "transfer-encoding"),
+            );
+            let expected = if status == 204 || reply.contains("chunked") {
+                vec![]
+            } else {
+                vec!["2"]
+            };
             assert_eq!(lengths, expected, "{carrier:?} {reply:?}");
             let is_chunked = status != 204 && carrier != Carrier::Http2 && expected.is_empty();
-            assert_eq!(codings, if is_chunked { vec!["chunked"] } else { vec![] }, "{carrier:?} {reply:?}");
+            assert_eq!(
+                codings,
+                if is_chunked { vec!["chunked"] } else { vec![] },
+                "{carrier:?} {reply:?}"
+            );
             // Nothing of it is left for the next one.
-            assert_eq!(exchange(sender, carrier).body, "ok", "{carrier:?} {reply:?}");
+            assert_eq!(
+                exchange(sender, carrier).body,
+                "ok",
+                "{carrier:?} {reply:?}"
+            );
         }
     });
 }
@@ -115,9 +203,18 @@ fn after_an_answer_in_doubt_the_connection_is_not_used_again() {
     everywhere(&origin, |sender, carrier| {
         for (reply, is_kept) in [
             ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", true),
-            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false),
-            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", false),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nab\r\n0\r\n\r\n", false),
+            (
+                "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+                false,
+            ),
         ] {
             // On a connection that is there for it.
             exchange(sender, carrier);
@@ -125,7 +222,11 @@ fn after_an_answer_in_doubt_the_connection_is_not_used_again() {
             origin.will([Reply::Raw(reply.into())]);
             exchange(sender, carrier);
             exchange(sender, carrier);
-            assert_eq!(origin.connections() - before, usize::from(!is_kept), "{carrier:?} {reply:?}");
+            assert_eq!(
+                origin.connections() - before,
+                usize::from(!is_kept),
+                "{carrier:?} {reply:?}"
+            );
         }
     });
 }
@@ -160,12 +261,24 @@ fn what_can_be_read_in_two_ways_is_refused() {
 fn many_header_lines_pass() {
     let origin = Origin::spawn();
     everywhere(&origin, |sender, carrier| {
-        let lines: String = (0..300).map(|index| format!("X-Line-{index}: {index}\r\n")).collect();
-        origin.will([Reply::Raw(format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\nab"))]);
+        let lines: String = (0..300)
+            .map(|index| format!("X-Line-{index}: {index}\r\n"))
+            .collect();
+        origin.will([Reply::Raw(format!(
+            "HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\nab"
+        ))]);
         let answer = exchange(sender, carrier);
-        assert_eq!((answer.status, answer.body.as_str()), (200, "ab"), "{carrier:?}");
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, "ab"),
+            "{carrier:?}"
+        );
         for index in 0..300 {
-            assert_eq!(all(&answer, &format!("x-line-{index}")), [index.to_string()], "{carrier:?}");
+            assert_eq!(
+                all(&answer, &format!("x-line-{index}")),
+                [index.to_string()],
+                "{carrier:?}"
+            );
         }
     });
 }

@@ -21,15 +21,27 @@ fn load(pki: &Pki, upstream: &str, more: &str) -> Result<Loaded, String> {
 
 #[test]
 fn a_group_has_defaults() {
-    let config = load(Pki::shared(), "app", "[upstreams.app]\nservers = \"http://127.0.0.1:3000\"\n").unwrap().config;
+    let config = load(
+        Pki::shared(),
+        "app",
+        "[upstreams.app]\nservers = \"http://127.0.0.1:3000\"\n",
+    )
+    .unwrap()
+    .config;
     let upstream = &config.routes[0].upstream;
     assert_eq!(upstream.name, "app");
     assert_eq!(upstream.servers[0].to_string(), "http://127.0.0.1:3000");
-    assert_eq!((upstream.balance, upstream.keepalive), (Balance::RoundRobin, 128));
+    assert_eq!(
+        (upstream.balance, upstream.keepalive),
+        (Balance::RoundRobin, 128)
+    );
     assert_eq!(upstream.connect_timeout, Duration::from_secs(2));
     assert_eq!(upstream.response_timeout, Duration::from_secs(30));
     let check = upstream.health_check.as_ref().unwrap();
-    assert_eq!((check.path.as_deref(), check.interval), (None, Duration::from_secs(5)));
+    assert_eq!(
+        (check.path.as_deref(), check.interval),
+        (None, Duration::from_secs(5))
+    );
     assert!(upstream.tls.is_none());
 }
 
@@ -40,9 +52,20 @@ fn a_key_that_others_may_read_is_warned_of() {
     let group = "[upstreams.app]\nservers = \"https://a.internal\"\nca = \"ca.pem\"\n\
                  client_certificate = \"proxy.internal.pem\"\nclient_private_key = \"proxy.internal.key\"\n";
     for (mode, is_open) in [(0o600, false), (0o644, true)] {
-        std::fs::set_permissions(pki.path().join("proxy.internal.key"), Permissions::from_mode(mode)).unwrap();
-        let warnings: Vec<_> = load(&pki, "app", group).unwrap().warnings.iter().map(ToString::to_string).collect();
-        let is_warned = warnings.iter().any(|line| line.contains("client_private_key") && line.contains("0644"));
+        std::fs::set_permissions(
+            pki.path().join("proxy.internal.key"),
+            Permissions::from_mode(mode),
+        )
+        .unwrap();
+        let warnings: Vec<_> = load(&pki, "app", group)
+            .unwrap()
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let is_warned = warnings
+            .iter()
+            .any(|line| line.contains("client_private_key") && line.contains("0644"));
         assert_eq!(is_warned, is_open, "{warnings:?}");
     }
 }
@@ -68,21 +91,44 @@ client_private_key = "proxy.internal.key"
     let upstream = &loaded.config.upstreams[0];
     let servers: Vec<_> = upstream.servers.iter().map(ToString::to_string).collect();
     let socket = format!("unix:{}", pki.path().join("app.sock").display());
-    assert_eq!(servers, ["https://a.internal:443", "https://[::1]:8443", &socket, "http://b:1"]);
+    assert_eq!(
+        servers,
+        [
+            "https://a.internal:443",
+            "https://[::1]:8443",
+            &socket,
+            "http://b:1"
+        ]
+    );
     assert_eq!((upstream.balance, upstream.keepalive), (Balance::Random, 7));
     assert_eq!(upstream.connect_timeout, Duration::from_millis(250));
     assert_eq!(upstream.response_timeout, Duration::from_secs(300));
     let check = upstream.health_check.as_ref().unwrap();
-    assert_eq!((check.path.as_deref(), check.interval), (Some("/healthz?deep=1"), Duration::from_secs(1)));
-    assert_eq!((check.host.as_deref(), check.headers.len()), (Some("app:81"), 1));
-    assert!(!format!("{check:?}").contains("\"b\""), "it may be a credential: {check:?}");
+    assert_eq!(
+        (check.path.as_deref(), check.interval),
+        (Some("/healthz?deep=1"), Duration::from_secs(1))
+    );
+    assert_eq!(
+        (check.host.as_deref(), check.headers.len()),
+        (Some("app:81"), 1)
+    );
+    assert!(
+        !format!("{check:?}").contains("\"b\""),
+        "it may be a credential: {check:?}"
+    );
     let accepted: Vec<_> = (100..700).filter(|status| check.accepts(*status)).collect();
     assert_eq!(accepted, (200..300).chain([404]).collect::<Vec<_>>());
     let tls = upstream.tls.as_ref().unwrap();
-    assert_eq!((tls.authorities.len(), tls.server_name.as_deref()), (1, Some("app.internal")));
+    assert_eq!(
+        (tls.authorities.len(), tls.server_name.as_deref()),
+        (1, Some("app.internal"))
+    );
     assert_eq!(tls.identity.as_ref().unwrap().chain.len(), 1);
     for file in ["ca.pem", "proxy.internal.pem", "proxy.internal.key"] {
-        assert!(loaded.sources.files.contains(&pki.path().join(file)), "{file} is watched");
+        assert!(
+            loaded.sources.files.contains(&pki.path().join(file)),
+            "{file} is watched"
+        );
     }
     let said = summary::describe(&loaded.config);
     for part in [
@@ -98,9 +144,17 @@ client_private_key = "proxy.internal.key"
 fn a_name_that_is_no_group_is_an_error_that_names_the_nearest() {
     let group = "[upstreams.application]\nservers = \"http://x\"\n[upstreams.other]\nservers = \"http://x\"\n";
     for (upstream, more, expected) in [
-        ("aplication", group, "routes[0].upstream: there is no [upstreams.aplication]; did you mean \"application\"?"),
+        (
+            "aplication",
+            group,
+            "routes[0].upstream: there is no [upstreams.aplication]; did you mean \"application\"?",
+        ),
         ("zzz", group, "the nearest known one is"),
-        ("app", "", "must be \"http://host:port\", \"https://host:port\" or \"unix:/path\", or the name of one of"),
+        (
+            "app",
+            "",
+            "must be \"http://host:port\", \"https://host:port\" or \"unix:/path\", or the name of one of",
+        ),
         ("ftp://app", group, "must be \"http://host:port\""),
         ("http://:3000", group, "must be \"http://host:port\""),
     ] {
@@ -109,7 +163,10 @@ fn a_name_that_is_no_group_is_an_error_that_names_the_nearest() {
     }
     // What is wrong with a group is said once, and not again for each route that names it.
     let said = load(Pki::shared(), "app", "[upstreams.app]\nservers = \"x\"\n").unwrap_err();
-    assert!(said.contains("upstreams.app.servers") && !said.contains("routes[0]"), "{said}");
+    assert!(
+        said.contains("upstreams.app.servers") && !said.contains("routes[0]"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -121,31 +178,82 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
     for (keys, expected) in [
         ("", "upstreams.app.servers: missing"),
         ("servers = []", "upstreams.app.servers: missing"),
-        ("servers = 1", "upstreams.app.servers: must be a string or an array"),
-        ("servers = [\"http://a\", \"x\"]", "upstreams.app.servers[1]: must be \"http://host:port\""),
+        (
+            "servers = 1",
+            "upstreams.app.servers: must be a string or an array",
+        ),
+        (
+            "servers = [\"http://a\", \"x\"]",
+            "upstreams.app.servers[1]: must be \"http://host:port\"",
+        ),
         ("servers = \"http://a/b\"", "must not have a path"),
         ("servers = \"http://a:b@c\"", "must not hold credentials"),
-        ("servers = [\"http://a:80\", \"http://A\"]", "upstreams.app.servers[1]: is there already"),
+        (
+            "servers = [\"http://a:80\", \"http://A\"]",
+            "upstreams.app.servers[1]: is there already",
+        ),
         ("servers = \"unix:\"", "must name a socket"),
-        ("servers = \"unix:~/app.sock\"", "~ does not stand for a home directory"),
+        (
+            "servers = \"unix:~/app.sock\"",
+            "~ does not stand for a home directory",
+        ),
         (&long, "is no path of a socket"),
-        ("servers = \"http://a\"\nserver = 1", "upstreams.app.server: unknown key; did you mean \"servers\"?"),
-        ("servers = \"http://a\"\nbalance = \"least\"", "upstreams.app.balance: must be one of"),
-        ("servers = \"http://a\"\nkeepalive = 100000", "upstreams.app.keepalive: must be at most 65536"),
-        ("servers = \"http://a\"\nkeepalive = -1", "upstreams.app.keepalive: must be a whole number"),
-        ("servers = \"http://a\"\nconnect_timeout = 2", "upstreams.app.connect_timeout: must be a duration"),
-        ("servers = \"http://a\"\nresponse_timeout = \"0s\"", "upstreams.app.response_timeout: must be a duration"),
-        ("servers = \"http://a\"\nhealth_check = \"/h\"", "upstreams.app.health_check: must be a table"),
-        ("servers = \"http://a\"\nhealth_check = { path = \"h\" }", "upstreams.app.health_check.path: must be a path"),
-        ("servers = \"http://a\"\nhealth_check = { path = \"/a b\" }", "must be a path"),
-        ("servers = \"http://a\"\nhealth_check = { every = \"1s\" }", "upstreams.app.health_check.every: unknown key"),
+        (
+            "servers = \"http://a\"\nserver = 1",
+            "upstreams.app.server: unknown key; did you mean \"servers\"?",
+        ),
+        (
+            "servers = \"http://a\"\nbalance = \"least\"",
+            "upstreams.app.balance: must be one of",
+        ),
+        (
+            "servers = \"http://a\"\nkeepalive = 100000",
+            "upstreams.app.keepalive: must be at most 65536",
+        ),
+        (
+            "servers = \"http://a\"\nkeepalive = -1",
+            "upstreams.app.keepalive: must be a whole number",
+        ),
+        (
+            "servers = \"http://a\"\nconnect_timeout = 2",
+            "upstreams.app.connect_timeout: must be a duration",
+        ),
+        (
+            "servers = \"http://a\"\nresponse_timeout = \"0s\"",
+            "upstreams.app.response_timeout: must be a duration",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = \"/h\"",
+            "upstreams.app.health_check: must be a table",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"h\" }",
+            "upstreams.app.health_check.path: must be a path",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/a b\" }",
+            "must be a path",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { every = \"1s\" }",
+            "upstreams.app.health_check.every: unknown key",
+        ),
         (
             "servers = \"http://a\"\nhealth_check = { host = \"a\" }",
             "health_check.host: is for a check that asks for a path",
         ),
-        ("servers = \"http://a\"\nhealth_check = { status = \"2xx\" }", "health_check.status: is for a check"),
-        ("servers = \"http://a\"\nhealth_check = { headers = { A = \"b\" } }", "health_check.headers: is for a check"),
-        ("servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"\" }", "health_check.host: must be the name"),
+        (
+            "servers = \"http://a\"\nhealth_check = { status = \"2xx\" }",
+            "health_check.status: is for a check",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { headers = { A = \"b\" } }",
+            "health_check.headers: is for a check",
+        ),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"\" }",
+            "health_check.host: must be the name",
+        ),
         (
             "servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"a b\" }",
             "health_check.host: must be the name",
@@ -154,7 +262,10 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
             "servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"a@b\" }",
             "health_check.host: must be the name",
         ),
-        ("servers = \"http://a\"\nhealth_check = { path = \"/\", status = [] }", "health_check.status: is empty"),
+        (
+            "servers = \"http://a\"\nhealth_check = { path = \"/\", status = [] }",
+            "health_check.status: is empty",
+        ),
         (
             "servers = \"http://a\"\nhealth_check = { path = \"/\", status = \"6xx\" }",
             "health_check.status: must be a status",
@@ -183,16 +294,34 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
             "servers = \"http://a\"\nhealth_check = { path = \"/\", headers = { A = \"b\\n\" } }",
             "must be printable ASCII",
         ),
-        ("servers = \"http://a\"\nca = \"ca.pem\"", "upstreams.app.ca: is for https:// servers"),
-        ("servers = \"http://a\"\nserver_name = \"x\"", "upstreams.app.server_name: is for https:// servers"),
-        ("servers = \"https://a\"\nca = []", "upstreams.app.ca: is empty"),
-        ("servers = \"https://a\"\nca = \"missing.pem\"", "upstreams.app.ca: cannot read"),
-        ("servers = \"https://a\"\nca = \"server.pem\"", "is not a certificate authority"),
+        (
+            "servers = \"http://a\"\nca = \"ca.pem\"",
+            "upstreams.app.ca: is for https:// servers",
+        ),
+        (
+            "servers = \"http://a\"\nserver_name = \"x\"",
+            "upstreams.app.server_name: is for https:// servers",
+        ),
+        (
+            "servers = \"https://a\"\nca = []",
+            "upstreams.app.ca: is empty",
+        ),
+        (
+            "servers = \"https://a\"\nca = \"missing.pem\"",
+            "upstreams.app.ca: cannot read",
+        ),
+        (
+            "servers = \"https://a\"\nca = \"server.pem\"",
+            "is not a certificate authority",
+        ),
         (
             "servers = \"https://a\"\nca = \"ca.pem\"\nserver_name = \"a b\"",
             "upstreams.app.server_name: must be the name",
         ),
-        ("servers = \"https://a_b\"\nca = \"ca.pem\"", "upstreams.app.servers: no certificate can name \"a_b\""),
+        (
+            "servers = \"https://a_b\"\nca = \"ca.pem\"",
+            "upstreams.app.servers: no certificate can name \"a_b\"",
+        ),
         (
             "servers = \"https://a\"\nca = \"ca.pem\"\nclient_certificate = \"proxy.internal.pem\"",
             "upstreams.app.client_private_key: missing",
@@ -218,13 +347,18 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
     for (group, expected) in [
         ("[upstreams]\napp = 1\n", "upstreams.app: must be a table"),
         ("upstreams = []\n", "upstreams: must be a table"),
-        ("[upstreams.\"a b\"]\nservers = \"http://a\"\n", "the name may have letters"),
+        (
+            "[upstreams.\"a b\"]\nservers = \"http://a\"\n",
+            "the name may have letters",
+        ),
     ] {
         let text = match group.starts_with('[') {
             true => config("http://a", group),
             false => group.to_owned() + &config("http://a", ""),
         };
-        let said = Config::from_toml(&text, pki.path()).unwrap_err().to_string();
+        let said = Config::from_toml(&text, pki.path())
+            .unwrap_err()
+            .to_string();
         assert!(said.contains(expected), "{group}\n{expected:?} in\n{said}");
     }
 }

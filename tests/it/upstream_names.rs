@@ -16,21 +16,30 @@ const SENDERS: usize = 40;
 /// A proxy of which `app.test` is the upstream, with the port of `origin`, and a sender to it.
 fn scene(origin: &Origin, resolver: &Resolver) -> (Proxy, Sender) {
     let url = format!("http://app.test:{}", origin.address().port());
-    let proxy = Proxy::spawn_with(Pki::shared(), &Proxy::config_for(&url, "require", ""), &resolver.variables());
+    let proxy = Proxy::spawn_with(
+        Pki::shared(),
+        &Proxy::config_for(&url, "require", ""),
+        &resolver.variables(),
+    );
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     (proxy, sender)
 }
 
 fn threads(proxy: &Proxy) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"))
+        .unwrap();
     line.trim().parse().unwrap()
 }
 
 /// Many requests at once, each over a connection of its own. Returns their statuses.
 fn posts(sender: &Sender, meanwhile: impl FnOnce()) -> Vec<u16> {
     std::thread::scope(|scope| {
-        let posts: Vec<_> = (0..SENDERS).map(|_| scope.spawn(|| sender.post(ALERT).status)).collect();
+        let posts: Vec<_> = (0..SENDERS)
+            .map(|_| scope.spawn(|| sender.post(ALERT).status))
+            .collect();
         meanwhile();
         posts.into_iter().map(|post| post.join().unwrap()).collect()
     })
@@ -39,7 +48,9 @@ fn posts(sender: &Sender, meanwhile: impl FnOnce()) -> Vec<u16> {
 #[test]
 fn a_silent_resolver_delays_nothing() {
     let origin = Origin::spawn_apart();
-    let Some(resolver) = Resolver::answering(&origin) else { return };
+    let Some(resolver) = Resolver::answering(&origin) else {
+        return;
+    };
     let (proxy, sender) = scene(&origin, &resolver);
     assert_eq!(sender.post(ALERT).status, 200);
     resolver.falls_silent();
@@ -47,7 +58,10 @@ fn a_silent_resolver_delays_nothing() {
     origin.stop();
     let started = Instant::now();
     sender.post(ALERT).refuses(502, "upstream_unreachable");
-    assert!(started.elapsed() < Duration::from_secs(4), "it waits for no more than a time to connect");
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "it waits for no more than a time to connect"
+    );
     eventually("a look-up", || (resolver.waiting() == 1).then_some(()));
     origin.start();
     let before = threads(&proxy);
@@ -60,8 +74,14 @@ fn a_silent_resolver_delays_nothing() {
             std::thread::sleep(Duration::from_millis(10));
         }
     });
-    let (took, refused) = (started.elapsed(), statuses.iter().filter(|status| **status != 200).count());
-    eprintln!("{took:?} for {SENDERS}, {refused} refused, {} threads more, {waiting} look-ups", most - before);
+    let (took, refused) = (
+        started.elapsed(),
+        statuses.iter().filter(|status| **status != 200).count(),
+    );
+    eprintln!(
+        "{took:?} for {SENDERS}, {refused} refused, {} threads more, {waiting} look-ups",
+        most - before
+    );
     assert_eq!(refused, 0, "{statuses:?}");
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!(waiting, 1, "there is one look-up at a time");
@@ -74,7 +94,9 @@ fn a_silent_resolver_delays_nothing() {
 #[test]
 fn requests_wait_for_one_look_up_together() {
     let origin = Origin::spawn_apart();
-    let Some(resolver) = Resolver::answering(&origin) else { return };
+    let Some(resolver) = Resolver::answering(&origin) else {
+        return;
+    };
     resolver.falls_silent();
     let (_proxy, sender) = scene(&origin, &resolver);
     let statuses = posts(&sender, || {
@@ -90,7 +112,9 @@ fn requests_wait_for_one_look_up_together() {
 #[test]
 fn a_resolver_that_fails_changes_nothing() {
     let origin = Origin::spawn_apart();
-    let Some(resolver) = Resolver::answering(&origin) else { return };
+    let Some(resolver) = Resolver::answering(&origin) else {
+        return;
+    };
     let (_proxy, sender) = scene(&origin, &resolver);
     assert_eq!(sender.post(ALERT).status, 200);
     resolver.fails();
@@ -106,21 +130,29 @@ fn a_name_that_moves_is_followed() {
     let from = Origin::spawn_apart();
     let to = Origin::spawn_beside(&from);
     let url = format!("http://app.test:{}", from.address().port());
-    let group = Proxy::config_of_group(&[&from], "health_check = { interval = \"10m\" }").replace(&from.url, &url);
+    let group = Proxy::config_of_group(&[&from], "health_check = { interval = \"10m\" }")
+        .replace(&from.url, &url);
     let configs = [Proxy::config_for(&url, "require", ""), group];
     std::thread::scope(|scope| {
         for config in configs {
             let (from, to) = (&from, &to);
             scope.spawn(move || {
-                let Some(resolver) = Resolver::answering(from) else { return };
+                let Some(resolver) = Resolver::answering(from) else {
+                    return;
+                };
                 let proxy = Proxy::spawn_with(Pki::shared(), &config, &resolver.variables());
-                let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata())).connect().unwrap();
+                let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata()))
+                    .connect()
+                    .unwrap();
                 let mut post = |id: &str| {
                     let body = format!("{{\"alert\":{{\"transition_id\":\"{id}\"}}}}");
                     assert_eq!(connection.post(&body).unwrap().status, 200);
                 };
                 let came = |origin: &Origin, id: &str| {
-                    origin.received().iter().any(|received| received.header("Idempotency-Key") == id)
+                    origin
+                        .received()
+                        .iter()
+                        .any(|received| received.header("Idempotency-Key") == id)
                 };
                 let id = |what: &str| format!("{what}-{}", proxy.id());
                 post(&id("before"));

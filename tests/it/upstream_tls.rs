@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
 
-/// What an application serves, by an authority of its own: `app.internal`, unless `change` changes it.
+/// What an application serves, by an authority of its own: `app.internal`, unless `change` changes
+/// it.
 fn application(pki: &Pki, change: impl FnOnce(&mut CertificateParams)) -> Origin {
-    Origin::spawn_tls(Pki::server_config(&pki.server("app.internal", change), None))
+    Origin::spawn_tls(Pki::server_config(
+        &pki.server("app.internal", change),
+        None,
+    ))
 }
 
 /// In front of a group of one, whose other keys are `group`; the authority is in `upstream-ca.pem`.
@@ -23,7 +27,10 @@ fn scene(pki: &Pki, origin: &Origin, group: &str) -> (Proxy, Sender) {
 /// An authority whose clients are ours, beside one whose servers are the application's.
 fn authorities() -> (Pki, Pki) {
     let (pki, theirs) = (Pki::new(), Pki::of("Their Root CA"));
-    pki.write("upstream-ca.pem", &std::fs::read_to_string(theirs.path().join("ca.pem")).unwrap());
+    pki.write(
+        "upstream-ca.pem",
+        &std::fs::read_to_string(theirs.path().join("ca.pem")).unwrap(),
+    );
     (pki, theirs)
 }
 
@@ -35,14 +42,25 @@ fn a_server_is_verified_against_the_configured_authority_and_name() {
     let origin = application(&theirs, |_| {});
     let (_proxy, sender) = scene(&pki, &origin, NAMED);
     assert_eq!(sender.post(ALERT).status, 200);
-    assert_eq!(origin.received_one().header("Host"), "localhost", "the name is for the handshake only");
-    assert!(origin.server_names().contains(&"app.internal".to_owned()), "{:?}", origin.server_names());
+    assert_eq!(
+        origin.received_one().header("Host"),
+        "localhost",
+        "the name is for the handshake only"
+    );
+    assert!(
+        origin.server_names().contains(&"app.internal".to_owned()),
+        "{:?}",
+        origin.server_names()
+    );
 }
 
 #[test]
 fn an_address_is_verified_like_a_name() {
     let (pki, theirs) = authorities();
-    let origin = Origin::spawn_tls(Pki::server_config(&theirs.server("127.0.0.1", |_| {}), None));
+    let origin = Origin::spawn_tls(Pki::server_config(
+        &theirs.server("127.0.0.1", |_| {}),
+        None,
+    ));
     let (_proxy, sender) = scene(&pki, &origin, "ca = \"upstream-ca.pem\"");
     assert_eq!(sender.post(ALERT).status, 200);
 }
@@ -59,20 +77,45 @@ fn who_is_not_the_server_that_it_should_be_gets_nothing() {
     };
     let wrong_name = NAMED.replace("app.internal", "other.internal");
     for (origin, group, reason) in [
-        (application(&theirs, |_| {}), wrong_name.as_str(), "NotValidForName"),
-        (application(&theirs, |_| {}), "ca = \"upstream-ca.pem\"", "NotValidForName"),
-        (application(&Pki::of("Their Root CA"), |_| {}), NAMED, "invalid peer certificate"),
-        (application(&Pki::of("Nobody's Root CA"), |_| {}), NAMED, "UnknownIssuer"),
+        (
+            application(&theirs, |_| {}),
+            wrong_name.as_str(),
+            "NotValidForName",
+        ),
+        (
+            application(&theirs, |_| {}),
+            "ca = \"upstream-ca.pem\"",
+            "NotValidForName",
+        ),
+        (
+            application(&Pki::of("Their Root CA"), |_| {}),
+            NAMED,
+            "invalid peer certificate",
+        ),
+        (
+            application(&Pki::of("Nobody's Root CA"), |_| {}),
+            NAMED,
+            "UnknownIssuer",
+        ),
         (application(&theirs, expired), NAMED, "expired"),
-        (application(&theirs, client_only), NAMED, "invalid peer certificate"),
+        (
+            application(&theirs, client_only),
+            NAMED,
+            "invalid peer certificate",
+        ),
     ] {
         let (proxy, sender) = scene(&pki, &origin, group);
         sender.post(ALERT).refuses(502, "upstream_unreachable");
         let line = proxy.wait_for_log("did not answer");
         let (line, reason) = (line.to_lowercase(), reason.to_lowercase());
-        let is_named = line.contains(&reason) || (reason == "notvalidforname" && line.contains("not valid for name"));
-        assert!(is_named && line.contains("upstream=app"), "{reason}: {line}");
-        // Whatever is wrong with a server stays wrong: it is not taken for unavailable because of a check.
+        let is_named = line.contains(&reason)
+            || (reason == "notvalidforname" && line.contains("not valid for name"));
+        assert!(
+            is_named && line.contains("upstream=app"),
+            "{reason}: {line}"
+        );
+        // Whatever is wrong with a server stays wrong: it is not taken for unavailable because of a
+        // check.
         sender.post(ALERT).refuses(502, "upstream_unreachable");
         origin.received_nothing();
     }
@@ -88,7 +131,11 @@ fn a_check_of_a_path_verifies_the_server_too() {
     assert_eq!(sender.post(ALERT).status, 200);
     let bad = application(&Pki::of("Nobody's Root CA"), |_| {});
     let (proxy, sender) = scene(&pki, &bad, &format!("{NAMED}\n{checked}"));
-    assert!(proxy.wait_for_log("fails its check").contains("UnknownIssuer"));
+    assert!(
+        proxy
+            .wait_for_log("fails its check")
+            .contains("UnknownIssuer")
+    );
     // It is tried all the same, and found to be no better than that.
     sender.post(ALERT).refuses(502, "upstream_unreachable");
     assert_eq!(bad.checks(), 0);
@@ -102,8 +149,12 @@ fn a_server_that_wants_a_client_certificate_gets_it() {
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     });
     let leaf = theirs.server("app.internal", |_| {});
-    let presented = "client_certificate = \"proxy.internal.pem\"\nclient_private_key = \"proxy.internal.key\"";
-    for (group, status) in [(format!("{NAMED}\n{presented}"), 200), (NAMED.to_owned(), 502)] {
+    let presented =
+        "client_certificate = \"proxy.internal.pem\"\nclient_private_key = \"proxy.internal.key\"";
+    for (group, status) in [
+        (format!("{NAMED}\n{presented}"), 200),
+        (NAMED.to_owned(), 502),
+    ] {
         let origin = Origin::spawn_tls(Pki::server_config(&leaf, Some(&pki)));
         let (_proxy, sender) = scene(&pki, &origin, &group);
         assert_eq!(sender.post(ALERT).status, status, "{group}");
@@ -130,7 +181,8 @@ fn a_handshake_has_the_time_of_a_connection() {
     let (pki, _) = authorities();
     let origin = Origin::spawn();
     let url = format!("https://{}", silent.local_addr().unwrap());
-    let config = Proxy::config_of_group(&[&origin], &format!("{NAMED}\nconnect_timeout = \"300ms\""));
+    let config =
+        Proxy::config_of_group(&[&origin], &format!("{NAMED}\nconnect_timeout = \"300ms\""));
     let proxy = Proxy::spawn(&pki, &config.replace(&origin.url, &url));
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
     let started = Instant::now();
@@ -141,15 +193,25 @@ fn a_handshake_has_the_time_of_a_connection() {
 #[test]
 fn a_url_in_a_route_is_verified_against_the_systems_authorities() {
     let (pki, theirs) = authorities();
-    let origin = Origin::spawn_tls(Pki::server_config(&theirs.server("localhost", |_| {}), None));
-    let config = Proxy::config(&origin, "require", "").replace("https://127.0.0.1:", "https://localhost:");
+    let origin = Origin::spawn_tls(Pki::server_config(
+        &theirs.server("localhost", |_| {}),
+        None,
+    ));
+    let config =
+        Proxy::config(&origin, "require", "").replace("https://127.0.0.1:", "https://localhost:");
     // Neither from the machine that the test runs on.
     std::fs::create_dir(pki.path().join("empty")).unwrap();
     let system = |file: &Path| {
         let directory = pki.path().join("empty");
-        [("SSL_CERT_FILE", file.to_owned()), ("SSL_CERT_DIR", directory)]
+        [
+            ("SSL_CERT_FILE", file.to_owned()),
+            ("SSL_CERT_DIR", directory),
+        ]
     };
-    for (authorities, status) in [(theirs.path().join("ca.pem"), 200), (pki.path().join("ca.pem"), 502)] {
+    for (authorities, status) in [
+        (theirs.path().join("ca.pem"), 200),
+        (pki.path().join("ca.pem"), 502),
+    ] {
         let proxy = Proxy::spawn_with(&pki, &config, &system(&authorities));
         let answer = Sender::to(&proxy, Some(&pki.netdata())).post(ALERT);
         assert_eq!(answer.status, status, "{answer:?}");
@@ -159,7 +221,11 @@ fn a_url_in_a_route_is_verified_against_the_systems_authorities() {
     for nobody in [pki.write("nobody.pem", ""), pki.path().join("missing.pem")] {
         let mut proxy = Proxy::start_with(&pki, &config, &system(&nobody));
         assert_eq!(proxy.wait().code(), Some(2));
-        assert!(proxy.wait_for_log("none are found").contains("routes[0].upstream"));
+        assert!(
+            proxy
+                .wait_for_log("none are found")
+                .contains("routes[0].upstream")
+        );
     }
 }
 
@@ -169,13 +235,23 @@ fn a_changed_authority_is_noticed_and_ends_what_it_vouched_for() {
     let origin = application(&theirs, |_| {});
     let (proxy, sender) = scene(&pki, &origin, NAMED);
     assert_eq!(sender.post(ALERT).status, 200);
-    pki.write("upstream-ca.pem", &std::fs::read_to_string(Pki::new().path().join("ca.pem")).unwrap());
+    pki.write(
+        "upstream-ca.pem",
+        &std::fs::read_to_string(Pki::new().path().join("ca.pem")).unwrap(),
+    );
     proxy.wait_for_log("configuration reloaded");
     // The idle connection was made under the old one, so nobody uses it any more.
     sender.post(ALERT).refuses(502, "upstream_unreachable");
     pki.write("upstream-ca.pem", "no certificate");
-    assert!(proxy.wait_for_log("not reloaded").contains("upstreams.app.ca"));
-    pki.write("upstream-ca.pem", &std::fs::read_to_string(theirs.path().join("ca.pem")).unwrap());
+    assert!(
+        proxy
+            .wait_for_log("not reloaded")
+            .contains("upstreams.app.ca")
+    );
+    pki.write(
+        "upstream-ca.pem",
+        &std::fs::read_to_string(theirs.path().join("ca.pem")).unwrap(),
+    );
     proxy.wait_for_logs("configuration reloaded", 2);
     assert_eq!(sender.post(ALERT).status, 200);
     assert_eq!(origin.received().len(), 2);

@@ -28,7 +28,9 @@ pub(super) struct Queue {
 impl Arrivals {
     pub(super) fn new(length: Duration, rate: Option<f64>, seed: u64) -> io::Result<Self> {
         let end = Instant::now() + length;
-        let Some(rate) = rate else { return Ok(Self::Closed { end }) };
+        let Some(rate) = rate else {
+            return Ok(Self::Closed { end });
+        };
         let queue = Rc::new(Queue::default());
         tokio::task::spawn_local(pace(queue.clone(), Timer::new()?, rate, end, seed));
         Ok(Self::Paced(queue))
@@ -77,7 +79,8 @@ impl Queue {
     }
 }
 
-/// Independent senders: the gaps between them are exponentially distributed, and the same for every server.
+/// Independent senders: the gaps between them are exponentially distributed, and the same for every
+/// server.
 async fn pace(queue: Rc<Queue>, timer: Timer, rate: f64, end: Instant, seed: u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut due = Instant::now();

@@ -17,11 +17,18 @@ pub(super) struct Http1 {
 
 impl Http1 {
     pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
-        Self { stream, buffer: Vec::with_capacity(4096) }
+        Self {
+            stream,
+            buffer: Vec::with_capacity(4096),
+        }
     }
 
     /// Whether the connection may be used again.
-    pub(super) async fn exchange(&mut self, request: &[u8], expected: &str) -> Result<bool, Failure> {
+    pub(super) async fn exchange(
+        &mut self,
+        request: &[u8],
+        expected: &str,
+    ) -> Result<bool, Failure> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
         self.buffer.clear();
@@ -45,13 +52,26 @@ impl Http1 {
 fn check(bytes: &[u8], expected: &str) -> Result<Option<bool>, Failure> {
     let mut headers = [httparse::EMPTY_HEADER; 48];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
-    let field = |name| response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-    let length = field("content-length").ok_or("an answer without Content-Length")?.value;
+    let httparse::Status::Complete(head) = response.parse(bytes)? else {
+        return Ok(None);
+    };
+    let field = |name| {
+        response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+    };
+    let length = field("content-length")
+        .ok_or("an answer without Content-Length")?
+        .value;
     let length: usize = std::str::from_utf8(length)?.parse()?;
-    let Some(body) = bytes.get(head..head + length) else { return Ok(None) };
+    let Some(body) = bytes.get(head..head + length) else {
+        return Ok(None);
+    };
     verify(response.code.unwrap_or_default(), body, expected)?;
-    Ok(Some(!field("connection").is_some_and(|header| header.value.eq_ignore_ascii_case(b"close"))))
+    Ok(Some(!field("connection").is_some_and(|header| {
+        header.value.eq_ignore_ascii_case(b"close")
+    })))
 }
 
 fn verify(status: u16, body: &[u8], expected: &str) -> Result<(), Failure> {
@@ -63,10 +83,20 @@ fn verify(status: u16, body: &[u8], expected: &str) -> Result<(), Failure> {
 
 /// A message as it goes over the wire in HTTP/1.1.
 pub(super) fn http1(message: &Message) -> Vec<u8> {
-    let Message { method, target, headers, body } = message;
-    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Go-http-client/1.1\r\n");
+    let Message {
+        method,
+        target,
+        headers,
+        body,
+    } = message;
+    let mut request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Go-http-client/1.1\r\n"
+    );
     if !body.is_empty() {
-        request += &format!("Content-Length: {}\r\nContent-Type: application/json\r\n", body.len());
+        request += &format!(
+            "Content-Length: {}\r\nContent-Type: application/json\r\n",
+            body.len()
+        );
     }
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
@@ -76,15 +106,26 @@ pub(super) fn http1(message: &Message) -> Vec<u8> {
 
 /// A message as it is given to the HTTP/2 connection.
 pub(super) fn http2(message: &Message) -> Result<(Request<()>, Bytes), Failure> {
-    let Message { method, target, headers, body } = message;
-    let mut request = Request::builder().method(method.as_str()).uri(format!("https://localhost{target}"));
+    let Message {
+        method,
+        target,
+        headers,
+        body,
+    } = message;
+    let mut request = Request::builder()
+        .method(method.as_str())
+        .uri(format!("https://localhost{target}"));
     if !body.is_empty() {
-        request = request.header("content-type", "application/json").header("content-length", body.len());
+        request = request
+            .header("content-type", "application/json")
+            .header("content-length", body.len());
     }
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let request = request.header("accept-encoding", "identity").header("user-agent", "Go-http-client/2.0");
+    let request = request
+        .header("accept-encoding", "identity")
+        .header("user-agent", "Go-http-client/2.0");
     Ok((request.body(())?, Bytes::copy_from_slice(body.as_bytes())))
 }
 

@@ -20,7 +20,8 @@ pub(crate) struct Job {
     pub(crate) messages: Vec<Message>,
     /// The body of the right answer to each.
     pub(crate) expected: String,
-    /// Requests a second, whatever the answers do; absent, each sender sends as soon as it has its answer.
+    /// Requests a second, whatever the answers do; absent, each sender sends as soon as it has its
+    /// answer.
     pub(crate) rate: Option<f64>,
     pub(crate) warm_up: Duration,
     pub(crate) length: Duration,
@@ -59,11 +60,26 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn prepare(job: &Job) -> Result<Self, Failure> {
-        let mut child =
-            Command::new(std::env::current_exe()?).arg("load").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let input = child.stdin.take().ok_or("the load generator has no input")?;
-        let output = BufReader::new(child.stdout.take().ok_or("the load generator has no output")?);
-        let mut driver = Self { child, input, output };
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("load")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let input = child
+            .stdin
+            .take()
+            .ok_or("the load generator has no input")?;
+        let output = BufReader::new(
+            child
+                .stdout
+                .take()
+                .ok_or("the load generator has no output")?,
+        );
+        let mut driver = Self {
+            child,
+            input,
+            output,
+        };
         writeln!(driver.input, "{}", serde_json::to_string(job)?)?;
         match driver.read_line()?.as_str() {
             "ready\n" => Ok(driver),

@@ -1,7 +1,8 @@
-//! The load generator: a process of its own, told what to do by one line of JSON on its standard input.
+//! The load generator: a process of its own, told what to do by one line of JSON on its standard
+//! input.
 //!
-//! It connects and warms up, says `ready`, waits for a line, does the work, and says how it went. Each of its threads
-//! has a runtime of its own, so that nothing crosses between them.
+//! It connects and warms up, says `ready`, waits for a line, does the work, and says how it went.
+//! Each of its threads has a runtime of its own, so that nothing crosses between them.
 
 mod arrivals;
 mod exchange;
@@ -58,7 +59,9 @@ fn read_line() -> io::Result<String> {
 
 /// One thread's share. It takes both steps, whatever happens: the others wait for it.
 fn work(job: &Job, index: usize, step: &Barrier) -> Result<Tally, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let local = LocalSet::new();
     let prepared = runtime.map_err(Failure::from).and_then(|runtime| {
         let senders = local.block_on(&runtime, Senders::prepare(job, index, THREADS))?;

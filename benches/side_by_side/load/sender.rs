@@ -37,10 +37,21 @@ pub(super) struct Senders {
 }
 
 enum Kind {
-    New { senders: usize },
-    Http1 { pool: Rc<RefCell<VecDeque<Http1>>>, busy: usize },
-    Http2 { connections: Vec<SendRequest<Bytes>>, streams: usize },
-    Storm { senders: usize, posts: usize },
+    New {
+        senders: usize,
+    },
+    Http1 {
+        pool: Rc<RefCell<VecDeque<Http1>>>,
+        busy: usize,
+    },
+    Http2 {
+        connections: Vec<SendRequest<Bytes>>,
+        streams: usize,
+    },
+    Storm {
+        senders: usize,
+        posts: usize,
+    },
 }
 
 struct Shared {
@@ -63,18 +74,36 @@ impl Senders {
         let shared = Rc::new(Shared::new(job)?);
         let share = |count: usize| count / threads + usize::from(index < count % threads);
         let kind = match job.pattern {
-            Pattern::New { senders } => Kind::New { senders: share(senders) },
-            Pattern::Storm { senders, posts } => Kind::Storm { senders: share(senders), posts },
+            Pattern::New { senders } => Kind::New {
+                senders: share(senders),
+            },
+            Pattern::Storm { senders, posts } => Kind::Storm {
+                senders: share(senders),
+                posts,
+            },
             Pattern::Http1 { connections, busy } => {
                 let pool = Rc::new(RefCell::new(open(&shared, share(connections)).await?));
-                Kind::Http1 { pool, busy: share(busy) }
+                Kind::Http1 {
+                    pool,
+                    busy: share(busy),
+                }
             }
-            Pattern::Http2 { connections, streams } => {
-                Kind::Http2 { connections: shared.http2(share(connections)).await?, streams }
-            }
+            Pattern::Http2 {
+                connections,
+                streams,
+            } => Kind::Http2 {
+                connections: shared.http2(share(connections)).await?,
+                streams,
+            },
         };
         let rate = job.rate.map(|rate| rate / threads as f64);
-        let senders = Self { shared, kind, length: job.length, rate, seed: index as u64 };
+        let senders = Self {
+            shared,
+            kind,
+            length: job.length,
+            rate,
+            seed: index as u64,
+        };
         senders.warm_up(job.warm_up).await?;
         Ok(senders)
     }
@@ -107,25 +136,39 @@ impl Senders {
         let shared = || self.shared.clone();
         match &self.kind {
             Kind::New { senders } => {
-                (0..*senders).for_each(|_| drop(slots.spawn_local(send_new(shared(), arrivals.clone()))));
+                (0..*senders)
+                    .for_each(|_| drop(slots.spawn_local(send_new(shared(), arrivals.clone()))));
             }
             Kind::Http1 { pool, busy } => {
-                (0..*busy).for_each(|_| drop(slots.spawn_local(send_http1(shared(), arrivals.clone(), pool.clone()))));
+                (0..*busy).for_each(|_| {
+                    drop(slots.spawn_local(send_http1(shared(), arrivals.clone(), pool.clone())))
+                });
             }
-            Kind::Http2 { connections, streams } => {
-                let each = connections.iter().flat_map(|requests| (0..*streams).map(|_| requests.clone()));
-                each.for_each(|requests| drop(slots.spawn_local(send_http2(shared(), arrivals.clone(), requests))));
+            Kind::Http2 {
+                connections,
+                streams,
+            } => {
+                let each = connections
+                    .iter()
+                    .flat_map(|requests| (0..*streams).map(|_| requests.clone()));
+                each.for_each(|requests| {
+                    drop(slots.spawn_local(send_http2(shared(), arrivals.clone(), requests)))
+                });
             }
             Kind::Storm { senders, posts } => {
                 (0..*senders).for_each(|_| drop(slots.spawn_local(send_storm(shared(), *posts))));
             }
         }
         while slots.join_next().await.is_some() {}
-        self.shared.tally.borrow_mut().end(start.elapsed(), arrivals.unsent());
+        self.shared
+            .tally
+            .borrow_mut()
+            .end(start.elapsed(), arrivals.unsent());
     }
 }
 
-/// Opens connections, several at a time, and sends once over each, so that the server has served all of them.
+/// Opens connections, several at a time, and sends once over each, so that the server has served
+/// all of them.
 async fn open(shared: &Rc<Shared>, count: usize) -> Result<VecDeque<Http1>, Failure> {
     let mut opening = JoinSet::new();
     let mut pool = VecDeque::with_capacity(count);
@@ -153,11 +196,21 @@ async fn send_new(shared: Rc<Shared>, arrivals: Rc<Arrivals>) {
     }
 }
 
-async fn send_http1(shared: Rc<Shared>, arrivals: Rc<Arrivals>, pool: Rc<RefCell<VecDeque<Http1>>>) {
+async fn send_http1(
+    shared: Rc<Shared>,
+    arrivals: Rc<Arrivals>,
+    pool: Rc<RefCell<VecDeque<Http1>>>,
+) {
     while let Some(arrival) = arrivals.next().await {
         // The connection that has rested longest, so that all of them are used.
-        let Some(mut connection) = pool.borrow_mut().pop_front() else { return };
-        let result = timeout(PATIENCE, connection.exchange(shared.next_http1(), &shared.expected)).await;
+        let Some(mut connection) = pool.borrow_mut().pop_front() else {
+            return;
+        };
+        let result = timeout(
+            PATIENCE,
+            connection.exchange(shared.next_http1(), &shared.expected),
+        )
+        .await;
         if shared.record(arrival, result) == Some(true) {
             pool.borrow_mut().push_back(connection);
             continue;
@@ -172,7 +225,11 @@ async fn send_http1(shared: Rc<Shared>, arrivals: Rc<Arrivals>, pool: Rc<RefCell
 
 async fn send_http2(shared: Rc<Shared>, arrivals: Rc<Arrivals>, requests: SendRequest<Bytes>) {
     while let Some(arrival) = arrivals.next().await {
-        let result = timeout(PATIENCE, exchange::stream(&requests, shared.next_http2(), &shared.expected)).await;
+        let result = timeout(
+            PATIENCE,
+            exchange::stream(&requests, shared.next_http2(), &shared.expected),
+        )
+        .await;
         if shared.record(arrival, result).is_none() {
             return;
         }
@@ -189,7 +246,11 @@ async fn send_storm(shared: Rc<Shared>, posts: usize) {
     };
     for _ in 1..posts {
         let arrival = Instant::now();
-        let result = timeout(PATIENCE, connection.exchange(shared.next_http1(), &shared.expected)).await;
+        let result = timeout(
+            PATIENCE,
+            connection.exchange(shared.next_http1(), &shared.expected),
+        )
+        .await;
         shared.record(arrival, result);
     }
     connection.close().await;
@@ -268,7 +329,9 @@ impl Shared {
     /// A new connection, and the answer to the first request on it.
     async fn first(&self) -> Result<Http1, Failure> {
         let mut connection = Http1::new(self.connect().await?);
-        connection.exchange(self.next_http1(), &self.expected).await?;
+        connection
+            .exchange(self.next_http1(), &self.expected)
+            .await?;
         Ok(connection)
     }
 
@@ -278,7 +341,9 @@ impl Shared {
             let stream = timeout(PATIENCE, self.connect()).await??;
             let mut builder = h2::client::Builder::new();
             // Wide enough never to be waited for.
-            builder.initial_window_size(1 << 20).initial_connection_window_size(1 << 24);
+            builder
+                .initial_window_size(1 << 20)
+                .initial_connection_window_size(1 << 24);
             let (requests, connection) = builder.handshake(stream).await?;
             spawn_local(connection);
             connections.push(requests);

@@ -36,12 +36,14 @@ pub(crate) struct Outcome {
 
 impl Tally {
     pub(super) fn answer(&mut self, latency: Duration) {
-        self.latencies.push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+        self.latencies
+            .push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn fail(&mut self, failure: impl Display) {
         self.failed += 1;
-        self.first_failure.get_or_insert_with(|| failure.to_string());
+        self.first_failure
+            .get_or_insert_with(|| failure.to_string());
     }
 
     /// The work is over: so long it took, and so much of it was never begun.
@@ -78,6 +80,8 @@ impl Tally {
     /// Nearest rank, of sorted latencies.
     fn quantile(&self, quantile: f64) -> f64 {
         let rank = (quantile * self.latencies.len() as f64).ceil() as usize;
-        self.latencies.get(rank.saturating_sub(1)).map_or(0.0, |nanoseconds| *nanoseconds as f64 / 1000.0)
+        self.latencies
+            .get(rank.saturating_sub(1))
+            .map_or(0.0, |nanoseconds| *nanoseconds as f64 / 1000.0)
     }
 }

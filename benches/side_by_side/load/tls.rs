@@ -51,15 +51,30 @@ impl Identity {
 /// Go prefers AES-128-GCM, rustls AES-256-GCM. X25519 is what all the servers here have.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| rank(suite.suite()));
-    provider.kx_groups.retain(|group| RANKED_GROUPS.contains(&group.name()));
-    provider.kx_groups.sort_by_key(|group| RANKED_GROUPS.iter().position(|ranked| *ranked == group.name()));
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| rank(suite.suite()));
+    provider
+        .kx_groups
+        .retain(|group| RANKED_GROUPS.contains(&group.name()));
+    provider.kx_groups.sort_by_key(|group| {
+        RANKED_GROUPS
+            .iter()
+            .position(|ranked| *ranked == group.name())
+    });
     provider
 }
 
-const RANKED_GROUPS: [NamedGroup; 3] = [NamedGroup::X25519, NamedGroup::secp256r1, NamedGroup::secp384r1];
+const RANKED_GROUPS: [NamedGroup; 3] = [
+    NamedGroup::X25519,
+    NamedGroup::secp256r1,
+    NamedGroup::secp384r1,
+];
 
 fn rank(suite: CipherSuite) -> usize {
     let name = suite.as_str().unwrap_or_default();
-    ["AES_128_GCM", "AES_256_GCM"].iter().position(|cipher| name.contains(cipher)).unwrap_or(2)
+    ["AES_128_GCM", "AES_256_GCM"]
+        .iter()
+        .position(|cipher| name.contains(cipher))
+        .unwrap_or(2)
 }

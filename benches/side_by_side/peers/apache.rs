@@ -1,4 +1,5 @@
-//! Apache, with Netdata's documented settings, `Require` put where it runs in front of a `ProxyPass`.
+//! Apache, with Netdata's documented settings, `Require` put where it runs in front of a
+//! `ProxyPass`.
 
 use super::{CONNECTIONS, Peer, Site, WEBHOOK, WORKERS, ask_version, find_or_name, is_root};
 use crate::Failure;
@@ -32,7 +33,9 @@ impl Peer for Apache {
 
 fn config(site: &Site<'_>) -> String {
     let names = "mpm_event authn_core authz_core headers http2 proxy proxy_http ssl";
-    let modules = names.split(' ').map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
+    let modules = names
+        .split(' ')
+        .map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
     let access_log = match site.features.access_log {
         true => format!(
             "LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{{User-Agent}}i\\\"\" combined\nCustomLog {} combined\n",
@@ -57,7 +60,11 @@ fn config(site: &Site<'_>) -> String {
          </VirtualHost>\n",
         directory = site.directory.display(),
         modules = modules.collect::<String>(),
-        user = if is_root() { "User www-data\nGroup www-data\n" } else { "" },
+        user = if is_root() {
+            "User www-data\nGroup www-data\n"
+        } else {
+            ""
+        },
         most = THREADS * WORKERS,
         factor = CONNECTIONS / THREADS,
         port = site.port,

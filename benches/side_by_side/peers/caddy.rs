@@ -22,9 +22,16 @@ impl Peer for Caddy {
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
         let config = site.write("Caddyfile", &config(site))?;
         let mut command = Command::new(find_or_name("caddy", "caddy")?);
-        command.arg("run").arg("--config").arg(config).args(["--adapter", "caddyfile"]);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .args(["--adapter", "caddyfile"]);
         // It keeps state where these say.
-        command.env("HOME", site.directory).env("XDG_DATA_HOME", site.directory).env("XDG_CONFIG_HOME", site.directory);
+        command
+            .env("HOME", site.directory)
+            .env("XDG_DATA_HOME", site.directory)
+            .env("XDG_CONFIG_HOME", site.directory);
         command.env("GOMAXPROCS", WORKERS.to_string());
         site.bound(&command)
     }

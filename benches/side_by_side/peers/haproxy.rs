@@ -1,4 +1,5 @@
-//! HAProxy, with the settings of Debian's sample configuration, and its `hmac` converter for the challenge.
+//! HAProxy, with the settings of Debian's sample configuration, and its `hmac` converter for the
+//! challenge.
 
 use super::{CONNECTIONS, Peer, SECRET, Site, WEBHOOK, WORKERS, ask_version, find_or_name};
 use crate::Failure;
@@ -30,11 +31,16 @@ impl Peer for Haproxy {
 
 fn config(site: &Site<'_>) -> String {
     let log = match site.features.access_log {
-        true => ("log stdout format raw local0\n", "log global\noption httplog\n"),
+        true => (
+            "log stdout format raw local0\n",
+            "log global\noption httplog\n",
+        ),
         false => ("", ""),
     };
     let servers = site.upstreams.iter().enumerate();
-    let servers: String = servers.map(|(number, address)| format!("server app{number} {address}\n")).collect();
+    let servers: String = servers
+        .map(|(number, address)| format!("server app{number} {address}\n"))
+        .collect();
     format!(
         "global\nnbthread {WORKERS}\nmaxconn {CONNECTIONS}\nno strict-limits\n{}\
          ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\

@@ -1,8 +1,9 @@
-//! The gateways that are compared: each demands a client certificate with `CN=app.netdata.cloud`, as its documentation
-//! or Netdata's has it, keeps connections to the application open, and has as many workers as the others.
+//! The gateways that are compared: each demands a client certificate with `CN=app.netdata.cloud`,
+//! as its documentation or Netdata's has it, keeps connections to the application open, and has as
+//! many workers as the others.
 //!
-//! None resumes sessions, where that can be said: Netdata Cloud does not ask for it, this program does not offer it,
-//! and the tickets alone would cost nginx half as much again.
+//! None resumes sessions, where that can be said: Netdata Cloud does not ask for it, this program
+//! does not offer it, and the tickets alone would cost nginx half as much again.
 
 mod apache;
 mod caddy;
@@ -76,7 +77,11 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    pub(crate) const PLAIN: Self = Self { access_log: false, routes: 1, tokens: 0 };
+    pub(crate) const PLAIN: Self = Self {
+        access_log: false,
+        routes: 1,
+        tokens: 0,
+    };
 
     /// The paths of the routes.
     pub(crate) fn paths(self) -> Vec<String> {
@@ -86,7 +91,9 @@ impl Features {
 
     /// The tokens that are accepted.
     pub(crate) fn tokens(self) -> Vec<String> {
-        (0..self.tokens).map(|number| format!("netdata-token-{number:04}-5c1a7c0f6f2b4b3e8f523f6b0a9d1c33")).collect()
+        (0..self.tokens)
+            .map(|number| format!("netdata-token-{number:04}-5c1a7c0f6f2b4b3e8f523f6b0a9d1c33"))
+            .collect()
     }
 }
 
@@ -108,8 +115,15 @@ impl Site<'_> {
     /// Its standard output and error go to files, and it ends with this process, however that ends.
     fn bound(&self, command: &Command) -> Result<Command, Failure> {
         let mut bound = Command::new(std::env::current_exe()?);
-        bound.arg("gateway").arg(command.get_program()).args(command.get_args());
-        bound.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        bound
+            .arg("gateway")
+            .arg(command.get_program())
+            .args(command.get_args());
+        bound.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
         bound.stdin(Stdio::null());
         bound.stdout(File::create(self.directory.join("stdout"))?);
         bound.stderr(File::create(self.directory.join("stderr"))?);
@@ -120,7 +134,9 @@ impl Site<'_> {
 /// The process that becomes a gateway.
 pub(crate) fn become_gateway(command: &[OsString]) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
-    let [program, arguments @ ..] = command else { return Err("no program".into()) };
+    let [program, arguments @ ..] = command else {
+        return Err("no program".into());
+    };
     Err(Command::new(program).args(arguments).exec().into())
 }
 
@@ -128,7 +144,10 @@ pub(crate) fn become_gateway(command: &[OsString]) -> Result<(), Failure> {
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(more).map(|directory| directory.join(program)).find(|path| path.is_file())
+    std::env::split_paths(&path)
+        .chain(more)
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_file())
 }
 
 fn find_or_name(program: &str, package: &str) -> Result<PathBuf, String> {
@@ -137,12 +156,19 @@ fn find_or_name(program: &str, package: &str) -> Result<PathBuf, String> {
 
 /// What a program prints when it is asked for its version.
 fn ask_version(program: &Path, argument: &str) -> Result<String, String> {
-    let output = Command::new(program).arg(argument).output().map_err(|error| error.to_string())?;
+    let output = Command::new(program)
+        .arg(argument)
+        .output()
+        .map_err(|error| error.to_string())?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    let numbers = |word: &str| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.');
+    let numbers =
+        |word: &str| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.');
     let mut words = text.split([' ', '/', '\n', '-', 'v']);
-    words.find(|word| numbers(word)).map(str::to_owned).ok_or_else(|| format!("no version in {text:?}"))
+    words
+        .find(|word| numbers(word))
+        .map(str::to_owned)
+        .ok_or_else(|| format!("no version in {text:?}"))
 }
 
 fn is_root() -> bool {

@@ -1,6 +1,7 @@
 //! NGINX, with Debian's settings, the block of Netdata's documentation, and njs for the challenge.
 //!
-//! One thing is better than the default: bodies up to the limit stay in memory. Those over 8 KiB would go through a file.
+//! One thing is better than the default: bodies up to the limit stay in memory. Those over 8 KiB
+//! would go through a file.
 
 use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version, find_or_name, is_root};
 use crate::Failure;
@@ -20,7 +21,9 @@ impl Peer for Nginx {
     fn version(&self) -> Result<String, String> {
         let version = ask_version(&find_or_name("nginx", "nginx libnginx-mod-http-js")?, "-v")?;
         if !self.answers_challenges() {
-            return Ok(format!("{version} (no njs, so no challenge: apt install libnginx-mod-http-js)"));
+            return Ok(format!(
+                "{version} (no njs, so no challenge: apt install libnginx-mod-http-js)"
+            ));
         }
         Ok(version)
     }
@@ -35,7 +38,13 @@ impl Peer for Nginx {
         }
         let config = site.write("nginx.conf", &self.config(site))?;
         let mut command = Command::new(find_or_name("nginx", "nginx")?);
-        command.arg("-p").arg(site.directory).arg("-e").arg(site.file("stderr")).arg("-c").arg(config);
+        command
+            .arg("-p")
+            .arg(site.directory)
+            .arg("-e")
+            .arg(site.file("stderr"))
+            .arg("-c")
+            .arg(config);
         site.bound(&command)
     }
 }
@@ -48,8 +57,15 @@ impl Nginx {
         };
         let js = self.answers_challenges();
         let paths = site.features.paths();
-        let locations: String = paths.iter().map(|path| self.location(path, site.features.tokens > 0)).collect();
-        let upstreams: String = site.upstreams.iter().map(|address| format!("server {address}; ")).collect();
+        let locations: String = paths
+            .iter()
+            .map(|path| self.location(path, site.features.tokens > 0))
+            .collect();
+        let upstreams: String = site
+            .upstreams
+            .iter()
+            .map(|address| format!("server {address}; "))
+            .collect();
         format!(
             "{module}{user}daemon off;\nworker_processes {WORKERS};\npid nginx.pid;\nerror_log stderr;\n\
              events {{ worker_connections {connections}; }}\n\
@@ -63,16 +79,28 @@ impl Nginx {
              ssl_certificate {certificate};\nssl_certificate_key {key};\nssl_protocols TLSv1.2 TLSv1.3;\nssl_session_tickets off;\n\
              ssl_verify_client on;\nssl_client_certificate {ca};\n\
              client_body_buffer_size 1m;\nkeepalive_timeout 300s;\nkeepalive_requests 1000000000;\n{locations}{challenge}}}\n}}\n",
-            module = if js { format!("load_module {NJS};\n") } else { String::new() },
+            module = if js {
+                format!("load_module {NJS};\n")
+            } else {
+                String::new()
+            },
             user = if is_root() { "user root;\n" } else { "" },
             connections = CONNECTIONS * 2,
-            js = if js { "js_path .;\njs_import challenge from challenge.js;\n" } else { "" },
+            js = if js {
+                "js_path .;\njs_import challenge from challenge.js;\n"
+            } else {
+                ""
+            },
             tokens = tokens(site),
             port = site.port,
             certificate = site.certificate("server.pem"),
             key = site.certificate("server.key"),
             ca = site.certificate("netdata-ca.pem"),
-            challenge = if js { "location = /challenge { internal; js_content challenge.answer; }\n" } else { "" },
+            challenge = if js {
+                "location = /challenge { internal; js_content challenge.answer; }\n"
+            } else {
+                ""
+            },
         )
     }
 
@@ -81,7 +109,11 @@ impl Nginx {
             true => "if ($request_method = GET) { rewrite ^ /challenge last; }\n",
             false => "",
         };
-        let token = if has_tokens { "if ($known_token = 0) { return 401; }\n" } else { "" };
+        let token = if has_tokens {
+            "if ($known_token = 0) { return 401; }\n"
+        } else {
+            ""
+        };
         format!(
             "location = {path} {{\n\
              if ($ssl_client_s_dn !~ \"CN=app.netdata.cloud\") {{ return 403; }}\n{token}{challenge}\
@@ -98,7 +130,10 @@ fn tokens(site: &Site<'_>) -> String {
     if tokens.is_empty() {
         return String::new();
     }
-    let lines: String = tokens.iter().map(|token| format!("\"Bearer {token}\" 1;\n")).collect();
+    let lines: String = tokens
+        .iter()
+        .map(|token| format!("\"Bearer {token}\" 1;\n"))
+        .collect();
     format!(
         "map_hash_max_size 8192;\nmap_hash_bucket_size 256;\n\
          map $http_authorization $known_token {{ default 0;\n{lines}}}\n"

@@ -27,7 +27,11 @@ impl Ours {
     /// Another: `PATH`, or `NAME=PATH`.
     pub(crate) fn other(text: &str) -> Self {
         let (name, binary) = text.split_once('=').unwrap_or((text, text));
-        Self { name: name.into(), binary: binary.into(), without_metrics: Once::new() }
+        Self {
+            name: name.into(),
+            binary: binary.into(),
+            without_metrics: Once::new(),
+        }
     }
 }
 
@@ -52,7 +56,8 @@ impl Peer for Ours {
         let with_metrics = config(site) + "[admin]\nlisten = \"127.0.0.1:0\"\n";
         let mut file = write(site, &with_metrics)?;
         if let Some(problems) = self.check(&file)? {
-            self.without_metrics.call_once(|| eprintln!("{} is measured without metrics: {problems}", self.name));
+            self.without_metrics
+                .call_once(|| eprintln!("{} is measured without metrics: {problems}", self.name));
             file = write(site, &config(site))?;
         }
         let mut command = Command::new(&self.binary);
@@ -64,7 +69,10 @@ impl Peer for Ours {
 impl Ours {
     /// What it has against a configuration.
     fn check(&self, config: &Path) -> Result<Option<String>, Failure> {
-        let output = Command::new(&self.binary).args(["check", "--config"]).arg(config).output()?;
+        let output = Command::new(&self.binary)
+            .args(["check", "--config"])
+            .arg(config)
+            .output()?;
         let problems = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Ok((!output.status.success()).then_some(problems))
     }
@@ -84,7 +92,9 @@ fn config(site: &Site<'_>) -> String {
         _ => "app".to_owned(),
     };
     let tokens = site.features.tokens().len();
-    let tokens: Vec<_> = (0..tokens).map(|number| format!("{{ token = {{ file = \"token-{number}\" }} }}")).collect();
+    let tokens: Vec<_> = (0..tokens)
+        .map(|number| format!("{{ token = {{ file = \"token-{number}\" }} }}"))
+        .collect();
     let auth = match tokens.is_empty() {
         true => String::new(),
         false => format!("[routes.auth]\nbearer = [{}]\n", tokens.join(", ")),
@@ -115,6 +125,13 @@ fn balanced(site: &Site<'_>) -> String {
     if site.upstreams.len() < 2 {
         return String::new();
     }
-    let servers: Vec<_> = site.upstreams.iter().map(|address| format!("\"http://{address}\"")).collect();
-    format!("[upstreams.app]\nservers = [{}]\nkeepalive = 128\n", servers.join(", "))
+    let servers: Vec<_> = site
+        .upstreams
+        .iter()
+        .map(|address| format!("\"http://{address}\""))
+        .collect();
+    format!(
+        "[upstreams.app]\nservers = [{}]\nkeepalive = 128\n",
+        servers.join(", ")
+    )
 }

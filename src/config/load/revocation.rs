@@ -7,7 +7,8 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::time::ASN1Time;
 
-/// A sentence for each of `authorities` that the lists say nothing about, though `coverage` wants it.
+/// A sentence for each of `authorities` that the lists say nothing about, though `coverage` wants
+/// it.
 pub(super) fn uncovered(
     authorities: &[CertificateDer<'_>],
     lists: &[Located<RevocationList>],
@@ -16,8 +17,10 @@ pub(super) fn uncovered(
     if lists.is_empty() {
         return Vec::new();
     }
-    let mut sentences: Vec<String> =
-        authorities.iter().filter_map(|authority| why_uncovered(authority, lists, coverage)).collect();
+    let mut sentences: Vec<String> = authorities
+        .iter()
+        .filter_map(|authority| why_uncovered(authority, lists, coverage))
+        .collect();
     sentences.dedup();
     sentences
 }
@@ -29,12 +32,20 @@ fn why_uncovered(
 ) -> Option<String> {
     let (_, parsed) = x509_parser::parse_x509_certificate(authority).ok()?;
     let name = match files::builtin_authorities().contains(authority) {
-        true => format!("\"{}\" (builtin:netdata, which Netdata Cloud's own certificate is of)", parsed.subject()),
+        true => format!(
+            "\"{}\" (builtin:netdata, which Netdata Cloud's own certificate is of)",
+            parsed.subject()
+        ),
         false => format!("\"{}\"", parsed.subject()),
     };
     // Each is asked, so that whose each is is known from now on.
-    let signed = lists.iter().filter(|list| list.value.is_signed_by(authority)).count();
-    let named = lists.iter().find(|list| list.value.is_in_name_of(parsed.subject()));
+    let signed = lists
+        .iter()
+        .filter(|list| list.value.is_signed_by(authority))
+        .count();
+    let named = lists
+        .iter()
+        .find(|list| list.value.is_in_name_of(parsed.subject()));
     match (signed, named) {
         (1.., _) if !may_sign_lists(&parsed) => Some(format!(
             "{name} has signed a revocation list, which its key usage does not allow (cRLSign): no such list can be \
@@ -56,19 +67,31 @@ fn why_uncovered(
 
 /// Without a key usage, a key may be used for everything.
 fn may_sign_lists(authority: &X509Certificate<'_>) -> bool {
-    authority.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
+    authority
+        .key_usage()
+        .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
 }
 
-/// The lists that no newer one replaces. That one of them has run out is noted: it says nothing about what was revoked
-/// since.
-pub(super) fn current(table: &Table<'_>, lists: Vec<Located<RevocationList>>) -> Vec<RevocationList> {
-    let is_current = |list: &Located<RevocationList>| !lists.iter().any(|it| list.value.is_superseded_by(&it.value));
+/// The lists that no newer one replaces. That one of them has run out is noted: it says nothing
+/// about what was revoked since.
+pub(super) fn current(
+    table: &Table<'_>,
+    lists: Vec<Located<RevocationList>>,
+) -> Vec<RevocationList> {
+    let is_current = |list: &Located<RevocationList>| {
+        !lists
+            .iter()
+            .any(|it| list.value.is_superseded_by(&it.value))
+    };
     let now = ASN1Time::now().timestamp();
     for list in lists.iter().filter(|list| is_current(list)) {
         let file = list.value.file().display();
         if let Some(due) = list.value.next_update().filter(|due| *due < now) {
-            let due = ASN1Time::from_timestamp(due).map_or_else(|_| due.to_string(), |due| due.to_string());
-            let message = format!("{file} is out of date: its next update was due on {due}; fetch the current list");
+            let due = ASN1Time::from_timestamp(due)
+                .map_or_else(|_| due.to_string(), |due| due.to_string());
+            let message = format!(
+                "{file} is out of date: its next update was due on {due}; fetch the current list"
+            );
             table.document.complain(&list.place, message);
         }
         if !list.value.has_known_signer() {
@@ -80,5 +103,9 @@ pub(super) fn current(table: &Table<'_>, lists: Vec<Located<RevocationList>>) ->
             table.document.warn(&list.place, message);
         }
     }
-    lists.iter().filter(|list| is_current(list)).map(|list| list.value.clone()).collect()
+    lists
+        .iter()
+        .filter(|list| is_current(list))
+        .map(|list| list.value.clone())
+        .collect()
 }

@@ -24,13 +24,20 @@ const SCHEMAS: [(&str, SchemaPolicy); 4] = [
 ];
 
 /// What only a webhook can have.
-const WEBHOOK_KEYS: [&str; 5] = ["challenge_secret", "challenge_requires_authorization", "schema", "spaces", "tests"];
+const WEBHOOK_KEYS: [&str; 5] = [
+    "challenge_secret",
+    "challenge_requires_authorization",
+    "schema",
+    "spaces",
+    "tests",
+];
 
 /// Where a secret may be kept.
 const SOURCES: &str = "{ file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
 
 /// Likewise, where it is compared only.
-const SOURCES_OR_DIGEST: &str = "{ file = \"…\" }, { env = \"…\" }, { credential = \"…\" } or { sha256 = \"<hex>\" }";
+const SOURCES_OR_DIGEST: &str =
+    "{ file = \"…\" }, { env = \"…\" }, { credential = \"…\" } or { sha256 = \"<hex>\" }";
 
 const BASIC: &str = "{ username = \"netdata\", password = { file = \"basic.secret\" } }";
 
@@ -42,18 +49,30 @@ fn place_of_secret(forms: &str) -> String {
 }
 
 impl Loader<'_> {
-    pub(super) fn routes(&self, root: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Vec<Route>> {
+    pub(super) fn routes(
+        &self,
+        root: &mut Table<'_>,
+        verify: Verify,
+        groups: &Groups,
+    ) -> Option<Vec<Route>> {
         let place = root.place_of("routes");
-        let routes =
-            root.tables("routes", "[[routes]] with path and upstream", |table| self.route(table, verify, groups));
+        let routes = root.tables("routes", "[[routes]] with path and upstream", |table| {
+            self.route(table, verify, groups)
+        });
         if routes.is_empty() {
-            root.document.complain(&place, "missing; name at least one: [[routes]] with path and upstream");
+            root.document.complain(
+                &place,
+                "missing; name at least one: [[routes]] with path and upstream",
+            );
         }
         let routes: Option<Vec<Route>> = routes.into_iter().collect();
         let mut seen = HashSet::new();
         for route in routes.iter().flatten() {
             if !seen.insert(route.path.to_string()) {
-                root.document.complain(&place, format!("two routes have the path \"{}\"", route.path));
+                root.document.complain(
+                    &place,
+                    format!("two routes have the path \"{}\"", route.path),
+                );
             }
         }
         for route in routes.as_deref().map(unreachable).unwrap_or_default() {
@@ -69,20 +88,35 @@ impl Loader<'_> {
     fn route(&self, table: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Route> {
         let kinds = [("webhook", RouteKind::Webhook), ("proxy", RouteKind::Proxy)];
         let kind = table.choice("kind", &kinds).unwrap_or(RouteKind::Webhook);
-        let path = required(table, "path", "the path of the webhook, such as \"/webhooks/netdata\"")
-            .and_then(|path| parsed(table, path, PathPattern::parse));
+        let path = required(
+            table,
+            "path",
+            "the path of the webhook, such as \"/webhooks/netdata\"",
+        )
+        .and_then(|path| parsed(table, path, PathPattern::parse));
         let upstream = self.route_upstream(table, groups);
         if kind == RouteKind::Proxy {
-            for key in WEBHOOK_KEYS.into_iter().filter(|key| table.names_any(&[key])) {
-                table.complain(key, "is for routes of kind \"webhook\"; this one passes everything on");
+            for key in WEBHOOK_KEYS
+                .into_iter()
+                .filter(|key| table.names_any(&[key]))
+            {
+                table.complain(
+                    key,
+                    "is for routes of kind \"webhook\"; this one passes everything on",
+                );
             }
         }
         let challenge_secret =
-            table.table_like("challenge_secret", &place_of_secret(SOURCES), |table| self.challenge_secret(table));
+            table.table_like("challenge_secret", &place_of_secret(SOURCES), |table| {
+                self.challenge_secret(table)
+            });
         let schema = table.choice("schema", &SCHEMAS).unwrap_or_default();
         let spaces = table.strings("spaces").unwrap_or_default();
         for space in spaces.iter().filter(|space| space.value.is_empty()) {
-            table.document.complain(&space.place, "must be the id, the slug or the name of a space");
+            table.document.complain(
+                &space.place,
+                "must be the id, the slug or the name of a space",
+            );
         }
         if schema == SchemaPolicy::Off {
             warn_of_what_is_not_looked_at(table, !spaces.is_empty());
@@ -90,13 +124,18 @@ impl Loader<'_> {
         Some(Route {
             kind,
             challenge_secret,
-            challenge_requires_authorization: table.boolean("challenge_requires_authorization").unwrap_or(false),
+            challenge_requires_authorization: table
+                .boolean("challenge_requires_authorization")
+                .unwrap_or(false),
             schema,
             max_body: max_body(table, kind),
             buffer_body: buffer_body(table, kind),
             spaces: spaces.into_iter().map(|space| space.value).collect(),
             tests: table
-                .choice("tests", &[("answer", Tests::Answer), ("forward", Tests::Forward)])
+                .choice(
+                    "tests",
+                    &[("answer", Tests::Answer), ("forward", Tests::Forward)],
+                )
                 .unwrap_or(Tests::Answer),
             forward_authorization: table.boolean("forward_authorization").unwrap_or(false),
             set_headers: set_headers(table),
@@ -130,7 +169,8 @@ impl Loader<'_> {
                 authorization: self.authorization(table),
             }
         });
-        let demands_nothing = !requirements.client_certificate && requirements.authorization.is_empty();
+        let demands_nothing =
+            !requirements.client_certificate && requirements.authorization.is_empty();
         // Who demands something that cannot be read has demanded something.
         if demands_nothing && document.count() == before {
             document.complain(
@@ -148,7 +188,9 @@ impl Loader<'_> {
             let password = self.secret_digest(table, "password");
             let username = username?;
             if username.value.contains(':') {
-                table.document.complain(&username.place, "must not contain \":\" (RFC 7617)");
+                table
+                    .document
+                    .complain(&username.place, "must not contain \":\" (RFC 7617)");
             }
             Some((username.value, password?))
         });
@@ -156,18 +198,23 @@ impl Loader<'_> {
             table.be_discreet();
             self.secret_digest(table, "token")
         });
-        let accepted = basic
+        let accepted = basic.into_iter().flatten().fold(
+            Authorization::default(),
+            |accepted, (username, password)| accepted.with_basic(&username, password),
+        );
+        bearer
             .into_iter()
             .flatten()
-            .fold(Authorization::default(), |accepted, (username, password)| accepted.with_basic(&username, password));
-        bearer.into_iter().flatten().fold(accepted, Authorization::with_bearer)
+            .fold(accepted, Authorization::with_bearer)
     }
 
     fn secret_digest(&self, table: &mut Table<'_>, key: &'static str) -> Option<SecretDigest> {
         table.table_like(key, &place_of_secret(SOURCES_OR_DIGEST), |table| {
             let place = table.place();
             let source = self.secret_source(table, true)?;
-            files::secret_digest(&source).map_err(|message| table.document.complain(&place, message)).ok()
+            files::secret_digest(&source)
+                .map_err(|message| table.document.complain(&place, message))
+                .ok()
         })
     }
 
@@ -177,7 +224,9 @@ impl Loader<'_> {
         }
         let place = table.place();
         let source = self.secret_source(table, false)?;
-        let secret = files::secret(&source).map_err(|message| table.document.complain(&place, message)).ok()?;
+        let secret = files::secret(&source)
+            .map_err(|message| table.document.complain(&place, message))
+            .ok()?;
         if let Some(message) = advice::on_challenge_secret(secret.expose()) {
             table.document.warn(&place, message);
         }
@@ -187,12 +236,23 @@ impl Loader<'_> {
     fn secret_source(&self, table: &mut Table<'_>, digest_too: bool) -> Option<SecretSource> {
         table.be_discreet();
         let mut sources = Vec::new();
-        sources.extend(table.string("file").map(|file| SecretSource::File(self.file(&file.value))));
-        sources.extend(table.string("env").map(|name| SecretSource::Environment(name.value)));
+        sources.extend(
+            table
+                .string("file")
+                .map(|file| SecretSource::File(self.file(&file.value))),
+        );
+        sources.extend(
+            table
+                .string("env")
+                .map(|name| SecretSource::Environment(name.value)),
+        );
         sources.extend(table.string("credential").and_then(|name| {
             let plain = !name.value.is_empty() && !name.value.contains('/') && name.value != "..";
             if !plain {
-                table.document.complain(&name.place, "must be the name of a credential, without \"/\"");
+                table.document.complain(
+                    &name.place,
+                    "must be the name of a credential, without \"/\"",
+                );
             }
             plain.then_some(SecretSource::Credential(name.value))
         }));
@@ -202,25 +262,34 @@ impl Loader<'_> {
             sources.extend(table.string("sha256").and_then(|hex| {
                 let digest = SecretDigest::from_hex(&hex.value);
                 if digest.is_none() {
-                    table.document.complain(&hex.place, "must be a SHA-256: 64 hexadecimal digits");
+                    table
+                        .document
+                        .complain(&hex.place, "must be a SHA-256: 64 hexadecimal digits");
                 }
                 digest.map(SecretSource::Digest)
             }));
         }
         if sources.len() > 1 {
-            table.document.complain(&table.place(), format!("names several sources; write one of {forms}"));
+            table.document.complain(
+                &table.place(),
+                format!("names several sources; write one of {forms}"),
+            );
         } else if sources.is_empty() && !table.names_any(&["file", "env", "credential", "sha256"]) {
             // A secret never stands in the configuration itself.
-            table.document.complain(&table.place(), format!("must be {forms}"));
+            table
+                .document
+                .complain(&table.place(), format!("must be {forms}"));
         }
         sources.pop()
     }
 }
 
-/// With `schema = "off"`, keys that are about the content of bodies do something else than they say, or nothing.
+/// With `schema = "off"`, keys that are about the content of bodies do something else than they
+/// say, or nothing.
 fn warn_of_what_is_not_looked_at(table: &Table<'_>, has_spaces: bool) {
     if has_spaces {
-        let message = "has bodies read though schema is \"off\": one that cannot be is refused with 403";
+        let message =
+            "has bodies read though schema is \"off\": one that cannot be is refused with 403";
         table.document.warn(&table.place_of("spaces"), message);
     }
     if table.names_any(&["tests"]) {
@@ -246,7 +315,8 @@ fn max_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
         RouteKind::Proxy => size.unwrap_or(0),
         RouteKind::Webhook => {
             if size == Some(0) {
-                let message = "must be more than 0: a webhook's body is held in memory until it is verified";
+                let message =
+                    "must be more than 0: a webhook's body is held in memory until it is verified";
                 table.complain("max_body", message);
             }
             size.unwrap_or(1 << 20)
@@ -268,7 +338,8 @@ fn buffer_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
 
 fn pass_headers(table: &mut Table<'_>) -> Vec<HeaderName> {
     let parse = |name: &str| {
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not the name of a header")?;
+        let header =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not the name of a header")?;
         match class(header.as_str().as_bytes()) {
             Some(Class::Identity | Class::Forwarding) => Ok(header),
             None => Err("is passed on anyway, unless set_headers sets it or it is Authorization"),
@@ -277,7 +348,10 @@ fn pass_headers(table: &mut Table<'_>) -> Vec<HeaderName> {
         }
     };
     let names = table.strings("pass_headers").unwrap_or_default();
-    names.into_iter().filter_map(|name| parsed(table, name, parse)).collect()
+    names
+        .into_iter()
+        .filter_map(|name| parsed(table, name, parse))
+        .collect()
 }
 
 fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {
@@ -305,12 +379,20 @@ fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {
         .collect()
 }
 
-/// Names the variable that does not exist where there is nothing else. Otherwise what follows a dollar sign may be the
-/// middle of a password.
+/// Names the variable that does not exist where there is nothing else. Otherwise what follows a
+/// dollar sign may be the middle of a password.
 fn name_unknown(unknown: &UnknownVariable, value: &str) -> String {
     let is_alone = value.strip_prefix('$') == Some(&unknown.0);
-    match is_alone && unknown.0.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+    match is_alone
+        && unknown
+            .0
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    {
         true => unknown.to_string(),
-        false => format!("names a variable that does not exist; there are {}", variables()),
+        false => format!(
+            "names a variable that does not exist; there are {}",
+            variables()
+        ),
     }
 }

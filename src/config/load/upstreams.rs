@@ -24,7 +24,12 @@ const FORMS: &str = "\"http://host:port\", \"https://host:port\" or \"unix:/path
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The keys that only `https://` servers have a use for.
-const TLS_KEYS: [&str; 4] = ["ca", "server_name", "client_certificate", "client_private_key"];
+const TLS_KEYS: [&str; 4] = [
+    "ca",
+    "server_name",
+    "client_certificate",
+    "client_private_key",
+];
 
 /// The groups by name; `None` where a problem has been noted.
 pub(super) type Groups = BTreeMap<String, Option<Arc<Upstream>>>;
@@ -37,9 +42,10 @@ impl Loader<'_> {
         let groups = root.named_tables("upstreams", |name, table| {
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             if name.is_empty() || !name.bytes().all(is_plain) {
-                table
-                    .document
-                    .complain(&table.place(), "the name may have letters, digits, \"-\", \"_\" and \".\" only");
+                table.document.complain(
+                    &table.place(),
+                    "the name may have letters, digits, \"-\", \"_\" and \".\" only",
+                );
             }
             self.group(name, table).map(Arc::new)
         });
@@ -52,14 +58,32 @@ impl Loader<'_> {
         if keepalive > 65_536 {
             table.complain("keepalive", "must be at most 65536");
         }
-        let balances = [("round_robin", Balance::RoundRobin), ("random", Balance::Random)];
-        let balance = table.choice("balance", &balances).unwrap_or(Balance::RoundRobin);
-        let connect_timeout = table.duration("connect_timeout").unwrap_or(Duration::from_secs(2));
-        let response_timeout = table.duration("response_timeout").unwrap_or(Duration::from_secs(30));
+        let balances = [
+            ("round_robin", Balance::RoundRobin),
+            ("random", Balance::Random),
+        ];
+        let balance = table
+            .choice("balance", &balances)
+            .unwrap_or(Balance::RoundRobin);
+        let connect_timeout = table
+            .duration("connect_timeout")
+            .unwrap_or(Duration::from_secs(2));
+        let response_timeout = table
+            .duration("response_timeout")
+            .unwrap_or(Duration::from_secs(30));
         let health_check = Some(table.table("health_check", health_check));
         let tls = self.group_tls(table, &servers);
         let (name, servers, tls) = (name.to_owned(), located(servers)?, tls?);
-        Some(Upstream { name, servers, balance, connect_timeout, response_timeout, keepalive, health_check, tls })
+        Some(Upstream {
+            name,
+            servers,
+            balance,
+            connect_timeout,
+            response_timeout,
+            keepalive,
+            health_check,
+            tls,
+        })
     }
 
     fn servers(&self, table: &mut Table<'_>) -> Vec<Located<Option<Endpoint>>> {
@@ -78,7 +102,10 @@ impl Loader<'_> {
             .map(|text| {
                 let place = text.place.clone();
                 let value = parsed(table, text, |text| self.endpoint(text));
-                if value.as_ref().is_some_and(|endpoint| !seen.insert(address_of(endpoint))) {
+                if value
+                    .as_ref()
+                    .is_some_and(|endpoint| !seen.insert(address_of(endpoint)))
+                {
                     table.document.complain(&place, "is there already");
                 }
                 Located { value, place }
@@ -87,8 +114,14 @@ impl Loader<'_> {
     }
 
     /// `None` where a problem has been noted, `Some(None)` where no server speaks TLS.
-    fn group_tls(&self, table: &mut Table<'_>, servers: &[Located<Option<Endpoint>>]) -> Option<Option<UpstreamTls>> {
-        let is_tls = |server: &&Located<Option<Endpoint>>| server.value.as_ref().is_some_and(Endpoint::is_tls);
+    fn group_tls(
+        &self,
+        table: &mut Table<'_>,
+        servers: &[Located<Option<Endpoint>>],
+    ) -> Option<Option<UpstreamTls>> {
+        let is_tls = |server: &&Located<Option<Endpoint>>| {
+            server.value.as_ref().is_some_and(Endpoint::is_tls)
+        };
         let Some(first) = servers.iter().find(is_tls) else {
             for key in TLS_KEYS {
                 if table.names_any(&[key]) && !servers.is_empty() {
@@ -114,7 +147,11 @@ impl Loader<'_> {
             }
         }
         let identity = self.identity(table);
-        Some(Some(UpstreamTls { authorities: authorities?, server_name, identity: identity? }))
+        Some(Some(UpstreamTls {
+            authorities: authorities?,
+            server_name,
+            identity: identity?,
+        }))
     }
 
     fn upstream_authorities(
@@ -123,21 +160,37 @@ impl Loader<'_> {
         sources: &[Located<String>],
     ) -> Option<Arc<[CertificateDer<'static>]>> {
         if sources.is_empty() {
-            table.complain("ca", "is empty: name PEM files, or leave it out to trust whom the system trusts");
+            table.complain(
+                "ca",
+                "is empty: name PEM files, or leave it out to trust whom the system trusts",
+            );
         }
         let loaded = sources.iter().map(|source| {
             let authorities = files::authorities(&self.file(&source.value));
-            authorities.map_err(|message| table.document.complain(&source.place, message)).ok()
+            authorities
+                .map_err(|message| table.document.complain(&source.place, message))
+                .ok()
         });
         // Every source is read, so that every problem is noted.
         let loaded: Vec<_> = loaded.collect();
-        loaded.into_iter().collect::<Option<Vec<_>>>().map(|loaded| loaded.into_iter().flatten().collect())
+        loaded
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .map(|loaded| loaded.into_iter().flatten().collect())
     }
 
-    fn system_trust(&self, table: &Table<'_>, place: &Place) -> Option<Arc<[CertificateDer<'static>]>> {
+    fn system_trust(
+        &self,
+        table: &Table<'_>,
+        place: &Place,
+    ) -> Option<Arc<[CertificateDer<'static>]>> {
         let trust = self.system_trust.get_or_init(files::system_authorities);
-        let complain =
-            |message| table.document.complain(place, format!("{message}, or name a ca in a group of [upstreams]"));
+        let complain = |message| {
+            table.document.complain(
+                place,
+                format!("{message}, or name a ca in a group of [upstreams]"),
+            )
+        };
         trust.clone().map_err(complain).ok()
     }
 
@@ -146,7 +199,10 @@ impl Loader<'_> {
         if let Some(Endpoint::Tcp { host, .. }) = &server.value
             && !is_verifiable(host)
         {
-            table.document.complain(&server.place, format!("no certificate can name \"{host}\"; set server_name"));
+            table.document.complain(
+                &server.place,
+                format!("no certificate can name \"{host}\"; set server_name"),
+            );
         }
     }
 
@@ -157,7 +213,11 @@ impl Loader<'_> {
             BOTH.into_iter().for_each(|key| table.skip(key));
             return Some(None);
         }
-        let certificate = required(table, BOTH[0], "the certificate for the servers, in PEM, leaf first");
+        let certificate = required(
+            table,
+            BOTH[0],
+            "the certificate for the servers, in PEM, leaf first",
+        );
         let key = required(table, BOTH[1], "the certificate's key in PEM");
         let (certificate, key) = (certificate?, key?);
         let paths = (self.file(&certificate.value), self.file(&key.value));
@@ -180,7 +240,11 @@ impl Loader<'_> {
     }
 
     /// The upstream of a route: one of `groups`, or a URL.
-    pub(super) fn route_upstream(&self, table: &mut Table<'_>, groups: &Groups) -> Option<Arc<Upstream>> {
+    pub(super) fn route_upstream(
+        &self,
+        table: &mut Table<'_>,
+        groups: &Groups,
+    ) -> Option<Arc<Upstream>> {
         let what = "the application, such as \"http://127.0.0.1:3000\", or one of [upstreams]";
         let text = required(table, "upstream", what)?;
         if let Some(group) = groups.get(&text.value) {
@@ -190,19 +254,28 @@ impl Loader<'_> {
             let name = &text.value;
             let message = match suggest(name, groups.keys().map(String::as_str)) {
                 Some(suggestion) => format!("there is no [upstreams.{name}]{suggestion}"),
-                None => format!("must be {FORMS}, or the name of one of [upstreams], and there are none"),
+                None => format!(
+                    "must be {FORMS}, or the name of one of [upstreams], and there are none"
+                ),
             };
             table.document.complain(&text.place, message);
             return None;
         }
         let place = text.place.clone();
-        let server = Located { value: parsed(table, text, |url| self.endpoint(url)), place };
+        let server = Located {
+            value: parsed(table, text, |url| self.endpoint(url)),
+            place,
+        };
         let tls = match server.value.as_ref()?.is_tls() {
             false => None,
             true => {
                 self.check_verifiable(table, &server);
                 let authorities = self.system_trust(table, &server.place)?;
-                Some(UpstreamTls { authorities, server_name: None, identity: None })
+                Some(UpstreamTls {
+                    authorities,
+                    server_name: None,
+                    identity: None,
+                })
             }
         };
         Some(Arc::new(Upstream::url(server.value?, tls)))
@@ -219,7 +292,8 @@ impl Loader<'_> {
                         return Err(format!("must be the path of a socket as it is{untouched}"));
                     }
                     // Too long a path, mostly.
-                    SocketAddr::from_pathname(&path).map_err(|error| format!("is no path of a socket: {error}"))?;
+                    SocketAddr::from_pathname(&path)
+                        .map_err(|error| format!("is no path of a socket: {error}"))?;
                     Ok(Endpoint::Unix(path))
                 }
             };
@@ -231,47 +305,82 @@ impl Loader<'_> {
             Some("https") => true,
             _ => return Err(form()),
         };
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(form)?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        let host = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(form)?;
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
             return Err("must not hold credentials; use set_headers".into());
         }
-        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
-            return Err("must not have a path: the request's own path and query are passed on unchanged".into());
+        if uri
+            .path_and_query()
+            .is_some_and(|path| path.as_str() != "/")
+        {
+            return Err(
+                "must not have a path: the request's own path and query are passed on unchanged"
+                    .into(),
+            );
         }
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Endpoint::Tcp { host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }), tls })
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        Ok(Endpoint::Tcp {
+            host,
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            tls,
+        })
     }
 }
 
 /// All of `servers`, unless there was a problem with one.
 fn located(servers: Vec<Located<Option<Endpoint>>>) -> Option<Vec<Endpoint>> {
-    let servers: Vec<_> = servers.into_iter().map(|server| server.value).collect::<Option<_>>()?;
+    let servers: Vec<_> = servers
+        .into_iter()
+        .map(|server| server.value)
+        .collect::<Option<_>>()?;
     Some(servers).filter(|servers: &Vec<Endpoint>| !servers.is_empty())
 }
 
 /// What tells servers of a group apart, whatever they speak.
 fn address_of(endpoint: &Endpoint) -> Endpoint {
     match endpoint {
-        Endpoint::Tcp { host, port, .. } => Endpoint::Tcp { host: host.to_ascii_lowercase(), port: *port, tls: false },
+        Endpoint::Tcp { host, port, .. } => Endpoint::Tcp {
+            host: host.to_ascii_lowercase(),
+            port: *port,
+            tls: false,
+        },
         Endpoint::Unix(path) => Endpoint::Unix(path.clone()),
     }
 }
 
-/// Whether a certificate can be for this name. Pingora would look for `a-b.example` in place of `a_b.example`.
+/// Whether a certificate can be for this name. Pingora would look for `a-b.example` in place of
+/// `a_b.example`.
 fn is_verifiable(name: &str) -> bool {
     !name.contains('_') && ServerName::try_from(name).is_ok()
 }
 
 fn health_check(table: &mut Table<'_>) -> HealthCheck {
     let path = table.string("path").and_then(|path| {
-        parsed(table, path, |path| match path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            true => Ok(path.to_owned()),
-            false => Err("must be a path, such as \"/healthz\""),
+        parsed(table, path, |path| {
+            match path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
+                true => Ok(path.to_owned()),
+                false => Err("must be a path, such as \"/healthz\""),
+            }
         })
     });
     if path.is_none() && !table.names_any(&["path"]) {
-        for key in ["host", "headers", "status"].into_iter().filter(|key| table.names_any(&[key])) {
-            table.complain(key, "is for a check that asks for a path, and there is none");
+        for key in ["host", "headers", "status"]
+            .into_iter()
+            .filter(|key| table.names_any(&[key]))
+        {
+            table.complain(
+                key,
+                "is for a check that asks for a path, and there is none",
+            );
         }
     }
     let host = table.string("host").and_then(|host| {
@@ -281,21 +390,39 @@ fn health_check(table: &mut Table<'_>) -> HealthCheck {
         })
     });
     let headers = table.string_map("headers").into_iter();
-    let headers = headers.filter_map(|(name, value)| check_header(table, &name, &value)).collect();
+    let headers = headers
+        .filter_map(|(name, value)| check_header(table, &name, &value))
+        .collect();
     let statuses = match table.strings("status") {
         None => vec![200..=399],
         Some(statuses) => {
             if statuses.is_empty() {
-                table.complain("status", "is empty: no check could pass; the default is [\"2xx\", \"3xx\"]");
+                table.complain(
+                    "status",
+                    "is empty: no check could pass; the default is [\"2xx\", \"3xx\"]",
+                );
             }
-            statuses.into_iter().filter_map(|status| parsed(table, status, parse_statuses)).collect()
+            statuses
+                .into_iter()
+                .filter_map(|status| parsed(table, status, parse_statuses))
+                .collect()
         }
     };
     let interval = table.duration("interval").unwrap_or(CHECK_INTERVAL);
-    HealthCheck { path, host, headers, statuses, interval }
+    HealthCheck {
+        path,
+        host,
+        headers,
+        statuses,
+        interval,
+    }
 }
 
-fn check_header(table: &Table<'_>, name: &str, value: &Located<String>) -> Option<(HeaderName, HeaderValue)> {
+fn check_header(
+    table: &Table<'_>,
+    name: &str,
+    value: &Located<String>,
+) -> Option<(HeaderName, HeaderValue)> {
     let complain = |message: &str| table.document.complain(&value.place, message);
     let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
         complain("is not the name of a header");

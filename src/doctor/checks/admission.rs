@@ -16,17 +16,26 @@ pub(in crate::doctor) enum Verdict {
     Unclear(String),
 }
 
-/// Judges a conversation. An answer that has nothing to do with who asked means that it was not looked at.
-pub(in crate::doctor) fn judge(expected: &Expected, conversation: &Conversation, is_tls: bool) -> Verdict {
+/// Judges a conversation. An answer that has nothing to do with who asked means that it was not
+/// looked at.
+pub(in crate::doctor) fn judge(
+    expected: &Expected,
+    conversation: &Conversation,
+    is_tls: bool,
+) -> Verdict {
     match &conversation.outcome {
         // A handshake that nobody could finish refuses nobody in particular.
-        Outcome::Refused(why) if is_tls && conversation.shown.chain.is_empty() && !conversation.was_resumed => {
+        Outcome::Refused(why)
+            if is_tls && conversation.shown.chain.is_empty() && !conversation.was_resumed =>
+        {
             Verdict::Unclear(format!("the handshake failed for other reasons: {why}"))
         }
         Outcome::Refused(why) => Verdict::Refused(why.clone()),
         Outcome::Answered(answer) => judge_answer(expected, answer),
         // An application that fails on a request without a body does the same.
-        Outcome::HungUp(how) => Verdict::Unclear(format!("{how} instead of an answer to the request")),
+        Outcome::HungUp(how) => {
+            Verdict::Unclear(format!("{how} instead of an answer to the request"))
+        }
         Outcome::Silent => Verdict::Unclear("nothing was answered in time".into()),
         Outcome::Failed(failure) => Verdict::Unclear(failure.to_string()),
     }
@@ -60,10 +69,15 @@ pub(super) fn is_about_certificates(answer: &Answer) -> bool {
 const DEMAND: &str = "demand a certificate: ssl_verify_client on (nginx), SSLVerifyClient require in the VirtualHost (Apache), verify = \
                       \"require\" here; compare the path of the URL, too";
 
-const UNCLEAR: &str = "mend what else is wrong, let the server answer what it refuses, and try again";
+const UNCLEAR: &str =
+    "mend what else is wrong, let the server answer what it refuses, and try again";
 
 pub(in crate::doctor) fn check_nobody(expected: &Expected, conversation: &Conversation) -> Finding {
-    let check = if expected.demands_certificate { "no certificate" } else { "no credentials" };
+    let check = if expected.demands_certificate {
+        "no certificate"
+    } else {
+        "no credentials"
+    };
     match judge(expected, conversation, expected.asks_for_certificate) {
         _ if expected.lets_everybody_in && !expected.demands_certificate => Finding::warn(
             check,
@@ -81,9 +95,11 @@ pub(in crate::doctor) fn check_nobody(expected: &Expected, conversation: &Conver
             format!("a request without credentials got through, and was answered {answer}"),
             "demand Basic or Bearer credentials; compare the path of the URL, too",
         ),
-        Verdict::Unclear(why) => {
-            Finding::warn(check, format!("it cannot be told whether who has none is refused: {why}"), UNCLEAR)
-        }
+        Verdict::Unclear(why) => Finding::warn(
+            check,
+            format!("it cannot be told whether who has none is refused: {why}"),
+            UNCLEAR,
+        ),
     }
 }
 
@@ -116,10 +132,18 @@ pub(in crate::doctor) fn check_strangers(
         );
     }
     if let Some(first) = unclear.first() {
-        return Finding::warn(CHECK, format!("for {name}, it cannot be told whether {first}"), UNCLEAR);
+        return Finding::warn(
+            CHECK,
+            format!("for {name}, it cannot be told whether {first}"),
+            UNCLEAR,
+        );
     }
     let but = missing.map(|why| format!("; {why}")).unwrap_or_default();
-    let text = format!("{} forged ones for {name} are refused: {}{but}", strangers.len(), refused.join(", "));
+    let text = format!(
+        "{} forged ones for {name} are refused: {}{but}",
+        strangers.len(),
+        refused.join(", ")
+    );
     Finding::pass(CHECK, text)
 }
 
@@ -131,7 +155,11 @@ mod tests {
     use std::time::Duration;
 
     fn verdict(status: u16, body: &str) -> Verdict {
-        let answer = Answer { status, body: body.into(), ..Answer::default() };
+        let answer = Answer {
+            status,
+            body: body.into(),
+            ..Answer::default()
+        };
         judge_answer(&Expected::by_default(), &answer)
     }
 
@@ -145,20 +173,34 @@ mod tests {
             (400, "<center>No required SSL certificate was sent</center>"),
             (400, "{\"code\":\"client_certificate_missing\"}"),
         ] {
-            assert!(matches!(verdict(status, body), Verdict::Refused(_)), "{status} {body}");
+            assert!(
+                matches!(verdict(status, body), Verdict::Refused(_)),
+                "{status} {body}"
+            );
         }
         for status in [200, 202, 204, 400, 404, 405, 415, 422, 500, 502, 503] {
             assert!(matches!(verdict(status, ""), Verdict::GotIn(_)), "{status}");
         }
         for status in [301, 308, 401, 429] {
-            assert!(matches!(verdict(status, ""), Verdict::Unclear(_)), "{status}");
+            assert!(
+                matches!(verdict(status, ""), Verdict::Unclear(_)),
+                "{status}"
+            );
         }
     }
 
     fn ended(chain: &[&[u8]], outcome: Outcome) -> Conversation {
         let chain = chain.iter().map(|der| der.to_vec().into()).collect();
-        let shown = Shown { chain, asked_for: None };
-        Conversation { shown, was_resumed: false, outcome, took: Duration::ZERO }
+        let shown = Shown {
+            chain,
+            asked_for: None,
+        };
+        Conversation {
+            shown,
+            was_resumed: false,
+            outcome,
+            took: Duration::ZERO,
+        }
     }
 
     #[test]
@@ -173,18 +215,52 @@ mod tests {
 
     #[test]
     fn one_forgery_that_gets_through_is_one_too_many() {
-        let answered = |status| ended(&[b"leaf"], Outcome::Answered(Answer { status, ..Answer::default() }));
-        let alert = || ended(&[b"leaf"], Outcome::Refused("TLS alert unknown_ca".into()));
-        let closed = || ended(&[b"leaf"], Outcome::HungUp("the connection was closed".into()));
-        let check = |first, second, level, text: &str| {
-            let found =
-                check_strangers(&Expected::by_default(), &[("of A", first), ("of B", second)], Some("one less"));
-            assert!(found.level == level && found.text.contains(text), "{found:?}");
+        let answered = |status| {
+            ended(
+                &[b"leaf"],
+                Outcome::Answered(Answer {
+                    status,
+                    ..Answer::default()
+                }),
+            )
         };
-        check(alert(), alert(), Level::Pass, "refused: TLS alert unknown_ca; one less");
+        let alert = || ended(&[b"leaf"], Outcome::Refused("TLS alert unknown_ca".into()));
+        let closed = || {
+            ended(
+                &[b"leaf"],
+                Outcome::HungUp("the connection was closed".into()),
+            )
+        };
+        let check = |first, second, level, text: &str| {
+            let found = check_strangers(
+                &Expected::by_default(),
+                &[("of A", first), ("of B", second)],
+                Some("one less"),
+            );
+            assert!(
+                found.level == level && found.text.contains(text),
+                "{found:?}"
+            );
+        };
+        check(
+            alert(),
+            alert(),
+            Level::Pass,
+            "refused: TLS alert unknown_ca; one less",
+        );
         check(alert(), answered(403), Level::Pass, "unknown_ca, 403");
-        check(alert(), answered(200), Level::Fail, "got through: one of B, which was answered 200");
+        check(
+            alert(),
+            answered(200),
+            Level::Fail,
+            "got through: one of B, which was answered 200",
+        );
         check(closed(), answered(200), Level::Fail, "one of B");
-        check(alert(), closed(), Level::Warn, "whether one of B is refused");
+        check(
+            alert(),
+            closed(),
+            Level::Warn,
+            "whether one of B is refused",
+        );
     }
 }

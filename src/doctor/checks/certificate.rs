@@ -18,7 +18,11 @@ const DAY: i64 = 24 * 60 * 60;
 /// What expires sooner than this is to be renewed now.
 const RENEWAL: i64 = 14 * DAY;
 
-pub(in crate::doctor) fn check(place: &Place, conversation: &Conversation, means: &Means) -> Vec<Finding> {
+pub(in crate::doctor) fn check(
+    place: &Place,
+    conversation: &Conversation,
+    means: &Means,
+) -> Vec<Finding> {
     let chain = &conversation.shown.chain;
     let parse = |der| x509_parser::parse_x509_certificate(der).map(|(_, parsed)| parsed);
     let parsed: Result<Vec<X509Certificate<'_>>, _> = chain.iter().map(|der| parse(der)).collect();
@@ -29,10 +33,18 @@ pub(in crate::doctor) fn check(place: &Place, conversation: &Conversation, means
             let path = verify(chain, valid_at(&parsed[0], now), &means.roots);
             let (needed, spare) = sort(chain, &parsed, path.as_deref().ok());
             let validity = check_validity(&needed, &spare, now);
-            vec![check_chain(chain, &parsed, path.err(), means), check_name(place, chain), validity]
+            vec![
+                check_chain(chain, &parsed, path.err(), means),
+                check_name(place, chain),
+                validity,
+            ]
         }
         Ok(_) => vec![none(&conversation.outcome)],
-        Err(error) => vec![Finding::fail("chain", format!("a certificate cannot be read: {error}"), remedy)],
+        Err(error) => vec![Finding::fail(
+            "chain",
+            format!("a certificate cannot be read: {error}"),
+            remedy,
+        )],
     }
 }
 
@@ -69,7 +81,8 @@ pub(in crate::doctor) fn tls_under_http() -> Finding {
 /// Now, or when the certificate was valid: that it is valid now is a check of its own.
 fn valid_at(leaf: &X509Certificate<'_>, now: i64) -> i64 {
     let validity = leaf.validity();
-    now.min(validity.not_after.timestamp()).max(validity.not_before.timestamp())
+    now.min(validity.not_after.timestamp())
+        .max(validity.not_before.timestamp())
 }
 
 fn check_chain(
@@ -80,11 +93,21 @@ fn check_chain(
 ) -> Finding {
     let Some(error) = error else {
         let (sent, issuer) = (count(chain.len()), parsed[0].issuer());
-        return Finding::pass("chain", format!("{sent} sent, issued by {issuer}, known to {}", means.roots_name));
+        return Finding::pass(
+            "chain",
+            format!(
+                "{sent} sent, issued by {issuer}, known to {}",
+                means.roots_name
+            ),
+        );
     };
     let last = top(parsed);
     let is_self_issued = last.issuer().as_raw() == last.subject().as_raw();
-    let is_known = means.roots.subjects().iter().any(|name| name.as_ref() == last.issuer().as_raw());
+    let is_known = means
+        .roots
+        .subjects()
+        .iter()
+        .any(|name| name.as_ref() == last.issuer().as_raw());
     if is_self_issued && !is_known {
         return Finding::fail(
             "chain",
@@ -100,13 +123,21 @@ fn check_chain(
         let sent = count(chain.len());
         return Finding::fail(
             "chain",
-            format!("{sent} sent, and that of \"{}\", the issuer of \"{}\", is missing", last.issuer(), last.subject()),
+            format!(
+                "{sent} sent, and that of \"{}\", the issuer of \"{}\", is missing",
+                last.issuer(),
+                last.subject()
+            ),
             "serve the whole chain: fullchain.pem, not cert.pem (with --server-ca FILE, name its authority)",
         );
     }
     Finding::fail(
         "chain",
-        format!("\"{}\" cannot be verified: {}", parsed[0].subject(), explain(&error)),
+        format!(
+            "\"{}\" cannot be verified: {}",
+            parsed[0].subject(),
+            explain(&error)
+        ),
         "get a new certificate of a public authority, such as Let's Encrypt",
     )
 }
@@ -125,39 +156,66 @@ fn verify(
     roots: &RootCertStore,
 ) -> Result<Vec<CertificateDer<'static>>, webpki::Error> {
     let when = UnixTime::since_unix_epoch(Duration::from_secs(when.max(0).unsigned_abs()));
-    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    let algorithms = aws_lc_rs::default_provider()
+        .signature_verification_algorithms
+        .all;
     let leaf = EndEntityCert::try_from(&chain[0])?;
     let usage = KeyUsage::server_auth();
-    let path = leaf.verify_for_usage(algorithms, &roots.roots, &chain[1..], when, usage, None, None)?;
-    let above = path.intermediate_certificates().map(|certificate| certificate.der().into_owned());
-    Ok([chain[0].clone().into_owned()].into_iter().chain(above).collect())
+    let path = leaf.verify_for_usage(
+        algorithms,
+        &roots.roots,
+        &chain[1..],
+        when,
+        usage,
+        None,
+        None,
+    )?;
+    let above = path
+        .intermediate_certificates()
+        .map(|certificate| certificate.der().into_owned());
+    Ok([chain[0].clone().into_owned()]
+        .into_iter()
+        .chain(above)
+        .collect())
 }
 
 type Certificates<'c, 'd> = Vec<&'c X509Certificate<'d>>;
 
-/// Those that are on the path, or all if there is none, and the others. An authority of one's own that signed itself
-/// matters to nobody who knows it.
+/// Those that are on the path, or all if there is none, and the others. An authority of one's own
+/// that signed itself matters to nobody who knows it.
 fn sort<'c, 'd>(
     chain: &[CertificateDer<'_>],
     parsed: &'c [X509Certificate<'d>],
     path: Option<&[CertificateDer<'_>]>,
 ) -> (Certificates<'c, 'd>, Certificates<'c, 'd>) {
-    let counts = |it: &X509Certificate<'_>| it.issuer().as_raw() != it.subject().as_raw() || parsed.len() == 1;
-    let both = chain.iter().zip(parsed).filter(|(der, it)| counts(it) || path.is_some_and(|path| path.contains(der)));
-    let (needed, spare): (Vec<_>, Vec<_>) = both.partition(|(der, _)| path.is_none_or(|path| path.contains(der)));
-    let bare = |both: Vec<(_, &'c X509Certificate<'d>)>| both.into_iter().map(|(_, it)| it).collect();
+    let counts = |it: &X509Certificate<'_>| {
+        it.issuer().as_raw() != it.subject().as_raw() || parsed.len() == 1
+    };
+    let both = chain
+        .iter()
+        .zip(parsed)
+        .filter(|(der, it)| counts(it) || path.is_some_and(|path| path.contains(der)));
+    let (needed, spare): (Vec<_>, Vec<_>) =
+        both.partition(|(der, _)| path.is_none_or(|path| path.contains(der)));
+    let bare =
+        |both: Vec<(_, &'c X509Certificate<'d>)>| both.into_iter().map(|(_, it)| it).collect();
     (bare(needed), bare(spare))
 }
 
 fn count(certificates: usize) -> String {
-    format!("{certificates} certificate{}", if certificates == 1 { "" } else { "s" })
+    format!(
+        "{certificates} certificate{}",
+        if certificates == 1 { "" } else { "s" }
+    )
 }
 
 /// The certificate that is found by going from each to its issuer.
 fn top<'c, 'd>(parsed: &'c [X509Certificate<'d>]) -> &'c X509Certificate<'d> {
     let mut top = &parsed[0];
     for _ in parsed {
-        let issuer = parsed.iter().find(|other| other.subject().as_raw() == top.issuer().as_raw());
+        let issuer = parsed
+            .iter()
+            .find(|other| other.subject().as_raw() == top.issuer().as_raw());
         top = issuer.unwrap_or(top);
     }
     top
@@ -169,7 +227,11 @@ fn check_name(place: &Place, chain: &[CertificateDer<'_>]) -> Finding {
         Ok(Ok(())) => Finding::pass("certificate name", format!("it is for {}", place.host)),
         _ => {
             let names = dns_names(&chain[0]);
-            let names = if names.is_empty() { "no host".into() } else { names[..names.len().min(10)].join(", ") };
+            let names = if names.is_empty() {
+                "no host".into()
+            } else {
+                names[..names.len().min(10)].join(", ")
+            };
             Finding::fail(
                 "certificate name",
                 format!("it is for {names}, not for {}", place.host),
@@ -179,33 +241,64 @@ fn check_name(place: &Place, chain: &[CertificateDer<'_>]) -> Finding {
     }
 }
 
-fn check_validity(needed: &[&X509Certificate<'_>], spare: &[&X509Certificate<'_>], now: i64) -> Finding {
+fn check_validity(
+    needed: &[&X509Certificate<'_>],
+    spare: &[&X509Certificate<'_>],
+    now: i64,
+) -> Finding {
     const CHECK: &str = "certificate validity";
-    if let Some(early) = needed.iter().find(|it| it.validity().not_before.timestamp() > now) {
+    if let Some(early) = needed
+        .iter()
+        .find(|it| it.validity().not_before.timestamp() > now)
+    {
         return Finding::fail(
             CHECK,
-            format!("\"{}\" is not valid before {}", early.subject(), early.validity().not_before),
+            format!(
+                "\"{}\" is not valid before {}",
+                early.subject(),
+                early.validity().not_before
+            ),
             "see whether the clock of this machine is right; otherwise get a new certificate",
         );
     }
-    let Some(first) = needed.iter().min_by_key(|it| it.validity().not_after.timestamp()) else {
+    let Some(first) = needed
+        .iter()
+        .min_by_key(|it| it.validity().not_after.timestamp())
+    else {
         return Finding::skip(CHECK, "every certificate signed itself");
     };
     let not_after = first.validity().not_after;
     let left = not_after.timestamp() - now;
     let renew = "renew it, and see why that did not happen by itself";
-    let old = spare.iter().find(|it| it.validity().not_after.timestamp() < now);
+    let old = spare
+        .iter()
+        .find(|it| it.validity().not_after.timestamp() < now);
     match (left, old) {
-        (..0, _) => Finding::fail(CHECK, format!("\"{}\" has expired on {not_after}", first.subject()), renew),
+        (..0, _) => Finding::fail(
+            CHECK,
+            format!("\"{}\" has expired on {not_after}", first.subject()),
+            renew,
+        ),
         (0..RENEWAL, _) => {
-            let text = format!("\"{}\" expires in {} days, on {not_after}", first.subject(), left / DAY);
+            let text = format!(
+                "\"{}\" expires in {} days, on {not_after}",
+                first.subject(),
+                left / DAY
+            );
             Finding::warn(CHECK, text, renew)
         }
         (_, Some(old)) => Finding::warn(
             CHECK,
-            format!("\"{}\", which is sent and not needed, has expired on {}", old.subject(), old.validity().not_after),
+            format!(
+                "\"{}\", which is sent and not needed, has expired on {}",
+                old.subject(),
+                old.validity().not_after
+            ),
             "leave it out of the chain: some clients mind it",
         ),
-        _ => Finding::pass(CHECK, format!("{} days left, until {not_after}", left / DAY)),
+        _ => Finding::pass(
+            CHECK,
+            format!("{} days left, until {not_after}", left / DAY),
+        ),
     }
 }

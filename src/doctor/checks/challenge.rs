@@ -32,14 +32,20 @@ pub(in crate::doctor) async fn check(
     let token = token();
     let conversation = client.ask(tls, &get(client.place, &token).last()).await;
     let finding = match (&expected.challenge, &conversation.outcome) {
-        (Challenge::Unknown, _) => Finding::skip(CHECK, "skipped: needs the challenge secret (--secret-file FILE)"),
-        (Challenge::Unanswered, _) => {
-            Finding::skip(CHECK, "this route has no challenge_secret: Netdata Cloud will not accept it as a webhook")
-        }
+        (Challenge::Unknown, _) => Finding::skip(
+            CHECK,
+            "skipped: needs the challenge secret (--secret-file FILE)",
+        ),
+        (Challenge::Unanswered, _) => Finding::skip(
+            CHECK,
+            "this route has no challenge_secret: Netdata Cloud will not accept it as a webhook",
+        ),
         (Challenge::Secret(secret), Outcome::Answered(answer)) => {
             judge(secret, &token, answer, conversation.took, has_certificate)
         }
-        (Challenge::Secret(_), Outcome::Refused(how)) if has_certificate && !conversation.shown.chain.is_empty() => {
+        (Challenge::Secret(_), Outcome::Refused(how))
+            if has_certificate && !conversation.shown.chain.is_empty() =>
+        {
             distrusted(how)
         }
         (Challenge::Secret(_), Outcome::Refused(how)) => Finding::fail(
@@ -47,26 +53,32 @@ pub(in crate::doctor) async fn check(
             format!("refused: {how}"),
             "if the server wants a client certificate, give one that it trusts (--certificate FILE --key FILE)",
         ),
-        (Challenge::Secret(_), Outcome::Silent) => {
-            Finding::fail(CHECK, format!("no answer within {} s", client.patience.as_secs()), IN_TIME)
-        }
-        (Challenge::Secret(_), Outcome::HungUp(how)) => {
-            Finding::fail(CHECK, format!("no answer: {how}"), "see the log of the server")
-        }
-        (Challenge::Secret(_), Outcome::Failed(failure)) => {
-            Finding::fail(CHECK, format!("no answer: {failure}"), "see the log of the server")
-        }
+        (Challenge::Secret(_), Outcome::Silent) => Finding::fail(
+            CHECK,
+            format!("no answer within {} s", client.patience.as_secs()),
+            IN_TIME,
+        ),
+        (Challenge::Secret(_), Outcome::HungUp(how)) => Finding::fail(
+            CHECK,
+            format!("no answer: {how}"),
+            "see the log of the server",
+        ),
+        (Challenge::Secret(_), Outcome::Failed(failure)) => Finding::fail(
+            CHECK,
+            format!("no answer: {failure}"),
+            "see the log of the server",
+        ),
     };
     (finding, Some(conversation))
 }
 
-/// Nobody can have answered it before, and it is another one where its percent-encoding is not undone, or undone twice.
+/// Nobody can have answered it before, and it is another one where its percent-encoding is not
+/// undone, or undone twice.
 fn token() -> String {
     format!("+/{}", BASE64_STANDARD.encode(rand::random::<[u8; 16]>()))
 }
 
-const IN_TIME: &str =
-    "Netdata Cloud waits for 5 s: answer the challenge before anything slow, or let this program do it";
+const IN_TIME: &str = "Netdata Cloud waits for 5 s: answer the challenge before anything slow, or let this program do it";
 
 /// The server does not want the certificate that was given.
 fn distrusted(how: &str) -> Finding {
@@ -77,34 +89,67 @@ fn distrusted(how: &str) -> Finding {
     )
 }
 
-fn judge(secret: &Secret, token: &str, answer: &Answer, took: Duration, has_certificate: bool) -> Finding {
+fn judge(
+    secret: &Secret,
+    token: &str,
+    answer: &Answer,
+    took: Duration,
+    has_certificate: bool,
+) -> Finding {
     let milliseconds = took.as_millis();
     match answer.status {
         200 => {}
-        401 => return Finding::skip(CHECK, "skipped: needs the credentials (challenge_requires_authorization)"),
+        401 => {
+            return Finding::skip(
+                CHECK,
+                "skipped: needs the credentials (challenge_requires_authorization)",
+            );
+        }
         400 | 495 | 496 if has_certificate && is_about_certificates(answer) => {
             return distrusted(&format!("it answered {}", answer.describe()));
         }
         403 if !has_certificate => return Finding::skip(CHECK, NEEDS_CERTIFICATE),
-        300..=399 => return Finding::fail(CHECK, format!("answered {}, a redirect", answer.status), "see below"),
+        300..=399 => {
+            return Finding::fail(
+                CHECK,
+                format!("answered {}, a redirect", answer.status),
+                "see below",
+            );
+        }
         _ => {
             let remedy = match answer.code().as_deref() {
                 Some("challenge_disabled") => "set challenge_secret, and reload",
-                Some("not_found") => "compare the path with that of the route, down to the last slash",
-                Some("common_name_mismatch") => "the certificate given is for another name than the accepted ones",
+                Some("not_found") => {
+                    "compare the path with that of the route, down to the last slash"
+                }
+                Some("common_name_mismatch") => {
+                    "the certificate given is for another name than the accepted ones"
+                }
                 _ => "answer GET with crc_token with 200; see the log of the server",
             };
-            return Finding::fail(CHECK, format!("answered {} instead of 200", answer.describe()), remedy);
+            return Finding::fail(
+                CHECK,
+                format!("answered {} instead of 200", answer.describe()),
+                remedy,
+            );
         }
     }
     if let Some((text, remedy)) = mistake(secret, token, &answer.body) {
         return Finding::fail(CHECK, text, remedy);
     }
     if took > CHALLENGE_LIMIT {
-        return Finding::fail(CHECK, format!("right, but after {milliseconds} ms"), IN_TIME);
+        return Finding::fail(
+            CHECK,
+            format!("right, but after {milliseconds} ms"),
+            IN_TIME,
+        );
     }
     if took > SLOW {
-        return Finding::warn(CHECK, format!("right, but after {milliseconds} ms"), IN_TIME);
+        return Finding::warn(
+            CHECK,
+            format!("right, but after {milliseconds} ms"),
+            IN_TIME,
+        );
     }
     Finding::pass(CHECK, format!("right, after {milliseconds} ms"))
 }
@@ -115,15 +160,34 @@ mod tests {
     use crate::doctor::finding::Level;
 
     fn found(body: &str, took: Duration) -> Finding {
-        let answer = Answer { status: 200, body: body.into(), ..Answer::default() };
-        judge(&Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec()), "abc", &answer, took, true)
+        let answer = Answer {
+            status: 200,
+            body: body.into(),
+            ..Answer::default()
+        };
+        judge(
+            &Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec()),
+            "abc",
+            &answer,
+            took,
+            true,
+        )
     }
 
     #[test]
     fn a_right_answer_has_to_come_in_time() {
         let body = "{\"response_token\":\"sha256=igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=\"}";
-        for (milliseconds, level) in [(0, Level::Pass), (1000, Level::Pass), (1001, Level::Warn), (5001, Level::Fail)] {
-            assert_eq!(found(body, Duration::from_millis(milliseconds)).level, level, "{milliseconds}");
+        for (milliseconds, level) in [
+            (0, Level::Pass),
+            (1000, Level::Pass),
+            (1001, Level::Warn),
+            (5001, Level::Fail),
+        ] {
+            assert_eq!(
+                found(body, Duration::from_millis(milliseconds)).level,
+                level,
+                "{milliseconds}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A client certificate is asked for, of the right authorities.
 //!
-//! Clients in Go, as Netdata Cloud's is, keep their certificate to themselves if a server names other authorities.
+//! Clients in Go, as Netdata Cloud's is, keep their certificate to themselves if a server names
+//! other authorities.
 
 use crate::config::NETDATA_ROOT_CA;
 use crate::doctor::client::Conversation;
@@ -19,7 +20,11 @@ const MAX_SHOWN: usize = 3;
 
 pub(in crate::doctor) fn check(expected: &Expected, conversation: &Conversation) -> Finding {
     let shown = &conversation.shown;
-    let wanted: Vec<Vec<u8>> = expected.authorities.iter().filter_map(|der| subject(der)).collect();
+    let wanted: Vec<Vec<u8>> = expected
+        .authorities
+        .iter()
+        .filter_map(|der| subject(der))
+        .collect();
     match (&shown.asked_for, expected.asks_for_certificate) {
         (None, _) if shown.chain.is_empty() => Finding::skip(CHECK, "there was no TLS handshake"),
         (None, false) => Finding::pass(CHECK, "none is asked for, as intended"),
@@ -46,7 +51,10 @@ fn subject(certificate: &[u8]) -> Option<Vec<u8>> {
 /// The name of Netdata's own authority.
 fn netdata() -> Vec<u8> {
     let certificate = CertificateDer::from_pem_slice(NETDATA_ROOT_CA.as_bytes());
-    certificate.ok().and_then(|der| subject(&der)).unwrap_or_default()
+    certificate
+        .ok()
+        .and_then(|der| subject(&der))
+        .unwrap_or_default()
 }
 
 fn judge(named: &[Vec<u8>], wanted: &[Vec<u8>]) -> Finding {
@@ -60,11 +68,16 @@ fn judge(named: &[Vec<u8>], wanted: &[Vec<u8>]) -> Finding {
              ssl_trusted_certificate)",
         );
     }
-    let (is_netdata_missing, is_partly_right) = (missing.contains(&&netdata()), missing.len() < wanted.len());
+    let (is_netdata_missing, is_partly_right) =
+        (missing.contains(&&netdata()), missing.len() < wanted.len());
     if is_partly_right && !missing.is_empty() && !is_netdata_missing {
         return Finding::warn(
             CHECK,
-            format!("one of {} is asked for, and none of {}, which is expected, too", list(named), list(&missing)),
+            format!(
+                "one of {} is asked for, and none of {}, which is expected, too",
+                list(named),
+                list(&missing)
+            ),
             "if the configuration was changed, reload; otherwise trust this authority, too, or expect it no more",
         );
     }
@@ -95,11 +108,20 @@ fn judge(named: &[Vec<u8>], wanted: &[Vec<u8>]) -> Finding {
 }
 
 fn list<N: AsRef<[u8]>>(names: &[N]) -> String {
-    let read = |der| X509Name::from_der(der).ok()?.1.to_string_with_registry(oid_registry()).ok();
-    let shown = names.iter().take(MAX_SHOWN).map(|name| match read(name.as_ref()) {
-        Some(name) => format!("\"{name}\""),
-        None => "a name that cannot be read".into(),
-    });
+    let read = |der| {
+        X509Name::from_der(der)
+            .ok()?
+            .1
+            .to_string_with_registry(oid_registry())
+            .ok()
+    };
+    let shown = names
+        .iter()
+        .take(MAX_SHOWN)
+        .map(|name| match read(name.as_ref()) {
+            Some(name) => format!("\"{name}\""),
+            None => "a name that cannot be read".into(),
+        });
     let mut shown: Vec<_> = shown.collect();
     match names.len() {
         0 => shown.push("nobody".into()),

@@ -28,7 +28,10 @@ pub(in crate::doctor) fn check(heard: &Heard) -> Finding {
         Ok(ahead) => (ahead, "ahead of"),
         Err(error) => (error.duration(), "behind"),
     };
-    let text = format!("the server's is {} s {direction} that of this machine", apart.as_secs());
+    let text = format!(
+        "the server's is {} s {direction} that of this machine",
+        apart.as_secs()
+    );
     let remedy = "see which is wrong with timedatectl, and let chrony or systemd-timesyncd keep it";
     match apart {
         apart if apart > WRONG => Finding::fail(CHECK, text, remedy),

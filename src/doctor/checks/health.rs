@@ -16,9 +16,15 @@ pub(in crate::doctor) async fn check(upstream: &Upstream, patience: Duration) ->
     let path = check.path.clone()?;
     let upstream = Arc::new(upstream);
     let failures = check_once(&upstream).await;
-    let failed: Vec<_> = failures.iter().map(|(server, failure)| format!("{server}: {failure}")).collect();
+    let failed: Vec<_> = failures
+        .iter()
+        .map(|(server, failure)| format!("{server}: {failure}"))
+        .collect();
     Some(match failed.is_empty() {
-        true => Finding::pass(CHECK, format!("every server of {upstream} answers {path} as it should")),
+        true => Finding::pass(
+            CHECK,
+            format!("every server of {upstream} answers {path} as it should"),
+        ),
         false => Finding::warn(
             CHECK,
             format!("of {upstream}, {}", failed.join("; ")),

@@ -1,6 +1,7 @@
 //! An idle connection is kept for longer than Go's clients keep it.
 //!
-//! A server that closes first races the next notification, which is lost then: Netdata Cloud does not send a POST again.
+//! A server that closes first races the next notification, which is lost then: Netdata Cloud does
+//! not send a POST again.
 
 use crate::doctor::client::{Client, Outcome};
 use crate::doctor::finding::Finding;
@@ -28,28 +29,47 @@ pub(in crate::doctor) async fn check(
 ) -> Finding {
     match (watch, expected.idle_timeout) {
         (Some(watch), _) => observe(client, tls, watch, has_certificate).await,
-        (None, Some(limit)) if limit <= GO => {
-            Finding::fail(CHECK, format!("{} s, and Go's clients wait for 90 s", limit.as_secs()), REMEDY)
-        }
-        (None, Some(limit)) => Finding::pass(CHECK, format!("{} s, by the configuration", limit.as_secs())),
+        (None, Some(limit)) if limit <= GO => Finding::fail(
+            CHECK,
+            format!("{} s, and Go's clients wait for 90 s", limit.as_secs()),
+            REMEDY,
+        ),
+        (None, Some(limit)) => Finding::pass(
+            CHECK,
+            format!("{} s, by the configuration", limit.as_secs()),
+        ),
         (None, None) => Finding::skip(CHECK, "skipped: takes 95 s (--slow)"),
     }
 }
 
-async fn observe(client: Client<'_>, tls: Option<&Tls>, watch: Duration, has_certificate: bool) -> Finding {
+async fn observe(
+    client: Client<'_>,
+    tls: Option<&Tls>,
+    watch: Duration,
+    has_certificate: bool,
+) -> Finding {
     let mut connection = match client.open(tls).await {
         Ok(connection) => connection,
         Err(outcome) => return unknown(&outcome),
     };
-    match timeout(client.patience, connection.exchange(&get(client.place, "doctor"))).await {
+    match timeout(
+        client.patience,
+        connection.exchange(&get(client.place, "doctor")),
+    )
+    .await
+    {
         Ok(Ok(answer)) if answer.keeps_connection() => wait(connection, watch).await,
         // Who is told so waits for nothing, and uses another connection for the next notification.
-        Ok(Ok(answer)) if answer.status == 200 => {
-            Finding::pass(CHECK, "the server closes each connection after its answer, and says so: none is ever idle")
-        }
+        Ok(Ok(answer)) if answer.status == 200 => Finding::pass(
+            CHECK,
+            "the server closes each connection after its answer, and says so: none is ever idle",
+        ),
         Ok(Ok(answer)) => {
             let hint = if has_certificate { "" } else { HINT };
-            let text = format!("skipped: the connection was closed after the answer, {}{hint}", answer.describe());
+            let text = format!(
+                "skipped: the connection was closed after the answer, {}{hint}",
+                answer.describe()
+            );
             Finding::skip(CHECK, text)
         }
         Ok(Err(failure)) => unknown(&failure.into()),
@@ -57,7 +77,8 @@ async fn observe(client: Client<'_>, tls: Option<&Tls>, watch: Duration, has_cer
     }
 }
 
-const HINT: &str = "; with a certificate that the server trusts it may stay open (--certificate FILE --key FILE)";
+const HINT: &str =
+    "; with a certificate that the server trusts it may stay open (--certificate FILE --key FILE)";
 
 fn unknown(outcome: &Outcome) -> Finding {
     let why = match outcome {
@@ -85,12 +106,19 @@ fn judge(idle: Duration, was_closed: bool) -> Finding {
         (false, true) => Finding::pass(CHECK, format!("still open after {seconds:.0} s")),
         (false, false) => Finding::skip(
             CHECK,
-            format!("still open after {seconds:.0} s, and Go's clients wait for 90 s: watch for 95 s (--slow)"),
+            format!(
+                "still open after {seconds:.0} s, and Go's clients wait for 90 s: watch for 95 s (--slow)"
+            ),
         ),
-        (true, true) => Finding::pass(CHECK, format!("closed after {seconds:.1} s; Go's clients wait for 90 s")),
-        (true, false) => {
-            Finding::fail(CHECK, format!("closed after {seconds:.1} s, and Go's clients wait for 90 s"), REMEDY)
-        }
+        (true, true) => Finding::pass(
+            CHECK,
+            format!("closed after {seconds:.1} s; Go's clients wait for 90 s"),
+        ),
+        (true, false) => Finding::fail(
+            CHECK,
+            format!("closed after {seconds:.1} s, and Go's clients wait for 90 s"),
+            REMEDY,
+        ),
     }
 }
 
@@ -109,7 +137,11 @@ mod tests {
             (90, true, Level::Fail),
             (92, true, Level::Pass),
         ] {
-            assert_eq!(judge(Duration::from_secs(seconds), was_closed).level, level, "{seconds} {was_closed}");
+            assert_eq!(
+                judge(Duration::from_secs(seconds), was_closed).level,
+                level,
+                "{seconds} {was_closed}"
+            );
         }
     }
 }

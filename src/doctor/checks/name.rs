@@ -4,20 +4,43 @@ use crate::doctor::finding::Finding;
 use crate::sender::Place;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-pub(in crate::doctor) fn check(place: &Place, addresses: &Result<Vec<SocketAddr>, String>) -> Finding {
+pub(in crate::doctor) fn check(
+    place: &Place,
+    addresses: &Result<Vec<SocketAddr>, String>,
+) -> Finding {
     let host = &place.host;
     let addresses = match addresses {
         Ok(addresses) => addresses,
         Err(error) => {
-            return Finding::fail("name", format!("{host} does not resolve: {error}"), "add an A record for it");
+            return Finding::fail(
+                "name",
+                format!("{host} does not resolve: {error}"),
+                "add an A record for it",
+            );
         }
     };
     let mut ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
     ips.dedup();
-    let shown = ips.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
-    let is = if ips.iter().any(|ip| ip.to_string() == *host) { "is an address".into() } else { format!("is {shown}") };
-    let v4: Vec<Ipv4Addr> =
-        ips.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect();
+    let shown = ips
+        .iter()
+        .map(IpAddr::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let is = if ips.iter().any(|ip| ip.to_string() == *host) {
+        "is an address".into()
+    } else {
+        format!("is {shown}")
+    };
+    let v4: Vec<Ipv4Addr> = ips
+        .iter()
+        .filter_map(|ip| {
+            if let IpAddr::V4(ip) = ip {
+                Some(*ip)
+            } else {
+                None
+            }
+        })
+        .collect();
     if v4.is_empty() {
         let text = format!("{host} {is}: there is no IPv4 address, and Netdata Cloud has no IPv6");
         let remedy = match host.parse::<IpAddr>() {
@@ -29,7 +52,9 @@ pub(in crate::doctor) fn check(place: &Place, addresses: &Result<Vec<SocketAddr>
     match v4.iter().find(|ip| !is_public(**ip)) {
         Some(ip) => Finding::warn(
             "name",
-            format!("{host} {is}, as seen from here: Netdata Cloud cannot reach {ip}, which is not public"),
+            format!(
+                "{host} {is}, as seen from here: Netdata Cloud cannot reach {ip}, which is not public"
+            ),
             "run it from outside, too; if it is the same there, let the A record name a public address",
         ),
         None => Finding::pass("name", format!("{host} {is}")),
@@ -63,12 +88,19 @@ mod tests {
     fn netdata_cloud_has_to_find_a_public_ipv4_address() {
         let check = |url: &str, addresses: &[&str], level| {
             let place = Place::parse(url).unwrap();
-            let addresses = addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 443)).collect();
+            let addresses = addresses
+                .iter()
+                .map(|ip| SocketAddr::new(ip.parse().unwrap(), 443))
+                .collect();
             let finding = super::check(&place, &Ok(addresses));
             assert_eq!(finding.level, level, "{finding:?}");
         };
         check("https://a.example/", &["9.9.9.9"], Level::Pass);
-        check("https://a.example/", &["2001:db8::1", "9.9.9.9"], Level::Pass);
+        check(
+            "https://a.example/",
+            &["2001:db8::1", "9.9.9.9"],
+            Level::Pass,
+        );
         check("https://a.example/", &["2001:db8::1"], Level::Fail);
         check("https://a.example/", &[], Level::Fail);
         for special in [
@@ -92,15 +124,29 @@ mod tests {
         ] {
             check("https://a.example/", &["9.9.9.9", special], Level::Warn);
         }
-        for public in ["1.1.1.1", "100.128.0.1", "172.32.0.1", "192.0.1.1", "198.17.0.1", "198.20.0.1", "223.255.255.1"]
-        {
+        for public in [
+            "1.1.1.1",
+            "100.128.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "198.17.0.1",
+            "198.20.0.1",
+            "223.255.255.1",
+        ] {
             check("https://a.example/", &[public], Level::Pass);
         }
         check("https://[2001:db8::1]/", &["2001:db8::1"], Level::Fail);
         let place = Place::parse("https://[2001:db8::1]/").unwrap();
         let literal = super::check(&place, &Ok(vec!["[2001:db8::1]:443".parse().unwrap()]));
-        assert!(literal.remedy.is_some_and(|remedy| remedy.contains("IPv4 address, or a name")));
-        let nowhere = super::check(&Place::parse("https://a.example/").unwrap(), &Err("no such name".into()));
+        assert!(
+            literal
+                .remedy
+                .is_some_and(|remedy| remedy.contains("IPv4 address, or a name"))
+        );
+        let nowhere = super::check(
+            &Place::parse("https://a.example/").unwrap(),
+            &Err("no such name".into()),
+        );
         assert_eq!(nowhere.level, Level::Fail);
     }
 }

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 const CHECK: &str = "old TLS versions";
 
 /// RSA and ECDSA, with and without ECDHE, AES and 3DES: what servers of that time have.
-const CIPHER_SUITES: [u16; 9] = [0xc00a, 0xc009, 0xc014, 0xc013, 0x0039, 0x0033, 0x0035, 0x002f, 0x000a];
+const CIPHER_SUITES: [u16; 9] = [
+    0xc00a, 0xc009, 0xc014, 0xc013, 0x0039, 0x0033, 0x0035, 0x002f, 0x000a,
+];
 
 /// Types of records, and the level of an alert.
 const ALERT: u8 = 21;
@@ -30,7 +32,9 @@ pub(in crate::doctor) async fn check(client: Client<'_>, speaks_tls: bool) -> Fi
             format!("{version} is spoken, which has been deprecated since 2021 (RFC 8996)"),
             "offer TLS 1.2 and 1.3 only (nginx: ssl_protocols TLSv1.2 TLSv1.3)",
         ),
-        Ok(Ok(Reply::NotTls) | Err(_)) if !speaks_tls => Finding::skip(CHECK, "skipped: no TLS is spoken here"),
+        Ok(Ok(Reply::NotTls) | Err(_)) if !speaks_tls => {
+            Finding::skip(CHECK, "skipped: no TLS is spoken here")
+        }
         Ok(_) => Finding::pass(CHECK, "neither 1.0 nor 1.1"),
         Err(_) => Finding::warn(
             CHECK,
@@ -87,7 +91,10 @@ fn client_hello(place: &Place) -> Vec<u8> {
     let mut body = vec![3, 2];
     body.extend_from_slice(&rand::random::<[u8; 32]>());
     body.push(0); // No session.
-    let suites: Vec<u8> = CIPHER_SUITES.iter().flat_map(|suite| suite.to_be_bytes()).collect();
+    let suites: Vec<u8> = CIPHER_SUITES
+        .iter()
+        .flat_map(|suite| suite.to_be_bytes())
+        .collect();
     body.extend(with_length(&suites));
     body.extend_from_slice(&[1, 0]); // No compression.
     let mut extensions = Vec::new();
@@ -110,5 +117,9 @@ fn extension(number: u16, data: &[u8]) -> Vec<u8> {
 
 /// A name has at most 253 bytes, so the length of all this fits.
 fn with_length(data: &[u8]) -> Vec<u8> {
-    [&u16::try_from(data.len()).unwrap_or_default().to_be_bytes()[..], data].concat()
+    [
+        &u16::try_from(data.len()).unwrap_or_default().to_be_bytes()[..],
+        data,
+    ]
+    .concat()
 }

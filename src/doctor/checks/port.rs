@@ -16,37 +16,59 @@ pub(in crate::doctor) async fn check(
     patience: Duration,
 ) -> (Finding, Option<SocketAddr>) {
     // IPv4 first, as Netdata Cloud has nothing else.
-    let (mut order, rest): (Vec<SocketAddr>, Vec<_>) = addresses.iter().partition(|address| address.is_ipv4());
+    let (mut order, rest): (Vec<SocketAddr>, Vec<_>) =
+        addresses.iter().partition(|address| address.is_ipv4());
     order.extend(rest);
     let mut reached: Option<SocketAddr> = None;
     let mut failures = Vec::new();
     for address in order {
         match connect(address, patience).await {
             Ok(()) => reached = reached.or(Some(address)),
-            Err(error) if address.is_ipv4() || reached.is_none() => failures.push(format!("{address}: {error}")),
+            Err(error) if address.is_ipv4() || reached.is_none() => {
+                failures.push(format!("{address}: {error}"))
+            }
             Err(_) => {}
         }
     }
-    (judge(place, addresses, reached, &failures.join("; ")), reached)
+    (
+        judge(place, addresses, reached, &failures.join("; ")),
+        reached,
+    )
 }
 
-fn judge(place: &Place, addresses: &[SocketAddr], reached: Option<SocketAddr>, failures: &str) -> Finding {
+fn judge(
+    place: &Place,
+    addresses: &[SocketAddr],
+    reached: Option<SocketAddr>,
+    failures: &str,
+) -> Finding {
     match reached {
-        Some(address) if failures.is_empty() => Finding::pass(CHECK, format!("{address} accepts connections")),
-        Some(address) if address.is_ipv6() && addresses.iter().any(SocketAddr::is_ipv4) => Finding::fail(
-            CHECK,
-            format!("{address} accepts connections, but not {failures}: Netdata Cloud has no IPv6"),
-            remedy(place),
-        ),
+        Some(address) if failures.is_empty() => {
+            Finding::pass(CHECK, format!("{address} accepts connections"))
+        }
+        Some(address) if address.is_ipv6() && addresses.iter().any(SocketAddr::is_ipv4) => {
+            Finding::fail(
+                CHECK,
+                format!(
+                    "{address} accepts connections, but not {failures}: Netdata Cloud has no IPv6"
+                ),
+                remedy(place),
+            )
+        }
         Some(address) => Finding::warn(
             CHECK,
             format!("{address} accepts connections, but not {failures}"),
             "let every address of the name lead to the server",
         ),
-        None if addresses.is_empty() => {
-            Finding::skip(CHECK, "there is no address to connect to, so the rest is skipped")
-        }
-        None => Finding::fail(CHECK, format!("nobody accepts connections: {failures}"), remedy(place)),
+        None if addresses.is_empty() => Finding::skip(
+            CHECK,
+            "there is no address to connect to, so the rest is skipped",
+        ),
+        None => Finding::fail(
+            CHECK,
+            format!("nobody accepts connections: {failures}"),
+            remedy(place),
+        ),
     }
 }
 
@@ -74,7 +96,11 @@ mod tests {
     fn netdata_cloud_needs_an_ipv4_address_that_accepts_connections() {
         let place = Place::parse("https://a.example/").unwrap();
         let address = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 443);
-        let (four, other, six) = (address("192.0.2.1"), address("192.0.2.2"), address("2001:db8::1"));
+        let (four, other, six) = (
+            address("192.0.2.1"),
+            address("192.0.2.2"),
+            address("2001:db8::1"),
+        );
         for (addresses, reached, failures, level) in [
             (&[six, four][..], Some(four), "", Level::Pass),
             (&[four, other], Some(four), "192.0.2.2: no", Level::Warn),

@@ -9,8 +9,15 @@ const CHECK: &str = "redirect";
 
 pub(in crate::doctor) fn check(expected: &Expected, heard: &Heard) -> Finding {
     // Who is refused is not redirected, whatever becomes of others.
-    let was_let_in = heard.answers.iter().any(|(it, _)| matches!(judge_answer(expected, it), Verdict::GotIn(_)));
-    let redirect = heard.answers.iter().map(|(answer, _)| answer).find(|answer| matches!(answer.status, 300..=399));
+    let was_let_in = heard
+        .answers
+        .iter()
+        .any(|(it, _)| matches!(judge_answer(expected, it), Verdict::GotIn(_)));
+    let redirect = heard
+        .answers
+        .iter()
+        .map(|(answer, _)| answer)
+        .find(|answer| matches!(answer.status, 300..=399));
     match redirect {
         Some(answer) => Finding::fail(
             CHECK,

@@ -1,7 +1,8 @@
 //! A resumed session gets nobody in who would not get in with a full handshake.
 //!
-//! Servers verify certificates in full handshakes only. In several of them a session that was made where nothing was
-//! demanded, under another name for example, was enough afterwards (CVE-2025-23419, CVE-2025-23048, CVE-2025-68121).
+//! Servers verify certificates in full handshakes only. In several of them a session that was made
+//! where nothing was demanded, under another name for example, was enough afterwards
+//! (CVE-2025-23419, CVE-2025-23048, CVE-2025-68121).
 
 use super::admission::{Verdict, judge};
 use crate::doctor::client::Client;
@@ -32,7 +33,10 @@ pub(in crate::doctor) async fn check(
         return Ok(Finding::skip(CHECK, "no certificate is demanded here"));
     }
     if let Verdict::GotIn(_) = nobody {
-        return Ok(Finding::skip(CHECK, "skipped: who has no certificate gets in anyway"));
+        return Ok(Finding::skip(
+            CHECK,
+            "skipped: who has no certificate gets in anyway",
+        ));
     }
     let (mut resumed, mut unclear) = (Vec::new(), None);
     for (version, number) in [(&TLS13, "1.3"), (&TLS12, "1.2")] {
@@ -54,7 +58,9 @@ pub(in crate::doctor) async fn check(
         }
     }
     if let Some((what, why)) = unclear {
-        let text = format!("{what}, resumed, is not refused as in a full handshake, so it may get through: {why}");
+        let text = format!(
+            "{what}, resumed, is not refused as in a full handshake, so it may get through: {why}"
+        );
         return Ok(Finding::warn(CHECK, text, REMEDY));
     }
     for (version, number) in [(&TLS13, "1.3"), (&TLS12, "1.2")] {
@@ -72,11 +78,18 @@ pub(in crate::doctor) async fn check(
         }
     }
     Ok(match resumed.first() {
-        None if matches!(nobody, Verdict::Unclear(_)) => {
-            Finding::skip(CHECK, "skipped: it cannot be told whether who has no certificate is refused")
-        }
-        None => Finding::pass(CHECK, "nobody gets a session to resume who would not get in anyway"),
-        Some(what) => Finding::pass(CHECK, format!("{what} can be resumed, and is refused all the same")),
+        None if matches!(nobody, Verdict::Unclear(_)) => Finding::skip(
+            CHECK,
+            "skipped: it cannot be told whether who has no certificate is refused",
+        ),
+        None => Finding::pass(
+            CHECK,
+            "nobody gets a session to resume who would not get in anyway",
+        ),
+        Some(what) => Finding::pass(
+            CHECK,
+            format!("{what} can be resumed, and is refused all the same"),
+        ),
     })
 }
 
@@ -108,7 +121,11 @@ async fn steal(
     let request = post(client.place);
     let first = client.ask_as(name, Some(&tls), &request).await;
     // Under no name, it may be welcome: what counts is the name under which it is resumed.
-    let before = if has_name { judge(expected, &first, true) } else { nobody.clone() };
+    let before = if has_name {
+        judge(expected, &first, true)
+    } else {
+        nobody.clone()
+    };
     if !tls.has_session() || matches!(before, Verdict::GotIn(_)) {
         return Ok(Theft::Impossible);
     }

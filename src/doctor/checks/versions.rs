@@ -9,7 +9,10 @@ use rustls::version::{TLS12, TLS13};
 const CHECK: &str = "TLS versions";
 
 pub(in crate::doctor) async fn check(client: Client<'_>) -> Result<Finding, String> {
-    let offered = (is_offered(client, &TLS12).await?, is_offered(client, &TLS13).await?);
+    let offered = (
+        is_offered(client, &TLS12).await?,
+        is_offered(client, &TLS13).await?,
+    );
     Ok(match offered {
         (true, true) => Finding::pass(CHECK, "1.2 and 1.3"),
         (false, true) => Finding::pass(CHECK, "1.3 alone"),
@@ -26,8 +29,12 @@ pub(in crate::doctor) async fn check(client: Client<'_>) -> Result<Finding, Stri
     })
 }
 
-/// Whether it got as far as the server's certificate. Whether it let anybody in does not matter here.
-async fn is_offered(client: Client<'_>, version: &'static SupportedProtocolVersion) -> Result<bool, String> {
+/// Whether it got as far as the server's certificate. Whether it let anybody in does not matter
+/// here.
+async fn is_offered(
+    client: Client<'_>,
+    version: &'static SupportedProtocolVersion,
+) -> Result<bool, String> {
     let tls = Tls::new(None, &[version])?;
     // Nothing is asked, so nothing is waited for but the handshake.
     let _ = client.open(Some(&tls)).await;

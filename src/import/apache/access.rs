@@ -17,19 +17,35 @@ pub(super) fn read<'t>(
     ledger: &Ledger,
 ) -> Guard<'t> {
     let sections = host.sections_for(path, mapping.url());
-    let mut reader = Reader { host, mapping, guard: Guard::of(is_webhook), ledger };
+    let mut reader = Reader {
+        host,
+        mapping,
+        guard: Guard::of(is_webhook),
+        ledger,
+    };
     // Of several sections, the last that says something is right.
-    let demanding = sections.iter().rev().map(|section| section.directive.children());
-    let found = demanding.map(demands).find(|demands| !demands.is_empty()).unwrap_or_default();
+    let demanding = sections
+        .iter()
+        .rev()
+        .map(|section| section.directive.children());
+    let found = demanding
+        .map(demands)
+        .find(|demands| !demands.is_empty())
+        .unwrap_or_default();
     reader.any(&found);
     for section in &sections {
         let children = section.directive.children();
-        children.iter().for_each(|directive| reader.always(directive));
+        children
+            .iter()
+            .for_each(|directive| reader.always(directive));
         reader.conditionals(children);
         reader.rules(children, path);
     }
     for directives in host.both() {
-        directives.iter().filter(|it| is(it, "SSLRequire")).for_each(|it| reader.always(it));
+        directives
+            .iter()
+            .filter(|it| is(it, "SSLRequire"))
+            .for_each(|it| reader.always(it));
         directives.iter().for_each(|it| reader.missing(it));
         reader.conditionals(directives);
     }
@@ -51,11 +67,16 @@ impl<'t> Reader<'_, 't> {
     /// Each of these is enough, as Apache has it unless it says otherwise.
     fn any(&mut self, demands: &[&'t Directive]) {
         let is_by_certificate = |it: &&&Directive| it.holds(&looks_at_certificates);
-        let Some(strictest) = demands.iter().find(is_by_certificate).or(demands.first()) else { return };
+        let Some(strictest) = demands.iter().find(is_by_certificate).or(demands.first()) else {
+            return;
+        };
         self.one(strictest);
         for other in demands.iter().filter(|other| other.id != strictest.id) {
             self.ledger.cover(other);
-            self.ledger.not_carried(other, "it was enough instead of others; now only one of them is demanded");
+            self.ledger.not_carried(
+                other,
+                "it was enough instead of others; now only one of them is demanded",
+            );
         }
     }
 
@@ -66,7 +87,10 @@ impl<'t> Reader<'_, 't> {
             "require" => self.require(directive),
             _ => {
                 self.ledger.cover(directive);
-                self.close(directive, "what is not to be let in cannot be named: set [routes.auth]");
+                self.close(
+                    directive,
+                    "what is not to be let in cannot be named: set [routes.auth]",
+                );
             }
         }
     }
@@ -77,13 +101,19 @@ impl<'t> Reader<'_, 't> {
             ["expr", ref words @ ..] => self.expression(directive, &words.join(" "), Fate::Served),
             ["ssl-verify-client"] => self.guard.certificate(directive, self.ledger),
             ["ssl"] => self.tls_only(directive),
-            ["all", "granted"] => self.ledger.not_needed(directive, "is so, unless [routes.auth] demands more"),
+            ["all", "granted"] => self
+                .ledger
+                .not_needed(directive, "is so, unless [routes.auth] demands more"),
             ["all", "denied"] => self.close(directive, "nothing got through here, as now"),
             ["method", ..] if self.guard.is_webhook => {
-                self.ledger.not_needed(directive, "a webhook takes GET (the challenge) and POST");
+                self.ledger
+                    .not_needed(directive, "a webhook takes GET (the challenge) and POST");
             }
             ["ip" | "host" | "local" | "forward-dns", ..] => {
-                self.close(directive, "name the networks that may connect in listen.allow");
+                self.close(
+                    directive,
+                    "name the networks that may connect in listen.allow",
+                );
             }
             ["valid-user" | "user" | "group", ..] => {
                 let remedy = "passwords cannot be read back from their hashes: write auth.basic, with a file for each";
@@ -95,8 +125,13 @@ impl<'t> Reader<'_, 't> {
 
     fn tls_only(&mut self, directive: &'t Directive) {
         match self.host.is_tls() {
-            true => self.ledger.not_needed(directive, "there is no way around TLS"),
-            false => self.close(directive, "Apache refused every request here, for there is no TLS"),
+            true => self
+                .ledger
+                .not_needed(directive, "there is no way around TLS"),
+            false => self.close(
+                directive,
+                "Apache refused every request here, for there is no TLS",
+            ),
         }
     }
 
@@ -108,7 +143,9 @@ impl<'t> Reader<'_, 't> {
     fn always(&mut self, directive: &'t Directive) {
         let granted = |it: &String| it.eq_ignore_ascii_case("all");
         match directive.name.to_ascii_lowercase().as_str() {
-            "sslrequire" => self.expression(directive, &directive.arguments.join(" "), Fate::Served),
+            "sslrequire" => {
+                self.expression(directive, &directive.arguments.join(" "), Fate::Served)
+            }
             "sslverifyclient" if directive.value().eq_ignore_ascii_case("require") => {
                 self.guard.certificate(directive, self.ledger);
                 let hole = "Apache asks after the request has come, which Netdata Cloud's client does not answer; now the \
@@ -119,17 +156,24 @@ impl<'t> Reader<'_, 't> {
             "limit" | "limitexcept" | "allowmethods" => {
                 self.ledger.cover(directive);
                 match self.guard.is_webhook && !holds_demands(directive) {
-                    true => self.ledger.not_needed(directive, "a webhook takes GET (the challenge) and POST"),
+                    true => self
+                        .ledger
+                        .not_needed(directive, "a webhook takes GET (the challenge) and POST"),
                     false => self.close(directive, UNREADABLE),
                 }
             }
             "order" | "authname" => self.ledger.not_needed(directive, "has no effect by itself"),
             "allow" if directive.arguments.iter().any(granted) => {
-                self.ledger.not_needed(directive, "is so, unless [routes.auth] demands more");
+                self.ledger
+                    .not_needed(directive, "is so, unless [routes.auth] demands more");
             }
-            "allow" | "deny" => self.close(directive, "name the networks that may connect in listen.allow"),
+            "allow" | "deny" => self.close(
+                directive,
+                "name the networks that may connect in listen.allow",
+            ),
             "authtype" | "authbasicprovider" | "authuserfile" => {
-                self.ledger.not_needed(directive, "has no effect without Require");
+                self.ledger
+                    .not_needed(directive, "has no effect without Require");
             }
             _ => self.missing(directive),
         }
@@ -141,9 +185,10 @@ impl<'t> Reader<'_, 't> {
             return;
         }
         match directive.value().contains("options-ssl-apache") {
-            true => {
-                self.ledger.not_carried(directive, "this file is not here; probably, nothing in it concerns a webhook")
-            }
+            true => self.ledger.not_carried(
+                directive,
+                "this file is not here; probably, nothing in it concerns a webhook",
+            ),
             false => {
                 let remedy = "this file is not here, and may demand something: import where Apache runs, or name the directory of \
                               apache2.conf or httpd.conf with --prefix";
@@ -167,7 +212,9 @@ impl<'t> Reader<'_, 't> {
 
     fn conditional(&mut self, directive: &'t Directive, otherwise: Option<&'t Directive>) {
         let all = |it: &Directive, what: &str| {
-            let [one] = demands(it.children())[..] else { return false };
+            let [one] = demands(it.children())[..] else {
+                return false;
+            };
             is(one, "Require") && one.arguments == ["all", what]
         };
         let fate = match otherwise {
@@ -178,13 +225,17 @@ impl<'t> Reader<'_, 't> {
         if fate.is_none() && !holds_demands(directive) && !otherwise.is_some_and(holds_demands) {
             return;
         }
-        [Some(directive), otherwise].into_iter().flatten().for_each(|it| self.ledger.cover(it));
+        [Some(directive), otherwise]
+            .into_iter()
+            .flatten()
+            .for_each(|it| self.ledger.cover(it));
         match fate {
             Some(fate) => self.expression(directive, &directive.arguments.join(" "), fate),
             None => self.close(directive, UNREADABLE),
         }
         if let Some(other) = otherwise {
-            self.ledger.not_needed(other, "is what becomes of all others");
+            self.ledger
+                .not_needed(other, "is what becomes of all others");
         }
     }
 
@@ -193,15 +244,19 @@ impl<'t> Reader<'_, 't> {
             // What is not refused by two tests together may fail one of them.
             Some([_, _, ..]) | None if fate == Fate::Refused => self.close(directive, UNREADABLE),
             None => self.close(directive, UNREADABLE),
-            Some(tests) => tests.iter().for_each(|test| self.test(directive, test, fate)),
+            Some(tests) => tests
+                .iter()
+                .for_each(|test| self.test(directive, test, fate)),
         }
     }
 
     fn test(&mut self, directive: &'t Directive, test: &Test, fate: Fate) {
-        self.guard.apply(directive, &requests(directive, test), fate, self.ledger);
+        self.guard
+            .apply(directive, &requests(directive, test), fate, self.ledger);
     }
 
-    /// `RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !^app\.netdata\.cloud$` and `RewriteRule ^ - [F]`, and other rules.
+    /// `RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !^app\.netdata\.cloud$` and `RewriteRule ^ - [F]`,
+    /// and other rules.
     fn rules(&mut self, directives: &'t [Directive], path: &str) {
         let mut conditions: Vec<&'t Directive> = Vec::new();
         for directive in directives {
@@ -221,29 +276,49 @@ impl<'t> Reader<'_, 't> {
     /// `RewriteRule … [P]`: only what meets the conditions is passed on.
     fn passing(&mut self, rule: &'t Directive, conditions: &[&'t Directive]) {
         match conditions.iter().any(is_or) {
-            true => self.close(rule, "these conditions together cannot be read: set [routes.auth]"),
-            false => conditions.iter().for_each(|it| self.condition(it, Fate::Served)),
+            true => self.close(
+                rule,
+                "these conditions together cannot be read: set [routes.auth]",
+            ),
+            false => conditions
+                .iter()
+                .for_each(|it| self.condition(it, Fate::Served)),
         }
     }
 
     fn rewrite(&mut self, rule: &'t Directive, conditions: &[&'t Directive], path: &str) {
         let probe = path.strip_suffix('*').unwrap_or(path);
         // One that cannot be read may be for this path.
-        let is_for_it = regex::Regex::new(rule.value()).map_or(true, |pattern| pattern.is_match(probe));
+        let is_for_it =
+            regex::Regex::new(rule.value()).map_or(true, |pattern| pattern.is_match(probe));
         if !is_for_it {
             return self.ledger.not_needed(rule, "is for other paths");
         }
         if !refuses(rule) {
-            let harmless = ["HTTPS", "SERVER_PORT", "UPGRADE", "SERVER_NAME", "HTTP_HOST", "REQUEST_METHOD"];
-            let is_harmless =
-                |it: &&&Directive| harmless.iter().any(|name| it.value().to_ascii_uppercase().contains(name));
+            let harmless = [
+                "HTTPS",
+                "SERVER_PORT",
+                "UPGRADE",
+                "SERVER_NAME",
+                "HTTP_HOST",
+                "REQUEST_METHOD",
+            ];
+            let is_harmless = |it: &&&Directive| {
+                harmless
+                    .iter()
+                    .any(|name| it.value().to_ascii_uppercase().contains(name))
+            };
             return match rule.arguments.get(1).is_some_and(|to| to == "-")
                 || conditions.iter().any(|it| is_harmless(&it))
             {
-                true => self.ledger.not_needed(rule, "Netdata Cloud sends over HTTPS only, and asks for no WebSockets"),
-                false => {
-                    self.ledger.not_carried(rule, "the path reaches the application as it came: let it answer there")
-                }
+                true => self.ledger.not_needed(
+                    rule,
+                    "Netdata Cloud sends over HTTPS only, and asks for no WebSockets",
+                ),
+                false => self.ledger.not_carried(
+                    rule,
+                    "the path reaches the application as it came: let it answer there",
+                ),
             };
         }
         // Each of several is enough to be refused only if all but the last say so.
@@ -251,8 +326,13 @@ impl<'t> Reader<'_, 't> {
         let before = self.guard.unknown_rules.len();
         match conditions {
             [] => self.close(rule, "nothing got through here, as now"),
-            _ if !are_alternatives => self.close(rule, "these conditions together cannot be read: set [routes.auth]"),
-            _ => conditions.iter().for_each(|it| self.condition(it, Fate::Refused)),
+            _ if !are_alternatives => self.close(
+                rule,
+                "these conditions together cannot be read: set [routes.auth]",
+            ),
+            _ => conditions
+                .iter()
+                .for_each(|it| self.condition(it, Fate::Refused)),
         }
         if self.guard.unknown_rules.len() == before {
             self.ledger.carried(rule, "what its conditions demand");
@@ -260,32 +340,78 @@ impl<'t> Reader<'_, 't> {
     }
 
     fn condition(&mut self, directive: &'t Directive, fate: Fate) {
-        let [subject, pattern, ..] = directive.arguments.as_slice() else { return };
-        if ["REQUEST_FILENAME", "SCRIPT_FILENAME", "DOCUMENT_ROOT"].iter().any(|name| subject.contains(name)) {
+        let [subject, pattern, ..] = directive.arguments.as_slice() else {
+            return;
+        };
+        if ["REQUEST_FILENAME", "SCRIPT_FILENAME", "DOCUMENT_ROOT"]
+            .iter()
+            .any(|name| subject.contains(name))
+        {
             return self.ledger.not_needed(directive, "no files are served");
         }
-        let variable = subject.strip_prefix("%{").and_then(|rest| rest.strip_suffix('}')).unwrap_or(subject);
-        let ignores_case = directive.arguments.get(2).is_some_and(|flags| flags.to_ascii_uppercase().contains("NC"));
-        let (is_negated, pattern) = pattern.strip_prefix('!').map_or((false, pattern.as_str()), |rest| (true, rest));
+        let variable = subject
+            .strip_prefix("%{")
+            .and_then(|rest| rest.strip_suffix('}'))
+            .unwrap_or(subject);
+        let ignores_case = directive
+            .arguments
+            .get(2)
+            .is_some_and(|flags| flags.to_ascii_uppercase().contains("NC"));
+        let (is_negated, pattern) = pattern
+            .strip_prefix('!')
+            .map_or((false, pattern.as_str()), |rest| (true, rest));
         let pattern = match pattern.strip_prefix('=') {
             Some(text) => (text.trim_matches('"').to_owned(), Comparison::Whole),
             None => (pattern.to_owned(), Comparison::Expression { ignores_case }),
         };
-        let test = Test { variable: variable.to_owned(), patterns: vec![pattern], is_negated };
+        let test = Test {
+            variable: variable.to_owned(),
+            patterns: vec![pattern],
+            is_negated,
+        };
         self.test(directive, &test, fate);
     }
 
-    /// What was meant to look at names, but stands in a `<Directory>`, which requests that are passed on never come to.
+    /// What was meant to look at names, but stands in a `<Directory>`, which requests that are
+    /// passed on never come to.
     fn never_run(&mut self) {
-        for section in self.host.sections().into_iter().filter(|section| section.place == Place::Files) {
+        for section in self
+            .host
+            .sections()
+            .into_iter()
+            .filter(|section| section.place == Place::Files)
+        {
             for directive in demands(section.directive.children()) {
-                let words = directive.arguments.strip_prefix(&["expr".to_owned()]).map(|words| words.join(" "));
-                let Some(tests) = words.and_then(|text| expression::tests(&text)) else { continue };
-                for test in tests.iter().filter(|test| matches!(test.input(), Input::Subject(_))) {
+                let words = directive
+                    .arguments
+                    .strip_prefix(&["expr".to_owned()])
+                    .map(|words| words.join(" "));
+                let Some(tests) = words.and_then(|text| expression::tests(&text)) else {
+                    continue;
+                };
+                for test in tests
+                    .iter()
+                    .filter(|test| matches!(test.input(), Input::Subject(_)))
+                {
                     // What else it would have let in is of no interest.
-                    self.guard.apply(directive, &requests(directive, test), Fate::Served, &Ledger::default());
-                    let names = self.guard.names.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-                    self.ledger.carried(directive, format!("tls.client.common_names: {names}, compared whole"));
+                    self.guard.apply(
+                        directive,
+                        &requests(directive, test),
+                        Fate::Served,
+                        &Ledger::default(),
+                    );
+                    let names = self
+                        .guard
+                        .names
+                        .iter()
+                        .flatten()
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .join(", ");
+                    self.ledger.carried(
+                        directive,
+                        format!("tls.client.common_names: {names}, compared whole"),
+                    );
                     let hole = "it never ran: requests that are passed on come to no <Directory>, so any certificate of the \
                                 authority got in";
                     self.ledger.closed(directive, hole);
@@ -296,24 +422,43 @@ impl<'t> Reader<'_, 't> {
 }
 
 fn requests<'t>(directive: &'t Directive, test: &Test) -> Requests<'t> {
-    let pattern =
-        |(text, comparison): &(String, Comparison)| Pattern { text: text.clone(), comparison: *comparison, directive };
+    let pattern = |(text, comparison): &(String, Comparison)| Pattern {
+        text: text.clone(),
+        comparison: *comparison,
+        directive,
+    };
     let patterns = test.patterns.iter().map(pattern).collect();
-    Requests { input: test.input(), patterns, inverted: test.is_negated }
+    Requests {
+        input: test.input(),
+        patterns,
+        inverted: test.is_negated,
+    }
 }
 
 /// Whether one of several conditions is enough.
 fn is_or(condition: &&Directive) -> bool {
-    condition.arguments.get(2).is_some_and(|flags| flags.to_ascii_uppercase().contains("OR"))
+    condition
+        .arguments
+        .get(2)
+        .is_some_and(|flags| flags.to_ascii_uppercase().contains("OR"))
 }
 
 /// Whether a `RewriteRule` lets nothing through.
 fn refuses(rule: &Directive) -> bool {
-    let flags = rule.arguments.get(2).map_or("", String::as_str).trim_matches(['[', ']']);
+    let flags = rule
+        .arguments
+        .get(2)
+        .map_or("", String::as_str)
+        .trim_matches(['[', ']']);
     flags.split(',').any(|flag| {
         let (name, code) = flag.trim().split_once('=').unwrap_or((flag.trim(), ""));
-        let is_code = matches!(name.to_ascii_uppercase().as_str(), "R" | "REDIRECT") && code.starts_with(['4', '5']);
-        is_code || matches!(name.to_ascii_uppercase().as_str(), "F" | "FORBIDDEN" | "G" | "GONE")
+        let is_code = matches!(name.to_ascii_uppercase().as_str(), "R" | "REDIRECT")
+            && code.starts_with(['4', '5']);
+        is_code
+            || matches!(
+                name.to_ascii_uppercase().as_str(),
+                "F" | "FORBIDDEN" | "G" | "GONE"
+            )
     })
 }
 
@@ -332,14 +477,26 @@ pub(super) fn holds_demands(section: &Directive) -> bool {
 
 /// Whether something is about client certificates.
 pub(super) fn looks_at_certificates(directive: &Directive) -> bool {
-    let names = ["require", "sslrequire", "sslverifyclient", "if", "rewritecond"];
+    let names = [
+        "require",
+        "sslrequire",
+        "sslverifyclient",
+        "if",
+        "rewritecond",
+    ];
     names.contains(&directive.name.to_ascii_lowercase().as_str())
         && (is(directive, "SSLVerifyClient")
-            || directive.arguments.iter().any(|it| it.to_ascii_uppercase().contains("SSL")))
+            || directive
+                .arguments
+                .iter()
+                .any(|it| it.to_ascii_uppercase().contains("SSL")))
 }
 
 /// What is demanded in a section.
 fn demands(section: &[Directive]) -> Vec<&Directive> {
     let names = ["require", "requireall", "requireany", "requirenone"];
-    section.iter().filter(|it| names.contains(&it.name.to_ascii_lowercase().as_str())).collect()
+    section
+        .iter()
+        .filter(|it| names.contains(&it.name.to_ascii_lowercase().as_str()))
+        .collect()
 }

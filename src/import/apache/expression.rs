@@ -64,22 +64,30 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
         } else if first == '"' || first == '\'' {
             let (word, after) = rest[1..].split_once(first)?;
             // A variable may stand in quotes.
-            let variable = word.strip_prefix("%{").and_then(|word| word.strip_suffix('}'));
-            tokens.push(variable.map_or_else(|| Token::Text(word.to_owned()), |name| Token::Variable(name.to_owned())));
+            let variable = word
+                .strip_prefix("%{")
+                .and_then(|word| word.strip_suffix('}'));
+            tokens.push(variable.map_or_else(
+                || Token::Text(word.to_owned()),
+                |name| Token::Variable(name.to_owned()),
+            ));
             after
         } else if let Some((expression, ignores_case, after)) = expression(rest, tokens.last()) {
             tokens.push(Token::Expression(expression, ignores_case));
             after
         } else {
-            let symbols = ["&&", "||", "==", "!=", "=~", "!~", "(", ")", "{", "}", ",", "!", "="];
+            let symbols = [
+                "&&", "||", "==", "!=", "=~", "!~", "(", ")", "{", "}", ",", "!", "=",
+            ];
             match symbols.iter().find(|symbol| rest.starts_with(**symbol)) {
                 Some(symbol) => {
                     tokens.push(Token::Symbol((*symbol).to_owned()));
                     &rest[symbol.len()..]
                 }
                 None => {
-                    let end =
-                        rest.find(|c: char| c.is_whitespace() || "(){},!=&|\"'%".contains(c)).unwrap_or(rest.len());
+                    let end = rest
+                        .find(|c: char| c.is_whitespace() || "(){},!=&|\"'%".contains(c))
+                        .unwrap_or(rest.len());
                     if end == 0 {
                         return None;
                     }
@@ -116,8 +124,14 @@ fn expression<'t>(text: &'t str, before: Option<&Token>) -> Option<(String, bool
     let rest = text.strip_prefix('m').unwrap_or(text);
     let delimiter = rest.chars().next().filter(char::is_ascii_punctuation)?;
     let (expression, after) = rest[1..].split_once(delimiter)?;
-    let flags = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-    Some((expression.to_owned(), after[..flags].contains('i'), &after[flags..]))
+    let flags = after
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(after.len());
+    Some((
+        expression.to_owned(),
+        after[..flags].contains('i'),
+        &after[flags..],
+    ))
 }
 
 struct Parser<'t> {
@@ -146,7 +160,9 @@ impl Parser<'_> {
         let mut tests = self.all(depth)?;
         while self.takes("||") {
             let more = self.all(depth)?;
-            let ([one], [other]) = (&mut tests[..], &more[..]) else { return None };
+            let ([one], [other]) = (&mut tests[..], &more[..]) else {
+                return None;
+            };
             if one.variable != other.variable || one.is_negated || other.is_negated {
                 return None;
             }
@@ -167,7 +183,10 @@ impl Parser<'_> {
         let depth = depth.checked_sub(1)?;
         if self.takes("!") {
             return match self.one(depth)?.as_mut_slice() {
-                [test] => Some(vec![Test { is_negated: !test.is_negated, ..test.clone() }]),
+                [test] => Some(vec![Test {
+                    is_negated: !test.is_negated,
+                    ..test.clone()
+                }]),
                 _ => None,
             };
         }
@@ -180,20 +199,27 @@ impl Parser<'_> {
 
     fn test(&mut self) -> Option<Test> {
         let variable = self.variable()?;
-        let Token::Symbol(operator) = self.next()? else { return None };
+        let Token::Symbol(operator) = self.next()? else {
+            return None;
+        };
         let (patterns, is_negated) = match operator.as_str() {
             "==" | "=" => (vec![self.whole()?], false),
             "!=" => (vec![self.whole()?], true),
             "in" => (self.set()?, false),
             "=~" | "!~" => match self.next()? {
-                Token::Expression(text, ignores_case) => {
-                    (vec![(text, Comparison::Expression { ignores_case })], operator == "!~")
-                }
+                Token::Expression(text, ignores_case) => (
+                    vec![(text, Comparison::Expression { ignores_case })],
+                    operator == "!~",
+                ),
                 _ => return None,
             },
             _ => return None,
         };
-        Some(Test { variable, patterns, is_negated })
+        Some(Test {
+            variable,
+            patterns,
+            is_negated,
+        })
     }
 
     /// `%{NAME}`, or `req('Name')` for a header of the request.
@@ -202,8 +228,14 @@ impl Parser<'_> {
             Token::Variable(name) => Some(name),
             Token::Symbol(function) => {
                 let is_call = self.takes("(");
-                let Token::Text(name) = self.next()? else { return None };
-                let name = if function.ends_with("env") { name } else { format!("HTTP:{name}") };
+                let Token::Text(name) = self.next()? else {
+                    return None;
+                };
+                let name = if function.ends_with("env") {
+                    name
+                } else {
+                    format!("HTTP:{name}")
+                };
                 (is_call && self.takes(")")).then_some(name)
             }
             _ => None,
@@ -236,7 +268,9 @@ mod tests {
 
     /// As one line: what must hold.
     fn show(text: &str) -> String {
-        let Some(found) = tests(text) else { return "?".into() };
+        let Some(found) = tests(text) else {
+            return "?".into();
+        };
         let show = |test: &Test| {
             let patterns: Vec<_> = test
                 .patterns
@@ -248,7 +282,12 @@ mod tests {
                     }
                 })
                 .collect();
-            format!("{}{}:{}", if test.is_negated { "!" } else { "" }, test.variable, patterns.join("|"))
+            format!(
+                "{}{}:{}",
+                if test.is_negated { "!" } else { "" },
+                test.variable,
+                patterns.join("|")
+            )
         };
         found.iter().map(show).collect::<Vec<_>>().join(" ")
     }
@@ -256,7 +295,10 @@ mod tests {
     #[test]
     fn conjunctions_of_comparisons_are_read() {
         for (text, expected) in [
-            ("%{SSL_CLIENT_S_DN_CN} == 'app.netdata.cloud'", "SSL_CLIENT_S_DN_CN:app.netdata.cloud"),
+            (
+                "%{SSL_CLIENT_S_DN_CN} == 'app.netdata.cloud'",
+                "SSL_CLIENT_S_DN_CN:app.netdata.cloud",
+            ),
             ("%{SSL_CLIENT_S_DN_CN} eq \"a\"", "SSL_CLIENT_S_DN_CN:a"),
             ("\"%{SSL_CLIENT_S_DN_CN}\" = 'a'", "SSL_CLIENT_S_DN_CN:a"),
             ("(%{A} in {\"a\", 'b'} and %{B} -ne 'c')", "A:a|b !B:c"),
@@ -264,8 +306,14 @@ mod tests {
             ("%{A} =~ /^a(b|c)$/", "A:/^a(b|c)$/"),
             ("! (%{A} == 'b')", "!A:b"),
             ("%{A} == 'a' || %{A} == 'b'", "A:a|b"),
-            ("req('Authorization') == 'Bearer x'", "HTTP:Authorization:Bearer x"),
-            ("%{HTTP:Authorization} == 'Bearer x'", "HTTP:Authorization:Bearer x"),
+            (
+                "req('Authorization') == 'Bearer x'",
+                "HTTP:Authorization:Bearer x",
+            ),
+            (
+                "%{HTTP:Authorization} == 'Bearer x'",
+                "HTTP:Authorization:Bearer x",
+            ),
             ("%{A} == 'a' || %{B} == 'b'", "?"),
             ("%{A} == 'a' b", "?"),
             ("%{A}", "?"),
@@ -275,7 +323,14 @@ mod tests {
         ] {
             assert_eq!(show(text), expected, "{text}");
         }
-        assert_eq!(show(&format!("{}%{{A}} == 'a'{}", "(".repeat(1000), ")".repeat(1000))), "?");
+        assert_eq!(
+            show(&format!(
+                "{}%{{A}} == 'a'{}",
+                "(".repeat(1000),
+                ")".repeat(1000)
+            )),
+            "?"
+        );
     }
 
     proptest! {

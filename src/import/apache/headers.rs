@@ -38,9 +38,15 @@ pub(super) fn carry(
 ) -> SetHeaders {
     let is_tls = host.is_tls();
     let mut headers = SetHeaders::new(is_tls);
-    let preserves = sections.iter().rev().find_map(|section| section.one("ProxyPreserveHost"));
+    let preserves = sections
+        .iter()
+        .rev()
+        .find_map(|section| section.one("ProxyPreserveHost"));
     let preserves = preserves.or_else(|| host.one("ProxyPreserveHost"));
-    match (preserves.filter(|it| it.value().eq_ignore_ascii_case("on")), &target.host) {
+    match (
+        preserves.filter(|it| it.value().eq_ignore_ascii_case("on")),
+        &target.host,
+    ) {
         (Some(directive), _) => ledger.not_needed(directive, "Host is passed on as it came"),
         (None, Some(own)) => headers.insert("Host", own),
         (None, None) => {
@@ -53,12 +59,30 @@ pub(super) fn carry(
         "server_name" => host.names().first().map(|name| (*name).to_owned()),
         _ => known(name, is_tls).map(str::to_owned),
     };
-    let inner = sections.iter().flat_map(|section| section.directive.children());
-    for directive in host.both().into_iter().flatten().chain(inner).flat_map(conditional) {
-        headers.blank(directive, directive.arguments.get(1).map_or("", String::as_str), UNCONDITIONAL, ledger);
+    let inner = sections
+        .iter()
+        .flat_map(|section| section.directive.children());
+    for directive in host
+        .both()
+        .into_iter()
+        .flatten()
+        .chain(inner)
+        .flat_map(conditional)
+    {
+        headers.blank(
+            directive,
+            directive.arguments.get(1).map_or("", String::as_str),
+            UNCONDITIONAL,
+            ledger,
+        );
     }
-    let inner = sections.iter().flat_map(|section| section.directive.children());
-    for directive in host.every("RequestHeader").chain(inner.filter(|it| is(it, "RequestHeader"))) {
+    let inner = sections
+        .iter()
+        .flat_map(|section| section.directive.children());
+    for directive in host
+        .every("RequestHeader")
+        .chain(inner.filter(|it| is(it, "RequestHeader")))
+    {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
         match arguments[..] {
             // What clients put there is not believed anyway.
@@ -85,25 +109,41 @@ fn conditional(directive: &Directive) -> Vec<&Directive> {
     let conditions = ["If", "ElseIf", "Else", "Limit", "LimitExcept"];
     let inner = directive.children().iter();
     match conditions.iter().any(|name| is(directive, name)) {
-        true => inner.clone().filter(|it| is(it, "RequestHeader")).chain(inner.flat_map(conditional)).collect(),
+        true => inner
+            .clone()
+            .filter(|it| is(it, "RequestHeader"))
+            .chain(inner.flat_map(conditional))
+            .collect(),
         false => Vec::new(),
     }
 }
 
 /// `%{NAME}s`, `%{NAME}e` and `expr=%{NAME}` with NGINX's variables.
 fn value_of(value: &str) -> String {
-    let (value, is_expression) = value.strip_prefix("expr=").map_or((value, false), |value| (value, true));
+    let (value, is_expression) = value
+        .strip_prefix("expr=")
+        .map_or((value, false), |value| (value, true));
     // A dollar sign is nothing special to Apache, and cannot be said in NGINX's words.
     let mut text = String::new();
     let mut rest = value;
     while let Some((before, after)) = rest.split_once("%{") {
-        let Some((name, after)) = after.split_once('}') else { break };
+        let Some((name, after)) = after.split_once('}') else {
+            break;
+        };
         text.push_str(&before.replace("%%", "%"));
         text.push_str(&format!("${{{}}}", variable(name)));
-        rest = if is_expression { after } else { after.strip_prefix(['s', 'e']).unwrap_or(after) };
+        rest = if is_expression {
+            after
+        } else {
+            after.strip_prefix(['s', 'e']).unwrap_or(after)
+        };
     }
     text.push_str(&rest.replace("%%", "%"));
-    match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('}')) {
+    match text
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'))
+        .filter(|name| !name.contains('}'))
+    {
         Some(name) => format!("${name}"),
         None => text,
     }
@@ -111,7 +151,11 @@ fn value_of(value: &str) -> String {
 
 fn variable(name: &str) -> String {
     let name = name.trim_start_matches("SSL:");
-    VARIABLES.iter().find(|(other, _)| *other == name).map_or(name, |(_, same)| same).to_owned()
+    VARIABLES
+        .iter()
+        .find(|(other, _)| *other == name)
+        .map_or(name, |(_, same)| same)
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -125,7 +169,10 @@ mod tests {
             ("%{SSL_CLIENT_S_DN}s", "$ssl_client_s_dn"),
             ("expr=%{REMOTE_ADDR}", "$remote_addr"),
             ("https", "https"),
-            ("CN=%{SSL_CLIENT_S_DN_CN}s;v=%{SSL_CLIENT_VERIFY}s", "CN=${client_cn};v=${ssl_client_verify}"),
+            (
+                "CN=%{SSL_CLIENT_S_DN_CN}s;v=%{SSL_CLIENT_VERIFY}s",
+                "CN=${client_cn};v=${ssl_client_verify}",
+            ),
             ("100%%", "100%"),
             ("%{UNKNOWN}e", "$UNKNOWN"),
             ("%{", "%{"),

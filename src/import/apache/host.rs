@@ -25,10 +25,19 @@ impl<'t> Host<'t> {
     /// All of a configuration.
     pub(super) fn all(main: &'t [Directive]) -> Vec<Self> {
         let sections = main.iter().filter(|it| is(it, "VirtualHost"));
-        let hosts: Vec<_> =
-            sections.map(|section| Host { section: Some(section), own: section.children(), main }).collect();
+        let hosts: Vec<_> = sections
+            .map(|section| Host {
+                section: Some(section),
+                own: section.children(),
+                main,
+            })
+            .collect();
         match hosts.is_empty() {
-            true => vec![Host { section: None, own: main, main: &[] }],
+            true => vec![Host {
+                section: None,
+                own: main,
+                main: &[],
+            }],
             false => hosts,
         }
     }
@@ -47,13 +56,20 @@ impl<'t> Host<'t> {
     pub(super) fn all_of(&self, name: &str) -> Vec<&'t Directive> {
         let named = |all: &'t [Directive]| all.iter().filter(|it| is(it, name)).collect::<Vec<_>>();
         let own = named(self.own);
-        if own.is_empty() { named(self.main) } else { own }
+        if own.is_empty() {
+            named(self.main)
+        } else {
+            own
+        }
     }
 
     /// Those of the main server and its own, in this order.
     pub(super) fn every(&self, name: &str) -> impl Iterator<Item = &'t Directive> + use<'t, '_> {
         let name = name.to_owned();
-        self.main.iter().chain(self.own).filter(move |it| is(it, &name))
+        self.main
+            .iter()
+            .chain(self.own)
+            .filter(move |it| is(it, &name))
     }
 
     /// The one that is in effect.
@@ -70,8 +86,14 @@ impl<'t> Host<'t> {
     }
 
     pub(super) fn names(&self) -> Vec<&'t str> {
-        let names = self.own.iter().filter(|it| is(it, "ServerName") || is(it, "ServerAlias"));
-        names.flat_map(|it| &it.arguments).map(String::as_str).collect()
+        let names = self
+            .own
+            .iter()
+            .filter(|it| is(it, "ServerName") || is(it, "ServerAlias"));
+        names
+            .flat_map(|it| &it.arguments)
+            .map(String::as_str)
+            .collect()
     }
 
     /// Its sections, and those of the main server, in the order in which they are merged.
@@ -89,7 +111,10 @@ impl<'t> Host<'t> {
 
     /// Those that are about requests of `path` that are passed on to `url`.
     pub(super) fn sections_for(&self, path: &str, url: &str) -> Vec<Section<'t>> {
-        self.sections().into_iter().filter(|section| section.covers(path, url)).collect()
+        self.sections()
+            .into_iter()
+            .filter(|section| section.covers(path, url))
+            .collect()
     }
 
     /// What stands in the main server, and in it.
@@ -138,7 +163,10 @@ impl<'t> Section<'t> {
         let place = match (directive.name.to_ascii_lowercase().as_str(), &arguments[..]) {
             ("location", ["~", pattern]) | ("locationmatch", [pattern]) => expression(pattern),
             ("location", [path]) if path.contains(WILDCARDS) => Place::Glob((*path).to_owned()),
-            ("location", [path]) => Place::Paths { paths: vec![(*path).to_owned()], is_exact: false },
+            ("location", [path]) => Place::Paths {
+                paths: vec![(*path).to_owned()],
+                is_exact: false,
+            },
             ("proxy", [url]) => Place::Proxied(url.strip_suffix('*').unwrap_or(url).to_owned()),
             ("proxymatch", [pattern]) => Place::ProxiedMatching((*pattern).to_owned()),
             ("directory" | "directorymatch" | "files" | "filesmatch", _) => Place::Files,
@@ -147,22 +175,39 @@ impl<'t> Section<'t> {
         Some(Self { directive, place })
     }
 
-    /// Whether it is about requests of `path` that are passed on to `url`, and of all below if that ends with `/*`.
+    /// Whether it is about requests of `path` that are passed on to `url`, and of all below if that
+    /// ends with `/*`.
     pub(super) fn covers(&self, path: &str, url: &str) -> bool {
         let own = path.strip_suffix("/*");
-        let probes = || own.map_or([path.to_owned(), path.to_owned()], |own| [format!("{own}/"), format!("{own}/x")]);
+        let probes = || {
+            own.map_or([path.to_owned(), path.to_owned()], |own| {
+                [format!("{own}/"), format!("{own}/x")]
+            })
+        };
         // One that cannot be read is taken for one that is about it.
-        let matches = |pattern: &str, text: &str| regex::Regex::new(pattern).map_or(true, |it| it.is_match(text));
+        let matches = |pattern: &str, text: &str| {
+            regex::Regex::new(pattern).map_or(true, |it| it.is_match(text))
+        };
         match &self.place {
-            Place::Paths { paths, is_exact: true } => paths.iter().any(|own| own == path),
-            Place::Paths { paths, is_exact: false } => paths.iter().any(|prefix| {
-                let below = own.unwrap_or(path).strip_prefix(prefix.trim_end_matches('/'));
+            Place::Paths {
+                paths,
+                is_exact: true,
+            } => paths.iter().any(|own| own == path),
+            Place::Paths {
+                paths,
+                is_exact: false,
+            } => paths.iter().any(|prefix| {
+                let below = own
+                    .unwrap_or(path)
+                    .strip_prefix(prefix.trim_end_matches('/'));
                 below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }),
             Place::Matching(pattern) => probes().iter().any(|probe| matches(pattern, probe)),
             Place::Glob(pattern) => {
                 let pattern = glob::Pattern::new(pattern);
-                probes().iter().any(|probe| pattern.as_ref().map_or(true, |it| it.matches(probe)))
+                probes()
+                    .iter()
+                    .any(|probe| pattern.as_ref().map_or(true, |it| it.matches(probe)))
             }
             Place::Proxied(start) => url.starts_with(start.as_str()),
             Place::ProxiedMatching(pattern) => matches(pattern, url),
@@ -181,7 +226,10 @@ fn expression(pattern: &str) -> Place {
     match literal::paths(pattern) {
         Some(paths) => {
             let is_exact = paths.iter().all(|path| !path.ends_with("/*"));
-            let paths = paths.into_iter().map(|path| path.strip_suffix("/*").unwrap_or(&path).to_owned()).collect();
+            let paths = paths
+                .into_iter()
+                .map(|path| path.strip_suffix("/*").unwrap_or(&path).to_owned())
+                .collect();
             Place::Paths { paths, is_exact }
         }
         None => Place::Matching(pattern.to_owned()),

@@ -24,8 +24,14 @@ use proxy::{Mapping, Proxy};
 use std::path::Path;
 
 /// Directories whose files are included by one in the directory above.
-const INCLUDED: [&str; 6] =
-    ["conf.d", "conf-enabled", "conf-available", "sites-enabled", "sites-available", "vhosts.d"];
+const INCLUDED: [&str; 6] = [
+    "conf.d",
+    "conf-enabled",
+    "conf-available",
+    "sites-enabled",
+    "sites-available",
+    "vhosts.d",
+];
 
 /// More paths than a site passes on.
 const MAX_PATHS: usize = 1000;
@@ -36,7 +42,11 @@ pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), I
     let hosts = Host::all(&tree.directives);
     let root = super::absolute(&tree.root);
     let host = choose(&hosts, options)?;
-    let import = Import { host, root: &root, options };
+    let import = Import {
+        host,
+        root: &root,
+        options,
+    };
     let targets = import.targets(&assembly.ledger)?;
     import.assemble(assembly, &targets)?;
     if hosts.len() > 1 || import.proxy(&Ledger::default()).mappings().len() > targets.len() {
@@ -50,11 +60,17 @@ pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), I
             && passes_on(other)
             && (verifies(other) || has_webhook(other))
     };
-    let names: Vec<_> = hosts.iter().filter(is_other).filter_map(|other| other.names().first().copied()).collect();
+    let names: Vec<_> = hosts
+        .iter()
+        .filter(is_other)
+        .filter_map(|other| other.names().first().copied())
+        .collect();
     if !names.is_empty() && options.server.is_none() {
         assembly.ledger.first(super::other_servers(&names));
     }
-    let sections = targets.iter().flat_map(|target| host.sections_for(&target.path, target.mapping.url()));
+    let sections = targets
+        .iter()
+        .flat_map(|target| host.sections_for(&target.path, target.mapping.url()));
     let inner = sections.flat_map(|section| section.directive.children());
     let is_place = |it: &&Directive| !it.children().is_empty() && !is(it, "If");
     let outer = host.both().into_iter().flatten().filter(|it| !is_place(it));
@@ -62,29 +78,49 @@ pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), I
     Ok(())
 }
 
-/// The virtual host for which most speaks: that it is about Netdata Cloud, that it asks for client certificates, that it
-/// has a path like a webhook's, that it passes something on.
+/// The virtual host for which most speaks: that it is about Netdata Cloud, that it asks for client
+/// certificates, that it has a path like a webhook's, that it passes something on.
 fn choose<'h, 't>(hosts: &'h [Host<'t>], options: &Options) -> Result<&'h Host<'t>, ImportError> {
-    let start = Place { file: options.file.as_path().into(), line: 1 };
+    let start = Place {
+        file: options.file.as_path().into(),
+        line: 1,
+    };
     let is_named = |host: &&Host<'t>| {
         let wanted = options.server.as_deref();
-        wanted.is_none_or(|name| host.names().iter().any(|own| own.eq_ignore_ascii_case(name)))
+        wanted.is_none_or(|name| {
+            host.names()
+                .iter()
+                .any(|own| own.eq_ignore_ascii_case(name))
+        })
     };
     let named: Vec<_> = hosts.iter().filter(is_named).collect();
     let best = named.iter().max_by_key(|host| {
         let has_webhook = has_webhook(host);
         let looks = verifies(host);
-        let is_netdata = host.section.is_some_and(guess::is_about_netdata) && (looks || has_webhook);
-        let key = (passes_on(host), is_netdata, looks, has_webhook, host.is_tls());
+        let is_netdata =
+            host.section.is_some_and(guess::is_about_netdata) && (looks || has_webhook);
+        let key = (
+            passes_on(host),
+            is_netdata,
+            looks,
+            has_webhook,
+            host.is_tls(),
+        );
         // Of several alike, the first.
         (key, std::cmp::Reverse(host.directive().map(|it| it.id)))
     });
     match best {
         Some(host) => Ok(host),
         None => {
-            let known = hosts.iter().flat_map(Host::names).collect::<Vec<_>>().join(", ");
+            let known = hosts
+                .iter()
+                .flat_map(Host::names)
+                .collect::<Vec<_>>()
+                .join(", ");
             let name = options.server.as_deref().unwrap_or_default();
-            let message = format!("there is no virtual host with ServerName or ServerAlias {name}: there are {known}");
+            let message = format!(
+                "there is no virtual host with ServerName or ServerAlias {name}: there are {known}"
+            );
             Err(ImportError::new(&start, message))
         }
     }
@@ -104,8 +140,16 @@ fn verifies(host: &Host<'_>) -> bool {
 
 /// Whether it has a path that is probably a webhook's.
 fn has_webhook(host: &Host<'_>) -> bool {
-    let names = ["ProxyPass", "ProxyPassMatch", "Location", "LocationMatch", "RewriteRule"];
-    host.holds(&|it| names.iter().any(|name| is(it, name)) && Evidence::of(it.value(), false).is_any())
+    let names = [
+        "ProxyPass",
+        "ProxyPassMatch",
+        "Location",
+        "LocationMatch",
+        "RewriteRule",
+    ];
+    host.holds(&|it| {
+        names.iter().any(|name| is(it, name)) && Evidence::of(it.value(), false).is_any()
+    })
 }
 
 struct Import<'r, 't> {
@@ -126,7 +170,11 @@ struct Target<'t> {
 
 impl<'t> Import<'_, 't> {
     fn proxy<'l>(&'l self, ledger: &'l Ledger) -> Proxy<'l, 't> {
-        Proxy { host: self.host, ledger, root: self.root }
+        Proxy {
+            host: self.host,
+            ledger,
+            root: self.root,
+        }
     }
 
     /// What becomes a route.
@@ -151,25 +199,46 @@ impl<'t> Import<'_, 't> {
             if let Err(message) = PathPattern::parse(path) {
                 return Err(ImportError::new(&self.place(), format!("{path} {message}")));
             }
-            let found = mappings.iter().find(|mapping| mapping.covers(path)).filter(|it| !it.is_exclusion());
+            let found = mappings
+                .iter()
+                .find(|mapping| mapping.covers(path))
+                .filter(|it| !it.is_exclusion());
             let missing = || {
-                ImportError::new(&self.place(), format!("requests for {path} are not passed on from this virtual host"))
+                ImportError::new(
+                    &self.place(),
+                    format!("requests for {path} are not passed on from this virtual host"),
+                )
             };
             let mapping = found.ok_or_else(missing)?.clone();
-            Ok(Target { directive: mapping.directive, mapping, path: path.clone(), is_webhook })
+            Ok(Target {
+                directive: mapping.directive,
+                mapping,
+                path: path.clone(),
+                is_webhook,
+            })
         };
         paths.iter().map(target).collect()
     }
 
     /// The paths that are probably the webhook's.
-    fn guessed(&self, mappings: &[Mapping<'t>], ledger: &Ledger) -> Result<Vec<Target<'t>>, ImportError> {
+    fn guessed(
+        &self,
+        mappings: &[Mapping<'t>],
+        ledger: &Ledger,
+    ) -> Result<Vec<Target<'t>>, ImportError> {
         let targets = self.candidates(mappings);
-        let evidence: Vec<_> = targets.iter().map(|it| (it.path.as_str(), self.evidence(it))).collect();
+        let evidence: Vec<_> = targets
+            .iter()
+            .map(|it| (it.path.as_str(), self.evidence(it)))
+            .collect();
         let chosen = match Guess::among(&evidence) {
             None => return Err(self.nothing(ledger)),
             Some(Guess::These(chosen)) => chosen,
             Some(Guess::Doubtful(one)) => {
-                let others = evidence.iter().map(|(path, _)| *path).filter(|path| *path != evidence[one].0);
+                let others = evidence
+                    .iter()
+                    .map(|(path, _)| *path)
+                    .filter(|path| *path != evidence[one].0);
                 ledger.first(format!(
                     "look at the webhook: {} was taken for its path; if that is wrong, name it with --webhook (there are {}, too)",
                     evidence[one].0,
@@ -181,31 +250,53 @@ impl<'t> Import<'_, 't> {
         Ok(chosen.into_iter().map(|at| targets[at].clone()).collect())
     }
 
-    /// Every path that is passed on, and every one below at which certificates are looked at, or that is like a webhook's.
+    /// Every path that is passed on, and every one below at which certificates are looked at, or
+    /// that is like a webhook's.
     fn candidates(&self, mappings: &[Mapping<'t>]) -> Vec<Target<'t>> {
         let mut targets: Vec<Target<'t>> = Vec::new();
-        let mut add = |path: &str, directive: &'t Directive, is_worth: &dyn Fn(&Target<'t>) -> bool| {
-            let Some(first) = mappings.iter().find(|mapping| mapping.covers(path)) else { return };
+        let mut add = |path: &str,
+                       directive: &'t Directive,
+                       is_worth: &dyn Fn(&Target<'t>) -> bool| {
+            let Some(first) = mappings.iter().find(|mapping| mapping.covers(path)) else {
+                return;
+            };
             let is_there = targets.iter().any(|target| target.path == path);
             let (mapping, path) = (first.clone(), path.to_owned());
-            let target = Target { directive, mapping, path, is_webhook: true };
-            if !first.is_exclusion() && !is_there && targets.len() < MAX_PATHS && is_worth(&target) {
+            let target = Target {
+                directive,
+                mapping,
+                path,
+                is_webhook: true,
+            };
+            if !first.is_exclusion() && !is_there && targets.len() < MAX_PATHS && is_worth(&target)
+            {
                 targets.push(target);
             }
         };
         for mapping in mappings.iter().filter(|mapping| !mapping.is_exclusion()) {
-            mapping.paths.iter().for_each(|path| add(path, mapping.directive, &|_| true));
+            mapping
+                .paths
+                .iter()
+                .for_each(|path| add(path, mapping.directive, &|_| true));
         }
         for section in self.host.sections() {
-            let host::Place::Paths { paths, is_exact } = &section.place else { continue };
+            let host::Place::Paths { paths, is_exact } = &section.place else {
+                continue;
+            };
             let is_like_one = paths.iter().any(|path| Evidence::of(path, false).is_any());
             if !is_like_one && !section.directive.holds(&access::looks_at_certificates) {
                 continue;
             }
             for path in paths {
-                let path = if *is_exact { path.clone() } else { format!("{}/*", path.trim_end_matches('/')) };
+                let path = if *is_exact {
+                    path.clone()
+                } else {
+                    format!("{}/*", path.trim_end_matches('/'))
+                };
                 if PathPattern::parse(&path).is_ok() {
-                    add(&path, section.directive, &|target| self.evidence(target).is_any());
+                    add(&path, section.directive, &|target| {
+                        self.evidence(target).is_any()
+                    });
                 }
             }
         }
@@ -213,9 +304,21 @@ impl<'t> Import<'_, 't> {
     }
 
     fn evidence(&self, target: &Target<'t>) -> Evidence {
-        let guard = access::read(self.host, &target.path, &target.mapping, true, &Ledger::default());
-        let demanded = self.host.value("SSLVerifyClient").eq_ignore_ascii_case("require");
-        Evidence::of(&target.path, guard.names.is_some() || (guard.certificate && !demanded))
+        let guard = access::read(
+            self.host,
+            &target.path,
+            &target.mapping,
+            true,
+            &Ledger::default(),
+        );
+        let demanded = self
+            .host
+            .value("SSLVerifyClient")
+            .eq_ignore_ascii_case("require");
+        Evidence::of(
+            &target.path,
+            guard.names.is_some() || (guard.certificate && !demanded),
+        )
     }
 
     fn assemble(&self, assembly: &mut Assembly, targets: &[Target<'t>]) -> Result<(), ImportError> {
@@ -229,7 +332,12 @@ impl<'t> Import<'_, 't> {
         if assembly.draft.routes.is_empty() {
             return Err(self.nothing(&assembly.ledger));
         }
-        let Assembly { ledger, draft, is_tls, .. } = assembly;
+        let Assembly {
+            ledger,
+            draft,
+            is_tls,
+            ..
+        } = assembly;
         listen::carry(self.host, *is_tls, &mut draft.listen, ledger);
         listen::proxies(self.host, &mut draft.listen, ledger);
         self.limits(&mut draft.limits, ledger);
@@ -238,9 +346,19 @@ impl<'t> Import<'_, 't> {
     }
 
     fn limits(&self, keys: &mut Keys, ledger: &Ledger) {
-        let keep_alive = self.host.one("KeepAlive").filter(|it| it.value().eq_ignore_ascii_case("off"));
-        for directive in self.host.one("KeepAliveTimeout").into_iter().chain(keep_alive) {
-            let seconds = duration(directive.value()).as_deref().map_or(0, quantity::seconds);
+        let keep_alive = self
+            .host
+            .one("KeepAlive")
+            .filter(|it| it.value().eq_ignore_ascii_case("off"));
+        for directive in self
+            .host
+            .one("KeepAliveTimeout")
+            .into_iter()
+            .chain(keep_alive)
+        {
+            let seconds = duration(directive.value())
+                .as_deref()
+                .map_or(0, quantity::seconds);
             quantity::idle_timeout(directive, seconds, keys, ledger);
         }
     }
@@ -266,26 +384,45 @@ impl<'t> Import<'_, 't> {
     fn place(&self) -> Place {
         match self.host.directive() {
             Some(directive) => directive.place.clone(),
-            None => Place { file: self.options.file.as_path().into(), line: 1 },
+            None => Place {
+                file: self.options.file.as_path().into(),
+                line: 1,
+            },
         }
     }
 
     /// `None` where it cannot be carried over, which has been said then.
     fn plan(&self, target: &Target<'t>, assembly: &mut Assembly) -> Option<Plan<'t>> {
-        let Target { directive, mapping, path, is_webhook } = target;
+        let Target {
+            directive,
+            mapping,
+            path,
+            is_webhook,
+        } = target;
         let Assembly { ledger, draft, .. } = assembly;
         let guard = access::read(self.host, path, mapping, *is_webhook, ledger);
         let application = self.proxy(ledger).target(mapping, &mut draft.upstreams)?;
         let sections = self.host.sections_for(path, mapping.url());
-        let headers = headers::carry(self.host, &sections, mapping.directive, &application, ledger);
-        let limit = sections.iter().rev().find_map(|section| section.one("LimitRequestBody"));
+        let headers = headers::carry(
+            self.host,
+            &sections,
+            mapping.directive,
+            &application,
+            ledger,
+        );
+        let limit = sections
+            .iter()
+            .rev()
+            .find_map(|section| section.one("LimitRequestBody"));
         let limit = limit.or_else(|| self.host.one("LimitRequestBody"));
         Some(Plan {
             directive,
             paths: vec![path.clone()],
             is_webhook: *is_webhook,
             upstream: application.upstream,
-            max_body: limit.and_then(|it| quantity::max_body(it, it.value().parse().ok(), *is_webhook, ledger)),
+            max_body: limit.and_then(|it| {
+                quantity::max_body(it, it.value().parse().ok(), *is_webhook, ledger)
+            }),
             headers,
             guard,
         })

@@ -16,21 +16,48 @@ pub(super) struct Tree {
 }
 
 /// Modules that are always there.
-const BUILT_IN: [&str; 8] = ["core", "so", "http", "log_config", "logio", "version", "unixd", "watchdog"];
+const BUILT_IN: [&str; 8] = [
+    "core",
+    "so",
+    "http",
+    "log_config",
+    "logio",
+    "version",
+    "unixd",
+    "watchdog",
+];
 
 /// Modules that are taken for absent where nothing is said about them.
-const UNUSUAL: [&str; 7] = ["gnutls", "nss", "security2", "evasive20", "evasive", "pagespeed", "mpm_itk"];
+const UNUSUAL: [&str; 7] = [
+    "gnutls",
+    "nss",
+    "security2",
+    "evasive20",
+    "evasive",
+    "pagespeed",
+    "mpm_itk",
+];
 
 /// The version that `<IfVersion>` is about.
 const VERSION: [u32; 3] = [2, 4, 62];
 
-/// Reads `file` and what it includes. Names of files are relative to `root`, or to `ServerRoot` once that is set.
+/// Reads `file` and what it includes. Names of files are relative to `root`, or to `ServerRoot`
+/// once that is set.
 pub(super) fn read(file: &Path, root: &Path) -> Result<Tree, ImportError> {
-    let mut reader = Reader { root: root.to_owned(), ..Reader::default() };
-    let start = Place { file: file.into(), line: 1 };
+    let mut reader = Reader {
+        root: root.to_owned(),
+        ..Reader::default()
+    };
+    let start = Place {
+        file: file.into(),
+        line: 1,
+    };
     let mut directives = Vec::new();
     reader.file(file, &start, 0, 0, &mut directives)?;
-    Ok(Tree { directives, root: reader.root })
+    Ok(Tree {
+        directives,
+        root: reader.root,
+    })
 }
 
 #[derive(Default)]
@@ -55,11 +82,16 @@ struct Open {
 
 impl Open {
     fn new(file: &Path, text: &str, depth: usize) -> Self {
-        Self { file: file.into(), lines: logical_lines(text).into_iter(), depth }
+        Self {
+            file: file.into(),
+            lines: logical_lines(text).into_iter(),
+            depth,
+        }
     }
 }
 
-/// Lines without blanks around them; one that ends with a backslash goes on with the next. Each with its number.
+/// Lines without blanks around them; one that ends with a backslash goes on with the next. Each
+/// with its number.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(usize, String)> = None;
@@ -77,8 +109,12 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
         }
     }
     lines.extend(open);
-    let trimmed = lines.into_iter().map(|(number, line)| (number, line.trim().to_owned()));
-    trimmed.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect()
+    let trimmed = lines
+        .into_iter()
+        .map(|(number, line)| (number, line.trim().to_owned()));
+    trimmed
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .collect()
 }
 
 impl Reader {
@@ -90,7 +126,10 @@ impl Reader {
         nesting: usize,
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
-        let text = self.sources.read(path).map_err(|message| ImportError::new(named, message))?;
+        let text = self
+            .sources
+            .read(path)
+            .map_err(|message| ImportError::new(named, message))?;
         self.block(&mut Open::new(path, &text, depth), None, nesting, into)
     }
 
@@ -103,7 +142,10 @@ impl Reader {
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
         while let Some((number, line)) = open.lines.next() {
-            let place = Place { file: open.file.clone(), line: number };
+            let place = Place {
+                file: open.file.clone(),
+                line: number,
+            };
             if let Some(closed) = line.strip_prefix("</") {
                 let closed = closed.trim_end_matches('>').trim();
                 return match opened {
@@ -112,9 +154,10 @@ impl Reader {
                         &place,
                         format!("this closes <{closed}>, but <{name}> is open: close that first"),
                     )),
-                    None => {
-                        Err(ImportError::new(&place, format!("there is no <{closed}> that this closes: remove it")))
-                    }
+                    None => Err(ImportError::new(
+                        &place,
+                        format!("there is no <{closed}> that this closes: remove it"),
+                    )),
                 };
             }
             match line.strip_prefix('<') {
@@ -124,7 +167,10 @@ impl Reader {
         }
         match opened {
             None => Ok(()),
-            Some((name, place)) => Err(ImportError::new(place, format!("this has no end: write </{name}>"))),
+            Some((name, place)) => Err(ImportError::new(
+                place,
+                format!("this has no end: write </{name}>"),
+            )),
         }
     }
 
@@ -137,10 +183,16 @@ impl Reader {
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
         if nesting >= MAX_NESTING {
-            return Err(ImportError::new(place, format!("sections are nested deeper than {MAX_NESTING}")));
+            return Err(ImportError::new(
+                place,
+                format!("sections are nested deeper than {MAX_NESTING}"),
+            ));
         }
         let Some(text) = text.strip_suffix('>') else {
-            return Err(ImportError::new(place, "this section has no > at the end of its line"));
+            return Err(ImportError::new(
+                place,
+                "this section has no > at the end of its line",
+            ));
         };
         let id = self.parts;
         let mut words = self.words(text, place)?.into_iter();
@@ -153,10 +205,22 @@ impl Reader {
             Some(true) => into.append(&mut block),
             // Apache may have been started with it.
             Some(false) if name.eq_ignore_ascii_case("IfDefine") => {
-                into.push(Directive { name, arguments, block: None, place: place.clone(), id });
+                into.push(Directive {
+                    name,
+                    arguments,
+                    block: None,
+                    place: place.clone(),
+                    id,
+                });
             }
             Some(false) => {}
-            None => into.push(Directive { name, arguments, block: Some(block), place: place.clone(), id }),
+            None => into.push(Directive {
+                name,
+                arguments,
+                block: Some(block),
+                place: place.clone(),
+                id,
+            }),
         }
         Ok(())
     }
@@ -179,12 +243,13 @@ impl Reader {
         Some(applies != is_negated)
     }
 
-    /// Whether a module is loaded: by `LoadModule`, or as Debian has it. Where nothing is said about modules, as in the
-    /// file of one site, those are there that usually are.
+    /// Whether a module is loaded: by `LoadModule`, or as Debian has it. Where nothing is said
+    /// about modules, as in the file of one site, those are there that usually are.
     fn has_module(&self, name: &str) -> bool {
         let enabled = self.root.join("mods-enabled");
-        let is_known =
-            !self.loaded.is_empty() || enabled.join("ssl.load").exists() || enabled.join("proxy.load").exists();
+        let is_known = !self.loaded.is_empty()
+            || enabled.join("ssl.load").exists()
+            || enabled.join("proxy.load").exists();
         match is_known {
             _ if BUILT_IN.contains(&name) => true,
             true => self.loaded.contains(name) || enabled.join(format!("{name}.load")).exists(),
@@ -212,7 +277,8 @@ impl Reader {
                 }
             }
             ("define", [name, value @ ..]) => {
-                self.defined.insert(name.clone(), value.first().cloned().unwrap_or_default());
+                self.defined
+                    .insert(name.clone(), value.first().cloned().unwrap_or_default());
             }
             ("serverroot", [root]) => self.root = PathBuf::from(root),
             ("undefine", [name]) => {
@@ -223,7 +289,13 @@ impl Reader {
             }
             _ => {}
         }
-        into.push(Directive { name, arguments, block: None, place: place.clone(), id });
+        into.push(Directive {
+            name,
+            arguments,
+            block: None,
+            place: place.clone(),
+            id,
+        });
         Ok(())
     }
 
@@ -237,18 +309,25 @@ impl Reader {
         into: &mut Vec<Directive>,
     ) -> Result<bool, ImportError> {
         if depth >= MAX_DEPTH {
-            let message = format!("files include each other deeper than {MAX_DEPTH}: does one include itself?");
+            let message = format!(
+                "files include each other deeper than {MAX_DEPTH}: does one include itself?"
+            );
             return Err(ImportError::new(place, message));
         }
         let path = self.root.join(pattern);
         let path = if path.is_dir() { path.join("*") } else { path };
-        let found = self.sources.matching(&path).map_err(|message| ImportError::new(place, message))?;
+        let found = self
+            .sources
+            .matching(&path)
+            .map_err(|message| ImportError::new(place, message))?;
         let paths = match found {
             Some(paths) => paths,
             None if path.exists() => vec![path],
             None => return Ok(false),
         };
-        paths.iter().try_for_each(|path| self.file(path, place, depth + 1, nesting, into))?;
+        paths
+            .iter()
+            .try_for_each(|path| self.file(path, place, depth + 1, nesting, into))?;
         Ok(true)
     }
 
@@ -257,7 +336,10 @@ impl Reader {
         let words = words(&self.filled_in(line));
         self.parts += words.len().max(1);
         match self.parts > MAX_PARTS {
-            true => Err(ImportError::new(place, format!("the configuration has more than {MAX_PARTS} words"))),
+            true => Err(ImportError::new(
+                place,
+                format!("the configuration has more than {MAX_PARTS} words"),
+            )),
             false => Ok(words),
         }
     }
@@ -271,7 +353,12 @@ impl Reader {
                 rest = &rest[before.len()..];
                 break;
             };
-            match self.defined.get(name).cloned().or_else(|| std::env::var(name).ok()) {
+            match self
+                .defined
+                .get(name)
+                .cloned()
+                .or_else(|| std::env::var(name).ok())
+            {
                 Some(value) => filled.push_str(&value),
                 None => filled.extend(["${", name, "}"]),
             }
@@ -285,7 +372,10 @@ impl Reader {
 /// The name of a module: `ssl` for `mod_ssl.c` and `ssl_module`.
 fn module(name: &str) -> String {
     let name = name.strip_suffix(".c").unwrap_or(name);
-    name.strip_prefix("mod_").or(name.strip_suffix("_module")).unwrap_or(name).to_ascii_lowercase()
+    name.strip_prefix("mod_")
+        .or(name.strip_suffix("_module"))
+        .unwrap_or(name)
+        .to_ascii_lowercase()
 }
 
 /// `>= 2.4`, `!< 2.4`, `2.4.1` or `/^2\.4/`.
@@ -295,16 +385,22 @@ fn is_version(arguments: &[String]) -> bool {
         [operator, version, ..] => (operator.as_str(), version),
         [] => return false,
     };
-    let (is_negated, operator) = operator.strip_prefix('!').map_or((false, operator), |rest| (true, rest));
+    let (is_negated, operator) = operator
+        .strip_prefix('!')
+        .map_or((false, operator), |rest| (true, rest));
     if let Some(pattern) = version
         .strip_prefix('/')
         .and_then(|rest| rest.strip_suffix('/'))
         .or(Some(version.as_str()).filter(|_| operator == "~"))
     {
         let own = VERSION.map(|number| number.to_string()).join(".");
-        return regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&own)) != is_negated;
+        return regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&own))
+            != is_negated;
     }
-    let numbers: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
+    let numbers: Vec<u32> = version
+        .split('.')
+        .map_while(|number| number.parse().ok())
+        .collect();
     let own = &VERSION[..numbers.len().min(VERSION.len())];
     let is_it = match operator {
         ">=" => own >= &numbers[..],
@@ -316,8 +412,8 @@ fn is_version(arguments: &[String]) -> bool {
     is_it != is_negated
 }
 
-/// Words are separated by blanks, unless they stand in quotes, in which a backslash takes the next quote's meaning. A
-/// quote that is missing is at the end of the line.
+/// Words are separated by blanks, unless they stand in quotes, in which a backslash takes the next
+/// quote's meaning. A quote that is missing is at the end of the line.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
@@ -340,7 +436,9 @@ fn quoted(text: &str, quote: char) -> (String, &str) {
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
         match character {
-            '\\' if text[at + 1..].starts_with([quote, '\\']) => word.extend(characters.next().map(|(_, next)| next)),
+            '\\' if text[at + 1..].starts_with([quote, '\\']) => {
+                word.extend(characters.next().map(|(_, next)| next))
+            }
             _ if character == quote => return (word, &text[at + 1..]),
             _ => word.push(character),
         }
@@ -365,8 +463,15 @@ mod tests {
     /// As one line, each directive with its line.
     fn show(directives: &[Directive]) -> String {
         let show = |it: &Directive| {
-            let block = it.block.as_ref().map_or_else(String::new, |block| format!("{{{}}}", show(block)));
-            let arguments: String = it.arguments.iter().map(|argument| format!(" {argument}")).collect();
+            let block = it
+                .block
+                .as_ref()
+                .map_or_else(String::new, |block| format!("{{{}}}", show(block)));
+            let arguments: String = it
+                .arguments
+                .iter()
+                .map(|argument| format!(" {argument}"))
+                .collect();
             format!("{}:{}{arguments}{block}", it.place.line, it.name)
         };
         directives.iter().map(show).collect::<Vec<_>>().join(" ")
@@ -381,21 +486,39 @@ mod tests {
             (r#"A "b\"c" 'd\\e' f"g \d"#, r#"1:A b"c d\e f"g \d"#),
             ("<L /a>\n B\n</L>\nC", "1:L /a{2:B} 4:C"),
             ("<l \"/a b\">\n</L>", "1:l /a b{}"),
-            ("<IfModule mod_ssl.c>\nA\n</IfModule>\n<IfModule !mod_ssl.c>\nB\n</IfModule>", "2:A"),
+            (
+                "<IfModule mod_ssl.c>\nA\n</IfModule>\n<IfModule !mod_ssl.c>\nB\n</IfModule>",
+                "2:A",
+            ),
             (
                 "Define X y\n<IfDefine X>\nA ${X}z ${NOT_DEFINED_ANYWHERE}\n</IfDefine>\n<IfDefine Y>\nB\n</IfDefine>",
                 "1:Define X y 3:A yz ${NOT_DEFINED_ANYWHERE} 5:IfDefine Y",
             ),
             ("<IfDefine !Y>\nA\n</IfDefine>", "2:A"),
-            ("Include one.inc\nIncludeOptional missing.inc\nInclude *.inc2", "1:One"),
-            ("Include missing.conf\nA \"b c", "1:Include missing.conf 2:A b c"),
-            ("<IfModule mod_gnutls.c>\nA\n</IfModule>\n<IfModule ssl_module>\nB\n</IfModule>", "5:B"),
+            (
+                "Include one.inc\nIncludeOptional missing.inc\nInclude *.inc2",
+                "1:One",
+            ),
+            (
+                "Include missing.conf\nA \"b c",
+                "1:Include missing.conf 2:A b c",
+            ),
+            (
+                "<IfModule mod_gnutls.c>\nA\n</IfModule>\n<IfModule ssl_module>\nB\n</IfModule>",
+                "5:B",
+            ),
             (
                 "LoadModule proxy_module x\n<IfModule mod_ssl.c>\nA\n</IfModule>\n<IfModule !ssl_module>\nB\n</IfModule>",
                 "1:LoadModule proxy_module x 6:B",
             ),
-            ("<IfVersion < 2.4>\nA\n</IfVersion>\n<IfVersion >= 2.4>\nB\n</IfVersion>", "5:B"),
-            ("<IfVersion /^2\\.2/>\nA\n</IfVersion>\n<IfVersion 2.4>\nB\n</IfVersion>", "5:B"),
+            (
+                "<IfVersion < 2.4>\nA\n</IfVersion>\n<IfVersion >= 2.4>\nB\n</IfVersion>",
+                "5:B",
+            ),
+            (
+                "<IfVersion /^2\\.2/>\nA\n</IfVersion>\n<IfVersion 2.4>\nB\n</IfVersion>",
+                "5:B",
+            ),
         ] {
             assert_eq!(show(&parse(text).unwrap()), expected, "{text}");
         }
@@ -412,7 +535,10 @@ mod tests {
             (&"<L>\n".repeat(100), 65, "nested deeper than 64"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.place.line == line && error.message.contains(message), "{text}: {error}");
+            assert!(
+                error.place.line == line && error.message.contains(message),
+                "{text}: {error}"
+            );
         }
     }
 

@@ -50,7 +50,11 @@ impl<'t> Condition<'t> {
             [operator, value] => (Operator::of(operator)?, value),
             _ => return None,
         };
-        Some(Self { variable, operator, value })
+        Some(Self {
+            variable,
+            operator,
+            value,
+        })
     }
 
     /// Whether it is true of a value that is known.
@@ -69,9 +73,13 @@ impl Operator {
         Some(match text {
             "=" => Self::Is,
             "!=" => Self::IsNot,
-            "~" => Self::Matches { ignores_case: false },
+            "~" => Self::Matches {
+                ignores_case: false,
+            },
             "~*" => Self::Matches { ignores_case: true },
-            "!~" => Self::MatchesNot { ignores_case: false },
+            "!~" => Self::MatchesNot {
+                ignores_case: false,
+            },
             "!~*" => Self::MatchesNot { ignores_case: true },
             _ => return None,
         })
@@ -100,7 +108,10 @@ fn input_within(source: &str, variables: &Variables<'_>, steps: usize) -> Input 
     let name = source.trim_start_matches('$').trim_matches(['{', '}']);
     if let Some(map) = variables.map(name).filter(|_| steps > 0) {
         let extracts = |(key, value): &(&str, &str)| key.contains("CN=") && value.starts_with('$');
-        if matches!(input_within(map.source, variables, steps - 1), Input::Subject(_)) && map.cases.iter().any(extracts)
+        if matches!(
+            input_within(map.source, variables, steps - 1),
+            Input::Subject(_)
+        ) && map.cases.iter().any(extracts)
         {
             return Input::Subject(Rendering::CommonName);
         }
@@ -130,20 +141,37 @@ impl<'t> Reader<'_, 't> {
             return self.mapped(&condition, map);
         }
         if matches!(input, Input::Other(_))
-            && let Some(requests) = steps.checked_sub(1).and_then(|steps| self.set(&condition, steps))
+            && let Some(requests) = steps
+                .checked_sub(1)
+                .and_then(|steps| self.set(&condition, steps))
         {
             return Some(requests);
         }
-        let pattern = |text: &str, comparison| Pattern { text: text.to_owned(), comparison, directive };
-        let expression = |ignores_case| pattern(condition.value, Comparison::Expression { ignores_case });
+        let pattern = |text: &str, comparison| Pattern {
+            text: text.to_owned(),
+            comparison,
+            directive,
+        };
+        let expression =
+            |ignores_case| pattern(condition.value, Comparison::Expression { ignores_case });
         let (patterns, inverted) = match condition.operator {
-            Operator::IsTrue => (vec![pattern("", Comparison::Whole), pattern("0", Comparison::Whole)], true),
+            Operator::IsTrue => (
+                vec![
+                    pattern("", Comparison::Whole),
+                    pattern("0", Comparison::Whole),
+                ],
+                true,
+            ),
             Operator::Is => (vec![pattern(condition.value, Comparison::Whole)], false),
             Operator::IsNot => (vec![pattern(condition.value, Comparison::Whole)], true),
             Operator::Matches { ignores_case } => (vec![expression(ignores_case)], false),
             Operator::MatchesNot { ignores_case } => (vec![expression(ignores_case)], true),
         };
-        Some(Requests { input, patterns, inverted })
+        Some(Requests {
+            input,
+            patterns,
+            inverted,
+        })
     }
 
     /// A condition on what a `map` makes of its source.
@@ -157,18 +185,37 @@ impl<'t> Reader<'_, 't> {
             }
             let (text, comparison) = match (key.strip_prefix("~*"), key.strip_prefix('~')) {
                 (Some(text), _) => (text, Comparison::Expression { ignores_case: true }),
-                (None, Some(text)) => (text, Comparison::Expression { ignores_case: false }),
+                (None, Some(text)) => (
+                    text,
+                    Comparison::Expression {
+                        ignores_case: false,
+                    },
+                ),
                 (None, None) => (*key, Comparison::Whole),
             };
-            let directive = entries.iter().find(|entry| entry.name.ends_with(key)).unwrap_or(map.directive);
-            patterns.push(Pattern { text: text.to_owned(), comparison, directive });
+            let directive = entries
+                .iter()
+                .find(|entry| entry.name.ends_with(key))
+                .unwrap_or(map.directive);
+            patterns.push(Pattern {
+                text: text.to_owned(),
+                comparison,
+                directive,
+            });
         }
-        Some(Requests { input: input(map.source, self.variables), patterns, inverted })
+        Some(Requests {
+            input: input(map.source, self.variables),
+            patterns,
+            inverted,
+        })
     }
 
-    /// A condition on what `set` says, where that depends on another condition: `if (…) { set $ok 1; }`.
+    /// A condition on what `set` says, where that depends on another condition: `if (…) { set $ok
+    /// 1; }`.
     fn set(&self, condition: &Condition<'t>, steps: usize) -> Option<Requests<'t>> {
-        let sets = |it: &Directive| it.name == "set" && it.value().strip_prefix('$') == Some(condition.variable);
+        let sets = |it: &Directive| {
+            it.name == "set" && it.value().strip_prefix('$') == Some(condition.variable)
+        };
         let value = |it: &'t Directive| it.arguments.get(1).map_or("", String::as_str);
         let (mut default, mut found): (_, Option<Requests<'t>>) = ("", None);
         for step in self.scope.steps() {
@@ -178,7 +225,14 @@ impl<'t> Reader<'_, 't> {
                 found = None;
                 continue;
             }
-            let Some(set) = step.children().iter().find(|it| sets(it)).filter(|_| step.name == "if") else { continue };
+            let Some(set) = step
+                .children()
+                .iter()
+                .find(|it| sets(it))
+                .filter(|_| step.name == "if")
+            else {
+                continue;
+            };
             let requests = self.requests(step, steps)?;
             if condition.is_true_of(value(set))? == condition.is_true_of(default)? {
                 continue;
@@ -186,7 +240,9 @@ impl<'t> Reader<'_, 't> {
             found = Some(match found {
                 None => requests,
                 // One condition after the other, each of which is enough.
-                Some(mut found) if !requests.inverted && !found.inverted && found.input == requests.input => {
+                Some(mut found)
+                    if !requests.inverted && !found.inverted && found.input == requests.input =>
+                {
                     found.patterns.extend(requests.patterns);
                     found
                 }

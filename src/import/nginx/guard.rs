@@ -1,4 +1,5 @@
-//! What is demanded at a location: by `if` and `map`, and by directives that have something else decide.
+//! What is demanded at a location: by `if` and `map`, and by directives that have something else
+//! decide.
 
 use super::choice::Target;
 use super::condition;
@@ -36,23 +37,41 @@ const HARMLESS: [&str; 9] = [
 ];
 
 /// Every rule that requests have to meet there.
-pub(super) fn read<'t>(target: &Target<'t>, variables: &Variables<'t>, ledger: &Ledger) -> Guard<'t> {
+pub(super) fn read<'t>(
+    target: &Target<'t>,
+    variables: &Variables<'t>,
+    ledger: &Ledger,
+) -> Guard<'t> {
     let (location, passing) = (&target.location, &target.passing);
-    let mut reader = Reader { guard: Guard::of(target.is_webhook), variables, ledger };
+    let mut reader = Reader {
+        guard: Guard::of(target.is_webhook),
+        variables,
+        ledger,
+    };
     let scope = &location.scope;
     if passing.condition.is_some() {
         // What the condition is not true of.
         let others = scope.innermost().iter().filter(|it| it.name == "return");
         others.for_each(|it| ledger.not_needed(it, "what does not pass is refused"));
     }
-    let is_serving = |it: &Directive| passing.condition.is_some_and(|condition| condition.id == it.id);
-    let conditions = scope.steps().filter(|it| it.name == "if" && !is_serving(it));
+    let is_serving = |it: &Directive| {
+        passing
+            .condition
+            .is_some_and(|condition| condition.id == it.id)
+    };
+    let conditions = scope
+        .steps()
+        .filter(|it| it.name == "if" && !is_serving(it));
     conditions.for_each(|it| reader.refusing(it, scope));
     if let Some(directive) = passing.condition {
         reader.apply(directive, scope, Fate::Served);
     }
     if passing.is_elsewhere {
-        let own = passing.scope.innermost().iter().filter(|it| it.name == "if");
+        let own = passing
+            .scope
+            .innermost()
+            .iter()
+            .filter(|it| it.name == "if");
         own.for_each(|it| reader.refusing(it, &passing.scope));
     }
     for scope in target.scopes() {
@@ -72,20 +91,28 @@ impl<'t> Reader<'_, 't> {
     /// An `if` after which nothing is passed on as it would be.
     fn refusing(&mut self, directive: &'t Directive, scope: &Scope<'t>) {
         let block = directive.children();
-        let diverts = block.iter().any(|it| matches!(it.name.as_str(), "return" | "proxy_pass" | "rewrite"));
+        let diverts = block
+            .iter()
+            .any(|it| matches!(it.name.as_str(), "return" | "proxy_pass" | "rewrite"));
         if !refuses(block) && !diverts {
             return;
         }
         self.ledger.cover(directive);
         let requests = condition::requests(directive, scope, self.variables);
-        let is_of_client = requests.as_ref().is_none_or(|requests| is_about_the_client(&requests.input));
-        let is_identity = requests.is_some_and(|requests| !matches!(requests.input, Input::Other(_)));
+        let is_of_client = requests
+            .as_ref()
+            .is_none_or(|requests| is_about_the_client(&requests.input));
+        let is_identity =
+            requests.is_some_and(|requests| !matches!(requests.input, Input::Other(_)));
         if tests_files(directive) {
             self.ledger.not_needed(directive, "no files are served");
         } else if refuses(block) || is_identity || (is_of_client && !redirects_to_tls(block)) {
             self.apply(directive, scope, Fate::Refused);
         } else {
-            self.ledger.not_needed(directive, "challenges are answered here, and Netdata Cloud sends over HTTPS only");
+            self.ledger.not_needed(
+                directive,
+                "challenges are answered here, and Netdata Cloud sends over HTTPS only",
+            );
         }
     }
 
@@ -103,15 +130,23 @@ impl<'t> Reader<'_, 't> {
                 "auth_basic" => {
                     "passwords cannot be read back from their hashes: write auth.basic, with a file for each"
                 }
-                _ => "nothing else is asked here: demand the client certificate, Basic or Bearer in [routes.auth]",
+                _ => {
+                    "nothing else is asked here: demand the client certificate, Basic or Bearer in [routes.auth]"
+                }
             };
             self.guard.close(directive, remedy, self.ledger);
         }
         for directive in scope.all("limit_except") {
             self.ledger.cover(directive);
             match self.guard.is_webhook {
-                true => self.ledger.not_needed(directive, "a webhook takes GET (the challenge) and POST"),
-                false => self.guard.close(directive, "a route of kind \"proxy\" passes every method on", self.ledger),
+                true => self
+                    .ledger
+                    .not_needed(directive, "a webhook takes GET (the challenge) and POST"),
+                false => self.guard.close(
+                    directive,
+                    "a route of kind \"proxy\" passes every method on",
+                    self.ledger,
+                ),
             }
         }
     }
@@ -120,9 +155,10 @@ impl<'t> Reader<'_, 't> {
     fn missing(&mut self, scope: &Scope<'t>) {
         for include in scope.directives().filter(|it| it.name == "include") {
             match HARMLESS.iter().any(|name| include.value().contains(name)) {
-                true => self
-                    .ledger
-                    .not_carried(include, "this file is not here; probably, nothing in it concerns a webhook"),
+                true => self.ledger.not_carried(
+                    include,
+                    "this file is not here; probably, nothing in it concerns a webhook",
+                ),
                 false => self.guard.close(include, MISSING, self.ledger),
             }
         }
@@ -133,7 +169,8 @@ impl<'t> Reader<'_, 't> {
 const MISSING: &str = "this file is not here, and may demand something: import where NGINX runs, or name its directory with \
                        --prefix";
 
-/// Whether something says which client sends, or could: everything does but what is about the request itself.
+/// Whether something says which client sends, or could: everything does but what is about the
+/// request itself.
 fn is_about_the_client(input: &Input) -> bool {
     const ABOUT_THE_REQUEST: [&str; 18] = [
         "request_method",
@@ -166,7 +203,10 @@ fn redirects_to_tls(block: &[Directive]) -> bool {
     block.iter().any(|it| {
         it.name == "return"
             && matches!(it.value(), "301" | "302" | "307" | "308")
-            && it.arguments.get(1).is_some_and(|url| url.starts_with("https://$") && url.ends_with("$request_uri"))
+            && it
+                .arguments
+                .get(1)
+                .is_some_and(|url| url.starts_with("https://$") && url.ends_with("$request_uri"))
     })
 }
 

@@ -23,14 +23,28 @@ impl<'t> Headers<'_, 't> {
     pub(super) fn carry(&self, scope: &Scope<'t>) -> SetHeaders {
         let mut headers = SetHeaders::new(self.is_tls);
         let directives = scope.all("proxy_set_header");
-        if !directives.iter().any(|it| it.value().eq_ignore_ascii_case("host")) {
+        if !directives
+            .iter()
+            .any(|it| it.value().eq_ignore_ascii_case("host"))
+        {
             headers.insert("Host", self.host);
         }
         for directive in directives {
             let value = directive.arguments.get(1).map_or("", String::as_str);
-            let value = if value == "$scheme" { value.to_owned() } else { self.constants.resolve(value) };
-            headers.set(directive, directive.value(), &value, &|name| self.known(name), self.ledger);
-            if value.contains("$proxy_add_x_forwarded_for") && scope.one("real_ip_header").is_none() {
+            let value = if value == "$scheme" {
+                value.to_owned()
+            } else {
+                self.constants.resolve(value)
+            };
+            headers.set(
+                directive,
+                directive.value(),
+                &value,
+                &|name| self.known(name),
+                self.ledger,
+            );
+            if value.contains("$proxy_add_x_forwarded_for") && scope.one("real_ip_header").is_none()
+            {
                 let hole = "the application got what clients had put into X-Forwarded-For, in front of their address; now only \
                             trusted_proxies are believed";
                 self.ledger.closed(directive, hole);
@@ -41,8 +55,10 @@ impl<'t> Headers<'_, 't> {
 
     /// A variable as this program has it.
     fn known(&self, name: &str) -> Option<String> {
-        let is_common_name =
-            || condition::input(&format!("${name}"), self.variables) == Input::Subject(Rendering::CommonName);
+        let is_common_name = || {
+            condition::input(&format!("${name}"), self.variables)
+                == Input::Subject(Rendering::CommonName)
+        };
         match name {
             "server_name" => Some(self.server_name.to_owned()),
             "proxy_host" => Some(self.host.to_owned()),

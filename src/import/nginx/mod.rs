@@ -29,18 +29,38 @@ use upstream::Upstreams;
 use variables::{Constants, Variables};
 
 /// Directories whose files are included by one in the directory above.
-const INCLUDED: [&str; 7] = ["conf.d", "sites-enabled", "sites-available", "snippets", "servers", "vhosts.d", "http.d"];
+const INCLUDED: [&str; 7] = [
+    "conf.d",
+    "sites-enabled",
+    "sites-available",
+    "snippets",
+    "servers",
+    "vhosts.d",
+    "http.d",
+];
 
 /// Reads a whole `nginx.conf`, or a file with servers only.
 pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), ImportError> {
     let prefix = super::base(options, &INCLUDED);
     let tree = tree::read(&options.file, &prefix)?;
-    let http = tree.iter().find(|it| it.name == "http").map_or(&tree[..], Directive::children);
+    let http = tree
+        .iter()
+        .find(|it| it.name == "http")
+        .map_or(&tree[..], Directive::children);
     let servers = Server::all(http);
     let (variables, prefix) = (Variables::of(http), super::absolute(&prefix));
-    let choice = Choice { servers: &servers, variables: &variables, options };
+    let choice = Choice {
+        servers: &servers,
+        variables: &variables,
+        options,
+    };
     let (server, targets) = choice.make(&assembly.ledger)?;
-    let import = Import { http, variables: &variables, prefix: &prefix, server };
+    let import = Import {
+        http,
+        variables: &variables,
+        prefix: &prefix,
+        server,
+    };
     import.assemble(assembly, &targets)?;
     if servers.len() > 1 || server.locations.len() > targets.len() {
         assembly.ledger.first(
@@ -76,25 +96,57 @@ impl<'t> Import<'_, 't> {
             }
         }
         if assembly.draft.routes.is_empty() {
-            let obstacle = assembly
-                .ledger
-                .obstacle()
-                .map_or_else(String::new, |note| format!(": {} at {}: {}", note.directive, note.place, note.said));
+            let obstacle = assembly.ledger.obstacle().map_or_else(String::new, |note| {
+                format!(": {} at {}: {}", note.directive, note.place, note.said)
+            });
             let message = format!("nothing of this server can be carried over{obstacle}");
             return Err(ImportError::new(&self.server.directive.place, message));
         }
         assembly.tls(Some(self.server.directive));
-        let webhook = targets.iter().find(|target| target.is_webhook).unwrap_or(&targets[0]);
-        limits::carry(&webhook.passing.scope, self.http, &mut assembly.draft.limits, &assembly.ledger);
+        let webhook = targets
+            .iter()
+            .find(|target| target.is_webhook)
+            .unwrap_or(&targets[0]);
+        limits::carry(
+            &webhook.passing.scope,
+            self.http,
+            &mut assembly.draft.limits,
+            &assembly.ledger,
+        );
         Ok(())
     }
 
     /// `None` where it cannot be carried over, which has been said then.
-    fn plan(&self, assembly: &mut Assembly, target: &Target<'t>, has_lost_networks: bool) -> Option<Plan<'t>> {
-        let Target { location, passing, paths, is_webhook } = target;
-        let Assembly { ledger, draft, is_tls, .. } = assembly;
-        let constants = Constants::of(&passing.scope, self.variables, &self.server.names(), *is_tls);
-        let upstreams = Upstreams { http: self.http, ledger, prefix: self.prefix, constants: &constants };
+    fn plan(
+        &self,
+        assembly: &mut Assembly,
+        target: &Target<'t>,
+        has_lost_networks: bool,
+    ) -> Option<Plan<'t>> {
+        let Target {
+            location,
+            passing,
+            paths,
+            is_webhook,
+        } = target;
+        let Assembly {
+            ledger,
+            draft,
+            is_tls,
+            ..
+        } = assembly;
+        let constants = Constants::of(
+            &passing.scope,
+            self.variables,
+            &self.server.names(),
+            *is_tls,
+        );
+        let upstreams = Upstreams {
+            http: self.http,
+            ledger,
+            prefix: self.prefix,
+            constants: &constants,
+        };
         let application = upstreams.target(passing, &mut draft.upstreams)?;
         let mut guard = guard::read(target, self.variables, ledger);
         if has_lost_networks {
@@ -120,10 +172,17 @@ impl<'t> Import<'_, 't> {
         })
     }
 
-    /// Says where paths are not as they were. `new` is what NGINX puts in the place of the location's own path.
+    /// Says where paths are not as they were. `new` is what NGINX puts in the place of the
+    /// location's own path.
     fn say_path(&self, target: &Target<'t>, new: Option<&str>, ledger: &Ledger) {
-        let Target { location, passing, paths, .. } = target;
-        if let (Some(new), Pattern::Exact(old) | Pattern::Prefix { text: old, .. }) = (new, location.pattern)
+        let Target {
+            location,
+            passing,
+            paths,
+            ..
+        } = target;
+        if let (Some(new), Pattern::Exact(old) | Pattern::Prefix { text: old, .. }) =
+            (new, location.pattern)
             && new != old
         {
             let remedy = format!(
@@ -141,7 +200,10 @@ impl<'t> Import<'_, 't> {
                  compare with the URL in Netdata Cloud, and name its path with --webhook"
             ));
         }
-        if let Pattern::Expression { ignores_case: true, .. } = location.pattern {
+        if let Pattern::Expression {
+            ignores_case: true, ..
+        } = location.pattern
+        {
             let remedy = "~*: paths are told apart by their case now";
             ledger.not_carried(location.directive, remedy);
         }

@@ -26,9 +26,18 @@ impl<'t> Scope<'t> {
 
     /// The same for several that are inherited together.
     pub(super) fn all_of(&self, names: &[&str]) -> Vec<&'t Directive> {
-        let named =
-            |block: &'t [Directive]| block.iter().filter(|it| names.contains(&it.name.as_str())).collect::<Vec<_>>();
-        self.0.iter().rev().map(|block| named(block)).find(|found| !found.is_empty()).unwrap_or_default()
+        let named = |block: &'t [Directive]| {
+            block
+                .iter()
+                .filter(|it| names.contains(&it.name.as_str()))
+                .collect::<Vec<_>>()
+        };
+        self.0
+            .iter()
+            .rev()
+            .map(|block| named(block))
+            .find(|found| !found.is_empty())
+            .unwrap_or_default()
     }
 
     /// The one that is in effect, unless that is off. With a `*`, `name` is how it begins.
@@ -37,7 +46,11 @@ impl<'t> Scope<'t> {
             Some(start) => it.name.starts_with(start),
             None => it.name == name,
         };
-        let found = self.0.iter().rev().find_map(|block| block.iter().rfind(|it| is(it)));
+        let found = self
+            .0
+            .iter()
+            .rev()
+            .find_map(|block| block.iter().rfind(|it| is(it)));
         found.filter(|it| it.value() != "off")
     }
 
@@ -45,7 +58,10 @@ impl<'t> Scope<'t> {
     pub(super) fn directives(&self) -> impl Iterator<Item = &'t Directive> {
         let all = self.0.clone().into_iter().flatten();
         all.filter(|it| {
-            !matches!(it.name.as_str(), "http" | "server" | "location" | "upstream" | "map" | "geo" | "types")
+            !matches!(
+                it.name.as_str(),
+                "http" | "server" | "location" | "upstream" | "map" | "geo" | "types"
+            )
         })
     }
 
@@ -59,10 +75,13 @@ impl<'t> Scope<'t> {
         self.one(name).map_or("", Directive::value)
     }
 
-    /// What is run for each request, in its order: `if`, `set`, `return`, `rewrite` of the server and of the location.
+    /// What is run for each request, in its order: `if`, `set`, `return`, `rewrite` of the server
+    /// and of the location.
     pub(super) fn steps(&self) -> impl Iterator<Item = &'t Directive> {
         let blocks = self.0.iter().skip(1).copied();
-        blocks.flatten().filter(|it| matches!(it.name.as_str(), "if" | "set" | "return" | "rewrite"))
+        blocks
+            .flatten()
+            .filter(|it| matches!(it.name.as_str(), "if" | "set" | "return" | "rewrite"))
     }
 
     /// What stands in the innermost block itself.

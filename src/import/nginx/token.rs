@@ -29,14 +29,19 @@ pub(super) struct Tokens<'t> {
 
 impl<'t> Tokens<'t> {
     pub(super) fn of(text: &'t str) -> Self {
-        Self { rest: text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes(), line: 1 }
+        Self {
+            rest: text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes(),
+            line: 1,
+        }
     }
 
     /// The next token and the line that it begins on; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(Token, usize)>, Unreadable> {
         self.skip_blank();
         let line = self.line;
-        let Some(&first) = self.rest.first() else { return Ok(None) };
+        let Some(&first) = self.rest.first() else {
+            return Ok(None);
+        };
         let token = match first {
             b';' => self.single(Token::End),
             b'{' => self.single(Token::Open),
@@ -50,7 +55,10 @@ impl<'t> Tokens<'t> {
     /// What stands up to the brace that closes a block of Lua, whose `{` has been read.
     pub(super) fn lua(&mut self) -> Result<String, Unreadable> {
         let (line, start) = (self.line, self.rest);
-        let unfinished = Unreadable { line, message: "this block of Lua has no end: write the missing }" };
+        let unfinished = Unreadable {
+            line,
+            message: "this block of Lua has no end: write the missing }",
+        };
         let mut depth = 1;
         while let Some(byte) = self.bump() {
             match byte {
@@ -113,7 +121,9 @@ impl<'t> Tokens<'t> {
         while let Some(byte) = self.bump() {
             if byte == quote {
                 return match self.rest.first() {
-                    None | Some(b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{' | b')') => Ok(text(&word)),
+                    None | Some(b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{' | b')') => {
+                        Ok(text(&word))
+                    }
                     Some(_) => Err(Unreadable {
                         line: self.line,
                         message: "there must be a space or ; behind a quoted string: is a quote missing, or one too many?",
@@ -122,7 +132,10 @@ impl<'t> Tokens<'t> {
             }
             self.push(&mut word, byte);
         }
-        Err(Unreadable { line, message: "this quoted string has no end: write the missing quote" })
+        Err(Unreadable {
+            line,
+            message: "this quoted string has no end: write the missing quote",
+        })
     }
 
     fn plain(&mut self) -> Token {
@@ -219,16 +232,33 @@ mod tests {
             Token::Open => "OPEN".to_owned(),
             Token::Close => "CLOSE".to_owned(),
         };
-        assert_eq!(tokens(text).unwrap().into_iter().map(word).collect::<Vec<_>>(), expected, "{text}");
+        assert_eq!(
+            tokens(text)
+                .unwrap()
+                .into_iter()
+                .map(word)
+                .collect::<Vec<_>>(),
+            expected,
+            "{text}"
+        );
     }
 
     #[test]
     fn words_end_as_they_do_in_nginx() {
         check("listen 443 ssl;", &["listen", "443", "ssl", "END"]);
-        check("a b;# c\n#d\n\te{}", &["a", "b", "END", "e", "OPEN", "CLOSE"]);
+        check(
+            "a b;# c\n#d\n\te{}",
+            &["a", "b", "END", "e", "OPEN", "CLOSE"],
+        );
         check("a b#c;", &["a", "b#c", "END"]);
-        check("a \"b ; { } # c\" 'd \"e';", &["a", "b ; { } # c", "d \"e", "END"]);
-        check(r#"a "b\"c" 'd\'e' f\ g h\;i;"#, &["a", "b\"c", "d'e", r"f\ g", r"h\;i", "END"]);
+        check(
+            "a \"b ; { } # c\" 'd \"e';",
+            &["a", "b ; { } # c", "d \"e", "END"],
+        );
+        check(
+            r#"a "b\"c" 'd\'e' f\ g h\;i;"#,
+            &["a", "b\"c", "d'e", r"f\ g", r"h\;i", "END"],
+        );
         check(r"~ ^/a\.b\\c\td$ {", &["~", "^/a\\.b\\c\td$", "OPEN"]);
         check("set $a ${b}c{", &["set", "$a", "${b}c", "OPEN"]);
         check("if ($a = \"b\") {", &["if", "($a", "=", "b", ")", "OPEN"]);
@@ -258,7 +288,10 @@ mod tests {
             let text = format!("{lua}}} next;");
             let mut tokens = Tokens::of(&text);
             assert_eq!(tokens.lua().as_deref(), Ok(lua));
-            assert_eq!(tokens.next().unwrap().unwrap().0, Token::Word("next".into()));
+            assert_eq!(
+                tokens.next().unwrap().unwrap().0,
+                Token::Word("next".into())
+            );
         }
         assert!(Tokens::of(" { }").lua().is_err());
     }

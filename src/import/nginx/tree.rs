@@ -7,10 +7,18 @@ use crate::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, Sources};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Reads `file` and what it includes. Names of files are relative to `prefix`, as NGINX has it, wherever they stand.
+/// Reads `file` and what it includes. Names of files are relative to `prefix`, as NGINX has it,
+/// wherever they stand.
 pub(super) fn read(file: &Path, prefix: &Path) -> Result<Vec<Directive>, ImportError> {
-    let mut reader = Reader { prefix, sources: Sources::default(), parts: 0 };
-    let start = Place { file: file.into(), line: 1 };
+    let mut reader = Reader {
+        prefix,
+        sources: Sources::default(),
+        parts: 0,
+    };
+    let start = Place {
+        file: file.into(),
+        line: 1,
+    };
     let mut all = Vec::new();
     reader.file(file, &start, 0, 0, &mut all)?;
     Ok(all)
@@ -35,12 +43,18 @@ impl Open<'_> {
     fn next(&mut self) -> Result<Option<(Token, Place)>, ImportError> {
         match self.tokens.next() {
             Ok(token) => Ok(token.map(|(token, line)| (token, self.place(line)))),
-            Err(unreadable) => Err(ImportError::new(&self.place(unreadable.line), unreadable.message)),
+            Err(unreadable) => Err(ImportError::new(
+                &self.place(unreadable.line),
+                unreadable.message,
+            )),
         }
     }
 
     fn place(&self, line: usize) -> Place {
-        Place { file: self.file.clone(), line }
+        Place {
+            file: self.file.clone(),
+            line,
+        }
     }
 }
 
@@ -54,12 +68,20 @@ impl Reader<'_> {
         nesting: usize,
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
-        let text = self.sources.read(path).map_err(|message| ImportError::new(named, message))?;
-        let mut open = Open { file: path.into(), tokens: Tokens::of(&text), depth };
+        let text = self
+            .sources
+            .read(path)
+            .map_err(|message| ImportError::new(named, message))?;
+        let mut open = Open {
+            file: path.into(),
+            tokens: Tokens::of(&text),
+            depth,
+        };
         self.block(&mut open, None, nesting, into)
     }
 
-    /// Up to the brace that closes the block that was opened at `opened`, or to the end of the file.
+    /// Up to the brace that closes the block that was opened at `opened`, or to the end of the
+    /// file.
     fn block(
         &mut self,
         open: &mut Open<'_>,
@@ -71,19 +93,33 @@ impl Reader<'_> {
             let Some((token, place)) = open.next()? else {
                 return match opened {
                     None => Ok(()),
-                    Some(opened) => Err(ImportError::new(opened, "this block has no end: write the missing }")),
+                    Some(opened) => Err(ImportError::new(
+                        opened,
+                        "this block has no end: write the missing }",
+                    )),
                 };
             };
             match (token, opened) {
                 (Token::Word(name), _) => self.directive(open, name, place, nesting, into)?,
                 (Token::Close, Some(_)) => return Ok(()),
                 (Token::Close, None) => {
-                    return Err(ImportError::new(&place, "there is no block that this } closes: remove it"));
+                    return Err(ImportError::new(
+                        &place,
+                        "there is no block that this } closes: remove it",
+                    ));
                 }
                 (Token::End, _) => {
-                    return Err(ImportError::new(&place, "there is no directive before this ;: remove it"));
+                    return Err(ImportError::new(
+                        &place,
+                        "there is no directive before this ;: remove it",
+                    ));
                 }
-                (Token::Open, _) => return Err(ImportError::new(&place, "there is no directive before this {")),
+                (Token::Open, _) => {
+                    return Err(ImportError::new(
+                        &place,
+                        "there is no directive before this {",
+                    ));
+                }
             }
         }
     }
@@ -101,19 +137,26 @@ impl Reader<'_> {
         let block = loop {
             self.parts += 1;
             if self.parts > MAX_PARTS {
-                return Err(ImportError::new(&place, format!("the configuration has more than {MAX_PARTS} words")));
+                return Err(ImportError::new(
+                    &place,
+                    format!("the configuration has more than {MAX_PARTS} words"),
+                ));
             }
             match open.next()? {
                 Some((Token::Word(word), _)) => arguments.push(word),
                 Some((Token::End, _)) => break None,
                 Some((Token::Open, _)) if name.ends_with("_by_lua_block") => {
                     let lua = open.tokens.lua();
-                    arguments.push(lua.map_err(|it| ImportError::new(&open.place(it.line), it.message))?);
+                    arguments.push(
+                        lua.map_err(|it| ImportError::new(&open.place(it.line), it.message))?,
+                    );
                     break None;
                 }
                 Some((Token::Open, _)) => {
                     if nesting >= MAX_NESTING {
-                        let message = format!("blocks are nested deeper than {MAX_NESTING}: NGINX has no use for that");
+                        let message = format!(
+                            "blocks are nested deeper than {MAX_NESTING}: NGINX has no use for that"
+                        );
                         return Err(ImportError::new(&place, message));
                     }
                     let mut block = Vec::new();
@@ -132,7 +175,13 @@ impl Reader<'_> {
         {
             return Ok(());
         }
-        into.push(Directive { name, arguments, block, place, id });
+        into.push(Directive {
+            name,
+            arguments,
+            block,
+            place,
+            id,
+        });
         Ok(())
     }
 
@@ -146,17 +195,24 @@ impl Reader<'_> {
         into: &mut Vec<Directive>,
     ) -> Result<bool, ImportError> {
         if depth >= MAX_DEPTH {
-            let message = format!("files include each other deeper than {MAX_DEPTH}: does one include itself?");
+            let message = format!(
+                "files include each other deeper than {MAX_DEPTH}: does one include itself?"
+            );
             return Err(ImportError::new(place, message));
         }
         let path = self.prefix.join(pattern);
-        let found = self.sources.matching(&path).map_err(|message| ImportError::new(place, message))?;
+        let found = self
+            .sources
+            .matching(&path)
+            .map_err(|message| ImportError::new(place, message))?;
         let paths: Vec<PathBuf> = match found {
             Some(paths) => paths,
             None if path.exists() => vec![path],
             None => return Ok(false),
         };
-        paths.iter().try_for_each(|path| self.file(path, place, depth + 1, nesting, into))?;
+        paths
+            .iter()
+            .try_for_each(|path| self.file(path, place, depth + 1, nesting, into))?;
         Ok(true)
     }
 }
@@ -171,7 +227,11 @@ mod tests {
         let file = directory.path().join("nginx.conf");
         std::fs::write(&file, text).unwrap();
         std::fs::write(directory.path().join("one.inc"), "one;\n").unwrap();
-        std::fs::write(directory.path().join("two.inc"), "\ntwo { include one.inc; }").unwrap();
+        std::fs::write(
+            directory.path().join("two.inc"),
+            "\ntwo { include one.inc; }",
+        )
+        .unwrap();
         std::fs::write(directory.path().join("self.inc"), "include self.inc;").unwrap();
         read(&file, directory.path())
     }
@@ -179,12 +239,18 @@ mod tests {
     /// As one line, each directive with its line.
     fn show(directives: &[Directive]) -> String {
         let show = |it: &Directive| {
-            let block = it.block.as_ref().map_or_else(String::new, |block| format!("{{{}}}", show(block)));
+            let block = it
+                .block
+                .as_ref()
+                .map_or_else(String::new, |block| format!("{{{}}}", show(block)));
             format!(
                 "{}:{}{}{block}",
                 it.place.line,
                 it.name,
-                it.arguments.iter().map(|a| format!(" {a}")).collect::<String>()
+                it.arguments
+                    .iter()
+                    .map(|a| format!(" {a}"))
+                    .collect::<String>()
             )
         };
         directives.iter().map(show).collect::<Vec<_>>().join(" ")
@@ -199,7 +265,10 @@ mod tests {
             ("a;\ninclude two.inc;\nb;", "1:a 2:two{1:one} 3:b"),
             ("a { include *.inc2; }", "1:a{}"),
             ("include [ot]*.inc;", "1:one 2:two{1:one}"),
-            ("content_by_lua_block { if a then b = {} end } a;", "1:content_by_lua_block  if a then b = {} end  1:a"),
+            (
+                "content_by_lua_block { if a then b = {} end } a;",
+                "1:content_by_lua_block  if a then b = {} end  1:a",
+            ),
             ("map $a $b { include x y; }", "1:map $a $b{1:include x y}"),
             ("a;\ninclude missing.conf;", "1:a 2:include missing.conf"),
         ] {
@@ -221,7 +290,10 @@ mod tests {
             (&"a {".repeat(100), 1, "nested deeper than 64"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.place.line == line && error.message.contains(message), "{text}: {error}");
+            assert!(
+                error.place.line == line && error.message.contains(message),
+                "{text}: {error}"
+            );
         }
     }
 

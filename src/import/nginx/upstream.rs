@@ -31,13 +31,17 @@ pub(super) struct Upstreams<'r, 't> {
 }
 
 /// What a group has that a URL has not.
-const TIMEOUTS: [(&str, &str); 2] =
-    [("proxy_connect_timeout", "connect_timeout"), ("proxy_read_timeout", "response_timeout")];
+const TIMEOUTS: [(&str, &str); 2] = [
+    ("proxy_connect_timeout", "connect_timeout"),
+    ("proxy_read_timeout", "response_timeout"),
+];
 
 impl<'t> Upstreams<'_, 't> {
     /// `None` where it cannot be carried over, which has been said then.
     pub(super) fn target(&self, passing: &Passing<'t>, groups: &mut Vec<Group>) -> Option<Target> {
-        let Passing { proxy_pass, scope, .. } = passing;
+        let Passing {
+            proxy_pass, scope, ..
+        } = passing;
         let refuse = |remedy: String| {
             self.ledger.not_carried(proxy_pass, remedy);
             None
@@ -45,17 +49,29 @@ impl<'t> Upstreams<'_, 't> {
         let resolved = self.constants.resolve(proxy_pass.value());
         // The path as it came, which is what this program passes on.
         let is_whole = |url: &str| {
-            Some(url.strip_suffix("${request_uri}").or(url.strip_suffix("${uri}${is_args}${args}"))?.to_owned())
+            Some(
+                url.strip_suffix("${request_uri}")
+                    .or(url.strip_suffix("${uri}${is_args}${args}"))?
+                    .to_owned(),
+            )
         };
         let as_it_came = is_whole(&resolved);
         let is_as_it_came = as_it_came.is_some();
         let url = match expand(&as_it_came.unwrap_or(resolved), &|_| None) {
             Ok(url) => url,
-            Err(name) => return refuse(format!("${name} is known for each request only: name the server in upstream")),
+            Err(name) => {
+                return refuse(format!(
+                    "${name} is known for each request only: name the server in upstream"
+                ));
+            }
         };
-        let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
+        let Some((scheme, rest)) = url
+            .split_once("://")
+            .filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
         else {
-            return refuse("an upstream is http://host:port, https://host:port or unix:/path".into());
+            return refuse(
+                "an upstream is http://host:port, https://host:port or unix:/path".into(),
+            );
         };
         let is_tls = scheme == "https";
         let (authority, path) = match rest.strip_prefix("unix:") {
@@ -72,31 +88,54 @@ impl<'t> Upstreams<'_, 't> {
             return refuse("an upstream has no credentials: let the application do without, or use set_headers".into());
         }
         let has_variables = proxy_pass.value().contains('$');
-        let path = path.filter(|path| !path.is_empty() && !is_as_it_came).map(str::to_owned);
+        let path = path
+            .filter(|path| !path.is_empty() && !is_as_it_came)
+            .map(str::to_owned);
         if has_variables && path.is_some() {
-            self.ledger
-                .not_carried(proxy_pass, "every request went to this one path; now the application gets it as it came");
+            self.ledger.not_carried(
+                proxy_pass,
+                "every request went to this one path; now the application gets it as it came",
+            );
         }
         let path = path.filter(|_| !has_variables);
-        let block = self.http.iter().find(|it| it.name == "upstream" && it.value() == authority);
+        let block = self
+            .http
+            .iter()
+            .find(|it| it.name == "upstream" && it.value() == authority);
         let host = match authority.starts_with("unix:") {
             true => "localhost".to_owned(),
-            false => authority.strip_suffix(if is_tls { ":443" } else { ":80" }).unwrap_or(&authority).to_owned(),
+            false => authority
+                .strip_suffix(if is_tls { ":443" } else { ":80" })
+                .unwrap_or(&authority)
+                .to_owned(),
         };
         let upstream = match block {
             Some(block) => self.group_of(block, scope, is_tls, groups)?,
             None => self.server(server(&authority, is_tls), scope, is_tls, groups),
         };
         let patience = match scope.one("proxy_read_timeout") {
-            None => "; it has 30 s to answer, with NGINX it had 60 (response_timeout, in a group of [upstreams])",
+            None => {
+                "; it has 30 s to answer, with NGINX it had 60 (response_timeout, in a group of [upstreams])"
+            }
             Some(_) => "",
         };
-        self.ledger.carried(proxy_pass, format!("routes.upstream: {upstream}{patience}"));
-        Some(Target { upstream, host, path })
+        self.ledger
+            .carried(proxy_pass, format!("routes.upstream: {upstream}{patience}"));
+        Some(Target {
+            upstream,
+            host,
+            path,
+        })
     }
 
     /// A URL, if that is enough, or else a group with its keys.
-    fn server(&self, url: String, scope: &Scope<'t>, is_tls: bool, groups: &mut Vec<Group>) -> String {
+    fn server(
+        &self,
+        url: String,
+        scope: &Scope<'t>,
+        is_tls: bool,
+        groups: &mut Vec<Group>,
+    ) -> String {
         let keys = self.keys(scope, is_tls);
         if keys == Keys::default() {
             return url;
@@ -125,26 +164,38 @@ impl<'t> Upstreams<'_, 't> {
                 "keepalive" => match directive.value().parse::<u64>() {
                     Ok(keepalive @ ..=65_536) => {
                         keys.set("keepalive", keepalive);
-                        self.ledger.carried(directive, format!("upstreams.{}.keepalive", block.value()));
+                        self.ledger
+                            .carried(directive, format!("upstreams.{}.keepalive", block.value()));
                     }
-                    _ => self.ledger.not_carried(directive, "keepalive is a number of at most 65536"),
+                    _ => self
+                        .ledger
+                        .not_carried(directive, "keepalive is a number of at most 65536"),
                 },
                 "random" => {
                     keys.set("balance", "random");
                     self.ledger.carried(directive, "balance = \"random\"");
                 }
                 "least_conn" | "ip_hash" | "hash" | "least_time" => {
-                    self.ledger.not_carried(directive, "servers take turns, or any is taken: balance");
+                    self.ledger
+                        .not_carried(directive, "servers take turns, or any is taken: balance");
                 }
                 name if name.ends_with("_by_lua_block") => {
-                    self.ledger.not_carried(directive, "the servers are chosen by a program: name them in servers");
+                    self.ledger.not_carried(
+                        directive,
+                        "the servers are chosen by a program: name them in servers",
+                    );
                 }
                 _ => {}
             }
         }
         if servers.is_empty() {
-            let what = if left_out == 0 { "it names no server" } else { "it has no server that always takes part" };
-            self.ledger.not_carried(block, format!("{what}: name one in a group of [upstreams]"));
+            let what = if left_out == 0 {
+                "it names no server"
+            } else {
+                "it has no server that always takes part"
+            };
+            self.ledger
+                .not_carried(block, format!("{what}: name one in a group of [upstreams]"));
             return None;
         }
         let mut group = Keys::default();
@@ -173,7 +224,8 @@ impl<'t> Upstreams<'_, 't> {
                 _ => {}
             }
         }
-        self.ledger.carried(directive, "servers; each is checked every 5 s");
+        self.ledger
+            .carried(directive, "servers; each is checked every 5 s");
         Some(server(directive.value(), is_tls))
     }
 
@@ -181,13 +233,17 @@ impl<'t> Upstreams<'_, 't> {
     fn keys(&self, scope: &Scope<'t>, is_tls: bool) -> Keys {
         let mut keys = Keys::default();
         for (name, key) in TIMEOUTS {
-            let Some(directive) = scope.one(name) else { continue };
+            let Some(directive) = scope.one(name) else {
+                continue;
+            };
             match duration(directive.value()) {
                 Some(duration) => {
                     keys.set(key, duration);
                     self.ledger.carried(directive, key);
                 }
-                None => self.ledger.not_carried(directive, format!("{key} is a duration of more than zero")),
+                None => self
+                    .ledger
+                    .not_carried(directive, format!("{key} is a duration of more than zero")),
             }
         }
         if is_tls {
@@ -203,8 +259,13 @@ impl<'t> Upstreams<'_, 't> {
             ("proxy_ssl_certificate_key", "client_private_key"),
         ];
         for (name, key) in FILES {
-            let Some(directive) = scope.one(name) else { continue };
-            keys.set(key, self.prefix.join(directive.value()).display().to_string());
+            let Some(directive) = scope.one(name) else {
+                continue;
+            };
+            keys.set(
+                key,
+                self.prefix.join(directive.value()).display().to_string(),
+            );
             self.ledger.carried(directive, key);
         }
         if let Some(directive) = scope.one("proxy_ssl_name") {
@@ -213,14 +274,18 @@ impl<'t> Upstreams<'_, 't> {
                     keys.set("server_name", name);
                     self.ledger.carried(directive, "server_name");
                 }
-                Err(_) => self.ledger.not_carried(directive, "the name is that of the URL, or server_name"),
+                Err(_) => self
+                    .ledger
+                    .not_carried(directive, "the name is that of the URL, or server_name"),
             }
         }
         if scope.value("proxy_ssl_verify") != "on" {
             let place = scope.one("proxy_ssl_verify").or(scope.one("proxy_pass"));
             let hole = "the certificate of the application was not verified; it is now: name its authority in ca, unless \
                         the system knows it";
-            place.into_iter().for_each(|it| self.ledger.closed(it, hole));
+            place
+                .into_iter()
+                .for_each(|it| self.ledger.closed(it, hole));
         }
     }
 }

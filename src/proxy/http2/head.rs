@@ -1,12 +1,18 @@
-//! Decides whether the fields of a header block are a request (RFC 9113 section 8.3) that can be read in one way only.
+//! Decides whether the fields of a header block are a request (RFC 9113 section 8.3) that can be
+//! read in one way only.
 
 use crate::framing;
 use crate::head::{Head, Version};
 use crate::rejection::Rejection;
 
 /// End at a hop of HTTP/1.1, and do not exist in HTTP/2 (RFC 9113 section 8.2.2).
-const CONNECTION_SPECIFIC: [&[u8]; 5] =
-    [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
+const CONNECTION_SPECIFIC: [&[u8]; 5] = [
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"transfer-encoding",
+    b"upgrade",
+];
 
 /// What separates the parts of a field's name from its value in HTTP/1.1, and it from the next.
 const SEPARATORS: usize = ": \r\n".len();
@@ -34,19 +40,27 @@ pub(in crate::proxy) struct Received {
 
 impl Fields {
     pub(super) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::with_capacity(1024), places: Vec::with_capacity(16), size: 0, limit }
+        Self {
+            bytes: Vec::with_capacity(1024),
+            places: Vec::with_capacity(16),
+            size: 0,
+            limit,
+        }
     }
 
     /// Takes a field. What exceeds the limit is counted, and not kept.
     pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
-        self.size = self.size.saturating_add(name.len() + value.len() + SEPARATORS);
+        self.size = self
+            .size
+            .saturating_add(name.len() + value.len() + SEPARATORS);
         if self.is_too_large() || self.places.len() > framing::MAX_FIELDS {
             return;
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
-        self.places.push([start, start + name.len(), self.bytes.len()]);
+        self.places
+            .push([start, start + name.len(), self.bytes.len()]);
     }
 
     fn is_too_large(&self) -> bool {
@@ -54,25 +68,35 @@ impl Fields {
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.places.iter().map(|[start, middle, end]| (&self.bytes[*start..*middle], &self.bytes[*middle..*end]))
+        self.places
+            .iter()
+            .map(|[start, middle, end]| (&self.bytes[*start..*middle], &self.bytes[*middle..*end]))
     }
 
     /// The request that they make, of which `is_bodiless` says that nothing follows.
     pub(super) fn request(&self, is_bodiless: bool) -> Received {
         let mut draft = Draft::default();
-        let mut rejection = self.iter().find_map(|(name, value)| draft.read(name, value).err());
+        let mut rejection = self
+            .iter()
+            .find_map(|(name, value)| draft.read(name, value).err());
         if self.is_too_large() {
             rejection = Some(Rejection::HeaderTooLarge(self.limit));
         } else if self.places.len() > framing::MAX_FIELDS {
             rejection = Some(Rejection::TooManyFields(framing::MAX_FIELDS));
         }
         let rejection = rejection.or_else(|| draft.check(is_bodiless).err());
-        Received { head: draft.head(), rejection }
+        Received {
+            head: draft.head(),
+            rejection,
+        }
     }
 
     /// Whether they can be trailers (section 8.1).
     pub(super) fn are_trailers(&self) -> bool {
-        !self.is_too_large() && self.iter().all(|(name, value)| check_field(name, value).is_ok())
+        !self.is_too_large()
+            && self
+                .iter()
+                .all(|(name, value)| check_field(name, value).is_ok())
     }
 }
 
@@ -104,7 +128,11 @@ impl<'f> Draft<'f> {
             }
             b"content-length" => {
                 framing::check_content_length(value)?;
-                set(&mut self.content_length, value, "Content-Length is given twice.")?;
+                set(
+                    &mut self.content_length,
+                    value,
+                    "Content-Length is given twice.",
+                )?;
                 self.fields.push((name, value));
                 Ok(())
             }
@@ -125,14 +153,20 @@ impl<'f> Draft<'f> {
 
     fn read_pseudo(&mut self, name: &[u8], value: &'f [u8]) -> Result<(), Rejection> {
         if self.host.is_some() || self.cookie.is_some() || !self.fields.is_empty() {
-            return Err(Rejection::MalformedRequest("A pseudo-header field follows a header field."));
+            return Err(Rejection::MalformedRequest(
+                "A pseudo-header field follows a header field.",
+            ));
         }
         let slot = match name {
             b":method" => &mut self.method,
             b":scheme" => &mut self.scheme,
             b":authority" => &mut self.authority,
             b":path" => &mut self.path,
-            _ => return Err(Rejection::MalformedRequest("A pseudo-header field is none of a request's.")),
+            _ => {
+                return Err(Rejection::MalformedRequest(
+                    "A pseudo-header field is none of a request's.",
+                ));
+            }
         };
         set(slot, value, "A pseudo-header field is given twice.")
     }
@@ -157,7 +191,10 @@ impl<'f> Draft<'f> {
                 _ => malformed("CONNECT has neither a scheme nor a path."),
             };
         }
-        if !self.scheme.is_some_and(|scheme| matches!(scheme, b"http" | b"https")) {
+        if !self
+            .scheme
+            .is_some_and(|scheme| matches!(scheme, b"http" | b"https"))
+        {
             return malformed("The scheme is neither http nor https.");
         }
         let path = self.path.unwrap_or_default();
@@ -165,24 +202,52 @@ impl<'f> Draft<'f> {
         if !path.starts_with(b"/") && path != b"*" {
             return malformed(":path is not a path.");
         }
-        if is_bodiless && self.content_length.is_some_and(|length| length.iter().any(|digit| *digit != b'0')) {
+        if is_bodiless
+            && self
+                .content_length
+                .is_some_and(|length| length.iter().any(|digit| *digit != b'0'))
+        {
             return malformed("Content-Length promises a body that does not come.");
         }
         Ok(())
     }
 
     fn head(&self) -> Head {
-        let method = self.method.and_then(|method| std::str::from_utf8(method).ok()).unwrap_or_default();
+        let method = self
+            .method
+            .and_then(|method| std::str::from_utf8(method).ok())
+            .unwrap_or_default();
         let target = self.path.or(self.authority).unwrap_or_default();
-        let host = self.authority.or(self.host).map(|host| (&b"host"[..], host));
-        let (before, after) = self.fields.split_at(self.cookie.as_ref().map_or(0, |(index, _)| *index));
-        let cookie = self.cookie.as_ref().map(|(_, crumbs)| (&b"cookie"[..], crumbs.as_slice()));
-        let fields = before.iter().copied().chain(cookie).chain(after.iter().copied());
-        Head::from_parts(Version::Http2, method, target, host.into_iter().chain(fields))
+        let host = self
+            .authority
+            .or(self.host)
+            .map(|host| (&b"host"[..], host));
+        let (before, after) = self
+            .fields
+            .split_at(self.cookie.as_ref().map_or(0, |(index, _)| *index));
+        let cookie = self
+            .cookie
+            .as_ref()
+            .map(|(_, crumbs)| (&b"cookie"[..], crumbs.as_slice()));
+        let fields = before
+            .iter()
+            .copied()
+            .chain(cookie)
+            .chain(after.iter().copied());
+        Head::from_parts(
+            Version::Http2,
+            method,
+            target,
+            host.into_iter().chain(fields),
+        )
     }
 }
 
-fn set<'f>(slot: &mut Option<&'f [u8]>, value: &'f [u8], twice: &'static str) -> Result<(), Rejection> {
+fn set<'f>(
+    slot: &mut Option<&'f [u8]>,
+    value: &'f [u8],
+    twice: &'static str,
+) -> Result<(), Rejection> {
     match slot.replace(value) {
         Some(_) => Err(Rejection::MalformedRequest(twice)),
         None => Ok(()),
@@ -192,21 +257,34 @@ fn set<'f>(slot: &mut Option<&'f [u8]>, value: &'f [u8], twice: &'static str) ->
 /// RFC 9113 section 8.2.
 fn check_field(name: &[u8], value: &[u8]) -> Result<(), Rejection> {
     let malformed = |what| Err(Rejection::MalformedRequest(what));
-    if name.is_empty() || !name.iter().all(|b| framing::is_token(*b) && !b.is_ascii_uppercase()) {
+    if name.is_empty()
+        || !name
+            .iter()
+            .all(|b| framing::is_token(*b) && !b.is_ascii_uppercase())
+    {
         return malformed("The name of a header field is not a token in lower case.");
     }
     if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
         return malformed("A header field holds a control character.");
     }
     let is_for_hop = CONNECTION_SPECIFIC.contains(&name) || (name == b"te" && value != b"trailers");
-    if is_for_hop { malformed("A header field is one that HTTP/2 does not have.") } else { Ok(()) }
+    if is_for_hop {
+        malformed("A header field is one that HTTP/2 does not have.")
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 4] = [(":method", "POST"), (":scheme", "https"), (":authority", "h"), (":path", "/a?b")];
+    const GOOD: [(&str, &str); 4] = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "h"),
+        (":path", "/a?b"),
+    ];
 
     fn fields(fields: &[(&str, &str)]) -> Fields {
         let mut read = Fields::new(4096);
@@ -233,16 +311,40 @@ mod tests {
             ("cookie", "e"),
         ]);
         assert_eq!(rejection, None);
-        assert_eq!((head.method(), head.target(), head.host()), (&b"POST"[..], &b"/a?b"[..], &b"h"[..]));
+        assert_eq!(
+            (head.method(), head.target(), head.host()),
+            (&b"POST"[..], &b"/a?b"[..], &b"h"[..])
+        );
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let fields: Vec<_> = head.fields().map(|(name, value)| format!("{}={}", text(name), text(value))).collect();
-        assert_eq!(fields, ["host=h", "x-a=1", "cookie=a=b; c=d; e", "content-length=12", "x-a=2", "te=trailers"]);
+        let fields: Vec<_> = head
+            .fields()
+            .map(|(name, value)| format!("{}={}", text(name), text(value)))
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                "host=h",
+                "x-a=1",
+                "cookie=a=b; c=d; e",
+                "content-length=12",
+                "x-a=2",
+                "te=trailers"
+            ]
+        );
     }
 
     #[test]
     fn what_is_not_a_request_is_refused() {
-        let without = |name: &str| GOOD.iter().copied().filter(|(other, _)| *other != name).collect::<Vec<_>>();
-        let with = |name: &str, value: &'static str| GOOD.map(|(n, v)| (n, if n == name { value } else { v })).to_vec();
+        let without = |name: &str| {
+            GOOD.iter()
+                .copied()
+                .filter(|(other, _)| *other != name)
+                .collect::<Vec<_>>()
+        };
+        let with = |name: &str, value: &'static str| {
+            GOOD.map(|(n, v)| (n, if n == name { value } else { v }))
+                .to_vec()
+        };
         let and = |name: &'static str, value: &'static str| [&GOOD[..], &[(name, value)]].concat();
         let mut cases = vec![
             without(":method"),
@@ -292,11 +394,18 @@ mod tests {
         }
         for case in cases {
             let rejection = fields(&case).request(false).rejection;
-            assert!(matches!(rejection, Some(Rejection::MalformedRequest(_))), "{case:?}: {rejection:?}");
+            assert!(
+                matches!(rejection, Some(Rejection::MalformedRequest(_))),
+                "{case:?}: {rejection:?}"
+            );
         }
         let tunnel = fields(&[(":method", "CONNECT"), (":authority", "h:1")]).request(true);
         assert_eq!(tunnel.rejection, Some(Rejection::NoTunnel));
-        let promised = |length| fields(&[&GOOD[..], &[("content-length", length)]].concat()).request(true).rejection;
+        let promised = |length| {
+            fields(&[&GOOD[..], &[("content-length", length)]].concat())
+                .request(true)
+                .rejection
+        };
         assert!(promised("5").is_some() && promised("0").is_none());
     }
 
@@ -315,15 +424,26 @@ mod tests {
         for _ in 0..1000 {
             many.push(b"a", b"");
         }
-        assert_eq!(many.request(false).rejection, Some(Rejection::TooManyFields(framing::MAX_FIELDS)));
+        assert_eq!(
+            many.request(false).rejection,
+            Some(Rejection::TooManyFields(framing::MAX_FIELDS))
+        );
         assert!(many.places.len() < 300);
     }
 
     #[test]
     fn trailers_are_fields_alone() {
         assert!(fields(&[("x-a", "b"), ("content-length", "5")]).are_trailers());
-        for trailer in [(":path", "/"), ("X", "y"), ("x", "\n"), ("connection", "close")] {
-            assert!(!fields(&[("x-a", "b"), trailer]).are_trailers(), "{trailer:?}");
+        for trailer in [
+            (":path", "/"),
+            ("X", "y"),
+            ("x", "\n"),
+            ("connection", "close"),
+        ] {
+            assert!(
+                !fields(&[("x-a", "b"), trailer]).are_trailers(),
+                "{trailer:?}"
+            );
         }
     }
 }

@@ -4,8 +4,8 @@ use super::huffman;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// How large the table may be into which the other side puts fields, in bytes: what holds as long as no other size is
-/// announced (RFC 9113 section 6.5.2).
+/// How large the table may be into which the other side puts fields, in bytes: what holds as long
+/// as no other size is announced (RFC 9113 section 6.5.2).
 const TABLE_SIZE: usize = 4096;
 
 /// What each of its entries counts beside the bytes of its name and value.
@@ -14,7 +14,8 @@ const ENTRY_OVERHEAD: usize = 32;
 /// A number larger than any that a block of bounded length needs.
 const MAX_NUMBER: usize = 1 << 24;
 
-/// A block that cannot be decoded. The connection ends with it: what follows refers to what it might have said.
+/// A block that cannot be decoded. The connection ends with it: what follows refers to what it
+/// might have said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Undecodable;
 
@@ -41,13 +42,22 @@ impl Entry {
 
 impl Decoder {
     pub(super) fn new() -> Self {
-        Self { table: VecDeque::new(), size: 0, max_size: TABLE_SIZE }
+        Self {
+            table: VecDeque::new(),
+            size: 0,
+            max_size: TABLE_SIZE,
+        }
     }
 
     /// Decodes a whole block, and gives each field's name and value to `each`.
     ///
-    /// A field of a few bytes may refer to one of kilobytes: what is kept of it, `each` has to bound.
-    pub(super) fn decode(&mut self, block: &[u8], mut each: impl FnMut(&[u8], &[u8])) -> Result<(), Undecodable> {
+    /// A field of a few bytes may refer to one of kilobytes: what is kept of it, `each` has to
+    /// bound.
+    pub(super) fn decode(
+        &mut self,
+        block: &[u8],
+        mut each: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), Undecodable> {
         let mut block = Block(block);
         let mut has_begun = false;
         while let Some(first) = block.0.first().copied() {
@@ -86,7 +96,10 @@ impl Decoder {
             0 => block.string()?,
             index => self.entry(index)?.name,
         };
-        Ok(Entry { name, value: block.string()? })
+        Ok(Entry {
+            name,
+            value: block.string()?,
+        })
     }
 
     /// The entry at an index that counts the static table first.
@@ -94,9 +107,15 @@ impl Decoder {
         let index = index.checked_sub(1).ok_or(Undecodable)?;
         if let Some((name, value)) = STATIC.get(index) {
             let text = |text: &'static str| Bytes::from_static(text.as_bytes());
-            return Ok(Entry { name: text(name), value: text(value) });
+            return Ok(Entry {
+                name: text(name),
+                value: text(value),
+            });
         }
-        self.table.get(index - STATIC.len()).cloned().ok_or(Undecodable)
+        self.table
+            .get(index - STATIC.len())
+            .cloned()
+            .ok_or(Undecodable)
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -112,7 +131,9 @@ impl Decoder {
     /// Makes room for `more`, oldest first.
     fn evict(&mut self, more: usize) {
         while self.size + more > self.max_size {
-            let Some(entry) = self.table.pop_back() else { return };
+            let Some(entry) = self.table.pop_back() else {
+                return;
+            };
             self.size -= entry.size();
         }
     }
@@ -139,7 +160,11 @@ impl Block<'_> {
             let byte = usize::from(self.byte()?);
             number += (byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                return if number <= MAX_NUMBER { Ok(number) } else { Err(Undecodable) };
+                return if number <= MAX_NUMBER {
+                    Ok(number)
+                } else {
+                    Err(Undecodable)
+                };
             }
         }
         Err(Undecodable)
@@ -232,7 +257,9 @@ mod tests {
     fn decoded(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, Undecodable> {
         let mut fields = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        decoder.decode(block, |name, value| fields.push(format!("{}={}", text(name), text(value))))?;
+        decoder.decode(block, |name, value| {
+            fields.push(format!("{}={}", text(name), text(value)))
+        })?;
         Ok(fields)
     }
 
@@ -240,15 +267,27 @@ mod tests {
     #[test]
     fn the_examples_of_the_standard_are_understood() {
         let mut decoder = Decoder::new();
-        let first =
-            [0x82, 0x86, 0x84, 0x41, 0x8c, 0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff];
-        let common = [":method=GET", ":scheme=http", ":path=/", ":authority=www.example.com"];
+        let first = [
+            0x82, 0x86, 0x84, 0x41, 0x8c, 0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab,
+            0x90, 0xf4, 0xff,
+        ];
+        let common = [
+            ":method=GET",
+            ":scheme=http",
+            ":path=/",
+            ":authority=www.example.com",
+        ];
         assert_eq!(decoded(&mut decoder, &first).unwrap(), common);
-        let second = [0x82, 0x86, 0x84, 0xbe, 0x58, 0x86, 0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf];
-        assert_eq!(decoded(&mut decoder, &second).unwrap(), [&common[..], &["cache-control=no-cache"]].concat());
+        let second = [
+            0x82, 0x86, 0x84, 0xbe, 0x58, 0x86, 0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf,
+        ];
+        assert_eq!(
+            decoded(&mut decoder, &second).unwrap(),
+            [&common[..], &["cache-control=no-cache"]].concat()
+        );
         let third = [
-            0x82, 0x87, 0x85, 0xbf, 0x40, 0x88, 0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xa9, 0x7d, 0x7f, 0x89, 0x25, 0xa8, 0x49,
-            0xe9, 0x5b, 0xb8, 0xe8, 0xb4, 0xbf,
+            0x82, 0x87, 0x85, 0xbf, 0x40, 0x88, 0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xa9, 0x7d, 0x7f,
+            0x89, 0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xb8, 0xe8, 0xb4, 0xbf,
         ];
         let expected = [
             ":method=GET",
@@ -260,7 +299,10 @@ mod tests {
         assert_eq!(decoded(&mut decoder, &third).unwrap(), expected);
         assert_eq!(decoder.size, 164);
         // Without room, nothing is remembered.
-        assert_eq!(decoded(&mut decoder, &[0x20, 0x82]).unwrap(), [":method=GET"]);
+        assert_eq!(
+            decoded(&mut decoder, &[0x20, 0x82]).unwrap(),
+            [":method=GET"]
+        );
         assert_eq!((decoder.size, decoder.table.len()), (0, 0));
         assert_eq!(decoded(&mut decoder, &[0xbe]), Err(Undecodable));
     }
@@ -280,7 +322,11 @@ mod tests {
             &[0x3f, 0xe2, 0x1f],
             &[0x82, 0x20],
         ] {
-            assert_eq!(decoded(&mut Decoder::new(), block), Err(Undecodable), "{block:x?}");
+            assert_eq!(
+                decoded(&mut Decoder::new(), block),
+                Err(Undecodable),
+                "{block:x?}"
+            );
         }
     }
 
@@ -301,7 +347,10 @@ mod tests {
             }
             block.resize(block.len() + length as usize, b'v');
             decoded(&mut decoder, &block).unwrap();
-            assert_eq!(decoder.size, decoder.table.iter().map(Entry::size).sum::<usize>());
+            assert_eq!(
+                decoder.size,
+                decoder.table.iter().map(Entry::size).sum::<usize>()
+            );
             assert!(decoder.size <= TABLE_SIZE);
         }
         assert_eq!(decoder.table.len(), 2, "what was too large left it empty");

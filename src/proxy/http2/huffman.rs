@@ -72,7 +72,11 @@ static TREE: [[Branch; 2]; NODES] = {
 };
 
 static STEPS: [[Step; 16]; NODES] = {
-    let mut steps = [[Step { node: 0, byte: None, is_wrong: false }; 16]; NODES];
+    let mut steps = [[Step {
+        node: 0,
+        byte: None,
+        is_wrong: false,
+    }; 16]; NODES];
     let mut start = 0;
     while start < NODES {
         let mut bits = 0;
@@ -86,7 +90,11 @@ static STEPS: [[Step; 16]; NODES] = {
 };
 
 const fn step(start: usize, bits: usize) -> Step {
-    let mut step = Step { node: 0, byte: None, is_wrong: false };
+    let mut step = Step {
+        node: 0,
+        byte: None,
+        is_wrong: false,
+    };
     let (mut node, mut bit) = (start, 4);
     while bit > 0 {
         bit -= 1;
@@ -107,7 +115,8 @@ const fn step(start: usize, bits: usize) -> Step {
     step
 }
 
-/// Whether a string may end at a node: what is left of a byte is filled up with ones, of which there are up to seven.
+/// Whether a string may end at a node: what is left of a byte is filled up with ones, of which
+/// there are up to seven.
 static IS_END: [bool; NODES] = {
     let mut is_end = [false; NODES];
     let (mut node, mut ones) = (0, 0);
@@ -161,7 +170,11 @@ mod tests {
     fn code(symbol: usize) -> String {
         let mut code = 0_u32;
         for length in 1..=30 {
-            for (other, _) in LENGTHS.iter().enumerate().filter(|(_, bits)| **bits == length) {
+            for (other, _) in LENGTHS
+                .iter()
+                .enumerate()
+                .filter(|(_, bits)| **bits == length)
+            {
                 if other == symbol {
                     return format!("{code:0width$b}", width = usize::from(length));
                 }
@@ -181,9 +194,17 @@ mod tests {
     fn the_examples_of_the_standard_are_understood() {
         // RFC 7541, appendix C.4 and C.6.
         for (coded, text) in [
-            (&[0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff][..], "www.example.com"),
+            (
+                &[
+                    0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff,
+                ][..],
+                "www.example.com",
+            ),
             (&[0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf], "no-cache"),
-            (&[0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xb8, 0xe8, 0xb4, 0xbf], "custom-value"),
+            (
+                &[0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xb8, 0xe8, 0xb4, 0xbf],
+                "custom-value",
+            ),
             (&[0x64, 0x02], "302"),
             (&[], ""),
         ] {
@@ -195,7 +216,12 @@ mod tests {
     #[test]
     fn what_does_not_end_properly_is_nothing() {
         // Eight ones and more; a zero in what fills up; the end of a string.
-        for coded in [&[0xff][..], &[0x1f, 0xff], &[0x18], &[0xff, 0xff, 0xff, 0xff]] {
+        for coded in [
+            &[0xff][..],
+            &[0x1f, 0xff],
+            &[0x18],
+            &[0xff, 0xff, 0xff, 0xff],
+        ] {
             assert_eq!(decoded(coded), None, "{coded:?}");
         }
     }

@@ -1,12 +1,15 @@
-//! Reads the heads that come over HTTP/2, and leaves the rest to h2: streams, flow control, and what is sent.
+//! Reads the heads that come over HTTP/2, and leaves the rest to h2: streams, flow control, and
+//! what is sent.
 //!
-//! On its way to h2, each header block is taken out and judged, as a head of HTTP/1.1 is. h2 gets a block in its place
-//! that says nothing but that there is a request, or its end. What h2 would make of a malformed one — repair it, reset
-//! its stream without a word, end the connection and with it the requests beside it — it never sees.
+//! On its way to h2, each header block is taken out and judged, as a head of HTTP/1.1 is. h2 gets a
+//! block in its place that says nothing but that there is a request, or its end. What h2 would make
+//! of a malformed one — repair it, reset its stream without a word, end the connection and with it
+//! the requests beside it — it never sees.
 //!
-//! Every head has a deadline, here as well: for the client's preface, and for the rest of a frame or of a header block.
-//! What may take its time is the payload of DATA frames, which is a body's and has a deadline of its own. And frames that
-//! bring no request any further are limited in number.
+//! Every head has a deadline, here as well: for the client's preface, and for the rest of a frame
+//! or of a header block. What may take its time is the payload of DATA frames, which is a body's
+//! and has a deadline of its own. And frames that bring no request any further are limited in
+//! number.
 
 use super::head::{Fields, Received};
 use super::hpack::Decoder;
@@ -44,16 +47,19 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
-/// How long a header block may be, encoded: below this, one that is too large is refused by an answer.
+/// How long a header block may be, encoded: below this, one that is too large is refused by an
+/// answer.
 const MAX_BLOCK: usize = 64 * 1024;
 
 /// How many frames it may have.
 const MAX_BLOCK_FRAMES: usize = 64;
 
-/// What h2 gets for a request: `:method: POST`, `:scheme: https` and `:path: /` from the static table.
+/// What h2 gets for a request: `:method: POST`, `:scheme: https` and `:path: /` from the static
+/// table.
 const REQUEST: [u8; 3] = [0x83, 0x87, 0x84];
 
-/// How many heads may wait for h2 to hand over their streams: as many as there may be streams. h2 refuses the others.
+/// How many heads may wait for h2 to hand over their streams: as many as there may be streams. h2
+/// refuses the others.
 pub(super) const MAX_STREAMS: usize = 100;
 
 /// How many streams may have had trailers that are none.
@@ -63,7 +69,8 @@ const MAX_BAD_TRAILERS: usize = 100;
 const IDLE_FRAMES: u64 = 1000;
 const IDLE_FRAMES_PER_SECOND: u64 = 100;
 
-/// How many such frames each request and each KiB of an answer allow for: windows have to be updated.
+/// How many such frames each request and each KiB of an answer allow for: windows have to be
+/// updated.
 const IDLE_FRAMES_PER_REQUEST: u64 = 10;
 
 /// How long a client may take to read what it has been told last, and close.
@@ -105,7 +112,9 @@ impl Inbox {
     pub(super) fn has_good_trailers(&self, stream: u32) -> bool {
         self.with(|contents| {
             let index = contents.bad_trailers.iter().position(|id| *id == stream);
-            index.map(|index| contents.bad_trailers.swap_remove(index)).is_none()
+            index
+                .map(|index| contents.bad_trailers.swap_remove(index))
+                .is_none()
         })
     }
 
@@ -167,7 +176,8 @@ impl Frames {
         }
     }
 
-    /// Takes what was read, appends what h2 is to read, and says whether anything was finished by it.
+    /// Takes what was read, appends what h2 is to read, and says whether anything was finished by
+    /// it.
     fn read(&mut self, mut bytes: &[u8], output: &mut BytesMut) -> Result<bool, Reason> {
         let mut finished = false;
         while !bytes.is_empty() {
@@ -201,7 +211,8 @@ impl Frames {
         Ok(finished)
     }
 
-    /// Whether the next bytes, so many, are of a body and nothing else. Then they have been counted.
+    /// Whether the next bytes, so many, are of a body and nothing else. Then they have been
+    /// counted.
     fn pass(&mut self, bytes: usize) -> bool {
         let is_body = self.in_data && self.known == 0 && self.missing >= bytes;
         self.missing -= if is_body { bytes } else { 0 };
@@ -213,7 +224,10 @@ impl Frames {
         self.missing = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.in_data = kind == DATA;
         let stream = self.stream();
-        let is_continued = self.block.as_ref().is_some_and(|block| block.stream == stream && kind == CONTINUATION);
+        let is_continued = self
+            .block
+            .as_ref()
+            .is_some_and(|block| block.stream == stream && kind == CONTINUATION);
         if self.block.is_some() != is_continued || (kind == CONTINUATION && !is_continued) {
             return Err(Reason::PROTOCOL_ERROR);
         }
@@ -245,9 +259,18 @@ impl Frames {
         let [_, _, _, kind, flags, ..] = self.header;
         let mut block = match self.block.take() {
             Some(block) => block,
-            None => Block { stream: self.stream(), is_last: flags & END_STREAM != 0, bytes: Vec::new(), frames: 0 },
+            None => Block {
+                stream: self.stream(),
+                is_last: flags & END_STREAM != 0,
+                bytes: Vec::new(),
+                frames: 0,
+            },
         };
-        let fragment = if kind == HEADERS { fragment(payload, flags)? } else { payload };
+        let fragment = if kind == HEADERS {
+            fragment(payload, flags)?
+        } else {
+            payload
+        };
         block.bytes.extend_from_slice(fragment);
         block.frames += 1;
         if block.bytes.len() > MAX_BLOCK.max(4 * self.max_head) || block.frames > MAX_BLOCK_FRAMES {
@@ -262,7 +285,9 @@ impl Frames {
 
     fn end_block(&mut self, block: &Block, output: &mut BytesMut) -> Result<(), Reason> {
         let mut fields = Fields::new(self.max_head);
-        let decoded = self.decoder.decode(&block.bytes, |name, value| fields.push(name, value));
+        let decoded = self
+            .decoder
+            .decode(&block.bytes, |name, value| fields.push(name, value));
         decoded.map_err(|_| Reason::COMPRESSION_ERROR)?;
         let is_request = block.stream > self.last_request;
         if is_request {
@@ -270,13 +295,19 @@ impl Frames {
             self.allowance.earn(IDLE_FRAMES_PER_REQUEST);
             self.inbox.with(|contents| {
                 if contents.requests.len() < MAX_STREAMS {
-                    contents.requests.push_back((block.stream, fields.request(block.is_last)));
+                    contents
+                        .requests
+                        .push_back((block.stream, fields.request(block.is_last)));
                 }
             });
         } else if !fields.are_trailers() {
             self.inbox.with(|contents| {
                 contents.bad_trailers.push(block.stream);
-                if contents.bad_trailers.len() > MAX_BAD_TRAILERS { Err(Reason::ENHANCE_YOUR_CALM) } else { Ok(()) }
+                if contents.bad_trailers.len() > MAX_BAD_TRAILERS {
+                    Err(Reason::ENHANCE_YOUR_CALM)
+                } else {
+                    Ok(())
+                }
             })?;
         }
         let replacement: &[u8] = if is_request { &REQUEST } else { &[] };
@@ -288,7 +319,10 @@ impl Frames {
     }
 
     fn is_unfinished(&self) -> bool {
-        self.preface > 0 || self.block.is_some() || self.known > 0 || (self.missing > 0 && !self.in_data)
+        self.preface > 0
+            || self.block.is_some()
+            || self.known > 0
+            || (self.missing > 0 && !self.in_data)
     }
 }
 
@@ -299,7 +333,8 @@ fn take<'b>(bytes: &mut &'b [u8], limit: usize) -> &'b [u8] {
     taken
 }
 
-/// The part of a header block in a HEADERS frame, which may have a priority before it and padding around it.
+/// The part of a header block in a HEADERS frame, which may have a priority before it and padding
+/// around it.
 fn fragment(payload: &[u8], flags: u8) -> Result<&[u8], Reason> {
     let (padding, payload) = match (flags & PADDED != 0, payload) {
         (false, payload) => (0, payload),
@@ -307,7 +342,10 @@ fn fragment(payload: &[u8], flags: u8) -> Result<&[u8], Reason> {
         (true, []) => return Err(Reason::FRAME_SIZE_ERROR),
     };
     let skipped = if flags & PRIORITY == 0 { 0 } else { 5 };
-    let end = payload.len().checked_sub(padding).ok_or(Reason::PROTOCOL_ERROR)?;
+    let end = payload
+        .len()
+        .checked_sub(padding)
+        .ok_or(Reason::PROTOCOL_ERROR)?;
     payload.get(skipped..end).ok_or(Reason::PROTOCOL_ERROR)
 }
 
@@ -323,7 +361,11 @@ struct Allowance {
 
 impl Allowance {
     fn new(now: Instant) -> Self {
-        Self { left: IDLE_FRAMES, since: now, written: 0 }
+        Self {
+            left: IDLE_FRAMES,
+            since: now,
+            written: 0,
+        }
     }
 
     fn earn(&mut self, frames: u64) {
@@ -386,23 +428,34 @@ impl Reader {
 
     /// Waits for more, but no longer than for what is unfinished.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.deadline.as_mut().map(|deadline| Pin::new(deadline).poll(cx)) {
-            Some(Poll::Ready(())) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "an HTTP/2 head did not come in time")))
-            }
+        match self
+            .deadline
+            .as_mut()
+            .map(|deadline| Pin::new(deadline).poll(cx))
+        {
+            Some(Poll::Ready(())) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "an HTTP/2 head did not come in time",
+            ))),
             _ => Poll::Pending,
         }
     }
 
     /// Ends the connection from the side that can say why.
     fn end(&self, reason: Reason, cx: &Context<'_>) {
-        self.frames.inbox.with(|contents| contents.end = Some(reason));
+        self.frames
+            .inbox
+            .with(|contents| contents.end = Some(reason));
         cx.waker().wake_by_ref();
     }
 }
 
 impl AsyncRead for Reader {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             if !self.output.is_empty() {
                 let length = self.output.len().min(buf.remaining());
@@ -440,7 +493,11 @@ impl AsyncRead for Reader {
 }
 
 impl AsyncWrite for Reader {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
         self.frames.allowance.wrote(written);
         Poll::Ready(Ok(written))
@@ -450,7 +507,8 @@ impl AsyncWrite for Reader {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Reads on for a while: closing with unread data resets the connection, and the client might never see why.
+    /// Reads on for a while: closing with unread data resets the connection, and the client might
+    /// never see why.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.farewell.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
@@ -524,7 +582,10 @@ mod tests {
         for (bytes, expected) in [
             (vec![], vec![]),
             (headers(END_HEADERS, BLOCK), request.clone()),
-            (headers(END_HEADERS | PADDED | PRIORITY, &padded), request.clone()),
+            (
+                headers(END_HEADERS | PADDED | PRIORITY, &padded),
+                request.clone(),
+            ),
             (
                 [
                     headers(0, &BLOCK[..2]),
@@ -548,9 +609,16 @@ mod tests {
         ] {
             for size in 1..=bytes.len() + PREFACE {
                 let mut frames = frames();
-                assert_eq!(read(&mut frames, &bytes, size), Ok(expected.clone()), "{bytes:?} in parts of {size}");
+                assert_eq!(
+                    read(&mut frames, &bytes, size),
+                    Ok(expected.clone()),
+                    "{bytes:?} in parts of {size}"
+                );
                 let received = frames.inbox.take(1);
-                assert_eq!(received.is_some_and(|received| received.rejection.is_none()), !bytes.is_empty());
+                assert_eq!(
+                    received.is_some_and(|received| received.rejection.is_none()),
+                    !bytes.is_empty()
+                );
                 assert!(frames.inbox.has_good_trailers(1));
             }
         }
@@ -562,37 +630,96 @@ mod tests {
         for (bytes, reason) in [
             (headers(END_HEADERS, &[0x80]), Reason::COMPRESSION_ERROR),
             (headers(END_HEADERS | PADDED, &[]), Reason::FRAME_SIZE_ERROR),
-            (headers(END_HEADERS | PADDED, &[9, 0]), Reason::PROTOCOL_ERROR),
-            (headers(END_HEADERS | PRIORITY, &[0; 4]), Reason::PROTOCOL_ERROR),
-            (frame(HEADERS, END_HEADERS, 0, BLOCK), Reason::PROTOCOL_ERROR),
-            (frame(HEADERS, END_HEADERS, 2, BLOCK), Reason::PROTOCOL_ERROR),
-            (frame(CONTINUATION, END_HEADERS, 1, BLOCK), Reason::PROTOCOL_ERROR),
-            ([headers(0, BLOCK), frame(DATA, 0, 1, b"")].concat(), Reason::PROTOCOL_ERROR),
-            ([headers(0, BLOCK), headers(0, BLOCK)].concat(), Reason::PROTOCOL_ERROR),
-            ([headers(0, BLOCK), frame(CONTINUATION, 0, 3, BLOCK)].concat(), Reason::PROTOCOL_ERROR),
-            (vec![0, 0x40, 1, HEADERS, END_HEADERS, 0, 0, 0, 1], Reason::FRAME_SIZE_ERROR),
-            ([headers(0, BLOCK), frame(CONTINUATION, 0, 1, &[]).repeat(64)].concat(), Reason::ENHANCE_YOUR_CALM),
-            ([headers(0, BLOCK), frame(CONTINUATION, 0, 1, &long).repeat(300)].concat(), Reason::ENHANCE_YOUR_CALM),
-            (frame(6, 0, 0, &[0; 8]).repeat(2000), Reason::ENHANCE_YOUR_CALM),
-            (frame(DATA, 0, 1, &[]).repeat(2000), Reason::ENHANCE_YOUR_CALM),
+            (
+                headers(END_HEADERS | PADDED, &[9, 0]),
+                Reason::PROTOCOL_ERROR,
+            ),
+            (
+                headers(END_HEADERS | PRIORITY, &[0; 4]),
+                Reason::PROTOCOL_ERROR,
+            ),
+            (
+                frame(HEADERS, END_HEADERS, 0, BLOCK),
+                Reason::PROTOCOL_ERROR,
+            ),
+            (
+                frame(HEADERS, END_HEADERS, 2, BLOCK),
+                Reason::PROTOCOL_ERROR,
+            ),
+            (
+                frame(CONTINUATION, END_HEADERS, 1, BLOCK),
+                Reason::PROTOCOL_ERROR,
+            ),
+            (
+                [headers(0, BLOCK), frame(DATA, 0, 1, b"")].concat(),
+                Reason::PROTOCOL_ERROR,
+            ),
+            (
+                [headers(0, BLOCK), headers(0, BLOCK)].concat(),
+                Reason::PROTOCOL_ERROR,
+            ),
+            (
+                [headers(0, BLOCK), frame(CONTINUATION, 0, 3, BLOCK)].concat(),
+                Reason::PROTOCOL_ERROR,
+            ),
+            (
+                vec![0, 0x40, 1, HEADERS, END_HEADERS, 0, 0, 0, 1],
+                Reason::FRAME_SIZE_ERROR,
+            ),
+            (
+                [headers(0, BLOCK), frame(CONTINUATION, 0, 1, &[]).repeat(64)].concat(),
+                Reason::ENHANCE_YOUR_CALM,
+            ),
+            (
+                [
+                    headers(0, BLOCK),
+                    frame(CONTINUATION, 0, 1, &long).repeat(300),
+                ]
+                .concat(),
+                Reason::ENHANCE_YOUR_CALM,
+            ),
+            (
+                frame(6, 0, 0, &[0; 8]).repeat(2000),
+                Reason::ENHANCE_YOUR_CALM,
+            ),
+            (
+                frame(DATA, 0, 1, &[]).repeat(2000),
+                Reason::ENHANCE_YOUR_CALM,
+            ),
         ] {
             assert_eq!(read(&mut frames(), &bytes, 1000), Err(reason), "{bytes:?}");
         }
         let mut frames = frames();
-        read(&mut frames, &headers(END_HEADERS, b"\x83\x87\x84\x41\x01h\0\x01X\x01y"), 9).unwrap();
+        read(
+            &mut frames,
+            &headers(END_HEADERS, b"\x83\x87\x84\x41\x01h\0\x01X\x01y"),
+            9,
+        )
+        .unwrap();
         assert!(frames.inbox.take(1).unwrap().rejection.is_some());
-        frames.read(&headers(END_HEADERS | END_STREAM, b"\x84"), &mut BytesMut::new()).unwrap();
+        frames
+            .read(
+                &headers(END_HEADERS | END_STREAM, b"\x84"),
+                &mut BytesMut::new(),
+            )
+            .unwrap();
         assert!(!frames.inbox.has_good_trailers(1));
     }
 
     #[test]
     fn heads_that_nothing_asks_for_are_bounded() {
         let mut frames = frames();
-        let requests = (0..120_u8).map(|index| frame(HEADERS, END_HEADERS, 2 * index + 1, BLOCK)).collect::<Vec<_>>();
+        let requests = (0..120_u8)
+            .map(|index| frame(HEADERS, END_HEADERS, 2 * index + 1, BLOCK))
+            .collect::<Vec<_>>();
         read(&mut frames, &requests.concat(), 1000).unwrap();
         assert_eq!(frames.inbox.0.lock().unwrap().requests.len(), MAX_STREAMS);
         assert!(frames.inbox.take(5).is_some());
-        assert!(frames.inbox.take(3).is_none() && frames.inbox.take(7).is_some() && frames.inbox.take(239).is_none());
+        assert!(
+            frames.inbox.take(3).is_none()
+                && frames.inbox.take(7).is_some()
+                && frames.inbox.take(239).is_none()
+        );
     }
 
     #[test]
@@ -605,15 +732,25 @@ mod tests {
             (&settings[..FRAME_HEADER + 1], true),
             (&headers(END_HEADERS, BLOCK), false),
             (&headers(0, BLOCK), true),
-            (&[headers(0, BLOCK), frame(CONTINUATION, 0, 1, &[])].concat(), true),
-            (&[headers(0, BLOCK), frame(CONTINUATION, END_HEADERS, 1, &[])].concat(), false),
+            (
+                &[headers(0, BLOCK), frame(CONTINUATION, 0, 1, &[])].concat(),
+                true,
+            ),
+            (
+                &[headers(0, BLOCK), frame(CONTINUATION, END_HEADERS, 1, &[])].concat(),
+                false,
+            ),
             (&frame(DATA, 0, 1, &[0; 200])[..20], false),
             (&frame(DATA, 0, 1, &[0; 200])[..5], true),
         ] {
             for size in 1..=bytes.len() + PREFACE {
                 let mut frames = frames();
                 read(&mut frames, bytes, size).unwrap();
-                assert_eq!(frames.is_unfinished(), unfinished, "{bytes:?} in parts of {size}");
+                assert_eq!(
+                    frames.is_unfinished(),
+                    unfinished,
+                    "{bytes:?} in parts of {size}"
+                );
             }
         }
     }
@@ -621,17 +758,33 @@ mod tests {
     #[test]
     fn the_next_one_has_a_deadline_of_its_own() {
         let (mut frames, mut output) = (frames(), BytesMut::new());
-        assert_eq!(frames.read(&[0; PREFACE - 1], &mut output), Ok(false), "the preface is not complete");
+        assert_eq!(
+            frames.read(&[0; PREFACE - 1], &mut output),
+            Ok(false),
+            "the preface is not complete"
+        );
         let next = [&[0], &frame(4, 0, 0, &[0; 6])[..10]].concat();
-        assert_eq!(frames.read(&next, &mut output), Ok(true), "the preface is, another frame begun");
-        assert_eq!(frames.read(&[0], &mut output), Ok(false), "and not finished by this");
+        assert_eq!(
+            frames.read(&next, &mut output),
+            Ok(true),
+            "the preface is, another frame begun"
+        );
+        assert_eq!(
+            frames.read(&[0], &mut output),
+            Ok(false),
+            "and not finished by this"
+        );
     }
 
     #[test]
     fn frames_are_allowed_for_by_what_is_done_and_by_time() {
         let now = Instant::now();
         let mut allowance = Allowance::new(now);
-        let spent = |allowance: &mut Allowance, now| (0..10_000).take_while(|_| allowance.spend(now).is_ok()).count();
+        let spent = |allowance: &mut Allowance, now| {
+            (0..10_000)
+                .take_while(|_| allowance.spend(now).is_ok())
+                .count()
+        };
         assert_eq!(spent(&mut allowance, now), 1000);
         allowance.earn(3);
         assert_eq!(spent(&mut allowance, now), 3);

@@ -29,7 +29,8 @@ pub(super) struct Http2 {
     is_head: bool,
     respond: SendResponse<Bytes>,
     answer: Option<SendStream<Bytes>>,
-    /// The last part of the answer's body so far. If nothing follows it, it leaves together with the end.
+    /// The last part of the answer's body so far. If nothing follows it, it leaves together with
+    /// the end.
     held_back: Bytes,
     has_ended: bool,
     status: Option<u16>,
@@ -38,8 +39,8 @@ pub(super) struct Http2 {
 }
 
 impl Http2 {
-    /// The request with this `head`, whose body comes from `request`, and which is answered through `respond`.
-    /// `write_timeout` is for the sender to take each part of the answer.
+    /// The request with this `head`, whose body comes from `request`, and which is answered through
+    /// `respond`. `write_timeout` is for the sender to take each part of the answer.
     pub(super) fn new(
         peer: Arc<Peer>,
         inbox: Inbox,
@@ -73,7 +74,11 @@ impl Http2 {
             Some(declared) if self.received > declared || (is_end && self.received < declared) => {
                 malformed("The body is not as long as was declared.")
             }
-            _ if is_end && !self.inbox.has_good_trailers(self.respond.stream_id().as_u32()) => {
+            _ if is_end
+                && !self
+                    .inbox
+                    .has_good_trailers(self.respond.stream_id().as_u32()) =>
+            {
                 malformed("The trailers are not header fields.")
             }
             _ => Ok(()),
@@ -83,14 +88,21 @@ impl Http2 {
     /// Sends what was held back, as far and as fast as the sender takes it.
     async fn release(&mut self, is_end: bool) -> Result<(), SenderGone> {
         let mut part = std::mem::take(&mut self.held_back);
-        let Some(answer) = &mut self.answer else { return Err(SenderGone) };
+        let Some(answer) = &mut self.answer else {
+            return Err(SenderGone);
+        };
         while !part.is_empty() {
             answer.reserve_capacity(part.len());
-            let capacity = timeout(self.write_timeout, poll_fn(|cx| answer.poll_capacity(cx))).await;
-            let Ok(Some(Ok(capacity))) = capacity else { return Err(SenderGone) };
+            let capacity =
+                timeout(self.write_timeout, poll_fn(|cx| answer.poll_capacity(cx))).await;
+            let Ok(Some(Ok(capacity))) = capacity else {
+                return Err(SenderGone);
+            };
             let chunk = part.split_to(capacity.min(part.len()));
             self.sent += chunk.len() as u64;
-            answer.send_data(chunk, is_end && part.is_empty()).map_err(|_| SenderGone)?;
+            answer
+                .send_data(chunk, is_end && part.is_empty())
+                .map_err(|_| SenderGone)?;
         }
         self.has_ended |= is_end;
         Ok(())
@@ -110,7 +122,11 @@ impl Session for Http2 {
         if self.is_read {
             return Ok(None);
         }
-        match self.peer.in_time(&mut self.has_stalled, self.request.data()).await? {
+        match self
+            .peer
+            .in_time(&mut self.has_stalled, self.request.data())
+            .await?
+        {
             Some(Ok(part)) => {
                 self.received += part.len() as u64;
                 // An error says that the stream has ended, which is noticed soon enough.
@@ -132,7 +148,8 @@ impl Session for Http2 {
     }
 
     async fn write_continue(&mut self) -> Result<(), SenderGone> {
-        // Nothing waits for it: the end of the stream tells where the body ends, whether it comes or not.
+        // Nothing waits for it: the end of the stream tells where the body ends, whether it comes
+        // or not.
         Ok(())
     }
 
@@ -144,10 +161,18 @@ impl Session for Http2 {
         *answer.status_mut() = head.status();
         for (name, value) in head.fields() {
             let name = HeaderName::from_bytes(name).map_err(|_| SenderGone)?;
-            answer.headers_mut().append(name, HeaderValue::from_bytes(value).map_err(|_| SenderGone)?);
+            answer.headers_mut().append(
+                name,
+                HeaderValue::from_bytes(value).map_err(|_| SenderGone)?,
+            );
         }
-        // An end that follows the head, instead of coming with it, makes a length in the head look wrong to some.
-        self.answer = Some(self.respond.send_response(answer, is_bodiless).map_err(|_| SenderGone)?);
+        // An end that follows the head, instead of coming with it, makes a length in the head look
+        // wrong to some.
+        self.answer = Some(
+            self.respond
+                .send_response(answer, is_bodiless)
+                .map_err(|_| SenderGone)?,
+        );
         self.has_ended = is_bodiless;
         self.status = Some(head.status().as_u16());
         Ok(())

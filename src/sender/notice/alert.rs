@@ -27,7 +27,11 @@ pub(super) struct Alert<'n> {
 }
 
 /// Without those that are written as `Z`.
-const TIMEZONES: [(&str, i32); 3] = [("America/New_York", -18_000), ("Europe/Athens", 7_200), ("Asia/Kolkata", 19_800)];
+const TIMEZONES: [(&str, i32); 3] = [
+    ("America/New_York", -18_000),
+    ("Europe/Athens", 7_200),
+    ("Asia/Kolkata", 19_800),
+];
 
 /// An alert's definition.
 #[derive(Clone, Copy)]
@@ -134,7 +138,12 @@ impl Severity {
 
 impl Alert<'_> {
     pub(super) fn values(&self, chance: &Chance) -> Vec<(&'static str, String)> {
-        let Self { severity, node, date, active } = *self;
+        let Self {
+            severity,
+            node,
+            date,
+            active,
+        } = *self;
         let definition = chance.pick("definition", DEFINITIONS);
         let (value, before) = (severity.value(chance, "value"), severity.previous());
         let (timezone, utc_offset) = chance.pick("timezone", TIMEZONES);
@@ -142,7 +151,14 @@ impl Alert<'_> {
         let seconds = 60 + chance.below("seconds", 3540);
         let (criticals, warnings) = (active / 3, active - active / 3);
         vec![
-            ("message", text(&format!("{}, {} = {value}%, on {node}", severity.verb(), definition.summary))),
+            (
+                "message",
+                text(&format!(
+                    "{}, {} = {value}%, on {node}",
+                    severity.verb(),
+                    definition.summary
+                )),
+            ),
             ("alert", text(definition.name)),
             ("chart", text(definition.chart)),
             ("context", text(definition.context)),
@@ -161,7 +177,10 @@ impl Alert<'_> {
             ("timezone", text(timezone)),
             ("utc_offset", utc_offset.to_string()),
             ("seconds", seconds.to_string()),
-            ("duration", format!("{} minutes and {} seconds", seconds / 60, seconds % 60)),
+            (
+                "duration",
+                format!("{} minutes and {} seconds", seconds / 60, seconds % 60),
+            ),
             ("transition", chance.uuid("transition").to_string()),
             // A definition is the same everywhere.
             ("hash", Chance::new(0).uuid(definition.name).to_string()),
@@ -184,9 +203,13 @@ fn written(date: OffsetDateTime) -> String {
 fn entries(criticals: u32, warnings: u32, date: &str) -> String {
     let statuses = std::iter::repeat_n(Severity::Critical, criticals as usize);
     let statuses = statuses.chain(std::iter::repeat_n(Severity::Warning, warnings as usize));
-    let entries = statuses.zip(DEFINITIONS.iter().cycle()).map(|(severity, definition)| {
-        let (name, status) = (definition.name, severity.status());
-        format!("{{\"name\": \"{name}\", \"status\": \"{status}\", \"triggered_at\": \"{date}\"}}")
-    });
+    let entries = statuses
+        .zip(DEFINITIONS.iter().cycle())
+        .map(|(severity, definition)| {
+            let (name, status) = (definition.name, severity.status());
+            format!(
+                "{{\"name\": \"{name}\", \"status\": \"{status}\", \"triggered_at\": \"{date}\"}}"
+            )
+        });
     entries.collect::<Vec<_>>().join(",")
 }

@@ -1,4 +1,5 @@
-//! Values that only have to be plausible, and the same for the same seed: on any machine, and in any version.
+//! Values that only have to be plausible, and the same for the same seed: on any machine, and in
+//! any version.
 
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
@@ -19,12 +20,17 @@ impl Chance {
 
     /// For what belongs to the `index`th notification.
     pub(super) fn at(self, index: u64) -> Self {
-        Self { number: index.wrapping_add(1), ..self }
+        Self {
+            number: index.wrapping_add(1),
+            ..self
+        }
     }
 
     /// At most 32 bytes.
     pub(super) fn bytes<const N: usize>(&self, what: &str) -> [u8; N] {
-        let digest = Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.number.to_be_bytes());
+        let digest = Sha256::new()
+            .chain_update(self.seed.to_be_bytes())
+            .chain_update(self.number.to_be_bytes());
         let digest: [u8; 32] = digest.chain_update(what).finalize().into();
         std::array::from_fn(|index| digest[index])
     }
@@ -51,10 +57,20 @@ mod tests {
     #[test]
     fn a_seed_stands_for_its_values_for_ever() {
         let chance = Chance::new(7);
-        assert_eq!(chance.uuid("space").to_string(), Chance::new(7).uuid("space").to_string());
-        assert_eq!(chance.at(3).below("value", 1000), Chance::new(7).at(3).below("value", 1000));
-        // As computed elsewhere: sha256(00…07 00…00 "space"), with the version and the variant of a random UUID.
-        assert_eq!(chance.uuid("space").to_string(), "451b4e54-d8bf-4c8f-95aa-b103da75ef7d");
+        assert_eq!(
+            chance.uuid("space").to_string(),
+            Chance::new(7).uuid("space").to_string()
+        );
+        assert_eq!(
+            chance.at(3).below("value", 1000),
+            Chance::new(7).at(3).below("value", 1000)
+        );
+        // As computed elsewhere: sha256(00…07 00…00 "space"), with the version and the variant of a
+        // random UUID.
+        assert_eq!(
+            chance.uuid("space").to_string(),
+            "451b4e54-d8bf-4c8f-95aa-b103da75ef7d"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What Netdata Cloud sends: alerts, reachability and Test notifications, in each shape, with plausible values.
+//! What Netdata Cloud sends: alerts, reachability and Test notifications, in each shape, with
+//! plausible values.
 
 mod alert;
 mod chance;
@@ -16,8 +17,14 @@ use time::{Duration, OffsetDateTime};
 /// What is to be sent. What is not said is left to chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    Alert { shape: Shape, severity: Option<Severity> },
-    Reachability { shape: Shape, reachable: Option<bool> },
+    Alert {
+        shape: Shape,
+        severity: Option<Severity>,
+    },
+    Reachability {
+        shape: Shape,
+        reachable: Option<bool>,
+    },
     Test,
 }
 
@@ -27,16 +34,46 @@ pub(crate) const EVERY_NOTICE: [Notice; 11] = {
     use Severity::{Clear, Critical, Warning};
     use Shape::{Flat, Nested};
     [
-        Alert { shape: Nested, severity: Some(Warning) },
-        Alert { shape: Flat, severity: Some(Warning) },
-        Alert { shape: Nested, severity: Some(Critical) },
-        Alert { shape: Flat, severity: Some(Critical) },
-        Alert { shape: Nested, severity: Some(Clear) },
-        Alert { shape: Flat, severity: Some(Clear) },
-        Reachability { shape: Nested, reachable: Some(false) },
-        Reachability { shape: Flat, reachable: Some(false) },
-        Reachability { shape: Nested, reachable: Some(true) },
-        Reachability { shape: Flat, reachable: Some(true) },
+        Alert {
+            shape: Nested,
+            severity: Some(Warning),
+        },
+        Alert {
+            shape: Flat,
+            severity: Some(Warning),
+        },
+        Alert {
+            shape: Nested,
+            severity: Some(Critical),
+        },
+        Alert {
+            shape: Flat,
+            severity: Some(Critical),
+        },
+        Alert {
+            shape: Nested,
+            severity: Some(Clear),
+        },
+        Alert {
+            shape: Flat,
+            severity: Some(Clear),
+        },
+        Reachability {
+            shape: Nested,
+            reachable: Some(false),
+        },
+        Reachability {
+            shape: Flat,
+            reachable: Some(false),
+        },
+        Reachability {
+            shape: Nested,
+            reachable: Some(true),
+        },
+        Reachability {
+            shape: Flat,
+            reachable: Some(true),
+        },
         Test,
     ]
 };
@@ -55,7 +92,12 @@ pub(crate) struct Author {
     pub(crate) active_alerts: Option<u32>,
 }
 
-const SPACES: [&str; 4] = ["Acme & Sons", "Globex R&D", "Initech <prod>", "Umbrella & Co"];
+const SPACES: [&str; 4] = [
+    "Acme & Sons",
+    "Globex R&D",
+    "Initech <prod>",
+    "Umbrella & Co",
+];
 
 const NODES: [&str; 6] = ["web-1", "web-2", "db-1", "db-2", "cache-1", "mail-1"];
 
@@ -65,16 +107,23 @@ const EPOCH: i64 = 1_767_225_600;
 const YEAR: u64 = 365 * 24 * 60 * 60;
 
 impl Author {
-    /// The body of the `index`th notification. It is not what a JSON library would write, so that it shows whether
-    /// somebody on the way has read it and written it anew.
+    /// The body of the `index`th notification. It is not what a JSON library would write, so that
+    /// it shows whether somebody on the way has read it and written it anew.
     pub(crate) fn write(&self, notice: Notice, index: u64) -> String {
         let chance = Chance::new(self.seed).at(index);
         let mut values = self.common(index);
         let template = match notice {
             Notice::Alert { shape, severity } => {
                 let severity = severity.unwrap_or_else(|| chance.pick("severity", Severity::ALL));
-                let active = self.active_alerts.unwrap_or_else(|| chance.pick("active", [0, 1, 2, 3, 5, 8]));
-                let alert = Alert { severity, node: &self.node(&chance), date: self.moment(index), active };
+                let active = self
+                    .active_alerts
+                    .unwrap_or_else(|| chance.pick("active", [0, 1, 2, 3, 5, 8]));
+                let alert = Alert {
+                    severity,
+                    node: &self.node(&chance),
+                    date: self.moment(index),
+                    active,
+                };
                 values.extend(alert.values(&chance));
                 match shape {
                     Shape::Flat => include_str!("bodies/alert_flat"),
@@ -82,7 +131,8 @@ impl Author {
                 }
             }
             Notice::Reachability { shape, reachable } => {
-                let reachable = reachable.unwrap_or_else(|| chance.pick("reachable", [true, false]));
+                let reachable =
+                    reachable.unwrap_or_else(|| chance.pick("reachable", [true, false]));
                 values.extend(self.reachability(reachable, &chance));
                 match shape {
                     Shape::Flat => include_str!("bodies/reachability_flat"),
@@ -99,7 +149,10 @@ impl Author {
 
     /// What the operator would paste into Netdata's UI.
     pub(crate) fn test_token(&self, index: u64) -> String {
-        Chance::new(self.seed).at(index).uuid("test token").to_string()
+        Chance::new(self.seed)
+            .at(index)
+            .uuid("test token")
+            .to_string()
     }
 
     /// The token of a challenge, with characters that have to be encoded in a URL.
@@ -109,11 +162,22 @@ impl Author {
 
     fn reachability(&self, reachable: bool, chance: &Chance) -> [(&'static str, String); 7] {
         let lasting = Chance::new(self.seed);
-        let (word, severity) = if reachable { ("reachable", "info") } else { ("unreachable", "critical") };
+        let (word, severity) = if reachable {
+            ("reachable", "info")
+        } else {
+            ("unreachable", "critical")
+        };
         let again = if reachable { " again" } else { "" };
         let stale = u64::from(!reachable) + chance.below("stale", 2);
         [
-            ("message", text(&format!("{}/{} is {word}{again}", self.space(&lasting), self.node(chance)))),
+            (
+                "message",
+                text(&format!(
+                    "{}/{} is {word}{again}",
+                    self.space(&lasting),
+                    self.node(chance)
+                )),
+            ),
             ("severity", severity.to_owned()),
             ("reachable", reachable.to_string()),
             ("text", word.to_owned()),
@@ -128,7 +192,10 @@ impl Author {
         let lasting = Chance::new(self.seed);
         let space = self.space(&lasting);
         let node = self.node(&lasting.at(index));
-        let id = self.space_id.clone().unwrap_or_else(|| lasting.uuid("space").to_string());
+        let id = self
+            .space_id
+            .clone()
+            .unwrap_or_else(|| lasting.uuid("space").to_string());
         vec![
             ("space", text(space)),
             ("slug", slug(space)),
@@ -141,11 +208,15 @@ impl Author {
     }
 
     fn space(&self, lasting: &Chance) -> &str {
-        self.space.as_deref().unwrap_or_else(|| lasting.pick("space", SPACES))
+        self.space
+            .as_deref()
+            .unwrap_or_else(|| lasting.pick("space", SPACES))
     }
 
     fn node(&self, chance: &Chance) -> String {
-        self.node.clone().unwrap_or_else(|| format!("{}.example.com", chance.pick("node", NODES)))
+        self.node
+            .clone()
+            .unwrap_or_else(|| format!("{}.example.com", chance.pick("node", NODES)))
     }
 
     /// When it happened: sometime in a year, one second after the other.
@@ -157,7 +228,9 @@ impl Author {
 
 /// A name as it stands in URLs.
 fn slug(name: &str) -> String {
-    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words = name
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
@@ -175,19 +248,35 @@ mod tests {
     #[test]
     fn every_notice_is_one_that_passes() {
         for seed in 0..50 {
-            let author = Author { seed, ..Author::default() };
+            let author = Author {
+                seed,
+                ..Author::default()
+            };
             for (index, notice) in EVERY_NOTICE.into_iter().enumerate() {
                 let found = verified(&author, notice, index as u64);
                 let severity = found.severity.as_deref();
                 match notice {
-                    Notice::Alert { shape, severity: given } => {
+                    Notice::Alert {
+                        shape,
+                        severity: given,
+                    } => {
                         assert_eq!((found.kind, found.shape), (Kind::Alert, Some(shape)));
-                        assert_eq!(severity, given.map(|given| given.status().to_lowercase()).as_deref());
+                        assert_eq!(
+                            severity,
+                            given.map(|given| given.status().to_lowercase()).as_deref()
+                        );
                         assert!(found.transition_id.is_some());
                     }
                     Notice::Reachability { shape, reachable } => {
                         assert_eq!((found.kind, found.shape), (Kind::Reachability, Some(shape)));
-                        assert_eq!(severity, Some(if reachable == Some(true) { "info" } else { "critical" }));
+                        assert_eq!(
+                            severity,
+                            Some(if reachable == Some(true) {
+                                "info"
+                            } else {
+                                "critical"
+                            })
+                        );
                     }
                     Notice::Test => {
                         assert_eq!(found.test_token, Some(author.test_token(index as u64)));
@@ -204,18 +293,35 @@ mod tests {
 
     #[test]
     fn equal_seeds_write_equal_bodies_and_others_do_not() {
-        let body = |seed, notice, index| Author { seed, ..Author::default() }.write(notice, index);
+        let body = |seed, notice, index| {
+            Author {
+                seed,
+                ..Author::default()
+            }
+            .write(notice, index)
+        };
         for notice in EVERY_NOTICE {
             assert_eq!(body(1, notice, 5), body(1, notice, 5));
             assert_ne!(body(1, notice, 5), body(2, notice, 5));
         }
         let [alert, ..] = EVERY_NOTICE;
         assert_ne!(body(1, alert, 5), body(1, alert, 6));
-        let any = Notice::Alert { shape: Shape::Nested, severity: None };
-        let severities: Vec<_> =
-            (0..50).map(|index| verified(&Author::default(), any, index).severity.unwrap_or_default()).collect();
+        let any = Notice::Alert {
+            shape: Shape::Nested,
+            severity: None,
+        };
+        let severities: Vec<_> = (0..50)
+            .map(|index| {
+                verified(&Author::default(), any, index)
+                    .severity
+                    .unwrap_or_default()
+            })
+            .collect();
         for severity in ["critical", "warning", "clear"] {
-            assert!(severities.iter().any(|other| other == severity), "{severities:?}");
+            assert!(
+                severities.iter().any(|other| other == severity),
+                "{severities:?}"
+            );
         }
     }
 
@@ -228,24 +334,42 @@ mod tests {
             active_alerts: Some(1000),
             seed: 1,
         };
-        let alert = Notice::Alert { shape: Shape::Nested, severity: None };
+        let alert = Notice::Alert {
+            shape: Shape::Nested,
+            severity: None,
+        };
         let found = verified(&author, alert, 0);
         let space = found.space.unwrap();
         assert_eq!(space.name.as_deref(), Some("A \"B\" & <C>"));
-        assert_eq!((space.id.as_deref(), space.slug.as_deref()), (Some("id\n"), Some("a-b-c")));
+        assert_eq!(
+            (space.id.as_deref(), space.slug.as_deref()),
+            (Some("id\n"), Some("a-b-c"))
+        );
         assert_eq!(found.node.as_deref(), Some("n$ode\\"));
         assert!(author.write(alert, 0).len() > 1000 * 50);
     }
 
     #[test]
     fn a_space_stays_and_its_nodes_keep_their_ids() {
-        let author = Author { node: Some("web-1".into()), ..Author::default() };
+        let author = Author {
+            node: Some("web-1".into()),
+            ..Author::default()
+        };
         let json = |index| -> serde_json::Value {
-            let alert = Notice::Alert { shape: Shape::Nested, severity: None };
+            let alert = Notice::Alert {
+                shape: Shape::Nested,
+                severity: None,
+            };
             serde_json::from_str(&author.write(alert, index)).unwrap()
         };
         let (one, other) = (json(0), json(1));
-        assert_eq!((&one["space"], &one["node"]), (&other["space"], &other["node"]));
-        assert_ne!(one["alert"]["transition_id"], other["alert"]["transition_id"]);
+        assert_eq!(
+            (&one["space"], &one["node"]),
+            (&other["space"], &other["node"])
+        );
+        assert_ne!(
+            one["alert"]["transition_id"],
+            other["alert"]["transition_id"]
+        );
     }
 }

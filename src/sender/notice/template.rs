@@ -10,7 +10,9 @@ pub(super) fn render(template: &str, values: &Values) -> String {
         let mut parts = line.trim_start().split('$');
         rendered.push_str(parts.next().unwrap_or_default());
         for part in parts {
-            let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(part.len());
+            let end = part
+                .find(|c: char| !c.is_ascii_lowercase() && c != '_')
+                .unwrap_or(part.len());
             let (name, rest) = part.split_at(end);
             match values.iter().find(|(known, _)| *known == name) {
                 Some((_, value)) => rendered.push_str(value),
@@ -25,7 +27,10 @@ pub(super) fn render(template: &str, values: &Values) -> String {
 /// Text between the quotes of a JSON string, as Go writes it: safe to stand in HTML.
 pub(super) fn text(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
-    quoted[1..quoted.len() - 1].replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+    quoted[1..quoted.len() - 1]
+        .replace('&', "\\u0026")
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
 }
 
 #[cfg(test)]
@@ -35,8 +40,14 @@ mod tests {
     #[test]
     fn values_stand_where_they_belong() {
         let values = [("a", "1".to_owned()), ("a_b", text("$a & \"<ü>\"\n"))];
-        let rendered = render("{\n  \"x\": $a,\n  \"y\": \"$a_b%\",\n  \"z\": \"$c$\"\n}\n", &values);
-        assert_eq!(rendered, "{\"x\": 1,\"y\": \"$a \\u0026 \\\"\\u003cü\\u003e\\\"\\n%\",\"z\": \"$c$\"}");
+        let rendered = render(
+            "{\n  \"x\": $a,\n  \"y\": \"$a_b%\",\n  \"z\": \"$c$\"\n}\n",
+            &values,
+        );
+        assert_eq!(
+            rendered,
+            "{\"x\": 1,\"y\": \"$a \\u0026 \\\"\\u003cü\\u003e\\\"\\n%\",\"z\": \"$c$\"}"
+        );
         let json: serde_json::Value = serde_json::from_str(&rendered).unwrap();
         assert_eq!(json["y"], "$a & \"<ü>\"\n%");
     }

@@ -1,7 +1,7 @@
 //! Replacing the program without closing its sockets.
 //!
-//! The process that runs and the one that is to succeed it meet at a unix socket, and nowhere is a moment in which
-//! nobody would accept a connection:
+//! The process that runs and the one that is to succeed it meet at a unix socket, and nowhere is a
+//! moment in which nobody would accept a connection:
 //!
 //! ```text
 //!  running                                            successor (run --upgrade)
@@ -13,16 +13,19 @@
 //!  tells systemd whom to follow, drains    ──────▶
 //! ```
 //!
-//! Until `serving` has arrived the running process accepts connections as ever, so whatever goes wrong with a
-//! successor, or if none comes, changes nothing: it goes on, and says so. It calls a take-over off with `no`; should it
-//! end without a word, a successor that has the sockets serves all the same.
+//! Until `serving` has arrived the running process accepts connections as ever, so whatever goes
+//! wrong with a successor, or if none comes, changes nothing: it goes on, and says so. It calls a
+//! take-over off with `no`; should it end without a word, a successor that has the sockets serves
+//! all the same.
 //!
-//! A successor has read its configuration before it connects, so that a mistake in it is found while nothing has happened
-//! yet. It reads everything again once it has the sockets: by what it read first it could trust an authority that was
-//! withdrawn while it waited. What is wrong by then ends it, and a configuration that changes until it serves does, too: the
-//! running process goes on, by what holds now.
+//! A successor has read its configuration before it connects, so that a mistake in it is found
+//! while nothing has happened yet. It reads everything again once it has the sockets: by what it
+//! read first it could trust an authority that was withdrawn while it waited. What is wrong by then
+//! ends it, and a configuration that changes until it serves does, too: the running process goes
+//! on, by what holds now.
 //!
-//! Both make sure that the other belongs to the same user, and that the socket lies where no other user can have put it.
+//! Both make sure that the other belongs to the same user, and that the socket lies where no other
+//! user can have put it.
 
 mod place;
 mod predecessor;

@@ -1,4 +1,5 @@
-//! The directory of the socket at which two processes meet: one in which no other user can have put it.
+//! The directory of the socket at which two processes meet: one in which no other user can have put
+//! it.
 
 use crate::config::is_own_directory;
 use rustix::process::geteuid;
@@ -18,12 +19,24 @@ pub(super) fn make(socket: &Path) -> io::Result<()> {
 
 /// Makes sure that the directory of `socket` is safe, if it is there.
 pub(super) fn check(socket: &Path) -> io::Result<()> {
-    let Some(directory) = directory(socket) else { return Ok(()) };
+    let Some(directory) = directory(socket) else {
+        return Ok(());
+    };
     let is_own = is_own_directory(directory);
     // A link to a directory of one's own would do only where the one that holds the link is safe.
-    let found = if is_own { fs::symlink_metadata(directory) } else { fs::metadata(directory) };
+    let found = if is_own {
+        fs::symlink_metadata(directory)
+    } else {
+        fs::metadata(directory)
+    };
     match found {
-        Ok(found) => match judge(found.uid(), found.mode(), found.is_dir(), is_own, geteuid().as_raw()) {
+        Ok(found) => match judge(
+            found.uid(),
+            found.mode(),
+            found.is_dir(),
+            is_own,
+            geteuid().as_raw(),
+        ) {
             Ok(()) => Ok(()),
             Err(fault) => Err(io::Error::other(format!("{} {fault}", directory.display()))),
         },
@@ -33,7 +46,9 @@ pub(super) fn check(socket: &Path) -> io::Result<()> {
 }
 
 fn directory(socket: &Path) -> Option<&Path> {
-    socket.parent().filter(|directory| !directory.as_os_str().is_empty())
+    socket
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
 }
 
 fn judge(owner: u32, mode: u32, is_directory: bool, is_own: bool, user: u32) -> Result<(), String> {
@@ -42,7 +57,9 @@ fn judge(owner: u32, mode: u32, is_directory: bool, is_own: bool, user: u32) -> 
     }
     // What root made is as safe as this program is; one that this program makes is its user's.
     if owner != user && (is_own || owner != 0) {
-        return Err(format!("belongs to another user ({owner}): name another directory in server.upgrade_socket"));
+        return Err(format!(
+            "belongs to another user ({owner}): name another directory in server.upgrade_socket"
+        ));
     }
     let open = if is_own { mode & 0o077 } else { mode & 0o002 };
     match open {
@@ -61,7 +78,11 @@ mod tests {
     #[test]
     fn a_directory_is_of_this_user_alone() {
         let check = |owner, mode, is_own, passes: bool| {
-            assert_eq!(judge(owner, mode, true, is_own, 1000).is_ok(), passes, "{owner} {mode:o} {is_own}");
+            assert_eq!(
+                judge(owner, mode, true, is_own, 1000).is_ok(),
+                passes,
+                "{owner} {mode:o} {is_own}"
+            );
         };
         check(1000, 0o40700, true, true);
         for mode in [0o40701, 0o40710, 0o40750, 0o40755, 0o41777] {

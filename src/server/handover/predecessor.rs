@@ -51,7 +51,9 @@ impl Permission {
 async fn settle(conversation: &mut Conversation, expected: Word) -> io::Result<()> {
     match conversation.hear(ANSWER).await? {
         Some(word) if word == expected => Ok(()),
-        Some(_) => Err(io::Error::other("the running process called the take-over off and goes on")),
+        Some(_) => Err(io::Error::other(
+            "the running process called the take-over off and goes on",
+        )),
         None => {
             warn!("the running process ended in the middle of the take-over");
             Ok(())

@@ -43,7 +43,8 @@ impl Legacy {
         let meeting = Meeting::open(&self.path).await?;
         info!(path = %self.path.display(), "waiting for a successor: start it with run --upgrade");
         let arrival = timeout(ARRIVAL, meeting.arrival()).await;
-        let (stream, successor) = arrival.map_err(|_| other(format!("no successor came within {ARRIVAL:?}")))??;
+        let (stream, successor) =
+            arrival.map_err(|_| other(format!("no successor came within {ARRIVAL:?}")))??;
         drop(meeting);
         info!(successor, "handing the listening sockets over");
         send_sockets(&stream, &self.sockets).await?;
@@ -68,10 +69,16 @@ async fn see_it_serve(conversation: &mut Conversation) -> io::Result<()> {
     expect(conversation, Word::Serving, START).await
 }
 
-async fn expect(conversation: &mut Conversation, expected: Word, limit: Duration) -> io::Result<()> {
+async fn expect(
+    conversation: &mut Conversation,
+    expected: Word,
+    limit: Duration,
+) -> io::Result<()> {
     match conversation.hear(limit).await? {
         Some(word) if word == expected => Ok(()),
-        Some(word) => Err(other(format!("the successor said {word:?} instead of {expected:?}"))),
+        Some(word) => Err(other(format!(
+            "the successor said {word:?} instead of {expected:?}"
+        ))),
         None => Err(other("the successor ended; its log says why".into())),
     }
 }
@@ -91,11 +98,15 @@ impl<'p> Meeting<'p> {
         let explain = |error| other(format!("cannot listen at {}: {error}", path.display()));
         place::make(path).map_err(explain)?;
         remove_stale(path).await.map_err(explain)?;
-        // From the beginning it is this user's alone. To change it by its name afterwards would follow a link.
+        // From the beginning it is this user's alone. To change it by its name afterwards would
+        // follow a link.
         let mask = umask(Mode::from_bits_truncate(0o177));
         let listener = UnixListener::bind(path);
         umask(mask);
-        Ok(Self { listener: listener.map_err(explain)?, path })
+        Ok(Self {
+            listener: listener.map_err(explain)?,
+            path,
+        })
     }
 
     /// The first that comes and may.
@@ -104,7 +115,9 @@ impl<'p> Meeting<'p> {
             let (stream, _) = self.listener.accept().await?;
             match same_user(&stream) {
                 Ok(pid) => return Ok((stream, pid)),
-                Err(error) => warn!(%error, "somebody asked for the listening sockets and did not get them"),
+                Err(error) => {
+                    warn!(%error, "somebody asked for the listening sockets and did not get them")
+                }
             }
         }
     }
@@ -122,10 +135,15 @@ impl Drop for Meeting<'_> {
 async fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(_) => Ok(()),
-        Ok(file) if !file.file_type().is_socket() => Err(other("there is a file that is no socket".into())),
-        // One that listens and accepts nothing has no room in its queue some time, which is an answer, too.
+        Ok(file) if !file.file_type().is_socket() => {
+            Err(other("there is a file that is no socket".into()))
+        }
+        // One that listens and accepts nothing has no room in its queue some time, which is an
+        // answer, too.
         Ok(_) => match timeout(ANSWER, UnixStream::connect(path)).await {
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path)
+            }
             _ => Err(other("another process listens there".into())),
         },
     }

@@ -33,9 +33,12 @@ impl<'p> Successor<'p> {
     }
 
     /// Waits for the running process, and gets its sockets. Blocks the thread.
-    pub(in crate::server) fn take_over(&self) -> io::Result<(Predecessor, Vec<(SocketAddr, TcpListener)>)> {
+    pub(in crate::server) fn take_over(
+        &self,
+    ) -> io::Result<(Predecessor, Vec<(SocketAddr, TcpListener)>)> {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-            // A terminal that is closed meanwhile, or an operator that means the other: both read everything anyway.
+            // A terminal that is closed meanwhile, or an operator that means the other: both read
+            // everything anyway.
             let _hangup = signal(SignalKind::hangup());
             info!(path = %self.path.display(), "waiting for the sockets of the running process");
             let stream = timeout(ARRIVAL, self.arrive()).await.map_err(|_| {
@@ -55,7 +58,9 @@ impl<'p> Successor<'p> {
         let is_early = |error: &io::Error| {
             matches!(
                 error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::WouldBlock
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::WouldBlock
             )
         };
         loop {

@@ -2,8 +2,8 @@
 
 use rustix::cmsg_space;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use rustix::process::geteuid;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -11,7 +11,9 @@ use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest, Take};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest, Take,
+};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
@@ -63,7 +65,10 @@ pub(super) struct Conversation {
 impl Conversation {
     pub(super) fn new(stream: UnixStream) -> Self {
         let (heard, said) = stream.into_split();
-        Self { heard: BufReader::new(heard.take(MAX_CONVERSATION)), said }
+        Self {
+            heard: BufReader::new(heard.take(MAX_CONVERSATION)),
+            said,
+        }
     }
 
     pub(super) async fn say(&mut self, word: Word) -> io::Result<()> {
@@ -74,52 +79,83 @@ impl Conversation {
     pub(super) async fn hear(&mut self, limit: Duration) -> io::Result<Option<Word>> {
         let mut line = String::new();
         match timeout(limit, self.heard.read_line(&mut line)).await {
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing was heard for {limit:?}"))),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("nothing was heard for {limit:?}"),
+            )),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
             Ok(Err(error)) => Err(error),
             Ok(Ok(0)) => Ok(None),
             Ok(Ok(_)) => match Word::ALL.into_iter().find(|word| word.as_str() == line) {
                 Some(word) => Ok(Some(word)),
-                None => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{line:?} was not expected"))),
+                None => Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{line:?} was not expected"),
+                )),
             },
         }
     }
 }
 
-/// Makes sure that the process at the other end belongs to the same user, and gives its id if it has one here.
+/// Makes sure that the process at the other end belongs to the same user, and gives its id if it
+/// has one here.
 pub(super) fn same_user(stream: &UnixStream) -> io::Result<Option<u32>> {
     let peer = stream.peer_cred()?;
     match peer.uid() == geteuid().as_raw() {
-        true => Ok(peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0)),
+        true => Ok(peer
+            .pid()
+            .and_then(|pid| u32::try_from(pid).ok())
+            .filter(|pid| *pid != 0)),
         false => Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            format!("the process at the other end belongs to another user ({})", peer.uid()),
+            format!(
+                "the process at the other end belongs to another user ({})",
+                peer.uid()
+            ),
         )),
     }
 }
 
 /// Sends sockets, each with its address.
-pub(super) async fn send_sockets(to: &UnixStream, sockets: &[(SocketAddr, TcpListener)]) -> io::Result<()> {
+pub(super) async fn send_sockets(
+    to: &UnixStream,
+    sockets: &[(SocketAddr, TcpListener)],
+) -> io::Result<()> {
     to.async_io(Interest::WRITABLE, || send(to, sockets)).await
 }
 
 /// Receives what [`send_sockets`] sent.
-pub(super) async fn receive_sockets(from: &UnixStream) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
+pub(super) async fn receive_sockets(
+    from: &UnixStream,
+) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
     from.async_io(Interest::READABLE, || receive(from)).await
 }
 
 /// The addresses are one line of text.
 fn send(to: impl AsFd, sockets: &[(SocketAddr, TcpListener)]) -> io::Result<()> {
     if sockets.len() > MAX_SOCKETS {
-        return Err(io::Error::other(format!("at most {MAX_SOCKETS} sockets can be handed over")));
+        return Err(io::Error::other(format!(
+            "at most {MAX_SOCKETS} sockets can be handed over"
+        )));
     }
-    let addresses: Vec<String> = sockets.iter().map(|(address, _)| address.to_string()).collect();
+    let addresses: Vec<String> = sockets
+        .iter()
+        .map(|(address, _)| address.to_string())
+        .collect();
     let line = format!("{}\n", addresses.join(" "));
-    let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, listener)| listener.as_fd()).collect();
+    let descriptors: Vec<BorrowedFd<'_>> = sockets
+        .iter()
+        .map(|(_, listener)| listener.as_fd())
+        .collect();
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = sendmsg(to, &[IoSlice::new(line.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+    let sent = sendmsg(
+        to,
+        &[IoSlice::new(line.as_bytes())],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
     match sent == line.len() {
         true => Ok(()),
         false => Err(io::ErrorKind::WriteZero.into()),
@@ -131,7 +167,12 @@ fn receive(from: impl AsFd) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
     let mut line = vec![0; MAX_MESSAGE];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(from, &mut [IoSliceMut::new(&mut line)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(
+        from,
+        &mut [IoSliceMut::new(&mut line)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
     let descriptors: Vec<OwnedFd> = control
         .drain()
         .filter_map(|message| match message {
@@ -140,14 +181,23 @@ fn receive(from: impl AsFd) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
         })
         .flatten()
         .collect();
-    let line = std::str::from_utf8(&line[..received.bytes]).ok().and_then(|line| line.strip_suffix('\n'));
-    let addresses: Option<Vec<SocketAddr>> =
-        line.and_then(|line| line.split_whitespace().map(|address| address.parse().ok()).collect());
+    let line = std::str::from_utf8(&line[..received.bytes])
+        .ok()
+        .and_then(|line| line.strip_suffix('\n'));
+    let addresses: Option<Vec<SocketAddr>> = line.and_then(|line| {
+        line.split_whitespace()
+            .map(|address| address.parse().ok())
+            .collect()
+    });
     match addresses {
-        Some(addresses) if addresses.len() == descriptors.len() => {
-            Ok(addresses.into_iter().zip(descriptors.into_iter().map(TcpListener::from)).collect())
-        }
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "what came are not sockets with their addresses")),
+        Some(addresses) if addresses.len() == descriptors.len() => Ok(addresses
+            .into_iter()
+            .zip(descriptors.into_iter().map(TcpListener::from))
+            .collect()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "what came are not sockets with their addresses",
+        )),
     }
 }
 
@@ -176,7 +226,10 @@ mod tests {
             let names: Vec<_> = sent.iter().map(|(name, _)| *name).collect();
             drop(sent);
             let received = receive(&there).unwrap();
-            assert_eq!(received.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+            assert_eq!(
+                received.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+                names
+            );
             let _connection = TcpStream::connect(address).unwrap();
             assert!(received[count - 1].1.accept().is_ok());
         }
@@ -187,16 +240,29 @@ mod tests {
         let (here, there) = UnixStream::pair().unwrap();
         assert!(send(&here, &listeners(MAX_SOCKETS + 1)).is_err());
         there.set_nonblocking(true).unwrap();
-        assert_eq!(receive(&there).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            receive(&there).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
     }
 
     #[test]
     fn whatever_else_comes_is_an_error() {
-        for sent in [&b"127.0.0.1:1\n"[..], b"x\n", b"\xff\n", b"127.0.0.1:1", b""] {
+        for sent in [
+            &b"127.0.0.1:1\n"[..],
+            b"x\n",
+            b"\xff\n",
+            b"127.0.0.1:1",
+            b"",
+        ] {
             let (mut here, there) = UnixStream::pair().unwrap();
             here.write_all(sent).unwrap();
             drop(here);
-            assert_eq!(receive(&there).unwrap_err().kind(), io::ErrorKind::InvalidData, "{sent:?}");
+            assert_eq!(
+                receive(&there).unwrap_err().kind(),
+                io::ErrorKind::InvalidData,
+                "{sent:?}"
+            );
         }
     }
 }

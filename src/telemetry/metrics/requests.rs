@@ -7,7 +7,12 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 use std::time::Duration;
 
 /// How a request ends that is not refused.
-const OUTCOMES: [Outcome; 4] = [Outcome::Forwarded, Outcome::Challenged, Outcome::TestAnswered, Outcome::SenderGone];
+const OUTCOMES: [Outcome; 4] = [
+    Outcome::Forwarded,
+    Outcome::Challenged,
+    Outcome::TestAnswered,
+    Outcome::SenderGone,
+];
 
 /// The metrics of all routes.
 pub(super) struct RequestFamilies {
@@ -44,7 +49,9 @@ impl RequestFamilies {
     pub(super) fn forget(&self, route: &str) {
         // An error says that it was not there.
         for outcome in OUTCOMES.into_iter().chain(CODES.map(Outcome::Refused)) {
-            let _ = self.requests.remove_label_values(&[route, outcome.as_str(), outcome.code()]);
+            let _ = self
+                .requests
+                .remove_label_values(&[route, outcome.as_str(), outcome.code()]);
         }
         let _ = self.dropped_headers.remove_label_values(&[route]);
         let _ = self.duration.remove_label_values(&[route]);
@@ -64,8 +71,11 @@ pub(super) struct RequestMetrics {
 
 impl RequestMetrics {
     pub(super) fn new(families: &RequestFamilies, route: &str) -> Self {
-        let counter =
-            |outcome: Outcome| families.requests.with_label_values(&[route, outcome.as_str(), outcome.code()]);
+        let counter = |outcome: Outcome| {
+            families
+                .requests
+                .with_label_values(&[route, outcome.as_str(), outcome.code()])
+        };
         Self {
             route: route.to_owned(),
             passed: OUTCOMES.map(counter),
@@ -80,15 +90,29 @@ impl RequestMetrics {
         self.dropped_headers.inc_by(count);
     }
 
-    pub(super) fn count(&self, families: &RequestFamilies, outcome: Outcome, duration: Option<Duration>) {
+    pub(super) fn count(
+        &self,
+        families: &RequestFamilies,
+        outcome: Outcome,
+        duration: Option<Duration>,
+    ) {
         let counter = match outcome {
-            Outcome::Refused(code) => CODES.iter().position(|known| *known == code).map(|index| &self.refused[index]),
-            passed => OUTCOMES.iter().position(|known| *known == passed).map(|index| &self.passed[index]),
+            Outcome::Refused(code) => CODES
+                .iter()
+                .position(|known| *known == code)
+                .map(|index| &self.refused[index]),
+            passed => OUTCOMES
+                .iter()
+                .position(|known| *known == passed)
+                .map(|index| &self.passed[index]),
         };
         match counter {
             Some(counter) => counter.inc(),
             // Known to the compiler, but not to the lists above.
-            None => families.requests.with_label_values(&[&self.route, outcome.as_str(), outcome.code()]).inc(),
+            None => families
+                .requests
+                .with_label_values(&[&self.route, outcome.as_str(), outcome.code()])
+                .inc(),
         }
         if let Some(duration) = duration {
             self.duration.observe(duration.as_secs_f64());

@@ -54,7 +54,9 @@ impl WebhookFamilies {
     pub(super) fn forget(&self, route: &str) {
         // An error says that it was not there.
         for index in 0..COMBINATIONS {
-            let _ = self.notifications.remove_label_values(&labels(route, index));
+            let _ = self
+                .notifications
+                .remove_label_values(&labels(route, index));
         }
         for kind in KINDS {
             let _ = self.drift.remove_label_values(&[route, kind.as_str()]);
@@ -103,7 +105,11 @@ impl WebhookMetrics {
     /// Counts a notification that was verified.
     pub(super) fn notification(&self, families: &WebhookFamilies, notification: &Notification) {
         let severity = notification.severity.as_deref().unwrap_or_default();
-        self.counter(families, combination(notification.kind, notification.shape, severity)).inc();
+        self.counter(
+            families,
+            combination(notification.kind, notification.shape, severity),
+        )
+        .inc();
         if !notification.drift.is_empty() {
             self.drift[position(notification.kind)].inc();
         }
@@ -112,34 +118,59 @@ impl WebhookMetrics {
 
     /// Counts a challenge.
     pub(super) fn challenge(&self, is_answered: bool) {
-        if is_answered { &self.challenges_answered } else { &self.challenges_refused }.inc();
+        if is_answered {
+            &self.challenges_answered
+        } else {
+            &self.challenges_refused
+        }
+        .inc();
     }
 
     fn counter(&self, families: &WebhookFamilies, index: usize) -> &IntCounter {
-        let resolve = || families.notifications.with_label_values(&labels(&self.route, index));
+        let resolve = || {
+            families
+                .notifications
+                .with_label_values(&labels(&self.route, index))
+        };
         self.notifications[index].get_or_init(resolve)
     }
 }
 
 fn combination(kind: Kind, shape: Option<Shape>, severity: &str) -> usize {
     let kind = position(kind);
-    let shape = SHAPES.iter().position(|known| *known == shape).unwrap_or_default();
-    let severity = SEVERITIES.iter().position(|known| *known == severity).unwrap_or(SEVERITIES.len() - 1);
+    let shape = SHAPES
+        .iter()
+        .position(|known| *known == shape)
+        .unwrap_or_default();
+    let severity = SEVERITIES
+        .iter()
+        .position(|known| *known == severity)
+        .unwrap_or(SEVERITIES.len() - 1);
     (kind * SHAPES.len() + shape) * SEVERITIES.len() + severity
 }
 
 fn position(kind: Kind) -> usize {
-    KINDS.iter().position(|known| *known == kind).unwrap_or_default()
+    KINDS
+        .iter()
+        .position(|known| *known == kind)
+        .unwrap_or_default()
 }
 
 fn labels(route: &str, index: usize) -> [&str; 4] {
     let (rest, severity) = (index / SEVERITIES.len(), index % SEVERITIES.len());
     let (kind, shape) = (rest / SHAPES.len(), rest % SHAPES.len());
-    [route, KINDS[kind].as_str(), SHAPES[shape].map_or("", Shape::as_str), SEVERITIES[severity]]
+    [
+        route,
+        KINDS[kind].as_str(),
+        SHAPES[shape].map_or("", Shape::as_str),
+        SEVERITIES[severity],
+    ]
 }
 
 fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs().cast_signed())
 }
 
 #[cfg(test)]
@@ -152,7 +183,15 @@ mod tests {
             for shape in SHAPES {
                 for severity in SEVERITIES {
                     let found = labels("/a", combination(kind, shape, severity));
-                    assert_eq!(found, ["/a", kind.as_str(), shape.map_or("", Shape::as_str), severity]);
+                    assert_eq!(
+                        found,
+                        [
+                            "/a",
+                            kind.as_str(),
+                            shape.map_or("", Shape::as_str),
+                            severity
+                        ]
+                    );
                 }
             }
         }
@@ -161,7 +200,10 @@ mod tests {
     #[test]
     fn what_comes_over_the_wire_makes_no_labels() {
         for severity in ["fatal", "CRITICAL", "\"} 1\n", "critical\0"] {
-            assert_eq!(labels("/a", combination(Kind::Alert, None, severity))[3], "other");
+            assert_eq!(
+                labels("/a", combination(Kind::Alert, None, severity))[3],
+                "other"
+            );
         }
     }
 }

@@ -16,23 +16,48 @@ fn wrong_requests_for_a_certificate_are_found() {
     const CHECK: &str = "client certificate";
 
     let none = url(good().asks_for_none().spawn());
-    kit.examine(&none, &[]).has(CHECK, "fail", "none is asked for").has("no certificate", "pass", "403");
+    kit.examine(&none, &[])
+        .has(CHECK, "fail", "none is asked for")
+        .has("no certificate", "pass", "403");
     let found = kit.examine(&none, &["--no-client-certificate"]);
-    found.has(CHECK, "pass", "as intended").has("no credentials", "pass", "403");
-    let wrong = kit.examine(&url(good().names(std::slice::from_ref(&theirs)).spawn()), &[]);
-    wrong.has(CHECK, "fail", "Other CA").has(CHECK, "fail", "Test Root CA");
+    found
+        .has(CHECK, "pass", "as intended")
+        .has("no credentials", "pass", "403");
+    let wrong = kit.examine(
+        &url(good().names(std::slice::from_ref(&theirs)).spawn()),
+        &[],
+    );
+    wrong
+        .has(CHECK, "fail", "Other CA")
+        .has(CHECK, "fail", "Test Root CA");
     // Some of those that are expected.
-    let both = kit.pki.write("both.pem", &[&kit.pki, &other].map(read).concat());
+    let both = kit
+        .pki
+        .write("both.pem", &[&kit.pki, &other].map(read).concat());
     let server = url(good().spawn());
-    let partly = doctor(&[&server, "--server-ca", &kit.file("ca.pem"), "--client-ca", both.to_str().unwrap()]);
-    partly.has(CHECK, "warn", "none of \"O=Test, CN=Other CA\", which is expected, too");
-    kit.examine(&url(good().names(&[theirs, ours]).spawn()), &[]).has(CHECK, "warn", "welcome, too");
-    kit.examine(&url(good().names(&[]).spawn()), &[]).has(CHECK, "warn", "of any authority");
+    let partly = doctor(&[
+        &server,
+        "--server-ca",
+        &kit.file("ca.pem"),
+        "--client-ca",
+        both.to_str().unwrap(),
+    ]);
+    partly.has(
+        CHECK,
+        "warn",
+        "none of \"O=Test, CN=Other CA\", which is expected, too",
+    );
+    kit.examine(&url(good().names(&[theirs, ours]).spawn()), &[])
+        .has(CHECK, "warn", "welcome, too");
+    kit.examine(&url(good().names(&[]).spawn()), &[])
+        .has(CHECK, "warn", "of any authority");
     let asks = kit.examine(&url(good().spawn()), &["--no-client-certificate"]);
     asks.has(CHECK, "warn", "not intended");
     // Unless told otherwise, it is Netdata's own that is to be asked for.
     let found = doctor(&[&url(good().spawn()), "--server-ca", &kit.file("ca.pem")]);
-    found.has(CHECK, "fail", "Netdata").has("forged certificate", "pass", "TLS alert");
+    found
+        .has(CHECK, "fail", "Netdata")
+        .has("forged certificate", "pass", "TLS alert");
 }
 
 #[test]
@@ -41,31 +66,47 @@ fn who_lets_everybody_in_is_found() {
     // It asks, and does not look.
     let address = Careless::new(&kit.pki).asks_politely().spawn();
     let found = kit.examine(&url(address), &[]);
-    found.has("no certificate", "fail", "got through, and was answered 200").has(
-        "forged certificate",
-        "pass",
-        "TLS alert",
-    );
+    found
+        .has(
+            "no certificate",
+            "fail",
+            "got through, and was answered 200",
+        )
+        .has("forged certificate", "pass", "TLS alert");
     // It looks whether there is one, and not whose it is.
-    let address = Careless::new(&kit.pki).believes_anybody().answers(rightly).spawn();
+    let address = Careless::new(&kit.pki)
+        .believes_anybody()
+        .answers(rightly)
+        .spawn();
     let found = kit.examine(&url(address), &[]);
-    found.has("no certificate", "pass", "TLS alert").has("forged certificate", "fail", "got through");
+    found.has("no certificate", "pass", "TLS alert").has(
+        "forged certificate",
+        "fail",
+        "got through",
+    );
     // An answer of the application that only looks like a refusal.
-    for status in ["404 Not Found", "405 Method Not Allowed", "400 Bad Request", "502 Bad Gateway"] {
-        let address = Careless::new(&kit.pki).asks_politely().answers(move |_| answer(status, "", "")).spawn();
-        kit.examine(&url(address), &[]).has("no certificate", "fail", &status[..3]);
+    for status in [
+        "404 Not Found",
+        "405 Method Not Allowed",
+        "400 Bad Request",
+        "502 Bad Gateway",
+    ] {
+        let address = Careless::new(&kit.pki)
+            .asks_politely()
+            .answers(move |_| answer(status, "", ""))
+            .spawn();
+        kit.examine(&url(address), &[])
+            .has("no certificate", "fail", &status[..3]);
     }
     // A proxy whose route is for everybody, on purpose; and one where credentials are all there is.
     let origin = Origin::spawn();
     let proxy = Proxy::in_front_of(&origin, &kit.pki, "off", "auth = \"none\"");
-    kit.examine(&url(proxy.address(0)), &["--no-client-certificate"]).has("no credentials", "fail", "got through");
+    kit.examine(&url(proxy.address(0)), &["--no-client-certificate"])
+        .has("no credentials", "fail", "got through");
     let bearer = "[routes.auth]\nbearer = [{ token = { file = \"challenge.secret\" } }]";
     let proxy = Proxy::in_front_of(&origin, &kit.pki, "off", bearer);
-    kit.examine(&url(proxy.address(0)), &["--no-client-certificate"]).has(
-        "no credentials",
-        "pass",
-        "401 authorization_missing",
-    );
+    kit.examine(&url(proxy.address(0)), &["--no-client-certificate"])
+        .has("no credentials", "pass", "401 authorization_missing");
     origin.received_nothing();
 }
 
@@ -74,12 +115,24 @@ fn a_forgery_that_only_some_servers_forgive_is_found() {
     let kit = Kit::new();
     let careless = || Careless::new(&kit.pki).asks_politely().forgives_strangers();
     let found = kit.examine(&url(careless().answers(rightly).spawn()), &[]);
-    found.has("no certificate", "pass", "403").has("forged certificate", "fail", "one of an unrelated authority");
-    found.has("forged certificate", "fail", "one that signed itself, which was answered 400");
-    assert!(!found.checks["forged certificate"].1.contains("right name"), "{found:#?}");
+    found.has("no certificate", "pass", "403").has(
+        "forged certificate",
+        "fail",
+        "one of an unrelated authority",
+    );
+    found.has(
+        "forged certificate",
+        "fail",
+        "one that signed itself, which was answered 400",
+    );
+    assert!(
+        !found.checks["forged certificate"].1.contains("right name"),
+        "{found:#?}"
+    );
     // Where it is looked at afterwards, none gets in.
     let refuses = |_: &Seen| answer("403 Forbidden", "", "");
-    kit.examine(&url(careless().answers(refuses).spawn()), &[]).has("forged certificate", "pass", "403");
+    kit.examine(&url(careless().answers(refuses).spawn()), &[])
+        .has("forged certificate", "pass", "403");
 }
 
 #[test]
@@ -90,8 +143,16 @@ fn an_authority_that_cannot_be_imitated_ends_nothing() {
     for authority in [include_str!("two_at_once.pem"), include_str!("teletex.pem")] {
         let file = kit.pki.write("inimitable.pem", authority);
         let ca = kit.file("ca.pem");
-        let found = doctor(&[&server, "--server-ca", &ca, "--client-ca", file.to_str().unwrap()]);
-        found.has("forged certificate", "pass", "written in an unusual way").has("clock", "skip", "");
+        let found = doctor(&[
+            &server,
+            "--server-ca",
+            &ca,
+            "--client-ca",
+            file.to_str().unwrap(),
+        ]);
+        found
+            .has("forged certificate", "pass", "written in an unusual way")
+            .has("clock", "skip", "");
         assert!(!format!("{found:?}").contains("X509Error"), "{found:#?}");
     }
 }
@@ -101,20 +162,42 @@ fn who_hangs_up_has_refused_nobody() {
     let kit = Kit::new();
     // As an application does that fails on a request without a body.
     for version in rustls::ALL_VERSIONS {
-        let address = Careless::new(&kit.pki).asks_politely().speaks(&[*version]).believes_anybody();
+        let address = Careless::new(&kit.pki)
+            .asks_politely()
+            .speaks(&[*version])
+            .believes_anybody();
         let found = kit.examine(&url(address.answers(|_| String::new()).spawn()), &[]);
-        found.has("no certificate", "warn", "cannot be told").has("forged certificate", "warn", "cannot be told");
+        found.has("no certificate", "warn", "cannot be told").has(
+            "forged certificate",
+            "warn",
+            "cannot be told",
+        );
     }
-    let address = Careless::new(&kit.pki).asks_for_none().answers(|_| String::new()).spawn();
-    kit.examine(&url(address), &["--no-client-certificate"]).has("no credentials", "warn", "the connection was closed");
+    let address = Careless::new(&kit.pki)
+        .asks_for_none()
+        .answers(|_| String::new())
+        .spawn();
+    kit.examine(&url(address), &["--no-client-certificate"])
+        .has("no credentials", "warn", "the connection was closed");
 }
 
 #[test]
 fn a_session_that_gets_in_without_a_certificate_is_found() {
     let kit = Kit::new();
-    let resumed = |seen: &Seen| if seen.is_resumed { answer("200 OK", "", "") } else { rightly(seen) };
+    let resumed = |seen: &Seen| {
+        if seen.is_resumed {
+            answer("200 OK", "", "")
+        } else {
+            rightly(seen)
+        }
+    };
     for version in rustls::ALL_VERSIONS {
-        let address = Careless::new(&kit.pki).asks_politely().resumes().speaks(&[*version]).answers(resumed).spawn();
+        let address = Careless::new(&kit.pki)
+            .asks_politely()
+            .resumes()
+            .speaks(&[*version])
+            .answers(resumed)
+            .spawn();
         let found = kit.examine(&url(address), &[]);
         found.has("no certificate", "pass", "403").has(
             "resumption",
@@ -122,33 +205,74 @@ fn a_session_that_gets_in_without_a_certificate_is_found() {
             "of a client with no certificate, resumed, got through",
         );
         // The same, where sessions are looked at.
-        let address = Careless::new(&kit.pki).asks_politely().resumes().speaks(&[*version]).answers(rightly).spawn();
-        kit.examine(&url(address), &[]).has("resumption", "pass", "refused all the same");
+        let address = Careless::new(&kit.pki)
+            .asks_politely()
+            .resumes()
+            .speaks(&[*version])
+            .answers(rightly)
+            .spawn();
+        kit.examine(&url(address), &[])
+            .has("resumption", "pass", "refused all the same");
         // Where only who is trusted gets a session, it outlives the trust.
-        let address = Careless::new(&kit.pki).resumes().speaks(&[*version]).answers(rightly).spawn();
-        kit.examine_whole(&url(address), &[]).has("resumption", "warn", "without its certificate");
+        let address = Careless::new(&kit.pki)
+            .resumes()
+            .speaks(&[*version])
+            .answers(rightly)
+            .spawn();
+        kit.examine_whole(&url(address), &[])
+            .has("resumption", "warn", "without its certificate");
     }
     let forged = |seen: &Seen| match (seen.is_resumed, seen.has_certificate) {
         (true, true) => answer("200 OK", "", ""),
         _ => answer("403 Forbidden", "", ""),
     };
-    let address = Careless::new(&kit.pki).asks_politely().believes_anybody().resumes().answers(forged).spawn();
+    let address = Careless::new(&kit.pki)
+        .asks_politely()
+        .believes_anybody()
+        .resumes()
+        .answers(forged)
+        .spawn();
     let found = kit.examine(&url(address), &[]);
-    found.has("forged certificate", "pass", "403").has("resumption", "fail", "of a client with a forged certificate");
+    found.has("forged certificate", "pass", "403").has(
+        "resumption",
+        "fail",
+        "of a client with a forged certificate",
+    );
 }
 
 #[test]
 fn a_session_that_is_not_refused_any_more_is_not_passed() {
     let kit = Kit::new();
-    for status in ["401 Unauthorized", "301 Moved Permanently", "429 Too Many Requests"] {
-        let resumed = move |seen: &Seen| if seen.is_resumed { answer(status, "", "") } else { rightly(seen) };
-        let address = Careless::new(&kit.pki).asks_politely().resumes().answers(resumed).spawn();
-        kit.examine(&url(address), &[]).has("resumption", "warn", &status[..3]);
+    for status in [
+        "401 Unauthorized",
+        "301 Moved Permanently",
+        "429 Too Many Requests",
+    ] {
+        let resumed = move |seen: &Seen| {
+            if seen.is_resumed {
+                answer(status, "", "")
+            } else {
+                rightly(seen)
+            }
+        };
+        let address = Careless::new(&kit.pki)
+            .asks_politely()
+            .resumes()
+            .answers(resumed)
+            .spawn();
+        kit.examine(&url(address), &[])
+            .has("resumption", "warn", &status[..3]);
     }
     let address = Careless::new(&kit.pki).asks_politely().resumes().spawn();
-    kit.examine(&url(address), &[]).has("resumption", "skip", "gets in anyway");
+    kit.examine(&url(address), &[])
+        .has("resumption", "skip", "gets in anyway");
     // Who is asked for credentials first may or may not be asked for a certificate afterwards.
     let asks = |_: &Seen| answer("401 Unauthorized", "", "");
-    let address = Careless::new(&kit.pki).asks_politely().resumes().answers(asks).spawn();
-    kit.examine_whole(&url(address), &[]).has("resumption", "skip", "cannot be told");
+    let address = Careless::new(&kit.pki)
+        .asks_politely()
+        .resumes()
+        .answers(asks)
+        .spawn();
+    kit.examine_whole(&url(address), &[])
+        .has("resumption", "skip", "cannot be told");
 }

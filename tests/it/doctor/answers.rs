@@ -11,8 +11,9 @@ use time::OffsetDateTime;
 #[test]
 fn wrong_answers_to_the_challenge_are_found() {
     let kit = Kit::new();
-    let examine =
-        |answers: fn(&Seen) -> String| kit.examine_whole(&url(Careless::new(&kit.pki).answers(answers).spawn()), &[]);
+    let examine = |answers: fn(&Seen) -> String| {
+        kit.examine_whole(&url(Careless::new(&kit.pki).answers(answers).spawn()), &[])
+    };
     examine(|_| answer("200 OK", "", "{\"response_token\":\"sha256=AAAA\"}")).has(
         "challenge",
         "fail",
@@ -21,7 +22,11 @@ fn wrong_answers_to_the_challenge_are_found() {
     examine(|_| answer("200 OK", "", "hello")).has("challenge", "fail", "the answer is not");
     examine(|_| answer("404 Not Found", "", "")).has("challenge", "fail", "404 instead of 200");
     examine(|seen| {
-        thread::sleep(Duration::from_millis(if seen.request.starts_with("GET") { 1200 } else { 0 }));
+        thread::sleep(Duration::from_millis(if seen.request.starts_with("GET") {
+            1200
+        } else {
+            0
+        }));
         rightly(seen)
     })
     .has("challenge", "warn", "right, but after 1");
@@ -36,25 +41,46 @@ fn wrong_answers_to_the_challenge_are_found() {
     .has("challenge", "fail", "as it stands in the URL");
 
     let origin = Origin::spawn();
-    let proxy = Proxy::spawn(&kit.pki, &Proxy::config(&origin, "require", "").replace("challenge_secret", "# "));
-    kit.examine_whole(&url(proxy.address(0)), &[]).has("challenge", "fail", "404 challenge_disabled");
+    let proxy = Proxy::spawn(
+        &kit.pki,
+        &Proxy::config(&origin, "require", "").replace("challenge_secret", "# "),
+    );
+    kit.examine_whole(&url(proxy.address(0)), &[]).has(
+        "challenge",
+        "fail",
+        "404 challenge_disabled",
+    );
     let proxy = Proxy::in_front_of(&origin, &kit.pki, "require", "");
     let wrong = url(proxy.address(0)) + "/";
-    kit.examine_whole(&wrong, &[]).has("challenge", "fail", "404 not_found");
+    kit.examine_whole(&wrong, &[])
+        .has("challenge", "fail", "404 not_found");
     let secret = kit.pki.write("other.secret", "another secret than that\n");
     let found = kit.examine_whole(&url(proxy.address(0)), &[]);
     found.has("challenge", "pass", "right");
     let (certificate, key) = (kit.file("netdata.pem"), kit.file("netdata.key"));
-    let arguments = ["--certificate", &certificate, "--key", &key, "--secret-file", secret.to_str().unwrap()];
-    kit.examine(&url(proxy.address(0)), &arguments).has("challenge", "fail", "another secret");
+    let arguments = [
+        "--certificate",
+        &certificate,
+        "--key",
+        &key,
+        "--secret-file",
+        secret.to_str().unwrap(),
+    ];
+    kit.examine(&url(proxy.address(0)), &arguments)
+        .has("challenge", "fail", "another secret");
 }
 
 #[test]
 fn a_certificate_that_is_not_trusted_is_found() {
     let kit = Kit::new();
-    kit.pki.write_leaf("netdata", &Pki::of("Other CA").netdata());
+    kit.pki
+        .write_leaf("netdata", &Pki::of("Other CA").netdata());
     let address = Careless::new(&kit.pki).answers(rightly).spawn();
-    kit.examine_whole(&url(address), &[]).has("challenge", "fail", "does not trust the certificate given: TLS alert");
+    kit.examine_whole(&url(address), &[]).has(
+        "challenge",
+        "fail",
+        "does not trust the certificate given: TLS alert",
+    );
 }
 
 #[test]
@@ -67,31 +93,55 @@ fn a_slow_challenge_is_found() {
         rightly(seen)
     });
     let url = url(address.spawn());
-    kit.examine_whole(&url, &["--timeout", "8"]).has("challenge", "fail", "right, but after 5");
-    kit.examine_whole(&url, &["--timeout", "1"]).has("challenge", "fail", "no answer within 1 s");
+    kit.examine_whole(&url, &["--timeout", "8"])
+        .has("challenge", "fail", "right, but after 5");
+    kit.examine_whole(&url, &["--timeout", "1"])
+        .has("challenge", "fail", "no answer within 1 s");
     // It is not answered before all of the answer is there.
-    let address = Careless::new(&kit.pki).answers(rightly).dawdles(Duration::from_millis(1100)).spawn();
-    kit.examine_whole(&super::url(address), &[]).has("challenge", "warn", "right, but after 1");
+    let address = Careless::new(&kit.pki)
+        .answers(rightly)
+        .dawdles(Duration::from_millis(1100))
+        .spawn();
+    kit.examine_whole(&super::url(address), &[])
+        .has("challenge", "warn", "right, but after 1");
 }
 
 #[test]
 fn a_redirect_is_found() {
     let kit = Kit::new();
-    let redirects = |_: &Seen| answer("301 Moved Permanently", "Location: https://www.example/\u{9b}2J\r\n", "");
+    let redirects = |_: &Seen| {
+        answer(
+            "301 Moved Permanently",
+            "Location: https://www.example/\u{9b}2J\r\n",
+            "",
+        )
+    };
     let strict = url(Careless::new(&kit.pki).answers(redirects).spawn());
-    kit.examine_whole(&strict, &[]).has("redirect", "fail", "301 to https://www.example/").has(
-        "challenge",
-        "fail",
-        "301",
-    );
-    kit.examine(&strict, &[]).has("redirect", "skip", "--certificate");
-    let polite = url(Careless::new(&kit.pki).asks_politely().answers(redirects).spawn());
-    kit.examine(&polite, &[]).has("redirect", "fail", "301").has("no certificate", "warn", "a redirect");
+    kit.examine_whole(&strict, &[])
+        .has("redirect", "fail", "301 to https://www.example/")
+        .has("challenge", "fail", "301");
+    kit.examine(&strict, &[])
+        .has("redirect", "skip", "--certificate");
+    let polite = url(Careless::new(&kit.pki)
+        .asks_politely()
+        .answers(redirects)
+        .spawn());
+    kit.examine(&polite, &[])
+        .has("redirect", "fail", "301")
+        .has("no certificate", "warn", "a redirect");
     // Of who is only refused, it is not known.
-    let polite_and_right = url(Careless::new(&kit.pki).asks_politely().answers(rightly).spawn());
-    kit.examine(&polite_and_right, &[]).has("redirect", "skip", "nobody was let in");
-    kit.examine_whole(&polite_and_right, &[]).has("redirect", "pass", "none");
-    assert!(!String::from_utf8_lossy(&run(&[&polite]).stdout).contains('\u{9b}'), "what a server says moves no cursor");
+    let polite_and_right = url(Careless::new(&kit.pki)
+        .asks_politely()
+        .answers(rightly)
+        .spawn());
+    kit.examine(&polite_and_right, &[])
+        .has("redirect", "skip", "nobody was let in");
+    kit.examine_whole(&polite_and_right, &[])
+        .has("redirect", "pass", "none");
+    assert!(
+        !String::from_utf8_lossy(&run(&[&polite]).stdout).contains('\u{9b}'),
+        "what a server says moves no cursor"
+    );
 }
 
 #[test]
@@ -99,19 +149,35 @@ fn a_connection_that_is_closed_early_is_found() {
     let kit = Kit::new();
     let server = || Careless::new(&kit.pki).answers(rightly);
     let early = url(server().waits(Duration::from_millis(500)).spawn());
-    kit.examine_whole(&early, &["--slow"]).has("idle timeout", "fail", "closed after 0.");
+    kit.examine_whole(&early, &["--slow"])
+        .has("idle timeout", "fail", "closed after 0.");
     let late = url(server().spawn());
-    kit.examine_whole(&late, &["--slow=1"]).has("idle timeout", "skip", "still open after 1 s");
-    kit.examine_whole(&late, &[]).has("idle timeout", "skip", "--slow");
-    kit.examine(&late, &["--slow=1"]).has("idle timeout", "skip", "no connection that could be idle");
+    kit.examine_whole(&late, &["--slow=1"])
+        .has("idle timeout", "skip", "still open after 1 s");
+    kit.examine_whole(&late, &[])
+        .has("idle timeout", "skip", "--slow");
+    kit.examine(&late, &["--slow=1"]).has(
+        "idle timeout",
+        "skip",
+        "no connection that could be idle",
+    );
     // Who says that it closes races nothing.
     let each = |seen: &Seen| rightly(seen).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
-    let found = kit.examine_whole(&url(Careless::new(&kit.pki).answers(each).spawn()), &["--slow=1"]);
+    let found = kit.examine_whole(
+        &url(Careless::new(&kit.pki).answers(each).spawn()),
+        &["--slow=1"],
+    );
     found.has("idle timeout", "pass", "none is ever idle");
     let refuses = |_: &Seen| answer("404 Not Found", "Connection: close\r\n", "");
-    let found = kit.examine_whole(&url(Careless::new(&kit.pki).answers(refuses).spawn()), &["--slow=1"]);
+    let found = kit.examine_whole(
+        &url(Careless::new(&kit.pki).answers(refuses).spawn()),
+        &["--slow=1"],
+    );
     found.has("idle timeout", "skip", "after the answer, 404");
-    assert!(!found.checks["idle timeout"].1.contains("--certificate"), "{found:#?}");
+    assert!(
+        !found.checks["idle timeout"].1.contains("--certificate"),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -119,7 +185,8 @@ fn a_wrong_clock_is_found() {
     let kit = Kit::new();
     let dated = |offset: i64| {
         let server = Careless::new(&kit.pki).answers(move |seen| {
-            let wrong = SystemTime::from(OffsetDateTime::now_utc() + time::Duration::seconds(offset));
+            let wrong =
+                SystemTime::from(OffsetDateTime::now_utc() + time::Duration::seconds(offset));
             let (right, rest) = (answer("", "", ""), rightly(seen));
             let date = right.lines().nth(1).unwrap().to_owned();
             rest.replace(&date, &format!("Date: {}", httpdate::fmt_http_date(wrong)))

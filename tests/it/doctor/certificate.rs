@@ -10,31 +10,45 @@ fn wrong_server_certificates_are_found() {
     let kit = Kit::new();
     let now = OffsetDateTime::now_utc();
     let days = time::Duration::days;
-    let examine =
-        |leaf: &Leaf| kit.examine_whole(&url(Careless::new(&kit.pki).shows(leaf).answers(rightly).spawn()), &[]);
+    let examine = |leaf: &Leaf| {
+        kit.examine_whole(
+            &url(Careless::new(&kit.pki).shows(leaf).answers(rightly).spawn()),
+            &[],
+        )
+    };
 
     let expired = kit.server(|params| params.not_after = now - days(1));
     let found = examine(&expired);
-    found.has("certificate validity", "fail", "has expired on").not_passed(&[
-        "certificate validity",
-        "idle timeout",
-        "name",
-    ]);
+    found
+        .has("certificate validity", "fail", "has expired on")
+        .not_passed(&["certificate validity", "idle timeout", "name"]);
     let early = kit.server(|params| params.not_before = now + days(1));
     examine(&early).has("certificate validity", "fail", "is not valid before");
     let soon = kit.server(|params| params.not_after = now + days(5) - time::Duration::hours(1));
-    assert_eq!(examine(&soon).has("certificate validity", "warn", "expires in 4 days").code, 0);
+    assert_eq!(
+        examine(&soon)
+            .has("certificate validity", "warn", "expires in 4 days")
+            .code,
+        0
+    );
 
     let other = kit.server(|params| {
-        params.subject_alt_names = CertificateParams::new(["other.example".to_owned()]).unwrap().subject_alt_names;
+        params.subject_alt_names = CertificateParams::new(["other.example".to_owned()])
+            .unwrap()
+            .subject_alt_names;
     });
     let found = examine(&other);
-    found.has("certificate name", "fail", "it is for other.example, not for localhost");
+    found.has(
+        "certificate name",
+        "fail",
+        "it is for other.example, not for localhost",
+    );
     found.not_passed(&["certificate name", "idle timeout", "name"]);
     let nameless = kit.server(|params| params.subject_alt_names.clear());
     examine(&nameless).has("certificate name", "fail", "it is for no host");
 
-    let client = kit.server(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
+    let client =
+        kit.server(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
     examine(&client).has("chain", "fail", "it is not for servers");
     let authority = kit.server(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     examine(&authority).has("chain", "fail", "of an authority (CA:TRUE), which Rust's");
@@ -50,7 +64,11 @@ fn what_nobody_needs_may_have_expired() {
     });
     leaf.chain.extend(old.chain);
     let found = kit.examine(&url(Careless::new(&kit.pki).shows(&leaf).spawn()), &[]);
-    found.has("chain", "pass", "2 certificates sent").has("certificate validity", "warn", "sent and not needed");
+    found.has("chain", "pass", "2 certificates sent").has(
+        "certificate validity",
+        "warn",
+        "sent and not needed",
+    );
 }
 
 #[test]
@@ -61,8 +79,16 @@ fn a_scheme_that_is_not_that_of_the_port_is_found() {
     found.has("certificate", "fail", "TLS is spoken at this port");
     let plain = scripted(|_| b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec());
     let found = kit.examine(&url(plain), &[]);
-    found.has("chain", "fail", "is not TLS, and the URL begins with https://");
-    assert_eq!(found.checks.len(), 3, "nothing else can be found out: {found:#?}");
+    found.has(
+        "chain",
+        "fail",
+        "is not TLS, and the URL begins with https://",
+    );
+    assert_eq!(
+        found.checks.len(),
+        3,
+        "nothing else can be found out: {found:#?}"
+    );
 }
 
 #[test]
@@ -79,7 +105,9 @@ fn a_chain_that_is_not_whole_is_found() {
         cut.chain.truncate(length);
         let missing = ["Intermediate 1", "Intermediate 0"][length - 1];
         let found = examine(&cut);
-        found.has("chain", "fail", "is missing").has("chain", "fail", missing);
+        found
+            .has("chain", "fail", "is missing")
+            .has("chain", "fail", missing);
     }
     // An authority that only its owner knows, and one that nobody has.
     let address = Careless::new(&kit.pki).spawn();
@@ -88,39 +116,62 @@ fn a_chain_that_is_not_whole_is_found() {
     let own = kit.pki.self_signed();
     examine(&own).has("chain", "fail", "signed itself");
     let impostor = Careless::new(&Pki::new()).spawn();
-    kit.examine(&url(impostor), &[]).has("chain", "fail", "only has the name of one that is known");
+    kit.examine(&url(impostor), &[])
+        .has("chain", "fail", "only has the name of one that is known");
 }
 
 #[test]
 fn wrong_versions_are_found() {
     let kit = Kit::new();
-    let speaks = |versions: &[_]| kit.examine(&url(Careless::new(&kit.pki).speaks(versions).spawn()), &[]);
+    let speaks =
+        |versions: &[_]| kit.examine(&url(Careless::new(&kit.pki).speaks(versions).spawn()), &[]);
     speaks(&[&rustls::version::TLS13]).has("TLS versions", "pass", "1.3 alone");
     speaks(&[&rustls::version::TLS12]).has("TLS versions", "warn", "1.2 without 1.3");
-    speaks(rustls::ALL_VERSIONS).has("TLS versions", "pass", "").has("old TLS versions", "pass", "neither");
+    speaks(rustls::ALL_VERSIONS)
+        .has("TLS versions", "pass", "")
+        .has("old TLS versions", "pass", "neither");
 }
 
 fn server_hello(version: [u8; 2]) -> Vec<u8> {
     let body = [&version[..], &[7; 32], &[0], &[0xc0, 0x14], &[0]].concat();
     let handshake = [&[2, 0, 0, u8::try_from(body.len()).unwrap()], &body[..]].concat();
-    [&[22][..], &version, &[0, u8::try_from(handshake.len()).unwrap()], &handshake].concat()
+    [
+        &[22][..],
+        &version,
+        &[0, u8::try_from(handshake.len()).unwrap()],
+        &handshake,
+    ]
+    .concat()
 }
 
 #[test]
 fn a_server_of_the_old_days_is_found() {
     for (version, name) in [([3, 1], "TLS 1.0"), ([3, 2], "TLS 1.1")] {
         let address = scripted(move |hello| {
-            // Record: type, version, length. Handshake: type, length, version, random, session, cipher suite, compression.
+            // Record: type, version, length. Handshake: type, length, version, random, session,
+            // cipher suite, compression.
             assert_eq!((hello[0], hello[5]), (22, 1));
             server_hello(version)
         });
         let found = Kit::new().examine(&url(address), &[]);
-        found.has("old TLS versions", "warn", name).has("TLS versions", "fail", "neither 1.2 nor 1.3");
-        found.has("chain", "fail", "no TLS handshake").has("no certificate", "warn", "cannot be told");
+        found.has("old TLS versions", "warn", name).has(
+            "TLS versions",
+            "fail",
+            "neither 1.2 nor 1.3",
+        );
+        found.has("chain", "fail", "no TLS handshake").has(
+            "no certificate",
+            "warn",
+            "cannot be told",
+        );
     }
     // Who does not know the name may say so first.
     let address = scripted(|_| [&[21, 3, 1, 0, 2, 1, 112][..], &server_hello([3, 1])].concat());
-    Kit::new().examine(&url(address), &[]).has("old TLS versions", "warn", "TLS 1.0");
+    Kit::new()
+        .examine(&url(address), &[])
+        .has("old TLS versions", "warn", "TLS 1.0");
     let closes = scripted(|_| Vec::new());
-    Kit::new().examine(&url(closes), &[]).has("old TLS versions", "skip", "no TLS is spoken");
+    Kit::new()
+        .examine(&url(closes), &[])
+        .has("old TLS versions", "skip", "no TLS is spoken");
 }

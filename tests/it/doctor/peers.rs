@@ -55,10 +55,18 @@ fn apache_site(more: &str) -> String {
 
 #[track_caller]
 fn lets_strangers_in(found: &Diagnosis) {
-    found.has("no certificate", "pass", "403").has("forged certificate", "fail", "one of an unrelated authority");
+    found.has("no certificate", "pass", "403").has(
+        "forged certificate",
+        "fail",
+        "one of an unrelated authority",
+    );
     found.has("forged certificate", "fail", "one that signed itself");
     // OpenSSL takes it for one whose issuer it does not know, though the issuer's name is right.
-    found.has("forged certificate", "fail", "one of an authority with the right name and another key identifier");
+    found.has(
+        "forged certificate",
+        "fail",
+        "one of an authority with the right name and another key identifier",
+    );
 }
 
 #[test]
@@ -67,7 +75,9 @@ fn nginx_that_forgives_unknown_authorities_is_found() {
     let server = nginx_server(
         "ssl_verify_client optional_no_ca;\n    if ($ssl_client_s_dn !~ \"CN=app.netdata.cloud\") { return 403; }",
     );
-    let Some((_stage, peer)) = nginx(&kit, &server) else { return };
+    let Some((_stage, peer)) = nginx(&kit, &server) else {
+        return;
+    };
     lets_strangers_in(&kit.examine(&https(&peer), &[]));
 }
 
@@ -78,7 +88,9 @@ fn apache_that_forgives_unknown_authorities_is_found() {
         "SSLVerifyClient optional_no_ca\n    <Location \"/\">\n        Require expr %{SSL_CLIENT_S_DN_CN} == \
          'app.netdata.cloud'\n    </Location>",
     );
-    let Some((_stage, peer)) = apache(&kit, &site) else { return };
+    let Some((_stage, peer)) = apache(&kit, &site) else {
+        return;
+    };
     lets_strangers_in(&kit.examine(&https(&peer), &[]));
 }
 
@@ -86,22 +98,37 @@ fn apache_that_forgives_unknown_authorities_is_found() {
 fn what_nginx_says_to_the_wrong_scheme_or_certificate_is_understood() {
     let kit = Kit::new();
     let server = nginx_server("ssl_verify_client on;\n    listen 80;");
-    let Some((_stage, peer)) = nginx(&kit, &server) else { return };
-    kit.pki.write_leaf("netdata", &Pki::of("Other CA").netdata());
+    let Some((_stage, peer)) = nginx(&kit, &server) else {
+        return;
+    };
+    kit.pki
+        .write_leaf("netdata", &Pki::of("Other CA").netdata());
     let found = kit.examine_whole(&https(&peer), &[]);
-    found.has("no certificate", "pass", "400").has("forged certificate", "pass", "400");
-    found.has("challenge", "fail", "does not trust the certificate given: it answered 400");
+    found
+        .has("no certificate", "pass", "400")
+        .has("forged certificate", "pass", "400");
+    found.has(
+        "challenge",
+        "fail",
+        "does not trust the certificate given: it answered 400",
+    );
     let found = kit.examine(&format!("http://{}/", peer.address(443)), &[]);
     found.has("certificate", "fail", "TLS is spoken at this port");
-    kit.examine(&format!("https://{}/", peer.address(80)), &[]).has("chain", "fail", "is not TLS");
+    kit.examine(&format!("https://{}/", peer.address(80)), &[])
+        .has("chain", "fail", "is not TLS");
 }
 
 #[test]
 fn apache_that_asks_in_a_location_is_told_where_to_ask() {
     let kit = Kit::new();
     let site = apache_site("<Location \"/\">\n        SSLVerifyClient require\n    </Location>");
-    let Some((_stage, peer)) = apache(&kit, &site) else { return };
+    let Some((_stage, peer)) = apache(&kit, &site) else {
+        return;
+    };
     let found = kit.examine(&https(&peer), &[]);
     found.has("client certificate", "fail", "none is asked for");
-    assert!(found.checks["client certificate"].2.contains("VirtualHost"), "{found:#?}");
+    assert!(
+        found.checks["client certificate"].2.contains("VirtualHost"),
+        "{found:#?}"
+    );
 }

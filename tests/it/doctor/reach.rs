@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 #[test]
 fn a_name_without_an_ipv4_address_is_found() {
     let kit = Kit::new();
-    kit.examine("https://[::1]:1/", &[]).has("name", "fail", "there is no IPv4 address");
+    kit.examine("https://[::1]:1/", &[])
+        .has("name", "fail", "there is no IPv4 address");
     let found = kit.examine("https://nowhere.invalid/", &["--timeout", "2"]);
-    found.has("name", "fail", "nowhere.invalid does not resolve").has("port", "skip", "no address");
+    found
+        .has("name", "fail", "nowhere.invalid does not resolve")
+        .has("port", "skip", "no address");
     assert_eq!(found.checks.len(), 2);
 }
 
@@ -24,7 +27,11 @@ fn a_port_where_nobody_listens_is_found() {
     drop(listener);
     let found = Kit::new().examine(&url(address), &[]);
     found.has("port", "fail", "Connection refused");
-    assert_eq!(found.checks.len(), 2, "nothing else can be found out: {found:#?}");
+    assert_eq!(
+        found.checks.len(),
+        2,
+        "nothing else can be found out: {found:#?}"
+    );
 }
 
 #[test]
@@ -35,7 +42,11 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
     let began = Instant::now();
     let found = kit.examine_whole(&url(address), &["--timeout", "1"]);
     found.has("chain", "fail", "nothing was answered in time");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
 
     // One that shakes hands is asked twice at most.
     let dumb = Careless::new(&kit.pki).asks_politely().answers(|_| {
@@ -44,40 +55,94 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
     });
     let began = Instant::now();
     let found = kit.examine_whole(&url(dumb.spawn()), &["--timeout", "1", "--slow=1"]);
-    found.has("no certificate", "warn", "nothing was answered in time").has("challenge", "fail", "within 1 s");
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    found
+        .has("no certificate", "warn", "nothing was answered in time")
+        .has("challenge", "fail", "within 1 s");
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
 
     let garbage = scripted(|_| vec![b'x'; 1 << 20]);
-    kit.examine_whole(&url(garbage), &["--timeout", "2"]).has("chain", "fail", "");
-    let endless = Careless::new(&kit.pki)
-        .answers(|_| format!("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n{}", "x".repeat(1 << 20)));
+    kit.examine_whole(&url(garbage), &["--timeout", "2"])
+        .has("chain", "fail", "");
+    let endless = Careless::new(&kit.pki).answers(|_| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n{}",
+            "x".repeat(1 << 20)
+        )
+    });
     let found = kit.examine_whole(&url(endless.spawn()), &["--timeout", "4"]);
     found.has("challenge", "fail", "the answer is not");
     let drip = scripted(|_| b"HTTP/1.1 100 Continue\r\n\r\n".repeat(10_000));
     let plain = format!("http://127.0.0.1:{}/", drip.port());
-    kit.examine(&plain, &["--timeout", "1", "--no-client-certificate"]).has("no credentials", "warn", "cannot be told");
+    kit.examine(&plain, &["--timeout", "1", "--no-client-certificate"])
+        .has("no credentials", "warn", "cannot be told");
 }
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let kit = Kit::new();
     let missing = kit.file("missing");
-    let broken = kit.pki.write("broken.toml", "[listen]\nhttps = 1\n").to_str().unwrap().to_owned();
+    let broken = kit
+        .pki
+        .write("broken.toml", "[listen]\nhttps = 1\n")
+        .to_str()
+        .unwrap()
+        .to_owned();
     let origin = Origin::spawn();
-    let port0 = kit.pki.write("port0.toml", &Proxy::config(&origin, "require", "")).to_str().unwrap().to_owned();
+    let port0 = kit
+        .pki
+        .write("port0.toml", &Proxy::config(&origin, "require", ""))
+        .to_str()
+        .unwrap()
+        .to_owned();
     for (arguments, expected) in [
         (&["hooks.example"][..], "must begin with https://"),
         (&["ftp://hooks.example/"], "must begin with https://"),
         (&["https://a:b@hooks.example/"], "credentials"),
-        (&["https://localhost:99999/"], "\"99999\" is no port: those are 1 to 65535"),
-        (&["https://localhost:8443x/"], "\"8443x\" is no port"),
-        (&["https://localhost:1/#x"], "a fragment is not sent: remove #x"),
-        (&["https://localhost:1/", "--secret-file", &missing], "cannot read"),
-        (&["https://localhost:1/", "--server-ca", &missing], "missing"),
-        (&["https://localhost:1/", "--server-ca", &kit.file("challenge.secret")], "no certificate"),
-        (&["https://localhost:1/", "--certificate", &kit.file("netdata.pem")], "--key"),
         (
-            &["https://localhost:1/", "--certificate", &kit.file("netdata.pem"), "--key", &kit.file("server.key")],
+            &["https://localhost:99999/"],
+            "\"99999\" is no port: those are 1 to 65535",
+        ),
+        (&["https://localhost:8443x/"], "\"8443x\" is no port"),
+        (
+            &["https://localhost:1/#x"],
+            "a fragment is not sent: remove #x",
+        ),
+        (
+            &["https://localhost:1/", "--secret-file", &missing],
+            "cannot read",
+        ),
+        (
+            &["https://localhost:1/", "--server-ca", &missing],
+            "missing",
+        ),
+        (
+            &[
+                "https://localhost:1/",
+                "--server-ca",
+                &kit.file("challenge.secret"),
+            ],
+            "no certificate",
+        ),
+        (
+            &[
+                "https://localhost:1/",
+                "--certificate",
+                &kit.file("netdata.pem"),
+            ],
+            "--key",
+        ),
+        (
+            &[
+                "https://localhost:1/",
+                "--certificate",
+                &kit.file("netdata.pem"),
+                "--key",
+                &kit.file("server.key"),
+            ],
             "is not the key",
         ),
         (&["https://localhost:1/", "--timeout", "0"], "--timeout"),
@@ -87,10 +152,17 @@ fn wrong_usage_is_exit_code_2() {
     ] {
         let output = run(arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(2) && said.contains(expected), "{arguments:?}: {said}");
+        assert!(
+            output.status.code() == Some(2) && said.contains(expected),
+            "{arguments:?}: {said}"
+        );
     }
     // As everywhere, the configuration may be named by the environment.
     let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    let output = command.env("NETDATA_WEBHOOK_PROXY_CONFIG", Path::new(&port0)).arg("doctor").output().unwrap();
+    let output = command
+        .env("NETDATA_WEBHOOK_PROXY_CONFIG", Path::new(&port0))
+        .arg("doctor")
+        .output()
+        .unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("nobody knows the port"));
 }

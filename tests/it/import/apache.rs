@@ -1,19 +1,42 @@
-//! The samples of Apache: what is written for each, and how Apache and this program treat the same requests.
+//! The samples of Apache: what is written for each, and how Apache and this program treat the same
+//! requests.
 //!
-//! The faults: as for NGINX; and three hundred lines about Debian's own files around one virtual host.
+//! The faults: as for NGINX; and three hundred lines about Debian's own files around one virtual
+//! host.
 
 use super::sample::{Sample, are_all, carry_over, compare};
 use super::side_by_side::Scene;
 use crate::support::{Peer, is_installed};
 
 /// Every certificate of the authority, whatever its name.
-const ALL: &[&str] =
-    &["suffix", "lookalike", "unit", "organisation", "nul", "space", "two names", "two names, reversed", "any other"];
+const ALL: &[&str] = &[
+    "suffix",
+    "lookalike",
+    "unit",
+    "organisation",
+    "nul",
+    "space",
+    "two names",
+    "two names, reversed",
+    "any other",
+];
 
 fn samples() -> Vec<Sample> {
-    let site = |name, entry, scene| Sample { name, entry, scene, ..Sample::default() };
+    let site = |name, entry, scene| Sample {
+        name,
+        entry,
+        scene,
+        ..Sample::default()
+    };
     vec![
-        site("documented", "etc/apache2/sites-enabled/webhook.conf", Scene { let_in: ALL, ..Scene::default() }),
+        site(
+            "documented",
+            "etc/apache2/sites-enabled/webhook.conf",
+            Scene {
+                let_in: ALL,
+                ..Scene::default()
+            },
+        ),
         site(
             "debian",
             "etc/apache2/apache2.conf",
@@ -78,20 +101,28 @@ fn samples() -> Vec<Sample> {
         site(
             "debian_stock",
             "etc/apache2/apache2.conf",
-            Scene { let_in: &["two names"], closed: &["/", "/server-status"], ..Scene::default() },
+            Scene {
+                let_in: &["two names"],
+                closed: &["/", "/server-status"],
+                ..Scene::default()
+            },
         ),
     ]
 }
 
 #[test]
 fn each_sample_is_carried_over_as_expected_and_passes_check() {
-    samples().iter().for_each(|sample| carry_over("apache", sample));
+    samples()
+        .iter()
+        .for_each(|sample| carry_over("apache", sample));
 }
 
 #[test]
 fn apache_and_this_program_treat_the_same_requests_alike_but_for_forgeries() {
     if is_installed("apache2", "apache2-bin", "") {
-        samples().iter().for_each(|sample| compare("apache", sample, Peer::apache));
+        samples()
+            .iter()
+            .for_each(|sample| compare("apache", sample, Peer::apache));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command itself: what it says when there is nothing to carry over, and what its options do.
 //!
-//! The faults: a secret of the other server's in the output, and errors without the line that stands in the way.
+//! The faults: a secret of the other server's in the output, and errors without the line that
+//! stands in the way.
 
 use super::sample::{import, program};
 use crate::support::Pki;
@@ -55,21 +56,39 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
             &[][..],
             "a.conf:1: this block has no end: write the missing }",
         ),
-        ("nginx", &[("a.conf", "\n}\n")], &[], "a.conf:2: there is no block that this } closes"),
         (
             "nginx",
-            &[("a.conf", "server {\n include b.conf;\n}\n"), ("b.conf", "listen \"443;\n")],
+            &[("a.conf", "\n}\n")],
+            &[],
+            "a.conf:2: there is no block that this } closes",
+        ),
+        (
+            "nginx",
+            &[
+                ("a.conf", "server {\n include b.conf;\n}\n"),
+                ("b.conf", "listen \"443;\n"),
+            ],
             &[],
             "b.conf:1: this quoted string has no end",
         ),
-        ("nginx", &[("a.conf", "\ninclude a.conf;")], &[], "a.conf:2: files include each other deeper than 32"),
+        (
+            "nginx",
+            &[("a.conf", "\ninclude a.conf;")],
+            &[],
+            "a.conf:2: files include each other deeper than 32",
+        ),
         (
             "nginx",
             &[("a.conf", "events {}\n")],
             &[],
             "a.conf:1: there is no server { … } here: name the file that has it",
         ),
-        ("nginx", &[("a.conf", "server { location / { root /srv; } }\n")], &[], "name another server with --server"),
+        (
+            "nginx",
+            &[("a.conf", "server { location / { root /srv; } }\n")],
+            &[],
+            "name another server with --server",
+        ),
         (
             "nginx",
             &[("a.conf", "server { location / { proxy_pass http://a; } }\n")],
@@ -78,19 +97,28 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
         ),
         (
             "nginx",
-            &[("a.conf", "server { location /a { proxy_pass http://a; } }\n")],
+            &[(
+                "a.conf",
+                "server { location /a { proxy_pass http://a; } }\n",
+            )],
             &["--webhook", "/b"],
             "no server here passes requests for /b on",
         ),
         (
             "nginx",
-            &[("a.conf", "server { ssl_verify_client on;\nlocation / { root /srv; } }\n")],
+            &[(
+                "a.conf",
+                "server { ssl_verify_client on;\nlocation / { root /srv; } }\n",
+            )],
             &[],
             "a.conf:1: no location of this server passes requests on with proxy_pass",
         ),
         (
             "nginx",
-            &[("a.conf", "server { ssl_verify_client on;\nlocation / { proxy_pass http://$host; } }\n")],
+            &[(
+                "a.conf",
+                "server { ssl_verify_client on;\nlocation / { proxy_pass http://$host; } }\n",
+            )],
             &[],
             "a.conf:1: nothing of this server can be carried over",
         ),
@@ -107,29 +135,49 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
             &[],
             "a.conf:2: this closes <Directory>, but <Location> is open",
         ),
-        ("apache", &[("a.conf", "Include a.conf\n")], &[], "a.conf:1: files include each other deeper than 32"),
         (
             "apache",
-            &[("a.conf", "<VirtualHost *:443>\nDocumentRoot /srv\n</VirtualHost>\n")],
+            &[("a.conf", "Include a.conf\n")],
+            &[],
+            "a.conf:1: files include each other deeper than 32",
+        ),
+        (
+            "apache",
+            &[(
+                "a.conf",
+                "<VirtualHost *:443>\nDocumentRoot /srv\n</VirtualHost>\n",
+            )],
             &[],
             "a.conf:1: no virtual host here passes requests on with ProxyPass",
         ),
         (
             "apache",
-            &[("a.conf", "\n<VirtualHost *:443>\nSSLVerifyClient require\n</VirtualHost>\n")],
+            &[(
+                "a.conf",
+                "\n<VirtualHost *:443>\nSSLVerifyClient require\n</VirtualHost>\n",
+            )],
             &[],
             "a.conf:2: no virtual host here passes requests on with ProxyPass",
         ),
         (
             "apache",
-            &[("a.conf", "SSLVerifyClient require\nProxyPass /a http://a/a\n")],
+            &[(
+                "a.conf",
+                "SSLVerifyClient require\nProxyPass /a http://a/a\n",
+            )],
             &["--webhook", "/b"],
             "requests for /b are not passed on from this virtual host",
         ),
         ("apache", &[], &[], "a.conf:1: cannot read"),
     ] {
         let directory = directory(files);
-        let output = program(&[&["import", server, &path(directory.path(), "a.conf")], arguments].concat());
+        let output = program(
+            &[
+                &["import", server, &path(directory.path(), "a.conf")],
+                arguments,
+            ]
+            .concat(),
+        );
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(
@@ -144,17 +192,24 @@ fn no_secret_is_printed() {
     let directory = directory(&[("site", SITE)]);
     let imported = import(&["nginx", &path(directory.path(), "site")]);
     for text in [&imported.config, &imported.report] {
-        assert!(!text.contains("hunter2") && !text.contains("s3cr3t"), "{text}");
+        assert!(
+            !text.contains("hunter2") && !text.contains("s3cr3t"),
+            "{text}"
+        );
     }
     assert!(
-        imported
-            .report
-            .contains("write bearer.secret, beside the configuration, for this program alone: the token that"),
+        imported.report.contains(
+            "write bearer.secret, beside the configuration, for this program alone: the token that"
+        ),
         "{}",
         imported.report
     );
     // The application does not believe what the sender puts there instead.
-    assert!(imported.config.contains("X-Api-Key = \"\""), "{}", imported.config);
+    assert!(
+        imported.config.contains("X-Api-Key = \"\""),
+        "{}",
+        imported.config
+    );
 }
 
 #[test]
@@ -168,32 +223,74 @@ fn no_secret_is_printed_from_apache_either() {
     for text in [&imported.config, &imported.report] {
         assert!(!text.contains("hunter2"), "{text}");
     }
-    assert!(imported.config.contains("X-Api-Key = \"\""), "{}", imported.config);
+    assert!(
+        imported.config.contains("X-Api-Key = \"\""),
+        "{}",
+        imported.config
+    );
 }
 
 #[test]
 fn the_path_of_the_webhook_can_be_named() {
     let directory = directory(&[("site", SITE)]);
-    let imported = import(&["nginx", &path(directory.path(), "site"), "--webhook", "/webhooks/netdata"]);
-    assert!(imported.config.contains("path = \"/webhooks/netdata\"\n"), "{}", imported.config);
-    assert_eq!(imported.config.matches("[[routes]]").count(), 1, "{}", imported.config);
+    let imported = import(&[
+        "nginx",
+        &path(directory.path(), "site"),
+        "--webhook",
+        "/webhooks/netdata",
+    ]);
+    assert!(
+        imported.config.contains("path = \"/webhooks/netdata\"\n"),
+        "{}",
+        imported.config
+    );
+    assert_eq!(
+        imported.config.matches("[[routes]]").count(),
+        1,
+        "{}",
+        imported.config
+    );
 }
 
 #[test]
 fn the_server_can_be_named() {
     let directory = directory(&[("site", SITE)]);
-    let imported = import(&["nginx", &path(directory.path(), "site"), "--server", "other.example.com"]);
-    assert!(imported.config.contains("https = \"0.0.0.0:8443\""), "{}", imported.config);
-    assert!(imported.config.contains("path = \"/hook/*\""), "{}", imported.config);
+    let imported = import(&[
+        "nginx",
+        &path(directory.path(), "site"),
+        "--server",
+        "other.example.com",
+    ]);
+    assert!(
+        imported.config.contains("https = \"0.0.0.0:8443\""),
+        "{}",
+        imported.config
+    );
+    assert!(
+        imported.config.contains("path = \"/hook/*\""),
+        "{}",
+        imported.config
+    );
     // No certificate was asked for there.
-    assert!(imported.report.contains("Holes that are closed now:\n"), "{}", imported.report);
+    assert!(
+        imported.report.contains("Holes that are closed now:\n"),
+        "{}",
+        imported.report
+    );
 }
 
 #[test]
 fn a_server_that_does_not_say_where_listens_on_port_80() {
-    let directory = directory(&[("site", "server { location /netdata { proxy_pass http://127.0.0.1:3000; } }\n")]);
+    let directory = directory(&[(
+        "site",
+        "server { location /netdata { proxy_pass http://127.0.0.1:3000; } }\n",
+    )]);
     let imported = import(&["nginx", &path(directory.path(), "site")]);
-    assert!(imported.config.contains("http = \"0.0.0.0:80\""), "{}", imported.config);
+    assert!(
+        imported.config.contains("http = \"0.0.0.0:80\""),
+        "{}",
+        imported.config
+    );
 }
 
 #[test]
@@ -201,8 +298,17 @@ fn what_is_no_path_becomes_no_route() {
     let text = "ProxyPass webhook http://127.0.0.1:3000/\nProxyPass /webhook http://127.0.0.1:3000/webhook\n";
     let directory = directory(&[("site", text)]);
     let imported = import(&["apache", &path(directory.path(), "site")]);
-    assert_eq!(imported.config.matches("[[routes]]").count(), 1, "{}", imported.config);
-    assert!(imported.report.contains(":1: ProxyPass webhook http://127.0.0.1:3000/: the path of a route must start"));
+    assert_eq!(
+        imported.config.matches("[[routes]]").count(),
+        1,
+        "{}",
+        imported.config
+    );
+    assert!(
+        imported.report.contains(
+            ":1: ProxyPass webhook http://127.0.0.1:3000/: the path of a route must start"
+        )
+    );
 }
 
 #[test]
@@ -211,22 +317,38 @@ fn the_authority_that_is_built_in_needs_no_file() {
     let imported = import(&["nginx", &path(directory.path(), "site")]);
     assert!(!imported.config.contains("ca ="), "{}", imported.config);
     let imported = import(&["nginx", &path(directory.path(), "site"), "--verbose"]);
-    assert!(imported.report.contains("it holds the Netdata Root CA, which is built in"), "{}", imported.report);
+    assert!(
+        imported
+            .report
+            .contains("it holds the Netdata Root CA, which is built in"),
+        "{}",
+        imported.report
+    );
 }
 
 #[test]
 fn what_only_root_may_read_is_passed_on_to_the_service() {
     let issued = |name: &str| fs::read_to_string(Pki::shared().path().join(name)).unwrap();
     let [chain, key, ca] = ["server.pem", "server.key", "ca.pem"].map(issued);
-    let directory = directory(&[("site", SITE), ("a.pem", &chain), ("a.key", &key), ("ca.pem", &ca)]);
+    let directory = directory(&[
+        ("site", SITE),
+        ("a.pem", &chain),
+        ("a.key", &key),
+        ("ca.pem", &ca),
+    ]);
     let imported = import(&["nginx", &path(directory.path(), "site"), "--systemd"]);
     // What the unit passes on by itself, unless it is told to take it from elsewhere.
     let passed_on = directory.path().join("credentials");
     fs::create_dir(&passed_on).unwrap();
     let write = |name: &str, text: &str| fs::write(passed_on.join(name), text).unwrap();
     write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
-    let asked_for = imported.report.lines().filter_map(|line| line.trim().strip_prefix("LoadCredential="));
-    let asked_for: Vec<_> = asked_for.map(|credential| credential.split_once(':').unwrap()).collect();
+    let asked_for = imported
+        .report
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("LoadCredential="));
+    let asked_for: Vec<_> = asked_for
+        .map(|credential| credential.split_once(':').unwrap())
+        .collect();
     let home = "/etc/netdata-webhook-proxy/";
     for (name, source) in &asked_for {
         match source.strip_prefix(home) {
@@ -236,15 +358,29 @@ fn what_only_root_may_read_is_passed_on_to_the_service() {
     }
     write("bearer.secret", "hunter2hunter2\n");
     let names: Vec<_> = asked_for.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["fullchain.pem", "privkey.pem", "bearer.secret"], "{}", imported.report);
+    assert_eq!(
+        names,
+        ["fullchain.pem", "privkey.pem", "bearer.secret"],
+        "{}",
+        imported.report
+    );
 
     let credentials = passed_on.to_str().unwrap();
-    let config = imported.config.replace("/run/credentials/netdata-webhook-proxy.service", credentials);
+    let config = imported.config.replace(
+        "/run/credentials/netdata-webhook-proxy.service",
+        credentials,
+    );
     fs::write(directory.path().join("config.toml"), &config).unwrap();
     let mut check = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    check.args(["check", "--config", &path(directory.path(), "config.toml")]).env("CREDENTIALS_DIRECTORY", credentials);
+    check
+        .args(["check", "--config", &path(directory.path(), "config.toml")])
+        .env("CREDENTIALS_DIRECTORY", credentials);
     let output = check.output().unwrap();
-    assert!(output.status.success(), "{}\n{config}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}\n{config}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(!config.contains(&path(directory.path(), "a.")), "{config}");
 }
 
@@ -258,7 +394,12 @@ fn names_are_relative_to_the_directory_of_the_main_file() {
     let directory = directory(&files);
     let site = path(directory.path(), "nginx/sites-enabled/site");
     let found = |arguments: &[&str]| import(&[&["nginx", &site], arguments].concat()).config;
-    let certificate = |under: &str| format!("certificate = {:?}", directory.path().join(under).join("a.pem"));
+    let certificate = |under: &str| {
+        format!(
+            "certificate = {:?}",
+            directory.path().join(under).join("a.pem")
+        )
+    };
     assert!(found(&[]).contains(&certificate("nginx")), "{}", found(&[]));
     let elsewhere = path(directory.path(), "elsewhere");
     assert!(found(&["--prefix", &elsewhere]).contains(&certificate("elsewhere")));

@@ -1,8 +1,8 @@
 //! What becomes of single directives, each in a small configuration of its own.
 //!
-//! The faults: a rule that was not understood let everything in; a configuration with nothing wrong gave no result, or a
-//! reason that was untrue; constants in URLs were taken for variables; a path, a name or a file that is missing changed who
-//! gets in without a word.
+//! The faults: a rule that was not understood let everything in; a configuration with nothing wrong
+//! gave no result, or a reason that was untrue; constants in URLs were taken for variables; a path,
+//! a name or a file that is missing changed who gets in without a word.
 
 use super::sample::{Imported, import, program};
 
@@ -22,7 +22,9 @@ fn nginx_text(besides: &str) -> String {
 
 /// A server with this location and nothing else, that verifies client certificates.
 fn nginx_location(location: &str) -> String {
-    format!("server {{\nlisten 443 ssl;\nserver_name a.example.com;\nssl_verify_client on;\n{location}\n}}\n")
+    format!(
+        "server {{\nlisten 443 ssl;\nserver_name a.example.com;\nssl_verify_client on;\n{location}\n}}\n"
+    )
 }
 
 /// A webhook behind Apache, with this besides.
@@ -49,7 +51,10 @@ fn refused(kind: &str, text: &str, arguments: &[&str]) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     let output = program(&[&["import", kind, file.path().to_str().unwrap()], arguments].concat());
-    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true));
+    assert_eq!(
+        (output.status.code(), output.stdout.is_empty()),
+        (Some(2), true)
+    );
     String::from_utf8(output.stderr).unwrap()
 }
 
@@ -58,24 +63,42 @@ impl Imported {
     #[track_caller]
     fn route(&self, path: &str) -> &str {
         let start = format!("path = \"{path}\"\n");
-        let found = self.config.split("[[routes]]\n").find_map(|route| route.strip_prefix(&start));
+        let found = self
+            .config
+            .split("[[routes]]\n")
+            .find_map(|route| route.strip_prefix(&start));
         found.unwrap_or_else(|| panic!("no {path} in\n{}", self.config))
     }
 
     /// The part of the report with this heading.
     fn part(&self, heading: &str) -> String {
-        let lines = self.report.lines().skip_while(|line| *line != format!("{heading}:"));
-        lines.skip(1).take_while(|line| line.starts_with("  ")).collect::<Vec<_>>().join("\n")
+        let lines = self
+            .report
+            .lines()
+            .skip_while(|line| *line != format!("{heading}:"));
+        lines
+            .skip(1)
+            .take_while(|line| line.starts_with("  "))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[track_caller]
     fn does_not_carry(&self, said: &str) {
-        assert!(self.part("Not carried over").contains(said), "{said}\n{}", self.report);
+        assert!(
+            self.part("Not carried over").contains(said),
+            "{said}\n{}",
+            self.report
+        );
     }
 
     #[track_caller]
     fn says_first(&self, said: &str) {
-        assert!(self.part("To do first").contains(said), "{said}\n{}", self.report);
+        assert!(
+            self.part("To do first").contains(said),
+            "{said}\n{}",
+            self.report
+        );
     }
 }
 
@@ -86,12 +109,20 @@ fn what_is_said_about_nginx_is_so() {
     let found = nginx("modsecurity on;");
     found.does_not_carry("modsecurity on: guards something");
     let found = nginx("limit_req zone=slow;");
-    assert!(found.config.contains("requests_per_second = 2\n"), "{}", found.config);
+    assert!(
+        found.config.contains("requests_per_second = 2\n"),
+        "{}",
+        found.config
+    );
     let found = nginx("some_module_of_mine on;");
     found.does_not_carry("some_module_of_mine on: is not known here");
     // What stands elsewhere stays there.
     let found = nginx("location /admin/ { auth_basic x; proxy_pass http://127.0.0.1:3001; }");
-    assert!(!found.config.contains("/admin") && !found.report.contains("auth_basic"), "{}", found.report);
+    assert!(
+        !found.config.contains("/admin") && !found.report.contains("auth_basic"),
+        "{}",
+        found.report
+    );
     found.says_first("NGINX keeps the rest");
 }
 
@@ -111,10 +142,18 @@ fn a_rule_that_is_not_understood_closes_the_route_and_says_so() {
         r#"if ($http_authorization !~ "^Bearer \w{8}$") { return 401; }"#,
     ] {
         let found = nginx(rule);
-        assert!(found.route("/webhooks/netdata").contains(CLOSED), "{rule}: {}", found.config);
+        assert!(
+            found.route("/webhooks/netdata").contains(CLOSED),
+            "{rule}: {}",
+            found.config
+        );
         found.says_first("closed: nothing gets through at /webhooks/netdata until");
         found.does_not_carry(rule.split([' ', ';']).next().unwrap());
-        assert!(!found.report.contains("any certificate of"), "{rule}: {}", found.report);
+        assert!(
+            !found.report.contains("any certificate of"),
+            "{rule}: {}",
+            found.report
+        );
     }
     for rule in [
         "Require ip 192.0.2.1",
@@ -125,12 +164,20 @@ fn a_rule_that_is_not_understood_closes_the_route_and_says_so() {
         "Include who-may.conf",
         "Deny from 192.0.2.1",
     ] {
-        let found = apache(&format!("<Location /webhooks/netdata>\n<RequireAll>\n{rule}\n</RequireAll>\n</Location>"));
+        let found = apache(&format!(
+            "<Location /webhooks/netdata>\n<RequireAll>\n{rule}\n</RequireAll>\n</Location>"
+        ));
         let found = match rule.starts_with("Require") || rule.starts_with("<Require") {
             true => found,
-            false => apache(&format!("<Location /webhooks/netdata>\n{rule}\n</Location>")),
+            false => apache(&format!(
+                "<Location /webhooks/netdata>\n{rule}\n</Location>"
+            )),
         };
-        assert!(found.route("/webhooks/netdata/*").contains(CLOSED), "{rule}: {}", found.config);
+        assert!(
+            found.route("/webhooks/netdata/*").contains(CLOSED),
+            "{rule}: {}",
+            found.config
+        );
         found.says_first("closed: nothing gets through at /webhooks/netdata/* until");
     }
 }
@@ -152,7 +199,11 @@ fn what_concerns_other_requests_closes_nothing() {
         let found = nginx(rule);
         assert!(!found.config.contains(CLOSED), "{rule}: {}", found.report);
     }
-    assert!(nginx("allow 192.0.2.0/24; deny all;").config.contains("allow = \"192.0.2.0/24\""));
+    assert!(
+        nginx("allow 192.0.2.0/24; deny all;")
+            .config
+            .contains("allow = \"192.0.2.0/24\"")
+    );
     for rule in [
         "RewriteEngine on\nRewriteCond %{HTTP_USER_AGENT} (AhrefsBot|MJ12bot) [NC]\nRewriteRule ^ - [F]",
         "RewriteEngine on\nRewriteCond %{HTTPS} off\nRewriteRule ^ https://%{HTTP_HOST}%{REQUEST_URI} [R=301,L]",
@@ -169,7 +220,11 @@ fn other_servers_and_pages_are_not_the_webhook() {
     let vpn = "server {\nlisten 443 ssl;\nserver_name vpn.example.com;\nssl_verify_client on;\n\
                location / { proxy_pass http://127.0.0.1:3009; }\n}\n";
     let found = from("nginx", &format!("{vpn}{}", nginx_text("")), &[]);
-    assert!(found.route("/webhooks/netdata").contains("127.0.0.1:3000"), "{}", found.config);
+    assert!(
+        found.route("/webhooks/netdata").contains("127.0.0.1:3000"),
+        "{}",
+        found.config
+    );
     assert!(!found.config.contains("3009"), "{}", found.config);
     let vpn = "<VirtualHost *:443>\nSSLEngine on\nSSLVerifyClient require\nProxyPass / http://127.0.0.1:3009/\n</VirtualHost>\n";
     let found = from("apache", &format!("{vpn}{}", apache_text("")), &[]);
@@ -193,47 +248,119 @@ fn constants_in_urls_are_no_variables() {
             "set $forward_scheme http; set $server \"127.0.0.1\"; set $port 3000;",
             "$forward_scheme://$server:$port$request_uri",
         ),
-        ("set $forward_scheme http; set $server \"127.0.0.1\"; set $port 3000;", "$forward_scheme://$server:$port"),
+        (
+            "set $forward_scheme http; set $server \"127.0.0.1\"; set $port 3000;",
+            "$forward_scheme://$server:$port",
+        ),
         ("set $upstream_app 127.0.0.1;", "http://$upstream_app:3000"),
     ] {
-        let found = from("nginx", &nginx_location(&format!("{sets} location /hook {{ proxy_pass {url}; }}")), &[]);
-        assert!(found.route("/hook/*").contains("upstream = \"http://127.0.0.1:3000\""), "{url}: {}", found.config);
-        assert!(!found.report.contains("the path:"), "{url}: {}", found.report);
+        let found = from(
+            "nginx",
+            &nginx_location(&format!("{sets} location /hook {{ proxy_pass {url}; }}")),
+            &[],
+        );
+        assert!(
+            found
+                .route("/hook/*")
+                .contains("upstream = \"http://127.0.0.1:3000\""),
+            "{url}: {}",
+            found.config
+        );
+        assert!(
+            !found.report.contains("the path:"),
+            "{url}: {}",
+            found.report
+        );
     }
     let map = "map $host $app { default 127.0.0.1:3001; a.example.com 127.0.0.1:3000; }\n";
     let text = map.to_owned() + &nginx_location("location /hook { proxy_pass http://$app; }");
-    assert!(from("nginx", &text, &[]).route("/hook/*").contains("127.0.0.1:3000"));
+    assert!(
+        from("nginx", &text, &[])
+            .route("/hook/*")
+            .contains("127.0.0.1:3000")
+    );
     let named = "upstream apache_backend_https_1 { server 127.0.0.1:3000; }\n";
-    let text = named.to_owned() + &nginx_location("location /hook { proxy_pass http://apache_backend_${scheme}_1; }");
-    assert!(from("nginx", &text, &[]).config.contains("servers = \"http://127.0.0.1:3000\""));
-    let error = refused("nginx", &nginx_location("location /hook { proxy_pass http://$cookie_app; }"), &[]);
-    assert!(error.contains("$cookie_app is known for each request only"), "{error}");
+    let text = named.to_owned()
+        + &nginx_location("location /hook { proxy_pass http://apache_backend_${scheme}_1; }");
+    assert!(
+        from("nginx", &text, &[])
+            .config
+            .contains("servers = \"http://127.0.0.1:3000\"")
+    );
+    let error = refused(
+        "nginx",
+        &nginx_location("location /hook { proxy_pass http://$cookie_app; }"),
+        &[],
+    );
+    assert!(
+        error.contains("$cookie_app is known for each request only"),
+        "{error}"
+    );
 }
 
 #[test]
 fn expressions_for_a_few_paths_are_those_and_others_name_their_cure() {
-    let found =
-        from("nginx", &nginx_location("location ~* ^/webhook(/pix)?$ { proxy_pass http://127.0.0.1:3000; }"), &[]);
+    let found = from(
+        "nginx",
+        &nginx_location("location ~* ^/webhook(/pix)?$ { proxy_pass http://127.0.0.1:3000; }"),
+        &[],
+    );
     found.route("/webhook");
     found.route("/webhook/pix");
-    let location = nginx_location("location ~ ^/v[0-9]+/webhook { proxy_pass http://127.0.0.1:3000; }");
+    let location =
+        nginx_location("location ~ ^/v[0-9]+/webhook { proxy_pass http://127.0.0.1:3000; }");
     let error = refused("nginx", &location, &[]);
-    assert!(error.contains(":5: ") && error.contains("name the webhook's with --webhook"), "{error}");
+    assert!(
+        error.contains(":5: ") && error.contains("name the webhook's with --webhook"),
+        "{error}"
+    );
     from("nginx", &location, &["--webhook", "/v1/webhook"]).route("/v1/webhook");
 }
 
 #[test]
 fn several_paths_may_be_named() {
     let location = nginx_location("location / { proxy_pass http://127.0.0.1:3000; }");
-    let paths = ["--webhook", "/hooks/a", "--webhook", "/hooks/b", "--proxy", "/app/*"];
+    let paths = [
+        "--webhook",
+        "/hooks/a",
+        "--webhook",
+        "/hooks/b",
+        "--proxy",
+        "/app/*",
+    ];
     let found = from("nginx", &location, &paths);
-    assert!(!found.route("/hooks/a").contains("kind"), "{}", found.config);
-    assert!(!found.route("/hooks/b").contains("kind"), "{}", found.config);
-    assert!(found.route("/app/*").contains("kind = \"proxy\""), "{}", found.config);
+    assert!(
+        !found.route("/hooks/a").contains("kind"),
+        "{}",
+        found.config
+    );
+    assert!(
+        !found.route("/hooks/b").contains("kind"),
+        "{}",
+        found.config
+    );
+    assert!(
+        found.route("/app/*").contains("kind = \"proxy\""),
+        "{}",
+        found.config
+    );
     let text = apache_text("ProxyPass /app http://127.0.0.1:3001/app");
-    let found = from("apache", &text, &["--webhook", "/webhooks/netdata", "--proxy", "/app/x"]);
-    assert!(found.route("/app/x").contains("kind = \"proxy\""), "{}", found.config);
-    assert_eq!(found.config.matches("[[routes]]").count(), 2, "{}", found.config);
+    let found = from(
+        "apache",
+        &text,
+        &["--webhook", "/webhooks/netdata", "--proxy", "/app/x"],
+    );
+    assert!(
+        found.route("/app/x").contains("kind = \"proxy\""),
+        "{}",
+        found.config
+    );
+    assert_eq!(
+        found.config.matches("[[routes]]").count(),
+        2,
+        "{}",
+        found.config
+    );
 }
 
 #[test]
@@ -246,15 +373,19 @@ fn a_doubtful_result_says_so() {
     );
     let text = "SSLVerifyClient require\nProxyPass /a http://127.0.0.1:3000/a\nProxyPass /b http://127.0.0.1:3000/b\n";
     from("apache", text, &[]).says_first("look at the webhook: /a/* was taken for its path");
-    let other =
-        nginx_location("location /hook { proxy_pass http://127.0.0.1:3000; }").replace("a.example", "b.example");
+    let other = nginx_location("location /hook { proxy_pass http://127.0.0.1:3000; }")
+        .replace("a.example", "b.example");
     let found = from("nginx", &(other + &nginx_text("")), &[]);
     found.says_first("b.example.com");
 }
 
 #[test]
 fn paths_that_only_begin_so_are_named() {
-    let found = from("nginx", &nginx_location("location /webhook { proxy_pass http://127.0.0.1:3000; }"), &[]);
+    let found = from(
+        "nginx",
+        &nginx_location("location /webhook { proxy_pass http://127.0.0.1:3000; }"),
+        &[],
+    );
     found.says_first("such as /webhooks, is 404 now");
     let location = nginx_location("location /webhook { proxy_pass http://127.0.0.1:3000; }");
     let found = from("nginx", &location, &["--webhook", "/webhooks/netdata"]);
@@ -266,25 +397,45 @@ fn paths_that_only_begin_so_are_named() {
 fn a_name_that_is_chosen_here_is_said_first() {
     for (ca, guard, why) in [
         ("", "", "no name was demanded before"),
-        ("ssl_client_certificate /etc/ssl/other.pem;", "", "only a certificate of /etc/ssl/other.pem"),
-        ("", "if ($ssl_client_s_dn !~ \"O=Netdata\") { return 403; }", "no name can be read from "),
+        (
+            "ssl_client_certificate /etc/ssl/other.pem;",
+            "",
+            "only a certificate of /etc/ssl/other.pem",
+        ),
+        (
+            "",
+            "if ($ssl_client_s_dn !~ \"O=Netdata\") { return 403; }",
+            "no name can be read from ",
+        ),
     ] {
-        let location = format!("{ca}\nlocation /hook {{ {guard} proxy_pass http://127.0.0.1:3000; }}");
+        let location =
+            format!("{ca}\nlocation /hook {{ {guard} proxy_pass http://127.0.0.1:3000; }}");
         let found = from("nginx", &nginx_location(&location), &[]);
-        found.says_first("look at names: app.netdata.cloud is the only common name that gets in now");
+        found.says_first(
+            "look at names: app.netdata.cloud is the only common name that gets in now",
+        );
         found.says_first(why);
         let location = location.replace("O=Netdata", "CN=webhooks.example.com");
         let found = from("nginx", &nginx_location(&location), &[]);
-        assert_eq!(found.config.contains("common_names = \"webhooks.example.com\""), guard.contains("O="));
+        assert_eq!(
+            found
+                .config
+                .contains("common_names = \"webhooks.example.com\""),
+            guard.contains("O=")
+        );
     }
-    let text = apache_text("").replace("SSL_CLIENT_S_DN_CN} == 'app.netdata.cloud'", "SSL_CLIENT_S_DN_O} == 'Netdata'");
+    let text = apache_text("").replace(
+        "SSL_CLIENT_S_DN_CN} == 'app.netdata.cloud'",
+        "SSL_CLIENT_S_DN_O} == 'Netdata'",
+    );
     from("apache", &text, &[]).says_first("no name can be read from ");
 }
 
 #[test]
 fn what_is_known_is_not_blanked() {
     let map = "map $http_x $host_or_default { default $http_host; \"\" a.example.com; }\n";
-    let text = nginx_text("proxy_set_header Host $host_or_default;\nproxy_set_header X-User $unknown;");
+    let text =
+        nginx_text("proxy_set_header Host $host_or_default;\nproxy_set_header X-User $unknown;");
     let found = from("nginx", &format!("{map}{text}"), &[]);
     assert!(!found.config.contains("Host = \"\""), "{}", found.config);
     assert!(found.config.contains("X-User = \"\""), "{}", found.config);
@@ -295,7 +446,9 @@ fn only_the_case_of_the_name_differs() {
     let guard = "if ($ssl_client_s_dn !~* \"CN=APP.Netdata.Cloud\") { return 403; }";
     let found = from(
         "nginx",
-        &nginx_location(&format!("location = /hook {{ {guard} proxy_pass http://127.0.0.1:3000; }}")),
+        &nginx_location(&format!(
+            "location = /hook {{ {guard} proxy_pass http://127.0.0.1:3000; }}"
+        )),
         &[],
     );
     assert!(!found.config.contains("common_names"), "{}", found.config);
@@ -305,7 +458,11 @@ fn only_the_case_of_the_name_differs() {
 fn a_certificate_without_tls_lets_nothing_through() {
     let text = nginx_text("").replace("443 ssl", "80");
     let found = from("nginx", &text, &[]);
-    assert!(found.route("/webhooks/netdata").contains(CLOSED), "{}", found.config);
+    assert!(
+        found.route("/webhooks/netdata").contains(CLOSED),
+        "{}",
+        found.config
+    );
     found.does_not_carry("a client certificate is demanded, and there is no TLS");
 }
 
@@ -323,48 +480,88 @@ fn sections_of_apache_depend_on_what_is_there() {
     ] {
         let end = section.split(' ').next().unwrap();
         let found = apache(&format!("<{section}>{denied}</{end}>"));
-        assert_eq!(found.config.contains(CLOSED), is_in_effect, "{section}: {}", found.config);
+        assert_eq!(
+            found.config.contains(CLOSED),
+            is_in_effect,
+            "{section}: {}",
+            found.config
+        );
     }
     let unclosed = apache("ServerAdmin \"webmaster@a.example.com\nRequestHeader set X-Title \"a b");
-    assert!(unclosed.config.contains("X-Title = \"a b\""), "{}", unclosed.config);
+    assert!(
+        unclosed.config.contains("X-Title = \"a b\""),
+        "{}",
+        unclosed.config
+    );
 }
 
 #[test]
 fn a_header_that_is_set_sometimes_is_never_the_clients() {
     for (directive, name) in [
-        ("RequestHeader set X-SSL-CN \"%{SSL_CLIENT_S_DN_CN}s\" env=HTTPS", "X-SSL-CN"),
+        (
+            "RequestHeader set X-SSL-CN \"%{SSL_CLIENT_S_DN_CN}s\" env=HTTPS",
+            "X-SSL-CN",
+        ),
         ("RequestHeader unset X-Legacy env=!keep", "X-Legacy"),
         ("RequestHeader append X-User unknown", "X-User"),
-        ("<If \"%{REMOTE_ADDR} == '10.0.0.1'\">\nRequestHeader unset X-User\n</If>", "X-User"),
+        (
+            "<If \"%{REMOTE_ADDR} == '10.0.0.1'\">\nRequestHeader unset X-User\n</If>",
+            "X-User",
+        ),
     ] {
         let found = apache(directive);
-        assert!(found.route("/webhooks/netdata/*").contains(&format!("{name} = \"\"")), "{}", found.config);
+        assert!(
+            found
+                .route("/webhooks/netdata/*")
+                .contains(&format!("{name} = \"\"")),
+            "{}",
+            found.config
+        );
         found.does_not_carry("the application gets none from the client");
     }
 }
 
 #[test]
 fn a_webhook_goes_to_its_own_application() {
-    let first = "ProxyPassMatch \"^/webhooks/netdata(/.*)?$\" \"http://127.0.0.1:3000/webhooks/netdata$1\"";
+    let first =
+        "ProxyPassMatch \"^/webhooks/netdata(/.*)?$\" \"http://127.0.0.1:3000/webhooks/netdata$1\"";
     let passing = "ProxyPass /webhooks/netdata http://127.0.0.1:3000/webhooks/netdata";
     let text = apache_text("ProxyPass / http://127.0.0.1:3001/").replace(passing, first);
     let found = from("apache", &text, &[]);
-    assert!(found.route("/webhooks/netdata/*").contains("upstream = \"http://127.0.0.1:3000\""), "{}", found.config);
+    assert!(
+        found
+            .route("/webhooks/netdata/*")
+            .contains("upstream = \"http://127.0.0.1:3000\""),
+        "{}",
+        found.config
+    );
 }
 
 #[test]
 fn rules_that_pass_on_are_read_in_their_usual_forms() {
     for (rule, path) in [
-        ("^/hooks/netdata/?$ http://127.0.0.1:3000/hooks/netdata", "/hooks/netdata"),
-        ("^/hooks/netdata http://127.0.0.1:3000/hooks/netdata", "/hooks/netdata"),
+        (
+            "^/hooks/netdata/?$ http://127.0.0.1:3000/hooks/netdata",
+            "/hooks/netdata",
+        ),
+        (
+            "^/hooks/netdata http://127.0.0.1:3000/hooks/netdata",
+            "/hooks/netdata",
+        ),
         ("^/hooks/(.*)$ http://127.0.0.1:3000/hooks/$1", "/hooks/*"),
         ("^/hooks(/.*)?$ http://127.0.0.1:3000/hooks$1", "/hooks/*"),
     ] {
         // What follows is not looked at any more.
         let rules = format!("RewriteEngine on\nRewriteRule {rule} [P,L]\nRewriteRule ^ - [F]");
-        let text = format!("<VirtualHost *:443>\nSSLEngine on\nSSLVerifyClient require\n{rules}\n</VirtualHost>\n");
+        let text = format!(
+            "<VirtualHost *:443>\nSSLEngine on\nSSLVerifyClient require\n{rules}\n</VirtualHost>\n"
+        );
         let found = from("apache", &text, &[]);
-        assert!(found.config.contains(&format!("path = \"{path}\"\n")) && !found.config.contains(CLOSED), "{rule}");
+        assert!(
+            found.config.contains(&format!("path = \"{path}\"\n"))
+                && !found.config.contains(CLOSED),
+            "{rule}"
+        );
     }
 }
 
@@ -376,31 +573,63 @@ fn what_keeps_a_webhook_from_being_imported_is_said_where_it_stands() {
             .replace(own, &format!("ProxyPass /webhooks/netdata {url}"))
     };
     for (url, said) in [
-        ("h2c://127.0.0.1:3000/webhooks/netdata", "applications are spoken HTTP with"),
-        ("http://${NOT_DEFINED_ANYWHERE}:3000/webhooks/netdata", "this variable is not defined here"),
+        (
+            "h2c://127.0.0.1:3000/webhooks/netdata",
+            "applications are spoken HTTP with",
+        ),
+        (
+            "http://${NOT_DEFINED_ANYWHERE}:3000/webhooks/netdata",
+            "this variable is not defined here",
+        ),
     ] {
         let error = refused("apache", &passing(url), &[]);
-        assert!(error.contains(":8: ProxyPass /webhooks/netdata") && error.contains(said), "{error}");
-        assert!(error.lines().count() > 3 && error.contains("Carried over:"), "the report, too: {error}");
+        assert!(
+            error.contains(":8: ProxyPass /webhooks/netdata") && error.contains(said),
+            "{error}"
+        );
+        assert!(
+            error.lines().count() > 3 && error.contains("Carried over:"),
+            "the report, too: {error}"
+        );
     }
     let error = refused("apache", &apache_text(""), &["--server", "b.example.com"]);
-    assert!(
-        error.contains("there is no virtual host with ServerName or ServerAlias b.example.com: there are A.example")
-    );
+    assert!(error.contains(
+        "there is no virtual host with ServerName or ServerAlias b.example.com: there are A.example"
+    ));
     from("apache", &apache_text(""), &["--server", "a.EXAMPLE.com"]);
     let error = refused("nginx", &nginx_text(""), &["--server", "b.example.com"]);
-    assert!(error.contains("there is no server with server_name b.example.com: there are a.example.com"), "{error}");
-    let error = refused("nginx", &nginx_location("location /hook { fastcgi_pass unix:/run/php.sock; }"), &[]);
-    assert!(error.contains(":5: fastcgi_pass unix:/run/php.sock does not speak HTTP"), "{error}");
+    assert!(
+        error
+            .contains("there is no server with server_name b.example.com: there are a.example.com"),
+        "{error}"
+    );
+    let error = refused(
+        "nginx",
+        &nginx_location("location /hook { fastcgi_pass unix:/run/php.sock; }"),
+        &[],
+    );
+    assert!(
+        error.contains(":5: fastcgi_pass unix:/run/php.sock does not speak HTTP"),
+        "{error}"
+    );
 }
 
 #[test]
 fn the_report_is_whole_where_that_is_asked_for() {
-    let headers: String =
-        (0..40).map(|number| format!("proxy_set_header X-{number} a;\nkeepalive_requests {number};\n")).collect();
-    let text = nginx_location(&format!("location /hook {{ proxy_pass http://127.0.0.1:3000;\n{headers} }}"));
+    let headers: String = (0..40)
+        .map(|number| format!("proxy_set_header X-{number} a;\nkeepalive_requests {number};\n"))
+        .collect();
+    let text = nginx_location(&format!(
+        "location /hook {{ proxy_pass http://127.0.0.1:3000;\n{headers} }}"
+    ));
     let short = from("nginx", &text, &[]).report;
-    assert!(short.lines().count() <= 25 && short.contains("--verbose lists them"), "{short}");
+    assert!(
+        short.lines().count() <= 25 && short.contains("--verbose lists them"),
+        "{short}"
+    );
     let whole = from("nginx", &text, &["--verbose"]).report;
-    assert!(whole.lines().count() > 85 && whole.contains("keepalive_requests 39"), "{whole}");
+    assert!(
+        whole.lines().count() > 85 && whole.contains("keepalive_requests 39"),
+        "{whole}"
+    );
 }

@@ -1,7 +1,8 @@
 //! Configurations of any kind: whatever is read, `import` ends, soon, and does not panic.
 //!
-//! The faults: conditions on variables that depend on conditions, patterns that stand for very many paths, and sections by
-//! the thousand took minutes; and half a directive where a whole one was expected was a panic.
+//! The faults: conditions on variables that depend on conditions, patterns that stand for very many
+//! paths, and sections by the thousand took minutes; and half a directive where a whole one was
+//! expected was a panic.
 
 use netdata_webhook_proxy::import::{Options, Server, run};
 use proptest::prelude::*;
@@ -11,50 +12,73 @@ fn import(server: fn(Options) -> Server, text: &str) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("server.conf");
     std::fs::write(&file, text).unwrap();
-    let _ = run(&server(Options { file, ..Options::default() }));
+    let _ = run(&server(Options {
+        file,
+        ..Options::default()
+    }));
 }
 
 fn ends_soon(server: fn(Options) -> Server, text: &str) {
     let started = Instant::now();
     import(server, text);
     let head: String = text.chars().take(160).collect();
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}: {head}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}: {head}",
+        started.elapsed()
+    );
 }
 
 #[test]
 fn no_configuration_of_nginx_takes_long() {
     let sets = "if ($a = 1) { set $a 1; } ".repeat(400);
     let headers = "proxy_set_header X-A $a$b; ".repeat(20_000);
-    let locations: String = (0..2500).map(|number| format!("location /{number} {{ proxy_pass http://a; }} ")).collect();
-    let doubling: String = (0..100).map(|number| format!("set $v{} $v{number}$v{number}; ", number + 1)).collect();
+    let locations: String = (0..2500)
+        .map(|number| format!("location /{number} {{ proxy_pass http://a; }} "))
+        .collect();
+    let doubling: String = (0..100)
+        .map(|number| format!("set $v{} $v{number}$v{number}; ", number + 1))
+        .collect();
     for body in [
         format!("{sets} location / {{ if ($a = 1) {{ return 403; }} proxy_pass http://a; }}"),
         format!("location / {{ {headers} proxy_pass http://a; }}"),
         format!("{doubling} location / {{ proxy_set_header X $v99; proxy_pass http://$v99; }}"),
         locations,
         "location / { ".repeat(60) + "proxy_pass http://a;" + &" }".repeat(60),
-        format!("location ~ ^/{}$ {{ proxy_pass http://a; }}", "(a|b)".repeat(500)),
+        format!(
+            "location ~ ^/{}$ {{ proxy_pass http://a; }}",
+            "(a|b)".repeat(500)
+        ),
         format!(
             "location / {{ if ($ssl_client_s_dn !~ \"({}\") {{ return 403; }} proxy_pass http://a; }}",
             "a|".repeat(50_000)
         ),
     ] {
-        ends_soon(Server::Nginx, &format!("server {{ listen 443 ssl; ssl_verify_client on; {body} }}"));
+        ends_soon(
+            Server::Nginx,
+            &format!("server {{ listen 443 ssl; ssl_verify_client on; {body} }}"),
+        );
     }
 }
 
 #[test]
 fn no_configuration_of_apache_takes_long() {
-    let sections: String =
-        (0..2000).map(|number| format!("<Location /{number}>\nRequire valid-user\n</Location>\n")).collect();
+    let sections: String = (0..2000)
+        .map(|number| format!("<Location /{number}>\nRequire valid-user\n</Location>\n"))
+        .collect();
     let conditions = "RewriteCond %{SSL_CLIENT_S_DN_CN} !=a [OR]\n".repeat(20_000);
     let requires = "Require expr \"%{A} == 'b'\"\n".repeat(5000);
     for body in [
         format!("ProxyPass / http://a/\n{sections}"),
         format!("{conditions}RewriteRule ^ - [F]\nProxyPass / http://a/\n"),
-        format!("{}ProxyPass / http://a/\n", "RequestHeader set X-A %{REMOTE_ADDR}s\n".repeat(20_000)),
+        format!(
+            "{}ProxyPass / http://a/\n",
+            "RequestHeader set X-A %{REMOTE_ADDR}s\n".repeat(20_000)
+        ),
         format!("{}ProxyPass / http://a/\n", "Listen 443\n".repeat(20_000)),
-        (0..3000).map(|number| format!("ProxyPass /{number} http://a/{number}\n")).collect(),
+        (0..3000)
+            .map(|number| format!("ProxyPass /{number} http://a/{number}\n"))
+            .collect(),
         format!("ProxyPass / http://a/\n<Location />\n{requires}\n</Location>"),
     ] {
         let host = "<VirtualHost *:443>\nSSLEngine on\nSSLVerifyClient require\n";
@@ -76,8 +100,12 @@ const APACHE_LINES: &str = "<VirtualHost \\*:443>|</VirtualHost>|<Location /(a|h
 /// `text` without what includes other files, and with `new` in the place of some of it.
 fn changed(text: &str, at: usize, length: usize, new: &str) -> String {
     let mut text = text.replace("nclude", "#");
-    let boundary =
-        |at: usize, text: &str| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let boundary = |at: usize, text: &str| {
+        (0..=at.min(text.len()))
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0)
+    };
     let (start, end) = (boundary(at, &text), boundary(at + length, &text));
     text.replace_range(start..end, new);
     text

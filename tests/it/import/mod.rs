@@ -1,7 +1,9 @@
-//! `import` reads configurations of NGINX and Apache as they are found, and what it writes does the same.
+//! `import` reads configurations of NGINX and Apache as they are found, and what it writes does the
+//! same.
 //!
-//! Each directory in `nginx` and `apache` is a machine's root, with `expected.toml` and `expected.report`: what is to be written. They
-//! are written anew where `NWP_WRITE_EXPECTED` is set.
+//! Each directory in `nginx` and `apache` is a machine's root, with `expected.toml` and
+//! `expected.report`: what is to be written. They are written anew where `NWP_WRITE_EXPECTED` is
+//! set.
 
 mod apache;
 mod command;

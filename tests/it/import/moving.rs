@@ -1,8 +1,10 @@
-//! What the README says about moving: one configuration becomes the other, and an application does not notice.
+//! What the README says about moving: one configuration becomes the other, and an application does
+//! not notice.
 
 use super::sample::{Imported, import, install, program, serve};
 use crate::support::{
-    Answer, Language, Peer, Pki, README, Receiver, Sender, Stage, blocks, client_config, eventually, is_installed,
+    Answer, Language, Peer, Pki, README, Receiver, Sender, Stage, blocks, client_config,
+    eventually, is_installed,
 };
 use netdata_webhook_proxy::config::NETDATA_ROOT_CA;
 use std::io::Read as _;
@@ -31,7 +33,13 @@ fn import_from(stage: &Stage, kind: &str, entry: &str) -> Imported {
 
 /// The first block in this language after the other one.
 fn after(before: &str, language: &str) -> &'static str {
-    let rest = README.split(before).nth(1).unwrap().split(&format!("\n```{language}\n")).nth(1).unwrap();
+    let rest = README
+        .split(before)
+        .nth(1)
+        .unwrap()
+        .split(&format!("\n```{language}\n"))
+        .nth(1)
+        .unwrap();
     rest.split("\n```").next().unwrap()
 }
 
@@ -42,7 +50,10 @@ fn what_stands_before_becomes_what_stands_beside_it() {
         let imported = import_from(&stage, kind, entry);
         let config = stage.unstaged(&imported.config, &[]);
         let (source, config) = config.split_once("\n\n").unwrap();
-        assert!(source.starts_with(&format!("# Imported from /{entry}.")), "{source}");
+        assert!(
+            source.starts_with(&format!("# Imported from /{entry}.")),
+            "{source}"
+        );
         assert_eq!(config.trim_end(), after(blocks(kind)[0], "toml"), "{kind}");
     }
 }
@@ -54,11 +65,15 @@ fn the_report_is_quoted_as_it_is() {
     let quoted = after(blocks("nginx")[0], "text");
     assert!(quoted.lines().count() > 6, "{quoted}");
     for line in quoted.lines().map(|line| line.trim_end_matches('…')) {
-        assert!(report.lines().any(|said| said.starts_with(line)), "{line}\n{report}");
+        assert!(
+            report.lines().any(|said| said.starts_with(line)),
+            "{line}\n{report}"
+        );
     }
 }
 
-/// Netdata Cloud's certificate and authority in files, and what `send` sends with them to a server at an address.
+/// Netdata Cloud's certificate and authority in files, and what `send` sends with them to a server
+/// at an address.
 struct Cloud(Pki);
 
 impl Cloud {
@@ -73,9 +88,27 @@ impl Cloud {
     fn send(&self, address: SocketAddr, arguments: &[&str]) {
         let own = |name: &str| self.0.path().join(name).to_str().unwrap().to_owned();
         let ca = Pki::shared().path().join("ca.pem");
-        let identity = [&own("netdata.pem"), "--key", &own("netdata.key"), "--ca", ca.to_str().unwrap()];
-        let place = ["https://localhost/webhooks/netdata", "--connect-to", &address.to_string()];
-        let mut all = vec!["send", arguments[0], place[0], place[1], place[2], "--json", "--cert"];
+        let identity = [
+            &own("netdata.pem"),
+            "--key",
+            &own("netdata.key"),
+            "--ca",
+            ca.to_str().unwrap(),
+        ];
+        let place = [
+            "https://localhost/webhooks/netdata",
+            "--connect-to",
+            &address.to_string(),
+        ];
+        let mut all = vec![
+            "send",
+            arguments[0],
+            place[0],
+            place[1],
+            place[2],
+            "--json",
+            "--cert",
+        ];
         all.extend(identity);
         all.extend(&arguments[1..]);
         let secret = own("challenge.secret");
@@ -92,7 +125,9 @@ impl Cloud {
         let before = application.lines().len();
         self.send(address, &["challenge"]);
         self.send(address, &["all", "--seed", "7"]);
-        eventually("what is to be printed", || (application.lines().len() >= before + expected).then_some(()));
+        eventually("what is to be printed", || {
+            (application.lines().len() >= before + expected).then_some(())
+        });
         let mut lines = application.lines().split_off(before);
         lines.sort();
         lines
@@ -101,7 +136,9 @@ impl Cloud {
 
 /// An application that has been behind the other server works behind this program as it is.
 fn does_not_notice(kind: &str, entry: &str, peer: fn(&Stage, &str) -> Peer) {
-    let Some(application) = Receiver::start(&Language::FLASK, APPLICATION) else { return };
+    let Some(application) = Receiver::start(&Language::FLASK, APPLICATION) else {
+        return;
+    };
     let stage = stage(kind, entry);
     let authority = application.url.strip_prefix("http://").unwrap();
     stage.edit(|text| text.replace("127.0.0.1:3000", authority));
@@ -109,16 +146,24 @@ fn does_not_notice(kind: &str, entry: &str, peer: fn(&Stage, &str) -> Peer) {
     install(&stage, &imported, &[]);
     let ours = serve(&stage, &imported);
     // The key of the authority that is built in is not here.
-    stage.write("etc/ssl/Netdata_CA.pem", &std::fs::read_to_string(Pki::shared().path().join("ca.pem")).unwrap());
+    stage.write(
+        "etc/ssl/Netdata_CA.pem",
+        &std::fs::read_to_string(Pki::shared().path().join("ca.pem")).unwrap(),
+    );
     let theirs = peer(&stage, entry);
 
     let cloud = Cloud::new();
     let mut before = cloud.visit(theirs.address(443), &application, 5);
     let after = cloud.visit(ours.address(0), &application, 4);
-    let tests: Vec<_> = before.extract_if(.., |line| line.starts_with("test ")).collect();
+    let tests: Vec<_> = before
+        .extract_if(.., |line| line.starts_with("test "))
+        .collect();
     assert_eq!(tests.len(), 1, "which is answered here: {tests:?}");
     assert_eq!(before, after, "{kind}");
-    assert!(after.iter().any(|line| line.starts_with("alert http")), "{after:?}");
+    assert!(
+        after.iter().any(|line| line.starts_with("alert http")),
+        "{after:?}"
+    );
 }
 
 #[test]
@@ -145,15 +190,22 @@ fn nginx_shares_its_port_by_name() {
     let sites = TcpListener::bind("127.0.0.1:0").unwrap();
     let stage = Stage::of(tempfile::tempdir().unwrap().path(), Pki::shared(), &[]);
     let config = after(shared, "toml").replace("127.0.0.1:8443", "127.0.0.1:0");
-    let [certificate, key] = ["server.pem", "server.key"].map(|name| Pki::shared().path().join(name));
+    let [certificate, key] =
+        ["server.pem", "server.key"].map(|name| Pki::shared().path().join(name));
     let config = config.replace("/etc/ssl/hooks.pem", certificate.to_str().unwrap());
     let config = config.replace("/etc/ssl/hooks.key", key.to_str().unwrap());
-    let imported = Imported { config, report: String::new() };
+    let imported = Imported {
+        config,
+        report: String::new(),
+    };
     stage.write("config/challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let ours = serve(&stage, &imported);
     let shared = shared.replace("127.0.0.1:8443", &ours.address(0).to_string());
     let shared = shared.replace("127.0.0.1:8444", &sites.local_addr().unwrap().to_string());
-    stage.write("etc/nginx/nginx.conf", &format!("load_module {STREAM};\nevents {{}}\n{shared}\n"));
+    stage.write(
+        "etc/nginx/nginx.conf",
+        &format!("load_module {STREAM};\nevents {{}}\n{shared}\n"),
+    );
     let nginx = Peer::nginx(&stage, "etc/nginx/nginx.conf");
 
     let challenge = asks_for(&nginx, "hooks.example");
@@ -171,9 +223,14 @@ fn nginx_shares_its_port_by_name() {
 /// A challenge, for a site with this name.
 fn asks_for(server: &Peer, name: &str) -> Option<Answer> {
     let address = server.address(443);
-    let config = Arc::new(client_config(Some(&Pki::shared().netdata()), rustls::ALL_VERSIONS));
+    let config = Arc::new(client_config(
+        Some(&Pki::shared().netdata()),
+        rustls::ALL_VERSIONS,
+    ));
     let socket = TcpStream::connect(address).unwrap();
-    let mut connection = Sender { address, config }.connect_to_name(socket, name).ok()?;
+    let mut connection = Sender { address, config }
+        .connect_to_name(socket, name)
+        .ok()?;
     let request = format!("GET /webhooks/netdata?crc_token=abc HTTP/1.1\r\nHost: {name}\r\n\r\n");
     connection.write(request.as_bytes()).ok()?;
     connection.read().ok()

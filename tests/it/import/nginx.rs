@@ -1,35 +1,79 @@
-//! The samples of NGINX: what is written for each, and how NGINX and this program treat the same requests.
+//! The samples of NGINX: what is written for each, and how NGINX and this program treat the same
+//! requests.
 //!
-//! The faults: configurations as they are found in the wild gave no result, or one with which the legitimate client got
-//! another status, or the application another path or other headers; and reports that filled several screens.
+//! The faults: configurations as they are found in the wild gave no result, or one with which the
+//! legitimate client got another status, or the application another path or other headers; and
+//! reports that filled several screens.
 
 use super::sample::{Sample, are_all, carry_over, compare};
 use super::side_by_side::Scene;
 use crate::support::{Peer, is_installed};
 
 /// Forgeries that a search for the name in the subject lets in.
-const ALL: &[&str] =
-    &["suffix", "lookalike", "unit", "organisation", "nul", "space", "two names", "two names, reversed"];
+const ALL: &[&str] = &[
+    "suffix",
+    "lookalike",
+    "unit",
+    "organisation",
+    "nul",
+    "space",
+    "two names",
+    "two names, reversed",
+];
 
 /// Every certificate of the authority, whatever its name.
-const EVERY: &[&str] =
-    &["suffix", "lookalike", "unit", "organisation", "nul", "space", "two names", "two names, reversed", "any other"];
+const EVERY: &[&str] = &[
+    "suffix",
+    "lookalike",
+    "unit",
+    "organisation",
+    "nul",
+    "space",
+    "two names",
+    "two names, reversed",
+    "any other",
+];
 
 fn samples() -> Vec<Sample> {
-    let site = |name, entry, scene| Sample { name, entry, scene, ..Sample::default() };
+    let site = |name, entry, scene| Sample {
+        name,
+        entry,
+        scene,
+        ..Sample::default()
+    };
     vec![
-        Sample { name: "documented", scene: Scene { let_in: ALL, ..Scene::default() }, ..Sample::default() },
+        Sample {
+            name: "documented",
+            scene: Scene {
+                let_in: ALL,
+                ..Scene::default()
+            },
+            ..Sample::default()
+        },
         Sample {
             name: "certbot",
             scene: Scene {
-                let_in: &["suffix", "unit", "organisation", "nul", "space", "two names", "two names, reversed"],
+                let_in: &[
+                    "suffix",
+                    "unit",
+                    "organisation",
+                    "nul",
+                    "space",
+                    "two names",
+                    "two names, reversed",
+                ],
                 ..Scene::default()
             },
             ..Sample::default()
         },
         Sample {
             name: "several_servers",
-            scene: Scene { webhook: "/netdata", let_in: ALL, closed: &["/nothing"], ..Scene::default() },
+            scene: Scene {
+                webhook: "/netdata",
+                let_in: ALL,
+                closed: &["/nothing"],
+                ..Scene::default()
+            },
             ..Sample::default()
         },
         Sample {
@@ -51,7 +95,12 @@ fn samples() -> Vec<Sample> {
         },
         Sample {
             name: "ingress",
-            scene: Scene { webhook: "/netdata/x", let_in: ALL, differs: &["X-Forwarded-Port"], ..Scene::default() },
+            scene: Scene {
+                webhook: "/netdata/x",
+                let_in: ALL,
+                differs: &["X-Forwarded-Port"],
+                ..Scene::default()
+            },
             ..Sample::default()
         },
         Sample {
@@ -59,13 +108,21 @@ fn samples() -> Vec<Sample> {
             ..site(
                 "upstream_group",
                 "etc/nginx/conf.d/app.conf",
-                Scene { webhook: "/api/v1/webhook", let_in: ALL, ..Scene::default() },
+                Scene {
+                    webhook: "/api/v1/webhook",
+                    let_in: ALL,
+                    ..Scene::default()
+                },
             )
         },
         Sample {
             origins: 0,
             socket: "run/gunicorn.sock",
-            ..site("unix_socket", "etc/nginx/sites-available/gunicorn", Scene::default())
+            ..site(
+                "unix_socket",
+                "etc/nginx/sites-available/gunicorn",
+                Scene::default(),
+            )
         },
         Sample {
             name: "balancer",
@@ -99,17 +156,42 @@ fn samples() -> Vec<Sample> {
                 "etc/nginx/conf.d/hooks.conf",
                 Scene {
                     webhook: "/hooks/netdata",
-                    let_in: &["suffix", "nul", "space", "two names, reversed", "another authority"],
+                    let_in: &[
+                        "suffix",
+                        "nul",
+                        "space",
+                        "two names, reversed",
+                        "another authority",
+                    ],
                     ..Scene::default()
                 },
             )
         },
-        Sample { name: "proxy_manager", scene: Scene { let_in: ALL, ..Scene::default() }, ..Sample::default() },
-        site("pix", "etc/nginx/conf.d/pix.conf", Scene { webhook: "/webhook/pix", let_in: EVERY, ..Scene::default() }),
+        Sample {
+            name: "proxy_manager",
+            scene: Scene {
+                let_in: ALL,
+                ..Scene::default()
+            },
+            ..Sample::default()
+        },
+        site(
+            "pix",
+            "etc/nginx/conf.d/pix.conf",
+            Scene {
+                webhook: "/webhook/pix",
+                let_in: EVERY,
+                ..Scene::default()
+            },
+        ),
         site(
             "pagerduty",
             "etc/nginx/conf.d/webhooks.conf",
-            Scene { let_in: &["two names, reversed"], closed: &["/health"], ..Scene::default() },
+            Scene {
+                let_in: &["two names, reversed"],
+                closed: &["/health"],
+                ..Scene::default()
+            },
         ),
         Sample {
             name: "cpanel",
@@ -140,13 +222,17 @@ fn samples() -> Vec<Sample> {
 
 #[test]
 fn each_sample_is_carried_over_as_expected_and_passes_check() {
-    samples().iter().for_each(|sample| carry_over("nginx", sample));
+    samples()
+        .iter()
+        .for_each(|sample| carry_over("nginx", sample));
 }
 
 #[test]
 fn nginx_and_this_program_treat_the_same_requests_alike_but_for_forgeries() {
     if is_installed("nginx", "nginx", "") {
-        samples().iter().for_each(|sample| compare("nginx", sample, Peer::nginx));
+        samples()
+            .iter()
+            .for_each(|sample| compare("nginx", sample, Peer::nginx));
     }
 }
 

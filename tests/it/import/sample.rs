@@ -45,12 +45,16 @@ pub(super) struct Imported {
 }
 
 pub(super) fn program(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 pub(super) fn import(arguments: &[&str]) -> Imported {
     let output = program(&[&["import"], arguments].concat());
-    let [config, report] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    let [config, report] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {report}");
     Imported { config, report }
 }
@@ -66,10 +70,15 @@ fn is_expected(sample: &Path, name: &str, text: &str) {
     assert_eq!(text, expected, "{}", path.display());
 }
 
-/// Writes the challenge secret and the others that the report asks for, in its order, and no more, next to the configuration.
+/// Writes the challenge secret and the others that the report asks for, in its order, and no more,
+/// next to the configuration.
 pub(super) fn install(stage: &Stage, imported: &Imported, secrets: &[&str]) -> PathBuf {
     let mut secrets = secrets.iter().copied();
-    for line in imported.report.lines().filter_map(|line| line.strip_prefix("  write ")) {
+    for line in imported
+        .report
+        .lines()
+        .filter_map(|line| line.strip_prefix("  write "))
+    {
         let name = line.split(',').next().unwrap();
         let secret = match name {
             "challenge.secret" => "YOUR_CHALLENGE_SECRET",
@@ -86,11 +95,16 @@ pub(super) fn install(stage: &Stage, imported: &Imported, secrets: &[&str]) -> P
 fn check(config: &Path) {
     let output = program(&["check", "--config", config.to_str().unwrap()]);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{stderr}\n{}", fs::read_to_string(config).unwrap());
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{stderr}\n{}",
+        fs::read_to_string(config).unwrap()
+    );
 }
 
-/// The program with the configuration, on a port that is free. Where it trusts Netdata's own authority, whose key is not
-/// here, it trusts the stage's instead.
+/// The program with the configuration, on a port that is free. Where it trusts Netdata's own
+/// authority, whose key is not here, it trusts the stage's instead.
 pub(super) fn serve(stage: &Stage, imported: &Imported) -> Proxy {
     let mut config: String = imported
         .config
@@ -101,7 +115,10 @@ pub(super) fn serve(stage: &Stage, imported: &Imported) -> Proxy {
         })
         .collect();
     if config.contains("[tls]") && !config.contains("\nca = ") {
-        let ca = format!("[tls.client]\nca = {:?}\n", Pki::shared().path().join("ca.pem"));
+        let ca = format!(
+            "[tls.client]\nca = {:?}\n",
+            Pki::shared().path().join("ca.pem")
+        );
         match config.contains("[tls.client]\n") {
             true => config = config.replace("[tls.client]\n", &ca),
             false => config.push_str(&ca),
@@ -124,11 +141,18 @@ impl Scenery {
     fn of(kind: &str, sample: &Sample) -> Self {
         let source = samples(kind).join(sample.name);
         // The applications that it has at 127.0.0.1:3000 and on.
-        let mut origins: Vec<Origin> = (0..sample.origins).map(|_| Origin::spawn().lenient()).collect();
+        let mut origins: Vec<Origin> = (0..sample.origins)
+            .map(|_| Origin::spawn().lenient())
+            .collect();
         let stage = Stage::of(&source, Pki::shared(), &origins.iter().collect::<Vec<_>>());
         // Some name the port apart from the address.
-        if let Some(port) = origins.first().and_then(|origin| origin.url.rsplit(':').next()) {
-            stage.edit(|text| text.replace("set $port           3000;", &format!("set $port {port};")));
+        if let Some(port) = origins
+            .first()
+            .and_then(|origin| origin.url.rsplit(':').next())
+        {
+            stage.edit(|text| {
+                text.replace("set $port           3000;", &format!("set $port {port};"))
+            });
         }
         if !sample.socket.is_empty() {
             let path = stage.write(sample.socket, "");
@@ -137,7 +161,11 @@ impl Scenery {
             // Servers have workers that run as another user.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         }
-        Self { source, stage, origins }
+        Self {
+            source,
+            stage,
+            origins,
+        }
     }
 
     fn origins(&self) -> Vec<&Origin> {
@@ -151,7 +179,9 @@ impl Scenery {
 }
 
 fn samples(kind: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/import").join(kind)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/import")
+        .join(kind)
 }
 
 /// What is written is what is expected, and passes `check` once the secrets are there.
@@ -160,11 +190,24 @@ pub(super) fn carry_over(kind: &str, sample: &Sample) {
     let scenery = Scenery::of(kind, sample);
     let imported = scenery.import(kind, sample);
     let unstaged = |text: &str| scenery.stage.unstaged(text, &scenery.origins());
-    is_expected(&scenery.source, "expected.toml", &unstaged(&imported.config));
-    is_expected(&scenery.source, "expected.report", &unstaged(&imported.report));
+    is_expected(
+        &scenery.source,
+        "expected.toml",
+        &unstaged(&imported.config),
+    );
+    is_expected(
+        &scenery.source,
+        "expected.report",
+        &unstaged(&imported.report),
+    );
     names_what_gets_through(sample.name, &sample.scene, &imported.report);
     let lines = imported.report.lines().count();
-    assert!(lines <= 25, "{}: {lines} lines\n{}", sample.name, imported.report);
+    assert!(
+        lines <= 25,
+        "{}: {lines} lines\n{}",
+        sample.name,
+        imported.report
+    );
     check(&install(&scenery.stage, &imported, sample.secrets));
 }
 
@@ -176,14 +219,22 @@ pub(super) fn compare(kind: &str, sample: &Sample, peer: impl Fn(&Stage, &str) -
     install(&scenery.stage, &imported, sample.secrets);
     let ours = serve(&scenery.stage, &imported);
     let theirs = peer(&scenery.stage, sample.entry);
-    play(sample.name, &sample.scene, &scenery.origins(), theirs.address(sample.port), ours.address(0));
+    play(
+        sample.name,
+        &sample.scene,
+        &scenery.origins(),
+        theirs.address(sample.port),
+        ours.address(0),
+    );
 }
 
 /// Every directory of a sample is among `known`.
 #[track_caller]
 pub(super) fn are_all(kind: &str, known: &[Sample]) {
     let entries = fs::read_dir(samples(kind)).unwrap();
-    let mut there: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut there: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     let mut named: Vec<_> = known.iter().map(|sample| sample.name.to_owned()).collect();
     there.sort();
     named.sort();

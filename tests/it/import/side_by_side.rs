@@ -1,7 +1,8 @@
 //! The same requests to another server and to this program, in front of the same application.
 
 use crate::support::{
-    Answer, Leaf, NETDATA, Operator, Origin, Pki, Received, Sender, another_common_name, client_config, subject,
+    Answer, Leaf, NETDATA, Operator, Origin, Pki, Received, Sender, another_common_name,
+    client_config, subject,
 };
 use rcgen::DnType;
 use std::io::Write as _;
@@ -58,20 +59,50 @@ impl Default for Scene {
 /// Certificates that are not Netdata Cloud's, by a name for each.
 fn forgeries(pki: &Pki) -> Vec<(&'static str, Leaf)> {
     let leaf = |attributes: &[(DnType, String)]| {
-        let attributes: Vec<_> = attributes.iter().map(|(kind, text)| (kind.clone(), text.as_str().into())).collect();
+        let attributes: Vec<_> = attributes
+            .iter()
+            .map(|(kind, text)| (kind.clone(), text.as_str().into()))
+            .collect();
         pki.leaf(|params| params.distinguished_name = subject(&attributes))
     };
     let named = |name: &str| leaf(&[(DnType::CommonName, name.into())]);
-    let (own, evil) = (|| NETDATA.to_owned(), || (DnType::CommonName, "evil".to_owned()));
+    let (own, evil) = (
+        || NETDATA.to_owned(),
+        || (DnType::CommonName, "evil".to_owned()),
+    );
     vec![
         ("suffix", named("app.netdata.cloud.evil.example")),
         ("lookalike", named("appXnetdataYcloud")),
-        ("unit", leaf(&[(DnType::OrganizationalUnitName, format!("CN={NETDATA}")), evil()])),
-        ("organisation", leaf(&[(DnType::OrganizationName, format!("x,CN={NETDATA}")), evil()])),
+        (
+            "unit",
+            leaf(&[
+                (DnType::OrganizationalUnitName, format!("CN={NETDATA}")),
+                evil(),
+            ]),
+        ),
+        (
+            "organisation",
+            leaf(&[
+                (DnType::OrganizationName, format!("x,CN={NETDATA}")),
+                evil(),
+            ]),
+        ),
         ("nul", named("app.netdata.cloud\0")),
         ("space", named("app.netdata.cloud ")),
-        ("two names", leaf(&[(DnType::CommonName, own()), (another_common_name(), "evil".into())])),
-        ("two names, reversed", leaf(&[(DnType::CommonName, "evil".into()), (another_common_name(), own())])),
+        (
+            "two names",
+            leaf(&[
+                (DnType::CommonName, own()),
+                (another_common_name(), "evil".into()),
+            ]),
+        ),
+        (
+            "two names, reversed",
+            leaf(&[
+                (DnType::CommonName, "evil".into()),
+                (another_common_name(), own()),
+            ]),
+        ),
         ("any other", named("evil")),
         ("another authority", Pki::of("Other Root CA").netdata()),
     ]
@@ -86,15 +117,31 @@ struct Party<'s> {
 
 impl Party<'_> {
     /// `None` where the handshake was refused, or the connection closed without an answer.
-    fn ask(&self, leaf: Option<&Leaf>, method: &str, target: &str, headers: &str, body: &str) -> Option<Answer> {
+    fn ask(
+        &self,
+        leaf: Option<&Leaf>,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+    ) -> Option<Answer> {
         let host = self.scene.host;
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}");
+        let head =
+            format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}");
         let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
         if self.scene.is_plain {
-            return Some(Operator { address: self.address }.raw(&request));
+            return Some(
+                Operator {
+                    address: self.address,
+                }
+                .raw(&request),
+            );
         }
         let config = Arc::new(client_config(leaf, rustls::ALL_VERSIONS));
-        let sender = Sender { address: self.address, config };
+        let sender = Sender {
+            address: self.address,
+            config,
+        };
         let mut socket = TcpStream::connect(self.address).unwrap();
         socket.write_all(self.scene.proxied.as_bytes()).unwrap();
         let mut connection = sender.connect_to_name(socket, host).ok()?;
@@ -112,19 +159,40 @@ fn status(answer: Option<&Answer>) -> u16 {
     answer.map_or(0, |answer| answer.status)
 }
 
-/// What the applications got while `action` ran, which is awaited where `count` requests are expected.
+/// What the applications got while `action` ran, which is awaited where `count` requests are
+/// expected.
 fn receives<T>(origins: &[&Origin], action: impl FnOnce() -> T) -> (T, Vec<Received>) {
-    let before: Vec<usize> = origins.iter().map(|origin| origin.received().len()).collect();
+    let before: Vec<usize> = origins
+        .iter()
+        .map(|origin| origin.received().len())
+        .collect();
     let result = action();
-    let after = origins.iter().zip(before).flat_map(|(origin, before)| origin.received().split_off(before));
+    let after = origins
+        .iter()
+        .zip(before)
+        .flat_map(|(origin, before)| origin.received().split_off(before));
     (result, after.collect())
 }
 
 /// Plays every request at both, and compares.
-pub(super) fn play(name: &str, scene: &Scene, origins: &[&Origin], theirs: SocketAddr, ours: SocketAddr) {
+pub(super) fn play(
+    name: &str,
+    scene: &Scene,
+    origins: &[&Origin],
+    theirs: SocketAddr,
+    ours: SocketAddr,
+) {
     let pki = Pki::shared();
-    let theirs = Party { name: "theirs", address: theirs, scene };
-    let ours = Party { name: "ours", address: ours, scene };
+    let theirs = Party {
+        name: "theirs",
+        address: theirs,
+        scene,
+    };
+    let ours = Party {
+        name: "ours",
+        address: ours,
+        scene,
+    };
     let netdata = pki.netdata();
     let both = [&theirs, &ours];
 
@@ -132,13 +200,28 @@ pub(super) fn play(name: &str, scene: &Scene, origins: &[&Origin], theirs: Socke
         let [left, right] = both.map(|party| {
             let ask = || party.ask(Some(&netdata), method, target, headers, body);
             let (answer, received) = receives(origins, ask);
-            assert_eq!(status(answer.as_ref()), expected, "{name}, {}: {method} {target}: {answer:?}", party.name);
-            assert_eq!(received.len(), usize::from(expected == 200), "{name}, {}: {method} {target}", party.name);
+            assert_eq!(
+                status(answer.as_ref()),
+                expected,
+                "{name}, {}: {method} {target}: {answer:?}",
+                party.name
+            );
+            assert_eq!(
+                received.len(),
+                usize::from(expected == 200),
+                "{name}, {}: {method} {target}",
+                party.name
+            );
             received
         });
-        left.iter().zip(&right).for_each(|(left, right)| is_the_same_request(name, scene, left, right));
+        left.iter()
+            .zip(&right)
+            .for_each(|(left, right)| is_the_same_request(name, scene, left, right));
     };
-    let json = format!("Content-Type: application/json\r\nX-Extra: kept\r\n{}", scene.credentials);
+    let json = format!(
+        "Content-Type: application/json\r\nX-Extra: kept\r\n{}",
+        scene.credentials
+    );
     same("POST", scene.webhook, &json, ALERT, 200);
     for target in scene.closed {
         let ask = || ours.ask(Some(&netdata), "GET", target, scene.credentials, "");
@@ -150,18 +233,31 @@ pub(super) fn play(name: &str, scene: &Scene, origins: &[&Origin], theirs: Socke
     // The challenge: where the other server left it to the application, it no longer gets there.
     let target = format!("{}?crc_token=abc", scene.webhook);
     let [left, right] = both.map(|party| {
-        receives(origins, || party.ask(Some(&netdata), "GET", &target, scene.credentials, "").expect("an answer"))
+        receives(origins, || {
+            party
+                .ask(Some(&netdata), "GET", &target, scene.credentials, "")
+                .expect("an answer")
+        })
     });
     let token = "{\"response_token\":\"sha256=igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=\"}";
-    assert_eq!((right.0.status, right.0.body.as_str(), right.1.len()), (200, token, 0), "{name}");
+    assert_eq!(
+        (right.0.status, right.0.body.as_str(), right.1.len()),
+        (200, token, 0),
+        "{name}"
+    );
     assert_eq!((left.0.status, left.1.len()), (200, 1), "{name}");
 
     // Who has no or wrong credentials.
     if !scene.credentials.is_empty() {
         for party in both {
             for credentials in ["", scene.wrong] {
-                let (answer, received) = receives(origins, || party.post(Some(&netdata), credentials));
-                let expected = if party.name == "ours" { 401 } else { scene.refused_with };
+                let (answer, received) =
+                    receives(origins, || party.post(Some(&netdata), credentials));
+                let expected = if party.name == "ours" {
+                    401
+                } else {
+                    scene.refused_with
+                };
                 assert_eq!(
                     (status(answer.as_ref()), received.len()),
                     (expected, 0),
@@ -176,30 +272,49 @@ pub(super) fn play(name: &str, scene: &Scene, origins: &[&Origin], theirs: Socke
     }
 
     // Who has no certificate, or a forged one.
-    let mut strangers: Vec<(&str, Option<Leaf>)> =
-        forgeries(pki).into_iter().map(|(forgery, leaf)| (forgery, Some(leaf))).collect();
+    let mut strangers: Vec<(&str, Option<Leaf>)> = forgeries(pki)
+        .into_iter()
+        .map(|(forgery, leaf)| (forgery, Some(leaf)))
+        .collect();
     strangers.push(("no certificate", None));
     let mut let_in = Vec::new();
     for (forgery, leaf) in &strangers {
-        let ask = |party: &Party<'_>| receives(origins, || party.post(leaf.as_ref(), scene.credentials));
+        let ask =
+            |party: &Party<'_>| receives(origins, || party.post(leaf.as_ref(), scene.credentials));
         let (answer, received) = ask(&theirs);
-        assert_eq!(status(answer.as_ref()) == 200, received.len() == 1, "{name}: {forgery}: {answer:?}");
+        assert_eq!(
+            status(answer.as_ref()) == 200,
+            received.len() == 1,
+            "{name}: {forgery}: {answer:?}"
+        );
         let_in.extend((received.len() == 1).then_some(*forgery));
         let (answer, received) = ask(&ours);
         let refused = matches!(status(answer.as_ref()), 0 | 403);
-        assert!(refused && received.is_empty(), "{name}: {forgery}: {answer:?}");
+        assert!(
+            refused && received.is_empty(),
+            "{name}: {forgery}: {answer:?}"
+        );
     }
     match scene.verifies {
-        true => assert_eq!(let_in, scene.let_in, "{name}: what else gets through the other server"),
+        true => assert_eq!(
+            let_in, scene.let_in,
+            "{name}: what else gets through the other server"
+        ),
         false => assert_eq!(let_in.len(), strangers.len(), "{name}: {let_in:?}"),
     }
 }
 
 /// The report names exactly those forgeries that get through the other server.
 pub(super) fn names_what_gets_through(name: &str, scene: &Scene, report: &str) {
-    let holes = report.split("Holes that are closed now:").nth(1).unwrap_or_default();
+    let holes = report
+        .split("Holes that are closed now:")
+        .nth(1)
+        .unwrap_or_default();
     if scene.let_in.contains(&"any other") {
-        return assert!(holes.contains("any certificate of the authority got in"), "{name}: {holes}");
+        return assert!(
+            holes.contains("any certificate of the authority got in"),
+            "{name}: {holes}"
+        );
     }
     for (forgeries, words) in [
         (&["suffix"][..], ".evil.example"),
@@ -211,7 +326,9 @@ pub(super) fn names_what_gets_through(name: &str, scene: &Scene, report: &str) {
         (&["two names", "two names, reversed"], "two CNs"),
     ] {
         let is_named = holes.contains(words);
-        let is_let_in = forgeries.iter().any(|forgery| scene.let_in.contains(forgery));
+        let is_let_in = forgeries
+            .iter()
+            .any(|forgery| scene.let_in.contains(forgery));
         assert_eq!(is_named, is_let_in, "{name}: {forgeries:?}: {holes}");
     }
 }
@@ -241,10 +358,14 @@ fn is_the_same_request(name: &str, scene: &Scene, theirs: &Received, ours: &Rece
     assert_eq!(target(theirs), target(ours), "{name}");
     assert_eq!(theirs.body, ours.body, "{name}");
     let headers = |received: &Received| {
-        let kept = received.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+        let kept = received
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
         let mut kept: Vec<_> = kept
             .filter(|(name, _)| {
-                !OURS.contains(&name.as_str()) && !scene.differs.iter().any(|it| it.eq_ignore_ascii_case(name))
+                !OURS.contains(&name.as_str())
+                    && !scene.differs.iter().any(|it| it.eq_ignore_ascii_case(name))
             })
             .collect();
         kept.sort();
@@ -253,7 +374,11 @@ fn is_the_same_request(name: &str, scene: &Scene, theirs: &Received, ours: &Rece
     assert_eq!(headers(theirs), headers(ours), "{name}");
     // Credentials that are checked here go no further.
     let checked = scene.strips_authorization && target(ours).ends_with(scene.webhook);
-    let authorization = if checked { Vec::new() } else { theirs.all("Authorization") };
+    let authorization = if checked {
+        Vec::new()
+    } else {
+        theirs.all("Authorization")
+    };
     assert_eq!(ours.all("Authorization"), authorization, "{name}");
     // What was told about the origin of the request is told now, too.
     for header in ["x-forwarded-for", "x-forwarded-proto"] {

@@ -17,8 +17,16 @@ impl Operator {
     /// Of a proxy whose configuration has `[admin] listen = "127.0.0.1:0"`.
     pub(crate) fn of(proxy: &Proxy) -> Self {
         let line = proxy.wait_for_log("admin listener");
-        let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap();
-        Self { address: address.parse().unwrap() }
+        let address = line
+            .split("address=")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap();
+        Self {
+            address: address.parse().unwrap(),
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -36,21 +44,40 @@ impl Operator {
         socket.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no answer: {text:?}"));
         let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.into(), value.into()));
-        Answer { status, headers: headers.collect(), body: body.to_owned() }
+        let status = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.into(), value.into()));
+        Answer {
+            status,
+            headers: headers.collect(),
+            body: body.to_owned(),
+        }
     }
 
     /// Every series.
     pub(crate) fn metrics(&self) -> Series {
         let text = self.get("/metrics").body;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let series = lines.filter_map(|line| line.rsplit_once(' ')).map(|(name, value)| {
-            let name = name.strip_prefix("netdata_webhook_proxy_").unwrap_or_else(|| panic!("{name}"));
-            (name.to_owned(), value.parse().unwrap())
-        });
+        let series = lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|(name, value)| {
+                let name = name
+                    .strip_prefix("netdata_webhook_proxy_")
+                    .unwrap_or_else(|| panic!("{name}"));
+                (name.to_owned(), value.parse().unwrap())
+            });
         series.collect()
     }
 
@@ -59,7 +86,10 @@ impl Operator {
     pub(crate) fn moves(&self, what: &str, action: impl FnOnce(), expected: &[&str]) {
         let before = self.metrics();
         action();
-        let mut expected: Vec<_> = expected.iter().map(|series| ((*series).to_owned(), 1.0)).collect();
+        let mut expected: Vec<_> = expected
+            .iter()
+            .map(|series| ((*series).to_owned(), 1.0))
+            .collect();
         expected.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut last = Vec::new();
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -75,7 +105,9 @@ impl Operator {
 
     /// Waits until a series has a value.
     pub(crate) fn wait_for(&self, series: &str, value: f64) {
-        eventually(&format!("{series} {value}"), || (self.metrics().get(series) == Some(&value)).then_some(()));
+        eventually(&format!("{series} {value}"), || {
+            (self.metrics().get(series) == Some(&value)).then_some(())
+        });
     }
 }
 
@@ -85,7 +117,12 @@ fn moved(before: &Series, after: &Series) -> Vec<(String, f64)> {
         let family = name.split('{').next().unwrap();
         family.ends_with("_total") || family.ends_with("_count")
     };
-    let increase = |(name, value): (&String, &f64)| (name.clone(), value - before.get(name).copied().unwrap_or(0.0));
+    let increase = |(name, value): (&String, &f64)| {
+        (
+            name.clone(),
+            value - before.get(name).copied().unwrap_or(0.0),
+        )
+    };
     let increases = after.iter().filter(|(name, _)| counts(name)).map(increase);
     increases.filter(|(_, increase)| *increase != 0.0).collect()
 }

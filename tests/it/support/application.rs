@@ -40,7 +40,10 @@ impl Application {
 
     /// A connection that was made and not yet accepted, if there is one.
     pub(crate) fn next(&self) -> Option<Visit> {
-        self.listener.accept().ok().map(|(socket, _)| Visit::new(socket))
+        self.listener
+            .accept()
+            .ok()
+            .map(|(socket, _)| Visit::new(socket))
     }
 
     /// Nobody has connected, but for those that were accepted.
@@ -54,14 +57,22 @@ impl Visit {
         socket.set_nonblocking(false).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { socket, read: Vec::new(), framing: Framing::Length(0) }
+        Self {
+            socket,
+            read: Vec::new(),
+            framing: Framing::Length(0),
+        }
     }
 
     /// The head of the next request.
     #[track_caller]
     pub(crate) fn head(&mut self) -> String {
         let end = loop {
-            match self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+            match self
+                .read
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
                 Some(end) => break end + 4,
                 None => assert!(self.fill().unwrap() > 0, "the connection was closed"),
             }
@@ -69,7 +80,11 @@ impl Visit {
         let head = String::from_utf8(self.read.drain(..end).collect()).unwrap();
         assert_eq!(strict::complaint(&head), None, "{head}");
         let fields = || head.lines().filter_map(|line| line.split_once(": "));
-        let field = |wanted: &str| fields().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+        let field = |wanted: &str| {
+            fields()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value)
+        };
         self.framing = match (field("transfer-encoding"), field("content-length")) {
             (Some("chunked"), None) => Framing::Chunk(0),
             (None, length) => Framing::Length(length.map_or(0, |length| length.parse().unwrap())),
@@ -102,7 +117,8 @@ impl Visit {
         let left = match &mut self.framing {
             Framing::Length(0) => return Ok(Vec::new()),
             Framing::Chunk(0) => {
-                let size = usize::from_str_radix(&self.line()?, 16).map_err(std::io::Error::other)?;
+                let size =
+                    usize::from_str_radix(&self.line()?, 16).map_err(std::io::Error::other)?;
                 self.framing = Framing::Chunk(size);
                 if size == 0 {
                     assert_eq!(self.line()?, "", "there are no trailers");
@@ -134,7 +150,11 @@ impl Visit {
         let mut body = Vec::new();
         while body.len() < count {
             let part = self.some().unwrap();
-            assert!(!part.is_empty(), "the body ended after {} bytes", body.len());
+            assert!(
+                !part.is_empty(),
+                "the body ended after {} bytes",
+                body.len()
+            );
             body.extend_from_slice(&part);
         }
         assert_eq!(body.len(), count, "the rest was not to be there yet");
@@ -159,7 +179,10 @@ impl Visit {
 
     /// Answers 200 with `body`.
     pub(crate) fn answer(&mut self, body: &str) {
-        self.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        self.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
     }
 
     /// Says that nothing more is to be sent; the proxy may still do so.
@@ -181,7 +204,11 @@ impl Visit {
     pub(crate) fn is_open(&mut self) {
         self.socket.set_nonblocking(true).unwrap();
         let open = self.fill();
-        assert!(open.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "{open:?}");
+        assert!(
+            open.as_ref()
+                .is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+            "{open:?}"
+        );
     }
 
     /// Cuts the connection, as the end of a process does that has not read everything.

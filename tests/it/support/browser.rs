@@ -22,21 +22,54 @@ pub(crate) struct Browser {
 impl Browser {
     /// `None`, with a note, where there is no Chromium.
     pub(crate) fn open() -> Option<Self> {
-        let installed = Command::new("chromium").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let installed = Command::new("chromium")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         if !installed.is_ok_and(|status| status.success()) {
             skip("chromium (Debian package chromium) is not installed");
             return None;
         }
         let directory = tempfile::tempdir().unwrap();
-        let (commands, answers) = (directory.path().join("commands"), directory.path().join("answers"));
-        assert!(Command::new("mkfifo").args([&commands, &answers]).status().unwrap().success());
+        let (commands, answers) = (
+            directory.path().join("commands"),
+            directory.path().join("answers"),
+        );
+        assert!(
+            Command::new("mkfifo")
+                .args([&commands, &answers])
+                .status()
+                .unwrap()
+                .success()
+        );
         // It expects its pipes as file descriptors 3 and 4.
         let child = Command::new("sh")
-            .args(["-c", "exec chromium \"$@\" 3<\"$COMMANDS\" 4>\"$ANSWERS\"", "sh"])
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            .args(["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-pipe"])
-            .arg(format!("--user-data-dir={}", directory.path().join("profile").display()))
+            .args([
+                "-c",
+                "exec chromium \"$@\" 3<\"$COMMANDS\" 4>\"$ANSWERS\"",
+                "sh",
+            ])
+            .args([
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ])
+            .args([
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                "--remote-debugging-pipe",
+            ])
+            .arg(format!(
+                "--user-data-dir={}",
+                directory.path().join("profile").display()
+            ))
             .env("COMMANDS", &commands)
             .env("ANSWERS", &answers)
             .stdin(Stdio::null())
@@ -49,12 +82,23 @@ impl Browser {
         let (sender, messages) = channel();
         thread::spawn(move || {
             let answers = answers.split(0).map_while(Result::ok);
-            answers.map(|answer| serde_json::from_slice(&answer).unwrap()).try_for_each(|answer| sender.send(answer))
+            answers
+                .map(|answer| serde_json::from_slice(&answer).unwrap())
+                .try_for_each(|answer| sender.send(answer))
         });
-        let mut browser = Self { child, commands, messages, session: String::new(), sent: 0, _directory: directory };
+        let mut browser = Self {
+            child,
+            commands,
+            messages,
+            session: String::new(),
+            sent: 0,
+            _directory: directory,
+        };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
-        let attached =
-            browser.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
+        let attached = browser.call(
+            "Target.attachToTarget",
+            json!({ "targetId": target["targetId"], "flatten": true }),
+        );
         browser.session = attached["sessionId"].as_str().unwrap().to_owned();
         browser.call("Page.enable", json!({}));
         Some(browser)
@@ -65,12 +109,20 @@ impl Browser {
     pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.sent += 1;
         let mut command = json!({ "id": self.sent, "method": method, "params": parameters });
-        if !self.session.is_empty() && !method.starts_with("Target.") && !method.starts_with("Browser.") {
+        if !self.session.is_empty()
+            && !method.starts_with("Target.")
+            && !method.starts_with("Browser.")
+        {
             command["sessionId"] = self.session.clone().into();
         }
-        self.commands.write_all(format!("{command}\0").as_bytes()).unwrap();
+        self.commands
+            .write_all(format!("{command}\0").as_bytes())
+            .unwrap();
         loop {
-            let mut message = self.messages.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {command}"));
+            let mut message = self
+                .messages
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("no answer to {command}"));
             if message["id"] == self.sent {
                 assert!(message["error"].is_null(), "{command}: {message}");
                 return message["result"].take();
@@ -80,7 +132,10 @@ impl Browser {
 
     /// Runs `script` in each page before anything else.
     pub(crate) fn prepare(&mut self, script: &str) {
-        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
+        self.call(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": script }),
+        );
     }
 
     /// Shows a page, and waits until it is there.
@@ -93,10 +148,12 @@ impl Browser {
     /// The value of an expression, or of what it promises, as if the user had asked for it.
     #[track_caller]
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
-        let parameters =
-            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true });
+        let parameters = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true });
         let mut answer = self.call("Runtime.evaluate", parameters);
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
+        assert!(
+            answer["exceptionDetails"].is_null(),
+            "{expression}: {answer}"
+        );
         answer["result"]["value"].take()
     }
 
@@ -105,7 +162,10 @@ impl Browser {
     pub(crate) fn wait_for(&mut self, expression: &str) {
         let deadline = std::time::Instant::now() + PATIENCE;
         while self.evaluate(expression) != true {
-            assert!(std::time::Instant::now() < deadline, "{expression} did not become true");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{expression} did not become true"
+            );
             thread::sleep(std::time::Duration::from_millis(20));
         }
     }
@@ -125,23 +185,34 @@ impl Browser {
 
     /// Makes the window so wide, and the user's preference `scheme`.
     pub(crate) fn resize(&mut self, width: u32, scheme: &str) {
-        let metrics = json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 800 });
+        let metrics =
+            json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 800 });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        );
     }
 
     /// The whole page as a picture.
     pub(crate) fn screenshot(&mut self) -> Vec<u8> {
-        let picture = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
-        BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
+        let picture = self.call(
+            "Page.captureScreenshot",
+            json!({ "captureBeyondViewport": true }),
+        );
+        BASE64_STANDARD
+            .decode(picture["data"].as_str().unwrap())
+            .unwrap()
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
         // An error says that it has ended by itself.
-        let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        let _ = self
+            .commands
+            .write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
         let deadline = std::time::Instant::now() + PATIENCE;
         while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < deadline {
             thread::sleep(std::time::Duration::from_millis(20));

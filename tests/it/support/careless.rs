@@ -1,4 +1,5 @@
-//! A server that is as careless as it is told to be: it makes the mistakes that the program itself cannot make.
+//! A server that is as careless as it is told to be: it makes the mistakes that the program itself
+//! cannot make.
 
 use super::{Leaf, PATIENCE, Pki};
 use rustls::crypto::aws_lc_rs;
@@ -6,8 +7,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, RootCertStore, ServerConfig,
-    ServerConnection, SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, HandshakeKind,
+    RootCertStore, ServerConfig, ServerConnection, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
 };
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,7 +28,8 @@ pub(crate) struct Seen {
 
 type Answers = Arc<dyn Fn(&Seen) -> String + Send + Sync>;
 
-/// How it behaves. Unless told otherwise, it demands a certificate of `pki`, resumes nothing, and answers 200.
+/// How it behaves. Unless told otherwise, it demands a certificate of `pki`, resumes nothing, and
+/// answers 200.
 #[derive(Clone)]
 pub(crate) struct Careless {
     chain: Vec<CertificateDer<'static>>,
@@ -50,8 +53,9 @@ impl Careless {
     /// With a server certificate of `pki` for `localhost`.
     pub(crate) fn new(pki: &Pki) -> Self {
         let leaf = pki.leaf(|params| {
-            params.subject_alt_names =
-                rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().subject_alt_names;
+            params.subject_alt_names = rcgen::CertificateParams::new(["localhost".to_owned()])
+                .unwrap()
+                .subject_alt_names;
             params.extended_key_usages.clear();
         });
         Self {
@@ -103,7 +107,8 @@ impl Careless {
         self
     }
 
-    /// Takes a certificate of an authority that it does not know for a good one, as with `optional_no_ca`.
+    /// Takes a certificate of an authority that it does not know for a good one, as with
+    /// `optional_no_ca`.
     pub(crate) fn forgives_strangers(mut self) -> Self {
         self.forgives_strangers = true;
         self
@@ -132,7 +137,10 @@ impl Careless {
     }
 
     /// Answers like this; with nothing, it hangs up.
-    pub(crate) fn answers(mut self, answers: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Self {
+    pub(crate) fn answers(
+        mut self,
+        answers: impl Fn(&Seen) -> String + Send + Sync + 'static,
+    ) -> Self {
         self.answers = Arc::new(answers);
         self
     }
@@ -158,7 +166,9 @@ impl Careless {
             roots.add(authority.clone()).unwrap();
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let strict = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
+        let strict = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+            .build()
+            .unwrap();
         let named = self.named.as_deref().unwrap_or(&self.trusted);
         let verifier = Arc::new(Verifier {
             strict,
@@ -167,12 +177,16 @@ impl Careless {
             believes_anybody: self.believes_anybody,
             forgives_strangers: self.forgives_strangers,
         });
-        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&self.versions).unwrap();
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&self.versions)
+            .unwrap();
         let builder = match self.asks {
             true => builder.with_client_cert_verifier(verifier),
             false => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(self.chain.clone(), self.key.clone_key()).unwrap();
+        let mut config = builder
+            .with_single_cert(self.chain.clone(), self.key.clone_key())
+            .unwrap();
         config.session_storage = match self.resumes {
             true => ServerSessionMemoryCache::new(64),
             false => Arc::new(NoServerSessionStorage {}),
@@ -206,7 +220,12 @@ impl Careless {
                 bytes.drain(..end + 4);
                 self.requests.fetch_add(1, Ordering::SeqCst);
                 let seen = Seen {
-                    request: head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned(),
+                    request: head
+                        .lines()
+                        .next()
+                        .unwrap()
+                        .trim_end_matches(" HTTP/1.1")
+                        .to_owned(),
                     has_certificate: stream.conn.peer_certificates().is_some(),
                     is_resumed: stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
                 };
@@ -214,7 +233,8 @@ impl Careless {
                 if answer.is_empty() {
                     return Ok(());
                 }
-                let (head, body) = answer.split_at(answer.find("\r\n\r\n").map_or(answer.len(), |end| end + 4));
+                let (head, body) =
+                    answer.split_at(answer.find("\r\n\r\n").map_or(answer.len(), |end| end + 4));
                 stream.write_all(head.as_bytes())?;
                 if !body.is_empty() {
                     thread::sleep(self.dawdle);
@@ -256,7 +276,9 @@ impl ClientCertVerifier for Verifier {
     ) -> Result<ClientCertVerified, Error> {
         match self.strict.verify_client_cert(leaf, above, now) {
             _ if self.believes_anybody => Ok(ClientCertVerified::assertion()),
-            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) if self.forgives_strangers => {
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+                if self.forgives_strangers =>
+            {
                 Ok(ClientCertVerified::assertion())
             }
             verified => verified,
@@ -269,7 +291,8 @@ impl ClientCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        self.strict.verify_tls12_signature(message, certificate, signature)
+        self.strict
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -278,7 +301,8 @@ impl ClientCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        self.strict.verify_tls13_signature(message, certificate, signature)
+        self.strict
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -22,8 +22,12 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
 /// A good request's pseudo-header fields.
-pub(crate) const POST: [(&str, &str); 4] =
-    [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", WEBHOOK)];
+pub(crate) const POST: [(&str, &str); 4] = [
+    (":method", "POST"),
+    (":scheme", "https"),
+    (":authority", "localhost"),
+    (":path", WEBHOOK),
+];
 
 /// A connection that speaks HTTP/2.
 pub(crate) struct Frames {
@@ -43,7 +47,11 @@ pub(crate) struct Frame {
 impl Frame {
     /// The error code of a reset or a GOAWAY.
     pub(crate) fn code(&self) -> u32 {
-        let code = if self.kind == GOAWAY { &self.payload[4..8] } else { &self.payload[..4] };
+        let code = if self.kind == GOAWAY {
+            &self.payload[4..8]
+        } else {
+            &self.payload[..4]
+        };
         u32::from_be_bytes(code.try_into().unwrap())
     }
 }
@@ -63,9 +71,15 @@ impl End {
     /// The status and the code of a refusal.
     #[track_caller]
     pub(crate) fn refuses(&self, status: u16, code: &str) {
-        let Self::Answer(body) = self else { panic!("it is not answered: {self:?}") };
+        let Self::Answer(body) = self else {
+            panic!("it is not answered: {self:?}")
+        };
         let problem: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-        assert_eq!((problem["status"].as_u64(), problem["code"].as_str()), (Some(status.into()), Some(code)), "{body}");
+        assert_eq!(
+            (problem["status"].as_u64(), problem["code"].as_str()),
+            (Some(status.into()), Some(code)),
+            "{body}"
+        );
     }
 }
 
@@ -107,14 +121,29 @@ fn number(mut number: usize, block: &mut Vec<u8>) {
 
 /// A whole request.
 pub(crate) fn request(stream: u32, fields: &[(&str, &str)], body: &str) -> Vec<u8> {
-    [headers(0, stream, fields), frame(DATA, END_STREAM, stream, body.as_bytes())].concat()
+    [
+        headers(0, stream, fields),
+        frame(DATA, END_STREAM, stream, body.as_bytes()),
+    ]
+    .concat()
 }
 
 impl Frames {
     /// A connection on which the preface and empty settings have been sent.
     pub(crate) fn connect(sender: &Sender) -> Self {
-        let mut frames = Self { stream: Self::silent(sender), read: Vec::new() };
-        frames.send(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &[])[..]].concat()).unwrap();
+        let mut frames = Self {
+            stream: Self::silent(sender),
+            read: Vec::new(),
+        };
+        frames
+            .send(
+                &[
+                    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                    &frame(SETTINGS, 0, 0, &[])[..],
+                ]
+                .concat(),
+            )
+            .unwrap();
         frames
     }
 
@@ -122,7 +151,9 @@ impl Frames {
     pub(crate) fn silent(sender: &Sender) -> StreamOwned<ClientConnection, TcpStream> {
         let mut config = (*sender.config).clone();
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
+        let tls =
+            ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap())
+                .unwrap();
         let socket = TcpStream::connect(sender.address).unwrap();
         socket.set_read_timeout(Some(super::PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -139,20 +170,29 @@ impl Frames {
     pub(crate) fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some((header, rest)) = self.read.split_at_checked(9) {
-                let length = usize::from(header[0]) << 16 | usize::from(header[1]) << 8 | usize::from(header[2]);
+                let length = usize::from(header[0]) << 16
+                    | usize::from(header[1]) << 8
+                    | usize::from(header[2]);
                 if rest.len() >= length {
                     let (kind, flags) = (header[3], header[4]);
                     let stream = u32::from_be_bytes(header[5..].try_into().unwrap());
                     let payload = rest[..length].to_vec();
                     self.read.drain(..9 + length);
-                    return Some(Frame { kind, flags, stream, payload });
+                    return Some(Frame {
+                        kind,
+                        flags,
+                        stream,
+                        payload,
+                    });
                 }
             }
             let mut buffer = [0; 16384];
             match self.stream.read(&mut buffer) {
                 Ok(0) => return None,
                 Ok(read) => self.read.extend_from_slice(&buffer[..read]),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     panic!("nothing comes")
                 }
                 Err(_) => return None,

@@ -22,7 +22,10 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Http2 {
     pub(crate) fn connect(sender: &Sender) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
         let mut config = (*sender.config).clone();
         config.alpn_protocols = vec![b"h2".to_vec()];
         let address = sender.address;
@@ -30,7 +33,9 @@ impl Http2 {
             let socket = TcpStream::connect(address).await?;
             socket.set_nodelay(true)?;
             let name = ServerName::try_from("localhost")?;
-            let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
+            let stream = TlsConnector::from(Arc::new(config))
+                .connect(name, socket)
+                .await?;
             let (requests, connection) = h2::client::handshake(stream).await?;
             tokio::spawn(connection);
             Ok::<_, Failure>(requests)
@@ -39,14 +44,24 @@ impl Http2 {
     }
 
     /// Sends a request with these headers, in the form `name: value`.
-    pub(crate) fn send(&mut self, method: &str, target: &str, headers: &[&str], body: &str) -> Result<Answer, Failure> {
-        let mut request = Request::builder().method(method).uri(format!("https://localhost{target}"));
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("https://localhost{target}"));
         for (name, value) in headers.iter().filter_map(|header| header.split_once(": ")) {
             request = request.header(name, value);
         }
         let (request, body) = (request.body(())?, Bytes::copy_from_slice(body.as_bytes()));
         let requests = self.requests.clone();
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(requests, request, body)).await? })
+        self.runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, exchange(requests, request, body)).await?
+        })
     }
 
     /// Begins a request whose body follows in parts.
@@ -56,11 +71,21 @@ impl Http2 {
             requests = requests.ready().await?;
             requests.send_request(request, false)
         })?;
-        Ok(Http2Stream { runtime: self.runtime, answer: Some(answer), body, incoming: None })
+        Ok(Http2Stream {
+            runtime: self.runtime,
+            answer: Some(answer),
+            body,
+            incoming: None,
+        })
     }
 
     pub(crate) fn post(&mut self, body: &str) -> Result<Answer, Failure> {
-        self.send("POST", super::WEBHOOK, &["content-type: application/json"], body)
+        self.send(
+            "POST",
+            super::WEBHOOK,
+            &["content-type: application/json"],
+            body,
+        )
     }
 }
 
@@ -79,7 +104,9 @@ impl Http2Stream {
         self.runtime.block_on(async {
             while !part.is_empty() {
                 body.reserve_capacity(part.len());
-                let capacity = poll_fn(|cx| body.poll_capacity(cx)).await.ok_or("the stream has ended")??;
+                let capacity = poll_fn(|cx| body.poll_capacity(cx))
+                    .await
+                    .ok_or("the stream has ended")??;
                 body.send_data(part.split_to(capacity.min(part.len())), false)?;
             }
             Ok(())
@@ -93,15 +120,23 @@ impl Http2Stream {
     pub(crate) fn reset(&mut self) {
         self.body.send_reset(h2::Reason::CANCEL);
         // The connection's task sends it before this one is told.
-        self.runtime.block_on(async { poll_fn(|cx| self.body.poll_reset(cx)).await }).ok();
+        self.runtime
+            .block_on(async { poll_fn(|cx| self.body.poll_reset(cx)).await })
+            .ok();
     }
 
     pub(crate) fn head(&mut self) -> Result<Answer, Failure> {
         let answer = self.answer.take().expect("the head is read once");
-        let answer = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, answer).await })??;
+        let answer = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, answer).await })??;
         let (head, incoming) = answer.into_parts();
         self.incoming = Some(incoming);
-        Ok(Answer { status: head.status.as_u16(), headers: texts(&head.headers), body: String::new() })
+        Ok(Answer {
+            status: head.status.as_u16(),
+            headers: texts(&head.headers),
+            body: String::new(),
+        })
     }
 
     /// The next part of the body; none at its end.
@@ -122,10 +157,17 @@ impl Http2Stream {
 
 fn texts(headers: &http::HeaderMap) -> Vec<(String, String)> {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), text(value)))
+        .collect()
 }
 
-async fn exchange(requests: SendRequest<Bytes>, request: Request<()>, body: Bytes) -> Result<Answer, Failure> {
+async fn exchange(
+    requests: SendRequest<Bytes>,
+    request: Request<()>,
+    body: Bytes,
+) -> Result<Answer, Failure> {
     let mut requests = requests.ready().await?;
     let (response, mut stream) = requests.send_request(request, body.is_empty())?;
     if !body.is_empty() {
@@ -140,5 +182,9 @@ async fn exchange(requests: SendRequest<Bytes>, request: Request<()>, body: Byte
         body.extend_from_slice(&chunk);
     }
     let headers = texts(&head.headers);
-    Ok(Answer { status: head.status.as_u16(), headers, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }

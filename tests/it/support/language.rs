@@ -1,4 +1,5 @@
-//! The languages of the applications in the README, and what runs them on this machine: found by trying.
+//! The languages of the applications in the README, and what runs them on this machine: found by
+//! trying.
 
 use super::{WEBHOOK, blocks};
 use std::path::{Path, PathBuf};
@@ -16,14 +17,30 @@ pub(crate) struct Language {
 }
 
 impl Language {
-    pub(crate) const FLASK: Self =
-        Self { fence: "python", file: "receiver.py", memory: ["at > 60]", "at > 1]"], prepare: prepare_python };
-    pub(crate) const EXPRESS: Self =
-        Self { fence: "js", file: "receiver.js", memory: ["60_000", "1_000"], prepare: prepare_node };
-    pub(crate) const GO: Self =
-        Self { fence: "go", file: "receiver.go", memory: ["time.Minute", "time.Second"], prepare: prepare_go };
-    pub(crate) const AXUM: Self =
-        Self { fence: "rust", file: "receiver.rs", memory: ["() < 60", "() < 1"], prepare: prepare_rust };
+    pub(crate) const FLASK: Self = Self {
+        fence: "python",
+        file: "receiver.py",
+        memory: ["at > 60]", "at > 1]"],
+        prepare: prepare_python,
+    };
+    pub(crate) const EXPRESS: Self = Self {
+        fence: "js",
+        file: "receiver.js",
+        memory: ["60_000", "1_000"],
+        prepare: prepare_node,
+    };
+    pub(crate) const GO: Self = Self {
+        fence: "go",
+        file: "receiver.go",
+        memory: ["time.Minute", "time.Second"],
+        prepare: prepare_go,
+    };
+    pub(crate) const AXUM: Self = Self {
+        fence: "rust",
+        file: "receiver.rs",
+        memory: ["() < 60", "() < 1"],
+        prepare: prepare_rust,
+    };
 
     /// The short application, as it stands in the README.
     pub(crate) fn short(&self) -> &'static str {
@@ -36,8 +53,13 @@ impl Language {
     }
 
     fn programs(&self) -> [&'static str; 2] {
-        let programs: Vec<_> = blocks(self.fence).into_iter().filter(|block| block.contains(WEBHOOK)).collect();
-        programs.try_into().unwrap_or_else(|programs: Vec<_>| panic!("{} in {}", programs.len(), self.fence))
+        let programs: Vec<_> = blocks(self.fence)
+            .into_iter()
+            .filter(|block| block.contains(WEBHOOK))
+            .collect();
+        programs
+            .try_into()
+            .unwrap_or_else(|programs: Vec<_>| panic!("{} in {}", programs.len(), self.fence))
     }
 
     /// What runs `program`, of which the file is in `directory`, or what is missing here.
@@ -50,14 +72,21 @@ impl Language {
 
 /// Debian's own, beside the first of the name: it is the one that Debian's packages are for.
 fn interpreters(name: &str) -> [Command; 2] {
-    [Command::new(name), Command::new(Path::new("/usr/bin").join(name))]
+    [
+        Command::new(name),
+        Command::new(Path::new("/usr/bin").join(name)),
+    ]
 }
 
 /// The first of `commands` that runs `probe` well.
 fn working(commands: impl IntoIterator<Item = Command>, probe: [&str; 2]) -> Option<Command> {
     commands.into_iter().find(|command| {
         let mut trial = Command::new(command.get_program());
-        trial.args(probe).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        trial.args(probe).envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
         trial.output().is_ok_and(|output| output.status.success())
     })
 }
@@ -76,56 +105,83 @@ fn prepare_node(source: &Path) -> Result<Command, &'static str> {
         node.env("NODE_PATH", "/usr/share/nodejs");
         node
     });
-    let mut node = working(interpreters("node").into_iter().chain(elsewhere), ["-e", "require('express')"])
-        .ok_or("no node has express (Debian package node-express)")?;
+    let mut node = working(
+        interpreters("node").into_iter().chain(elsewhere),
+        ["-e", "require('express')"],
+    )
+    .ok_or("no node has express (Debian package node-express)")?;
     node.arg(source);
     Ok(node)
 }
 
 fn prepare_go(source: &Path) -> Result<Command, &'static str> {
-    let mut go = working(interpreters("go"), ["env", "GOROOT"]).ok_or("there is no go (Debian package golang-go)")?;
+    let mut go = working(interpreters("go"), ["env", "GOROOT"])
+        .ok_or("there is no go (Debian package golang-go)")?;
     let program = source.with_extension("");
-    go.args(["build", "-o"]).args([&program, source]).env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
+    go.args(["build", "-o"])
+        .args([&program, source])
+        .env("GOPROXY", "off")
+        .env("GOTOOLCHAIN", "local");
     // The standard library is compiled once and kept, but not in the user's home.
     go.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go"));
     compile(go).unwrap_or_else(|error| panic!("{error}"));
     Ok(Command::new(program))
 }
 
-/// Like an example in the documentation: against the dependencies of this test, as they have been compiled for it.
+/// Like an example in the documentation: against the dependencies of this test, as they have been
+/// compiled for it.
 fn prepare_rust(source: &Path) -> Result<Command, &'static str> {
     let program = source.with_extension("");
     let compile_with = |axum: &PathBuf, tokio: &PathBuf, serde_json: &PathBuf| {
         let mut rustc = Command::new("rustc");
-        rustc.args(["--edition=2024", "-o"]).args([&program, source]);
-        rustc.arg("-L").arg(format!("dependency={}", dependencies().display()));
+        rustc
+            .args(["--edition=2024", "-o"])
+            .args([&program, source]);
+        rustc
+            .arg("-L")
+            .arg(format!("dependency={}", dependencies().display()));
         for (name, library) in [("axum", axum), ("tokio", tokio), ("serde_json", serde_json)] {
-            rustc.arg("--extern").arg(format!("{name}={}", library.display()));
+            rustc
+                .arg("--extern")
+                .arg(format!("{name}={}", library.display()));
         }
         compile(rustc)
     };
     // Where there are several builds of one, not all fit together; the latest usually do.
     let [axum, tokio, serde_json] = ["axum", "tokio", "serde_json"].map(builds);
     let mut attempts = axum.iter().flat_map(|axum| {
-        let pairs = tokio.iter().flat_map(|tokio| serde_json.iter().map(move |serde_json| (tokio, serde_json)));
+        let pairs = tokio
+            .iter()
+            .flat_map(|tokio| serde_json.iter().map(move |serde_json| (tokio, serde_json)));
         pairs.map(move |(tokio, serde_json)| compile_with(axum, tokio, serde_json))
     });
     let first = attempts.next().expect("the dependencies are compiled");
-    first.or_else(|error| attempts.find_map(Result::ok).ok_or(error)).unwrap_or_else(|error| panic!("{error}"));
+    first
+        .or_else(|error| attempts.find_map(Result::ok).ok_or(error))
+        .unwrap_or_else(|error| panic!("{error}"));
     Ok(Command::new(program))
 }
 
 /// Where Cargo has put what this test is linked to.
 fn dependencies() -> PathBuf {
-    std::env::current_exe().unwrap().parent().unwrap().to_owned()
+    std::env::current_exe()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
-/// The compiled forms of a dependency, of which several may have been left behind, the latest first.
+/// The compiled forms of a dependency, of which several may have been left behind, the latest
+/// first.
 fn builds(name: &str) -> Vec<PathBuf> {
-    let files = std::fs::read_dir(dependencies()).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(dependencies())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let is_build = |path: &PathBuf| {
         let file = path.file_name().unwrap().to_str().unwrap_or_default();
-        file.strip_prefix("lib").and_then(|file| file.strip_prefix(name)).is_some_and(|rest| rest.starts_with('-'))
+        file.strip_prefix("lib")
+            .and_then(|file| file.strip_prefix(name))
+            .is_some_and(|rest| rest.starts_with('-'))
             && file.ends_with(".rlib")
     };
     let mut builds: Vec<_> = files.filter(is_build).collect();
@@ -136,5 +192,9 @@ fn builds(name: &str) -> Vec<PathBuf> {
 
 fn compile(mut compiler: Command) -> Result<(), String> {
     let output = compiler.output().map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }

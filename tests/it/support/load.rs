@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 const ALERT: &str = "{\"alert\":\"x\"}";
 
-/// Several senders at once: on connections that are kept, over HTTP/2, and on a new connection for each request.
+/// Several senders at once: on connections that are kept, over HTTP/2, and on a new connection for
+/// each request.
 pub(crate) struct Load {
     state: Arc<State>,
     threads: Vec<JoinHandle<()>>,
@@ -30,7 +31,8 @@ impl Load {
     /// Starts two senders of each kind.
     pub(crate) fn start(sender: &Sender) -> Self {
         let state = Arc::<State>::default();
-        let kinds: [fn(&State, &Sender); 3] = [State::keep_alive, State::http2, State::new_connections];
+        let kinds: [fn(&State, &Sender); 3] =
+            [State::keep_alive, State::http2, State::new_connections];
         let spawn = |kind: fn(&State, &Sender)| {
             let (state, sender) = (state.clone(), sender.clone());
             thread::spawn(move || kind(&state, &sender))
@@ -45,10 +47,17 @@ impl Load {
         let deadline = Instant::now() + PATIENCE;
         let is_done = || {
             let now = *self.state.answered.lock().unwrap();
-            now.iter().zip(before).all(|(now, before)| now - before >= requests)
+            now.iter()
+                .zip(before)
+                .all(|(now, before)| now - before >= requests)
         };
         while !is_done() {
-            assert!(Instant::now() < deadline, "{:?} {:?}", self.state.answered, self.state.failures);
+            assert!(
+                Instant::now() < deadline,
+                "{:?} {:?}",
+                self.state.answered,
+                self.state.failures
+            );
             thread::sleep(PAUSE);
         }
     }
@@ -64,9 +73,19 @@ impl Load {
         for thread in self.threads {
             thread.join().unwrap();
         }
-        let (answered, failures) = (*self.state.answered.lock().unwrap(), self.state.failures.lock().unwrap());
-        assert!(failures.is_empty(), "{} of {answered:?} failed: {failures:?}", failures.len());
-        assert!(answered.iter().all(|answered| *answered > 0), "{answered:?}");
+        let (answered, failures) = (
+            *self.state.answered.lock().unwrap(),
+            self.state.failures.lock().unwrap(),
+        );
+        assert!(
+            failures.is_empty(),
+            "{} of {answered:?} failed: {failures:?}",
+            failures.len()
+        );
+        assert!(
+            answered.iter().all(|answered| *answered > 0),
+            "{answered:?}"
+        );
         answered.iter().sum()
     }
 }
@@ -80,16 +99,25 @@ impl State {
     fn note(&self, kind: usize, status: u16) {
         match status {
             200 => self.answered.lock().unwrap()[kind] += 1,
-            other => self.failures.lock().unwrap().push(format!("{kind}: status {other}")),
+            other => self
+                .failures
+                .lock()
+                .unwrap()
+                .push(format!("{kind}: status {other}")),
         }
     }
 
     /// Whether to go on after that.
     fn fail(&self, what: &str, error: &dyn std::fmt::Display) -> bool {
-        if self.may_refuse.load(Ordering::SeqCst) && error.to_string().contains("Connection refused") {
+        if self.may_refuse.load(Ordering::SeqCst)
+            && error.to_string().contains("Connection refused")
+        {
             return false;
         }
-        self.failures.lock().unwrap().push(format!("{what}: {error}"));
+        self.failures
+            .lock()
+            .unwrap()
+            .push(format!("{what}: {error}"));
         true
     }
 
@@ -118,8 +146,8 @@ impl State {
         }
     }
 
-    /// A connection is used until the proxy says that it goes away. What it says it has not processed is sent again on
-    /// another (RFC 9113 section 6.8).
+    /// A connection is used until the proxy says that it goes away. What it says it has not
+    /// processed is sent again on another (RFC 9113 section 6.8).
     fn http2(&self, sender: &Sender) {
         while self.goes_on() {
             let mut connection = match Http2::connect(sender) {
@@ -144,7 +172,12 @@ impl State {
 
     fn new_connections(&self, sender: &Sender) {
         while self.goes_on() {
-            match sender.send("POST", super::WEBHOOK, "Content-Type: application/json\r\n", ALERT) {
+            match sender.send(
+                "POST",
+                super::WEBHOOK,
+                "Content-Type: application/json\r\n",
+                ALERT,
+            ) {
                 Ok(answer) => self.note(2, answer.status),
                 Err(error) if self.fail("new connection", &error) => {}
                 Err(_) => return,
@@ -156,5 +189,7 @@ impl State {
 /// Whether it says that the other side goes away and has not processed this.
 fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<h2::Error>();
-    error.is_some_and(|error| error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
+    error.is_some_and(|error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }

@@ -39,21 +39,32 @@ impl Machine {
     /// A text whose paths lead here.
     pub(crate) fn at(&self, text: &str) -> String {
         // In two steps, for the root may itself be below one of these.
-        let marked = TOP_LEVEL.iter().fold(text.to_owned(), |text, top| text.replace(top, &format!("\0{top}")));
+        let marked = TOP_LEVEL.iter().fold(text.to_owned(), |text, top| {
+            text.replace(top, &format!("\0{top}"))
+        });
         marked.replace('\0', self.root.path().to_str().unwrap())
     }
 
     /// A command of the README, in a checkout after `cargo build --release`.
     pub(crate) fn command(&self, line: &str) -> Command {
-        let line = self.at(line).replace("target/release/netdata-webhook-proxy", PROGRAM);
+        let line = self
+            .at(line)
+            .replace("target/release/netdata-webhook-proxy", PROGRAM);
         let line = match rustix::process::geteuid() {
             user if user.is_root() => line,
             // Who is not root can give files to nobody else.
             user => line.replace("-o 65532", &format!("-o {}", user.as_raw())),
         };
-        let path = format!("{}:{}", self.path("/usr/local/bin").display(), std::env::var("PATH").unwrap_or_default());
+        let path = format!(
+            "{}:{}",
+            self.path("/usr/local/bin").display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
         let mut command = Command::new("sh");
-        command.args(["-euc", &line]).current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", path);
+        command
+            .args(["-euc", &line])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("PATH", path);
         command
     }
 
@@ -62,11 +73,15 @@ impl Machine {
         succeed(&mut self.command(line));
     }
 
-    /// What Let's Encrypt's certbot leaves behind: the `version`th certificate for hooks.example, which is `pki`'s own.
+    /// What Let's Encrypt's certbot leaves behind: the `version`th certificate for hooks.example,
+    /// which is `pki`'s own.
     pub(crate) fn certify(&self, pki: &Pki, version: u8) -> PathBuf {
-        let [live, archive] =
-            ["live", "archive"].map(|place| self.path(&format!("/etc/letsencrypt/{place}/hooks.example")));
-        for (name, file, mode) in [("fullchain", "server.pem", 0o644), ("privkey", "server.key", 0o600)] {
+        let [live, archive] = ["live", "archive"]
+            .map(|place| self.path(&format!("/etc/letsencrypt/{place}/hooks.example")));
+        for (name, file, mode) in [
+            ("fullchain", "server.pem", 0o644),
+            ("privkey", "server.key", 0o600),
+        ] {
             fs::create_dir_all(&live).unwrap();
             fs::create_dir_all(&archive).unwrap();
             let archived = archive.join(format!("{name}{version}.pem"));
@@ -75,7 +90,11 @@ impl Machine {
             let link = live.join(format!("{name}.pem"));
             // An error says that this is the first.
             let _ = fs::remove_file(&link);
-            symlink(format!("../../archive/hooks.example/{name}{version}.pem"), link).unwrap();
+            symlink(
+                format!("../../archive/hooks.example/{name}{version}.pem"),
+                link,
+            )
+            .unwrap();
         }
         live
     }
@@ -85,5 +104,9 @@ impl Machine {
 #[track_caller]
 pub(crate) fn succeed(command: &mut Command) {
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -33,7 +33,9 @@ pub(crate) use machine::{Machine, succeed};
 pub(crate) use origin::{Origin, Received, Reply, free_address};
 pub(crate) use peer::{Peer, is_installed};
 pub(crate) use pipe::{Pipe, Reading};
-pub(crate) use pki::{Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject};
+pub(crate) use pki::{
+    Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject,
+};
 pub(crate) use proxy::{Proxy, WEBHOOK};
 pub(crate) use readme::{README, blocks, commands, commands_with, first_column};
 pub(crate) use receiver::Receiver;
@@ -60,7 +62,8 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
-/// Says why a test does nothing here, past the harness, which keeps to itself what a test prints that passes.
+/// Says why a test does nothing here, past the harness, which keeps to itself what a test prints
+/// that passes.
 pub(crate) fn skip(why: &str) {
     // An error says that nobody listens.
     let _ = writeln!(std::io::stderr(), "skipped: {why}");

@@ -24,7 +24,10 @@ pub(crate) struct Received {
 impl Received {
     /// Every value of a header, whose name is compared without its case.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        let named = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let named = self
+            .headers
+            .iter()
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
     }
 
@@ -54,13 +57,19 @@ pub(crate) enum Reply {
 
 impl Reply {
     pub(crate) fn ok(body: &str) -> Self {
-        Self::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-App: yes\r\n\r\n{body}", body.len()))
+        Self::Raw(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-App: yes\r\n\r\n{body}",
+            body.len()
+        ))
     }
 
     /// [`Reply::ok`], once something is sent to what is returned with it.
     pub(crate) fn when_told(body: &str) -> (mpsc::Sender<()>, Self) {
         let (tell, told) = mpsc::channel();
-        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let text = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         (tell, Self::When(Arc::new(Mutex::new(told)), text))
     }
 }
@@ -91,9 +100,13 @@ struct State {
     open: Mutex<HashMap<SocketAddr, TcpStream>>,
 }
 
-/// Where somebody else may listen: nobody else takes the port meanwhile, for the address is its own.
+/// Where somebody else may listen: nobody else takes the port meanwhile, for the address is its
+/// own.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind((own_address(), 0)).unwrap().local_addr().unwrap()
+    TcpListener::bind((own_address(), 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// An address of this machine that nothing else here uses.
@@ -122,21 +135,25 @@ impl Origin {
         Self::listen(Ipv4Addr::LOCALHOST, None)
     }
 
-    /// The same, taking what clients and other proxies say, HTTP/1.0 and `Connection: close` included. The others end their test
-    /// with what a strict application would not take.
+    /// The same, taking what clients and other proxies say, HTTP/1.0 and `Connection: close`
+    /// included. The others end their test with what a strict application would not take.
     pub(crate) fn lenient(self) -> Self {
         self.state.is_lenient.store(true, Ordering::SeqCst);
         self
     }
 
-    /// One that can be stopped and started again: nobody else takes its port meanwhile, for its address is its own.
+    /// One that can be stopped and started again: nobody else takes its port meanwhile, for its
+    /// address is its own.
     pub(crate) fn spawn_apart() -> Self {
         Self::listen(own_address(), None)
     }
 
     /// Likewise, on the port of `other`.
     pub(crate) fn spawn_beside(other: &Self) -> Self {
-        Self::accepting(TcpListener::bind((own_address(), other.address().port())).unwrap(), None)
+        Self::accepting(
+            TcpListener::bind((own_address(), other.address().port())).unwrap(),
+            None,
+        )
     }
 
     /// Where it listens, by TCP.
@@ -156,7 +173,12 @@ impl Origin {
     fn accepting(listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> Self {
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let origin = Self { state: Arc::default(), url: format!("{scheme}://{address}"), address: Some(address), tls };
+        let origin = Self {
+            state: Arc::default(),
+            url: format!("{scheme}://{address}"),
+            address: Some(address),
+            tls,
+        };
         origin.accept_on(listener);
         origin
     }
@@ -168,7 +190,9 @@ impl Origin {
                 if state.is_stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(peer), Ok(handle)) = (stream.peer_addr(), stream.try_clone()) else { continue };
+                let (Ok(peer), Ok(handle)) = (stream.peer_addr(), stream.try_clone()) else {
+                    continue;
+                };
                 state.open.lock().unwrap().insert(peer, handle);
                 let (state, tls) = (state.clone(), tls.clone());
                 thread::spawn(move || {
@@ -183,28 +207,38 @@ impl Origin {
         });
     }
 
-    /// Ends as a process does that closes what it has: nothing listens any more, and every connection is closed.
+    /// Ends as a process does that closes what it has: nothing listens any more, and every
+    /// connection is closed.
     pub(crate) fn stop(&self) {
         self.end(|connection| {
             let _ = connection.shutdown(Shutdown::Both);
         });
     }
 
-    /// Ends as a process does that is killed with requests unread: nothing listens any more, and every connection is
-    /// reset.
+    /// Ends as a process does that is killed with requests unread: nothing listens any more, and
+    /// every connection is reset.
     pub(crate) fn kill(&self) {
         self.end(reset);
     }
 
     fn end(&self, cut: impl Fn(&TcpStream)) {
         self.state.is_stopped.store(true, Ordering::SeqCst);
-        let cut_all = || self.state.open.lock().unwrap().drain().for_each(|(_, connection)| cut(&connection));
+        let cut_all = || {
+            self.state
+                .open
+                .lock()
+                .unwrap()
+                .drain()
+                .for_each(|(_, connection)| cut(&connection))
+        };
         // At once, with the requests that are being answered.
         cut_all();
         let address = self.address();
         // Wakes the thread that accepts, which then drops the listener.
         let _ = TcpStream::connect(address);
-        eventually("the end of an application", || TcpStream::connect(address).is_err().then_some(()));
+        eventually("the end of an application", || {
+            TcpStream::connect(address).is_err().then_some(())
+        });
         // Whatever was accepted meanwhile.
         cut_all();
     }
@@ -212,7 +246,9 @@ impl Origin {
     /// Listens again, where it did.
     pub(crate) fn start(&self) {
         let address = self.address();
-        let listener = eventually("an address to listen on", || TcpListener::bind(address).ok());
+        let listener = eventually("an address to listen on", || {
+            TcpListener::bind(address).ok()
+        });
         self.state.is_stopped.store(false, Ordering::SeqCst);
         self.accept_on(listener);
     }
@@ -220,7 +256,12 @@ impl Origin {
     pub(crate) fn spawn_on_socket(path: &Path) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let url = format!("unix:{}", path.display());
-        let origin = Self { state: Arc::default(), url, address: None, tls: None };
+        let origin = Self {
+            state: Arc::default(),
+            url,
+            address: None,
+            tls: None,
+        };
         let state = origin.state.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -231,7 +272,8 @@ impl Origin {
         origin
     }
 
-    /// What it does about the next requests, in their order; after that, and without, it answers 200.
+    /// What it does about the next requests, in their order; after that, and without, it answers
+    /// 200.
     pub(crate) fn will(&self, replies: impl IntoIterator<Item = Reply>) {
         self.state.replies.lock().unwrap().extend(replies);
     }
@@ -255,7 +297,10 @@ impl Origin {
     /// Nothing that came is what a strict application would not take.
     fn minds_nothing(&self) {
         let complaints = self.state.complaints.lock().unwrap().clone();
-        assert!(complaints.is_empty(), "a strict application refuses this: {complaints:?}");
+        assert!(
+            complaints.is_empty(),
+            "a strict application refuses this: {complaints:?}"
+        );
     }
 
     /// The one request it received.
@@ -271,7 +316,9 @@ impl Origin {
     }
 
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Received> {
-        eventually("a request at the application", || Some(self.received()).filter(|all| all.len() >= count))
+        eventually("a request at the application", || {
+            Some(self.received()).filter(|all| all.len() >= count)
+        })
     }
 
     /// How many connections were made to it.
@@ -292,7 +339,9 @@ impl Origin {
     /// The next health check that it is asked.
     pub(crate) fn next_check(&self) -> Received {
         let before = self.checks();
-        eventually("a health check", || self.state.checks.lock().unwrap().get(before).cloned())
+        eventually("a health check", || {
+            self.state.checks.lock().unwrap().get(before).cloned()
+        })
     }
 
     /// Answers 400 to health checks under any other host from now on, as Django does.
@@ -318,7 +367,10 @@ impl State {
     fn handshake(&self, mut stream: TcpStream, config: Arc<ServerConfig>) -> std::io::Result<()> {
         let mut tls = ServerConnection::new(config).map_err(std::io::Error::other)?;
         tls.complete_io(&mut stream)?;
-        self.server_names.lock().unwrap().push(tls.server_name().unwrap_or_default().to_owned());
+        self.server_names
+            .lock()
+            .unwrap()
+            .push(tls.server_name().unwrap_or_default().to_owned());
         self.connected(StreamOwned::new(tls, stream))
     }
 
@@ -331,15 +383,29 @@ impl State {
         let mut bytes = Vec::new();
         while let Some((received, head)) = read_request(&mut stream, &mut bytes)? {
             if received.request_line == format!("GET {HEALTH} HTTP/1.1") {
-                let is_known =
-                    self.only_host.lock().unwrap().as_ref().is_none_or(|host| received.header("Host") == host);
-                let status = if is_known { self.health.load(Ordering::SeqCst).max(200) } else { 400 };
+                let is_known = self
+                    .only_host
+                    .lock()
+                    .unwrap()
+                    .as_ref()
+                    .is_none_or(|host| received.header("Host") == host);
+                let status = if is_known {
+                    self.health.load(Ordering::SeqCst).max(200)
+                } else {
+                    400
+                };
                 self.checks.lock().unwrap().push(received);
-                write!(stream, "HTTP/1.1 {status} Health\r\nContent-Length: 0\r\n\r\n")?;
+                write!(
+                    stream,
+                    "HTTP/1.1 {status} Health\r\nContent-Length: 0\r\n\r\n"
+                )?;
                 continue;
             }
             if !self.is_lenient.load(Ordering::SeqCst) {
-                self.complaints.lock().unwrap().extend(strict::complaint(&head));
+                self.complaints
+                    .lock()
+                    .unwrap()
+                    .extend(strict::complaint(&head));
             }
             self.received.lock().unwrap().push(received);
             let reply = self.replies.lock().unwrap().pop_front();
@@ -370,7 +436,10 @@ impl State {
 }
 
 /// Reads a request with a Content-Length; the proxy sends no others.
-fn read_request(stream: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<Option<(Received, String)>> {
+fn read_request(
+    stream: &mut impl Read,
+    bytes: &mut Vec<u8>,
+) -> std::io::Result<Option<(Received, String)>> {
     let mut buffer = [0; 65536];
     loop {
         if let Some((received, head, length)) = parse(bytes) {
@@ -389,10 +458,22 @@ fn parse(bytes: &[u8]) -> Option<(Received, String, usize)> {
     let head = String::from_utf8_lossy(&bytes[..head_length - 4]).into_owned();
     let mut lines = head.split("\r\n");
     let request_line = lines.next()?.to_owned();
-    let headers: Vec<(String, String)> =
-        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.into(), value.into())).collect();
-    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    let length = headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let length: usize = length.map_or(0, |(_, value)| value.parse().unwrap());
     let body = bytes.get(head_length..head_length + length)?.to_vec();
-    Some((Received { request_line, headers, body }, head, head_length + length))
+    Some((
+        Received {
+            request_line,
+            headers,
+            body,
+        },
+        head,
+        head_length + length,
+    ))
 }

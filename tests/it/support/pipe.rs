@@ -1,4 +1,5 @@
-//! A named pipe in the place of a file: it holds up whoever reads it until the test has something to say.
+//! A named pipe in the place of a file: it holds up whoever reads it until the test has something
+//! to say.
 
 use super::{Pki, eventually};
 use rustix::fs::OFlags;
@@ -15,14 +16,26 @@ impl Pipe {
     /// One in the directory of `pki`.
     pub(crate) fn new(pki: &Pki, name: &str) -> Self {
         let path = pki.path().join(name);
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
         Self(path)
     }
 
     /// Its other end, once it is read; the reader waits.
     pub(crate) fn open(&self) -> Reading {
         let flags = OFlags::NONBLOCK.bits().try_into().unwrap();
-        Reading(eventually("a reader", || File::options().write(true).custom_flags(flags).open(&self.0).ok()))
+        Reading(eventually("a reader", || {
+            File::options()
+                .write(true)
+                .custom_flags(flags)
+                .open(&self.0)
+                .ok()
+        }))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CustomExtension,
-    DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_RSA_SHA256, RsaKeySize,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -44,7 +44,10 @@ impl Leaf {
     }
 
     pub(crate) fn chain_pem(&self) -> String {
-        self.chain.iter().map(|der| pem("CERTIFICATE", der)).collect()
+        self.chain
+            .iter()
+            .map(|der| pem("CERTIFICATE", der))
+            .collect()
     }
 
     pub(crate) fn key_pem(&self) -> String {
@@ -63,14 +66,19 @@ impl Pki {
         let authority = authority(name);
         let directory = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let server =
+            CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         let server = server.signed_by(&key, &authority).unwrap();
-        let pki = Self { directory, authority };
+        let pki = Self {
+            directory,
+            authority,
+        };
         pki.write("ca.pem", &pki.authority.pem());
         // The whole chain, for nobody knows this authority.
         pki.write("server.pem", &(server.pem() + &pki.authority.pem()));
         pki.write("server.key", &key.serialize_pem());
-        std::fs::set_permissions(pki.path().join("server.key"), Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(pki.path().join("server.key"), Permissions::from_mode(0o600))
+            .unwrap();
         pki
     }
 
@@ -79,7 +87,10 @@ impl Pki {
         let key = KeyPair::generate().unwrap();
         let mut server = CertificateParams::new(["localhost".to_owned()]).unwrap();
         server.not_after = OffsetDateTime::now_utc() + life;
-        self.write(&format!("{name}.pem"), &server.signed_by(&key, &self.authority).unwrap().pem());
+        self.write(
+            &format!("{name}.pem"),
+            &server.signed_by(&key, &self.authority).unwrap().pem(),
+        );
         self.write(&format!("{name}.key"), &key.serialize_pem());
     }
 
@@ -119,7 +130,9 @@ impl Pki {
 
     /// One that Netdata Cloud's name is changed of.
     pub(crate) fn named(&self, common_name: &str) -> Leaf {
-        self.leaf(|params| params.distinguished_name = subject(&[(DnType::CommonName, common_name.into())]))
+        self.leaf(|params| {
+            params.distinguished_name = subject(&[(DnType::CommonName, common_name.into())])
+        })
     }
 
     /// One whose parameters `change` changes.
@@ -127,13 +140,20 @@ impl Pki {
         self.leaf_with_key(KeyPair::generate().unwrap(), change)
     }
 
-    pub(crate) fn leaf_with_key(&self, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+    pub(crate) fn leaf_with_key(
+        &self,
+        key: KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Leaf {
         issue(&self.authority, key, change, Vec::new())
     }
 
     /// An RSA one.
     pub(crate) fn rsa(&self) -> Leaf {
-        self.leaf_with_key(KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(), |_| {})
+        self.leaf_with_key(
+            KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(),
+            |_| {},
+        )
     }
 
     /// One below `depth` intermediate authorities, each of which `change` changes.
@@ -142,11 +162,16 @@ impl Pki {
     }
 
     /// One below `depth` intermediate authorities, of which `change` changes the leaf.
-    pub(crate) fn below_for(&self, depth: usize, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+    pub(crate) fn below_for(
+        &self,
+        depth: usize,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Leaf {
         self.issued_below(depth, |_| {}, change)
     }
 
-    /// One below `depth` intermediate authorities, each of which `change` changes, and the leaf `change_leaf`.
+    /// One below `depth` intermediate authorities, each of which `change` changes, and the leaf
+    /// `change_leaf`.
     pub(crate) fn issued_below(
         &self,
         depth: usize,
@@ -173,17 +198,26 @@ impl Pki {
 
     /// One that another authority of the same name issued.
     pub(crate) fn impostor(&self) -> Leaf {
-        issue(&authority("Test Root CA"), KeyPair::generate().unwrap(), |_| {}, Vec::new())
+        issue(
+            &authority("Test Root CA"),
+            KeyPair::generate().unwrap(),
+            |_| {},
+            Vec::new(),
+        )
     }
 
     /// One that signed itself.
     pub(crate) fn self_signed(&self) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let certificate = netdata_params().self_signed(&key).unwrap();
-        Leaf { chain: vec![certificate.der().clone()], key: key.serialize_der() }
+        Leaf {
+            chain: vec![certificate.der().clone()],
+            key: key.serialize_der(),
+        }
     }
 
-    /// A certificate for a server, whose parameters `change` changes; written to `name.pem` and `name.key`, too.
+    /// A certificate for a server, whose parameters `change` changes; written to `name.pem` and
+    /// `name.key`, too.
     pub(crate) fn server(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -191,29 +225,39 @@ impl Pki {
         let certificate = params.signed_by(&key, &self.authority).unwrap();
         self.write(&format!("{name}.pem"), &certificate.pem());
         self.write(&format!("{name}.key"), &key.serialize_pem());
-        Leaf { chain: vec![certificate.der().clone()], key: key.serialize_der() }
+        Leaf {
+            chain: vec![certificate.der().clone()],
+            key: key.serialize_der(),
+        }
     }
 
-    /// How an application serves `leaf`; who connects must present a certificate of `clients`, if that is given.
+    /// How an application serves `leaf`; who connects must present a certificate of `clients`, if
+    /// that is given.
     pub(crate) fn server_config(leaf: &Leaf, clients: Option<&Pki>) -> ServerConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder =
-            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(clients) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(clients.authority().clone()).unwrap();
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };
-        builder.with_single_cert(leaf.chain.clone(), leaf.key()).unwrap()
+        builder
+            .with_single_cert(leaf.chain.clone(), leaf.key())
+            .unwrap()
     }
 
     /// The authority's revocation list, in PEM, naming `serials`; the next one is due after `due`.
     pub(crate) fn revocation_list(&self, serials: &[u64], due: Duration) -> String {
-        self.changed_list(serials, |list| list.next_update = OffsetDateTime::now_utc() + due)
+        self.changed_list(serials, |list| {
+            list.next_update = OffsetDateTime::now_utc() + due
+        })
     }
 
     /// The authority's revocation list, in PEM, naming `serials`, as `change` changes it.
@@ -233,7 +277,11 @@ impl Pki {
     ) -> String {
         let mut params = authority_params("Test Root CA");
         change_issuer(&mut params);
-        list(serials, |_| {}, &Issuer::from_params(&params, self.authority.key()))
+        list(
+            serials,
+            |_| {},
+            &Issuer::from_params(&params, self.authority.key()),
+        )
     }
 
     /// The certificate of an authority that signed itself, in PEM, as `change` changes it.
@@ -243,7 +291,8 @@ impl Pki {
         params.self_signed(self.authority.key()).unwrap().pem()
     }
 
-    /// A certificate for the authority `other`, by this one: on a way to itself, or from the old key to a new one.
+    /// A certificate for the authority `other`, by this one: on a way to itself, or from the old
+    /// key to a new one.
     pub(crate) fn cross_sign(
         &self,
         other: &Self,
@@ -251,7 +300,11 @@ impl Pki {
     ) -> CertificateDer<'static> {
         let mut params = authority_params("Test Root CA");
         change(&mut params);
-        params.signed_by(other.authority.key(), &self.authority).unwrap().der().clone()
+        params
+            .signed_by(other.authority.key(), &self.authority)
+            .unwrap()
+            .der()
+            .clone()
     }
 }
 
@@ -280,7 +333,10 @@ fn list(
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        BASE64_STANDARD.encode(der)
+    )
 }
 
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
@@ -289,8 +345,10 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 
 fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name =
-        subject(&[(DnType::OrganizationName, "Test".into()), (DnType::CommonName, name.into())]);
+    params.distinguished_name = subject(&[
+        (DnType::OrganizationName, "Test".into()),
+        (DnType::CommonName, name.into()),
+    ]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
@@ -298,8 +356,10 @@ fn authority_params(name: &str) -> CertificateParams {
 
 fn netdata_params() -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name =
-        subject(&[(DnType::OrganizationName, "Netdata, Inc.".into()), (DnType::CommonName, NETDATA.into())]);
+    params.distinguished_name = subject(&[
+        (DnType::OrganizationName, "Netdata, Inc.".into()),
+        (DnType::CommonName, NETDATA.into()),
+    ]);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params
 }
@@ -314,7 +374,10 @@ fn issue(
     change(&mut params);
     let certificate = params.signed_by(&key, issuer).unwrap();
     above.insert(0, certificate.der().clone());
-    Leaf { chain: above, key: key.serialize_der() }
+    Leaf {
+        chain: above,
+        key: key.serialize_der(),
+    }
 }
 
 /// A subject of these attributes.
@@ -326,14 +389,16 @@ pub(crate) fn subject(attributes: &[(DnType, DnValue)]) -> DistinguishedName {
     name
 }
 
-/// The attribute type of a common name, as another than [`DnType::CommonName`], so that a subject can have two.
+/// The attribute type of a common name, as another than [`DnType::CommonName`], so that a subject
+/// can have two.
 pub(crate) fn another_common_name() -> DnType {
     DnType::CustomDnType(vec![2, 5, 4, 3])
 }
 
 /// An extension that nobody knows and nobody may ignore.
 pub(crate) fn critical_unknown_extension() -> CustomExtension {
-    let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
+    let mut extension =
+        CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
     extension.set_criticality(true);
     extension
 }

@@ -19,8 +19,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// The smallest configuration in front of `origin`, with `pki` for the server and as the only authority. `route`
-    /// comes behind the route's keys.
+    /// The smallest configuration in front of `origin`, with `pki` for the server and as the only
+    /// authority. `route` comes behind the route's keys.
     pub(crate) fn config(origin: &Origin, verify: &str, route: &str) -> String {
         Self::config_for(&origin.url, verify, route)
     }
@@ -37,9 +37,16 @@ impl Proxy {
 
     /// Likewise, with a group `app` of `origins`, of which `group` are the further keys.
     pub(crate) fn config_of_group(origins: &[&Origin], group: &str) -> String {
-        let servers: Vec<_> = origins.iter().map(|origin| format!("{:?}", origin.url)).collect();
-        let config = Self::config(origins[0], "require", "").replace(&format!("{:?}", origins[0].url), "\"app\"");
-        format!("{config}[upstreams.app]\nservers = [{}]\n{group}\n", servers.join(", "))
+        let servers: Vec<_> = origins
+            .iter()
+            .map(|origin| format!("{:?}", origin.url))
+            .collect();
+        let config = Self::config(origins[0], "require", "")
+            .replace(&format!("{:?}", origins[0].url), "\"app\"");
+        format!(
+            "{config}[upstreams.app]\nservers = [{}]\n{group}\n",
+            servers.join(", ")
+        )
     }
 
     /// In front of `origin`, as [`Proxy::config`] has it.
@@ -80,7 +87,10 @@ impl Proxy {
             pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
         }
         // Several tests share a directory, so each has a configuration of its own in it.
-        let file = tempfile::Builder::new().suffix(".toml").tempfile_in(pki.path()).unwrap();
+        let file = tempfile::Builder::new()
+            .suffix(".toml")
+            .tempfile_in(pki.path())
+            .unwrap();
         let (_, path) = file.keep().unwrap();
         std::fs::write(&path, config).unwrap();
         path
@@ -105,9 +115,20 @@ impl Proxy {
     pub(crate) fn run(mut command: Command, config: &Path) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (lines, written) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
-        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line)));
-        Self { child, config: config.to_owned(), log }
+        let (lines, written) = (
+            BufReader::new(child.stderr.take().unwrap()).lines(),
+            log.clone(),
+        );
+        thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| written.lock().unwrap().push(line))
+        });
+        Self {
+            child,
+            config: config.to_owned(),
+            log,
+        }
     }
 
     /// The id of its process.
@@ -119,9 +140,15 @@ impl Proxy {
     pub(crate) fn address(&self, index: usize) -> SocketAddr {
         eventually("the line \"listening\"", || {
             let log = self.log.lock().unwrap();
-            let line = log.iter().filter(|line| line.contains("listening") && line.contains("scheme")).nth(index)?;
+            let line = log
+                .iter()
+                .filter(|line| line.contains("listening") && line.contains("scheme"))
+                .nth(index)?;
             // As text, address=127.0.0.1:1; as JSON, "address":"127.0.0.1:1".
-            let address = line.split("address").nth(1)?.trim_start_matches(['=', '"', ':']);
+            let address = line
+                .split("address")
+                .nth(1)?
+                .trim_start_matches(['=', '"', ':']);
             address.split([' ', '"']).next()?.parse().ok()
         })
     }
@@ -138,13 +165,22 @@ impl Proxy {
 
     /// The `count`th such line.
     pub(crate) fn wait_for_logs(&self, text: &str, count: usize) -> String {
-        let find = || self.log().into_iter().filter(|line| line.contains(text)).nth(count - 1);
+        let find = || {
+            self.log()
+                .into_iter()
+                .filter(|line| line.contains(text))
+                .nth(count - 1)
+        };
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             if let Some(line) = find() {
                 return line;
             }
-            assert!(std::time::Instant::now() < deadline, "no {text:?} in {:#?}", self.log());
+            assert!(
+                std::time::Instant::now() < deadline,
+                "no {text:?} in {:#?}",
+                self.log()
+            );
             thread::sleep(std::time::Duration::from_millis(10));
         }
     }
@@ -152,7 +188,13 @@ impl Proxy {
     /// Sends a signal, as `kill` does.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &id])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// How it ended, by itself.
@@ -162,7 +204,11 @@ impl Proxy {
 
     /// Replaces the configuration, and has it read.
     pub(crate) fn reload(&self, config: &str) {
-        let reloaded = self.log().iter().filter(|line| line.contains("configuration")).count();
+        let reloaded = self
+            .log()
+            .iter()
+            .filter(|line| line.contains("configuration"))
+            .count();
         std::fs::write(&self.config, config).unwrap();
         self.signal("HUP");
         self.wait_for_logs("configuration", reloaded + 1);

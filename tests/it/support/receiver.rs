@@ -24,15 +24,18 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Runs a program that listens on 127.0.0.1:3000, of which only that is changed. `None`, with a note, where it cannot
-    /// be run.
+    /// Runs a program that listens on 127.0.0.1:3000, of which only that is changed. `None`, with a
+    /// note, where it cannot be run.
     pub(crate) fn start(language: &Language, program: &str) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let free = free_address();
         match language.run(&at(free, program), directory.path()) {
             Ok(command) => Some(Self::spawn(command, free, directory)),
             Err(missing) => {
-                assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "{missing}, and {REQUIRED} is 1");
+                assert!(
+                    std::env::var(REQUIRED).as_deref() != Ok("1"),
+                    "{missing}, and {REQUIRED} is 1"
+                );
                 skip(missing);
                 None
             }
@@ -41,21 +44,48 @@ impl Receiver {
 
     fn spawn(mut command: Command, address: SocketAddr, directory: tempfile::TempDir) -> Self {
         let stderr = File::create(directory.path().join(STDERR)).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
         let printed = Arc::new(Mutex::new(Vec::new()));
-        let (lines, kept) = (BufReader::new(child.stdout.take().unwrap()).lines(), printed.clone());
-        let reader =
-            thread::spawn(move || lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
-        let receiver = Self { child, url: format!("http://{address}"), printed, reader: Some(reader), directory };
-        eventually("an application that listens", || TcpStream::connect(address).ok());
+        let (lines, kept) = (
+            BufReader::new(child.stdout.take().unwrap()).lines(),
+            printed.clone(),
+        );
+        let reader = thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| kept.lock().unwrap().push(line))
+        });
+        let receiver = Self {
+            child,
+            url: format!("http://{address}"),
+            printed,
+            reader: Some(reader),
+            directory,
+        };
+        eventually("an application that listens", || {
+            TcpStream::connect(address).ok()
+        });
         receiver
     }
 
     /// What it has printed about notifications; Flask prints about itself, too.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let is_about_a_notification =
-            |line: &&String| ["alert ", "reachability ", "test "].iter().any(|kind| line.starts_with(kind));
-        self.printed.lock().unwrap().iter().filter(is_about_a_notification).cloned().collect()
+        let is_about_a_notification = |line: &&String| {
+            ["alert ", "reachability ", "test "]
+                .iter()
+                .any(|kind| line.starts_with(kind))
+        };
+        self.printed
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(is_about_a_notification)
+            .cloned()
+            .collect()
     }
 
     /// Ends it, after which it prints nothing more.
@@ -73,8 +103,12 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         self.end();
         if thread::panicking() {
-            let said = std::fs::read_to_string(self.directory.path().join(STDERR)).unwrap_or_default();
-            eprintln!("the application printed: {:#?}\nand on standard error:\n{said}", self.printed.lock().unwrap());
+            let said =
+                std::fs::read_to_string(self.directory.path().join(STDERR)).unwrap_or_default();
+            eprintln!(
+                "the application printed: {:#?}\nand on standard error:\n{said}",
+                self.printed.lock().unwrap()
+            );
         }
     }
 }
@@ -84,5 +118,7 @@ fn at(address: SocketAddr, program: &str) -> String {
     for part in ["127.0.0.1", "3000"] {
         assert_eq!(program.matches(part).count(), 1, "{part} in {program}");
     }
-    program.replace("127.0.0.1", &address.ip().to_string()).replace("3000", &address.port().to_string())
+    program
+        .replace("127.0.0.1", &address.ip().to_string())
+        .replace("3000", &address.port().to_string())
 }

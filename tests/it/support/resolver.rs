@@ -11,13 +11,19 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// One that answers with the address of `origin`; none where a program cannot be made to ask it.
+    /// One that answers with the address of `origin`; none where a program cannot be made to ask
+    /// it.
     pub(crate) fn answering(origin: &Origin) -> Option<Self> {
-        let resolver = Self { directory: tempfile::tempdir().unwrap() };
+        let resolver = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
         let source = resolver.path("resolver.c");
         fs::write(&source, include_str!("resolver.c")).unwrap();
         let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-        compiler.args(["-shared", "-fPIC", "-o"]).args([resolver.path("resolver.so"), source]).arg("-ldl");
+        compiler
+            .args(["-shared", "-fPIC", "-o"])
+            .args([resolver.path("resolver.so"), source])
+            .arg("-ldl");
         if !cfg!(target_env = "gnu") || !compiler.status().is_ok_and(|status| status.success()) {
             skip("a C compiler and glibc are needed to stand in for the system's resolver");
             return None;
@@ -28,7 +34,10 @@ impl Resolver {
 
     /// For the environment of the program.
     pub(crate) fn variables(&self) -> [(&'static str, PathBuf); 2] {
-        [("LD_PRELOAD", self.path("resolver.so")), ("RESOLVER", self.directory.path().to_owned())]
+        [
+            ("LD_PRELOAD", self.path("resolver.so")),
+            ("RESOLVER", self.directory.path().to_owned()),
+        ]
     }
 
     /// From now on, names lead to `origin`.

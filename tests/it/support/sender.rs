@@ -19,7 +19,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The refusal's code.
@@ -31,13 +34,23 @@ impl Answer {
     /// Asserts that this is a refusal with `status` and `code`, in the form that is promised.
     #[track_caller]
     pub(crate) fn refuses(&self, status: u16, code: &str) {
-        assert_eq!((self.status, self.code().as_str()), (status, code), "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            (self.status, self.code().as_str()),
+            (status, code),
+            "{self:?}"
+        );
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
         assert_eq!(self.header("cache-control"), Some("no-store"));
         let problem: serde_json::Value = serde_json::from_str(&self.body).unwrap();
         assert_eq!(problem["status"], status);
         for key in ["type", "title", "detail", "request_id"] {
-            assert!(problem[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {problem}");
+            assert!(
+                problem[key].as_str().is_some_and(|text| !text.is_empty()),
+                "{key}: {problem}"
+            );
         }
     }
 }
@@ -66,26 +79,37 @@ impl Sender {
         leaf: Option<&Leaf>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Self {
-        Self { address: proxy.address(0), config: Arc::new(client_config(leaf, versions)) }
+        Self {
+            address: proxy.address(0),
+            config: Arc::new(client_config(leaf, versions)),
+        }
     }
 
     /// Sends a request, of which `headers` are further header lines, on a connection of its own.
     ///
     /// An error is a refused handshake or a broken connection.
-    pub(crate) fn send(&self, method: &str, target: &str, headers: &str, body: &str) -> std::io::Result<Answer> {
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+    ) -> std::io::Result<Answer> {
         self.connect()?.send(method, target, headers, body)
     }
 
     /// Posts JSON to the webhook.
     #[track_caller]
     pub(crate) fn post(&self, body: &str) -> Answer {
-        self.send("POST", WEBHOOK, "Content-Type: application/json\r\n", body).unwrap()
+        self.send("POST", WEBHOOK, "Content-Type: application/json\r\n", body)
+            .unwrap()
     }
 
     /// Gets from the webhook, with this query.
     #[track_caller]
     pub(crate) fn get(&self, query: &str) -> Answer {
-        self.send("GET", &format!("{WEBHOOK}{query}"), "", "").unwrap()
+        self.send("GET", &format!("{WEBHOOK}{query}"), "", "")
+            .unwrap()
     }
 
     /// Sends bytes as they are, and reads an answer.
@@ -114,17 +138,28 @@ impl Sender {
     }
 
     /// Likewise, asking for a server of this name.
-    pub(crate) fn connect_to_name(&self, socket: TcpStream, name: &str) -> std::io::Result<Connection> {
+    pub(crate) fn connect_to_name(
+        &self,
+        socket: TcpStream,
+        name: &str,
+    ) -> std::io::Result<Connection> {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let connection = ClientConnection::new(self.config.clone(), name).map_err(std::io::Error::other)?;
-        Ok(Connection { stream: StreamOwned::new(connection, socket), read: Vec::new() })
+        let connection =
+            ClientConnection::new(self.config.clone(), name).map_err(std::io::Error::other)?;
+        Ok(Connection {
+            stream: StreamOwned::new(connection, socket),
+            read: Vec::new(),
+        })
     }
 }
 
 /// Trusts the proxy's certificate whoever issued it: these tests are about clients.
-pub(crate) fn client_config(leaf: Option<&Leaf>, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+pub(crate) fn client_config(
+    leaf: Option<&Leaf>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
@@ -133,22 +168,32 @@ pub(crate) fn client_config(leaf: Option<&Leaf>, versions: &[&'static SupportedP
     match leaf {
         None => builder.with_no_client_auth(),
         Some(leaf) => {
-            // rustls refuses to present what is obviously not a client certificate, so it is not asked.
+            // rustls refuses to present what is obviously not a client certificate, so it is not
+            // asked.
             let key = aws_lc_rs::sign::any_supported_type(&leaf.key()).unwrap();
             let certified = rustls::sign::CertifiedKey::new(leaf.chain.clone(), key);
-            builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))
+            builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(
+                certified,
+            )))
         }
     }
 }
 
 impl Connection {
-    pub(crate) fn send(&mut self, method: &str, target: &str, headers: &str, body: &str) -> std::io::Result<Answer> {
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+    ) -> std::io::Result<Answer> {
         let length = if body.is_empty() && method == "GET" {
             String::new()
         } else {
             format!("Content-Length: {}\r\n", body.len())
         };
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}{length}\r\n{body}");
+        let request =
+            format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}{length}\r\n{body}");
         self.write(request.as_bytes())?;
         self.read()
     }
@@ -177,7 +222,11 @@ impl Connection {
     /// The head of the next answer.
     pub(crate) fn read_head(&mut self) -> std::io::Result<Answer> {
         let head_length = loop {
-            match self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+            match self
+                .read
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
                 Some(start) => break start + 4,
                 None => self.fill()?,
             }
@@ -185,10 +234,19 @@ impl Connection {
         let head = String::from_utf8_lossy(&self.read[..head_length - 4]).into_owned();
         self.read.drain(..head_length);
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_default();
-        let headers =
-            lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.into(), value.into())).collect();
-        Ok(Answer { status, headers, body: String::new() })
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1)?.parse().ok())
+            .unwrap_or_default();
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        Ok(Answer {
+            status,
+            headers,
+            body: String::new(),
+        })
     }
 
     /// The next byte, or `None` at the end of the connection.
@@ -217,7 +275,9 @@ impl Connection {
         if answer.header("transfer-encoding").is_some() {
             return self.read_chunked();
         }
-        let length: usize = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let length: usize = answer
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
         self.take(length)
     }
 
@@ -263,7 +323,9 @@ impl Connection {
     #[track_caller]
     pub(crate) fn is_closed(&mut self) {
         match self.fill() {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => panic!("it is open"),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("it is open")
+            }
             Err(_) => {}
             Ok(()) => panic!("there is more: {:?}", String::from_utf8_lossy(&self.read)),
         }
@@ -310,7 +372,9 @@ mod any_server {
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+            aws_lc_rs::default_provider()
+                .signature_verification_algorithms
+                .supported_schemes()
         }
     }
 }

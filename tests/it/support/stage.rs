@@ -1,4 +1,5 @@
-//! A configuration of another server, as it stood on a machine, in a directory of its own with everything it names.
+//! A configuration of another server, as it stood on a machine, in a directory of its own with
+//! everything it names.
 
 use super::{Origin, Pki};
 use regex::{Captures, Regex};
@@ -7,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// What is absolute on that machine.
-static ABSOLUTE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"(?m)(^|[\s"'=]|unix:)(/(?:etc|run|var|srv|usr/share|tmp)/)"#).unwrap());
+static ABSOLUTE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?m)(^|[\s"'=]|unix:)(/(?:etc|run|var|srv|usr/share|tmp)/)"#).unwrap()
+});
 
 /// Directives that name files, in NGINX and in Apache.
 static NAMES: LazyLock<Regex> = LazyLock::new(|| {
@@ -22,9 +24,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A copy of `sample`, in which `origins` listen where it has 127.0.0.1:3000 and on, and `pki` has issued everything.
+    /// A copy of `sample`, in which `origins` listen where it has 127.0.0.1:3000 and on, and `pki`
+    /// has issued everything.
     pub(crate) fn of(sample: &Path, pki: &Pki, origins: &[&Origin]) -> Self {
-        let stage = Self { directory: tempfile::tempdir().unwrap() };
+        let stage = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
         stage.copy(sample, Path::new(""), origins);
         for file in stage.files() {
             let text = fs::read_to_string(&file).unwrap();
@@ -52,7 +57,11 @@ impl Stage {
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let pattern = format!("{}/**/*", self.root().display());
         let is_text = |path: &PathBuf| path.is_file() && fs::read_to_string(path).is_ok();
-        glob::glob(&pattern).unwrap().map(Result::unwrap).filter(is_text).collect()
+        glob::glob(&pattern)
+            .unwrap()
+            .map(Result::unwrap)
+            .filter(is_text)
+            .collect()
     }
 
     /// Changes every file of the configuration.
@@ -71,7 +80,10 @@ impl Stage {
     }
 
     fn copy(&self, sample: &Path, below: &Path, origins: &[&Origin]) {
-        for entry in fs::read_dir(sample.join(below)).unwrap().map(Result::unwrap) {
+        for entry in fs::read_dir(sample.join(below))
+            .unwrap()
+            .map(Result::unwrap)
+        {
             let name = below.join(entry.file_name());
             if entry.path().is_dir() {
                 self.copy(sample, &name, origins);
@@ -79,10 +91,13 @@ impl Stage {
             }
             let text = fs::read_to_string(entry.path()).unwrap();
             let root = self.root().display();
-            let mut text =
-                ABSOLUTE.replace_all(&text, |found: &Captures<'_>| format!("{}{root}{}", &found[1], &found[2]));
+            let mut text = ABSOLUTE.replace_all(&text, |found: &Captures<'_>| {
+                format!("{}{root}{}", &found[1], &found[2])
+            });
             for (index, origin) in origins.iter().enumerate() {
-                text = text.replace(&format!("127.0.0.1:{}", 3000 + index), authority(origin)).into();
+                text = text
+                    .replace(&format!("127.0.0.1:{}", 3000 + index), authority(origin))
+                    .into();
             }
             self.write(name.to_str().unwrap(), &text);
         }
@@ -96,10 +111,16 @@ impl Stage {
         }
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let issued = |name: &str| fs::copy(pki.path().join(name), &path).map(drop).unwrap();
-        match directive.trim_start_matches("proxy_").replace('_', "").as_str() {
+        match directive
+            .trim_start_matches("proxy_")
+            .replace('_', "")
+            .as_str()
+        {
             "sslcertificate" | "sslcertificatefile" => issued("server.pem"),
             "sslcertificatekey" | "sslcertificatekeyfile" => issued("server.key"),
-            "sslclientcertificate" | "ssltrustedcertificate" | "sslcacertificatefile" => issued("ca.pem"),
+            "sslclientcertificate" | "ssltrustedcertificate" | "sslcacertificatefile" => {
+                issued("ca.pem")
+            }
             "sslcrl" | "sslcarevocationfile" => {
                 fs::write(&path, pki.revocation_list(&[], time::Duration::days(30))).unwrap();
             }
@@ -110,5 +131,8 @@ impl Stage {
 
 /// The address of an application, without its scheme.
 fn authority(origin: &Origin) -> &str {
-    origin.url.strip_prefix("http://").unwrap_or("no such address")
+    origin
+        .url
+        .strip_prefix("http://")
+        .unwrap_or("no such address")
 }

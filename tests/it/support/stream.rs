@@ -22,7 +22,11 @@ impl Carrier {
 
 /// One request and its answer.
 pub(crate) enum Stream {
-    Http1 { connection: Box<Connection>, is_chunked: bool, framing: Framing },
+    Http1 {
+        connection: Box<Connection>,
+        is_chunked: bool,
+        framing: Framing,
+    },
     Http2(Box<Http2Stream>),
 }
 
@@ -36,7 +40,8 @@ pub(crate) enum Framing {
 }
 
 impl Stream {
-    /// Begins a request, whose body will be `length` bytes long. `headers` have the form `name: value`.
+    /// Begins a request, whose body will be `length` bytes long. `headers` have the form `name:
+    /// value`.
     pub(crate) fn begin(
         sender: &Sender,
         carrier: Carrier,
@@ -46,27 +51,47 @@ impl Stream {
         length: u64,
     ) -> Self {
         if carrier == Carrier::Http2 {
-            let mut request = Request::builder().method(method).uri(format!("https://localhost{target}"));
+            let mut request = Request::builder()
+                .method(method)
+                .uri(format!("https://localhost{target}"));
             for (name, value) in headers.iter().filter_map(|header| header.split_once(": ")) {
                 request = request.header(name, value);
             }
-            let stream = Http2::connect(sender).unwrap().begin(request.body(()).unwrap()).unwrap();
+            let stream = Http2::connect(sender)
+                .unwrap()
+                .begin(request.body(()).unwrap())
+                .unwrap();
             return Self::Http2(Box::new(stream));
         }
         let is_chunked = carrier == Carrier::Chunked;
-        let framing =
-            if is_chunked { "Transfer-Encoding: chunked".to_owned() } else { format!("Content-Length: {length}") };
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let framing = if is_chunked {
+            "Transfer-Encoding: chunked".to_owned()
+        } else {
+            format!("Content-Length: {length}")
+        };
+        let headers: String = headers
+            .iter()
+            .map(|header| format!("{header}\r\n"))
+            .collect();
         let mut connection = sender.connect().unwrap();
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}{framing}\r\n\r\n");
+        let head =
+            format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}{framing}\r\n\r\n");
         connection.write(head.as_bytes()).unwrap();
-        Self::Http1 { connection: Box::new(connection), is_chunked, framing: Framing::UntilClose }
+        Self::Http1 {
+            connection: Box::new(connection),
+            is_chunked,
+            framing: Framing::UntilClose,
+        }
     }
 
     /// Sends a part of the body, no faster than it is taken.
     pub(crate) fn send(&mut self, part: &[u8]) -> Result<(), Failure> {
         match self {
-            Self::Http1 { connection, is_chunked: false, .. } => Ok(connection.write(part)?),
+            Self::Http1 {
+                connection,
+                is_chunked: false,
+                ..
+            } => Ok(connection.write(part)?),
             Self::Http1 { connection, .. } => {
                 let chunk = [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat();
                 Ok(connection.write(&chunk)?)
@@ -78,7 +103,9 @@ impl Stream {
     /// Ends the request.
     pub(crate) fn end(&mut self) -> Result<(), Failure> {
         match self {
-            Self::Http1 { is_chunked: false, .. } => Ok(()),
+            Self::Http1 {
+                is_chunked: false, ..
+            } => Ok(()),
             Self::Http1 { connection, .. } => Ok(connection.write(b"0\r\n\r\n")?),
             Self::Http2(stream) => stream.end(),
         }
@@ -95,9 +122,16 @@ impl Stream {
     pub(crate) fn head(&mut self) -> Result<Answer, Failure> {
         match self {
             Self::Http2(stream) => stream.head(),
-            Self::Http1 { connection, framing, .. } => {
+            Self::Http1 {
+                connection,
+                framing,
+                ..
+            } => {
                 let head = connection.read_head()?;
-                *framing = match (head.header("transfer-encoding"), head.header("content-length")) {
+                *framing = match (
+                    head.header("transfer-encoding"),
+                    head.header("content-length"),
+                ) {
                     (Some(_), _) => Framing::Chunk(0),
                     (None, Some(length)) => Framing::Length(length.parse()?),
                     (None, None) => Framing::UntilClose,
@@ -111,7 +145,11 @@ impl Stream {
     pub(crate) fn some(&mut self) -> Result<Bytes, Failure> {
         let (connection, framing) = match self {
             Self::Http2(stream) => return stream.some(),
-            Self::Http1 { connection, framing, .. } => (connection, framing),
+            Self::Http1 {
+                connection,
+                framing,
+                ..
+            } => (connection, framing),
         };
         match framing {
             Framing::UntilClose => Ok(connection.some(usize::MAX)?.into()),

@@ -1,5 +1,5 @@
-//! What a strict application says of a request, as Node's does: nothing that can be read in two ways, and nothing that was
-//! for the proxy alone.
+//! What a strict application says of a request, as Node's does: nothing that can be read in two
+//! ways, and nothing that was for the proxy alone.
 
 /// End at the hop before (RFC 9110 section 7.6.1), with `-` for every sign.
 const HOP_BY_HOP: [&str; 9] = [
@@ -46,14 +46,21 @@ pub(crate) fn complaint(head: &str) -> Option<String> {
     }
     let mut names = Vec::new();
     for line in lines.split("\r\n") {
-        let Some((name, value)) = line.split_once(": ") else { return Some(format!("{line:?} is not a field")) };
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let Some((name, value)) = line.split_once(": ") else {
+            return Some(format!("{line:?} is not a field"));
+        };
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_token) {
             return Some(format!("{name:?} is not a name"));
         }
-        let name = name.to_ascii_lowercase().replace(|sign: char| !sign.is_ascii_alphanumeric(), "-");
+        let name = name
+            .to_ascii_lowercase()
+            .replace(|sign: char| !sign.is_ascii_alphanumeric(), "-");
         let is_right = match &*name {
-            "content-length" => !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()),
+            "content-length" => {
+                !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
+            }
             "transfer-encoding" => value == "chunked",
             _ => true,
         };
@@ -69,7 +76,10 @@ pub(crate) fn complaint(head: &str) -> Option<String> {
         names.push(name);
     }
     let has = |name: &str| names.iter().any(|other| other == name);
-    match (has("host"), has("content-length") && has("transfer-encoding")) {
+    match (
+        has("host"),
+        has("content-length") && has("transfer-encoding"),
+    ) {
         (false, _) => Some("there is no Host".into()),
         (_, true) => Some("there are Content-Length and Transfer-Encoding".into()),
         _ => None,
@@ -107,10 +117,16 @@ fn a_strict_application_says_what_is_wrong() {
         assert!(complaint(&head).is_some(), "{head:?}");
     }
     for name in HOP_BY_HOP {
-        assert!(complaint(&good.replacen("X-A", name, 1)).is_some(), "{name}");
+        assert!(
+            complaint(&good.replacen("X-A", name, 1)).is_some(),
+            "{name}"
+        );
     }
     for name in SINGLE {
         let twice = format!("{name}: 1\r\n{name}: 1\r\nX-A: b");
-        assert!(complaint(&good.replacen("X-A: b", &twice, 1)).is_some(), "{name}");
+        assert!(
+            complaint(&good.replacen("X-A: b", &twice, 1)).is_some(),
+            "{name}"
+        );
     }
 }

@@ -5,11 +5,12 @@ mod alerts;
 
 use bytes::Bytes;
 use http::Method;
+use netdata_webhook_proxy::auth::secret::{Secret, SecretDigest};
 use netdata_webhook_proxy::auth::{Authorization, ClientIdentity};
-use netdata_webhook_proxy::notification::{Notification, SchemaPolicy};
-use netdata_webhook_proxy::route::{self, Guarded, PathPattern, Routes};
-use netdata_webhook_proxy::secret::{Secret, SecretDigest};
-use netdata_webhook_proxy::{challenge, framing};
+use netdata_webhook_proxy::http::framing;
+use netdata_webhook_proxy::http::path::{self, Guarded, PathPattern, Routes};
+use netdata_webhook_proxy::webhook::challenge;
+use netdata_webhook_proxy::webhook::notification::{Notification, SchemaPolicy};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use std::hint::black_box;
 
@@ -150,10 +151,10 @@ fn authorization() -> Vec<Case> {
 fn challenge() -> Vec<Case> {
     let secret = Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec());
     vec![Case::new("challenge", move || {
-        route::classify(&Method::GET, Some(black_box(b"crc_token=NDhlZjk0")), true).map(|ask| {
+        path::classify(&Method::GET, Some(black_box(b"crc_token=NDhlZjk0")), true).map(|ask| {
             match ask {
-                route::Ask::Challenge { crc_token } => challenge::answer(&secret, &crc_token),
-                route::Ask::Notification => unreachable!("a GET is no notification"),
+                path::Ask::Challenge { crc_token } => challenge::answer(&secret, &crc_token),
+                path::Ask::Notification => unreachable!("a GET is no notification"),
             }
         })
     })]

@@ -62,46 +62,50 @@
 //! ```
 //!
 //! Two things are the program's alone, because they lie before Pingora's `request_filter`: the
-//! strict reading of requests ([`framing`]) with its deadlines, and the listener that resumes no
+//! strict reading of requests ([`framing`](http::framing)) with its deadlines, and the listener that resumes no
 //! sessions.
 //!
 //! # How it is built
 //!
-//! Imports point down only.
+//! Each room imports only from the rooms above it.
 //!
 //! ```text
-//!  main  cli                                   arguments in, exit code out
-//!  server  demo  doctor  send  import  check  health  summary   wiring; the other commands
-//!  sender                                      Netdata Cloud's side, for those who play it
-//!  proxy  exchange  upstream  tls  admin  telemetry   everything that knows Pingora
-//!  config                                      a file becomes a Config, which cannot be wrong
-//!  route  framing  challenge  notification     decisions: values in, value out
-//!  auth  client_address  header_template  header_class
-//!  secret  signed  rejection  digest  head  answer_head  buffers  plain  output   words that everything uses
+//!  rejection   every reason to refuse a request
+//!  sanitize    untrusted text, made safe for terminals and logs
+//!  auth        who is calling: client certificate, Authorization header, secrets; returns proof
+//!  webhook     what Netdata Cloud sends: the challenge, notifications, their shapes
+//!  http        HTTP messages as bytes: framing, heads, bodies, paths, header classes
+//!  config      a TOML file becomes a checked Config
+//!  tls         server-side TLS: certificate, trust, handshake refusals
+//!  upstream    connections and exchanges with application servers: groups, health, pool
+//!  telemetry   logs, metrics, history, and the admin listener that shows them
+//!  proxy       one request from its head to its log line: gate, deliver, pass through
+//!  server      the running process: listeners, threads, reload, drain, upgrade, self-test
+//!  commands    the command line and its tools
 //! ```
 //!
 //! A request flows through them like this:
 //!
 //! ```text
-//!  Netdata ──TLS──▶ server::listener ──▶ proxy::connection      the head is whole, in time, and unambiguous
+//!  Netdata ──TLS──▶ server::accept ──▶ proxy::downstream       the head is whole, in time, and unambiguous
 //!                                             │
-//!                                        proxy::admit
+//!                                        proxy::gate
 //!    path ▶ client certificate ▶ ┬ GET  ▶ challenge ▶ 200
 //!                                └ POST ▶ Authorization ▶ body read whole ▶ notification ▶ Verified
 //!    any Rejection ▶ proxy::respond                                                │
 //!                                             ┌────────────────────────────────────┘
-//!                                        proxy::upstream ──▶ exchange ──▶ upstream ──▶ the application
+//!                                        proxy::deliver ──▶ upstream::exchange ──▶ the application
 //!    a route of kind "proxy":
-//!    path ▶ client certificate ▶ Authorization ▶ Authorized ▶ proxy::stream ◀──▶ exchange::relay ◀──▶ the application
+//!    path ▶ client certificate ▶ Authorization ▶ Authorized ▶ proxy::pass_through ◀──▶ the application
 //! ```
 //!
-//! What happens on the way is told to a [`Monitor`](telemetry::Monitor), which counts it and
-//! remembers the latest, if there is an [`admin`] listener to ask it.
+//! Each step is reported to a [`Monitor`](telemetry::Monitor), which counts it and, if there is an
+//! [`admin`](telemetry::admin) listener, remembers the latest.
 //!
 //! # What always holds
 //!
 //! - Nothing from a webhook reaches an application without a [`Verified`](proxy::Verified), and
-//!   only [`auth`] together with [`notification`] leads to one. On routes of kind "proxy" it is an
+//!   only [`auth`] together with [`webhook`] leads to one. On routes of kind "proxy" it is an
 //!   [`Authorized`](proxy::Authorized), to which only [`auth`] leads.
 //! - A field of a body by which nothing is decided never makes a notification refused, unless its
 //!   route is strict.
@@ -113,39 +117,16 @@
 //! - Nothing that comes over the wire panics, or is waited for or kept without bound.
 //! - A configuration is applied whole or not at all.
 
-pub mod admin;
-pub mod answer_head;
 pub mod auth;
-mod buffers;
-pub mod challenge;
-pub mod check;
-pub mod client_address;
+#[doc(hidden)]
+pub mod commands;
 pub mod config;
-pub mod demo;
-pub mod digest;
-pub mod doctor;
-pub mod exchange;
-pub mod framing;
-pub mod head;
-pub mod header_class;
-pub mod header_template;
-pub mod health;
-pub mod import;
-mod memory_limit;
-pub mod notification;
-pub mod output;
-mod patience;
-mod plain;
+pub mod http;
 pub mod proxy;
-mod read;
 pub mod rejection;
-pub mod route;
-pub mod secret;
-pub mod send;
-mod sender;
+mod sanitize;
 pub mod server;
-mod signed;
-pub mod summary;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+pub mod webhook;

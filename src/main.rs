@@ -1,9 +1,12 @@
 //! The program. What it does is in the library.
 
-mod cli;
-
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
+// A request makes a few dozen small allocations.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
-    cli::main()
+    netdata_webhook_proxy::commands::main()
 }

@@ -1,7 +1,7 @@
 //! Decides whether an `Authorization` header holds what a route wants.
 
+use crate::auth::secret::SecretDigest;
 use crate::rejection::{Rejection, Schemes};
-use crate::secret::SecretDigest;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::cmp::Ordering;
 use subtle::{Choice, ConstantTimeEq as _};

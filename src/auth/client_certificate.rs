@@ -5,9 +5,9 @@
 //! `CN=app.netdata.cloud.evil.example`, `OU=CN=app.netdata.cloud` and others through.
 
 use super::distinguished_name::DistinguishedName;
-use crate::digest::sha256_hex;
-use crate::plain::clean;
+use crate::auth::digest::sha256_hex;
 use crate::rejection::Rejection;
+use crate::sanitize::clean;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use x509_parser::asn1_rs::{Any, Tag};

@@ -2,7 +2,9 @@
 
 mod authorization;
 mod client_certificate;
+pub(crate) mod digest;
 mod distinguished_name;
+pub mod secret;
 
 pub use authorization::{Authorization, Scheme};
 pub use client_certificate::ClientIdentity;

@@ -1,6 +1,6 @@
 //! Under which host applications are asked: by requests, and so by health checks.
 
-use super::{Config, Route, Upstream, advice};
+use super::{Config, Route, Upstream, lints};
 use std::sync::Arc;
 
 impl Config {
@@ -12,7 +12,7 @@ impl Config {
         let certified = self
             .tls
             .as_ref()
-            .and_then(|tls| advice::only_host(&tls.certificate.cert));
+            .and_then(|tls| lints::only_host(&tls.certificate.cert));
         let mut hosts = self
             .routes
             .iter()

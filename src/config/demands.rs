@@ -1,9 +1,9 @@
 //! Which of two routes demands more of a request.
 
 use super::{Route, RouteKind, Tests};
-use crate::header_class::is_same;
-use crate::notification::SchemaPolicy;
-use crate::route::{Guarded, PathPattern};
+use crate::http::header_class::is_same;
+use crate::http::path::{Guarded, PathPattern};
+use crate::webhook::notification::SchemaPolicy;
 
 impl Guarded for Route {
     fn path(&self) -> &PathPattern {
@@ -63,7 +63,7 @@ fn strictness(schema: SchemaPolicy) -> u8 {
 #[cfg(test)]
 mod tests {
     use crate::config::{Config, Route};
-    use crate::route::Guarded as _;
+    use crate::http::path::Guarded as _;
     use std::path::Path;
 
     fn route(keys: &str) -> Route {

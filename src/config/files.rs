@@ -5,7 +5,7 @@
 
 use super::pem::{self, Fault};
 use super::{RevocationList, UpstreamIdentity, authorities};
-use crate::secret::{Secret, SecretDigest};
+use crate::auth::secret::{Secret, SecretDigest};
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -3,16 +3,19 @@
 //! [`Config::load`] is the only way to a [`Config`]. It reads every file that is named, and reports
 //! everything that is wrong at once, each with its file, line and key.
 
-mod advice;
 mod authorities;
 mod carried_host;
 mod demands;
+mod document;
 mod error;
 mod files;
+pub mod header_template;
+mod lints;
 mod load;
+mod memory_limit;
 mod pem;
-mod raw;
 mod revocation_list;
+pub(crate) mod signature;
 mod sources;
 mod upgrade_socket;
 mod upstream;
@@ -31,10 +34,10 @@ pub(crate) use upgrade_socket::is_own_directory;
 pub use upstream::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 
 use crate::auth::Requirements;
-use crate::header_template::HeaderTemplate;
-use crate::notification::SchemaPolicy;
-use crate::route::PathPattern;
-use crate::secret::Secret;
+use crate::auth::secret::Secret;
+use crate::config::header_template::HeaderTemplate;
+use crate::http::path::PathPattern;
+use crate::webhook::notification::SchemaPolicy;
 use http::HeaderName;
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
@@ -97,7 +100,7 @@ pub struct Tls {
 impl Tls {
     /// The hosts that the certificate is for, and until when, in words.
     pub fn describe_certificate(&self) -> Option<String> {
-        advice::describe(&self.certificate.cert)
+        lints::describe(&self.certificate.cert)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A certificate revocation list (RFC 5280 section 5), and which certificates it speaks of.
 
-use crate::signed::Signature;
+use crate::config::signature::Signature;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use std::cmp::Ordering;
 use std::fmt::Display;

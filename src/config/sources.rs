@@ -6,7 +6,7 @@
 //! during a reload is not trusted for good.
 
 use super::{Config, ConfigError, Loaded, files, load};
-use crate::digest;
+use crate::auth::digest;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

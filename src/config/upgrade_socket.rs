@@ -1,7 +1,7 @@
 //! Where a process and its successor meet, if the configuration does not say: a path that both find
 //! by themselves.
 
-use crate::digest;
+use crate::auth::digest;
 use std::env;
 use std::path::{Path, PathBuf};
 

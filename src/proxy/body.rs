@@ -2,9 +2,9 @@
 //! way.
 
 use super::session::Session;
-use crate::buffers::{Budget, Overloaded};
-use crate::head::{Head, Version};
-use crate::patience::Deadline;
+use crate::http::buffers::{Budget, Overloaded};
+use crate::http::request_head::{Head, Version};
+use crate::http::timeout::Deadline;
 use crate::rejection::Rejection;
 use bytes::Bytes;
 use pingora::{Error, ErrorType};

@@ -1,24 +1,21 @@
 //! The reverse proxy: what becomes of a request, from its head to its line in the log.
 
-mod admit;
 mod body;
-mod chunked;
-mod connection;
-mod forward;
-mod http1;
-mod http2;
-mod rate;
+mod deliver;
+mod downstream;
+mod gate;
+mod pass_through;
+mod rate_limit;
 mod respond;
 mod session;
-mod stream;
-mod upstream;
+mod upstream_request;
 
 pub use crate::telemetry::context::{Context, Outcome};
-pub use admit::{Admitted, Authorized, Gate, Policy, Verified};
-pub use connection::Downstream;
-pub(crate) use connection::{LAST_CALL, LAST_PART, over};
+pub use downstream::Downstream;
+pub(crate) use downstream::{LAST_CALL, LAST_PART, over};
+pub use gate::{Admitted, Authorized, Gate, Policy, Verified};
 
-use crate::head::Head;
+use crate::http::request_head::Head;
 use crate::rejection::Rejection;
 use crate::telemetry::Monitor;
 use crate::telemetry::access_log::{self, Answered};
@@ -58,11 +55,12 @@ impl Gateway {
         };
         match admitted {
             Some(Admitted::Notification(verified)) => {
-                upstream::forward(&self.draining, session, head, context, &verified).await;
+                deliver::forward(&self.draining, session, head, context, &verified).await;
             }
             Some(Admitted::Request(authorized)) => {
                 // Most requests are none of these, and need not pay for the room.
-                let passage = stream::pass_on(&self.draining, session, head, context, &authorized);
+                let passage =
+                    pass_through::pass_on(&self.draining, session, head, context, &authorized);
                 Box::pin(passage).await;
             }
             None => {}

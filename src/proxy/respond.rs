@@ -2,8 +2,8 @@
 
 use super::body;
 use super::session::Session;
-use crate::answer_head::AnswerHead;
-use crate::head::Head;
+use crate::http::request_head::Head;
+use crate::http::response_head::AnswerHead;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
 use bytes::Bytes;

@@ -1,9 +1,9 @@
 //! A request and the way to answer it, whichever version of HTTP carries them.
 
-use super::connection::{LAST_PART, over};
-use crate::answer_head::AnswerHead;
-use crate::head::{Head, Version};
-use crate::patience::timeout;
+use super::downstream::{LAST_PART, over};
+use crate::http::request_head::{Head, Version};
+use crate::http::response_head::AnswerHead;
+use crate::http::timeout::timeout;
 use bytes::Bytes;
 use futures_util::poll;
 use http::{Method, StatusCode, header};

@@ -2,10 +2,9 @@
 //! while all else is busy, and until the very end. A process that has a successor leaves them to
 //! that as soon as it serves.
 
-use super::cores::Pulse;
 use super::drain::Drain;
-use crate::admin::Admin;
 use crate::telemetry::Monitor;
+use crate::telemetry::admin::{Admin, LivenessProbe};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
@@ -35,7 +34,7 @@ impl AdminListener {
         listener: StdListener,
         monitor: Arc<Monitor>,
         drain: &Drain,
-        pulse: Pulse,
+        liveness: LivenessProbe,
         is_successor: bool,
     ) -> Self {
         let address = listener
@@ -45,7 +44,7 @@ impl AdminListener {
             monitor.clone(),
             drain.leaves(),
             drain.in_flight(),
-            pulse,
+            liveness,
             address,
         ));
         Self {

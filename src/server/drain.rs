@@ -1,10 +1,10 @@
 //! Ending without losing what is in flight.
 
-use super::handover::Legacy;
-use super::launch::Launch;
 use super::pid_file::PidFile;
 use super::signals::{Order, Signals};
 use super::systemd;
+use super::upgrade::Legacy;
+use super::upgrade::launch::Launch;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use std::io;

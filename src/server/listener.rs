@@ -1,11 +1,11 @@
 //! Listens: accepts connections and hands each to the worker, once the self-test has passed.
 
-use super::cores::Cores;
+use super::accept::Worker;
 use super::drain::{Drain, Stop};
-use super::handover::{Permission, Predecessor};
 use super::pid_file::PidFile;
 use super::self_test::SelfTest;
-use super::worker::Worker;
+use super::threads::Cores;
+use super::upgrade::{Permission, Predecessor};
 use super::{Failure, ServerError, systemd};
 use crate::config::Sources;
 use crate::telemetry::Monitor;
@@ -93,8 +93,8 @@ impl Listener {
         }
         systemd::ready("Serving");
         info!("ready");
-        let pulse = self.serving.cores.pulse();
-        tokio::spawn(async move { systemd::keep_watchdog_calm(|| pulse.respond()).await });
+        let liveness = self.serving.cores.liveness_probe();
+        tokio::spawn(async move { systemd::keep_watchdog_calm(|| liveness.responded()).await });
         for task in accepting {
             // It ends when the drain begins; a panic in it has been reported by the runtime.
             let _ = task.await;

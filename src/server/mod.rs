@@ -1,39 +1,34 @@
 //! All wiring: a configuration becomes a running server.
 
+mod accept;
 mod admin_listener;
-mod cores;
 mod descriptors;
 mod drain;
-mod handover;
-mod launch;
 mod listener;
 mod pid_file;
-mod proxy_protocol;
-mod quota;
 mod reload;
 mod self_test;
 mod signals;
 mod sockets;
 mod systemd;
-mod watcher;
-mod worker;
+mod threads;
+mod upgrade;
+mod upstream_watcher;
 
-pub(crate) use cores::Pulse;
 pub(crate) use descriptors::raise_limit as raise_descriptor_limit;
 pub(crate) use descriptors::shortage as descriptor_shortage;
 pub use drain::Stop;
-pub use launch::Launch;
 pub use sockets::Inherited;
+pub use upgrade::launch::Launch;
 
 use crate::config::{Config, Loaded};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::telemetry::Monitor;
 use crate::tls;
 use crate::upstream::make_connector;
+use accept::{Access, Worker};
 use admin_listener::AdminListener;
-use cores::Cores;
 use drain::{Drain, UntilDrained};
-use handover::Legacy;
 use listener::{Listener, Serving, Socket, Start};
 use pid_file::PidFile;
 use pingora::server::configuration::ServerConf;
@@ -46,10 +41,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use thiserror::Error;
+use threads::Cores;
 use tokio::sync::Barrier;
 use tracing::{info, warn};
-use watcher::Watcher;
-use worker::{Access, Worker};
+use upgrade::Legacy;
+use upstream_watcher::Watcher;
 
 /// A server whose sockets are bound, and which serves once it is [run](Server::run).
 pub struct Server {
@@ -186,7 +182,7 @@ impl Server {
             failure: failure.clone(),
         };
         let cores = Cores::start(config.server.threads).map_err(ServerError::Threads)?;
-        let pulse = cores.pulse();
+        let liveness = cores.liveness_probe();
         let serving = Serving {
             worker: worker.clone(),
             cores,
@@ -211,7 +207,7 @@ impl Server {
                 listener,
                 monitor,
                 &drain,
-                pulse,
+                liveness,
                 is_successor,
             ));
         }

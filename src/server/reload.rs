@@ -6,8 +6,8 @@
 //! sees a renewed link of Let's Encrypt, the switched link of a Kubernetes volume and an editor's
 //! rename alike, on every file system.
 
+use super::accept::{Access, Worker};
 use super::systemd;
-use super::worker::{Access, Worker};
 use crate::config::{self, Config, ConfigError, Listen, Loaded, RevocationList, Sources};
 use crate::telemetry::Monitor;
 use crate::upstream::Upstreams;

@@ -8,7 +8,7 @@
 //! share, but are served in the same way from there on.
 
 use crate::config::{Config, Verify};
-use crate::route::PathPattern;
+use crate::http::path::PathPattern;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

@@ -1,7 +1,7 @@
 //! The sockets to listen on: bound here, passed by systemd, or taken over from a running process.
 
 use super::ServerError;
-use super::handover::{Predecessor, Successor};
+use super::upgrade::{Predecessor, Successor};
 use crate::config::{self, Config, Listen};
 use listenfd::ListenFd;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, socket_acceptconn};

@@ -1,9 +1,9 @@
 //! One line a request. Secrets, `Authorization` and bodies are never in it.
 
 use super::context::Context;
-use crate::head::Head;
-use crate::notification::Kind;
-use crate::plain::clean;
+use crate::http::request_head::Head;
+use crate::sanitize::clean;
+use crate::webhook::notification::Kind;
 use std::borrow::Cow;
 use tracing::info;
 

@@ -2,8 +2,8 @@
 //! upstream.
 
 use crate::auth::{ClientIdentity, Presented};
-use crate::notification::Notification;
 use crate::rejection::Rejection;
+use crate::webhook::notification::Notification;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

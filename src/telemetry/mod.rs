@@ -1,18 +1,19 @@
 //! What the program says about itself.
 
 pub mod access_log;
+pub mod admin;
 pub mod context;
-mod lines;
+mod format;
+pub mod history;
 pub mod metrics;
 mod monitor;
 mod queue;
-pub mod recent;
 pub(crate) mod repeated;
 
 pub use monitor::{Certificate, Monitor, Upstreams};
 
 use crate::config::{Log, LogLevel};
-use lines::{Lines, Switch, stderr_is_journal};
+use format::{Lines, Switch, stderr_is_journal};
 use queue::Queue;
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};

@@ -2,11 +2,11 @@
 
 use super::access_log::Answered;
 use super::context::{Context, Outcome};
+use super::history::{Event, Recent, Snapshot};
 use super::metrics::{ConnectionRefusal, Ended, Metrics, Which};
-use super::recent::{Event, Recent, Snapshot};
 use crate::auth::ClientIdentity;
-use crate::buffers::Buffers;
 use crate::config::{Config, Tls};
+use crate::http::buffers::Buffers;
 use crate::rejection::Rejection;
 use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};

@@ -1,17 +1,17 @@
 //! TLS towards the sender: what is served, who is trusted, and what a connection knows about its
 //! client.
 
-mod client_verifier;
 mod memory;
 mod path;
+mod peer_chain;
 mod pss_key;
 mod reach;
 mod refusal;
-mod session;
+mod trust;
 
-pub use client_verifier::Trust;
+pub use peer_chain::{presented, presented_before};
 pub use refusal::{Refusal, RefusalCode, observe};
-pub use session::{presented, presented_before};
+pub use trust::Trust;
 
 use crate::config::{Tls, TlsVersion};
 use pingora::listeners::tls::{Acceptor, TlsSettings};
@@ -49,7 +49,7 @@ pub fn listener_settings(
     http2: bool,
 ) -> pingora::Result<TlsSettings> {
     install_crypto_provider();
-    let mut settings = TlsSettings::with_callbacks(Box::new(session::KeepChain))?;
+    let mut settings = TlsSettings::with_callbacks(Box::new(peer_chain::KeepChain))?;
     settings.set_cert_resolver(Arc::new(OneCertificate(tls.certificate.clone())));
     settings.set_client_cert_verifier(trust);
     if http2 {

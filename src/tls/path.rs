@@ -7,7 +7,7 @@
 
 use super::refusal::KeyUsageFault;
 use crate::config::{CrlCoverage, RevocationList, Subject};
-use crate::plain::clean;
+use crate::sanitize::clean;
 use rustls::pki_types::CertificateDer;
 use webpki::{Cert, VerifiedPath};
 use x509_parser::certificate::X509Certificate;

@@ -6,7 +6,7 @@
 //! such paths, for each of which the client has paid nothing. Downwards from the authorities there
 //! are only those that were really issued: of what a stranger makes, none.
 
-use crate::signed::Signature;
+use crate::config::signature::Signature;
 use rustls::pki_types::CertificateDer;
 use std::borrow::Cow;
 use webpki::EndEntityCert;

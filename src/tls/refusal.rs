@@ -1,8 +1,8 @@
 //! Why a handshake was refused, for the one log line about it.
 
-use super::client_verifier::{MAX_CERTIFICATES, MAX_CHAIN};
+use super::trust::{MAX_CERTIFICATES, MAX_CHAIN};
 use crate::auth::ClientIdentity;
-use crate::plain::clean;
+use crate::sanitize::clean;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
 use std::cell::RefCell;

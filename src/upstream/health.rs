@@ -3,7 +3,7 @@
 use super::group::Roster;
 use super::server::{ConnectError, Server};
 use crate::config::HealthCheck as Config;
-use crate::patience::timeout;
+use crate::http::timeout::timeout;
 use async_trait::async_trait;
 use http::StatusCode;
 use pingora::http::RequestHeader;

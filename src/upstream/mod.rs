@@ -4,6 +4,7 @@
 //! ever tried; those of a group are checked besides. [`Upstreams::watch`] does so for as long as it
 //! is polled.
 
+pub mod exchange;
 mod group;
 mod health;
 mod resolve;

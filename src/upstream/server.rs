@@ -28,7 +28,7 @@ use tokio::time::sleep;
 /// How many addresses of one name are tried with one attempt to connect.
 const MAX_ADDRESSES: usize = 8;
 
-/// Connects. Its own pool stays empty: see [`exchange`](crate::exchange).
+/// Connects. Its own pool stays empty: see [`exchange`](crate::upstream::exchange).
 static CONNECTOR: OnceLock<TransportConnector> = OnceLock::new();
 
 /// Makes what connects to applications, if that has not been done.

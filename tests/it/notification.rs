@@ -23,7 +23,7 @@
 use crate::support::{
     Answer, Http2, Operator, Origin, Pki, Proxy, Received, Sender, WEBHOOK, eventually,
 };
-use netdata_webhook_proxy::notification::{Notification, SchemaPolicy};
+use netdata_webhook_proxy::webhook::notification::{Notification, SchemaPolicy};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Map, Value, json};

@@ -1,8 +1,8 @@
 //! What `[upstreams]` and routes may say about where requests go.
 
 use crate::support::Pki;
+use netdata_webhook_proxy::commands::check;
 use netdata_webhook_proxy::config::{Balance, Config, Loaded};
-use netdata_webhook_proxy::summary;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -130,7 +130,7 @@ client_private_key = "proxy.internal.key"
             "{file} is watched"
         );
     }
-    let said = summary::describe(&loaded.config);
+    let said = check::describe(&loaded.config);
     for part in [
         "upstream app-1.x = https://a.internal:443, ",
         "any of them; asked for /healthz?deep=1 as app:81 every 1s",

@@ -1,7 +1,7 @@
 //! `tls.client.crl`: which of the lists count, and whose certificates they leave in the dark.
 
+use crate::config::document::{Located, Table};
 use crate::config::files;
-use crate::config::raw::{Located, Table};
 use crate::config::{CrlCoverage, RevocationList};
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;

@@ -2,16 +2,16 @@
 
 use super::upstreams::Groups;
 use super::{Loader, parsed, required};
+use crate::auth::secret::{Secret, SecretDigest};
 use crate::auth::{Authorization, Requirements};
-use crate::config::advice;
+use crate::config::document::Table;
 use crate::config::files::{self, SecretSource};
-use crate::config::raw::Table;
+use crate::config::header_template::{HeaderTemplate, UnknownVariable, variables};
+use crate::config::lints;
 use crate::config::{Route, RouteKind, Tests, Verify};
-use crate::header_class::{Class, class, is_reserved};
-use crate::header_template::{HeaderTemplate, UnknownVariable, variables};
-use crate::notification::SchemaPolicy;
-use crate::route::{PathPattern, Routes};
-use crate::secret::{Secret, SecretDigest};
+use crate::http::header_class::{Class, class, is_reserved};
+use crate::http::path::{PathPattern, Routes};
+use crate::webhook::notification::SchemaPolicy;
 use http::HeaderName;
 use std::collections::HashSet;
 
@@ -227,7 +227,7 @@ impl Loader<'_> {
         let secret = files::secret(&source)
             .map_err(|message| table.document.complain(&place, message))
             .ok()?;
-        if let Some(message) = advice::on_challenge_secret(secret.expose()) {
+        if let Some(message) = lints::on_challenge_secret(secret.expose()) {
             table.document.warn(&place, message);
         }
         Some(secret)

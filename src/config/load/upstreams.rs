@@ -1,11 +1,11 @@
 //! `[upstreams.NAME]`, and what a route may name as its upstream.
 
 use super::{Loader, count, parsed, required};
-use crate::config::advice;
+use crate::config::document::{Located, Place, Table, suggest};
 use crate::config::files::{self, KeyPairError};
-use crate::config::raw::{Located, Place, Table, suggest};
+use crate::config::lints;
 use crate::config::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
-use crate::header_class::is_reserved;
+use crate::http::header_class::is_reserved;
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
@@ -223,7 +223,7 @@ impl Loader<'_> {
         let paths = (self.file(&certificate.value), self.file(&key.value));
         match files::identity(&paths.0, &paths.1) {
             Ok(identity) => {
-                if let Some(message) = advice::on_key_file(&paths.1) {
+                if let Some(message) = lints::on_key_file(&paths.1) {
                     table.document.warn(&key.place, message);
                 }
                 Some(Some(Arc::new(identity)))

@@ -1,7 +1,7 @@
 //! What Netdata Cloud sent: notifications and challenges.
 
 use super::{counters, gauges};
-use crate::notification::{Kind, Notification, Shape};
+use crate::webhook::notification::{Kind, Notification, Shape};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};

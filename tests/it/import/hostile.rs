@@ -4,7 +4,7 @@
 //! paths, and sections by the thousand took minutes; and half a directive where a whole one was
 //! expected was a panic.
 
-use netdata_webhook_proxy::import::{Options, Server, run};
+use netdata_webhook_proxy::commands::import::{Options, Server, run};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,375 @@
+//! What Netdata Cloud sends: alerts, reachability and Test notifications, in each shape, with
+//! plausible values.
+
+mod alert;
+mod random;
+mod template;
+
+pub(crate) use alert::Severity;
+
+use crate::webhook::notification::Shape;
+use alert::Alert;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use random::Chance;
+use template::{render, text};
+use time::{Duration, OffsetDateTime};
+
+/// What is to be sent. What is not said is left to chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Alert {
+        shape: Shape,
+        severity: Option<Severity>,
+    },
+    Reachability {
+        shape: Shape,
+        reachable: Option<bool>,
+    },
+    Test,
+}
+
+/// Every kind in every shape.
+pub(crate) const EVERY_NOTICE: [Notice; 11] = {
+    use Notice::{Alert, Reachability, Test};
+    use Severity::{Clear, Critical, Warning};
+    use Shape::{Flat, Nested};
+    [
+        Alert {
+            shape: Nested,
+            severity: Some(Warning),
+        },
+        Alert {
+            shape: Flat,
+            severity: Some(Warning),
+        },
+        Alert {
+            shape: Nested,
+            severity: Some(Critical),
+        },
+        Alert {
+            shape: Flat,
+            severity: Some(Critical),
+        },
+        Alert {
+            shape: Nested,
+            severity: Some(Clear),
+        },
+        Alert {
+            shape: Flat,
+            severity: Some(Clear),
+        },
+        Reachability {
+            shape: Nested,
+            reachable: Some(false),
+        },
+        Reachability {
+            shape: Flat,
+            reachable: Some(false),
+        },
+        Reachability {
+            shape: Nested,
+            reachable: Some(true),
+        },
+        Reachability {
+            shape: Flat,
+            reachable: Some(true),
+        },
+        Test,
+    ]
+};
+
+/// Somebody's space in Netdata Cloud, from which notifications come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Author {
+    /// Everything that is not given follows from it.
+    pub(crate) seed: u64,
+    /// The name of the space.
+    pub(crate) space: Option<String>,
+    pub(crate) space_id: Option<String>,
+    /// The name of the node.
+    pub(crate) node: Option<String>,
+    /// How many alerts are active on the node: each makes a body longer.
+    pub(crate) active_alerts: Option<u32>,
+}
+
+const SPACES: [&str; 4] = [
+    "Acme & Sons",
+    "Globex R&D",
+    "Initech <prod>",
+    "Umbrella & Co",
+];
+
+const NODES: [&str; 6] = ["web-1", "web-2", "db-1", "db-2", "cache-1", "mail-1"];
+
+/// 2026-01-01T00:00:00Z.
+const EPOCH: i64 = 1_767_225_600;
+
+const YEAR: u64 = 365 * 24 * 60 * 60;
+
+impl Author {
+    /// The body of the `index`th notification. It is not what a JSON library would write, so that
+    /// it shows whether somebody on the way has read it and written it anew.
+    pub(crate) fn write(&self, notice: Notice, index: u64) -> String {
+        let chance = Chance::new(self.seed).at(index);
+        let mut values = self.common(index);
+        let template = match notice {
+            Notice::Alert { shape, severity } => {
+                let severity = severity.unwrap_or_else(|| chance.pick("severity", Severity::ALL));
+                let active = self
+                    .active_alerts
+                    .unwrap_or_else(|| chance.pick("active", [0, 1, 2, 3, 5, 8]));
+                let alert = Alert {
+                    severity,
+                    node: &self.node(&chance),
+                    date: self.moment(index),
+                    active,
+                };
+                values.extend(alert.values(&chance));
+                match shape {
+                    Shape::Flat => include_str!("bodies/alert_flat"),
+                    Shape::Nested => include_str!("bodies/alert_nested"),
+                }
+            }
+            Notice::Reachability { shape, reachable } => {
+                let reachable =
+                    reachable.unwrap_or_else(|| chance.pick("reachable", [true, false]));
+                values.extend(self.reachability(reachable, &chance));
+                match shape {
+                    Shape::Flat => include_str!("bodies/reachability_flat"),
+                    Shape::Nested => include_str!("bodies/reachability_nested"),
+                }
+            }
+            Notice::Test => {
+                values.push(("token", self.test_token(index)));
+                include_str!("bodies/test")
+            }
+        };
+        render(template, &values)
+    }
+
+    /// What the operator would paste into Netdata's UI.
+    pub(crate) fn test_token(&self, index: u64) -> String {
+        Chance::new(self.seed)
+            .at(index)
+            .uuid("test token")
+            .to_string()
+    }
+
+    /// The token of a challenge, with characters that have to be encoded in a URL.
+    pub(crate) fn crc_token(&self, index: u64) -> String {
+        BASE64_STANDARD.encode(Chance::new(self.seed).at(index).bytes::<25>("crc token"))
+    }
+
+    fn reachability(&self, reachable: bool, chance: &Chance) -> [(&'static str, String); 7] {
+        let lasting = Chance::new(self.seed);
+        let (word, severity) = if reachable {
+            ("reachable", "info")
+        } else {
+            ("unreachable", "critical")
+        };
+        let again = if reachable { " again" } else { "" };
+        let stale = u64::from(!reachable) + chance.below("stale", 2);
+        [
+            (
+                "message",
+                text(&format!(
+                    "{}/{} is {word}{again}",
+                    self.space(&lasting),
+                    self.node(chance)
+                )),
+            ),
+            ("severity", severity.to_owned()),
+            ("reachable", reachable.to_string()),
+            ("text", word.to_owned()),
+            ("live", (12 - stale).to_string()),
+            ("stale", stale.to_string()),
+            ("parent_id", lasting.uuid("parent").to_string()),
+        ]
+    }
+
+    /// Who sends, and about which node.
+    fn common(&self, index: u64) -> Vec<(&'static str, String)> {
+        let lasting = Chance::new(self.seed);
+        let space = self.space(&lasting);
+        let node = self.node(&lasting.at(index));
+        let id = self
+            .space_id
+            .clone()
+            .unwrap_or_else(|| lasting.uuid("space").to_string());
+        vec![
+            ("space", text(space)),
+            ("slug", slug(space)),
+            ("space_id", text(&id)),
+            ("room_id", lasting.uuid("room").to_string()),
+            // A node has the same id whenever it is heard of.
+            ("node_id", lasting.uuid(&format!("node {node}")).to_string()),
+            ("node", text(&node)),
+        ]
+    }
+
+    fn space(&self, lasting: &Chance) -> &str {
+        self.space
+            .as_deref()
+            .unwrap_or_else(|| lasting.pick("space", SPACES))
+    }
+
+    fn node(&self, chance: &Chance) -> String {
+        self.node
+            .clone()
+            .unwrap_or_else(|| format!("{}.example.com", chance.pick("node", NODES)))
+    }
+
+    /// When it happened: sometime in a year, one second after the other.
+    fn moment(&self, index: u64) -> OffsetDateTime {
+        let seconds = Chance::new(self.seed).below("moment", YEAR) + index % YEAR;
+        OffsetDateTime::UNIX_EPOCH + Duration::seconds(EPOCH.saturating_add_unsigned(seconds))
+    }
+}
+
+/// A name as it stands in URLs.
+fn slug(name: &str) -> String {
+    let words = name
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::notification::{Kind, Notification, SchemaPolicy};
+
+    fn verified(author: &Author, notice: Notice, index: u64) -> Notification {
+        let body = author.write(notice, index);
+        let verdict = Notification::verify(body.as_bytes(), SchemaPolicy::Enforce, &[]);
+        verdict.unwrap_or_else(|rejection| panic!("{rejection}: {body}"))
+    }
+
+    #[test]
+    fn every_notice_is_one_that_passes() {
+        for seed in 0..50 {
+            let author = Author {
+                seed,
+                ..Author::default()
+            };
+            for (index, notice) in EVERY_NOTICE.into_iter().enumerate() {
+                let found = verified(&author, notice, index as u64);
+                let severity = found.severity.as_deref();
+                match notice {
+                    Notice::Alert {
+                        shape,
+                        severity: given,
+                    } => {
+                        assert_eq!((found.kind, found.shape), (Kind::Alert, Some(shape)));
+                        assert_eq!(
+                            severity,
+                            given.map(|given| given.status().to_lowercase()).as_deref()
+                        );
+                        assert!(found.transition_id.is_some());
+                    }
+                    Notice::Reachability { shape, reachable } => {
+                        assert_eq!((found.kind, found.shape), (Kind::Reachability, Some(shape)));
+                        assert_eq!(
+                            severity,
+                            Some(if reachable == Some(true) {
+                                "info"
+                            } else {
+                                "critical"
+                            })
+                        );
+                    }
+                    Notice::Test => {
+                        assert_eq!(found.test_token, Some(author.test_token(index as u64)));
+                    }
+                }
+                let body = author.write(notice, index as u64);
+                assert!(!body.contains(['$', '\n', '&', '<']), "{body}");
+                let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+                assert_ne!(json.to_string(), body, "writing it anew changes it");
+                assert_ne!(serde_json::to_string_pretty(&json).unwrap(), body);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_seeds_write_equal_bodies_and_others_do_not() {
+        let body = |seed, notice, index| {
+            Author {
+                seed,
+                ..Author::default()
+            }
+            .write(notice, index)
+        };
+        for notice in EVERY_NOTICE {
+            assert_eq!(body(1, notice, 5), body(1, notice, 5));
+            assert_ne!(body(1, notice, 5), body(2, notice, 5));
+        }
+        let [alert, ..] = EVERY_NOTICE;
+        assert_ne!(body(1, alert, 5), body(1, alert, 6));
+        let any = Notice::Alert {
+            shape: Shape::Nested,
+            severity: None,
+        };
+        let severities: Vec<_> = (0..50)
+            .map(|index| {
+                verified(&Author::default(), any, index)
+                    .severity
+                    .unwrap_or_default()
+            })
+            .collect();
+        for severity in ["critical", "warning", "clear"] {
+            assert!(
+                severities.iter().any(|other| other == severity),
+                "{severities:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_given_is_used_whatever_is_in_it() {
+        let author = Author {
+            space: Some("A \"B\" & <C>".into()),
+            space_id: Some("id\n".into()),
+            node: Some("n$ode\\".into()),
+            active_alerts: Some(1000),
+            seed: 1,
+        };
+        let alert = Notice::Alert {
+            shape: Shape::Nested,
+            severity: None,
+        };
+        let found = verified(&author, alert, 0);
+        let space = found.space.unwrap();
+        assert_eq!(space.name.as_deref(), Some("A \"B\" & <C>"));
+        assert_eq!(
+            (space.id.as_deref(), space.slug.as_deref()),
+            (Some("id\n"), Some("a-b-c"))
+        );
+        assert_eq!(found.node.as_deref(), Some("n$ode\\"));
+        assert!(author.write(alert, 0).len() > 1000 * 50);
+    }
+
+    #[test]
+    fn a_space_stays_and_its_nodes_keep_their_ids() {
+        let author = Author {
+            node: Some("web-1".into()),
+            ..Author::default()
+        };
+        let json = |index| -> serde_json::Value {
+            let alert = Notice::Alert {
+                shape: Shape::Nested,
+                severity: None,
+            };
+            serde_json::from_str(&author.write(alert, index)).unwrap()
+        };
+        let (one, other) = (json(0), json(1));
+        assert_eq!(
+            (&one["space"], &one["node"]),
+            (&other["space"], &other["node"])
+        );
+        assert_ne!(
+            one["alert"]["transition_id"],
+            other["alert"]["transition_id"]
+        );
+    }
+}

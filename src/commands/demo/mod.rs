@@ -1,0 +1,159 @@
+//! Shows what the proxy does: a stand-in for Netdata Cloud, the real proxy, and an application, on
+//! this machine.
+//!
+//! Every scene is a request over a TLS connection of its own. It ends as it must only if the sender
+//! got the right answer and the application received the right bytes, or nothing at all.
+
+mod application;
+mod bodies;
+mod client;
+mod next_steps;
+mod scenarios;
+mod setup;
+mod table;
+
+use crate::commands::client::pki::NETDATA;
+use crate::commands::output;
+use crate::telemetry;
+use application::Received;
+use bodies::Bodies;
+use scenarios::Scene;
+use setup::Stage;
+use std::io;
+use table::Table;
+
+type Output = Table<io::Stdout>;
+
+/// Plays all scenes, and says whether each ended as it must.
+///
+/// With `once` it returns after the last scene. Otherwise the proxy keeps serving, and everything
+/// that the application receives is shown, until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Says what is missing on this machine, if the demo cannot be set up or shown.
+pub(crate) fn run(once: bool) -> Result<bool, String> {
+    let mut stage = Stage::set()?;
+    let verdict = match perform(&mut Table::on_stdout(), &mut stage, once) {
+        Ok(verdict) => verdict,
+        Err(Break::NotSet(error)) => return Err(error),
+        Err(Break::NotShown(error)) => {
+            output::unless_nobody_reads(Err(error)).map_err(|error| error.to_string())?;
+            return Ok(true);
+        }
+    };
+    stage.strike()?;
+    match verdict {
+        Some(all_well) => Ok(all_well),
+        None if once => Err("interrupted before the last scene".into()),
+        None => Ok(true),
+    }
+}
+
+/// Why it breaks off.
+enum Break {
+    NotSet(String),
+    NotShown(io::Error),
+}
+
+impl From<String> for Break {
+    fn from(error: String) -> Self {
+        Self::NotSet(error)
+    }
+}
+
+impl From<io::Error> for Break {
+    fn from(error: io::Error) -> Self {
+        Self::NotShown(error)
+    }
+}
+
+fn perform(table: &mut Output, stage: &mut Stage, once: bool) -> Result<Option<bool>, Break> {
+    let verdict = play(table, stage)?;
+    if !once && !stage.has_ended() {
+        serve(table, stage)?;
+    }
+    Ok(verdict)
+}
+
+/// Whether all scenes ended as they must; `None` if a signal came before the last one.
+fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, Break> {
+    table.line(&introduction(stage))?;
+    table.head([
+        "The sender sends",
+        "The sender gets",
+        "The application receives",
+    ])?;
+    let (secret, token) = (stage.secret.clone(), stage.token.clone());
+    let bodies = Bodies::new();
+    let acts = [
+        (
+            "As Netdata Cloud",
+            scenarios::genuine(&secret, &token, &bodies),
+        ),
+        ("As a forger", scenarios::forged(&token, &bodies)),
+    ];
+    let (mut played, mut well) = (0, 0);
+    for (title, scenes) in acts {
+        table.line(&format!("\n  {title}:"))?;
+        for scene in scenes {
+            let Some(ended_well) = show(table, stage, &scene)? else {
+                return Ok(None);
+            };
+            played += 1;
+            well += usize::from(ended_well);
+        }
+    }
+    let conclusion = match played - well {
+        0 => format!("\nAll {played} scenes ended as they must."),
+        wrong => format!("\n{wrong} of {played} scenes did not end as they must."),
+    };
+    table.line(&conclusion)?;
+    Ok(Some(played == well))
+}
+
+/// Plays a scene and shows it; `None` if a signal has ended the proxy.
+fn show(table: &mut Output, stage: &mut Stage, scene: &Scene<'_>) -> Result<Option<bool>, Break> {
+    let answer = stage.sender(scene.identity)?.send(&scene.message);
+    let received = stage.received();
+    if stage.has_ended() {
+        return Ok(None);
+    }
+    let ended_well = scene.ended_well(&answer, &received);
+    table.row(ended_well, &scene.cells(&answer, &received))?;
+    if !ended_well {
+        table.line(&format!("  must be: {}", scene.ending))?;
+    }
+    Ok(Some(ended_well))
+}
+
+/// Shows what the application receives until a signal ends the proxy.
+fn serve(table: &mut Output, stage: &mut Stage) -> io::Result<()> {
+    // Not before: log lines would stand between the rows.
+    telemetry::init(&stage.config.log);
+    table.line(&format!("\n{}", next_steps::invitation(stage)))?;
+    while let Some(received) = stage.wait() {
+        table.line(&announcement(&received))?;
+    }
+    Ok(())
+}
+
+fn introduction(stage: &Stage) -> String {
+    format!(
+        "A stand-in for Netdata Cloud, this proxy, and an application, on this machine only:\n\n  \
+         sender       TLS client, CN={}, with a Bearer token\n  \
+         proxy        {}\n  \
+         application  http://{}\n",
+        NETDATA,
+        stage.url(),
+        stage.application
+    )
+}
+
+fn announcement(received: &Received) -> String {
+    format!(
+        "→ the application received: {}; {} bytes, by {}",
+        received.subject(),
+        received.body.len(),
+        received.verified()
+    )
+}

@@ -1,0 +1,256 @@
+//! The stage: a directory with certificates, secrets and a configuration, the application, and the
+//! real proxy.
+
+use super::application::{self, Received};
+use super::bodies::Bodies;
+use super::client;
+use super::scenarios::{Identity, PATH};
+use crate::commands::client::pki::{Authority, NETDATA};
+use crate::config::Config;
+use crate::server::{Inherited, Server, Stop};
+use std::fmt::Display;
+use std::fs::Permissions;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long it may take until an application that received something has said so.
+const QUIET: Duration = Duration::from_millis(50);
+/// How long the proxy may take to end.
+const END: Duration = Duration::from_secs(10);
+
+/// What happens behind the sender's back.
+enum Event {
+    /// The application received this.
+    Received(Received),
+    /// The proxy has ended.
+    Ended(Result<(), String>),
+}
+
+/// Everything a scene needs but its sender.
+pub(super) struct Stage {
+    /// Removed with everything in it when the stage is.
+    directory: TempDir,
+    root: Authority,
+    foreign: Authority,
+    /// The proxy's.
+    pub(super) address: SocketAddr,
+    /// The application's.
+    pub(super) application: SocketAddr,
+    /// The challenge secret.
+    pub(super) secret: String,
+    /// The Bearer token.
+    pub(super) token: String,
+    /// What was loaded.
+    pub(super) config: Config,
+    events: Receiver<Event>,
+    stop: Stop,
+    ended: Option<Result<(), String>>,
+}
+
+impl Stage {
+    /// Writes the files and starts the application and the proxy.
+    pub(super) fn set() -> Result<Self, String> {
+        let (events, incoming) = channel();
+        let record = events.clone();
+        let application = application::start(move |received| {
+            // Without a listener there is nothing left to show.
+            let _ = record.send(Event::Received(received));
+        })
+        .map_err(cannot("start the application"))?;
+
+        let make = || Ok((Authority::new()?, Authority::new()?));
+        let (root, foreign) =
+            make().map_err(|error: rcgen::Error| cannot("make an authority")(error))?;
+        let (secret, token) = (random(), random());
+        let directory = tempfile::Builder::new()
+            .prefix("netdata-webhook-proxy-demo-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(cannot("make a temporary directory"))?;
+        write_pki(directory.path(), &root)?;
+        write(directory.path(), "challenge.secret", &secret)?;
+        write(directory.path(), "bearer.secret", &token)?;
+        write(directory.path(), "alert.json", &Bodies::new().alert_nested)?;
+        write(directory.path(), "config.toml", &configuration(application))?;
+
+        let loaded = Config::load(&directory.path().join("config.toml"))
+            .map_err(cannot("load the configuration"))?;
+        let config = loaded.config.clone();
+        let server =
+            Server::bind(loaded, Inherited::nothing(), None).map_err(cannot("start the proxy"))?;
+        let address = *server
+            .addresses()
+            .first()
+            .ok_or("the proxy listens nowhere")?;
+        let stop = server.stop();
+        run(server, events).map_err(cannot("start the proxy"))?;
+        Ok(Self {
+            directory,
+            root,
+            foreign,
+            address,
+            application,
+            secret,
+            token,
+            config,
+            events: incoming,
+            stop,
+            ended: None,
+        })
+    }
+
+    /// A sender with this identity.
+    pub(super) fn sender(&self, identity: Identity) -> Result<client::Sender, String> {
+        let leaf = match identity {
+            Identity::Nobody => None,
+            Identity::ForeignCa => Some(self.foreign.client(identity.common_name())),
+            Identity::Netdata | Identity::Named(_) => {
+                Some(self.root.client(identity.common_name()))
+            }
+        };
+        let leaf = leaf.transpose().map_err(cannot("make a certificate"))?;
+        client::Sender::new(&self.url(), self.address, &self.root, leaf.as_ref())
+            .map_err(cannot("set up the sender's TLS"))
+    }
+
+    /// The URL of the webhook.
+    pub(super) fn url(&self) -> String {
+        format!("https://localhost:{}{PATH}", self.address.port())
+    }
+
+    /// Where one of its files is.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// What the application has received since the last call. The sender has had its answer, so
+    /// this need not wait long; what comes later still counts, in the next scene.
+    pub(super) fn received(&mut self) -> Vec<Received> {
+        let mut received = Vec::new();
+        let deadline = Instant::now() + QUIET;
+        while let Ok(event) = self
+            .events
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            received.extend(self.take(event));
+        }
+        received
+    }
+
+    /// The next thing the application receives; `None` once the proxy has ended.
+    pub(super) fn wait(&mut self) -> Option<Received> {
+        while self.ended.is_none() {
+            let event = self.events.recv().ok()?;
+            if let Some(received) = self.take(event) {
+                return Some(received);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, event: Event) -> Option<Received> {
+        match event {
+            Event::Received(received) => Some(received),
+            Event::Ended(result) => {
+                self.ended = Some(result);
+                None
+            }
+        }
+    }
+
+    /// Whether the proxy has ended, as it does at a signal.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Ends the proxy, if a signal has not, and removes the files.
+    pub(super) fn strike(mut self) -> Result<(), String> {
+        self.stop.stop();
+        let deadline = Instant::now() + END;
+        while self.ended.is_none() {
+            match self
+                .events
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                Ok(event) => drop(self.take(event)),
+                Err(_) => return Err("the proxy did not end".into()),
+            }
+        }
+        self.ended.take().unwrap_or(Ok(()))?;
+        self.directory
+            .close()
+            .map_err(cannot("remove the temporary directory"))
+    }
+}
+
+/// Runs the proxy on a thread of its own, and says when it has ended, even if by a panic.
+fn run(server: Server, events: Sender<Event>) -> io::Result<()> {
+    let proxy = thread::Builder::new()
+        .name("proxy".into())
+        .spawn(|| server.run())?;
+    thread::spawn(move || {
+        let result = match proxy.join() {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err("the proxy panicked".into()),
+        };
+        // Without a listener there is nobody to be told.
+        let _ = events.send(Event::Ended(result));
+    });
+    Ok(())
+}
+
+/// The smallest configuration that is complete, with two things more: whom to trust, and a Bearer
+/// token.
+fn configuration(application: SocketAddr) -> String {
+    format!(
+        r#"[listen]
+https = "127.0.0.1:0"
+
+[tls]
+certificate = "fullchain.pem"
+private_key = "privkey.pem"
+
+[tls.client]
+ca = ["demo-root-ca.pem"]
+
+[[routes]]
+path = "{PATH}"
+upstream = "http://{application}"
+challenge_secret = {{ file = "challenge.secret" }}
+
+[routes.auth]
+bearer = [{{ token = {{ file = "bearer.secret" }} }}]
+"#
+    )
+}
+
+fn write_pki(directory: &Path, root: &Authority) -> Result<(), String> {
+    let server = root.server().map_err(cannot("make a certificate"))?;
+    let netdata = root.client(NETDATA).map_err(cannot("make a certificate"))?;
+    write(directory, "demo-root-ca.pem", &root.certificate_pem())?;
+    write(directory, "fullchain.pem", &server.certificate_pem)?;
+    write(directory, "privkey.pem", &server.key_pem())?;
+    write(directory, "netdata.pem", &netdata.certificate_pem)?;
+    write(directory, "netdata.key", &netdata.key_pem())
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {
+    std::fs::write(directory.join(name), text)
+        .map_err(|error| format!("cannot write {name}: {error}"))
+}
+
+/// 128 bits that nobody knows.
+fn random() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// Makes a sentence of an error.
+fn cannot<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+    move |error| format!("cannot {what}: {error}")
+}

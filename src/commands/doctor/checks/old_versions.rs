@@ -1,0 +1,125 @@
+//! The versions of TLS that are not good are not spoken.
+//!
+//! No library of today speaks them, so one ClientHello is made by hand.
+
+use crate::commands::client::Place;
+use crate::commands::doctor::client::Client;
+use crate::commands::doctor::finding::Finding;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+const CHECK: &str = "old TLS versions";
+
+/// RSA and ECDSA, with and without ECDHE, AES and 3DES: what servers of that time have.
+const CIPHER_SUITES: [u16; 9] = [
+    0xc00a, 0xc009, 0xc014, 0xc013, 0x0039, 0x0033, 0x0035, 0x002f, 0x000a,
+];
+
+/// Types of records, and the level of an alert.
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const WARNING: u8 = 1;
+
+/// Warnings that are heard before the choice of a version.
+const MAX_WARNINGS: usize = 4;
+
+/// Whether a server that says nothing in TLS to an old client speaks it at all, the others know.
+pub(in crate::commands::doctor) async fn check(client: Client<'_>, speaks_tls: bool) -> Finding {
+    match timeout(client.patience, reply(client)).await {
+        Ok(Ok(Reply::Chose(version))) => Finding::warn(
+            CHECK,
+            format!("{version} is spoken, which has been deprecated since 2021 (RFC 8996)"),
+            "offer TLS 1.2 and 1.3 only (nginx: ssl_protocols TLSv1.2 TLSv1.3)",
+        ),
+        Ok(Ok(Reply::NotTls) | Err(_)) if !speaks_tls => {
+            Finding::skip(CHECK, "skipped: no TLS is spoken here")
+        }
+        Ok(_) => Finding::pass(CHECK, "neither 1.0 nor 1.1"),
+        Err(_) => Finding::warn(
+            CHECK,
+            "nothing was answered in time to a client that speaks TLS 1.1 at most",
+            "a server should refuse it: see whether something in between swallows what it does not know",
+        ),
+    }
+}
+
+/// What is said to an old client.
+enum Reply {
+    /// A version was chosen.
+    Chose(&'static str),
+    /// It was refused in TLS.
+    Refused,
+    NotTls,
+}
+
+async fn reply(client: Client<'_>) -> std::io::Result<Reply> {
+    let mut socket = client.dial().await?;
+    socket.write_all(&client_hello(client.place)).await?;
+    for _ in 0..=MAX_WARNINGS {
+        // Record: type, version, length.
+        let mut record = [0; 5];
+        socket.read_exact(&mut record).await?;
+        match record {
+            [ALERT, 3, _, 0, 2] => {
+                let mut alert = [0; 2];
+                socket.read_exact(&mut alert).await?;
+                // A server may say that it does not know the name, and go on.
+                if alert[0] != WARNING {
+                    return Ok(Reply::Refused);
+                }
+            }
+            [HANDSHAKE, 3, ..] => {
+                // Type, length, version.
+                let mut handshake = [0; 6];
+                socket.read_exact(&mut handshake).await?;
+                return Ok(match handshake {
+                    [2, .., 3, 0] => Reply::Chose("SSL 3.0"),
+                    [2, .., 3, 1] => Reply::Chose("TLS 1.0"),
+                    [2, .., 3, 2] => Reply::Chose("TLS 1.1"),
+                    _ => Reply::Refused,
+                });
+            }
+            _ => return Ok(Reply::NotTls),
+        }
+    }
+    Ok(Reply::Refused)
+}
+
+/// A ClientHello of TLS 1.1 (RFC 4346 section 7.4.1.2), which 1.0 reads as well.
+fn client_hello(place: &Place) -> Vec<u8> {
+    let mut body = vec![3, 2];
+    body.extend_from_slice(&rand::random::<[u8; 32]>());
+    body.push(0); // No session.
+    let suites: Vec<u8> = CIPHER_SUITES
+        .iter()
+        .flat_map(|suite| suite.to_be_bytes())
+        .collect();
+    body.extend(with_length(&suites));
+    body.extend_from_slice(&[1, 0]); // No compression.
+    let mut extensions = Vec::new();
+    if let ServerName::DnsName(name) = place.server_name() {
+        let name = [&[0][..], &with_length(name.as_ref().as_bytes())].concat();
+        extensions.extend(extension(0, &with_length(&name)));
+    }
+    extensions.extend(extension(10, &with_length(&[0, 23, 0, 24, 0, 25]))); // P-256, P-384, P-521.
+    extensions.extend(extension(11, &[1, 0])); // Uncompressed points.
+    body.extend(with_length(&extensions));
+
+    let length = u32::try_from(body.len()).unwrap_or_default().to_be_bytes();
+    let handshake = [&[1][..], &length[1..], &body].concat();
+    [&[22, 3, 1][..], &with_length(&handshake)].concat()
+}
+
+fn extension(number: u16, data: &[u8]) -> Vec<u8> {
+    [&number.to_be_bytes()[..], &with_length(data)].concat()
+}
+
+/// A name has at most 253 bytes, so the length of all this fits.
+fn with_length(data: &[u8]) -> Vec<u8> {
+    [
+        &u16::try_from(data.len()).unwrap_or_default().to_be_bytes()[..],
+        data,
+    ]
+    .concat()
+}

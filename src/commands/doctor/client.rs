@@ -1,0 +1,141 @@
+//! Connects to a place, and holds a conversation there within a time limit.
+
+use super::recording_client::{Shown, Tls};
+use crate::commands::client::{self, Answer, Connection, Failure, Place, Protocol, Request};
+use rustls::HandshakeKind;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Who connects.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client<'t> {
+    pub(super) place: &'t Place,
+    pub(super) address: SocketAddr,
+    /// How long a conversation may take.
+    pub(super) patience: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    pub(super) shown: Shown,
+    pub(super) was_resumed: bool,
+    pub(super) outcome: Outcome,
+    /// From the first packet to the last of the answer, or to the end.
+    pub(super) took: Duration,
+}
+
+/// How a conversation ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// There was an answer.
+    Answered(Answer),
+    /// The server said no in TLS, or broke the handshake off; says how.
+    Refused(String),
+    /// It hung up without a word when the handshake was over; says how.
+    HungUp(String),
+    /// Nobody said anything in time.
+    Silent,
+    /// Something else went wrong.
+    Failed(Failure),
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Alert(_) => Self::Refused(failure.to_string()),
+            Failure::HungUp(how) => Self::HungUp(how.to_owned()),
+            Failure::Silent => Self::Silent,
+            _ => Self::Failed(failure),
+        }
+    }
+}
+
+impl Outcome {
+    /// What came instead of a connection.
+    fn unconnected(failure: Failure, is_tls: bool) -> Self {
+        match failure {
+            Failure::HungUp(how) if is_tls => Self::Refused(how.to_owned()),
+            _ => failure.into(),
+        }
+    }
+}
+
+impl<'t> Client<'t> {
+    /// One request over a connection of its own.
+    pub(super) async fn ask(&self, tls: Option<&Tls>, request: &Request) -> Conversation {
+        self.ask_as(self.place.server_name(), tls, request).await
+    }
+
+    /// The same to another name.
+    pub(super) async fn ask_as(
+        &self,
+        name: ServerName<'static>,
+        tls: Option<&Tls>,
+        request: &Request,
+    ) -> Conversation {
+        let began = Instant::now();
+        let mut was_resumed = false;
+        let conversation = async {
+            let mut connection = self.connect(name, tls, &mut was_resumed).await?;
+            connection.exchange(request).await.map_err(Outcome::from)
+        };
+        let outcome = match timeout(self.patience, conversation).await {
+            Ok(Ok(answer)) => Outcome::Answered(answer),
+            Ok(Err(outcome)) => outcome,
+            Err(_) => Outcome::Silent,
+        };
+        let took = began.elapsed();
+        let shown = tls.map(Tls::take_shown).unwrap_or_default();
+        Conversation {
+            shown,
+            was_resumed,
+            outcome,
+            took,
+        }
+    }
+
+    /// A connection that is ready for requests.
+    pub(super) async fn open(&self, tls: Option<&Tls>) -> Result<Connection, Outcome> {
+        let mut was_resumed = false;
+        match timeout(
+            self.patience,
+            self.connect(self.place.server_name(), tls, &mut was_resumed),
+        )
+        .await
+        {
+            Ok(connected) => connected,
+            Err(_) => Err(Outcome::Silent),
+        }
+    }
+
+    /// A connection on which nothing has been said yet.
+    pub(super) async fn dial(&self) -> io::Result<TcpStream> {
+        client::dial(self.place, self.address).await
+    }
+
+    async fn connect(
+        &self,
+        name: ServerName<'static>,
+        tls: Option<&Tls>,
+        was_resumed: &mut bool,
+    ) -> Result<Connection, Outcome> {
+        let unconnected = |error: io::Error| Outcome::unconnected(error.into(), tls.is_some());
+        let socket = self.dial().await.map_err(unconnected)?;
+        let connection = match tls {
+            None => Connection::open(socket, Protocol::Http1, self.place).await,
+            Some(tls) => {
+                let stream = client::shake_hands(socket, name, tls.config.clone())
+                    .await
+                    .map_err(unconnected)?;
+                *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                Connection::open(stream, Protocol::Http1, self.place).await
+            }
+        };
+        connection.map_err(Outcome::from)
+    }
+}

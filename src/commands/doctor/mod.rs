@@ -1,0 +1,98 @@
+//! Makes the checks that an operator would make by hand before Netdata Cloud is pointed at a URL.
+//!
+//! Each check is a file in `checks`, and ends in a [`Finding`] with its remedy. They are made in
+//! the order in which Netdata Cloud would come across what they look at. Nothing that a server says
+//! is trusted, or waited for without bound.
+
+mod arguments;
+mod checks;
+mod client;
+mod examination;
+mod finding;
+mod forgery;
+mod options;
+mod recording_client;
+mod report;
+mod requests;
+mod responses;
+mod target;
+
+pub(crate) use arguments::Arguments;
+pub(crate) use report::{Examined, Report};
+
+use crate::commands::client::Place;
+use crate::config::{Config, read_certificates, read_secret_file};
+use options::Means;
+use std::path::Path;
+use target::{Challenge, Expected, Target};
+
+/// Examines what `arguments` name; without a URL and a configuration of their own, the listeners of
+/// `default_config`.
+///
+/// # Errors
+/// Says, in as many lines as it takes, what is wrong with the arguments or the configuration.
+pub(crate) fn run(arguments: &Arguments, default_config: &Path) -> Result<Report, String> {
+    let targets = targets(arguments, default_config)?;
+    let means = Means::new(arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let examined = runtime.block_on(async {
+        let mut examined = Vec::new();
+        for target in &targets {
+            let checks = examination::examine(target, &means).await;
+            examined.push(Examined {
+                url: target.place.url(),
+                checks,
+            });
+        }
+        examined
+    });
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    Ok(Report::new(examined))
+}
+
+fn targets(arguments: &Arguments, default_config: &Path) -> Result<Vec<Target>, String> {
+    let load = |path: &Path| {
+        Config::load(path)
+            .map(|loaded| loaded.config)
+            .map_err(|error| error.to_string())
+    };
+    let mut targets = match (&arguments.url, &arguments.config) {
+        (None, path) => target::of_config(&load(path.as_deref().unwrap_or(default_config))?)?,
+        (Some(url), path) => {
+            let place = Place::parse(url)?;
+            let expected = match path {
+                Some(path) => target::expected_at(&load(path)?, &place)?,
+                None => Expected::by_default(),
+            };
+            vec![Target {
+                place,
+                expected,
+                is_further_path: false,
+                upstream: None,
+            }]
+        }
+    };
+    for target in &mut targets {
+        adjust(&mut target.expected, arguments)?;
+    }
+    Ok(targets)
+}
+
+/// What the arguments say goes before what the configuration says.
+fn adjust(expected: &mut Expected, arguments: &Arguments) -> Result<(), String> {
+    if let Some(path) = &arguments.secret_file {
+        expected.challenge = Challenge::Secret(read_secret_file(path)?);
+    }
+    if let Some(path) = &arguments.client_ca {
+        expected.authorities = read_certificates(path)?;
+    }
+    if arguments.no_client_certificate {
+        expected.asks_for_certificate = false;
+        expected.demands_certificate = false;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What whoever sends can do about a refusal or a failure.
+
+use crate::commands::client::Failure;
+use rustls::{AlertDescription, CertificateError};
+
+const TRUST: &str = "let the server trust the authority of the client certificate (here: tls.client.ca, and reload), or present \
+                     another one with --cert FILE --key FILE";
+
+const PRESENT: &str = "present a client certificate that the server trusts with --cert FILE --key FILE; \"send certificate \
+                       DIRECTORY\" makes one";
+
+/// Of an answer that is none that was hoped for.
+pub(super) fn of_refusal(status: u16, code: Option<&str>) -> Option<&'static str> {
+    of_code(code.unwrap_or_default()).or_else(|| of_status(status))
+}
+
+fn of_code(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "client_certificate_missing" => PRESENT,
+        "client_certificate_invalid" => TRUST,
+        "common_name_mismatch" => {
+            "present a certificate for app.netdata.cloud, or add its name to tls.client.common_names"
+        }
+        "authorization_missing" => {
+            "send credentials: --bearer-file FILE, or --basic USERNAME --password-file FILE"
+        }
+        "authorization_invalid" => {
+            "compare the credentials that were sent with those of the route's auth"
+        }
+        "not_found" => "compare the URL with the path of the route, down to the last slash",
+        "challenge_disabled" => "give the route a challenge_secret, and reload",
+        "crc_token_invalid" => "give a --token that is neither empty nor longer than 1 KiB",
+        "space_not_allowed" => "send as one of the route's spaces: --space NAME or --space-id ID",
+        "schema_mismatch" => "compare the body with those that --dry-run prints",
+        "invalid_json" => "send one JSON object, without a key twice",
+        "body_too_large" => "raise the route's max_body, or send less",
+        "overloaded" => "send more slowly, or raise limits.max_buffered",
+        "rate_limited" => {
+            "send more slowly with --rate, or raise limits.requests_per_second and limits.burst"
+        }
+        "header_too_large" => "send fewer or shorter headers, or raise limits.max_header_size",
+        "unsupported_media_type" => "send no other Content-Type than application/json",
+        "unsupported_encoding" => "send no Content-Encoding",
+        "timeout" => "see what is slow in between, or raise limits.body_timeout",
+        "method_not_allowed" => "name the path of a webhook in the URL",
+        "internal_error" => "see the server's log for the request id, and report it",
+        "crc_token_missing" => "send a challenge, or notifications, which are POST requests",
+        "upstream_unreachable" | "upstream_unavailable" => {
+            "see whether the application behind the server runs, and listens where the server looks for it"
+        }
+        "upstream_timeout" => "see what keeps the application behind the server busy",
+        _ => return None,
+    })
+}
+
+/// Of others than this program.
+fn of_status(status: u16) -> Option<&'static str> {
+    Some(match status {
+        300..=399 => "name the URL that it leads to: Netdata Cloud follows no redirects",
+        400 | 495 | 496 => {
+            "see the server's log; if it wants a client certificate, present one with --cert FILE --key FILE"
+        }
+        401 => "send credentials: --bearer-file FILE, or --basic USERNAME --password-file FILE",
+        403 => {
+            "see the server's log for who may send, and present a certificate or credentials that it accepts"
+        }
+        404 | 405 => "compare the path of the URL with what the application serves",
+        413 => "let the server accept longer bodies",
+        502..=504 => "see whether the application behind the server runs, and what keeps it busy",
+        500..=599 => "see the server's log",
+        _ => return None,
+    })
+}
+
+/// Of what ended without an answer.
+pub(super) fn of_failure(
+    failure: &Failure,
+    was_connected: bool,
+    presented: bool,
+) -> Option<&'static str> {
+    Some(match failure {
+        Failure::Alert(alert) => of_alert(*alert, presented),
+        Failure::Untrusted(error) => of_certificate(error),
+        Failure::HungUp(_) if !was_connected => {
+            "see whether TLS is spoken at this port, and whether the server lets this address connect (here: listen.allow)"
+        }
+        Failure::HungUp(_) => "see the server's log",
+        Failure::Silent if !was_connected => {
+            "see whether a firewall is in between, and whether the address is right"
+        }
+        Failure::Silent => "see what keeps the server busy, or wait longer with --timeout SECONDS",
+        Failure::Unresolved(_) => {
+            "compare the name in the URL, or name an address with --connect-to"
+        }
+        Failure::NobodyListens => {
+            "see whether the server runs, and listens at this address and port"
+        }
+        Failure::NotTls => "use http://, or a port where TLS is spoken",
+        Failure::NotHttp(_) => "use https://, or a port where HTTP is spoken",
+        Failure::NoFilesLeft => "raise the limit with \"ulimit -n\", or lower --concurrency",
+        Failure::Other(_) => return None,
+    })
+}
+
+fn of_alert(alert: AlertDescription, presented: bool) -> &'static str {
+    match alert {
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => PRESENT,
+        AlertDescription::HandshakeFailure if !presented => PRESENT,
+        AlertDescription::CertificateExpired => "present a certificate that is valid now",
+        AlertDescription::CertificateRevoked => "present a certificate that has not been revoked",
+        AlertDescription::ProtocolVersion => "let the server speak TLS 1.2 or 1.3",
+        AlertDescription::UnrecognisedName => "use a name in the URL that the server knows",
+        AlertDescription::NoApplicationProtocol => "leave --http out",
+        _ if presented => TRUST,
+        _ => "see the server's log",
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "name the authority that issued it with --ca FILE; if that is a public one, let the server send the whole chain"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "use a name that it is for in the URL, with --connect-to ADDRESS if that leads elsewhere"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "let the server have a new one"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "compare the clock of this machine with that of the server's authority"
+        }
+        _ => "let the server have a certificate that is made for servers (doctor says more)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rejection::CODES;
+
+    #[test]
+    fn there_is_something_to_do_about_every_code() {
+        let none: Vec<_> = CODES
+            .iter()
+            .filter(|code| of_code(code).is_none())
+            .collect();
+        assert_eq!(
+            none,
+            [&"malformed_request"],
+            "which nothing that is sent here can be"
+        );
+    }
+
+    #[test]
+    fn a_refusal_of_others_is_advised_by_its_status() {
+        for status in [301, 400, 401, 403, 404, 413, 496, 500, 503] {
+            assert!(
+                of_refusal(status, None).is_some()
+                    && of_refusal(status, Some("of_others")).is_some(),
+                "{status}"
+            );
+        }
+        assert_eq!(of_refusal(418, None), None);
+    }
+}

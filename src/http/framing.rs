@@ -1,0 +1,552 @@
+//! Decides whether a raw HTTP/1.1 head can be read in exactly one way.
+//!
+//! Two programs that disagree where a request ends let an attacker smuggle a second one past the
+//! first program's checks. HTTP parsers are lenient by tradition; this is not. What a conforming
+//! client sends passes, everything that RFC 9112 lets a server refuse is refused.
+
+use crate::http::request_head::{Head, Place, Places, Version};
+use crate::rejection::Rejection;
+use bytes::Bytes;
+use std::ops::Range;
+
+/// More than any client sends.
+pub(crate) const MAX_FIELDS: usize = 256;
+
+/// Where the head that starts at the beginning of `bytes` ends, counted from there, if it is
+/// complete.
+pub fn head_length(bytes: &[u8]) -> Option<usize> {
+    let mut line_ends = memchr::memchr_iter(b'\n', bytes);
+    line_ends
+        .find(|end| bytes[..=*end].ends_with(b"\r\n\r\n"))
+        .map(|end| end + 1)
+}
+
+/// Reads a complete head: the request line, the fields, and the empty line at its end.
+pub fn parse(head: Bytes) -> Result<Head, Rejection> {
+    Ok(places(&head)?.of(head))
+}
+
+fn places(head: &[u8]) -> Result<Places, Rejection> {
+    let lines = head
+        .strip_suffix(b"\r\n\r\n")
+        .ok_or(Rejection::MalformedRequest("The head does not end."))?;
+    let mut lines = Lines {
+        bytes: lines,
+        next: Some(0),
+    };
+    let request_line = lines.next().unwrap_or_default();
+    let mut places = read_request_line(request_line)?;
+    let mut framing = Framing::default();
+    for (index, line) in lines.enumerate() {
+        if index == MAX_FIELDS {
+            return Err(Rejection::TooManyFields(MAX_FIELDS));
+        }
+        let (name, value) = framing.read(line)?;
+        places.push(name, value);
+    }
+    framing.check(places.version)?;
+    framing.check_target(
+        request_line
+            .bytes
+            .split(|b| *b == b' ')
+            .nth(1)
+            .unwrap_or_default(),
+    )?;
+    Ok(places)
+}
+
+/// What the first line of a head that is refused, or incomplete, seems to ask for: the method and
+/// the target, as far as they can be told.
+pub(crate) fn glimpse(head: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = head.split(|b| b"\r\n".contains(b)).next()?;
+    let mut words = line.split(|b| *b == b' ');
+    let (method, target) = (words.next()?, words.next()?);
+    (!method.is_empty() && method.iter().all(|b| is_token(*b))).then_some((method, target))
+}
+
+/// Checks what there is of a head that is still arriving, so that a line that ends in LF alone is
+/// refused at once instead of being waited for.
+pub fn check_unfinished(bytes: &[u8]) -> Result<(), Rejection> {
+    let is_bare = |index: usize| index == 0 || bytes[index - 1] != b'\r';
+    match memchr::memchr_iter(b'\n', bytes).any(is_bare) {
+        true => Err(Rejection::MalformedRequest(
+            "A line ends in LF instead of CRLF.",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// A line, and where in its head it starts.
+#[derive(Clone, Copy, Default)]
+struct Line<'h> {
+    bytes: &'h [u8],
+    start: usize,
+}
+
+impl Line<'_> {
+    fn place(self, range: Range<usize>) -> Place {
+        Place::new(self.start + range.start..self.start + range.end)
+    }
+}
+
+/// Splits at CRLF; a CR or LF that is not part of one stays in its line, where it is refused.
+struct Lines<'h> {
+    bytes: &'h [u8],
+    next: Option<usize>,
+}
+
+impl<'h> Iterator for Lines<'h> {
+    type Item = Line<'h>;
+
+    fn next(&mut self) -> Option<Line<'h>> {
+        let start = self.next?;
+        let rest = &self.bytes[start..];
+        let end = memchr::memchr_iter(b'\n', rest)
+            .find(|end| rest[..*end].ends_with(b"\r"))
+            .map(|end| end - 1);
+        self.next = end.map(|end| start + end + 2);
+        Some(Line {
+            bytes: &rest[..end.unwrap_or(rest.len())],
+            start,
+        })
+    }
+}
+
+/// `method SP request-target SP HTTP-version` (RFC 9112 section 3).
+fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
+    let malformed = Rejection::MalformedRequest;
+    let mut words = line.bytes.split(|b| *b == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(malformed(
+            "The request line is not \"method target version\".",
+        ));
+    };
+    if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
+        return Err(malformed("The method is not a token."));
+    }
+    if method == b"CONNECT" {
+        return Err(Rejection::NoTunnel);
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0.")),
+    };
+    check_target(target)?;
+    let start = method.len() + 1;
+    Ok(Places::new(
+        version,
+        line.place(0..method.len()),
+        line.place(start..start + target.len()),
+    ))
+}
+
+/// Whether a target is a path, an absolute URL or `*`, of which each character is one that a URL
+/// may have there.
+pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
+    let malformed = |what| Err(Rejection::MalformedRequest(what));
+    if !target.iter().all(u8::is_ascii_graphic) {
+        return malformed("The request target holds characters that must be percent-encoded.");
+    }
+    if !(target.starts_with(b"/") || absolute(target).is_some() || target == b"*") {
+        return malformed("The request target is neither a path nor an absolute URL.");
+    }
+    if target.contains(&b'#') {
+        return malformed("The request target holds a fragment.");
+    }
+    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
+    if path.contains(&b'%') && NULS.iter().any(|nul| holds(path, nul)) {
+        return malformed("The path holds a NUL.");
+    }
+    Ok(())
+}
+
+/// A NUL as a path may hold it: encoded once or twice, in two bytes, or as IIS knows it. To some
+/// programs, the path ends there.
+const NULS: [&[u8]; 4] = [b"%00", b"%2500", b"%c0%80", b"%u0000"];
+
+/// Whether `text` holds `part`, which is in lower case, in any case.
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len())
+        .any(|window| window.eq_ignore_ascii_case(part))
+}
+
+/// The default port of its scheme and the rest of a target that is a whole URL (RFC 9112 section
+/// 3.2.2).
+fn absolute(target: &[u8]) -> Option<(&'static [u8], &[u8])> {
+    let http = target
+        .strip_prefix(b"http://")
+        .map(|rest| (&b"80"[..], rest));
+    http.or_else(|| {
+        target
+            .strip_prefix(b"https://")
+            .map(|rest| (&b"443"[..], rest))
+    })
+}
+
+/// An authority without its port, where that is the default one or empty (RFC 3986 section 6.2.3).
+fn without_port<'a>(authority: &'a [u8], default: &[u8]) -> &'a [u8] {
+    match authority.iter().rposition(|b| *b == b':') {
+        Some(colon) if authority[colon + 1..].is_empty() || authority[colon + 1..] == *default => {
+            &authority[..colon]
+        }
+        _ => authority,
+    }
+}
+
+/// What the fields say about where the request ends, and whom it is for.
+#[derive(Default)]
+struct Framing<'h> {
+    host: &'h [u8],
+    hosts: usize,
+    content_lengths: usize,
+    transfer_codings: usize,
+    /// What `Connection` names.
+    nominated: usize,
+}
+
+impl<'h> Framing<'h> {
+    /// `field-name ":" OWS field-value OWS` (RFC 9112 section 5): where name and value are.
+    fn read(&mut self, line: Line<'h>) -> Result<(Place, Place), Rejection> {
+        let (name, value) = field(line.bytes)?;
+        let (colon, end) = (name.len(), line.bytes.trim_ascii_end().len());
+        self.note(name, value)?;
+        Ok((line.place(0..colon), line.place(end - value.len()..end)))
+    }
+
+    fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Rejection> {
+        let malformed = |what| Err(Rejection::MalformedRequest(what));
+        if name.eq_ignore_ascii_case(b"host") {
+            self.hosts += 1;
+            self.host = value;
+            check_host(value)?;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.content_lengths += 1;
+            check_content_length(value)?;
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.transfer_codings += 1;
+            if !value.eq_ignore_ascii_case(b"chunked") {
+                return malformed("Transfer-Encoding is not \"chunked\".");
+            }
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            self.nominated += value.split(|b| *b == b',').count();
+            if self.nominated > MAX_FIELDS {
+                return malformed("Connection names more fields than a head may have.");
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 sections 3.2, 6.1 and 6.3.
+    fn check(&self, version: Version) -> Result<(), Rejection> {
+        let malformed = |what| Err(Rejection::MalformedRequest(what));
+        if self.hosts > 1 || (self.hosts == 0 && version != Version::Http10) {
+            return malformed("There must be exactly one Host.");
+        }
+        if self.content_lengths > 1 {
+            return malformed("Content-Length is given twice.");
+        }
+        if self.transfer_codings > 1 {
+            return malformed("Transfer-Encoding is given twice.");
+        }
+        if self.transfer_codings == 1 && self.content_lengths == 1 {
+            return malformed("Both Content-Length and Transfer-Encoding are given.");
+        }
+        if self.transfer_codings == 1 && version == Version::Http10 {
+            return malformed("HTTP/1.0 has no Transfer-Encoding.");
+        }
+        Ok(())
+    }
+
+    /// What the target of a request line must be, beside the fields.
+    fn check_target(&self, target: &[u8]) -> Result<(), Rejection> {
+        let malformed = |what| Err(Rejection::MalformedRequest(what));
+        let Some((port, rest)) = absolute(target) else {
+            return Ok(());
+        };
+        let authority = rest.split(|b| b"/?".contains(b)).next().unwrap_or_default();
+        match without_port(authority, port).eq_ignore_ascii_case(without_port(self.host, port)) {
+            true => Ok(()),
+            false => malformed("The request target names another host than Host."),
+        }
+    }
+}
+
+/// The name and the value of a field, without the white space around the value.
+///
+/// # Errors
+/// If the line could be read in another way.
+pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Rejection> {
+    let malformed = Rejection::MalformedRequest;
+    if line.first().is_some_and(|b| b" \t".contains(b)) {
+        return Err(malformed("A header field is folded over two lines."));
+    }
+    let colon = memchr::memchr(b':', line).ok_or(malformed("A header field has no colon."))?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
+        return Err(malformed(
+            "The name of a header field is not a token directly before its colon.",
+        ));
+    }
+    if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+        return Err(malformed("A header field holds a control character."));
+    }
+    Ok((name, value.trim_ascii()))
+}
+
+/// Whether the host of a request is a name and, perhaps, a port.
+pub(crate) fn check_host(host: &[u8]) -> Result<(), Rejection> {
+    match !host.is_empty()
+        && host
+            .iter()
+            .all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b))
+    {
+        true => Ok(()),
+        false => Err(Rejection::MalformedRequest(
+            "Host is not a name and a port.",
+        )),
+    }
+}
+
+/// Whether the declared length of a body is a number that fits.
+pub(crate) fn check_content_length(value: &[u8]) -> Result<(), Rejection> {
+    match !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit) {
+        true => Ok(()),
+        false => Err(Rejection::MalformedRequest(
+            "Content-Length is not one number.",
+        )),
+    }
+}
+
+const TOKEN: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'#' | b'$' | b'%' | b'&')
+            || matches!(
+                byte as u8,
+                b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+/// RFC 9110 section 5.6.2.
+pub(crate) fn is_token(byte: u8) -> bool {
+    TOKEN[byte as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(head: &str) -> Result<(), Rejection> {
+        assert_eq!(head_length(head.as_bytes()), Some(head.len()), "{head:?}");
+        places(head.as_bytes()).map(drop)
+    }
+
+    #[test]
+    fn what_conforming_clients_send_passes() {
+        for head in [
+            "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET /?crc_token=a%20b&x=~! HTTP/1.1\r\nhost:x:8443\r\nX-Empty:\r\nX-Tab: a\tb\r\n\r\n",
+            "POST /a HTTP/1.1\r\nHost: [::1]:1\r\nContent-Length: 12\r\nX-Utf8: \u{e9}\r\n\r\n",
+            "POST http://x/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a<b>`?c=<\"d\"> HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST /a<b> HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET http://x?a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /%0?a=%00 HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://x:80/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://x HTTP/1.1\r\nHost: X:80\r\n\r\n",
+            "GET http://x:/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET https://x:443?a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET https://[::1] HTTP/1.1\r\nHost: [::1]:443\r\n\r\n",
+            "GET https://x:8443/ HTTP/1.1\r\nHost: x:8443\r\n\r\n",
+        ] {
+            assert_eq!(verdict(head), Ok(()), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn heads_that_could_be_read_in_two_ways_are_refused() {
+        let request_lines = [
+            "GET /",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            " GET / HTTP/1.1",
+            "GET / HTTP/2.0",
+            "GET / HTTP/0.9",
+            "",
+            "GET / http/1.1",
+            "G(T / HTTP/1.1",
+            "GET x HTTP/1.1",
+            "GET /\u{e9} HTTP/1.1",
+            "GET /\0 HTTP/1.1",
+            "GET /#a HTTP/1.1",
+            "GET /a%00 HTTP/1.1",
+            "GET /a/..%00/b HTTP/1.1",
+            "GET /%2500 HTTP/1.1",
+            "GET /%C0%80?a HTTP/1.1",
+            "GET /%u0000 HTTP/1.1",
+            "GET http://x/%00 HTTP/1.1",
+            "GET /\t HTTP/1.1",
+            "GET /a b HTTP/1.1",
+            "GET /\n HTTP/1.1",
+            "GET ftp://x HTTP/1.1",
+            "GET http://y/ HTTP/1.1",
+            "GET http://y@x/ HTTP/1.1",
+            "GET https://x:80 HTTP/1.1",
+            "GET http://x:443 HTTP/1.1",
+            "GET http://x:8080/ HTTP/1.1",
+            "GET http:///a HTTP/1.1",
+            "GET ?a HTTP/1.1",
+        ];
+        for line in request_lines {
+            let verdict = verdict(&format!("{line}\r\nHost: x\r\n\r\n"));
+            assert!(
+                matches!(verdict, Err(Rejection::MalformedRequest(_))),
+                "{line:?}: {verdict:?}"
+            );
+        }
+        let fields = [
+            "Host: y",
+            "Content-Length: 1\r\nContent-Length: 1",
+            "Content-Length: 1\r\nContent-Length: 2",
+            "Content-Length: 1, 1",
+            "Content-Length: +1",
+            "Content-Length: 0x1",
+            "Content-Length:",
+            "Content-Length: -1",
+            "Content-Length: 9999999999999999999",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding : chunked",
+            "Transfer-Encoding: \x0bchunked",
+            " X: folded",
+            "X: a\r\n b",
+            "X: a\r\n\tb",
+            "X",
+            ": a",
+            "X Y: a",
+            "X: a\0b",
+            "X: a\rb",
+            "X: a\nY: b",
+            "X: a\n\r",
+            "X\u{e9}: a",
+        ];
+        for field in fields {
+            let verdict = verdict(&format!("POST / HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n"));
+            assert!(
+                matches!(verdict, Err(Rejection::MalformedRequest(_))),
+                "{field:?}: {verdict:?}"
+            );
+        }
+        for head in [
+            "POST / HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a, b\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost:\r\n\r\n",
+            "POST / HTTP/1.0\r\nHost: \r\n\r\n",
+            "POST http:/// HTTP/1.1\r\nHost:\r\n\r\n",
+            "POST http://x/ HTTP/1.0\r\n\r\n",
+        ] {
+            assert!(
+                matches!(verdict(head), Err(Rejection::MalformedRequest(_))),
+                "{head:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_head_has_at_most_256_fields() {
+        let head = |fields: usize| {
+            format!(
+                "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
+                "X: y\r\n".repeat(fields - 1)
+            )
+        };
+        assert_eq!(verdict(&head(256)), Ok(()));
+        assert_eq!(verdict(&head(257)), Err(Rejection::TooManyFields(256)));
+    }
+
+    #[test]
+    fn connection_names_at_most_256_fields() {
+        let head = |names: usize, more: &str| {
+            format!(
+                "GET / HTTP/1.1\r\nHost: x\r\nConnection: {}x\r\n{more}\r\n",
+                "x,".repeat(names - 1)
+            )
+        };
+        assert_eq!(verdict(&head(256, "")), Ok(()));
+        assert_eq!(
+            verdict(&head(
+                128,
+                &format!("connection: {}x\r\n", "x,".repeat(127))
+            )),
+            Ok(())
+        );
+        assert!(matches!(
+            verdict(&head(257, "")),
+            Err(Rejection::MalformedRequest(_))
+        ));
+        assert!(matches!(
+            verdict(&head(256, "connection: x\r\n")),
+            Err(Rejection::MalformedRequest(_))
+        ));
+    }
+
+    #[test]
+    fn connect_is_no_method_here() {
+        assert_eq!(
+            verdict("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"),
+            Err(Rejection::NoTunnel)
+        );
+    }
+
+    #[test]
+    fn an_unfinished_head_has_no_length() {
+        for head in [
+            "",
+            "GET / HTTP/1.1\r\nHost: x\r\n",
+            "GET / HTTP/1.1\nHost: x\n\n",
+        ] {
+            assert_eq!(head_length(head.as_bytes()), None, "{head:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = places(&bytes);
+            let _ = check_unfinished(&bytes);
+            let _ = head_length(&bytes);
+            let _ = places(&[&bytes, &b"\r\n\r\n"[..]].concat());
+        }
+
+        #[test]
+        fn what_passes_httparse_reads_the_same(
+            line in "(GET|POST) /[ -~]{0,8}", fields in proptest::collection::vec("[!-~]{1,8}: ?[ -~\t]{0,8}", 0..6)
+        ) {
+            let head = format!("{line} HTTP/1.1\r\nHost: x\r\n{}\r\n", fields.iter().map(|f| format!("{f}\r\n")).collect::<String>());
+            if let Ok(read) = parse(Bytes::from(head.clone())) {
+                let mut headers = [httparse::EMPTY_HEADER; 16];
+                let mut request = httparse::Request::new(&mut headers);
+                let status = request.parse(head.as_bytes());
+                proptest::prop_assert_eq!(status, Ok(httparse::Status::Complete(head.len())));
+                proptest::prop_assert_eq!(request.method.map(str::as_bytes), Some(read.method()));
+                proptest::prop_assert_eq!(request.path.map(str::as_bytes), Some(read.target()));
+                let theirs = request.headers.iter().map(|header| (header.name.as_bytes(), header.value));
+                proptest::prop_assert!(theirs.eq(read.fields()), "{read:?} {:?}", request.headers);
+            }
+        }
+    }
+}

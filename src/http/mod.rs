@@ -1,0 +1,11 @@
+//! HTTP messages as bytes: framing, heads, bodies, paths, header classes, forwarded addresses.
+
+pub(crate) mod buffers;
+pub mod forwarded;
+pub mod framing;
+pub mod header_class;
+pub mod path;
+pub(crate) mod read;
+pub mod request_head;
+pub mod response_head;
+pub(crate) mod timeout;

@@ -1,0 +1,514 @@
+//! Finds the route of a path, and decides what a request on a webhook asks for.
+
+mod reading;
+mod tree;
+
+use crate::rejection::Rejection;
+use crate::webhook::challenge;
+use http::Method;
+use reading::Reading;
+use std::sync::Arc;
+use tree::Tree;
+
+/// A path as a configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathPattern {
+    /// This path and no other.
+    Exact(String),
+    /// `/prefix` and everything below it; holds `/prefix` without a slash at its end.
+    Subtree(String),
+}
+
+impl PathPattern {
+    /// Reads `/path` or `/prefix/*`; the error says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if !text.starts_with('/') {
+            return Err("must start with \"/\"");
+        }
+        if text
+            .bytes()
+            .any(|b| !b.is_ascii_graphic() || b"?#".contains(&b))
+        {
+            return Err(
+                "must be a plain path, without query or fragment, percent-encoded as it comes over the wire",
+            );
+        }
+        match text.strip_suffix("/*") {
+            Some(prefix) if prefix.contains('*') => {
+                Err("may have \"*\" only at its end, as \"/prefix/*\"")
+            }
+            Some(prefix) => Ok(Self::Subtree(prefix.to_owned())),
+            None if text.contains('*') => Err("may have \"*\" only at its end, as \"/prefix/*\""),
+            None => Ok(Self::Exact(text.to_owned())),
+        }
+    }
+
+    /// The path, or what it begins with.
+    fn text(&self) -> &str {
+        match self {
+            Self::Exact(path) | Self::Subtree(path) => path,
+        }
+    }
+
+    fn has_below(&self) -> bool {
+        matches!(self, Self::Subtree(_))
+    }
+}
+
+impl std::fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(path) => f.write_str(path),
+            Self::Subtree(prefix) => write!(f, "{prefix}/*"),
+        }
+    }
+}
+
+/// What is behind a path.
+pub trait Guarded {
+    /// The path.
+    fn path(&self) -> &PathPattern;
+
+    /// Whether what passes here would pass `other`, too.
+    fn demands_at_least(&self, other: &Self) -> bool;
+}
+
+impl<G: Guarded> Guarded for Arc<G> {
+    fn path(&self) -> &PathPattern {
+        G::path(self)
+    }
+
+    fn demands_at_least(&self, other: &Self) -> bool {
+        G::demands_at_least(self, other)
+    }
+}
+
+impl<G: Guarded> Guarded for &G {
+    fn path(&self) -> &PathPattern {
+        G::path(self)
+    }
+
+    fn demands_at_least(&self, other: &Self) -> bool {
+        G::demands_at_least(self, other)
+    }
+}
+
+/// Routes, to be found by their paths.
+#[derive(Debug)]
+pub struct Routes<R> {
+    routes: Vec<R>,
+    /// By their paths as they come over the wire.
+    spelt: Tree,
+    /// By their paths as applications may read them.
+    read: Tree,
+    /// All of them demand the same.
+    is_uniform: bool,
+}
+
+impl<R: Guarded> Routes<R> {
+    /// No two of which have the same path.
+    pub fn new(routes: Vec<R>) -> Self {
+        let (mut spelt, mut read) = (Tree::new(), Tree::new());
+        for (index, pattern) in routes.iter().map(R::path).enumerate() {
+            spelt.insert(segments(pattern.text()), pattern.has_below(), index);
+            let segments = reading::canonical(pattern.text());
+            read.insert(
+                segments.iter().map(String::as_str),
+                pattern.has_below(),
+                index,
+            );
+        }
+        let is_uniform = routes.first().is_none_or(|first| {
+            routes
+                .iter()
+                .all(|other| first.demands_at_least(other) && other.demands_at_least(first))
+        });
+        Self {
+            routes,
+            spelt,
+            read,
+            is_uniform,
+        }
+    }
+
+    /// The most specific one for `path`.
+    ///
+    /// Paths are compared as they came over the wire: nothing is decoded or normalised, so that no
+    /// spelling of a path reaches a route that another program would not have found. Neither does
+    /// one pass by a route that an application would find: where one could read the path as that of
+    /// another route, which demands more, there is none.
+    pub fn find(&self, path: &str) -> Result<&R, Rejection> {
+        let mut found = None;
+        if path.starts_with('/') {
+            self.spelt.walk(segments(path), |more_specific, _| {
+                found = more_specific.last().copied().or(found)
+            });
+        }
+        let found = found.ok_or(Rejection::NotFound)?;
+        match !self.is_uniform && reading::is_any(path, |reading| self.passes_by(found, reading)) {
+            true => Err(Rejection::NotFound),
+            false => Ok(&self.routes[found]),
+        }
+    }
+
+    /// Whether a request to the route `found` passes by another, where its path is read like this.
+    fn passes_by(&self, found: usize, reading: &Reading<'_>) -> bool {
+        let route = &self.routes[found];
+        if reading.lacks_extension && !route.path().has_below() {
+            // It has a path with an extension of its own.
+            return false;
+        }
+        let mut passes_by = false;
+        self.read
+            .walk(reading.segments.iter().copied(), |more_specific, depth| {
+                // Where the route itself matches, those that are less specific do not count.
+                passes_by &= !more_specific.contains(&found);
+                // What is above an extension does not depend on it.
+                let depends = !reading.lacks_extension || depth == reading.segments.len();
+                passes_by |= depends
+                    && more_specific
+                        .iter()
+                        .any(|other| !route.demands_at_least(&self.routes[*other]));
+            });
+        passes_by
+    }
+}
+
+/// What stands between the slashes of a path; nothing for the empty one, which everything is below.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(1)
+}
+
+/// What a request on a webhook asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A challenge, to be answered here.
+    Challenge {
+        /// As Netdata generated it: the query's percent-encoding is undone.
+        crc_token: String,
+    },
+    /// A notification, to be verified and passed upstream.
+    Notification,
+}
+
+/// Decides what a request on a webhook asks for; `answers_challenges` says whether the route has a
+/// secret.
+pub fn classify(
+    method: &Method,
+    query: Option<&[u8]>,
+    answers_challenges: bool,
+) -> Result<Ask, Rejection> {
+    match *method {
+        Method::GET => {
+            let crc_token = challenge::crc_token(query.unwrap_or_default());
+            if !answers_challenges && crc_token != Err(Rejection::CrcTokenMissing) {
+                return Err(Rejection::ChallengeDisabled);
+            }
+            Ok(Ask::Challenge {
+                crc_token: crc_token?,
+            })
+        }
+        Method::POST => Ok(Ask::Notification),
+        _ => Err(Rejection::MethodNotAllowed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that demands as much as this number says.
+    struct Demanding(PathPattern, u8);
+
+    impl Guarded for Demanding {
+        fn path(&self) -> &PathPattern {
+            &self.0
+        }
+
+        fn demands_at_least(&self, other: &Self) -> bool {
+            self.1 >= other.1
+        }
+    }
+
+    fn routes(patterns: &[(&str, u8)]) -> Routes<Demanding> {
+        let route = |(pattern, demands): &(&str, u8)| {
+            Demanding(PathPattern::parse(pattern).unwrap(), *demands)
+        };
+        Routes::new(patterns.iter().map(route).collect())
+    }
+
+    fn found(patterns: &[(&str, u8)], path: &str) -> Option<String> {
+        routes(patterns)
+            .find(path)
+            .ok()
+            .map(|route| route.0.to_string())
+    }
+
+    #[test]
+    fn the_most_specific_route_wins() {
+        for demands in [[0, 0, 0, 0], [0, 1, 2, 3], [3, 2, 1, 0]] {
+            let patterns = ["/*", "/hooks/*", "/hooks/netdata/*", "/hooks/netdata"];
+            let patterns: Vec<_> = patterns.into_iter().zip(demands).collect();
+            for (path, route) in [
+                ("/", "/*"),
+                ("/hook", "/*"),
+                ("/hooksy", "/*"),
+                ("/hooks", "/hooks/*"),
+                ("/hooks/", "/hooks/*"),
+                ("/hooks/x", "/hooks/*"),
+                ("/hooks/netdata", "/hooks/netdata"),
+                ("/hooks/netdata/x", "/hooks/netdata/*"),
+                ("/hooks/netdata/x/y/z", "/hooks/netdata/*"),
+            ] {
+                assert_eq!(
+                    found(&patterns, path).as_deref(),
+                    Some(route),
+                    "{path} {demands:?}"
+                );
+            }
+        }
+        let patterns = [("/hooks/netdata/*", 1), ("/hooks/netdata", 0)];
+        assert_eq!(
+            found(&patterns, "/hooks/netdata/").as_deref(),
+            Some("/hooks/netdata/*")
+        );
+    }
+
+    #[test]
+    fn no_other_spelling_of_a_path_is_the_path() {
+        for path in [
+            "/webhooks/Netdata",
+            "/webhooks/netdata/",
+            "//webhooks/netdata",
+            "/webhooks/%6eetdata",
+            "/",
+            "",
+            "*",
+        ] {
+            assert_eq!(found(&[("/webhooks/netdata", 0)], path), None, "{path}");
+        }
+    }
+
+    /// Ways to spell `/hooks/netdata`; `reading` has more.
+    const SPELLINGS: [&str; 32] = [
+        "/hooks/%6eetdata",
+        "/hooks/%6Eetdata",
+        "/hooks%2fnetdata",
+        "//hooks/netdata",
+        "/hooks//netdata",
+        "/./hooks/netdata",
+        "/x/../hooks/netdata",
+        "/x/%2e%2e/hooks/netdata",
+        "/hooks;x=y/netdata",
+        "/hooks/netdata;x",
+        "/hooks/netdata;",
+        "/hooks\\netdata",
+        "/hooks%5cnetdata",
+        "/hooks%5Cnetdata",
+        "/hooks%2Fnetdata",
+        "/hooks/netdata/",
+        "/hooks/netdata//",
+        "/hooks/netdata%2f",
+        "/hooks/netdata\\",
+        "/hooks/./netdata/",
+        "/Hooks/netdata",
+        "/hooks/Netdata",
+        "/HOOKS/NETDATA/",
+        "/hooks/netdata.",
+        "/hooks/netdata%2e",
+        "/hooks/netdata%20",
+        "/hooks./netdata",
+        "/hooks/netdata.json",
+        "/hooks/%256eetdata",
+        "/x/..;/hooks/netdata",
+        "/hooks//../netdata",
+        "/../hooks/netdata",
+    ];
+
+    #[test]
+    fn no_other_spelling_of_a_path_passes_by_a_route_that_demands_more() {
+        for path in SPELLINGS {
+            assert_eq!(
+                found(&[("/*", 0), ("/hooks/netdata", 1)], path),
+                None,
+                "{path}"
+            );
+            assert_eq!(
+                found(&[("/*", 0), ("/hooks/*", 1)], path),
+                if path.starts_with("/hooks/") {
+                    Some("/hooks/*".into())
+                } else {
+                    None
+                },
+                "{path}"
+            );
+            // Nothing is passed by where as much is demanded.
+            for demands in [0, 1] {
+                let patterns = [("/*", demands), ("/hooks/netdata", 0)];
+                assert_eq!(found(&patterns, path).as_deref(), Some("/*"), "{path}");
+            }
+            // Neither is what the path is not read as.
+            assert_eq!(
+                found(&[("/*", 0), ("/hooks/netdata/x", 1)], path).as_deref(),
+                Some("/*"),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_within_a_route_stays_there() {
+        let patterns = [
+            ("/*", 0),
+            ("/hooks/netdata", 2),
+            ("/admin/*", 2),
+            ("/admin/open/*", 1),
+            ("/admin/login", 0),
+        ];
+        for (path, route) in [
+            ("/a%20b", Some("/*")),
+            ("/a//b/../c/./d;e", Some("/*")),
+            ("/..", Some("/*")),
+            ("/%ff%", Some("/*")),
+            ("/.well-known/x", Some("/*")),
+            ("/app.js", Some("/*")),
+            ("/admin/%41/b%2fc", Some("/admin/*")),
+            ("/admin/x/../y", Some("/admin/*")),
+            ("/admin/../x", Some("/admin/*")),
+            ("/hooks/netdata", Some("/hooks/netdata")),
+            ("/hooks/netdata/x", Some("/*")),
+            ("/admin/open/X.html", Some("/admin/open/*")),
+            ("/admin/open/x/", Some("/admin/open/*")),
+            ("/admin/open/../x", None),
+            ("/admin/open/..%2fx", None),
+            ("/admin/login", Some("/admin/login")),
+            ("/admin/Login", Some("/admin/*")),
+            // The application may know no case of what demands more, and one of what does not.
+            ("/Admin/login", None),
+            ("/Admin/open/x", None),
+            ("/Admin/../x", None),
+            ("/x/../../../../x", None),
+        ] {
+            assert_eq!(found(&patterns, path).as_deref(), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_an_encoding_is_a_route_like_any_other() {
+        let patterns = [("/*", 0), ("/a%20b/*", 1), ("/c%C3%A9", 1), ("/D", 1)];
+        for (path, route) in [
+            ("/a%20b/x", Some("/a%20b/*")),
+            ("/a%20b", Some("/a%20b/*")),
+            ("/c%C3%A9", Some("/c%C3%A9")),
+            ("/D", Some("/D")),
+            ("/d", None),
+            ("/%61%20b/x", None),
+            ("/c%c3%a9", None),
+            ("/C%C3%89", None),
+            ("/a%20c", Some("/*")),
+        ] {
+            assert_eq!(found(&patterns, path).as_deref(), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_extension_hides_no_route_and_makes_none_unreachable() {
+        let patterns = [
+            ("/*", 1),
+            ("/500.html", 0),
+            ("/assets/*", 0),
+            ("/app.d/*", 0),
+            ("/hook", 2),
+            ("/hook.js", 1),
+        ];
+        for (path, route) in [
+            ("/500.html", Some("/500.html")),
+            ("/assets/app.js", Some("/assets/*")),
+            ("/app.d/x", Some("/app.d/*")),
+            ("/app.d", Some("/app.d/*")),
+            ("/x.html", Some("/*")),
+            ("/hook.json", None),
+            ("/hook.js", Some("/hook.js")),
+            ("/hook.js/", None),
+        ] {
+            assert_eq!(found(&patterns, path).as_deref(), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn among_many_routes_one_is_found_as_fast_as_among_few() {
+        let paths: Vec<_> = (0..20_000)
+            .map(|number| format!("/a/b{number}/c"))
+            .collect();
+        let patterns = paths.iter().enumerate().map(|(number, path)| {
+            let demands = u8::try_from(number % 7).unwrap();
+            Demanding(PathPattern::parse(path).unwrap(), demands)
+        });
+        let routes = Routes::new(
+            patterns
+                .chain([Demanding(PathPattern::parse("/*").unwrap(), 0)])
+                .collect(),
+        );
+        let started = std::time::Instant::now();
+        for (number, path) in paths.iter().enumerate() {
+            assert_eq!(routes.find(path).unwrap().0.text(), path);
+            let other = routes.find(&path.to_uppercase());
+            assert_eq!(other.is_ok(), number % 7 == 0, "{path}");
+        }
+        // One by one, it takes minutes.
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(10),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+
+    #[test]
+    fn patterns_that_cannot_match_are_refused() {
+        for text in [
+            "", "x", "*", "/a*", "/*/b", "/a?b", "/a b", "/a#b", "/*/*", "/é",
+        ] {
+            assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_takes_challenges_and_notifications() {
+        let check = |method, query: Option<&str>, secret| {
+            classify(&method, query.map(str::as_bytes), secret)
+        };
+        let challenge = Ok(Ask::Challenge {
+            crc_token: "abc".into(),
+        });
+        assert_eq!(check(Method::GET, Some("crc_token=abc"), true), challenge);
+        assert_eq!(
+            check(Method::GET, Some("crc_token=abc"), false),
+            Err(Rejection::ChallengeDisabled)
+        );
+        assert_eq!(
+            check(Method::GET, None, true),
+            Err(Rejection::CrcTokenMissing)
+        );
+        assert_eq!(
+            check(Method::GET, None, false),
+            Err(Rejection::CrcTokenMissing)
+        );
+        assert_eq!(check(Method::POST, None, true), Ok(Ask::Notification));
+        assert_eq!(
+            check(Method::POST, Some("crc_token=abc"), true),
+            Ok(Ask::Notification)
+        );
+        for method in [
+            Method::HEAD,
+            Method::PUT,
+            Method::OPTIONS,
+            Method::TRACE,
+            Method::DELETE,
+        ] {
+            assert_eq!(
+                check(method, Some("crc_token=abc"), true),
+                Err(Rejection::MethodNotAllowed)
+            );
+        }
+    }
+}

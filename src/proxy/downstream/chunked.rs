@@ -1,0 +1,285 @@
+//! Reads the chunks of a request's body (RFC 9112 section 7.1), which can be done in one way only.
+//!
+//! Extensions and trailers are checked and dropped: they are not part of the body, and no
+//! application asked for them.
+
+use crate::http::framing;
+use bytes::{Buf as _, Bytes, BytesMut};
+
+/// How much of a request's chunked coding may be extensions and trailers, in bytes. A body could
+/// otherwise be hidden under a thousand times as much.
+const MAX_EXTRA: usize = 16 * 1024;
+
+/// How long a line may be, in bytes.
+const MAX_LINE: usize = 4 * 1024;
+
+/// What can only be read in a way that other programs may not share; says what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed(pub(super) &'static str);
+
+/// A body in chunks, as far as it has been read.
+#[derive(Debug)]
+pub(super) struct Chunked {
+    next: Next,
+    /// The bytes of extensions and trailers so far.
+    extra: usize,
+}
+
+/// What is to come next.
+#[derive(Debug)]
+enum Next {
+    /// The line with a chunk's size.
+    Size,
+    /// So many bytes of a chunk.
+    Chunk(u64),
+    /// The end of the line that a chunk is.
+    ChunkEnd,
+    /// A line after the last chunk.
+    Trailer,
+    Nothing,
+    /// What cannot be read.
+    Broken(Malformed),
+}
+
+impl Chunked {
+    pub(super) fn new() -> Self {
+        Self {
+            next: Next::Size,
+            extra: 0,
+        }
+    }
+
+    /// Whether it has been read to its end.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.next, Next::Nothing)
+    }
+
+    /// Takes the next part of the body from the beginning of `input`, if there is one. After an
+    /// error, none is.
+    pub(super) fn take(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
+        self.take_next(input)
+            .inspect_err(|error| self.next = Next::Broken(*error))
+    }
+
+    fn take_next(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
+        loop {
+            match &mut self.next {
+                Next::Broken(error) => return Err(*error),
+                Next::Nothing => return Ok(None),
+                Next::Chunk(_) if input.is_empty() => return Ok(None),
+                Next::Chunk(left) => {
+                    let part = split(input, left);
+                    if *left == 0 {
+                        self.next = Next::ChunkEnd;
+                    }
+                    return Ok(Some(part));
+                }
+                Next::ChunkEnd => match &input[..] {
+                    [b'\r', b'\n', ..] => {
+                        input.advance(2);
+                        self.next = Next::Size;
+                    }
+                    [] | [b'\r'] => return Ok(None),
+                    _ => return Err(Malformed("A chunk is longer than its size.")),
+                },
+                Next::Size => {
+                    let Some(line) = line(input)? else {
+                        return Ok(None);
+                    };
+                    let (size, extension) = size(&line)?;
+                    self.count(extension)?;
+                    self.next = if size == 0 {
+                        Next::Trailer
+                    } else {
+                        Next::Chunk(size)
+                    };
+                }
+                Next::Trailer => match line(input)? {
+                    None => return Ok(None),
+                    Some(line) if line.is_empty() => self.next = Next::Nothing,
+                    Some(line) => {
+                        framing::field(&line)
+                            .map_err(|_| Malformed("A trailer is not a header field."))?;
+                        self.count(line.len())?;
+                    }
+                },
+            }
+        }
+    }
+
+    fn count(&mut self, extra: usize) -> Result<(), Malformed> {
+        self.extra += extra;
+        if self.extra > MAX_EXTRA {
+            Err(Malformed("There is more around the chunks than in them."))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// At most `left` bytes of `input`, which is not empty.
+pub(super) fn split(input: &mut BytesMut, left: &mut u64) -> Bytes {
+    let length = usize::try_from(*left)
+        .unwrap_or(usize::MAX)
+        .min(input.len());
+    *left -= length as u64;
+    input.split_to(length).freeze()
+}
+
+/// The line at the beginning of `input` without its end, if it is complete.
+fn line(input: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
+    let Some(end) = memchr::memchr(b'\n', input) else {
+        return if input.len() > MAX_LINE {
+            Err(Malformed("A line of the chunked coding is too long."))
+        } else {
+            Ok(None)
+        };
+    };
+    if end > MAX_LINE {
+        return Err(Malformed("A line of the chunked coding is too long."));
+    }
+    let mut line = input.split_to(end + 1);
+    if !line.ends_with(b"\r\n") {
+        return Err(Malformed(
+            "A line of the chunked coding ends in LF instead of CRLF.",
+        ));
+    }
+    line.truncate(end - 1);
+    Ok(Some(line))
+}
+
+/// `chunk-size [ chunk-ext ]`: the size, and how many bytes the extension has.
+fn size(line: &[u8]) -> Result<(u64, usize), Malformed> {
+    let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let (size, extension) = line.split_at(digits);
+    // More digits than these would not fit, unless they were zeros.
+    let size = std::str::from_utf8(size)
+        .ok()
+        .filter(|size| size.len() <= 16);
+    let size = size
+        .and_then(|size| u64::from_str_radix(size, 16).ok())
+        .ok_or(Malformed("A chunk has no size."))?;
+    if !extension.is_empty() && !extension.trim_ascii_start().starts_with(b";") {
+        return Err(Malformed("A chunk's size is not a number."));
+    }
+    if extension
+        .iter()
+        .any(|b| b.is_ascii_control() && *b != b'\t')
+    {
+        return Err(Malformed("A chunk's extension holds a control character."));
+    }
+    Ok((size, extension.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The body, and what came after it.
+    type Split = (Vec<u8>, Vec<u8>);
+
+    /// Reads `wire` in two pieces, of which the first has `cut` bytes.
+    fn read(wire: &[u8], cut: usize) -> Result<Option<Split>, Malformed> {
+        let (first, second) = wire.split_at(cut.min(wire.len()));
+        let (mut body, mut input, mut read) = (Chunked::new(), BytesMut::new(), Vec::new());
+        for piece in [first, second] {
+            input.extend_from_slice(piece);
+            while let Some(part) = body.take(&mut input)? {
+                read.extend_from_slice(&part);
+            }
+        }
+        Ok(body.is_done().then(|| (read, input.to_vec())))
+    }
+
+    #[test]
+    fn it_ends_where_it_should() {
+        for (wire, expected) in [
+            ("0\r\n\r\n", Some(("", ""))),
+            ("000\r\n\r\nGET", Some(("", "GET"))),
+            ("3\r\nabc\r\n0\r\n\r\n", Some(("abc", ""))),
+            (
+                "03;x=\"y\"\r\nabc\r\nA ;z\r\n0123456789\r\n0;end\r\nX: y\r\nz:\r\n\r\nGET",
+                Some(("abc0123456789", "GET")),
+            ),
+            ("", None),
+            ("3\r\nab", None),
+            ("3\r\nabc\r\n", None),
+            ("3\r\nabc\r\n0\r\n", None),
+            ("3\r\nabc\r\n0\r\nX: y\r\n", None),
+        ] {
+            for cut in 0..=wire.len() {
+                let expected = expected
+                    .map(|(body, rest)| (body.as_bytes().to_vec(), rest.as_bytes().to_vec()));
+                assert_eq!(
+                    read(wire.as_bytes(), cut),
+                    Ok(expected),
+                    "{wire:?} cut at {cut}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_may_read_differently_is_refused() {
+        let long = format!("3;{}", "x".repeat(MAX_LINE));
+        let extensions = format!("1;{}\r\na\r\n", "x".repeat(1000)).repeat(17);
+        let trailers = format!("0\r\n{}", format!("X: {}\r\n", "x".repeat(1000)).repeat(17));
+        for wire in [
+            "\r\n",
+            "\r\n3\r\nabc\r\n0\r\n\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x1\r\n",
+            " 1\r\n",
+            "1 \r\n",
+            "1 1\r\n",
+            "1;\0\r\n",
+            "1;a\rb\r\n",
+            "1;a\nb\r\n",
+            "1\n",
+            "0\n\n",
+            "00000000000000001\r\n",
+            "10000000000000000\r\n",
+            "3\r\nabcd\r\n",
+            "3\r\nabc\n0\r\n\r\n",
+            "0\r\nX\r\n\r\n",
+            "0\r\n: y\r\n\r\n",
+            "0\r\nX : y\r\n\r\n",
+            "0\r\n X: y\r\n\r\n",
+            "0\r\nX: y\n\r\n",
+            "0\r\nX: a\0\r\n\r\n",
+            "0\r\n\n",
+            &long,
+            &extensions,
+            &trailers,
+        ] {
+            for cut in 0..=wire.len().min(20) {
+                assert!(read(wire.as_bytes(), cut).is_err(), "{wire:?} cut at {cut}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_are_what_was_cut_into_them(
+            parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 0..5),
+            cut in 0_usize..300,
+        ) {
+            let mut wire = Vec::new();
+            for part in &parts {
+                wire.extend_from_slice(format!("{:X}\r\n", part.len()).as_bytes());
+                wire.extend_from_slice(part);
+                wire.extend_from_slice(b"\r\n");
+            }
+            wire.extend_from_slice(b"0\r\n\r\n");
+            prop_assert_eq!(read(&wire, cut), Ok(Some((parts.concat(), Vec::new()))));
+        }
+
+        #[test]
+        fn nothing_panics(wire in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(b'0')], 0..100), cut in 0_usize..100) {
+            let _ = read(&wire, cut);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Carries one HTTP/1.1 request and its answer.
+//!
+//! A small answer leaves in one write, and with it in one record of TLS.
+
+use crate::http::read::read;
+use crate::http::request_head::{Head, Version};
+use crate::http::response_head::AnswerHead;
+use crate::http::timeout::timeout;
+use crate::proxy::downstream::chunked::{self, Chunked};
+use crate::proxy::session::{Part, Peer, SenderGone, Session, broken_off, malformed};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use pingora::protocols::{Digest, Stream};
+use std::io::Write as _;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+
+/// How much of an answer is held back.
+const HELD_BACK: usize = 16 * 1024;
+
+/// How the end of the answer's body is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// There is none, whatever the head says.
+    NoBody,
+    /// By `Content-Length`, or by closing.
+    Plain,
+    Chunked,
+}
+
+/// What is still to be read of a request's body (RFC 9112 section 6).
+enum Unread {
+    /// So many bytes.
+    Length(u64),
+    Chunked(Chunked),
+}
+
+impl Unread {
+    fn of(head: &Head) -> Self {
+        match head.first("transfer-encoding") {
+            // No other coding passes the check of the framing.
+            Some(_) => Self::Chunked(Chunked::new()),
+            None => Self::Length(head.content_length().unwrap_or(0)),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.is_done(),
+        }
+    }
+
+    /// Takes the next part from the beginning of `input`, if there is one.
+    fn take(&mut self, input: &mut BytesMut) -> Part {
+        match self {
+            Self::Length(0) => Ok(None),
+            Self::Length(_) if input.is_empty() => Ok(None),
+            Self::Length(left) => Ok(Some(chunked::split(input, left))),
+            Self::Chunked(chunked) => chunked.take(input).or_else(|error| malformed(error.0)),
+        }
+    }
+}
+
+/// A request on a connection that carries one after the other.
+pub(super) struct Http1<'c> {
+    stream: &'c mut Stream,
+    peer: &'c Peer,
+    /// What was read beyond the head: of the body, and perhaps of the next request.
+    input: &'c mut BytesMut,
+    unread: Unread,
+    version: Version,
+    is_head: bool,
+    output: BytesMut,
+    framing: Framing,
+    status: Option<u16>,
+    sent: u64,
+    write_timeout: Duration,
+    closes: bool,
+    is_finished: bool,
+    /// Whether its body was waited for in vain while the process was to end.
+    has_stalled: bool,
+}
+
+impl<'c> Http1<'c> {
+    /// The request of which `head` was read from `stream`, and `input` after it. `write_timeout` is
+    /// for the sender to take each part of the answer.
+    pub(super) fn new(
+        stream: &'c mut Stream,
+        peer: &'c Peer,
+        input: &'c mut BytesMut,
+        head: &Head,
+        write_timeout: Duration,
+    ) -> Self {
+        // HTTP/1.0 closes, unless the client asks for more (RFC 9112 section 9.3).
+        let keeps_alive =
+            head.version() == Version::Http11 || head.has_token("connection", "keep-alive");
+        Self {
+            stream,
+            peer,
+            input,
+            unread: Unread::of(head),
+            version: head.version(),
+            is_head: head.method() == b"HEAD",
+            output: BytesMut::new(),
+            framing: Framing::Plain,
+            status: None,
+            sent: 0,
+            write_timeout,
+            closes: !keeps_alive || head.has_token("connection", "close"),
+            is_finished: false,
+            has_stalled: false,
+        }
+    }
+
+    /// Whether another request may follow: this one was read and answered whole, and neither side
+    /// said otherwise.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.is_finished && !self.closes && self.unread.is_done()
+    }
+
+    fn put_head(&mut self, head: &AnswerHead) {
+        self.output.reserve(head.lines().len() + 128);
+        for part in [
+            "HTTP/1.1 ",
+            head.status().as_str(),
+            " ",
+            head.reason(),
+            "\r\n",
+        ] {
+            self.output.put_slice(part.as_bytes());
+        }
+        self.output.put_slice(head.lines());
+        if self.framing == Framing::Chunked {
+            self.output.put_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        if self.closes {
+            self.output.put_slice(b"Connection: close\r\n");
+        } else if self.version == Version::Http10 {
+            // Such a client would take silence for the opposite.
+            self.output.put_slice(b"Connection: keep-alive\r\n");
+        }
+        self.output.put_slice(b"\r\n");
+    }
+
+    async fn send(&mut self) -> Result<(), SenderGone> {
+        let write = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        };
+        let written = timeout(self.write_timeout, write).await;
+        self.output.clear();
+        match written {
+            Ok(Ok(())) => Ok(()),
+            _ => {
+                self.closes = true;
+                Err(SenderGone)
+            }
+        }
+    }
+}
+
+impl Session for Http1<'_> {
+    fn digest(&self) -> Option<&Digest> {
+        Some(&self.peer.digest)
+    }
+
+    fn is_anonymous(&self) -> bool {
+        self.peer.is_anonymous
+    }
+
+    async fn read_body(&mut self) -> Part {
+        loop {
+            if let Some(part) = self.unread.take(self.input)? {
+                return Ok(Some(part));
+            }
+            if self.unread.is_done() {
+                return Ok(None);
+            }
+            match self
+                .peer
+                .in_time(&mut self.has_stalled, read(self.stream, self.input))
+                .await?
+            {
+                Ok(1..) => {}
+                Ok(0) => return broken_off("the connection was closed"),
+                Err(error) => return broken_off(error),
+            }
+        }
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.unread.is_done()
+    }
+
+    async fn write_continue(&mut self) -> Result<(), SenderGone> {
+        self.output.put_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        self.send().await
+    }
+
+    fn close_after(&mut self) {
+        self.closes = true;
+    }
+
+    async fn begin(&mut self, head: &AnswerHead) -> Result<(), SenderGone> {
+        self.framing = match head.status().as_u16() {
+            _ if self.is_head => Framing::NoBody,
+            204 | 304 => Framing::NoBody,
+            _ if head.has_length() => Framing::Plain,
+            _ if self.version == Version::Http11 => Framing::Chunked,
+            _ => Framing::Plain,
+        };
+        self.closes |= !self.unread.is_done();
+        // There is no other way left to tell its end.
+        self.closes |= self.framing == Framing::Plain && !head.has_length();
+        self.status = Some(head.status().as_u16());
+        self.put_head(head);
+        Ok(())
+    }
+
+    async fn write(&mut self, part: Bytes) -> Result<(), SenderGone> {
+        if self.framing == Framing::NoBody || part.is_empty() {
+            return Ok(());
+        }
+        self.sent += part.len() as u64;
+        if self.framing == Framing::Chunked {
+            // Writing to memory cannot fail.
+            let _ = write!((&mut self.output).writer(), "{:x}\r\n", part.len());
+        }
+        self.output.put_slice(&part);
+        if self.framing == Framing::Chunked {
+            self.output.put_slice(b"\r\n");
+        }
+        match self.output.len() >= HELD_BACK {
+            true => self.send().await,
+            false => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), SenderGone> {
+        match self.output.is_empty() {
+            true => Ok(()),
+            false => self.send().await,
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), SenderGone> {
+        if self.framing == Framing::Chunked {
+            self.output.put_slice(b"0\r\n\r\n");
+        }
+        self.flush().await?;
+        self.is_finished = true;
+        Ok(())
+    }
+
+    async fn has_left(&mut self) -> bool {
+        // What comes instead of the end is the beginning of the next request, for which there is no
+        // hurry.
+        self.input.is_empty()
+            && matches!(
+                futures_util::poll!(pin!(read(self.stream, self.input))),
+                Poll::Ready(Ok(0) | Err(_))
+            )
+    }
+
+    async fn abort(&mut self) {
+        self.closes = true;
+        // What was held back tells the sender that there was an answer; whether it arrives makes no
+        // difference.
+        let _ = self.flush().await;
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.sent
+    }
+}

@@ -1,0 +1,449 @@
+//! Decides whether the fields of a header block are a request (RFC 9113 section 8.3) that can be
+//! read in one way only.
+
+use crate::http::framing;
+use crate::http::request_head::{Head, Version};
+use crate::rejection::Rejection;
+
+/// End at a hop of HTTP/1.1, and do not exist in HTTP/2 (RFC 9113 section 8.2.2).
+const CONNECTION_SPECIFIC: [&[u8]; 5] = [
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"transfer-encoding",
+    b"upgrade",
+];
+
+/// What separates the parts of a field's name from its value in HTTP/1.1, and it from the next.
+const SEPARATORS: usize = ": \r\n".len();
+
+/// The fields of a block, in their order.
+#[derive(Debug)]
+pub(super) struct Fields {
+    /// Names and values, one after the other.
+    bytes: Vec<u8>,
+    /// Where each name starts, where its value does, and where that ends.
+    places: Vec<[usize; 3]>,
+    /// How large they would be in HTTP/1.1, and may be.
+    size: usize,
+    limit: usize,
+}
+
+/// What was read of a request.
+#[derive(Debug)]
+pub(in crate::proxy) struct Received {
+    /// The head. Of a request that is refused, what is known of it.
+    pub(in crate::proxy) head: Head,
+    /// Why it is refused.
+    pub(in crate::proxy) rejection: Option<Rejection>,
+}
+
+impl Fields {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(1024),
+            places: Vec::with_capacity(16),
+            size: 0,
+            limit,
+        }
+    }
+
+    /// Takes a field. What exceeds the limit is counted, and not kept.
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.size = self
+            .size
+            .saturating_add(name.len() + value.len() + SEPARATORS);
+        if self.is_too_large() || self.places.len() > framing::MAX_FIELDS {
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        self.places
+            .push([start, start + name.len(), self.bytes.len()]);
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.size > self.limit
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.places
+            .iter()
+            .map(|[start, middle, end]| (&self.bytes[*start..*middle], &self.bytes[*middle..*end]))
+    }
+
+    /// The request that they make, of which `is_bodiless` says that nothing follows.
+    pub(super) fn request(&self, is_bodiless: bool) -> Received {
+        let mut draft = Draft::default();
+        let mut rejection = self
+            .iter()
+            .find_map(|(name, value)| draft.read(name, value).err());
+        if self.is_too_large() {
+            rejection = Some(Rejection::HeaderTooLarge(self.limit));
+        } else if self.places.len() > framing::MAX_FIELDS {
+            rejection = Some(Rejection::TooManyFields(framing::MAX_FIELDS));
+        }
+        let rejection = rejection.or_else(|| draft.check(is_bodiless).err());
+        Received {
+            head: draft.head(),
+            rejection,
+        }
+    }
+
+    /// Whether they can be trailers (section 8.1).
+    pub(super) fn are_trailers(&self) -> bool {
+        !self.is_too_large()
+            && self
+                .iter()
+                .all(|(name, value)| check_field(name, value).is_ok())
+    }
+}
+
+/// A request in the making.
+#[derive(Default)]
+struct Draft<'f> {
+    method: Option<&'f [u8]>,
+    scheme: Option<&'f [u8]>,
+    authority: Option<&'f [u8]>,
+    path: Option<&'f [u8]>,
+    host: Option<&'f [u8]>,
+    content_length: Option<&'f [u8]>,
+    fields: Vec<(&'f [u8], &'f [u8])>,
+    /// The parts of it, and among which of the fields it is.
+    cookie: Option<(usize, Vec<u8>)>,
+}
+
+impl<'f> Draft<'f> {
+    fn read(&mut self, name: &'f [u8], value: &'f [u8]) -> Result<(), Rejection> {
+        if name.starts_with(b":") {
+            return self.read_pseudo(name, value);
+        }
+        check_field(name, value)?;
+        let value = value.trim_ascii();
+        match name {
+            b"host" => {
+                framing::check_host(value)?;
+                set(&mut self.host, value, "There must be exactly one Host.")
+            }
+            b"content-length" => {
+                framing::check_content_length(value)?;
+                set(
+                    &mut self.content_length,
+                    value,
+                    "Content-Length is given twice.",
+                )?;
+                self.fields.push((name, value));
+                Ok(())
+            }
+            b"cookie" => {
+                // HTTP/1.1 has one such line (section 8.2.3).
+                match &mut self.cookie {
+                    Some((_, crumbs)) => crumbs.extend_from_slice(&[b"; ", value].concat()),
+                    None => self.cookie = Some((self.fields.len(), value.to_vec())),
+                }
+                Ok(())
+            }
+            _ => {
+                self.fields.push((name, value));
+                Ok(())
+            }
+        }
+    }
+
+    fn read_pseudo(&mut self, name: &[u8], value: &'f [u8]) -> Result<(), Rejection> {
+        if self.host.is_some() || self.cookie.is_some() || !self.fields.is_empty() {
+            return Err(Rejection::MalformedRequest(
+                "A pseudo-header field follows a header field.",
+            ));
+        }
+        let slot = match name {
+            b":method" => &mut self.method,
+            b":scheme" => &mut self.scheme,
+            b":authority" => &mut self.authority,
+            b":path" => &mut self.path,
+            _ => {
+                return Err(Rejection::MalformedRequest(
+                    "A pseudo-header field is none of a request's.",
+                ));
+            }
+        };
+        set(slot, value, "A pseudo-header field is given twice.")
+    }
+
+    fn check(&self, is_bodiless: bool) -> Result<(), Rejection> {
+        let malformed = |what| Err(Rejection::MalformedRequest(what));
+        match self.method {
+            Some(method) if !method.is_empty() && method.iter().all(|b| framing::is_token(*b)) => {}
+            _ => return malformed("The method is not a token."),
+        }
+        match (self.authority, self.host) {
+            (None, None) => return malformed("There must be exactly one Host."),
+            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+                return malformed(":authority names another host than Host.");
+            }
+            (Some(authority), _) => framing::check_host(authority)?,
+            (None, Some(_)) => {}
+        }
+        if self.method == Some(b"CONNECT") {
+            return match (self.scheme, self.path) {
+                (None, None) => Err(Rejection::NoTunnel),
+                _ => malformed("CONNECT has neither a scheme nor a path."),
+            };
+        }
+        if !self
+            .scheme
+            .is_some_and(|scheme| matches!(scheme, b"http" | b"https"))
+        {
+            return malformed("The scheme is neither http nor https.");
+        }
+        let path = self.path.unwrap_or_default();
+        framing::check_target(path)?;
+        if !path.starts_with(b"/") && path != b"*" {
+            return malformed(":path is not a path.");
+        }
+        if is_bodiless
+            && self
+                .content_length
+                .is_some_and(|length| length.iter().any(|digit| *digit != b'0'))
+        {
+            return malformed("Content-Length promises a body that does not come.");
+        }
+        Ok(())
+    }
+
+    fn head(&self) -> Head {
+        let method = self
+            .method
+            .and_then(|method| std::str::from_utf8(method).ok())
+            .unwrap_or_default();
+        let target = self.path.or(self.authority).unwrap_or_default();
+        let host = self
+            .authority
+            .or(self.host)
+            .map(|host| (&b"host"[..], host));
+        let (before, after) = self
+            .fields
+            .split_at(self.cookie.as_ref().map_or(0, |(index, _)| *index));
+        let cookie = self
+            .cookie
+            .as_ref()
+            .map(|(_, crumbs)| (&b"cookie"[..], crumbs.as_slice()));
+        let fields = before
+            .iter()
+            .copied()
+            .chain(cookie)
+            .chain(after.iter().copied());
+        Head::from_parts(
+            Version::Http2,
+            method,
+            target,
+            host.into_iter().chain(fields),
+        )
+    }
+}
+
+fn set<'f>(
+    slot: &mut Option<&'f [u8]>,
+    value: &'f [u8],
+    twice: &'static str,
+) -> Result<(), Rejection> {
+    match slot.replace(value) {
+        Some(_) => Err(Rejection::MalformedRequest(twice)),
+        None => Ok(()),
+    }
+}
+
+/// RFC 9113 section 8.2.
+fn check_field(name: &[u8], value: &[u8]) -> Result<(), Rejection> {
+    let malformed = |what| Err(Rejection::MalformedRequest(what));
+    if name.is_empty()
+        || !name
+            .iter()
+            .all(|b| framing::is_token(*b) && !b.is_ascii_uppercase())
+    {
+        return malformed("The name of a header field is not a token in lower case.");
+    }
+    if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+        return malformed("A header field holds a control character.");
+    }
+    let is_for_hop = CONNECTION_SPECIFIC.contains(&name) || (name == b"te" && value != b"trailers");
+    if is_for_hop {
+        malformed("A header field is one that HTTP/2 does not have.")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 4] = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "h"),
+        (":path", "/a?b"),
+    ];
+
+    fn fields(fields: &[(&str, &str)]) -> Fields {
+        let mut read = Fields::new(4096);
+        for (name, value) in fields {
+            read.push(name.as_bytes(), value.as_bytes());
+        }
+        read
+    }
+
+    fn received(more: &[(&str, &str)]) -> Received {
+        fields(&[&GOOD[..], more].concat()).request(false)
+    }
+
+    #[test]
+    fn a_request_is_read_as_it_came() {
+        let Received { head, rejection } = received(&[
+            ("x-a", " 1\t"),
+            ("cookie", "a=b"),
+            ("content-length", "12"),
+            ("cookie", "c=d"),
+            ("x-a", "2"),
+            ("te", "trailers"),
+            ("host", "H"),
+            ("cookie", "e"),
+        ]);
+        assert_eq!(rejection, None);
+        assert_eq!(
+            (head.method(), head.target(), head.host()),
+            (&b"POST"[..], &b"/a?b"[..], &b"h"[..])
+        );
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let fields: Vec<_> = head
+            .fields()
+            .map(|(name, value)| format!("{}={}", text(name), text(value)))
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                "host=h",
+                "x-a=1",
+                "cookie=a=b; c=d; e",
+                "content-length=12",
+                "x-a=2",
+                "te=trailers"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_refused() {
+        let without = |name: &str| {
+            GOOD.iter()
+                .copied()
+                .filter(|(other, _)| *other != name)
+                .collect::<Vec<_>>()
+        };
+        let with = |name: &str, value: &'static str| {
+            GOOD.map(|(n, v)| (n, if n == name { value } else { v }))
+                .to_vec()
+        };
+        let and = |name: &'static str, value: &'static str| [&GOOD[..], &[(name, value)]].concat();
+        let mut cases = vec![
+            without(":method"),
+            without(":scheme"),
+            without(":authority"),
+            without(":path"),
+            with(":method", ""),
+            with(":method", "PO ST"),
+            with(":scheme", "ftp"),
+            with(":authority", "a@h"),
+            with(":authority", "h/x"),
+            with(":authority", "h\0"),
+            with(":path", ""),
+            with(":path", "a"),
+            with(":path", "https://h/a"),
+            with(":path", "/a#b"),
+            with(":path", "/a b"),
+            with(":path", "/a\r\nX: y"),
+            with(":path", "/\u{e9}"),
+            with(":method", "CONNECT"),
+            [&[("x-a", "b")], &GOOD[..]].concat(),
+            [&[("cookie", "b")], &GOOD[..]].concat(),
+            [and("content-length", "1"), vec![("content-length", "1")]].concat(),
+            [and("host", "h"), vec![("host", "h")]].concat(),
+        ];
+        for (name, value) in [
+            (":method", "POST"),
+            (":status", "200"),
+            (":protocol", "websocket"),
+            (":x", ""),
+            ("", "x"),
+            ("X-A", "b"),
+            ("x a", "b"),
+            ("x-a", "b\0"),
+            ("x-a", "b\nc"),
+            ("host", "other"),
+            ("host", "a, b"),
+            ("content-length", "1, 1"),
+            ("content-length", "x"),
+            ("connection", "close"),
+            ("keep-alive", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("te", "gzip"),
+        ] {
+            cases.push(and(name, value));
+        }
+        for case in cases {
+            let rejection = fields(&case).request(false).rejection;
+            assert!(
+                matches!(rejection, Some(Rejection::MalformedRequest(_))),
+                "{case:?}: {rejection:?}"
+            );
+        }
+        let tunnel = fields(&[(":method", "CONNECT"), (":authority", "h:1")]).request(true);
+        assert_eq!(tunnel.rejection, Some(Rejection::NoTunnel));
+        let promised = |length| {
+            fields(&[&GOOD[..], &[("content-length", length)]].concat())
+                .request(true)
+                .rejection
+        };
+        assert!(promised("5").is_some() && promised("0").is_none());
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_and_not_kept() {
+        let mut large = fields(&GOOD);
+        for _ in 0..1000 {
+            large.push(b"x-a", &[b'a'; 1000]);
+        }
+        assert!(large.bytes.len() <= 4096);
+        let Received { head, rejection } = large.request(false);
+        assert_eq!(rejection, Some(Rejection::HeaderTooLarge(4096)));
+        assert_eq!(head.target(), b"/a?b");
+        let mut many = fields(&GOOD);
+        many.limit = usize::MAX;
+        for _ in 0..1000 {
+            many.push(b"a", b"");
+        }
+        assert_eq!(
+            many.request(false).rejection,
+            Some(Rejection::TooManyFields(framing::MAX_FIELDS))
+        );
+        assert!(many.places.len() < 300);
+    }
+
+    #[test]
+    fn trailers_are_fields_alone() {
+        assert!(fields(&[("x-a", "b"), ("content-length", "5")]).are_trailers());
+        for trailer in [
+            (":path", "/"),
+            ("X", "y"),
+            ("x", "\n"),
+            ("connection", "close"),
+        ] {
+            assert!(
+                !fields(&[("x-a", "b"), trailer]).are_trailers(),
+                "{trailer:?}"
+            );
+        }
+    }
+}

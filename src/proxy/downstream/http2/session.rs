@@ -1,0 +1,232 @@
+//! Carries one HTTP/2 request and its answer.
+
+use super::reader::Inbox;
+use crate::http::request_head::Head;
+use crate::http::response_head::AnswerHead;
+use crate::http::timeout::timeout;
+use crate::proxy::session::{Part, Peer, SenderGone, Session, broken_off, malformed};
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderName, HeaderValue, Response};
+use pingora::protocols::Digest;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request on a stream of its own.
+pub(super) struct Http2 {
+    peer: Arc<Peer>,
+    /// Whether its body was waited for in vain while the process was to end.
+    has_stalled: bool,
+    inbox: Inbox,
+    request: RecvStream,
+    /// Of the body, as it was declared, and as it has come.
+    declared: Option<u64>,
+    received: u64,
+    is_read: bool,
+    is_head: bool,
+    respond: SendResponse<Bytes>,
+    answer: Option<SendStream<Bytes>>,
+    /// The last part of the answer's body so far. If nothing follows it, it leaves together with
+    /// the end.
+    held_back: Bytes,
+    has_ended: bool,
+    status: Option<u16>,
+    sent: u64,
+    write_timeout: Duration,
+}
+
+impl Http2 {
+    /// The request with this `head`, whose body comes from `request`, and which is answered through
+    /// `respond`. `write_timeout` is for the sender to take each part of the answer.
+    pub(super) fn new(
+        peer: Arc<Peer>,
+        inbox: Inbox,
+        head: &Head,
+        request: RecvStream,
+        respond: SendResponse<Bytes>,
+        write_timeout: Duration,
+    ) -> Self {
+        Self {
+            peer,
+            has_stalled: false,
+            inbox,
+            request,
+            declared: head.content_length(),
+            received: 0,
+            is_read: false,
+            is_head: head.method() == b"HEAD",
+            respond,
+            answer: None,
+            held_back: Bytes::new(),
+            has_ended: false,
+            status: None,
+            sent: 0,
+            write_timeout,
+        }
+    }
+
+    /// Checks the body at its end, or what there is of it.
+    fn check_body(&self, is_end: bool) -> pingora::Result<()> {
+        match self.declared {
+            Some(declared) if self.received > declared || (is_end && self.received < declared) => {
+                malformed("The body is not as long as was declared.")
+            }
+            _ if is_end
+                && !self
+                    .inbox
+                    .has_good_trailers(self.respond.stream_id().as_u32()) =>
+            {
+                malformed("The trailers are not header fields.")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends what was held back, as far and as fast as the sender takes it.
+    async fn release(&mut self, is_end: bool) -> Result<(), SenderGone> {
+        let mut part = std::mem::take(&mut self.held_back);
+        let Some(answer) = &mut self.answer else {
+            return Err(SenderGone);
+        };
+        while !part.is_empty() {
+            answer.reserve_capacity(part.len());
+            let capacity =
+                timeout(self.write_timeout, poll_fn(|cx| answer.poll_capacity(cx))).await;
+            let Ok(Some(Ok(capacity))) = capacity else {
+                return Err(SenderGone);
+            };
+            let chunk = part.split_to(capacity.min(part.len()));
+            self.sent += chunk.len() as u64;
+            answer
+                .send_data(chunk, is_end && part.is_empty())
+                .map_err(|_| SenderGone)?;
+        }
+        self.has_ended |= is_end;
+        Ok(())
+    }
+}
+
+impl Session for Http2 {
+    fn digest(&self) -> Option<&Digest> {
+        Some(&self.peer.digest)
+    }
+
+    fn is_anonymous(&self) -> bool {
+        self.peer.is_anonymous
+    }
+
+    async fn read_body(&mut self) -> Part {
+        if self.is_read {
+            return Ok(None);
+        }
+        match self
+            .peer
+            .in_time(&mut self.has_stalled, self.request.data())
+            .await?
+        {
+            Some(Ok(part)) => {
+                self.received += part.len() as u64;
+                // An error says that the stream has ended, which is noticed soon enough.
+                let _ = self.request.flow_control().release_capacity(part.len());
+                self.check_body(false)?;
+                Ok(Some(part))
+            }
+            Some(Err(error)) => broken_off(error),
+            None => {
+                self.is_read = true;
+                self.check_body(true)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.is_read || self.request.is_end_stream()
+    }
+
+    async fn write_continue(&mut self) -> Result<(), SenderGone> {
+        // Nothing waits for it: the end of the stream tells where the body ends, whether it comes
+        // or not.
+        Ok(())
+    }
+
+    fn close_after(&mut self) {}
+
+    async fn begin(&mut self, head: &AnswerHead) -> Result<(), SenderGone> {
+        let is_bodiless = self.is_head || matches!(head.status().as_u16(), 204 | 304);
+        let mut answer = Response::new(());
+        *answer.status_mut() = head.status();
+        for (name, value) in head.fields() {
+            let name = HeaderName::from_bytes(name).map_err(|_| SenderGone)?;
+            answer.headers_mut().append(
+                name,
+                HeaderValue::from_bytes(value).map_err(|_| SenderGone)?,
+            );
+        }
+        // An end that follows the head, instead of coming with it, makes a length in the head look
+        // wrong to some.
+        self.answer = Some(
+            self.respond
+                .send_response(answer, is_bodiless)
+                .map_err(|_| SenderGone)?,
+        );
+        self.has_ended = is_bodiless;
+        self.status = Some(head.status().as_u16());
+        Ok(())
+    }
+
+    async fn write(&mut self, part: Bytes) -> Result<(), SenderGone> {
+        if part.is_empty() || self.has_ended {
+            return Ok(());
+        }
+        self.flush().await?;
+        self.held_back = part;
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), SenderGone> {
+        self.release(false).await
+    }
+
+    async fn finish(&mut self) -> Result<(), SenderGone> {
+        if self.has_ended {
+            return Ok(());
+        }
+        if self.held_back.is_empty() {
+            self.has_ended = true;
+            let answer = self.answer.as_mut().ok_or(SenderGone)?;
+            return answer.send_data(Bytes::new(), true).map_err(|_| SenderGone);
+        }
+        self.release(true).await
+    }
+
+    async fn has_left(&mut self) -> bool {
+        futures_util::poll!(pin!(self.until_given_up())).is_ready()
+    }
+
+    async fn until_given_up(&mut self) {
+        // An error says that the whole connection has ended.
+        let _ = poll_fn(|cx| match &mut self.answer {
+            Some(answer) => answer.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        })
+        .await;
+    }
+
+    async fn abort(&mut self) {
+        if !self.has_ended {
+            self.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.sent
+    }
+}

@@ -1,0 +1,409 @@
+//! Serves a connection: learns who is there, takes it through TLS, and has its requests answered.
+
+mod connection_limit;
+mod proxy_protocol;
+
+use crate::config::Listen;
+use crate::http::forwarded::is_trusted;
+use crate::http::timeout::{Deadline, timeout};
+use crate::proxy::{Downstream, Gate, LAST_CALL, LAST_PART, Policy, over};
+use crate::sanitize::clean;
+use crate::telemetry::metrics::ConnectionRefusal;
+use crate::telemetry::repeated::Repeated;
+use crate::telemetry::{Monitor, access_log};
+use crate::tls::{self, Refusal, RefusalCode};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use connection_limit::{Exhausted, Quota, Ticket};
+use ipnet::IpNet;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
+use pingora::server::ShutdownWatch;
+use proxy_protocol::Source;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tracing::{debug, warn};
+
+/// Who may connect, and who speaks for others.
+pub(super) struct Access {
+    allow: Vec<IpNet>,
+    /// Who sends a PROXY protocol header.
+    proxies: Vec<IpNet>,
+}
+
+impl Access {
+    pub(super) fn new(listen: &Listen) -> Self {
+        let proxies = if listen.proxy_protocol {
+            listen.trusted_proxies.clone()
+        } else {
+            Vec::new()
+        };
+        Self {
+            allow: listen.allow.clone(),
+            proxies,
+        }
+    }
+
+    fn is_allowed(&self, address: IpAddr) -> bool {
+        self.allow.is_empty() || is_trusted(address, &self.allow)
+    }
+}
+
+/// Where a connection comes from.
+struct Arrival {
+    peer: SocketAddr,
+    /// What the balancer says, if one is there: the address is its own, unless that is a client's.
+    source: Option<Source>,
+    /// What was read behind the balancer's header.
+    rest: Vec<u8>,
+}
+
+/// What each connection needs.
+pub(super) struct Worker {
+    acceptor: ArcSwapOption<Acceptor>,
+    access: ArcSwap<Access>,
+    quota: Arc<Quota>,
+    gate: Arc<Gate>,
+    downstream: Downstream,
+    monitor: Arc<Monitor>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        acceptor: Option<Acceptor>,
+        access: Access,
+        gate: Arc<Gate>,
+        downstream: Downstream,
+        monitor: Arc<Monitor>,
+    ) -> Self {
+        let (acceptor, access) = (
+            ArcSwapOption::from_pointee(acceptor),
+            ArcSwap::from_pointee(access),
+        );
+        Self {
+            acceptor,
+            access,
+            quota: Arc::default(),
+            gate,
+            downstream,
+            monitor,
+        }
+    }
+
+    /// Judges by another policy from here on, and takes new connections through another acceptor.
+    pub(super) fn replace(&self, acceptor: Option<Acceptor>, access: Access, policy: Policy) {
+        // The policy comes first: it judges each request again, whatever the handshake thought of
+        // the client.
+        self.gate.replace(policy);
+        self.access.store(Arc::new(access));
+        self.acceptor.store(acceptor.map(Arc::new));
+    }
+
+    /// What is judged by now.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.gate.policy()
+    }
+
+    /// Learns who is there, and counts it, before anything is done for it.
+    async fn admit(
+        &self,
+        stream: &mut TcpStream,
+        mut peer: SocketAddr,
+    ) -> Option<(Arrival, Ticket)> {
+        let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
+        let (mut rest, mut source) = (Vec::new(), None);
+        if is_trusted(peer.ip(), &access.proxies) {
+            match timeout(limits.handshake_timeout, proxy_protocol::read(stream)).await {
+                Ok(Ok(Some(proxied))) => {
+                    if let Source::Client(client) = proxied.source {
+                        peer = client;
+                    }
+                    source = Some(proxied.source);
+                    rest = proxied.rest;
+                }
+                Ok(Ok(None)) => return silent(peer),
+                Ok(Err(error)) => {
+                    return self.refuse(peer, ConnectionRefusal::ProxyProtocol, &error.to_string());
+                }
+                Err(_) => {
+                    let reason = "there is no PROXY protocol header in time";
+                    return self.refuse(peer, ConnectionRefusal::ProxyProtocol, reason);
+                }
+            }
+        }
+        if !access.is_allowed(peer.ip()) && source == Some(Source::Balancer) {
+            // That it can connect is what it wants to know.
+            debug!(remote_addr = %peer.ip(), "a balancer's check is not in listen.allow");
+            return None;
+        }
+        if !access.is_allowed(peer.ip()) {
+            return self.refuse(
+                peer,
+                ConnectionRefusal::NotAllowed,
+                "the address is not in listen.allow",
+            );
+        }
+        let entered = self.quota.enter(
+            peer.ip().to_canonical(),
+            limits.max_connections,
+            limits.max_connections_per_address,
+        );
+        match entered {
+            Ok(ticket) => Some((Arrival { peer, source, rest }, ticket)),
+            Err(exhausted) => self.refuse(peer, exhausted.into(), exhausted.as_str()),
+        }
+    }
+
+    fn refuse<T>(&self, peer: SocketAddr, code: ConnectionRefusal, reason: &str) -> Option<T> {
+        self.monitor.connection_refused(peer.ip(), code, reason);
+        if Repeated::ConnectionRefused.may_be_written() {
+            warn!(remote_addr = %peer.ip(), code = code.as_str(), reason, "connection refused");
+        }
+        None
+    }
+
+    pub(super) async fn serve(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        is_tls: bool,
+        mut shutdown: ShutdownWatch,
+    ) {
+        let admitted = tokio::select! {
+            biased;
+            admitted = self.admit(&mut stream, peer) => admitted,
+            () = over(&mut shutdown, LAST_PART) => return,
+        };
+        let Some((arrival, _ticket)) = admitted else {
+            return;
+        };
+        let _connected = self.monitor.connected();
+        let Err(refusal) = self
+            .serve_admitted(stream, &arrival, is_tls, shutdown)
+            .await
+        else {
+            return;
+        };
+        if arrival.source == Some(Source::Balancer) {
+            debug!(remote_addr = %arrival.peer.ip(), reason = refusal.reason, "a balancer's check ended");
+            return;
+        }
+        self.monitor.handshake(arrival.peer.ip(), Err(&refusal));
+        log_refusal(arrival.peer, &refusal);
+    }
+
+    /// Serves one of the self-test's own attempts. That these are refused is what it is there for,
+    /// and no news.
+    pub(super) async fn serve_probe(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        shutdown: ShutdownWatch,
+    ) {
+        let arrival = Arrival {
+            peer,
+            source: None,
+            rest: Vec::new(),
+        };
+        let _ = access_log::without(self.serve_admitted(stream, &arrival, true, shutdown)).await;
+    }
+
+    async fn serve_admitted(
+        &self,
+        stream: TcpStream,
+        arrival: &Arrival,
+        is_tls: bool,
+        mut shutdown: ShutdownWatch,
+    ) -> Result<(), Refusal> {
+        let Arrival { peer, source, rest } = arrival;
+        let is_anonymous = source.is_some_and(|source| !matches!(source, Source::Client(_)));
+        let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
+        if is_tls && rest.is_empty() {
+            let speaks = tokio::select! {
+                biased;
+                speaks = speaks(&stream, &mut deadline) => speaks?,
+                () = over(&mut shutdown, LAST_CALL) => false,
+            };
+            if !speaks {
+                silent::<()>(*peer);
+                return Ok(());
+            }
+        }
+        // An error would only cost latency.
+        let _ = stream.set_nodelay(true);
+        let spare = is_tls.then(|| Spare::of(&stream)).flatten();
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let _ = digest.peer_addr.set(Some((*peer).into()));
+        let mut stream = L4Stream::from(stream);
+        stream.set_socket_digest(digest);
+        stream.rewind(rest);
+        let stream: Stream = match (is_tls, self.acceptor.load_full(), spare) {
+            (false, ..) => Box::new(stream),
+            (true, Some(acceptor), Some(spare)) => {
+                // A handshake needs ten times what its connection needs afterwards: in a box of its
+                // own, it gives that back.
+                let handshake = Box::pin(Self::handshake_or_linger(
+                    &acceptor, stream, spare, deadline,
+                ));
+                let stream = tokio::select! {
+                    biased;
+                    stream = handshake => stream?,
+                    () = over(&mut shutdown, LAST_PART) => return Ok(()),
+                };
+                self.monitor.handshake(peer.ip(), Ok(()));
+                stream
+            }
+            (true, ..) => return Ok(()),
+        };
+        self.downstream.serve(stream, is_anonymous, shutdown).await;
+        Ok(())
+    }
+
+    async fn handshake_or_linger(
+        acceptor: &Acceptor,
+        stream: L4Stream,
+        spare: Spare,
+        mut deadline: Deadline,
+    ) -> Result<Stream, Refusal> {
+        let result = handshake(acceptor, stream, &mut deadline).await;
+        if result.is_err() {
+            spare.linger().await;
+        }
+        result
+    }
+}
+
+/// Whether a client says anything at all before it leaves: balancers connect to see whether they
+/// can. Until it does, it costs no more than its connection.
+async fn speaks(stream: &TcpStream, deadline: &mut Deadline) -> Result<bool, Refusal> {
+    match deadline.wait(stream.peek(&mut [0])).await {
+        Ok(peeked) => Ok(matches!(peeked, Ok(1..))),
+        Err(_) => Err(late()),
+    }
+}
+
+async fn handshake(
+    acceptor: &Acceptor,
+    stream: L4Stream,
+    deadline: &mut Deadline,
+) -> Result<Stream, Refusal> {
+    let (result, refusal) = tls::observe(deadline.wait(acceptor.tls_handshake(stream))).await;
+    let (code, reason) = match result {
+        Ok(Ok(stream)) => return Ok(Box::new(stream)),
+        Ok(Err(error)) => explain(&error.to_string()),
+        Err(_) => return Err(refusal.unwrap_or_else(late)),
+    };
+    Err(refusal.unwrap_or(Refusal {
+        code,
+        reason,
+        identity: None,
+    }))
+}
+
+fn late() -> Refusal {
+    let reason = "The handshake took too long.".to_owned();
+    Refusal {
+        code: RefusalCode::Timeout,
+        reason,
+        identity: None,
+    }
+}
+
+impl From<Exhausted> for ConnectionRefusal {
+    fn from(exhausted: Exhausted) -> Self {
+        match exhausted {
+            Exhausted::Total => Self::MaxConnections,
+            Exhausted::Address => Self::MaxConnectionsPerAddress,
+        }
+    }
+}
+
+/// Notes a client that left without a word, as balancers do that only check whether they can
+/// connect.
+fn silent<T>(peer: SocketAddr) -> Option<T> {
+    debug!(remote_addr = %peer.ip(), "a client connected and left without a word");
+    None
+}
+
+fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
+    if !Repeated::HandshakeRefused.may_be_written() {
+        return;
+    }
+    let identity = refusal.identity.as_ref();
+    warn!(
+        remote_addr = %peer.ip(),
+        code = refusal.code.as_str(),
+        reason = &*clean(&refusal.reason),
+        subject = identity.map(|identity| identity.subject.as_str()),
+        issuer = identity.map(|identity| identity.issuer.as_str()),
+        serial = identity.map(|identity| clean(&identity.serial)).as_deref(),
+        fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
+        "handshake refused"
+    );
+}
+
+/// How long a refused client may take to read the alert.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A second handle on a connection whose first one a failed handshake drops.
+///
+/// A client of TLS 1.3 may have sent its request by the time it is refused. Closing with that
+/// unread would reset the connection, and the client would see the reset instead of the alert that
+/// says why.
+struct Spare(OwnedFd);
+
+impl Spare {
+    fn of(stream: &TcpStream) -> Option<Self> {
+        match stream.as_fd().try_clone_to_owned() {
+            Ok(spare) => Some(Self(spare)),
+            Err(error) => {
+                if Repeated::ConnectionNotServed.may_be_written() {
+                    warn!(%error, "cannot serve a connection");
+                }
+                None
+            }
+        }
+    }
+
+    /// Reads what the client had sent until it closes, within bounds.
+    async fn linger(self) {
+        let Ok(mut stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else {
+            return;
+        };
+        let read = async {
+            stream.shutdown().await?;
+            let mut discarded = [0; 4096];
+            while stream.read(&mut discarded).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
+        // Whether it was heard makes no difference.
+        let _ = timeout(LINGER, read).await;
+    }
+}
+
+/// What rustls has against a client, without the words that Pingora puts before it.
+fn explain(error: &str) -> (RefusalCode, String) {
+    let (_, error) = error
+        .rsplit_once("tls connect error: ")
+        .unwrap_or(("", error.trim()));
+    match error {
+        "peer sent no certificates" => (
+            RefusalCode::CertificateMissing,
+            "No client certificate was presented.".to_owned(),
+        ),
+        _ if ["tls handshake eof", "Connection reset", "Broken pipe"]
+            .iter()
+            .any(|left| error.starts_with(left)) =>
+        {
+            (
+                RefusalCode::Closed,
+                "The client left during the handshake.".to_owned(),
+            )
+        }
+        error => (RefusalCode::TlsError, error.to_owned()),
+    }
+}

@@ -1,0 +1,115 @@
+//! Serves a connection to the admin listener: one request, within bounds of size and time.
+
+use super::Admin;
+use super::answer::Answer;
+use crate::http::framing;
+use crate::http::request_head::Head;
+use crate::http::timeout::timeout;
+use crate::rejection::Rejection;
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, Uri};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Bytes of a head.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// For a whole head.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// For a whole answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long a body that nobody asked for is read, so that its sender sees the answer before the
+/// connection closes.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+impl Admin {
+    /// Answers the request of a connection. Whether the answer was heard makes no difference.
+    pub async fn serve(&self, socket: TcpStream) {
+        let mut stream: Stream = Box::new(L4Stream::from(socket));
+        let head = match timeout(HEAD, read_head(&mut stream)).await {
+            Ok(Ok(head)) => head,
+            Ok(Err(None)) => return,
+            Ok(Err(Some(status))) => return refuse(stream, status).await,
+            Err(_) => return refuse(stream, StatusCode::REQUEST_TIMEOUT).await,
+        };
+        // Who has not asked yet keeps no process from ending.
+        let _in_flight = self.in_flight.token();
+        let mut session = ServerSession::new_http1(stream);
+        session.set_pipelined_prefix(head);
+        if let Ok(Ok(true)) = timeout(HEAD, session.read_request()).await {
+            let answer = self.answer(session.req_header()).await;
+            let _ = timeout(ANSWER, send(&mut session, answer)).await;
+            let _ = timeout(FAREWELL, session.drain_request_body()).await;
+            let _ = timeout(FAREWELL, session.finish()).await;
+        }
+    }
+}
+
+/// Reads until a head is complete. Without a status in the error, there is nobody to tell.
+async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> {
+    let mut bytes = BytesMut::with_capacity(1024);
+    loop {
+        match stream.read_buf(&mut bytes).await {
+            Ok(1..) => {}
+            _ => return Err(None),
+        }
+        let length = framing::head_length(&bytes);
+        if length.unwrap_or(bytes.len()) > MAX_HEAD {
+            return Err(Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        let verdict = match length {
+            Some(length) => framing::parse(Bytes::copy_from_slice(&bytes[..length]))
+                .and_then(|head| check_target(&head)),
+            None => framing::check_unfinished(&bytes),
+        };
+        verdict.map_err(|rejection| Some(rejection.status()))?;
+        if length.is_some() {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// Pingora reads the head once more, and has no answer to a target that it cannot read.
+fn check_target(head: &Head) -> Result<(), Rejection> {
+    let is_uri = Uri::try_from(head.target()).is_ok();
+    if is_uri {
+        Ok(())
+    } else {
+        Err(Rejection::MalformedRequest("The target is not a URI."))
+    }
+}
+
+async fn send(session: &mut ServerSession, answer: Answer) -> pingora::Result<()> {
+    session.set_keepalive(None);
+    session
+        .write_response_header(Box::new(answer.head()?))
+        .await?;
+    if session.req_header().method != Method::HEAD {
+        session.write_response_body(answer.body, true).await?;
+    }
+    session.finish_body().await
+}
+
+/// Says that no request could be read, and closes.
+async fn refuse(mut stream: Stream, status: StatusCode) {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let message = format!(
+        "HTTP/1.1 {} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        status.as_u16()
+    );
+    let farewell = async {
+        stream.write_all(message.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Closing with unread data would reset the connection, and the client might never see why.
+        let mut discarded = [0; 4096];
+        while stream.read(&mut discarded).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    let _ = timeout(FAREWELL, farewell).await;
+}

@@ -1,0 +1,410 @@
+//! Decides whether all is well, and says why not.
+
+use crate::telemetry::context::Outcome;
+use crate::telemetry::history::{Drift, Ending, Snapshot};
+use crate::telemetry::metrics::Which;
+use crate::telemetry::{Certificate, Monitor};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// For how many seconds a refusal for want of memory is worth a look.
+const REMEMBERED: u64 = 60 * 60;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// All is well.
+    Ok,
+    /// Somebody should look at it.
+    Warning,
+    /// No traffic should be sent here.
+    Error,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) level: Level,
+    /// What, in a sentence.
+    pub(super) text: String,
+}
+
+/// Everything that is not as it should be, the worst first.
+pub(super) fn findings(
+    monitor: &Monitor,
+    recent: &Snapshot,
+    is_draining: bool,
+    now: SystemTime,
+) -> Vec<Finding> {
+    let mut findings = Findings(Vec::new());
+    if !monitor.is_ready() {
+        findings.error("The self-test has not passed yet.");
+    }
+    if is_draining {
+        findings.error("The process is about to end.");
+    }
+    for certificate in monitor.certificates() {
+        findings.judge_certificate(&certificate, unix(now));
+    }
+    for (upstream, servers) in monitor.upstreams() {
+        findings.judge_upstream(&upstream, &servers);
+    }
+    findings.judge_delivery(recent);
+    for ((route, kind), drift) in &recent.drift {
+        findings.judge_drift(route, kind, drift, unix(now));
+    }
+    findings.judge_memory(monitor.overloaded(), now);
+    if monitor.has_failed_to_reload() {
+        findings.warn("The last reload failed, and the old configuration goes on. The log says what is wrong.");
+    }
+    findings
+        .0
+        .sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings.0
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, text: impl Into<String>) {
+        self.0.push(Finding {
+            level: Level::Error,
+            text: text.into(),
+        });
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.0.push(Finding {
+            level: Level::Warning,
+            text: text.into(),
+        });
+    }
+
+    fn judge_certificate(&mut self, certificate: &Certificate, now: i64) {
+        let level = level(certificate, now);
+        let (name, left) = (&certificate.name, time_left(certificate.not_after - now));
+        match (certificate.which, level) {
+            (_, Level::Ok) | (Which::ClientLastSeen, _) => {}
+            (Which::Server, Level::Error) => {
+                self.error(format!("The server's certificate has expired: {name}."))
+            }
+            (Which::Server, Level::Warning) => {
+                self.warn(format!("The server's certificate expires soon ({left})."))
+            }
+            (Which::Chain, Level::Error) => {
+                self.warn(format!(
+                    "A certificate of the server's chain, beside its own, has expired: {name}."
+                ));
+            }
+            (Which::Chain, Level::Warning) => {
+                self.warn(format!(
+                    "A certificate of the server's chain expires soon ({left}): {name}."
+                ));
+            }
+            (Which::Crl, Level::Error) => {
+                self.error(format!("A revocation list is out of date: {name}."))
+            }
+            (Which::Crl, Level::Warning) => {
+                self.warn(format!("A revocation list is due soon ({left}): {name}."))
+            }
+            (Which::Ca, Level::Error) => {
+                self.warn(format!("A trusted authority has expired: {name}."))
+            }
+            (Which::Ca, Level::Warning) => self.warn(format!(
+                "A trusted authority expires soon ({left}): {name}."
+            )),
+        }
+    }
+
+    fn judge_upstream(&mut self, upstream: &str, servers: &BTreeMap<String, bool>) {
+        let healthy = servers.values().filter(|is_healthy| **is_healthy).count();
+        if !servers.is_empty() && healthy == 0 {
+            self.error(format!("The upstream {upstream} has no healthy server."));
+        } else if healthy < servers.len() {
+            let left_out = servers.len() - healthy;
+            self.warn(format!(
+                "The upstream {upstream} does without {left_out} of its {} servers.",
+                servers.len()
+            ));
+        }
+    }
+
+    fn judge_memory(&mut self, overloaded: Option<SystemTime>, now: SystemTime) {
+        let past = overloaded.map(|last| now.duration_since(last).unwrap_or_default().as_secs());
+        if let Some(seconds) = past.filter(|seconds| *seconds < REMEMBERED) {
+            let minutes = seconds / 60;
+            self.warn(format!("Requests were refused for want of memory, {minutes} min ago: see limits.max_buffered."));
+        }
+    }
+
+    fn judge_delivery(&mut self, recent: &Snapshot) {
+        if let Some(Ending::Request(Outcome::Refused(code))) =
+            recent.last_notification().map(|last| last.ending)
+        {
+            self.warn(format!("The last notification was not delivered ({code})."));
+        }
+    }
+
+    /// What came yesterday is in the log and in the metrics.
+    fn judge_drift(&mut self, route: &str, kind: &str, drift: &Drift, now: i64) {
+        if now - unix(drift.at) < DAY {
+            let times = if drift.times == 1 {
+                String::new()
+            } else {
+                format!("{} times, ", drift.times)
+            };
+            let places = drift
+                .pointers
+                .iter()
+                .map(|pointer| format!("\"{pointer}\""))
+                .collect::<Vec<_>>()
+                .join(", ");
+            self.warn(format!(
+                "Not as it is known, though let through: {kind} on {route}, {times}the last at {places}. Netdata may have \
+                 changed something: see the manual."
+            ));
+        }
+    }
+}
+
+/// How soon a certificate, or a revocation list, has to be replaced.
+pub(super) fn level(certificate: &Certificate, now: i64) -> Level {
+    // A list may be made for a week, or a day. It is renewed in time by whoever makes it.
+    let soon = if certificate.which == Which::Crl {
+        DAY / 4
+    } else {
+        14 * DAY
+    };
+    match certificate.not_after - now {
+        ..0 => Level::Error,
+        left if left < soon => Level::Warning,
+        _ => Level::Ok,
+    }
+}
+
+/// A number of seconds, in words for people.
+pub(super) fn time_left(seconds: i64) -> String {
+    let (number, unit) = match seconds {
+        ..0 => return "expired".into(),
+        0..3600 => (seconds / 60, "minute"),
+        3600..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / DAY, "day"),
+    };
+    format!("{number} {unit}{} left", if number == 1 { "" } else { "s" })
+}
+
+/// Seconds since 1970.
+pub(super) fn unix(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs().cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn an_upstream_is_judged_by_its_servers() {
+        let monitor = Monitor::off();
+        monitor.ready();
+        let check = |one, other, expected: &[(Level, &str)]| {
+            monitor.servers([("app", "http://a", one), ("app", "http://b", other)]);
+            let findings = findings(&monitor, &Snapshot::default(), false, SystemTime::now());
+            let findings: Vec<_> = findings
+                .iter()
+                .map(|finding| (finding.level, finding.text.as_str()))
+                .collect();
+            assert_eq!(findings, expected, "{one} {other}");
+        };
+        check(true, true, &[]);
+        check(
+            false,
+            true,
+            &[(
+                Level::Warning,
+                "The upstream app does without 1 of its 2 servers.",
+            )],
+        );
+        check(
+            false,
+            false,
+            &[(Level::Error, "The upstream app has no healthy server.")],
+        );
+        check(true, true, &[]);
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let monitor = Monitor::off();
+        monitor.reload(false);
+        let findings = findings(&monitor, &Snapshot::default(), true, SystemTime::now());
+        let levels: Vec<_> = findings.iter().map(|finding| finding.level).collect();
+        assert_eq!(levels, [Level::Error, Level::Error, Level::Warning]);
+        monitor.ready();
+        monitor.reload(true);
+        assert_eq!(
+            super::findings(&monitor, &Snapshot::default(), false, SystemTime::now()),
+            []
+        );
+    }
+
+    #[test]
+    fn drift_is_a_warning_for_a_day() {
+        let now = SystemTime::now();
+        let drift = |age: u64, times, pointers: &[&str]| {
+            let pointers = pointers.iter().map(ToString::to_string).collect();
+            Drift {
+                at: now - Duration::from_secs(age),
+                times,
+                pointers,
+            }
+        };
+        let mut findings = Findings(Vec::new());
+        findings.judge_drift(
+            "/a",
+            "alert",
+            &drift(3600, 2, &["/x", "/alert/y"]),
+            unix(now),
+        );
+        findings.judge_drift("/a", "test", &drift(90_000, 2, &["/z"]), unix(now));
+        findings.judge_drift("/b", "unknown", &drift(0, 1, &[""]), unix(now));
+        let texts: Vec<_> = findings
+            .0
+            .iter()
+            .map(|finding| (finding.level, finding.text.as_str()))
+            .collect();
+        let [(Level::Warning, one), (Level::Warning, other)] = texts[..] else {
+            panic!("{texts:?}")
+        };
+        assert!(
+            one.contains(": alert on /a, 2 times, the last at \"/x\", \"/alert/y\". "),
+            "{one}"
+        );
+        assert!(
+            other.contains(": unknown on /b, the last at \"\". "),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn want_of_memory_is_told_for_an_hour() {
+        let now = SystemTime::now();
+        for (past, expected) in [
+            (None, None),
+            (Some(0), Some("0 min ago")),
+            (Some(REMEMBERED - 1), Some("59 min ago")),
+            (Some(REMEMBERED), None),
+        ] {
+            let mut findings = Findings(Vec::new());
+            findings.judge_memory(
+                past.map(|past| now - std::time::Duration::from_secs(past)),
+                now,
+            );
+            let text = findings
+                .0
+                .first()
+                .map(|finding| (finding.level, finding.text.as_str()));
+            assert_eq!(
+                text.map(|(level, _)| level),
+                expected.map(|_| Level::Warning),
+                "{past:?}"
+            );
+            assert!(
+                text.is_none_or(|(_, text)| text.contains(expected.unwrap_or_default())),
+                "{past:?}: {text:?}"
+            );
+        }
+        // Clocks are put back.
+        let mut findings = Findings(Vec::new());
+        findings.judge_memory(Some(now + std::time::Duration::from_secs(60)), now);
+        assert_eq!(findings.0.len(), 1);
+    }
+
+    #[test]
+    fn certificates_are_judged_by_the_time_that_is_left() {
+        let check = |which, left, expected: (Level, &str)| {
+            let certificate = Certificate {
+                which,
+                name: "CN=x".into(),
+                not_after: 1_000_000_000 + left,
+            };
+            let mut findings = Findings(Vec::new());
+            findings.judge_certificate(&certificate, 1_000_000_000);
+            let found = findings.0.first().map_or((Level::Ok, ""), |finding| {
+                (finding.level, finding.text.as_str())
+            });
+            assert_eq!(found, expected, "{which:?} {left}");
+        };
+        check(Which::Server, 15 * DAY, (Level::Ok, ""));
+        check(
+            Which::Server,
+            13 * DAY,
+            (
+                Level::Warning,
+                "The server's certificate expires soon (13 days left).",
+            ),
+        );
+        check(
+            Which::Server,
+            0,
+            (
+                Level::Warning,
+                "The server's certificate expires soon (0 minutes left).",
+            ),
+        );
+        check(
+            Which::Server,
+            -1,
+            (Level::Error, "The server's certificate has expired: CN=x."),
+        );
+        check(
+            Which::Chain,
+            DAY,
+            (
+                Level::Warning,
+                "A certificate of the server's chain expires soon (24 hours left): CN=x.",
+            ),
+        );
+        check(
+            Which::Chain,
+            -1,
+            (
+                Level::Warning,
+                "A certificate of the server's chain, beside its own, has expired: CN=x.",
+            ),
+        );
+        check(
+            Which::Ca,
+            DAY,
+            (
+                Level::Warning,
+                "A trusted authority expires soon (24 hours left): CN=x.",
+            ),
+        );
+        check(
+            Which::Ca,
+            -1,
+            (Level::Warning, "A trusted authority has expired: CN=x."),
+        );
+        check(Which::Crl, DAY, (Level::Ok, ""));
+        check(
+            Which::Crl,
+            3600,
+            (
+                Level::Warning,
+                "A revocation list is due soon (1 hour left): CN=x.",
+            ),
+        );
+        check(
+            Which::Crl,
+            -DAY,
+            (Level::Error, "A revocation list is out of date: CN=x."),
+        );
+        check(Which::ClientLastSeen, -1, (Level::Ok, ""));
+    }
+}

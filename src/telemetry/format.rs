@@ -1,0 +1,202 @@
+//! What a record looks like: one line of text or of JSON, and for the journal one that says how
+//! important it is.
+
+use super::is_ours;
+use crate::config::LogFormat;
+use crate::sanitize::is_harmless;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tracing::{Event, Level, Subscriber};
+use tracing_log::NormalizeEvent as _;
+use tracing_subscriber::fmt::format::{Format, Full, Json, Writer};
+use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Writes records in the format of the moment.
+pub(super) struct Lines {
+    is_json: Arc<AtomicBool>,
+    is_journal: bool,
+    /// Colours are wanted.
+    is_terminal: bool,
+    json: Format<Json, SystemTime>,
+    text: Format<Full, SystemTime>,
+    /// The journal knows the time.
+    untimed: Format<Full, ()>,
+}
+
+/// Changes the format.
+#[derive(Clone)]
+pub(super) struct Switch(Arc<AtomicBool>);
+
+impl Switch {
+    pub(super) fn to(&self, format: LogFormat) {
+        self.0.store(format == LogFormat::Json, Ordering::Relaxed);
+    }
+}
+
+impl Lines {
+    /// In `format`, until it is switched. `is_terminal` asks for colours.
+    pub(super) fn new(format: LogFormat, is_terminal: bool, is_journal: bool) -> (Self, Switch) {
+        let is_json = Arc::new(AtomicBool::new(format == LogFormat::Json));
+        let lines = Self {
+            is_json: is_json.clone(),
+            is_journal,
+            is_terminal,
+            json: Format::default()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false),
+            text: Format::default().with_ansi(is_terminal),
+            untimed: Format::default().with_ansi(false).without_time(),
+        };
+        (lines, Switch(is_json))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let bridged = event.normalized_metadata();
+        let metadata = bridged.as_ref().unwrap_or_else(|| event.metadata());
+        // Whose record it is matters only where it is not this program's own.
+        let is_foreign = !is_ours(metadata.target());
+        if self.is_journal {
+            write!(writer, "<{}>", priority(metadata.level()))?;
+        }
+        let mut line = OneLine {
+            writer: &mut writer,
+            is_broken: false,
+            is_terminal: self.is_terminal,
+        };
+        let inner = Writer::new(&mut line);
+        match (self.is_json.load(Ordering::Relaxed), self.is_journal) {
+            (true, _) => self
+                .json
+                .clone()
+                .with_target(is_foreign)
+                .format_event(context, inner, event),
+            (false, false) => self
+                .text
+                .clone()
+                .with_target(is_foreign)
+                .format_event(context, inner, event),
+            (false, true) => self
+                .untimed
+                .clone()
+                .with_target(is_foreign)
+                .format_event(context, inner, event),
+        }?;
+        writer.write_char('\n')
+    }
+}
+
+/// As sd-daemon(3) has it.
+fn priority(level: &Level) -> u8 {
+    match *level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// Keeps a record on one line, whatever is in it: otherwise it could look like two. The line's end
+/// is left to others.
+///
+/// What records of this program hold is safe to show already; this is for those of others, and for
+/// what is forgotten.
+struct OneLine<'l, 'w> {
+    writer: &'l mut Writer<'w>,
+    /// Whether a break has come that may be the end.
+    is_broken: bool,
+    is_terminal: bool,
+}
+
+impl OneLine<'_, '_> {
+    fn write_shown(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            return self.writer.write_str(text);
+        }
+        let is_colour = |c| self.is_terminal && c == '\x1b';
+        text.chars().try_for_each(|c| {
+            self.writer.write_char(if is_harmless(c) || is_colour(c) {
+                c
+            } else {
+                char::REPLACEMENT_CHARACTER
+            })
+        })
+    }
+}
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(['\n', '\r']) {
+            if self.is_broken {
+                self.writer.write_str("\\n")?;
+            }
+            let line = part.trim_end_matches(['\n', '\r']);
+            self.is_broken = line.len() != part.len();
+            self.write_shown(line)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether standard error is the journal (systemd.exec(5), `$JOURNAL_STREAM`).
+pub(super) fn stderr_is_journal() -> bool {
+    let stderr = || {
+        io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .and_then(|stream| File::from(stream).metadata())
+    };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|journal| {
+        stderr().is_ok_and(|file| journal == format!("{}:{}", file.dev(), file.ino()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    #[test]
+    fn a_record_stays_on_one_line() {
+        for (parts, line) in [
+            (&["a\n"][..], "a"),
+            (&["a", "\n"], "a"),
+            (&["a\nb\n"], "a\\nb"),
+            (&["a\r\nINFO forged", "\n", "c\n"], "a\\n\\nINFO forged\\nc"),
+            (&["", "a", ""], "a"),
+            (
+                &["ü\u{2028}\u{202e}\x1b[2J\t\u{85}"],
+                "ü\u{fffd}\u{fffd}\u{fffd}[2J\u{fffd}\u{fffd}",
+            ),
+        ] {
+            let mut text = String::new();
+            let mut writer = Writer::new(&mut text);
+            let mut one = OneLine {
+                writer: &mut writer,
+                is_broken: false,
+                is_terminal: false,
+            };
+            parts.iter().for_each(|part| one.write_str(part).unwrap());
+            assert_eq!(text, line);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What a connection knows about its client: the chain it presented, and what was found out about
+//! that.
+
+use super::Trust;
+use super::trust::Verdict;
+use crate::auth::Presented;
+use async_trait::async_trait;
+use pingora::listeners::TlsAccept;
+use pingora::protocols::Digest;
+use pingora::protocols::tls::TlsRef;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The chain as the client presented it, leaf first.
+struct PresentedChain {
+    chain: Vec<CertificateDer<'static>>,
+    /// The last one. A bad chain is judged no more often than a good one: a client that is refused
+    /// may try again, as often as it likes, on each of its connections.
+    verdict: Mutex<Option<Verdict>>,
+}
+
+impl PresentedChain {
+    fn of(digest: Option<&Digest>) -> Option<&Self> {
+        digest?.ssl_digest.as_ref()?.extension.get()
+    }
+
+    fn judge(&self, trust: &Trust, now: UnixTime) -> Presented {
+        // It is held while the chain is judged, so that the requests of an HTTP/2 connection wait
+        // for one verdict.
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*verdict {
+            Some(verdict) if verdict.holds(trust, now) => verdict.presented.clone(),
+            _ => verdict
+                .insert(trust.verdict(&self.chain, now))
+                .presented
+                .clone(),
+        }
+    }
+}
+
+/// Keeps the client's chain with its connection, after full and resumed handshakes alike.
+pub(super) struct KeepChain;
+
+#[async_trait]
+impl TlsAccept for KeepChain {
+    async fn handshake_complete_callback(
+        &self,
+        tls: &TlsRef,
+    ) -> Option<Arc<dyn Any + Send + Sync>> {
+        let chain = tls.peer_cert_chain_der()?.to_vec();
+        Some(Arc::new(PresentedChain {
+            chain,
+            verdict: Mutex::default(),
+        }))
+    }
+}
+
+/// What the client of a connection presented, judged against the trust of now and not of the
+/// handshake: a session or a connection outlives certificates, and a policy that changed.
+pub fn presented(digest: Option<&Digest>, trust: &Trust) -> Presented {
+    PresentedChain::of(digest).map_or(Presented::Nothing, |chain| {
+        chain.judge(trust, UnixTime::now())
+    })
+}
+
+/// The same, but `None` where it would have to be found out yet.
+pub fn presented_before(digest: Option<&Digest>, trust: &Trust) -> Option<Presented> {
+    let Some(chain) = PresentedChain::of(digest) else {
+        return Some(Presented::Nothing);
+    };
+    let now = UnixTime::now();
+    let verdict = chain.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*verdict {
+        Some(verdict) if verdict.holds(trust, now) => Some(verdict.presented.clone()),
+        _ => trust.recall(&chain.chain, now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClientTrust, CrlCoverage, Verify};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use std::time::Duration;
+    use time::OffsetDateTime;
+
+    /// An authority, and a chain of it with an intermediate, which is valid for these seconds since
+    /// 1970.
+    fn scene(validity: std::ops::Range<i64>) -> (Trust, Vec<CertificateDer<'static>>) {
+        let authority = |name: &str| {
+            let mut params = CertificateParams::default();
+            params
+                .distinguished_name
+                .push(rcgen::DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params
+        };
+        let root =
+            CertifiedIssuer::self_signed(authority("root"), KeyPair::generate().unwrap()).unwrap();
+        let mut params = authority("intermediate");
+        let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+        (params.not_before, params.not_after) = (at(validity.start), at(validity.end));
+        let intermediate =
+            CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &root).unwrap();
+        let leaf = CertificateParams::default()
+            .signed_by(&KeyPair::generate().unwrap(), &intermediate)
+            .unwrap();
+        (
+            trust(root.der().clone()),
+            vec![leaf.der().clone(), intermediate.der().clone()],
+        )
+    }
+
+    fn trust(authority: CertificateDer<'static>) -> Trust {
+        let trust = Trust::new(&ClientTrust {
+            verify: Verify::Request,
+            authorities: vec![authority],
+            revocation_lists: Vec::new(),
+            crl_coverage: CrlCoverage::All,
+            common_names: Vec::new(),
+        });
+        trust.unwrap()
+    }
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    fn connection(chain: &[CertificateDer<'static>]) -> PresentedChain {
+        PresentedChain {
+            chain: chain.to_vec(),
+            verdict: Mutex::default(),
+        }
+    }
+
+    const BEGIN: u64 = 1_000_000_000;
+    const END: u64 = 1_000_000_100;
+
+    #[test]
+    fn a_verdict_holds_for_as_long_as_it_would_be_the_same() {
+        let (trust, chain) = scene(BEGIN as i64..END as i64);
+        let connection = connection(&chain);
+        // In this order: the clock may be set back, too.
+        for (seconds, is_trusted, path_building) in [
+            (BEGIN - 50, false, 1),
+            (BEGIN - 1, false, 1),
+            (BEGIN, true, 2),
+            (END, true, 2),
+            (END + 1, false, 3),
+            (END + 9, false, 3),
+            (END, true, 3),
+            (BEGIN - 1, false, 4),
+        ] {
+            let presented = connection.judge(&trust, at(seconds));
+            assert_eq!(
+                presented.check_trusted().is_ok(),
+                is_trusted,
+                "{seconds}: {presented:?}"
+            );
+            assert_eq!(trust.paths_built(), path_building, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn another_trust_is_asked_again() {
+        let (trust, chain) = scene(0..i64::from(i32::MAX));
+        let (other, _) = scene(0..i64::from(i32::MAX));
+        let connection = connection(&chain);
+        for _ in 0..3 {
+            assert!(connection.judge(&trust, at(END)).check_trusted().is_ok());
+            assert!(connection.judge(&other, at(END)).check_trusted().is_err());
+        }
+        // The good chain is remembered for other connections, too; the bad one, for this connection
+        // alone.
+        assert_eq!((trust.paths_built(), other.paths_built()), (1, 3));
+        for _ in 0..100 {
+            assert!(connection.judge(&other, at(END)).check_trusted().is_err());
+        }
+        assert_eq!(other.paths_built(), 3);
+    }
+
+    #[test]
+    fn what_was_remembered_of_one_chain_is_no_verdict_on_another() {
+        let (trust, chain) = scene(0..i64::from(i32::MAX));
+        let (_, foreign) = scene(0..i64::from(i32::MAX));
+        let judge = |chain: &[CertificateDer<'static>]| {
+            connection(chain)
+                .judge(&trust, at(END))
+                .check_trusted()
+                .is_ok()
+        };
+        assert!(judge(&chain));
+        assert!(!judge(&chain[..1]), "the leaf alone");
+        assert!(
+            !judge(&[chain[0].clone(), foreign[1].clone()]),
+            "with another above it"
+        );
+        assert!(
+            !judge(&[foreign[0].clone(), chain[1].clone()]),
+            "another leaf"
+        );
+        assert!(
+            judge(&[chain[0].clone(), foreign[1].clone(), chain[1].clone()]),
+            "with one beside it"
+        );
+        assert!(judge(&chain));
+        assert_eq!(trust.paths_built(), 5);
+    }
+}

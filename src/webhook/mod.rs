@@ -1,0 +1,4 @@
+//! What Netdata Cloud sends: the challenge, notifications, and their shapes.
+
+pub mod challenge;
+pub mod notification;

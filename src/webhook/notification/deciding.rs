@@ -1,0 +1,250 @@
+//! The fields by which something is decided, and whether they can be read. All others may be what
+//! they like.
+//!
+//! Null and missing are as good as absent, and all of these may be absent.
+
+use super::Kind;
+use super::json::Json;
+use crate::rejection::Rejection;
+
+/// A field, and what it may be.
+struct Field {
+    path: &'static [&'static str],
+    may_be: MayBe,
+}
+
+/// What a field may be, so that what it decides can be decided.
+#[derive(Clone, Copy)]
+enum MayBe {
+    String,
+    Bool,
+    Object,
+    Array,
+    /// It is the one in one shape and the other in the other.
+    StringOrObject,
+}
+
+const fn field(path: &'static [&'static str], may_be: MayBe) -> Field {
+    Field { path, may_be }
+}
+
+/// The severity, and what identifies the transition. In the flat shape, `alert` is a string, and
+/// has neither.
+const ALERT: &[Field] = &[
+    field(&["alert", "state"], MayBe::Object),
+    field(&["alert", "state", "status"], MayBe::String),
+    field(&["alert", "transition_id"], MayBe::String),
+];
+
+/// The severity of a flat alert.
+const SEVERITY: &[Field] = &[field(&["severity"], MayBe::String)];
+
+const REACHABILITY: &[Field] = &[
+    field(&["status"], MayBe::StringOrObject),
+    field(&["status", "reachable"], MayBe::Bool),
+    field(&["nodes"], MayBe::Array),
+    field(&["reachable"], MayBe::Bool),
+    field(&["severity"], MayBe::String),
+];
+
+const SPACE: &[Field] = &[
+    field(&["space"], MayBe::StringOrObject),
+    field(&["space", "id"], MayBe::String),
+    field(&["space", "name"], MayBe::String),
+    field(&["space", "slug"], MayBe::String),
+];
+
+/// Where fields that decide stand, and their names there.
+const NAMES: [(&[&str], &[&str]); 5] = [
+    (
+        &[],
+        &[
+            "alert",
+            "alarm",
+            "status",
+            "nodes",
+            "reachable",
+            "token",
+            "space",
+            "severity",
+        ],
+    ),
+    (&["alert"], &["state", "transition_id"]),
+    (&["alert", "state"], &["status"]),
+    (&["status"], &["reachable"]),
+    (&["space"], &["id", "name", "slug"]),
+];
+
+/// Refuses a body of which a field that decides could be another to a reader that takes `Space` for
+/// `space`, as Go's `encoding/json` does, of which the last one counts.
+pub(super) fn check_twins(body: &Json<'_>) -> Result<(), Rejection> {
+    for (path, names) in NAMES {
+        let mut seen = [false; 8];
+        for (key, _) in body.at(path).into_iter().flat_map(Json::members) {
+            let Some(index) = names.iter().position(|name| folds_to(key, name)) else {
+                continue;
+            };
+            if std::mem::replace(&mut seen[index], true) {
+                let name = names[index];
+                return Err(Rejection::InvalidJson(format!(
+                    "The body has two keys in one object that differ from \"{name}\" in case at most."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks the fields that decide for `kind`, but for the space.
+pub(super) fn check(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
+    match kind {
+        Kind::Alert if matches!(body.member("alert"), Some(Json::Object(_))) => {
+            check_fields(body, ALERT)
+        }
+        Kind::Alert => check_fields(body, SEVERITY),
+        Kind::Reachability => check_fields(body, REACHABILITY),
+        Kind::Test => match body.string(&["token"]) {
+            Some(token) if !token.is_empty() => Ok(()),
+            _ => Err(mismatch("/token", "a string that is not empty")),
+        },
+        Kind::Unknown => match body.member("message") {
+            Some(Json::String(message)) if !message.is_empty() => Ok(()),
+            None => Err(mismatch(
+                "",
+                "an alert, a reachability notification or a Test notification, recognised by a string or object \
+                 \"alert\", by \"status\", by \"nodes\", or by a string \"token\"; or anything else with a \"message\"",
+            )),
+            Some(_) => Err(mismatch("/message", "a string that is not empty")),
+        },
+    }
+}
+
+/// Checks the space. Of a kind that is not known, it is not known what `space` is.
+pub(super) fn check_space(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
+    if kind == Kind::Unknown {
+        Ok(())
+    } else {
+        check_fields(body, SPACE)
+    }
+}
+
+/// Whether everybody reads the same space from `body`, or none: it has no unusable part, and no key
+/// that only some readers take for one of them.
+pub(super) fn is_space_unambiguous(body: &Json<'_>) -> bool {
+    let is_other =
+        |key: &str, names: &[&str]| names.iter().any(|name| folds_to(key, name) && key != *name);
+    let has_other = |object: &Json<'_>, names: &[&str]| {
+        object.members().iter().any(|(key, _)| is_other(key, names))
+    };
+    check_fields(body, SPACE).is_ok()
+        && !has_other(body, &["space"])
+        && !body
+            .member("space")
+            .is_some_and(|space| has_other(space, &["id", "name", "slug"]))
+}
+
+fn check_fields(body: &Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
+    for Field { path, may_be } in fields {
+        if let Some(value) = body.at(path) {
+            let expected = match (may_be, value) {
+                (_, Json::Null)
+                | (MayBe::String, Json::String(_))
+                | (MayBe::Bool, Json::Bool)
+                | (MayBe::Object, Json::Object(_))
+                | (MayBe::Array, Json::Array(_))
+                | (MayBe::StringOrObject, Json::String(_) | Json::Object(_)) => continue,
+                (MayBe::String, _) => "a string",
+                (MayBe::Bool, _) => "true or false",
+                (MayBe::Object, _) => "an object",
+                (MayBe::Array, _) => "an array",
+                (MayBe::StringOrObject, _) => "a string or an object",
+            };
+            return Err(mismatch(&format!("/{}", path.join("/")), expected));
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(pointer: &str, expected: &'static str) -> Rejection {
+    Rejection::SchemaMismatch {
+        pointer: pointer.to_owned(),
+        expected,
+    }
+}
+
+/// Whether `key` is `name`, which is lower-case ASCII, under Unicode's simple case folding. Besides
+/// its capital, a letter of ASCII has a twin in two cases only: `ſ` (U+017F) for `s` and the Kelvin
+/// sign (U+212A) for `k`.
+fn folds_to(key: &str, name: &str) -> bool {
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    key.len() >= name.len() && key.chars().map(fold).eq(name.chars())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::notification::json;
+
+    #[test]
+    fn names_fold_as_unicode_says() {
+        for (key, name, folds) in [
+            ("space", "space", true),
+            ("SPACE", "space", true),
+            ("\u{17f}pace", "space", true),
+            ("to\u{212a}en", "token", true),
+            ("spac", "space", false),
+            ("spaces", "space", false),
+            ("ѕpace", "space", false),
+            ("spacé", "space", false),
+            ("ıd", "id", false),
+            ("İD", "id", false),
+            ("Transition_ID", "transition_id", true),
+        ] {
+            assert_eq!(folds_to(key, name), folds, "{key}");
+        }
+    }
+
+    #[test]
+    fn no_other_character_folds_into_a_letter_of_ascii() {
+        let letters = regex::Regex::new("^(?i)[a-z]$").unwrap();
+        let twins: String = ('\u{80}'..=char::MAX)
+            .filter(|c| letters.is_match(c.encode_utf8(&mut [0; 4])))
+            .collect();
+        assert_eq!(twins, "\u{17f}\u{212a}");
+    }
+
+    #[test]
+    fn twins_of_what_decides_are_refused_and_others_are_not() {
+        for (body, passes) in [
+            (r#"{"space":1,"Space":2}"#, false),
+            (r#"{"Space":1,"SPACE":2}"#, false),
+            (r#"{"\u017fpace":1,"space":2}"#, false),
+            (r#"{"to\u212aen":"a","token":"b"}"#, false),
+            (r#"{"alert":{"state":{},"State":{}}}"#, false),
+            (r#"{"alert":{"state":{"status":"a","Status":"b"}}}"#, false),
+            (r#"{"space":{"id":"a","ID":"b"}}"#, false),
+            (r#"{"status":{"reachable":true,"Reachable":false}}"#, false),
+            (r#"{"Space":1}"#, true),
+            (r#"{"Rooms":{"Prod":"a","prod":"b"},"rooms":{}}"#, true),
+            (
+                r#"{"alert":{"name":"a","Name":"b"},"message":"a","Message":"b"}"#,
+                true,
+            ),
+            (
+                r#"{"node":{"space":1,"Space":2,"status":1,"STATUS":2}}"#,
+                true,
+            ),
+            (r#"{"space":"a","Space ":"b"," space":"c"}"#, true),
+        ] {
+            assert_eq!(
+                check_twins(&json::parse(body.as_bytes()).unwrap()).is_ok(),
+                passes,
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What in a body is not as it is known: keys that are new, and types that are others.
+
+use super::Kind;
+use super::json::Json;
+use super::wire::{Fields, Type};
+use crate::rejection::Rejection;
+use crate::sanitize::{MAX_WIRE, clean};
+use std::fmt::Write as _;
+
+/// How many places are noted of a body.
+const MAX_POINTERS: usize = 5;
+
+/// What is not as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Drift {
+    /// JSON pointers (RFC 6901) to the first places, safe to show. Of an array, one element is
+    /// pointed at.
+    pub(super) pointers: Vec<String>,
+    /// The first known field that has another type. A new key is none, nor is an integer that is
+    /// written as `12.0`.
+    pub(super) mismatch: Option<Rejection>,
+    /// Whether all of the body is looked at, rather than as much as there are places to be noted.
+    is_thorough: bool,
+}
+
+impl Drift {
+    /// How `body` differs from `fields`. What has been found is allocated for, and nothing else.
+    pub(super) fn of(body: &Json<'_>, fields: Fields, is_thorough: bool) -> Self {
+        let mut drift = Self {
+            is_thorough,
+            ..Self::default()
+        };
+        drift.compare_object(body, fields, &Place::Root);
+        drift
+    }
+
+    /// Refuses known fields of other types, and kinds that are not known.
+    pub(super) fn check(&self, kind: Kind) -> Result<(), Rejection> {
+        if kind == Kind::Unknown {
+            let expected = "an alert, a reachability notification or a Test notification, recognised by a string or \
+                            object \"alert\", by \"status\", by \"nodes\", or by a string \"token\"";
+            return Err(Rejection::SchemaMismatch {
+                pointer: String::new(),
+                expected,
+            });
+        }
+        self.mismatch.clone().map_or(Ok(()), Err)
+    }
+
+    /// Notes a place that was found in another way, before all others.
+    pub(super) fn lead_with(&mut self, pointer: &str) {
+        if !self.pointers.iter().any(|noted| noted == pointer) {
+            self.pointers.insert(0, clean(pointer).into_owned());
+            self.pointers.truncate(MAX_POINTERS);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.pointers.len() == MAX_POINTERS && !self.is_thorough
+    }
+
+    fn compare_object(&mut self, object: &Json<'_>, fields: Fields, place: &Place<'_>) {
+        let Json::Object(members) = object else {
+            self.note(place, Some("an object"));
+            return;
+        };
+        for (key, value) in members {
+            if self.is_full() {
+                return;
+            }
+            let place = Place::Member(place, key);
+            match fields.iter().find(|(name, _)| name == key) {
+                Some((_, known)) => self.compare(value, *known, &place),
+                None => self.note(&place, None),
+            }
+        }
+    }
+
+    fn compare(&mut self, value: &Json<'_>, known: Type, place: &Place<'_>) {
+        let expected = match (known, value) {
+            (_, Json::Null)
+            | (Type::String, Json::String(_))
+            | (Type::Number, Json::Integer | Json::Float { .. })
+            | (Type::Integer, Json::Integer)
+            | (Type::Bool, Json::Bool) => return,
+            (Type::Object(fields), _) => return self.compare_object(value, fields, place),
+            (Type::Objects(fields), Json::Array(elements)) => {
+                return self.compare_elements(elements, fields, place);
+            }
+            (Type::Rooms, Json::Object(rooms)) if rooms.iter().all(|(_, room)| is_room(room)) => {
+                return;
+            }
+            (Type::Integer, Json::Float { is_whole: true }) => return self.note(place, None),
+            (Type::String, _) => "a string",
+            (Type::Number, _) => "a number",
+            (Type::Integer, _) => "an integer",
+            (Type::Bool, _) => "true or false",
+            (Type::Objects(_), _) => "an array of objects",
+            (Type::Rooms, _) => "an object of objects or strings",
+        };
+        self.note(place, Some(expected));
+    }
+
+    fn compare_elements(&mut self, elements: &[Json<'_>], fields: Fields, place: &Place<'_>) {
+        let noted = self.pointers.len();
+        for (index, element) in elements
+            .iter()
+            .enumerate()
+            .filter(|(_, element)| **element != Json::Null)
+        {
+            self.compare_object(element, fields, &Place::Element(place, index));
+            // What one element has, all of them have, most likely.
+            if self.pointers.len() > noted && !self.is_thorough {
+                return;
+            }
+        }
+    }
+
+    fn note(&mut self, place: &Place<'_>, expected: Option<&'static str>) {
+        let is_first = self.mismatch.is_none();
+        if let Some(expected) = expected.filter(|_| is_first) {
+            self.mismatch = Some(Rejection::SchemaMismatch {
+                pointer: place.pointer(),
+                expected,
+            });
+        }
+        if self.pointers.len() < MAX_POINTERS {
+            self.pointers.push(place.pointer());
+        }
+    }
+}
+
+fn is_room(room: &Json<'_>) -> bool {
+    matches!(room, Json::Object(_) | Json::String(_) | Json::Null)
+}
+
+/// Where a value stands.
+enum Place<'p> {
+    Root,
+    Member(&'p Place<'p>, &'p str),
+    Element(&'p Place<'p>, usize),
+}
+
+impl Place<'_> {
+    /// The JSON pointer, safe to show: keys may be new, and are the sender's then.
+    fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        self.write(&mut pointer);
+        clean(&pointer).into_owned()
+    }
+
+    fn write(&self, pointer: &mut String) {
+        match self {
+            Self::Root => {}
+            Self::Member(object, key) => {
+                object.write(pointer);
+                pointer.push('/');
+                // One more than is shown, so that it is seen to go on.
+                for c in key.chars().take(MAX_WIRE + 1) {
+                    match c {
+                        '~' => pointer.push_str("~0"),
+                        '/' => pointer.push_str("~1"),
+                        other => pointer.push(other),
+                    }
+                }
+            }
+            Self::Element(array, index) => {
+                array.write(pointer);
+                // Writing to a string cannot fail.
+                let _ = write!(pointer, "/{index}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::notification::json;
+    use crate::webhook::notification::{Kind, Shape, wire};
+
+    fn drift(body: &str, is_thorough: bool) -> Drift {
+        let body = json::parse(body.as_bytes()).unwrap();
+        Drift::of(
+            &body,
+            wire::fields(Kind::Alert, Some(Shape::Nested)),
+            is_thorough,
+        )
+    }
+
+    #[test]
+    fn what_differs_is_pointed_at() {
+        for (body, expected) in [
+            (
+                r#"{"alert":{"config":{"line":12},"state":null},"node":null}"#,
+                &[][..],
+            ),
+            (
+                r#"{"alert":{"config":{"line":"12"}}}"#,
+                &["/alert/config/line"],
+            ),
+            (
+                r#"{"alert":{"config":{"line":12.0}}}"#,
+                &["/alert/config/line"],
+            ),
+            (
+                r#"{"alert":{"config":{"line":12.5}},"node":"db-1"}"#,
+                &["/alert/config/line", "/node"],
+            ),
+            (
+                r#"{"alert":{"config":5,"new":null},"a/b~c":{}}"#,
+                &["/alert/config", "/alert/new", "/a~1b~0c"],
+            ),
+            (
+                r#"{"alert":{"state":{"value":1.5},"prev_state":{"value":2}}}"#,
+                &[],
+            ),
+            (
+                r#"{"alert":{"log":{"entries":[{"name":"a"},null,5,{"name":5}]}}}"#,
+                &["/alert/log/entries/2"],
+            ),
+            (
+                r#"{"node":{"rooms":[{"id":"a","new":1,"newer":2},{"new":1}]}}"#,
+                &["/node/rooms/0/new", "/node/rooms/0/newer"],
+            ),
+            (r#"{"node":{"rooms":{}}}"#, &["/node/rooms"]),
+            (r#"{"Space":{},"":1}"#, &["/Space", "/"]),
+        ] {
+            assert_eq!(drift(body, false).pointers, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_first_known_field_of_another_type_is_found_wherever_it_is() {
+        let entries = format!(
+            r#"{{"alert":{{"log":{{"entries":[{}{{"name":5}}]}}}}}}"#,
+            r#"{"new":1},"#.repeat(100)
+        );
+        for (body, expected) in [
+            (
+                r#"{"alert":{"config":{"line":"12"}},"node":5}"#,
+                Some("/alert/config/line"),
+            ),
+            (r#"{"alert":{"config":{"line":12.0}},"new":5}"#, None),
+            (
+                r#"{"alert":{"config":{"line":12.5}},"new":5}"#,
+                Some("/alert/config/line"),
+            ),
+            (
+                r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"node":5}"#,
+                Some("/node"),
+            ),
+            (&entries, Some("/alert/log/entries/100/name")),
+        ] {
+            let found = drift(body, true).mismatch;
+            let pointer = found.map(|mismatch| match mismatch {
+                Rejection::SchemaMismatch { pointer, .. } => pointer,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(pointer.as_deref(), expected, "{body:.100}");
+        }
+    }
+
+    #[test]
+    fn pointers_are_few_and_short_and_do_nothing() {
+        let keys: String = (0..1000)
+            .map(|number| format!("\"{number}{}\":0,", "/".repeat(10_000)))
+            .collect();
+        let found = drift(&format!("{{{keys}\"a\\u202e\\n\":1}}"), false).pointers;
+        assert_eq!(found.len(), MAX_POINTERS);
+        assert!(
+            found
+                .iter()
+                .all(|pointer| pointer.chars().count() == MAX_WIRE + 1),
+            "{found:?}"
+        );
+        assert_eq!(
+            drift("{\"a\\u202e\\n\\u2028\":1}", false).pointers,
+            ["/a\u{fffd}\u{fffd}\u{fffd}"]
+        );
+    }
+}

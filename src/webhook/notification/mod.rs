@@ -1,0 +1,709 @@
+//! Decides whether a body is a notification of Netdata Cloud, and reads from it what is needed to
+//! route it.
+
+mod deciding;
+mod drift;
+mod json;
+mod reading;
+mod shape;
+mod wire;
+
+use crate::auth::digest::sha256_hex;
+use crate::rejection::Rejection;
+use crate::sanitize::is_clean;
+use drift::Drift;
+use json::Json;
+use std::fmt;
+
+/// Characters of a title or a name.
+const MAX_TITLE: usize = 200;
+
+/// What a notification is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An alert changed its state.
+    Alert,
+    /// A node became reachable or unreachable.
+    Reachability,
+    /// The operator pressed *Test* and is to paste the token back.
+    Test,
+    /// Nothing that is known.
+    Unknown,
+}
+
+impl Kind {
+    /// The word for it in headers, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Reachability => "reachability",
+            Self::Test => "test",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// In which of its two shapes a notification came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// As Netdata's documentation describes it.
+    Flat,
+    /// As the service sends it.
+    Nested,
+}
+
+impl Shape {
+    /// The word for it in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flat => "flat",
+            Self::Nested => "nested",
+        }
+    }
+}
+
+/// Where a notification comes from, as far as it says. Each of these may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// A UUID.
+    pub id: Option<String>,
+    /// Chosen by its owner.
+    pub name: Option<String>,
+    /// The name as it stands in URLs.
+    pub slug: Option<String>,
+}
+
+impl Space {
+    /// Whether `wanted` is its id, slug or name.
+    pub fn is(&self, wanted: &str) -> bool {
+        [&self.id, &self.slug, &self.name]
+            .into_iter()
+            .any(|own| own.as_deref() == Some(wanted))
+    }
+
+    /// The most telling of its names.
+    pub fn label(&self) -> Option<&str> {
+        [&self.slug, &self.name, &self.id]
+            .into_iter()
+            .find_map(|own| own.as_deref())
+    }
+}
+
+/// How strictly a body is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SchemaPolicy {
+    /// The fields by which something is decided have to be readable. What is of no known kind has
+    /// to have a message.
+    #[default]
+    Enforce,
+    /// What is of no known kind is refused, and so is every known field of another type.
+    Strict,
+    /// Any unambiguous JSON object is forwarded, and the log says what [`Enforce`](Self::Enforce)
+    /// would have refused.
+    Warn,
+    /// Bodies are not looked at, unless it matters which space they are from.
+    Off,
+}
+
+/// What a notification says, as far as it matters here.
+///
+/// Every string in it was chosen by somebody who may use Netdata Cloud: escape what is shown,
+/// execute nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// What it is about.
+    pub kind: Kind,
+    /// In which shape it came; `None` where there is but one, or none is known.
+    pub shape: Option<Shape>,
+    /// In lower case: `critical`, `warning`, `clear`, `info`, or another word that Netdata Cloud
+    /// may come to use.
+    pub severity: Option<String>,
+    /// The alert's name, or what the message says.
+    pub title: Option<String>,
+    /// The name of the node that it is about.
+    pub node: Option<String>,
+    /// Where it comes from.
+    pub space: Option<Space>,
+    /// Identifies an alert's transition.
+    pub transition_id: Option<String>,
+    /// What the operator is to paste into Netdata's UI, if it can be shown: one line of up to 240
+    /// characters. For the operator's eyes only.
+    pub test_token: Option<String>,
+    /// Equal for equal notifications: the transition's id where there is one, otherwise the SHA-256
+    /// of the body.
+    pub idempotency_key: String,
+    /// JSON pointers (RFC 6901) to what is not as it is known: at most 5, short, and safe to show.
+    pub drift: Vec<String>,
+    /// Why it would have been refused, had [`SchemaPolicy::Warn`] not let it pass.
+    pub mismatch: Option<Rejection>,
+}
+
+impl Notification {
+    /// Verifies a whole body.
+    ///
+    /// It must be one JSON object that everybody reads alike (UTF-8, no key twice, at most 64
+    /// deep), with what `schema` demands, and from one of `spaces` unless that is empty. A Test
+    /// notification names no space; it passes here, and who forwards it decides whether that
+    /// matters.
+    pub fn verify(body: &[u8], schema: SchemaPolicy, spaces: &[String]) -> Result<Self, Rejection> {
+        if schema == SchemaPolicy::Off {
+            return Self::unread(body, spaces);
+        }
+        let json = parse(body)?;
+        let (kind, shape) = shape::recognise(&json);
+        let mut drift = Drift::of(
+            &json,
+            wire::fields(kind, shape),
+            schema == SchemaPolicy::Strict,
+        );
+        let mut mismatch = None;
+        match (schema, judge(&json, kind, spaces)) {
+            (SchemaPolicy::Strict, verdict) => {
+                verdict?;
+                drift.check(kind)?;
+            }
+            (SchemaPolicy::Warn, verdict) => mismatch = verdict.err(),
+            (_, verdict) => verdict?,
+        }
+        if let Some(Rejection::SchemaMismatch { pointer, .. }) = &mismatch {
+            drift.lead_with(pointer);
+        } else if kind == Kind::Unknown && drift.pointers.is_empty() {
+            // There is nothing in it that could be pointed at.
+            drift.lead_with("");
+        }
+        if !spaces.is_empty() {
+            check_space(&json, kind == Kind::Test, spaces)?;
+        }
+        let transition_id = reading::transition_id(&json)
+            .filter(|id| is_token(id))
+            .map(str::to_owned);
+        // What is shown is to be pasted: whole, or not at all.
+        let is_shown = |token: &&str| !token.is_empty() && is_clean(token);
+        let test_token = json
+            .string(&["token"])
+            .filter(|_| kind == Kind::Test)
+            .filter(is_shown)
+            .map(str::to_owned);
+        if kind == Kind::Test && test_token.is_none() {
+            drift.lead_with("/token");
+        }
+        Ok(Self {
+            kind,
+            shape,
+            severity: reading::severity(&json)
+                .filter(|word| is_token(word))
+                .map(str::to_ascii_lowercase),
+            title: reading::title(&json).map(shorten),
+            node: reading::node(&json).map(shorten),
+            space: reading::space(&json),
+            idempotency_key: transition_id.clone().unwrap_or_else(|| sha256_hex(body)),
+            transition_id,
+            test_token,
+            drift: drift.pointers,
+            mismatch,
+        })
+    }
+
+    /// A body that is not looked at. Where `spaces` are given, it has to be, and what is not
+    /// understood is from none of them.
+    fn unread(body: &[u8], spaces: &[String]) -> Result<Self, Rejection> {
+        let mut space = None;
+        if !spaces.is_empty() {
+            let json = parse(body).map_err(|_| Rejection::SpaceNotAllowed)?;
+            check_space(&json, false, spaces)?;
+            space = reading::space(&json);
+        }
+        Ok(Self {
+            kind: Kind::Unknown,
+            shape: None,
+            severity: None,
+            title: None,
+            node: None,
+            space,
+            transition_id: None,
+            test_token: None,
+            idempotency_key: sha256_hex(body),
+            drift: Vec::new(),
+            mismatch: None,
+        })
+    }
+}
+
+/// Reads a body in exactly one way, or not at all.
+fn parse(body: &[u8]) -> Result<Json<'_>, Rejection> {
+    let json = json::parse(body).map_err(Rejection::InvalidJson)?;
+    deciding::check_twins(&json)?;
+    Ok(json)
+}
+
+/// Whether what decides can be read. Where `spaces` are given, a space that cannot be read is from
+/// none of them.
+fn judge(json: &Json<'_>, kind: Kind, spaces: &[String]) -> Result<(), Rejection> {
+    deciding::check(json, kind)?;
+    if spaces.is_empty() {
+        deciding::check_space(json, kind)
+    } else {
+        Ok(())
+    }
+}
+
+fn check_space(json: &Json<'_>, may_name_none: bool, spaces: &[String]) -> Result<(), Rejection> {
+    let is_wanted = |space: Space| spaces.iter().any(|wanted| space.is(wanted));
+    let passes = deciding::is_space_unambiguous(json)
+        && reading::space(json).map_or(may_name_none, is_wanted);
+    if passes {
+        Ok(())
+    } else {
+        Err(Rejection::SpaceNotAllowed)
+    }
+}
+
+/// The first of a text: it is for people, who want to know what this is about.
+fn shorten(text: &str) -> String {
+    let end = text
+        .char_indices()
+        .nth(MAX_TITLE)
+        .map_or(text.len(), |(end, _)| end);
+    text[..end].to_owned()
+}
+
+/// Whether a word may stand in a header as it is: short, and no character that means anything
+/// there.
+fn is_token(word: &str) -> bool {
+    (1..=128).contains(&word.len())
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLAT_ALERT: &str = r#"{"message":"m","alert":"ram_in_use","info":"i","chart":"c","context":"x",
+        "space":"Acme","Rooms":{"a":{"all":"https://x"},"b":"https://y","c":null},"family":"f","class":"Error",
+        "severity":"CRITICAL","date":"2026-03-01T10:00:00Z","duration":"1m","additional_active_critical_alerts":1,
+        "additional_active_warning_alerts":0.0,"alert_url":"https://app.netdata.cloud/x#a=1&transition=t-1","new":[1]}"#;
+    const NESTED_ALERT: &str = r#"{"message":"Critical, x","space":{"id":"s-1","name":"Acme \u0026 Co","slug":"acme"},
+        "node":{"id":"n","hostname":"h","rooms":[{"id":"r","name":"All","slug":"all","url":"u"}]},
+        "alert":{"name":"n","context":"c","url":"u?transition=t-3","transition_id":"t-2","chart":{"id":"i","name":"n"},
+        "state":{"status":"Warning","value":1,"value_str":"1"},"prev_state":null,"triggered_at":"t",
+        "duration":{"value":1,"non_clear":0,"value_str":"1s"},"location":{"timezone":"UTC","utc_offset":-3600},
+        "config":{"hash":"h","line":1,"centralisation_point":{"hostname":"p"}},"rendered":{"info":"i","summary":"s"},
+        "log":{"total":{"critical":1,"warning":2},"entries":[{"name":"n","status":"Critical","triggered_at":"t"}]}}}"#;
+    const FLAT_REACHABILITY: &str = r#"{"message":"m","url":"u","host":"h","severity":"critical","status":{"reachable":false,"text":"unreachable"}}"#;
+    const NESTED_REACHABILITY: &str = r#"{"message":"m","url":"u","space":{"id":"s-1","slug":"acme","nodes_stats":
+        {"total":3,"live":2}},"centralisation_point":{"id":"i","hostname":"h"},"nodes":[{"id":"i","hostname":"h"}],
+        "severity":"info","status":"reachable","reachable":true}"#;
+    const TEST: &str = r#"{"message":"m","title":"Test Notification","token":"4dfa1e0c"}"#;
+
+    fn verify(body: &str) -> Result<Notification, Rejection> {
+        Notification::verify(body.as_bytes(), SchemaPolicy::Enforce, &[])
+    }
+
+    #[test]
+    fn every_known_body_is_recognised() {
+        let check = |body, kind, shape, severity: Option<&str>| {
+            let notification = verify(body).unwrap();
+            assert_eq!(
+                (notification.kind, notification.shape),
+                (kind, shape),
+                "{body}"
+            );
+            assert_eq!(notification.severity.as_deref(), severity, "{body}");
+        };
+        check(FLAT_ALERT, Kind::Alert, Some(Shape::Flat), Some("critical"));
+        check(
+            NESTED_ALERT,
+            Kind::Alert,
+            Some(Shape::Nested),
+            Some("warning"),
+        );
+        check(
+            FLAT_REACHABILITY,
+            Kind::Reachability,
+            Some(Shape::Flat),
+            Some("critical"),
+        );
+        check(
+            NESTED_REACHABILITY,
+            Kind::Reachability,
+            Some(Shape::Nested),
+            Some("info"),
+        );
+        check(TEST, Kind::Test, None, None);
+        check(
+            r#"{"alarm":"x","alarm_url":"u"}"#,
+            Kind::Alert,
+            Some(Shape::Flat),
+            None,
+        );
+        check(
+            r#"{"alert":null,"nodes":[]}"#,
+            Kind::Reachability,
+            Some(Shape::Nested),
+            None,
+        );
+        check(
+            r#"{"token":"x","alert":"y"}"#,
+            Kind::Alert,
+            Some(Shape::Flat),
+            None,
+        );
+    }
+
+    #[track_caller]
+    fn refuses(verdict: Result<Notification, Rejection>, expected: &str, body: &str) {
+        match verdict {
+            Err(Rejection::SchemaMismatch { pointer, .. }) => {
+                assert_eq!(pointer, expected, "{body}")
+            }
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    /// What is strict has always been so; all else lets these pass, unless it has to decide by
+    /// them.
+    #[test]
+    fn strictly_a_field_of_another_type_is_refused_by_its_pointer() {
+        for (body, expected, is_deciding) in [
+            (r#"{"alert":"x","info":1}"#, "/info", false),
+            (r#"{"alert":"x","space":{}}"#, "/space", false),
+            (r#"{"alert":"x","Rooms":[]}"#, "/Rooms", false),
+            (r#"{"alert":"x","Rooms":{"a":1}}"#, "/Rooms", false),
+            (
+                r#"{"alert":"x","critical_count":"1"}"#,
+                "/critical_count",
+                false,
+            ),
+            (
+                r#"{"alert":"x","critical_count":1.5}"#,
+                "/critical_count",
+                false,
+            ),
+            (r#"{"alert":{},"space":"x"}"#, "/space", false),
+            (
+                r#"{"alert":{"config":{"line":"12"}}}"#,
+                "/alert/config/line",
+                false,
+            ),
+            (
+                r#"{"alert":{"log":{"entries":[1]}}}"#,
+                "/alert/log/entries/0",
+                false,
+            ),
+            (
+                r#"{"alert":{"log":{"entries":{}}}}"#,
+                "/alert/log/entries",
+                false,
+            ),
+            (r#"{"nodes":[{},1]}"#, "/nodes/1", false),
+            (r#"{"nodes":[],"status":{}}"#, "/status", false),
+            (r#"{"token":"x","title":1}"#, "/title", false),
+            (r#"{"alert":"x","alarm":1}"#, "/alarm", false),
+            (r#"{"alert":"x","severity":1}"#, "/severity", true),
+            (r#"{"alert":"x","space":1}"#, "/space", true),
+            (r#"{"alert":{},"space":{"id":1}}"#, "/space/id", true),
+            (r#"{"alert":{},"space":{"slug":[]}}"#, "/space/slug", true),
+            (r#"{"alert":{"state":"Critical"}}"#, "/alert/state", true),
+            (
+                r#"{"alert":{"state":{"status":1}}}"#,
+                "/alert/state/status",
+                true,
+            ),
+            (
+                r#"{"alert":{"transition_id":7}}"#,
+                "/alert/transition_id",
+                true,
+            ),
+            (
+                r#"{"status":{"reachable":"no"}}"#,
+                "/status/reachable",
+                true,
+            ),
+            (r#"{"status":{},"severity":{}}"#, "/severity", true),
+            (
+                r#"{"status":"reachable","space":{"name":true}}"#,
+                "/space/name",
+                true,
+            ),
+            (r#"{"reachable":1}"#, "/reachable", true),
+            (r#"{"nodes":{}}"#, "/nodes", true),
+            (r#"{"nodes":[],"status":5}"#, "/status", true),
+            (r#"{"token":""}"#, "/token", true),
+            (r#"{"token":"t","space":[]}"#, "/space", true),
+            (r#"{"alert":1}"#, "", true),
+            ("{}", "", true),
+        ] {
+            let verdict = |schema| Notification::verify(body.as_bytes(), schema, &[]);
+            refuses(verdict(SchemaPolicy::Strict), expected, body);
+            match verdict(SchemaPolicy::Enforce) {
+                Ok(notification) if !is_deciding => {
+                    assert_eq!(notification.drift, [expected], "{body}")
+                }
+                other => {
+                    assert!(is_deciding, "{body}: {other:?}");
+                    refuses(other, expected, body);
+                }
+            }
+            let warned = verdict(SchemaPolicy::Warn).unwrap();
+            assert_eq!(
+                (warned.mismatch.is_some(), &warned.drift[0]),
+                (is_deciding, &expected.to_owned()),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn null_missing_and_new_is_tolerated_even_strictly() {
+        for (body, drift) in [
+            (r#"{"alert":{},"space":null,"node":null}"#, &[][..]),
+            (
+                r#"{"alert":{"state":null,"transition_id":null,"log":{"entries":[null]}}}"#,
+                &[],
+            ),
+            (
+                r#"{"alert":"x","severity":null,"space":null,"alarm":null}"#,
+                &[],
+            ),
+            (r#"{"status":{"reachable":null},"severity":null}"#, &[]),
+            (
+                r#"{"nodes":null,"status":"reachable","reachable":null}"#,
+                &[],
+            ),
+            (
+                r#"{"alert":"x","new":{"a":[1]},"newer":null}"#,
+                &["/new", "/newer"],
+            ),
+            (
+                r#"{"alert":"x","critical_count":0.0}"#,
+                &["/critical_count"],
+            ),
+            (r#"{"token":"a\nb"}"#, &["/token"]),
+        ] {
+            for schema in [SchemaPolicy::Strict, SchemaPolicy::Enforce] {
+                let verdict = Notification::verify(body.as_bytes(), schema, &[]);
+                assert_eq!(
+                    verdict
+                        .unwrap_or_else(|rejection| panic!("{rejection}: {body}"))
+                        .drift,
+                    drift,
+                    "{body}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_with_a_message_is_forwarded_as_unknown() {
+        for (body, drift, severity) in [
+            (r#"{"message":"m"}"#, &[""][..], None),
+            (r#"{"message":"m","alert":5}"#, &["/alert"], None),
+            (
+                r#"{"message":"m","token":5,"title":"Test Notification"}"#,
+                &["/token", "/title"],
+                None,
+            ),
+            (
+                r#"{"message":"m","Alert":{},"status":true}"#,
+                &["/Alert", "/status"],
+                None,
+            ),
+            (
+                r#"{"message":"m","severity":"FATAL","space":5}"#,
+                &["/severity", "/space"],
+                Some("fatal"),
+            ),
+            (
+                r#"{"message":"m","a":1,"b":1,"c":1,"d":1,"e":1,"f":1}"#,
+                &["/a", "/b", "/c", "/d", "/e"],
+                None,
+            ),
+        ] {
+            let found = verify(body).unwrap();
+            assert_eq!(
+                (found.kind, found.shape, found.severity.as_deref()),
+                (Kind::Unknown, None, severity),
+                "{body}"
+            );
+            assert_eq!(found.drift, drift, "{body}");
+            refuses(
+                Notification::verify(body.as_bytes(), SchemaPolicy::Strict, &[]),
+                "",
+                body,
+            );
+        }
+        for (body, pointer) in [
+            ("{}", ""),
+            (r#"{"alert":5}"#, ""),
+            (r#"{"message":""}"#, "/message"),
+            (r#"{"message":5}"#, "/message"),
+        ] {
+            refuses(verify(body), pointer, body);
+        }
+    }
+
+    #[test]
+    fn the_schema_can_warn_or_be_off() {
+        let warned = Notification::verify(b"{\"x\":1}", SchemaPolicy::Warn, &[]).unwrap();
+        assert_eq!(
+            (warned.kind, warned.mismatch.is_some()),
+            (Kind::Unknown, true)
+        );
+        assert!(matches!(
+            Notification::verify(b"[1]", SchemaPolicy::Warn, &[]),
+            Err(Rejection::InvalidJson(_))
+        ));
+        for body in [
+            NESTED_ALERT.as_bytes(),
+            TEST.as_bytes(),
+            b"\xef\xbb\xbf{}",
+            b"\"\\ud800\"",
+            b"",
+            b"{\"a\":1,\"a\":2}",
+        ] {
+            let unread = Notification::verify(body, SchemaPolicy::Off, &[]).unwrap();
+            assert_eq!(
+                (unread.kind, unread.severity, unread.test_token),
+                (Kind::Unknown, None, None)
+            );
+            assert_eq!(
+                (unread.idempotency_key, unread.drift.len()),
+                (sha256_hex(body), 0)
+            );
+        }
+    }
+
+    #[test]
+    fn a_space_that_not_everybody_reads_alike_is_none_of_those_that_are_wanted() {
+        for (body, passes) in [
+            (r#"{"alert":{},"space":{"slug":"acme"}}"#, true),
+            (r#"{"alert":{},"space":"acme"}"#, true),
+            (
+                r#"{"alert":{},"space":{"slug":"acme","id":null,"new":1}}"#,
+                true,
+            ),
+            (r#"{"message":"m","space":{"slug":"acme"}}"#, true),
+            (r#"{"alert":{},"space":{"slug":"acme","id":5}}"#, false),
+            (r#"{"alert":{},"space":{"slug":"acme","ID":"evil"}}"#, false),
+            (r#"{"alert":{},"Space":{"slug":"acme"}}"#, false),
+            (r#"{"alert":{},"space":["acme"]}"#, false),
+            (r#"{"alert":{},"space":{}}"#, false),
+            (r#"{"alert":{},"space":null}"#, false),
+            (r#"{"message":"m","space":5}"#, false),
+            (r#"{"message":"acme"}"#, false),
+            (r#"{"token":"t","space":5}"#, false),
+            (r#"{"token":"t","Space":"acme"}"#, false),
+        ] {
+            for schema in [SchemaPolicy::Enforce, SchemaPolicy::Warn, SchemaPolicy::Off] {
+                let verdict = Notification::verify(body.as_bytes(), schema, &["acme".into()]);
+                assert_eq!(
+                    verdict.as_ref().err(),
+                    (!passes).then_some(&Rejection::SpaceNotAllowed),
+                    "{schema:?} {body}"
+                );
+            }
+        }
+        for body in [
+            "",
+            "{",
+            "[]",
+            "\u{feff}{\"space\":\"acme\"}",
+            r#"{"space":"evil","space":"acme"}"#,
+            TEST,
+        ] {
+            let verdict =
+                Notification::verify(body.as_bytes(), SchemaPolicy::Off, &["acme".into()]);
+            assert_eq!(verdict, Err(Rejection::SpaceNotAllowed), "{body}");
+        }
+    }
+
+    #[test]
+    fn only_the_wanted_spaces_pass() {
+        let check = |body: &str, spaces: &[&str], passes: bool| {
+            let spaces: Vec<String> = spaces.iter().map(ToString::to_string).collect();
+            let verdict = Notification::verify(body.as_bytes(), SchemaPolicy::Enforce, &spaces);
+            assert_eq!(verdict.is_ok(), passes, "{spaces:?} {verdict:?}");
+        };
+        check(NESTED_ALERT, &["s-1"], true);
+        check(NESTED_ALERT, &["other", "acme"], true);
+        check(NESTED_ALERT, &["Acme & Co"], true);
+        check(NESTED_ALERT, &["Acme"], false);
+        check(FLAT_ALERT, &["Acme"], true);
+        check(FLAT_ALERT, &["acme"], false);
+        check(NESTED_REACHABILITY, &["acme"], true);
+        check(FLAT_REACHABILITY, &["acme"], false);
+        check(TEST, &["acme"], true);
+        check(
+            r#"{"message":"m","token":"t","space":"other"}"#,
+            &["acme"],
+            false,
+        );
+        check(
+            r#"{"message":"m","token":"t","space":{"slug":"acme"}}"#,
+            &["acme"],
+            true,
+        );
+    }
+
+    #[test]
+    fn what_it_is_about_is_read_from_every_shape() {
+        let check = |body: &str, title: &str, node: Option<&str>| {
+            let notification = verify(body).unwrap();
+            assert_eq!(
+                (notification.title.as_deref(), notification.node.as_deref()),
+                (Some(title), node),
+                "{body}"
+            );
+        };
+        check(FLAT_ALERT, "ram_in_use", None);
+        check(NESTED_ALERT, "n", Some("h"));
+        check(FLAT_REACHABILITY, "m", Some("h"));
+        check(NESTED_REACHABILITY, "m", None);
+        check(TEST, "m", None);
+        check(r#"{"alarm":"x"}"#, "x", None);
+        let long = format!(r#"{{"alert":"{}"}}"#, "ä".repeat(100_000));
+        check(&long, &"ä".repeat(MAX_TITLE), None);
+    }
+
+    #[test]
+    fn equal_notifications_have_equal_keys() {
+        let key = |body| verify(body).unwrap().idempotency_key;
+        assert_eq!(key(NESTED_ALERT), "t-2");
+        assert_eq!(key(FLAT_ALERT), "t-1");
+        assert_eq!(key(r#"{"alert":{"url":"u?transition=t-3&x"}}"#), "t-3");
+        assert_eq!(key(TEST), sha256_hex(TEST.as_bytes()));
+        assert_ne!(key(TEST), key(FLAT_REACHABILITY));
+        let hostile =
+            "{\"alert\":{\"transition_id\":\"a\\r\\nX-Evil: 1\",\"state\":{\"status\":\"a b\"}}}";
+        assert_eq!(
+            key(hostile),
+            sha256_hex(hostile.as_bytes()),
+            "what cannot stand in a header is not used"
+        );
+        assert_eq!(verify(hostile).unwrap().severity, None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_mutation_of_a_body_makes_it_panic(
+            cut in 0..400_usize, byte in proptest::prelude::any::<u8>(), insert in proptest::prelude::any::<bool>()
+        ) {
+            for body in [FLAT_ALERT, NESTED_ALERT, FLAT_REACHABILITY, NESTED_REACHABILITY, TEST] {
+                let mut body = body.as_bytes().to_vec();
+                let cut = cut.min(body.len() - 1);
+                if insert { body.insert(cut, byte) } else { body[cut] = byte }
+                for schema in [SchemaPolicy::Enforce, SchemaPolicy::Strict, SchemaPolicy::Warn, SchemaPolicy::Off] {
+                    let _ = Notification::verify(&body, schema, &["acme".into()]);
+                }
+            }
+        }
+    }
+}

@@ -118,6 +118,7 @@
 //! - A configuration is applied whole or not at all.
 
 pub mod auth;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod commands;
 pub mod config;
@@ -125,8 +126,10 @@ pub mod http;
 pub mod proxy;
 pub mod rejection;
 mod sanitize;
+#[cfg(feature = "server")]
 pub mod server;
 pub mod telemetry;
 pub mod tls;
+#[cfg(feature = "server")]
 pub mod upstream;
 pub mod webhook;

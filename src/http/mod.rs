@@ -5,6 +5,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod header_class;
 pub mod path;
+#[cfg(feature = "server")]
 pub(crate) mod read;
 pub mod request_head;
 pub mod response_head;

@@ -1,9 +1,12 @@
 //! The reverse proxy: what becomes of a request, from its head to its line in the log.
 
 mod body;
+#[cfg(feature = "server")]
 mod deliver;
+#[cfg(feature = "server")]
 mod downstream;
 mod gate;
+#[cfg(feature = "server")]
 mod pass_through;
 mod rate_limit;
 mod respond;

@@ -1,7 +1,7 @@
 //! What a record looks like: one line of text or of JSON, and for the journal one that says how
 //! important it is.
 
-use super::is_ours;
+use super::logging::is_ours;
 use crate::config::LogFormat;
 use crate::sanitize::is_harmless;
 use std::fmt;

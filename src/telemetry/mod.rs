@@ -1,154 +1,24 @@
 //! What the program says about itself.
 
 pub mod access_log;
+#[cfg(feature = "server")]
 pub mod admin;
 pub mod context;
+#[cfg(feature = "server")]
 mod format;
+#[cfg(feature = "server")]
 pub mod history;
+#[cfg(feature = "server")]
+mod logging;
+#[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "server")]
 mod monitor;
+#[cfg(feature = "server")]
 mod queue;
 pub(crate) mod repeated;
 
+#[cfg(feature = "server")]
+pub use logging::{change, flush, init, say};
+#[cfg(feature = "server")]
 pub use monitor::{Certificate, Monitor, Upstreams};
-
-use crate::config::{Log, LogLevel};
-use format::{Lines, Switch, stderr_is_journal};
-use queue::Queue;
-use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
-use std::sync::OnceLock;
-use std::time::Duration;
-use std::{panic, thread};
-use tracing_log::AsLog as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Registry, fmt, reload};
-
-/// What this program's own records are filed under.
-const OWN: &str = "netdata_webhook_proxy";
-
-/// What a reload changes.
-struct Settings {
-    filter: reload::Handle<Targets, Registry>,
-    format: Switch,
-    queue: Option<Queue>,
-}
-
-static SETTINGS: OnceLock<Settings> = OnceLock::new();
-
-/// How long a process that ends waits for whoever reads its last lines.
-const LAST_LINES: Duration = Duration::from_secs(1);
-
-/// Writes log lines to standard error, as `log` says; records of Pingora and rustls come along, and
-/// panics.
-///
-/// No thread but one waits for whoever reads them: [`flush`] before the process ends.
-///
-/// Does nothing if the process logs already.
-pub fn init(log: &Log) {
-    let (is_terminal, is_journal) = (std::io::stderr().is_terminal(), stderr_is_journal());
-    let (filter, handle) = reload::Layer::new(filter(log));
-    let (lines, format) = Lines::new(log.format, is_terminal, is_journal);
-    let queue = Queue::to_stderr().ok();
-    let writer = match &queue {
-        Some(queue) => BoxMakeWriter::new(queue.clone()),
-        // Without a thread to be had, or a descriptor, there is little else to say.
-        None => BoxMakeWriter::new(std::io::stderr),
-    };
-    let lines = fmt::layer().with_writer(writer).event_format(lines);
-    // An error says that somebody else has set up logging, as tests do.
-    if tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .try_init()
-        .is_ok()
-    {
-        // Nobody was here before, or this would have been an error.
-        let _ = SETTINGS.set(Settings {
-            filter: handle,
-            format,
-            queue,
-        });
-        // The usual way to report one waits for the reader, and shows what may be a secret.
-        panic::set_hook(Box::new(|panic| {
-            let (place, thread) = (panic.location().map(ToString::to_string), thread::current());
-            tracing::error!(place, thread = thread.name(), "panicked");
-            // With this one the process ends.
-            if thread.name() == Some("main") {
-                flush();
-            }
-        }));
-    }
-}
-
-/// Writes what waits to be written, unless whoever reads it takes more than a second.
-pub fn flush() {
-    if let Some(queue) = SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
-        queue.flush(LAST_LINES);
-    }
-}
-
-/// Says something on standard error that is no record, behind the records.
-pub fn say(line: impl Display) {
-    match SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
-        Some(queue) => queue.push(format!("{line}\n").as_bytes()),
-        // An error that cannot be written cannot be reported either.
-        None => drop(writeln!(std::io::stderr(), "{line}")),
-    }
-}
-
-/// Writes them as `log` says from here on.
-pub fn change(log: &Log) {
-    let Some(settings) = SETTINGS.get() else {
-        return;
-    };
-    settings.format.to(log.format);
-    // An error would say that there is no log any more to be changed.
-    let _ = settings.filter.reload(filter(log));
-    // What others log through the `log` crate is filtered by it first.
-    tracing_log::log::set_max_level(LevelFilter::current().as_log());
-}
-
-fn filter(log: &Log) -> Targets {
-    let level = match log.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let access = if log.access {
-        LevelFilter::INFO
-    } else {
-        LevelFilter::OFF
-    };
-    // At trace they write out what they read: credentials and challenges.
-    let level_of_others = level.min(LevelFilter::DEBUG);
-    // Pingora and rustls report the steps of their work at info, and repeat what has a line of
-    // ours.
-    let theirs = if level >= LevelFilter::DEBUG {
-        level_of_others
-    } else {
-        level.min(LevelFilter::WARN)
-    };
-    // What is said about servers, `upstream` says, too; and a sender must not fill the log through
-    // h2.
-    let of_others = if level >= LevelFilter::DEBUG {
-        level_of_others
-    } else {
-        LevelFilter::ERROR
-    };
-    Targets::new()
-        .with_default(theirs)
-        .with_target("pingora_load_balancing", of_others)
-        .with_target("h2", of_others)
-        .with_target(OWN, level)
-        .with_target(access_log::TARGET, access)
-}
-
-fn is_ours(target: &str) -> bool {
-    target.starts_with(OWN) || target == access_log::TARGET
-}

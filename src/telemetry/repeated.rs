@@ -1,6 +1,7 @@
 //! Warnings that a client can cause as often as it likes: so many of a kind are written each
 //! second, and the rest counted.
 
+#[cfg(feature = "server")]
 use prometheus::{IntCounter, IntCounterVec, Opts};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,6 +60,7 @@ impl Repeated {
                 is_first,
                 until_next,
             } => {
+                #[cfg(feature = "server")]
                 limit.counter.inc();
                 if let Some(runtime) = Handle::try_current().ok().filter(|_| is_first) {
                     runtime.spawn(async move {
@@ -81,6 +83,7 @@ impl Repeated {
 }
 
 /// How many lines of each kind were left out.
+#[cfg(feature = "server")]
 pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help =
         "Warnings that were not written because there were too many of their kind in a second.";
@@ -90,20 +93,22 @@ pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
 
 /// In the order of the kinds.
 static LIMITS: LazyLock<[Limit; Repeated::ALL.len()]> = LazyLock::new(|| {
-    let counter = |kind: Repeated| LEFT_OUT.with_label_values(&[kind.line()]);
-    Repeated::ALL.map(|kind| Limit {
+    Repeated::ALL.map(|_kind| Limit {
         window: Mutex::default(),
-        counter: counter(kind),
+        #[cfg(feature = "server")]
+        counter: LEFT_OUT.with_label_values(&[_kind.line()]),
     })
 });
 
 /// Has each kind counted from 0 on.
+#[cfg(feature = "server")]
 pub(super) fn start() {
     LazyLock::force(&LIMITS);
 }
 
 struct Limit {
     window: Mutex<Window>,
+    #[cfg(feature = "server")]
     counter: IntCounter,
 }
 

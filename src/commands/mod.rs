@@ -74,7 +74,7 @@ enum Command {
     /// directives.
     Import {
         #[command(subcommand)]
-        server: import::Server,
+        server: import::ImportSource,
     },
     /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in
     /// for Netdata Cloud.

@@ -2,7 +2,7 @@
 
 use super::directive::Directive;
 use super::report::Ledger;
-use super::sources::Sources;
+use super::sources::SourceFiles;
 use crate::config::{NETDATA_ROOT_CA, certificates_in};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -27,7 +27,7 @@ pub(super) fn carry(directive: &Directive, path: String, ledger: &Ledger) -> Str
 
 /// Whether a file has this one certificate and no other, not even one that cannot be read here.
 fn is_builtin(path: &Path) -> bool {
-    let Ok(text) = Sources::default().read(path) else {
+    let Ok(text) = SourceFiles::default().read(path) else {
         return false;
     };
     let certificates = certificates_in(text.as_bytes());

@@ -1,6 +1,6 @@
 //! A configuration as a tree of directives: NGINX's and Apache's alike.
 
-use super::place::Place;
+use super::location::SourceLocation;
 use crate::sanitize::plain;
 
 /// How much of a directive is shown.
@@ -32,7 +32,7 @@ pub(super) struct Directive {
     pub(super) name: String,
     pub(super) arguments: Vec<String>,
     pub(super) block: Option<Vec<Directive>>,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
     /// Tells directives apart, also where a file is included twice.
     pub(super) id: usize,
 }
@@ -225,7 +225,7 @@ mod tests {
             ("return 200 a\nb\u{1b}", "return 200 a\u{fffd}b\u{fffd}"),
         ] {
             let mut words = text.split(' ').map(str::to_owned);
-            let place = Place {
+            let place = SourceLocation {
                 file: Path::new("x").into(),
                 line: 1,
             };

@@ -1,49 +1,49 @@
 //! What becomes of directives that are in effect for the webhook and are not looked at elsewhere.
 
 use super::directive::Directive;
-use super::report::{Ledger, Verdict};
+use super::report::{Disposition, Ledger};
 
 /// Names, or with a `*` how they begin, in lower case, and what is said about them.
-pub(super) type Known = [(Verdict, &'static str, &'static str)];
+pub(super) type KnownDirectives = [(Disposition, &'static str, &'static str)];
 
 /// Of NGINX.
-pub(super) const NGINX: &Known = &[
+pub(super) const NGINX: &KnownDirectives = &[
     (
-        Verdict::NotNeeded,
+        Disposition::NotNeeded,
         "has been looked at where something depends on it",
         "map set break upstream if limit_req_zone limit_conn_zone limit_req_* limit_conn_*",
     ),
     (
-        Verdict::NotCarried,
+        Disposition::NotCarried,
         GUARDS,
         "modsecurity* naxsi* limit_* ssl_ocsp* auth_* satisfy secure_link* *_by_lua* js_* perl* geoip* valid_referers \
          ssl_verify_client ssl_client_certificate ssl_trusted_certificate ssl_crl allow deny proxy_ssl_*",
     ),
     (
-        Verdict::NotCarried,
+        Disposition::NotCarried,
         "the key must be there decrypted, readable by this program alone",
         "ssl_password_file",
     ),
     (
-        Verdict::NotCarried,
+        Disposition::NotCarried,
         "requests are passed on whole, with the path that they came with: let the application take them so",
         "rewrite proxy_pass_request_headers proxy_pass_request_body proxy_method proxy_set_body mirror*",
     ),
     (
-        Verdict::NotNeeded,
+        Disposition::NotNeeded,
         "only the webhook is answered here, with what the application says or with a refusal that says why",
         "return error_page proxy_intercept_errors add_header add_trailer expires more_* proxy_hide_header proxy_pass_header \
          proxy_cookie_* proxy_redirect sub_filter* gzip* gunzip brotli* etag try_files root alias index autoindex* internal",
     ),
     (
-        Verdict::NotNeeded,
+        Disposition::NotNeeded,
         "TLS 1.2 and 1.3 with suites that are safe today, no resumption, one certificate for every name",
         "ssl_session_* ssl_stapling* ssl_buffer_size ssl_ciphers ssl_prefer_server_ciphers ssl_ecdh_curve ssl_dhparam \
          ssl_conf_command ssl_verify_depth ssl_reject_handshake ssl_alpn ssl ssl_early_data ssl_protocols ssl_certificate* \
          server_name listen",
     ),
     (
-        Verdict::NotNeeded,
+        Disposition::NotNeeded,
         "is about how NGINX works; this program has [limits], [log] and the timeouts of [upstreams]",
         "user worker_* pid daemon master_process events load_module pcre_jit env include sendfile* tcp_* aio* directio* \
          output_buffers postpone_output read_ahead reset_timedout_connection lingering_* keepalive_* send_timeout \
@@ -56,34 +56,34 @@ pub(super) const NGINX: &Known = &[
 ];
 
 /// Of Apache.
-pub(super) const APACHE: &Known = &[
+pub(super) const APACHE: &KnownDirectives = &[
     (
-        Verdict::NotCarried,
+        Disposition::NotCarried,
         GUARDS,
         "sslocsp* sslverifyclient sslcacertificate* sslcarevocation* sslrequire* sslusername require* allow deny order satisfy \
          auth* sec* modsec* evasive* dos* limit limitexcept allowmethods authz* rewriterule limitrequestbody",
     ),
     (
-        Verdict::NotNeeded,
+        Disposition::NotNeeded,
         "only the webhook is answered here, with what the application says or with a refusal that says why",
         "header errordocument expires* setoutputfilter addoutputfilter* deflate* redirect* documentroot alias aliasmatch \
          scriptalias* directory* files* userdir proxypassreverse* proxyerroroverride",
     ),
     (
-        Verdict::NotNeeded,
+        Disposition::NotNeeded,
         "TLS 1.2 and 1.3 with suites that are safe today, no resumption, one certificate for every name",
         "sslengine sslstrictsnivhostcheck sslsession* sslstapling* sslusestapling sslciphersuite sslhonorcipherorder \
          sslopensslconfcmd sslcompression sslinsecurerenegotiation sslverifydepth ssloptions sslproxy* sslcertificate* \
          sslprotocol sslrandomseed sslpassphrasedialog servername serveralias usecanonicalname* listen",
     ),
     (
-        Verdict::NotNeeded,
+        Disposition::NotNeeded,
         "has been looked at where something depends on it",
         "rewriteengine rewriteoptions rewritemap rewritebase rewritecond setenv* passenv unsetenv browsermatch* proxypass* \
          proxy proxyset location* virtualhost define",
     ),
     (
-        Verdict::NotNeeded,
+        Disposition::NotNeeded,
         "is about how Apache works; this program has [limits], [log] and the timeouts of [upstreams]",
         "loadmodule serverroot pidfile user group mutex defaultruntimedir startservers minspare* maxspare* maxrequestworkers \
          maxclients serverlimit threads* threadlimit maxconnectionsperchild listenbacklog undefine enableexceptionhook \
@@ -103,7 +103,7 @@ const GUARDS: &str = "guards something, and is not carried over: see whether the
 /// Says what becomes of directives about which nothing was said yet.
 pub(super) fn say_the_rest<'t>(
     directives: impl IntoIterator<Item = &'t Directive>,
-    known: &Known,
+    known: &KnownDirectives,
     ledger: &Ledger,
 ) {
     for directive in directives {
@@ -113,7 +113,7 @@ pub(super) fn say_the_rest<'t>(
     }
 }
 
-fn say(directive: &Directive, known: &Known, ledger: &Ledger) {
+fn say(directive: &Directive, known: &KnownDirectives, ledger: &Ledger) {
     let name = directive.name.to_ascii_lowercase();
     let is = |pattern: &str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(inner), _) => name.contains(inner.trim_end_matches('*')),
@@ -138,7 +138,7 @@ fn say(directive: &Directive, known: &Known, ledger: &Ledger) {
         .iter()
         .find(|(.., names)| names.split_whitespace().any(is))
     {
-        Some((verdict, said, _)) => ledger.note(directive, *verdict, *said),
+        Some((disposition, said, _)) => ledger.note(directive, *disposition, *said),
         None => ledger.not_carried(
             directive,
             "is not known here: see whether the webhook needs it",

@@ -2,37 +2,37 @@
 //! its webhook, and nothing else.
 //!
 //! What is written is a draft that `check` accepts, but for secrets, which it asks for by name.
-//! What became of each directive that concerns the webhook is said in a [`Report`].
+//! What became of each directive that concerns the webhook is said in a [`ImportReport`].
 
+mod access;
 mod apache;
-mod assembly;
 mod authority;
+mod builder;
 mod directive;
-mod draft;
-mod guard;
-mod guess;
 mod headers;
 mod known;
-mod literal;
+mod location;
 mod networks;
 mod nginx;
-mod place;
 mod quantity;
+mod regex_literal;
 mod report;
 mod service;
 mod sources;
-mod subject;
+mod subject_match;
 mod template;
+mod toml_writer;
+mod webhook_detection;
 
-pub use place::{ImportError, Place};
-pub use report::{Credential, Needed, Note, Report, Verdict};
+pub use location::{ImportError, SourceLocation};
+pub use report::{Disposition, ImportReport, Note, SecretFile, ServiceCredential};
 
-use assembly::Assembly;
+use builder::Builder;
 use std::path::{Path, PathBuf};
 
 /// Whose configuration is read.
 #[derive(Clone, Debug, clap::Subcommand)]
-pub enum Server {
+pub enum ImportSource {
     /// NGINX's: a whole nginx.conf, or a file with servers.
     Nginx(Options),
     /// Apache's: a whole apache2.conf or httpd.conf, or a file of a site.
@@ -73,50 +73,52 @@ pub struct Imported {
     /// A configuration for this program.
     pub config: String,
     /// What became of each directive.
-    pub report: Report,
+    pub report: ImportReport,
 }
 
 /// Why nothing was made of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-pub struct Failure {
+pub struct ImportFailure {
     /// What stands in the way, and which option helps.
     pub error: ImportError,
     /// What became of the directives that were looked at.
-    pub report: Box<Report>,
+    pub report: Box<ImportReport>,
 }
 
 /// Reads a configuration.
 ///
 /// # Errors
 /// If it cannot be read, or there is nothing in it for this program.
-pub fn run(server: &Server) -> Result<Imported, Failure> {
+pub fn run(server: &ImportSource) -> Result<Imported, ImportFailure> {
     match server {
-        Server::Nginx(options) => finish(options, |assembly| nginx::import(options, assembly)),
-        Server::Apache(options) => finish(options, |assembly| apache::import(options, assembly)),
+        ImportSource::Nginx(options) => finish(options, |builder| nginx::import(options, builder)),
+        ImportSource::Apache(options) => {
+            finish(options, |builder| apache::import(options, builder))
+        }
     }
 }
 
 /// The configuration, and all that is to be said about it.
 fn finish(
     options: &Options,
-    import: impl FnOnce(&mut Assembly) -> Result<(), ImportError>,
-) -> Result<Imported, Failure> {
-    let mut assembly = Assembly::of(options);
-    let result = import(&mut assembly);
-    let Assembly {
+    import: impl FnOnce(&mut Builder) -> Result<(), ImportError>,
+) -> Result<Imported, ImportFailure> {
+    let mut builder = Builder::of(options);
+    let result = import(&mut builder);
+    let Builder {
         mut draft,
         secrets,
         ledger,
         ..
-    } = assembly;
+    } = builder;
     let needed = secrets.into_needed();
     let (first, notes) = ledger.into_parts();
-    let mut report = Report {
+    let mut report = ImportReport {
         first,
         notes,
         is_verbose: options.verbose,
-        ..Report::default()
+        ..ImportReport::default()
     };
     match result {
         Ok(()) => {
@@ -128,7 +130,7 @@ fn finish(
                 report,
             })
         }
-        Err(error) => Err(Failure {
+        Err(error) => Err(ImportFailure {
             error,
             report: Box::new(report),
         }),

@@ -1,8 +1,8 @@
 //! Networks and addresses, as they stand in `[listen]`, and addresses to listen on.
 
 use super::directive::Directive;
-use super::draft::Keys;
 use super::report::Ledger;
+use super::toml_writer::Keys;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,8 +1,8 @@
 //! Durations and sizes, as NGINX and Apache write them and as this program does.
 
 use super::directive::Directive;
-use super::draft::Keys;
 use super::report::Ledger;
+use super::toml_writer::Keys;
 
 /// More than any notification has, and as much as may be held in memory.
 const LARGEST_WEBHOOK: u64 = 16 << 20;

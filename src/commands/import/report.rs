@@ -2,7 +2,7 @@
 //! comes first.
 
 use super::directive::Directive;
-use super::place::Place;
+use super::location::SourceLocation;
 use crate::sanitize::plain;
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ const MAX_CARRIED: usize = 12;
 
 /// What became of a directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
+pub enum Disposition {
     /// Something has to be done about it, or to be lived without.
     NotCarried,
     /// It let more in than was meant, and does so no longer.
@@ -34,9 +34,9 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// What became of it.
-    pub verdict: Verdict,
+    pub disposition: Disposition,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// The directive, without secrets.
     pub directive: String,
     /// Where it went; or why it is not needed; or what to do.
@@ -62,12 +62,12 @@ impl Note {
 impl Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            verdict,
+            disposition,
             place,
             directive,
             said,
         } = self;
-        let separator = if *verdict == Verdict::Carried {
+        let separator = if *disposition == Disposition::Carried {
             " →"
         } else {
             ":"
@@ -78,7 +78,7 @@ impl Display for Note {
 
 /// A file with a secret that has to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Needed {
+pub struct SecretFile {
     /// As it stands in the configuration, relative to it.
     pub file: String,
     /// What to write there.
@@ -87,7 +87,7 @@ pub struct Needed {
 
 /// A file that systemd is to read for the service, which may not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credential {
+pub struct ServiceCredential {
     /// What the service knows it by.
     pub name: String,
     /// Where it is.
@@ -96,29 +96,29 @@ pub struct Credential {
 
 /// Everything that is to be said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ImportReport {
     /// What has to be known before anything else: names that are demanded, paths, routes that are
     /// closed.
     pub first: Vec<String>,
     /// In the order in which the directives are read.
     pub notes: Vec<Note>,
     /// In the order of the configuration.
-    pub needed: Vec<Needed>,
+    pub needed: Vec<SecretFile>,
     /// For the service, what its unit does not name yet; `None` where the configuration is not for
     /// it.
-    pub credentials: Option<Vec<Credential>>,
+    pub credentials: Option<Vec<ServiceCredential>>,
     /// Whether directives that are not needed are listed.
     pub is_verbose: bool,
     /// Whether there is a configuration.
     pub is_complete: bool,
 }
 
-impl Report {
-    /// The notes with this verdict.
-    pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = &Note> {
+impl ImportReport {
+    /// The notes with this disposition.
+    pub fn with(&self, disposition: Disposition) -> impl Iterator<Item = &Note> {
         self.notes
             .iter()
-            .filter(move |note| note.verdict == verdict)
+            .filter(move |note| note.disposition == disposition)
     }
 
     fn write_first(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,7 +131,7 @@ impl Report {
         } else {
             "this program"
         };
-        for Needed { file, what } in &self.needed {
+        for SecretFile { file, what } in &self.needed {
             writeln!(
                 f,
                 "  write {file}, beside the configuration, for {reader} alone: {what}"
@@ -142,20 +142,20 @@ impl Report {
             .try_for_each(|line| writeln!(f, "  {line}"))
     }
 
-    /// The notes with a verdict. What is said of several directives alike is said once.
+    /// The notes with a disposition. What is said of several directives alike is said once.
     fn write_notes(
         &self,
         f: &mut fmt::Formatter<'_>,
-        verdict: Verdict,
+        disposition: Disposition,
         heading: &str,
     ) -> fmt::Result {
         let mut said_before: HashSet<&str> = HashSet::new();
-        for note in self.with(verdict) {
+        for note in self.with(disposition) {
             if said_before.is_empty() {
                 writeln!(f, "{heading}:")?;
             }
             let alike = self
-                .with(verdict)
+                .with(disposition)
                 .filter(|other| other.said == note.said)
                 .count();
             match (said_before.insert(&note.said), alike) {
@@ -167,7 +167,7 @@ impl Report {
                         ..
                     } = note;
                     let others = self
-                        .with(verdict)
+                        .with(disposition)
                         .filter(|other| other.said == note.said)
                         .skip(1);
                     let places: Vec<_> = others
@@ -192,7 +192,7 @@ impl Report {
     /// What stands in the new configuration; where that is much, only what says which requests get
     /// in and where to.
     fn write_carried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let carried: Vec<_> = self.with(Verdict::Carried).collect();
+        let carried: Vec<_> = self.with(Disposition::Carried).collect();
         let is_short = self.is_verbose || carried.len() <= MAX_CARRIED;
         let shown: Vec<_> = carried
             .iter()
@@ -229,15 +229,15 @@ impl Report {
     }
 }
 
-impl Display for Report {
+impl Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_first(f)?;
         self.write_credentials(f)?;
-        self.write_notes(f, Verdict::NotCarried, "Not carried over")?;
-        self.write_notes(f, Verdict::Closed, "Holes that are closed now")?;
+        self.write_notes(f, Disposition::NotCarried, "Not carried over")?;
+        self.write_notes(f, Disposition::Closed, "Holes that are closed now")?;
         self.write_carried(f)?;
-        match self.with(Verdict::NotNeeded).count() {
-            _ if self.is_verbose => self.write_notes(f, Verdict::NotNeeded, "Not needed")?,
+        match self.with(Disposition::NotNeeded).count() {
+            _ if self.is_verbose => self.write_notes(f, Disposition::NotNeeded, "Not needed")?,
             0 => {}
             1 => writeln!(f, "Not needed: 1 directive (--verbose lists it)")?,
             count => writeln!(f, "Not needed: {count} directives (--verbose lists them)")?,
@@ -257,7 +257,7 @@ pub(super) struct Ledger {
     first: RefCell<Vec<String>>,
     /// Each with the directive's number.
     notes: RefCell<Vec<(usize, Note)>>,
-    said: RefCell<HashSet<(usize, Verdict, String)>>,
+    said: RefCell<HashSet<(usize, Disposition, String)>>,
     mentioned: RefCell<HashSet<usize>>,
 }
 
@@ -272,16 +272,21 @@ impl Ledger {
     }
 
     /// What is true of several routes is said once.
-    pub(super) fn note(&self, directive: &Directive, verdict: Verdict, said: impl Into<String>) {
+    pub(super) fn note(
+        &self,
+        directive: &Directive,
+        disposition: Disposition,
+        said: impl Into<String>,
+    ) {
         let said = plain(&said.into(), MAX_SAID);
         self.mentioned.borrow_mut().insert(directive.id);
         if self
             .said
             .borrow_mut()
-            .insert((directive.id, verdict, said.clone()))
+            .insert((directive.id, disposition, said.clone()))
         {
             let note = Note {
-                verdict,
+                disposition,
                 place: directive.place.clone(),
                 directive: directive.shown(),
                 said,
@@ -291,19 +296,19 @@ impl Ledger {
     }
 
     pub(super) fn carried(&self, directive: &Directive, key: impl Into<String>) {
-        self.note(directive, Verdict::Carried, key);
+        self.note(directive, Disposition::Carried, key);
     }
 
     pub(super) fn not_needed(&self, directive: &Directive, why: impl Into<String>) {
-        self.note(directive, Verdict::NotNeeded, why);
+        self.note(directive, Disposition::NotNeeded, why);
     }
 
     pub(super) fn not_carried(&self, directive: &Directive, remedy: impl Into<String>) {
-        self.note(directive, Verdict::NotCarried, remedy);
+        self.note(directive, Disposition::NotCarried, remedy);
     }
 
     pub(super) fn closed(&self, directive: &Directive, hole: impl Into<String>) {
-        self.note(directive, Verdict::Closed, hole);
+        self.note(directive, Disposition::Closed, hole);
     }
 
     /// What stands in a block about which all has been said.
@@ -325,7 +330,7 @@ impl Ledger {
         notes
             .iter()
             .map(|(_, note)| note)
-            .find(|note| note.verdict == Verdict::NotCarried)
+            .find(|note| note.disposition == Disposition::NotCarried)
             .cloned()
     }
 

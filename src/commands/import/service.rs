@@ -1,8 +1,8 @@
 //! Makes a configuration one for the systemd service: what only root may read is passed on to it as
 //! credentials.
 
-use super::draft::{Auth, Draft, Keys, Value};
-use super::report::{Credential, Needed};
+use super::report::{SecretFile, ServiceCredential};
+use super::toml_writer::{Auth, ConfigDraft, Keys, Value};
 
 /// Where systemd puts them.
 const CREDENTIALS: &str = "/run/credentials/netdata-webhook-proxy.service";
@@ -14,7 +14,7 @@ const DIRECTORY: &str = "/etc/netdata-webhook-proxy";
 const KNOWN: [&str; 3] = ["fullchain.pem", "privkey.pem", "challenge.secret"];
 
 /// Names credentials instead of files. Returns those that the unit does not pass on by itself.
-pub(super) fn adapt(draft: &mut Draft, needed: &[Needed]) -> Vec<Credential> {
+pub(super) fn adapt(draft: &mut ConfigDraft, needed: &[SecretFile]) -> Vec<ServiceCredential> {
     let mut credentials = Vec::new();
     pass_on(
         &mut draft.tls,
@@ -53,7 +53,7 @@ pub(super) fn adapt(draft: &mut Draft, needed: &[Needed]) -> Vec<Credential> {
                 .for_each(|secret| secret.pass_on());
         }
     }
-    let secret = |needed: &Needed| Credential {
+    let secret = |needed: &SecretFile| ServiceCredential {
         name: needed.file.clone(),
         path: at_home(&needed.file),
     };
@@ -68,7 +68,7 @@ fn at_home(name: &str) -> String {
 }
 
 /// Of a key that names a file.
-fn pass_on(keys: &mut Keys, key: &str, name: String, credentials: &mut Vec<Credential>) {
+fn pass_on(keys: &mut Keys, key: &str, name: String, credentials: &mut Vec<ServiceCredential>) {
     let Some(Value::Text(path)) = keys.get_mut(key) else {
         return;
     };
@@ -79,7 +79,7 @@ fn pass_on(keys: &mut Keys, key: &str, name: String, credentials: &mut Vec<Crede
     } else {
         at_home(&read)
     };
-    credentials.push(Credential { name, path });
+    credentials.push(ServiceCredential { name, path });
 }
 
 #[cfg(test)]

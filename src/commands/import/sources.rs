@@ -23,12 +23,12 @@ pub(super) const MAX_PARTS: usize = 1_000_000;
 
 /// What may still be read.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(super) struct SourceFiles {
     files: usize,
     bytes: u64,
 }
 
-impl Default for Sources {
+impl Default for SourceFiles {
     fn default() -> Self {
         Self {
             files: MAX_FILES,
@@ -37,7 +37,7 @@ impl Default for Sources {
     }
 }
 
-impl Sources {
+impl SourceFiles {
     /// The text of a file. What is not UTF-8 in it becomes a replacement character.
     pub(super) fn read(&mut self, path: &Path) -> Result<String, String> {
         let cannot = |why: String| format!("cannot read {}: {why}", path.display());
@@ -107,21 +107,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.conf");
         fs::write(&path, "a\u{e9}\n").unwrap();
-        assert_eq!(Sources::default().read(&path).unwrap(), "a\u{e9}\n");
+        assert_eq!(SourceFiles::default().read(&path).unwrap(), "a\u{e9}\n");
         assert!(
-            Sources::default()
+            SourceFiles::default()
                 .read(directory.path())
                 .unwrap_err()
                 .contains("is not a file")
         );
         assert!(
-            Sources::default()
+            SourceFiles::default()
                 .read(Path::new("/dev/zero"))
                 .unwrap_err()
                 .contains("is not a file")
         );
         assert!(
-            Sources {
+            SourceFiles {
                 files: 0,
                 bytes: 10
             }
@@ -130,12 +130,12 @@ mod tests {
             .contains("more than 1000 files")
         );
         assert!(
-            Sources { files: 1, bytes: 3 }
+            SourceFiles { files: 1, bytes: 3 }
                 .read(&path)
                 .unwrap_err()
                 .contains("more than 16 MiB")
         );
-        assert!(Sources { files: 1, bytes: 4 }.read(&path).is_ok());
+        assert!(SourceFiles { files: 1, bytes: 4 }.read(&path).is_ok());
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         }
         fs::create_dir(directory.path().join("d.conf")).unwrap();
         fs::write(directory.path().join("d.conf/e.conf"), "").unwrap();
-        let found = Sources::default()
+        let found = SourceFiles::default()
             .matching(&directory.path().join("*.conf"))
             .unwrap()
             .unwrap();
@@ -155,14 +155,14 @@ mod tests {
             ["a.conf", "b.conf"].map(|name| directory.path().join(name))
         );
         assert_eq!(
-            Sources::default()
+            SourceFiles::default()
                 .matching(&directory.path().join("**.conf"))
                 .unwrap()
                 .unwrap(),
             found
         );
         assert_eq!(
-            Sources::default()
+            SourceFiles::default()
                 .matching(&directory.path().join("a.conf"))
                 .unwrap(),
             None

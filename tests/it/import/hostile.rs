@@ -4,11 +4,11 @@
 //! paths, and sections by the thousand took minutes; and half a directive where a whole one was
 //! expected was a panic.
 
-use netdata_webhook_proxy::commands::import::{Options, Server, run};
+use netdata_webhook_proxy::commands::import::{ImportSource, Options, run};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
-fn import(server: fn(Options) -> Server, text: &str) {
+fn import(server: fn(Options) -> ImportSource, text: &str) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("server.conf");
     std::fs::write(&file, text).unwrap();
@@ -18,7 +18,7 @@ fn import(server: fn(Options) -> Server, text: &str) {
     }));
 }
 
-fn ends_soon(server: fn(Options) -> Server, text: &str) {
+fn ends_soon(server: fn(Options) -> ImportSource, text: &str) {
     let started = Instant::now();
     import(server, text);
     let head: String = text.chars().take(160).collect();
@@ -55,7 +55,7 @@ fn no_configuration_of_nginx_takes_long() {
         ),
     ] {
         ends_soon(
-            Server::Nginx,
+            ImportSource::Nginx,
             &format!("server {{ listen 443 ssl; ssl_verify_client on; {body} }}"),
         );
     }
@@ -82,7 +82,10 @@ fn no_configuration_of_apache_takes_long() {
         format!("ProxyPass / http://a/\n<Location />\n{requires}\n</Location>"),
     ] {
         let host = "<VirtualHost *:443>\nSSLEngine on\nSSLVerifyClient require\n";
-        ends_soon(Server::Apache, &format!("{host}{body}\n</VirtualHost>\n"));
+        ends_soon(
+            ImportSource::Apache,
+            &format!("{host}{body}\n</VirtualHost>\n"),
+        );
     }
 }
 
@@ -114,14 +117,14 @@ fn changed(text: &str, at: usize, length: usize, new: &str) -> String {
 proptest! {
     #[test]
     fn no_words_make_it_panic(words in proptest::collection::vec(NGINX_WORDS, 0..80)) {
-        import(Server::Nginx, &format!("server {{ {} }}", words.join(" ")));
+        import(ImportSource::Nginx, &format!("server {{ {} }}", words.join(" ")));
     }
 
     #[test]
     fn no_lines_make_it_panic(lines in proptest::collection::vec(APACHE_LINES, 0..30)) {
         let lines = lines.join("\n");
-        import(Server::Apache, &lines);
-        import(Server::Apache, &format!("SSLVerifyClient require\nProxyPass /hook http://a/hook\n{lines}"));
+        import(ImportSource::Apache, &lines);
+        import(ImportSource::Apache, &format!("SSLVerifyClient require\nProxyPass /hook http://a/hook\n{lines}"));
     }
 
     #[test]
@@ -129,8 +132,8 @@ proptest! {
         at in 0..9000_usize, length in 0..40_usize, new in "\\PC{0,3}|[;{}()$~=<>\"'%]"
     ) {
         let text = include_str!("nginx/ingress/etc/nginx/nginx.conf");
-        import(Server::Nginx, &changed(text, at, length, &new));
+        import(ImportSource::Nginx, &changed(text, at, length, &new));
         let text = include_str!("apache/debian/etc/apache2/sites-enabled/hooks-le-ssl.conf");
-        import(Server::Apache, &changed(text, at % 1500, length, &new));
+        import(ImportSource::Apache, &changed(text, at % 1500, length, &new));
     }
 }

@@ -1,12 +1,14 @@
 //! What is demanded at a path: `Require`, `SSLRequire`, `<If>`, and `RewriteRule … [F]`.
 
 use super::expression::{self, Test};
-use super::host::{Host, Place, is};
+use super::host::{Host, SectionPlace, is};
 use super::proxy::Mapping;
+use crate::commands::import::access::{
+    AccessPattern, AccessRules, Input, OnMatch, Requests, UNREADABLE,
+};
 use crate::commands::import::directive::Directive;
-use crate::commands::import::guard::{Fate, Guard, Input, Pattern, Requests, UNREADABLE};
 use crate::commands::import::report::Ledger;
-use crate::commands::import::subject::Comparison;
+use crate::commands::import::subject_match::Comparison;
 
 /// Every rule that requests of `path` have to meet, which `mapping` passes on.
 pub(super) fn read<'t>(
@@ -15,12 +17,12 @@ pub(super) fn read<'t>(
     mapping: &Mapping<'t>,
     is_webhook: bool,
     ledger: &Ledger,
-) -> Guard<'t> {
+) -> AccessRules<'t> {
     let sections = host.sections_for(path, mapping.url());
     let mut reader = Reader {
         host,
         mapping,
-        guard: Guard::of(is_webhook),
+        guard: AccessRules::of(is_webhook),
         ledger,
     };
     // Of several sections, the last that says something is right.
@@ -59,7 +61,7 @@ pub(super) fn read<'t>(
 struct Reader<'r, 't> {
     host: &'r Host<'t>,
     mapping: &'r Mapping<'t>,
-    guard: Guard<'t>,
+    guard: AccessRules<'t>,
     ledger: &'r Ledger,
 }
 
@@ -98,7 +100,9 @@ impl<'t> Reader<'_, 't> {
     fn require(&mut self, directive: &'t Directive) {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
         match arguments[..] {
-            ["expr", ref words @ ..] => self.expression(directive, &words.join(" "), Fate::Served),
+            ["expr", ref words @ ..] => {
+                self.expression(directive, &words.join(" "), OnMatch::Serve)
+            }
             ["ssl-verify-client"] => self.guard.certificate(directive, self.ledger),
             ["ssl"] => self.tls_only(directive),
             ["all", "granted"] => self
@@ -144,7 +148,7 @@ impl<'t> Reader<'_, 't> {
         let granted = |it: &String| it.eq_ignore_ascii_case("all");
         match directive.name.to_ascii_lowercase().as_str() {
             "sslrequire" => {
-                self.expression(directive, &directive.arguments.join(" "), Fate::Served)
+                self.expression(directive, &directive.arguments.join(" "), OnMatch::Serve)
             }
             "sslverifyclient" if directive.value().eq_ignore_ascii_case("require") => {
                 self.guard.certificate(directive, self.ledger);
@@ -218,8 +222,10 @@ impl<'t> Reader<'_, 't> {
             is(one, "Require") && one.arguments == ["all", what]
         };
         let fate = match otherwise {
-            None if all(directive, "denied") => Some(Fate::Refused),
-            Some(other) if all(directive, "granted") && all(other, "denied") => Some(Fate::Served),
+            None if all(directive, "denied") => Some(OnMatch::Refuse),
+            Some(other) if all(directive, "granted") && all(other, "denied") => {
+                Some(OnMatch::Serve)
+            }
             _ => None,
         };
         if fate.is_none() && !holds_demands(directive) && !otherwise.is_some_and(holds_demands) {
@@ -239,10 +245,10 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    fn expression(&mut self, directive: &'t Directive, text: &str, fate: Fate) {
+    fn expression(&mut self, directive: &'t Directive, text: &str, fate: OnMatch) {
         match expression::tests(text).as_deref() {
             // What is not refused by two tests together may fail one of them.
-            Some([_, _, ..]) | None if fate == Fate::Refused => self.close(directive, UNREADABLE),
+            Some([_, _, ..]) | None if fate == OnMatch::Refuse => self.close(directive, UNREADABLE),
             None => self.close(directive, UNREADABLE),
             Some(tests) => tests
                 .iter()
@@ -250,7 +256,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    fn test(&mut self, directive: &'t Directive, test: &Test, fate: Fate) {
+    fn test(&mut self, directive: &'t Directive, test: &Test, fate: OnMatch) {
         self.guard
             .apply(directive, &requests(directive, test), fate, self.ledger);
     }
@@ -282,7 +288,7 @@ impl<'t> Reader<'_, 't> {
             ),
             false => conditions
                 .iter()
-                .for_each(|it| self.condition(it, Fate::Served)),
+                .for_each(|it| self.condition(it, OnMatch::Serve)),
         }
     }
 
@@ -332,14 +338,14 @@ impl<'t> Reader<'_, 't> {
             ),
             _ => conditions
                 .iter()
-                .for_each(|it| self.condition(it, Fate::Refused)),
+                .for_each(|it| self.condition(it, OnMatch::Refuse)),
         }
         if self.guard.unknown_rules.len() == before {
             self.ledger.carried(rule, "what its conditions demand");
         }
     }
 
-    fn condition(&mut self, directive: &'t Directive, fate: Fate) {
+    fn condition(&mut self, directive: &'t Directive, fate: OnMatch) {
         let [subject, pattern, ..] = directive.arguments.as_slice() else {
             return;
         };
@@ -379,7 +385,7 @@ impl<'t> Reader<'_, 't> {
             .host
             .sections()
             .into_iter()
-            .filter(|section| section.place == Place::Files)
+            .filter(|section| section.place == SectionPlace::Files)
         {
             for directive in demands(section.directive.children()) {
                 let words = directive
@@ -397,7 +403,7 @@ impl<'t> Reader<'_, 't> {
                     self.guard.apply(
                         directive,
                         &requests(directive, test),
-                        Fate::Served,
+                        OnMatch::Serve,
                         &Ledger::default(),
                     );
                     let names = self
@@ -422,7 +428,7 @@ impl<'t> Reader<'_, 't> {
 }
 
 fn requests<'t>(directive: &'t Directive, test: &Test) -> Requests<'t> {
-    let pattern = |(text, comparison): &(String, Comparison)| Pattern {
+    let pattern = |(text, comparison): &(String, Comparison)| AccessPattern {
         text: text.clone(),
         comparison: *comparison,
         directive,

@@ -1,7 +1,7 @@
 //! Expressions on requests: `Require expr`, `SSLRequire`, `<If>`.
 
-use crate::commands::import::guard::Input;
-use crate::commands::import::subject::{Comparison, Rendering};
+use crate::commands::import::access::Input;
+use crate::commands::import::subject_match::{Comparison, Rendering};
 
 /// How deep parentheses may be nested.
 const MAX_DEPTH: usize = 32;
@@ -23,7 +23,7 @@ impl Test {
         match name.to_ascii_uppercase().as_str() {
             "SSL_CLIENT_S_DN_CN" | "SSL_CLIENT_S_DN_CN_0" => Input::Subject(Rendering::CommonName),
             "SSL_CLIENT_S_DN" => Input::Subject(Rendering::Rfc2253),
-            "SSL_CLIENT_VERIFY" => Input::Verdict,
+            "SSL_CLIENT_VERIFY" => Input::Verification,
             "HTTP:AUTHORIZATION" | "HTTP_AUTHORIZATION" => Input::Authorization,
             "REQUEST_METHOD" => Input::Other("request_method".into()),
             "HTTP_HOST" | "HTTP:HOST" | "SERVER_NAME" => Input::Other("host".into()),

@@ -1,7 +1,7 @@
 //! A virtual host: what is in effect in it, and for each path of it.
 
 use crate::commands::import::directive::Directive;
-use crate::commands::import::literal;
+use crate::commands::import::regex_literal;
 
 /// `<VirtualHost>`, or the main server where there is none.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ impl<'t> Host<'t> {
         } else {
             sections = of(self.own);
         }
-        sections.sort_by_key(|section| matches!(section.place, Place::Paths { .. }));
+        sections.sort_by_key(|section| matches!(section.place, SectionPlace::Paths { .. }));
         sections
     }
 
@@ -137,12 +137,12 @@ impl<'t> Host<'t> {
 #[derive(Clone, Debug)]
 pub(super) struct Section<'t> {
     pub(super) directive: &'t Directive,
-    pub(super) place: Place,
+    pub(super) place: SectionPlace,
 }
 
 /// What a section is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SectionPlace {
     /// These paths and all below, or only these.
     Paths { paths: Vec<String>, is_exact: bool },
     /// Requests that are passed on to a URL that begins like this.
@@ -162,14 +162,18 @@ impl<'t> Section<'t> {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
         let place = match (directive.name.to_ascii_lowercase().as_str(), &arguments[..]) {
             ("location", ["~", pattern]) | ("locationmatch", [pattern]) => expression(pattern),
-            ("location", [path]) if path.contains(WILDCARDS) => Place::Glob((*path).to_owned()),
-            ("location", [path]) => Place::Paths {
+            ("location", [path]) if path.contains(WILDCARDS) => {
+                SectionPlace::Glob((*path).to_owned())
+            }
+            ("location", [path]) => SectionPlace::Paths {
                 paths: vec![(*path).to_owned()],
                 is_exact: false,
             },
-            ("proxy", [url]) => Place::Proxied(url.strip_suffix('*').unwrap_or(url).to_owned()),
-            ("proxymatch", [pattern]) => Place::ProxiedMatching((*pattern).to_owned()),
-            ("directory" | "directorymatch" | "files" | "filesmatch", _) => Place::Files,
+            ("proxy", [url]) => {
+                SectionPlace::Proxied(url.strip_suffix('*').unwrap_or(url).to_owned())
+            }
+            ("proxymatch", [pattern]) => SectionPlace::ProxiedMatching((*pattern).to_owned()),
+            ("directory" | "directorymatch" | "files" | "filesmatch", _) => SectionPlace::Files,
             _ => return None,
         };
         Some(Self { directive, place })
@@ -189,11 +193,11 @@ impl<'t> Section<'t> {
             regex::Regex::new(pattern).map_or(true, |it| it.is_match(text))
         };
         match &self.place {
-            Place::Paths {
+            SectionPlace::Paths {
                 paths,
                 is_exact: true,
             } => paths.iter().any(|own| own == path),
-            Place::Paths {
+            SectionPlace::Paths {
                 paths,
                 is_exact: false,
             } => paths.iter().any(|prefix| {
@@ -202,16 +206,16 @@ impl<'t> Section<'t> {
                     .strip_prefix(prefix.trim_end_matches('/'));
                 below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }),
-            Place::Matching(pattern) => probes().iter().any(|probe| matches(pattern, probe)),
-            Place::Glob(pattern) => {
+            SectionPlace::Matching(pattern) => probes().iter().any(|probe| matches(pattern, probe)),
+            SectionPlace::Glob(pattern) => {
                 let pattern = glob::Pattern::new(pattern);
                 probes()
                     .iter()
                     .any(|probe| pattern.as_ref().map_or(true, |it| it.matches(probe)))
             }
-            Place::Proxied(start) => url.starts_with(start.as_str()),
-            Place::ProxiedMatching(pattern) => matches(pattern, url),
-            Place::Files => false,
+            SectionPlace::Proxied(start) => url.starts_with(start.as_str()),
+            SectionPlace::ProxiedMatching(pattern) => matches(pattern, url),
+            SectionPlace::Files => false,
         }
     }
 
@@ -222,16 +226,16 @@ impl<'t> Section<'t> {
 }
 
 /// The paths of an expression, which is often one for a few.
-fn expression(pattern: &str) -> Place {
-    match literal::paths(pattern) {
+fn expression(pattern: &str) -> SectionPlace {
+    match regex_literal::paths(pattern) {
         Some(paths) => {
             let is_exact = paths.iter().all(|path| !path.ends_with("/*"));
             let paths = paths
                 .into_iter()
                 .map(|path| path.strip_suffix("/*").unwrap_or(&path).to_owned())
                 .collect();
-            Place::Paths { paths, is_exact }
+            SectionPlace::Paths { paths, is_exact }
         }
-        None => Place::Matching(pattern.to_owned()),
+        None => SectionPlace::Matching(pattern.to_owned()),
     }
 }

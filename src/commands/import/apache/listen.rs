@@ -1,9 +1,9 @@
 //! `Listen`, the addresses of virtual hosts, and the proxies in front.
 
 use super::host::Host;
-use crate::commands::import::draft::Keys;
 use crate::commands::import::networks::{address, network, texts, trust};
 use crate::commands::import::report::Ledger;
+use crate::commands::import::toml_writer::Keys;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// The ports of a virtual host; nothing where it is for all.

@@ -10,14 +10,14 @@ mod tls;
 mod tree;
 
 use super::Options;
-use super::assembly::{Assembly, Plan};
+use super::builder::{Builder, RouteRules};
 use super::directive::Directive;
-use super::draft::Keys;
-use super::guess::{self, Evidence, Guess};
 use super::known::{self, APACHE};
-use super::place::{ImportError, Place};
+use super::location::{ImportError, SourceLocation};
 use super::quantity::{self, duration};
 use super::report::Ledger;
+use super::toml_writer::Keys;
+use super::webhook_detection::{self, Evidence, Guess};
 use crate::http::path::PathPattern;
 use host::{Host, is};
 use proxy::{Mapping, Proxy};
@@ -37,7 +37,7 @@ const INCLUDED: [&str; 6] = [
 const MAX_PATHS: usize = 1000;
 
 /// Reads a whole `apache2.conf` or `httpd.conf`, or a file of a site.
-pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), ImportError> {
+pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), ImportError> {
     let tree = tree::read(&options.file, &super::base(options, &INCLUDED))?;
     let hosts = Host::all(&tree.directives);
     let root = super::absolute(&tree.root);
@@ -47,10 +47,10 @@ pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), I
         root: &root,
         options,
     };
-    let targets = import.targets(&assembly.ledger)?;
-    import.assemble(assembly, &targets)?;
+    let targets = import.targets(&builder.ledger)?;
+    import.assemble(builder, &targets)?;
     if hosts.len() > 1 || import.proxy(&Ledger::default()).mappings().len() > targets.len() {
-        assembly.ledger.first(
+        builder.ledger.first(
             "Apache keeps the rest: on another port, or behind the same one with SNI pass-through (manual: \"Where NGINX goes on \
              serving other sites\")",
         );
@@ -66,7 +66,7 @@ pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), I
         .filter_map(|other| other.names().first().copied())
         .collect();
     if !names.is_empty() && options.server.is_none() {
-        assembly.ledger.first(super::other_servers(&names));
+        builder.ledger.first(super::other_servers(&names));
     }
     let sections = targets
         .iter()
@@ -74,14 +74,14 @@ pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), I
     let inner = sections.flat_map(|section| section.directive.children());
     let is_place = |it: &&Directive| !it.children().is_empty() && !is(it, "If");
     let outer = host.both().into_iter().flatten().filter(|it| !is_place(it));
-    known::say_the_rest(outer.chain(inner), APACHE, &assembly.ledger);
+    known::say_the_rest(outer.chain(inner), APACHE, &builder.ledger);
     Ok(())
 }
 
 /// The virtual host for which most speaks: that it is about Netdata Cloud, that it asks for client
 /// certificates, that it has a path like a webhook's, that it passes something on.
 fn choose<'h, 't>(hosts: &'h [Host<'t>], options: &Options) -> Result<&'h Host<'t>, ImportError> {
-    let start = Place {
+    let start = SourceLocation {
         file: options.file.as_path().into(),
         line: 1,
     };
@@ -97,8 +97,10 @@ fn choose<'h, 't>(hosts: &'h [Host<'t>], options: &Options) -> Result<&'h Host<'
     let best = named.iter().max_by_key(|host| {
         let has_webhook = has_webhook(host);
         let looks = verifies(host);
-        let is_netdata =
-            host.section.is_some_and(guess::is_about_netdata) && (looks || has_webhook);
+        let is_netdata = host
+            .section
+            .is_some_and(webhook_detection::is_about_netdata)
+            && (looks || has_webhook);
         let key = (
             passes_on(host),
             is_netdata,
@@ -280,7 +282,7 @@ impl<'t> Import<'_, 't> {
                 .for_each(|path| add(path, mapping.directive, &|_| true));
         }
         for section in self.host.sections() {
-            let host::Place::Paths { paths, is_exact } = &section.place else {
+            let host::SectionPlace::Paths { paths, is_exact } = &section.place else {
                 continue;
             };
             let is_like_one = paths.iter().any(|path| Evidence::of(path, false).is_any());
@@ -321,27 +323,27 @@ impl<'t> Import<'_, 't> {
         )
     }
 
-    fn assemble(&self, assembly: &mut Assembly, targets: &[Target<'t>]) -> Result<(), ImportError> {
-        assembly.is_tls = self.host.is_tls();
-        assembly.identity = tls::identity(self.host, self.root, &assembly.ledger);
+    fn assemble(&self, builder: &mut Builder, targets: &[Target<'t>]) -> Result<(), ImportError> {
+        builder.is_tls = self.host.is_tls();
+        builder.identity = tls::identity(self.host, self.root, &builder.ledger);
         for target in targets {
-            if let Some(plan) = self.plan(target, assembly) {
-                assembly.add(plan);
+            if let Some(plan) = self.plan(target, builder) {
+                builder.add(plan);
             }
         }
-        if assembly.draft.routes.is_empty() {
-            return Err(self.nothing(&assembly.ledger));
+        if builder.draft.routes.is_empty() {
+            return Err(self.nothing(&builder.ledger));
         }
-        let Assembly {
+        let Builder {
             ledger,
             draft,
             is_tls,
             ..
-        } = assembly;
+        } = builder;
         listen::carry(self.host, *is_tls, &mut draft.listen, ledger);
         listen::proxies(self.host, &mut draft.listen, ledger);
         self.limits(&mut draft.limits, ledger);
-        assembly.tls(self.host.directive());
+        builder.tls(self.host.directive());
         Ok(())
     }
 
@@ -381,10 +383,10 @@ impl<'t> Import<'_, 't> {
         ImportError::new(&self.place(), message)
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> SourceLocation {
         match self.host.directive() {
             Some(directive) => directive.place.clone(),
-            None => Place {
+            None => SourceLocation {
                 file: self.options.file.as_path().into(),
                 line: 1,
             },
@@ -392,14 +394,14 @@ impl<'t> Import<'_, 't> {
     }
 
     /// `None` where it cannot be carried over, which has been said then.
-    fn plan(&self, target: &Target<'t>, assembly: &mut Assembly) -> Option<Plan<'t>> {
+    fn plan(&self, target: &Target<'t>, builder: &mut Builder) -> Option<RouteRules<'t>> {
         let Target {
             directive,
             mapping,
             path,
             is_webhook,
         } = target;
-        let Assembly { ledger, draft, .. } = assembly;
+        let Builder { ledger, draft, .. } = builder;
         let guard = access::read(self.host, path, mapping, *is_webhook, ledger);
         let application = self.proxy(ledger).target(mapping, &mut draft.upstreams)?;
         let sections = self.host.sections_for(path, mapping.url());
@@ -415,7 +417,7 @@ impl<'t> Import<'_, 't> {
             .rev()
             .find_map(|section| section.one("LimitRequestBody"));
         let limit = limit.or_else(|| self.host.one("LimitRequestBody"));
-        Some(Plan {
+        Some(RouteRules {
             directive,
             paths: vec![path.clone()],
             is_webhook: *is_webhook,

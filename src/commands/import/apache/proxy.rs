@@ -1,11 +1,11 @@
 //! `ProxyPass`, in its forms, and balancers.
 
-use super::host::{Host, Place, Section, is};
+use super::host::{Host, Section, SectionPlace, is};
 use crate::commands::import::directive::Directive;
-use crate::commands::import::draft::{self, Group, Keys};
-use crate::commands::import::literal::{self, covers};
 use crate::commands::import::quantity::duration;
+use crate::commands::import::regex_literal::{self, covers};
 use crate::commands::import::report::Ledger;
+use crate::commands::import::toml_writer::{self, Group, Keys};
 use crate::http::path::PathPattern;
 use std::path::Path;
 
@@ -66,7 +66,7 @@ impl<'t> Proxy<'_, 't> {
 
     /// `ProxyPass` without a path, which is the section's.
     fn in_section(&self, section: &Section<'t>) -> Vec<Mapping<'t>> {
-        let (Place::Paths { paths, is_exact }, Some(directive)) =
+        let (SectionPlace::Paths { paths, is_exact }, Some(directive)) =
             (&section.place, section.one("ProxyPass"))
         else {
             return Vec::new();
@@ -205,7 +205,7 @@ impl<'t> Proxy<'_, 't> {
                 let mut group = Keys::default();
                 group.set("servers", servers);
                 group.append(keys);
-                draft::add_group(groups, name, group)
+                toml_writer::add_group(groups, name, group)
             }
         };
         let patience = match self.host.one("ProxyTimeout").is_some()
@@ -299,7 +299,7 @@ impl<'t> Proxy<'_, 't> {
                 self.proxy_set(directive, keys);
             }
         }
-        draft::unique(servers)
+        toml_writer::unique(servers)
     }
 
     fn member(&self, directive: &'t Directive) -> Option<String> {
@@ -442,7 +442,7 @@ fn expression<'t>(
         ))
     };
     let (pattern, url) = whole().or_else(group).or_else(fixed)?;
-    let paths = literal::paths(&pattern)?;
+    let paths = regex_literal::paths(&pattern)?;
     let url = url.to_owned();
     Some(Mapping {
         directive,

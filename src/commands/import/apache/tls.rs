@@ -1,8 +1,8 @@
 //! `SSL*`: the server's certificate, and whose client certificates are trusted.
 
 use super::host::Host;
-use crate::commands::import::assembly::{Demand, Identity};
 use crate::commands::import::authority;
+use crate::commands::import::builder::{Demand, Identity};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::report::Ledger;
 use std::path::Path;

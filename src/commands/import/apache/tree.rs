@@ -1,8 +1,8 @@
 //! Apache's configuration as a tree of directives, with what is included in its place.
 
 use crate::commands::import::directive::Directive;
-use crate::commands::import::place::{ImportError, Place};
-use crate::commands::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, Sources};
+use crate::commands::import::location::{ImportError, SourceLocation};
+use crate::commands::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, SourceFiles};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(super) fn read(file: &Path, root: &Path) -> Result<Tree, ImportError> {
         root: root.to_owned(),
         ..Reader::default()
     };
-    let start = Place {
+    let start = SourceLocation {
         file: file.into(),
         line: 1,
     };
@@ -63,7 +63,7 @@ pub(super) fn read(file: &Path, root: &Path) -> Result<Tree, ImportError> {
 #[derive(Default)]
 struct Reader {
     root: PathBuf,
-    sources: Sources,
+    sources: SourceFiles,
     /// How many words there were.
     parts: usize,
     /// What `Define` says.
@@ -121,7 +121,7 @@ impl Reader {
     fn file(
         &mut self,
         path: &Path,
-        named: &Place,
+        named: &SourceLocation,
         depth: usize,
         nesting: usize,
         into: &mut Vec<Directive>,
@@ -137,12 +137,12 @@ impl Reader {
     fn block(
         &mut self,
         open: &mut Open,
-        opened: Option<(&str, &Place)>,
+        opened: Option<(&str, &SourceLocation)>,
         nesting: usize,
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
         while let Some((number, line)) = open.lines.next() {
-            let place = Place {
+            let place = SourceLocation {
                 file: open.file.clone(),
                 line: number,
             };
@@ -178,7 +178,7 @@ impl Reader {
         &mut self,
         open: &mut Open,
         text: &str,
-        place: &Place,
+        place: &SourceLocation,
         nesting: usize,
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
@@ -261,7 +261,7 @@ impl Reader {
         &mut self,
         open: &Open,
         line: &str,
-        place: &Place,
+        place: &SourceLocation,
         nesting: usize,
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
@@ -303,7 +303,7 @@ impl Reader {
     fn include(
         &mut self,
         pattern: &str,
-        place: &Place,
+        place: &SourceLocation,
         depth: usize,
         nesting: usize,
         into: &mut Vec<Directive>,
@@ -332,7 +332,7 @@ impl Reader {
     }
 
     /// The words of a line, with what is known of `${NAME}` in them.
-    fn words(&mut self, line: &str, place: &Place) -> Result<Vec<String>, ImportError> {
+    fn words(&mut self, line: &str, place: &SourceLocation) -> Result<Vec<String>, ImportError> {
         let words = words(&self.filled_in(line));
         self.parts += words.len().max(1);
         match self.parts > MAX_PARTS {

@@ -6,9 +6,9 @@ use super::server::{Location, Passing, Pattern, Server};
 use super::variables::Variables;
 use crate::commands::import::Options;
 use crate::commands::import::directive::Directive;
-use crate::commands::import::guess::{self, Evidence, Guess};
-use crate::commands::import::place::{ImportError, Place};
+use crate::commands::import::location::{ImportError, SourceLocation};
 use crate::commands::import::report::Ledger;
+use crate::commands::import::webhook_detection::{self, Evidence, Guess};
 use crate::http::path::PathPattern;
 
 /// More locations than a server has.
@@ -68,7 +68,7 @@ impl<'r, 't> Choice<'r, 't> {
 
     /// The server for which most speaks.
     fn server(&self) -> Result<&'r Server<'t>, ImportError> {
-        let start = Place {
+        let start = SourceLocation {
             file: self.options.file.as_path().into(),
             line: 1,
         };
@@ -111,7 +111,8 @@ impl<'r, 't> Choice<'r, 't> {
         let is_webhook = |location: &Location<'_>| Evidence::of(location.text(), false).is_any();
         let has_webhook = passes.iter().any(|(location, _)| is_webhook(location));
         let looks = server.looks_at_certificates();
-        let is_netdata = guess::is_about_netdata(server.directive) && (looks || has_webhook);
+        let is_netdata =
+            webhook_detection::is_about_netdata(server.directive) && (looks || has_webhook);
         [
             !passes.is_empty(),
             is_netdata,

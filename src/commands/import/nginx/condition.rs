@@ -2,9 +2,9 @@
 
 use super::scope::Scope;
 use super::variables::{Map, Variables};
+use crate::commands::import::access::{AccessPattern, Input, Requests};
 use crate::commands::import::directive::Directive;
-use crate::commands::import::guard::{Input, Pattern, Requests};
-use crate::commands::import::subject::{Comparison, Rendering};
+use crate::commands::import::subject_match::{Comparison, Rendering};
 
 /// How far a variable is followed through others.
 const MAX_STEPS: usize = 8;
@@ -121,7 +121,7 @@ fn input_within(source: &str, variables: &Variables<'_>, steps: usize) -> Input 
     }
     match name {
         "ssl_client_i_dn" | "ssl_client_i_dn_legacy" => Input::Issuer,
-        "ssl_client_verify" => Input::Verdict,
+        "ssl_client_verify" => Input::Verification,
         "http_authorization" => Input::Authorization,
         other => Input::Other(other.to_owned()),
     }
@@ -147,7 +147,7 @@ impl<'t> Reader<'_, 't> {
         {
             return Some(requests);
         }
-        let pattern = |text: &str, comparison| Pattern {
+        let pattern = |text: &str, comparison| AccessPattern {
             text: text.to_owned(),
             comparison,
             directive,
@@ -197,7 +197,7 @@ impl<'t> Reader<'_, 't> {
                 .iter()
                 .find(|entry| entry.name.ends_with(key))
                 .unwrap_or(map.directive);
-            patterns.push(Pattern {
+            patterns.push(AccessPattern {
                 text: text.to_owned(),
                 comparison,
                 directive,

@@ -5,8 +5,8 @@ use super::choice::Target;
 use super::condition;
 use super::scope::Scope;
 use super::variables::Variables;
+use crate::commands::import::access::{AccessRules, Input, OnMatch, UNREADABLE};
 use crate::commands::import::directive::Directive;
-use crate::commands::import::guard::{Fate, Guard, Input, UNREADABLE};
 use crate::commands::import::report::Ledger;
 
 /// Directives that have something else decide; with a `*`, how they begin.
@@ -41,10 +41,10 @@ pub(super) fn read<'t>(
     target: &Target<'t>,
     variables: &Variables<'t>,
     ledger: &Ledger,
-) -> Guard<'t> {
+) -> AccessRules<'t> {
     let (location, passing) = (&target.location, &target.passing);
     let mut reader = Reader {
-        guard: Guard::of(target.is_webhook),
+        guard: AccessRules::of(target.is_webhook),
         variables,
         ledger,
     };
@@ -64,7 +64,7 @@ pub(super) fn read<'t>(
         .filter(|it| it.name == "if" && !is_serving(it));
     conditions.for_each(|it| reader.refusing(it, scope));
     if let Some(directive) = passing.condition {
-        reader.apply(directive, scope, Fate::Served);
+        reader.apply(directive, scope, OnMatch::Serve);
     }
     if passing.is_elsewhere {
         let own = passing
@@ -82,7 +82,7 @@ pub(super) fn read<'t>(
 }
 
 struct Reader<'r, 't> {
-    guard: Guard<'t>,
+    guard: AccessRules<'t>,
     variables: &'r Variables<'t>,
     ledger: &'r Ledger,
 }
@@ -107,7 +107,7 @@ impl<'t> Reader<'_, 't> {
         if tests_files(directive) {
             self.ledger.not_needed(directive, "no files are served");
         } else if refuses(block) || is_identity || (is_of_client && !redirects_to_tls(block)) {
-            self.apply(directive, scope, Fate::Refused);
+            self.apply(directive, scope, OnMatch::Refuse);
         } else {
             self.ledger.not_needed(
                 directive,
@@ -116,7 +116,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    fn apply(&mut self, directive: &'t Directive, scope: &Scope<'t>, fate: Fate) {
+    fn apply(&mut self, directive: &'t Directive, scope: &Scope<'t>, fate: OnMatch) {
         match condition::requests(directive, scope, self.variables) {
             Some(requests) => self.guard.apply(directive, &requests, fate, self.ledger),
             None => self.guard.close(directive, UNREADABLE, self.ledger),

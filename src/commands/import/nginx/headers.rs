@@ -3,10 +3,10 @@
 use super::condition;
 use super::scope::Scope;
 use super::variables::{Constants, Variables};
-use crate::commands::import::guard::Input;
+use crate::commands::import::access::Input;
 use crate::commands::import::headers::{SetHeaders, known};
 use crate::commands::import::report::Ledger;
-use crate::commands::import::subject::Rendering;
+use crate::commands::import::subject_match::Rendering;
 
 /// What the headers are made in.
 pub(super) struct Headers<'r, 't> {

@@ -2,9 +2,9 @@
 
 use super::scope::Scope;
 use crate::commands::import::directive::Directive;
-use crate::commands::import::draft::Keys;
 use crate::commands::import::quantity::{self, bytes, duration, seconds};
 use crate::commands::import::report::Ledger;
+use crate::commands::import::toml_writer::Keys;
 
 /// Writes `[limits]`, as the webhook has them.
 pub(super) fn carry(scope: &Scope<'_>, http: &[Directive], keys: &mut Keys, ledger: &Ledger) {

@@ -3,11 +3,11 @@
 use super::choice::Target;
 use super::scope::Scope;
 use super::server::Server;
+use crate::commands::import::access::AccessRules;
 use crate::commands::import::directive::Directive;
-use crate::commands::import::draft::Keys;
-use crate::commands::import::guard::Guard;
 use crate::commands::import::networks::{address, network, texts, trust, without_doubles};
 use crate::commands::import::report::Ledger;
+use crate::commands::import::toml_writer::Keys;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Where a server without `listen` does.
@@ -163,7 +163,7 @@ pub(super) fn allow(targets: &[Target<'_>], keys: &mut Keys, ledger: &Ledger) ->
 }
 
 /// Closes a route whose networks cannot be carried over.
-pub(super) fn lose<'t>(target: &Target<'t>, guard: &mut Guard<'t>, ledger: &Ledger) {
+pub(super) fn lose<'t>(target: &Target<'t>, guard: &mut AccessRules<'t>, ledger: &Ledger) {
     let remedy = "listen.allow is for all routes alike, has only what may connect, and sees the proxy where there is one: name \
                   networks there, or have a firewall look at them";
     rules(target)

@@ -15,10 +15,10 @@ mod upstream;
 mod variables;
 
 use super::Options;
-use super::assembly::{Assembly, Plan};
+use super::builder::{Builder, RouteRules};
 use super::directive::Directive;
 use super::known::{self, NGINX};
-use super::place::ImportError;
+use super::location::ImportError;
 use super::report::Ledger;
 use choice::{Choice, Target};
 use headers::Headers;
@@ -40,7 +40,7 @@ const INCLUDED: [&str; 7] = [
 ];
 
 /// Reads a whole `nginx.conf`, or a file with servers only.
-pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), ImportError> {
+pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), ImportError> {
     let prefix = super::base(options, &INCLUDED);
     let tree = tree::read(&options.file, &prefix)?;
     let http = tree
@@ -54,22 +54,22 @@ pub(super) fn import(options: &Options, assembly: &mut Assembly) -> Result<(), I
         variables: &variables,
         options,
     };
-    let (server, targets) = choice.make(&assembly.ledger)?;
+    let (server, targets) = choice.make(&builder.ledger)?;
     let import = Import {
         http,
         variables: &variables,
         prefix: &prefix,
         server,
     };
-    import.assemble(assembly, &targets)?;
+    import.assemble(builder, &targets)?;
     if servers.len() > 1 || server.locations.len() > targets.len() {
-        assembly.ledger.first(
+        builder.ledger.first(
             "NGINX keeps the rest: on another port, or behind the same one with SNI pass-through (manual: \"Where NGINX goes \
              on serving other sites\")",
         );
     }
     let rest = targets.iter().flat_map(|target| target.directives());
-    known::say_the_rest(rest, NGINX, &assembly.ledger);
+    known::say_the_rest(rest, NGINX, &builder.ledger);
     Ok(())
 }
 
@@ -81,28 +81,28 @@ struct Import<'r, 't> {
 }
 
 impl<'t> Import<'_, 't> {
-    fn assemble(&self, assembly: &mut Assembly, targets: &[Target<'t>]) -> Result<(), ImportError> {
+    fn assemble(&self, builder: &mut Builder, targets: &[Target<'t>]) -> Result<(), ImportError> {
         let scope = &self.server.scope;
         let listens = Listen::all(self.server);
-        assembly.is_tls = listens.iter().any(|listen| listen.is_tls);
-        assembly.identity = tls::identity(scope, self.prefix, &assembly.ledger);
-        let Assembly { ledger, draft, .. } = assembly;
+        builder.is_tls = listens.iter().any(|listen| listen.is_tls);
+        builder.identity = tls::identity(scope, self.prefix, &builder.ledger);
+        let Builder { ledger, draft, .. } = builder;
         listen::addresses(&listens, &mut draft.listen, ledger);
         listen::proxies(scope, &listens, &mut draft.listen, ledger);
         let has_lost_networks = !listen::allow(targets, &mut draft.listen, ledger);
         for target in targets {
-            if let Some(plan) = self.plan(assembly, target, has_lost_networks) {
-                assembly.add(plan);
+            if let Some(plan) = self.plan(builder, target, has_lost_networks) {
+                builder.add(plan);
             }
         }
-        if assembly.draft.routes.is_empty() {
-            let obstacle = assembly.ledger.obstacle().map_or_else(String::new, |note| {
+        if builder.draft.routes.is_empty() {
+            let obstacle = builder.ledger.obstacle().map_or_else(String::new, |note| {
                 format!(": {} at {}: {}", note.directive, note.place, note.said)
             });
             let message = format!("nothing of this server can be carried over{obstacle}");
             return Err(ImportError::new(&self.server.directive.place, message));
         }
-        assembly.tls(Some(self.server.directive));
+        builder.tls(Some(self.server.directive));
         let webhook = targets
             .iter()
             .find(|target| target.is_webhook)
@@ -110,8 +110,8 @@ impl<'t> Import<'_, 't> {
         limits::carry(
             &webhook.passing.scope,
             self.http,
-            &mut assembly.draft.limits,
-            &assembly.ledger,
+            &mut builder.draft.limits,
+            &builder.ledger,
         );
         Ok(())
     }
@@ -119,22 +119,22 @@ impl<'t> Import<'_, 't> {
     /// `None` where it cannot be carried over, which has been said then.
     fn plan(
         &self,
-        assembly: &mut Assembly,
+        builder: &mut Builder,
         target: &Target<'t>,
         has_lost_networks: bool,
-    ) -> Option<Plan<'t>> {
+    ) -> Option<RouteRules<'t>> {
         let Target {
             location,
             passing,
             paths,
             is_webhook,
         } = target;
-        let Assembly {
+        let Builder {
             ledger,
             draft,
             is_tls,
             ..
-        } = assembly;
+        } = builder;
         let constants = Constants::of(
             &passing.scope,
             self.variables,
@@ -161,7 +161,7 @@ impl<'t> Import<'_, 't> {
             is_tls: *is_tls,
         };
         self.say_path(target, application.path.as_deref(), ledger);
-        Some(Plan {
+        Some(RouteRules {
             directive: location.directive,
             paths: paths.clone(),
             is_webhook: *is_webhook,

@@ -3,7 +3,7 @@
 use super::listen::Listen;
 use super::scope::Scope;
 use crate::commands::import::directive::Directive;
-use crate::commands::import::literal;
+use crate::commands::import::regex_literal;
 use percent_encoding::percent_decode_str;
 use regex::RegexBuilder;
 
@@ -305,7 +305,7 @@ impl Location<'_> {
                 vec![format!("{}/*", encoded(text.trim_end_matches('/')))]
             }
             Pattern::Named(_) => return None,
-            Pattern::Expression { text, .. } => return literal::paths(text),
+            Pattern::Expression { text, .. } => return regex_literal::paths(text),
         };
         let is_plain = |path: &String| crate::http::path::PathPattern::parse(path).is_ok();
         paths.iter().all(is_plain).then_some(paths)

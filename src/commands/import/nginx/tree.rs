@@ -2,8 +2,8 @@
 
 use super::token::{Token, Tokens};
 use crate::commands::import::directive::Directive;
-use crate::commands::import::place::{ImportError, Place};
-use crate::commands::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, Sources};
+use crate::commands::import::location::{ImportError, SourceLocation};
+use crate::commands::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, SourceFiles};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use std::sync::Arc;
 pub(super) fn read(file: &Path, prefix: &Path) -> Result<Vec<Directive>, ImportError> {
     let mut reader = Reader {
         prefix,
-        sources: Sources::default(),
+        sources: SourceFiles::default(),
         parts: 0,
     };
-    let start = Place {
+    let start = SourceLocation {
         file: file.into(),
         line: 1,
     };
@@ -26,7 +26,7 @@ pub(super) fn read(file: &Path, prefix: &Path) -> Result<Vec<Directive>, ImportE
 
 struct Reader<'p> {
     prefix: &'p Path,
-    sources: Sources,
+    sources: SourceFiles,
     /// How many words there were.
     parts: usize,
 }
@@ -40,7 +40,7 @@ struct Open<'t> {
 }
 
 impl Open<'_> {
-    fn next(&mut self) -> Result<Option<(Token, Place)>, ImportError> {
+    fn next(&mut self) -> Result<Option<(Token, SourceLocation)>, ImportError> {
         match self.tokens.next() {
             Ok(token) => Ok(token.map(|(token, line)| (token, self.place(line)))),
             Err(unreadable) => Err(ImportError::new(
@@ -50,8 +50,8 @@ impl Open<'_> {
         }
     }
 
-    fn place(&self, line: usize) -> Place {
-        Place {
+    fn place(&self, line: usize) -> SourceLocation {
+        SourceLocation {
             file: self.file.clone(),
             line,
         }
@@ -63,7 +63,7 @@ impl Reader<'_> {
     fn file(
         &mut self,
         path: &Path,
-        named: &Place,
+        named: &SourceLocation,
         depth: usize,
         nesting: usize,
         into: &mut Vec<Directive>,
@@ -85,7 +85,7 @@ impl Reader<'_> {
     fn block(
         &mut self,
         open: &mut Open<'_>,
-        opened: Option<&Place>,
+        opened: Option<&SourceLocation>,
         nesting: usize,
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
@@ -128,7 +128,7 @@ impl Reader<'_> {
         &mut self,
         open: &mut Open<'_>,
         name: String,
-        place: Place,
+        place: SourceLocation,
         nesting: usize,
         into: &mut Vec<Directive>,
     ) -> Result<(), ImportError> {
@@ -189,7 +189,7 @@ impl Reader<'_> {
     fn include(
         &mut self,
         pattern: &str,
-        place: &Place,
+        place: &SourceLocation,
         depth: usize,
         nesting: usize,
         into: &mut Vec<Directive>,

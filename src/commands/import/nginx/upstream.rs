@@ -4,10 +4,10 @@ use super::scope::Scope;
 use super::server::Passing;
 use super::variables::Constants;
 use crate::commands::import::directive::Directive;
-use crate::commands::import::draft::{self, Group, Keys};
 use crate::commands::import::quantity::duration;
 use crate::commands::import::report::Ledger;
 use crate::commands::import::template::expand;
+use crate::commands::import::toml_writer::{self, Group, Keys};
 use std::path::Path;
 
 /// Where a location's requests go.
@@ -143,7 +143,7 @@ impl<'t> Upstreams<'_, 't> {
         let mut group = Keys::default();
         group.set("servers", vec![url]);
         group.append(keys);
-        draft::add_group(groups, "app", group)
+        toml_writer::add_group(groups, "app", group)
     }
 
     fn group_of(
@@ -199,10 +199,10 @@ impl<'t> Upstreams<'_, 't> {
             return None;
         }
         let mut group = Keys::default();
-        group.set("servers", draft::unique(servers));
+        group.set("servers", toml_writer::unique(servers));
         group.append(keys);
         group.append(self.keys(scope, is_tls));
-        let name = draft::add_group(groups, block.value(), group);
+        let name = toml_writer::add_group(groups, block.value(), group);
         self.ledger.carried(block, format!("upstreams.{name}"));
         Some(name)
     }

@@ -3,7 +3,7 @@
 
 use super::directive::Directive;
 use super::report::Ledger;
-use super::subject::{Check, Comparison, Rendering};
+use super::subject_match::{Comparison, Rendering, SubjectCheck};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 /// What a condition looks at.
@@ -14,7 +14,7 @@ pub(super) enum Input {
     OtherSubject,
     Issuer,
     /// Whether the certificate is valid.
-    Verdict,
+    Verification,
     Authorization,
     /// Anything else; the name of the variable, as NGINX has it.
     Other(String),
@@ -24,21 +24,21 @@ pub(super) enum Input {
 #[derive(Clone, Debug)]
 pub(super) struct Requests<'t> {
     pub(super) input: Input,
-    pub(super) patterns: Vec<Pattern<'t>>,
+    pub(super) patterns: Vec<AccessPattern<'t>>,
     pub(super) inverted: bool,
 }
 
 /// What an input is compared with, and where that stands.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern<'t> {
+pub(super) struct AccessPattern<'t> {
     pub(super) text: String,
     pub(super) comparison: Comparison,
     pub(super) directive: &'t Directive,
 }
 
-impl Pattern<'_> {
-    pub(super) fn check(&self, rendering: Rendering) -> Check {
-        Check {
+impl AccessPattern<'_> {
+    pub(super) fn check(&self, rendering: Rendering) -> SubjectCheck {
+        SubjectCheck {
             rendering,
             text: self.text.clone(),
             comparison: self.comparison,
@@ -59,7 +59,7 @@ impl Requests<'_> {
 
 /// What is demanded besides what the handshake does.
 #[derive(Debug, Default)]
-pub(super) struct Guard<'t> {
+pub(super) struct AccessRules<'t> {
     /// Whether it is for a webhook, which takes no other methods and no other media types anyway.
     pub(super) is_webhook: bool,
     /// A valid certificate.
@@ -84,13 +84,13 @@ pub(super) struct Credential<'t> {
 
 /// What becomes of the requests of which a condition is true.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Refused,
+pub(super) enum OnMatch {
+    Refuse,
     /// The others are refused.
-    Served,
+    Serve,
 }
 
-impl<'t> Guard<'t> {
+impl<'t> AccessRules<'t> {
     pub(super) fn of(is_webhook: bool) -> Self {
         Self {
             is_webhook,
@@ -109,10 +109,10 @@ impl<'t> Guard<'t> {
         &mut self,
         directive: &'t Directive,
         requests: &Requests<'t>,
-        fate: Fate,
+        fate: OnMatch,
         ledger: &Ledger,
     ) {
-        let only_these_pass = requests.inverted == (fate == Fate::Refused);
+        let only_these_pass = requests.inverted == (fate == OnMatch::Refuse);
         match (&requests.input, only_these_pass) {
             (Input::Subject(rendering), true) => {
                 self.subject(directive, requests, *rendering, ledger)
@@ -127,12 +127,12 @@ impl<'t> Guard<'t> {
                     ledger,
                 );
             }
-            (Input::Verdict, only_these)
+            (Input::Verification, only_these)
                 if requests.is_about(if only_these { "SUCCESS" } else { "NONE" }) =>
             {
                 self.certificate(directive, ledger);
             }
-            (Input::Verdict, _) => {
+            (Input::Verification, _) => {
                 self.close(
                     directive,
                     "a certificate is valid or it is not: set auth.client_certificate",
@@ -192,7 +192,7 @@ impl<'t> Guard<'t> {
             .iter()
             .map(|it| it.check(rendering))
             .collect();
-        let found: Option<Vec<Vec<String>>> = checks.iter().map(Check::names).collect();
+        let found: Option<Vec<Vec<String>>> = checks.iter().map(SubjectCheck::names).collect();
         let names = found.map(|names| names.concat()).unwrap_or_default();
         if names.is_empty() {
             self.unread_subject.get_or_insert(directive);
@@ -209,7 +209,7 @@ impl<'t> Guard<'t> {
                 ),
             );
         }
-        if checks.iter().any(Check::has_more_than_names) {
+        if checks.iter().any(SubjectCheck::has_more_than_names) {
             ledger.not_carried(
                 directive,
                 "of the subject, only the common name is compared: others cannot be demanded",
@@ -322,7 +322,7 @@ fn is_said_by_anyone(variable: &str) -> bool {
 }
 
 /// What `Bearer …` or `Basic …` is compared with.
-fn credential<'t>(pattern: &Pattern<'t>) -> Option<Credential<'t>> {
+fn credential<'t>(pattern: &AccessPattern<'t>) -> Option<Credential<'t>> {
     let is_expression = pattern.comparison != Comparison::Whole;
     let text = pattern.text.trim_start_matches('^').trim_end_matches('$');
     let scheme = text.get(..6).map(str::to_ascii_lowercase);

@@ -10,14 +10,14 @@ const MAX_PATH: usize = 400;
 
 /// A file and a line of it, from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct SourceLocation {
     /// As it was named.
     pub file: Arc<Path>,
     /// From 1.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -33,13 +33,13 @@ impl fmt::Display for Place {
 #[error("{place}: {message}")]
 pub struct ImportError {
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// What is wrong, and what to do.
     pub message: String,
 }
 
 impl ImportError {
-    pub(super) fn new(place: &Place, message: impl Into<String>) -> Self {
+    pub(super) fn new(place: &SourceLocation, message: impl Into<String>) -> Self {
         Self {
             place: place.clone(),
             message: message.into(),

@@ -1,13 +1,13 @@
 //! Puts a configuration together out of what was read of another server's.
 
 use super::Options;
+use super::access::AccessRules;
 use super::authority;
 use super::directive::Directive;
-use super::draft::{Auth, Draft, Keys, Route, Secret, Secrets, Value};
-use super::guard::Guard;
 use super::headers::SetHeaders;
 use super::report::Ledger;
-use super::subject::NETDATA;
+use super::subject_match::NETDATA;
+use super::toml_writer::{Auth, ConfigDraft, Keys, Route, SecretSource, Secrets, Value};
 
 /// A server's certificate, and the authorities of its clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) enum Demand {
 
 /// What is passed on from somewhere, and what is demanded for that.
 #[derive(Debug)]
-pub(super) struct Plan<'t> {
+pub(super) struct RouteRules<'t> {
     /// What it is made of.
     pub(super) directive: &'t Directive,
     pub(super) paths: Vec<String>,
@@ -40,14 +40,14 @@ pub(super) struct Plan<'t> {
     pub(super) upstream: String,
     pub(super) max_body: Option<String>,
     pub(super) headers: SetHeaders,
-    pub(super) guard: Guard<'t>,
+    pub(super) guard: AccessRules<'t>,
 }
 
 /// The configuration in the making.
 #[derive(Debug, Default)]
-pub(super) struct Assembly {
+pub(super) struct Builder {
     pub(super) ledger: Ledger,
-    pub(super) draft: Draft,
+    pub(super) draft: ConfigDraft,
     pub(super) secrets: Secrets,
     pub(super) identity: Identity,
     pub(super) is_tls: bool,
@@ -57,11 +57,11 @@ pub(super) struct Assembly {
     has_open_route: bool,
 }
 
-impl Assembly {
+impl Builder {
     pub(super) fn of(options: &Options) -> Self {
-        let draft = Draft {
+        let draft = ConfigDraft {
             source: options.file.display().to_string(),
-            ..Draft::default()
+            ..ConfigDraft::default()
         };
         Self {
             draft,
@@ -70,7 +70,7 @@ impl Assembly {
     }
 
     /// Adds routes; what contradicts the others is left out.
-    pub(super) fn add(&mut self, plan: Plan<'_>) {
+    pub(super) fn add(&mut self, plan: RouteRules<'_>) {
         let demanded = plan.guard.names.clone().filter(|names| !names.is_empty());
         if let (Some(demanded), Some(names)) = (&demanded, &self.names)
             && demanded != names
@@ -114,7 +114,7 @@ impl Assembly {
     }
 
     /// On a route for every client, certificates are not looked at.
-    fn say_unknown_clients(&self, plan: &Plan<'_>, auth: &Auth) {
+    fn say_unknown_clients(&self, plan: &RouteRules<'_>, auth: &Auth) {
         let tells = |(_, value): &&(String, String)| value.contains("$client_");
         if *auth == Auth::Open
             && let Some((name, value)) = plan.headers.members.iter().find(tells)
@@ -127,7 +127,7 @@ impl Assembly {
         }
     }
 
-    fn keys(&mut self, plan: &Plan<'_>, path: &str, auth: &Auth) -> Keys {
+    fn keys(&mut self, plan: &RouteRules<'_>, path: &str, auth: &Auth) -> Keys {
         let mut keys = Keys::default();
         keys.set("path", path);
         if !plan.is_webhook {
@@ -152,8 +152,8 @@ impl Assembly {
     }
 
     /// What is demanded of a client.
-    fn auth(&mut self, plan: &Plan<'_>) -> Auth {
-        let Plan {
+    fn auth(&mut self, plan: &RouteRules<'_>) -> Auth {
+        let RouteRules {
             directive,
             is_webhook,
             guard,
@@ -211,7 +211,10 @@ impl Assembly {
     }
 
     /// Asks for the secrets that stand in conditions.
-    fn credentials(&mut self, guard: &Guard<'_>) -> (Vec<(String, Secret)>, Vec<Secret>) {
+    fn credentials(
+        &mut self,
+        guard: &AccessRules<'_>,
+    ) -> (Vec<(String, SecretSource)>, Vec<SecretSource>) {
         let (mut basic, mut bearer) = (Vec::new(), Vec::new());
         for credential in &guard.credentials {
             let place = &credential.directive.place;
@@ -232,8 +235,8 @@ impl Assembly {
     }
 
     /// Says which name is demanded, where no rule says it in words that can be read.
-    fn say_names(&self, plan: &Plan<'_>, was_certified: bool) {
-        let Plan {
+    fn say_names(&self, plan: &RouteRules<'_>, was_certified: bool) {
+        let RouteRules {
             directive, guard, ..
         } = plan;
         let authority = self
@@ -284,7 +287,7 @@ impl Assembly {
                 .into_iter()
                 .for_each(|it| self.ledger.not_carried(it, remedy));
         }
-        let Draft { tls, client, .. } = &mut self.draft;
+        let ConfigDraft { tls, client, .. } = &mut self.draft;
         let Identity {
             certificate,
             private_key,

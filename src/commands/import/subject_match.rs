@@ -1,6 +1,6 @@
 //! What a check of a certificate's subject as text was meant to let in, and what else it lets in.
 
-use super::literal::expand;
+use super::regex_literal::expand;
 use regex::{Regex, RegexBuilder};
 
 /// The name that Netdata Cloud's certificate has.
@@ -28,7 +28,7 @@ pub(super) enum Rendering {
 
 /// What the text is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Check {
+pub(super) struct SubjectCheck {
     pub(super) rendering: Rendering,
     pub(super) text: String,
     pub(super) comparison: Comparison,
@@ -69,7 +69,7 @@ const FORGERIES: [(&str, &str, &str, &str); 8] = [
     ("two CNs", "CN=evil,CN={}", "/CN=evil/CN={}", "evil"),
 ];
 
-impl Check {
+impl SubjectCheck {
     /// The names that it was meant to let in; `None` where it does not say.
     pub(super) fn names(&self) -> Option<Vec<String>> {
         let mut names = match self.comparison {
@@ -210,11 +210,11 @@ mod tests {
 
     const NAME: &str = "app.netdata.cloud";
 
-    fn expression(text: &str) -> Check {
+    fn expression(text: &str) -> SubjectCheck {
         let comparison = Comparison::Expression {
             ignores_case: false,
         };
-        Check {
+        SubjectCheck {
             rendering: Rendering::Rfc2253,
             text: text.into(),
             comparison,
@@ -255,13 +255,13 @@ mod tests {
             );
         }
         let comparison = Comparison::Expression { ignores_case: true };
-        let check = Check {
+        let check = SubjectCheck {
             comparison,
             ..expression("cn=app.netdata.cloud")
         };
         assert_eq!(check.names().unwrap(), [NAME]);
         let whole = |rendering, text: &str| {
-            Check {
+            SubjectCheck {
                 rendering,
                 text: text.into(),
                 comparison: Comparison::Whole,
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_else_gets_in_is_known() {
-        let forgeries = |check: &Check| check.forgeries(&[NAME.into()]).join("; ");
+        let forgeries = |check: &SubjectCheck| check.forgeries(&[NAME.into()]).join("; ");
         let all = "CN=app.netdata.cloud.evil.example; CN=appXnetdataYcloud; OU=CN=app.netdata.cloud, CN=evil; \
                    O=\"x,CN=app.netdata.cloud\", CN=evil; CN=app.netdata.cloud with a NUL; \
                    CN=app.netdata.cloud with a trailing space; two CNs";
@@ -294,7 +294,7 @@ mod tests {
         );
         assert_eq!(forgeries(&expression(r"^CN=app\.netdata\.cloud$")), "");
         assert_eq!(forgeries(&expression("(?=x)")), "");
-        let common_name = Check {
+        let common_name = SubjectCheck {
             rendering: Rendering::CommonName,
             text: NAME.into(),
             comparison: Comparison::Whole,
@@ -307,7 +307,7 @@ mod tests {
         fn no_pattern_makes_it_panic(text in "(CN=|app|[.\\\\()|*+?$^{}]|\\PC){0,20}", ignores_case: bool) {
             let comparison = Comparison::Expression { ignores_case };
             for rendering in [Rendering::Rfc2253, Rendering::Oneline, Rendering::CommonName] {
-                let check = Check { rendering, text: text.clone(), comparison };
+                let check = SubjectCheck { rendering, text: text.clone(), comparison };
                 let names = check.names().unwrap_or_default();
                 check.forgeries(&names);
             }

@@ -1,12 +1,12 @@
 //! A configuration for this program in the making, and its text.
 
-use super::report::Needed;
+use super::report::SecretFile;
 use std::collections::HashSet;
 use std::fmt::{self, Display, Write as _};
 
 /// What is written; what is empty or `None` is left to its default.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct ConfigDraft {
     /// What it was made of.
     pub(super) source: String,
     pub(super) listen: Keys,
@@ -44,22 +44,22 @@ pub(super) enum Auth {
     Of {
         client_certificate: Option<bool>,
         /// User names, and where the passwords are.
-        basic: Vec<(String, Secret)>,
+        basic: Vec<(String, SecretSource)>,
         /// Where the tokens are.
-        bearer: Vec<Secret>,
+        bearer: Vec<SecretSource>,
     },
 }
 
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Secret {
+pub(super) enum SecretSource {
     /// In a file, which is named relative to the configuration.
     File(String),
     /// Where systemd passes it on.
     Credential(String),
 }
 
-impl Secret {
+impl SecretSource {
     /// The same, passed on by systemd.
     pub(super) fn pass_on(&mut self) {
         if let Self::File(name) = self {
@@ -80,7 +80,7 @@ pub(super) enum Value {
     Flag(bool),
     List(Vec<String>),
     Table(Vec<(String, String)>),
-    Secret(Secret),
+    Secret(SecretSource),
 }
 
 impl Keys {
@@ -156,8 +156,8 @@ impl From<Vec<String>> for Value {
     }
 }
 
-impl From<Secret> for Value {
-    fn from(secret: Secret) -> Self {
+impl From<SecretSource> for Value {
+    fn from(secret: SecretSource) -> Self {
         Self::Secret(secret)
     }
 }
@@ -202,7 +202,7 @@ impl Display for Value {
     }
 }
 
-impl Display for Secret {
+impl Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(name) => write!(f, "{{ file = {} }}", quote(name)),
@@ -239,13 +239,13 @@ impl Display for Auth {
                     client_certificate.map(|demanded| format!("client_certificate = {demanded}")),
                 );
                 if !basic.is_empty() {
-                    let user = |(name, password): &(String, Secret)| {
+                    let user = |(name, password): &(String, SecretSource)| {
                         format!("{{ username = {}, password = {password} }}", quote(name))
                     };
                     members.push(format!("basic = [{}]", list(basic, user)));
                 }
                 if !bearer.is_empty() {
-                    let token = |token: &Secret| format!("{{ token = {token} }}");
+                    let token = |token: &SecretSource| format!("{{ token = {token} }}");
                     members.push(format!("bearer = [{}]", list(bearer, token)));
                 }
                 writeln!(f, "auth = {{ {} }}", members.join(", "))
@@ -254,7 +254,7 @@ impl Display for Auth {
     }
 }
 
-impl Display for Draft {
+impl Display for ConfigDraft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain: String = self
             .source
@@ -337,12 +337,12 @@ pub(super) fn add_group(groups: &mut Vec<Group>, wanted: &str, keys: Keys) -> St
 
 /// The secrets that are asked for, each by a name of its own.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Secrets(Vec<Needed>);
+pub(super) struct Secrets(Vec<SecretFile>);
 
 impl Secrets {
     /// Asks for a secret, in a file that is called after `name`. The same secret has the same file.
-    pub(super) fn ask(&mut self, name: &str, what: &str) -> Secret {
-        Secret::File(self.file(name, what))
+    pub(super) fn ask(&mut self, name: &str, what: &str) -> SecretSource {
+        SecretSource::File(self.file(name, what))
     }
 
     fn file(&mut self, name: &str, what: &str) -> String {
@@ -364,7 +364,7 @@ impl Secrets {
                 Some(needed) if needed.what == what => return file,
                 Some(_) => {}
                 None => {
-                    self.0.push(Needed {
+                    self.0.push(SecretFile {
                         file: file.clone(),
                         what: what.to_owned(),
                     });
@@ -375,7 +375,7 @@ impl Secrets {
         unreachable!("there is always another number")
     }
 
-    pub(super) fn into_needed(self) -> Vec<Needed> {
+    pub(super) fn into_needed(self) -> Vec<SecretFile> {
         self.0
     }
 }
@@ -389,7 +389,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_string_is_read_back_as_it_was(text in "\\PC{0,20}|[\\x00-\\x7f]{0,20}", key in "\\PC{1,8}") {
-            let mut draft = Draft { source: text.clone(), ..Draft::default() };
+            let mut draft = ConfigDraft { source: text.clone(), ..ConfigDraft::default() };
             draft.listen.set("a", text.as_str());
             draft.listen.set("b", vec![(key.clone(), text.clone())]);
             draft.listen.set("c", vec![text.clone(), key.clone()]);

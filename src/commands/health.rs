@@ -15,14 +15,14 @@ const MAX_ANSWER: u64 = 64 * 1024;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Question {
+pub(crate) enum HealthQuery {
     /// Whether the process runs.
     Live,
     /// Whether traffic should be sent to it.
     Ready,
 }
 
-impl Question {
+impl HealthQuery {
     fn path(self) -> &'static str {
         match self {
             Self::Live => "/livez",
@@ -35,7 +35,7 @@ impl Question {
 ///
 /// # Errors
 /// Says in one line why the answer is no, or why there is none.
-pub(crate) fn ask(admin: Admin, question: Question) -> Result<String, String> {
+pub(crate) fn ask(admin: Admin, question: HealthQuery) -> Result<String, String> {
     let (address, path) = (reachable(admin.listen), question.path());
     let answer = exchange(address, path).map_err(|error| {
         let error = match error.kind() {

@@ -18,9 +18,9 @@ use crate::webhook::challenge;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use health::Question;
+use health::HealthQuery;
 use output::NotWritten;
-use send::{SendError, Verdict};
+use send::{SendError, SendVerdict};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ const UNREACHABLE: u8 = 3;
 
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
-struct Arguments {
+struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
@@ -67,9 +67,9 @@ enum Command {
         ready: bool,
     },
     /// Examine a URL, or the listeners of a configuration, before Netdata Cloud is pointed at them.
-    Doctor(doctor::Arguments),
+    Doctor(doctor::DoctorArguments),
     /// Play Netdata Cloud: send a challenge or notifications to any URL.
-    Send(Box<send::Arguments>),
+    Send(Box<send::SendArguments>),
     /// Write a configuration out of another server's, and say what became of each of its
     /// directives.
     Import {
@@ -121,7 +121,7 @@ fn default_config() -> PathBuf {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     unblock_signals();
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| discreet(error).exit());
+    let arguments = CommandLine::try_parse().unwrap_or_else(|error| discreet(error).exit());
     let code = execute(arguments.command);
     telemetry::flush();
     code
@@ -156,9 +156,9 @@ fn execute(command: Command) -> ExitCode {
         },
         Command::Challenge { secret_file, token } => answer_challenge(&secret_file, &token),
         Command::Completions { shell } => {
-            print_bytes(man::completions(Arguments::command(), shell).as_bytes())
+            print_bytes(man::completions(CommandLine::command(), shell).as_bytes())
         }
-        Command::Man => match man::page(Arguments::command()) {
+        Command::Man => match man::page(CommandLine::command()) {
             Ok(page) => print_bytes(&page),
             Err(error) => fail(FAILED, error),
         },
@@ -194,7 +194,7 @@ fn discreet(error: clap::Error) -> clap::Error {
         {
             let message =
                 "unexpected argument found; it is not repeated here, for it may be a secret";
-            Arguments::command().error(ErrorKind::UnknownArgument, message)
+            CommandLine::command().error(ErrorKind::UnknownArgument, message)
         }
         _ => error,
     }
@@ -299,9 +299,9 @@ fn health(path: &Path, ready: bool) -> ExitCode {
     match health::ask(
         admin,
         if ready {
-            Question::Ready
+            HealthQuery::Ready
         } else {
-            Question::Live
+            HealthQuery::Live
         },
     ) {
         Ok(answer) => print(answer, SUCCESS),
@@ -309,7 +309,7 @@ fn health(path: &Path, ready: bool) -> ExitCode {
     }
 }
 
-fn examine(arguments: &doctor::Arguments) -> ExitCode {
+fn examine(arguments: &doctor::DoctorArguments) -> ExitCode {
     let report = match doctor::run(arguments, &default_config()) {
         Ok(report) => report,
         Err(error) => return fail(USAGE, error),
@@ -321,11 +321,11 @@ fn examine(arguments: &doctor::Arguments) -> ExitCode {
     }
 }
 
-fn send(arguments: &send::Arguments) -> ExitCode {
+fn send(arguments: &send::SendArguments) -> ExitCode {
     match send::run(arguments, &mut std::io::stdout()) {
-        Ok(Verdict::Accepted) => ExitCode::SUCCESS,
-        Ok(Verdict::Refused) => ExitCode::from(FAILED),
-        Ok(Verdict::Unreachable) => ExitCode::from(UNREACHABLE),
+        Ok(SendVerdict::Accepted) => ExitCode::SUCCESS,
+        Ok(SendVerdict::Refused) => ExitCode::from(FAILED),
+        Ok(SendVerdict::Unreachable) => ExitCode::from(UNREACHABLE),
         Err(SendError::Usage(error)) => fail(USAGE, error),
         Err(SendError::Output(error)) => fail(FAILED, error),
     }

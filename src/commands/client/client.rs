@@ -1,6 +1,6 @@
 //! Connects as Netdata Cloud does, and looks at whom it talks to.
 
-use super::Place;
+use super::WebhookTarget;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -40,7 +40,7 @@ pub(crate) fn client_config(
 }
 
 /// A connection on which nothing has been said yet.
-pub(crate) async fn dial(place: &Place, address: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) async fn dial(place: &WebhookTarget, address: SocketAddr) -> io::Result<TcpStream> {
     let mut socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     if place.proxy_protocol {
@@ -50,7 +50,7 @@ pub(crate) async fn dial(place: &Place, address: SocketAddr) -> io::Result<TcpSt
 }
 
 /// Speaks TLS with a server that is to have this name.
-pub(crate) async fn shake_hands(
+pub(crate) async fn tls_handshake(
     socket: TcpStream,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,

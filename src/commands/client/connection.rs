@@ -1,7 +1,7 @@
 //! One connection, and what is asked and answered on it, within bounds of size.
 
 use super::stream::{Breakage, HeardOut};
-use super::{Answer, Failure, Place, Request, Stream};
+use super::{ClientFailure, ClientRequest, ClientResponse, Stream, WebhookTarget};
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderValue, Version};
@@ -24,9 +24,9 @@ const MAX_PART: usize = 64 * 1024;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The server has said all that it had to say.
-const CLOSED: Failure = Failure::HungUp("the connection was closed");
+const CLOSED: ClientFailure = ClientFailure::HungUp("the connection was closed");
 
-type Message = http::Request<Full<Bytes>>;
+type HttpRequest = http::Request<Full<Bytes>>;
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Protocol {
 }
 
 /// A connection that is ready for requests, one at a time.
-pub(crate) struct Connection {
+pub(crate) struct ClientConnection {
     requests: Requests,
     /// What keeps it alive; it ends with this.
     _driver: AbortOnDropHandle<()>,
@@ -60,13 +60,13 @@ enum Requests {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-impl Connection {
+impl ClientConnection {
     /// Speaks `protocol` with what is at `place`.
     pub(crate) async fn open(
         stream: impl Stream + 'static,
         protocol: Protocol,
-        place: &Place,
-    ) -> Result<Self, Failure> {
+        place: &WebhookTarget,
+    ) -> Result<Self, ClientFailure> {
         let (stream, breakage) = HeardOut::new(stream);
         let stream = TokioIo::new(stream);
         let ended = CancellationToken::new();
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     /// Waits until there can be a request. It cannot if the connection has ended.
-    pub(crate) async fn ready(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn ready(&mut self) -> Result<(), ClientFailure> {
         let ready = match &mut self.requests {
             Requests::Http1(requests) => requests.ready().await,
             Requests::Http2(requests) => requests.ready().await,
@@ -118,17 +118,20 @@ impl Connection {
     }
 
     /// Sends a request and reads the answer.
-    pub(crate) async fn exchange(&mut self, request: &Request) -> Result<Answer, Failure> {
+    pub(crate) async fn exchange(
+        &mut self,
+        request: &ClientRequest,
+    ) -> Result<ClientResponse, ClientFailure> {
         self.ready().await?;
         let request = self
             .message(request)
-            .map_err(|error| Failure::Other(error.to_string()))?;
+            .map_err(|error| ClientFailure::Other(error.to_string()))?;
         let (head, body) = match self.answer(request).await {
             Some(Ok(answer)) => answer.into_parts(),
             Some(Err(error)) => return Err(self.explain(&error).await),
             None => return Err(self.breakage.failure().unwrap_or(CLOSED)),
         };
-        Ok(Answer {
+        Ok(ClientResponse {
             status: head.status.as_u16(),
             headers: head.headers,
             body: read(body).await,
@@ -139,7 +142,7 @@ impl Connection {
     /// request, as happens to one that is handed over at that very moment: hyper forgets it.
     async fn answer(
         &mut self,
-        request: Message,
+        request: HttpRequest,
     ) -> Option<hyper::Result<http::Response<Incoming>>> {
         let ended = self.ended.cancelled();
         let requests = &mut self.requests;
@@ -158,7 +161,7 @@ impl Connection {
         }
     }
 
-    fn message(&self, request: &Request) -> http::Result<Message> {
+    fn message(&self, request: &ClientRequest) -> http::Result<HttpRequest> {
         let mut message = http::Request::new(Full::new(request.body.clone()));
         *message.method_mut() = request.method.clone();
         *message.headers_mut() = request.headers.clone();
@@ -182,7 +185,7 @@ impl Connection {
     }
 
     /// Who asks on a connection that broke hears only that it did; what drives it knows why.
-    async fn explain(&self, error: &hyper::Error) -> Failure {
+    async fn explain(&self, error: &hyper::Error) -> ClientFailure {
         if error.is_canceled() {
             // Without it, there is less to say.
             let _ = timeout(FAREWELL, self.ended.cancelled()).await;
@@ -232,7 +235,7 @@ async fn read(mut body: Incoming) -> Vec<u8> {
     bytes
 }
 
-fn explain(error: &hyper::Error, breakage: &Breakage) -> Failure {
+fn explain(error: &hyper::Error, breakage: &Breakage) -> ClientFailure {
     if let Some(failure) = breakage.failure() {
         return failure;
     }
@@ -242,7 +245,7 @@ fn explain(error: &hyper::Error, breakage: &Breakage) -> Failure {
     let cause = error
         .source()
         .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-    Failure::NotHttp(cause)
+    ClientFailure::NotHttp(cause)
 }
 
 #[cfg(test)]
@@ -252,8 +255,8 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     /// The answer to a request, where `bytes` are all that is answered.
-    async fn answer(bytes: Vec<u8>, protocol: Protocol) -> Result<Answer, Failure> {
-        let place = Place::parse("http://hooks.example/x").unwrap();
+    async fn answer(bytes: Vec<u8>, protocol: Protocol) -> Result<ClientResponse, ClientFailure> {
+        let place = WebhookTarget::parse("http://hooks.example/x").unwrap();
         let (ours, mut theirs) = tokio::io::duplex(1024);
         let server = tokio::spawn(async move {
             // Nothing is answered before something is asked.
@@ -262,9 +265,9 @@ mod tests {
             let _ = theirs.shutdown().await;
             let _ = theirs.read_to_end(&mut Vec::new()).await;
         });
-        let mut connection = Connection::open(ours, protocol, &place).await?;
+        let mut connection = ClientConnection::open(ours, protocol, &place).await?;
         let answer = connection
-            .exchange(&Request::post(&place, Bytes::new()))
+            .exchange(&ClientRequest::post(&place, Bytes::new()))
             .await;
         drop(connection);
         server.await.unwrap();
@@ -308,7 +311,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_answer_is_a_failure() {
-        let hung_up = |failure: &Failure| *failure == Failure::HungUp("the connection was closed");
+        let hung_up = |failure: &ClientFailure| {
+            *failure == ClientFailure::HungUp("the connection was closed")
+        };
         for bytes in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
             let failure = answer(bytes.into(), Protocol::Http1).await.unwrap_err();
             assert!(hung_up(&failure), "{bytes:?}: {failure:?}");
@@ -323,7 +328,7 @@ mod tests {
         ] {
             let failure = answer(bytes.into(), protocol).await.unwrap_err();
             assert!(
-                matches!(failure, Failure::NotHttp(_)),
+                matches!(failure, ClientFailure::NotHttp(_)),
                 "{bytes:?}: {failure:?}"
             );
         }

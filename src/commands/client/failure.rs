@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Failure {
+pub(crate) enum ClientFailure {
     /// The server said no in TLS.
     Alert(AlertDescription),
     /// The server hung up; says how.
@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     Other(String),
 }
 
-impl From<&io::Error> for Failure {
+impl From<&io::Error> for ClientFailure {
     fn from(error: &io::Error) -> Self {
         use ErrorKind::{
             BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut,
@@ -63,13 +63,13 @@ impl From<&io::Error> for Failure {
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for ClientFailure {
     fn from(error: io::Error) -> Self {
         Self::from(&error)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ClientFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alert(alert) => write!(f, "TLS alert {}", alert_name(*alert)),
@@ -223,24 +223,27 @@ mod tests {
                 io::Error::other(TlsError::AlertReceived(
                     AlertDescription::CertificateRequired,
                 )),
-                Failure::Alert(AlertDescription::CertificateRequired),
+                ClientFailure::Alert(AlertDescription::CertificateRequired),
             ),
             (
                 io::Error::other(TlsError::InvalidCertificate(CertificateError::Expired)),
-                Failure::Untrusted(CertificateError::Expired),
+                ClientFailure::Untrusted(CertificateError::Expired),
             ),
             (
                 ErrorKind::ConnectionReset.into(),
-                Failure::HungUp("the connection was reset"),
+                ClientFailure::HungUp("the connection was reset"),
             ),
             (
                 ErrorKind::UnexpectedEof.into(),
-                Failure::HungUp("the connection was closed"),
+                ClientFailure::HungUp("the connection was closed"),
             ),
-            (ErrorKind::ConnectionRefused.into(), Failure::NobodyListens),
-            (Errno::MFILE.into(), Failure::NoFilesLeft),
+            (
+                ErrorKind::ConnectionRefused.into(),
+                ClientFailure::NobodyListens,
+            ),
+            (Errno::MFILE.into(), ClientFailure::NoFilesLeft),
         ] {
-            assert_eq!(Failure::from(&error), expected);
+            assert_eq!(ClientFailure::from(&error), expected);
         }
     }
 
@@ -255,7 +258,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_in_names_of_types() {
-        let of = |error| Failure::from(&io::Error::other(error)).to_string();
+        let of = |error| ClientFailure::from(&io::Error::other(error)).to_string();
         let untrusted = |error| of(TlsError::InvalidCertificate(error));
         let other = CertificateError::Other(OtherError(std::sync::Arc::new(
             webpki::Error::CaUsedAsEndEntity,

@@ -1,6 +1,6 @@
 //! A request and its answer.
 
-use super::Place;
+use super::WebhookTarget;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub(crate) struct ClientRequest {
     pub(crate) method: Method,
     /// The path, with its query.
     pub(crate) target: String,
@@ -18,9 +18,9 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
 }
 
-impl Request {
+impl ClientRequest {
     /// A notification.
-    pub(crate) fn post(place: &Place, body: Bytes) -> Self {
+    pub(crate) fn post(place: &WebhookTarget, body: Bytes) -> Self {
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (CONTENT_LENGTH, HeaderValue::from(body.len())),
@@ -34,7 +34,7 @@ impl Request {
     }
 
     /// A challenge.
-    pub(crate) fn challenge(place: &Place, crc_token: &str) -> Self {
+    pub(crate) fn challenge(place: &WebhookTarget, crc_token: &str) -> Self {
         let separator = if place.path.contains('?') { '&' } else { '?' };
         let token = utf8_percent_encode(crc_token, NON_ALPHANUMERIC);
         Self {
@@ -55,14 +55,14 @@ impl Request {
 
 /// What was answered.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct ClientResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     /// As much of it as there is within bounds.
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl ClientResponse {
     pub(crate) fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.headers
             .get(name)
@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn a_token_is_encoded_and_what_was_asked_before_stays() {
-        let target = |url: &str| Request::challenge(&Place::parse(url).unwrap(), "a+b/ c=").target;
+        let target = |url: &str| {
+            ClientRequest::challenge(&WebhookTarget::parse(url).unwrap(), "a+b/ c=").target
+        };
         assert_eq!(target("https://x/y"), "/y?crc_token=a%2Bb%2F%20c%3D");
         assert_eq!(
             target("https://x/y?z=1"),

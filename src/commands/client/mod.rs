@@ -9,20 +9,20 @@ mod client;
 mod connection;
 mod failure;
 mod message;
-mod notice;
+mod notification;
 mod stream;
 mod target;
 
 pub(crate) mod pki;
 
 pub(crate) use challenge::mistake;
-pub(crate) use client::{client_config, dial, shake_hands};
-pub(crate) use connection::{Connection, Protocol};
-pub(crate) use failure::{Failure, alert_name, path_words};
-pub(crate) use message::{Answer, Request};
-pub(crate) use notice::{Author, EVERY_NOTICE, Notice, Severity};
+pub(crate) use client::{client_config, dial, tls_handshake};
+pub(crate) use connection::{ClientConnection, Protocol};
+pub(crate) use failure::{ClientFailure, alert_name, path_words};
+pub(crate) use message::{ClientRequest, ClientResponse};
+pub(crate) use notification::{EVERY_NOTIFICATION, Generator, NotificationSpec, Severity};
 pub(crate) use stream::Stream;
-pub(crate) use target::Place;
+pub(crate) use target::WebhookTarget;
 
 use std::time::Duration;
 

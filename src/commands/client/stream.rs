@@ -1,6 +1,6 @@
 //! A stream of bytes that remembers how it broke.
 
-use super::Failure;
+use super::ClientFailure;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -15,14 +15,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 /// How a stream broke: in each direction, or for what was said on it.
 #[derive(Debug, Default)]
 pub(super) struct Breakage {
-    reading: OnceLock<Failure>,
-    writing: OnceLock<Failure>,
-    speaking: OnceLock<Failure>,
+    reading: OnceLock<ClientFailure>,
+    writing: OnceLock<ClientFailure>,
+    speaking: OnceLock<ClientFailure>,
 }
 
 impl Breakage {
     /// What the other side said last goes before what could not be said to it.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(super) fn failure(&self) -> Option<ClientFailure> {
         self.reading
             .get()
             .or(self.writing.get())
@@ -31,7 +31,7 @@ impl Breakage {
     }
 
     /// Notes what was wrong with what was said.
-    pub(super) fn speaking(&self, failure: Failure) {
+    pub(super) fn speaking(&self, failure: ClientFailure) {
         // The first is the cause of those that follow.
         let _ = self.speaking.set(failure);
     }
@@ -156,12 +156,12 @@ mod tests {
         stream.flush().await.unwrap();
         assert_eq!(
             breakage.failure(),
-            Some(Failure::HungUp("the connection was reset"))
+            Some(ClientFailure::HungUp("the connection was reset"))
         );
         stream.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(
             breakage.failure(),
-            Some(Failure::HungUp("the connection was closed"))
+            Some(ClientFailure::HungUp("the connection was closed"))
         );
     }
 
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
         assert_eq!(
             breakage.failure(),
-            Some(Failure::HungUp("the connection was reset"))
+            Some(ClientFailure::HungUp("the connection was reset"))
         );
     }
 }

@@ -14,7 +14,7 @@ const MAX_ADDRESSES: usize = 16;
 
 /// Where to connect to, and what to ask for.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct WebhookTarget {
     pub(crate) is_https: bool,
     /// A name or an address, without brackets.
     pub(crate) host: String,
@@ -27,7 +27,7 @@ pub(crate) struct Place {
     pub(crate) proxy_protocol: bool,
 }
 
-impl Place {
+impl WebhookTarget {
     /// That of a URL.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         // Before anything else: what is wrong with a URL is shown with it.
@@ -164,7 +164,7 @@ mod tests {
             ("http://192.0.2.1/x", "192.0.2.1", 80, "/x"),
             ("https://[2001:db8::1]/x", "2001:db8::1", 443, "/x"),
         ] {
-            let place = Place::parse(url).unwrap();
+            let place = WebhookTarget::parse(url).unwrap();
             assert_eq!(
                 (place.host.as_str(), place.port, place.path.as_str()),
                 (host, port, path),
@@ -180,10 +180,17 @@ mod tests {
             );
         }
         assert_eq!(
-            Place::parse("https://hooks.example?a=b@c").unwrap().path,
+            WebhookTarget::parse("https://hooks.example?a=b@c")
+                .unwrap()
+                .path,
             "/?a=b@c"
         );
-        assert_eq!(Place::parse("https://hooks.example:/").unwrap().port, 443);
+        assert_eq!(
+            WebhookTarget::parse("https://hooks.example:/")
+                .unwrap()
+                .port,
+            443
+        );
         for url in [
             "",
             "hooks.example",
@@ -194,7 +201,7 @@ mod tests {
             "https://a b/",
             "https://a..b/",
         ] {
-            assert!(Place::parse(url).is_err(), "{url}");
+            assert!(WebhookTarget::parse(url).is_err(), "{url}");
         }
     }
 
@@ -203,18 +210,20 @@ mod tests {
         for port in ["0", "65536", "99999", "8443x", "-1", "+1", "443:443"] {
             for host in ["hooks.example", "192.0.2.1", "[2001:db8::1]"] {
                 assert!(
-                    Place::parse(&format!("https://{host}:{port}/x")).is_err(),
+                    WebhookTarget::parse(&format!("https://{host}:{port}/x")).is_err(),
                     "{host}:{port}"
                 );
             }
         }
         assert!(
-            Place::parse("https://hooks.example:99999/")
+            WebhookTarget::parse("https://hooks.example:99999/")
                 .unwrap_err()
                 .contains("1 to 65535")
         );
         assert_eq!(
-            Place::parse("https://hooks.example:065535/").unwrap().port,
+            WebhookTarget::parse("https://hooks.example:065535/")
+                .unwrap()
+                .port,
             65535
         );
     }
@@ -227,7 +236,7 @@ mod tests {
             "https://hooks.example/?a=b#c",
         ] {
             assert!(
-                Place::parse(url)
+                WebhookTarget::parse(url)
                     .unwrap_err()
                     .contains("a fragment is not sent"),
                 "{url}"

@@ -14,14 +14,14 @@ const MAX_REQUEST: usize = 4 << 20;
 
 /// A request as it arrived, byte for byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Received {
+pub(super) struct ReceivedRequest {
     /// The request line and the header fields.
     pub(super) head: String,
     /// What follows.
     pub(super) body: Vec<u8>,
 }
 
-impl Received {
+impl ReceivedRequest {
     /// The value of a header field.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self
@@ -62,7 +62,9 @@ impl Received {
 /// Starts it, and says where it listens. `record` gets every request before it is answered.
 ///
 /// It ends with the process.
-pub(super) fn start(record: impl Fn(Received) + Clone + Send + 'static) -> io::Result<SocketAddr> {
+pub(super) fn start(
+    record: impl Fn(ReceivedRequest) + Clone + Send + 'static,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
     thread::Builder::new()
@@ -77,7 +79,7 @@ pub(super) fn start(record: impl Fn(Received) + Clone + Send + 'static) -> io::R
 }
 
 /// Serves a connection until it ends; the proxy keeps it for the next request.
-fn serve(mut stream: TcpStream, record: impl Fn(Received)) {
+fn serve(mut stream: TcpStream, record: impl Fn(ReceivedRequest)) {
     let mut buffer = Vec::new();
     while let Some(received) = read_request(&mut stream, &mut buffer) {
         record(received);
@@ -93,7 +95,7 @@ fn serve(mut stream: TcpStream, record: impl Fn(Received)) {
 
 /// The next request, or what came of it; `None` if nothing more came. `buffer` keeps what is read
 /// too far.
-fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> {
+fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<ReceivedRequest> {
     let mut chunk = [0; 16 * 1024];
     loop {
         if let Some(received) = take_request(buffer) {
@@ -106,7 +108,7 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received
             _ if buffer.is_empty() => return None,
             // Half a request is something, too: it would be a mistake of the proxy's.
             _ => {
-                return Some(Received {
+                return Some(ReceivedRequest {
                     head: String::new(),
                     body: std::mem::take(buffer),
                 });
@@ -116,10 +118,10 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received
 }
 
 /// Takes a whole request out of `buffer`.
-fn take_request(buffer: &mut Vec<u8>) -> Option<Received> {
+fn take_request(buffer: &mut Vec<u8>) -> Option<ReceivedRequest> {
     let end_of_head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&buffer[..end_of_head]).into_owned();
-    let mut received = Received {
+    let mut received = ReceivedRequest {
         head,
         body: Vec::new(),
     };

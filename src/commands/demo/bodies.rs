@@ -1,7 +1,7 @@
 //! What the stand-in sends: notifications as Netdata Cloud sends them, and two bodies that it never
 //! would.
 
-use crate::commands::client::{Author, Notice, Severity};
+use crate::commands::client::{Generator, NotificationSpec, Severity};
 use crate::webhook::notification::Shape::{Flat, Nested};
 
 /// JSON, but `state` is a string where it must be an object.
@@ -27,38 +27,38 @@ pub(super) struct Bodies {
 impl Bodies {
     /// The same in every demo.
     pub(super) fn new() -> Self {
-        let author = Author::default();
+        let author = Generator::default();
         let write = |notice, index| author.write(notice, index);
         Self {
             alert_flat: write(
-                Notice::Alert {
+                NotificationSpec::Alert {
                     shape: Flat,
                     severity: Some(Severity::Critical),
                 },
                 0,
             ),
             alert_nested: write(
-                Notice::Alert {
+                NotificationSpec::Alert {
                     shape: Nested,
                     severity: Some(Severity::Warning),
                 },
                 1,
             ),
             reachability_flat: write(
-                Notice::Reachability {
+                NotificationSpec::Reachability {
                     shape: Flat,
                     reachable: Some(false),
                 },
                 2,
             ),
             reachability_nested: write(
-                Notice::Reachability {
+                NotificationSpec::Reachability {
                     shape: Nested,
                     reachable: Some(true),
                 },
                 3,
             ),
-            test: write(Notice::Test, 4),
+            test: write(NotificationSpec::Test, 4),
         }
     }
 }

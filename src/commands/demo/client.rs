@@ -2,7 +2,7 @@
 
 use crate::commands::client::pki::{Authority, Leaf};
 use crate::commands::client::{
-    self, CHALLENGE_LIMIT, Connection, Failure, Place, Protocol, Request,
+    self, CHALLENGE_LIMIT, ClientConnection, ClientFailure, ClientRequest, Protocol, WebhookTarget,
 };
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, USER_AGENT};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 /// What a sender sends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Message<'a> {
+pub(super) struct DemoRequest<'a> {
     /// GET or POST.
     pub(super) method: &'static str,
     /// The path and the query.
@@ -28,7 +28,7 @@ pub(super) struct Message<'a> {
 
 /// What a sender sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum SceneResult {
     /// An HTTP response.
     Response {
         /// Of the status line.
@@ -39,18 +39,18 @@ pub(super) enum Answer {
     /// The connection was refused before there was HTTP on it.
     Alert(AlertDescription),
     /// Neither; says what happened.
-    Failure(String),
+    ClientFailure(String),
 }
 
 /// A client with one identity, or none.
-pub(super) struct Sender {
+pub(super) struct DemoClient {
     address: SocketAddr,
-    place: Place,
+    place: WebhookTarget,
     tls: Arc<ClientConfig>,
     runtime: Runtime,
 }
 
-impl Sender {
+impl DemoClient {
     /// Sends to `url` at `address`, whose certificate `root` issued, and presents `identity`.
     pub(super) fn new(
         url: &str,
@@ -66,45 +66,45 @@ impl Sender {
         let (tls, runtime) = make().map_err(|error| error.to_string())?;
         Ok(Self {
             address,
-            place: Place::parse(url)?,
+            place: WebhookTarget::parse(url)?,
             tls: Arc::new(tls),
             runtime,
         })
     }
 
     /// Sends `message` over a connection of its own.
-    pub(super) fn send(&self, message: &Message<'_>) -> Answer {
+    pub(super) fn send(&self, message: &DemoRequest<'_>) -> SceneResult {
         let exchange = async { timeout(CHALLENGE_LIMIT, self.exchange(message)).await };
         self.runtime
             .block_on(exchange)
-            .unwrap_or(Err(Failure::Silent))
+            .unwrap_or(Err(ClientFailure::Silent))
             .unwrap_or_else(|failure| match failure {
-                Failure::Alert(alert) => Answer::Alert(alert),
-                Failure::Silent => Answer::Failure(format!(
+                ClientFailure::Alert(alert) => SceneResult::Alert(alert),
+                ClientFailure::Silent => SceneResult::ClientFailure(format!(
                     "no whole answer in {} s",
                     CHALLENGE_LIMIT.as_secs()
                 )),
-                other => Answer::Failure(other.to_string()),
+                other => SceneResult::ClientFailure(other.to_string()),
             })
     }
 
-    async fn exchange(&self, message: &Message<'_>) -> Result<Answer, Failure> {
+    async fn exchange(&self, message: &DemoRequest<'_>) -> Result<SceneResult, ClientFailure> {
         let socket = client::dial(&self.place, self.address).await?;
         let stream =
-            client::shake_hands(socket, self.place.server_name(), self.tls.clone()).await?;
-        let mut connection = Connection::open(stream, Protocol::Http1, &self.place).await?;
+            client::tls_handshake(socket, self.place.server_name(), self.tls.clone()).await?;
+        let mut connection = ClientConnection::open(stream, Protocol::Http1, &self.place).await?;
         let answer = connection.exchange(&self.request(message)?).await?;
         connection.close().await;
-        Ok(Answer::Response {
+        Ok(SceneResult::Response {
             status: answer.status,
             body: String::from_utf8_lossy(&answer.body).into_owned(),
         })
     }
 
-    fn request(&self, message: &Message<'_>) -> Result<Request, Failure> {
-        let other = |error: http::Error| Failure::Other(error.to_string());
+    fn request(&self, message: &DemoRequest<'_>) -> Result<ClientRequest, ClientFailure> {
+        let other = |error: http::Error| ClientFailure::Other(error.to_string());
         let mut request =
-            Request::post(&self.place, Bytes::copy_from_slice(message.body.as_bytes()));
+            ClientRequest::post(&self.place, Bytes::copy_from_slice(message.body.as_bytes()));
         if message.method == "GET" {
             request.headers.clear();
         }

@@ -15,14 +15,14 @@ mod table;
 use crate::commands::client::pki::NETDATA;
 use crate::commands::output;
 use crate::telemetry;
-use application::Received;
+use application::ReceivedRequest;
 use bodies::Bodies;
 use scenarios::Scene;
-use setup::Stage;
+use setup::Setup;
 use std::io;
 use table::Table;
 
-type Output = Table<io::Stdout>;
+type SceneTable = Table<io::Stdout>;
 
 /// Plays all scenes, and says whether each ended as it must.
 ///
@@ -32,16 +32,16 @@ type Output = Table<io::Stdout>;
 /// # Errors
 /// Says what is missing on this machine, if the demo cannot be set up or shown.
 pub(crate) fn run(once: bool) -> Result<bool, String> {
-    let mut stage = Stage::set()?;
-    let verdict = match perform(&mut Table::on_stdout(), &mut stage, once) {
+    let mut setup = Setup::new()?;
+    let verdict = match perform(&mut Table::on_stdout(), &mut setup, once) {
         Ok(verdict) => verdict,
-        Err(Break::NotSet(error)) => return Err(error),
-        Err(Break::NotShown(error)) => {
+        Err(Interruption::NotSet(error)) => return Err(error),
+        Err(Interruption::NotShown(error)) => {
             output::unless_nobody_reads(Err(error)).map_err(|error| error.to_string())?;
             return Ok(true);
         }
     };
-    stage.strike()?;
+    setup.tear_down()?;
     match verdict {
         Some(all_well) => Ok(all_well),
         None if once => Err("interrupted before the last scene".into()),
@@ -50,40 +50,44 @@ pub(crate) fn run(once: bool) -> Result<bool, String> {
 }
 
 /// Why it breaks off.
-enum Break {
+enum Interruption {
     NotSet(String),
     NotShown(io::Error),
 }
 
-impl From<String> for Break {
+impl From<String> for Interruption {
     fn from(error: String) -> Self {
         Self::NotSet(error)
     }
 }
 
-impl From<io::Error> for Break {
+impl From<io::Error> for Interruption {
     fn from(error: io::Error) -> Self {
         Self::NotShown(error)
     }
 }
 
-fn perform(table: &mut Output, stage: &mut Stage, once: bool) -> Result<Option<bool>, Break> {
-    let verdict = play(table, stage)?;
-    if !once && !stage.has_ended() {
-        serve(table, stage)?;
+fn perform(
+    table: &mut SceneTable,
+    setup: &mut Setup,
+    once: bool,
+) -> Result<Option<bool>, Interruption> {
+    let verdict = play(table, setup)?;
+    if !once && !setup.has_ended() {
+        serve(table, setup)?;
     }
     Ok(verdict)
 }
 
 /// Whether all scenes ended as they must; `None` if a signal came before the last one.
-fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, Break> {
-    table.line(&introduction(stage))?;
+fn play(table: &mut SceneTable, setup: &mut Setup) -> Result<Option<bool>, Interruption> {
+    table.line(&introduction(setup))?;
     table.head([
         "The sender sends",
         "The sender gets",
         "The application receives",
     ])?;
-    let (secret, token) = (stage.secret.clone(), stage.token.clone());
+    let (secret, token) = (setup.secret.clone(), setup.token.clone());
     let bodies = Bodies::new();
     let acts = [
         (
@@ -96,11 +100,11 @@ fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, Break> {
     for (title, scenes) in acts {
         table.line(&format!("\n  {title}:"))?;
         for scene in scenes {
-            let Some(ended_well) = show(table, stage, &scene)? else {
+            let Some(passed) = show(table, setup, &scene)? else {
                 return Ok(None);
             };
             played += 1;
-            well += usize::from(ended_well);
+            well += usize::from(passed);
         }
     }
     let conclusion = match played - well {
@@ -112,44 +116,48 @@ fn play(table: &mut Output, stage: &mut Stage) -> Result<Option<bool>, Break> {
 }
 
 /// Plays a scene and shows it; `None` if a signal has ended the proxy.
-fn show(table: &mut Output, stage: &mut Stage, scene: &Scene<'_>) -> Result<Option<bool>, Break> {
-    let answer = stage.sender(scene.identity)?.send(&scene.message);
-    let received = stage.received();
-    if stage.has_ended() {
+fn show(
+    table: &mut SceneTable,
+    setup: &mut Setup,
+    scene: &Scene<'_>,
+) -> Result<Option<bool>, Interruption> {
+    let answer = setup.sender(scene.identity)?.send(&scene.message);
+    let received = setup.received();
+    if setup.has_ended() {
         return Ok(None);
     }
-    let ended_well = scene.ended_well(&answer, &received);
-    table.row(ended_well, &scene.cells(&answer, &received))?;
-    if !ended_well {
+    let passed = scene.passed(&answer, &received);
+    table.row(passed, &scene.cells(&answer, &received))?;
+    if !passed {
         table.line(&format!("  must be: {}", scene.ending))?;
     }
-    Ok(Some(ended_well))
+    Ok(Some(passed))
 }
 
 /// Shows what the application receives until a signal ends the proxy.
-fn serve(table: &mut Output, stage: &mut Stage) -> io::Result<()> {
+fn serve(table: &mut SceneTable, setup: &mut Setup) -> io::Result<()> {
     // Not before: log lines would stand between the rows.
-    telemetry::init(&stage.config.log);
-    table.line(&format!("\n{}", next_steps::invitation(stage)))?;
-    while let Some(received) = stage.wait() {
+    telemetry::init(&setup.config.log);
+    table.line(&format!("\n{}", next_steps::text(setup)))?;
+    while let Some(received) = setup.wait() {
         table.line(&announcement(&received))?;
     }
     Ok(())
 }
 
-fn introduction(stage: &Stage) -> String {
+fn introduction(setup: &Setup) -> String {
     format!(
         "A stand-in for Netdata Cloud, this proxy, and an application, on this machine only:\n\n  \
          sender       TLS client, CN={}, with a Bearer token\n  \
          proxy        {}\n  \
          application  http://{}\n",
         NETDATA,
-        stage.url(),
-        stage.application
+        setup.url(),
+        setup.application
     )
 }
 
-fn announcement(received: &Received) -> String {
+fn announcement(received: &ReceivedRequest) -> String {
     format!(
         "→ the application received: {}; {} bytes, by {}",
         received.subject(),

@@ -1,22 +1,22 @@
 //! How to point a `curl` at the proxy of the demo.
 
-use super::setup::Stage;
+use super::setup::Setup;
 use crate::auth::secret::Secret;
 use crate::webhook::challenge;
 use std::path::Path;
 
 /// Two commands to be copied, and what they print.
-pub(super) fn invitation(stage: &Stage) -> String {
-    let file = |name: &str| quoted(&stage.file(name));
+pub(super) fn text(setup: &Setup) -> String {
+    let file = |name: &str| quoted(&setup.file(name));
     let identity = format!(
         "curl --cacert {} \\\n    --cert {} \\\n    --key {} \\\n    -H 'Authorization: Bearer {}'",
         file("demo-root-ca.pem"),
         file("netdata.pem"),
         file("netdata.key"),
-        stage.token
+        setup.token
     );
-    let url = stage.url();
-    let answer = challenge::answer(&Secret::new(stage.secret.clone().into()), "abc");
+    let url = setup.url();
+    let answer = challenge::answer(&Secret::new(setup.secret.clone().into()), "abc");
     format!(
         "The proxy keeps listening on {url}, with the configuration in\n\
          {config}\n\n\
@@ -26,7 +26,7 @@ pub(super) fn invitation(stage: &Stage) -> String {
          {identity} \\\n    '{url}?crc_token=abc'\n\n\
          Leave out the certificate, the token or a quote from the alert, and see it refused.\n\
          Requests show up here, and the proxy's log on standard error. Ctrl-C ends it and removes the files.\n",
-        config = stage.file("config.toml").display(),
+        config = setup.file("config.toml").display(),
         alert = file("alert.json"),
     )
 }

@@ -1,8 +1,8 @@
 //! The scenes: what Netdata Cloud sends, what a forger sends, and how each must end.
 
-use super::application::{self, Received};
+use super::application::{self, ReceivedRequest};
 use super::bodies::{Bodies, NOT_JSON, SCHEMA_MISMATCH};
-use super::client::{Answer, Message};
+use super::client::{DemoRequest, SceneResult};
 use super::table::Cell;
 use crate::commands::client::alert_name;
 use crate::commands::client::pki::NETDATA;
@@ -27,7 +27,7 @@ const VERIFIED: &str = "client-certificate, bearer";
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum SceneIdentity {
     /// Presents what Netdata Cloud presents.
     Netdata,
     /// Presents no certificate.
@@ -40,7 +40,7 @@ pub(super) enum Identity {
 
 /// How a scene must end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum ExpectedOutcome {
     /// The application gets the body byte for byte, and its answer comes back.
     Forwarded {
         /// What the proxy says that it is about.
@@ -74,16 +74,16 @@ pub(super) struct Scene<'a> {
     /// What is to be known about it.
     pub(super) detail: String,
     /// Who sends.
-    pub(super) identity: Identity,
+    pub(super) identity: SceneIdentity,
     /// What is sent.
-    pub(super) message: Message<'a>,
+    pub(super) message: DemoRequest<'a>,
     /// How it must end.
-    pub(super) ending: Ending,
+    pub(super) ending: ExpectedOutcome,
 }
 
 /// What Netdata Cloud sends.
 pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
-    let get = Message {
+    let get = DemoRequest {
         method: "GET",
         target: CHALLENGE,
         token,
@@ -92,20 +92,20 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> V
     let challenge = Scene {
         name: "Challenge",
         detail: "GET ?crc_token=…".into(),
-        identity: Identity::Netdata,
+        identity: SceneIdentity::Netdata,
         message: get,
-        ending: Ending::Proven {
+        ending: ExpectedOutcome::Proven {
             response_token: response_token(secret),
         },
     };
     let notification = |name, body: &'a str, how, ending| Scene {
         name,
         detail: format!("POST {} bytes{how}", body.len()),
-        identity: Identity::Netdata,
+        identity: SceneIdentity::Netdata,
         message: post(token, body),
         ending,
     };
-    let forwarded = |notification, severity| Ending::Forwarded {
+    let forwarded = |notification, severity| ExpectedOutcome::Forwarded {
         notification,
         severity,
     };
@@ -140,7 +140,7 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> V
             "Test notification",
             &bodies.test,
             ", with a token",
-            Ending::Kept,
+            ExpectedOutcome::Kept,
         ),
     ]
 }
@@ -155,9 +155,9 @@ pub(super) fn forged<'a>(token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
         message,
         ending,
     };
-    let refused = |status, code| Ending::Refused { status, code };
-    let named = Identity::Named;
-    let other_token = Message {
+    let refused = |status, code| ExpectedOutcome::Refused { status, code };
+    let named = SceneIdentity::Named;
+    let other_token = DemoRequest {
         token: "guessed",
         ..alert
     };
@@ -165,16 +165,16 @@ pub(super) fn forged<'a>(token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
         scene(
             "No certificate",
             "all else is right",
-            Identity::Nobody,
+            SceneIdentity::Nobody,
             alert,
-            Ending::Alert(NO_CERTIFICATE),
+            ExpectedOutcome::Alert(NO_CERTIFICATE),
         ),
         scene(
             "Foreign CA",
             "the same names, another key",
-            Identity::ForeignCa,
+            SceneIdentity::ForeignCa,
             alert,
-            Ending::Alert(FOREIGN_CA),
+            ExpectedOutcome::Alert(FOREIGN_CA),
         ),
         scene(
             "Wrong CN",
@@ -193,21 +193,21 @@ pub(super) fn forged<'a>(token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
         scene(
             "Wrong token",
             "Bearer guessed",
-            Identity::Netdata,
+            SceneIdentity::Netdata,
             other_token,
             refused(401, "authorization_invalid"),
         ),
         scene(
             "Body that is not JSON",
             "a word without quotes in it",
-            Identity::Netdata,
+            SceneIdentity::Netdata,
             post(token, NOT_JSON),
             refused(400, "invalid_json"),
         ),
         scene(
             "Schema mismatch",
             "a string instead of an object",
-            Identity::Netdata,
+            SceneIdentity::Netdata,
             post(token, SCHEMA_MISMATCH),
             refused(422, "schema_mismatch"),
         ),
@@ -218,8 +218,8 @@ const NO_CERTIFICATE: AlertDescription = AlertDescription::CertificateRequired;
 /// The issuer's name is known, and the signature is not its own.
 const FOREIGN_CA: AlertDescription = AlertDescription::DecryptError;
 
-fn post<'a>(token: &'a str, body: &'a str) -> Message<'a> {
-    Message {
+fn post<'a>(token: &'a str, body: &'a str) -> DemoRequest<'a> {
+    DemoRequest {
         method: "POST",
         target: PATH,
         token,
@@ -239,7 +239,7 @@ fn response_token(secret: &str) -> String {
     )
 }
 
-impl Identity {
+impl SceneIdentity {
     /// The common name in the certificate.
     pub(super) fn common_name(self) -> &'static str {
         match self {
@@ -251,10 +251,10 @@ impl Identity {
 
 impl Scene<'_> {
     /// Whether it ended as it must: on both sides.
-    pub(super) fn ended_well(&self, answer: &Answer, received: &[Received]) -> bool {
+    pub(super) fn passed(&self, answer: &SceneResult, received: &[ReceivedRequest]) -> bool {
         self.is_answered_well(answer)
             && match &self.ending {
-                Ending::Forwarded {
+                ExpectedOutcome::Forwarded {
                     notification,
                     severity,
                 } => {
@@ -264,26 +264,31 @@ impl Scene<'_> {
             }
     }
 
-    fn is_answered_well(&self, answer: &Answer) -> bool {
-        let is = |wanted: u16, key: &str, value: &Value| matches!(answer, Answer::Response { status, body } if *status == wanted && field(body, key) == *value);
+    fn is_answered_well(&self, answer: &SceneResult) -> bool {
+        let is = |wanted: u16, key: &str, value: &Value| matches!(answer, SceneResult::Response { status, body } if *status == wanted && field(body, key) == *value);
         match &self.ending {
-            Ending::Forwarded { .. } => {
-                let own = Answer::Response {
+            ExpectedOutcome::Forwarded { .. } => {
+                let own = SceneResult::Response {
                     status: application::STATUS,
                     body: application::ANSWER.into(),
                 };
                 *answer == own
             }
-            Ending::Proven { response_token } => {
+            ExpectedOutcome::Proven { response_token } => {
                 is(200, "response_token", &response_token.as_str().into())
             }
-            Ending::Kept => is(200, "received", &true.into()),
-            Ending::Refused { status, code } => is(*status, "code", &(*code).into()),
-            Ending::Alert(alert) => *answer == Answer::Alert(*alert),
+            ExpectedOutcome::Kept => is(200, "received", &true.into()),
+            ExpectedOutcome::Refused { status, code } => is(*status, "code", &(*code).into()),
+            ExpectedOutcome::Alert(alert) => *answer == SceneResult::Alert(*alert),
         }
     }
 
-    fn is_forwarded_well(&self, received: &Received, notification: &str, severity: &str) -> bool {
+    fn is_forwarded_well(
+        &self,
+        received: &ReceivedRequest,
+        notification: &str,
+        severity: &str,
+    ) -> bool {
         received.body == self.message.body.as_bytes()
             && (received.notification(), received.severity()) == (notification, severity)
             && received.verified() == VERIFIED
@@ -291,7 +296,7 @@ impl Scene<'_> {
     }
 
     /// What was sent, what came back, and what the application received.
-    pub(super) fn cells(&self, answer: &Answer, received: &[Received]) -> [Cell; 3] {
+    pub(super) fn cells(&self, answer: &SceneResult, received: &[ReceivedRequest]) -> [Cell; 3] {
         [
             Cell::new(self.name, self.detail.as_str()),
             self.answer_cell(answer),
@@ -299,14 +304,14 @@ impl Scene<'_> {
         ]
     }
 
-    fn answer_cell(&self, answer: &Answer) -> Cell {
+    fn answer_cell(&self, answer: &SceneResult) -> Cell {
         match answer {
-            Answer::Alert(alert) => Cell::new(
+            SceneResult::Alert(alert) => Cell::new(
                 format!("TLS alert {}", alert_name(*alert)),
                 "and no connection",
             ),
-            Answer::Failure(error) => Cell::new("no answer", error.as_str()),
-            Answer::Response { status, body } => {
+            SceneResult::ClientFailure(error) => Cell::new("no answer", error.as_str()),
+            SceneResult::Response { status, body } => {
                 match (field(body, "code"), field(body, "response_token")) {
                     (Value::String(code), _) => Cell::new(
                         format!("{status} {code}"),
@@ -332,7 +337,7 @@ impl Scene<'_> {
         }
     }
 
-    fn application_cell(&self, received: &[Received]) -> Cell {
+    fn application_cell(&self, received: &[ReceivedRequest]) -> Cell {
         match received {
             [] => Cell::new("nothing", ""),
             [one] => {
@@ -358,7 +363,7 @@ impl Scene<'_> {
     }
 }
 
-impl std::fmt::Display for Ending {
+impl std::fmt::Display for ExpectedOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Forwarded {
@@ -393,19 +398,19 @@ fn shortened(token: &str) -> String {
 mod tests {
     use super::*;
 
-    fn response(status: u16, body: &str) -> Answer {
-        Answer::Response {
+    fn response(status: u16, body: &str) -> SceneResult {
+        SceneResult::Response {
             status,
             body: body.into(),
         }
     }
 
-    fn forwarded(scene: &Scene<'_>, extra: &str) -> Received {
+    fn forwarded(scene: &Scene<'_>, extra: &str) -> ReceivedRequest {
         let head = format!(
             "POST / HTTP/1.1\r\nX-Netdata-Verified: {VERIFIED}\r\nX-Netdata-Notification: alert\r\n\
              X-Netdata-Severity: critical\r\n{extra}\r\n"
         );
-        Received {
+        ReceivedRequest {
             head,
             body: scene.message.body.into(),
         }
@@ -417,14 +422,14 @@ mod tests {
         let scenes = genuine("YOUR_CHALLENGE_SECRET", "t", &bodies);
         let scene = &scenes[1];
         let good = forwarded(scene, "");
-        let changed = Received {
+        let changed = ReceivedRequest {
             body: b"{}".to_vec(),
             ..good.clone()
         };
         let leaking = forwarded(scene, "authorization: Bearer t\r\n");
         let answer = response(application::STATUS, application::ANSWER);
-        assert!(scene.ended_well(&answer, std::slice::from_ref(&good)));
-        assert!(!scene.ended_well(
+        assert!(scene.passed(&answer, std::slice::from_ref(&good)));
+        assert!(!scene.passed(
             &response(200, application::ANSWER),
             std::slice::from_ref(&good)
         ));
@@ -434,7 +439,7 @@ mod tests {
             vec![leaking],
             vec![good.clone(), good],
         ] {
-            assert!(!scene.ended_well(&answer, &received), "{received:?}");
+            assert!(!scene.passed(&answer, &received), "{received:?}");
         }
     }
 
@@ -447,11 +452,11 @@ mod tests {
             .find(|scene| scene.name == "Wrong CN")
             .unwrap();
         let refusal = response(403, "{\"code\":\"common_name_mismatch\"}");
-        assert!(scene.ended_well(&refusal, &[]));
-        assert!(!scene.ended_well(&refusal, &[Received::default()]));
-        assert!(!scene.ended_well(&response(403, "{\"code\":\"space_not_allowed\"}"), &[]));
-        assert!(!scene.ended_well(&response(200, ""), &[]));
-        assert!(!scene.ended_well(&Answer::Failure("connection reset".into()), &[]));
+        assert!(scene.passed(&refusal, &[]));
+        assert!(!scene.passed(&refusal, &[ReceivedRequest::default()]));
+        assert!(!scene.passed(&response(403, "{\"code\":\"space_not_allowed\"}"), &[]));
+        assert!(!scene.passed(&response(200, ""), &[]));
+        assert!(!scene.passed(&SceneResult::ClientFailure("connection reset".into()), &[]));
     }
 
     #[test]
@@ -463,7 +468,7 @@ mod tests {
             response_token("YOUR_CHALLENGE_SECRET")
         );
         let wrong = format!("{{\"response_token\":\"{}\"}}", response_token("another"));
-        assert!(scenes[0].ended_well(&response(200, &right), &[]));
-        assert!(!scenes[0].ended_well(&response(200, &wrong), &[]));
+        assert!(scenes[0].passed(&response(200, &right), &[]));
+        assert!(!scenes[0].passed(&response(200, &wrong), &[]));
     }
 }

@@ -1,10 +1,10 @@
-//! The stage: a directory with certificates, secrets and a configuration, the application, and the
+//! The setup: a directory with certificates, secrets and a configuration, the application, and the
 //! real proxy.
 
-use super::application::{self, Received};
+use super::application::{self, ReceivedRequest};
 use super::bodies::Bodies;
 use super::client;
-use super::scenarios::{Identity, PATH};
+use super::scenarios::{PATH, SceneIdentity};
 use crate::commands::client::pki::{Authority, NETDATA};
 use crate::config::Config;
 use crate::server::{Inherited, Server, Stop};
@@ -14,7 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -25,16 +25,16 @@ const QUIET: Duration = Duration::from_millis(50);
 const END: Duration = Duration::from_secs(10);
 
 /// What happens behind the sender's back.
-enum Event {
+enum SetupEvent {
     /// The application received this.
-    Received(Received),
+    Received(ReceivedRequest),
     /// The proxy has ended.
     Ended(Result<(), String>),
 }
 
 /// Everything a scene needs but its sender.
-pub(super) struct Stage {
-    /// Removed with everything in it when the stage is.
+pub(super) struct Setup {
+    /// Removed with everything in it when the setup is.
     directory: TempDir,
     root: Authority,
     foreign: Authority,
@@ -48,19 +48,19 @@ pub(super) struct Stage {
     pub(super) token: String,
     /// What was loaded.
     pub(super) config: Config,
-    events: Receiver<Event>,
+    events: Receiver<SetupEvent>,
     stop: Stop,
     ended: Option<Result<(), String>>,
 }
 
-impl Stage {
+impl Setup {
     /// Writes the files and starts the application and the proxy.
-    pub(super) fn set() -> Result<Self, String> {
-        let (events, incoming) = channel();
+    pub(super) fn new() -> Result<Self, String> {
+        let (events, incoming) = mpsc::channel();
         let record = events.clone();
         let application = application::start(move |received| {
             // Without a listener there is nothing left to show.
-            let _ = record.send(Event::Received(received));
+            let _ = record.send(SetupEvent::Received(received));
         })
         .map_err(cannot("start the application"))?;
 
@@ -106,16 +106,16 @@ impl Stage {
     }
 
     /// A sender with this identity.
-    pub(super) fn sender(&self, identity: Identity) -> Result<client::Sender, String> {
+    pub(super) fn sender(&self, identity: SceneIdentity) -> Result<client::DemoClient, String> {
         let leaf = match identity {
-            Identity::Nobody => None,
-            Identity::ForeignCa => Some(self.foreign.client(identity.common_name())),
-            Identity::Netdata | Identity::Named(_) => {
+            SceneIdentity::Nobody => None,
+            SceneIdentity::ForeignCa => Some(self.foreign.client(identity.common_name())),
+            SceneIdentity::Netdata | SceneIdentity::Named(_) => {
                 Some(self.root.client(identity.common_name()))
             }
         };
         let leaf = leaf.transpose().map_err(cannot("make a certificate"))?;
-        client::Sender::new(&self.url(), self.address, &self.root, leaf.as_ref())
+        client::DemoClient::new(&self.url(), self.address, &self.root, leaf.as_ref())
             .map_err(cannot("set up the sender's TLS"))
     }
 
@@ -131,7 +131,7 @@ impl Stage {
 
     /// What the application has received since the last call. The sender has had its answer, so
     /// this need not wait long; what comes later still counts, in the next scene.
-    pub(super) fn received(&mut self) -> Vec<Received> {
+    pub(super) fn received(&mut self) -> Vec<ReceivedRequest> {
         let mut received = Vec::new();
         let deadline = Instant::now() + QUIET;
         while let Ok(event) = self
@@ -144,7 +144,7 @@ impl Stage {
     }
 
     /// The next thing the application receives; `None` once the proxy has ended.
-    pub(super) fn wait(&mut self) -> Option<Received> {
+    pub(super) fn wait(&mut self) -> Option<ReceivedRequest> {
         while self.ended.is_none() {
             let event = self.events.recv().ok()?;
             if let Some(received) = self.take(event) {
@@ -154,10 +154,10 @@ impl Stage {
         None
     }
 
-    fn take(&mut self, event: Event) -> Option<Received> {
+    fn take(&mut self, event: SetupEvent) -> Option<ReceivedRequest> {
         match event {
-            Event::Received(received) => Some(received),
-            Event::Ended(result) => {
+            SetupEvent::Received(received) => Some(received),
+            SetupEvent::Ended(result) => {
                 self.ended = Some(result);
                 None
             }
@@ -170,7 +170,7 @@ impl Stage {
     }
 
     /// Ends the proxy, if a signal has not, and removes the files.
-    pub(super) fn strike(mut self) -> Result<(), String> {
+    pub(super) fn tear_down(mut self) -> Result<(), String> {
         self.stop.stop();
         let deadline = Instant::now() + END;
         while self.ended.is_none() {
@@ -190,7 +190,7 @@ impl Stage {
 }
 
 /// Runs the proxy on a thread of its own, and says when it has ended, even if by a panic.
-fn run(server: Server, events: Sender<Event>) -> io::Result<()> {
+fn run(server: Server, events: mpsc::Sender<SetupEvent>) -> io::Result<()> {
     let proxy = thread::Builder::new()
         .name("proxy".into())
         .spawn(|| server.run())?;
@@ -200,7 +200,7 @@ fn run(server: Server, events: Sender<Event>) -> io::Result<()> {
             Err(_) => Err("the proxy panicked".into()),
         };
         // Without a listener there is nobody to be told.
-        let _ = events.send(Event::Ended(result));
+        let _ = events.send(SetupEvent::Ended(result));
     });
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Makes the checks that an operator would make by hand before Netdata Cloud is pointed at a URL.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct DoctorArguments {
     /// The URL that stands, or will stand, in Netdata's UI. Without it, the listeners of the
     /// configuration.
     pub url: Option<String>,
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     pub json: bool,
 }
 
-impl Arguments {
+impl DoctorArguments {
     pub(super) fn patience(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }

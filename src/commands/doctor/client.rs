@@ -1,7 +1,9 @@
 //! Connects to a place, and holds a conversation there within a time limit.
 
-use super::recording_client::{Shown, Tls};
-use crate::commands::client::{self, Answer, Connection, Failure, Place, Protocol, Request};
+use super::recording_client::{HandshakeRecord, RecordingTls};
+use crate::commands::client::{
+    self, ClientConnection, ClientFailure, ClientRequest, ClientResponse, Protocol, WebhookTarget,
+};
 use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use std::io;
@@ -12,8 +14,8 @@ use tokio::time::timeout;
 
 /// Who connects.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Client<'t> {
-    pub(super) place: &'t Place,
+pub(super) struct CheckClient<'t> {
+    pub(super) place: &'t WebhookTarget,
     pub(super) address: SocketAddr,
     /// How long a conversation may take.
     pub(super) patience: Duration,
@@ -21,19 +23,19 @@ pub(super) struct Client<'t> {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Conversation {
-    pub(super) shown: Shown,
+pub(super) struct Exchange {
+    pub(super) shown: HandshakeRecord,
     pub(super) was_resumed: bool,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ExchangeOutcome,
     /// From the first packet to the last of the answer, or to the end.
     pub(super) took: Duration,
 }
 
 /// How a conversation ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum ExchangeOutcome {
     /// There was an answer.
-    Answered(Answer),
+    Answered(ClientResponse),
     /// The server said no in TLS, or broke the handshake off; says how.
     Refused(String),
     /// It hung up without a word when the handshake was over; says how.
@@ -41,33 +43,37 @@ pub(super) enum Outcome {
     /// Nobody said anything in time.
     Silent,
     /// Something else went wrong.
-    Failed(Failure),
+    Failed(ClientFailure),
 }
 
-impl From<Failure> for Outcome {
-    fn from(failure: Failure) -> Self {
+impl From<ClientFailure> for ExchangeOutcome {
+    fn from(failure: ClientFailure) -> Self {
         match failure {
-            Failure::Alert(_) => Self::Refused(failure.to_string()),
-            Failure::HungUp(how) => Self::HungUp(how.to_owned()),
-            Failure::Silent => Self::Silent,
+            ClientFailure::Alert(_) => Self::Refused(failure.to_string()),
+            ClientFailure::HungUp(how) => Self::HungUp(how.to_owned()),
+            ClientFailure::Silent => Self::Silent,
             _ => Self::Failed(failure),
         }
     }
 }
 
-impl Outcome {
+impl ExchangeOutcome {
     /// What came instead of a connection.
-    fn unconnected(failure: Failure, is_tls: bool) -> Self {
+    fn unconnected(failure: ClientFailure, is_tls: bool) -> Self {
         match failure {
-            Failure::HungUp(how) if is_tls => Self::Refused(how.to_owned()),
+            ClientFailure::HungUp(how) if is_tls => Self::Refused(how.to_owned()),
             _ => failure.into(),
         }
     }
 }
 
-impl<'t> Client<'t> {
+impl<'t> CheckClient<'t> {
     /// One request over a connection of its own.
-    pub(super) async fn ask(&self, tls: Option<&Tls>, request: &Request) -> Conversation {
+    pub(super) async fn ask(
+        &self,
+        tls: Option<&RecordingTls>,
+        request: &ClientRequest,
+    ) -> Exchange {
         self.ask_as(self.place.server_name(), tls, request).await
     }
 
@@ -75,23 +81,26 @@ impl<'t> Client<'t> {
     pub(super) async fn ask_as(
         &self,
         name: ServerName<'static>,
-        tls: Option<&Tls>,
-        request: &Request,
-    ) -> Conversation {
+        tls: Option<&RecordingTls>,
+        request: &ClientRequest,
+    ) -> Exchange {
         let began = Instant::now();
         let mut was_resumed = false;
         let conversation = async {
             let mut connection = self.connect(name, tls, &mut was_resumed).await?;
-            connection.exchange(request).await.map_err(Outcome::from)
+            connection
+                .exchange(request)
+                .await
+                .map_err(ExchangeOutcome::from)
         };
         let outcome = match timeout(self.patience, conversation).await {
-            Ok(Ok(answer)) => Outcome::Answered(answer),
+            Ok(Ok(answer)) => ExchangeOutcome::Answered(answer),
             Ok(Err(outcome)) => outcome,
-            Err(_) => Outcome::Silent,
+            Err(_) => ExchangeOutcome::Silent,
         };
         let took = began.elapsed();
-        let shown = tls.map(Tls::take_shown).unwrap_or_default();
-        Conversation {
+        let shown = tls.map(RecordingTls::take_shown).unwrap_or_default();
+        Exchange {
             shown,
             was_resumed,
             outcome,
@@ -100,7 +109,10 @@ impl<'t> Client<'t> {
     }
 
     /// A connection that is ready for requests.
-    pub(super) async fn open(&self, tls: Option<&Tls>) -> Result<Connection, Outcome> {
+    pub(super) async fn open(
+        &self,
+        tls: Option<&RecordingTls>,
+    ) -> Result<ClientConnection, ExchangeOutcome> {
         let mut was_resumed = false;
         match timeout(
             self.patience,
@@ -109,7 +121,7 @@ impl<'t> Client<'t> {
         .await
         {
             Ok(connected) => connected,
-            Err(_) => Err(Outcome::Silent),
+            Err(_) => Err(ExchangeOutcome::Silent),
         }
     }
 
@@ -121,21 +133,22 @@ impl<'t> Client<'t> {
     async fn connect(
         &self,
         name: ServerName<'static>,
-        tls: Option<&Tls>,
+        tls: Option<&RecordingTls>,
         was_resumed: &mut bool,
-    ) -> Result<Connection, Outcome> {
-        let unconnected = |error: io::Error| Outcome::unconnected(error.into(), tls.is_some());
+    ) -> Result<ClientConnection, ExchangeOutcome> {
+        let unconnected =
+            |error: io::Error| ExchangeOutcome::unconnected(error.into(), tls.is_some());
         let socket = self.dial().await.map_err(unconnected)?;
         let connection = match tls {
-            None => Connection::open(socket, Protocol::Http1, self.place).await,
+            None => ClientConnection::open(socket, Protocol::Http1, self.place).await,
             Some(tls) => {
-                let stream = client::shake_hands(socket, name, tls.config.clone())
+                let stream = client::tls_handshake(socket, name, tls.config.clone())
                     .await
                     .map_err(unconnected)?;
                 *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
-                Connection::open(stream, Protocol::Http1, self.place).await
+                ClientConnection::open(stream, Protocol::Http1, self.place).await
             }
         };
-        connection.map_err(Outcome::from)
+        connection.map_err(ExchangeOutcome::from)
     }
 }

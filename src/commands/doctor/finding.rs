@@ -6,7 +6,7 @@ use serde::Serialize;
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
+pub(crate) enum FindingLevel {
     /// As it should be.
     Pass,
     /// It works, and is unwise or uncertain.
@@ -17,7 +17,7 @@ pub(crate) enum Level {
     Skip,
 }
 
-impl Level {
+impl FindingLevel {
     /// In four letters.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ pub(crate) struct Finding {
     /// Which check; stays the same for scripts.
     pub check: &'static str,
     /// How it ended.
-    pub level: Level,
+    pub level: FindingLevel,
     /// What was found, in a sentence.
     pub text: String,
     /// What to do about it.
@@ -46,7 +46,7 @@ impl Finding {
     pub(super) fn pass(check: &'static str, text: impl AsRef<str>) -> Self {
         Self {
             check,
-            level: Level::Pass,
+            level: FindingLevel::Pass,
             text: plain(text.as_ref(), MAX_TEXT),
             remedy: None,
         }
@@ -54,7 +54,7 @@ impl Finding {
 
     pub(super) fn skip(check: &'static str, text: impl AsRef<str>) -> Self {
         Self {
-            level: Level::Skip,
+            level: FindingLevel::Skip,
             ..Self::pass(check, text)
         }
     }
@@ -65,7 +65,7 @@ impl Finding {
         remedy: impl AsRef<str>,
     ) -> Self {
         Self {
-            level: Level::Warn,
+            level: FindingLevel::Warn,
             remedy: Some(plain(remedy.as_ref(), MAX_TEXT)),
             ..Self::pass(check, text)
         }
@@ -77,7 +77,7 @@ impl Finding {
         remedy: impl AsRef<str>,
     ) -> Self {
         Self {
-            level: Level::Fail,
+            level: FindingLevel::Fail,
             remedy: Some(plain(remedy.as_ref(), MAX_TEXT)),
             ..Self::pass(check, text)
         }

@@ -7,7 +7,6 @@
 mod arguments;
 mod checks;
 mod client;
-mod examination;
 mod finding;
 mod forgery;
 mod options;
@@ -15,25 +14,29 @@ mod recording_client;
 mod report;
 mod requests;
 mod responses;
+mod run;
 mod target;
 
-pub(crate) use arguments::Arguments;
-pub(crate) use report::{Examined, Report};
+pub(crate) use arguments::DoctorArguments;
+pub(crate) use report::{DoctorReport, TargetReport};
 
-use crate::commands::client::Place;
+use crate::commands::client::WebhookTarget;
 use crate::config::{Config, read_certificates, read_secret_file};
-use options::Means;
+use options::CheckOptions;
 use std::path::Path;
-use target::{Challenge, Expected, Target};
+use target::{CheckTarget, Expectation, ExpectedChallenge};
 
 /// Examines what `arguments` name; without a URL and a configuration of their own, the listeners of
 /// `default_config`.
 ///
 /// # Errors
 /// Says, in as many lines as it takes, what is wrong with the arguments or the configuration.
-pub(crate) fn run(arguments: &Arguments, default_config: &Path) -> Result<Report, String> {
+pub(crate) fn run(
+    arguments: &DoctorArguments,
+    default_config: &Path,
+) -> Result<DoctorReport, String> {
     let targets = targets(arguments, default_config)?;
-    let means = Means::new(arguments)?;
+    let means = CheckOptions::new(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -41,8 +44,8 @@ pub(crate) fn run(arguments: &Arguments, default_config: &Path) -> Result<Report
     let examined = runtime.block_on(async {
         let mut examined = Vec::new();
         for target in &targets {
-            let checks = examination::examine(target, &means).await;
-            examined.push(Examined {
+            let checks = run::examine(target, &means).await;
+            examined.push(TargetReport {
                 url: target.place.url(),
                 checks,
             });
@@ -51,10 +54,10 @@ pub(crate) fn run(arguments: &Arguments, default_config: &Path) -> Result<Report
     });
     // A name server that does not answer is not waited for.
     runtime.shutdown_background();
-    Ok(Report::new(examined))
+    Ok(DoctorReport::new(examined))
 }
 
-fn targets(arguments: &Arguments, default_config: &Path) -> Result<Vec<Target>, String> {
+fn targets(arguments: &DoctorArguments, default_config: &Path) -> Result<Vec<CheckTarget>, String> {
     let load = |path: &Path| {
         Config::load(path)
             .map(|loaded| loaded.config)
@@ -63,12 +66,12 @@ fn targets(arguments: &Arguments, default_config: &Path) -> Result<Vec<Target>, 
     let mut targets = match (&arguments.url, &arguments.config) {
         (None, path) => target::of_config(&load(path.as_deref().unwrap_or(default_config))?)?,
         (Some(url), path) => {
-            let place = Place::parse(url)?;
+            let place = WebhookTarget::parse(url)?;
             let expected = match path {
                 Some(path) => target::expected_at(&load(path)?, &place)?,
-                None => Expected::by_default(),
+                None => Expectation::by_default(),
             };
-            vec![Target {
+            vec![CheckTarget {
                 place,
                 expected,
                 is_further_path: false,
@@ -83,9 +86,9 @@ fn targets(arguments: &Arguments, default_config: &Path) -> Result<Vec<Target>, 
 }
 
 /// What the arguments say goes before what the configuration says.
-fn adjust(expected: &mut Expected, arguments: &Arguments) -> Result<(), String> {
+fn adjust(expected: &mut Expectation, arguments: &DoctorArguments) -> Result<(), String> {
     if let Some(path) = &arguments.secret_file {
-        expected.challenge = Challenge::Secret(read_secret_file(path)?);
+        expected.challenge = ExpectedChallenge::Secret(read_secret_file(path)?);
     }
     if let Some(path) = &arguments.client_ca {
         expected.authorities = read_certificates(path)?;

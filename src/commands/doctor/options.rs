@@ -1,6 +1,6 @@
 //! What the checks are made with, as the arguments have it.
 
-use super::arguments::Arguments;
+use super::arguments::DoctorArguments;
 use crate::config::{read_certificates, read_identity};
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What the checks are made with.
-pub(super) struct Means {
+pub(super) struct CheckOptions {
     pub(super) patience: Duration,
     /// Who may have issued the server's certificate.
     pub(super) roots: RootCertStore,
@@ -20,8 +20,8 @@ pub(super) struct Means {
     pub(super) idle: Option<Duration>,
 }
 
-impl Means {
-    pub(super) fn new(arguments: &Arguments) -> Result<Self, String> {
+impl CheckOptions {
+    pub(super) fn new(arguments: &DoctorArguments) -> Result<Self, String> {
         let (certificates, roots_name) = match &arguments.server_ca {
             Some(path) => (read_certificates(path)?, path.display().to_string()),
             None => (

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a handshake showed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct HandshakeRecord {
     /// The server's chain, leaf first; empty if the handshake did not get that far.
     pub(super) chain: Vec<CertificateDer<'static>>,
     /// The subjects of the authorities whose client certificates are asked for, if any are.
@@ -25,13 +25,13 @@ pub(super) struct Shown {
 
 /// A client's side of TLS.
 #[derive(Clone, Debug)]
-pub(super) struct Tls {
+pub(super) struct RecordingTls {
     pub(super) config: Arc<ClientConfig>,
     recorder: Arc<Recorder>,
     sessions: Arc<OneSession>,
 }
 
-impl Tls {
+impl RecordingTls {
     /// With a certificate or without, in these versions. No protocol is offered by ALPN, so
     /// HTTP/1.1 is spoken.
     pub(super) fn new(
@@ -60,7 +60,7 @@ impl Tls {
     }
 
     /// What the last handshake showed. A resumed one shows nothing.
-    pub(super) fn take_shown(&self) -> Shown {
+    pub(super) fn take_shown(&self) -> HandshakeRecord {
         std::mem::take(&mut *lock(&self.recorder.shown))
     }
 
@@ -76,7 +76,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[derive(Debug)]
 struct Recorder {
-    shown: Mutex<Shown>,
+    shown: Mutex<HandshakeRecord>,
     credentials: Option<Arc<CertifiedKey>>,
     provider: Arc<CryptoProvider>,
 }

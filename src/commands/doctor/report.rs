@@ -1,32 +1,32 @@
 //! What was found, for people and for scripts.
 
-use super::finding::{Finding, Level};
+use super::finding::{Finding, FindingLevel};
 use serde::Serialize;
 use std::fmt::{self, Display};
 
 /// Everything that was found.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct DoctorReport {
     /// Whether nothing failed.
     pub ok: bool,
     /// For each URL.
-    pub targets: Vec<Examined>,
+    pub targets: Vec<TargetReport>,
 }
 
 /// What was found at one URL.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Examined {
+pub(crate) struct TargetReport {
     /// As it would stand in Netdata's UI.
     pub url: String,
     /// In the order in which they were made.
     pub checks: Vec<Finding>,
 }
 
-impl Report {
-    pub(super) fn new(targets: Vec<Examined>) -> Self {
+impl DoctorReport {
+    pub(super) fn new(targets: Vec<TargetReport>) -> Self {
         let mut checks = targets.iter().flat_map(|target| &target.checks);
         Self {
-            ok: checks.all(|finding| finding.level != Level::Fail),
+            ok: checks.all(|finding| finding.level != FindingLevel::Fail),
             targets,
         }
     }
@@ -36,7 +36,7 @@ impl Report {
         serde_json::to_string_pretty(self).expect("a report is plain data")
     }
 
-    fn count(&self, level: Level) -> usize {
+    fn count(&self, level: FindingLevel) -> usize {
         self.targets
             .iter()
             .flat_map(|target| &target.checks)
@@ -45,9 +45,9 @@ impl Report {
     }
 }
 
-impl Display for Report {
+impl Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Examined { url, checks } in &self.targets {
+        for TargetReport { url, checks } in &self.targets {
             writeln!(f, "{url}")?;
             let width = checks
                 .iter()
@@ -68,10 +68,10 @@ impl Display for Report {
             }
         }
         let counts = [
-            (Level::Pass, "passed"),
-            (Level::Warn, "warned"),
-            (Level::Fail, "failed"),
-            (Level::Skip, "skipped"),
+            (FindingLevel::Pass, "passed"),
+            (FindingLevel::Warn, "warned"),
+            (FindingLevel::Fail, "failed"),
+            (FindingLevel::Skip, "skipped"),
         ];
         let counts = counts.map(|(level, word)| format!("{} {word}", self.count(level)));
         write!(f, "{}", counts.join(", "))
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn only_a_failure_is_not_ok() {
         let report = |finding: Finding| {
-            Report::new(vec![Examined {
+            DoctorReport::new(vec![TargetReport {
                 url: "https://x/".into(),
                 checks: vec![finding],
             }])
@@ -102,7 +102,7 @@ mod tests {
             Finding::pass("name", "a"),
             Finding::fail("challenge", "b", "c"),
         ];
-        let report = Report::new(vec![Examined {
+        let report = DoctorReport::new(vec![TargetReport {
             url: "https://x/".into(),
             checks,
         }]);

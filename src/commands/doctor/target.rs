@@ -1,7 +1,7 @@
 //! What is examined: a place, and what is to be expected there.
 
 use crate::auth::secret::Secret;
-use crate::commands::client::Place;
+use crate::commands::client::WebhookTarget;
 use crate::config::{Config, NETDATA_ROOT_CA, Route, Upstream, Verify};
 use crate::http::path::{PathPattern, Routes};
 use rustls::pki_types::pem::PemObject as _;
@@ -14,9 +14,9 @@ use x509_parser::extensions::GeneralName;
 
 /// Where, and what is expected.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) place: Place,
-    pub(super) expected: Expected,
+pub(super) struct CheckTarget {
+    pub(super) place: WebhookTarget,
+    pub(super) expected: Expectation,
     /// Whether the listener has been examined already, with another path.
     pub(super) is_further_path: bool,
     /// Where its requests go, if it is this machine that sends them there and this has not been
@@ -26,7 +26,7 @@ pub(super) struct Target {
 
 /// What a server should do.
 #[derive(Clone, Debug)]
-pub(super) struct Expected {
+pub(super) struct Expectation {
     /// Whether a client certificate is asked for.
     pub(super) asks_for_certificate: bool,
     /// Whether this path demands one.
@@ -37,14 +37,14 @@ pub(super) struct Expected {
     pub(super) authorities: Vec<CertificateDer<'static>>,
     /// A name that is accepted.
     pub(super) common_name: String,
-    pub(super) challenge: Challenge,
+    pub(super) challenge: ExpectedChallenge,
     /// How long a connection may be idle, where that is known.
     pub(super) idle_timeout: Option<Duration>,
 }
 
 /// Whether the answer to a challenge can be foretold.
 #[derive(Clone, Debug)]
-pub(super) enum Challenge {
+pub(super) enum ExpectedChallenge {
     Secret(Secret),
     /// The route has none, and answers none.
     Unanswered,
@@ -52,7 +52,7 @@ pub(super) enum Challenge {
     Unknown,
 }
 
-impl Expected {
+impl Expectation {
     /// What is to be expected where there is no configuration.
     pub(super) fn by_default() -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Expected {
                 .flatten()
                 .collect(),
             common_name: "app.netdata.cloud".into(),
-            challenge: Challenge::Unknown,
+            challenge: ExpectedChallenge::Unknown,
             idle_timeout: None,
         }
     }
@@ -88,14 +88,14 @@ impl Expected {
             challenge: route
                 .challenge_secret
                 .clone()
-                .map_or(Challenge::Unanswered, Challenge::Secret),
+                .map_or(ExpectedChallenge::Unanswered, ExpectedChallenge::Secret),
             idle_timeout: Some(config.limits.idle_timeout),
         }
     }
 }
 
 /// Each path of each listener of a configuration.
-pub(super) fn of_config(config: &Config) -> Result<Vec<Target>, String> {
+pub(super) fn of_config(config: &Config) -> Result<Vec<CheckTarget>, String> {
     let listeners = config.listen.https.iter().map(|address| (address, true));
     let listeners = listeners.chain(config.listen.http.iter().map(|address| (address, false)));
     let (mut targets, mut seen) = (Vec::new(), HashSet::new());
@@ -111,9 +111,9 @@ pub(super) fn of_config(config: &Config) -> Result<Vec<Target>, String> {
             .iter()
             .filter(|route| is_https || !route.requirements.client_certificate);
         for (index, route) in routes.enumerate() {
-            targets.push(Target {
+            targets.push(CheckTarget {
                 place: listener(config, *address, is_https, &route.path),
-                expected: Expected::of(config, route, is_https),
+                expected: Expectation::of(config, route, is_https),
                 is_further_path: index > 0,
                 upstream: seen
                     .insert(&route.upstream.name)
@@ -128,12 +128,12 @@ pub(super) fn of_config(config: &Config) -> Result<Vec<Target>, String> {
 }
 
 /// What the configuration expects of a URL that leads to it.
-pub(super) fn expected_at(config: &Config, place: &Place) -> Result<Expected, String> {
+pub(super) fn expected_at(config: &Config, place: &WebhookTarget) -> Result<Expectation, String> {
     let path = place.path_without_query();
     Routes::new(config.routes.iter().collect())
         .find(path)
         .map(|route| {
-            Expected::of(
+            Expectation::of(
                 config,
                 route,
                 place.is_https || !config.listen.https.is_empty(),
@@ -142,13 +142,18 @@ pub(super) fn expected_at(config: &Config, place: &Place) -> Result<Expected, St
         .map_err(|_| format!("no route of the configuration has the path {path}"))
 }
 
-fn listener(config: &Config, address: SocketAddr, is_https: bool, path: &PathPattern) -> Place {
+fn listener(
+    config: &Config,
+    address: SocketAddr,
+    is_https: bool,
+    path: &PathPattern,
+) -> WebhookTarget {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    Place {
+    WebhookTarget {
         is_https,
         host: certified_name(config).unwrap_or_else(|| ip.to_string()),
         port: address.port(),

@@ -1,6 +1,6 @@
 //! What whoever sends can do about a refusal or a failure.
 
-use crate::commands::client::Failure;
+use crate::commands::client::ClientFailure;
 use rustls::{AlertDescription, CertificateError};
 
 const TRUST: &str = "let the server trust the authority of the client certificate (here: tls.client.ca, and reload), or present \
@@ -74,31 +74,33 @@ fn of_status(status: u16) -> Option<&'static str> {
 
 /// Of what ended without an answer.
 pub(super) fn of_failure(
-    failure: &Failure,
+    failure: &ClientFailure,
     was_connected: bool,
     presented: bool,
 ) -> Option<&'static str> {
     Some(match failure {
-        Failure::Alert(alert) => of_alert(*alert, presented),
-        Failure::Untrusted(error) => of_certificate(error),
-        Failure::HungUp(_) if !was_connected => {
-            "see whether TLS is spoken at this port, and whether the server lets this address connect (here: listen.allow)"
+        ClientFailure::Alert(alert) => of_alert(*alert, presented),
+        ClientFailure::Untrusted(error) => of_certificate(error),
+        ClientFailure::HungUp(_) if !was_connected => {
+            "see whether TLS is negotiated at this port, and whether the server lets this address connect (here: listen.allow)"
         }
-        Failure::HungUp(_) => "see the server's log",
-        Failure::Silent if !was_connected => {
+        ClientFailure::HungUp(_) => "see the server's log",
+        ClientFailure::Silent if !was_connected => {
             "see whether a firewall is in between, and whether the address is right"
         }
-        Failure::Silent => "see what keeps the server busy, or wait longer with --timeout SECONDS",
-        Failure::Unresolved(_) => {
+        ClientFailure::Silent => {
+            "see what keeps the server busy, or wait longer with --timeout SECONDS"
+        }
+        ClientFailure::Unresolved(_) => {
             "compare the name in the URL, or name an address with --connect-to"
         }
-        Failure::NobodyListens => {
+        ClientFailure::NobodyListens => {
             "see whether the server runs, and listens at this address and port"
         }
-        Failure::NotTls => "use http://, or a port where TLS is spoken",
-        Failure::NotHttp(_) => "use https://, or a port where HTTP is spoken",
-        Failure::NoFilesLeft => "raise the limit with \"ulimit -n\", or lower --concurrency",
-        Failure::Other(_) => return None,
+        ClientFailure::NotTls => "use http://, or a port where TLS is negotiated",
+        ClientFailure::NotHttp(_) => "use https://, or a port where HTTP is negotiated",
+        ClientFailure::NoFilesLeft => "raise the limit with \"ulimit -n\", or lower --concurrency",
+        ClientFailure::Other(_) => return None,
     })
 }
 

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 /// Plays Netdata Cloud.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_STATUS)]
-pub(crate) struct Arguments {
+pub(crate) struct SendArguments {
     #[command(subcommand)]
-    pub(super) what: What,
+    pub(super) what: SendCommand,
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 if every request was accepted (answered with 2xx; a challenge, rightly), 1 if some \
@@ -20,71 +20,71 @@ const EXIT_STATUS: &str = "Exit status: 0 if every request was accepted (answere
 /// What is sent.
 #[derive(Clone, Debug, clap::Subcommand)]
 #[command(after_help = EXIT_STATUS)]
-pub(super) enum What {
+pub(super) enum SendCommand {
     /// Ask for the answer to a challenge, and verify it.
     #[command(after_help = EXIT_STATUS)]
     Challenge {
         #[command(flatten)]
-        delivery: Delivery,
+        delivery: DeliveryOptions,
         #[command(flatten)]
-        secret: ChallengeSecret,
+        secret: ChallengeSecretOptions,
         /// The value of crc_token, decoded. Without it, it follows from the seed.
         #[arg(long)]
         token: Option<String>,
         #[command(flatten)]
-        seed: Seed,
+        seed: SeedOption,
     },
     /// Send an alert.
     #[command(after_help = EXIT_STATUS)]
     Alert {
         #[command(flatten)]
-        delivery: Delivery,
+        delivery: DeliveryOptions,
         /// How bad it is. Without it, it follows from the seed.
         #[arg(long)]
         severity: Option<Severity>,
         #[command(flatten)]
         shape: ShapeOption,
         #[command(flatten)]
-        author: Authorship,
+        author: GeneratorOptions,
         /// How many alerts are active on the node. Each makes the body longer.
         #[arg(long, value_name = "COUNT", value_parser = whole::<u32>(0, 100_000))]
         active_alerts: Option<u32>,
         #[command(flatten)]
-        seed: Seed,
+        seed: SeedOption,
     },
     /// Send that a node became reachable or unreachable.
     #[command(after_help = EXIT_STATUS)]
     Reachability {
         #[command(flatten)]
-        delivery: Delivery,
+        delivery: DeliveryOptions,
         /// Which of both it became. Without it, it follows from the seed.
         #[arg(long, value_parser = PossibleValuesParser::new(["reachable", "unreachable"]).map(|it| it == "reachable"))]
         status: Option<bool>,
         #[command(flatten)]
         shape: ShapeOption,
         #[command(flatten)]
-        author: Authorship,
+        author: GeneratorOptions,
         #[command(flatten)]
-        seed: Seed,
+        seed: SeedOption,
     },
     /// Send a Test notification, and say which token it has.
     #[command(after_help = EXIT_STATUS)]
     Test {
         #[command(flatten)]
-        delivery: Delivery,
+        delivery: DeliveryOptions,
         #[command(flatten)]
-        seed: Seed,
+        seed: SeedOption,
     },
     /// Send every kind of notification in every shape, once unless --repeat or --duration say
     /// otherwise.
     #[command(after_help = EXIT_STATUS)]
     All {
         #[command(flatten)]
-        delivery: Delivery,
+        delivery: DeliveryOptions,
         #[command(flatten)]
-        author: Authorship,
+        author: GeneratorOptions,
         #[command(flatten)]
-        seed: Seed,
+        seed: SeedOption,
     },
     /// Send what is in a file, byte for byte.
     #[command(after_help = EXIT_STATUS)]
@@ -92,7 +92,7 @@ pub(super) enum What {
         /// The body; "-" is standard input.
         file: PathBuf,
         #[command(flatten)]
-        delivery: Delivery,
+        delivery: DeliveryOptions,
     },
     /// Make a throw-away authority and a client certificate of it, and say how a proxy comes to
     /// trust it.
@@ -107,7 +107,7 @@ pub(super) enum What {
 
 /// Where to, as whom, and how often.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Delivery {
+pub(super) struct DeliveryOptions {
     /// The URL that stands, or will stand, in Netdata's UI.
     pub(super) url: String,
     /// The client certificate to present, in PEM, with those between it and its authority.
@@ -136,7 +136,7 @@ pub(super) struct Delivery {
     #[arg(long, value_name = "VERSION", value_parser = ["1.1", "2"], help_heading = "Connection")]
     pub(super) http: Option<String>,
     #[command(flatten)]
-    pub(super) credentials: Credentials,
+    pub(super) credentials: CredentialOptions,
     /// A further header, as Netdata's UI lets one add them.
     #[arg(
         long = "header",
@@ -181,7 +181,7 @@ pub(super) struct Delivery {
 /// What goes into `Authorization`. No secret is taken from the command line, which others on the
 /// machine can see.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Credentials {
+pub(super) struct CredentialOptions {
     /// Authenticate with this user name (Basic), and a password from a file or the environment.
     #[arg(
         long,
@@ -230,7 +230,7 @@ pub(super) struct Credentials {
 /// Where the challenge secret is.
 #[derive(Clone, Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct ChallengeSecret {
+pub(super) struct ChallengeSecretOptions {
     /// The file with the challenge secret.
     #[arg(long, value_name = "FILE")]
     pub(super) secret_file: Option<PathBuf>,
@@ -241,7 +241,7 @@ pub(super) struct ChallengeSecret {
 
 /// What everything follows from that is not given.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Seed {
+pub(super) struct SeedOption {
     /// Everything that is not given follows from this number: the same seed sends the same. Without
     /// it, it is random.
     #[arg(long, value_name = "NUMBER", value_parser = whole::<u64>(0, u64::MAX))]
@@ -257,7 +257,7 @@ pub(super) struct ShapeOption {
 
 /// Whose notifications they are. What is not given follows from the seed.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Authorship {
+pub(super) struct GeneratorOptions {
     /// The name of the space.
     #[arg(long, value_name = "NAME")]
     pub(super) space: Option<String>,
@@ -310,9 +310,9 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-impl What {
+impl SendCommand {
     /// Where to, and how often.
-    pub(super) fn delivery(&self) -> Option<&Delivery> {
+    pub(super) fn delivery(&self) -> Option<&DeliveryOptions> {
         match self {
             Self::Challenge { delivery, .. }
             | Self::Alert { delivery, .. }

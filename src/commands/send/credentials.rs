@@ -1,8 +1,8 @@
 //! What each request carries besides its body: `Authorization`, and further headers.
 
-use super::arguments::{Credentials, Delivery};
+use super::arguments::{CredentialOptions, DeliveryOptions};
 use crate::auth::secret::Secret;
-use crate::commands::client::Answer;
+use crate::commands::client::ClientResponse;
 use crate::config::{read_secret_file, read_secret_variable};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{
@@ -30,17 +30,17 @@ const RESERVED: [HeaderName; 8] = [
 const MIN_MASKED: usize = 4;
 
 /// What is sent with each request, and shown to nobody else.
-pub(super) struct Carried {
+pub(super) struct RequestHeaders {
     pub(super) headers: HeaderMap,
     secrets: Vec<Secret>,
 }
 
-impl Carried {
+impl RequestHeaders {
     /// What `delivery` asks for.
     ///
     /// # Errors
     /// Says which header or credentials are wrong, and nothing of what is in them.
-    pub(super) fn new(delivery: &Delivery) -> Result<Self, String> {
+    pub(super) fn new(delivery: &DeliveryOptions) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         for header in &delivery.headers {
             let (name, value) = parse(header)?;
@@ -58,7 +58,7 @@ impl Carried {
     }
 
     /// Hides in an answer what was sent with the request: there are servers that send it back.
-    pub(super) fn mask(&self, answer: &mut Answer) {
+    pub(super) fn mask(&self, answer: &mut ClientResponse) {
         for secret in self
             .secrets
             .iter()
@@ -104,8 +104,10 @@ fn parse(header: &str) -> Result<(HeaderName, HeaderValue), String> {
 }
 
 /// The value of the header, and what in it must not be seen.
-fn authorization(credentials: &Credentials) -> Result<Option<(HeaderValue, Vec<Secret>)>, String> {
-    let Credentials {
+fn authorization(
+    credentials: &CredentialOptions,
+) -> Result<Option<(HeaderValue, Vec<Secret>)>, String> {
+    let CredentialOptions {
         basic,
         password_file,
         password_env,
@@ -183,15 +185,15 @@ mod tests {
             )
         });
         let body = b"Bearer s3cret, s3cret: a".to_vec();
-        let mut answer = Answer {
+        let mut answer = ClientResponse {
             body,
             headers: headers.into_iter().collect(),
-            ..Answer::default()
+            ..ClientResponse::default()
         };
         let secrets = ["s3cret", "a", "****"]
             .map(|secret| Secret::new(secret.as_bytes().to_vec()))
             .to_vec();
-        Carried {
+        RequestHeaders {
             headers: HeaderMap::new(),
             secrets,
         }

@@ -1,9 +1,11 @@
 //! Takes requests to the server, one at a time on each connection, as Go's client does.
 
-use super::arguments::Delivery;
-use super::credentials::Carried;
-use super::outcome::{Ending, Fate};
-use crate::commands::client::{self, Answer, Connection, Failure, Place, Protocol, Request};
+use super::arguments::DeliveryOptions;
+use super::credentials::RequestHeaders;
+use super::outcome::{RequestOutcome, RequestStatus};
+use crate::commands::client::{
+    self, ClientConnection, ClientFailure, ClientRequest, ClientResponse, Protocol, WebhookTarget,
+};
 use crate::config::{read_certificates, read_identity, system_authorities};
 use http::header::{HeaderValue, USER_AGENT};
 use rustls::{ClientConfig, ProtocolVersion};
@@ -14,34 +16,34 @@ use tokio::sync::{OnceCell, SetOnce};
 use tokio::time::timeout;
 
 /// Knows the way, and what to show there.
-pub(super) struct Courier {
-    pub(super) place: Place,
+pub(super) struct Delivery {
+    pub(super) place: WebhookTarget,
     tls: Option<Arc<ClientConfig>>,
     /// Whether there is a client certificate to present.
     presents: bool,
-    carried: Carried,
+    carried: RequestHeaders,
     patience: Duration,
     demands_http2: bool,
     addresses: OnceCell<Vec<SocketAddr>>,
     /// When somebody was met for the first time.
     met: SetOnce<Instant>,
     /// Of the first connection.
-    spoken: OnceLock<Spoken>,
+    negotiated: OnceLock<Negotiated>,
 }
 
-/// What is spoken on a connection.
+/// What is negotiated on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spoken {
+pub(super) struct Negotiated {
     pub(super) protocol: Protocol,
     pub(super) tls: Option<&'static str>,
 }
 
-impl Courier {
+impl Delivery {
     /// The one whom `delivery` describes.
     ///
     /// # Errors
     /// Says which argument, file or variable is wrong.
-    pub(super) fn new(delivery: &Delivery) -> Result<Self, String> {
+    pub(super) fn new(delivery: &DeliveryOptions) -> Result<Self, String> {
         let mut place = place(&delivery.url)?;
         place.address = delivery.connect_to;
         if !place.is_https
@@ -58,18 +60,18 @@ impl Courier {
                 None
             },
             presents: delivery.cert.is_some(),
-            carried: Carried::new(delivery)?,
+            carried: RequestHeaders::new(delivery)?,
             patience: Duration::from_secs(delivery.timeout),
             demands_http2: delivery.http.as_deref() == Some("2"),
             addresses: OnceCell::new(),
             met: SetOnce::new(),
-            spoken: OnceLock::new(),
+            negotiated: OnceLock::new(),
             place,
         })
     }
 
-    pub(super) fn spoken(&self) -> Option<Spoken> {
-        self.spoken.get().copied()
+    pub(super) fn negotiated(&self) -> Option<Negotiated> {
+        self.negotiated.get().copied()
     }
 
     /// When somebody was met for the first time, if anybody was.
@@ -90,17 +92,17 @@ impl Courier {
     /// Sends a request over `connection`, or another if that has ended or there is none yet.
     pub(super) async fn deliver(
         &self,
-        connection: &mut Option<Connection>,
-        request: Request,
-    ) -> Result<Answer, Ending> {
+        connection: &mut Option<ClientConnection>,
+        request: ClientRequest,
+    ) -> Result<ClientResponse, RequestOutcome> {
         let delivered = timeout(self.patience, self.try_to_deliver(connection, request)).await;
         delivered
-            .unwrap_or(Err(Failure::Silent))
+            .unwrap_or(Err(ClientFailure::Silent))
             .map_err(|failure| {
                 // Whatever is left on it belongs to nobody.
                 let was_connected = connection.take().is_some();
-                let ending = Ending::failed(&failure, was_connected, self.presents);
-                if ending.reason.fate != Fate::Unreachable {
+                let ending = RequestOutcome::failed(&failure, was_connected, self.presents);
+                if ending.reason.fate != RequestStatus::Unreachable {
                     self.has_met();
                 }
                 ending
@@ -109,9 +111,9 @@ impl Courier {
 
     async fn try_to_deliver(
         &self,
-        connection: &mut Option<Connection>,
-        mut request: Request,
-    ) -> Result<Answer, Failure> {
+        connection: &mut Option<ClientConnection>,
+        mut request: ClientRequest,
+    ) -> Result<ClientResponse, ClientFailure> {
         if let Some(open) = connection
             && open.ready().await.is_err()
         {
@@ -136,8 +138,8 @@ impl Courier {
         Ok(answer)
     }
 
-    async fn connect(&self) -> Result<Connection, Failure> {
-        let mut failure = Failure::Unresolved("it has no address".into());
+    async fn connect(&self) -> Result<ClientConnection, ClientFailure> {
+        let mut failure = ClientFailure::Unresolved("it has no address".into());
         for address in self.addresses.get_or_try_init(|| self.resolve()).await? {
             match self.connect_to(*address).await {
                 Ok(connection) => return Ok(connection),
@@ -148,7 +150,7 @@ impl Courier {
     }
 
     /// IPv4 first, as Netdata Cloud has nothing else.
-    async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, ClientFailure> {
         if let Some(address) = self.place.address {
             return Ok(vec![address]);
         }
@@ -156,26 +158,28 @@ impl Courier {
             .place
             .resolve(self.patience)
             .await
-            .map_err(Failure::Unresolved)?;
+            .map_err(ClientFailure::Unresolved)?;
         addresses.sort_by_key(SocketAddr::is_ipv6);
         Ok(addresses)
     }
 
-    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, Failure> {
+    async fn connect_to(&self, address: SocketAddr) -> Result<ClientConnection, ClientFailure> {
         let socket = client::dial(&self.place, address).await?;
         let Some(tls) = &self.tls else {
-            self.spoken.get_or_init(|| Spoken {
+            self.negotiated.get_or_init(|| Negotiated {
                 protocol: Protocol::Http1,
                 tls: None,
             });
-            return Connection::open(socket, Protocol::Http1, &self.place).await;
+            return ClientConnection::open(socket, Protocol::Http1, &self.place).await;
         };
-        let stream = client::shake_hands(socket, self.place.server_name(), tls.clone()).await?;
+        let stream = client::tls_handshake(socket, self.place.server_name(), tls.clone()).await?;
         let session = stream.get_ref().1;
         let protocol = match session.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ if self.demands_http2 => {
-                return Err(Failure::Other("the server does not speak HTTP/2".into()));
+                return Err(ClientFailure::Other(
+                    "the server does not speak HTTP/2".into(),
+                ));
             }
             _ => Protocol::Http1,
         };
@@ -183,11 +187,11 @@ impl Courier {
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => "TLS 1.3",
         };
-        self.spoken.get_or_init(|| Spoken {
+        self.negotiated.get_or_init(|| Negotiated {
             protocol,
             tls: Some(version),
         });
-        Connection::open(stream, protocol, &self.place).await
+        ClientConnection::open(stream, protocol, &self.place).await
     }
 }
 
@@ -195,7 +199,7 @@ impl Courier {
 ///
 /// # Errors
 /// Says what is wrong with it, and not which credentials are in it.
-pub(super) fn place(url: &str) -> Result<Place, String> {
+pub(super) fn place(url: &str) -> Result<WebhookTarget, String> {
     if url
         .split('/')
         .nth(2)
@@ -203,10 +207,10 @@ pub(super) fn place(url: &str) -> Result<Place, String> {
     {
         return Err("the URL must not hold credentials: give them with --basic USERNAME --password-file FILE".into());
     }
-    Place::parse(url)
+    WebhookTarget::parse(url)
 }
 
-fn tls(delivery: &Delivery) -> Result<ClientConfig, String> {
+fn tls(delivery: &DeliveryOptions) -> Result<ClientConfig, String> {
     let authorities = match &delivery.ca {
         Some(path) => read_certificates(path)?,
         None => system_authorities()

@@ -1,11 +1,11 @@
 //! Sends as many requests as are wanted, as fast as is wanted.
 
-use super::arguments::Delivery;
-use super::delivery::Courier;
-use super::outcome::{Ending, Fate};
-use super::plan::Plan;
-use super::statistics::Tally;
-use crate::commands::client::Connection;
+use super::arguments::DeliveryOptions;
+use super::delivery::Delivery;
+use super::outcome::{RequestOutcome, RequestStatus};
+use super::plan::SendPlan;
+use super::statistics::Statistics;
+use crate::commands::client::ClientConnection;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +29,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// What `delivery` asks for; `round` requests where it asks for nothing.
-    pub(super) fn new(delivery: &Delivery, round: u64) -> Self {
+    pub(super) fn new(delivery: &DeliveryOptions, round: u64) -> Self {
         let repeat = delivery.repeat.or(if delivery.duration.is_some() {
             None
         } else {
@@ -53,27 +53,27 @@ impl Pace {
 }
 
 /// Requests that are under way.
-pub(super) struct Campaign {
-    pub(super) courier: Courier,
-    pub(super) plan: Plan,
+pub(super) struct LoadRun {
+    pub(super) courier: Delivery,
+    pub(super) plan: SendPlan,
     pub(super) pace: Pace,
     began: Instant,
     next: AtomicU64,
-    tally: Mutex<Tally>,
+    statistics: Mutex<Statistics>,
     stop: CancellationToken,
     progress: ProgressBar,
 }
 
 /// What came of it.
-pub(super) struct Outcome {
-    pub(super) tally: Tally,
+pub(super) struct LoadResult {
+    pub(super) statistics: Statistics,
     pub(super) took: Duration,
     /// Whether a signal came before the last request.
     pub(super) was_interrupted: bool,
 }
 
-impl Campaign {
-    pub(super) fn new(courier: Courier, plan: Plan, pace: Pace) -> Self {
+impl LoadRun {
+    pub(super) fn new(courier: Delivery, plan: SendPlan, pace: Pace) -> Self {
         Self {
             progress: progress(&pace),
             courier,
@@ -81,13 +81,13 @@ impl Campaign {
             pace,
             began: Instant::now(),
             next: AtomicU64::new(0),
-            tally: Mutex::new(Tally::new()),
+            statistics: Mutex::new(Statistics::new()),
             stop: CancellationToken::new(),
         }
     }
 
     /// Sends everything, unless a signal comes before that or there is nobody to send to.
-    pub(super) async fn run(self: &Arc<Self>) -> Outcome {
+    pub(super) async fn run(self: &Arc<Self>) -> LoadResult {
         // Without signals it goes on to the end.
         let watch = signal(SignalKind::interrupt()).ok().map(|mut interrupt| {
             let stop = self.stop.clone();
@@ -99,9 +99,9 @@ impl Campaign {
         self.send_all().await;
         drop(watch);
         self.progress.finish_and_clear();
-        let tally = std::mem::replace(&mut *self.tally(), Tally::new());
-        Outcome {
-            tally,
+        let statistics = std::mem::replace(&mut *self.statistics(), Statistics::new());
+        LoadResult {
+            statistics,
             took: self.began.elapsed(),
             was_interrupted: self.stop.is_cancelled(),
         }
@@ -119,8 +119,8 @@ impl Campaign {
             _ = workers.join_next() => return,
         }
         for _ in 1..self.pace.concurrency {
-            let campaign = self.clone();
-            workers.spawn(async move { campaign.work().await });
+            let load_run = self.clone();
+            workers.spawn(async move { load_run.work().await });
         }
         while workers.join_next().await.is_some() {}
     }
@@ -132,7 +132,7 @@ impl Campaign {
     }
 
     /// Sends the next request, and says whether there was one left.
-    async fn send_next(&self, connection: &mut Option<Connection>) -> bool {
+    async fn send_next(&self, connection: &mut Option<ClientConnection>) -> bool {
         let Some(Some((index, since))) = self.stop.run_until_cancelled(self.turn()).await else {
             return false;
         };
@@ -146,7 +146,7 @@ impl Campaign {
             Some(Ok(answer)) => self.plan.judge(index, &answer, began.elapsed()),
             Some(Err(ending)) => ending,
             // The server may have got it, and act on it.
-            None if connection.take().is_some() => Ending::interrupted(),
+            None if connection.take().is_some() => RequestOutcome::interrupted(),
             None => return false,
         };
         self.count(index, ending, since.elapsed());
@@ -157,7 +157,7 @@ impl Campaign {
         true
     }
 
-    async fn close(&self, connection: Option<Connection>) {
+    async fn close(&self, connection: Option<ClientConnection>) {
         if let Some(connection) = connection {
             self.stop.run_until_cancelled(connection.close()).await;
         }
@@ -185,18 +185,22 @@ impl Campaign {
         Some((index, if self.pace.rate.is_some() { due } else { now }))
     }
 
-    fn count(&self, index: u64, ending: Ending, latency: Duration) {
+    fn count(&self, index: u64, ending: RequestOutcome, latency: Duration) {
         let token = self
             .plan
             .test_token(index)
-            .filter(|_| ending.reason.fate == Fate::Accepted);
-        let mut tally = self.tally();
-        tally.count(ending, latency);
-        token.into_iter().for_each(|token| tally.note_test(token));
+            .filter(|_| ending.reason.fate == RequestStatus::Accepted);
+        let mut statistics = self.statistics();
+        statistics.count(ending, latency);
+        token
+            .into_iter()
+            .for_each(|token| statistics.note_test(token));
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    fn statistics(&self) -> MutexGuard<'_, Statistics> {
+        self.statistics
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,23 +16,23 @@ mod plan;
 mod report;
 mod statistics;
 
-pub(crate) use arguments::Arguments;
+pub(crate) use arguments::SendArguments;
 
-use crate::commands::client::{Place, Request};
+use crate::commands::client::{ClientRequest, WebhookTarget};
 use crate::commands::output::{self, NotWritten};
 use crate::server::raise_descriptor_limit;
-use arguments::{Delivery, What};
-use delivery::{Courier, place};
+use arguments::{DeliveryOptions, SendCommand};
+use delivery::{Delivery, place};
 use http::Method;
-use load::{Campaign, Pace};
-use plan::Plan;
-use report::Report;
+use load::{LoadRun, Pace};
+use plan::SendPlan;
+use report::SendReport;
 use std::io::{self, Write};
 use std::sync::Arc;
 
 /// How it ended, all in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum SendVerdict {
     /// Every request was accepted.
     Accepted,
     /// Some requests were not accepted, or it was interrupted.
@@ -62,24 +62,27 @@ impl From<String> for SendError {
 ///
 /// # Errors
 /// Says which of the arguments is wrong, or that `out` is.
-pub(crate) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict, SendError> {
+pub(crate) fn run(
+    arguments: &SendArguments,
+    out: &mut impl Write,
+) -> Result<SendVerdict, SendError> {
     let what = &arguments.what;
-    if let What::Certificate {
+    if let SendCommand::Certificate {
         directory,
         common_name,
     } = what
     {
         output::line(out, certificate::make(directory, common_name)?)?;
-        return Ok(Verdict::Accepted);
+        return Ok(SendVerdict::Accepted);
     }
-    let (Some(plan), Some(delivery)) = (Plan::new(what)?, what.delivery()) else {
-        return Ok(Verdict::Accepted);
+    let (Some(plan), Some(delivery)) = (SendPlan::new(what)?, what.delivery()) else {
+        return Ok(SendVerdict::Accepted);
     };
     plan.check(&place(&delivery.url)?)?;
     let pace = Pace::new(delivery, plan.round());
     if delivery.dry_run {
         output::unless_nobody_reads(print(&plan, &place(&delivery.url)?, &pace, out))?;
-        return Ok(Verdict::Accepted);
+        return Ok(SendVerdict::Accepted);
     }
     let report = send(delivery, plan, pace)?;
     output::line(
@@ -93,36 +96,41 @@ pub(crate) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Verdict
     Ok(verdict(&report))
 }
 
-fn send(delivery: &Delivery, plan: Plan, pace: Pace) -> Result<Report, String> {
-    let campaign = Arc::new(Campaign::new(Courier::new(delivery)?, plan, pace));
+fn send(delivery: &DeliveryOptions, plan: SendPlan, pace: Pace) -> Result<SendReport, String> {
+    let load_run = Arc::new(LoadRun::new(Delivery::new(delivery)?, plan, pace));
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let outcome = runtime.block_on(campaign.run());
+    let outcome = runtime.block_on(load_run.run());
     // A name server that does not answer is not waited for.
     runtime.shutdown_background();
-    Ok(Report::new(&campaign, &outcome))
+    Ok(SendReport::new(&load_run, &outcome))
 }
 
-fn verdict(report: &Report) -> Verdict {
+fn verdict(report: &SendReport) -> SendVerdict {
     match report {
-        Report { ok: true, .. } => Verdict::Accepted,
-        Report {
+        SendReport { ok: true, .. } => SendVerdict::Accepted,
+        SendReport {
             requests,
             unreachable,
             ..
-        } if *requests > 0 && requests == unreachable => Verdict::Unreachable,
-        _ => Verdict::Refused,
+        } if *requests > 0 && requests == unreachable => SendVerdict::Unreachable,
+        _ => SendVerdict::Refused,
     }
 }
 
-/// What would be sent: a body, or the URL of a challenge, on each line; of a file, what is in it
+/// SendCommand would be sent: a body, or the URL of a challenge, on each line; of a file, what is in it
 /// and nothing else.
-fn print(plan: &Plan, place: &Place, pace: &Pace, out: &mut impl Write) -> io::Result<()> {
+fn print(
+    plan: &SendPlan,
+    place: &WebhookTarget,
+    pace: &Pace,
+    out: &mut impl Write,
+) -> io::Result<()> {
     for index in 0..pace.repeat.unwrap_or(plan.round()) {
-        let Request {
+        let ClientRequest {
             method,
             target,
             body,

@@ -1,7 +1,7 @@
 //! How a request ended, in words that are safe to show.
 
 use super::advice;
-use crate::commands::client::{Answer, Failure, alert_name};
+use crate::commands::client::{ClientFailure, ClientResponse, alert_name};
 use crate::sanitize::{MAX_TEXT, plain};
 use http::StatusCode;
 use rustls::AlertDescription;
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Fate {
+pub(super) enum RequestStatus {
     /// It was answered as it should be.
     Accepted,
     /// It was answered otherwise, or refused in TLS.
@@ -22,7 +22,7 @@ pub(super) enum Fate {
     Unreachable,
 }
 
-impl Fate {
+impl RequestStatus {
     pub(super) const ALL: [Self; 4] = [
         Self::Accepted,
         Self::Refused,
@@ -42,8 +42,8 @@ impl Fate {
 
 /// Why: the same for all requests that ended alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Reason {
-    pub(super) fate: Fate,
+pub(super) struct OutcomeReason {
+    pub(super) fate: RequestStatus,
     pub(super) status: Option<u16>,
     /// A word for it: that of the answer, or one of ours.
     pub(super) code: Option<String>,
@@ -52,26 +52,26 @@ pub(super) struct Reason {
 
 /// The end of a request.
 #[derive(Clone, Debug)]
-pub(super) struct Ending {
-    pub(super) reason: Reason,
+pub(super) struct RequestOutcome {
+    pub(super) reason: OutcomeReason,
     /// What was said about this very request.
     pub(super) detail: Option<String>,
     pub(super) request_id: Option<String>,
     pub(super) advice: Option<&'static str>,
 }
 
-impl Ending {
+impl RequestOutcome {
     /// A notification is accepted with any 2xx.
-    pub(super) fn answered(answer: &Answer) -> Self {
+    pub(super) fn answered(answer: &ClientResponse) -> Self {
         match answer.status {
             200..=299 => Self::accepted(answer),
             _ => Self::refused(answer),
         }
     }
 
-    pub(super) fn accepted(answer: &Answer) -> Self {
+    pub(super) fn accepted(answer: &ClientResponse) -> Self {
         Self::of(
-            Fate::Accepted,
+            RequestStatus::Accepted,
             answer,
             None,
             named(answer.status),
@@ -80,7 +80,7 @@ impl Ending {
         )
     }
 
-    pub(super) fn refused(answer: &Answer) -> Self {
+    pub(super) fn refused(answer: &ClientResponse) -> Self {
         let code = answer.code();
         let text = answer
             .field("title")
@@ -92,13 +92,13 @@ impl Ending {
             _ => answer.field("detail").or_else(|| said(answer)),
         };
         let advice = advice::of_refusal(answer.status, code.as_deref());
-        Self::of(Fate::Refused, answer, code, text, detail, advice)
+        Self::of(RequestStatus::Refused, answer, code, text, detail, advice)
     }
 
     /// A challenge that was answered wrongly.
-    pub(super) fn wrong(answer: &Answer, text: &str, advice: &'static str) -> Self {
+    pub(super) fn wrong(answer: &ClientResponse, text: &str, advice: &'static str) -> Self {
         Self::of(
-            Fate::Refused,
+            RequestStatus::Refused,
             answer,
             Some("challenge_failed".into()),
             text.to_owned(),
@@ -108,8 +108,8 @@ impl Ending {
     }
 
     fn of(
-        fate: Fate,
-        answer: &Answer,
+        fate: RequestStatus,
+        answer: &ClientResponse,
         code: Option<String>,
         text: String,
         detail: Option<String>,
@@ -119,7 +119,7 @@ impl Ending {
             code.map(|code| plain(&code, MAX_TEXT)),
             plain(&text, MAX_TEXT),
         );
-        let reason = Reason {
+        let reason = OutcomeReason {
             fate,
             status: Some(answer.status),
             code,
@@ -138,23 +138,23 @@ impl Ending {
     }
 
     /// There was no answer. `presented` says whether a client certificate was.
-    pub(super) fn failed(failure: &Failure, was_connected: bool, presented: bool) -> Self {
+    pub(super) fn failed(failure: &ClientFailure, was_connected: bool, presented: bool) -> Self {
         let fate = match failure {
-            Failure::Alert(alert) if is_about_the_client(*alert) => Fate::Refused,
-            _ if was_connected => Fate::Unanswered,
-            _ => Fate::Unreachable,
+            ClientFailure::Alert(alert) if is_about_the_client(*alert) => RequestStatus::Refused,
+            _ if was_connected => RequestStatus::Unanswered,
+            _ => RequestStatus::Unreachable,
         };
         let code = match failure {
-            Failure::Alert(alert) => format!("tls_{}", alert_name(*alert)),
-            Failure::HungUp(_) => "connection_closed".into(),
-            Failure::Silent => "timeout".into(),
-            Failure::Untrusted(_) => "server_certificate".into(),
-            Failure::Unresolved(_) => "unresolved".into(),
-            Failure::NobodyListens => "connection_refused".into(),
-            Failure::NotTls => "not_tls".into(),
-            Failure::NotHttp(_) => "not_http".into(),
-            Failure::NoFilesLeft => "too_many_open_files".into(),
-            Failure::Other(_) => "failed".into(),
+            ClientFailure::Alert(alert) => format!("tls_{}", alert_name(*alert)),
+            ClientFailure::HungUp(_) => "connection_closed".into(),
+            ClientFailure::Silent => "timeout".into(),
+            ClientFailure::Untrusted(_) => "server_certificate".into(),
+            ClientFailure::Unresolved(_) => "unresolved".into(),
+            ClientFailure::NobodyListens => "connection_refused".into(),
+            ClientFailure::NotTls => "not_tls".into(),
+            ClientFailure::NotHttp(_) => "not_http".into(),
+            ClientFailure::NoFilesLeft => "too_many_open_files".into(),
+            ClientFailure::Other(_) => "failed".into(),
         };
         let advice = advice::of_failure(failure, was_connected, presented);
         Self::without_answer(fate, code, plain(&failure.to_string(), MAX_TEXT), advice)
@@ -163,16 +163,21 @@ impl Ending {
     /// Nobody waits for the answer any more.
     pub(super) fn interrupted() -> Self {
         let text = "it was interrupted before the answer came";
-        Self::without_answer(Fate::Unanswered, "interrupted".into(), text.into(), None)
+        Self::without_answer(
+            RequestStatus::Unanswered,
+            "interrupted".into(),
+            text.into(),
+            None,
+        )
     }
 
     fn without_answer(
-        fate: Fate,
+        fate: RequestStatus,
         code: String,
         text: String,
         advice: Option<&'static str>,
     ) -> Self {
-        let reason = Reason {
+        let reason = OutcomeReason {
             fate,
             status: None,
             code: Some(code),
@@ -208,7 +213,7 @@ fn is_about_the_client(alert: AlertDescription) -> bool {
 }
 
 /// The body, if there is one.
-fn said(answer: &Answer) -> Option<String> {
+fn said(answer: &ClientResponse) -> Option<String> {
     let text = String::from_utf8_lossy(&answer.body);
     (!text.trim().is_empty()).then(|| text.trim().to_owned())
 }

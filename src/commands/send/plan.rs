@@ -1,10 +1,11 @@
-//! What is sent, one after the other, and what counts as accepted.
+//! SendCommand is sent, one after the other, and what counts as accepted.
 
-use super::arguments::{Authorship, ChallengeSecret, Seed, What};
-use super::outcome::Ending;
+use super::arguments::{ChallengeSecretOptions, GeneratorOptions, SeedOption, SendCommand};
+use super::outcome::RequestOutcome;
 use crate::auth::secret::Secret;
 use crate::commands::client::{
-    Answer, Author, CHALLENGE_LIMIT, EVERY_NOTICE, Notice, Place, Request, mistake,
+    CHALLENGE_LIMIT, ClientRequest, ClientResponse, EVERY_NOTIFICATION, Generator,
+    NotificationSpec, WebhookTarget, mistake,
 };
 use crate::config::{read_secret_file, read_secret_variable};
 use bytes::Bytes;
@@ -16,40 +17,40 @@ use std::time::Duration;
 /// Bytes of a file: it is kept in memory.
 const MAX_FILE: u64 = 64 << 20;
 
-/// What is sent.
-pub(super) struct Plan {
+/// SendCommand is sent.
+pub(super) struct SendPlan {
     pub(super) kind: &'static str,
     /// Whether all requests are the first.
     same: bool,
-    content: Content,
+    content: Payload,
 }
 
-enum Content {
-    Challenges(Challenges),
+enum Payload {
+    ChallengePlan(ChallengePlan),
     /// In turn.
     Notices {
-        author: Author,
-        notices: Vec<Notice>,
+        author: Generator,
+        notices: Vec<NotificationSpec>,
     },
     File(Bytes),
 }
 
-struct Challenges {
+struct ChallengePlan {
     secret: Secret,
     /// The same every time, if it is given.
     token: Option<String>,
-    author: Author,
+    author: Generator,
 }
 
-impl Plan {
+impl SendPlan {
     /// That of `what`, unless it sends nothing.
     ///
     /// # Errors
     /// Says what is wrong with a file or a variable.
-    pub(super) fn new(what: &What) -> Result<Option<Self>, String> {
-        let notices = |author, notices| Content::Notices { author, notices };
+    pub(super) fn new(what: &SendCommand) -> Result<Option<Self>, String> {
+        let notices = |author, notices| Payload::Notices { author, notices };
         let (kind, content) = match what {
-            What::Challenge {
+            SendCommand::Challenge {
                 secret,
                 token,
                 seed,
@@ -58,14 +59,14 @@ impl Plan {
                 let (secret, token, author) = (read_secret(secret)?, token.clone(), anybody(seed));
                 (
                     "challenge",
-                    Content::Challenges(Challenges {
+                    Payload::ChallengePlan(ChallengePlan {
                         secret,
                         token,
                         author,
                     }),
                 )
             }
-            What::Alert {
+            SendCommand::Alert {
                 severity,
                 shape,
                 author,
@@ -73,7 +74,7 @@ impl Plan {
                 seed,
                 ..
             } => {
-                let author = Author {
+                let author = Generator {
                     active_alerts: *active_alerts,
                     ..somebody(author, seed)
                 };
@@ -81,21 +82,21 @@ impl Plan {
                     "alert",
                     notices(
                         author,
-                        vec![Notice::Alert {
+                        vec![NotificationSpec::Alert {
                             shape: shape.shape,
                             severity: *severity,
                         }],
                     ),
                 )
             }
-            What::Reachability {
+            SendCommand::Reachability {
                 status,
                 shape,
                 author,
                 seed,
                 ..
             } => {
-                let notice = Notice::Reachability {
+                let notice = NotificationSpec::Reachability {
                     shape: shape.shape,
                     reachable: *status,
                 };
@@ -104,13 +105,15 @@ impl Plan {
                     notices(somebody(author, seed), vec![notice]),
                 )
             }
-            What::Test { seed, .. } => ("test", notices(anybody(seed), vec![Notice::Test])),
-            What::All { author, seed, .. } => (
+            SendCommand::Test { seed, .. } => {
+                ("test", notices(anybody(seed), vec![NotificationSpec::Test]))
+            }
+            SendCommand::All { author, seed, .. } => (
                 "all",
-                notices(somebody(author, seed), EVERY_NOTICE.to_vec()),
+                notices(somebody(author, seed), EVERY_NOTIFICATION.to_vec()),
             ),
-            What::File { file, .. } => ("file", Content::File(read(file)?)),
-            What::Certificate { .. } => return Ok(None),
+            SendCommand::File { file, .. } => ("file", Payload::File(read(file)?)),
+            SendCommand::Certificate { .. } => return Ok(None),
         };
         let same = what.delivery().is_some_and(|delivery| delivery.same);
         Ok(Some(Self {
@@ -124,13 +127,13 @@ impl Plan {
     ///
     /// # Errors
     /// Says what is wrong with its URL.
-    pub(super) fn check(&self, place: &Place) -> Result<(), String> {
+    pub(super) fn check(&self, place: &WebhookTarget) -> Result<(), String> {
         let query = place.path.split_once('?').map_or("", |(_, query)| query);
         let has_token = query
             .split('&')
             .any(|pair| pair.split('=').next() == Some("crc_token"));
         match &self.content {
-            Content::Challenges(_) if has_token => Err(
+            Payload::ChallengePlan(_) if has_token => Err(
                 "the URL has a crc_token: leave it out, and give it with --token, decoded".into(),
             ),
             _ => Ok(()),
@@ -139,24 +142,23 @@ impl Plan {
 
     /// Whether it is what is in a file.
     pub(super) fn is_file(&self) -> bool {
-        matches!(self.content, Content::File(_))
+        matches!(self.content, Payload::File(_))
     }
 
     /// How many requests it takes to have sent everything once.
     pub(super) fn round(&self) -> u64 {
         match &self.content {
-            Content::Notices { notices, .. } => notices.len() as u64,
-            Content::Challenges(_) | Content::File(_) => 1,
+            Payload::Notices { notices, .. } => notices.len() as u64,
+            Payload::ChallengePlan(_) | Payload::File(_) => 1,
         }
     }
 
-    /// What sends the same again, if anything is left to chance.
+    /// SendCommand sends the same again, if anything is left to chance.
     pub(super) fn seed(&self) -> Option<u64> {
         match &self.content {
-            Content::Challenges(Challenges { token: Some(_), .. }) | Content::File(_) => None,
-            Content::Challenges(Challenges { author, .. }) | Content::Notices { author, .. } => {
-                Some(author.seed)
-            }
+            Payload::ChallengePlan(ChallengePlan { token: Some(_), .. }) | Payload::File(_) => None,
+            Payload::ChallengePlan(ChallengePlan { author, .. })
+            | Payload::Notices { author, .. } => Some(author.seed),
         }
     }
 
@@ -164,7 +166,9 @@ impl Plan {
     pub(super) fn test_token(&self, index: u64) -> Option<String> {
         let index = self.effective(index);
         match &self.content {
-            Content::Notices { author, notices } if notices[self.turn(index)] == Notice::Test => {
+            Payload::Notices { author, notices }
+                if notices[self.turn(index)] == NotificationSpec::Test =>
+            {
                 Some(author.test_token(index))
             }
             _ => None,
@@ -172,26 +176,31 @@ impl Plan {
     }
 
     /// The `index`th request.
-    pub(super) fn request(&self, place: &Place, index: u64) -> Request {
+    pub(super) fn request(&self, place: &WebhookTarget, index: u64) -> ClientRequest {
         let index = self.effective(index);
         match &self.content {
-            Content::Challenges(challenges) => {
-                Request::challenge(place, &challenges.crc_token(index))
+            Payload::ChallengePlan(challenges) => {
+                ClientRequest::challenge(place, &challenges.crc_token(index))
             }
-            Content::Notices { author, notices } => {
-                Request::post(place, author.write(notices[self.turn(index)], index).into())
+            Payload::Notices { author, notices } => {
+                ClientRequest::post(place, author.write(notices[self.turn(index)], index).into())
             }
-            Content::File(body) => Request::post(place, body.clone()),
+            Payload::File(body) => ClientRequest::post(place, body.clone()),
         }
     }
 
     /// How the `index`th request ended that was answered after `took`.
-    pub(super) fn judge(&self, index: u64, answer: &Answer, took: Duration) -> Ending {
+    pub(super) fn judge(
+        &self,
+        index: u64,
+        answer: &ClientResponse,
+        took: Duration,
+    ) -> RequestOutcome {
         match &self.content {
-            Content::Challenges(challenges) => {
+            Payload::ChallengePlan(challenges) => {
                 challenges.judge(self.effective(index), answer, took)
             }
-            Content::Notices { .. } | Content::File(_) => Ending::answered(answer),
+            Payload::Notices { .. } | Payload::File(_) => RequestOutcome::answered(answer),
         }
     }
 
@@ -205,38 +214,38 @@ impl Plan {
     }
 }
 
-impl Challenges {
+impl ChallengePlan {
     fn crc_token(&self, index: u64) -> String {
         self.token
             .clone()
             .unwrap_or_else(|| self.author.crc_token(index))
     }
 
-    fn judge(&self, index: u64, answer: &Answer, took: Duration) -> Ending {
+    fn judge(&self, index: u64, answer: &ClientResponse, took: Duration) -> RequestOutcome {
         match answer.status {
             200 => {}
             201..=299 => {
-                return Ending::wrong(
+                return RequestOutcome::wrong(
                     answer,
                     "the answer is not 200",
                     "answer the challenge with 200 OK",
                 );
             }
-            _ => return Ending::refused(answer),
+            _ => return RequestOutcome::refused(answer),
         }
         match mistake(&self.secret, &self.crc_token(index), &answer.body) {
-            Some((text, remedy)) => Ending::wrong(answer, text, remedy),
-            None if took > CHALLENGE_LIMIT => Ending::wrong(
+            Some((text, remedy)) => RequestOutcome::wrong(answer, text, remedy),
+            None if took > CHALLENGE_LIMIT => RequestOutcome::wrong(
                 answer,
                 "the answer is right, but took more than 5 s",
                 "Netdata Cloud waits for 5 s: answer the challenge before anything slow",
             ),
-            None => Ending::accepted(answer),
+            None => RequestOutcome::accepted(answer),
         }
     }
 }
 
-fn read_secret(secret: &ChallengeSecret) -> Result<Secret, String> {
+fn read_secret(secret: &ChallengeSecretOptions) -> Result<Secret, String> {
     match (&secret.secret_file, &secret.secret_env) {
         (Some(path), _) => read_secret_file(path),
         (None, Some(name)) => read_secret_variable(name),
@@ -246,22 +255,22 @@ fn read_secret(secret: &ChallengeSecret) -> Result<Secret, String> {
     }
 }
 
-fn anybody(seed: &Seed) -> Author {
+fn anybody(seed: &SeedOption) -> Generator {
     // Short enough to be typed again.
     let seed = seed.seed.unwrap_or_else(|| rand::random::<u32>().into());
-    Author {
+    Generator {
         seed,
-        ..Author::default()
+        ..Generator::default()
     }
 }
 
-fn somebody(author: &Authorship, seed: &Seed) -> Author {
-    let Authorship {
+fn somebody(author: &GeneratorOptions, seed: &SeedOption) -> Generator {
+    let GeneratorOptions {
         space,
         space_id,
         node,
     } = author.clone();
-    Author {
+    Generator {
         space,
         space_id,
         node,

@@ -1,14 +1,14 @@
 //! What came of it, for people and for scripts.
 
-use super::load::{Campaign, Outcome};
-use super::outcome::Fate;
+use super::load::{LoadResult, LoadRun};
+use super::outcome::RequestStatus;
 use super::statistics::Latency;
 use serde::Serialize;
 use std::fmt::{self, Display};
 
 /// Everything there is to say.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct SendReport {
     /// Whether every request was accepted.
     pub(super) ok: bool,
     url: String,
@@ -31,13 +31,13 @@ pub(super) struct Report {
     seconds: f64,
     requests_per_second: f64,
     latency_ms: Option<Latency>,
-    results: Vec<Line>,
+    results: Vec<ResultLine>,
 }
 
 /// How some of the requests ended.
 #[derive(Debug, Serialize)]
-struct Line {
-    result: Fate,
+struct ResultLine {
+    result: RequestStatus,
     count: u64,
     status: Option<u16>,
     code: Option<String>,
@@ -48,50 +48,55 @@ struct Line {
     advice: Option<&'static str>,
 }
 
-impl Report {
-    pub(super) fn new(campaign: &Campaign, outcome: &Outcome) -> Self {
-        let Campaign {
+impl SendReport {
+    pub(super) fn new(load_run: &LoadRun, outcome: &LoadResult) -> Self {
+        let LoadRun {
             courier,
             plan,
             pace,
             ..
-        } = campaign;
-        let Outcome {
-            tally,
+        } = load_run;
+        let LoadResult {
+            statistics,
             took,
             was_interrupted,
         } = outcome;
-        let spoken = courier.spoken();
-        let lines = tally.reasons().map(|(reason, count, first)| Line {
-            result: reason.fate,
-            count,
-            status: reason.status,
-            code: reason.code.clone(),
-            text: reason.text.clone(),
-            detail: first.detail.clone(),
-            request_id: first.request_id.clone(),
-            advice: first.advice,
-        });
-        let (requests, accepted) = (tally.requests(), tally.of(Fate::Accepted));
+        let negotiated = courier.negotiated();
+        let lines = statistics
+            .reasons()
+            .map(|(reason, count, first)| ResultLine {
+                result: reason.fate,
+                count,
+                status: reason.status,
+                code: reason.code.clone(),
+                text: reason.text.clone(),
+                detail: first.detail.clone(),
+                request_id: first.request_id.clone(),
+                advice: first.advice,
+            });
+        let (requests, accepted) = (
+            statistics.requests(),
+            statistics.of(RequestStatus::Accepted),
+        );
         Self {
             ok: accepted == requests && !was_interrupted,
             url: courier.place.url(),
             kind: plan.kind,
             seed: plan.seed(),
-            test_token: tally.tests().map(|tests| tests.token.clone()),
-            tests: tally.tests().map_or(0, |tests| tests.count),
-            protocol: spoken.map(|spoken| spoken.protocol.as_str()),
-            tls: spoken.and_then(|spoken| spoken.tls),
+            test_token: statistics.tests().map(|tests| tests.token.clone()),
+            tests: statistics.tests().map_or(0, |tests| tests.count),
+            protocol: negotiated.map(|negotiated| negotiated.protocol.as_str()),
+            tls: negotiated.and_then(|negotiated| negotiated.tls),
             concurrency: pace.concurrency,
             requests,
             accepted,
-            refused: tally.of(Fate::Refused),
-            unanswered: tally.of(Fate::Unanswered),
-            unreachable: tally.of(Fate::Unreachable),
+            refused: statistics.of(RequestStatus::Refused),
+            unanswered: statistics.of(RequestStatus::Unanswered),
+            unreachable: statistics.of(RequestStatus::Unreachable),
             interrupted: *was_interrupted,
             seconds: took.as_secs_f64(),
             requests_per_second: requests as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE),
-            latency_ms: tally.latency(),
+            latency_ms: statistics.latency(),
             results: lines.collect(),
         }
     }
@@ -102,12 +107,12 @@ impl Report {
     }
 }
 
-impl Display for Report {
+impl Display for SendReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let spoken: Vec<_> = self.protocol.into_iter().chain(self.tls).collect();
+        let negotiated: Vec<_> = self.protocol.into_iter().chain(self.tls).collect();
         write!(f, "{} to {}", self.kind, self.url)?;
-        if !spoken.is_empty() {
-            write!(f, " ({})", spoken.join(", "))?;
+        if !negotiated.is_empty() {
+            write!(f, " ({})", negotiated.join(", "))?;
         }
         self.results
             .iter()
@@ -164,7 +169,7 @@ impl Display for Report {
     }
 }
 
-impl Display for Line {
+impl Display for ResultLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const INDENT: &str = "\n               ";
         write!(f, "{:12} {} ×", self.result.as_str(), self.count)?;

@@ -1,6 +1,6 @@
 //! What became of all requests, in memory that does not grow with them.
 
-use super::outcome::{Ending, Fate, Reason};
+use super::outcome::{OutcomeReason, RequestOutcome, RequestStatus};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,17 +12,17 @@ const MAX_REASONS: usize = 32;
 const MAX_LATENCY: u64 = 660_000_000;
 
 /// Counts requests.
-pub(super) struct Tally {
+pub(super) struct Statistics {
     /// Of those that were answered, in microseconds.
     latencies: Histogram<u64>,
-    fates: [u64; Fate::ALL.len()],
-    reasons: BTreeMap<Reason, (u64, Ending)>,
-    tests: Option<Tests>,
+    fates: [u64; RequestStatus::ALL.len()],
+    reasons: BTreeMap<OutcomeReason, (u64, RequestOutcome)>,
+    tests: Option<AcceptedTests>,
 }
 
 /// Test notifications that were accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tests {
+pub(super) struct AcceptedTests {
     pub(super) count: u64,
     /// Of the last of them.
     pub(super) token: String,
@@ -38,20 +38,20 @@ pub(super) struct Latency {
     pub(super) max: f64,
 }
 
-impl Tally {
+impl Statistics {
     pub(super) fn new() -> Self {
         let latencies =
             Histogram::new_with_bounds(1, MAX_LATENCY, 3).expect("the bounds are apart");
         Self {
             latencies,
-            fates: [0; Fate::ALL.len()],
+            fates: [0; RequestStatus::ALL.len()],
             reasons: BTreeMap::new(),
             tests: None,
         }
     }
 
     /// Counts a request that ended after `latency`.
-    pub(super) fn count(&mut self, ending: Ending, latency: Duration) {
+    pub(super) fn count(&mut self, ending: RequestOutcome, latency: Duration) {
         let reason = &ending.reason;
         self.fates[reason.fate as usize] += 1;
         if reason.status.is_some() {
@@ -60,7 +60,7 @@ impl Tally {
         }
         let key = match self.reasons.contains_key(reason) || self.reasons.len() < MAX_REASONS {
             true => reason.clone(),
-            false => Reason {
+            false => OutcomeReason {
                 fate: reason.fate,
                 status: None,
                 code: None,
@@ -73,10 +73,10 @@ impl Tally {
     /// Notes that a Test notification with this token was accepted.
     pub(super) fn note_test(&mut self, token: String) {
         let count = self.tests.as_ref().map_or(0, |tests| tests.count) + 1;
-        self.tests = Some(Tests { count, token });
+        self.tests = Some(AcceptedTests { count, token });
     }
 
-    pub(super) fn tests(&self) -> Option<&Tests> {
+    pub(super) fn tests(&self) -> Option<&AcceptedTests> {
         self.tests.as_ref()
     }
 
@@ -84,12 +84,12 @@ impl Tally {
         self.fates.iter().sum()
     }
 
-    pub(super) fn of(&self, fate: Fate) -> u64 {
+    pub(super) fn of(&self, fate: RequestStatus) -> u64 {
         self.fates[fate as usize]
     }
 
     /// Why requests ended as they did: for each reason, how many did, and the first of them.
-    pub(super) fn reasons(&self) -> impl Iterator<Item = (&Reason, u64, &Ending)> {
+    pub(super) fn reasons(&self) -> impl Iterator<Item = (&OutcomeReason, u64, &RequestOutcome)> {
         self.reasons
             .iter()
             .map(|(reason, (count, first))| (reason, *count, first))
@@ -118,35 +118,35 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::client::Answer;
+    use crate::commands::client::ClientResponse;
 
-    fn answered(status: u16, body: &str) -> Ending {
-        Ending::answered(&Answer {
+    fn answered(status: u16, body: &str) -> RequestOutcome {
+        RequestOutcome::answered(&ClientResponse {
             status,
             body: body.into(),
-            ..Answer::default()
+            ..ClientResponse::default()
         })
     }
 
     #[test]
     fn equal_reasons_are_one() {
-        let mut tally = Tally::new();
+        let mut statistics = Statistics::new();
         for second in 0..10 {
             let body =
                 format!("{{\"code\":\"rate_limited\",\"detail\":\"Try again after {second} s.\"}}");
-            tally.count(answered(429, &body), Duration::from_millis(2));
+            statistics.count(answered(429, &body), Duration::from_millis(2));
         }
-        tally.count(answered(200, "ok"), Duration::from_millis(1));
-        let found: Vec<_> = tally
+        statistics.count(answered(200, "ok"), Duration::from_millis(1));
+        let found: Vec<_> = statistics
             .reasons()
             .map(|(reason, count, _)| (reason.status, count))
             .collect();
         assert_eq!(found, [(Some(200), 1), (Some(429), 10)]);
         assert_eq!(
             (
-                tally.requests(),
-                tally.of(Fate::Accepted),
-                tally.of(Fate::Refused)
+                statistics.requests(),
+                statistics.of(RequestStatus::Accepted),
+                statistics.of(RequestStatus::Refused)
             ),
             (11, 1, 10)
         );
@@ -154,32 +154,32 @@ mod tests {
 
     #[test]
     fn whoever_thinks_of_ever_more_reasons_fills_nothing() {
-        let mut tally = Tally::new();
+        let mut statistics = Statistics::new();
         for number in 0..10_000 {
-            tally.count(
+            statistics.count(
                 answered(400, &format!("{{\"code\":\"{number}\"}}")),
                 Duration::ZERO,
             );
         }
-        assert_eq!(tally.reasons().count(), MAX_REASONS + 1);
+        assert_eq!(statistics.reasons().count(), MAX_REASONS + 1);
         assert_eq!(
-            tally.reasons().map(|(_, count, _)| count).sum::<u64>(),
+            statistics.reasons().map(|(_, count, _)| count).sum::<u64>(),
             10_000
         );
     }
 
     #[test]
     fn latencies_are_those_of_what_was_answered() {
-        let mut tally = Tally::new();
-        assert_eq!(tally.latency(), None);
+        let mut statistics = Statistics::new();
+        assert_eq!(statistics.latency(), None);
         for milliseconds in 1..=100 {
-            tally.count(answered(200, ""), Duration::from_millis(milliseconds));
+            statistics.count(answered(200, ""), Duration::from_millis(milliseconds));
         }
-        tally.count(
-            Ending::failed(&crate::commands::client::Failure::Silent, true, false),
+        statistics.count(
+            RequestOutcome::failed(&crate::commands::client::ClientFailure::Silent, true, false),
             Duration::from_secs(10),
         );
-        let latency = tally.latency().unwrap();
+        let latency = statistics.latency().unwrap();
         let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.002;
         assert!(
             near(latency.p50, 50.0) && near(latency.p90, 90.0) && near(latency.p99, 99.0),
@@ -189,7 +189,7 @@ mod tests {
             near(latency.max, 100.0) && near(latency.mean, 50.5),
             "{latency:?}"
         );
-        tally.count(answered(200, ""), Duration::MAX);
-        assert!(near(tally.latency().unwrap().max, 660_000.0));
+        statistics.count(answered(200, ""), Duration::MAX);
+        assert!(near(statistics.latency().unwrap().max, 660_000.0));
     }
 }

@@ -213,7 +213,7 @@ const UNKNOWN: Fields = &[("message", Type::String)];
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::commands::client::{Author, EVERY_NOTICE};
+    use crate::commands::client::{EVERY_NOTIFICATION, Generator};
     use crate::webhook::notification::{Notification, SchemaPolicy};
     use serde_json::Value;
     use std::collections::BTreeSet;
@@ -241,11 +241,11 @@ pub(super) mod tests {
     /// Every notice of `send`, with all that is left to chance.
     fn sent() -> impl Iterator<Item = String> {
         (0..20).flat_map(|seed| {
-            let author = Author {
+            let author = Generator {
                 seed,
-                ..Author::default()
+                ..Generator::default()
             };
-            EVERY_NOTICE
+            EVERY_NOTIFICATION
                 .into_iter()
                 .enumerate()
                 .map(move |(index, notice)| author.write(notice, index as u64))

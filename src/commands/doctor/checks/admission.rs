@@ -1,13 +1,13 @@
 //! Who has no certificate of a trusted authority is refused.
 
-use crate::commands::client::Answer;
-use crate::commands::doctor::client::{Conversation, Outcome};
+use crate::commands::client::ClientResponse;
+use crate::commands::doctor::client::{Exchange, ExchangeOutcome};
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::target::Expected;
+use crate::commands::doctor::target::Expectation;
 
 /// What became of somebody who should not get in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::commands::doctor) enum Verdict {
+pub(in crate::commands::doctor) enum AdmissionVerdict {
     /// Says how.
     Refused(String),
     /// Says what was answered.
@@ -19,46 +19,49 @@ pub(in crate::commands::doctor) enum Verdict {
 /// Judges a conversation. An answer that has nothing to do with who asked means that it was not
 /// looked at.
 pub(in crate::commands::doctor) fn judge(
-    expected: &Expected,
-    conversation: &Conversation,
+    expected: &Expectation,
+    conversation: &Exchange,
     is_tls: bool,
-) -> Verdict {
+) -> AdmissionVerdict {
     match &conversation.outcome {
         // A handshake that nobody could finish refuses nobody in particular.
-        Outcome::Refused(why)
+        ExchangeOutcome::Refused(why)
             if is_tls && conversation.shown.chain.is_empty() && !conversation.was_resumed =>
         {
-            Verdict::Unclear(format!("the handshake failed for other reasons: {why}"))
+            AdmissionVerdict::Unclear(format!("the handshake failed for other reasons: {why}"))
         }
-        Outcome::Refused(why) => Verdict::Refused(why.clone()),
-        Outcome::Answered(answer) => judge_answer(expected, answer),
+        ExchangeOutcome::Refused(why) => AdmissionVerdict::Refused(why.clone()),
+        ExchangeOutcome::Answered(answer) => judge_answer(expected, answer),
         // An application that fails on a request without a body does the same.
-        Outcome::HungUp(how) => {
-            Verdict::Unclear(format!("{how} instead of an answer to the request"))
+        ExchangeOutcome::HungUp(how) => {
+            AdmissionVerdict::Unclear(format!("{how} instead of an answer to the request"))
         }
-        Outcome::Silent => Verdict::Unclear("nothing was answered in time".into()),
-        Outcome::Failed(failure) => Verdict::Unclear(failure.to_string()),
+        ExchangeOutcome::Silent => AdmissionVerdict::Unclear("nothing was answered in time".into()),
+        ExchangeOutcome::Failed(failure) => AdmissionVerdict::Unclear(failure.to_string()),
     }
 }
 
 /// Judges an answer.
-pub(in crate::commands::doctor) fn judge_answer(expected: &Expected, answer: &Answer) -> Verdict {
+pub(in crate::commands::doctor) fn judge_answer(
+    expected: &Expectation,
+    answer: &ClientResponse,
+) -> AdmissionVerdict {
     let shown = answer.describe();
     match answer.status {
-        401 if expected.demands_certificate => Verdict::Unclear(format!(
+        401 if expected.demands_certificate => AdmissionVerdict::Unclear(format!(
             "it answered {shown}: credentials were looked at before, or instead of, the certificate"
         )),
         // Apache: 421 for another name.
-        401 | 403 | 421 => Verdict::Refused(shown),
-        400 | 495 | 496 if is_about_certificates(answer) => Verdict::Refused(shown),
-        429 => Verdict::Unclear(format!("it answered {shown}: too many requests")),
-        300..=399 => Verdict::Unclear(format!("it answered {shown}, a redirect")),
-        _ => Verdict::GotIn(shown),
+        401 | 403 | 421 => AdmissionVerdict::Refused(shown),
+        400 | 495 | 496 if is_about_certificates(answer) => AdmissionVerdict::Refused(shown),
+        429 => AdmissionVerdict::Unclear(format!("it answered {shown}: too many requests")),
+        300..=399 => AdmissionVerdict::Unclear(format!("it answered {shown}, a redirect")),
+        _ => AdmissionVerdict::GotIn(shown),
     }
 }
 
 /// nginx says why with its 400, and so do we; 495 and 496 are nginx's statuses for it.
-pub(super) fn is_about_certificates(answer: &Answer) -> bool {
+pub(super) fn is_about_certificates(answer: &ClientResponse) -> bool {
     if matches!(answer.status, 495 | 496) {
         return true;
     }
@@ -73,8 +76,8 @@ const UNCLEAR: &str =
     "mend what else is wrong, let the server answer what it refuses, and try again";
 
 pub(in crate::commands::doctor) fn check_nobody(
-    expected: &Expected,
-    conversation: &Conversation,
+    expected: &Expectation,
+    conversation: &Exchange,
 ) -> Finding {
     let check = if expected.demands_certificate {
         "no certificate"
@@ -87,18 +90,20 @@ pub(in crate::commands::doctor) fn check_nobody(
             "anybody may use this path: its route has auth = \"none\"",
             "demand a client certificate, or Basic or Bearer credentials",
         ),
-        Verdict::Refused(how) => Finding::pass(check, format!("who has none is refused: {how}")),
-        Verdict::GotIn(answer) if expected.demands_certificate => Finding::fail(
+        AdmissionVerdict::Refused(how) => {
+            Finding::pass(check, format!("who has none is refused: {how}"))
+        }
+        AdmissionVerdict::GotIn(answer) if expected.demands_certificate => Finding::fail(
             check,
             format!("a request without a certificate got through, and was answered {answer}"),
             DEMAND,
         ),
-        Verdict::GotIn(answer) => Finding::fail(
+        AdmissionVerdict::GotIn(answer) => Finding::fail(
             check,
             format!("a request without credentials got through, and was answered {answer}"),
             "demand Basic or Bearer credentials; compare the path of the URL, too",
         ),
-        Verdict::Unclear(why) => Finding::warn(
+        AdmissionVerdict::Unclear(why) => Finding::warn(
             check,
             format!("it cannot be told whether who has none is refused: {why}"),
             UNCLEAR,
@@ -108,8 +113,8 @@ pub(in crate::commands::doctor) fn check_nobody(
 
 /// Whether any of the forgeries got through, of which each is named.
 pub(in crate::commands::doctor) fn check_strangers(
-    expected: &Expected,
-    strangers: &[(&'static str, Conversation)],
+    expected: &Expectation,
+    strangers: &[(&'static str, Exchange)],
     missing: Option<&str>,
 ) -> Finding {
     const CHECK: &str = "forged certificate";
@@ -117,10 +122,12 @@ pub(in crate::commands::doctor) fn check_strangers(
     let (mut refused, mut got_in, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
     for (of, conversation) in strangers {
         match judge(expected, conversation, true) {
-            Verdict::Refused(how) if refused.contains(&how) => {}
-            Verdict::Refused(how) => refused.push(how),
-            Verdict::GotIn(answer) => got_in.push(format!("one {of}, which was answered {answer}")),
-            Verdict::Unclear(why) => unclear.push(format!("one {of} is refused: {why}")),
+            AdmissionVerdict::Refused(how) if refused.contains(&how) => {}
+            AdmissionVerdict::Refused(how) => refused.push(how),
+            AdmissionVerdict::GotIn(answer) => {
+                got_in.push(format!("one {of}, which was answered {answer}"))
+            }
+            AdmissionVerdict::Unclear(why) => unclear.push(format!("one {of} is refused: {why}")),
         }
     }
     if !got_in.is_empty() && !expected.demands_certificate {
@@ -153,17 +160,17 @@ pub(in crate::commands::doctor) fn check_strangers(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::Level;
-    use crate::commands::doctor::recording_client::Shown;
+    use crate::commands::doctor::finding::FindingLevel;
+    use crate::commands::doctor::recording_client::HandshakeRecord;
     use std::time::Duration;
 
-    fn verdict(status: u16, body: &str) -> Verdict {
-        let answer = Answer {
+    fn verdict(status: u16, body: &str) -> AdmissionVerdict {
+        let answer = ClientResponse {
             status,
             body: body.into(),
-            ..Answer::default()
+            ..ClientResponse::default()
         };
-        judge_answer(&Expected::by_default(), &answer)
+        judge_answer(&Expectation::by_default(), &answer)
     }
 
     #[test]
@@ -177,28 +184,31 @@ mod tests {
             (400, "{\"code\":\"client_certificate_missing\"}"),
         ] {
             assert!(
-                matches!(verdict(status, body), Verdict::Refused(_)),
+                matches!(verdict(status, body), AdmissionVerdict::Refused(_)),
                 "{status} {body}"
             );
         }
         for status in [200, 202, 204, 400, 404, 405, 415, 422, 500, 502, 503] {
-            assert!(matches!(verdict(status, ""), Verdict::GotIn(_)), "{status}");
+            assert!(
+                matches!(verdict(status, ""), AdmissionVerdict::GotIn(_)),
+                "{status}"
+            );
         }
         for status in [301, 308, 401, 429] {
             assert!(
-                matches!(verdict(status, ""), Verdict::Unclear(_)),
+                matches!(verdict(status, ""), AdmissionVerdict::Unclear(_)),
                 "{status}"
             );
         }
     }
 
-    fn ended(chain: &[&[u8]], outcome: Outcome) -> Conversation {
+    fn ended(chain: &[&[u8]], outcome: ExchangeOutcome) -> Exchange {
         let chain = chain.iter().map(|der| der.to_vec().into()).collect();
-        let shown = Shown {
+        let shown = HandshakeRecord {
             chain,
             asked_for: None,
         };
-        Conversation {
+        Exchange {
             shown,
             was_resumed: false,
             outcome,
@@ -209,11 +219,11 @@ mod tests {
     #[test]
     fn a_handshake_that_fails_for_everybody_refuses_nobody() {
         let refused = |chain: &[&[u8]]| {
-            let conversation = ended(chain, Outcome::Refused("TLS alert".into()));
-            judge(&Expected::by_default(), &conversation, true)
+            let conversation = ended(chain, ExchangeOutcome::Refused("TLS alert".into()));
+            judge(&Expectation::by_default(), &conversation, true)
         };
-        assert!(matches!(refused(&[b"leaf"]), Verdict::Refused(_)));
-        assert!(matches!(refused(&[]), Verdict::Unclear(_)));
+        assert!(matches!(refused(&[b"leaf"]), AdmissionVerdict::Refused(_)));
+        assert!(matches!(refused(&[]), AdmissionVerdict::Unclear(_)));
     }
 
     #[test]
@@ -221,22 +231,27 @@ mod tests {
         let answered = |status| {
             ended(
                 &[b"leaf"],
-                Outcome::Answered(Answer {
+                ExchangeOutcome::Answered(ClientResponse {
                     status,
-                    ..Answer::default()
+                    ..ClientResponse::default()
                 }),
             )
         };
-        let alert = || ended(&[b"leaf"], Outcome::Refused("TLS alert unknown_ca".into()));
+        let alert = || {
+            ended(
+                &[b"leaf"],
+                ExchangeOutcome::Refused("TLS alert unknown_ca".into()),
+            )
+        };
         let closed = || {
             ended(
                 &[b"leaf"],
-                Outcome::HungUp("the connection was closed".into()),
+                ExchangeOutcome::HungUp("the connection was closed".into()),
             )
         };
         let check = |first, second, level, text: &str| {
             let found = check_strangers(
-                &Expected::by_default(),
+                &Expectation::by_default(),
                 &[("of A", first), ("of B", second)],
                 Some("one less"),
             );
@@ -248,21 +263,26 @@ mod tests {
         check(
             alert(),
             alert(),
-            Level::Pass,
+            FindingLevel::Pass,
             "refused: TLS alert unknown_ca; one less",
         );
-        check(alert(), answered(403), Level::Pass, "unknown_ca, 403");
+        check(
+            alert(),
+            answered(403),
+            FindingLevel::Pass,
+            "unknown_ca, 403",
+        );
         check(
             alert(),
             answered(200),
-            Level::Fail,
+            FindingLevel::Fail,
             "got through: one of B, which was answered 200",
         );
-        check(closed(), answered(200), Level::Fail, "one of B");
+        check(closed(), answered(200), FindingLevel::Fail, "one of B");
         check(
             alert(),
             closed(),
-            Level::Warn,
+            FindingLevel::Warn,
             "whether one of B is refused",
         );
     }

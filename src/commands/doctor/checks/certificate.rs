@@ -1,9 +1,9 @@
 //! The server's certificate: whole up to an authority that is known, for this name, and valid now.
 
-use crate::commands::client::{Failure, Place, path_words};
-use crate::commands::doctor::client::{Conversation, Outcome};
+use crate::commands::client::{ClientFailure, WebhookTarget, path_words};
+use crate::commands::doctor::client::{Exchange, ExchangeOutcome};
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::options::Means;
+use crate::commands::doctor::options::CheckOptions;
 use crate::commands::doctor::target::dns_names;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
@@ -19,9 +19,9 @@ const DAY: i64 = 24 * 60 * 60;
 const RENEWAL: i64 = 14 * DAY;
 
 pub(in crate::commands::doctor) fn check(
-    place: &Place,
-    conversation: &Conversation,
-    means: &Means,
+    place: &WebhookTarget,
+    conversation: &Exchange,
+    means: &CheckOptions,
 ) -> Vec<Finding> {
     let chain = &conversation.shown.chain;
     let parse = |der| x509_parser::parse_x509_certificate(der).map(|(_, parsed)| parsed);
@@ -48,19 +48,19 @@ pub(in crate::commands::doctor) fn check(
     }
 }
 
-fn none(outcome: &Outcome) -> Finding {
+fn none(outcome: &ExchangeOutcome) -> Finding {
     let why = match outcome {
-        Outcome::Failed(Failure::NotTls) => {
+        ExchangeOutcome::Failed(ClientFailure::NotTls) => {
             return Finding::fail(
                 "chain",
                 "what is spoken at this port is not TLS, and the URL begins with https://",
                 "let this port speak TLS, or name one that does; http:// is for behind a balancer that ends TLS",
             );
         }
-        Outcome::Refused(why) | Outcome::HungUp(why) => why.clone(),
-        Outcome::Failed(failure) => failure.to_string(),
-        Outcome::Silent => "nothing was answered in time".into(),
-        Outcome::Answered(_) => "none was shown".into(),
+        ExchangeOutcome::Refused(why) | ExchangeOutcome::HungUp(why) => why.clone(),
+        ExchangeOutcome::Failed(failure) => failure.to_string(),
+        ExchangeOutcome::Silent => "nothing was answered in time".into(),
+        ExchangeOutcome::Answered(_) => "none was shown".into(),
     };
     Finding::fail(
         "chain",
@@ -89,7 +89,7 @@ fn check_chain(
     chain: &[CertificateDer<'_>],
     parsed: &[X509Certificate<'_>],
     error: Option<webpki::Error>,
-    means: &Means,
+    means: &CheckOptions,
 ) -> Finding {
     let Some(error) = error else {
         let (sent, issuer) = (count(chain.len()), parsed[0].issuer());
@@ -221,7 +221,7 @@ fn top<'c, 'd>(parsed: &'c [X509Certificate<'d>]) -> &'c X509Certificate<'d> {
     top
 }
 
-fn check_name(place: &Place, chain: &[CertificateDer<'_>]) -> Finding {
+fn check_name(place: &WebhookTarget, chain: &[CertificateDer<'_>]) -> Finding {
     let leaf = EndEntityCert::try_from(&chain[0]);
     match leaf.map(|leaf| leaf.verify_is_valid_for_subject_name(&place.server_name())) {
         Ok(Ok(())) => Finding::pass("certificate name", format!("it is for {}", place.host)),

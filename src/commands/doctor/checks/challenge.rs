@@ -2,12 +2,12 @@
 
 use super::admission::is_about_certificates;
 use crate::auth::secret::Secret;
-use crate::commands::client::{Answer, CHALLENGE_LIMIT, mistake};
-use crate::commands::doctor::client::{Client, Conversation, Outcome};
+use crate::commands::client::{CHALLENGE_LIMIT, ClientResponse, mistake};
+use crate::commands::doctor::client::{CheckClient, Exchange, ExchangeOutcome};
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::recording_client::Tls;
+use crate::commands::doctor::recording_client::RecordingTls;
 use crate::commands::doctor::requests::get;
-use crate::commands::doctor::target::{Challenge, Expected};
+use crate::commands::doctor::target::{Expectation, ExpectedChallenge};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::time::Duration;
 
@@ -21,49 +21,49 @@ const NEEDS_CERTIFICATE: &str =
 
 /// Asks even where the answer cannot be foretold: other checks look at it, too.
 pub(in crate::commands::doctor) async fn check(
-    client: Client<'_>,
-    expected: &Expected,
-    tls: Option<&Tls>,
+    client: CheckClient<'_>,
+    expected: &Expectation,
+    tls: Option<&RecordingTls>,
     has_certificate: bool,
-) -> (Finding, Option<Conversation>) {
+) -> (Finding, Option<Exchange>) {
     if expected.demands_certificate && !has_certificate {
         return (Finding::skip(CHECK, NEEDS_CERTIFICATE), None);
     }
     let token = token();
     let conversation = client.ask(tls, &get(client.place, &token).last()).await;
     let finding = match (&expected.challenge, &conversation.outcome) {
-        (Challenge::Unknown, _) => Finding::skip(
+        (ExpectedChallenge::Unknown, _) => Finding::skip(
             CHECK,
             "skipped: needs the challenge secret (--secret-file FILE)",
         ),
-        (Challenge::Unanswered, _) => Finding::skip(
+        (ExpectedChallenge::Unanswered, _) => Finding::skip(
             CHECK,
             "this route has no challenge_secret: Netdata Cloud will not accept it as a webhook",
         ),
-        (Challenge::Secret(secret), Outcome::Answered(answer)) => {
+        (ExpectedChallenge::Secret(secret), ExchangeOutcome::Answered(answer)) => {
             judge(secret, &token, answer, conversation.took, has_certificate)
         }
-        (Challenge::Secret(_), Outcome::Refused(how))
+        (ExpectedChallenge::Secret(_), ExchangeOutcome::Refused(how))
             if has_certificate && !conversation.shown.chain.is_empty() =>
         {
             distrusted(how)
         }
-        (Challenge::Secret(_), Outcome::Refused(how)) => Finding::fail(
+        (ExpectedChallenge::Secret(_), ExchangeOutcome::Refused(how)) => Finding::fail(
             CHECK,
             format!("refused: {how}"),
             "if the server wants a client certificate, give one that it trusts (--certificate FILE --key FILE)",
         ),
-        (Challenge::Secret(_), Outcome::Silent) => Finding::fail(
+        (ExpectedChallenge::Secret(_), ExchangeOutcome::Silent) => Finding::fail(
             CHECK,
             format!("no answer within {} s", client.patience.as_secs()),
             IN_TIME,
         ),
-        (Challenge::Secret(_), Outcome::HungUp(how)) => Finding::fail(
+        (ExpectedChallenge::Secret(_), ExchangeOutcome::HungUp(how)) => Finding::fail(
             CHECK,
             format!("no answer: {how}"),
             "see the log of the server",
         ),
-        (Challenge::Secret(_), Outcome::Failed(failure)) => Finding::fail(
+        (ExpectedChallenge::Secret(_), ExchangeOutcome::Failed(failure)) => Finding::fail(
             CHECK,
             format!("no answer: {failure}"),
             "see the log of the server",
@@ -92,7 +92,7 @@ fn distrusted(how: &str) -> Finding {
 fn judge(
     secret: &Secret,
     token: &str,
-    answer: &Answer,
+    answer: &ClientResponse,
     took: Duration,
     has_certificate: bool,
 ) -> Finding {
@@ -157,13 +157,13 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::Level;
+    use crate::commands::doctor::finding::FindingLevel;
 
     fn found(body: &str, took: Duration) -> Finding {
-        let answer = Answer {
+        let answer = ClientResponse {
             status: 200,
             body: body.into(),
-            ..Answer::default()
+            ..ClientResponse::default()
         };
         judge(
             &Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec()),
@@ -178,10 +178,10 @@ mod tests {
     fn a_right_answer_has_to_come_in_time() {
         let body = "{\"response_token\":\"sha256=igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=\"}";
         for (milliseconds, level) in [
-            (0, Level::Pass),
-            (1000, Level::Pass),
-            (1001, Level::Warn),
-            (5001, Level::Fail),
+            (0, FindingLevel::Pass),
+            (1000, FindingLevel::Pass),
+            (1001, FindingLevel::Warn),
+            (5001, FindingLevel::Fail),
         ] {
             assert_eq!(
                 found(body, Duration::from_millis(milliseconds)).level,

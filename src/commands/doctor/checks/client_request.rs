@@ -3,9 +3,9 @@
 //! Clients in Go, as Netdata Cloud's is, keep their certificate to themselves if a server names
 //! other authorities.
 
-use crate::commands::doctor::client::Conversation;
+use crate::commands::doctor::client::Exchange;
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::target::Expected;
+use crate::commands::doctor::target::Expectation;
 use crate::config::NETDATA_ROOT_CA;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -19,8 +19,8 @@ const CHECK: &str = "client certificate";
 const MAX_SHOWN: usize = 3;
 
 pub(in crate::commands::doctor) fn check(
-    expected: &Expected,
-    conversation: &Conversation,
+    expected: &Expectation,
+    conversation: &Exchange,
 ) -> Finding {
     let shown = &conversation.shown;
     let wanted: Vec<Vec<u8>> = expected

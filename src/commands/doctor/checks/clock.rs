@@ -1,7 +1,7 @@
 //! The clocks of the server and of this machine agree.
 
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::responses::Heard;
+use crate::commands::doctor::responses::Responses;
 use std::time::Duration;
 
 const CHECK: &str = "clock";
@@ -12,7 +12,7 @@ const TOLERANCE: Duration = Duration::from_secs(30);
 /// From then on certificates are judged wrongly, and alerts are sorted wrongly.
 const WRONG: Duration = Duration::from_secs(300);
 
-pub(in crate::commands::doctor) fn check(heard: &Heard) -> Finding {
+pub(in crate::commands::doctor) fn check(heard: &Responses) -> Finding {
     let dated = heard.answers.iter().find_map(|(answer, at)| {
         let date = httpdate::parse_http_date(&answer.header("date")?).ok()?;
         Some((date, *at))

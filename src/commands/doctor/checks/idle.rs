@@ -3,12 +3,12 @@
 //! A server that closes first races the next notification, which is lost then: Netdata Cloud does
 //! not send a POST again.
 
-use crate::commands::client::Connection;
-use crate::commands::doctor::client::{Client, Outcome};
+use crate::commands::client::ClientConnection;
+use crate::commands::doctor::client::{CheckClient, ExchangeOutcome};
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::recording_client::Tls;
+use crate::commands::doctor::recording_client::RecordingTls;
 use crate::commands::doctor::requests::get;
-use crate::commands::doctor::target::Expected;
+use crate::commands::doctor::target::Expectation;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -21,9 +21,9 @@ const REMEDY: &str = "keep idle connections for more than 90 s: limits.idle_time
                       KeepAliveTimeout (Apache), and whatever is in between";
 
 pub(in crate::commands::doctor) async fn check(
-    client: Client<'_>,
-    expected: &Expected,
-    tls: Option<&Tls>,
+    client: CheckClient<'_>,
+    expected: &Expectation,
+    tls: Option<&RecordingTls>,
     watch: Option<Duration>,
     has_certificate: bool,
 ) -> Finding {
@@ -43,8 +43,8 @@ pub(in crate::commands::doctor) async fn check(
 }
 
 async fn observe(
-    client: Client<'_>,
-    tls: Option<&Tls>,
+    client: CheckClient<'_>,
+    tls: Option<&RecordingTls>,
     watch: Duration,
     has_certificate: bool,
 ) -> Finding {
@@ -73,18 +73,20 @@ async fn observe(
             Finding::skip(CHECK, text)
         }
         Ok(Err(failure)) => unknown(&failure.into()),
-        Err(_) => unknown(&Outcome::Silent),
+        Err(_) => unknown(&ExchangeOutcome::Silent),
     }
 }
 
 const HINT: &str =
     "; with a certificate that the server trusts it may stay open (--certificate FILE --key FILE)";
 
-fn unknown(outcome: &Outcome) -> Finding {
+fn unknown(outcome: &ExchangeOutcome) -> Finding {
     let why = match outcome {
-        Outcome::Refused(why) | Outcome::HungUp(why) => why.clone(),
-        Outcome::Failed(failure) => failure.to_string(),
-        Outcome::Silent | Outcome::Answered(_) => "nothing was answered in time".into(),
+        ExchangeOutcome::Refused(why) | ExchangeOutcome::HungUp(why) => why.clone(),
+        ExchangeOutcome::Failed(failure) => failure.to_string(),
+        ExchangeOutcome::Silent | ExchangeOutcome::Answered(_) => {
+            "nothing was answered in time".into()
+        }
     };
     let text = format!(
         "skipped: there is no connection that could be idle ({why}); it may need a certificate that the server trusts \
@@ -93,7 +95,7 @@ fn unknown(outcome: &Outcome) -> Finding {
     Finding::skip(CHECK, text)
 }
 
-async fn wait(connection: Connection, watch: Duration) -> Finding {
+async fn wait(connection: ClientConnection, watch: Duration) -> Finding {
     let began = Instant::now();
     let was_closed = timeout(watch, connection.closed()).await.is_ok();
     judge(if was_closed { began.elapsed() } else { watch }, was_closed)
@@ -125,17 +127,17 @@ fn judge(idle: Duration, was_closed: bool) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::Level;
+    use crate::commands::doctor::finding::FindingLevel;
 
     #[test]
     fn a_connection_has_to_outlast_gos_clients() {
         for (seconds, was_closed, level) in [
-            (1, false, Level::Skip),
-            (90, false, Level::Skip),
-            (95, false, Level::Pass),
-            (89, true, Level::Fail),
-            (90, true, Level::Fail),
-            (92, true, Level::Pass),
+            (1, false, FindingLevel::Skip),
+            (90, false, FindingLevel::Skip),
+            (95, false, FindingLevel::Pass),
+            (89, true, FindingLevel::Fail),
+            (90, true, FindingLevel::Fail),
+            (92, true, FindingLevel::Pass),
         ] {
             assert_eq!(
                 judge(Duration::from_secs(seconds), was_closed).level,

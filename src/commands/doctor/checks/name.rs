@@ -1,11 +1,11 @@
 //! The name leads to an IPv4 address: Netdata Cloud sends from IPv4 addresses only.
 
-use crate::commands::client::Place;
+use crate::commands::client::WebhookTarget;
 use crate::commands::doctor::finding::Finding;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub(in crate::commands::doctor) fn check(
-    place: &Place,
+    place: &WebhookTarget,
     addresses: &Result<Vec<SocketAddr>, String>,
 ) -> Finding {
     let host = &place.host;
@@ -82,12 +82,12 @@ fn is_public(ip: Ipv4Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::Level;
+    use crate::commands::doctor::finding::FindingLevel;
 
     #[test]
     fn netdata_cloud_has_to_find_a_public_ipv4_address() {
         let check = |url: &str, addresses: &[&str], level| {
-            let place = Place::parse(url).unwrap();
+            let place = WebhookTarget::parse(url).unwrap();
             let addresses = addresses
                 .iter()
                 .map(|ip| SocketAddr::new(ip.parse().unwrap(), 443))
@@ -95,14 +95,14 @@ mod tests {
             let finding = super::check(&place, &Ok(addresses));
             assert_eq!(finding.level, level, "{finding:?}");
         };
-        check("https://a.example/", &["9.9.9.9"], Level::Pass);
+        check("https://a.example/", &["9.9.9.9"], FindingLevel::Pass);
         check(
             "https://a.example/",
             &["2001:db8::1", "9.9.9.9"],
-            Level::Pass,
+            FindingLevel::Pass,
         );
-        check("https://a.example/", &["2001:db8::1"], Level::Fail);
-        check("https://a.example/", &[], Level::Fail);
+        check("https://a.example/", &["2001:db8::1"], FindingLevel::Fail);
+        check("https://a.example/", &[], FindingLevel::Fail);
         for special in [
             "127.0.0.1",
             "10.0.0.1",
@@ -122,7 +122,11 @@ mod tests {
             "240.0.0.1",
             "255.255.255.255",
         ] {
-            check("https://a.example/", &["9.9.9.9", special], Level::Warn);
+            check(
+                "https://a.example/",
+                &["9.9.9.9", special],
+                FindingLevel::Warn,
+            );
         }
         for public in [
             "1.1.1.1",
@@ -133,10 +137,14 @@ mod tests {
             "198.20.0.1",
             "223.255.255.1",
         ] {
-            check("https://a.example/", &[public], Level::Pass);
+            check("https://a.example/", &[public], FindingLevel::Pass);
         }
-        check("https://[2001:db8::1]/", &["2001:db8::1"], Level::Fail);
-        let place = Place::parse("https://[2001:db8::1]/").unwrap();
+        check(
+            "https://[2001:db8::1]/",
+            &["2001:db8::1"],
+            FindingLevel::Fail,
+        );
+        let place = WebhookTarget::parse("https://[2001:db8::1]/").unwrap();
         let literal = super::check(&place, &Ok(vec!["[2001:db8::1]:443".parse().unwrap()]));
         assert!(
             literal
@@ -144,9 +152,9 @@ mod tests {
                 .is_some_and(|remedy| remedy.contains("IPv4 address, or a name"))
         );
         let nowhere = super::check(
-            &Place::parse("https://a.example/").unwrap(),
+            &WebhookTarget::parse("https://a.example/").unwrap(),
             &Err("no such name".into()),
         );
-        assert_eq!(nowhere.level, Level::Fail);
+        assert_eq!(nowhere.level, FindingLevel::Fail);
     }
 }

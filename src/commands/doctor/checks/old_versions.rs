@@ -2,8 +2,8 @@
 //!
 //! No library of today speaks them, so one ClientHello is made by hand.
 
-use crate::commands::client::Place;
-use crate::commands::doctor::client::Client;
+use crate::commands::client::WebhookTarget;
+use crate::commands::doctor::client::CheckClient;
 use crate::commands::doctor::finding::Finding;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,14 +25,17 @@ const WARNING: u8 = 1;
 const MAX_WARNINGS: usize = 4;
 
 /// Whether a server that says nothing in TLS to an old client speaks it at all, the others know.
-pub(in crate::commands::doctor) async fn check(client: Client<'_>, speaks_tls: bool) -> Finding {
+pub(in crate::commands::doctor) async fn check(
+    client: CheckClient<'_>,
+    speaks_tls: bool,
+) -> Finding {
     match timeout(client.patience, reply(client)).await {
-        Ok(Ok(Reply::Chose(version))) => Finding::warn(
+        Ok(Ok(OldVersionReply::Chose(version))) => Finding::warn(
             CHECK,
             format!("{version} is spoken, which has been deprecated since 2021 (RFC 8996)"),
             "offer TLS 1.2 and 1.3 only (nginx: ssl_protocols TLSv1.2 TLSv1.3)",
         ),
-        Ok(Ok(Reply::NotTls) | Err(_)) if !speaks_tls => {
+        Ok(Ok(OldVersionReply::NotTls) | Err(_)) if !speaks_tls => {
             Finding::skip(CHECK, "skipped: no TLS is spoken here")
         }
         Ok(_) => Finding::pass(CHECK, "neither 1.0 nor 1.1"),
@@ -45,7 +48,7 @@ pub(in crate::commands::doctor) async fn check(client: Client<'_>, speaks_tls: b
 }
 
 /// What is said to an old client.
-enum Reply {
+enum OldVersionReply {
     /// A version was chosen.
     Chose(&'static str),
     /// It was refused in TLS.
@@ -53,7 +56,7 @@ enum Reply {
     NotTls,
 }
 
-async fn reply(client: Client<'_>) -> std::io::Result<Reply> {
+async fn reply(client: CheckClient<'_>) -> std::io::Result<OldVersionReply> {
     let mut socket = client.dial().await?;
     socket.write_all(&client_hello(client.place)).await?;
     for _ in 0..=MAX_WARNINGS {
@@ -66,7 +69,7 @@ async fn reply(client: Client<'_>) -> std::io::Result<Reply> {
                 socket.read_exact(&mut alert).await?;
                 // A server may say that it does not know the name, and go on.
                 if alert[0] != WARNING {
-                    return Ok(Reply::Refused);
+                    return Ok(OldVersionReply::Refused);
                 }
             }
             [HANDSHAKE, 3, ..] => {
@@ -74,20 +77,20 @@ async fn reply(client: Client<'_>) -> std::io::Result<Reply> {
                 let mut handshake = [0; 6];
                 socket.read_exact(&mut handshake).await?;
                 return Ok(match handshake {
-                    [2, .., 3, 0] => Reply::Chose("SSL 3.0"),
-                    [2, .., 3, 1] => Reply::Chose("TLS 1.0"),
-                    [2, .., 3, 2] => Reply::Chose("TLS 1.1"),
-                    _ => Reply::Refused,
+                    [2, .., 3, 0] => OldVersionReply::Chose("SSL 3.0"),
+                    [2, .., 3, 1] => OldVersionReply::Chose("TLS 1.0"),
+                    [2, .., 3, 2] => OldVersionReply::Chose("TLS 1.1"),
+                    _ => OldVersionReply::Refused,
                 });
             }
-            _ => return Ok(Reply::NotTls),
+            _ => return Ok(OldVersionReply::NotTls),
         }
     }
-    Ok(Reply::Refused)
+    Ok(OldVersionReply::Refused)
 }
 
 /// A ClientHello of TLS 1.1 (RFC 4346 section 7.4.1.2), which 1.0 reads as well.
-fn client_hello(place: &Place) -> Vec<u8> {
+fn client_hello(place: &WebhookTarget) -> Vec<u8> {
     let mut body = vec![3, 2];
     body.extend_from_slice(&rand::random::<[u8; 32]>());
     body.push(0); // No session.

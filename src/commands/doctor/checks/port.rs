@@ -1,6 +1,6 @@
 //! Somebody accepts connections there.
 
-use crate::commands::client::Place;
+use crate::commands::client::WebhookTarget;
 use crate::commands::doctor::finding::Finding;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ const CHECK: &str = "port";
 
 /// Also the address that the other checks connect to.
 pub(in crate::commands::doctor) async fn check(
-    place: &Place,
+    place: &WebhookTarget,
     addresses: &[SocketAddr],
     patience: Duration,
 ) -> (Finding, Option<SocketAddr>) {
@@ -37,7 +37,7 @@ pub(in crate::commands::doctor) async fn check(
 }
 
 fn judge(
-    place: &Place,
+    place: &WebhookTarget,
     addresses: &[SocketAddr],
     reached: Option<SocketAddr>,
     failures: &str,
@@ -80,7 +80,7 @@ async fn connect(address: SocketAddr, patience: Duration) -> Result<(), String> 
     }
 }
 
-fn remedy(place: &Place) -> &'static str {
+fn remedy(place: &WebhookTarget) -> &'static str {
     match place.address {
         Some(_) => "start it: netdata-webhook-proxy run, and see its log",
         None => "start the server, and let firewalls and port forwarding pass this port",
@@ -90,11 +90,11 @@ fn remedy(place: &Place) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::Level;
+    use crate::commands::doctor::finding::FindingLevel;
 
     #[test]
     fn netdata_cloud_needs_an_ipv4_address_that_accepts_connections() {
-        let place = Place::parse("https://a.example/").unwrap();
+        let place = WebhookTarget::parse("https://a.example/").unwrap();
         let address = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 443);
         let (four, other, six) = (
             address("192.0.2.1"),
@@ -102,12 +102,17 @@ mod tests {
             address("2001:db8::1"),
         );
         for (addresses, reached, failures, level) in [
-            (&[six, four][..], Some(four), "", Level::Pass),
-            (&[four, other], Some(four), "192.0.2.2: no", Level::Warn),
-            (&[six, four], Some(six), "192.0.2.1: no", Level::Fail),
-            (&[six], Some(six), "", Level::Pass),
-            (&[four], None, "192.0.2.1: no", Level::Fail),
-            (&[], None, "", Level::Skip),
+            (&[six, four][..], Some(four), "", FindingLevel::Pass),
+            (
+                &[four, other],
+                Some(four),
+                "192.0.2.2: no",
+                FindingLevel::Warn,
+            ),
+            (&[six, four], Some(six), "192.0.2.1: no", FindingLevel::Fail),
+            (&[six], Some(six), "", FindingLevel::Pass),
+            (&[four], None, "192.0.2.1: no", FindingLevel::Fail),
+            (&[], None, "", FindingLevel::Skip),
         ] {
             let finding = judge(&place, addresses, reached, failures);
             assert_eq!(finding.level, level, "{finding:?}");

@@ -1,18 +1,18 @@
 //! Nothing is answered with a redirect: Netdata Cloud follows none.
 
-use super::admission::{Verdict, judge_answer};
+use super::admission::{AdmissionVerdict, judge_answer};
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::responses::Heard;
-use crate::commands::doctor::target::Expected;
+use crate::commands::doctor::responses::Responses;
+use crate::commands::doctor::target::Expectation;
 
 const CHECK: &str = "redirect";
 
-pub(in crate::commands::doctor) fn check(expected: &Expected, heard: &Heard) -> Finding {
+pub(in crate::commands::doctor) fn check(expected: &Expectation, heard: &Responses) -> Finding {
     // Who is refused is not redirected, whatever becomes of others.
     let was_let_in = heard
         .answers
         .iter()
-        .any(|(it, _)| matches!(judge_answer(expected, it), Verdict::GotIn(_)));
+        .any(|(it, _)| matches!(judge_answer(expected, it), AdmissionVerdict::GotIn(_)));
     let redirect = heard
         .answers
         .iter()

@@ -4,12 +4,12 @@
 //! where nothing was demanded, under another name for example, was enough afterwards
 //! (CVE-2025-23419, CVE-2025-23048, CVE-2025-68121).
 
-use super::admission::{Verdict, judge};
-use crate::commands::doctor::client::Client;
+use super::admission::{AdmissionVerdict, judge};
+use crate::commands::doctor::client::CheckClient;
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::recording_client::Tls;
+use crate::commands::doctor::recording_client::RecordingTls;
 use crate::commands::doctor::requests::{get, post};
-use crate::commands::doctor::target::Expected;
+use crate::commands::doctor::target::Expectation;
 use rustls::SupportedProtocolVersion;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
@@ -23,16 +23,16 @@ const REMEDY: &str = "switch resumption off (nginx: ssl_session_tickets off; ssl
                       SSLSessionTickets off; SSLSessionCache none), or update the server";
 
 pub(in crate::commands::doctor) async fn check(
-    client: Client<'_>,
-    expected: &Expected,
-    nobody: Verdict,
+    client: CheckClient<'_>,
+    expected: &Expectation,
+    nobody: AdmissionVerdict,
     forged: Option<Arc<CertifiedKey>>,
     trusted: Option<Arc<CertifiedKey>>,
 ) -> Result<Finding, String> {
     if !expected.demands_certificate {
         return Ok(Finding::skip(CHECK, "no certificate is demanded here"));
     }
-    if let Verdict::GotIn(_) = nobody {
+    if let AdmissionVerdict::GotIn(_) = nobody {
         return Ok(Finding::skip(
             CHECK,
             "skipped: who has no certificate gets in anyway",
@@ -47,10 +47,10 @@ pub(in crate::commands::doctor) async fn check(
         ] {
             let what = format!("a TLS {number} session of a client with {who}");
             match steal(client, expected, &nobody, credentials, has_name, version).await? {
-                Theft::Impossible => {}
-                Theft::Refused => resumed.push(what),
-                Theft::Unclear(why) => unclear = unclear.or(Some((what, why))),
-                Theft::GotIn(answer) => {
+                ResumptionAttempt::Impossible => {}
+                ResumptionAttempt::Refused => resumed.push(what),
+                ResumptionAttempt::Unclear(why) => unclear = unclear.or(Some((what, why))),
+                ResumptionAttempt::GotIn(answer) => {
                     let text = format!("{what}, resumed, got through and was answered {answer}");
                     return Ok(Finding::fail(CHECK, text, REMEDY));
                 }
@@ -78,7 +78,7 @@ pub(in crate::commands::doctor) async fn check(
         }
     }
     Ok(match resumed.first() {
-        None if matches!(nobody, Verdict::Unclear(_)) => Finding::skip(
+        None if matches!(nobody, AdmissionVerdict::Unclear(_)) => Finding::skip(
             CHECK,
             "skipped: it cannot be told whether who has no certificate is refused",
         ),
@@ -94,7 +94,7 @@ pub(in crate::commands::doctor) async fn check(
 }
 
 /// What became of a session that proves nothing.
-enum Theft {
+enum ResumptionAttempt {
     /// There was none, or it was not resumed, or its owner got in anyway, which is found elsewhere.
     Impossible,
     Refused,
@@ -104,14 +104,14 @@ enum Theft {
 }
 
 async fn steal(
-    client: Client<'_>,
-    expected: &Expected,
-    nobody: &Verdict,
+    client: CheckClient<'_>,
+    expected: &Expectation,
+    nobody: &AdmissionVerdict,
     credentials: Option<Arc<CertifiedKey>>,
     has_name: bool,
     version: &'static SupportedProtocolVersion,
-) -> Result<Theft, String> {
-    let tls = Tls::new(credentials, &[version])?;
+) -> Result<ResumptionAttempt, String> {
+    let tls = RecordingTls::new(credentials, &[version])?;
     // An address is not sent as a server name.
     let name = if has_name {
         client.place.server_name()
@@ -126,29 +126,31 @@ async fn steal(
     } else {
         nobody.clone()
     };
-    if !tls.has_session() || matches!(before, Verdict::GotIn(_)) {
-        return Ok(Theft::Impossible);
+    if !tls.has_session() || matches!(before, AdmissionVerdict::GotIn(_)) {
+        return Ok(ResumptionAttempt::Impossible);
     }
     let second = client.ask(Some(&tls), &request).await;
     Ok(match judge(expected, &second, true) {
-        _ if !second.was_resumed => Theft::Impossible,
-        Verdict::GotIn(answer) => Theft::GotIn(answer),
-        Verdict::Refused(_) => Theft::Refused,
-        Verdict::Unclear(why) if matches!(before, Verdict::Refused(_)) => Theft::Unclear(why),
-        Verdict::Unclear(_) => Theft::Impossible,
+        _ if !second.was_resumed => ResumptionAttempt::Impossible,
+        AdmissionVerdict::GotIn(answer) => ResumptionAttempt::GotIn(answer),
+        AdmissionVerdict::Refused(_) => ResumptionAttempt::Refused,
+        AdmissionVerdict::Unclear(why) if matches!(before, AdmissionVerdict::Refused(_)) => {
+            ResumptionAttempt::Unclear(why)
+        }
+        AdmissionVerdict::Unclear(_) => ResumptionAttempt::Impossible,
     })
 }
 
 /// Whether a session of a trusted client is resumed; not if the client is not trusted.
 async fn outlives(
-    client: Client<'_>,
-    expected: &Expected,
+    client: CheckClient<'_>,
+    expected: &Expectation,
     trusted: Arc<CertifiedKey>,
     version: &'static SupportedProtocolVersion,
 ) -> Result<bool, String> {
-    let tls = Tls::new(Some(trusted), &[version])?;
+    let tls = RecordingTls::new(Some(trusted), &[version])?;
     let request = get(client.place, "doctor").last();
     let first = client.ask(Some(&tls), &request).await;
-    let is_trusted = matches!(judge(expected, &first, true), Verdict::GotIn(_));
+    let is_trusted = matches!(judge(expected, &first, true), AdmissionVerdict::GotIn(_));
     Ok(is_trusted && tls.has_session() && client.ask(Some(&tls), &request).await.was_resumed)
 }

@@ -1,14 +1,14 @@
 //! The versions of TLS that are good are spoken.
 
-use crate::commands::doctor::client::Client;
+use crate::commands::doctor::client::CheckClient;
 use crate::commands::doctor::finding::Finding;
-use crate::commands::doctor::recording_client::Tls;
+use crate::commands::doctor::recording_client::RecordingTls;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
 const CHECK: &str = "TLS versions";
 
-pub(in crate::commands::doctor) async fn check(client: Client<'_>) -> Result<Finding, String> {
+pub(in crate::commands::doctor) async fn check(client: CheckClient<'_>) -> Result<Finding, String> {
     let offered = (
         is_offered(client, &TLS12).await?,
         is_offered(client, &TLS13).await?,
@@ -32,10 +32,10 @@ pub(in crate::commands::doctor) async fn check(client: Client<'_>) -> Result<Fin
 /// Whether it got as far as the server's certificate. Whether it let anybody in does not matter
 /// here.
 async fn is_offered(
-    client: Client<'_>,
+    client: CheckClient<'_>,
     version: &'static SupportedProtocolVersion,
 ) -> Result<bool, String> {
-    let tls = Tls::new(None, &[version])?;
+    let tls = RecordingTls::new(None, &[version])?;
     // Nothing is asked, so nothing is waited for but the handshake.
     let _ = client.open(Some(&tls)).await;
     Ok(!tls.take_shown().chain.is_empty())

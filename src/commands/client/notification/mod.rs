@@ -10,13 +10,13 @@ pub(crate) use alert::Severity;
 use crate::webhook::notification::Shape;
 use alert::Alert;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use random::Chance;
+use random::SeededRandom;
 use template::{render, text};
 use time::{Duration, OffsetDateTime};
 
 /// What is to be sent. What is not said is left to chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub(crate) enum NotificationSpec {
     Alert {
         shape: Shape,
         severity: Option<Severity>,
@@ -29,8 +29,8 @@ pub(crate) enum Notice {
 }
 
 /// Every kind in every shape.
-pub(crate) const EVERY_NOTICE: [Notice; 11] = {
-    use Notice::{Alert, Reachability, Test};
+pub(crate) const EVERY_NOTIFICATION: [NotificationSpec; 11] = {
+    use NotificationSpec::{Alert, Reachability, Test};
     use Severity::{Clear, Critical, Warning};
     use Shape::{Flat, Nested};
     [
@@ -80,7 +80,7 @@ pub(crate) const EVERY_NOTICE: [Notice; 11] = {
 
 /// Somebody's space in Netdata Cloud, from which notifications come.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Author {
+pub(crate) struct Generator {
     /// Everything that is not given follows from it.
     pub(crate) seed: u64,
     /// The name of the space.
@@ -106,14 +106,14 @@ const EPOCH: i64 = 1_767_225_600;
 
 const YEAR: u64 = 365 * 24 * 60 * 60;
 
-impl Author {
+impl Generator {
     /// The body of the `index`th notification. It is not what a JSON library would write, so that
     /// it shows whether somebody on the way has read it and written it anew.
-    pub(crate) fn write(&self, notice: Notice, index: u64) -> String {
-        let chance = Chance::new(self.seed).at(index);
+    pub(crate) fn write(&self, notice: NotificationSpec, index: u64) -> String {
+        let chance = SeededRandom::new(self.seed).at(index);
         let mut values = self.common(index);
         let template = match notice {
-            Notice::Alert { shape, severity } => {
+            NotificationSpec::Alert { shape, severity } => {
                 let severity = severity.unwrap_or_else(|| chance.pick("severity", Severity::ALL));
                 let active = self
                     .active_alerts
@@ -130,7 +130,7 @@ impl Author {
                     Shape::Nested => include_str!("bodies/alert_nested"),
                 }
             }
-            Notice::Reachability { shape, reachable } => {
+            NotificationSpec::Reachability { shape, reachable } => {
                 let reachable =
                     reachable.unwrap_or_else(|| chance.pick("reachable", [true, false]));
                 values.extend(self.reachability(reachable, &chance));
@@ -139,7 +139,7 @@ impl Author {
                     Shape::Nested => include_str!("bodies/reachability_nested"),
                 }
             }
-            Notice::Test => {
+            NotificationSpec::Test => {
                 values.push(("token", self.test_token(index)));
                 include_str!("bodies/test")
             }
@@ -149,7 +149,7 @@ impl Author {
 
     /// What the operator would paste into Netdata's UI.
     pub(crate) fn test_token(&self, index: u64) -> String {
-        Chance::new(self.seed)
+        SeededRandom::new(self.seed)
             .at(index)
             .uuid("test token")
             .to_string()
@@ -157,11 +157,15 @@ impl Author {
 
     /// The token of a challenge, with characters that have to be encoded in a URL.
     pub(crate) fn crc_token(&self, index: u64) -> String {
-        BASE64_STANDARD.encode(Chance::new(self.seed).at(index).bytes::<25>("crc token"))
+        BASE64_STANDARD.encode(
+            SeededRandom::new(self.seed)
+                .at(index)
+                .bytes::<25>("crc token"),
+        )
     }
 
-    fn reachability(&self, reachable: bool, chance: &Chance) -> [(&'static str, String); 7] {
-        let lasting = Chance::new(self.seed);
+    fn reachability(&self, reachable: bool, chance: &SeededRandom) -> [(&'static str, String); 7] {
+        let lasting = SeededRandom::new(self.seed);
         let (word, severity) = if reachable {
             ("reachable", "info")
         } else {
@@ -189,7 +193,7 @@ impl Author {
 
     /// Who sends, and about which node.
     fn common(&self, index: u64) -> Vec<(&'static str, String)> {
-        let lasting = Chance::new(self.seed);
+        let lasting = SeededRandom::new(self.seed);
         let space = self.space(&lasting);
         let node = self.node(&lasting.at(index));
         let id = self
@@ -207,13 +211,13 @@ impl Author {
         ]
     }
 
-    fn space(&self, lasting: &Chance) -> &str {
+    fn space(&self, lasting: &SeededRandom) -> &str {
         self.space
             .as_deref()
             .unwrap_or_else(|| lasting.pick("space", SPACES))
     }
 
-    fn node(&self, chance: &Chance) -> String {
+    fn node(&self, chance: &SeededRandom) -> String {
         self.node
             .clone()
             .unwrap_or_else(|| format!("{}.example.com", chance.pick("node", NODES)))
@@ -221,7 +225,7 @@ impl Author {
 
     /// When it happened: sometime in a year, one second after the other.
     fn moment(&self, index: u64) -> OffsetDateTime {
-        let seconds = Chance::new(self.seed).below("moment", YEAR) + index % YEAR;
+        let seconds = SeededRandom::new(self.seed).below("moment", YEAR) + index % YEAR;
         OffsetDateTime::UNIX_EPOCH + Duration::seconds(EPOCH.saturating_add_unsigned(seconds))
     }
 }
@@ -239,7 +243,7 @@ mod tests {
     use super::*;
     use crate::webhook::notification::{Kind, Notification, SchemaPolicy};
 
-    fn verified(author: &Author, notice: Notice, index: u64) -> Notification {
+    fn verified(author: &Generator, notice: NotificationSpec, index: u64) -> Notification {
         let body = author.write(notice, index);
         let verdict = Notification::verify(body.as_bytes(), SchemaPolicy::Enforce, &[]);
         verdict.unwrap_or_else(|rejection| panic!("{rejection}: {body}"))
@@ -248,15 +252,15 @@ mod tests {
     #[test]
     fn every_notice_is_one_that_passes() {
         for seed in 0..50 {
-            let author = Author {
+            let author = Generator {
                 seed,
-                ..Author::default()
+                ..Generator::default()
             };
-            for (index, notice) in EVERY_NOTICE.into_iter().enumerate() {
+            for (index, notice) in EVERY_NOTIFICATION.into_iter().enumerate() {
                 let found = verified(&author, notice, index as u64);
                 let severity = found.severity.as_deref();
                 match notice {
-                    Notice::Alert {
+                    NotificationSpec::Alert {
                         shape,
                         severity: given,
                     } => {
@@ -267,7 +271,7 @@ mod tests {
                         );
                         assert!(found.transition_id.is_some());
                     }
-                    Notice::Reachability { shape, reachable } => {
+                    NotificationSpec::Reachability { shape, reachable } => {
                         assert_eq!((found.kind, found.shape), (Kind::Reachability, Some(shape)));
                         assert_eq!(
                             severity,
@@ -278,7 +282,7 @@ mod tests {
                             })
                         );
                     }
-                    Notice::Test => {
+                    NotificationSpec::Test => {
                         assert_eq!(found.test_token, Some(author.test_token(index as u64)));
                     }
                 }
@@ -294,25 +298,25 @@ mod tests {
     #[test]
     fn equal_seeds_write_equal_bodies_and_others_do_not() {
         let body = |seed, notice, index| {
-            Author {
+            Generator {
                 seed,
-                ..Author::default()
+                ..Generator::default()
             }
             .write(notice, index)
         };
-        for notice in EVERY_NOTICE {
+        for notice in EVERY_NOTIFICATION {
             assert_eq!(body(1, notice, 5), body(1, notice, 5));
             assert_ne!(body(1, notice, 5), body(2, notice, 5));
         }
-        let [alert, ..] = EVERY_NOTICE;
+        let [alert, ..] = EVERY_NOTIFICATION;
         assert_ne!(body(1, alert, 5), body(1, alert, 6));
-        let any = Notice::Alert {
+        let any = NotificationSpec::Alert {
             shape: Shape::Nested,
             severity: None,
         };
         let severities: Vec<_> = (0..50)
             .map(|index| {
-                verified(&Author::default(), any, index)
+                verified(&Generator::default(), any, index)
                     .severity
                     .unwrap_or_default()
             })
@@ -327,14 +331,14 @@ mod tests {
 
     #[test]
     fn what_is_given_is_used_whatever_is_in_it() {
-        let author = Author {
+        let author = Generator {
             space: Some("A \"B\" & <C>".into()),
             space_id: Some("id\n".into()),
             node: Some("n$ode\\".into()),
             active_alerts: Some(1000),
             seed: 1,
         };
-        let alert = Notice::Alert {
+        let alert = NotificationSpec::Alert {
             shape: Shape::Nested,
             severity: None,
         };
@@ -351,12 +355,12 @@ mod tests {
 
     #[test]
     fn a_space_stays_and_its_nodes_keep_their_ids() {
-        let author = Author {
+        let author = Generator {
             node: Some("web-1".into()),
-            ..Author::default()
+            ..Generator::default()
         };
         let json = |index| -> serde_json::Value {
-            let alert = Notice::Alert {
+            let alert = NotificationSpec::Alert {
                 shape: Shape::Nested,
                 severity: None,
             };

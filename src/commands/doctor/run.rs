@@ -4,20 +4,20 @@ use super::checks::{
     admission, certificate, challenge, client_request, clock, health, idle, name, old_versions,
     port, redirect, resumption, versions,
 };
-use super::client::{Client, Conversation, Outcome};
+use super::client::{CheckClient, Exchange, ExchangeOutcome};
 use super::finding::Finding;
 use super::forgery::{Forgery, forgeries};
-use super::options::Means;
-use super::recording_client::Tls;
+use super::options::CheckOptions;
+use super::recording_client::RecordingTls;
 use super::requests::post;
-use super::responses::Heard;
-use super::target::Target;
-use crate::commands::client::Failure;
+use super::responses::Responses;
+use super::target::CheckTarget;
+use crate::commands::client::ClientFailure;
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
 /// Makes all checks that can be made.
-pub(super) async fn examine(target: &Target, means: &Means) -> Vec<Finding> {
+pub(super) async fn examine(target: &CheckTarget, means: &CheckOptions) -> Vec<Finding> {
     let mut findings = examine_place(target, means).await;
     if let Some(upstream) = &target.upstream {
         findings.extend(health::check(upstream, means.patience).await);
@@ -25,7 +25,7 @@ pub(super) async fn examine(target: &Target, means: &Means) -> Vec<Finding> {
     findings
 }
 
-async fn examine_place(target: &Target, means: &Means) -> Vec<Finding> {
+async fn examine_place(target: &CheckTarget, means: &CheckOptions) -> Vec<Finding> {
     let mut findings = Vec::new();
     let place = &target.place;
     let addresses = place.resolve(means.patience).await;
@@ -44,7 +44,7 @@ async fn examine_place(target: &Target, means: &Means) -> Vec<Finding> {
     let Some(address) = address else {
         return findings;
     };
-    let client = Client {
+    let client = CheckClient {
         place,
         address,
         patience: means.patience,
@@ -53,7 +53,7 @@ async fn examine_place(target: &Target, means: &Means) -> Vec<Finding> {
         target,
         means,
         client,
-        heard: Heard::default(),
+        heard: Responses::default(),
         findings,
     };
     match examination.converse().await {
@@ -67,10 +67,10 @@ async fn examine_place(target: &Target, means: &Means) -> Vec<Finding> {
 
 /// Conversations, and what has come of them so far.
 struct Examination<'t> {
-    target: &'t Target,
-    means: &'t Means,
-    client: Client<'t>,
-    heard: Heard,
+    target: &'t CheckTarget,
+    means: &'t CheckOptions,
+    client: CheckClient<'t>,
+    heard: Responses,
     findings: Vec<Finding>,
 }
 
@@ -81,7 +81,7 @@ impl Examination<'_> {
         let without = self.ask(None).await?;
         let is_dumb = matches!(
             without.outcome,
-            Outcome::Silent | Outcome::Failed(Failure::NotTls)
+            ExchangeOutcome::Silent | ExchangeOutcome::Failed(ClientFailure::NotTls)
         );
         if place.is_https && without.shown.chain.is_empty() && is_dumb {
             // Everything else would only wait, or fail, too.
@@ -98,14 +98,14 @@ impl Examination<'_> {
             .push(admission::check_nobody(expected, &without));
         // Who does not answer strangers may still answer whom it trusts. More than that is not
         // waited for.
-        let is_silent = matches!(without.outcome, Outcome::Silent);
+        let is_silent = matches!(without.outcome, ExchangeOutcome::Silent);
         if place.is_https && !is_silent {
             self.examine_strangers(&without).await?;
         }
         self.examine_answers(is_silent).await
     }
 
-    async fn examine_tls(&mut self, without: &Conversation) -> Result<(), String> {
+    async fn examine_tls(&mut self, without: &Exchange) -> Result<(), String> {
         let (place, expected) = (&self.target.place, &self.target.expected);
         if place.is_https && !self.target.is_further_path {
             self.findings
@@ -125,7 +125,7 @@ impl Examination<'_> {
         Ok(())
     }
 
-    async fn examine_strangers(&mut self, without: &Conversation) -> Result<(), String> {
+    async fn examine_strangers(&mut self, without: &Exchange) -> Result<(), String> {
         let expected = &self.target.expected;
         let forged = if expected.asks_for_certificate {
             self.examine_forgeries().await?
@@ -155,7 +155,7 @@ impl Examination<'_> {
         self.findings.push(redirect::check(expected, &self.heard));
         if !self.target.is_further_path {
             let is_silent = answered.map_or(was_silent, |answered| {
-                matches!(answered.outcome, Outcome::Silent)
+                matches!(answered.outcome, ExchangeOutcome::Silent)
             });
             let watch = means.idle.filter(|_| !is_silent);
             self.findings
@@ -167,7 +167,7 @@ impl Examination<'_> {
 
     /// Whether the port is one for `https://`, where the URL has `http://`.
     async fn speaks_tls(&self) -> Result<bool, String> {
-        let tls = Tls::new(None, rustls::ALL_VERSIONS)?;
+        let tls = RecordingTls::new(None, rustls::ALL_VERSIONS)?;
         let _ = self.client.open(Some(&tls)).await;
         Ok(!tls.take_shown().chain.is_empty())
     }
@@ -183,10 +183,10 @@ impl Examination<'_> {
         let mut answered = None;
         for Forgery { of, credentials } in &forgeries.made {
             let stranger = self.ask(Some(credentials.clone())).await?;
-            if matches!(stranger.outcome, Outcome::Answered(_)) {
+            if matches!(stranger.outcome, ExchangeOutcome::Answered(_)) {
                 answered = answered.or(Some(credentials.clone()));
             }
-            let is_silent = matches!(stranger.outcome, Outcome::Silent);
+            let is_silent = matches!(stranger.outcome, ExchangeOutcome::Silent);
             strangers.push((*of, stranger));
             if is_silent {
                 break;
@@ -206,10 +206,7 @@ impl Examination<'_> {
     }
 
     /// Asks for nothing in particular, and keeps the answer.
-    async fn ask(
-        &mut self,
-        credentials: Option<Arc<CertifiedKey>>,
-    ) -> Result<Conversation, String> {
+    async fn ask(&mut self, credentials: Option<Arc<CertifiedKey>>) -> Result<Exchange, String> {
         let tls = self.tls(credentials)?;
         let conversation = self
             .client
@@ -219,11 +216,11 @@ impl Examination<'_> {
         Ok(conversation)
     }
 
-    fn tls(&self, credentials: Option<Arc<CertifiedKey>>) -> Result<Option<Tls>, String> {
+    fn tls(&self, credentials: Option<Arc<CertifiedKey>>) -> Result<Option<RecordingTls>, String> {
         self.target
             .place
             .is_https
-            .then(|| Tls::new(credentials, rustls::ALL_VERSIONS))
+            .then(|| RecordingTls::new(credentials, rustls::ALL_VERSIONS))
             .transpose()
     }
 }

@@ -6,13 +6,13 @@ use uuid::{Builder, Uuid};
 
 /// What a seed makes of everything that it is asked for by name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chance {
+pub(super) struct SeededRandom {
     seed: u64,
     /// 0 for what all notifications of a seed have in common.
     number: u64,
 }
 
-impl Chance {
+impl SeededRandom {
     /// For what stays as long as the seed does.
     pub(super) fn new(seed: u64) -> Self {
         Self { seed, number: 0 }
@@ -56,14 +56,14 @@ mod tests {
 
     #[test]
     fn a_seed_stands_for_its_values_for_ever() {
-        let chance = Chance::new(7);
+        let chance = SeededRandom::new(7);
         assert_eq!(
             chance.uuid("space").to_string(),
-            Chance::new(7).uuid("space").to_string()
+            SeededRandom::new(7).uuid("space").to_string()
         );
         assert_eq!(
             chance.at(3).below("value", 1000),
-            Chance::new(7).at(3).below("value", 1000)
+            SeededRandom::new(7).at(3).below("value", 1000)
         );
         // As computed elsewhere: sha256(00…07 00…00 "space"), with the version and the variant of a
         // random UUID.
@@ -76,11 +76,11 @@ mod tests {
     #[test]
     fn what_differs_in_anything_differs() {
         let uuids = [
-            Chance::new(7).uuid("a"),
-            Chance::new(8).uuid("a"),
-            Chance::new(7).uuid("b"),
-            Chance::new(7).at(0).uuid("a"),
-            Chance::new(7).at(1).uuid("a"),
+            SeededRandom::new(7).uuid("a"),
+            SeededRandom::new(8).uuid("a"),
+            SeededRandom::new(7).uuid("b"),
+            SeededRandom::new(7).at(0).uuid("a"),
+            SeededRandom::new(7).at(1).uuid("a"),
         ];
         for (index, uuid) in uuids.iter().enumerate() {
             assert!(!uuids[..index].contains(uuid));

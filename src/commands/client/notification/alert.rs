@@ -1,6 +1,6 @@
 //! The values of an alert.
 
-use super::random::Chance;
+use super::random::SeededRandom;
 use super::template::text;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
@@ -122,7 +122,7 @@ impl Severity {
     }
 
     /// A percentage with which an alert is in this state. On the wire, some are integers.
-    fn value(self, chance: &Chance, what: &str) -> String {
+    fn value(self, chance: &SeededRandom, what: &str) -> String {
         let (from, to) = match self {
             Self::Critical => (900, 1000),
             Self::Warning => (750, 900),
@@ -137,7 +137,7 @@ impl Severity {
 }
 
 impl Alert<'_> {
-    pub(super) fn values(&self, chance: &Chance) -> Vec<(&'static str, String)> {
+    pub(super) fn values(&self, chance: &SeededRandom) -> Vec<(&'static str, String)> {
         let Self {
             severity,
             node,
@@ -183,7 +183,10 @@ impl Alert<'_> {
             ),
             ("transition", chance.uuid("transition").to_string()),
             // A definition is the same everywhere.
-            ("hash", Chance::new(0).uuid(definition.name).to_string()),
+            (
+                "hash",
+                SeededRandom::new(0).uuid(definition.name).to_string(),
+            ),
             ("line", (1 + chance.below("line", 90)).to_string()),
             ("criticals", criticals.to_string()),
             ("warnings", warnings.to_string()),

@@ -202,7 +202,7 @@ fn what_is_gathered_counts() {
         }
         assert_eq!(stream.head().unwrap().status, status, "{size}");
     }
-    application.nobody_comes();
+    application.assert_no_connection();
 }
 
 /// A burst is over in a moment where the application is quick, so that it is not refused at once.

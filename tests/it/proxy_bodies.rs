@@ -184,7 +184,7 @@ fn what_never_becomes_whole_reaches_no_application() {
         line.contains("body_bytes=6") && !line.contains("upstream"),
         "{line}"
     );
-    application.nobody_comes();
+    application.assert_no_connection();
 }
 
 #[test]

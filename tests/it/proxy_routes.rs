@@ -517,7 +517,7 @@ fn who_expects_to_be_told_to_continue_is_told_and_only_then() {
         .raw(format!("{expecting}4\r\n\r\n").as_bytes())
         .unwrap();
     stranger.refuses(403, "client_certificate_missing");
-    application.nobody_comes();
+    application.assert_no_connection();
 }
 
 #[test]
@@ -618,7 +618,7 @@ fn an_answer_may_come_before_the_request_is_whole() {
         assert_eq!(stream.take(4).unwrap(), b"less", "{carrier:?}");
         // What is left of the request goes nowhere.
         drop(visit);
-        application.nobody_comes();
+        application.assert_no_connection();
     }
 }
 
@@ -705,7 +705,7 @@ fn broken_chunks_end_the_request_on_both_sides() {
         if let Ok(answer) = answer {
             answer.refuses(400, "malformed_request");
         }
-        application.nobody_comes();
+        application.assert_no_connection();
     }
 }
 
@@ -759,7 +759,7 @@ fn trailers_and_chunk_extensions_stay_behind() {
     assert_eq!(visit.rest().unwrap(), b"hello");
     visit.answer("one");
     assert_eq!(connection.read().unwrap().body, "one");
-    application.nobody_comes();
+    application.assert_no_connection();
 }
 
 #[test]
@@ -801,7 +801,7 @@ fn a_limit_is_kept_whether_the_length_is_declared_or_not() {
         let _ = stream.send(&[b'x'; 1025]).and_then(|()| stream.end());
         assert_eq!(stream.head().unwrap().status, 413, "{carrier:?}");
         if carrier == Carrier::Sized {
-            application.nobody_comes();
+            application.assert_no_connection();
         } else {
             let mut visit = application.accept();
             visit.head();
@@ -936,7 +936,7 @@ fn an_idempotent_request_outlives_the_death_of_a_pooled_connection() {
                 .refuses(502, "upstream_unreachable"),
         }
     }
-    application.nobody_comes();
+    application.assert_no_connection();
 }
 
 #[test]

@@ -6,8 +6,8 @@
 //! | a webhook whose answer broke off could not be found in the log by its request | a notification that failed, and no warning that says which | `an_answer_that_breaks_off_is_warned_of` |
 
 use crate::support::{
-    Application, Carrier, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, Stream, Visit,
-    WEBHOOK,
+    Application, Carrier, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, ServerConnection,
+    Stream, WEBHOOK,
 };
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -48,8 +48,8 @@ fn what_the_application_has_closed_is_closed_without_another_request() {
         visits
     });
     // The first one stays as it is.
-    visits[1..].iter().for_each(Visit::close_half);
-    visits[1..].iter_mut().for_each(Visit::is_closed);
+    visits[1..].iter().for_each(ServerConnection::close_half);
+    visits[1..].iter_mut().for_each(ServerConnection::is_closed);
     visits[0].is_open();
 }
 
@@ -274,7 +274,7 @@ fn who_leaves_while_the_application_works_is_said_to_have_left_and_keeps_nothing
 }
 
 /// Sends `part` again and again, until the connection is cut, or for as long as anything may take.
-fn without_end(visit: &Visit, part: &[u8], pause: Duration) {
+fn without_end(visit: &ServerConnection, part: &[u8], pause: Duration) {
     use std::io::Write as _;
     let mut socket = visit.socket();
     socket.set_write_timeout(Some(PATIENCE)).unwrap();

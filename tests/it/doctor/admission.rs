@@ -1,7 +1,7 @@
 //! Who gets in that should not, or is not asked for what lets Netdata Cloud in.
 
 use super::{Kit, answer, doctor, rightly, url};
-use crate::support::{Careless, Origin, Pki, Proxy, Seen};
+use crate::support::{MisconfiguredServer, Origin, Pki, Proxy, Seen};
 
 fn read(pki: &Pki) -> String {
     std::fs::read_to_string(pki.path().join("ca.pem")).unwrap()
@@ -12,10 +12,10 @@ fn wrong_requests_for_a_certificate_are_found() {
     let kit = Kit::new();
     let other = Pki::of("Other CA");
     let (ours, theirs) = (kit.pki.authority().clone(), other.authority().clone());
-    let good = || Careless::new(&kit.pki).answers(rightly);
+    let good = || MisconfiguredServer::new(&kit.pki).answers(rightly);
     const CHECK: &str = "client certificate";
 
-    let none = url(good().asks_for_none().spawn());
+    let none = url(good().no_client_cert().spawn());
     kit.examine(&none, &[])
         .has(CHECK, "fail", "none is asked for")
         .has("no certificate", "pass", "403");
@@ -64,7 +64,9 @@ fn wrong_requests_for_a_certificate_are_found() {
 fn who_lets_everybody_in_is_found() {
     let kit = Kit::new();
     // It asks, and does not look.
-    let address = Careless::new(&kit.pki).asks_politely().spawn();
+    let address = MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
+        .spawn();
     let found = kit.examine(&url(address), &[]);
     found
         .has(
@@ -74,8 +76,8 @@ fn who_lets_everybody_in_is_found() {
         )
         .has("forged certificate", "pass", "TLS alert");
     // It looks whether there is one, and not whose it is.
-    let address = Careless::new(&kit.pki)
-        .believes_anybody()
+    let address = MisconfiguredServer::new(&kit.pki)
+        .accept_any_client_cert()
         .answers(rightly)
         .spawn();
     let found = kit.examine(&url(address), &[]);
@@ -91,8 +93,8 @@ fn who_lets_everybody_in_is_found() {
         "400 Bad Request",
         "502 Bad Gateway",
     ] {
-        let address = Careless::new(&kit.pki)
-            .asks_politely()
+        let address = MisconfiguredServer::new(&kit.pki)
+            .optional_client_cert()
             .answers(move |_| answer(status, "", ""))
             .spawn();
         kit.examine(&url(address), &[])
@@ -113,8 +115,12 @@ fn who_lets_everybody_in_is_found() {
 #[test]
 fn a_forgery_that_only_some_servers_forgive_is_found() {
     let kit = Kit::new();
-    let careless = || Careless::new(&kit.pki).asks_politely().forgives_strangers();
-    let found = kit.examine(&url(careless().answers(rightly).spawn()), &[]);
+    let lenient = || {
+        MisconfiguredServer::new(&kit.pki)
+            .optional_client_cert()
+            .accept_unknown_issuer()
+    };
+    let found = kit.examine(&url(lenient().answers(rightly).spawn()), &[]);
     found.has("no certificate", "pass", "403").has(
         "forged certificate",
         "fail",
@@ -131,7 +137,7 @@ fn a_forgery_that_only_some_servers_forgive_is_found() {
     );
     // Where it is looked at afterwards, none gets in.
     let refuses = |_: &Seen| answer("403 Forbidden", "", "");
-    kit.examine(&url(careless().answers(refuses).spawn()), &[])
+    kit.examine(&url(lenient().answers(refuses).spawn()), &[])
         .has("forged certificate", "pass", "403");
 }
 
@@ -139,7 +145,7 @@ fn a_forgery_that_only_some_servers_forgive_is_found() {
 fn an_authority_that_cannot_be_imitated_ends_nothing() {
     let kit = Kit::new();
     // A name with two attributes in one place, and one in the alphabet of Teletex.
-    let server = url(Careless::new(&kit.pki).answers(rightly).spawn());
+    let server = url(MisconfiguredServer::new(&kit.pki).answers(rightly).spawn());
     for authority in [include_str!("two_at_once.pem"), include_str!("teletex.pem")] {
         let file = kit.pki.write("inimitable.pem", authority);
         let ca = kit.file("ca.pem");
@@ -162,10 +168,10 @@ fn who_hangs_up_has_refused_nobody() {
     let kit = Kit::new();
     // As an application does that fails on a request without a body.
     for version in rustls::ALL_VERSIONS {
-        let address = Careless::new(&kit.pki)
-            .asks_politely()
+        let address = MisconfiguredServer::new(&kit.pki)
+            .optional_client_cert()
             .speaks(&[*version])
-            .believes_anybody();
+            .accept_any_client_cert();
         let found = kit.examine(&url(address.answers(|_| String::new()).spawn()), &[]);
         found.has("no certificate", "warn", "cannot be told").has(
             "forged certificate",
@@ -173,8 +179,8 @@ fn who_hangs_up_has_refused_nobody() {
             "cannot be told",
         );
     }
-    let address = Careless::new(&kit.pki)
-        .asks_for_none()
+    let address = MisconfiguredServer::new(&kit.pki)
+        .no_client_cert()
         .answers(|_| String::new())
         .spawn();
     kit.examine(&url(address), &["--no-client-certificate"])
@@ -192,8 +198,8 @@ fn a_session_that_gets_in_without_a_certificate_is_found() {
         }
     };
     for version in rustls::ALL_VERSIONS {
-        let address = Careless::new(&kit.pki)
-            .asks_politely()
+        let address = MisconfiguredServer::new(&kit.pki)
+            .optional_client_cert()
             .resumes()
             .speaks(&[*version])
             .answers(resumed)
@@ -205,8 +211,8 @@ fn a_session_that_gets_in_without_a_certificate_is_found() {
             "of a client with no certificate, resumed, got through",
         );
         // The same, where sessions are looked at.
-        let address = Careless::new(&kit.pki)
-            .asks_politely()
+        let address = MisconfiguredServer::new(&kit.pki)
+            .optional_client_cert()
             .resumes()
             .speaks(&[*version])
             .answers(rightly)
@@ -214,7 +220,7 @@ fn a_session_that_gets_in_without_a_certificate_is_found() {
         kit.examine(&url(address), &[])
             .has("resumption", "pass", "refused all the same");
         // Where only who is trusted gets a session, it outlives the trust.
-        let address = Careless::new(&kit.pki)
+        let address = MisconfiguredServer::new(&kit.pki)
             .resumes()
             .speaks(&[*version])
             .answers(rightly)
@@ -226,9 +232,9 @@ fn a_session_that_gets_in_without_a_certificate_is_found() {
         (true, true) => answer("200 OK", "", ""),
         _ => answer("403 Forbidden", "", ""),
     };
-    let address = Careless::new(&kit.pki)
-        .asks_politely()
-        .believes_anybody()
+    let address = MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
+        .accept_any_client_cert()
         .resumes()
         .answers(forged)
         .spawn();
@@ -255,21 +261,24 @@ fn a_session_that_is_not_refused_any_more_is_not_passed() {
                 rightly(seen)
             }
         };
-        let address = Careless::new(&kit.pki)
-            .asks_politely()
+        let address = MisconfiguredServer::new(&kit.pki)
+            .optional_client_cert()
             .resumes()
             .answers(resumed)
             .spawn();
         kit.examine(&url(address), &[])
             .has("resumption", "warn", &status[..3]);
     }
-    let address = Careless::new(&kit.pki).asks_politely().resumes().spawn();
+    let address = MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
+        .resumes()
+        .spawn();
     kit.examine(&url(address), &[])
         .has("resumption", "skip", "gets in anyway");
     // Who is asked for credentials first may or may not be asked for a certificate afterwards.
     let asks = |_: &Seen| answer("401 Unauthorized", "", "");
-    let address = Careless::new(&kit.pki)
-        .asks_politely()
+    let address = MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
         .resumes()
         .answers(asks)
         .spawn();

@@ -1,7 +1,7 @@
 //! What is answered to a challenge, and when; redirects, idle connections, dates.
 
 use super::{Kit, SECRET, answer, rightly, run, url};
-use crate::support::{Careless, Origin, Pki, Proxy, Seen};
+use crate::support::{MisconfiguredServer, Origin, Pki, Proxy, Seen};
 use netdata_webhook_proxy::auth::secret::Secret;
 use netdata_webhook_proxy::webhook::challenge::response_token;
 use std::thread;
@@ -12,7 +12,10 @@ use time::OffsetDateTime;
 fn wrong_answers_to_the_challenge_are_found() {
     let kit = Kit::new();
     let examine = |answers: fn(&Seen) -> String| {
-        kit.examine_whole(&url(Careless::new(&kit.pki).answers(answers).spawn()), &[])
+        kit.examine_whole(
+            &url(MisconfiguredServer::new(&kit.pki).answers(answers).spawn()),
+            &[],
+        )
     };
     examine(|_| answer("200 OK", "", "{\"response_token\":\"sha256=AAAA\"}")).has(
         "challenge",
@@ -75,7 +78,7 @@ fn a_certificate_that_is_not_trusted_is_found() {
     let kit = Kit::new();
     kit.pki
         .write_leaf("netdata", &Pki::of("Other CA").netdata());
-    let address = Careless::new(&kit.pki).answers(rightly).spawn();
+    let address = MisconfiguredServer::new(&kit.pki).answers(rightly).spawn();
     kit.examine_whole(&url(address), &[]).has(
         "challenge",
         "fail",
@@ -86,7 +89,7 @@ fn a_certificate_that_is_not_trusted_is_found() {
 #[test]
 fn a_slow_challenge_is_found() {
     let kit = Kit::new();
-    let address = Careless::new(&kit.pki).answers(|seen| {
+    let address = MisconfiguredServer::new(&kit.pki).answers(|seen| {
         // What other checks ask is answered at once.
         let is_challenge = seen.request.starts_with("GET") && !seen.request.ends_with("=doctor");
         thread::sleep(Duration::from_millis(if is_challenge { 5100 } else { 0 }));
@@ -98,9 +101,9 @@ fn a_slow_challenge_is_found() {
     kit.examine_whole(&url, &["--timeout", "1"])
         .has("challenge", "fail", "no answer within 1 s");
     // It is not answered before all of the answer is there.
-    let address = Careless::new(&kit.pki)
+    let address = MisconfiguredServer::new(&kit.pki)
         .answers(rightly)
-        .dawdles(Duration::from_millis(1100))
+        .delay_body(Duration::from_millis(1100))
         .spawn();
     kit.examine_whole(&super::url(address), &[])
         .has("challenge", "warn", "right, but after 1");
@@ -116,22 +119,24 @@ fn a_redirect_is_found() {
             "",
         )
     };
-    let strict = url(Careless::new(&kit.pki).answers(redirects).spawn());
+    let strict = url(MisconfiguredServer::new(&kit.pki)
+        .answers(redirects)
+        .spawn());
     kit.examine_whole(&strict, &[])
         .has("redirect", "fail", "301 to https://www.example/")
         .has("challenge", "fail", "301");
     kit.examine(&strict, &[])
         .has("redirect", "skip", "--certificate");
-    let polite = url(Careless::new(&kit.pki)
-        .asks_politely()
+    let polite = url(MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
         .answers(redirects)
         .spawn());
     kit.examine(&polite, &[])
         .has("redirect", "fail", "301")
         .has("no certificate", "warn", "a redirect");
     // Of who is only refused, it is not known.
-    let polite_and_right = url(Careless::new(&kit.pki)
-        .asks_politely()
+    let polite_and_right = url(MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
         .answers(rightly)
         .spawn());
     kit.examine(&polite_and_right, &[])
@@ -147,7 +152,7 @@ fn a_redirect_is_found() {
 #[test]
 fn a_connection_that_is_closed_early_is_found() {
     let kit = Kit::new();
-    let server = || Careless::new(&kit.pki).answers(rightly);
+    let server = || MisconfiguredServer::new(&kit.pki).answers(rightly);
     let early = url(server().waits(Duration::from_millis(500)).spawn());
     kit.examine_whole(&early, &["--slow"])
         .has("idle timeout", "fail", "closed after 0.");
@@ -164,13 +169,13 @@ fn a_connection_that_is_closed_early_is_found() {
     // Who says that it closes races nothing.
     let each = |seen: &Seen| rightly(seen).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     let found = kit.examine_whole(
-        &url(Careless::new(&kit.pki).answers(each).spawn()),
+        &url(MisconfiguredServer::new(&kit.pki).answers(each).spawn()),
         &["--slow=1"],
     );
     found.has("idle timeout", "pass", "none is ever idle");
     let refuses = |_: &Seen| answer("404 Not Found", "Connection: close\r\n", "");
     let found = kit.examine_whole(
-        &url(Careless::new(&kit.pki).answers(refuses).spawn()),
+        &url(MisconfiguredServer::new(&kit.pki).answers(refuses).spawn()),
         &["--slow=1"],
     );
     found.has("idle timeout", "skip", "after the answer, 404");
@@ -184,7 +189,7 @@ fn a_connection_that_is_closed_early_is_found() {
 fn a_wrong_clock_is_found() {
     let kit = Kit::new();
     let dated = |offset: i64| {
-        let server = Careless::new(&kit.pki).answers(move |seen| {
+        let server = MisconfiguredServer::new(&kit.pki).answers(move |seen| {
             let wrong =
                 SystemTime::from(OffsetDateTime::now_utc() + time::Duration::seconds(offset));
             let (right, rest) = (answer("", "", ""), rightly(seen));

@@ -1,7 +1,7 @@
 //! The server's certificate, and the versions of TLS.
 
 use super::{Kit, doctor, localhost, rightly, scripted, url};
-use crate::support::{Careless, Leaf, Pki};
+use crate::support::{Leaf, MisconfiguredServer, Pki};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa};
 use time::OffsetDateTime;
 
@@ -12,7 +12,10 @@ fn wrong_server_certificates_are_found() {
     let days = time::Duration::days;
     let examine = |leaf: &Leaf| {
         kit.examine_whole(
-            &url(Careless::new(&kit.pki).shows(leaf).answers(rightly).spawn()),
+            &url(MisconfiguredServer::new(&kit.pki)
+                .shows(leaf)
+                .answers(rightly)
+                .spawn()),
             &[],
         )
     };
@@ -63,7 +66,10 @@ fn what_nobody_needs_may_have_expired() {
         params.not_after = OffsetDateTime::now_utc() - time::Duration::days(1);
     });
     leaf.chain.extend(old.chain);
-    let found = kit.examine(&url(Careless::new(&kit.pki).shows(&leaf).spawn()), &[]);
+    let found = kit.examine(
+        &url(MisconfiguredServer::new(&kit.pki).shows(&leaf).spawn()),
+        &[],
+    );
     found.has("chain", "pass", "2 certificates sent").has(
         "certificate validity",
         "warn",
@@ -74,7 +80,9 @@ fn what_nobody_needs_may_have_expired() {
 #[test]
 fn a_scheme_that_is_not_that_of_the_port_is_found() {
     let kit = Kit::new();
-    let tls = Careless::new(&kit.pki).asks_politely().spawn();
+    let tls = MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
+        .spawn();
     let found = kit.examine(&format!("http://localhost:{}/", tls.port()), &[]);
     found.has("certificate", "fail", "TLS is spoken at this port");
     let plain = scripted(|_| b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec());
@@ -98,7 +106,12 @@ fn a_chain_that_is_not_whole_is_found() {
         params.subject_alt_names = localhost();
         params.extended_key_usages.clear();
     });
-    let examine = |leaf: &Leaf| kit.examine(&url(Careless::new(&kit.pki).shows(leaf).spawn()), &[]);
+    let examine = |leaf: &Leaf| {
+        kit.examine(
+            &url(MisconfiguredServer::new(&kit.pki).shows(leaf).spawn()),
+            &[],
+        )
+    };
     examine(&whole).has("chain", "pass", "3 certificates sent");
     for length in [1, 2] {
         let mut cut = whole.clone();
@@ -110,12 +123,12 @@ fn a_chain_that_is_not_whole_is_found() {
             .has("chain", "fail", missing);
     }
     // An authority that only its owner knows, and one that nobody has.
-    let address = Careless::new(&kit.pki).spawn();
+    let address = MisconfiguredServer::new(&kit.pki).spawn();
     let ca = kit.file("ca.pem");
     doctor(&[&url(address), "--client-ca", &ca]).has("chain", "fail", "Test Root CA");
     let own = kit.pki.self_signed();
     examine(&own).has("chain", "fail", "signed itself");
-    let impostor = Careless::new(&Pki::new()).spawn();
+    let impostor = MisconfiguredServer::new(&Pki::new()).spawn();
     kit.examine(&url(impostor), &[])
         .has("chain", "fail", "only has the name of one that is known");
 }
@@ -123,8 +136,12 @@ fn a_chain_that_is_not_whole_is_found() {
 #[test]
 fn wrong_versions_are_found() {
     let kit = Kit::new();
-    let speaks =
-        |versions: &[_]| kit.examine(&url(Careless::new(&kit.pki).speaks(versions).spawn()), &[]);
+    let speaks = |versions: &[_]| {
+        kit.examine(
+            &url(MisconfiguredServer::new(&kit.pki).speaks(versions).spawn()),
+            &[],
+        )
+    };
     speaks(&[&rustls::version::TLS13]).has("TLS versions", "pass", "1.3 alone");
     speaks(&[&rustls::version::TLS12]).has("TLS versions", "warn", "1.2 without 1.3");
     speaks(rustls::ALL_VERSIONS)

@@ -8,7 +8,7 @@ mod configuration;
 mod peers;
 mod reach;
 
-use crate::support::{Careless, Leaf, Origin, Pki, Proxy, Seen, WEBHOOK};
+use crate::support::{Leaf, MisconfiguredServer, Origin, Pki, Proxy, Seen, WEBHOOK};
 use netdata_webhook_proxy::auth::secret::Secret;
 use netdata_webhook_proxy::webhook::challenge::{crc_token, response_token};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
@@ -236,11 +236,11 @@ fn nothing_is_wrong_with_the_program_itself() {
 #[test]
 fn a_good_server_of_another_make_is_good() {
     let kit = Kit::new();
-    let address = Careless::new(&kit.pki).answers(rightly).spawn();
+    let address = MisconfiguredServer::new(&kit.pki).answers(rightly).spawn();
     kit.examine_whole(&url(address), &["--slow=1"])
         .not_passed(&["idle timeout", "name"]);
-    let address = Careless::new(&kit.pki)
-        .asks_politely()
+    let address = MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
         .answers(rightly)
         .spawn();
     kit.examine_whole(&url(address), &["--slow=1"])

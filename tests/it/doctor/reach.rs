@@ -1,7 +1,7 @@
 //! Whether Netdata Cloud finds the server at all, and what is no URL.
 
 use super::{Kit, run, scripted, url};
-use crate::support::{Careless, Origin, Proxy};
+use crate::support::{MisconfiguredServer, Origin, Proxy};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -49,10 +49,12 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
     );
 
     // One that shakes hands is asked twice at most.
-    let dumb = Careless::new(&kit.pki).asks_politely().answers(|_| {
-        thread::sleep(Duration::from_secs(60));
-        String::new()
-    });
+    let dumb = MisconfiguredServer::new(&kit.pki)
+        .optional_client_cert()
+        .answers(|_| {
+            thread::sleep(Duration::from_secs(60));
+            String::new()
+        });
     let began = Instant::now();
     let found = kit.examine_whole(&url(dumb.spawn()), &["--timeout", "1", "--slow=1"]);
     found
@@ -67,7 +69,7 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
     let garbage = scripted(|_| vec![b'x'; 1 << 20]);
     kit.examine_whole(&url(garbage), &["--timeout", "2"])
         .has("chain", "fail", "");
-    let endless = Careless::new(&kit.pki).answers(|_| {
+    let endless = MisconfiguredServer::new(&kit.pki).answers(|_| {
         format!(
             "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n{}",
             "x".repeat(1 << 20)

@@ -1,7 +1,7 @@
 //! The answer to a challenge is verified, and what is wrong with it is named.
 
 use super::{SECRET, Said, Scene, run, url};
-use crate::support::{Careless, Origin, Pki, Proxy, Reply};
+use crate::support::{MisconfiguredServer, Origin, Pki, Proxy, Reply};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use netdata_webhook_proxy::auth::secret::Secret;
 use netdata_webhook_proxy::webhook::challenge::{crc_token, response_token};
@@ -82,15 +82,17 @@ fn a_route_without_a_secret_answers_no_challenge() {
 fn sent_to(answer: impl Fn(&str, &str) -> String + Send + Sync + 'static, more: &[&str]) -> Said {
     let pki = Pki::new();
     let secret = pki.write("challenge.secret", SECRET);
-    let server = Careless::new(&pki).asks_for_none().answers(move |seen| {
-        let query = seen.request.split_once('?').unwrap().1;
-        let token = crc_token(query.as_bytes()).unwrap();
-        let body = answer(query.strip_prefix("crc_token=").unwrap(), &token);
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    });
+    let server = MisconfiguredServer::new(&pki)
+        .no_client_cert()
+        .answers(move |seen| {
+            let query = seen.request.split_once('?').unwrap().1;
+            let token = crc_token(query.as_bytes()).unwrap();
+            let body = answer(query.strip_prefix("crc_token=").unwrap(), &token);
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        });
     let (url, ca) = (url(server.spawn()), pki.path().join("ca.pem"));
     let arguments = [
         "challenge",

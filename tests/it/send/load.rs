@@ -83,7 +83,7 @@ fn so_many_are_under_way_at_a_time_from_the_beginning() {
                 visit.head();
                 visit.rest().unwrap();
             }
-            application.nobody_comes();
+            application.assert_no_connection();
             for visit in &mut visits {
                 visit.answer("ok");
             }

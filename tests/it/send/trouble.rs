@@ -1,7 +1,7 @@
 //! Whoever answers, or does not: it ends, within bounds, and says why and what to do.
 
 use super::{Said, Scene, run, url};
-use crate::support::{Careless, Origin, PATIENCE, Pki, Proxy, Reply, WEBHOOK};
+use crate::support::{MisconfiguredServer, Origin, PATIENCE, Pki, Proxy, Reply, WEBHOOK};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
@@ -230,7 +230,10 @@ fn only_a_server_that_is_who_it_should_be_gets_anything() {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             change(params, now);
         });
-        url(Careless::new(&pki).asks_for_none().shows(&leaf).spawn())
+        url(MisconfiguredServer::new(&pki)
+            .no_client_cert()
+            .shows(&leaf)
+            .spawn())
     };
     let good = server(|_, _| {});
     alert(&[&good, "--ca", &ca]).ends_with(0);
@@ -279,8 +282,8 @@ fn only_a_server_that_is_who_it_should_be_gets_anything() {
     }
     // A name that does not lead there yet.
     let hooks = pki.server("hooks.example", |_| {});
-    let address = Careless::new(&pki)
-        .asks_for_none()
+    let address = MisconfiguredServer::new(&pki)
+        .no_client_cert()
         .shows(&hooks)
         .spawn()
         .to_string();
@@ -326,7 +329,7 @@ fn a_client_that_is_not_trusted_is_told_so_in_every_version() {
         file(&other, "stranger.key"),
     );
     for version in rustls::ALL_VERSIONS {
-        let url = url(Careless::new(&pki).speaks(&[*version]).spawn());
+        let url = url(MisconfiguredServer::new(&pki).speaks(&[*version]).spawn());
         let nobody = alert(&[&url, "--ca", &ca]).ends_with(1).report();
         let result = &nobody["results"][0];
         assert_eq!(result["result"], "refused", "{version:?}: {nobody:#}");

@@ -5,14 +5,14 @@ use super::{origin::reset, strict};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-/// Where it listens.
+/// The listening socket of the application.
 pub(crate) struct Application {
     listener: TcpListener,
     pub(crate) url: String,
 }
 
-/// A connection that the proxy made to it.
-pub(crate) struct Visit {
+/// A connection from the proxy, seen from the application.
+pub(crate) struct ServerConnection {
     socket: TcpStream,
     read: Vec<u8>,
     framing: Framing,
@@ -32,27 +32,27 @@ impl Application {
         Self { listener, url }
     }
 
-    /// The next connection.
+    /// Waits for the next connection.
     #[track_caller]
-    pub(crate) fn accept(&self) -> Visit {
+    pub(crate) fn accept(&self) -> ServerConnection {
         eventually("a connection to the application", || self.next())
     }
 
-    /// A connection that was made and not yet accepted, if there is one.
-    pub(crate) fn next(&self) -> Option<Visit> {
+    /// Accepts a waiting connection, if there is one.
+    pub(crate) fn next(&self) -> Option<ServerConnection> {
         self.listener
             .accept()
             .ok()
-            .map(|(socket, _)| Visit::new(socket))
+            .map(|(socket, _)| ServerConnection::new(socket))
     }
 
-    /// Nobody has connected, but for those that were accepted.
-    pub(crate) fn nobody_comes(&self) {
+    /// Asserts that no connection is waiting to be accepted.
+    pub(crate) fn assert_no_connection(&self) {
         assert!(self.listener.accept().is_err());
     }
 }
 
-impl Visit {
+impl ServerConnection {
     fn new(socket: TcpStream) -> Self {
         socket.set_nonblocking(false).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();

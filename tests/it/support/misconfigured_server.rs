@@ -1,5 +1,4 @@
-//! A server that is as careless as it is told to be: it makes the mistakes that the program itself
-//! cannot make.
+//! A server with configurable mistakes: those that the program itself cannot make.
 
 use super::{Leaf, PATIENCE, Pki};
 use rustls::crypto::aws_lc_rs;
@@ -18,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// What a request came with.
+/// A request, and the properties of its TLS session.
 pub(crate) struct Seen {
     /// `GET /path?query`.
     pub(crate) request: String,
@@ -28,28 +27,28 @@ pub(crate) struct Seen {
 
 type Answers = Arc<dyn Fn(&Seen) -> String + Send + Sync>;
 
-/// How it behaves. Unless told otherwise, it demands a certificate of `pki`, resumes nothing, and
-/// answers 200.
+/// A TLS server and the mistakes that it makes. By default it demands a certificate of `pki`,
+/// resumes no sessions, and responds with 200.
 #[derive(Clone)]
-pub(crate) struct Careless {
+pub(crate) struct MisconfiguredServer {
     chain: Vec<CertificateDer<'static>>,
     key: Arc<PrivateKeyDer<'static>>,
     trusted: Vec<CertificateDer<'static>>,
-    /// The authorities that are named, if others than those that are trusted.
+    /// The authorities in the CertificateRequest, if they differ from the trusted ones.
     named: Option<Vec<CertificateDer<'static>>>,
     asks: bool,
     is_optional: bool,
-    believes_anybody: bool,
-    forgives_strangers: bool,
+    accept_any_client_cert: bool,
+    accept_unknown_issuer: bool,
     resumes: bool,
     versions: Vec<&'static SupportedProtocolVersion>,
     idle: Duration,
-    dawdle: Duration,
+    body_delay: Duration,
     answers: Answers,
     requests: Arc<AtomicUsize>,
 }
 
-impl Careless {
+impl MisconfiguredServer {
     /// With a server certificate of `pki` for `localhost`.
     pub(crate) fn new(pki: &Pki) -> Self {
         let leaf = pki.leaf(|params| {
@@ -65,52 +64,51 @@ impl Careless {
             named: None,
             asks: true,
             is_optional: false,
-            believes_anybody: false,
-            forgives_strangers: false,
+            accept_any_client_cert: false,
+            accept_unknown_issuer: false,
             resumes: false,
             versions: rustls::ALL_VERSIONS.to_vec(),
             idle: PATIENCE,
-            dawdle: Duration::ZERO,
+            body_delay: Duration::ZERO,
             answers: Arc::new(|_| "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into()),
             requests: Arc::default(),
         }
     }
 
-    /// Shows this certificate.
+    /// Presents this server certificate.
     pub(crate) fn shows(mut self, leaf: &Leaf) -> Self {
         self.chain = leaf.chain.clone();
         self.key = Arc::new(leaf.key());
         self
     }
 
-    /// Asks for no certificate.
-    pub(crate) fn asks_for_none(mut self) -> Self {
+    /// Sends no CertificateRequest.
+    pub(crate) fn no_client_cert(mut self) -> Self {
         self.asks = false;
         self
     }
 
-    /// Names these authorities, whomever it trusts.
+    /// Names these authorities in its CertificateRequest, whichever it trusts.
     pub(crate) fn names(mut self, authorities: &[CertificateDer<'static>]) -> Self {
         self.named = Some(authorities.to_vec());
         self
     }
 
-    /// Lets those without a certificate shake hands, too.
-    pub(crate) fn asks_politely(mut self) -> Self {
+    /// Completes handshakes of clients without a certificate, too.
+    pub(crate) fn optional_client_cert(mut self) -> Self {
         self.is_optional = true;
         self
     }
 
-    /// Takes every certificate for a good one.
-    pub(crate) fn believes_anybody(mut self) -> Self {
-        self.believes_anybody = true;
+    /// Accepts every client certificate.
+    pub(crate) fn accept_any_client_cert(mut self) -> Self {
+        self.accept_any_client_cert = true;
         self
     }
 
-    /// Takes a certificate of an authority that it does not know for a good one, as with
-    /// `optional_no_ca`.
-    pub(crate) fn forgives_strangers(mut self) -> Self {
-        self.forgives_strangers = true;
+    /// Accepts client certificates of unknown authorities, as `optional_no_ca` does.
+    pub(crate) fn accept_unknown_issuer(mut self) -> Self {
+        self.accept_unknown_issuer = true;
         self
     }
 
@@ -124,19 +122,19 @@ impl Careless {
         self
     }
 
-    /// Closes connections that are idle for so long.
+    /// Closes connections that are idle for this long.
     pub(crate) fn waits(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// Waits for so long before the body of an answer, if there is one.
-    pub(crate) fn dawdles(mut self, dawdle: Duration) -> Self {
-        self.dawdle = dawdle;
+    /// Waits for this long before it sends the body of a response.
+    pub(crate) fn delay_body(mut self, body_delay: Duration) -> Self {
+        self.body_delay = body_delay;
         self
     }
 
-    /// Answers like this; with nothing, it hangs up.
+    /// Responds with what `answers` returns; closes the connection if that is empty.
     pub(crate) fn answers(
         mut self,
         answers: impl Fn(&Seen) -> String + Send + Sync + 'static,
@@ -145,7 +143,7 @@ impl Careless {
         self
     }
 
-    /// Starts it.
+    /// Starts the server on a free port of this machine.
     pub(crate) fn spawn(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -174,8 +172,8 @@ impl Careless {
             strict,
             hints: named.iter().map(|der| subject(der)).collect(),
             is_mandatory: !self.is_optional,
-            believes_anybody: self.believes_anybody,
-            forgives_strangers: self.forgives_strangers,
+            accept_any_client_cert: self.accept_any_client_cert,
+            accept_unknown_issuer: self.accept_unknown_issuer,
         });
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.versions)
@@ -237,7 +235,7 @@ impl Careless {
                     answer.split_at(answer.find("\r\n\r\n").map_or(answer.len(), |end| end + 4));
                 stream.write_all(head.as_bytes())?;
                 if !body.is_empty() {
-                    thread::sleep(self.dawdle);
+                    thread::sleep(self.body_delay);
                     stream.write_all(body.as_bytes())?;
                 }
             }
@@ -255,8 +253,8 @@ struct Verifier {
     strict: Arc<dyn ClientCertVerifier>,
     hints: Vec<DistinguishedName>,
     is_mandatory: bool,
-    believes_anybody: bool,
-    forgives_strangers: bool,
+    accept_any_client_cert: bool,
+    accept_unknown_issuer: bool,
 }
 
 impl ClientCertVerifier for Verifier {
@@ -275,9 +273,9 @@ impl ClientCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         match self.strict.verify_client_cert(leaf, above, now) {
-            _ if self.believes_anybody => Ok(ClientCertVerified::assertion()),
+            _ if self.accept_any_client_cert => Ok(ClientCertVerified::assertion()),
             Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
-                if self.forgives_strangers =>
+                if self.accept_unknown_issuer =>
             {
                 Ok(ClientCertVerified::assertion())
             }

@@ -8,9 +8,10 @@ use http::Method;
 use netdata_webhook_proxy::auth::secret::{Secret, SecretDigest};
 use netdata_webhook_proxy::auth::{Authorization, ClientIdentity};
 use netdata_webhook_proxy::http::framing;
-use netdata_webhook_proxy::http::path::{self, Guarded, PathPattern, Routes};
+use netdata_webhook_proxy::http::path::{Guarded, PathPattern, Routes};
 use netdata_webhook_proxy::webhook::challenge;
 use netdata_webhook_proxy::webhook::notification::{Notification, SchemaPolicy};
+use netdata_webhook_proxy::webhook::request::WebhookRequest;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use std::hint::black_box;
 
@@ -151,12 +152,12 @@ fn authorization() -> Vec<Case> {
 fn challenge() -> Vec<Case> {
     let secret = Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec());
     vec![Case::new("challenge", move || {
-        path::classify(&Method::GET, Some(black_box(b"crc_token=NDhlZjk0")), true).map(|ask| {
-            match ask {
-                path::Ask::Challenge { crc_token } => challenge::answer(&secret, &crc_token),
-                path::Ask::Notification => unreachable!("a GET is no notification"),
-            }
-        })
+        WebhookRequest::classify(&Method::GET, Some(black_box(b"crc_token=NDhlZjk0")), true).map(
+            |ask| match ask {
+                WebhookRequest::Challenge { crc_token } => challenge::answer(&secret, &crc_token),
+                WebhookRequest::Notification => unreachable!("a GET is not a notification"),
+            },
+        )
     })]
 }
 

@@ -14,7 +14,7 @@
 //!
 //! ```no_run
 //! use netdata_webhook_proxy::config::Config;
-//! use netdata_webhook_proxy::proxy::{Admitted, Context, Gate, Policy};
+//! use netdata_webhook_proxy::proxy::{Context, Decision, Gate, Policy};
 //! use netdata_webhook_proxy::tls;
 //! use pingora::prelude::*;
 //! use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
@@ -33,7 +33,7 @@
 //!     }
 //!
 //!     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-//!         let Some(Admitted::Notification(verified)) = self.gate.admit(session, context).await else {
+//!         let Decision::Deliver(verified) = self.gate.admit(session, context).await else {
 //!             return Ok(true); // It has been answered; and there are no routes of kind "proxy" here.
 //!         };
 //!         let identity = verified.authenticated().identity();

@@ -36,7 +36,7 @@ fn places(head: &[u8]) -> Result<Places, Rejection> {
     };
     let request_line = lines.next().unwrap_or_default();
     let mut places = read_request_line(request_line)?;
-    let mut framing = Framing::default();
+    let mut framing = FramingFields::default();
     for (index, line) in lines.enumerate() {
         if index == MAX_FIELDS {
             return Err(Rejection::TooManyFields(MAX_FIELDS));
@@ -198,7 +198,7 @@ fn without_port<'a>(authority: &'a [u8], default: &[u8]) -> &'a [u8] {
 
 /// What the fields say about where the request ends, and whom it is for.
 #[derive(Default)]
-struct Framing<'h> {
+struct FramingFields<'h> {
     host: &'h [u8],
     hosts: usize,
     content_lengths: usize,
@@ -207,7 +207,7 @@ struct Framing<'h> {
     nominated: usize,
 }
 
-impl<'h> Framing<'h> {
+impl<'h> FramingFields<'h> {
     /// `field-name ":" OWS field-value OWS` (RFC 9112 section 5): where name and value are.
     fn read(&mut self, line: Line<'h>) -> Result<(Place, Place), Rejection> {
         let (name, value) = field(line.bytes)?;

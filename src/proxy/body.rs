@@ -1,8 +1,10 @@
 //! Reads a request's body whole, within bounds of size and time, or reads a refused one out of the
 //! way.
 
+use super::interrupt::Interrupt;
+use super::policy::Policy;
 use super::session::Session;
-use crate::http::buffers::{Budget, Overloaded};
+use super::transaction::Transaction;
 use crate::http::request_head::{Head, Version};
 use crate::http::timeout::Deadline;
 use crate::rejection::Rejection;
@@ -11,55 +13,31 @@ use pingora::{Error, ErrorType};
 use std::time::Duration;
 
 /// How much of a refused request's body is read so that its connection can go on.
-const DRAINED: u64 = 64 * 1024;
+const DRAIN_MAX_BYTES: u64 = 64 * 1024;
 
 /// How much of it is read, and for how long, so that the sender sees the refusal before the
 /// connection is closed.
-const LINGERED: u64 = 16 * 1024 * 1024;
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER_MAX_BYTES: u64 = 16 * 1024 * 1024;
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why there is no body.
-#[derive(Debug)]
-pub(super) enum BodyError {
-    /// It is refused.
-    Refused(Rejection),
-    /// The sender is gone, so there is nobody to answer.
-    SenderGone,
-}
-
-impl From<Rejection> for BodyError {
-    fn from(rejection: Rejection) -> Self {
-        Self::Refused(rejection)
-    }
-}
-
-impl From<Overloaded> for BodyError {
-    fn from(Overloaded: Overloaded) -> Self {
-        Self::Refused(Rejection::Overloaded)
-    }
-}
-
-/// Reads the whole body into memory of `budget`: at most `limit` bytes, within `time`.
+/// Reads the whole body, at most `limit` bytes, in the time and the memory that `policy` allows.
 pub(super) async fn read_whole<S: Session>(
-    session: &mut S,
-    head: &Head,
+    transaction: &mut Transaction<'_, S>,
+    policy: &Policy,
     limit: u64,
-    time: Duration,
-    budget: Budget<'_>,
-) -> Result<Bytes, BodyError> {
+) -> Result<Bytes, Interrupt> {
+    let head = transaction.head;
+    let session = &mut *transaction.session;
     let declared = head.content_length();
     if declared.is_some_and(|length| length > limit) {
         return Err(Rejection::BodyTooLarge(limit).into());
     }
-    // The client is not told to send what there is no room for.
-    let mut body = budget.buffer(declared.unwrap_or_default()).await?;
+    // A client that waits for an invitation is invited only if there is room for its body.
+    let mut body = policy.budget().buffer(declared.unwrap_or_default()).await?;
     if expects_continue(head) {
-        session
-            .write_continue()
-            .await
-            .map_err(|_| BodyError::SenderGone)?;
+        session.write_continue().await?;
     }
-    let mut deadline = Deadline::after(time);
+    let mut deadline = Deadline::after(policy.limits.body_timeout);
     while let Some(part) = next(session, &mut deadline).await? {
         // Most webhooks arrive with their head, in one piece, which then is the body as it is.
         if body.len() == 0 && declared == Some(part.len() as u64) {
@@ -80,9 +58,9 @@ pub(super) async fn read_whole<S: Session>(
 pub(super) async fn drain<S: Session>(session: &mut S, head: &Head) {
     let little = head
         .content_length()
-        .is_some_and(|length| length <= DRAINED);
+        .is_some_and(|length| length <= DRAIN_MAX_BYTES);
     if !session.is_body_done() && little && !expects_continue(head) {
-        discard(session, DRAINED).await;
+        discard(session, DRAIN_MAX_BYTES).await;
     }
 }
 
@@ -90,12 +68,12 @@ pub(super) async fn drain<S: Session>(session: &mut S, head: &Head) {
 /// sender might never see why it was refused.
 pub(super) async fn linger<S: Session>(session: &mut S) {
     if !session.is_body_done() {
-        discard(session, LINGERED).await;
+        discard(session, LINGER_MAX_BYTES).await;
     }
 }
 
 async fn discard<S: Session>(session: &mut S, limit: u64) {
-    let mut deadline = Deadline::after(LINGER);
+    let mut deadline = Deadline::after(LINGER_TIMEOUT);
     let mut read = 0;
     while let Ok(Some(chunk)) = next(session, &mut deadline).await {
         read += chunk.len() as u64;
@@ -109,7 +87,7 @@ async fn discard<S: Session>(session: &mut S, limit: u64) {
 pub(super) async fn next<S: Session>(
     session: &mut S,
     deadline: &mut Deadline,
-) -> Result<Option<Bytes>, BodyError> {
+) -> Result<Option<Bytes>, Interrupt> {
     match deadline.wait(session.read_body()).await {
         Ok(Ok(chunk)) => Ok(chunk),
         Ok(Err(error)) => Err(broken(&error)),
@@ -118,10 +96,10 @@ pub(super) async fn next<S: Session>(
 }
 
 /// Tells a sender that left from one that sends nonsense.
-pub(super) fn broken(error: &Error) -> BodyError {
+pub(super) fn broken(error: &Error) -> Interrupt {
     match error.etype {
         ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::H2Error => {
-            BodyError::SenderGone
+            Interrupt::ClientGone
         }
         ErrorType::ReadTimedout => Rejection::Timeout("body").into(),
         _ => Rejection::MalformedRequest("The body's framing is broken.").into(),

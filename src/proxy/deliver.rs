@@ -1,10 +1,11 @@
 //! Brings a verified notification to its application, and the application's answer back unchanged.
 
-use super::gate::Verified;
+use super::origin::Origin;
 use super::respond;
-use super::session::{SenderGone, Session};
-use super::upstream_request::{self, Origin};
-use crate::http::request_head::Head;
+use super::session::{ClientGone, Session};
+use super::transaction::Transaction;
+use super::upstream_request;
+use super::verified::Verified;
 use crate::http::timeout::timeout;
 use crate::sanitize::clean;
 use crate::telemetry::context::{Context, Outcome};
@@ -17,52 +18,62 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-/// No sender gives up sooner than this, so that it takes no system call to find out.
-const BRIEF: Duration = Duration::from_millis(100);
+/// A response that arrives within this time is sent without the system call that checks whether the
+/// client is still connected: no client gives up sooner.
+const DISCONNECT_CHECK_AFTER: Duration = Duration::from_millis(100);
 
 /// How long the rest of an answer may take to come when its sender has left, and how many bytes it
 /// may have.
 const REST: Duration = Duration::from_secs(5);
 const MAX_REST: usize = 1024 * 1024;
 
-/// Forwards `verified`, and answers the sender with what the application says, or with why it says
-/// nothing.
-pub(super) async fn forward<S: Session>(
+/// Forwards `verified`, and answers the client with the response of the application, or with the
+/// reason why there is none.
+pub(super) async fn deliver<S: Session>(
     draining: &ShutdownWatch,
-    session: &mut S,
-    head: &Head,
-    context: &mut Context,
+    transaction: &mut Transaction<'_, S>,
     verified: &Verified,
 ) {
     let started = Instant::now();
     let upstream = &verified.route.upstream;
-    context.upstream = Some(verified.route.upstream_label.clone());
-    let origin = Origin::of(session, &verified.policy);
-    let message = upstream_request::wire(head, &origin, context, verified);
+    transaction.context.upstream = Some(verified.route.upstream_label.clone());
+    let origin = Origin::of(&*transaction.session, &verified.policy);
+    let message = upstream_request::encode(transaction, &origin, verified);
     match exchange::send(upstream, &message).await {
         Ok(answer) => {
-            context.server = Some(answer.server().label().clone());
+            transaction.context.server = Some(answer.server().label().clone());
             if *draining.borrow() {
-                // The sender is told, instead of finding out with its next request.
-                session.close_after();
+                // The client learns it now, instead of with its next request.
+                transaction.session.close_after();
             }
-            // What is written to a connection that was closed is lost, and does not fail.
-            let has_left = started.elapsed() > BRIEF && session.has_left().await;
-            context.outcome = Some(match pass_back(session, answer).await {
-                Ok(Outcome::Forwarded) if has_left => Outcome::SenderGone,
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    log_no_answer(context, upstream, &error);
-                    Outcome::Refused(error.rejection().code())
-                }
-            });
+            let outcome = respond_with(transaction, upstream, answer, started).await;
+            transaction.context.outcome = Some(outcome);
         }
         Err(error) => {
-            log_no_answer(context, upstream, &error);
-            respond::reject(session, head, context, &error.rejection()).await;
+            log_no_answer(transaction.context, upstream, &error);
+            respond::reject(transaction, &error.rejection()).await;
         }
     }
-    context.upstream_duration = Some(started.elapsed());
+    transaction.context.upstream_duration = Some(started.elapsed());
+}
+
+async fn respond_with<S: Session>(
+    transaction: &mut Transaction<'_, S>,
+    upstream: &Upstream,
+    answer: Answer,
+    started: Instant,
+) -> Outcome {
+    // Writing to a connection that the client has closed loses the response, and does not fail.
+    let has_left =
+        started.elapsed() > DISCONNECT_CHECK_AFTER && transaction.session.has_left().await;
+    match pass_back(transaction.session, answer).await {
+        Ok(Outcome::Forwarded) if has_left => Outcome::SenderGone,
+        Ok(outcome) => outcome,
+        Err(error) => {
+            log_no_answer(transaction.context, upstream, &error);
+            Outcome::Refused(error.rejection().code())
+        }
+    }
 }
 
 /// Says why a request has no answer of its application's.
@@ -109,7 +120,7 @@ async fn pass_back<S: Session>(
             answer.finish();
             Outcome::Forwarded
         }
-        Err(SenderGone) => {
+        Err(ClientGone) => {
             session.close_after();
             read_out(answer).await;
             Outcome::SenderGone
@@ -140,7 +151,7 @@ async fn read_out(mut answer: Answer) {
 async fn next_chunk<S: Session>(
     session: &mut S,
     answer: &mut Answer,
-    sent: &mut Result<(), SenderGone>,
+    sent: &mut Result<(), ClientGone>,
 ) -> Result<Option<Bytes>, ExchangeError> {
     let mut chunk = pin!(answer.chunk());
     match futures_util::poll!(&mut chunk) {

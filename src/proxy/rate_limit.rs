@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const FORGET_EVERY: usize = 1024;
 
 /// Limits requests by address.
-pub(super) struct Rate {
+pub(super) struct RateLimiter {
     limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
     checks: AtomicUsize,
 }
 
-impl Rate {
+impl RateLimiter {
     pub(super) fn new(limits: &Limits) -> Self {
         let quota = NonZeroU32::new(limits.requests_per_second).map(|rate| {
             let burst = NonZeroU32::MIN.saturating_add(limits.burst);
@@ -46,9 +46,9 @@ impl Rate {
     }
 }
 
-impl fmt::Debug for Rate {
+impl fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rate")
+        f.debug_struct("RateLimiter")
             .field("limited", &self.limiter.is_some())
             .finish_non_exhaustive()
     }
@@ -58,8 +58,8 @@ impl fmt::Debug for Rate {
 mod tests {
     use super::*;
 
-    fn rate(requests_per_second: u32, burst: u32) -> Rate {
-        Rate::new(&Limits {
+    fn rate(requests_per_second: u32, burst: u32) -> RateLimiter {
+        RateLimiter::new(&Limits {
             requests_per_second,
             burst,
             ..Limits::default()

@@ -2,7 +2,7 @@
 
 use super::body;
 use super::session::Session;
-use crate::http::request_head::Head;
+use super::transaction::Transaction;
 use crate::http::response_head::AnswerHead;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
@@ -15,11 +15,14 @@ const PROBLEM: &str = "application/problem+json";
 
 /// Refuses a request, and notes so.
 pub(super) async fn reject<S: Session>(
-    session: &mut S,
-    head: &Head,
-    context: &mut Context,
+    transaction: &mut Transaction<'_, S>,
     rejection: &Rejection,
 ) {
+    let Transaction {
+        session,
+        head,
+        context,
+    } = transaction;
     context.outcome = Some(Outcome::Refused(rejection.code()));
     context.rejection = Some(rejection.clone());
     if matches!(
@@ -29,7 +32,7 @@ pub(super) async fn reject<S: Session>(
         // What such a sender still has to send is not waited for before it learns why.
         session.close_after();
     } else {
-        body::drain(session, head).await;
+        body::drain(*session, head).await;
     }
     let answer = Answer {
         status: rejection.status(),
@@ -37,27 +40,30 @@ pub(super) async fn reject<S: Session>(
         rejection: Some(rejection),
         body: problem(rejection, &context.request_id).into(),
     };
-    answer.send(session, context).await;
-    body::linger(session).await;
+    answer.send(*session, context).await;
+    body::linger(*session).await;
 }
 
 /// Answers 200 with a JSON body.
 pub(super) async fn answer<S: Session>(
-    session: &mut S,
-    head: &Head,
-    context: &mut Context,
+    transaction: &mut Transaction<'_, S>,
     outcome: Outcome,
     body: Bytes,
 ) {
+    let Transaction {
+        session,
+        head,
+        context,
+    } = transaction;
     context.outcome = Some(outcome);
-    body::drain(session, head).await;
+    body::drain(*session, head).await;
     let answer = Answer {
         status: StatusCode::OK,
         media_type: "application/json",
         rejection: None,
         body,
     };
-    answer.send(session, context).await;
+    answer.send(*session, context).await;
 }
 
 struct Answer<'r> {

@@ -1,12 +1,11 @@
 //! What the upstream gets to see: the request as it came, less what must not pass, plus what was
 //! found out about it.
 
-use super::gate::{Policy, Verified};
-use super::session::Session;
-use crate::auth::Authenticated;
+use super::origin::Origin;
+use super::transaction::Transaction;
+use super::verified::{RequestFacts, Verified};
 use crate::config::Route;
 use crate::config::header_template::Variable;
-use crate::http::forwarded::is_trusted;
 use crate::http::header_class::{self, Class, compare, is_plainly_spelt, is_same};
 use crate::http::request_head::Head;
 use crate::telemetry::context::{Context, DroppedHeaders};
@@ -18,61 +17,20 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The connection that a request came over.
-pub(super) struct Origin {
-    pub(super) peer: Option<IpAddr>,
-    /// The port of this program that it was made to.
-    port: Option<u16>,
-    is_tls: bool,
-    /// What the peer says about where the request came from is believed.
-    pub(super) is_believed: bool,
-}
-
-impl Origin {
-    /// The connection of a session. What it says about where requests come from is believed of
-    /// those that `policy` trusts, unless it is not their own.
-    pub(super) fn of<S: Session>(session: &S, policy: &Policy) -> Self {
-        let peer = session.peer();
-        let is_trusted = peer.is_some_and(|peer| is_trusted(peer, &policy.trusted_proxies));
-        Self {
-            peer,
-            port: session.local_port(),
-            is_tls: session.tls_version().is_some(),
-            is_believed: is_trusted && !session.is_anonymous(),
-        }
-    }
-}
-
-/// What was found out about a request.
-#[derive(Clone, Copy)]
-pub(super) struct Findings<'r> {
-    pub(super) route: &'r Route,
-    pub(super) authenticated: &'r Authenticated,
-    /// What it says, where that was looked at.
-    pub(super) notification: Option<&'r Notification>,
-}
-
 /// A body of up to so many bytes is copied behind its head: one write costs more than that.
 const SMALL: usize = 16 * 1024;
 
-/// The message to the upstream, as it goes over the wire.
-pub(super) fn wire(
-    request: &Head,
+/// Encodes the message to the upstream.
+pub(super) fn encode<S>(
+    transaction: &mut Transaction<'_, S>,
     origin: &Origin,
-    context: &mut Context,
     verified: &Verified,
 ) -> Message {
     let body = &verified.body;
     let copied = if body.len() <= SMALL { body.len() } else { 0 };
     let mut head = BytesMut::with_capacity(4096 + copied);
-    push_head(
-        &mut head,
-        request,
-        origin,
-        context,
-        verified.findings(),
-        Framing::Length(body.len() as u64),
-    );
+    let framing = RequestFraming::Length(body.len() as u64);
+    encode_head(&mut head, transaction, origin, verified.facts(), framing);
     head.put_slice(&body[..copied]);
     Message {
         head,
@@ -82,7 +40,7 @@ pub(super) fn wire(
 
 /// How the upstream is told where the body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(super) enum RequestFraming {
     /// There is none.
     NoBody,
     Length(u64),
@@ -90,29 +48,32 @@ pub(super) enum Framing {
 }
 
 /// Appends the head of the message to the upstream.
-pub(super) fn push_head(
+pub(super) fn encode_head<S>(
     message: &mut BytesMut,
-    request: &Head,
+    transaction: &mut Transaction<'_, S>,
     origin: &Origin,
-    context: &mut Context,
-    findings: Findings<'_>,
-    framing: Framing,
+    facts: RequestFacts<'_>,
+    framing: RequestFraming,
 ) {
+    let request = transaction.head;
+    let context = &mut *transaction.context;
     let mut head = Wire {
         bytes: message,
-        route: findings.route,
+        route: facts.route,
     };
     head.push_request_line(request);
     head.push("Host", request.host());
     context.dropped_headers = head.push_passed(request, origin);
     match framing {
-        Framing::NoBody => {}
-        Framing::Length(length) => head.push("Content-Length", length.to_string().as_bytes()),
-        Framing::Chunked => head.push("Transfer-Encoding", b"chunked"),
+        RequestFraming::NoBody => {}
+        RequestFraming::Length(length) => {
+            head.push("Content-Length", length.to_string().as_bytes())
+        }
+        RequestFraming::Chunked => head.push("Transfer-Encoding", b"chunked"),
     }
     head.push_origin(request, origin);
-    head.push_findings(context, findings);
-    head.push_set_headers(request.host(), origin, context, findings);
+    head.push_facts(context, facts);
+    head.push_set_headers(request.host(), origin, context, facts);
     head.bytes.put_slice(b"\r\n");
 }
 
@@ -200,20 +161,20 @@ impl Wire<'_> {
     }
 
     /// What was found out, in headers that can be believed.
-    fn push_findings(&mut self, context: &Context, findings: Findings<'_>) {
+    fn push_facts(&mut self, context: &Context, facts: RequestFacts<'_>) {
         self.push("X-Request-Id", context.request_id.as_bytes());
         self.push(
             "X-Netdata-Verified",
-            findings.authenticated.mechanisms().as_bytes(),
+            facts.authenticated.mechanisms().as_bytes(),
         );
-        if let Some(identity) = findings.authenticated.identity() {
+        if let Some(identity) = facts.authenticated.identity() {
             self.push(
                 "X-Netdata-Client-CN",
                 identity.common_name().unwrap_or_default().as_bytes(),
             );
             self.push("Client-Cert", identity.client_cert.as_bytes());
         }
-        let Some(notification) = findings.notification else {
+        let Some(notification) = facts.notification else {
             return;
         };
         self.push(
@@ -231,9 +192,9 @@ impl Wire<'_> {
         host: &[u8],
         origin: &Origin,
         context: &Context,
-        findings: Findings<'_>,
+        facts: RequestFacts<'_>,
     ) {
-        let value = |variable| variable_value(variable, host, origin, context, findings);
+        let value = |variable| variable_value(variable, host, origin, context, facts);
         for (name, template) in &self.route.set_headers {
             // As with NGINX, a header whose value is empty is not sent.
             let rendered = template.render(value);
@@ -271,10 +232,10 @@ fn variable_value<'r>(
     host: &'r [u8],
     origin: &Origin,
     context: &'r Context,
-    findings: Findings<'r>,
+    facts: RequestFacts<'r>,
 ) -> Cow<'r, str> {
-    let notification = findings.notification;
-    let Some(identity) = findings.authenticated.identity() else {
+    let notification = facts.notification;
+    let Some(identity) = facts.authenticated.identity() else {
         return match variable {
             Variable::ClientVerify => "NONE".into(),
             _ => request_value(variable, host, origin, context, notification),

@@ -2,3 +2,4 @@
 
 pub mod challenge;
 pub mod notification;
+pub mod request;

@@ -3,7 +3,7 @@
 use crate::support::{Leaf, Pki, Sender, WEBHOOK, eventually};
 use async_trait::async_trait;
 use netdata_webhook_proxy::config::Config;
-use netdata_webhook_proxy::proxy::{Admitted, Context, Gate, Policy};
+use netdata_webhook_proxy::proxy::{Context, Decision, Gate, Policy};
 use netdata_webhook_proxy::tls;
 use pingora::prelude::*;
 use pingora::server::ShutdownWatch;
@@ -27,7 +27,7 @@ impl ProxyHttp for Alerts {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        let Some(Admitted::Notification(verified)) = self.gate.admit(session, context).await else {
+        let Decision::Deliver(verified) = self.gate.admit(session, context).await else {
             return Ok(true);
         };
         let name = verified

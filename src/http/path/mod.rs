@@ -1,11 +1,9 @@
-//! Finds the route of a path, and decides what a request on a webhook asks for.
+//! Finds the route of a path.
 
 mod reading;
 mod tree;
 
 use crate::rejection::Rejection;
-use crate::webhook::challenge;
-use http::Method;
 use reading::Reading;
 use std::sync::Arc;
 use tree::Tree;
@@ -177,40 +175,6 @@ impl<R: Guarded> Routes<R> {
 /// What stands between the slashes of a path; nothing for the empty one, which everything is below.
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').skip(1)
-}
-
-/// What a request on a webhook asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// A challenge, to be answered here.
-    Challenge {
-        /// As Netdata generated it: the query's percent-encoding is undone.
-        crc_token: String,
-    },
-    /// A notification, to be verified and passed upstream.
-    Notification,
-}
-
-/// Decides what a request on a webhook asks for; `answers_challenges` says whether the route has a
-/// secret.
-pub fn classify(
-    method: &Method,
-    query: Option<&[u8]>,
-    answers_challenges: bool,
-) -> Result<Ask, Rejection> {
-    match *method {
-        Method::GET => {
-            let crc_token = challenge::crc_token(query.unwrap_or_default());
-            if !answers_challenges && crc_token != Err(Rejection::CrcTokenMissing) {
-                return Err(Rejection::ChallengeDisabled);
-            }
-            Ok(Ask::Challenge {
-                crc_token: crc_token?,
-            })
-        }
-        Method::POST => Ok(Ask::Notification),
-        _ => Err(Rejection::MethodNotAllowed),
-    }
 }
 
 #[cfg(test)]
@@ -469,46 +433,6 @@ mod tests {
             "", "x", "*", "/a*", "/*/b", "/a?b", "/a b", "/a#b", "/*/*", "/é",
         ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_webhook_takes_challenges_and_notifications() {
-        let check = |method, query: Option<&str>, secret| {
-            classify(&method, query.map(str::as_bytes), secret)
-        };
-        let challenge = Ok(Ask::Challenge {
-            crc_token: "abc".into(),
-        });
-        assert_eq!(check(Method::GET, Some("crc_token=abc"), true), challenge);
-        assert_eq!(
-            check(Method::GET, Some("crc_token=abc"), false),
-            Err(Rejection::ChallengeDisabled)
-        );
-        assert_eq!(
-            check(Method::GET, None, true),
-            Err(Rejection::CrcTokenMissing)
-        );
-        assert_eq!(
-            check(Method::GET, None, false),
-            Err(Rejection::CrcTokenMissing)
-        );
-        assert_eq!(check(Method::POST, None, true), Ok(Ask::Notification));
-        assert_eq!(
-            check(Method::POST, Some("crc_token=abc"), true),
-            Ok(Ask::Notification)
-        );
-        for method in [
-            Method::HEAD,
-            Method::PUT,
-            Method::OPTIONS,
-            Method::TRACE,
-            Method::DELETE,
-        ] {
-            assert_eq!(
-                check(method, Some("crc_token=abc"), true),
-                Err(Rejection::MethodNotAllowed)
-            );
         }
     }
 }

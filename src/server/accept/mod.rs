@@ -6,7 +6,9 @@ mod proxy_protocol;
 use crate::config::Listen;
 use crate::http::forwarded::is_trusted;
 use crate::http::timeout::{Deadline, timeout};
-use crate::proxy::{Downstream, Gate, LAST_CALL, LAST_PART, Policy, over};
+use crate::proxy::{
+    DRAIN_READ_TIMEOUT, Downstream, Gate, KEEPALIVE_DRAIN_GRACE, Policy, after_shutdown,
+};
 use crate::sanitize::clean;
 use crate::telemetry::metrics::ConnectionRefusal;
 use crate::telemetry::repeated::Repeated;
@@ -176,7 +178,7 @@ impl Worker {
         let admitted = tokio::select! {
             biased;
             admitted = self.admit(&mut stream, peer) => admitted,
-            () = over(&mut shutdown, LAST_PART) => return,
+            () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return,
         };
         let Some((arrival, _ticket)) = admitted else {
             return;
@@ -226,7 +228,7 @@ impl Worker {
             let speaks = tokio::select! {
                 biased;
                 speaks = speaks(&stream, &mut deadline) => speaks?,
-                () = over(&mut shutdown, LAST_CALL) => false,
+                () = after_shutdown(&mut shutdown, KEEPALIVE_DRAIN_GRACE) => false,
             };
             if !speaks {
                 silent::<()>(*peer);
@@ -252,7 +254,7 @@ impl Worker {
                 let stream = tokio::select! {
                     biased;
                     stream = handshake => stream?,
-                    () = over(&mut shutdown, LAST_PART) => return Ok(()),
+                    () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return Ok(()),
                 };
                 self.monitor.handshake(peer.ip(), Ok(()));
                 stream

@@ -7,8 +7,11 @@ mod reader;
 mod session;
 
 use crate::http::timeout::sleep;
-use crate::proxy::downstream::{Downstream, LAST_CALL, LAST_PART, draining, over};
-use crate::proxy::session::Peer;
+use crate::proxy::downstream::peer::Peer;
+use crate::proxy::downstream::shutdown::{
+    self, DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, after_shutdown,
+};
+use crate::proxy::gateway::Gateway;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use h2::server::{Builder, SendResponse};
@@ -26,7 +29,7 @@ use tokio::time;
 
 /// How long a client may take to acknowledge that no more requests are served: what it has sent
 /// until then is.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,12 +46,12 @@ enum Phase {
 /// Serves requests until the connection ends, or for as long as those in flight take once a drain
 /// is signalled.
 pub(super) async fn serve(
-    downstream: &Downstream,
+    gateway: &Gateway,
     stream: Stream,
     peer: Peer,
     mut shutdown: ShutdownWatch,
 ) {
-    let limits = *downstream.gateway.gate.policy().limits();
+    let limits = *gateway.gate.policy().limits();
     let (inbox, peer) = (Inbox::default(), Arc::new(peer));
     let reader = Reader::new(stream, &limits, inbox.clone());
     let mut builder = Builder::new();
@@ -59,7 +62,7 @@ pub(super) async fn serve(
     let connection = tokio::select! {
         biased;
         connection = handshake => connection,
-        () = over(&mut shutdown, LAST_PART) => return,
+        () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return,
     };
     let Ok(mut connection) = connection else {
         return;
@@ -68,8 +71,8 @@ pub(super) async fn serve(
     let mut phase = Phase::New;
     loop {
         let patience = match phase {
-            Phase::Leaving if *shutdown.borrow() => LAST_CALL,
-            Phase::Leaving => LAST_WORDS,
+            Phase::Leaving if *shutdown.borrow() => KEEPALIVE_DRAIN_GRACE,
+            Phase::Leaving => GOAWAY_TIMEOUT,
             _ => limits.idle_timeout,
         };
         let is_idle = in_flight.is_empty() && phase != Phase::Over;
@@ -114,7 +117,7 @@ pub(super) async fn serve(
                     body: request.into_body(),
                     respond,
                 };
-                in_flight.push(request.answer(downstream, &peer, &inbox, limits.body_timeout));
+                in_flight.push(request.answer(gateway, &peer, &inbox, limits.body_timeout));
             }
             _ => respond.send_reset(Reason::REFUSED_STREAM),
         }
@@ -129,9 +132,9 @@ pub(super) async fn serve(
 /// Returns when the process is to end. A connection that it has accepted is served its first
 /// request.
 async fn call(shutdown: &mut ShutdownWatch, phase: Phase) {
-    draining(shutdown).await;
+    shutdown::signalled(shutdown).await;
     if phase == Phase::New {
-        time::sleep(LAST_CALL).await;
+        time::sleep(KEEPALIVE_DRAIN_GRACE).await;
     }
 }
 
@@ -150,7 +153,7 @@ struct Request {
 impl Request {
     async fn answer(
         self,
-        downstream: &Downstream,
+        gateway: &Gateway,
         peer: &Arc<Peer>,
         inbox: &Inbox,
         write_timeout: Duration,
@@ -168,9 +171,6 @@ impl Request {
             respond,
             write_timeout,
         );
-        downstream
-            .gateway
-            .serve(&mut session, &head, rejection)
-            .await;
+        gateway.serve(&mut session, &head, rejection).await;
     }
 }

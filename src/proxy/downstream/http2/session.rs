@@ -4,7 +4,8 @@ use super::reader::Inbox;
 use crate::http::request_head::Head;
 use crate::http::response_head::AnswerHead;
 use crate::http::timeout::timeout;
-use crate::proxy::session::{Part, Peer, SenderGone, Session, broken_off, malformed};
+use crate::proxy::downstream::peer::Peer;
+use crate::proxy::session::{ClientGone, Part, Session, broken_off, malformed};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -86,23 +87,23 @@ impl Http2 {
     }
 
     /// Sends what was held back, as far and as fast as the sender takes it.
-    async fn release(&mut self, is_end: bool) -> Result<(), SenderGone> {
+    async fn release(&mut self, is_end: bool) -> Result<(), ClientGone> {
         let mut part = std::mem::take(&mut self.held_back);
         let Some(answer) = &mut self.answer else {
-            return Err(SenderGone);
+            return Err(ClientGone);
         };
         while !part.is_empty() {
             answer.reserve_capacity(part.len());
             let capacity =
                 timeout(self.write_timeout, poll_fn(|cx| answer.poll_capacity(cx))).await;
             let Ok(Some(Ok(capacity))) = capacity else {
-                return Err(SenderGone);
+                return Err(ClientGone);
             };
             let chunk = part.split_to(capacity.min(part.len()));
             self.sent += chunk.len() as u64;
             answer
                 .send_data(chunk, is_end && part.is_empty())
-                .map_err(|_| SenderGone)?;
+                .map_err(|_| ClientGone)?;
         }
         self.has_ended |= is_end;
         Ok(())
@@ -147,7 +148,7 @@ impl Session for Http2 {
         self.is_read || self.request.is_end_stream()
     }
 
-    async fn write_continue(&mut self) -> Result<(), SenderGone> {
+    async fn write_continue(&mut self) -> Result<(), ClientGone> {
         // Nothing waits for it: the end of the stream tells where the body ends, whether it comes
         // or not.
         Ok(())
@@ -155,15 +156,15 @@ impl Session for Http2 {
 
     fn close_after(&mut self) {}
 
-    async fn begin(&mut self, head: &AnswerHead) -> Result<(), SenderGone> {
+    async fn begin(&mut self, head: &AnswerHead) -> Result<(), ClientGone> {
         let is_bodiless = self.is_head || matches!(head.status().as_u16(), 204 | 304);
         let mut answer = Response::new(());
         *answer.status_mut() = head.status();
         for (name, value) in head.fields() {
-            let name = HeaderName::from_bytes(name).map_err(|_| SenderGone)?;
+            let name = HeaderName::from_bytes(name).map_err(|_| ClientGone)?;
             answer.headers_mut().append(
                 name,
-                HeaderValue::from_bytes(value).map_err(|_| SenderGone)?,
+                HeaderValue::from_bytes(value).map_err(|_| ClientGone)?,
             );
         }
         // An end that follows the head, instead of coming with it, makes a length in the head look
@@ -171,14 +172,14 @@ impl Session for Http2 {
         self.answer = Some(
             self.respond
                 .send_response(answer, is_bodiless)
-                .map_err(|_| SenderGone)?,
+                .map_err(|_| ClientGone)?,
         );
         self.has_ended = is_bodiless;
         self.status = Some(head.status().as_u16());
         Ok(())
     }
 
-    async fn write(&mut self, part: Bytes) -> Result<(), SenderGone> {
+    async fn write(&mut self, part: Bytes) -> Result<(), ClientGone> {
         if part.is_empty() || self.has_ended {
             return Ok(());
         }
@@ -187,18 +188,18 @@ impl Session for Http2 {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), SenderGone> {
+    async fn flush(&mut self) -> Result<(), ClientGone> {
         self.release(false).await
     }
 
-    async fn finish(&mut self) -> Result<(), SenderGone> {
+    async fn finish(&mut self) -> Result<(), ClientGone> {
         if self.has_ended {
             return Ok(());
         }
         if self.held_back.is_empty() {
             self.has_ended = true;
-            let answer = self.answer.as_mut().ok_or(SenderGone)?;
-            return answer.send_data(Bytes::new(), true).map_err(|_| SenderGone);
+            let answer = self.answer.as_mut().ok_or(ClientGone)?;
+            return answer.send_data(Bytes::new(), true).map_err(|_| ClientGone);
         }
         self.release(true).await
     }

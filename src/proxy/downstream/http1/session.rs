@@ -2,12 +2,13 @@
 //!
 //! A small answer leaves in one write, and with it in one record of TLS.
 
+use super::chunked::{self, Chunked};
 use crate::http::read::read;
 use crate::http::request_head::{Head, Version};
 use crate::http::response_head::AnswerHead;
 use crate::http::timeout::timeout;
-use crate::proxy::downstream::chunked::{self, Chunked};
-use crate::proxy::session::{Part, Peer, SenderGone, Session, broken_off, malformed};
+use crate::proxy::downstream::peer::Peer;
+use crate::proxy::session::{ClientGone, Part, Session, broken_off, malformed};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use pingora::protocols::{Digest, Stream};
 use std::io::Write as _;
@@ -21,7 +22,7 @@ const HELD_BACK: usize = 16 * 1024;
 
 /// How the end of the answer's body is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Framing {
+enum ResponseFraming {
     /// There is none, whatever the head says.
     NoBody,
     /// By `Content-Length`, or by closing.
@@ -73,7 +74,7 @@ pub(super) struct Http1<'c> {
     version: Version,
     is_head: bool,
     output: BytesMut,
-    framing: Framing,
+    framing: ResponseFraming,
     status: Option<u16>,
     sent: u64,
     write_timeout: Duration,
@@ -104,7 +105,7 @@ impl<'c> Http1<'c> {
             version: head.version(),
             is_head: head.method() == b"HEAD",
             output: BytesMut::new(),
-            framing: Framing::Plain,
+            framing: ResponseFraming::Plain,
             status: None,
             sent: 0,
             write_timeout,
@@ -132,7 +133,7 @@ impl<'c> Http1<'c> {
             self.output.put_slice(part.as_bytes());
         }
         self.output.put_slice(head.lines());
-        if self.framing == Framing::Chunked {
+        if self.framing == ResponseFraming::Chunked {
             self.output.put_slice(b"Transfer-Encoding: chunked\r\n");
         }
         if self.closes {
@@ -144,7 +145,7 @@ impl<'c> Http1<'c> {
         self.output.put_slice(b"\r\n");
     }
 
-    async fn send(&mut self) -> Result<(), SenderGone> {
+    async fn send(&mut self) -> Result<(), ClientGone> {
         let write = async {
             self.stream.write_all(&self.output).await?;
             self.stream.flush().await
@@ -155,7 +156,7 @@ impl<'c> Http1<'c> {
             Ok(Ok(())) => Ok(()),
             _ => {
                 self.closes = true;
-                Err(SenderGone)
+                Err(ClientGone)
             }
         }
     }
@@ -194,7 +195,7 @@ impl Session for Http1<'_> {
         self.unread.is_done()
     }
 
-    async fn write_continue(&mut self) -> Result<(), SenderGone> {
+    async fn write_continue(&mut self) -> Result<(), ClientGone> {
         self.output.put_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         self.send().await
     }
@@ -203,33 +204,33 @@ impl Session for Http1<'_> {
         self.closes = true;
     }
 
-    async fn begin(&mut self, head: &AnswerHead) -> Result<(), SenderGone> {
+    async fn begin(&mut self, head: &AnswerHead) -> Result<(), ClientGone> {
         self.framing = match head.status().as_u16() {
-            _ if self.is_head => Framing::NoBody,
-            204 | 304 => Framing::NoBody,
-            _ if head.has_length() => Framing::Plain,
-            _ if self.version == Version::Http11 => Framing::Chunked,
-            _ => Framing::Plain,
+            _ if self.is_head => ResponseFraming::NoBody,
+            204 | 304 => ResponseFraming::NoBody,
+            _ if head.has_length() => ResponseFraming::Plain,
+            _ if self.version == Version::Http11 => ResponseFraming::Chunked,
+            _ => ResponseFraming::Plain,
         };
         self.closes |= !self.unread.is_done();
         // There is no other way left to tell its end.
-        self.closes |= self.framing == Framing::Plain && !head.has_length();
+        self.closes |= self.framing == ResponseFraming::Plain && !head.has_length();
         self.status = Some(head.status().as_u16());
         self.put_head(head);
         Ok(())
     }
 
-    async fn write(&mut self, part: Bytes) -> Result<(), SenderGone> {
-        if self.framing == Framing::NoBody || part.is_empty() {
+    async fn write(&mut self, part: Bytes) -> Result<(), ClientGone> {
+        if self.framing == ResponseFraming::NoBody || part.is_empty() {
             return Ok(());
         }
         self.sent += part.len() as u64;
-        if self.framing == Framing::Chunked {
+        if self.framing == ResponseFraming::Chunked {
             // Writing to memory cannot fail.
             let _ = write!((&mut self.output).writer(), "{:x}\r\n", part.len());
         }
         self.output.put_slice(&part);
-        if self.framing == Framing::Chunked {
+        if self.framing == ResponseFraming::Chunked {
             self.output.put_slice(b"\r\n");
         }
         match self.output.len() >= HELD_BACK {
@@ -238,15 +239,15 @@ impl Session for Http1<'_> {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), SenderGone> {
+    async fn flush(&mut self) -> Result<(), ClientGone> {
         match self.output.is_empty() {
             true => Ok(()),
             false => self.send().await,
         }
     }
 
-    async fn finish(&mut self) -> Result<(), SenderGone> {
-        if self.framing == Framing::Chunked {
+    async fn finish(&mut self) -> Result<(), ClientGone> {
+        if self.framing == ResponseFraming::Chunked {
             self.output.put_slice(b"0\r\n\r\n");
         }
         self.flush().await?;

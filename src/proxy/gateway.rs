@@ -1,0 +1,106 @@
+//! Takes a request from its head to its line in the log.
+
+use super::deliver::deliver;
+use super::gate::Gate;
+use super::pass_through;
+use super::session::Session;
+use super::transaction::Transaction;
+use super::verified::Decision;
+use crate::http::request_head::Head;
+use crate::rejection::Rejection;
+use crate::telemetry::Monitor;
+use crate::telemetry::access_log::{self, Answered};
+use crate::telemetry::context::Context;
+use pingora::server::ShutdownWatch;
+use std::sync::Arc;
+
+/// The way of every request, whichever connection it arrives on.
+pub(super) struct Gateway {
+    pub(super) gate: Arc<Gate>,
+    /// Becomes `true` when the process is about to end.
+    draining: ShutdownWatch,
+    monitor: Arc<Monitor>,
+}
+
+impl Gateway {
+    pub(super) fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
+        Self {
+            gate,
+            draining,
+            monitor,
+        }
+    }
+
+    /// Answers the request with this `head`, and records it. `rejection` is the reason to refuse it
+    /// that was found while its head was read.
+    pub(super) async fn serve<S: Session>(
+        &self,
+        session: &mut S,
+        head: &Head,
+        rejection: Option<Rejection>,
+    ) {
+        let mut in_flight = InFlight::new();
+        let mut transaction = Transaction::new(session, head, &mut in_flight.context);
+        match &rejection {
+            Some(rejection) => self.gate.refuse(&mut transaction, rejection).await,
+            None => self.process(&mut transaction).await,
+        }
+        let context = &in_flight.context;
+        let answered = Answered {
+            head,
+            was_read: rejection.is_none(),
+            tls: session.tls_version(),
+            status: session.status(),
+            bytes_sent: session.bytes_sent(),
+        };
+        access_log::write(&answered, context);
+        self.monitor.request(&answered, context);
+        in_flight.is_over = true;
+    }
+
+    async fn process<S: Session>(&self, transaction: &mut Transaction<'_, S>) {
+        match self.gate.decide(transaction).await {
+            Decision::Deliver(verified) => deliver(&self.draining, transaction, &verified).await,
+            Decision::PassThrough(authorized) => {
+                // Boxed because its future is large, and most requests take another branch.
+                Box::pin(pass_through::run(&self.draining, transaction, &authorized)).await;
+            }
+            Decision::Answered => {}
+        }
+    }
+}
+
+/// A request that has not been answered completely.
+struct InFlight {
+    context: Context,
+    is_over: bool,
+}
+
+impl InFlight {
+    fn new() -> Self {
+        Self {
+            context: Context::new(),
+            is_over: false,
+        }
+    }
+}
+
+/// A request is dropped early when the process ends: this line is then its only trace.
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let context = &self.context;
+        let notification = context.notification.as_deref();
+        tracing::warn!(
+            request_id = context.request_id,
+            remote_addr = context.remote_addr.map(tracing::field::display),
+            route = context.route.as_deref(),
+            transition_id =
+                notification.and_then(|notification| notification.transition_id.as_deref()),
+            upstream = context.upstream.as_deref(),
+            "the request was cut off"
+        );
+    }
+}

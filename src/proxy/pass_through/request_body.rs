@@ -1,0 +1,216 @@
+//! The body of a request on its way from the client to the server, one part at a time.
+
+use crate::http::request_head::Head;
+use crate::proxy::body;
+use crate::proxy::interrupt::Interrupt;
+use crate::proxy::session::Session;
+use crate::proxy::upstream_request::RequestFraming;
+use crate::rejection::Rejection;
+use crate::upstream::exchange::relay::RequestSide;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::io::Write as _;
+
+/// A request's body that is being sent while it is read.
+pub(super) struct RequestBody {
+    framing: RequestFraming,
+    /// The bytes to be sent next, which have been read.
+    pending: Bytes,
+    /// The parts to be sent after [`pending`](Self::pending).
+    queued: VecDeque<Bytes>,
+    /// The whole body, if it was gathered.
+    whole: Option<Bytes>,
+    is_unflushed: bool,
+    /// The client has sent all of it.
+    has_ended: bool,
+    /// The server takes no more of it. It may have responded anyway.
+    is_broken: bool,
+    received: u64,
+    /// The largest allowed body; 0 means no limit.
+    limit: u64,
+}
+
+impl RequestBody {
+    pub(super) fn new<S: Session>(session: &mut S, head: &Head, limit: u64) -> Self {
+        let has_ended = session.is_body_done();
+        Self {
+            framing: framing(head, has_ended),
+            pending: Bytes::new(),
+            queued: VecDeque::new(),
+            whole: None,
+            is_unflushed: false,
+            has_ended,
+            is_broken: false,
+            received: 0,
+            limit,
+        }
+    }
+
+    pub(super) fn framing(&self) -> RequestFraming {
+        self.framing
+    }
+
+    /// The number of bytes that have been read.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Sets the whole body, which was gathered.
+    pub(super) fn set_whole(&mut self, body: Bytes) {
+        self.framing = RequestFraming::Length(body.len() as u64);
+        self.has_ended = true;
+        self.is_unflushed = !body.is_empty();
+        self.pending = body.clone();
+        self.whole = Some(body);
+    }
+
+    /// Drops the copy that allowed to send the body again.
+    pub(super) fn forget_whole(&mut self) {
+        self.whole = None;
+    }
+
+    /// Sets the beginning of the body, which was gathered; the rest is still to be read.
+    pub(super) fn begin_with(&mut self, gathered: Bytes) {
+        // It is large: queue the parts of its chunk around it instead of copying it into one.
+        self.pending = format!("{:x}\r\n", gathered.len()).into();
+        self.queued.extend([gathered, Bytes::from_static(b"\r\n")]);
+        self.is_unflushed = true;
+    }
+
+    /// Returns `true` if the body can be sent from its beginning.
+    pub(super) fn can_start_again(&self) -> bool {
+        self.received == 0 || self.whole.is_some()
+    }
+
+    /// Returns to the beginning of a body that was gathered. There is nothing to return to if
+    /// nothing has been read.
+    pub(super) fn start_again(&mut self) {
+        if let Some(body) = self.whole.clone() {
+            self.is_broken = false;
+            self.set_whole(body);
+        }
+    }
+
+    /// Counts bytes that have been read.
+    pub(super) fn count(&mut self, length: usize) -> Result<(), Interrupt> {
+        self.received += length as u64;
+        match self.limit > 0 && self.received > self.limit {
+            true => Err(Rejection::BodyTooLarge(self.limit).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns `true` if something is left to be read or sent.
+    fn is_active(&self) -> bool {
+        !self.is_broken && !self.is_sent()
+    }
+
+    /// Returns `true` if the server has all of it.
+    pub(super) fn is_sent(&self) -> bool {
+        self.has_ended && self.pending.is_empty() && !self.is_unflushed && !self.is_broken
+    }
+
+    /// Returns `true` if nothing can be sent before more is read.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.is_active() && self.pending.is_empty() && !self.is_unflushed
+    }
+
+    /// Reads or sends a part, or notices that the client has given up. Cancel safe.
+    pub(super) async fn step<S: Session>(
+        &mut self,
+        session: &mut S,
+        request: &mut RequestSide,
+    ) -> Result<(), Interrupt> {
+        if self.awaits_client() {
+            let part = session.read_body().await;
+            return self.take(part.map_err(|error| body::broken(&error))?);
+        }
+        tokio::select! {
+            () = session.until_given_up() => Err(Interrupt::ClientGone),
+            () = self.send(request), if self.is_active() => Ok(()),
+        }
+    }
+
+    /// Sends some of what is pending, or flushes it. A failure is left to the reader of the
+    /// response, which may have arrived before.
+    async fn send(&mut self, request: &mut RequestSide) {
+        let sent = match self.pending.is_empty() {
+            false => {
+                let sent = request.send(&self.pending).await;
+                sent.map(|sent| self.advance(sent))
+            }
+            true => {
+                let flushed = request.flush().await;
+                flushed.map(|()| self.is_unflushed = false)
+            }
+        };
+        self.is_broken = sent.is_err();
+    }
+
+    fn advance(&mut self, sent: usize) {
+        self.pending.advance(sent);
+        if self.pending.is_empty() {
+            // Replace it: even an empty part would keep the memory of the whole.
+            self.pending = self.queued.pop_front().unwrap_or_default();
+        }
+    }
+
+    /// Takes what was read from the client: the next part, or the end of the body.
+    fn take(&mut self, part: Option<Bytes>) -> Result<(), Interrupt> {
+        self.is_unflushed = true;
+        match part {
+            Some(part) => {
+                self.count(part.len())?;
+                self.check_length(|length| self.received <= length)?;
+                self.pending = match self.framing {
+                    RequestFraming::Chunked if !part.is_empty() => chunk(&part),
+                    _ => part,
+                };
+            }
+            None => {
+                self.has_ended = true;
+                self.check_length(|length| self.received == length)?;
+                self.pending = match self.framing {
+                    RequestFraming::Chunked => Bytes::from_static(b"0\r\n\r\n"),
+                    _ => Bytes::new(),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the declared length once more, whatever the session makes of one that is wrong: the
+    /// server must not take the rest of this request for the next one.
+    fn check_length(&self, is_right: impl Fn(u64) -> bool) -> Result<(), Interrupt> {
+        match self.framing {
+            RequestFraming::Length(length) if !is_right(length) => {
+                let what = "The body is not as long as was declared.";
+                Err(Rejection::MalformedRequest(what).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn framing(head: &Head, has_ended: bool) -> RequestFraming {
+    match head.content_length() {
+        Some(length) => RequestFraming::Length(length),
+        // Some servers require a length where a body is to be expected, even if it is empty
+        // (RFC 9110 section 8.6).
+        None if has_ended && matches!(head.method(), b"POST" | b"PUT" | b"PATCH") => {
+            RequestFraming::Length(0)
+        }
+        None if has_ended => RequestFraming::NoBody,
+        None => RequestFraming::Chunked,
+    }
+}
+
+/// Encodes a chunk of the chunked coding (RFC 9112 section 7.1).
+fn chunk(part: &[u8]) -> Bytes {
+    let mut chunk = BytesMut::with_capacity(part.len() + 24);
+    // Ignore the result: writing to memory cannot fail.
+    let _ = write!((&mut chunk).writer(), "{:x}\r\n", part.len());
+    chunk.put_slice(part);
+    chunk.put_slice(b"\r\n");
+    chunk.freeze()
+}

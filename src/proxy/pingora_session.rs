@@ -1,0 +1,194 @@
+//! A session of Pingora's, for the middleware.
+
+use super::session::{ClientGone, Part, Session};
+use crate::http::request_head::{Head, Version};
+use crate::http::response_head::AnswerHead;
+use crate::http::timeout::timeout;
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::protocols::http::ServerSession;
+use std::future::Future;
+use std::time::Duration;
+
+/// A session of Pingora's.
+pub(super) struct PingoraSession<'s> {
+    session: &'s mut ServerSession,
+    /// The last part of the answer's body so far. If nothing follows it, it leaves together with
+    /// the end.
+    held_back: Bytes,
+    write_timeout: Duration,
+}
+
+impl<'s> PingoraSession<'s> {
+    /// `write_timeout` is for the sender to take each part of the answer.
+    pub(super) fn new(session: &'s mut ServerSession, write_timeout: Duration) -> Self {
+        Self {
+            session,
+            held_back: Bytes::new(),
+            write_timeout,
+        }
+    }
+
+    /// Sends what was held back.
+    async fn release(&mut self, is_end: bool) -> Result<(), ClientGone> {
+        let part = std::mem::take(&mut self.held_back);
+        taken(
+            self.write_timeout,
+            self.session.write_response_body(part, is_end),
+        )
+        .await
+    }
+
+    /// Whether an answer with this status has no body, whatever its head says.
+    fn is_bodiless(&self, status: StatusCode) -> bool {
+        self.session.req_header().method == Method::HEAD
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+
+    /// The head, in the form that does not depend on the version of HTTP.
+    pub(super) fn head(&self) -> Head {
+        head(self.session.req_header())
+    }
+}
+
+/// A head as Pingora writes it. In HTTP/2, names are lowercase, and there is no reason phrase.
+fn response_header(answer: &AnswerHead, version: http::Version) -> pingora::Result<ResponseHeader> {
+    let mut head = match version {
+        http::Version::HTTP_2 => ResponseHeader::build_no_case(answer.status(), Some(16))?,
+        _ => ResponseHeader::build(answer.status(), Some(16))?,
+    };
+    head.set_reason_phrase(Some(answer.reason()))?;
+    for (name, value) in answer.fields() {
+        head.append_header(Bytes::copy_from_slice(name), value)?;
+    }
+    Ok(head)
+}
+
+/// A head that Pingora has read.
+pub(super) fn head(request: &RequestHeader) -> Head {
+    let version = match request.version {
+        http::Version::HTTP_10 => Version::Http10,
+        http::Version::HTTP_2 => Version::Http2,
+        _ => Version::Http11,
+    };
+    // HTTP/2 has it in `:authority`.
+    let authority = match request.headers.contains_key(header::HOST) {
+        true => None,
+        false => request
+            .uri
+            .authority()
+            .map(|authority| (&b"Host"[..], authority.as_str().as_bytes())),
+    };
+    let (method, target) = (request.method.as_str(), request.raw_path());
+    if request.has_case() {
+        // The spelling that came over the wire.
+        let fields = request
+            .case_header_iter()
+            .map(|(name, value)| (name.as_slice(), value.as_bytes()));
+        return Head::from_parts(version, method, target, authority.into_iter().chain(fields));
+    }
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    Head::from_parts(version, method, target, authority.into_iter().chain(fields))
+}
+
+/// Waits for the sender to take what is written to it.
+async fn taken<T>(
+    limit: Duration,
+    write: impl Future<Output = pingora::Result<T>>,
+) -> Result<(), ClientGone> {
+    match timeout(limit, write).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(ClientGone),
+    }
+}
+
+impl Session for PingoraSession<'_> {
+    fn digest(&self) -> Option<&Digest> {
+        self.session.digest()
+    }
+
+    async fn read_body(&mut self) -> Part {
+        self.session.read_request_body().await
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.session.is_body_done()
+    }
+
+    async fn write_continue(&mut self) -> Result<(), ClientGone> {
+        taken(self.write_timeout, self.session.write_continue_response()).await
+    }
+
+    fn close_after(&mut self) {
+        self.session.set_keepalive(None);
+    }
+
+    async fn begin(&mut self, head: &AnswerHead) -> Result<(), ClientGone> {
+        let is_bodiless = self.is_bodiless(head.status());
+        let is_unmeasured = !is_bodiless && !head.has_length();
+        let version = self.session.req_header().version;
+        let mut head = response_header(head, version).map_err(|_| ClientGone)?;
+        if is_unmeasured && version == http::Version::HTTP_11 {
+            // Otherwise Pingora ends it by closing, which looks the same when it breaks off.
+            // This is a well-formed field, so inserting it cannot fail.
+            let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
+        }
+        let head = Box::new(head);
+        match &mut *self.session {
+            // An end that follows the head, instead of coming with it, makes a length in the head
+            // look wrong to some.
+            ServerSession::H2(session) => session
+                .write_response_header(head, is_bodiless)
+                .map_err(|_| ClientGone),
+            session => taken(self.write_timeout, session.write_response_header(head)).await,
+        }
+    }
+
+    async fn write(&mut self, part: Bytes) -> Result<(), ClientGone> {
+        if part.is_empty()
+            || self
+                .session
+                .response_written()
+                .is_some_and(|head| self.is_bodiless(head.status))
+        {
+            return Ok(());
+        }
+        self.flush().await?;
+        self.held_back = part;
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), ClientGone> {
+        match self.held_back.is_empty() {
+            true => Ok(()),
+            false => self.release(false).await,
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), ClientGone> {
+        match self.held_back.is_empty() {
+            true => taken(self.write_timeout, self.session.finish_body()).await,
+            false => self.release(true).await,
+        }
+    }
+
+    async fn abort(&mut self) {
+        self.session.set_keepalive(None);
+        self.session.shutdown().await;
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.session
+            .response_written()
+            .map(|head| head.status.as_u16())
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.session.body_bytes_sent() as u64
+    }
+}

@@ -1,0 +1,87 @@
+//! Proof that a request passed the checks of the gate, and what they established.
+
+use super::policy::{Policy, PolicyRoute};
+use crate::auth::Authenticated;
+use crate::config::Route;
+use crate::webhook::notification::Notification;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The result of [`Gate::admit`](super::Gate::admit).
+#[derive(Debug)]
+pub enum Decision {
+    /// A webhook's notification, to be delivered to its application. Its body has been read from
+    /// the session.
+    Deliver(Verified),
+    /// A request on a route of kind "proxy", to be passed through as it is.
+    PassThrough(Authorized),
+    /// The request has been answered: it was a challenge, a Test notification, or it was refused.
+    /// The context says which.
+    Answered,
+}
+
+/// A notification that passed every check, with proof of it: only [`Gate::admit`] makes one.
+///
+/// [`Gate::admit`]: super::Gate::admit
+#[derive(Debug)]
+#[must_use]
+pub struct Verified {
+    /// The notification that the body contains.
+    pub notification: Arc<Notification>,
+    /// The body, byte for byte.
+    pub body: Bytes,
+    pub(super) authenticated: Authenticated,
+    pub(super) route: Arc<PolicyRoute>,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl Verified {
+    /// The proof of how, and as which identity, the client was authenticated.
+    pub fn authenticated(&self) -> &Authenticated {
+        &self.authenticated
+    }
+
+    pub(super) fn facts(&self) -> RequestFacts<'_> {
+        RequestFacts {
+            route: &self.route,
+            authenticated: &self.authenticated,
+            notification: Some(&self.notification),
+        }
+    }
+}
+
+/// A request on a route of kind "proxy" that passed every check on its client, with proof of it:
+/// only [`Gate::admit`] makes one. Its body has not been read.
+///
+/// [`Gate::admit`]: super::Gate::admit
+#[derive(Debug)]
+#[must_use]
+pub struct Authorized {
+    pub(super) authenticated: Authenticated,
+    pub(super) route: Arc<PolicyRoute>,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl Authorized {
+    /// The proof of how, and as which identity, the client was authenticated.
+    pub fn authenticated(&self) -> &Authenticated {
+        &self.authenticated
+    }
+
+    pub(super) fn facts(&self) -> RequestFacts<'_> {
+        RequestFacts {
+            route: &self.route,
+            authenticated: &self.authenticated,
+            notification: None,
+        }
+    }
+}
+
+/// The facts that the checks established about a request, for the headers that the upstream gets.
+#[derive(Clone, Copy)]
+pub(super) struct RequestFacts<'r> {
+    pub(super) route: &'r Route,
+    pub(super) authenticated: &'r Authenticated,
+    /// The content of the body, on webhooks.
+    pub(super) notification: Option<&'r Notification>,
+}

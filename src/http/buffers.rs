@@ -22,7 +22,7 @@ const STEP: usize = 16 * 1024;
 
 /// How long a body waits for others to be done with their memory: alerts come in bursts, and most
 /// take milliseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
+const BUFFER_WAIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// There is no memory to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,9 @@ impl Buffers {
                 freed.await;
             }
         };
-        timeout(PATIENCE, taken).await.map_err(|_| Overloaded)
+        timeout(BUFFER_WAIT_TIMEOUT, taken)
+            .await
+            .map_err(|_| Overloaded)
     }
 
     fn give_back(&self, size: u64) {
@@ -113,7 +115,7 @@ impl Budget<'_> {
             limit: self.limit,
         };
         Ok(Buffer {
-            memory: Memory::None,
+            memory: BodyMemory::None,
             length: 0,
             share,
         })
@@ -147,20 +149,20 @@ impl Drop for Share {
 /// A body in the making.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    memory: Memory,
+    memory: BodyMemory,
     /// How much of the memory is filled.
     length: usize,
     share: Share,
 }
 
 #[derive(Debug)]
-enum Memory {
+enum BodyMemory {
     None,
     Shared(Box<[u8]>),
     Pages(MmapMut),
 }
 
-impl Memory {
+impl BodyMemory {
     /// Zeros, of which those in pages take nothing until they are written over.
     fn new(size: usize) -> Result<Self, Overloaded> {
         if size >= OWN_PAGES {
@@ -215,7 +217,7 @@ impl Buffer {
             length => needed.max(length + STEP.max(length / 4)),
         };
         self.share.grow_to(size as u64).await?;
-        let mut memory = Memory::new(size)?;
+        let mut memory = BodyMemory::new(size)?;
         memory.bytes_mut()[..self.length].copy_from_slice(&self.memory.bytes()[..self.length]);
         self.memory = memory;
         Ok(())
@@ -368,9 +370,9 @@ mod tests {
             budget.buffer(4).await.unwrap(),
         );
         let leave = async {
-            tokio::time::sleep(PATIENCE / 2).await;
+            tokio::time::sleep(BUFFER_WAIT_TIMEOUT / 2).await;
             drop(second);
-            tokio::time::sleep(PATIENCE / 4).await;
+            tokio::time::sleep(BUFFER_WAIT_TIMEOUT / 4).await;
             drop(first);
         };
         let (waiting, ()) = tokio::join!(budget.buffer(10), leave);

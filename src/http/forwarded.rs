@@ -55,7 +55,7 @@ pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
 
 /// What limits count together: an IPv4 address, or the /64 of an IPv6 address, within which a host
 /// chooses its own.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn rate_limit_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

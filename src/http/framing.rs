@@ -4,7 +4,7 @@
 //! first program's checks. HTTP parsers are lenient by tradition; this is not. What a conforming
 //! client sends passes, everything that RFC 9112 lets a server refuse is refused.
 
-use crate::http::request_head::{Head, Place, Places, Version};
+use crate::http::request_head::{HeadSpans, HttpVersion, RequestHead, Span};
 use crate::rejection::Rejection;
 use bytes::Bytes;
 use std::ops::Range;
@@ -22,29 +22,29 @@ pub fn head_length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Reads a complete head: the request line, the fields, and the empty line at its end.
-pub fn parse(head: Bytes) -> Result<Head, Rejection> {
-    Ok(places(&head)?.of(head))
+pub fn parse(head: Bytes) -> Result<RequestHead, Rejection> {
+    Ok(spans(&head)?.of(head))
 }
 
-fn places(head: &[u8]) -> Result<Places, Rejection> {
+fn spans(head: &[u8]) -> Result<HeadSpans, Rejection> {
     let lines = head
         .strip_suffix(b"\r\n\r\n")
         .ok_or(Rejection::MalformedRequest("The head does not end."))?;
-    let mut lines = Lines {
+    let mut lines = HeadLines {
         bytes: lines,
         next: Some(0),
     };
     let request_line = lines.next().unwrap_or_default();
-    let mut places = read_request_line(request_line)?;
+    let mut spans = read_request_line(request_line)?;
     let mut framing = FramingFields::default();
     for (index, line) in lines.enumerate() {
         if index == MAX_FIELDS {
             return Err(Rejection::TooManyFields(MAX_FIELDS));
         }
         let (name, value) = framing.read(line)?;
-        places.push(name, value);
+        spans.push(name, value);
     }
-    framing.check(places.version)?;
+    framing.check(spans.version)?;
     framing.check_target(
         request_line
             .bytes
@@ -52,7 +52,7 @@ fn places(head: &[u8]) -> Result<Places, Rejection> {
             .nth(1)
             .unwrap_or_default(),
     )?;
-    Ok(places)
+    Ok(spans)
 }
 
 /// What the first line of a head that is refused, or incomplete, seems to ask for: the method and
@@ -78,34 +78,34 @@ pub fn check_unfinished(bytes: &[u8]) -> Result<(), Rejection> {
 
 /// A line, and where in its head it starts.
 #[derive(Clone, Copy, Default)]
-struct Line<'h> {
+struct HeadLine<'h> {
     bytes: &'h [u8],
     start: usize,
 }
 
-impl Line<'_> {
-    fn place(self, range: Range<usize>) -> Place {
-        Place::new(self.start + range.start..self.start + range.end)
+impl HeadLine<'_> {
+    fn span(self, range: Range<usize>) -> Span {
+        Span::new(self.start + range.start..self.start + range.end)
     }
 }
 
 /// Splits at CRLF; a CR or LF that is not part of one stays in its line, where it is refused.
-struct Lines<'h> {
+struct HeadLines<'h> {
     bytes: &'h [u8],
     next: Option<usize>,
 }
 
-impl<'h> Iterator for Lines<'h> {
-    type Item = Line<'h>;
+impl<'h> Iterator for HeadLines<'h> {
+    type Item = HeadLine<'h>;
 
-    fn next(&mut self) -> Option<Line<'h>> {
+    fn next(&mut self) -> Option<HeadLine<'h>> {
         let start = self.next?;
         let rest = &self.bytes[start..];
         let end = memchr::memchr_iter(b'\n', rest)
             .find(|end| rest[..*end].ends_with(b"\r"))
             .map(|end| end - 1);
         self.next = end.map(|end| start + end + 2);
-        Some(Line {
+        Some(HeadLine {
             bytes: &rest[..end.unwrap_or(rest.len())],
             start,
         })
@@ -113,7 +113,7 @@ impl<'h> Iterator for Lines<'h> {
 }
 
 /// `method SP request-target SP HTTP-version` (RFC 9112 section 3).
-fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
+fn read_request_line(line: HeadLine<'_>) -> Result<HeadSpans, Rejection> {
     let malformed = Rejection::MalformedRequest;
     let mut words = line.bytes.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -130,16 +130,16 @@ fn read_request_line(line: Line<'_>) -> Result<Places, Rejection> {
         return Err(Rejection::NoTunnel);
     }
     let version = match version {
-        b"HTTP/1.1" => Version::Http11,
-        b"HTTP/1.0" => Version::Http10,
+        b"HTTP/1.1" => HttpVersion::Http11,
+        b"HTTP/1.0" => HttpVersion::Http10,
         _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0.")),
     };
     check_target(target)?;
     let start = method.len() + 1;
-    Ok(Places::new(
+    Ok(HeadSpans::new(
         version,
-        line.place(0..method.len()),
-        line.place(start..start + target.len()),
+        line.span(0..method.len()),
+        line.span(start..start + target.len()),
     ))
 }
 
@@ -209,11 +209,11 @@ struct FramingFields<'h> {
 
 impl<'h> FramingFields<'h> {
     /// `field-name ":" OWS field-value OWS` (RFC 9112 section 5): where name and value are.
-    fn read(&mut self, line: Line<'h>) -> Result<(Place, Place), Rejection> {
+    fn read(&mut self, line: HeadLine<'h>) -> Result<(Span, Span), Rejection> {
         let (name, value) = field(line.bytes)?;
         let (colon, end) = (name.len(), line.bytes.trim_ascii_end().len());
         self.note(name, value)?;
-        Ok((line.place(0..colon), line.place(end - value.len()..end)))
+        Ok((line.span(0..colon), line.span(end - value.len()..end)))
     }
 
     fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Rejection> {
@@ -240,9 +240,9 @@ impl<'h> FramingFields<'h> {
     }
 
     /// RFC 9112 sections 3.2, 6.1 and 6.3.
-    fn check(&self, version: Version) -> Result<(), Rejection> {
+    fn check(&self, version: HttpVersion) -> Result<(), Rejection> {
         let malformed = |what| Err(Rejection::MalformedRequest(what));
-        if self.hosts > 1 || (self.hosts == 0 && version != Version::Http10) {
+        if self.hosts > 1 || (self.hosts == 0 && version != HttpVersion::Http10) {
             return malformed("There must be exactly one Host.");
         }
         if self.content_lengths > 1 {
@@ -254,7 +254,7 @@ impl<'h> FramingFields<'h> {
         if self.transfer_codings == 1 && self.content_lengths == 1 {
             return malformed("Both Content-Length and Transfer-Encoding are given.");
         }
-        if self.transfer_codings == 1 && version == Version::Http10 {
+        if self.transfer_codings == 1 && version == HttpVersion::Http10 {
             return malformed("HTTP/1.0 has no Transfer-Encoding.");
         }
         Ok(())
@@ -344,7 +344,7 @@ mod tests {
 
     fn verdict(head: &str) -> Result<(), Rejection> {
         assert_eq!(head_length(head.as_bytes()), Some(head.len()), "{head:?}");
-        places(head.as_bytes()).map(drop)
+        spans(head.as_bytes()).map(drop)
     }
 
     #[test]
@@ -526,10 +526,10 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-            let _ = places(&bytes);
+            let _ = spans(&bytes);
             let _ = check_unfinished(&bytes);
             let _ = head_length(&bytes);
-            let _ = places(&[&bytes, &b"\r\n\r\n"[..]].concat());
+            let _ = spans(&[&bytes, &b"\r\n\r\n"[..]].concat());
         }
 
         #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// In which version of HTTP a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub enum HttpVersion {
     /// RFC 1945.
     Http10,
     /// RFC 9112.
@@ -14,7 +14,7 @@ pub enum Version {
     Http2,
 }
 
-impl Version {
+impl HttpVersion {
     /// The word for it in logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,36 +27,36 @@ impl Version {
 
 /// A request's head: its request line and its fields.
 ///
-/// It refers to places in the bytes that came over the wire, so that reading one costs no copy and
+/// It refers to spans in the bytes that came over the wire, so that reading one costs no copy and
 /// passing it on is a matter of copying lines.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub struct RequestHead {
     bytes: Bytes,
-    version: Version,
-    method: Place,
-    target: Place,
-    fields: Vec<Field>,
+    version: HttpVersion,
+    method: Span,
+    target: Span,
+    fields: Vec<FieldSpans>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct Span {
     start: u32,
     end: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Field {
-    name: Place,
-    value: Place,
+struct FieldSpans {
+    name: Span,
+    value: Span,
 }
 
-impl Place {
+impl Span {
     /// Of bytes that are no more than 4 GiB into a head, as every bounded head's are.
     pub(crate) fn new(range: Range<usize>) -> Self {
-        let place = |index| u32::try_from(index).unwrap_or(u32::MAX);
+        let position = |index| u32::try_from(index).unwrap_or(u32::MAX);
         Self {
-            start: place(range.start),
-            end: place(range.end),
+            start: position(range.start),
+            end: position(range.end),
         }
     }
 
@@ -69,15 +69,15 @@ impl Place {
 
 /// Where the parts of a head are.
 #[derive(Debug)]
-pub(crate) struct Places {
-    pub(crate) version: Version,
-    pub(crate) method: Place,
-    pub(crate) target: Place,
-    fields: Vec<Field>,
+pub(crate) struct HeadSpans {
+    pub(crate) version: HttpVersion,
+    pub(crate) method: Span,
+    pub(crate) target: Span,
+    fields: Vec<FieldSpans>,
 }
 
-impl Places {
-    pub(crate) fn new(version: Version, method: Place, target: Place) -> Self {
+impl HeadSpans {
+    pub(crate) fn new(version: HttpVersion, method: Span, target: Span) -> Self {
         Self {
             version,
             method,
@@ -86,19 +86,19 @@ impl Places {
         }
     }
 
-    pub(crate) fn push(&mut self, name: Place, value: Place) {
-        self.fields.push(Field { name, value });
+    pub(crate) fn push(&mut self, name: Span, value: Span) {
+        self.fields.push(FieldSpans { name, value });
     }
 
     /// The head that `bytes` hold.
-    pub(crate) fn of(self, bytes: Bytes) -> Head {
+    pub(crate) fn of(self, bytes: Bytes) -> RequestHead {
         let Self {
             version,
             method,
             target,
             fields,
         } = self;
-        Head {
+        RequestHead {
             bytes,
             version,
             method,
@@ -108,10 +108,10 @@ impl Places {
     }
 }
 
-impl Head {
+impl RequestHead {
     /// A head whose parts came in another form than HTTP/1.1's.
     pub fn from_parts<'p>(
-        version: Version,
+        version: HttpVersion,
         method: &str,
         target: &[u8],
         fields: impl Iterator<Item = (&'p [u8], &'p [u8])>,
@@ -119,16 +119,16 @@ impl Head {
         let mut bytes = BytesMut::with_capacity(1024);
         let method = append(&mut bytes, method.as_bytes());
         let target = append(&mut bytes, target);
-        let mut places = Places::new(version, method, target);
+        let mut spans = HeadSpans::new(version, method, target);
         for (name, value) in fields {
             let name = append(&mut bytes, name);
-            places.push(name, append(&mut bytes, value));
+            spans.push(name, append(&mut bytes, value));
         }
-        places.of(bytes.freeze())
+        spans.of(bytes.freeze())
     }
 
     /// In which version of HTTP it came.
-    pub fn version(&self) -> Version {
+    pub fn version(&self) -> HttpVersion {
         self.version
     }
 
@@ -188,7 +188,7 @@ impl Head {
         &'h self,
         name: &'n str,
     ) -> impl DoubleEndedIterator<Item = &'h [u8]> + use<'h, 'n> {
-        let is_named = move |field: &&Field| {
+        let is_named = move |field: &&FieldSpans| {
             field
                 .name
                 .of(&self.bytes)
@@ -232,17 +232,17 @@ impl Head {
     }
 }
 
-fn append(bytes: &mut BytesMut, part: &[u8]) -> Place {
+fn append(bytes: &mut BytesMut, part: &[u8]) -> Span {
     let start = bytes.len();
     bytes.put_slice(part);
-    Place::new(start..bytes.len())
+    Span::new(start..bytes.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(target: &str) -> Head {
+    fn head(target: &str) -> RequestHead {
         let fields = [
             ("Host", "x"),
             ("Connection", "keep-alive, Close"),
@@ -251,7 +251,7 @@ mod tests {
         let fields = fields
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        Head::from_parts(Version::Http11, "POST", target.as_bytes(), fields)
+        RequestHead::from_parts(HttpVersion::Http11, "POST", target.as_bytes(), fields)
     }
 
     #[test]

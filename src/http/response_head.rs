@@ -9,7 +9,7 @@ use http::StatusCode;
 /// The status and the fields of an answer, but for those that end at this hop (RFC 9110 section
 /// 7.6.1).
 #[derive(Clone, Debug)]
-pub struct AnswerHead {
+pub struct ResponseHead {
     status: StatusCode,
     /// Where it is not the usual one.
     reason: Option<Box<str>>,
@@ -18,7 +18,7 @@ pub struct AnswerHead {
     has_length: bool,
 }
 
-impl AnswerHead {
+impl ResponseHead {
     /// A head without fields.
     pub fn new(status: StatusCode) -> Self {
         Self {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn fields_are_lines() {
-        let mut head = AnswerHead::new(StatusCode::OK);
+        let mut head = ResponseHead::new(StatusCode::OK);
         assert_eq!(head.reason(), "OK");
         head = head.with_reason("Fine");
         assert_eq!(head.reason(), "Fine");

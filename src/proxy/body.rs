@@ -5,7 +5,7 @@ use super::interrupt::Interrupt;
 use super::policy::Policy;
 use super::session::Session;
 use super::transaction::Transaction;
-use crate::http::request_head::{Head, Version};
+use crate::http::request_head::{HttpVersion, RequestHead};
 use crate::http::timeout::Deadline;
 use crate::rejection::Rejection;
 use bytes::Bytes;
@@ -55,7 +55,7 @@ pub(super) async fn read_whole<S: Session>(
 /// follow.
 ///
 /// Otherwise the answer closes the connection, and [`linger`] is to follow it.
-pub(super) async fn drain<S: Session>(session: &mut S, head: &Head) {
+pub(super) async fn drain<S: Session>(session: &mut S, head: &RequestHead) {
     let little = head
         .content_length()
         .is_some_and(|length| length <= DRAIN_MAX_BYTES);
@@ -106,6 +106,6 @@ pub(super) fn broken(error: &Error) -> Interrupt {
     }
 }
 
-pub(super) fn expects_continue(head: &Head) -> bool {
-    head.version() == Version::Http11 && head.has_token("expect", "100-continue")
+pub(super) fn expects_continue(head: &RequestHead) -> bool {
+    head.version() == HttpVersion::Http11 && head.has_token("expect", "100-continue")
 }

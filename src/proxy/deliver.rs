@@ -24,8 +24,8 @@ const DISCONNECT_CHECK_AFTER: Duration = Duration::from_millis(100);
 
 /// How long the rest of an answer may take to come when its sender has left, and how many bytes it
 /// may have.
-const REST: Duration = Duration::from_secs(5);
-const MAX_REST: usize = 1024 * 1024;
+const REMAINDER_TIMEOUT: Duration = Duration::from_secs(5);
+const REMAINDER_MAX_BYTES: usize = 1024 * 1024;
 
 /// Forwards `verified`, and answers the client with the response of the application, or with the
 /// reason why there is none.
@@ -67,7 +67,7 @@ async fn respond_with<S: Session>(
     let has_left =
         started.elapsed() > DISCONNECT_CHECK_AFTER && transaction.session.has_left().await;
     match pass_back(transaction.session, answer).await {
-        Ok(Outcome::Forwarded) if has_left => Outcome::SenderGone,
+        Ok(Outcome::Forwarded) if has_left => Outcome::ClientGone,
         Ok(outcome) => outcome,
         Err(error) => {
             log_no_answer(transaction.context, upstream, &error);
@@ -122,16 +122,16 @@ async fn pass_back<S: Session>(
         }
         Err(ClientGone) => {
             session.close_after();
-            read_out(answer).await;
-            Outcome::SenderGone
+            read_remainder(answer).await;
+            Outcome::ClientGone
         }
     })
 }
 
 /// Reads the rest of an answer that no sender waits for, so that its connection can be used again:
 /// but one that goes on and on is broken off.
-async fn read_out(mut answer: Answer) {
-    let mut left = MAX_REST;
+async fn read_remainder(mut answer: Answer) {
+    let mut left = REMAINDER_MAX_BYTES;
     let rest = async {
         while let Ok(chunk) = answer.chunk().await {
             let Some(chunk) = chunk else { return true };
@@ -142,7 +142,7 @@ async fn read_out(mut answer: Answer) {
         }
         false
     };
-    if timeout(REST, rest).await == Ok(true) {
+    if timeout(REMAINDER_TIMEOUT, rest).await == Ok(true) {
         answer.finish();
     }
 }

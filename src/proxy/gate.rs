@@ -15,7 +15,7 @@ use super::verified::{Authorized, Decision, Verified};
 use crate::auth::{Authenticated, Identified};
 use crate::config::{Route, RouteKind, Tests, Verify};
 use crate::http::forwarded::client_address;
-use crate::http::request_head::Head;
+use crate::http::request_head::RequestHead;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_id};
 use crate::telemetry::repeated::Repeated;
@@ -149,7 +149,10 @@ fn check_head<S: Session>(
     }
 }
 
-fn check_route<'p>(policy: &'p Policy, head: &Head) -> Result<&'p Arc<PolicyRoute>, Rejection> {
+fn check_route<'p>(
+    policy: &'p Policy,
+    head: &RequestHead,
+) -> Result<&'p Arc<PolicyRoute>, Rejection> {
     if head.method() == b"CONNECT" {
         // The listeners of this program refuse it as they read it; those of others do not.
         return Err(Rejection::NoTunnel);
@@ -182,7 +185,7 @@ fn check_certificate<S: Session>(
 fn check_proxy_head(
     policy: &Arc<Policy>,
     route: &Arc<PolicyRoute>,
-    head: &Head,
+    head: &RequestHead,
     identified: Identified,
 ) -> Result<HeadDecision, Rejection> {
     let authenticated = check_authorization(route, head, identified)?;
@@ -196,7 +199,7 @@ fn check_proxy_head(
 
 fn check_webhook_head(
     route: &Arc<PolicyRoute>,
-    head: &Head,
+    head: &RequestHead,
     identified: Identified,
 ) -> Result<HeadDecision, Rejection> {
     let method = Method::from_bytes(head.method()).map_err(|_| Rejection::MethodNotAllowed)?;
@@ -215,7 +218,7 @@ fn check_webhook_head(
 
 fn answer_challenge(
     route: &Route,
-    head: &Head,
+    head: &RequestHead,
     identified: Identified,
     crc_token: &str,
 ) -> Result<HeadDecision, Rejection> {
@@ -232,7 +235,7 @@ fn answer_challenge(
 
 fn check_authorization(
     route: &Route,
-    head: &Head,
+    head: &RequestHead,
     identified: Identified,
 ) -> Result<Authenticated, Rejection> {
     route
@@ -240,7 +243,7 @@ fn check_authorization(
         .authorize(identified, head.all("authorization"))
 }
 
-fn check_declared_length(route: &Route, head: &Head) -> Result<(), Rejection> {
+fn check_declared_length(route: &Route, head: &RequestHead) -> Result<(), Rejection> {
     match head.content_length() {
         Some(length) if route.max_body > 0 && length > route.max_body => {
             Err(Rejection::BodyTooLarge(route.max_body))
@@ -250,7 +253,7 @@ fn check_declared_length(route: &Route, head: &Head) -> Result<(), Rejection> {
 }
 
 /// A body whose type is declared must be declared as JSON, and must not be compressed.
-fn check_content(head: &Head) -> Result<(), Rejection> {
+fn check_content(head: &RequestHead) -> Result<(), Rejection> {
     if !head.all("content-type").all(is_json) {
         return Err(Rejection::UnsupportedMediaType);
     }

@@ -6,7 +6,7 @@ use super::pass_through;
 use super::session::Session;
 use super::transaction::Transaction;
 use super::verified::Decision;
-use crate::http::request_head::Head;
+use crate::http::request_head::RequestHead;
 use crate::rejection::Rejection;
 use crate::telemetry::Monitor;
 use crate::telemetry::access_log::{self, Answered};
@@ -36,7 +36,7 @@ impl Gateway {
     pub(super) async fn serve<S: Session>(
         &self,
         session: &mut S,
-        head: &Head,
+        head: &RequestHead,
         rejection: Option<Rejection>,
     ) {
         let mut in_flight = InFlight::new();

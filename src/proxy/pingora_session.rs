@@ -1,8 +1,8 @@
 //! A session of Pingora's, for the middleware.
 
-use super::session::{ClientGone, Part, Session};
-use crate::http::request_head::{Head, Version};
-use crate::http::response_head::AnswerHead;
+use super::session::{BodyPart, ClientGone, Session};
+use crate::http::request_head::{HttpVersion, RequestHead};
+use crate::http::response_head::ResponseHead;
 use crate::http::timeout::timeout;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
@@ -48,13 +48,16 @@ impl<'s> PingoraSession<'s> {
     }
 
     /// The head, in the form that does not depend on the version of HTTP.
-    pub(super) fn head(&self) -> Head {
+    pub(super) fn head(&self) -> RequestHead {
         head(self.session.req_header())
     }
 }
 
 /// A head as Pingora writes it. In HTTP/2, names are lowercase, and there is no reason phrase.
-fn response_header(answer: &AnswerHead, version: http::Version) -> pingora::Result<ResponseHeader> {
+fn response_header(
+    answer: &ResponseHead,
+    version: http::Version,
+) -> pingora::Result<ResponseHeader> {
     let mut head = match version {
         http::Version::HTTP_2 => ResponseHeader::build_no_case(answer.status(), Some(16))?,
         _ => ResponseHeader::build(answer.status(), Some(16))?,
@@ -67,11 +70,11 @@ fn response_header(answer: &AnswerHead, version: http::Version) -> pingora::Resu
 }
 
 /// A head that Pingora has read.
-pub(super) fn head(request: &RequestHeader) -> Head {
+pub(super) fn head(request: &RequestHeader) -> RequestHead {
     let version = match request.version {
-        http::Version::HTTP_10 => Version::Http10,
-        http::Version::HTTP_2 => Version::Http2,
-        _ => Version::Http11,
+        http::Version::HTTP_10 => HttpVersion::Http10,
+        http::Version::HTTP_2 => HttpVersion::Http2,
+        _ => HttpVersion::Http11,
     };
     // HTTP/2 has it in `:authority`.
     let authority = match request.headers.contains_key(header::HOST) {
@@ -87,13 +90,18 @@ pub(super) fn head(request: &RequestHeader) -> Head {
         let fields = request
             .case_header_iter()
             .map(|(name, value)| (name.as_slice(), value.as_bytes()));
-        return Head::from_parts(version, method, target, authority.into_iter().chain(fields));
+        return RequestHead::from_parts(
+            version,
+            method,
+            target,
+            authority.into_iter().chain(fields),
+        );
     }
     let fields = request
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    Head::from_parts(version, method, target, authority.into_iter().chain(fields))
+    RequestHead::from_parts(version, method, target, authority.into_iter().chain(fields))
 }
 
 /// Waits for the sender to take what is written to it.
@@ -112,7 +120,7 @@ impl Session for PingoraSession<'_> {
         self.session.digest()
     }
 
-    async fn read_body(&mut self) -> Part {
+    async fn read_body(&mut self) -> BodyPart {
         self.session.read_request_body().await
     }
 
@@ -128,7 +136,7 @@ impl Session for PingoraSession<'_> {
         self.session.set_keepalive(None);
     }
 
-    async fn begin(&mut self, head: &AnswerHead) -> Result<(), ClientGone> {
+    async fn begin(&mut self, head: &ResponseHead) -> Result<(), ClientGone> {
         let is_bodiless = self.is_bodiless(head.status());
         let is_unmeasured = !is_bodiless && !head.has_length();
         let version = self.session.req_header().version;

@@ -1,7 +1,7 @@
 //! How often an address may send requests.
 
 use crate::config::Limits;
-use crate::http::forwarded::network;
+use crate::http::forwarded::rate_limit_key;
 use crate::rejection::Rejection;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
@@ -39,10 +39,12 @@ impl RateLimiter {
         if self.checks.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             limiter.retain_recent();
         }
-        limiter.check_key(&network(address)).map_err(|refused| {
-            let wait = refused.wait_time_from(DefaultClock::default().now());
-            Rejection::RateLimited(wait.as_secs() + 1)
-        })
+        limiter
+            .check_key(&rate_limit_key(address))
+            .map_err(|refused| {
+                let wait = refused.wait_time_from(DefaultClock::default().now());
+                Rejection::RateLimited(wait.as_secs() + 1)
+            })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::body;
 use super::session::Session;
 use super::transaction::Transaction;
-use crate::http::response_head::AnswerHead;
+use crate::http::response_head::ResponseHead;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome};
 use bytes::Bytes;
@@ -34,13 +34,13 @@ pub(super) async fn reject<S: Session>(
     } else {
         body::drain(*session, head).await;
     }
-    let answer = Answer {
+    let response = LocalResponse {
         status: rejection.status(),
         media_type: PROBLEM,
         rejection: Some(rejection),
         body: problem(rejection, &context.request_id).into(),
     };
-    answer.send(*session, context).await;
+    response.send(*session, context).await;
     body::linger(*session).await;
 }
 
@@ -57,23 +57,23 @@ pub(super) async fn answer<S: Session>(
     } = transaction;
     context.outcome = Some(outcome);
     body::drain(*session, head).await;
-    let answer = Answer {
+    let response = LocalResponse {
         status: StatusCode::OK,
         media_type: "application/json",
         rejection: None,
         body,
     };
-    answer.send(*session, context).await;
+    response.send(*session, context).await;
 }
 
-struct Answer<'r> {
+struct LocalResponse<'r> {
     status: StatusCode,
     media_type: &'static str,
     rejection: Option<&'r Rejection>,
     body: Bytes,
 }
 
-impl Answer<'_> {
+impl LocalResponse<'_> {
     async fn send<S: Session>(self, session: &mut S, context: &mut Context) {
         let sent = async {
             session.begin(&self.head(&context.request_id)).await?;
@@ -86,8 +86,8 @@ impl Answer<'_> {
         }
     }
 
-    fn head(&self, request_id: &str) -> AnswerHead {
-        let mut head = AnswerHead::new(self.status);
+    fn head(&self, request_id: &str) -> ResponseHead {
+        let mut head = ResponseHead::new(self.status);
         head.push(b"Date", get_cached_date().as_bytes());
         for (name, value) in fields(self.media_type, self.rejection) {
             head.push(name.as_bytes(), value.as_bytes());

@@ -1,6 +1,6 @@
 //! A request's body and its response, whichever version of HTTP carries them.
 
-use crate::http::response_head::AnswerHead;
+use crate::http::response_head::ResponseHead;
 use bytes::Bytes;
 use pingora::protocols::Digest;
 use pingora::{Error, ErrorType};
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 pub(super) struct ClientGone;
 
 /// The result of reading a body: its next part, or `None` at its end.
-pub(super) type Part = pingora::Result<Option<Bytes>>;
+pub(super) type BodyPart = pingora::Result<Option<Bytes>>;
 
 /// One request's body, and its answer.
 ///
@@ -29,7 +29,7 @@ pub(super) trait Session: Send {
     }
 
     /// Reads the next part of the body.
-    fn read_body(&mut self) -> impl Future<Output = Part> + Send;
+    fn read_body(&mut self) -> impl Future<Output = BodyPart> + Send;
 
     /// Whether the body has been read to its end.
     fn is_body_done(&mut self) -> bool;
@@ -41,7 +41,8 @@ pub(super) trait Session: Send {
     fn close_after(&mut self);
 
     /// Begins the answer.
-    fn begin(&mut self, head: &AnswerHead) -> impl Future<Output = Result<(), ClientGone>> + Send;
+    fn begin(&mut self, head: &ResponseHead)
+    -> impl Future<Output = Result<(), ClientGone>> + Send;
 
     /// Continues with a part of its body.
     fn write(&mut self, part: Bytes) -> impl Future<Output = Result<(), ClientGone>> + Send;

@@ -7,7 +7,7 @@ use super::verified::{RequestFacts, Verified};
 use crate::config::Route;
 use crate::config::header_template::Variable;
 use crate::http::header_class::{self, Class, compare, is_plainly_spelt, is_same};
-use crate::http::request_head::Head;
+use crate::http::request_head::RequestHead;
 use crate::telemetry::context::{Context, DroppedHeaders};
 use crate::upstream::exchange::Message;
 use crate::webhook::notification::Notification;
@@ -85,7 +85,7 @@ struct Wire<'r> {
 
 impl Wire<'_> {
     /// The target is passed on as it came; an absolute one becomes a path (RFC 9112 section 3.2).
-    fn push_request_line(&mut self, request: &Head) {
+    fn push_request_line(&mut self, request: &RequestHead) {
         let (mark, query) = request
             .query()
             .map_or((&b""[..], &b""[..]), |query| (b"?", query));
@@ -102,7 +102,7 @@ impl Wire<'_> {
     }
 
     /// What the sender said and may say; gives what it asserted of an identity instead.
-    fn push_passed(&mut self, request: &Head, origin: &Origin) -> DroppedHeaders {
+    fn push_passed(&mut self, request: &RequestHead, origin: &Origin) -> DroppedHeaders {
         let nominated = Nominated::by(request);
         let mut dropped = DroppedHeaders::default();
         for (name, value) in request.fields() {
@@ -140,7 +140,7 @@ impl Wire<'_> {
     }
 
     /// Where the request came from. What a trusted proxy says about that is kept.
-    fn push_origin(&mut self, request: &Head, origin: &Origin) {
+    fn push_origin(&mut self, request: &RequestHead, origin: &Origin) {
         let said = |name: &str| request.first(name).filter(|_| origin.is_believed);
         if let Some(peer) = origin.peer {
             self.push(
@@ -313,7 +313,7 @@ fn seconds_since_1970() -> i64 {
 struct Nominated<'r>(Vec<&'r [u8]>);
 
 impl<'r> Nominated<'r> {
-    fn by(request: &'r Head) -> Self {
+    fn by(request: &'r RequestHead) -> Self {
         let names = request
             .all("connection")
             .flat_map(|value| value.split(|b| *b == b','));
@@ -330,7 +330,7 @@ impl<'r> Nominated<'r> {
 }
 
 /// The addresses so far, if a trusted proxy said them, and the one this request came from.
-fn forwarded_for(request: &Head, peer: IpAddr, trusted: bool) -> String {
+fn forwarded_for(request: &RequestHead, peer: IpAddr, trusted: bool) -> String {
     let mut addresses = String::new();
     let said = request.all("x-forwarded-for").filter(|_| trusted);
     for addresses_so_far in said.filter_map(|value| std::str::from_utf8(value).ok()) {
@@ -342,7 +342,7 @@ fn forwarded_for(request: &Head, peer: IpAddr, trusted: bool) -> String {
 
 /// What a proxy said in `Forwarded` (RFC 7239), and the address that the request came from; `None`
 /// if it said nothing, or what would make a part of a quotation of what follows.
-fn forwarded(request: &Head, peer: IpAddr) -> Option<String> {
+fn forwarded(request: &RequestHead, peer: IpAddr) -> Option<String> {
     let mut elements = String::new();
     for said in request.all("forwarded") {
         let said = std::str::from_utf8(said)

@@ -1,7 +1,7 @@
 //! One line a request. Secrets, `Authorization` and bodies are never in it.
 
 use super::context::Context;
-use crate::http::request_head::Head;
+use crate::http::request_head::RequestHead;
 use crate::sanitize::clean;
 use crate::webhook::notification::Kind;
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ pub(crate) async fn without<T>(served: impl Future<Output = T>) -> T {
 
 /// A request and what became of it, as far as the connection knows.
 pub(crate) struct Answered<'r> {
-    pub(crate) head: &'r Head,
+    pub(crate) head: &'r RequestHead,
     /// Whether the head could be read. Otherwise, it is what is known of it.
     pub(crate) was_read: bool,
     /// As rustls writes it.

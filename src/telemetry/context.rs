@@ -20,7 +20,7 @@ pub enum Outcome {
     /// Refused, with this code.
     Refused(&'static str),
     /// The sender left before it had its answer.
-    SenderGone,
+    ClientGone,
 }
 
 impl Outcome {
@@ -31,7 +31,7 @@ impl Outcome {
             Self::Challenged => "challenge",
             Self::TestAnswered => "test",
             Self::Refused(_) => "refused",
-            Self::SenderGone => "sender_gone",
+            Self::ClientGone => "sender_gone",
         }
     }
 
@@ -47,7 +47,7 @@ impl Outcome {
     pub fn code(self) -> &'static str {
         match self {
             Self::Refused(code) => code,
-            Self::SenderGone => "sender_gone",
+            Self::ClientGone => "sender_gone",
             _ => "ok",
         }
     }

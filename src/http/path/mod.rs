@@ -6,7 +6,7 @@ mod tree;
 use crate::rejection::Rejection;
 use reading::Reading;
 use std::sync::Arc;
-use tree::Tree;
+use tree::PathTree;
 
 /// A path as a configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +96,9 @@ impl<G: Guarded> Guarded for &G {
 pub struct Routes<R> {
     routes: Vec<R>,
     /// By their paths as they come over the wire.
-    spelt: Tree,
+    spelt: PathTree,
     /// By their paths as applications may read them.
-    read: Tree,
+    read: PathTree,
     /// All of them demand the same.
     is_uniform: bool,
 }
@@ -106,10 +106,10 @@ pub struct Routes<R> {
 impl<R: Guarded> Routes<R> {
     /// No two of which have the same path.
     pub fn new(routes: Vec<R>) -> Self {
-        let (mut spelt, mut read) = (Tree::new(), Tree::new());
+        let (mut spelt, mut read) = (PathTree::new(), PathTree::new());
         for (index, pattern) in routes.iter().map(R::path).enumerate() {
             spelt.insert(segments(pattern.text()), pattern.has_below(), index);
-            let segments = reading::canonical(pattern.text());
+            let segments = reading::normalize_path(pattern.text());
             read.insert(
                 segments.iter().map(String::as_str),
                 pattern.has_below(),

@@ -48,13 +48,13 @@ pub(super) fn is_any(path: &str, is: impl Fn(&Reading<'_>) -> bool) -> bool {
 }
 
 /// The segments of a path of the configuration, which is to be found by every way to read it.
-pub(super) fn canonical(path: &str) -> Vec<String> {
+pub(super) fn normalize_path(path: &str) -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
     let text = texts(path).pop().unwrap_or_default();
     for part in parts(&text) {
         match part {
-            Part::Name(name) => segments.push(name.into_owned()),
-            Part::Up { .. } => drop(segments.pop()),
+            PathPart::Name(name) => segments.push(name.into_owned()),
+            PathPart::Up { .. } => drop(segments.pop()),
         }
     }
     segments
@@ -145,7 +145,7 @@ fn without_parameters(text: &str, slashes: &[char]) -> String {
 }
 
 /// A part of a path between slashes.
-enum Part<'t> {
+enum PathPart<'t> {
     /// As it is compared: in one case, without what may be dropped at its end.
     Name(Cow<'t, str>),
     /// `..`, and whether nothing or a `.` stands before it, which it may take away instead of a
@@ -153,7 +153,7 @@ enum Part<'t> {
     Up { is_after_gap: bool },
 }
 
-fn parts(text: &str) -> Vec<Part<'_>> {
+fn parts(text: &str) -> Vec<PathPart<'_>> {
     let is_blank = |sign: char| sign.is_whitespace() || sign.is_control();
     let mut is_after_gap = false;
     let mut parts = Vec::new();
@@ -161,9 +161,9 @@ fn parts(text: &str) -> Vec<Part<'_>> {
         let segment = segment.trim_matches(is_blank);
         let name = segment.trim_end_matches(|sign| sign == '.' || is_blank(sign));
         match (segment, name) {
-            ("..", _) => parts.push(Part::Up { is_after_gap }),
+            ("..", _) => parts.push(PathPart::Up { is_after_gap }),
             (_, "") => {}
-            (_, name) => parts.push(Part::Name(folded(name))),
+            (_, name) => parts.push(PathPart::Name(folded(name))),
         }
         is_after_gap = segment != ".." && name.is_empty();
     }
@@ -189,10 +189,10 @@ fn folded(name: &str) -> Cow<'_, str> {
 
 /// What the parts may be read as, each `..` followed or taken for a name; `None` if that is too
 /// much.
-fn readings<'t>(parts: &'t [Part<'_>]) -> Option<Vec<Vec<&'t str>>> {
+fn readings<'t>(parts: &'t [PathPart<'_>]) -> Option<Vec<Vec<&'t str>>> {
     let ups = parts
         .iter()
-        .filter(|part| matches!(part, Part::Up { .. }))
+        .filter(|part| matches!(part, PathPart::Up { .. }))
         .count();
     if ups > MAX_UPS || (ups > 0 && parts.len() > MAX_SEGMENTS) {
         return None;
@@ -200,8 +200,8 @@ fn readings<'t>(parts: &'t [Part<'_>]) -> Option<Vec<Vec<&'t str>>> {
     let mut readings: Vec<Vec<&str>> = vec![Vec::with_capacity(parts.len())];
     for part in parts {
         match part {
-            Part::Name(name) => readings.iter_mut().for_each(|reading| reading.push(name)),
-            Part::Up { is_after_gap } => {
+            PathPart::Name(name) => readings.iter_mut().for_each(|reading| reading.push(name)),
+            PathPart::Up { is_after_gap } => {
                 let followed = readings.iter().map(|reading| match reading.split_last() {
                     Some((_, above)) => above.to_vec(),
                     None => Vec::new(),
@@ -365,7 +365,7 @@ mod tests {
             ("/a/../b;c", "b"),
             ("/a.json", "a.json"),
         ] {
-            assert_eq!(canonical(path).join("/"), expected, "{path}");
+            assert_eq!(normalize_path(path).join("/"), expected, "{path}");
         }
     }
 
@@ -376,7 +376,7 @@ mod tests {
                 assert!(reading.segments.iter().all(|segment| !segment.is_empty() && !segment.contains(SLASHES)));
                 false
             });
-            canonical(&path);
+            normalize_path(&path);
         }
 
         #[test]

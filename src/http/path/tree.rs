@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 /// A tree with a node for each prefix.
 #[derive(Debug)]
-pub(super) struct Tree {
-    nodes: Vec<Node>,
+pub(super) struct PathTree {
+    nodes: Vec<PathNode>,
 }
 
 #[derive(Debug, Default)]
-struct Node {
+struct PathNode {
     children: HashMap<Box<str>, usize>,
     /// What is for this path and no other.
     exact: Vec<usize>,
@@ -18,10 +18,10 @@ struct Node {
     below: Vec<usize>,
 }
 
-impl Tree {
+impl PathTree {
     pub(super) fn new() -> Self {
         Self {
-            nodes: vec![Node::default()],
+            nodes: vec![PathNode::default()],
         }
     }
 
@@ -41,7 +41,7 @@ impl Tree {
                 .entry(segment.into())
                 .or_insert(next);
             if at == next {
-                self.nodes.push(Node::default());
+                self.nodes.push(PathNode::default());
             }
         }
         let node = &mut self.nodes[at];

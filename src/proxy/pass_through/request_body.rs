@@ -1,6 +1,6 @@
 //! The body of a request on its way from the client to the server, one part at a time.
 
-use crate::http::request_head::Head;
+use crate::http::request_head::RequestHead;
 use crate::proxy::body;
 use crate::proxy::interrupt::Interrupt;
 use crate::proxy::session::Session;
@@ -31,7 +31,7 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(super) fn new<S: Session>(session: &mut S, head: &Head, limit: u64) -> Self {
+    pub(super) fn new<S: Session>(session: &mut S, head: &RequestHead, limit: u64) -> Self {
         let has_ended = session.is_body_done();
         Self {
             framing: framing(head, has_ended),
@@ -192,7 +192,7 @@ impl RequestBody {
     }
 }
 
-fn framing(head: &Head, has_ended: bool) -> RequestFraming {
+fn framing(head: &RequestHead, has_ended: bool) -> RequestFraming {
     match head.content_length() {
         Some(length) => RequestFraming::Length(length),
         // Some servers require a length where a body is to be expected, even if it is empty

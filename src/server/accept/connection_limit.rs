@@ -1,6 +1,6 @@
 //! How many connections there may be, in all and from one address.
 
-use crate::http::forwarded::network;
+use crate::http::forwarded::rate_limit_key;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +50,7 @@ impl Quota {
         if counts.total >= total {
             return Err(Exhausted::Total);
         }
-        let network = network(address);
+        let network = rate_limit_key(address);
         let own = counts.by_network.get(&network).copied().unwrap_or(0);
         if per_address != 0 && own >= per_address {
             return Err(Exhausted::Address);

@@ -3,7 +3,7 @@
 use super::Admin;
 use super::answer::Answer;
 use crate::http::framing;
-use crate::http::request_head::Head;
+use crate::http::request_head::RequestHead;
 use crate::http::timeout::timeout;
 use crate::rejection::Rejection;
 use bytes::{Bytes, BytesMut};
@@ -76,7 +76,7 @@ async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> 
 }
 
 /// Pingora reads the head once more, and has no answer to a target that it cannot read.
-fn check_target(head: &Head) -> Result<(), Rejection> {
+fn check_target(head: &RequestHead) -> Result<(), Rejection> {
     let is_uri = Uri::try_from(head.target()).is_ok();
     if is_uri {
         Ok(())

@@ -3,7 +3,7 @@
 use super::advice::advice;
 use super::health::{self, Finding, Level, findings, time_left, unix};
 use crate::telemetry::context::Outcome::{
-    Challenged, Forwarded, Refused, SenderGone, TestAnswered,
+    Challenged, ClientGone, Forwarded, Refused, TestAnswered,
 };
 use crate::telemetry::history::{Counts, Ending, Event, STEP, Snapshot, TestToken};
 use crate::telemetry::metrics::Which;
@@ -267,7 +267,7 @@ fn result(event: &Event) -> &'static str {
     match event.ending {
         Ending::Request(Forwarded) => "delivered",
         Ending::Request(Challenged | TestAnswered) => "answered",
-        Ending::Request(SenderGone) => "sender left",
+        Ending::Request(ClientGone) => "sender left",
         Ending::Request(Refused(_)) if event.notification.is_some() => "not delivered",
         Ending::Request(Refused(_)) | Ending::Handshake(_) | Ending::Connection(_) => "refused",
     }
@@ -275,7 +275,7 @@ fn result(event: &Event) -> &'static str {
 
 fn reason(ending: Ending) -> Option<String> {
     match ending {
-        Ending::Request(SenderGone) => Some("The sender left before it had its answer.".into()),
+        Ending::Request(ClientGone) => Some("The sender left before it had its answer.".into()),
         Ending::Request(Refused("upstream_unreachable")) => {
             Some("The application's answer broke off.".into())
         }

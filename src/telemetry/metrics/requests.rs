@@ -11,7 +11,7 @@ const OUTCOMES: [Outcome; 4] = [
     Outcome::Forwarded,
     Outcome::Challenged,
     Outcome::TestAnswered,
-    Outcome::SenderGone,
+    Outcome::ClientGone,
 ];
 
 /// The metrics of all routes.

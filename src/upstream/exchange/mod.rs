@@ -9,7 +9,7 @@ pub mod relay;
 mod response_body;
 mod response_reader;
 
-use crate::http::response_head::AnswerHead;
+use crate::http::response_head::ResponseHead;
 use crate::http::timeout::{Deadline, timeout};
 use crate::rejection::Rejection;
 use crate::upstream::{ConnectError, Server, Tried, Upstream};
@@ -70,7 +70,7 @@ pub struct Message {
 /// An upstream's answer: its head, and a body that is still to be read.
 pub struct Answer {
     /// The head. Its status is never informational.
-    pub head: AnswerHead,
+    pub head: ResponseHead,
     reader: AnswerReader<Stream>,
     server: Arc<Server>,
     /// Whether the upstream took the whole message before it answered.

@@ -3,7 +3,7 @@
 
 use super::response_reader::AnswerReader;
 use super::{ExchangeError, IDLE_TIMEOUT, connect, late, pool, unreachable};
-use crate::http::response_head::AnswerHead;
+use crate::http::response_head::ResponseHead;
 use crate::http::timeout::timeout;
 use crate::upstream::{Server, Tried, Upstream};
 use bytes::Bytes;
@@ -35,7 +35,7 @@ pub struct AnswerSide {
 /// What comes from the server.
 pub enum Part {
     /// The head of the answer. Its status is never informational.
-    Head(AnswerHead),
+    Head(ResponseHead),
     /// A part of its body.
     Body(Bytes),
     /// Its end.

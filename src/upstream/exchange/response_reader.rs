@@ -3,7 +3,7 @@
 use super::response_body::Body;
 use crate::http::header_class::{Class, class};
 use crate::http::read::read;
-use crate::http::response_head::AnswerHead;
+use crate::http::response_head::ResponseHead;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::StatusCode;
 use httparse::{Header, ParserConfig, Status};
@@ -63,7 +63,7 @@ impl<R: AsyncRead + Unpin> AnswerReader<R> {
 
     /// The head of the answer proper; informational ones (RFC 9110 section 15.2) before it are read
     /// and dropped. Nothing is lost if this is cancelled.
-    pub(super) async fn head(&mut self) -> Result<AnswerHead, AnswerError> {
+    pub(super) async fn head(&mut self) -> Result<ResponseHead, AnswerError> {
         loop {
             while let Some((length, parsed)) = parse(&self.input)? {
                 self.input.advance(length);
@@ -125,7 +125,7 @@ impl<R: AsyncRead + Unpin> AnswerReader<R> {
 
 /// What a head says.
 struct Parsed {
-    head: AnswerHead,
+    head: ResponseHead,
     body: Body,
     keeps_alive: bool,
 }
@@ -180,7 +180,7 @@ fn understand(response: &httparse::Response<'_, '_>) -> Result<Parsed, AnswerErr
         ) => Body::of_length(*length),
         _ => Body::until_close(),
     };
-    let mut head = AnswerHead::new(status).with_reason(response.reason.unwrap_or_default());
+    let mut head = ResponseHead::new(status).with_reason(response.reason.unwrap_or_default());
     let mut length = framing.length_for(status);
     for field in response
         .headers

@@ -7,7 +7,7 @@
 use crate::config::Limits;
 use crate::http::framing;
 use crate::http::read::read;
-use crate::http::request_head::{Head, Version};
+use crate::http::request_head::{HttpVersion, RequestHead};
 use crate::http::timeout::{Deadline, timeout};
 use crate::proxy::downstream::shutdown::{
     DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, after_shutdown,
@@ -27,7 +27,7 @@ pub(super) enum NoHead {
     /// The client closed the connection, or was silent for too long, between requests.
     Idle,
     /// The request is refused. The head contains as much as is known of it.
-    Refused(Head, Rejection),
+    Refused(RequestHead, Rejection),
 }
 
 impl NoHead {
@@ -35,7 +35,7 @@ impl NoHead {
     fn refused(bytes: &[u8], rejection: Rejection) -> Self {
         let (method, target) = framing::glimpse(bytes).unwrap_or_default();
         let method = std::str::from_utf8(method).unwrap_or_default();
-        let head = Head::from_parts(Version::Http11, method, target, std::iter::empty());
+        let head = RequestHead::from_parts(HttpVersion::Http11, method, target, std::iter::empty());
         Self::Refused(head, rejection)
     }
 }
@@ -46,7 +46,7 @@ pub(super) async fn read_head(
     input: &mut BytesMut,
     limits: &Limits,
     shutdown: &mut ShutdownWatch,
-) -> Result<Head, NoHead> {
+) -> Result<RequestHead, NoHead> {
     if input.is_empty() {
         wait_for_request(stream, input, limits, shutdown).await?;
     }
@@ -98,7 +98,7 @@ async fn read_more(
 }
 
 /// Takes a complete head from the beginning of `input`; returns `None` if it has not arrived yet.
-fn take_head(input: &mut BytesMut, limits: &Limits) -> Result<Option<Head>, NoHead> {
+fn take_head(input: &mut BytesMut, limits: &Limits) -> Result<Option<RequestHead>, NoHead> {
     // An empty line before the request line is to be ignored (RFC 9112 section 2.2).
     while input.starts_with(b"\r\n") {
         let _ = input.split_to(2);

@@ -4,11 +4,11 @@
 
 use super::chunked::{self, Chunked};
 use crate::http::read::read;
-use crate::http::request_head::{Head, Version};
-use crate::http::response_head::AnswerHead;
+use crate::http::request_head::{HttpVersion, RequestHead};
+use crate::http::response_head::ResponseHead;
 use crate::http::timeout::timeout;
 use crate::proxy::downstream::peer::Peer;
-use crate::proxy::session::{ClientGone, Part, Session, broken_off, malformed};
+use crate::proxy::session::{BodyPart, ClientGone, Session, broken_off, malformed};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use pingora::protocols::{Digest, Stream};
 use std::io::Write as _;
@@ -38,7 +38,7 @@ enum Unread {
 }
 
 impl Unread {
-    fn of(head: &Head) -> Self {
+    fn of(head: &RequestHead) -> Self {
         match head.first("transfer-encoding") {
             // No other coding passes the check of the framing.
             Some(_) => Self::Chunked(Chunked::new()),
@@ -54,7 +54,7 @@ impl Unread {
     }
 
     /// Takes the next part from the beginning of `input`, if there is one.
-    fn take(&mut self, input: &mut BytesMut) -> Part {
+    fn take(&mut self, input: &mut BytesMut) -> BodyPart {
         match self {
             Self::Length(0) => Ok(None),
             Self::Length(_) if input.is_empty() => Ok(None),
@@ -71,7 +71,7 @@ pub(super) struct Http1<'c> {
     /// What was read beyond the head: of the body, and perhaps of the next request.
     input: &'c mut BytesMut,
     unread: Unread,
-    version: Version,
+    version: HttpVersion,
     is_head: bool,
     output: BytesMut,
     framing: ResponseFraming,
@@ -91,12 +91,12 @@ impl<'c> Http1<'c> {
         stream: &'c mut Stream,
         peer: &'c Peer,
         input: &'c mut BytesMut,
-        head: &Head,
+        head: &RequestHead,
         write_timeout: Duration,
     ) -> Self {
         // HTTP/1.0 closes, unless the client asks for more (RFC 9112 section 9.3).
         let keeps_alive =
-            head.version() == Version::Http11 || head.has_token("connection", "keep-alive");
+            head.version() == HttpVersion::Http11 || head.has_token("connection", "keep-alive");
         Self {
             stream,
             peer,
@@ -121,7 +121,7 @@ impl<'c> Http1<'c> {
         self.is_finished && !self.closes && self.unread.is_done()
     }
 
-    fn put_head(&mut self, head: &AnswerHead) {
+    fn put_head(&mut self, head: &ResponseHead) {
         self.output.reserve(head.lines().len() + 128);
         for part in [
             "HTTP/1.1 ",
@@ -138,7 +138,7 @@ impl<'c> Http1<'c> {
         }
         if self.closes {
             self.output.put_slice(b"Connection: close\r\n");
-        } else if self.version == Version::Http10 {
+        } else if self.version == HttpVersion::Http10 {
             // Such a client would take silence for the opposite.
             self.output.put_slice(b"Connection: keep-alive\r\n");
         }
@@ -171,7 +171,7 @@ impl Session for Http1<'_> {
         self.peer.is_anonymous
     }
 
-    async fn read_body(&mut self) -> Part {
+    async fn read_body(&mut self) -> BodyPart {
         loop {
             if let Some(part) = self.unread.take(self.input)? {
                 return Ok(Some(part));
@@ -204,12 +204,12 @@ impl Session for Http1<'_> {
         self.closes = true;
     }
 
-    async fn begin(&mut self, head: &AnswerHead) -> Result<(), ClientGone> {
+    async fn begin(&mut self, head: &ResponseHead) -> Result<(), ClientGone> {
         self.framing = match head.status().as_u16() {
             _ if self.is_head => ResponseFraming::NoBody,
             204 | 304 => ResponseFraming::NoBody,
             _ if head.has_length() => ResponseFraming::Plain,
-            _ if self.version == Version::Http11 => ResponseFraming::Chunked,
+            _ if self.version == HttpVersion::Http11 => ResponseFraming::Chunked,
             _ => ResponseFraming::Plain,
         };
         self.closes |= !self.unread.is_done();

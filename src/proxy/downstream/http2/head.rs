@@ -2,7 +2,7 @@
 //! read in one way only.
 
 use crate::http::framing;
-use crate::http::request_head::{Head, Version};
+use crate::http::request_head::{HttpVersion, RequestHead};
 use crate::rejection::Rejection;
 
 /// End at a hop of HTTP/1.1, and do not exist in HTTP/2 (RFC 9113 section 8.2.2).
@@ -19,7 +19,7 @@ const SEPARATORS: usize = ": \r\n".len();
 
 /// The fields of a block, in their order.
 #[derive(Debug)]
-pub(super) struct Fields {
+pub(super) struct FieldBlock {
     /// Names and values, one after the other.
     bytes: Vec<u8>,
     /// Where each name starts, where its value does, and where that ends.
@@ -31,14 +31,14 @@ pub(super) struct Fields {
 
 /// What was read of a request.
 #[derive(Debug)]
-pub(in crate::proxy) struct Received {
+pub(in crate::proxy) struct StreamHead {
     /// The head. Of a request that is refused, what is known of it.
-    pub(in crate::proxy) head: Head,
+    pub(in crate::proxy) head: RequestHead,
     /// Why it is refused.
     pub(in crate::proxy) rejection: Option<Rejection>,
 }
 
-impl Fields {
+impl FieldBlock {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(1024),
@@ -74,19 +74,19 @@ impl Fields {
     }
 
     /// The request that they make, of which `is_bodiless` says that nothing follows.
-    pub(super) fn request(&self, is_bodiless: bool) -> Received {
-        let mut draft = Draft::default();
+    pub(super) fn request(&self, is_bodiless: bool) -> StreamHead {
+        let mut builder = RequestBuilder::default();
         let mut rejection = self
             .iter()
-            .find_map(|(name, value)| draft.read(name, value).err());
+            .find_map(|(name, value)| builder.read(name, value).err());
         if self.is_too_large() {
             rejection = Some(Rejection::HeaderTooLarge(self.limit));
         } else if self.places.len() > framing::MAX_FIELDS {
             rejection = Some(Rejection::TooManyFields(framing::MAX_FIELDS));
         }
-        let rejection = rejection.or_else(|| draft.check(is_bodiless).err());
-        Received {
-            head: draft.head(),
+        let rejection = rejection.or_else(|| builder.check(is_bodiless).err());
+        StreamHead {
+            head: builder.head(),
             rejection,
         }
     }
@@ -102,7 +102,7 @@ impl Fields {
 
 /// A request in the making.
 #[derive(Default)]
-struct Draft<'f> {
+struct RequestBuilder<'f> {
     method: Option<&'f [u8]>,
     scheme: Option<&'f [u8]>,
     authority: Option<&'f [u8]>,
@@ -114,7 +114,7 @@ struct Draft<'f> {
     cookie: Option<(usize, Vec<u8>)>,
 }
 
-impl<'f> Draft<'f> {
+impl<'f> RequestBuilder<'f> {
     fn read(&mut self, name: &'f [u8], value: &'f [u8]) -> Result<(), Rejection> {
         if name.starts_with(b":") {
             return self.read_pseudo(name, value);
@@ -212,7 +212,7 @@ impl<'f> Draft<'f> {
         Ok(())
     }
 
-    fn head(&self) -> Head {
+    fn head(&self) -> RequestHead {
         let method = self
             .method
             .and_then(|method| std::str::from_utf8(method).ok())
@@ -234,8 +234,8 @@ impl<'f> Draft<'f> {
             .copied()
             .chain(cookie)
             .chain(after.iter().copied());
-        Head::from_parts(
-            Version::Http2,
+        RequestHead::from_parts(
+            HttpVersion::Http2,
             method,
             target,
             host.into_iter().chain(fields),
@@ -286,21 +286,21 @@ mod tests {
         (":path", "/a?b"),
     ];
 
-    fn fields(fields: &[(&str, &str)]) -> Fields {
-        let mut read = Fields::new(4096);
+    fn fields(fields: &[(&str, &str)]) -> FieldBlock {
+        let mut read = FieldBlock::new(4096);
         for (name, value) in fields {
             read.push(name.as_bytes(), value.as_bytes());
         }
         read
     }
 
-    fn received(more: &[(&str, &str)]) -> Received {
+    fn received(more: &[(&str, &str)]) -> StreamHead {
         fields(&[&GOOD[..], more].concat()).request(false)
     }
 
     #[test]
     fn a_request_is_read_as_it_came() {
-        let Received { head, rejection } = received(&[
+        let StreamHead { head, rejection } = received(&[
             ("x-a", " 1\t"),
             ("cookie", "a=b"),
             ("content-length", "12"),
@@ -416,7 +416,7 @@ mod tests {
             large.push(b"x-a", &[b'a'; 1000]);
         }
         assert!(large.bytes.len() <= 4096);
-        let Received { head, rejection } = large.request(false);
+        let StreamHead { head, rejection } = large.request(false);
         assert_eq!(rejection, Some(Rejection::HeaderTooLarge(4096)));
         assert_eq!(head.target(), b"/a?b");
         let mut many = fields(&GOOD);

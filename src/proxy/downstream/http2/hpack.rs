@@ -23,18 +23,18 @@ pub(super) struct Undecodable;
 #[derive(Debug)]
 pub(super) struct Decoder {
     /// The latest entry first.
-    table: VecDeque<Entry>,
+    table: VecDeque<TableEntry>,
     size: usize,
     max_size: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct TableEntry {
     name: Bytes,
     value: Bytes,
 }
 
-impl Entry {
+impl TableEntry {
     fn size(&self) -> usize {
         self.name.len() + self.value.len() + ENTRY_OVERHEAD
     }
@@ -91,23 +91,23 @@ impl Decoder {
         Ok(())
     }
 
-    fn literal(&self, block: &mut Block<'_>, prefix: u32) -> Result<Entry, Undecodable> {
+    fn literal(&self, block: &mut Block<'_>, prefix: u32) -> Result<TableEntry, Undecodable> {
         let name = match block.number(prefix)? {
             0 => block.string()?,
             index => self.entry(index)?.name,
         };
-        Ok(Entry {
+        Ok(TableEntry {
             name,
             value: block.string()?,
         })
     }
 
     /// The entry at an index that counts the static table first.
-    fn entry(&self, index: usize) -> Result<Entry, Undecodable> {
+    fn entry(&self, index: usize) -> Result<TableEntry, Undecodable> {
         let index = index.checked_sub(1).ok_or(Undecodable)?;
         if let Some((name, value)) = STATIC.get(index) {
             let text = |text: &'static str| Bytes::from_static(text.as_bytes());
-            return Ok(Entry {
+            return Ok(TableEntry {
                 name: text(name),
                 value: text(value),
             });
@@ -118,7 +118,7 @@ impl Decoder {
             .ok_or(Undecodable)
     }
 
-    fn insert(&mut self, entry: Entry) {
+    fn insert(&mut self, entry: TableEntry) {
         let size = entry.size();
         self.evict(size);
         // One that is larger than the table leaves it empty (section 4.4).
@@ -349,7 +349,7 @@ mod tests {
             decoded(&mut decoder, &block).unwrap();
             assert_eq!(
                 decoder.size,
-                decoder.table.iter().map(Entry::size).sum::<usize>()
+                decoder.table.iter().map(TableEntry::size).sum::<usize>()
             );
             assert!(decoder.size <= TABLE_SIZE);
         }

@@ -16,10 +16,10 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
-use head::Received;
+use head::StreamHead;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
-use reader::{Inbox, MAX_STREAMS, Reader};
+use reader::{FrameReader, Inbox, MAX_STREAMS};
 use session::Http2;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(super) async fn serve(
 ) {
     let limits = *gateway.gate.policy().limits();
     let (inbox, peer) = (Inbox::default(), Arc::new(peer));
-    let reader = Reader::new(stream, &limits, inbox.clone());
+    let reader = FrameReader::new(stream, &limits, inbox.clone());
     let mut builder = Builder::new();
     builder.max_concurrent_streams(MAX_STREAMS as u32);
     // What is beyond this, some clients do not even send. So that a refusal says why, it has room.
@@ -112,7 +112,7 @@ pub(super) async fn serve(
         match inbox.take(respond.stream_id().as_u32()) {
             // One that the client has reset is in flight as long as it keeps something busy here.
             Some(received) if in_flight.len() < MAX_STREAMS => {
-                let request = Request {
+                let request = StreamRequest {
                     received,
                     body: request.into_body(),
                     respond,
@@ -144,13 +144,13 @@ async fn cut_off(inbox: &Inbox) -> Reason {
 }
 
 /// A request, and the stream that it came on.
-struct Request {
-    received: Received,
+struct StreamRequest {
+    received: StreamHead,
     body: RecvStream,
     respond: SendResponse<Bytes>,
 }
 
-impl Request {
+impl StreamRequest {
     async fn answer(
         self,
         gateway: &Gateway,
@@ -159,7 +159,7 @@ impl Request {
         write_timeout: Duration,
     ) {
         let Self {
-            received: Received { head, rejection },
+            received: StreamHead { head, rejection },
             body,
             respond,
         } = self;

@@ -11,7 +11,7 @@
 //! and has a deadline of its own. And frames that bring no request any further are limited in
 //! number.
 
-use super::head::{Fields, Received};
+use super::head::{FieldBlock, StreamHead};
 use super::hpack::Decoder;
 use crate::config::Limits;
 use crate::http::timeout::{Sleep, sleep};
@@ -74,16 +74,16 @@ const IDLE_FRAMES_PER_SECOND: u64 = 100;
 const IDLE_FRAMES_PER_REQUEST: u64 = 10;
 
 /// How long a client may take to read what it has been told last, and close.
-const FAREWELL: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What has been read and waits to be asked for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inbox(Arc<Mutex<Contents>>);
+pub(super) struct Inbox(Arc<Mutex<InboxContents>>);
 
 #[derive(Debug, Default)]
-struct Contents {
+struct InboxContents {
     /// By stream, in the order in which h2 hands these over.
-    requests: VecDeque<(u32, Received)>,
+    requests: VecDeque<(u32, StreamHead)>,
     /// The streams whose trailers are none.
     bad_trailers: Vec<u32>,
     /// Why the connection cannot go on.
@@ -92,7 +92,7 @@ struct Contents {
 
 impl Inbox {
     /// The request of a stream that h2 has handed over. Those before it have been refused.
-    pub(super) fn take(&self, stream: u32) -> Option<Received> {
+    pub(super) fn take(&self, stream: u32) -> Option<StreamHead> {
         self.with(|contents| {
             while let Some((id, request)) = contents.requests.pop_front() {
                 match id.cmp(&stream) {
@@ -123,7 +123,7 @@ impl Inbox {
         self.with(|contents| contents.end)
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Contents) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut InboxContents) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -141,7 +141,7 @@ struct Frames {
     /// What is of a header block, and not for h2.
     payload: Option<Vec<u8>>,
     in_data: bool,
-    block: Option<Block>,
+    block: Option<HeaderBlock>,
     last_request: u32,
     decoder: Decoder,
     max_head: usize,
@@ -151,7 +151,7 @@ struct Frames {
 
 /// A header block that is arriving.
 #[derive(Debug)]
-struct Block {
+struct HeaderBlock {
     stream: u32,
     is_last: bool,
     bytes: Vec<u8>,
@@ -259,7 +259,7 @@ impl Frames {
         let [_, _, _, kind, flags, ..] = self.header;
         let mut block = match self.block.take() {
             Some(block) => block,
-            None => Block {
+            None => HeaderBlock {
                 stream: self.stream(),
                 is_last: flags & END_STREAM != 0,
                 bytes: Vec::new(),
@@ -283,8 +283,8 @@ impl Frames {
         self.end_block(&block, output)
     }
 
-    fn end_block(&mut self, block: &Block, output: &mut BytesMut) -> Result<(), Reason> {
-        let mut fields = Fields::new(self.max_head);
+    fn end_block(&mut self, block: &HeaderBlock, output: &mut BytesMut) -> Result<(), Reason> {
+        let mut fields = FieldBlock::new(self.max_head);
         let decoded = self
             .decoder
             .decode(&block.bytes, |name, value| fields.push(name, value));
@@ -391,7 +391,7 @@ impl Allowance {
 
 /// A connection of which h2 gets to read what it needs.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct FrameReader {
     stream: Stream,
     frames: Frames,
     /// What h2 has still to read.
@@ -400,10 +400,10 @@ pub(super) struct Reader {
     /// Of what is unfinished.
     deadline: Option<Sleep>,
     /// Once it is closed on this side.
-    farewell: Option<Sleep>,
+    close_timer: Option<Sleep>,
 }
 
-impl Reader {
+impl FrameReader {
     pub(super) fn new(stream: Stream, limits: &Limits, inbox: Inbox) -> Self {
         Self {
             stream,
@@ -411,7 +411,7 @@ impl Reader {
             output: BytesMut::new(),
             limit: limits.header_timeout,
             deadline: Some(sleep(limits.header_timeout)),
-            farewell: None,
+            close_timer: None,
         }
     }
 
@@ -450,7 +450,7 @@ impl Reader {
     }
 }
 
-impl AsyncRead for Reader {
+impl AsyncRead for FrameReader {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -492,7 +492,7 @@ impl AsyncRead for Reader {
     }
 }
 
-impl AsyncWrite for Reader {
+impl AsyncWrite for FrameReader {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -510,11 +510,11 @@ impl AsyncWrite for Reader {
     /// Reads on for a while: closing with unread data resets the connection, and the client might
     /// never see why.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.farewell.is_none() {
+        if self.close_timer.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
-        let farewell = self.farewell.get_or_insert_with(|| sleep(FAREWELL));
-        if Pin::new(farewell).poll(cx).is_ready() {
+        let close_timer = self.close_timer.get_or_insert_with(|| sleep(CLOSE_TIMEOUT));
+        if Pin::new(close_timer).poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
         let mut discarded = [0; 4096];

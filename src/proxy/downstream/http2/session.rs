@@ -1,11 +1,11 @@
 //! Carries one HTTP/2 request and its answer.
 
 use super::reader::Inbox;
-use crate::http::request_head::Head;
-use crate::http::response_head::AnswerHead;
+use crate::http::request_head::RequestHead;
+use crate::http::response_head::ResponseHead;
 use crate::http::timeout::timeout;
 use crate::proxy::downstream::peer::Peer;
-use crate::proxy::session::{ClientGone, Part, Session, broken_off, malformed};
+use crate::proxy::session::{BodyPart, ClientGone, Session, broken_off, malformed};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -45,7 +45,7 @@ impl Http2 {
     pub(super) fn new(
         peer: Arc<Peer>,
         inbox: Inbox,
-        head: &Head,
+        head: &RequestHead,
         request: RecvStream,
         respond: SendResponse<Bytes>,
         write_timeout: Duration,
@@ -119,7 +119,7 @@ impl Session for Http2 {
         self.peer.is_anonymous
     }
 
-    async fn read_body(&mut self) -> Part {
+    async fn read_body(&mut self) -> BodyPart {
         if self.is_read {
             return Ok(None);
         }
@@ -156,7 +156,7 @@ impl Session for Http2 {
 
     fn close_after(&mut self) {}
 
-    async fn begin(&mut self, head: &AnswerHead) -> Result<(), ClientGone> {
+    async fn begin(&mut self, head: &ResponseHead) -> Result<(), ClientGone> {
         let is_bodiless = self.is_head || matches!(head.status().as_u16(), 204 | 304);
         let mut answer = Response::new(());
         *answer.status_mut() = head.status();

@@ -99,4 +99,21 @@ mod tests {
         let long = "ä".repeat(100_000);
         assert_eq!(clean(&long), format!("{}…", "ä".repeat(MAX_WIRE)));
     }
+
+    /// Every control character, both separators of lines, and all of Bidi_Control (UAX #9), each alone.
+    #[test]
+    fn each_character_that_does_something_is_replaced_and_no_other() {
+        let does_something = |c: char| {
+            let number = u32::from(c);
+            number < 0x20
+                || (0x7f..0xa0).contains(&number)
+                || [0x2028, 0x2029].contains(&number)
+                || [0x61c, 0x200e, 0x200f].contains(&number)
+                || [0x202a, 0x202b, 0x202c, 0x202d, 0x202e].contains(&number)
+                || [0x2066, 0x2067, 0x2068, 0x2069].contains(&number)
+        };
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_harmless(c), !does_something(c), "{c:?}");
+        }
+    }
 }

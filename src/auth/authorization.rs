@@ -314,4 +314,19 @@ mod tests {
             check(&accepted, &basic(&format!("{other_name}:{other}")), same.then_some(Scheme::Basic));
         }
     }
+
+    #[test]
+    fn a_token_is_of_the_signs_that_a_token_may_have() {
+        for byte in 0..=255_u8 {
+            let token = [b'a', byte, b'b'];
+            let accepted = Authorization::default().with_bearer(SecretDigest::of(&token));
+            let passes = byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+            let header = [b"Bearer ", &token[..]].concat();
+            assert_eq!(
+                accepted.check([&header[..]].into_iter()).is_ok(),
+                passes,
+                "{byte:#x}"
+            );
+        }
+    }
 }

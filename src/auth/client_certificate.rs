@@ -319,4 +319,40 @@ mod tests {
             }
         }
     }
+
+    /// The types of strings that are read, and what makes each of them unreadable; no other type is a
+    /// name.
+    #[test]
+    fn a_name_is_read_by_its_type_or_not_at_all() {
+        for (tag, bytes, expected) in [
+            (Tag::Utf8String, "a\u{e9}".as_bytes(), Some("a\u{e9}")),
+            (Tag::Utf8String, b"a\xe9", None),
+            (Tag::PrintableString, b"a", Some("a")),
+            (Tag::PrintableString, b"a\xe9", None),
+            (Tag::Ia5String, b"a", Some("a")),
+            (Tag::Ia5String, b"a\xe9", None),
+            (Tag::T61String, b"a\xe9", Some("a\u{e9}")),
+            (Tag::BmpString, b"\0a\0\xe9", Some("a\u{e9}")),
+            (Tag::BmpString, b"\0a\0", None),
+            (Tag::BmpString, b"\xd8\0", None),
+            (Tag::UniversalString, b"\0\0\0a", Some("a")),
+            (Tag::UniversalString, b"\0\0\0a\0\0\0", None),
+            (Tag::UniversalString, b"\0\x11\0\0", None),
+            (Tag::NumericString, b"1", None),
+            (Tag::VisibleString, b"a", None),
+            (Tag::GeneralString, b"a", None),
+            (Tag::GraphicString, b"a", None),
+            (Tag::OctetString, b"a", None),
+            (Tag::BitString, b"\0a", None),
+            (Tag::Sequence, b"", None),
+            (Tag::Null, b"", None),
+        ] {
+            let value = Any::from_tag_and_data(tag, bytes.into());
+            assert_eq!(
+                directory_string(&value).as_deref(),
+                expected,
+                "{tag:?} {bytes:?}"
+            );
+        }
+    }
 }

@@ -134,3 +134,96 @@ fn push_oneline(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
         }
     }
 }
+
+/// These tests hold every sign that is escaped, each alone, and every name of a type.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
+
+    /// The subject with this attribute alone.
+    fn subject(kind: DnType, value: &str) -> DistinguishedName {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(kind, DnValue::Utf8String(value.into()));
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate.der()).unwrap();
+        DistinguishedName::of(parsed.subject())
+    }
+
+    #[test]
+    fn what_means_something_else_is_escaped() {
+        for sign in (0..=127).map(char::from) {
+            let name = subject(DnType::CommonName, &format!("a{sign}b"));
+            let rfc4514 = match sign {
+                ',' | '+' | '"' | '\\' | '<' | '>' | ';' => format!("CN=a\\{sign}b"),
+                ' '..='~' => format!("CN=a{sign}b"),
+                _ => format!("CN=a\\{:02X}b", u32::from(sign)),
+            };
+            let oneline = match sign {
+                '/' | '+' => format!("/CN=a\\{sign}b"),
+                ' '..='~' => format!("/CN=a{sign}b"),
+                _ => format!("/CN=a\\x{:02X}b", u32::from(sign)),
+            };
+            assert_eq!((name.rfc4514, name.oneline), (rfc4514, oneline), "{sign:?}");
+        }
+        for (value, expected) in [
+            (" a ", "CN=\\ a\\ "),
+            ("#a#", "CN=\\#a#"),
+            (" ", "CN=\\ "),
+            ("\u{e9}", "CN=\\C3\\A9"),
+        ] {
+            assert_eq!(subject(DnType::CommonName, value).rfc4514, expected);
+        }
+    }
+
+    #[test]
+    fn attributes_have_the_names_that_openssl_gives_them() {
+        for (identifier, expected) in [
+            (&[2, 5, 4, 3][..], "CN"),
+            (&[2, 5, 4, 4], "SN"),
+            (&[2, 5, 4, 5], "serialNumber"),
+            (&[2, 5, 4, 6], "C"),
+            (&[2, 5, 4, 7], "L"),
+            (&[2, 5, 4, 8], "ST"),
+            (&[2, 5, 4, 9], "street"),
+            (&[2, 5, 4, 10], "O"),
+            (&[2, 5, 4, 11], "OU"),
+            (&[2, 5, 4, 12], "title"),
+            (&[2, 5, 4, 13], "description"),
+            (&[2, 5, 4, 15], "businessCategory"),
+            (&[2, 5, 4, 16], "postalAddress"),
+            (&[2, 5, 4, 17], "postalCode"),
+            (&[2, 5, 4, 18], "postOfficeBox"),
+            (&[2, 5, 4, 20], "telephoneNumber"),
+            (&[2, 5, 4, 41], "name"),
+            (&[2, 5, 4, 42], "GN"),
+            (&[2, 5, 4, 43], "initials"),
+            (&[2, 5, 4, 44], "generationQualifier"),
+            (&[2, 5, 4, 45], "x500UniqueIdentifier"),
+            (&[2, 5, 4, 46], "dnQualifier"),
+            (&[2, 5, 4, 65], "pseudonym"),
+            (&[2, 5, 4, 97], "organizationIdentifier"),
+            (&[0, 9, 2342, 19_200_300, 100, 1, 1], "UID"),
+            (&[0, 9, 2342, 19_200_300, 100, 1, 25], "DC"),
+            (&[1, 2, 840, 113_549, 1, 9, 1], "emailAddress"),
+            (&[1, 3, 6, 1, 4, 1, 311, 60, 2, 1, 1], "jurisdictionL"),
+            (&[1, 3, 6, 1, 4, 1, 311, 60, 2, 1, 2], "jurisdictionST"),
+            (&[1, 3, 6, 1, 4, 1, 311, 60, 2, 1, 3], "jurisdictionC"),
+        ] {
+            let name = subject(DnType::CustomDnType(identifier.to_vec()), "a");
+            assert_eq!(
+                (name.rfc4514, name.oneline),
+                (format!("{expected}=a"), format!("/{expected}=a"))
+            );
+        }
+        // A type without a name is written by its identifier, and its value by its DER.
+        let unknown = subject(DnType::CustomDnType(vec![2, 5, 4, 99]), "a");
+        assert_eq!(
+            (unknown.rfc4514.as_str(), unknown.oneline.as_str()),
+            ("2.5.4.99=#0C0161", "/2.5.4.99=a")
+        );
+    }
+}

@@ -120,6 +120,7 @@ mod tests {
             assert!(!bool::from(given.matches(&other)), "digit {index}");
         }
         assert!(SecretDigest::from_hex(&hex[1..]).is_none());
+        assert!(SecretDigest::from_hex(&format!("{hex}0")).is_none());
         assert!(SecretDigest::from_hex(&hex.replace('b', "g")).is_none());
         assert!(
             SecretDigest::from_hex(&hex.replace("ba", "+a")).is_none(),

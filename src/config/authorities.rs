@@ -98,3 +98,79 @@ fn is_understood(extension: &ParsedExtension<'_>) -> bool {
             | ParsedExtension::CertificatePolicies(_)
     )
 }
+
+/// These tests hold every extension that may be critical in the certificate of an authority.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair};
+
+    /// What speaks against an authority with this extension, which is critical.
+    fn against(identifier: &[u64], contents: &[u8]) -> Option<String> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "root");
+        // rcgen would add a subject key identifier to what it knows to be an authority.
+        if identifier != [2, 5, 29, 19] {
+            params
+                .custom_extensions
+                .push(CustomExtension::from_oid_content(
+                    &[2, 5, 29, 19],
+                    b"\x30\x03\x01\x01\xff".to_vec(),
+                ));
+        }
+        let mut extension = CustomExtension::from_oid_content(identifier, contents.to_vec());
+        extension.set_criticality(true);
+        params.custom_extensions.push(extension);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        fault(certificate.der())
+    }
+
+    #[test]
+    fn each_extension_that_is_understood_may_be_critical() {
+        let name = b"\x30\x03\x82\x01a";
+        for (identifier, contents) in [
+            (&[2, 5, 29, 19][..], &b"\x30\x03\x01\x01\xff"[..]),
+            (&[2, 5, 29, 15], b"\x03\x02\x01\x06"),
+            (
+                &[2, 5, 29, 37],
+                b"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02",
+            ),
+            (&[2, 5, 29, 30], b"\x30\x07\xa0\x05\x30\x03\x82\x01a"),
+            (&[2, 5, 29, 17], name),
+            (&[2, 5, 29, 18], name),
+            (&[2, 5, 29, 14], b"\x04\x01a"),
+            (&[2, 5, 29, 35], b"\x30\x03\x80\x01a"),
+            (
+                &[2, 5, 29, 31],
+                b"\x30\x09\x30\x07\xa0\x05\xa0\x03\x86\x01a",
+            ),
+            (&[2, 5, 29, 32], b"\x30\x08\x30\x06\x06\x04\x55\x1d\x20\x00"),
+        ] {
+            assert_eq!(against(identifier, contents), None, "{identifier:?}");
+        }
+    }
+
+    #[test]
+    fn no_other_extension_may_be_critical() {
+        for (identifier, contents) in [
+            (
+                &[2, 5, 29, 33][..],
+                &b"\x30\x0e\x30\x0c\x06\x04\x55\x1d\x20\x01\x06\x04\x55\x1d\x20\x02"[..],
+            ),
+            (&[2, 5, 29, 36], b"\x30\x03\x80\x01\x00"),
+            (&[2, 5, 29, 54], b"\x02\x01\x00"),
+            (
+                &[1, 3, 6, 1, 5, 5, 7, 1, 1],
+                b"\x30\x11\x30\x0f\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x01\x86\x03a:b",
+            ),
+            (&[2, 16, 840, 1, 113_730, 1, 1], b"\x03\x02\x01\x06"),
+            (&[1, 3, 6, 1, 4, 1, 99999, 1], b"\x05\x00"),
+        ] {
+            let fault = against(identifier, contents).unwrap_or_default();
+            assert!(
+                fault.contains("that is not understood"),
+                "{identifier:?}: {fault}"
+            );
+        }
+    }
+}

@@ -372,4 +372,57 @@ mod tests {
             assert!(!advice.is_some_and(|advice| advice.contains(secret)));
         }
     }
+
+    #[test]
+    fn each_right_of_others_to_a_key_is_warned_of() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for bit in 0..9 {
+            let mode = 1 << bit;
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600 | mode)).unwrap();
+            assert_eq!(on_key_file(file.path()).is_some(), mode < 0o100, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_short_up_to_15_bytes_and_guessable_below_40_bits() {
+        for (secret, is_weak) in [
+            ("0123456789abcde", true),
+            ("0123456789abcdef", false),
+            // 20 bytes of two kinds are 20 bits; of four kinds, 40.
+            ("aaaaaaaaaabbbbbbbbbb", true),
+            ("aaaaabbbbbcccccddddd", false),
+            ("aaaaaabbbbbcccccdddd", true),
+        ] {
+            assert_eq!(
+                on_challenge_secret(secret.as_bytes()).is_some(),
+                is_weak,
+                "{secret}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_valid_from_its_first_second_to_its_last() {
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        let at = |seconds| time::OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+        let (first, last) = (1_000_000_000, 1_100_000_000);
+        (params.not_before, params.not_after) = (at(first), at(last));
+        let key = rcgen::KeyPair::generate().unwrap();
+        let chain = [params.self_signed(&key).unwrap().der().clone()];
+        let soon = |now| !on_chain(&chain, now, |_| true).is_empty();
+        for (now, is_refused, is_warned_of) in [
+            (first - 1, true, false),
+            (first, false, false),
+            (last - RENEWAL, false, false),
+            (last - RENEWAL + 1, false, true),
+            (last, false, true),
+            (last + 1, true, false),
+        ] {
+            assert_eq!(
+                (on_leaf(&chain, now).is_some(), soon(now)),
+                (is_refused, is_warned_of),
+                "{now}"
+            );
+        }
+    }
 }

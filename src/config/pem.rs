@@ -637,4 +637,110 @@ mod tests {
             }
         }
     }
+
+    /// A section with this label and the contents of the certificate.
+    fn labelled(label: &str) -> String {
+        PEM.0.replace("CERTIFICATE", label)
+    }
+
+    /// Every label that a file may have beside its certificate, or beside its key.
+    #[test]
+    fn each_kind_of_section_stands_where_it_may_and_nowhere_else() {
+        let (certificate, key) = &*PEM;
+        // What may stand beside a certificate, and beside a key.
+        for (label, by_certificate, by_key) in [
+            ("PUBLIC KEY", true, true),
+            ("CERTIFICATE REQUEST", true, true),
+            ("EC PARAMETERS", true, true),
+            ("DH PARAMETERS", true, true),
+            ("CERTIFICATE", true, true),
+            ("PRIVATE KEY", true, false),
+            ("RSA PRIVATE KEY", true, false),
+            ("EC PRIVATE KEY", true, false),
+            ("ENCRYPTED PRIVATE KEY", true, false),
+            ("OPENSSH PRIVATE KEY", true, false),
+            ("DSA PRIVATE KEY", true, false),
+            ("TRUSTED CERTIFICATE", false, false),
+            ("X509 CERTIFICATE", false, false),
+            ("X509 CRL", false, false),
+            ("PKCS7", false, false),
+            ("CMS", false, false),
+            ("SOMETHING ELSE", false, false),
+        ] {
+            let section = labelled(label);
+            let beside = certificates(format!("{certificate}{section}").as_bytes());
+            assert_eq!(beside.is_ok(), by_certificate, "{label}");
+            let beside = private_key(format!("{key}{section}").as_bytes());
+            assert_eq!(beside.is_ok(), by_key, "{label}");
+            let is_key = label.ends_with("PRIVATE KEY");
+            let expected = match is_key {
+                true => "f holds a private key and no certificate",
+                false => "f holds no certificate in PEM (\"-----BEGIN CERTIFICATE-----\")",
+            };
+            if by_certificate && label != "CERTIFICATE" {
+                assert_eq!(read(&section), Err(expected.into()), "{label}");
+            }
+        }
+        for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"] {
+            let relabelled = key.replace("PRIVATE KEY", label);
+            assert!(private_key(relabelled.as_bytes()).is_ok(), "{label}");
+        }
+        for label in [
+            "X509 CERTIFICATE",
+            "PKCS7",
+            "CMS",
+            "CERTIFICATE",
+            "PRIVATE KEY",
+        ] {
+            assert!(
+                revocation_lists(labelled(label).as_bytes()).is_err(),
+                "{label}"
+            );
+        }
+    }
+
+    /// Every dash that a word processor makes of two.
+    #[test]
+    fn each_dash_looks_like_one() {
+        let certificate = &PEM.0;
+        for dash in "-\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2015}\u{2212}".chars() {
+            for word in ["BEGIN", "END"] {
+                let wrong = format!("{dash}{dash}{word} CERTIFICATE");
+                let changed = certificate.replace(&format!("-----{word} CERTIFICATE"), &wrong);
+                let said = read(&format!("{certificate}{changed}")).unwrap_err();
+                assert!(
+                    said.contains("looks like a BEGIN or END line"),
+                    "{wrong}: {said}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_byte_is_base64_or_an_error() {
+        let (head, body) = PEM.0.split_at(PEM.0.find('\n').unwrap() + 1);
+        for byte in (0..=255_u8).filter(|byte| !b"\r\n:".contains(byte)) {
+            let changed = [head.as_bytes(), &[byte], body.as_bytes()].concat();
+            let said = match certificates(&changed) {
+                Ok(_) => String::new(),
+                Err(fault) => fault.what,
+            };
+            let is_base64 = byte.is_ascii_alphanumeric() || b"+/= \t\x0c".contains(&byte);
+            assert_eq!(
+                !said.contains("not Base64, which is wanted"),
+                is_base64,
+                "{byte:#x}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn utf_16_is_named_whichever_end_comes_first() {
+        for mark in [b"\xff\xfe", b"\xfe\xff"] {
+            let fault = certificates(&[&mark[..], PEM.0.as_bytes()].concat())
+                .map(drop)
+                .unwrap_err();
+            assert!(fault.what.contains("UTF-16"), "{fault:?}");
+        }
+    }
 }

@@ -307,3 +307,60 @@ fn published_at(certificate: &X509Certificate<'_>) -> Result<Option<Vec<String>>
     });
     Ok(Some(names.flatten().collect()))
 }
+
+/// These tests hold every reason for a revocation.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+        IsCa, KeyIdMethod, KeyPair, RevocationReason, RevokedCertParams,
+    };
+    use time::OffsetDateTime;
+
+    #[test]
+    fn a_certificate_is_revoked_whatever_the_reason() {
+        use RevocationReason as Reason;
+
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let now = OffsetDateTime::now_utc();
+        for reason_code in [
+            None,
+            Some(Reason::Unspecified),
+            Some(Reason::KeyCompromise),
+            Some(Reason::CaCompromise),
+            Some(Reason::AffiliationChanged),
+            Some(Reason::Superseded),
+            Some(Reason::CessationOfOperation),
+            Some(Reason::CertificateHold),
+            Some(Reason::PrivilegeWithdrawn),
+            Some(Reason::AaCompromise),
+        ] {
+            let list = CertificateRevocationListParams {
+                this_update: now,
+                next_update: now + time::Duration::days(1),
+                crl_number: 1_u64.into(),
+                issuing_distribution_point: None,
+                revoked_certs: vec![RevokedCertParams {
+                    serial_number: 7_u64.into(),
+                    revocation_time: now,
+                    reason_code,
+                    invalidity_date: None,
+                }],
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            let der = list.signed_by(&issuer).unwrap().der().to_vec();
+            let list = RevocationList::from_der(Path::new("f"), der).unwrap();
+            for (serial, revoked) in [(7, true), (8, false)] {
+                let subject = Subject {
+                    der: issuer.der(),
+                    serial: &[serial],
+                    is_authority: false,
+                };
+                assert_eq!(list.revokes(&subject), revoked, "{reason_code:?} {serial}");
+            }
+        }
+    }
+}

@@ -549,4 +549,84 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn each_byte_is_taken_where_the_grammar_has_it_and_nowhere_else() {
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_text = |byte: u8| byte == b'\t' || !byte.is_ascii_control();
+        for byte in 0..=255 {
+            let check = |before: &str, after: &str, expected: bool| {
+                let head = [before.as_bytes(), &[byte], after.as_bytes(), b"\r\n\r\n"].concat();
+                assert_eq!(places(&head).is_ok(), expected, "{before:?} {byte:#x}");
+            };
+            check("G", "T / HTTP/1.1\r\nHost: x", is_token(byte));
+            let is_in_target = byte.is_ascii_graphic() && byte != b'#';
+            check("GET /a", "b HTTP/1.1\r\nHost: x", is_in_target);
+            // A colon ends the name.
+            check(
+                "GET / HTTP/1.1\r\nHost: x\r\nX",
+                "Y: a",
+                is_token(byte) || byte == b':',
+            );
+            check("GET / HTTP/1.1\r\nHost: x\r\nX: a", "b", is_text(byte));
+            let is_in_host = byte.is_ascii_graphic() && !b"/?#@,".contains(&byte);
+            check("GET / HTTP/1.1\r\nHost: a", "b", is_in_host);
+        }
+    }
+
+    #[test]
+    fn a_content_length_has_at_most_18_digits() {
+        for (digits, passes) in [(1, true), (18, true), (19, false)] {
+            for digit in ["0", "9"] {
+                let head = format!(
+                    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+                    digit.repeat(digits)
+                );
+                assert_eq!(verdict(&head).is_ok(), passes, "{head:?}");
+            }
+        }
+    }
+
+    /// Each is refused for what it is, and not only because something else is wrong as well.
+    #[test]
+    fn each_sign_of_two_readings_has_its_own_refusal() {
+        for (head, expected) in [
+            ("POST / HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n", "folded"),
+            (
+                "POST / HTTP/1.1\r\nHost: x\r\nX: a\r\n\tb: c\r\n\r\n",
+                "folded",
+            ),
+            ("POST / HTTP/1.1\r\nHost: x\r\nX : a\r\n\r\n", "not a token"),
+            ("POST / HTTP/1.1\r\nHost: x\r\n: a\r\n\r\n", "not a token"),
+            (
+                "POST / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+                "exactly one Host",
+            ),
+            ("POST / HTTP/1.1\r\n\r\n", "exactly one Host"),
+            (
+                "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+                "Content-Length is given twice",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "Transfer-Encoding is given twice",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "Both",
+            ),
+            (
+                "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "HTTP/1.0",
+            ),
+        ] {
+            match verdict(head) {
+                Err(Rejection::MalformedRequest(what)) => {
+                    assert!(what.contains(expected), "{head:?}: {what}")
+                }
+                other => panic!("{head:?}: {other:?}"),
+            }
+        }
+    }
 }

@@ -168,6 +168,11 @@ mod tests {
         ] {
             assert_eq!(valid_request_id(id.as_bytes()).is_some(), valid, "{id:?}");
         }
+        for byte in 0..=255_u8 {
+            let valid = byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+            assert_eq!(valid_request_id(&[byte]).is_some(), valid, "{byte:#x}");
+        }
+        assert!(valid_request_id(&[b'a'; 128]).is_some());
         assert!(valid_request_id(&[b'a'; 129]).is_none());
         assert!(valid_request_id(new_request_id().as_bytes()).is_some());
         assert_ne!(new_request_id(), new_request_id());

@@ -110,6 +110,7 @@ mod tests {
     use rustls::crypto::aws_lc_rs;
     use rustls::pki_types::PrivateKeyDer;
     use rustls::pki_types::pem::PemObject as _;
+    use x509_parser::prelude::FromDer as _;
 
     const MESSAGE: &[u8] = b"what was said in the handshake";
 
@@ -177,6 +178,59 @@ mod tests {
             check(any.0, S::RSA_PKCS1_SHA256, any.1, scheme, Some(false));
             check(any.0, signed, common, scheme, Some(false));
             check(any.0, signed, any.1, scheme - 5, None);
+        }
+    }
+
+    /// `tag length contents`; nothing here is long.
+    fn der(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
+        let contents = contents.concat();
+        [&[tag, u8::try_from(contents.len()).unwrap()], &contents[..]].concat()
+    }
+
+    /// The algorithm of a key that is for this hash, in its mask too, for a salt of this length, and
+    /// with this trailer.
+    fn key(digest: u8, mask: u8, salt: u8, trailer: u8) -> Vec<u8> {
+        let hash = |last| {
+            der(
+                0x30,
+                &[b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02", &[last]],
+            )
+        };
+        let mask = der(
+            0x30,
+            &[b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08", &hash(mask)],
+        );
+        let parameters = der(
+            0x30,
+            &[
+                &der(0xa0, &[&hash(digest)]),
+                &der(0xa1, &[&mask]),
+                &der(0xa2, &[&[2, 1, salt]]),
+                &der(0xa3, &[&[2, 1, trailer]]),
+            ],
+        );
+        der(
+            0x30,
+            &[b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a", &parameters],
+        )
+    }
+
+    /// What a key is for, each part alone: 1 is SHA-256, 2 is SHA-384, 3 is SHA-512.
+    #[test]
+    fn each_parameter_of_a_key_counts() {
+        for (scheme, (number, length)) in SCHEMES.iter().zip([(1, 32), (2, 48), (3, 64)]) {
+            let another = number % 3 + 1;
+            for (key, expected) in [
+                (key(number, number, length, 1), true),
+                (key(number, number, 0, 1), true),
+                (key(number, number, length + 1, 1), false),
+                (key(another, number, length, 1), false),
+                (key(number, another, length, 1), false),
+                (key(number, number, length, 2), false),
+            ] {
+                let (_, parsed) = AlgorithmIdentifier::from_der(&key).unwrap();
+                assert_eq!(allows(&parsed, scheme), expected, "{number}: {key:x?}");
+            }
         }
     }
 }

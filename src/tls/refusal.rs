@@ -274,3 +274,214 @@ impl From<Distrust> for Error {
         })
     }
 }
+
+/// These tests hold every error of path building that has a word or a sentence of its own, and the
+/// alert that each of them is.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::UnixTime;
+    use std::time::Duration;
+    use webpki::Error as E;
+
+    #[test]
+    fn each_error_has_its_word_its_sentence_and_its_alert() {
+        use CertificateError as Alert;
+        use RefusalCode as Code;
+
+        let (now, then) = (
+            UnixTime::since_unix_epoch(Duration::from_secs(2)),
+            UnixTime::since_unix_epoch(Duration::from_secs(1)),
+        );
+        let other = |alert: &Alert| matches!(alert, Alert::Other(_));
+        let encoding = |alert: &Alert| matches!(alert, Alert::BadEncoding);
+        type Check = fn(&Alert) -> bool;
+        let cases: [(E, Code, &str, Check); 23] = [
+            (
+                E::UnknownIssuer,
+                Code::CertificateUntrusted,
+                "not issued by a trusted",
+                |alert| matches!(alert, Alert::UnknownIssuer),
+            ),
+            (
+                E::InvalidSignatureForPublicKey,
+                Code::CertificateUntrusted,
+                "not its issuer's",
+                |alert| matches!(alert, Alert::BadSignature),
+            ),
+            (
+                E::CertExpired {
+                    time: now,
+                    not_after: then,
+                },
+                Code::CertificateExpired,
+                "has expired",
+                |alert| matches!(alert, Alert::ExpiredContext { .. }),
+            ),
+            (
+                E::InvalidCertValidity,
+                Code::CertificateExpired,
+                "has expired",
+                |alert| matches!(alert, Alert::Expired),
+            ),
+            (
+                E::CertNotValidYet {
+                    time: then,
+                    not_before: now,
+                },
+                Code::CertificateNotYetValid,
+                "not valid yet",
+                |alert| matches!(alert, Alert::NotValidYetContext { .. }),
+            ),
+            (
+                E::CertRevoked,
+                Code::CertificateRevoked,
+                "was revoked",
+                |alert| matches!(alert, Alert::Revoked),
+            ),
+            (
+                E::UnknownRevocationStatus,
+                Code::RevocationUnknown,
+                "No revocation list",
+                |alert| matches!(alert, Alert::UnknownRevocationStatus),
+            ),
+            (
+                E::EmptyEkuExtension,
+                Code::CertificatePurpose,
+                "client authentication",
+                |alert| matches!(alert, Alert::InvalidPurposeContext { .. }),
+            ),
+            (
+                E::RequiredEkuNotFoundContext(webpki::RequiredEkuNotFoundContext {
+                    required: webpki::KeyUsage::client_auth(),
+                    present: Vec::new(),
+                }),
+                Code::CertificatePurpose,
+                "client authentication",
+                |alert| matches!(alert, Alert::InvalidPurposeContext { .. }),
+            ),
+            (
+                E::BadDer,
+                Code::CertificateInvalid,
+                "cannot be read",
+                encoding,
+            ),
+            (
+                E::BadDerTime,
+                Code::CertificateInvalid,
+                "cannot be read",
+                encoding,
+            ),
+            (
+                E::TrailingData(webpki::DerTypeId::Certificate),
+                Code::CertificateInvalid,
+                "cannot be read",
+                encoding,
+            ),
+            (
+                E::UnsupportedCriticalExtension,
+                Code::CertificateInvalid,
+                "critical extension",
+                other,
+            ),
+            (
+                E::UnsupportedCertVersion,
+                Code::CertificateInvalid,
+                "version 3",
+                other,
+            ),
+            (
+                E::CaUsedAsEndEntity,
+                Code::CertificateInvalid,
+                "(CA:TRUE)",
+                other,
+            ),
+            (
+                E::EndEntityUsedAsCa,
+                Code::CertificateInvalid,
+                "(CA:FALSE)",
+                other,
+            ),
+            (
+                E::PathLenConstraintViolated,
+                Code::CertificateInvalid,
+                "(path length)",
+                other,
+            ),
+            (
+                E::NameConstraintViolation,
+                Code::CertificateInvalid,
+                "(name constraints)",
+                other,
+            ),
+            (
+                E::MaximumPathDepthExceeded,
+                Code::CertificateInvalid,
+                "chain is too long",
+                other,
+            ),
+            (
+                E::MaximumPathBuildCallsExceeded,
+                Code::CertificateInvalid,
+                "chain is too long",
+                other,
+            ),
+            (
+                E::MaximumSignatureChecksExceeded,
+                Code::CertificateInvalid,
+                "chain is too long",
+                other,
+            ),
+            (
+                E::MaximumNameConstraintComparisonsExceeded,
+                Code::CertificateInvalid,
+                "chain is too long",
+                other,
+            ),
+            (
+                E::InvalidNetworkMaskConstraint,
+                Code::CertificateInvalid,
+                "is not valid",
+                other,
+            ),
+        ];
+        for (error, code, sentence, is_alert) in cases {
+            let distrust = Distrust::Path(error);
+            assert_eq!(distrust.code(), code, "{distrust:?}");
+            assert!(
+                distrust.explain().contains(sentence),
+                "{distrust:?}: {}",
+                distrust.explain()
+            );
+            let said = format!("{distrust:?}");
+            match Error::from(distrust) {
+                Error::InvalidCertificate(alert) => assert!(is_alert(&alert), "{said}: {alert:?}"),
+                other => panic!("{said}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn each_code_is_counted_under_a_word_of_its_own() {
+        let words = RefusalCode::ALL.map(RefusalCode::as_str);
+        assert_eq!(
+            words,
+            [
+                "certificate_missing",
+                "certificate_untrusted",
+                "certificate_expired",
+                "certificate_not_yet_valid",
+                "certificate_revoked",
+                "revocation_unknown",
+                "certificate_purpose",
+                "certificate_key_usage",
+                "certificate_chain_too_long",
+                "certificate_invalid",
+                "key_unproven",
+                "tls_error",
+                "closed",
+                "timeout",
+            ]
+        );
+    }
+}

@@ -8,10 +8,12 @@
 //! ([`there_is_a_bound_for_all_bodies`]), on "proxy" routes that gather as well; a burst waits a
 //! moment for memory instead of being refused; the bound follows from what the process may have
 //! ([`the_bound_follows_from_what_there_is`]), and under that nothing ends the process, and what
-//! was answered 2xx has arrived ([`a_burst_ends_nothing`]).
+//! was answered 2xx has arrived ([`a_burst_ends_nothing`], and in a control group of that size,
+//! where one can be made, [`a_burst_ends_nothing_in_a_container`]).
 
 use crate::support::{
-    Application, Carrier, Operator, Origin, Pki, Proxy, Sender, Stream, WEBHOOK, eventually, skip,
+    Application, Carrier, Cgroup, Operator, Origin, Pki, Proxy, Sender, Stream, WEBHOOK,
+    eventually, skip,
 };
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -267,12 +269,35 @@ fn the_bound_follows_from_what_there_is() {
 
 #[test]
 fn a_burst_ends_nothing() {
-    const ALERTS: usize = 100;
     let origin = Origin::spawn();
-    let Some(proxy) = limited(&config(&origin.url, ""), SMALL) else {
+    if let Some(proxy) = limited(&config(&origin.url, ""), SMALL) {
+        survives_a_burst(&origin, &proxy);
+    }
+}
+
+/// Unlike an address space, a control group counts what the system holds for the process as well,
+/// and ends it when there is not enough.
+#[test]
+fn a_burst_ends_nothing_in_a_container() {
+    let origin = Origin::spawn();
+    let Some(container) = Cgroup::new(SMALL) else {
         return;
     };
-    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+    let path = Proxy::write(Pki::shared(), &config(&origin.url, ""));
+    let mut command = container.command(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
+    command.args(["run", "--config"]).arg(&path);
+    let proxy = Proxy::run(command, &path);
+    proxy.wait_for_log("ready");
+    let bound = Operator::of(&proxy).metrics()["buffered_limit_bytes"];
+    assert_eq!(bound as u64, SMALL / 4);
+    survives_a_burst(&origin, &proxy);
+    assert_eq!(container.ended(), 0);
+}
+
+/// Sends a hundred alerts of 1 MB at once.
+fn survives_a_burst(origin: &Origin, proxy: &Proxy) {
+    const ALERTS: usize = 100;
+    let sender = Sender::to(proxy, Some(&Pki::shared().netdata()));
     let (accepted, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..ALERTS {

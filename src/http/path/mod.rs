@@ -434,5 +434,10 @@ mod tests {
         ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
         }
+        for sign in (0..=255).map(char::from) {
+            let passes = sign.is_ascii_graphic() && !"?#*".contains(sign);
+            let text = format!("/a{sign}b");
+            assert_eq!(PathPattern::parse(&text).is_ok(), passes, "{text:?}");
+        }
     }
 }

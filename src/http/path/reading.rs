@@ -276,6 +276,9 @@ mod tests {
             "/a/b%09",
             "/a/b%0a",
             "/a/b%c2%a0",
+            "/a/b%01",
+            "/a/%01b",
+            "/a/b%7f",
             "/a/./b",
             "/./a/b",
             "/a/b/.",
@@ -320,6 +323,7 @@ mod tests {
             "/a/b%",
             "/a/b%zz",
             "/a-b",
+            "/%252561/b",
         ] {
             assert!(!reads(path, "/a/b"), "{path}");
         }
@@ -351,6 +355,10 @@ mod tests {
         assert!(is_any(&format!("/..{}", "/a".repeat(MAX_SEGMENTS)), |_| {
             false
         }));
+        assert!(!is_any(
+            &format!("/..{}", "/a".repeat(MAX_SEGMENTS - 1)),
+            |_| false
+        ));
         assert!(!is_any(&"/a".repeat(MAX_SEGMENTS + 1), |_| false));
     }
 

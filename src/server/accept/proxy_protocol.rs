@@ -276,4 +276,26 @@ mod tests {
             let _ = parse(&[b"PROXY ", &bytes[..]].concat());
         }
     }
+
+    #[test]
+    fn a_line_that_names_no_sender_has_at_most_107_bytes() {
+        let line = |length: usize| {
+            let start = "PROXY UNKNOWN ";
+            format!("{start}{}\r\n", "x".repeat(length - start.len() - 2))
+        };
+        check(line(107).as_bytes(), Source::Unknown, b"");
+        assert!(parse(line(108).as_bytes()).is_err());
+        assert!(parse(&line(200).as_bytes()[..107]).is_err());
+        assert_eq!(parse(&line(200).as_bytes()[..106]).unwrap(), None);
+    }
+
+    /// Each byte by which version 2 is recognised.
+    #[test]
+    fn each_byte_of_the_signature_counts() {
+        for at in 0..V2_SIGNATURE.len() {
+            let mut other = V2.to_vec();
+            other[at] ^= 0x20;
+            assert!(parse(&other).is_err(), "{at}");
+        }
+    }
 }

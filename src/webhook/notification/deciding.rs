@@ -247,4 +247,106 @@ mod tests {
             );
         }
     }
+
+    /// Every name that decides, by where it stands. A list of its own, so that one that is missing
+    /// above is missed.
+    const DECIDING: [(&str, &[&str]); 5] = [
+        (
+            "",
+            &[
+                "alert",
+                "alarm",
+                "status",
+                "nodes",
+                "reachable",
+                "token",
+                "space",
+                "severity",
+            ],
+        ),
+        ("alert", &["state", "transition_id"]),
+        ("alert.state", &["status"]),
+        ("status", &["reachable"]),
+        ("space", &["id", "name", "slug"]),
+    ];
+
+    /// An object within objects of these names.
+    fn within(path: &str, members: &str) -> String {
+        path.split('.')
+            .rev()
+            .filter(|name| !name.is_empty())
+            .fold(format!("{{{members}}}"), |object, name| {
+                format!("{{\"{name}\":{object}}}")
+            })
+    }
+
+    #[test]
+    fn each_name_that_decides_has_no_twin() {
+        let check = |body: &str, passes: bool| {
+            let json = json::parse(body.as_bytes()).unwrap();
+            assert_eq!(check_twins(&json).is_ok(), passes, "{body}");
+        };
+        for (path, names) in DECIDING {
+            for name in names {
+                let (first, rest) = name.split_at(1);
+                let twin = first.to_uppercase() + rest;
+                check(&within(path, &format!("\"{name}\":1,\"{twin}\":2")), false);
+                check(&within(path, &format!("\"{twin}\":1")), true);
+            }
+        }
+    }
+
+    #[test]
+    fn each_part_of_a_space_has_one_spelling() {
+        let check = |body: &str, is_unambiguous: bool| {
+            let json = json::parse(body.as_bytes()).unwrap();
+            assert_eq!(is_space_unambiguous(&json), is_unambiguous, "{body}");
+        };
+        check(r#"{"Space":"a"}"#, false);
+        check(r#"{"Spaces":"a"}"#, true);
+        for part in ["id", "name", "slug"] {
+            check(&format!("{{\"space\":{{\"{part}\":\"a\"}}}}"), true);
+            let other = part.to_uppercase();
+            check(&format!("{{\"space\":{{\"{other}\":\"a\"}}}}"), false);
+            check(&format!("{{\"space\":{{\"{part}\":5}}}}"), false);
+            check(&format!("{{\"{other}\":\"a\"}}"), true);
+        }
+    }
+
+    /// What each field that decides may be, and that it may be nothing else.
+    #[test]
+    fn each_field_that_decides_has_its_type() {
+        const VALUES: [(&str, &str); 5] = [
+            ("string", "\"a\""),
+            ("bool", "true"),
+            ("object", "{}"),
+            ("array", "[]"),
+            ("number", "1"),
+        ];
+        for (fields, path, name, may_be) in [
+            (ALERT, "alert", "state", &["object"][..]),
+            (ALERT, "alert.state", "status", &["string"]),
+            (ALERT, "alert", "transition_id", &["string"]),
+            (SEVERITY, "", "severity", &["string"]),
+            (REACHABILITY, "", "status", &["string", "object"]),
+            (REACHABILITY, "status", "reachable", &["bool"]),
+            (REACHABILITY, "", "nodes", &["array"]),
+            (REACHABILITY, "", "reachable", &["bool"]),
+            (REACHABILITY, "", "severity", &["string"]),
+            (SPACE, "", "space", &["string", "object"]),
+            (SPACE, "space", "id", &["string"]),
+            (SPACE, "space", "name", &["string"]),
+            (SPACE, "space", "slug", &["string"]),
+        ] {
+            for (kind, value) in VALUES {
+                let body = within(path, &format!("\"{name}\":{value}"));
+                let json = json::parse(body.as_bytes()).unwrap();
+                assert_eq!(
+                    check_fields(&json, fields).is_ok(),
+                    may_be.contains(&kind),
+                    "{body}"
+                );
+            }
+        }
+    }
 }

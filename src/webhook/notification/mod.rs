@@ -706,4 +706,107 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_word_for_a_header_is_of_harmless_signs_and_short() {
+        for sign in (0..=255).map(char::from) {
+            let passes = sign.is_ascii_alphanumeric() || "-_.:".contains(sign);
+            assert_eq!(is_token(&format!("a{sign}b")), passes, "{sign:?}");
+        }
+        for (length, passes) in [(0, false), (1, true), (128, true), (129, false)] {
+            assert_eq!(is_token(&"a".repeat(length)), passes, "{length}");
+        }
+    }
+
+    /// What makes a kind, each alone, and what a Test notification may not have beside its token.
+    #[test]
+    fn each_sign_of_a_kind_counts() {
+        for (body, kind, shape) in [
+            (r#"{"token":"t"}"#, Kind::Test, None),
+            (
+                r#"{"token":"t","alert":null,"status":null,"nodes":null}"#,
+                Kind::Test,
+                None,
+            ),
+            (
+                r#"{"token":"t","alert":{}}"#,
+                Kind::Alert,
+                Some(Shape::Nested),
+            ),
+            (r#"{"token":"t","alert":5}"#, Kind::Unknown, None),
+            (
+                r#"{"token":"t","status":"s"}"#,
+                Kind::Reachability,
+                Some(Shape::Nested),
+            ),
+            (
+                r#"{"token":"t","status":{}}"#,
+                Kind::Reachability,
+                Some(Shape::Flat),
+            ),
+            (
+                r#"{"token":"t","nodes":[]}"#,
+                Kind::Reachability,
+                Some(Shape::Nested),
+            ),
+            (r#"{"token":5}"#, Kind::Unknown, None),
+            (r#"{"alert":{}}"#, Kind::Alert, Some(Shape::Nested)),
+            (r#"{"alert":"a"}"#, Kind::Alert, Some(Shape::Flat)),
+            (r#"{"alarm":"a"}"#, Kind::Alert, Some(Shape::Flat)),
+            (r#"{"status":"s"}"#, Kind::Reachability, Some(Shape::Nested)),
+            (r#"{"nodes":5}"#, Kind::Reachability, Some(Shape::Nested)),
+            (
+                r#"{"reachable":true}"#,
+                Kind::Reachability,
+                Some(Shape::Nested),
+            ),
+            (r#"{"status":{}}"#, Kind::Reachability, Some(Shape::Flat)),
+            (r#"{"status":true}"#, Kind::Unknown, None),
+        ] {
+            let json = json::parse(body.as_bytes()).unwrap();
+            assert_eq!(shape::recognise(&json), (kind, shape), "{body}");
+        }
+    }
+
+    /// Every place from which something is read, each alone.
+    #[test]
+    fn each_place_that_is_read_counts() {
+        let read =
+            |body: &str| Notification::verify(body.as_bytes(), SchemaPolicy::Warn, &[]).unwrap();
+        for body in [
+            r#"{"alert":{"state":{"status":"a"}}}"#,
+            r#"{"alert":"x","severity":"A"}"#,
+        ] {
+            assert_eq!(read(body).severity.as_deref(), Some("a"), "{body}");
+        }
+        for body in [
+            r#"{"alert":{"name":"a"}}"#,
+            r#"{"alert":"a"}"#,
+            r#"{"alarm":"a"}"#,
+            r#"{"message":"a"}"#,
+        ] {
+            assert_eq!(read(body).title.as_deref(), Some("a"), "{body}");
+        }
+        for body in [
+            r#"{"alert":{},"node":{"hostname":"a"}}"#,
+            r#"{"status":{},"host":"a"}"#,
+        ] {
+            assert_eq!(read(body).node.as_deref(), Some("a"), "{body}");
+        }
+        for body in [
+            r#"{"alert":{"transition_id":"a"}}"#,
+            r#"{"alert":{"url":"u?transition=a"}}"#,
+            r#"{"alert":"x","alert_url":"u#transition=a"}"#,
+            r#"{"alarm":"x","alarm_url":"u?b&transition=a"}"#,
+            r#"{"alarm":"x","alarm_url":"u?b;transition=a;c"}"#,
+        ] {
+            assert_eq!(read(body).transition_id.as_deref(), Some("a"), "{body}");
+        }
+        for body in [
+            r#"{"alert":"x","alert_url":"u/transition=a"}"#,
+            r#"{"alert":"x","alert_url":"u?transition="}"#,
+        ] {
+            assert_eq!(read(body).transition_id, None, "{body}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod application;
 mod browser;
+mod cgroup;
 pub(crate) mod frames;
 mod http2;
 mod language;
@@ -25,6 +26,7 @@ mod strict;
 pub(crate) use admin::Operator;
 pub(crate) use application::{Application, ServerConnection};
 pub(crate) use browser::Browser;
+pub(crate) use cgroup::Cgroup;
 pub(crate) use http2::Http2;
 pub(crate) use language::Language;
 pub(crate) use load::Load;

@@ -282,4 +282,21 @@ mod tests {
             let _ = read(&wire, cut);
         }
     }
+
+    /// The bounds of a line, of what is around the chunks, and of a size, and one more than each.
+    #[test]
+    fn bounds_are_where_they_are_said_to_be() {
+        let passes = |wire: &str| read(wire.as_bytes(), 0).is_ok();
+        let line = |length: usize| format!("1;{}\r\na\r\n", "x".repeat(length - 3));
+        assert!(passes(&line(MAX_LINE)) && !passes(&line(MAX_LINE + 1)));
+        let unfinished = |length: usize| format!("1;{}", "x".repeat(length - 2));
+        assert!(passes(&unfinished(MAX_LINE)) && !passes(&unfinished(MAX_LINE + 1)));
+        // Four extensions of 4 KiB less what a line has besides.
+        let extra = |last: usize| {
+            let extension = |length: usize| format!("1;{}\r\na\r\n", "x".repeat(length - 1));
+            extension(MAX_EXTRA / 8).repeat(7) + &extension(last)
+        };
+        assert!(passes(&extra(MAX_EXTRA / 8)) && !passes(&extra(MAX_EXTRA / 8 + 1)));
+        assert!(passes("FFFFFFFFFFFFFFFF\r\n") && !passes("0FFFFFFFFFFFFFFFF\r\n"));
+    }
 }

@@ -386,6 +386,10 @@ mod tests {
             ("content-length", "x"),
             ("connection", "close"),
             ("keep-alive", "x"),
+            ("proxy-connection", "close"),
+            (":scheme", "https"),
+            (":authority", "h"),
+            (":path", "/"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("te", "gzip"),
@@ -443,6 +447,50 @@ mod tests {
             assert!(
                 !fields(&[("x-a", "b"), trailer]).are_trailers(),
                 "{trailer:?}"
+            );
+        }
+    }
+
+    /// The bounds of a head, and one more than each.
+    #[test]
+    fn a_head_has_at_most_256_fields_and_as_many_bytes_as_the_limit() {
+        let mut many = fields(&GOOD);
+        for _ in GOOD.len()..framing::MAX_FIELDS {
+            many.push(b"a", b"");
+        }
+        assert_eq!(many.request(false).rejection, None);
+        many.push(b"a", b"");
+        assert_eq!(
+            many.request(false).rejection,
+            Some(Rejection::TooManyFields(framing::MAX_FIELDS))
+        );
+        let taken: usize = GOOD
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + SEPARATORS)
+            .sum();
+        for (more, expected) in [(0, None), (1, Some(Rejection::HeaderTooLarge(4096)))] {
+            let mut large = fields(&GOOD);
+            large.push(b"a", &vec![b'x'; 4096 - taken - SEPARATORS - 1 + more]);
+            assert_eq!(large.request(false).rejection, expected, "{more}");
+        }
+    }
+
+    /// Each byte of a name and of a value, alone.
+    #[test]
+    fn each_byte_is_taken_where_it_may_stand() {
+        for byte in 0..=255_u8 {
+            let is_lower = byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            let is_name = is_lower || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(
+                check_field(&[b'x', byte], b"a").is_ok(),
+                is_name,
+                "{byte:#x}"
+            );
+            let is_value = byte == b'\t' || !byte.is_ascii_control();
+            assert_eq!(
+                check_field(b"x", &[b'a', byte, b'b']).is_ok(),
+                is_value,
+                "{byte:#x}"
             );
         }
     }

@@ -558,7 +558,7 @@ mod tests {
         for byte in 0..=255 {
             let check = |before: &str, after: &str, expected: bool| {
                 let head = [before.as_bytes(), &[byte], after.as_bytes(), b"\r\n\r\n"].concat();
-                assert_eq!(places(&head).is_ok(), expected, "{before:?} {byte:#x}");
+                assert_eq!(spans(&head).is_ok(), expected, "{before:?} {byte:#x}");
             };
             check("G", "T / HTTP/1.1\r\nHost: x", is_token(byte));
             let is_in_target = byte.is_ascii_graphic() && byte != b'#';

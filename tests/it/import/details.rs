@@ -575,7 +575,7 @@ fn what_keeps_a_webhook_from_being_imported_is_said_where_it_stands() {
     for (url, said) in [
         (
             "h2c://127.0.0.1:3000/webhooks/netdata",
-            "applications are spoken HTTP with",
+            "only HTTP upstreams with a fixed address are supported",
         ),
         (
             "http://${NOT_DEFINED_ANYWHERE}:3000/webhooks/netdata",

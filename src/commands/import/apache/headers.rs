@@ -1,161 +1,122 @@
-//! `RequestHeader`.
+//! `RequestHeader` and `ProxyPreserveHost`.
 
-use super::host::{Host, Section, is};
-use super::proxy::Target;
+use super::host::{SiteSection, VirtualHost, is};
+use super::proxy::{Backend, ProxyMapping};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::headers::{SetHeaders, known};
 use crate::commands::import::report::Ledger;
 
-/// Which variable of NGINX is the same.
-const VARIABLES: [(&str, &str); 18] = [
-    ("SSL_CLIENT_S_DN", "ssl_client_s_dn"),
-    ("SSL_CLIENT_VERIFY", "ssl_client_verify"),
-    ("SSL_CLIENT_M_SERIAL", "ssl_client_serial"),
-    ("SSL_CLIENT_CERT", "ssl_client_cert"),
-    ("SSL_CLIENT_I_DN", "ssl_client_i_dn"),
-    ("SSL_CLIENT_S_DN_CN", "client_cn"),
-    ("SSL_CLIENT_V_END", "ssl_client_v_end"),
-    ("SSL_CLIENT_V_REMAIN", "ssl_client_v_remain"),
-    ("REMOTE_ADDR", "remote_addr"),
-    ("REMOTE_HOST", "remote_addr"),
-    ("UNIQUE_ID", "request_id"),
-    ("HTTP_HOST", "http_host"),
-    ("HTTP:Host", "http_host"),
-    ("SERVER_NAME", "server_name"),
-    ("REQUEST_SCHEME", "scheme"),
-    ("HTTPS", "https"),
-    ("SERVER_PORT", "server_port"),
-    ("HTTP:Authorization", "http_authorization"),
-];
+const CONDITIONAL: &str = "headers are set or removed unconditionally: the application gets none from the client; set the value \
+                           with set_headers";
 
-/// What the application is told besides. `place` is what has it passed on to `target`.
-pub(super) fn carry(
-    host: &Host<'_>,
-    sections: &[Section<'_>],
-    place: &Directive,
-    target: &Target,
+/// Returns the headers that the application gets in addition to those of the client.
+pub(super) fn set_headers<'t>(
+    host: &VirtualHost<'t>,
+    sections: &[&SiteSection<'t>],
+    mapping: &ProxyMapping<'_>,
+    backend: &Backend,
     ledger: &Ledger,
 ) -> SetHeaders {
     let is_tls = host.is_tls();
     let mut headers = SetHeaders::new(is_tls);
-    let preserves = sections
-        .iter()
-        .rev()
-        .find_map(|section| section.one("ProxyPreserveHost"));
-    let preserves = preserves.or_else(|| host.one("ProxyPreserveHost"));
-    match (
-        preserves.filter(|it| it.value().eq_ignore_ascii_case("on")),
-        &target.host,
-    ) {
-        (Some(directive), _) => ledger.not_needed(directive, "Host is passed on as it came"),
+    let inner = sections.iter().flat_map(|it| it.directive.children());
+    let all: Vec<&'t Directive> = host.directives().chain(inner).collect();
+    let preserves = all.iter().rfind(|it| is(it, "ProxyPreserveHost"));
+    let preserves = preserves.filter(|it| it.value().eq_ignore_ascii_case("on"));
+    match (preserves, &backend.host) {
+        (Some(directive), _) => ledger.not_needed(directive, "Host is passed on unchanged"),
         (None, Some(own)) => headers.insert("Host", own),
         (None, None) => {
-            let remedy = "Host: each server got its own address there, and now gets what the client says: if it matters, set \
-                          it with set_headers";
-            ledger.not_carried(place, remedy);
+            let remedy = "Host: Apache sent each server its own address, and now it is the client's: if it matters, set it with \
+                          set_headers";
+            ledger.not_carried(mapping.directive, remedy);
         }
     }
-    let known = |name: &str| match name {
+    for directive in all.iter().flat_map(|it| conditional(it)) {
+        let name = directive.arguments.get(1).map_or("", String::as_str);
+        headers.blank(directive, name, CONDITIONAL, ledger);
+    }
+    let variables = |name: &str| match name {
         "server_name" => host.names().first().map(|name| (*name).to_owned()),
         _ => known(name, is_tls).map(str::to_owned),
     };
-    let inner = sections
-        .iter()
-        .flat_map(|section| section.directive.children());
-    for directive in host
-        .both()
-        .into_iter()
-        .flatten()
-        .chain(inner)
-        .flat_map(conditional)
-    {
-        headers.blank(
-            directive,
-            directive.arguments.get(1).map_or("", String::as_str),
-            UNCONDITIONAL,
-            ledger,
-        );
-    }
-    let inner = sections
-        .iter()
-        .flat_map(|section| section.directive.children());
-    for directive in host
-        .every("RequestHeader")
-        .chain(inner.filter(|it| is(it, "RequestHeader")))
-    {
+    for directive in all.iter().filter(|it| is(it, "RequestHeader")) {
         let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
         match arguments[..] {
-            // What clients put there is not believed anyway.
             ["unset", name] if name.to_ascii_lowercase().starts_with("x-forwarded-") => {
-                ledger.not_needed(directive, "is always set, to what can be believed");
+                ledger.not_needed(directive, "is always set, to a verified value");
             }
-            ["unset", name] => headers.set(directive, name, "", &known, ledger),
+            ["unset", name] => headers.set(directive, name, "", &variables, ledger),
             ["set", name, value] => {
-                headers.set(directive, name, &value_of(value), &known, ledger);
+                headers.set(directive, name, &value_of(value), &variables, ledger);
             }
-            [_, name, ..] => headers.blank(directive, name, UNCONDITIONAL, ledger),
-            _ => ledger.not_carried(directive, UNCONDITIONAL),
+            [_, name, ..] => headers.blank(directive, name, CONDITIONAL, ledger),
+            _ => ledger.not_carried(directive, CONDITIONAL),
         }
     }
     headers
 }
 
-/// What becomes of a header that is changed in another way.
-const UNCONDITIONAL: &str = "headers are set or removed, always: the application gets none from the client; say what it is to \
-                             get with set_headers";
-
-/// `RequestHeader` in `<If>` and the like.
+/// Returns the `RequestHeader` directives in an `<If>` or the like.
 fn conditional(directive: &Directive) -> Vec<&Directive> {
     let conditions = ["If", "ElseIf", "Else", "Limit", "LimitExcept"];
-    let inner = directive.children().iter();
-    match conditions.iter().any(|name| is(directive, name)) {
-        true => inner
-            .clone()
-            .filter(|it| is(it, "RequestHeader"))
-            .chain(inner.flat_map(conditional))
-            .collect(),
-        false => Vec::new(),
+    if !conditions.iter().any(|name| is(directive, name)) {
+        return Vec::new();
     }
+    let mut found = Vec::new();
+    for inner in directive.children() {
+        if is(inner, "RequestHeader") {
+            found.push(inner);
+        }
+        found.extend(conditional(inner));
+    }
+    found
 }
 
-/// `%{NAME}s`, `%{NAME}e` and `expr=%{NAME}` with NGINX's variables.
+/// Translates `%{NAME}s`, `%{NAME}e` and `expr=%{NAME}` into NGINX's variables.
 fn value_of(value: &str) -> String {
-    let (value, is_expression) = value
-        .strip_prefix("expr=")
-        .map_or((value, false), |value| (value, true));
-    // A dollar sign is nothing special to Apache, and cannot be said in NGINX's words.
+    let expression = value.strip_prefix("expr=");
     let mut text = String::new();
-    let mut rest = value;
-    while let Some((before, after)) = rest.split_once("%{") {
-        let Some((name, after)) = after.split_once('}') else {
-            break;
-        };
+    let mut rest = expression.unwrap_or(value);
+    while let Some((before, (name, after))) = rest
+        .split_once("%{")
+        .and_then(|(before, after)| Some((before, after.split_once('}')?)))
+    {
         text.push_str(&before.replace("%%", "%"));
         text.push_str(&format!("${{{}}}", variable(name)));
-        rest = if is_expression {
-            after
+        let format = if expression.is_some() {
+            &[][..]
         } else {
-            after.strip_prefix(['s', 'e']).unwrap_or(after)
+            &['s', 'e']
         };
+        rest = after.strip_prefix(format).unwrap_or(after);
     }
     text.push_str(&rest.replace("%%", "%"));
-    match text
-        .strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'))
-        .filter(|name| !name.contains('}'))
-    {
+    // A header of the client is recognised without braces.
+    let alone = text.strip_prefix("${").and_then(|it| it.strip_suffix('}'));
+    match alone.filter(|name| !name.contains('}')) {
         Some(name) => format!("${name}"),
         None => text,
     }
 }
 
+/// Returns NGINX's variable for a variable of Apache; any other name is not known there either.
 fn variable(name: &str) -> String {
     let name = name.trim_start_matches("SSL:");
-    VARIABLES
-        .iter()
-        .find(|(other, _)| *other == name)
-        .map_or(name, |(_, same)| same)
-        .to_owned()
+    match name {
+        "SSL_CLIENT_S_DN_CN" => "client_cn".to_owned(),
+        "SSL_CLIENT_M_SERIAL" => "ssl_client_serial".to_owned(),
+        "REMOTE_HOST" => "remote_addr".to_owned(),
+        "UNIQUE_ID" => "request_id".to_owned(),
+        "REQUEST_SCHEME" => "scheme".to_owned(),
+        "HTTP:Host" => "http_host".to_owned(),
+        "HTTP:Authorization" => "http_authorization".to_owned(),
+        "REMOTE_ADDR" | "HTTP_HOST" | "SERVER_NAME" | "HTTPS" | "SERVER_PORT" => {
+            name.to_ascii_lowercase()
+        }
+        _ if name.starts_with("SSL_CLIENT_") => name.to_ascii_lowercase(),
+        _ => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +126,6 @@ mod tests {
     #[test]
     fn formats_become_texts_with_variables() {
         for (value, text) in [
-            ("%{SSL_CLIENT_S_DN_CN}s", "$client_cn"),
             ("%{SSL_CLIENT_S_DN}s", "$ssl_client_s_dn"),
             ("expr=%{REMOTE_ADDR}", "$remote_addr"),
             ("https", "https"),

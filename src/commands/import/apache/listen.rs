@@ -1,93 +1,74 @@
 //! `Listen`, the addresses of virtual hosts, and the proxies in front.
 
-use super::host::Host;
+use super::host::VirtualHost;
 use crate::commands::import::networks::{address, network, texts, trust};
 use crate::commands::import::report::Ledger;
 use crate::commands::import::toml_writer::Keys;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// The ports of a virtual host; nothing where it is for all.
-fn ports(host: &Host<'_>) -> Vec<u16> {
-    let addresses = host.section.iter().flat_map(|section| &section.arguments);
-    addresses
-        .filter_map(|address| address.rsplit(':').next()?.parse().ok())
-        .collect()
-}
-
-/// Writes where a host listens; says whether that is somewhere.
-pub(super) fn carry(host: &Host<'_>, is_tls: bool, keys: &mut Keys, ledger: &Ledger) {
-    let ports = ports(host);
+/// Writes the addresses that a virtual host listens on.
+pub(super) fn addresses(host: &VirtualHost<'_>, keys: &mut Keys, ledger: &Ledger) {
+    let key = if host.is_tls() { "https" } else { "http" };
+    let mut ports: Vec<u16> = Vec::new();
+    if let Some(section) = host.section {
+        ledger.carried(section, "[listen]");
+        let own = section.arguments.iter();
+        ports.extend(own.filter_map(|it| it.rsplit(':').next()?.parse::<u16>().ok()));
+    }
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for directive in host.every("Listen") {
         let Some(address) = address(directive.value()) else {
-            ledger.not_carried(
-                directive,
-                "listen needs an address and a port: write the one that this stands for",
-            );
+            let remedy =
+                "listen needs an IP address and a port: write those that this name stands for";
+            ledger.not_carried(directive, remedy);
             continue;
         };
         if !ports.is_empty() && !ports.contains(&address.port()) {
             ledger.not_needed(directive, "another virtual host has this port");
         } else if !addresses.contains(&address) {
-            ledger.carried(
-                directive,
-                format!(
-                    "listen.{}: {address}",
-                    if is_tls { "https" } else { "http" }
-                ),
-            );
+            ledger.carried(directive, format!("listen.{key}: {address}"));
             addresses.push(address);
         }
     }
     if addresses.is_empty() {
-        // A file of one site; `Listen` stands elsewhere.
+        // The file of one site, without `Listen`.
+        if ports.is_empty() {
+            ports.push(if host.is_tls() { 443 } else { 80 });
+        }
         let any = Ipv4Addr::UNSPECIFIED;
-        let port = if is_tls { 443 } else { 80 };
-        addresses = ports
-            .iter()
-            .copied()
-            .chain(ports.is_empty().then_some(port))
-            .map(|port| (any, port).into())
-            .collect();
+        addresses = ports.iter().map(|port| (any, *port).into()).collect();
     }
-    if let Some(section) = host.section {
-        ledger.carried(section, "[listen]");
-    }
-    keys.set(if is_tls { "https" } else { "http" }, texts(&addresses));
+    keys.set(key, texts(&addresses));
 }
 
-/// Writes which proxies are believed about where a request comes from: `mod_remoteip`.
-pub(super) fn proxies(host: &Host<'_>, keys: &mut Keys, ledger: &Ledger) {
+/// Writes the proxies whose client addresses are believed: `mod_remoteip`.
+pub(super) fn proxies(host: &VirtualHost<'_>, keys: &mut Keys, ledger: &Ledger) {
     let mut networks: Vec<String> = Vec::new();
-    let named = host
-        .every("RemoteIPInternalProxy")
-        .chain(host.every("RemoteIPTrustedProxy"));
-    for (directive, text) in named.flat_map(|it| it.arguments.iter().map(move |text| (it, text))) {
-        match network(text) {
-            Some(network) => {
-                networks.push(network);
-                ledger.carried(directive, "listen.trusted_proxies");
-            }
-            None => ledger.not_carried(
-                directive,
-                "listen.trusted_proxies has networks and addresses only",
-            ),
+    let internal = host.every("RemoteIPInternalProxy");
+    for directive in internal.chain(host.every("RemoteIPTrustedProxy")) {
+        let found: Vec<_> = directive
+            .arguments
+            .iter()
+            .filter_map(|it| network(it))
+            .collect();
+        if found.len() == directive.arguments.len() {
+            ledger.carried(directive, "listen.trusted_proxies");
+        } else {
+            let remedy = "listen.trusted_proxies supports networks and addresses only";
+            ledger.not_carried(directive, remedy);
         }
+        networks.extend(found);
     }
-    let protocol = host
-        .one("RemoteIPProxyProtocol")
-        .filter(|it| it.value().eq_ignore_ascii_case("on"));
+    let protocol = host.one("RemoteIPProxyProtocol");
+    let protocol = protocol.filter(|it| it.value().eq_ignore_ascii_case("on"));
     trust(networks, protocol, keys, ledger);
     if let Some(directive) = host.one("RemoteIPHeader") {
-        match directive.value().eq_ignore_ascii_case("x-forwarded-for") {
-            true => ledger.carried(
-                directive,
-                "listen.trusted_proxies: their X-Forwarded-For is read",
-            ),
-            false => ledger.not_carried(
-                directive,
-                "X-Forwarded-For is read: let the proxy in front set that",
-            ),
+        if directive.value().eq_ignore_ascii_case("x-forwarded-for") {
+            let key = "listen.trusted_proxies: their X-Forwarded-For is read";
+            ledger.carried(directive, key);
+        } else {
+            let remedy = "only X-Forwarded-For is read: configure the proxy in front to set it";
+            ledger.not_carried(directive, remedy);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Apache's configuration.
+//! Reads Apache's configuration.
 
 mod access;
 mod expression;
@@ -6,8 +6,8 @@ mod headers;
 mod host;
 mod listen;
 mod proxy;
+mod syntax;
 mod tls;
-mod tree;
 
 use super::Options;
 use super::builder::{Builder, RouteRules};
@@ -19,9 +19,10 @@ use super::report::Ledger;
 use super::toml_writer::Keys;
 use super::webhook_detection::{self, Evidence, Guess};
 use crate::http::path::PathPattern;
-use host::{Host, is};
-use proxy::{Mapping, Proxy};
-use std::path::Path;
+use host::{SectionScope, VirtualHost, is};
+use proxy::ProxyMapping;
+use std::cmp::Reverse;
+use std::collections::HashSet;
 
 /// Directories whose files are included by one in the directory above.
 const INCLUDED: [&str; 6] = [
@@ -33,203 +34,174 @@ const INCLUDED: [&str; 6] = [
     "vhosts.d",
 ];
 
-/// More paths than a site passes on.
+/// The most paths that are considered: more than any site passes on.
 const MAX_PATHS: usize = 1000;
 
-/// Reads a whole `apache2.conf` or `httpd.conf`, or a file of a site.
+/// Reads a whole `apache2.conf` or `httpd.conf`, or the file of a site.
 pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), ImportError> {
-    let tree = tree::read(&options.file, &super::base(options, &INCLUDED))?;
-    let hosts = Host::all(&tree.directives);
-    let root = super::absolute(&tree.root);
+    let config = syntax::read(&options.file, &super::base(options, &INCLUDED))?;
+    let hosts = VirtualHost::all(&config);
     let host = choose(&hosts, options)?;
-    let import = Import {
+    let mappings = proxy::mappings(host, &builder.ledger);
+    let site = SiteImport {
         host,
-        root: &root,
+        mappings,
         options,
     };
-    let targets = import.targets(&builder.ledger)?;
-    import.assemble(builder, &targets)?;
-    if hosts.len() > 1 || import.proxy(&Ledger::default()).mappings().len() > targets.len() {
+    let routes = site.routes(&builder.ledger)?;
+    site.assemble(builder, &routes)?;
+    if hosts.len() > 1 || site.mappings.len() > routes.len() {
         builder.ledger.first(
             "Apache keeps the rest: on another port, or behind the same one with SNI pass-through (manual: \"Where NGINX goes on \
              serving other sites\")",
         );
     }
-    let is_other = |other: &&Host<'_>| {
-        other.directive().map(|it| it.id) != host.directive().map(|it| it.id)
-            && passes_on(other)
-            && (verifies(other) || has_webhook(other))
-    };
-    let names: Vec<_> = hosts
-        .iter()
-        .filter(is_other)
-        .filter_map(|other| other.names().first().copied())
-        .collect();
-    if !names.is_empty() && options.server.is_none() {
-        builder.ledger.first(super::other_servers(&names));
+    if options.server.is_none() {
+        say_others(&hosts, host, &builder.ledger);
     }
-    let sections = targets
-        .iter()
-        .flat_map(|target| host.sections_for(&target.path, target.mapping.url()));
-    let inner = sections.flat_map(|section| section.directive.children());
-    let is_place = |it: &&Directive| !it.children().is_empty() && !is(it, "If");
-    let outer = host.both().into_iter().flatten().filter(|it| !is_place(it));
-    known::say_the_rest(outer.chain(inner), APACHE, &builder.ledger);
+    site.say_the_rest(&routes, &builder.ledger);
     Ok(())
 }
 
-/// The virtual host for which most speaks: that it is about Netdata Cloud, that it asks for client
-/// certificates, that it has a path like a webhook's, that it passes something on.
-fn choose<'h, 't>(hosts: &'h [Host<'t>], options: &Options) -> Result<&'h Host<'t>, ImportError> {
-    let start = SourceLocation {
-        file: options.file.as_path().into(),
-        line: 1,
+/// Returns the virtual host that most probably has the webhook.
+fn choose<'h, 't>(
+    hosts: &'h [VirtualHost<'t>],
+    options: &Options,
+) -> Result<&'h VirtualHost<'t>, ImportError> {
+    let wanted = options.server.as_deref();
+    let is_wanted = |host: &&VirtualHost<'t>| {
+        let names = host.names();
+        wanted.is_none_or(|name| names.iter().any(|own| own.eq_ignore_ascii_case(name)))
     };
-    let is_named = |host: &&Host<'t>| {
-        let wanted = options.server.as_deref();
-        wanted.is_none_or(|name| {
-            host.names()
-                .iter()
-                .any(|own| own.eq_ignore_ascii_case(name))
-        })
-    };
-    let named: Vec<_> = hosts.iter().filter(is_named).collect();
-    let best = named.iter().max_by_key(|host| {
+    let best = hosts.iter().filter(is_wanted).max_by_key(|host| {
+        let verifies = verifies(host);
         let has_webhook = has_webhook(host);
-        let looks = verifies(host);
         let is_netdata = host
             .section
-            .is_some_and(webhook_detection::is_about_netdata)
-            && (looks || has_webhook);
-        let key = (
+            .is_some_and(webhook_detection::is_about_netdata);
+        (
             passes_on(host),
-            is_netdata,
-            looks,
+            is_netdata && (verifies || has_webhook),
+            verifies,
             has_webhook,
             host.is_tls(),
-        );
-        // Of several alike, the first.
-        (key, std::cmp::Reverse(host.directive().map(|it| it.id)))
+            // The first of several equals.
+            Reverse(host.directive().map(|it| it.id)),
+        )
     });
-    match best {
-        Some(host) => Ok(host),
-        None => {
-            let known = hosts
-                .iter()
-                .flat_map(Host::names)
-                .collect::<Vec<_>>()
-                .join(", ");
-            let name = options.server.as_deref().unwrap_or_default();
-            let message = format!(
-                "there is no virtual host with ServerName or ServerAlias {name}: there are {known}"
-            );
-            Err(ImportError::new(&start, message))
-        }
+    best.ok_or_else(|| {
+        let names: Vec<_> = hosts.iter().flat_map(VirtualHost::names).collect();
+        let message = format!(
+            "there is no virtual host with ServerName or ServerAlias {}: there are {}",
+            wanted.unwrap_or_default(),
+            names.join(", ")
+        );
+        ImportError::new(&start(options), message)
+    })
+}
+
+/// Names the other hosts that may have a webhook.
+fn say_others(hosts: &[VirtualHost<'_>], chosen: &VirtualHost<'_>, ledger: &Ledger) {
+    let id = |host: &VirtualHost<'_>| host.directive().map(|it| it.id);
+    let is_other = |host: &&VirtualHost<'_>| {
+        id(host) != id(chosen) && passes_on(host) && (verifies(host) || has_webhook(host))
+    };
+    let others = hosts.iter().filter(is_other);
+    let names: Vec<_> = others
+        .filter_map(|it| it.names().first().copied())
+        .collect();
+    if !names.is_empty() {
+        ledger.first(super::other_servers(&names));
     }
 }
 
-fn passes_on(host: &Host<'_>) -> bool {
-    host.holds(&|it| {
-        is(it, "ProxyPass")
-            || is(it, "ProxyPassMatch")
-            || (is(it, "RewriteRule") && it.arguments.get(2).is_some_and(|it| it.contains('P')))
+fn passes_on(host: &VirtualHost<'_>) -> bool {
+    host.holds(&|it| match it.name.to_ascii_lowercase().as_str() {
+        "proxypass" | "proxypassmatch" => true,
+        "rewriterule" => it.arguments.get(2).is_some_and(|flags| flags.contains('P')),
+        _ => false,
     })
 }
 
-fn verifies(host: &Host<'_>) -> bool {
+fn verifies(host: &VirtualHost<'_>) -> bool {
     host.holds(&|it| is(it, "SSLVerifyClient") && !it.value().eq_ignore_ascii_case("none"))
 }
 
-/// Whether it has a path that is probably a webhook's.
-fn has_webhook(host: &Host<'_>) -> bool {
-    let names = [
-        "ProxyPass",
-        "ProxyPassMatch",
-        "Location",
-        "LocationMatch",
-        "RewriteRule",
-    ];
-    host.holds(&|it| {
-        names.iter().any(|name| is(it, name)) && Evidence::of(it.value(), false).is_any()
+/// Returns whether a host has a path that is probably a webhook's.
+fn has_webhook(host: &VirtualHost<'_>) -> bool {
+    host.holds(&|it| match it.name.to_ascii_lowercase().as_str() {
+        "proxypass" | "proxypassmatch" | "location" | "locationmatch" | "rewriterule" => {
+            Evidence::of(it.value(), false).is_any()
+        }
+        _ => false,
     })
 }
 
-struct Import<'r, 't> {
-    host: &'r Host<'t>,
-    root: &'r Path,
+/// The place of messages about the whole configuration.
+fn start(options: &Options) -> SourceLocation {
+    SourceLocation {
+        file: options.file.as_path().into(),
+        line: 1,
+    }
+}
+
+/// The import of a virtual host.
+struct SiteImport<'r, 't> {
+    host: &'r VirtualHost<'t>,
+    mappings: Vec<ProxyMapping<'t>>,
     options: &'r Options,
 }
 
 /// A path that becomes a route.
 #[derive(Clone)]
-struct Target<'t> {
-    /// What says something about this path.
+struct RoutePath<'t> {
+    /// The directive that names the path.
     directive: &'t Directive,
-    mapping: Mapping<'t>,
+    mapping: ProxyMapping<'t>,
     path: String,
     is_webhook: bool,
 }
 
-impl<'t> Import<'_, 't> {
-    fn proxy<'l>(&'l self, ledger: &'l Ledger) -> Proxy<'l, 't> {
-        Proxy {
-            host: self.host,
-            ledger,
-            root: self.root,
-        }
-    }
-
-    /// What becomes a route.
-    fn targets(&self, ledger: &Ledger) -> Result<Vec<Target<'t>>, ImportError> {
-        let mappings = self.proxy(ledger).mappings();
-        let mut targets = match self.options.webhook.is_empty() {
-            true => self.guessed(&mappings, ledger)?,
-            false => self.named(&mappings, &self.options.webhook, true)?,
+impl<'t> SiteImport<'_, 't> {
+    /// Returns the paths that the options name, or those that are probably the webhook's.
+    fn routes(&self, ledger: &Ledger) -> Result<Vec<RoutePath<'t>>, ImportError> {
+        let Options { webhook, proxy, .. } = self.options;
+        let mut routes = match webhook.is_empty() {
+            true => self.guessed(ledger)?,
+            false => Vec::new(),
         };
-        targets.extend(self.named(&mappings, &self.options.proxy, false)?);
-        Ok(targets)
-    }
-
-    /// The paths that the options name.
-    fn named(
-        &self,
-        mappings: &[Mapping<'t>],
-        paths: &[String],
-        is_webhook: bool,
-    ) -> Result<Vec<Target<'t>>, ImportError> {
-        let target = |path: &String| {
+        let named = webhook.iter().map(|path| (path, true));
+        for (path, is_webhook) in named.chain(proxy.iter().map(|path| (path, false))) {
+            let error = |message| ImportError::new(&self.place(), message);
             if let Err(message) = PathPattern::parse(path) {
-                return Err(ImportError::new(&self.place(), format!("{path} {message}")));
+                return Err(error(format!("{path} {message}")));
             }
-            let found = mappings
-                .iter()
-                .find(|mapping| mapping.covers(path))
-                .filter(|it| !it.is_exclusion());
             let missing = || {
-                ImportError::new(
-                    &self.place(),
-                    format!("requests for {path} are not passed on from this virtual host"),
-                )
+                error(format!(
+                    "requests for {path} are not passed on from this virtual host"
+                ))
             };
-            let mapping = found.ok_or_else(missing)?.clone();
-            Ok(Target {
-                directive: mapping.directive,
-                mapping,
-                path: path.clone(),
-                is_webhook,
-            })
-        };
-        paths.iter().map(target).collect()
+            let mut route = self.route(path, None).ok_or_else(missing)?;
+            route.is_webhook = is_webhook;
+            routes.push(route);
+        }
+        Ok(routes)
     }
 
-    /// The paths that are probably the webhook's.
-    fn guessed(
-        &self,
-        mappings: &[Mapping<'t>],
-        ledger: &Ledger,
-    ) -> Result<Vec<Target<'t>>, ImportError> {
-        let targets = self.candidates(mappings);
-        let evidence: Vec<_> = targets
+    /// Returns the route for a path that is passed on.
+    fn route(&self, path: &str, directive: Option<&'t Directive>) -> Option<RoutePath<'t>> {
+        let mapping = self.mappings.iter().find(|mapping| mapping.covers(path))?;
+        (!mapping.is_exclusion()).then(|| RoutePath {
+            directive: directive.unwrap_or(mapping.directive),
+            mapping: mapping.clone(),
+            path: path.to_owned(),
+            is_webhook: true,
+        })
+    }
+
+    fn guessed(&self, ledger: &Ledger) -> Result<Vec<RoutePath<'t>>, ImportError> {
+        let routes = self.candidates();
+        let evidence: Vec<_> = routes
             .iter()
             .map(|it| (it.path.as_str(), self.evidence(it)))
             .collect();
@@ -237,110 +209,70 @@ impl<'t> Import<'_, 't> {
             None => return Err(self.nothing(ledger)),
             Some(Guess::These(chosen)) => chosen,
             Some(Guess::Doubtful(one)) => {
+                let path = evidence[one].0;
                 let others = evidence
                     .iter()
-                    .map(|(path, _)| *path)
-                    .filter(|path| *path != evidence[one].0);
+                    .map(|(other, _)| *other)
+                    .filter(|other| *other != path);
+                let others: Vec<_> = others.take(5).collect();
                 ledger.first(format!(
-                    "look at the webhook: {} was taken for its path; if that is wrong, name it with --webhook (there are {}, too)",
-                    evidence[one].0,
-                    others.take(5).collect::<Vec<_>>().join(", ")
+                    "look at the webhook: {path} was taken for its path; if that is wrong, name it with --webhook (there are {}, too)",
+                    others.join(", ")
                 ));
                 vec![one]
             }
         };
-        Ok(chosen.into_iter().map(|at| targets[at].clone()).collect())
+        Ok(chosen.into_iter().map(|at| routes[at].clone()).collect())
     }
 
-    /// Every path that is passed on, and every one below at which certificates are looked at, or
-    /// that is like a webhook's.
-    fn candidates(&self, mappings: &[Mapping<'t>]) -> Vec<Target<'t>> {
-        let mut targets: Vec<Target<'t>> = Vec::new();
-        let mut add = |path: &str,
-                       directive: &'t Directive,
-                       is_worth: &dyn Fn(&Target<'t>) -> bool| {
-            let Some(first) = mappings.iter().find(|mapping| mapping.covers(path)) else {
-                return;
-            };
-            let is_there = targets.iter().any(|target| target.path == path);
-            let (mapping, path) = (first.clone(), path.to_owned());
-            let target = Target {
-                directive,
-                mapping,
-                path,
-                is_webhook: true,
-            };
-            if !first.is_exclusion() && !is_there && targets.len() < MAX_PATHS && is_worth(&target)
-            {
-                targets.push(target);
-            }
-        };
-        for mapping in mappings.iter().filter(|mapping| !mapping.is_exclusion()) {
-            mapping
-                .paths
-                .iter()
-                .for_each(|path| add(path, mapping.directive, &|_| true));
+    /// Returns every path that is passed on, and those of sections that look like a webhook's.
+    fn candidates(&self) -> Vec<RoutePath<'t>> {
+        let mut routes = Vec::new();
+        for mapping in &self.mappings {
+            let paths = mapping.paths.iter();
+            routes.extend(paths.filter_map(|path| self.route(path, Some(mapping.directive))));
         }
         for section in self.host.sections() {
-            let host::SectionPlace::Paths { paths, is_exact } = &section.place else {
+            let SectionScope::Paths(paths) = &section.scope else {
                 continue;
             };
-            let is_like_one = paths.iter().any(|path| Evidence::of(path, false).is_any());
-            if !is_like_one && !section.directive.holds(&access::looks_at_certificates) {
-                continue;
-            }
+            let verifies = section.directive.holds(&access::looks_at_certificates);
             for path in paths {
-                let path = if *is_exact {
-                    path.clone()
-                } else {
-                    format!("{}/*", path.trim_end_matches('/'))
-                };
-                if PathPattern::parse(&path).is_ok() {
-                    add(&path, section.directive, &|target| {
-                        self.evidence(target).is_any()
-                    });
+                if PathPattern::parse(path).is_ok()
+                    && (verifies || Evidence::of(path, false).is_any())
+                {
+                    let route = self.route(path, Some(section.directive));
+                    routes.extend(route.filter(|it| self.evidence(it).is_any()));
                 }
             }
         }
-        targets
+        let mut seen = HashSet::new();
+        routes.retain(|route| seen.insert(route.path.clone()));
+        routes.truncate(MAX_PATHS);
+        routes
     }
 
-    fn evidence(&self, target: &Target<'t>) -> Evidence {
-        let guard = access::read(
-            self.host,
-            &target.path,
-            &target.mapping,
-            true,
-            &Ledger::default(),
-        );
-        let demanded = self
-            .host
-            .value("SSLVerifyClient")
-            .eq_ignore_ascii_case("require");
-        Evidence::of(
-            &target.path,
-            guard.names.is_some() || (guard.certificate && !demanded),
-        )
+    fn evidence(&self, route: &RoutePath<'t>) -> Evidence {
+        let unreported = Ledger::default();
+        let guard = access::read(self.host, &route.path, &route.mapping, true, &unreported);
+        let is_demanded = self.host.has("SSLVerifyClient", "require");
+        let looks_at_certificates = guard.names.is_some() || (guard.certificate && !is_demanded);
+        Evidence::of(&route.path, looks_at_certificates)
     }
 
-    fn assemble(&self, builder: &mut Builder, targets: &[Target<'t>]) -> Result<(), ImportError> {
+    fn assemble(&self, builder: &mut Builder, routes: &[RoutePath<'t>]) -> Result<(), ImportError> {
         builder.is_tls = self.host.is_tls();
-        builder.identity = tls::identity(self.host, self.root, &builder.ledger);
-        for target in targets {
-            if let Some(plan) = self.plan(target, builder) {
+        builder.identity = tls::identity(self.host, &builder.ledger);
+        for route in routes {
+            if let Some(plan) = self.plan(route, builder) {
                 builder.add(plan);
             }
         }
         if builder.draft.routes.is_empty() {
             return Err(self.nothing(&builder.ledger));
         }
-        let Builder {
-            ledger,
-            draft,
-            is_tls,
-            ..
-        } = builder;
-        listen::carry(self.host, *is_tls, &mut draft.listen, ledger);
+        let Builder { ledger, draft, .. } = builder;
+        listen::addresses(self.host, &mut draft.listen, ledger);
         listen::proxies(self.host, &mut draft.listen, ledger);
         self.limits(&mut draft.limits, ledger);
         builder.tls(self.host.directive());
@@ -348,85 +280,75 @@ impl<'t> Import<'_, 't> {
     }
 
     fn limits(&self, keys: &mut Keys, ledger: &Ledger) {
-        let keep_alive = self
-            .host
-            .one("KeepAlive")
-            .filter(|it| it.value().eq_ignore_ascii_case("off"));
-        for directive in self
-            .host
-            .one("KeepAliveTimeout")
-            .into_iter()
-            .chain(keep_alive)
+        if let Some(directive) = self.host.one("KeepAliveTimeout") {
+            let timeout = duration(directive.value()).unwrap_or_default();
+            quantity::idle_timeout(directive, quantity::seconds(&timeout), keys, ledger);
+        }
+        if let Some(directive) = self.host.one("KeepAlive")
+            && directive.value().eq_ignore_ascii_case("off")
         {
-            let seconds = duration(directive.value())
-                .as_deref()
-                .map_or(0, quantity::seconds);
-            quantity::idle_timeout(directive, seconds, keys, ledger);
+            quantity::idle_timeout(directive, 0, keys, ledger);
         }
     }
 
-    /// Why there is no webhook: what is said about the first that was to be passed on.
+    /// Returns the reason why there is no webhook.
     fn nothing(&self, ledger: &Ledger) -> ImportError {
-        let message = match ledger.obstacle() {
-            Some(note) => {
-                let message = format!("{} cannot be carried over: {}", note.directive, note.said);
-                return ImportError::new(&note.place, message);
-            }
-            None if passes_on(self.host) => {
-                "nothing of this virtual host can be carried over: pass the webhook on with ProxyPass"
-            }
-            None => {
-                "no virtual host here passes requests on with ProxyPass: let the application listen for HTTP, or name the file \
-                 that has it"
-            }
+        if let Some(note) = ledger.obstacle() {
+            let message = format!("{} cannot be carried over: {}", note.directive, note.said);
+            return ImportError::new(&note.place, message);
+        }
+        let message = if passes_on(self.host) {
+            "nothing of this virtual host can be carried over: pass the webhook on with ProxyPass"
+        } else {
+            "no virtual host here passes requests on with ProxyPass: configure the application to listen for HTTP, or name the \
+             file that has it"
         };
         ImportError::new(&self.place(), message)
     }
 
     fn place(&self) -> SourceLocation {
-        match self.host.directive() {
-            Some(directive) => directive.place.clone(),
-            None => SourceLocation {
-                file: self.options.file.as_path().into(),
-                line: 1,
-            },
-        }
+        let directive = self.host.directive();
+        directive.map_or_else(|| start(self.options), |it| it.place.clone())
     }
 
-    /// `None` where it cannot be carried over, which has been said then.
-    fn plan(&self, target: &Target<'t>, builder: &mut Builder) -> Option<RouteRules<'t>> {
-        let Target {
-            directive,
+    /// Plans a route; `None` if its application is not supported, which has been reported then.
+    fn plan(&self, route: &RoutePath<'t>, builder: &mut Builder) -> Option<RouteRules<'t>> {
+        let Builder { ledger, draft, .. } = builder;
+        let RoutePath {
             mapping,
             path,
             is_webhook,
-        } = target;
-        let Builder { ledger, draft, .. } = builder;
+            ..
+        } = route;
         let guard = access::read(self.host, path, mapping, *is_webhook, ledger);
-        let application = self.proxy(ledger).target(mapping, &mut draft.upstreams)?;
+        let backend = mapping.backend(self.host, &mut draft.upstreams, ledger)?;
         let sections = self.host.sections_for(path, mapping.url());
-        let headers = headers::carry(
-            self.host,
-            &sections,
-            mapping.directive,
-            &application,
-            ledger,
-        );
-        let limit = sections
-            .iter()
-            .rev()
-            .find_map(|section| section.one("LimitRequestBody"));
-        let limit = limit.or_else(|| self.host.one("LimitRequestBody"));
+        let headers = headers::set_headers(self.host, &sections, mapping, &backend, ledger);
+        let mut limits = sections.iter().rev().map(|it| it.one("LimitRequestBody"));
+        let limit = limits
+            .find_map(|limit| limit)
+            .or_else(|| self.host.one("LimitRequestBody"));
+        let max_body = limit
+            .and_then(|it| quantity::max_body(it, it.value().parse().ok(), *is_webhook, ledger));
         Some(RouteRules {
-            directive,
+            directive: route.directive,
             paths: vec![path.clone()],
             is_webhook: *is_webhook,
-            upstream: application.upstream,
-            max_body: limit.and_then(|it| {
-                quantity::max_body(it, it.value().parse().ok(), *is_webhook, ledger)
-            }),
+            upstream: backend.upstream,
+            max_body,
             headers,
             guard,
         })
+    }
+
+    /// Reports the directives that are in effect for the routes and were not looked at.
+    fn say_the_rest(&self, routes: &[RoutePath<'t>], ledger: &Ledger) {
+        let is_plain = |it: &&Directive| it.children().is_empty() || is(it, "If");
+        let mut directives: Vec<_> = self.host.directives().filter(is_plain).collect();
+        for route in routes {
+            let sections = self.host.sections_for(&route.path, route.mapping.url());
+            directives.extend(sections.iter().flat_map(|it| it.directive.children()));
+        }
+        known::say_the_rest(directives, APACHE, ledger);
     }
 }

@@ -1,454 +1,365 @@
-//! `ProxyPass`, in its forms, and balancers.
+//! `ProxyPass` in its forms, `RewriteRule … [P]`, and balancers.
 
-use super::host::{Host, Section, SectionPlace, is};
+use super::host::{SectionScope, SiteSection, VirtualHost, is};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::quantity::duration;
-use crate::commands::import::regex_literal::{self, covers};
+use crate::commands::import::regex_literal;
 use crate::commands::import::report::Ledger;
 use crate::commands::import::toml_writer::{self, Group, Keys};
 use crate::http::path::PathPattern;
-use std::path::Path;
 
-/// What stands in the place of a URL where nothing is passed on.
+/// Stands for the URL of paths that are not passed on.
 const EXCLUDED: &str = "!";
 
-/// Requests that are passed on, or are not.
-#[derive(Clone, Debug)]
-pub(super) struct Mapping<'t> {
+/// Requests that are passed on, or are excluded from that.
+#[derive(Clone)]
+pub(super) struct ProxyMapping<'t> {
     pub(super) directive: &'t Directive,
-    /// Of routes.
+    /// Paths, as routes have them.
     pub(super) paths: Vec<String>,
-    /// What Apache puts a path in the place of, and what in its place.
+    /// The start of the path, and what Apache replaces it with.
     rewrite: Option<(String, String)>,
     url: String,
-    parameters: Vec<&'t str>,
 }
 
-/// Where they go.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
+/// The application that requests are passed on to.
+pub(super) struct Backend {
     /// A URL, or the name of a group.
     pub(super) upstream: String,
-    /// What Apache puts into `Host` unless it is told otherwise; `None` where it differs between
-    /// servers.
+    /// The `Host` that Apache sets by default; `None` if it differs between servers.
     pub(super) host: Option<String>,
 }
 
-/// Reads where requests go.
-pub(super) struct Proxy<'r, 't> {
-    pub(super) host: &'r Host<'t>,
-    pub(super) ledger: &'r Ledger,
-    pub(super) root: &'r Path,
+/// Returns the paths that are passed on, in the order in which Apache looks.
+pub(super) fn mappings<'t>(host: &VirtualHost<'t>, ledger: &Ledger) -> Vec<ProxyMapping<'t>> {
+    let rules = host.own.iter().filter(|it| is(it, "RewriteRule"));
+    let mut all: Vec<_> = rules
+        .filter_map(|rule| rewrite_rule(rule, ledger))
+        .collect();
+    // Later sections override earlier ones.
+    for section in host.sections().iter().rev() {
+        all.extend(in_section(section, ledger));
+    }
+    for directive in host.directives() {
+        let [path, url, ..] = directive.arguments.as_slice() else {
+            continue;
+        };
+        if is(directive, "ProxyPassMatch") {
+            all.extend(matching(directive, path, url, ledger));
+        } else if is(directive, "ProxyPass") {
+            let base = path.trim_end_matches('/');
+            all.extend(prefix(directive, base, &format!("{base}/*"), url, ledger));
+        }
+    }
+    all
 }
 
-impl<'t> Proxy<'_, 't> {
-    /// Every path that is passed on, in the order in which Apache looks.
-    pub(super) fn mappings(&self) -> Vec<Mapping<'t>> {
-        let rewrites = self.host.own().iter().filter(|it| is(it, "RewriteRule"));
-        let mut mappings: Vec<_> = rewrites.filter_map(|it| self.rewrite_rule(it)).collect();
-        // Of sections, the last that says something is right.
-        for section in self.host.sections().iter().rev() {
-            mappings.extend(self.in_section(section));
-        }
-        for directive in self.host.both().into_iter().flatten() {
-            let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
-            let [path, url, parameters @ ..] = &arguments[..] else {
-                continue;
-            };
-            if is(directive, "ProxyPassMatch") {
-                mappings.extend(self.matching(directive, path, url, parameters));
-            } else if is(directive, "ProxyPass") {
-                mappings.extend(self.prefix(directive, path, url, parameters));
-            }
-        }
-        mappings
-    }
+/// Reads `ProxyPass` without a path, which is that of the section.
+fn in_section<'t>(section: &SiteSection<'t>, ledger: &Ledger) -> Vec<ProxyMapping<'t>> {
+    let (SectionScope::Paths(paths), Some(directive)) = (&section.scope, section.one("ProxyPass"))
+    else {
+        return Vec::new();
+    };
+    let mapping = |path: &String| {
+        let base = path.trim_end_matches("/*");
+        prefix(directive, base, path, directive.value(), ledger)
+    };
+    paths.iter().filter_map(mapping).collect()
+}
 
-    /// `ProxyPass` without a path, which is the section's.
-    fn in_section(&self, section: &Section<'t>) -> Vec<Mapping<'t>> {
-        let (SectionPlace::Paths { paths, is_exact }, Some(directive)) =
-            (&section.place, section.one("ProxyPass"))
-        else {
-            return Vec::new();
-        };
-        let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
-        let [url, parameters @ ..] = &arguments[..] else {
-            return Vec::new();
-        };
-        let mut mappings: Vec<_> = paths
-            .iter()
-            .filter_map(|path| self.prefix(directive, path, url, parameters))
-            .collect();
-        if *is_exact {
-            mappings
-                .iter_mut()
-                .zip(paths)
-                .for_each(|(mapping, path)| mapping.paths = vec![path.clone()]);
-        }
-        mappings
+fn prefix<'t>(
+    directive: &'t Directive,
+    base: &str,
+    path: &str,
+    url: &str,
+    ledger: &Ledger,
+) -> Option<ProxyMapping<'t>> {
+    if let Err(message) = PathPattern::parse(path) {
+        ledger.not_carried(directive, format!("the path of a route {message}"));
+        return None;
     }
+    let new = path_of(url).trim_end_matches('/');
+    let is_changed = new != base && url != EXCLUDED;
+    Some(ProxyMapping {
+        directive,
+        paths: vec![path.to_owned()],
+        rewrite: is_changed.then(|| (format!("{base}/"), format!("{new}/"))),
+        url: url.to_owned(),
+    })
+}
 
-    fn prefix(
-        &self,
-        directive: &'t Directive,
-        path: &str,
-        url: &str,
-        parameters: &[&'t str],
-    ) -> Option<Mapping<'t>> {
-        let mapping = Mapping::prefix(directive, path, url, parameters);
-        if let Some(Err(message)) = mapping.paths.first().map(|path| PathPattern::parse(path)) {
-            self.ledger
-                .not_carried(directive, format!("the path of a route {message}"));
-            return None;
-        }
-        Some(mapping)
+/// Reads `RewriteRule ^/(.*)$ http://…/$1 [P]`.
+fn rewrite_rule<'t>(rule: &'t Directive, ledger: &Ledger) -> Option<ProxyMapping<'t>> {
+    let [pattern, url, flags] = rule.arguments.as_slice() else {
+        return None;
+    };
+    let mut flags = flags.trim_matches(['[', ']']).split(',');
+    if !flags.any(|flag| flag.eq_ignore_ascii_case("P")) {
+        return None;
     }
-
-    fn matching(
-        &self,
-        directive: &'t Directive,
-        pattern: &str,
-        url: &str,
-        parameters: &[&'t str],
-    ) -> Option<Mapping<'t>> {
-        let mapping = expression(directive, pattern, url, parameters);
-        if mapping.is_none() {
-            let remedy = "an expression for more than a few paths, or one that changes them, is no route: if the webhook's is among \
-                          them, pass it on with ProxyPass";
-            self.ledger.not_carried(directive, remedy);
-        }
-        mapping
+    if url.starts_with("ws://") || url.starts_with("wss://") {
+        // Requests without an Upgrade are left to the rules that follow.
+        ledger.not_carried(rule, "there are no WebSockets: Upgrade ends here");
+        return None;
     }
+    matching(rule, pattern, url, ledger)
+}
 
-    /// `RewriteRule ^/(.*)$ http://…/$1 [P]`
-    fn rewrite_rule(&self, directive: &'t Directive) -> Option<Mapping<'t>> {
-        let [pattern, url, flags] = directive.arguments.as_slice() else {
-            return None;
-        };
-        let is_proxy = flags
-            .trim_matches(['[', ']'])
-            .split(',')
-            .any(|flag| flag.eq_ignore_ascii_case("P"));
-        if !is_proxy {
-            return None;
-        }
-        if ["ws://", "wss://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme))
-        {
-            // What does not ask for an Upgrade goes on to what follows.
-            self.ledger
-                .not_carried(directive, "there are no WebSockets: Upgrade ends here");
-            return None;
-        }
-        self.matching(directive, pattern, url, &[])
+fn matching<'t>(
+    directive: &'t Directive,
+    pattern: &str,
+    url: &str,
+    ledger: &Ledger,
+) -> Option<ProxyMapping<'t>> {
+    let plain = unchanged(pattern, url, is(directive, "RewriteRule"));
+    let found = plain.and_then(|(pattern, url)| Some((regex_literal::paths(&pattern)?, url)));
+    let Some((paths, url)) = found else {
+        let remedy = "a route is not possible for a pattern that matches many paths or changes them: if the webhook's path \
+                      is among them, pass it on with ProxyPass";
+        ledger.not_carried(directive, remedy);
+        return None;
+    };
+    Some(ProxyMapping {
+        directive,
+        paths,
+        rewrite: None,
+        url,
+    })
+}
+
+/// Returns the pattern and the URL without its path, if the path reaches the application unchanged.
+fn unchanged(pattern: &str, url: &str, is_rule: bool) -> Option<(String, String)> {
+    let base = |path: &str| {
+        let base = url.strip_suffix(&path.replace('\\', ""))?;
+        path_of(base).is_empty().then(|| base.to_owned())
+    };
+    if let Some(base) = base("$0") {
+        return Some((pattern.to_owned(), base));
     }
-
-    /// `None` where it cannot be carried over, which has been said then.
-    pub(super) fn target(&self, mapping: &Mapping<'t>, groups: &mut Vec<Group>) -> Option<Target> {
-        let directive = mapping.directive;
-        let url = mapping.url.as_str();
-        let (socket, url) = match url
-            .strip_prefix("unix:")
-            .and_then(|rest| rest.split_once('|'))
-        {
-            Some((socket, url)) => (Some(socket), url),
-            None => (None, url),
-        };
-        let Some((scheme, rest)) = url.split_once("://") else {
-            if url != EXCLUDED {
-                self.ledger.not_carried(
-                    directive,
-                    "an upstream is http://host:port, https://host:port or unix:/path",
-                );
-            }
-            return None;
-        };
-        let authority = rest.split('/').next().unwrap_or_default();
-        let is_tls = scheme.eq_ignore_ascii_case("https");
-        let mut keys = self.keys(mapping, is_tls);
-        let servers = match (scheme.to_ascii_lowercase().as_str(), socket) {
-            ("balancer", _) => self.members(authority, &mut keys),
-            ("http" | "https" | "h2" | "h2c", Some(socket)) => {
-                vec![format!("unix:{}", self.root.join(socket).display())]
-            }
-            ("http" | "https", None) if authority.contains("${") => {
-                let remedy = "this variable is not defined here: set it in the environment, as Apache's has it";
-                self.ledger.not_carried(directive, remedy);
-                return None;
-            }
-            ("http" | "https", None) if authority.contains(['$', '%', '@']) => Vec::new(),
-            ("http" | "https", None) => {
-                vec![format!("{}://{authority}", scheme.to_ascii_lowercase())]
-            }
-            _ => Vec::new(),
-        };
-        if servers.is_empty() {
-            let remedy = "applications are spoken HTTP with, at addresses that are known: let this one listen for that";
-            self.ledger.not_carried(directive, remedy);
-            return None;
-        }
-        let host = match (scheme.eq_ignore_ascii_case("balancer"), &servers[..]) {
-            (false, _) => Some(host_of(url)),
-            (true, [only]) => Some(host_of(only)),
-            (true, _) => None,
-        };
-        let is_group = keys != Keys::default() || servers.len() > 1 || scheme == "balancer";
-        let upstream = match is_group {
-            false => servers[0].clone(),
-            true => {
-                let name = if scheme == "balancer" {
-                    authority
-                } else {
-                    "app"
-                };
-                let mut group = Keys::default();
-                group.set("servers", servers);
-                group.append(keys);
-                toml_writer::add_group(groups, name, group)
-            }
-        };
-        let patience = match self.host.one("ProxyTimeout").is_some()
-            || mapping
-                .parameters
-                .iter()
-                .any(|it| it.starts_with("timeout="))
-        {
-            true => "",
-            false => {
-                "; it has 30 s to answer, with Apache it had Timeout (response_timeout, in a group of [upstreams])"
-            }
-        };
-        self.ledger
-            .carried(directive, format!("routes.upstream: {upstream}{patience}"));
-        if let Some((old, new)) = &mapping.rewrite {
-            let remedy = format!(
-                "the path: Apache sent {old} on as {new}; now the application gets it as it came, so let it answer there, or \
-                 set path = \"{new}\" and the same in Netdata Cloud"
-            );
-            self.ledger.not_carried(directive, remedy);
-        }
-        Some(Target { upstream, host })
+    if !is_rule && !url.contains('$') {
+        // Apache appends the path to a URL without references.
+        return Some((pattern.to_owned(), base("")?));
     }
-
-    /// Timeouts, and how TLS is spoken.
-    fn keys(&self, mapping: &Mapping<'t>, is_tls: bool) -> Keys {
-        let mut keys = Keys::default();
-        let parameter = |name: &str| {
-            mapping
-                .parameters
-                .iter()
-                .find_map(|it| it.strip_prefix(name)?.strip_prefix('='))
-        };
-        if let Some(timeout) = parameter("connectiontimeout").and_then(duration) {
-            keys.set("connect_timeout", timeout);
+    let path = pattern.strip_prefix('^')?.trim_end_matches('$');
+    match path.split_once('(') {
+        // `^(/a/.*)$ http://host$1`
+        Some(("", group)) => {
+            let whole = group.strip_suffix(')').filter(|it| !it.contains('('))?;
+            Some((format!("^{whole}$"), base("$1")?))
         }
-        let own = parameter("timeout").and_then(duration);
-        let general = self.host.one("ProxyTimeout").filter(|_| own.is_none());
-        if let Some(directive) = general {
-            self.ledger.carried(directive, "response_timeout");
+        // `^/a/(.*)$ http://host/a/$1`
+        Some((start, group)) => {
+            let (_, rest) = group.split_once(')')?;
+            let base = base(&format!("{start}$1")).filter(|_| matches!(rest, "" | "?"));
+            Some((pattern.to_owned(), base?))
         }
-        if let Some(timeout) = own.or_else(|| duration(general?.value())) {
-            keys.set("response_timeout", timeout);
+        // `^/a$ http://host/a`
+        None if is_rule => {
+            let fixed = path.strip_suffix("/?").unwrap_or(path);
+            Some((format!("^{path}$"), base(fixed)?))
         }
-        if is_tls {
-            self.tls_keys(mapping.directive, &mut keys);
-        }
-        keys
-    }
-
-    fn tls_keys(&self, place: &'t Directive, keys: &mut Keys) {
-        if let Some(directive) = self.host.one("SSLProxyCACertificateFile") {
-            keys.set(
-                "ca",
-                self.root.join(directive.value()).display().to_string(),
-            );
-            self.ledger.carried(directive, "ca");
-        }
-        if let Some(directive) = self.host.one("SSLProxyMachineCertificateFile") {
-            let file = self.root.join(directive.value()).display().to_string();
-            keys.set("client_certificate", file.as_str());
-            keys.set("client_private_key", file);
-            self.ledger
-                .carried(directive, "client_certificate and client_private_key");
-        }
-        if !self
-            .host
-            .value("SSLProxyVerify")
-            .eq_ignore_ascii_case("require")
-        {
-            let hole = "the certificate of the application was not verified; it is now: name its authority in ca, unless the \
-                        system knows it";
-            self.ledger.closed(place, hole);
-        }
-    }
-
-    /// Of `<Proxy balancer://name>`.
-    fn members(&self, name: &str, keys: &mut Keys) -> Vec<String> {
-        let is_it = |it: &&Directive| {
-            it.value()
-                .strip_prefix("balancer://")
-                .is_some_and(|rest| rest.trim_end_matches('/') == name)
-        };
-        let sections = self.host.every("Proxy").filter(is_it);
-        let mut servers = Vec::new();
-        for directive in sections.flat_map(Directive::children) {
-            if is(directive, "BalancerMember") {
-                servers.extend(self.member(directive));
-            } else if is(directive, "ProxySet") {
-                self.proxy_set(directive, keys);
-            }
-        }
-        toml_writer::unique(servers)
-    }
-
-    fn member(&self, directive: &'t Directive) -> Option<String> {
-        let status = directive
-            .arguments
-            .iter()
-            .filter_map(|parameter| parameter.strip_prefix("status="));
-        if status
-            .into_iter()
-            .any(|status| status.contains(['H', 'D', 'S']))
-        {
-            let remedy =
-                "every server of a group takes part: add it to servers if it may do so always";
-            self.ledger.not_carried(directive, remedy);
-            return None;
-        }
-        let url = directive.value();
-        let server = match url
-            .strip_prefix("unix:")
-            .and_then(|rest| rest.split_once('|'))
-        {
-            Some((socket, _)) => format!("unix:{}", self.root.join(socket).display()),
-            None => url.trim_end_matches('/').to_owned(),
-        };
-        if !server.starts_with("http") && !server.starts_with("unix:") {
-            self.ledger.not_carried(
-                directive,
-                "applications are spoken HTTP with: let this one listen for that",
-            );
-            return None;
-        }
-        self.ledger
-            .carried(directive, "servers; each is checked every 5 s");
-        Some(server)
-    }
-
-    fn proxy_set(&self, directive: &'t Directive, keys: &mut Keys) {
-        let timeout = directive
-            .arguments
-            .iter()
-            .find_map(|parameter| duration(parameter.strip_prefix("timeout=")?));
-        if let Some(timeout) = timeout {
-            keys.set("response_timeout", timeout);
-            self.ledger.carried(directive, "response_timeout");
-        }
+        None => None,
     }
 }
 
-impl<'t> Mapping<'t> {
-    fn prefix(directive: &'t Directive, path: &str, url: &str, parameters: &[&'t str]) -> Self {
-        let own = path.trim_end_matches('/');
-        let paths = vec![format!("{own}/*")];
-        let new = path_of(url).trim_end_matches('/');
-        let rewrite =
-            (new != own && url != EXCLUDED).then(|| (format!("{own}/"), format!("{new}/")));
-        let (url, parameters) = (url.to_owned(), parameters.to_vec());
-        Self {
-            directive,
-            paths,
-            rewrite,
-            url,
-            parameters,
-        }
-    }
-
-    /// Whether it says that these paths are not passed on.
+impl<'t> ProxyMapping<'t> {
+    /// Returns whether it excludes its paths.
     pub(super) fn is_exclusion(&self) -> bool {
         self.url == EXCLUDED
     }
 
-    /// Where requests go, as `<Proxy>` sees it.
+    /// The URL that `<Proxy>` is compared with.
     pub(super) fn url(&self) -> &str {
         self.url.split_once('|').map_or(&self.url, |(_, url)| url)
     }
 
-    /// Whether it is for `path`, too, which may end with `/*`.
+    /// Returns whether it applies to the whole of a route's path.
     pub(super) fn covers(&self, path: &str) -> bool {
-        self.paths.iter().any(|own| covers(own, path))
+        self.paths
+            .iter()
+            .any(|own| regex_literal::covers(own, path))
+    }
+
+    /// Returns the application; `None` if it is not supported, which has been reported then.
+    pub(super) fn backend(
+        &self,
+        host: &VirtualHost<'t>,
+        groups: &mut Vec<Group>,
+        ledger: &Ledger,
+    ) -> Option<Backend> {
+        let mut keys = self.timeouts(host, ledger);
+        if self.url().to_ascii_lowercase().starts_with("https:") {
+            self.tls(host, &mut keys, ledger);
+        }
+        let balancer = self.url.strip_prefix("balancer://");
+        let balancer = balancer.map(|rest| rest.split('/').next().unwrap_or_default());
+        let servers = match balancer {
+            Some(name) => members(host, name, &mut keys, ledger),
+            None => vec![server(host, self.directive, &self.url, ledger)?],
+        };
+        let host = match &servers[..] {
+            [] => {
+                ledger.not_carried(self.directive, UNSUPPORTED);
+                return None;
+            }
+            [only] if balancer.is_some() => host_of(only),
+            [_] => host_of(self.url()),
+            _ => None,
+        };
+        let limit = match keys.get("response_timeout") {
+            Some(_) => "",
+            None => "; response_timeout is 30 s now, and was Timeout with Apache",
+        };
+        let upstream = if keys == Keys::default() && balancer.is_none() {
+            servers[0].clone()
+        } else {
+            let mut group = Keys::default();
+            group.set("servers", servers);
+            group.append(keys);
+            toml_writer::add_group(groups, balancer.unwrap_or("app"), group)
+        };
+        ledger.carried(
+            self.directive,
+            format!("routes.upstream: {upstream}{limit}"),
+        );
+        if let Some((old, new)) = &self.rewrite {
+            let remedy = format!(
+                "the path: Apache passed {old} on as {new}; now it is unchanged: configure the application to accept it, or set \
+                 path = \"{new}\" here and in Netdata Cloud"
+            );
+            ledger.not_carried(self.directive, remedy);
+        }
+        Some(Backend { upstream, host })
+    }
+
+    fn timeouts(&self, host: &VirtualHost<'t>, ledger: &Ledger) -> Keys {
+        let mut keys = Keys::default();
+        if let Some(timeout) = parameter(self.directive, "connectiontimeout=") {
+            keys.set("connect_timeout", timeout);
+        }
+        if let Some(timeout) = parameter(self.directive, "timeout=") {
+            keys.set("response_timeout", timeout);
+        } else if let Some(directive) = host.one("ProxyTimeout")
+            && let Some(timeout) = duration(directive.value())
+        {
+            keys.set("response_timeout", timeout);
+            ledger.carried(directive, "response_timeout");
+        }
+        keys
+    }
+
+    fn tls(&self, host: &VirtualHost<'t>, keys: &mut Keys, ledger: &Ledger) {
+        if let Some(directive) = host.one("SSLProxyCACertificateFile") {
+            keys.set("ca", host.file(directive));
+            ledger.carried(directive, "ca");
+        }
+        if let Some(directive) = host.one("SSLProxyMachineCertificateFile") {
+            keys.set("client_certificate", host.file(directive));
+            keys.set("client_private_key", host.file(directive));
+            ledger.carried(directive, "client_certificate and client_private_key");
+        }
+        if !host.has("SSLProxyVerify", "require") {
+            let hole = "the certificate of the application was not verified; it is now: name its authority in ca, unless it \
+                        is one of the system's";
+            ledger.closed(self.directive, hole);
+        }
     }
 }
 
-/// What stands in `Host` for a URL.
-fn host_of(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split('/').next().unwrap_or_default();
-    let port = if scheme.eq_ignore_ascii_case("https") {
-        ":443"
-    } else {
-        ":80"
-    };
-    authority.strip_suffix(port).unwrap_or(authority).to_owned()
+const UNSUPPORTED: &str = "only HTTP upstreams with a fixed address are supported: configure the application to listen for HTTP";
+
+/// Returns a member of `servers`; `None` if it is not supported, which has been reported then.
+fn server(
+    host: &VirtualHost<'_>,
+    directive: &Directive,
+    url: &str,
+    ledger: &Ledger,
+) -> Option<String> {
+    let socket = url
+        .strip_prefix("unix:")
+        .and_then(|rest| rest.split_once('|'));
+    if let Some((socket, "http" | "https")) = socket.map(|(socket, url)| (socket, scheme(url))) {
+        return Some(format!("unix:{}", host.path(socket)));
+    }
+    let authority = authority(url);
+    if authority.contains("${") {
+        let remedy = "this variable is not defined here: set it in the environment, as for Apache";
+        ledger.not_carried(directive, remedy);
+        return None;
+    }
+    let scheme = scheme(url).to_ascii_lowercase();
+    let is_fixed = !authority.is_empty() && !authority.contains(['$', '%', '@']);
+    if !is_fixed || !matches!(scheme.as_str(), "http" | "https") {
+        ledger.not_carried(directive, UNSUPPORTED);
+        return None;
+    }
+    Some(format!("{scheme}://{authority}"))
 }
 
-/// The path of a URL, or nothing.
+/// Reads `<Proxy balancer://name>`.
+fn members(host: &VirtualHost<'_>, name: &str, keys: &mut Keys, ledger: &Ledger) -> Vec<String> {
+    let is_it = |it: &&Directive| authority(it.value()) == name && scheme(it.value()) == "balancer";
+    let sections = host.every("Proxy").filter(is_it);
+    let mut servers = Vec::new();
+    for directive in sections.flat_map(Directive::children) {
+        if is(directive, "BalancerMember") {
+            servers.extend(member(host, directive, ledger));
+        } else if let Some(timeout) = parameter(directive, "timeout=")
+            && is(directive, "ProxySet")
+        {
+            keys.set("response_timeout", timeout);
+            ledger.carried(directive, "response_timeout");
+        }
+    }
+    toml_writer::unique(servers)
+}
+
+fn member(host: &VirtualHost<'_>, directive: &Directive, ledger: &Ledger) -> Option<String> {
+    let mut status = directive
+        .arguments
+        .iter()
+        .filter_map(|it| it.strip_prefix("status="));
+    if status.any(|status| status.contains(['H', 'D', 'S'])) {
+        let remedy = "every server of a group is used: add it to servers if it may always be";
+        ledger.not_carried(directive, remedy);
+        return None;
+    }
+    let server = server(host, directive, directive.value(), ledger)?;
+    ledger.carried(directive, "servers; each is checked every 5 s");
+    Some(server)
+}
+
+/// Returns the duration that a parameter such as `timeout=` sets.
+fn parameter(directive: &Directive, name: &str) -> Option<String> {
+    let mut values = directive
+        .arguments
+        .iter()
+        .filter_map(|it| it.strip_prefix(name));
+    values.next().and_then(duration)
+}
+
+fn scheme(url: &str) -> &str {
+    url.split_once("://").map_or("", |(scheme, _)| scheme)
+}
+
+fn authority(url: &str) -> &str {
+    let rest = url.rsplit_once("://").map_or("", |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default()
+}
+
+/// The path of a URL, which may be empty.
 fn path_of(url: &str) -> &str {
     let rest = url.rsplit_once("://").map_or("", |(_, rest)| rest);
     rest.find('/').map_or("", |at| &rest[at..])
 }
 
-/// An expression for a few paths, which reach the application as they came.
-fn expression<'t>(
-    directive: &'t Directive,
-    pattern: &str,
-    url: &str,
-    parameters: &[&'t str],
-) -> Option<Mapping<'t>> {
-    // `^/a(/.*)$ http://host/a$1`, `^(/a/.*)$ http://host$1`, and with $0.
-    let whole = || {
-        // Where ProxyPassMatch refers to nothing, the path follows by itself.
-        let follows =
-            !url.contains('$') && is(directive, "ProxyPassMatch") && path_of(url).is_empty();
-        url.strip_suffix("$0")
-            .or(follows.then_some(url))
-            .map(|url| (pattern.to_owned(), url))
+/// The `Host` header for a URL; `None` for a socket.
+fn host_of(url: &str) -> Option<String> {
+    let authority = authority(url);
+    let port = match scheme(url) {
+        "https" => ":443",
+        _ => ":80",
     };
-    let group = || {
-        let (inner, end) = [(")?$", ")?$"), (")$", "$"), (")", "$")]
-            .iter()
-            .find_map(|(end, kept)| Some((pattern.strip_suffix(end)?, *kept)))?;
-        let (before, group) = inner.rsplit_once('(')?;
-        let url = url
-            .strip_suffix("$1")?
-            .strip_suffix(before.strip_prefix('^')?)?;
-        let open = if end.starts_with(')') { "(" } else { "" };
-        Some((format!("{before}{open}{group}{end}"), url))
-    };
-    // `^/a$ http://host/a`
-    let fixed = || {
-        if !is(directive, "RewriteRule") {
-            return None;
-        }
-        let path = pattern.strip_prefix('^')?;
-        let (path, end) = ["/?$", "$"]
-            .iter()
-            .find_map(|end| Some((path.strip_suffix(end)?, *end)))
-            .unwrap_or((path, "$"));
-        Some((
-            format!("^{path}{end}"),
-            url.strip_suffix(path.replace('\\', "").as_str())?,
-        ))
-    };
-    let (pattern, url) = whole().or_else(group).or_else(fixed)?;
-    let paths = regex_literal::paths(&pattern)?;
-    let url = url.to_owned();
-    Some(Mapping {
-        directive,
-        paths,
-        rewrite: None,
-        url,
-        parameters: parameters.to_vec(),
-    })
+    let host = authority.strip_suffix(port).unwrap_or(authority);
+    (!host.is_empty()).then(|| host.to_owned())
 }

@@ -224,10 +224,10 @@ fn run(path: &Path, upgrade: bool) -> ExitCode {
         Inherited::from_systemd()
     };
     for error in &loaded.errors {
-        tracing::error!("{error}");
+        tracing::error!(event = "config_error", "{error}");
     }
     for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(event = "config_warning", "{warning}");
     }
     allocator::tidy();
     match Server::bind(loaded, inherited, successor(path)).and_then(Server::run) {

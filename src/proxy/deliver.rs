@@ -81,11 +81,12 @@ pub(super) fn log_no_answer(context: &Context, upstream: &Upstream, error: &Exch
     if Repeated::NoAnswer.may_be_written() {
         let error = error.to_string();
         tracing::warn!(
+            event = "upstream_failed",
             request_id = context.request_id,
             %upstream,
             server = context.server.as_deref(),
             error = %clean(&error),
-            "the application did not answer"
+            "no complete response from the upstream"
         );
     }
 }

@@ -312,7 +312,7 @@ fn log_mismatch(context: &Context, notification: &Notification) {
     {
         let request_id = &context.request_id;
         let detail = mismatch.detail();
-        tracing::warn!(request_id, %detail, "unrecognised body let through");
+        tracing::warn!(event = "unrecognized_body", request_id, %detail, "accepted a notification of unknown shape");
     }
 }
 
@@ -332,17 +332,19 @@ fn show_test_token(context: &Context, notification: &Notification) {
     match &notification.test_token {
         Some(token) => {
             tracing::info!(
+                event = "test_token_received",
                 request_id,
                 route,
                 token,
-                "Test notification: paste this token into Netdata's UI"
+                "received a Test notification: paste its token into the Netdata UI"
             );
         }
         None if Repeated::UnshownToken.may_be_written() => {
             tracing::warn!(
+                event = "test_token_invalid",
                 request_id,
                 route,
-                "Test notification with a token that cannot be shown"
+                "received a Test notification without a usable token"
             );
         }
         None => {}

@@ -94,13 +94,14 @@ impl Drop for InFlight {
         let context = &self.context;
         let notification = context.notification.as_deref();
         tracing::warn!(
+            event = "request_aborted",
             request_id = context.request_id,
             remote_addr = context.remote_addr.map(tracing::field::display),
             route = context.route.as_deref(),
             transition_id =
                 notification.and_then(|notification| notification.transition_id.as_deref()),
             upstream = context.upstream.as_deref(),
-            "the request was cut off"
+            "request aborted by the shutdown"
         );
     }
 }

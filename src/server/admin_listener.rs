@@ -61,7 +61,7 @@ impl AdminListener {
             return Ok(());
         };
         let listener = TcpListener::from_std(listener)?;
-        info!(address = %listener.local_addr()?, "admin listener");
+        info!(event = "admin_listening", address = %listener.local_addr()?, "admin listener started");
         if self.is_successor {
             self.monitor.until_ready().await;
         }
@@ -77,7 +77,7 @@ impl AdminListener {
                     });
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept on the admin listener");
+                    warn!(event = "admin_accept_failed", %error, "cannot accept a connection on the admin listener");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -93,7 +93,7 @@ impl Service for AdminListener {
         tokio::select! {
             result = self.accept() => {
                 if let Err(error) = result {
-                    error!(%error, "the admin listener cannot be used");
+                    error!(event = "admin_listener_failed", %error, "the admin listener stopped");
                 }
             }
             _ = succession.wait_for(|succeeded| *succeeded) => {}

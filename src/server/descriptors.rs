@@ -18,7 +18,7 @@ pub(crate) fn raise_limit() {
             },
         )
     {
-        warn!(%error, "cannot raise the limit of open files");
+        warn!(event = "file_limit_failed", %error, "cannot raise the limit of open files");
     }
 }
 

@@ -91,10 +91,11 @@ impl Drain {
         self.begun.send_replace(true);
         self.in_flight.close();
         match timeout(limit, self.in_flight.wait()).await {
-            Ok(()) => info!("everything in flight is finished"),
+            Ok(()) => info!(event = "drained", "all requests in flight have finished"),
             Err(_) => warn!(
+                event = "drain_timed_out",
                 connections = self.in_flight.len(),
-                "shutdown_timeout is over, closing what is in flight"
+                "shutdown_timeout expired, closing the remaining connections"
             ),
         }
     }
@@ -158,27 +159,27 @@ impl UntilDrained {
                 order = signals.next() => match order {
                     Order::End => return Order::End,
                     Order::Drain => {
-                        info!("SIGTERM received, draining");
+                        info!(event = "draining", "SIGTERM received, draining");
                         systemd::stopping();
                         return Order::Drain;
                     }
-                    Order::HandOver | Order::Succeed if under_way.is_some() => warn!("a successor is waited for already"),
+                    Order::HandOver | Order::Succeed if under_way.is_some() => warn!(event = "upgrade_in_progress", "an upgrade is already in progress, signal ignored"),
                     order if self.has_launched(order) => under_way = legacy.as_ref().map(begin),
                     _ => {}
                 },
                 () = self.stop.0.notified() => {
-                    info!("draining");
+                    info!(event = "draining", "draining");
                     systemd::stopping();
                     return Order::Drain;
                 }
                 result = finished(&mut under_way) => match result {
                     Ok(()) => {
-                        info!("the successor serves, draining");
+                        info!(event = "draining", "the successor serves requests, draining");
                         self.drain.succeeded.send_replace(true);
                         return Order::Drain;
                     }
                     Err(error) => {
-                        error!(%error, "the listening sockets were not handed over, this process goes on");
+                        error!(event = "upgrade_failed", %error, "upgrade failed, this process continues to serve");
                         under_way = None;
                         self.pid_file.restore();
                     }
@@ -191,19 +192,25 @@ impl UntilDrained {
     fn has_launched(&self, order: Order) -> bool {
         match (order, &self.launch) {
             (Order::Succeed, None) => {
-                warn!("SIGUSR2 received, but this process does not know how it was started");
+                warn!(
+                    event = "upgrade_refused",
+                    "SIGUSR2 ignored: the command line of this process is unknown"
+                );
                 false
             }
             (Order::Succeed, Some(_)) if std::process::id() == 1 => {
                 // The container ends with its first process, and takes a successor with it.
                 error!(
-                    "SIGUSR2 received, and refused: this process is the first of its container; replace that instead"
+                    event = "upgrade_refused",
+                    "SIGUSR2 ignored: this is the first process of its container, replace the container instead"
                 );
                 false
             }
             (Order::Succeed, Some(launch)) => launch
                 .start()
-                .inspect_err(|error| error!(%error, "cannot start a successor"))
+                .inspect_err(
+                    |error| error!(event = "upgrade_failed", %error, "cannot start a successor"),
+                )
                 .is_ok(),
             _ => true,
         }

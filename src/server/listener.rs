@@ -92,7 +92,7 @@ impl Listener {
                 .map_err(ServerError::CalledOff)?;
         }
         systemd::ready("Serving");
-        info!("ready");
+        info!(event = "ready", "ready");
         let liveness = self.serving.cores.liveness_probe();
         tokio::spawn(async move { systemd::keep_watchdog_calm(|| liveness.responded()).await });
         for task in accepting {
@@ -156,7 +156,7 @@ impl Listener {
 fn listen(Socket { listener, is_tls }: Socket) -> Result<(TcpListener, bool), ServerError> {
     let listener = TcpListener::from_std(listener).map_err(ServerError::Listen)?;
     let address = listener.local_addr().map_err(ServerError::Listen)?;
-    info!(address = %address, scheme = if is_tls { "https" } else { "http" }, "listening");
+    info!(event = "listening", address = %address, scheme = if is_tls { "https" } else { "http" }, "listening");
     Ok((listener, is_tls))
 }
 
@@ -189,14 +189,14 @@ async fn accept(listener: TcpListener, is_tls: bool, serving: Arc<Serving>) {
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => serving.serve(stream, peer, is_tls),
             Err(error) => {
-                warn!(%error, "cannot accept");
+                warn!(event = "accept_failed", %error, "cannot accept a connection");
                 // Out of file descriptors, most likely: the next attempt would fail at once, too.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
     if let Err(error) = accept_rest(listener, is_tls, &serving) {
-        warn!(%error, "cannot accept");
+        warn!(event = "accept_failed", %error, "cannot accept a connection");
     }
 }
 
@@ -222,7 +222,7 @@ impl Serving {
             match TcpStream::from_std(stream) {
                 Ok(stream) => worker.serve(stream, peer, is_tls, shutdown).await,
                 Err(error) if Repeated::ConnectionNotServed.may_be_written() => {
-                    warn!(%error, "cannot serve a connection");
+                    warn!(event = "connection_failed", %error, "cannot serve a connection");
                 }
                 Err(_) => {}
             }

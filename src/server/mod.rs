@@ -130,7 +130,7 @@ impl Server {
         tls::install_crypto_provider();
         make_connector().map_err(ServerError::Connector)?;
         if let Some(shortage) = descriptor_shortage(config) {
-            warn!("{shortage}");
+            warn!(event = "file_limit_low", "{shortage}");
         }
         let policy = Policy::new(config).map_err(ServerError::Tls)?;
         let acceptor = match &config.tls {
@@ -257,7 +257,7 @@ impl Server {
             shutdown_signal: Box::new(self.until_drained),
         });
         pid_file.remove();
-        info!("ended");
+        info!(event = "stopped", "stopped");
         match Arc::into_inner(self.failure).and_then(OnceLock::into_inner) {
             Some(failure) => Err(failure),
             None => Ok(()),

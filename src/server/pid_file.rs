@@ -35,7 +35,7 @@ impl PidFile {
     pub(super) fn claim(&self) -> io::Result<()> {
         match self.path.as_deref().map(|path| (path, other_in(path))) {
             Some((path, Some(other))) => {
-                warn!(path = %path.display(), other, "the pid file names another process that runs, and is left to that");
+                warn!(event = "pid_file_in_use", path = %path.display(), other, "the pid file names another running process, leaving it unchanged");
                 Ok(())
             }
             _ => self.write(),
@@ -64,7 +64,7 @@ impl PidFile {
             && !self.is_own()
             && let Err(error) = self.write()
         {
-            warn!(%error, "cannot write the pid file");
+            warn!(event = "pid_file_failed", %error, "cannot write the pid file");
         }
     }
 
@@ -74,7 +74,7 @@ impl PidFile {
             && self.is_own()
             && let Err(error) = fs::remove_file(path)
         {
-            warn!(path = %path.display(), %error, "cannot remove the pid file");
+            warn!(event = "pid_file_failed", path = %path.display(), %error, "cannot remove the pid file");
         }
     }
 

@@ -119,7 +119,7 @@ impl Reloader {
                 .is_some_and(|due| i64::try_from(now).is_ok_and(|now| due < now))
         };
         for list in self.revocation_lists.iter().filter(is_over) {
-            error!(file = %list.file().display(), "a revocation list is out of date: fetch the current one");
+            error!(event = "revocation_list_expired", file = %list.file().display(), "revocation list expired: download the current one");
             self.alarmed = Some(Instant::now());
         }
     }
@@ -133,7 +133,7 @@ impl Reloader {
         self.monitor.reload(is_taken);
         match result {
             Ok(()) => {
-                info!("configuration reloaded");
+                info!(event = "config_reloaded", "configuration reloaded");
                 systemd::ready("Serving");
             }
             Err(problems) => {
@@ -141,7 +141,10 @@ impl Reloader {
                     "Serving by the old configuration: the new one is wrong, see the log",
                 );
                 for problem in problems.lines() {
-                    error!(problem, "configuration not reloaded, the old one goes on");
+                    error!(
+                        event = "config_reload_failed",
+                        problem, "configuration not reloaded, keeping the previous one"
+                    );
                 }
             }
         }
@@ -168,10 +171,10 @@ impl Reloader {
             None => None,
         };
         for problem in errors {
-            error!("{problem}");
+            error!(event = "config_error", "{problem}");
         }
         for warning in warnings {
-            warn!("{warning}");
+            warn!(event = "config_warning", "{warning}");
         }
         if config.listen.https != self.listen.https
             || config.listen.http != self.listen.http
@@ -179,7 +182,8 @@ impl Reloader {
             || config.admin != self.admin
         {
             warn!(
-                "listen.https, listen.http, admin.listen and what is in [server] change with a restart or an upgrade only"
+                event = "config_restart_required",
+                "changes of listen.https, listen.http, admin.listen and [server] take effect after a restart or an upgrade"
             );
         }
         telemetry::change(&config.log);
@@ -211,7 +215,9 @@ impl Service for Reloader {
         self.listening.wait().await;
         let mut hangup = match hangup {
             Ok(hangup) => hangup,
-            Err(error) => return error!(%error, "cannot listen for SIGHUP"),
+            Err(error) => {
+                return error!(event = "signal_handler_failed", %error, "cannot install a handler for SIGHUP");
+            }
         };
         let mut look = interval(INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -47,7 +47,7 @@ impl Signals {
                 () = received(&mut self.user) => return Order::Succeed,
                 // What rotates NGINX's logs sends it.
                 () = received(&mut self.rotate) => {
-                    info!("SIGUSR1 received and ignored: the log is standard error, which whoever reads it rotates");
+                    info!(event = "log_rotation_ignored", "SIGUSR1 ignored: logs go to standard error, its reader rotates them");
                 }
             }
         }
@@ -55,7 +55,7 @@ impl Signals {
 }
 
 fn listen(kind: SignalKind) -> Option<Signal> {
-    let complain = |error: &io::Error| error!(%error, signal = kind.as_raw_value(), "cannot listen for a signal");
+    let complain = |error: &io::Error| error!(event = "signal_handler_failed", %error, signal = kind.as_raw_value(), "cannot install a signal handler");
     signal(kind).inspect_err(complain).ok()
 }
 

@@ -39,7 +39,7 @@ impl Inherited {
                 Some((listener.local_addr().ok()?, listener))
             }
             Err(error) => {
-                warn!(%error, "systemd passed something that cannot be listened on");
+                warn!(event = "inherited_socket_unusable", %error, "systemd passed a descriptor that is not a TCP listener");
                 None
             }
         });
@@ -161,7 +161,7 @@ impl Sockets {
     /// What a successor gets. What was inherited and is not in use is closed.
     pub(super) fn into_legacy(self) -> Vec<(SocketAddr, TcpListener)> {
         for (address, _) in &self.inherited {
-            warn!(%address, "the configuration has no use for an inherited socket");
+            warn!(event = "inherited_socket_unused", %address, "inherited socket does not match any configured address, closing it");
         }
         self.in_use
     }

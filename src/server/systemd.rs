@@ -18,7 +18,7 @@ pub(super) fn reloading() {
             now,
             NotifyState::Status("Reading the configuration again"),
         ]),
-        Err(error) => warn!(%error, "cannot read the clock"),
+        Err(error) => warn!(event = "clock_unavailable", %error, "cannot read the monotonic clock"),
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn main_process_is(pid: u32) {
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "cannot notify the service manager");
+        warn!(event = "service_manager_unavailable", %error, "cannot notify the service manager");
     }
 }
 

@@ -80,6 +80,7 @@ fn line(request: &Request<'_>, context: &Context) {
         .map(clean);
     info!(
         target: TARGET,
+        event = "request",
         request_id = context.request_id,
         remote_addr = context.remote_addr.map(tracing::field::display),
         client_cn = client_cn.as_deref(),

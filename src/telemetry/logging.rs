@@ -64,7 +64,12 @@ pub fn init(log: &Log) {
         // The usual way to report one waits for the reader, and shows what may be a secret.
         panic::set_hook(Box::new(|panic| {
             let (place, thread) = (panic.location().map(ToString::to_string), thread::current());
-            tracing::error!(place, thread = thread.name(), "panicked");
+            tracing::error!(
+                event = "panicked",
+                place,
+                thread = thread.name(),
+                "panicked"
+            );
             // With this one the process ends.
             if thread.name() == Some("main") {
                 flush();

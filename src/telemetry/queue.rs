@@ -128,8 +128,9 @@ impl Shared {
         self.changed.notify_all();
         if dropped > 0 {
             tracing::error!(
+                event = "log_lines_dropped",
                 dropped,
-                "log lines were dropped: standard error was not read fast enough"
+                "log lines were dropped because standard error was not read fast enough"
             );
         }
     }

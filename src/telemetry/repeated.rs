@@ -35,15 +35,15 @@ impl Repeated {
         Self::NoAnswer,
     ];
 
-    /// The words of the line.
-    fn line(self) -> &'static str {
+    /// The name of the event, in the log and in the metric.
+    fn event(self) -> &'static str {
         match self {
-            Self::HandshakeRefused => "handshake refused",
-            Self::ConnectionRefused => "connection refused",
-            Self::ConnectionNotServed => "cannot serve a connection",
-            Self::UnrecognisedBody => "unrecognised body let through",
-            Self::UnshownToken => "Test notification with a token that cannot be shown",
-            Self::NoAnswer => "the application did not answer",
+            Self::HandshakeRefused => "handshake_refused",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionNotServed => "connection_failed",
+            Self::UnrecognisedBody => "unrecognized_body",
+            Self::UnshownToken => "test_token_invalid",
+            Self::NoAnswer => "upstream_failed",
         }
     }
 
@@ -71,8 +71,10 @@ impl Repeated {
                             .unwrap_or_else(PoisonError::into_inner)
                             .settle();
                         warn!(
-                            line = self.line(),
-                            left_out, "more of these lines were left out"
+                            event = "log_lines_left_out",
+                            of = self.event(),
+                            left_out,
+                            "further log lines of this event were left out"
                         );
                     });
                 }
@@ -88,7 +90,7 @@ pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help =
         "Warnings that were not written because there were too many of their kind in a second.";
     let opts = Opts::new("log_lines_left_out_total", help).namespace(super::metrics::NAMESPACE);
-    IntCounterVec::new(opts, &["line"]).expect("the metric is valid")
+    IntCounterVec::new(opts, &["event"]).expect("the metric is valid")
 });
 
 /// In the order of the kinds.
@@ -96,7 +98,7 @@ static LIMITS: LazyLock<[Limit; Repeated::ALL.len()]> = LazyLock::new(|| {
     Repeated::ALL.map(|_kind| Limit {
         window: Mutex::default(),
         #[cfg(feature = "server")]
-        counter: LEFT_OUT.with_label_values(&[_kind.line()]),
+        counter: LEFT_OUT.with_label_values(&[_kind.event()]),
     })
 });
 

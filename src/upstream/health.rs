@@ -26,7 +26,7 @@ pub(super) struct Health {
     fails_check: AtomicBool,
     /// Since that check, a request succeeded: what a check finds is older.
     is_proven: AtomicBool,
-    /// That has happened, and a check failed after it: the log has heard of it.
+    /// That has happened, and a check failed after it: it has been logged.
     is_disputed: AtomicBool,
     /// A request could not connect, and since then neither a request nor a check could.
     has_failed: AtomicBool,
@@ -48,7 +48,7 @@ impl Health {
         let was_healthy = self.is_healthy();
         self.has_failed.store(true, Ordering::Relaxed);
         if was_healthy {
-            warn!(upstream, server, %error, "a server is left out");
+            warn!(event = "upstream_unhealthy", upstream, server, %error, "upstream server marked unhealthy");
         }
         was_healthy
     }
@@ -59,7 +59,10 @@ impl Health {
             && self.has_failed.swap(false, Ordering::Relaxed);
         let is_news = had_failed && self.could_be_healthy();
         if is_news {
-            info!(upstream, server, "a server is back");
+            info!(
+                event = "upstream_recovered",
+                upstream, server, "upstream server recovered"
+            );
         }
         is_news
     }
@@ -69,7 +72,10 @@ impl Health {
         let is_news = self.fails_check.load(Ordering::Relaxed)
             && !self.is_proven.swap(true, Ordering::Relaxed);
         if is_news && !self.is_disputed.load(Ordering::Relaxed) {
-            info!(upstream, server, "a server is back");
+            info!(
+                event = "upstream_recovered",
+                upstream, server, "upstream server recovered"
+            );
         }
         is_news
     }
@@ -85,8 +91,8 @@ impl Health {
     fn failed_check(&self, upstream: &str, server: &str, error: &str) -> bool {
         if !self.fails_check.swap(true, Ordering::Relaxed) {
             warn!(
-                upstream,
-                server, error, "a server fails its check, and is left out"
+                event = "upstream_check_failed",
+                upstream, server, error, "upstream server failed its health check"
             );
             return true;
         }
@@ -94,10 +100,11 @@ impl Health {
         // Checks and requests may go on to contradict each other for a long time.
         if was_proven && !self.is_disputed.swap(true, Ordering::Relaxed) {
             warn!(
+                event = "upstream_check_disputed",
                 upstream,
                 server,
                 error,
-                "a server fails its check, though it takes requests, and is left out"
+                "upstream server fails its health check although it accepts requests"
             );
         }
         was_proven
@@ -110,7 +117,10 @@ impl Health {
         self.has_failed.store(false, Ordering::Relaxed);
         self.fails_check.store(false, Ordering::Relaxed);
         if !was_healthy || was_disputed {
-            info!(upstream, server, "a server is back");
+            info!(
+                event = "upstream_recovered",
+                upstream, server, "upstream server recovered"
+            );
         }
         !was_healthy
     }

@@ -164,7 +164,11 @@ impl Name {
             Err(error) => return self.failed(&error.to_string()),
         };
         if self.is_failing.swap(false, Ordering::Relaxed) {
-            info!(host = self.host, "a name can be resolved again");
+            info!(
+                event = "name_resolution_recovered",
+                host = self.host,
+                "host name resolved again"
+            );
         }
         let is_doubtful = AtomicBool::new(false);
         self.answer.store(Some(Arc::new(Answer {
@@ -177,8 +181,10 @@ impl Name {
     fn failed(&self, error: &str) {
         if !self.is_failing.swap(true, Ordering::Relaxed) {
             warn!(
+                event = "name_resolution_failed",
                 host = self.host,
-                error, "cannot resolve a name; the last good answer is kept"
+                error,
+                "cannot resolve the host name, keeping the last known addresses"
             );
         }
     }

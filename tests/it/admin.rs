@@ -486,9 +486,7 @@ fn reloads_are_counted_and_routes_that_are_gone_are_forgotten() {
         "what goes on is kept"
     );
     scene.proxy.reload(&config.replace(ADMIN, ""));
-    scene.proxy.wait_for_log(
-        "admin.listen and what is in [server] change with a restart or an upgrade only",
-    );
+    scene.proxy.wait_for_event("config_restart_required");
     scene.operator.moves(
         "a mistake",
         || scene.proxy.reload("nonsense"),

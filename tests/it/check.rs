@@ -1,6 +1,6 @@
 //! `check` warns of what works and is unwise, each with its place; `run` logs the same.
 
-use crate::support::{Origin, Pki, Proxy};
+use crate::support::{Origin, Pki, Proxy, is_event};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -178,7 +178,7 @@ fn a_certificate_that_expires_soon_or_has() {
         proxy
             .log()
             .iter()
-            .filter(|line| line.contains("configuration reloaded"))
+            .filter(|line| is_event(line, "config_reloaded"))
             .count(),
         2
     );

@@ -712,7 +712,7 @@ fn a_refused_handshake_is_one_line_with_everything_in_it() {
     let scene = Scene::new();
     let stranger = Pki::new().leaf(|params| params.serial_number = Some(0x1234_5678_u64.into()));
     assert!(Scene::post(&scene.require, Some(&stranger), &rustls::version::TLS13).is_err());
-    let line = scene.require.wait_for_log("handshake refused");
+    let line = scene.require.wait_for_event("handshake_refused");
     for part in [
         "remote_addr=127.0.0.1",
         "reason=\"The certificate's signature is not its issuer's.\"",

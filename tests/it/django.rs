@@ -4,7 +4,7 @@
 //! It takes Django from the package index, and so is run by hand: `cargo test --test it django --
 //! --ignored`.
 
-use crate::support::{Operator, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually, skip};
+use crate::support::{Operator, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually, is_event, skip};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -112,7 +112,7 @@ fn a_django_behind_a_checked_group_gets_its_alerts() {
             Sender::to(&proxy, Some(&pki.netdata())),
         );
         if !is_healthy {
-            let line = proxy.wait_for_log("fails its check");
+            let line = proxy.wait_for_event("upstream_check_failed");
             assert!(
                 line.contains("status 400: the server does answer"),
                 "{line}"
@@ -142,7 +142,7 @@ fn a_django_behind_a_checked_group_gets_its_alerts() {
         let failed = proxy
             .log()
             .iter()
-            .any(|line| line.contains("fails its check"));
+            .any(|line| is_event(line, "upstream_check_failed"));
         assert_eq!(failed, !is_healthy, "{keys}");
         eventually("the group to be ready", || {
             (operator.get("/readyz").status == 200 || !is_healthy).then_some(())

@@ -37,7 +37,7 @@ fn who_is_not_allowed_gets_no_handshake() {
     assert!(sender.connect().unwrap().post(ALERT).is_err());
     assert!(
         proxy
-            .wait_for_log("connection refused")
+            .wait_for_event("connection_refused")
             .contains("listen.allow")
     );
     origin.received_nothing();
@@ -87,7 +87,7 @@ fn one_address_cannot_take_every_connection() {
     );
     assert!(
         proxy
-            .wait_for_log("connection refused")
+            .wait_for_event("connection_refused")
             .contains("limits.max_connections_per_address")
     );
     let other = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
@@ -126,7 +126,7 @@ fn too_few_open_files_are_warned_of() {
     );
     let running = Proxy::run(with_few("run"), &proxy.config);
     running.wait_for_log(warning);
-    running.wait_for_log("ready");
+    running.wait_for_event("ready");
     // The soft limit alone is raised, and no reason for a warning.
     assert!(
         proxy.log().iter().all(|line| !line.contains("open files")),
@@ -306,8 +306,8 @@ fn the_checks_of_balancers_are_no_news() {
             socket.write_all(check).unwrap();
         }
     }
-    proxy.wait_for_logs("a client connected and left without a word", 60);
-    proxy.wait_for_logs("a balancer's check is not in listen.allow", 60);
+    proxy.wait_for_events("connection_unused", 60);
+    proxy.wait_for_events("balancer_check_not_allowed", 60);
     let operator = Operator::of(&proxy);
     let status: serde_json::Value =
         serde_json::from_str(&operator.get("/api/status.json").body).unwrap();
@@ -334,7 +334,7 @@ fn the_checks_of_balancers_are_no_news() {
         .write_all(b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\n\x16\x03\x01")
         .unwrap();
     drop(socket);
-    proxy.wait_for_log("handshake refused");
+    proxy.wait_for_event("handshake_refused");
     origin.received_nothing();
 }
 

@@ -6,11 +6,15 @@
 //! | a refused handshake wrote its whole subject (110 KB), a body the whole name of its space (850 KB), a path all of it, in JSON with separators of lines | what a client chose is written whole | [`no_line_is_long_whatever_was_sent`] |
 //! | whatever a client repeats has as many lines | a client fills the log | [`warnings_that_repeat_are_limited_and_counted`] |
 
-use crate::support::{Http2, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually};
+use crate::support::{
+    Http2, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually, first_column, is_event,
+};
 use rcgen::DnType;
 use rustls::SupportedProtocolVersion;
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 
 const ALERT: &str = "{\"alert\":\"x\"}";
@@ -20,7 +24,7 @@ const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rust
 /// What was logged after the line that says that the start is over.
 fn since_ready(proxy: &Proxy) -> Vec<String> {
     let log = proxy.log();
-    let ready = log.iter().position(|line| line.contains("ready")).unwrap();
+    let ready = log.iter().position(|line| is_event(line, "ready")).unwrap();
     log[ready + 1..].to_vec()
 }
 
@@ -84,7 +88,8 @@ fn format_level_and_access_change_with_a_reload() {
     );
     std::fs::write(&proxy.config, "").unwrap();
     proxy.signal("HUP");
-    proxy.wait_for_log("not reloaded");
+    // One line for each problem.
+    proxy.wait_for_events("config_reload_failed", 2);
 
     // At level debug, what others log comes along, and says whose it is.
     proxy.reload(&format!("{base}[log]\nlevel = \"debug\"\n"));
@@ -99,7 +104,7 @@ fn format_level_and_access_change_with_a_reload() {
         "those in between have none: {log:#?}"
     );
     assert!(
-        !log.iter().any(|line| line.contains("handshake refused")),
+        !log.iter().any(|line| is_event(line, "handshake_refused")),
         "a warning at level error: {log:#?}"
     );
 }
@@ -118,7 +123,7 @@ fn a_refused_handshake_is_one_line() {
                     .is_err()
             );
             refused += 1;
-            proxy.wait_for_logs("handshake refused", refused);
+            proxy.wait_for_events("handshake_refused", refused);
         }
     }
     for bytes in [
@@ -132,7 +137,7 @@ fn a_refused_handshake_is_one_line() {
         // An answer or a reset: either way it is over.
         let _ = socket.read_to_end(&mut Vec::new());
         refused += 1;
-        proxy.wait_for_logs("handshake refused", refused);
+        proxy.wait_for_events("handshake_refused", refused);
     }
     // An impostor may call itself what it likes.
     let impostor = Pki::new().leaf(|params| params.distinguished_name = forged_name());
@@ -142,7 +147,7 @@ fn a_refused_handshake_is_one_line() {
             .is_err()
     );
     refused += 1;
-    let line = proxy.wait_for_logs("handshake refused", refused);
+    let line = proxy.wait_for_events("handshake_refused", refused);
     assert!(
         line.contains("forged") && !line.contains('\u{1b}'),
         "{line}"
@@ -150,9 +155,9 @@ fn a_refused_handshake_is_one_line() {
     let lines = since_ready(&proxy);
     assert_eq!(lines.len(), refused, "{lines:#?}");
     assert!(
-        lines
-            .iter()
-            .all(|line| line.contains(" WARN handshake refused remote_addr=127.0.0.1 code=")),
+        lines.iter().all(|line| line.contains(
+            " WARN TLS handshake refused event=\"handshake_refused\" remote_addr=127.0.0.1 code="
+        )),
         "{lines:#?}"
     );
     origin.received_nothing();
@@ -259,8 +264,8 @@ fn no_level_shows_what_is_secret() {
         }
         std::fs::write(&proxy.config, config.replace(level, "nothing")).unwrap();
         proxy.signal("HUP");
-        proxy.wait_for_log("configuration not reloaded");
-        proxy.wait_for_logs(" request ", sent);
+        proxy.wait_for_event("config_reload_failed");
+        proxy.wait_for_events("request", sent);
         let log = proxy.log().join("\n");
         for secret in ["my-", &basic[6..], key.lines().nth(1).unwrap()] {
             let shown: Vec<_> = log.lines().filter(|line| line.contains(secret)).collect();
@@ -303,12 +308,12 @@ fn a_request_has_one_line_whatever_is_in_it() {
             "{method} {target}"
         );
         answered += 1;
-        proxy.wait_for_logs(" request ", answered);
+        proxy.wait_for_events("request", answered);
     }
     let mut http2 = Http2::connect(&sender).unwrap();
     assert_eq!(http2.post(ALERT).unwrap().status, 200);
     answered += 1;
-    proxy.wait_for_logs(" request ", answered);
+    proxy.wait_for_events("request", answered);
     let lines = since_ready(&proxy);
     assert_eq!(lines.len(), answered, "{lines:#?}");
     assert!(
@@ -385,7 +390,7 @@ fn in_the_journal(pki: &Pki, config: &str) -> Proxy {
         .args(["-c", start, env!("CARGO_BIN_EXE_netdata-webhook-proxy")])
         .arg(&path);
     let proxy = Proxy::run(command, &path);
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     proxy
 }
 
@@ -395,7 +400,7 @@ fn the_journal_gets_priorities_and_keeps_the_time_itself() {
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "");
     let proxy = in_the_journal(&pki, &config);
-    assert!(proxy.wait_for_log("ready").starts_with("<6> INFO ready"));
+    assert!(proxy.wait_for_event("ready").starts_with("<6> INFO ready"));
     assert!(
         Sender::to(&proxy, None)
             .send("POST", WEBHOOK, "", ALERT)
@@ -403,12 +408,16 @@ fn the_journal_gets_priorities_and_keeps_the_time_itself() {
     );
     assert!(
         proxy
-            .wait_for_log("handshake refused")
-            .starts_with("<4> WARN handshake refused")
+            .wait_for_event("handshake_refused")
+            .starts_with("<4> WARN TLS handshake refused")
     );
     std::fs::write(&proxy.config, "").unwrap();
     proxy.signal("HUP");
-    assert!(proxy.wait_for_log("not reloaded").starts_with("<3>ERROR"));
+    assert!(
+        proxy
+            .wait_for_event("config_reload_failed")
+            .starts_with("<3>ERROR")
+    );
     assert!(
         proxy.log().iter().all(|line| !line.contains('\u{1b}')),
         "{:#?}",
@@ -416,7 +425,7 @@ fn the_journal_gets_priorities_and_keeps_the_time_itself() {
     );
 
     let proxy = in_the_journal(&pki, &format!("{config}[log]\nformat = \"json\"\n"));
-    let line = proxy.wait_for_log("ready");
+    let line = proxy.wait_for_event("ready");
     let record: serde_json::Value =
         serde_json::from_str(line.strip_prefix("<6>").unwrap()).unwrap();
     assert_eq!(record["message"], "ready");
@@ -433,7 +442,7 @@ fn elsewhere_nothing_is_for_the_journal() {
     let proxy = Proxy::launch(&path, |command| {
         command.env("JOURNAL_STREAM", "1:1");
     });
-    assert!(proxy.wait_for_log("ready").contains("Z  INFO ready"));
+    assert!(proxy.wait_for_event("ready").contains("Z  INFO ready"));
 }
 
 /// What a client may choose: long, and not only letters.
@@ -473,7 +482,7 @@ fn no_line_is_long_whatever_was_sent() {
                 .send("POST", WEBHOOK, "", ALERT)
                 .is_err()
         );
-        strict.wait_for_log("handshake refused");
+        strict.wait_for_event("handshake_refused");
         for leaf in [&stranger, &pki.leaf(subject)] {
             let answer = Sender::to(&asking, Some(leaf)).post(ALERT);
             assert!(
@@ -559,13 +568,13 @@ fn warnings_that_repeat_are_limited_and_counted() {
         "connections_refused_total{reason=\"not_allowed\"}",
         TIMES as f64,
     );
-    let series = "log_lines_left_out_total{line=\"connection refused\"}";
+    let series = "log_lines_left_out_total{event=\"connection_refused\"}";
     let left_out = operator.metrics()[series] as usize;
     let written = || {
         proxy
             .log()
             .iter()
-            .filter(|line| line.contains(" connection refused "))
+            .filter(|line| is_event(line, "connection_refused"))
             .count()
     };
     eventually("the lines", || {
@@ -576,14 +585,55 @@ fn warnings_that_repeat_are_limited_and_counted() {
         let log = proxy.log();
         let said = log
             .iter()
-            .filter(|line| line.contains("line=\"connection refused\""));
+            .filter(|line| line.contains("of=\"connection_refused\""));
         let said =
             said.filter_map(|line| line.split("left_out=").nth(1)?.trim().parse::<usize>().ok());
         (said.sum::<usize>() == left_out).then_some(())
     });
     // Others have their lines all the same.
     assert_eq!(
-        operator.metrics()["log_lines_left_out_total{line=\"handshake refused\"}"],
+        operator.metrics()["log_lines_left_out_total{event=\"handshake_refused\"}"],
         0.0
     );
+}
+
+/// The macros that write a line, by level.
+const MACROS: [&str; 4] = ["error!(", "warn!(", "info!(", "debug!("];
+
+/// Returns the events that `source` writes, and fails if a line has none.
+fn events_in(source: &str, file: &Path) -> Vec<String> {
+    let mut events = Vec::new();
+    for name in MACROS {
+        for (start, _) in source.match_indices(name) {
+            if source[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let arguments = source[start + name.len()..].trim_start();
+            let arguments = arguments
+                .strip_prefix("target: TARGET,")
+                .unwrap_or(arguments)
+                .trim_start();
+            let event = arguments
+                .strip_prefix("event = \"")
+                .and_then(|rest| rest.split('"').next());
+            let line = source[..start].lines().count();
+            let event = event.unwrap_or_else(|| {
+                panic!("{}:{line}: the line has no event", file.display());
+            });
+            events.push(event.to_owned());
+        }
+    }
+    events
+}
+
+#[test]
+fn every_line_has_an_event_and_every_event_is_in_the_readme() {
+    let mut written = BTreeSet::new();
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src/**/*.rs");
+    for path in glob::glob(sources).unwrap().map(Result::unwrap) {
+        let source = std::fs::read_to_string(&path).unwrap();
+        written.extend(events_in(&source, &path));
+    }
+    let described = first_column("\n| event | level | meaning |").into_iter();
+    assert_eq!(written, described.map(str::to_owned).collect());
 }

@@ -240,7 +240,7 @@ fn limited(config: &str, bytes: u64) -> Option<Proxy> {
         .arg(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
     command.args(["run", "--config"]).arg(&path);
     let proxy = Proxy::run(command, &path);
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     Some(proxy)
 }
 

@@ -21,7 +21,7 @@
 //!   on the status page.
 
 use crate::support::{
-    Answer, Http2, Operator, Origin, Pki, Proxy, Received, Sender, WEBHOOK, eventually,
+    Answer, Http2, Operator, Origin, Pki, Proxy, Received, Sender, WEBHOOK, eventually, is_event,
 };
 use netdata_webhook_proxy::webhook::notification::{Notification, SchemaPolicy};
 use rand::rngs::StdRng;
@@ -308,7 +308,7 @@ fn a_test_notification_is_answered_here_and_its_token_logged() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert!(
         proxy
-            .wait_for_log("Test notification")
+            .wait_for_event("test_token_received")
             .contains("0b5dcd6e-2a3e-4f1e-9a46-0f2c9c9c9c9c")
     );
     origin.received_nothing();
@@ -614,7 +614,7 @@ fn the_schema_may_warn() {
         origin.received_one().header("X-Netdata-Notification"),
         "unknown"
     );
-    let line = proxy.wait_for_log("unrecognised body");
+    let line = proxy.wait_for_event("unrecognized_body");
     assert!(line.contains("WARN"), "{line}");
     proxy.wait_for_log("drift=");
     // What is only unexpected has its line.
@@ -624,7 +624,7 @@ fn the_schema_may_warn() {
         proxy
             .log()
             .iter()
-            .filter(|line| line.contains("unrecognised body"))
+            .filter(|line| is_event(line, "unrecognized_body"))
             .count(),
         1
     );
@@ -667,7 +667,7 @@ fn nothing_is_looked_at_where_that_is_said() {
         !proxy
             .log()
             .iter()
-            .any(|line| line.contains("drift") || line.contains("paste this token"))
+            .any(|line| line.contains("drift") || is_event(line, "test_token_received"))
     );
 }
 
@@ -757,7 +757,7 @@ fn a_test_token_that_cannot_be_shown_displaces_none() {
     .enumerate()
     {
         assert_eq!(test(token).body, "{\"received\":true}");
-        proxy.wait_for_logs("a token that cannot be shown", number + 1);
+        proxy.wait_for_events("test_token_invalid", number + 1);
         proxy.wait_for_logs("drift=\"/token\"", number + 1);
     }
     assert_eq!(shown(), token);
@@ -765,7 +765,7 @@ fn a_test_token_that_cannot_be_shown_displaces_none() {
         proxy
             .log()
             .iter()
-            .filter(|line| line.contains("paste this token"))
+            .filter(|line| is_event(line, "test_token_received"))
             .count(),
         1
     );

@@ -160,7 +160,7 @@ fn proxy(directory: &Path, origin: &Origin) -> Proxy {
     .unwrap();
     std::fs::write(&path, format!("{config}\n[tls.client]\n{authority}\n")).unwrap();
     let proxy = Proxy::launch(&path, |_| {});
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     proxy
 }
 

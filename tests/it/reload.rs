@@ -9,7 +9,7 @@
 //! The window of `run --upgrade` is in `upgrade`.
 
 use crate::support::{
-    Connection, Http2, Leaf, Load, Origin, Pipe, Pki, Proxy, Sender, WEBHOOK, eventually,
+    Connection, Http2, Leaf, Load, Origin, Pipe, Pki, Proxy, Sender, WEBHOOK, eventually, is_event,
 };
 use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject as _;
@@ -89,7 +89,7 @@ fn withdrawn(pki: &Pki, leaf: &Leaf, change: impl FnOnce(&str) -> String) {
         proxy
             .log()
             .iter()
-            .any(|line| line.contains("configuration reloaded")),
+            .any(|line| is_event(line, "config_reloaded")),
         "{:#?}",
         proxy.log()
     );
@@ -196,7 +196,7 @@ fn revocation_lists_hold_from_the_start() {
     }
     assert!(
         proxy
-            .wait_for_log("handshake refused")
+            .wait_for_event("handshake_refused")
             .contains("The certificate was revoked.")
     );
     let proxy = Proxy::spawn(&pki, &config("request"));
@@ -292,7 +292,7 @@ fn a_revocation_list_that_runs_out_raises_an_alarm_and_goes_on() {
     let config = Proxy::config(&origin, "request", "")
         .replace("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]");
     let proxy = Proxy::spawn(&pki, &config);
-    proxy.wait_for_log("a revocation list is out of date");
+    proxy.wait_for_event("revocation_list_expired");
     Sender::to(&proxy, Some(&bad))
         .post(ALERT)
         .refuses(403, "client_certificate_invalid");
@@ -303,7 +303,7 @@ fn a_revocation_list_that_runs_out_raises_an_alarm_and_goes_on() {
     proxy.reload(&config);
     assert!(
         proxy
-            .wait_for_log("configuration not reloaded")
+            .wait_for_event("config_reload_failed")
             .contains("out of date")
     );
     assert_eq!(
@@ -327,7 +327,9 @@ fn what_is_wrong_changes_nothing() {
     ] {
         proxy.reload(&wrong);
         let log = proxy.log();
-        let said = log.iter().filter(|line| line.contains("not reloaded"));
+        let said = log
+            .iter()
+            .filter(|line| is_event(line, "config_reload_failed"));
         assert!(
             said.clone().any(|line| line.contains(named)),
             "{named}: {:#?}",
@@ -339,7 +341,7 @@ fn what_is_wrong_changes_nothing() {
         !proxy
             .log()
             .iter()
-            .any(|line| line.contains("configuration reloaded"))
+            .any(|line| is_event(line, "config_reloaded"))
     );
 }
 
@@ -453,7 +455,7 @@ fn a_file_that_changes_does_not_bring_an_unfinished_configuration_along() {
     let proxy = Proxy::spawn(&pki, &config);
     std::fs::write(&proxy.config, config.replace(WEBHOOK, "/unfinished")).unwrap();
     pki.write("challenge.secret", "another-secret-0123456789\n");
-    proxy.wait_for_log("configuration reloaded");
+    proxy.wait_for_event("config_reloaded");
     assert_eq!(
         Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
         200
@@ -484,7 +486,7 @@ fn what_is_replaced_while_it_is_read_is_noticed() {
     let (config, pipe) = through_a_pipe(&pki, &origin);
     let proxy = Proxy::start(&pki, &config);
     pipe.open().write("another-secret-0123456789");
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     assert_eq!(Sender::to(&proxy, Some(&leaf)).post(ALERT).status, 200);
     proxy.signal("HUP");
     let reading = pipe.open();
@@ -493,7 +495,7 @@ fn what_is_replaced_while_it_is_read_is_noticed() {
         &std::fs::read_to_string(next.path().join("ca.pem")).unwrap(),
     );
     reading.write("another-secret-0123456789");
-    proxy.wait_for_log("configuration reloaded");
+    proxy.wait_for_event("config_reloaded");
     // The next look finds it.
     pipe.open().write("another-secret-0123456789");
     is_withdrawn(&proxy, &leaf);
@@ -515,7 +517,7 @@ fn what_is_replaced_during_the_start_is_noticed() {
         &std::fs::read_to_string(next.path().join("ca.pem")).unwrap(),
     );
     reading.write("another-secret-0123456789");
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     pipe.open().write("another-secret-0123456789");
     is_withdrawn(&proxy, &leaf);
 }
@@ -566,7 +568,7 @@ fn reloads_under_load_lose_nothing() {
         proxy
             .log()
             .iter()
-            .filter(|line| line.contains("configuration reloaded"))
+            .filter(|line| is_event(line, "config_reloaded"))
             .count(),
         4
     );

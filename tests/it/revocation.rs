@@ -15,7 +15,7 @@
 //! | `crl_coverage = "listed"`: what has no list passes, and what has one does not for that | `listed_authorities_are_checked_and_others_are_not` |
 //! | a list that cannot be read, or not in whole, was ignored, or found out with the first client | `lists_that_cannot_be_used_are_errors` |
 
-use crate::support::{Leaf, Origin, Pki, Proxy, Sender};
+use crate::support::{Leaf, Origin, Pki, Proxy, Sender, is_event};
 use rcgen::string::PrintableString;
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
@@ -164,7 +164,10 @@ fn a_list_that_was_replaced_may_have_run_out() {
     );
     refuses(&proxy, [&revoked(&pki)], WAS_REVOKED);
     assert!(
-        !proxy.log().iter().any(|line| line.contains("out of date")),
+        !proxy
+            .log()
+            .iter()
+            .any(|line| is_event(line, "revocation_list_expired")),
         "{:#?}",
         proxy.log()
     );
@@ -381,7 +384,7 @@ fn an_authority_without_a_list_is_named() {
     proxy.reload(&two);
     assert!(
         proxy
-            .wait_for_log("configuration not reloaded")
+            .wait_for_event("config_reload_failed")
             .contains("Other Root CA")
     );
     lets_in(&proxy, [&pki.netdata()]);

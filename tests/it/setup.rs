@@ -37,7 +37,7 @@ fn adapt(config: &Path, pki: &Pki, changes: &[(&str, &str)]) {
 /// Netdata Cloud gets through to the application, and nobody else does.
 #[track_caller]
 fn serves(proxy: &Proxy, pki: &Pki, origin: &Origin) {
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     let before = origin.received().len();
     assert!(
         Sender::to(proxy, None)

@@ -9,7 +9,7 @@
 //! over before; it stands for deadlines that are meant for another time.
 
 use crate::support::frames::{self, End, Frames};
-use crate::support::{Http2, Load, Origin, Pki, Proxy, Reply, Sender, eventually};
+use crate::support::{Http2, Load, Origin, Pki, Proxy, Reply, Sender, eventually, is_event};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -79,9 +79,9 @@ fn shutdown_timeout_ends_what_does_not_finish() {
     origin.wait_for(1);
     proxy.signal("TERM");
     assert_eq!(proxy.wait().code(), Some(0));
-    proxy.wait_for_log("shutdown_timeout is over");
+    proxy.wait_for_event("drain_timed_out");
     // The application may have acted on it, but nobody was told.
-    let line = proxy.wait_for_log("the request was cut off");
+    let line = proxy.wait_for_event("request_aborted");
     for part in [
         "request_id=",
         "remote_addr=127.0.0.1",
@@ -149,7 +149,7 @@ fn a_request_that_is_just_arriving_is_answered() {
         .unwrap();
     let new = TcpStream::connect(sender.address).unwrap();
     proxy.signal("TERM");
-    proxy.wait_for_log("draining");
+    proxy.wait_for_event("draining");
     let answer = silent.post(ALERT).unwrap();
     assert_eq!(
         (answer.status, answer.header("connection")),
@@ -179,7 +179,7 @@ fn a_connection_that_was_accepted_is_served_its_first_request() {
     let mut http1 = sender.connect().unwrap();
     http1.write(b"").unwrap();
     proxy.signal("TERM");
-    proxy.wait_for_log("draining");
+    proxy.wait_for_event("draining");
     // Whatever was to be said about the end would have been said before the answer to a ping.
     frames
         .send(&frames::frame(frames::PING, 0, 0, &[0; 8]))
@@ -263,7 +263,7 @@ fn what_says_nothing_holds_nothing_up() {
         !proxy
             .log()
             .iter()
-            .any(|line| line.contains("shutdown_timeout is over"))
+            .any(|line| is_event(line, "drain_timed_out"))
     );
     drop((silent, greeted, idle, heads, http2));
 }
@@ -277,7 +277,7 @@ fn interrupt_ends_a_drain_at_once() {
     std::thread::spawn(move || sender.connect().unwrap().post(ALERT).is_err());
     origin.wait_for(1);
     proxy.signal("TERM");
-    proxy.wait_for_log("draining");
+    proxy.wait_for_event("draining");
     proxy.signal("INT");
     assert_eq!(proxy.wait().code(), Some(0));
 }

@@ -6,7 +6,7 @@
 //! | lines come torn, or in another order, from whoever writes them in the place of the workers | what was right before | [`lines_are_whole_and_in_order`] |
 //! | `/livez` says 200 while a thread that serves hangs | a probe that asks only itself | [`a_thread_that_hangs_is_no_life`] |
 
-use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually, skip};
+use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually, is_event, skip};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -41,14 +41,14 @@ impl Unread {
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let (mut address, mut admin) = (None, None);
         let mut line = String::new();
-        while address.is_none() || admin.is_none() || !line.contains("ready") {
+        while address.is_none() || admin.is_none() || !is_event(&line, "ready") {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "the end of the log");
             let found = line
                 .split("address=")
                 .nth(1)
                 .map(|rest| rest.split(' ').next().unwrap().trim().parse().unwrap());
-            match line.contains("admin listener") {
+            match is_event(&line, "admin_listening") {
                 true => admin = admin.or(found),
                 false => address = address.or(found),
             }
@@ -180,14 +180,14 @@ fn a_log_that_is_not_read_holds_nothing_up() {
             "the end of the log"
         );
         assert!(line.ends_with('\n') && line.contains("Z "), "torn: {line}");
-        let is_the_one = line.contains("log lines were dropped");
+        let is_the_one = is_event(&line, "log_lines_dropped");
         lines.push(line);
         if is_the_one {
             break;
         }
     }
     assert!(lines.last().unwrap().contains(&format!(
-        "ERROR log lines were dropped: standard error was not read fast enough dropped={dropped}"
+        "ERROR log lines were dropped because standard error was not read fast enough event=\"log_lines_dropped\" dropped={dropped}"
     )));
     // And nothing is missing from then on.
     assert_eq!(proxy.post(), 200);
@@ -259,7 +259,7 @@ fn lines_are_whole_and_in_order() {
         "{numbers:?}"
     );
     assert!(
-        log.last().unwrap().contains("ended"),
+        is_event(log.last().unwrap(), "stopped"),
         "what was said last is there: {:?}",
         log.last()
     );

@@ -12,7 +12,7 @@
 //! | a pid file that is a link is followed | likewise | [`a_pid_file_that_is_a_link_is_not_followed`] |
 //! | 10,000 routes are not ready after 30 s: each was probed | work that grows with the configuration | [`many_routes_are_ready_as_soon_as_a_few`] |
 
-use crate::support::{Origin, Pki, Proxy, Sender, eventually, skip, succeed};
+use crate::support::{Origin, Pki, Proxy, Sender, eventually, is_event, skip, succeed};
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -32,8 +32,8 @@ fn signals_that_were_blocked_are_obeyed() {
                  os.execv(sys.argv[1], sys.argv[1:])";
     for (signal, expected) in [
         ("TERM", "draining"),
-        ("INT", "ended"),
-        ("HUP", "configuration reloaded"),
+        ("INT", "stopped"),
+        ("HUP", "config_reloaded"),
     ] {
         let mut command = Command::new("python3");
         command
@@ -43,9 +43,9 @@ fn signals_that_were_blocked_are_obeyed() {
             return skip("there is no python3");
         }
         let mut proxy = Proxy::run(command, &config);
-        proxy.wait_for_log("ready");
+        proxy.wait_for_event("ready");
         proxy.signal(signal);
-        proxy.wait_for_log(expected);
+        proxy.wait_for_event(expected);
         proxy.signal("INT");
         assert_eq!(proxy.wait().code(), Some(0), "{signal}");
     }
@@ -58,7 +58,7 @@ fn what_rotates_logs_does_no_harm() {
     proxy.signal("USR1");
     assert!(
         proxy
-            .wait_for_log("SIGUSR1 received and ignored")
+            .wait_for_event("log_rotation_ignored")
             .contains(" INFO ")
     );
     assert_eq!(
@@ -93,15 +93,11 @@ fn the_first_process_of_a_container_starts_no_successor() {
         ])
         .arg(&config);
     let proxy = Proxy::run(command, &config);
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     let children =
         std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", proxy.id())).unwrap();
     succeed(Command::new("kill").args(["-USR2", children.trim()]));
-    assert!(
-        proxy
-            .wait_for_log("SIGUSR2 received, and refused")
-            .contains("ERROR")
-    );
+    assert!(proxy.wait_for_event("upgrade_refused").contains("ERROR"));
     assert_eq!(
         Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
         200
@@ -142,7 +138,7 @@ fn it_serves_where_there_are_no_devices() {
         return skip("the root directory cannot be changed here");
     }
     let proxy = Proxy::run(inside(&["run", "--config", "/config.toml"]), &config);
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     assert_eq!(
         Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
         200
@@ -188,11 +184,14 @@ fn an_address_of_either_kind_has_its_socket() {
                 proxy
                     .log()
                     .into_iter()
-                    .find(|line| line.contains("ready") || line.contains("error:"))
+                    .find(|line| is_event(line, "ready") || line.contains("error:"))
             };
             let line = eventually("the start", over);
-            assert!(line.contains("ready") || line.contains("in use"), "{line}");
-            line.contains("ready").then_some((proxy, port))
+            assert!(
+                is_event(&line, "ready") || line.contains("in use"),
+                "{line}"
+            );
+            is_event(&line, "ready").then_some((proxy, port))
         });
         let (proxy, port) = proxy;
         for address in [
@@ -222,10 +221,10 @@ fn the_pid_file_of_another_process_is_left_alone() {
     let first = Proxy::spawn(&pki, &config);
     let named = || std::fs::read_to_string(&path).unwrap();
     let mut second = Proxy::spawn(&pki, &config);
-    second.wait_for_log("the pid file names another process that runs");
+    second.wait_for_event("pid_file_in_use");
     assert_eq!(named(), format!("{}\n", first.id()));
     second.signal("QUIT");
-    second.wait_for_log("waiting for a successor");
+    second.wait_for_event("upgrade_waiting_for_successor");
     second.signal("TERM");
     assert_eq!(second.wait().code(), Some(0));
     assert_eq!(named(), format!("{}\n", first.id()));

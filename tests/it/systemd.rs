@@ -207,7 +207,7 @@ fn a_socket_that_it_passes_is_listened_on_and_outlives_a_restart() {
     pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let config = pki.write("config.toml", &config);
     let mut old = activate(&listener, &config);
-    old.wait_for_log("ready");
+    old.wait_for_event("ready");
     let sender = Sender::to(&old, Some(&pki.netdata()));
     assert_eq!(sender.address, address);
     assert_eq!(sender.post(ALERT).status, 200);
@@ -226,8 +226,8 @@ fn a_socket_that_is_not_configured_is_not_listened_on() {
     let config = write_config(&pki, &origin);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = activate(&listener, &config);
-    proxy.wait_for_log("no use for an inherited socket");
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("inherited_socket_unused");
+    proxy.wait_for_event("ready");
     assert_ne!(proxy.address(0), listener.local_addr().unwrap());
     assert_eq!(
         Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,

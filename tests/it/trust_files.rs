@@ -11,7 +11,7 @@
 //! | a leaf that nobody accepts any more was a warning | `check::a_certificate_that_expires_soon_or_has` |
 //! | an expired certificate that nobody needs, behind a good one, had the server not ready | `admin::what_is_not_needed_of_the_chain_may_have_run_out` |
 
-use crate::support::{Origin, Pki, Proxy, Sender, critical_unknown_extension};
+use crate::support::{Origin, Pki, Proxy, Sender, critical_unknown_extension, is_event};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, IsCa, KeyUsagePurpose};
 use std::process::Command;
 use time::Duration;
@@ -212,7 +212,7 @@ fn a_broken_key_is_an_error_that_does_not_show_it() {
         !proxy
             .log()
             .iter()
-            .any(|line| line.contains("configuration reloaded"))
+            .any(|line| is_event(line, "config_reloaded"))
     );
 }
 

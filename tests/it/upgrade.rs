@@ -10,7 +10,7 @@
 //! | `run --upgrade` dies of SIGHUP while it waits | a signal that has the system's effect | [`a_successor_that_waits_outlives_sighup`] |
 
 use crate::support::{
-    Load, Operator, Origin, Pipe, Pki, Proxy, Reading, Reply, Sender, eventually,
+    Load, Operator, Origin, Pipe, Pki, Proxy, Reading, Reply, Sender, eventually, is_event,
 };
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,9 +39,9 @@ fn named(directory: &Path) -> u32 {
 /// The sockets of `old` are taken over by the process that this returns.
 fn upgrade(old: &mut Proxy) -> Proxy {
     let new = old.successor();
-    new.wait_for_log("waiting for the sockets");
+    new.wait_for_event("upgrade_waiting_for_sockets");
     old.signal("QUIT");
-    new.wait_for_log("ready");
+    new.wait_for_event("ready");
     new
 }
 
@@ -151,14 +151,14 @@ fn the_signal_may_come_before_the_successor() {
     let origin = Origin::spawn();
     let mut old = Proxy::spawn(&pki, &config(&origin));
     old.signal("QUIT");
-    old.wait_for_log("waiting for a successor");
+    old.wait_for_event("upgrade_waiting_for_successor");
     let socket = pki.path().join("proxy.upgrade");
     assert_eq!(
         std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
         0o600
     );
     let new = old.successor();
-    new.wait_for_log("ready");
+    new.wait_for_event("ready");
     assert_eq!(old.wait().code(), Some(0));
     assert!(!socket.exists());
     assert_eq!(
@@ -187,10 +187,10 @@ fn without_a_path_both_find_the_same_one() {
             })
         };
         let mut old = launch(&[]);
-        old.wait_for_log("ready");
+        old.wait_for_event("ready");
         let new = launch(&["--upgrade"]);
         old.signal("QUIT");
-        new.wait_for_log("ready");
+        new.wait_for_event("ready");
         assert_eq!(old.wait().code(), Some(0));
     }
 }
@@ -215,7 +215,7 @@ fn a_successor_with_a_wrong_configuration_changes_nothing() {
         200
     );
     let new = old.successor();
-    new.wait_for_log("ready");
+    new.wait_for_event("ready");
     assert_eq!(old.wait().code(), Some(0));
 }
 
@@ -234,7 +234,7 @@ fn a_successor_that_fails_at_the_last_moment_changes_nothing() {
     old.signal("QUIT");
     assert_eq!(wrong.wait().code(), Some(1));
     wrong.wait_for_log("cannot write the pid file");
-    old.wait_for_log("this process goes on");
+    old.wait_for_event("upgrade_failed");
     assert_eq!(named(pki.path()), old.id());
     load.goes_on_for(20);
     std::fs::write(&old.config, config(&origin)).unwrap();
@@ -265,7 +265,7 @@ fn a_successor_that_says_something_else_or_vanishes_changes_nothing() {
         // It may have been called off before all was said.
         let _ = stream.write_all(words);
         drop(stream);
-        old.wait_for_logs("this process goes on", round + 1);
+        old.wait_for_events("upgrade_failed", round + 1);
         assert!(!socket.exists());
         assert_eq!(
             Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
@@ -283,12 +283,12 @@ fn a_successor_serves_if_the_old_process_dies() {
     let mut old = Proxy::spawn(&pki, &config);
     let address = old.address(0);
     let new = old.successor();
-    new.wait_for_log("waiting for the sockets");
+    new.wait_for_event("upgrade_waiting_for_sockets");
     old.signal("QUIT");
-    new.wait_for_log("taking the listening sockets over");
+    new.wait_for_event("upgrade_sockets_received");
     old.signal("KILL");
     old.wait();
-    new.wait_for_log("ready");
+    new.wait_for_event("ready");
     let mut sender = Sender::to(&new, Some(&pki.netdata()));
     sender.address = address;
     assert_eq!(sender.post(ALERT).status, 200);
@@ -302,16 +302,13 @@ fn what_a_crash_left_behind_is_replaced_and_nothing_else() {
     let socket = pki.path().join("proxy.upgrade");
     std::fs::write(&socket, "precious").unwrap();
     old.signal("QUIT");
-    assert!(
-        old.wait_for_log("this process goes on")
-            .contains("no socket")
-    );
+    assert!(old.wait_for_event("upgrade_failed").contains("no socket"));
     assert_eq!(std::fs::read_to_string(&socket).unwrap(), "precious");
     std::fs::remove_file(&socket).unwrap();
     let somebody = UnixListener::bind(&socket).unwrap();
     old.signal("QUIT");
     assert!(
-        old.wait_for_logs("this process goes on", 2)
+        old.wait_for_events("upgrade_failed", 2)
             .contains("another process")
     );
     drop(somebody);
@@ -335,7 +332,7 @@ fn addresses_may_come_and_go_with_an_upgrade() {
     let new = upgrade(&mut old);
     assert_eq!(new.address(1), old.address(0));
     assert_ne!(new.address(0), old.address(1));
-    new.wait_for_log("no use for an inherited socket");
+    new.wait_for_event("inherited_socket_unused");
     assert_eq!(old.wait().code(), Some(0));
     assert!(std::net::TcpStream::connect(old.address(1)).is_err());
     assert_eq!(
@@ -351,7 +348,7 @@ fn without_the_signal_nothing_is_handed_over() {
     let old = Proxy::spawn(&pki, &config(&origin));
     // Without the signal it waits, and can be ended.
     let mut new = old.successor();
-    new.wait_for_log("waiting for the sockets");
+    new.wait_for_event("upgrade_waiting_for_sockets");
     new.signal("TERM");
     assert!(!new.wait().success());
     assert_eq!(
@@ -367,17 +364,17 @@ fn what_was_withdrawn_while_a_successor_waited_is_not_trusted_again() {
     let config = config(&origin).replace("\"require\"", "\"request\"");
     let mut old = Proxy::spawn(&pki, &config);
     let new = old.successor();
-    new.wait_for_log("waiting for the sockets");
+    new.wait_for_event("upgrade_waiting_for_sockets");
     pki.write(
         "ca.pem",
         &std::fs::read_to_string(next.path().join("ca.pem")).unwrap(),
     );
-    old.wait_for_log("configuration reloaded");
+    old.wait_for_event("config_reloaded");
     Sender::to(&old, Some(&withdrawn))
         .post(ALERT)
         .refuses(403, "client_certificate_invalid");
     old.signal("QUIT");
-    new.wait_for_log("ready");
+    new.wait_for_event("ready");
     assert_eq!(old.wait().code(), Some(0));
     Sender::to(&new, Some(&withdrawn))
         .post(ALERT)
@@ -386,7 +383,7 @@ fn what_was_withdrawn_while_a_successor_waited_is_not_trusted_again() {
     assert!(
         !new.log()
             .iter()
-            .any(|line| line.contains("configuration reloaded")),
+            .any(|line| is_event(line, "config_reloaded")),
         "it was right from the start"
     );
 }
@@ -404,9 +401,9 @@ fn reading_successor(pki: &Pki, config: &str) -> (Proxy, Proxy, Pipe, Reading) {
         command.arg("--upgrade");
     });
     pipe.open().write("another-secret-0123456789");
-    new.wait_for_log("waiting for the sockets");
+    new.wait_for_event("upgrade_waiting_for_sockets");
     old.signal("QUIT");
-    new.wait_for_log("taking the listening sockets over");
+    new.wait_for_event("upgrade_sockets_received");
     let reading = pipe.open();
     (old, new, pipe, reading)
 }
@@ -422,7 +419,7 @@ fn what_is_withdrawn_while_a_successor_reads_is_not_trusted_for_good() {
         &std::fs::read_to_string(next.path().join("ca.pem")).unwrap(),
     );
     reading.write("another-secret-0123456789");
-    new.wait_for_log("ready");
+    new.wait_for_event("ready");
     assert_eq!(old.wait().code(), Some(0));
     // The first look finds it.
     pipe.open().write("another-secret-0123456789");
@@ -446,7 +443,7 @@ fn a_configuration_that_changes_while_a_successor_starts_keeps_it_from_serving()
     reading.write("another-secret-0123456789");
     assert_eq!(new.wait().code(), Some(1));
     new.wait_for_log("the configuration changed while this process took over");
-    old.wait_for_log("this process goes on");
+    old.wait_for_event("upgrade_failed");
     Sender::to(&old, Some(&pki.netdata()))
         .post(ALERT)
         .refuses(403, "common_name_mismatch");
@@ -459,12 +456,12 @@ fn a_successor_whose_files_went_wrong_while_it_waited_changes_nothing() {
     let mut old = Proxy::spawn(&pki, &config(&origin));
     let ca = std::fs::read_to_string(pki.path().join("ca.pem")).unwrap();
     let mut wrong = old.successor();
-    wrong.wait_for_log("waiting for the sockets");
+    wrong.wait_for_event("upgrade_waiting_for_sockets");
     pki.write("ca.pem", "");
     old.signal("QUIT");
     assert_eq!(wrong.wait().code(), Some(2));
     assert!(wrong.wait_for_log("tls.client.ca").contains("is empty"));
-    old.wait_for_log("this process goes on");
+    old.wait_for_event("upgrade_failed");
     assert_eq!(
         Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
         200
@@ -494,12 +491,12 @@ fn a_directory_that_others_can_have_made_is_not_used() {
         })
     };
     let mut proxy = launch(&[]);
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     let refuses = |round: usize, expected: &str| {
         proxy.signal("QUIT");
         assert!(
             proxy
-                .wait_for_logs("this process goes on", round)
+                .wait_for_events("upgrade_failed", round)
                 .contains(expected)
         );
         let mut successor = launch(&["--upgrade"]);
@@ -544,7 +541,7 @@ fn a_socket_that_accepts_nothing_holds_nothing_up() {
     let queue = fill(&path);
     old.signal("QUIT");
     assert!(
-        old.wait_for_log("this process goes on")
+        old.wait_for_event("upgrade_failed")
             .contains("another process listens there")
     );
     assert_eq!(
@@ -578,10 +575,10 @@ fn a_successor_that_waits_outlives_sighup() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let mut old = Proxy::spawn(&pki, &config(&origin));
     let new = old.successor();
-    new.wait_for_log("waiting for the sockets");
+    new.wait_for_event("upgrade_waiting_for_sockets");
     new.signal("HUP");
     old.signal("QUIT");
-    new.wait_for_log("ready");
+    new.wait_for_event("ready");
     assert_eq!(old.wait().code(), Some(0));
     assert_eq!(
         Sender::to(&new, Some(&pki.netdata())).post(ALERT).status,

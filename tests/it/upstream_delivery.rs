@@ -9,6 +9,7 @@
 
 use crate::support::{
     Application, Connection, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually,
+    is_event,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -373,7 +374,7 @@ fn an_application_that_listens_again_is_used_before_its_next_check() {
         );
         let (proxy, mut connection) = scene(Pki::shared(), &config);
         let operator = Operator::of(&proxy);
-        proxy.wait_for_log("fails its check");
+        proxy.wait_for_event("upstream_check_failed");
         operator.wait_for(&health_of(&origin), 0.0);
         connection
             .post(ALERT)
@@ -402,13 +403,17 @@ fn an_application_that_listens_again_is_used_before_its_next_check() {
             "{} of {sent} failed: {failures:?}",
             failures.len()
         );
-        assert!(proxy.wait_for_log("a server is back").contains(&origin.url));
+        assert!(
+            proxy
+                .wait_for_event("upstream_recovered")
+                .contains(&origin.url)
+        );
         assert_eq!(operator.get("/readyz").status, 200);
         assert_eq!(
             proxy
                 .log()
                 .iter()
-                .filter(|line| line.contains("a server is back"))
+                .filter(|line| is_event(line, "upstream_recovered"))
                 .count(),
             1
         );
@@ -429,7 +434,7 @@ fn where_none_is_healthy_another_is_tried_after_one_that_refuses() {
         Pki::shared(),
         &Proxy::config_of_group(&origins.each_ref(), SELDOM),
     );
-    proxy.wait_for_logs("fails its check", 3);
+    proxy.wait_for_events("upstream_check_failed", 3);
     connection
         .post(ALERT)
         .unwrap()
@@ -441,14 +446,15 @@ fn where_none_is_healthy_another_is_tried_after_one_that_refuses() {
     }
     assert!(
         proxy
-            .wait_for_log("a server is back")
+            .wait_for_event("upstream_recovered")
             .contains(&origins[1].url)
     );
     assert_eq!(
         proxy
             .log()
             .iter()
-            .filter(|line| line.contains("left out"))
+            .filter(|line| is_event(line, "upstream_unhealthy")
+                || is_event(line, "upstream_check_failed"))
             .count(),
         3,
         "{:#?}",
@@ -473,7 +479,7 @@ fn where_none_is_healthy_a_request_waits_for_one_that_is_silent_and_no_more() {
         &format!("servers = [{}]", servers.join(", ")),
     );
     let (proxy, mut connection) = scene(Pki::shared(), &config);
-    proxy.wait_for_logs("fails its check", 20);
+    proxy.wait_for_events("upstream_check_failed", 20);
     let started = Instant::now();
     let status = connection.post(ALERT).unwrap().status;
     assert!(matches!(status, 502 | 504), "{status}");
@@ -493,7 +499,7 @@ fn an_answer_proves_more_than_a_check() {
     let group = format!("health_check = {{ path = \"/healthz\", interval = \"50ms\" }}\n{ADMIN}");
     let (proxy, mut connection) = scene(Pki::shared(), &Proxy::config_of_group(&[&origin], &group));
     let operator = Operator::of(&proxy);
-    proxy.wait_for_log("fails its check");
+    proxy.wait_for_event("upstream_check_failed");
     // What fails is no proof.
     origin.will([Reply::Raw(
         "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".into(),
@@ -507,7 +513,7 @@ fn an_answer_proves_more_than_a_check() {
         !proxy
             .log()
             .iter()
-            .any(|line| line.contains("a server is back"))
+            .any(|line| is_event(line, "upstream_recovered"))
     );
     for round in 0..20 {
         assert_eq!(connection.post(ALERT).unwrap().status, 200);
@@ -516,23 +522,21 @@ fn an_answer_proves_more_than_a_check() {
             (origin.checks() > checks).then_some(round)
         });
     }
-    let count = |text: &str| {
-        proxy
-            .log()
-            .iter()
-            .filter(|line| line.contains(text))
-            .count()
-    };
-    proxy.wait_for_log("though it takes requests");
+    proxy.wait_for_event("upstream_check_disputed");
     assert_eq!(
-        (count("a server is back"), count("fails its check")),
-        (1, 2),
+        [
+            "upstream_recovered",
+            "upstream_check_failed",
+            "upstream_check_disputed"
+        ]
+        .map(|event| proxy.events(event).len()),
+        [1, 1, 1],
         "{:#?}",
         proxy.log()
     );
     origin.answers_checks_with(200);
     operator.wait_for(&health_of(&origin), 1.0);
     origin.answers_checks_with(500);
-    proxy.wait_for_logs("fails its check", 3);
+    proxy.wait_for_events("upstream_check_failed", 2);
     operator.wait_for(&health_of(&origin), 0.0);
 }

@@ -2,6 +2,7 @@
 
 use crate::support::{
     Connection, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually,
+    is_event,
 };
 use netdata_webhook_proxy::config::Config;
 use netdata_webhook_proxy::upstream::Upstreams;
@@ -83,7 +84,7 @@ fn who_refuses_is_left_out_and_the_request_goes_to_another() {
     gone.stop();
     post_all(&mut connection, 20);
     assert_eq!(shares(&[&gone, &origin]), [2, 22]);
-    let line = proxy.wait_for_log("a server is left out");
+    let line = proxy.wait_for_event("upstream_unhealthy");
     assert!(
         line.contains(&gone.url) && line.contains("Connection refused"),
         "{line}"
@@ -92,7 +93,8 @@ fn who_refuses_is_left_out_and_the_request_goes_to_another() {
         proxy
             .log()
             .iter()
-            .filter(|line| line.contains("left out"))
+            .filter(|line| is_event(line, "upstream_unhealthy")
+                || is_event(line, "upstream_check_failed"))
             .count(),
         1,
         "it is not tried every time"
@@ -132,11 +134,15 @@ fn who_comes_back_is_found_by_a_check() {
     let (gone, origin) = (Origin::spawn_apart(), Origin::spawn());
     let (proxy, mut connection) = scene(&[&gone, &origin], OFTEN);
     gone.stop();
-    proxy.wait_for_log("left out");
+    proxy.wait_for_event("upstream_check_failed");
     post_all(&mut connection, 4);
     assert_eq!(shares(&[&gone, &origin]), [0, 4]);
     gone.start();
-    assert!(proxy.wait_for_log("a server is back").contains(&gone.url));
+    assert!(
+        proxy
+            .wait_for_event("upstream_recovered")
+            .contains(&gone.url)
+    );
     post_all(&mut connection, 4);
     assert_eq!(shares(&[&gone, &origin]), [2, 6]);
 }
@@ -146,7 +152,7 @@ fn where_none_is_healthy_requests_are_refused_at_once_by_what_refuses() {
     let origins = [Origin::spawn_apart(), Origin::spawn_apart()];
     let (proxy, mut connection) = scene(&origins.each_ref(), OFTEN);
     origins.iter().for_each(Origin::stop);
-    proxy.wait_for_logs("fails its check", 2);
+    proxy.wait_for_events("upstream_check_failed", 2);
     connection
         .post(ALERT)
         .unwrap()
@@ -157,7 +163,7 @@ fn where_none_is_healthy_requests_are_refused_at_once_by_what_refuses() {
             .contains("status=502")
     );
     origins[1].start();
-    proxy.wait_for_log("a server is back");
+    proxy.wait_for_event("upstream_recovered");
     post_all(&mut connection, 3);
     assert_eq!(shares(&origins.each_ref()), [0, 3]);
 }
@@ -178,7 +184,7 @@ fn who_is_not_there_yet_and_was_never_checked_is_unreachable() {
         .refuses(502, "upstream_unreachable");
     origin.start();
     post_all(&mut connection, 1);
-    proxy.wait_for_log("a server is back");
+    proxy.wait_for_event("upstream_recovered");
 }
 
 #[test]
@@ -191,7 +197,7 @@ fn a_path_is_asked_for_and_its_status_decides() {
     );
     for (round, status) in [500, 404].into_iter().enumerate() {
         origin.answers_checks_with(status);
-        let line = proxy.wait_for_logs("fails its check", round + 1);
+        let line = proxy.wait_for_events("upstream_check_failed", round + 1);
         assert!(
             line.contains(&format!("/healthz is answered with status {status}")),
             "{line}"
@@ -204,7 +210,7 @@ fn a_path_is_asked_for_and_its_status_decides() {
             "{status}"
         );
         origin.answers_checks_with(302);
-        proxy.wait_for_logs("a server is back", round + 1);
+        proxy.wait_for_events("upstream_recovered", round + 1);
         post_all(&mut connection, 4);
         assert_eq!(
             shares(&[&origin, &other]),
@@ -244,7 +250,7 @@ fn a_check_that_hangs_has_failed() {
     let proxy = Proxy::spawn(Pki::shared(), &config);
     assert!(
         proxy
-            .wait_for_log("fails its check")
+            .wait_for_event("upstream_check_failed")
             .contains("no answer within 1s")
     );
 }
@@ -303,7 +309,7 @@ fn a_name_that_cannot_be_resolved_does_not_keep_the_others_from_serving() {
     assert_eq!(sender.post(ALERT).status, 200);
     assert!(
         proxy
-            .wait_for_log("cannot resolve")
+            .wait_for_event("name_resolution_failed")
             .contains("does-not-exist.invalid")
     );
     let alone = Proxy::config_of_group(&[&origin], SELDOM)
@@ -359,7 +365,7 @@ fn a_reload_keeps_what_is_known_of_servers_that_stay() {
     let (proxy, mut connection) = scene(&[&gone, &origin], SELDOM);
     gone.stop();
     post_all(&mut connection, 2);
-    proxy.wait_for_log("a server is left out");
+    proxy.wait_for_event("upstream_unhealthy");
     let connected = origin.connections();
     let config = |origins: &[&Origin], group: &str| {
         Proxy::config_of_group(origins, group).replace("threads = 2", "threads = 1")
@@ -372,7 +378,7 @@ fn a_reload_keeps_what_is_known_of_servers_that_stay() {
         proxy
             .log()
             .iter()
-            .filter(|line| line.contains("a server is left out"))
+            .filter(|line| is_event(line, "upstream_unhealthy"))
             .count(),
         1
     );

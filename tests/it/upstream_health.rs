@@ -7,7 +7,7 @@
 //! | 401 of an application that wants credentials for everything | what is good for one is bad for another | `headers_and_statuses_are_a_matter_of_the_application` |
 //! | an https upstream that answered 421 to every request, because TLS and `Host` named different hosts | what can be seen in the configuration, and was not said | `names_that_differ_are_warned_of` |
 
-use crate::support::{Operator, Origin, Pki, Proxy, Sender};
+use crate::support::{Operator, Origin, Pki, Proxy, Sender, is_event};
 use std::process::Command;
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
@@ -128,7 +128,7 @@ fn a_particular_application_passes_its_check() {
         !proxy
             .log()
             .iter()
-            .any(|line| line.contains("fails its check"))
+            .any(|line| is_event(line, "upstream_check_failed"))
     );
 }
 
@@ -145,7 +145,7 @@ fn a_check_that_is_refused_says_what_was_sent() {
         "x-key",
     ];
     let proxy = Proxy::spawn(&pki, &wrong);
-    let line = proxy.wait_for_log("fails its check");
+    let line = proxy.wait_for_event("upstream_check_failed");
     let checked = said(&pki, "check", &wrong);
     let examined = said(
         &pki,
@@ -183,7 +183,7 @@ fn a_check_that_is_refused_says_what_was_sent() {
         !proxy
             .log()
             .iter()
-            .any(|line| line.contains("fails its check"))
+            .any(|line| is_event(line, "upstream_check_failed"))
     );
 }
 
@@ -217,13 +217,13 @@ fn headers_and_statuses_are_a_matter_of_the_application() {
                     !proxy
                         .log()
                         .iter()
-                        .any(|line| line.contains("fails its check")),
+                        .any(|line| is_event(line, "upstream_check_failed")),
                     "{status} {keys}"
                 );
             }
             false => assert!(
                 proxy
-                    .wait_for_log("fails its check")
+                    .wait_for_event("upstream_check_failed")
                     .contains(&status.to_string())
             ),
         }
@@ -259,7 +259,7 @@ fn a_check_over_tls_asks_for_the_name_of_the_server() {
             !proxy
                 .log()
                 .iter()
-                .any(|line| line.contains("fails its check"))
+                .any(|line| is_event(line, "upstream_check_failed"))
         );
     }
 }

@@ -86,9 +86,9 @@ fn a_silent_resolver_delays_nothing() {
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!(waiting, 1, "there is one look-up at a time");
     assert!(most <= before + 2, "{before} threads became {most}");
-    proxy.wait_for_log("cannot resolve a name");
+    proxy.wait_for_event("name_resolution_failed");
     resolver.answers(&origin);
-    proxy.wait_for_log("a name can be resolved again");
+    proxy.wait_for_event("name_resolution_recovered");
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn who_is_not_the_server_that_it_should_be_gets_nothing() {
     ] {
         let (proxy, sender) = scene(&pki, &origin, group);
         sender.post(ALERT).refuses(502, "upstream_unreachable");
-        let line = proxy.wait_for_log("did not answer");
+        let line = proxy.wait_for_event("upstream_failed");
         let (line, reason) = (line.to_lowercase(), reason.to_lowercase());
         let is_named = line.contains(&reason)
             || (reason == "notvalidforname" && line.contains("not valid for name"));
@@ -133,7 +133,7 @@ fn a_check_of_a_path_verifies_the_server_too() {
     let (proxy, sender) = scene(&pki, &bad, &format!("{NAMED}\n{checked}"));
     assert!(
         proxy
-            .wait_for_log("fails its check")
+            .wait_for_event("upstream_check_failed")
             .contains("UnknownIssuer")
     );
     // It is tried all the same, and found to be no better than that.
@@ -239,20 +239,20 @@ fn a_changed_authority_is_noticed_and_ends_what_it_vouched_for() {
         "upstream-ca.pem",
         &std::fs::read_to_string(Pki::new().path().join("ca.pem")).unwrap(),
     );
-    proxy.wait_for_log("configuration reloaded");
+    proxy.wait_for_event("config_reloaded");
     // The idle connection was made under the old one, so nobody uses it any more.
     sender.post(ALERT).refuses(502, "upstream_unreachable");
     pki.write("upstream-ca.pem", "no certificate");
     assert!(
         proxy
-            .wait_for_log("not reloaded")
+            .wait_for_event("config_reload_failed")
             .contains("upstreams.app.ca")
     );
     pki.write(
         "upstream-ca.pem",
         &std::fs::read_to_string(theirs.path().join("ca.pem")).unwrap(),
     );
-    proxy.wait_for_logs("configuration reloaded", 2);
+    proxy.wait_for_events("config_reloaded", 2);
     assert_eq!(sender.post(ALERT).status, 200);
     assert_eq!(origin.received().len(), 2);
 }

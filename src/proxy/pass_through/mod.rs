@@ -116,7 +116,7 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
                     is_repeated = true;
                     self.body.start_again();
                     let request_id = &self.transaction.context.request_id;
-                    tracing::debug!(request_id, %error, "sending again on a fresh connection");
+                    tracing::debug!(event = "upstream_retried", request_id, %error, "retrying on a new connection");
                 }
                 Err(RelayError::Stale(error) | RelayError::Upstream(error)) => {
                     return Err(self.upstream_failed(&error));

@@ -139,7 +139,7 @@ impl Worker {
         }
         if !access.is_allowed(peer.ip()) && source == Some(Source::Balancer) {
             // That it can connect is what it wants to know.
-            debug!(remote_addr = %peer.ip(), "a balancer's check is not in listen.allow");
+            debug!(event = "balancer_check_not_allowed", remote_addr = %peer.ip(), "load balancer check from an address outside listen.allow");
             return None;
         }
         if !access.is_allowed(peer.ip()) {
@@ -163,7 +163,7 @@ impl Worker {
     fn refuse<T>(&self, peer: SocketAddr, code: ConnectionRefusal, reason: &str) -> Option<T> {
         self.monitor.connection_refused(peer.ip(), code, reason);
         if Repeated::ConnectionRefused.may_be_written() {
-            warn!(remote_addr = %peer.ip(), code = code.as_str(), reason, "connection refused");
+            warn!(event = "connection_refused", remote_addr = %peer.ip(), code = code.as_str(), reason, "connection refused");
         }
         None
     }
@@ -191,7 +191,7 @@ impl Worker {
             return;
         };
         if arrival.source == Some(Source::Balancer) {
-            debug!(remote_addr = %arrival.peer.ip(), reason = refusal.reason, "a balancer's check ended");
+            debug!(event = "balancer_check_ended", remote_addr = %arrival.peer.ip(), reason = refusal.reason, "load balancer check ended");
             return;
         }
         self.monitor.handshake(arrival.peer.ip(), Err(&refusal));
@@ -327,7 +327,7 @@ impl From<Exhausted> for ConnectionRefusal {
 /// Notes a client that left without a word, as balancers do that only check whether they can
 /// connect.
 fn silent<T>(peer: SocketAddr) -> Option<T> {
-    debug!(remote_addr = %peer.ip(), "a client connected and left without a word");
+    debug!(event = "connection_unused", remote_addr = %peer.ip(), "client connected and disconnected without sending data");
     None
 }
 
@@ -337,6 +337,7 @@ fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
     }
     let identity = refusal.identity.as_ref();
     warn!(
+        event = "handshake_refused",
         remote_addr = %peer.ip(),
         code = refusal.code.as_str(),
         reason = &*clean(&refusal.reason),
@@ -344,7 +345,7 @@ fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
         issuer = identity.map(|identity| identity.issuer.as_str()),
         serial = identity.map(|identity| clean(&identity.serial)).as_deref(),
         fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
-        "handshake refused"
+        "TLS handshake refused"
     );
 }
 
@@ -364,7 +365,7 @@ impl Spare {
             Ok(spare) => Some(Self(spare)),
             Err(error) => {
                 if Repeated::ConnectionNotServed.may_be_written() {
-                    warn!(%error, "cannot serve a connection");
+                    warn!(event = "connection_failed", %error, "cannot serve a connection");
                 }
                 None
             }

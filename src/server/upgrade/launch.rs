@@ -23,11 +23,11 @@ impl Launch {
         // The successor is to give the signs of life that systemd asked the first process for.
         command.args(&self.arguments).env_remove("WATCHDOG_PID");
         let mut successor = command.spawn()?;
-        info!(successor = successor.id(), program = %self.program.display(), "SIGUSR2 received, a successor is started");
+        info!(event = "upgrade_started", successor = successor.id(), program = %self.program.display(), "SIGUSR2 received, started a successor");
         thread::spawn(move || {
             // It outlives this process, unless it fails.
             if let Ok(status) = successor.wait() {
-                warn!(%status, "the successor ended");
+                warn!(event = "upgrade_successor_exited", %status, "the successor exited");
             }
         });
         Ok(())

@@ -55,7 +55,10 @@ async fn settle(conversation: &mut Conversation, expected: Word) -> io::Result<(
             "the running process called the take-over off and goes on",
         )),
         None => {
-            warn!("the running process ended in the middle of the take-over");
+            warn!(
+                event = "upgrade_predecessor_exited",
+                "the running process exited during the upgrade"
+            );
             Ok(())
         }
     }

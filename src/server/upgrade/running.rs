@@ -41,12 +41,15 @@ impl Legacy {
     /// Says why nobody does.
     pub(in crate::server) async fn hand_over(&self) -> io::Result<()> {
         let meeting = Meeting::open(&self.path).await?;
-        info!(path = %self.path.display(), "waiting for a successor: start it with run --upgrade");
+        info!(event = "upgrade_waiting_for_successor", path = %self.path.display(), "waiting for a successor: start it with `run --upgrade`");
         let arrival = timeout(ARRIVAL, meeting.arrival()).await;
         let (stream, successor) =
             arrival.map_err(|_| other(format!("no successor came within {ARRIVAL:?}")))??;
         drop(meeting);
-        info!(successor, "handing the listening sockets over");
+        info!(
+            event = "upgrade_sockets_sent",
+            successor, "passing the listening sockets to the successor"
+        );
         send_sockets(&stream, &self.sockets).await?;
         let mut conversation = Conversation::new(stream);
         if let Err(error) = see_it_serve(&mut conversation).await {
@@ -116,7 +119,7 @@ impl<'p> Meeting<'p> {
             match same_user(&stream) {
                 Ok(pid) => return Ok((stream, pid)),
                 Err(error) => {
-                    warn!(%error, "somebody asked for the listening sockets and did not get them")
+                    warn!(event = "upgrade_denied", %error, "refused a request for the listening sockets")
                 }
             }
         }
@@ -126,7 +129,7 @@ impl<'p> Meeting<'p> {
 impl Drop for Meeting<'_> {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(self.path) {
-            warn!(path = %self.path.display(), %error, "cannot remove the upgrade socket");
+            warn!(event = "upgrade_socket_failed", path = %self.path.display(), %error, "cannot remove the upgrade socket");
         }
     }
 }

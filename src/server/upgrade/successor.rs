@@ -40,7 +40,7 @@ impl<'p> Successor<'p> {
             // A terminal that is closed meanwhile, or an operator that means the other: both read
             // everything anyway.
             let _hangup = signal(SignalKind::hangup());
-            info!(path = %self.path.display(), "waiting for the sockets of the running process");
+            info!(event = "upgrade_waiting_for_sockets", path = %self.path.display(), "waiting for the listening sockets of the running process");
             let stream = timeout(ARRIVAL, self.arrive()).await.map_err(|_| {
                 io::Error::other(format!(
                     "nobody handed them over within {ARRIVAL:?}: the running process does so when it receives SIGQUIT"
@@ -48,7 +48,7 @@ impl<'p> Successor<'p> {
             })??;
             let pid = same_user(&stream)?;
             let sockets = timeout(DELIVERY, receive_sockets(&stream)).await??;
-            info!(predecessor = pid, sockets = sockets.len(), "taking the listening sockets over");
+            info!(event = "upgrade_sockets_received", predecessor = pid, sockets = sockets.len(), "received the listening sockets");
             Ok((Predecessor::new(stream)?, sockets))
         })
     }

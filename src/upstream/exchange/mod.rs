@@ -113,7 +113,7 @@ pub async fn send(upstream: &Upstream, message: &Message) -> Result<Answer, Exch
             unanswered_by: Some(server),
         }) => (server, error),
     };
-    tracing::debug!(%upstream, %server, %error, "sending again on a fresh connection");
+    tracing::debug!(event = "upstream_retried", %upstream, %server, %error, "retrying on a new connection");
     let again = connect(upstream, Tried::broke(&server), false).await?;
     attempt(again, message)
         .await
@@ -164,7 +164,7 @@ async fn connect_anew(
         let Some(next) = upstream.choose(&tried).await else {
             return Err(error.into());
         };
-        tracing::debug!(%server, %next, %error, "trying the next server");
+        tracing::debug!(event = "upstream_failover", %server, %next, %error, "trying the next upstream server");
         server = next;
     }
 }

@@ -126,7 +126,7 @@ pub(super) fn serve(stage: &Stage, imported: &Imported) -> Proxy {
     }
     let path = stage.write("config/running.toml", &config);
     let proxy = Proxy::launch(&path, |_| {});
-    proxy.wait_for_log("ready");
+    proxy.wait_for_event("ready");
     proxy
 }
 

@@ -245,7 +245,7 @@ fn a_test_notification_says_which_token_the_operator_has_to_see() {
         assert!(
             scene
                 .proxy
-                .wait_for_logs("Test notification", logged)
+                .wait_for_events("test_token_received", logged)
                 .contains(token),
             "{arguments:?}"
         );

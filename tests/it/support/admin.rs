@@ -16,7 +16,7 @@ pub(crate) struct Operator {
 impl Operator {
     /// Of a proxy whose configuration has `[admin] listen = "127.0.0.1:0"`.
     pub(crate) fn of(proxy: &Proxy) -> Self {
-        let line = proxy.wait_for_log("admin listener");
+        let line = proxy.wait_for_event("admin_listening");
         let address = line
             .split("address=")
             .nth(1)

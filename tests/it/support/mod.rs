@@ -38,7 +38,7 @@ pub(crate) use pipe::{Pipe, Reading};
 pub(crate) use pki::{
     Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject,
 };
-pub(crate) use proxy::{Proxy, WEBHOOK};
+pub(crate) use proxy::{Proxy, WEBHOOK, is_event};
 pub(crate) use readme::{README, blocks, commands, commands_with, first_column};
 pub(crate) use receiver::Receiver;
 pub(crate) use resolver::Resolver;

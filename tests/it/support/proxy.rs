@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// The path of the webhook in [`Proxy::config`].
 pub(crate) const WEBHOOK: &str = "/webhooks/netdata";
@@ -57,14 +58,14 @@ impl Proxy {
     /// With `config`, in the directory of `pki`. Waits until it is ready.
     pub(crate) fn spawn(pki: &Pki, config: &str) -> Self {
         let proxy = Self::start(pki, config);
-        proxy.wait_for_log("ready");
+        proxy.wait_for_event("ready");
         proxy
     }
 
     /// Likewise, as [`Proxy::start_with`] has it.
     pub(crate) fn spawn_with(pki: &Pki, config: &str, variables: &[(&str, PathBuf)]) -> Self {
         let proxy = Self::start_with(pki, config, variables);
-        proxy.wait_for_log("ready");
+        proxy.wait_for_event("ready");
         proxy
     }
 
@@ -142,7 +143,7 @@ impl Proxy {
             let log = self.log.lock().unwrap();
             let line = log
                 .iter()
-                .filter(|line| line.contains("listening") && line.contains("scheme"))
+                .filter(|line| is_event(line, "listening"))
                 .nth(index)?;
             // As text, address=127.0.0.1:1; as JSON, "address":"127.0.0.1:1".
             let address = line
@@ -165,23 +166,42 @@ impl Proxy {
 
     /// The `count`th such line.
     pub(crate) fn wait_for_logs(&self, text: &str, count: usize) -> String {
-        let find = || {
-            self.log()
-                .into_iter()
-                .filter(|line| line.contains(text))
-                .nth(count - 1)
-        };
-        let deadline = std::time::Instant::now() + PATIENCE;
+        self.wait_for_line(text, count, |line| line.contains(text))
+    }
+
+    /// Waits for the first line of the event `name` and returns it.
+    pub(crate) fn wait_for_event(&self, name: &str) -> String {
+        self.wait_for_events(name, 1)
+    }
+
+    /// Waits for the `count`th line of the event `name` and returns it.
+    pub(crate) fn wait_for_events(&self, name: &str, count: usize) -> String {
+        self.wait_for_line(&format!("{count} × {name}"), count, |line| {
+            is_event(line, name)
+        })
+    }
+
+    /// Returns all lines of the event `name` so far.
+    pub(crate) fn events(&self, name: &str) -> Vec<String> {
+        let mut lines = self.log();
+        lines.retain(|line| is_event(line, name));
+        lines
+    }
+
+    fn wait_for_line(
+        &self,
+        expected: &str,
+        count: usize,
+        is_match: impl Fn(&str) -> bool,
+    ) -> String {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(line) = find() {
-                return line;
+            let log = self.log();
+            if let Some(line) = log.iter().filter(|line| is_match(line)).nth(count - 1) {
+                return line.clone();
             }
-            assert!(
-                std::time::Instant::now() < deadline,
-                "no {text:?} in {:#?}",
-                self.log()
-            );
-            thread::sleep(std::time::Duration::from_millis(10));
+            assert!(Instant::now() < deadline, "no {expected:?} in {log:#?}");
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -204,15 +224,19 @@ impl Proxy {
 
     /// Replaces the configuration, and has it read.
     pub(crate) fn reload(&self, config: &str) {
-        let reloaded = self
-            .log()
-            .iter()
-            .filter(|line| line.contains("configuration"))
-            .count();
+        let ends = |line: &str| {
+            is_event(line, "config_reloaded") || is_event(line, "config_reload_failed")
+        };
+        let reloads = self.log().iter().filter(|line| ends(line)).count();
         std::fs::write(&self.config, config).unwrap();
         self.signal("HUP");
-        self.wait_for_logs("configuration", reloaded + 1);
+        self.wait_for_line("the end of a reload", reloads + 1, ends);
     }
+}
+
+/// Returns `true` if `line`, of text or of JSON, is one of the event `name`.
+pub(crate) fn is_event(line: &str, name: &str) -> bool {
+    line.contains(&format!("event=\"{name}\"")) || line.contains(&format!("\"event\":\"{name}\""))
 }
 
 impl Drop for Proxy {

@@ -133,3 +133,10 @@ pub mod tls;
 #[cfg(feature = "server")]
 pub mod upstream;
 pub mod webhook;
+
+pub use auth::ClientIdentity;
+pub use config::{ClientTrust, Config, ConfigError, Limits, Tests, Verify, read_identity};
+pub use proxy::middleware::{BuildError, GateBuilder, MAX_BODY, WebhookContext, WebhookRoute};
+pub use proxy::{Authorized, Context, Decision, Gate, Outcome, Policy, Verified};
+pub use webhook::challenge::response_token;
+pub use webhook::notification::{Kind, Notification, SchemaPolicy};

@@ -105,6 +105,46 @@ impl Tls {
 }
 
 impl ClientTrust {
+    /// The trust in Netdata Cloud: its authority, and the name `app.netdata.cloud`.
+    ///
+    /// Certificates are requested in the handshake and demanded by routes, so that clients without
+    /// one can use other paths of a listener.
+    pub fn netdata() -> Self {
+        Self::new(files::builtin_authorities())
+    }
+
+    /// The trust in the authorities of a PEM file, otherwise as [`netdata`](Self::netdata).
+    ///
+    /// Returns `None` if the file has no certificate, or a part that cannot be read.
+    pub fn from_pem(pem: &[u8]) -> Option<Self> {
+        let authorities = certificates_in(pem).filter(|authorities| !authorities.is_empty())?;
+        Some(Self::new(authorities))
+    }
+
+    fn new(authorities: Vec<CertificateDer<'static>>) -> Self {
+        Self {
+            verify: Verify::Request,
+            authorities,
+            revocation_lists: Vec::new(),
+            crl_coverage: CrlCoverage::All,
+            common_names: vec![NETDATA_COMMON_NAME.to_owned()],
+        }
+    }
+
+    /// Sets when a certificate is demanded.
+    #[must_use]
+    pub fn with_verify(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// Sets the accepted common names.
+    #[must_use]
+    pub fn with_common_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.common_names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// The authorities none of whose certificates is checked for revocation, by their subjects.
     pub fn unchecked_authorities(&self) -> Vec<String> {
         let is_checked = |authority| {
@@ -132,6 +172,9 @@ pub enum TlsVersion {
     /// RFC 8446.
     Tls13,
 }
+
+/// The common name of Netdata Cloud's client certificate.
+pub(crate) const NETDATA_COMMON_NAME: &str = "app.netdata.cloud";
 
 /// `[tls.client]`.
 #[derive(Clone, Debug)]

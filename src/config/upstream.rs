@@ -31,6 +31,21 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// The upstream of a route whose requests another proxy forwards. It has no server, so that
+    /// whatever is sent to it fails.
+    pub(crate) fn outside() -> Self {
+        Self {
+            name: "outside".into(),
+            servers: Vec::new(),
+            balance: Balance::RoundRobin,
+            connect_timeout: Duration::ZERO,
+            response_timeout: Duration::ZERO,
+            keepalive: 0,
+            health_check: None,
+            tls: None,
+        }
+    }
+
     /// One server, as a route names it: with every default, and never checked.
     pub fn url(server: Endpoint, tls: Option<UpstreamTls>) -> Self {
         Self {

@@ -19,7 +19,6 @@ use crate::http::request_head::RequestHead;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_id};
 use crate::telemetry::repeated::Repeated;
-use crate::tls;
 use crate::webhook::challenge;
 use crate::webhook::notification::{Kind, Notification};
 use crate::webhook::request::WebhookRequest;
@@ -31,14 +30,15 @@ use std::sync::Arc;
 /// The gate that every request passes: it applies the current policy.
 #[derive(Debug)]
 pub struct Gate {
-    policy: ArcSwap<Policy>,
+    /// Shared with the verifier of handshakes.
+    pub(super) policy: Arc<ArcSwap<Policy>>,
 }
 
 impl Gate {
     /// Creates a gate that applies `policy`.
     pub fn new(policy: Policy) -> Self {
         Self {
-            policy: ArcSwap::from_pointee(policy),
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
         }
     }
 
@@ -60,23 +60,28 @@ impl Gate {
     pub async fn admit(&self, session: &mut ServerSession, context: &mut Context) -> Decision {
         let mut session = PingoraSession::new(session, self.policy().limits.body_timeout);
         let head = session.head();
-        self.decide(&mut Transaction::new(&mut session, &head, context))
+        self.judge(&mut Transaction::new(&mut session, &head, context))
             .await
     }
 
     /// Does what [`admit`](Self::admit) does, for any kind of session.
-    pub(super) async fn decide<S: Session>(
+    pub(super) async fn judge<S: Session>(&self, transaction: &mut Transaction<'_, S>) -> Decision {
+        self.judge_by(&self.policy(), transaction).await
+    }
+
+    /// Does what [`judge`](Self::judge) does, by a policy that has been loaded already.
+    pub(super) async fn judge_by<S: Session>(
         &self,
+        policy: &Arc<Policy>,
         transaction: &mut Transaction<'_, S>,
     ) -> Decision {
-        let policy = self.policy();
-        note_origin(&policy, transaction);
-        match check(&policy, transaction).await {
+        note_origin(policy, transaction);
+        match check(policy, transaction).await {
             Ok(decision) => return decision,
             Err(Interrupt::Reject(rejection)) => respond::reject(transaction, &rejection).await,
             Err(Interrupt::ClientGone) => transaction.client_gone(),
         }
-        Decision::Answered
+        Decision::Answered(())
     }
 
     /// Refuses a request whose head cannot be read.
@@ -87,7 +92,7 @@ impl Gate {
     ) {
         let policy = self.policy();
         note_origin(&policy, transaction);
-        let presented = tls::presented(transaction.session.digest(), &policy.trust);
+        let presented = transaction.session.presented(&policy.trust);
         transaction.context.note_presented(&presented);
         respond::reject(transaction, rejection).await;
     }
@@ -118,13 +123,13 @@ async fn check<S: Session>(
     transaction: &mut Transaction<'_, S>,
 ) -> Result<Decision, Interrupt> {
     // The record shows the identity of a request that is refused before this is looked at, too.
-    if let Some(presented) = tls::presented_before(transaction.session.digest(), &policy.trust) {
+    if let Some(presented) = transaction.session.presented_before(&policy.trust) {
         transaction.context.note_presented(&presented);
     }
     match check_head(policy, transaction)? {
         HeadDecision::Challenge(response) => {
             respond::answer(transaction, Outcome::Challenged, response.into()).await;
-            Ok(Decision::Answered)
+            Ok(Decision::Answered(()))
         }
         HeadDecision::Notification(route, authenticated) => {
             check_body(policy, transaction, route, authenticated).await
@@ -169,7 +174,7 @@ fn check_certificate<S: Session>(
     route: &Route,
     transaction: &mut Transaction<'_, S>,
 ) -> Result<Identified, Rejection> {
-    let presented = tls::presented(transaction.session.digest(), &policy.trust);
+    let presented = transaction.session.presented(&policy.trust);
     transaction.context.note_presented(&presented);
     let is_tls = transaction.session.tls_version().is_some();
     if is_tls && policy.trust.verify() == Verify::Require {
@@ -282,7 +287,8 @@ async fn check_body<S: Session>(
     route: Arc<PolicyRoute>,
     authenticated: Authenticated,
 ) -> Result<Decision, Interrupt> {
-    let body = body::read_whole(transaction, policy, route.max_body).await?;
+    let max_body = route.max_body.min(transaction.session.max_body());
+    let body = body::read_whole(transaction, policy, max_body).await?;
     transaction.context.body_bytes = body.len() as u64;
     let notification = Arc::new(Notification::verify(&body, route.schema, &route.spaces)?);
     transaction.context.notification = Some(notification.clone());
@@ -290,7 +296,7 @@ async fn check_body<S: Session>(
     if notification.kind == Kind::Test {
         if route.tests == Tests::Answer {
             answer_test(transaction, &notification).await;
-            return Ok(Decision::Answered);
+            return Ok(Decision::Answered(()));
         }
         // It names no space, and what is forwarded has to be from one of the accepted ones.
         if !route.spaces.is_empty() {

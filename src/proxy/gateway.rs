@@ -3,6 +3,7 @@
 use super::deliver::deliver;
 use super::gate::Gate;
 use super::pass_through;
+use super::respond;
 use super::session::Session;
 use super::transaction::Transaction;
 use super::verified::Decision;
@@ -59,13 +60,14 @@ impl Gateway {
     }
 
     async fn process<S: Session>(&self, transaction: &mut Transaction<'_, S>) {
-        match self.gate.decide(transaction).await {
+        match self.gate.judge(transaction).await {
             Decision::Deliver(verified) => deliver(&self.draining, transaction, &verified).await,
             Decision::PassThrough(authorized) => {
                 // Boxed because its future is large, and most requests take another branch.
                 Box::pin(pass_through::run(&self.draining, transaction, &authorized)).await;
             }
-            Decision::Answered => {}
+            Decision::Answered(()) => {}
+            Decision::Unrouted => respond::reject(transaction, &Rejection::NotFound).await,
         }
     }
 }

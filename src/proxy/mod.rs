@@ -9,6 +9,7 @@ mod gate;
 #[cfg(feature = "server")]
 mod gateway;
 mod interrupt;
+pub mod middleware;
 mod origin;
 #[cfg(feature = "server")]
 mod pass_through;

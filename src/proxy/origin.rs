@@ -6,6 +6,7 @@ use crate::http::forwarded::is_trusted;
 use std::net::IpAddr;
 
 /// The connection that a request came over.
+#[derive(Debug)]
 pub(super) struct Origin {
     pub(super) peer: Option<IpAddr>,
     /// The local port that the connection was made to.

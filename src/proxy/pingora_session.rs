@@ -19,6 +19,7 @@ pub(super) struct PingoraSession<'s> {
     /// the end.
     held_back: Bytes,
     write_timeout: Duration,
+    max_body: u64,
 }
 
 impl<'s> PingoraSession<'s> {
@@ -28,7 +29,14 @@ impl<'s> PingoraSession<'s> {
             session,
             held_back: Bytes::new(),
             write_timeout,
+            max_body: u64::MAX,
         }
+    }
+
+    /// Lets no body be larger than this, in bytes.
+    pub(super) fn with_max_body(mut self, bytes: u64) -> Self {
+        self.max_body = bytes;
+        self
     }
 
     /// Sends what was held back.
@@ -118,6 +126,10 @@ async fn taken<T>(
 impl Session for PingoraSession<'_> {
     fn digest(&self) -> Option<&Digest> {
         self.session.digest()
+    }
+
+    fn max_body(&self) -> u64 {
+        self.max_body
     }
 
     async fn read_body(&mut self) -> BodyPart {

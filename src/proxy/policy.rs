@@ -1,10 +1,11 @@
 //! The rules that requests are judged by: one configuration's routes, trust and limits.
 
 use super::rate_limit::RateLimiter;
-use crate::config::{Config, Limits, Route};
+use crate::config::{ClientTrust, Config, Limits, Route};
 use crate::http::buffers::{Budget, Buffers};
 use crate::http::path::{Guarded, PathPattern, Routes};
 use crate::tls::Trust;
+#[cfg(feature = "server")]
 use crate::upstream::{Upstream, Upstreams};
 use ipnet::IpNet;
 use std::ops::Deref;
@@ -14,7 +15,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Policy {
     pub(super) routes: Routes<Arc<PolicyRoute>>,
+    #[cfg(feature = "server")]
     upstreams: Arc<Upstreams>,
+    /// Paths without a route are left to the service that the gate is a part of.
+    pub(super) passes_other_paths: bool,
     pub(super) trust: Arc<Trust>,
     pub(super) limits: Limits,
     pub(super) trusted_proxies: Vec<IpNet>,
@@ -27,8 +31,28 @@ impl Policy {
     ///
     /// # Errors
     /// If its authorities cannot be used.
+    #[cfg(feature = "server")]
     pub fn new(config: &Config) -> Result<Self, String> {
         Self::after(config, &Upstreams::default(), Arc::default())
+    }
+
+    /// Creates the policy that `config` describes.
+    ///
+    /// # Errors
+    /// If its authorities cannot be used.
+    #[cfg(not(feature = "server"))]
+    pub fn new(config: &Config) -> Result<Self, String> {
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| Arc::new(PolicyRoute::outside(route)));
+        let proxies = config.listen.trusted_proxies.clone();
+        Ok(Self::assemble(
+            routes.collect(),
+            trust(config)?,
+            config.limits,
+            proxies,
+        ))
     }
 
     /// Creates the policy that `config` describes and that replaces this one: the state of
@@ -36,10 +60,12 @@ impl Policy {
     ///
     /// # Errors
     /// If its authorities cannot be used.
+    #[cfg(feature = "server")]
     pub fn successor(&self, config: &Config) -> Result<Self, String> {
         Self::after(config, &self.upstreams, self.buffers.clone())
     }
 
+    #[cfg(feature = "server")]
     fn after(config: &Config, previous: &Upstreams, buffers: Arc<Buffers>) -> Result<Self, String> {
         let upstreams = Upstreams::new(config, previous);
         let routes = config
@@ -47,19 +73,65 @@ impl Policy {
             .iter()
             .map(|route| PolicyRoute::new(route, &upstreams).map(Arc::new))
             .collect::<Result<_, String>>()?;
-        let trust = match &config.tls {
-            Some(tls) => Trust::new(&tls.client)?,
-            None => Trust::nobody(),
-        };
-        Ok(Self {
+        let proxies = config.listen.trusted_proxies.clone();
+        let mut policy = Self::assemble(routes, trust(config)?, config.limits, proxies);
+        policy.upstreams = Arc::new(upstreams);
+        policy.buffers = buffers;
+        Ok(policy)
+    }
+
+    /// Creates the policy of a gate whose requests are forwarded by another proxy.
+    pub(super) fn of_routes(
+        routes: &[Route],
+        trust: &ClientTrust,
+        limits: Limits,
+        trusted_proxies: Vec<IpNet>,
+    ) -> Result<Self, String> {
+        let trust = Trust::new(trust)?;
+        let routes = routes
+            .iter()
+            .map(|route| Arc::new(PolicyRoute::outside(route)));
+        Ok(Self::assemble(
+            routes.collect(),
+            trust,
+            limits,
+            trusted_proxies,
+        ))
+    }
+
+    fn assemble(
+        routes: Vec<Arc<PolicyRoute>>,
+        trust: Trust,
+        limits: Limits,
+        trusted_proxies: Vec<IpNet>,
+    ) -> Self {
+        Self {
             routes: Routes::new(routes),
-            upstreams: Arc::new(upstreams),
+            #[cfg(feature = "server")]
+            upstreams: Arc::default(),
+            passes_other_paths: false,
             trust: Arc::new(trust),
-            limits: config.limits,
-            trusted_proxies: config.listen.trusted_proxies.clone(),
-            rate_limiter: RateLimiter::new(&config.limits),
-            buffers,
-        })
+            limits,
+            trusted_proxies,
+            rate_limiter: RateLimiter::new(&limits),
+            buffers: Arc::default(),
+        }
+    }
+
+    /// Returns `true` if a request for `target` is to be judged here: a route has its path, or an
+    /// application could read it as that of a route, or no path is left to others.
+    pub(super) fn is_responsible_for(&self, target: &[u8]) -> bool {
+        let path = target
+            .split(|byte| *byte == b'?')
+            .next()
+            .unwrap_or_default();
+        match std::str::from_utf8(path) {
+            Ok(path) if self.passes_other_paths && path.starts_with('/') => {
+                self.routes.has_reading_of(path)
+            }
+            // Absolute targets, and paths that applications read in ways that are not known.
+            _ => true,
+        }
     }
 
     /// The memory that the bodies of all requests share.
@@ -71,6 +143,7 @@ impl Policy {
     }
 
     /// The account of the memory that bodies take.
+    #[cfg(feature = "server")]
     pub(crate) fn buffers(&self) -> &Arc<Buffers> {
         &self.buffers
     }
@@ -81,6 +154,7 @@ impl Policy {
     }
 
     /// The upstreams of all routes.
+    #[cfg(feature = "server")]
     pub fn upstreams(&self) -> &Arc<Upstreams> {
         &self.upstreams
     }
@@ -95,14 +169,29 @@ impl Policy {
 #[derive(Debug)]
 pub(super) struct PolicyRoute {
     route: Route,
+    #[cfg(feature = "server")]
     pub(super) upstream: Upstream,
     /// The path of the route.
     pub(super) label: Arc<str>,
     /// The name of the upstream.
+    #[cfg(feature = "server")]
     pub(super) upstream_label: Arc<str>,
 }
 
 impl PolicyRoute {
+    /// A route whose requests another proxy forwards.
+    fn outside(route: &Route) -> Self {
+        Self {
+            route: route.clone(),
+            label: route.path.to_string().into(),
+            #[cfg(feature = "server")]
+            upstream: Upstream::Outside,
+            #[cfg(feature = "server")]
+            upstream_label: Upstream::Outside.name().into(),
+        }
+    }
+
+    #[cfg(feature = "server")]
     fn new(route: &Route, upstreams: &Upstreams) -> Result<Self, String> {
         let upstream = upstreams
             .of(&route.upstream)
@@ -113,6 +202,13 @@ impl PolicyRoute {
             upstream_label: upstream.name().into(),
             upstream,
         })
+    }
+}
+
+fn trust(config: &Config) -> Result<Trust, String> {
+    match &config.tls {
+        Some(tls) => Trust::new(&tls.client),
+        None => Ok(Trust::nobody()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A request's body and its response, whichever version of HTTP carries them.
 
+use crate::auth::Presented;
 use crate::http::response_head::ResponseHead;
+use crate::tls::{self, Trust};
 use bytes::Bytes;
 use pingora::protocols::Digest;
 use pingora::{Error, ErrorType};
@@ -21,6 +23,21 @@ pub(super) type BodyPart = pingora::Result<Option<Bytes>>;
 pub(super) trait Session: Send {
     /// What is known about the connection.
     fn digest(&self) -> Option<&Digest>;
+
+    /// The verdict on the client's certificates under the current trust.
+    fn presented(&self, trust: &Trust) -> Presented {
+        tls::presented(self.digest(), trust)
+    }
+
+    /// The verdict, if it is known without verifying the certificates.
+    fn presented_before(&self, trust: &Trust) -> Option<Presented> {
+        tls::presented_before(self.digest(), trust)
+    }
+
+    /// The largest body that can be read from here, in bytes.
+    fn max_body(&self) -> u64 {
+        u64::MAX
+    }
 
     /// Whether a balancer passes it on without a word about where it comes from. What the request
     /// says about that is not the balancer's.

@@ -7,9 +7,9 @@ use crate::webhook::notification::Notification;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// The result of [`Gate::admit`](super::Gate::admit).
+/// The decision about a request. `R` is the response, where it has not been sent yet.
 #[derive(Debug)]
-pub enum Decision {
+pub enum Decision<R = ()> {
     /// A webhook's notification, to be delivered to its application. Its body has been read from
     /// the session.
     Deliver(Verified),
@@ -17,7 +17,10 @@ pub enum Decision {
     PassThrough(Authorized),
     /// The request has been answered: it was a challenge, a Test notification, or it was refused.
     /// The context says which.
-    Answered,
+    Answered(R),
+    /// The path is none of the gate's, and is left to the service that the gate is a part of. Only a
+    /// policy made by a [`GateBuilder`](super::middleware::GateBuilder) leaves paths to others.
+    Unrouted,
 }
 
 /// A notification that passed every check, with proof of it: only [`Gate::admit`] makes one.

@@ -17,6 +17,7 @@ use crate::config::{Tls, TlsVersion};
 use pingora::listeners::tls::{Acceptor, TlsSettings};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
@@ -48,10 +49,19 @@ pub fn listener_settings(
     trust: Arc<Trust>,
     http2: bool,
 ) -> pingora::Result<TlsSettings> {
+    settings(tls.certificate.clone(), trust, http2)
+}
+
+/// Settings that serve `identity`, and keep the chain that a client presents with its connection.
+pub(crate) fn settings(
+    identity: Arc<CertifiedKey>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    http2: bool,
+) -> pingora::Result<TlsSettings> {
     install_crypto_provider();
     let mut settings = TlsSettings::with_callbacks(Box::new(peer_chain::KeepChain))?;
-    settings.set_cert_resolver(Arc::new(OneCertificate(tls.certificate.clone())));
-    settings.set_client_cert_verifier(trust);
+    settings.set_cert_resolver(Arc::new(OneCertificate(identity)));
+    settings.set_client_cert_verifier(verifier);
     if http2 {
         settings.enable_h2();
     }

@@ -31,6 +31,8 @@ pub enum Upstream {
     Server(Arc<Server>),
     /// To one of several.
     Group(Arc<Group>),
+    /// Another proxy forwards the requests. Whatever is sent here finds no server.
+    Outside,
 }
 
 impl Upstream {
@@ -39,6 +41,7 @@ impl Upstream {
         match self {
             Self::Server(server) => server.label(),
             Self::Group(group) => group.name(),
+            Self::Outside => "outside",
         }
     }
 
@@ -49,6 +52,7 @@ impl Upstream {
         match self {
             Self::Server(server) => (tried.unreachable.len() < 2).then(|| server.clone()),
             Self::Group(group) => group.choose(tried).await,
+            Self::Outside => None,
         }
     }
 }

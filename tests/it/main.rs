@@ -46,6 +46,7 @@ mod middleware;
 mod notification;
 mod output;
 mod paths;
+mod plugin;
 mod protocol_switch;
 mod proxy_bodies;
 mod proxy_routes;

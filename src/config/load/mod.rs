@@ -14,6 +14,7 @@ use super::{
     LogLevel, MAX_BUFFERED, Problem, RevocationList, Route, RouteKind, Server, Sources, Tls,
     TlsVersion, Verify,
 };
+use crate::config::NETDATA_COMMON_NAME;
 use crate::config::memory_limit::memory_limit;
 use ipnet::IpNet;
 use revocation::{current, uncovered};
@@ -265,7 +266,7 @@ impl Loader<'_> {
         }
         let revocation_lists = current(table, lists);
         let common_names = match table.strings("common_names") {
-            None => vec!["app.netdata.cloud".to_owned()],
+            None => vec![NETDATA_COMMON_NAME.to_owned()],
             Some(names) => {
                 if names.is_empty() {
                     table.complain(

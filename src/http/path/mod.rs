@@ -149,6 +149,17 @@ impl<R: Guarded> Routes<R> {
         }
     }
 
+    /// Returns `true` if an application could read `path` as that of a route.
+    pub fn has_reading_of(&self, path: &str) -> bool {
+        reading::is_any(path, |reading| {
+            let mut is_one = false;
+            let segments = reading.segments.iter().copied();
+            self.read
+                .walk(segments, |routes, _| is_one |= !routes.is_empty());
+            is_one
+        })
+    }
+
     /// Whether a request to the route `found` passes by another, where its path is read like this.
     fn passes_by(&self, found: usize, reading: &Reading<'_>) -> bool {
         let route = &self.routes[found];

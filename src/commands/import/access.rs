@@ -1,26 +1,26 @@
-//! What conditions on requests demand of a client, whichever server's they are. What is not
-//! understood closes the route.
+//! The access rules of a route, as conditions on requests state them. A rule that is not understood
+//! closes the route.
 
 use super::directive::Directive;
 use super::report::Ledger;
 use super::subject_match::{Comparison, Rendering, SubjectCheck};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-/// What a condition looks at.
+/// The part of a request that a condition examines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     Subject(Rendering),
-    /// Something of the subject that is not its common name.
+    /// An attribute of the subject other than its common name.
     OtherSubject,
     Issuer,
-    /// Whether the certificate is valid.
+    /// The result of verifying the certificate.
     Verification,
     Authorization,
-    /// Anything else; the name of the variable, as NGINX has it.
+    /// Any other variable, by its name in NGINX.
     Other(String),
 }
 
-/// Requests whose input is one of these; or if `inverted`, none.
+/// The requests whose input matches one of the patterns, or none of them if `inverted`.
 #[derive(Clone, Debug)]
 pub(super) struct Requests<'t> {
     pub(super) input: Input,
@@ -28,7 +28,7 @@ pub(super) struct Requests<'t> {
     pub(super) inverted: bool,
 }
 
-/// What an input is compared with, and where that stands.
+/// A text or an expression, and the directive that contains it.
 #[derive(Clone, Debug)]
 pub(super) struct AccessPattern<'t> {
     pub(super) text: String,
@@ -36,19 +36,9 @@ pub(super) struct AccessPattern<'t> {
     pub(super) directive: &'t Directive,
 }
 
-impl AccessPattern<'_> {
-    pub(super) fn check(&self, rendering: Rendering) -> SubjectCheck {
-        SubjectCheck {
-            rendering,
-            text: self.text.clone(),
-            comparison: self.comparison,
-        }
-    }
-}
-
 impl Requests<'_> {
-    /// Whether the input is compared with this one text, or with an expression that has it.
-    pub(super) fn is_about(&self, text: &str) -> bool {
+    /// Returns `true` if the input is compared with this text alone.
+    fn is_about(&self, text: &str) -> bool {
         match self.patterns.as_slice() {
             [pattern] if pattern.comparison == Comparison::Whole => pattern.text == text,
             [pattern] => !text.is_empty() && pattern.text.contains(text),
@@ -57,38 +47,43 @@ impl Requests<'_> {
     }
 }
 
-/// What is demanded besides what the handshake does.
-#[derive(Debug, Default)]
-pub(super) struct AccessRules<'t> {
-    /// Whether it is for a webhook, which takes no other methods and no other media types anyway.
-    pub(super) is_webhook: bool,
-    /// A valid certificate.
-    pub(super) certificate: bool,
-    /// One of these common names; empty where the subject is looked at in a way that names none.
-    pub(super) names: Option<Vec<String>>,
-    /// The rule that does.
-    pub(super) unread_subject: Option<&'t Directive>,
-    pub(super) credentials: Vec<Credential<'t>>,
-    /// Rules that are not understood, or cannot be carried over: nothing gets through without them.
-    pub(super) unknown_rules: Vec<&'t Directive>,
-}
-
-/// A secret that is compared with the `Authorization` header.
-#[derive(Debug)]
-pub(super) struct Credential<'t> {
-    /// Of Basic credentials.
-    pub(super) user: Option<String>,
-    /// Where it stands.
-    pub(super) directive: &'t Directive,
-}
-
-/// What becomes of the requests of which a condition is true.
+/// The effect of a condition that matches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnMatch {
     Refuse,
-    /// The others are refused.
+    /// Requests that do not match are refused.
     Serve,
 }
+
+/// The demands on a client in addition to those of the handshake.
+#[derive(Debug, Default)]
+pub(super) struct AccessRules<'t> {
+    /// A webhook accepts no other methods and media types anyway.
+    pub(super) is_webhook: bool,
+    /// A valid certificate is demanded.
+    pub(super) certificate: bool,
+    /// The common names of which one is demanded; empty if none can be read from the rule.
+    pub(super) names: Option<Vec<String>>,
+    /// The rule whose names cannot be read.
+    pub(super) unread_subject: Option<&'t Directive>,
+    pub(super) credentials: Vec<SecretInRule<'t>>,
+    /// Rules that are not understood, or cannot be expressed: without them, the route is closed.
+    pub(super) unknown_rules: Vec<&'t Directive>,
+}
+
+/// A secret that a rule compares with the `Authorization` header.
+#[derive(Clone, Debug)]
+pub(super) struct SecretInRule<'t> {
+    /// The user of Basic credentials; `None` for a Bearer token.
+    pub(super) user: Option<String>,
+    pub(super) directive: &'t Directive,
+}
+
+/// The advice for a rule that is not understood.
+pub(super) const UNREADABLE: &str = "this rule cannot be read: say what it does with [routes.auth]";
+
+/// The advice for rules that compare more of a subject than its common name.
+const ONLY_NAMES: &str = "of the subject, only the common name is compared";
 
 impl<'t> AccessRules<'t> {
     pub(super) fn of(is_webhook: bool) -> Self {
@@ -98,79 +93,52 @@ impl<'t> AccessRules<'t> {
         }
     }
 
-    /// Lets nothing through, for a rule would have to be left out.
+    /// Closes the route, because a rule would have to be left out.
     pub(super) fn close(&mut self, directive: &'t Directive, remedy: &str, ledger: &Ledger) {
         self.unknown_rules.push(directive);
         ledger.not_carried(directive, remedy);
     }
 
-    /// Demands that a condition has this end.
+    /// Adds the demand that a condition expresses.
     pub(super) fn apply(
         &mut self,
         directive: &'t Directive,
         requests: &Requests<'t>,
-        fate: OnMatch,
+        on_match: OnMatch,
         ledger: &Ledger,
     ) {
-        let only_these_pass = requests.inverted == (fate == OnMatch::Refuse);
+        let only_these_pass = requests.inverted == (on_match == OnMatch::Refuse);
         match (&requests.input, only_these_pass) {
             (Input::Subject(rendering), true) => {
-                self.subject(directive, requests, *rendering, ledger)
+                self.subject(directive, requests, *rendering, ledger);
             }
             (Input::Subject(_), false) if requests.is_about("") => {
-                self.certificate(directive, ledger)
-            }
-            (Input::Subject(_), false) => {
-                self.close(
-                    directive,
-                    "names are let in, not kept out: set tls.client.common_names",
-                    ledger,
-                );
+                self.certificate(directive, ledger);
             }
             (Input::Verification, only_these)
                 if requests.is_about(if only_these { "SUCCESS" } else { "NONE" }) =>
             {
                 self.certificate(directive, ledger);
             }
-            (Input::Verification, _) => {
-                self.close(
-                    directive,
-                    "a certificate is valid or it is not: set auth.client_certificate",
-                    ledger,
-                );
-            }
             (Input::Authorization, true) => self.authorization(directive, requests, ledger),
             (Input::OtherSubject, _) => {
                 self.certificate = true;
                 self.names.get_or_insert_default();
                 self.unread_subject.get_or_insert(directive);
-                ledger.not_carried(
-                    directive,
-                    "of the subject, only the common name is compared: tls.client.common_names",
-                );
+                ledger.not_carried(directive, ONLY_NAMES);
             }
             (Input::Issuer, true) => {
                 self.certificate = true;
-                ledger.not_carried(
-                    directive,
-                    "have no other authority than this in tls.client.ca: any of them will do",
-                );
+                let remedy = "remove every other authority from tls.client.ca: any of them will do";
+                ledger.not_carried(directive, remedy);
             }
-            // What is kept out by what it says of itself gets in by saying something else.
-            (Input::Other(variable), false) if is_said_by_anyone(variable) => {
-                ledger.not_carried(
-                    directive,
-                    "keeps nothing out that says something else: let the application look at it",
-                );
+            // A client that such a rule refuses can send another value.
+            (Input::Other(variable), false) if is_chosen_by_client(variable) => {
+                let remedy = "clients can send another value: check it in the application";
+                ledger.not_carried(directive, remedy);
             }
             (Input::Other(variable), _) => self.other(directive, variable, ledger),
-            (Input::Authorization | Input::Issuer, false) => {
-                self.close(
-                    directive,
-                    "only what passes can be named: set [routes.auth]",
-                    ledger,
-                );
-            }
+            _ => self.close(directive, UNREADABLE, ledger),
         }
     }
 
@@ -187,65 +155,39 @@ impl<'t> AccessRules<'t> {
         ledger: &Ledger,
     ) {
         self.certificate = true;
-        let checks: Vec<_> = requests
-            .patterns
-            .iter()
-            .map(|it| it.check(rendering))
-            .collect();
-        let found: Option<Vec<Vec<String>>> = checks.iter().map(SubjectCheck::names).collect();
-        let names = found.map(|names| names.concat()).unwrap_or_default();
+        let check = |pattern| SubjectCheck::of(pattern, rendering);
+        let checks: Vec<SubjectCheck<'_>> = requests.patterns.iter().map(check).collect();
+        let found: Option<Vec<_>> = checks.iter().map(SubjectCheck::names).collect();
+        let names = found.unwrap_or_default().concat();
         if names.is_empty() {
             self.unread_subject.get_or_insert(directive);
-            ledger.not_carried(
-                directive,
-                "no common name can be read from this: tls.client.common_names",
-            );
+            let remedy = "no common name can be read from this: tls.client.common_names";
+            ledger.not_carried(directive, remedy);
         } else {
-            ledger.carried(
-                directive,
-                format!(
-                    "tls.client.common_names: {}, compared whole",
-                    names.join(", ")
-                ),
-            );
+            let names = names.join(", ");
+            let key = format!("tls.client.common_names: {names}, compared whole");
+            ledger.carried(directive, key);
         }
         if checks.iter().any(SubjectCheck::has_more_than_names) {
-            ledger.not_carried(
-                directive,
-                "of the subject, only the common name is compared: others cannot be demanded",
-            );
+            ledger.not_carried(directive, ONLY_NAMES);
         }
-        let mut forgeries: Vec<_> = checks
-            .iter()
-            .flat_map(|check| check.forgeries(&names))
-            .collect();
-        forgeries.dedup();
-        if !forgeries.is_empty() {
-            let hole = format!(
-                "certificates of the same authority with these subjects got in: {}",
-                forgeries.join("; ")
-            );
-            ledger.closed(directive, hole);
-        }
-        self.names = Some(match self.names.take() {
-            // Several conditions, all of which must hold.
-            Some(before) if !before.is_empty() && !names.is_empty() => {
-                let both: Vec<_> = before
-                    .into_iter()
-                    .filter(|name| names.contains(name))
-                    .collect();
-                if both.is_empty() {
-                    self.close(
-                        directive,
-                        "no name meets all of these conditions: tls.client.common_names",
-                        ledger,
-                    );
-                }
-                both
+        say_forgeries(directive, &checks, &names, ledger);
+        self.demand_names(directive, names, ledger);
+    }
+
+    /// Demands one of `names`, and of those that other conditions demand.
+    fn demand_names(&mut self, directive: &'t Directive, names: Vec<String>, ledger: &Ledger) {
+        let mut both = self.names.take().unwrap_or_default();
+        if both.is_empty() || names.is_empty() {
+            both.extend(names);
+        } else {
+            both.retain(|name| names.contains(name));
+            if both.is_empty() {
+                let remedy = "no name meets all of these conditions: tls.client.common_names";
+                self.close(directive, remedy, ledger);
             }
-            Some(before) if names.is_empty() => before,
-            _ => names,
-        });
+        }
+        self.names = Some(both);
     }
 
     fn authorization(
@@ -255,47 +197,37 @@ impl<'t> AccessRules<'t> {
         ledger: &Ledger,
     ) {
         for pattern in &requests.patterns {
-            match credential(pattern) {
-                Some(credential) => {
-                    ledger.carried(
-                        directive,
-                        if credential.user.is_some() {
-                            "auth.basic"
-                        } else {
-                            "auth.bearer"
-                        },
-                    );
-                    self.credentials.push(credential);
-                }
-                None => {
-                    let remedy = "no single secret can be read from this: write it to a file, and name that in auth.basic or \
-                                  auth.bearer";
-                    self.close(directive, remedy, ledger);
-                }
-            }
+            let Some(credential) = credential(pattern) else {
+                let remedy = "no single secret can be read from this: write it to a file, and name \
+                              that in auth.basic or auth.bearer";
+                self.close(directive, remedy, ledger);
+                continue;
+            };
+            let is_basic = credential.user.is_some();
+            ledger.carried(
+                directive,
+                if is_basic {
+                    "auth.basic"
+                } else {
+                    "auth.bearer"
+                },
+            );
+            self.credentials.push(credential);
         }
     }
 
-    /// A condition on something else.
+    /// Adds a condition on another variable, which must be true of every webhook or be enforced.
     fn other(&mut self, directive: &'t Directive, variable: &str, ledger: &Ledger) {
         let why = match variable {
-            "request_method" if self.is_webhook => {
-                "a webhook takes GET (the challenge) and POST; others get 405"
+            "request_method" | "content_type" | "http_content_type" if self.is_webhook => {
+                "a webhook takes GET (the challenge) and POST with JSON anyway"
             }
             "request_filename" => "no files are served",
-            "host" | "http_host" | "server_name" => {
-                "the path decides about a request, and never its Host"
-            }
+            "host" | "http_host" | "server_name" => "the path selects the route, never the Host",
             "scheme" | "https" => "Netdata Cloud sends over HTTPS only",
-            "content_type" | "http_content_type" if self.is_webhook => {
-                "a webhook's body must be JSON; others get 415"
-            }
             "remote_addr" | "binary_remote_addr" | "realip_remote_addr" => {
-                return self.close(
-                    directive,
-                    "name the networks that may connect in listen.allow",
-                    ledger,
-                );
+                let remedy = "name the networks that may connect in listen.allow";
+                return self.close(directive, remedy, ledger);
             }
             _ => return self.close(directive, UNREADABLE, ledger),
         };
@@ -303,13 +235,26 @@ impl<'t> AccessRules<'t> {
     }
 }
 
-/// What is to be done about a rule that is not understood.
-pub(super) const UNREADABLE: &str = "this rule cannot be read: say what it does with [routes.auth]";
+/// Reports which forged subjects the checks let in.
+fn say_forgeries(
+    directive: &Directive,
+    checks: &[SubjectCheck<'_>],
+    names: &[String],
+    ledger: &Ledger,
+) {
+    let forgeries = checks.iter().flat_map(|check| check.forgeries(names));
+    let mut forgeries: Vec<String> = forgeries.collect();
+    forgeries.dedup();
+    if !forgeries.is_empty() {
+        let subjects = forgeries.join("; ");
+        let start = "certificates of the same authority with these subjects got in";
+        ledger.closed(directive, format!("{start}: {subjects}"));
+    }
+}
 
-/// Whether something is of the client's own choice, and says nothing about what it may do.
-fn is_said_by_anyone(variable: &str) -> bool {
-    let variable = variable.to_ascii_lowercase();
-    let names = [
+/// Returns `true` for parts of a request that each client chooses, and that identify no client.
+fn is_chosen_by_client(variable: &str) -> bool {
+    const NAMES: [&str; 7] = [
         "http_user_agent",
         "http:user-agent",
         "http_referer",
@@ -318,45 +263,45 @@ fn is_said_by_anyone(variable: &str) -> bool {
         "query_string",
         "invalid_referer",
     ];
-    names.contains(&variable.as_str()) || variable.starts_with("arg_")
+    let variable = variable.to_ascii_lowercase();
+    NAMES.contains(&variable.as_str()) || variable.starts_with("arg_")
 }
 
-/// What `Bearer …` or `Basic …` is compared with.
-fn credential<'t>(pattern: &AccessPattern<'t>) -> Option<Credential<'t>> {
-    let is_expression = pattern.comparison != Comparison::Whole;
+/// Reads the one secret of a pattern for `Bearer …` or `Basic …`.
+fn credential<'t>(pattern: &AccessPattern<'t>) -> Option<SecretInRule<'t>> {
     let text = pattern.text.trim_start_matches('^').trim_end_matches('$');
-    let scheme = text.get(..6).map(str::to_ascii_lowercase);
-    let secret = match scheme.as_deref() {
-        Some("bearer") => &text[6..],
-        Some(text_) if text_.starts_with("basic") => &text[5..],
-        _ => return None,
+    let starts_with = |scheme: &str| {
+        let start = text.get(..scheme.len())?;
+        start
+            .eq_ignore_ascii_case(scheme)
+            .then(|| &text[scheme.len()..])
     };
+    let bearer = starts_with("bearer");
+    let rest = bearer.or_else(|| starts_with("basic"))?;
     let spaces = ["\\s+", "\\s", "\\ ", " "];
-    let secret = spaces.iter().find_map(|space| secret.strip_prefix(space))?;
-    // A variable, or an expression for several, is not a secret that can be written to a file.
-    let has_class = || {
-        secret
-            .match_indices('\\')
-            .any(|(at, _)| secret[at + 1..].starts_with(char::is_alphanumeric))
-    };
-    let is_several =
-        is_expression && (secret.contains(['(', '[', '|', '*', '?', '+', '{']) || has_class());
-    let is_one = !secret.is_empty() && !secret.contains('$') && !is_several;
-    let user = match scheme.as_deref() {
-        Some("bearer") => None,
-        _ => {
+    let secret = spaces.iter().find_map(|space| rest.strip_prefix(space))?;
+    let is_expression = pattern.comparison != Comparison::Whole;
+    let is_several = is_expression && stands_for_several(secret);
+    if secret.is_empty() || secret.contains('$') || is_several {
+        return None;
+    }
+    let user = match bearer {
+        Some(_) => None,
+        None => {
             let decoded = BASE64_STANDARD.decode(secret.replace('\\', "")).ok()?;
-            Some(
-                String::from_utf8(decoded)
-                    .ok()?
-                    .split_once(':')?
-                    .0
-                    .to_owned(),
-            )
+            let text = String::from_utf8(decoded).ok()?;
+            Some(text.split_once(':')?.0.to_owned())
         }
     };
-    is_one.then_some(Credential {
-        user,
-        directive: pattern.directive,
-    })
+    let directive = pattern.directive;
+    Some(SecretInRule { user, directive })
+}
+
+/// Returns `true` if an expression matches more than one text.
+fn stands_for_several(expression: &str) -> bool {
+    let escapes = expression.split('\\').skip(1);
+    expression.contains(['(', '[', '|', '*', '?', '+', '{'])
+        || escapes
+            .into_iter()
+            .any(|rest| rest.starts_with(char::is_alphanumeric))
 }

@@ -1,12 +1,12 @@
-//! A configuration as a tree of directives: NGINX's and Apache's alike.
+//! Directives of NGINX and Apache, as a tree.
 
 use super::location::SourceLocation;
 use crate::sanitize::plain;
 
-/// How much of a directive is shown.
+/// Characters of a directive that are shown.
 const MAX_SHOWN: usize = 120;
 
-/// What sets a header or a variable.
+/// Directives that set a header or a variable.
 const SETTERS: [&str; 6] = [
     "proxy_set_header",
     "add_header",
@@ -16,7 +16,7 @@ const SETTERS: [&str; 6] = [
     "setenvif",
 ];
 
-/// What looks at a request.
+/// Directives that examine a request.
 const CONDITIONS: [&str; 6] = [
     "if",
     "elseif",
@@ -26,218 +26,157 @@ const CONDITIONS: [&str; 6] = [
     "setenvif",
 ];
 
-/// A directive, and what stands in its block.
+/// Parts of names of headers and variables whose values are probably secrets.
+const SECRETS: [&str; 8] = [
+    "authorization",
+    "api-key",
+    "apikey",
+    "api_key",
+    "token",
+    "secret",
+    "password",
+    "cookie",
+];
+
+/// The beginnings of the names of headers, cookies and arguments in conditions.
+const REQUEST_PARTS: [&str; 7] = [
+    "$http_", "$cookie_", "$arg_", "%{HTTP:", "%{HTTP_", "req(", "http(",
+];
+
+/// Headers whose values are never secrets.
+const HARMLESS: [&str; 5] = [
+    "host",
+    "user_agent",
+    "user-agent",
+    "content_type",
+    "content-type",
+];
+
+/// The replacement for a secret.
+const HIDDEN: &str = " (not shown)";
+
+/// A directive with its block.
 #[derive(Clone, Debug)]
 pub(super) struct Directive {
     pub(super) name: String,
     pub(super) arguments: Vec<String>,
     pub(super) block: Option<Vec<Directive>>,
     pub(super) place: SourceLocation,
-    /// Tells directives apart, also where a file is included twice.
+    /// A number that is unique, even if a file is included twice.
     pub(super) id: usize,
 }
 
+/// The directives in effect for one server or one of its locations.
+pub(super) trait InEffect<'t> {
+    /// Returns the directives of a name that are in effect together.
+    fn all(&self, name: &str) -> Vec<&'t Directive>;
+
+    /// Returns the last directive of a name, which overrides the others.
+    fn one(&self, name: &str) -> Option<&'t Directive> {
+        self.all(name).pop()
+    }
+}
+
 impl Directive {
-    /// The first argument.
-    pub(super) fn value(&self) -> &str {
-        self.arguments.first().map_or("", String::as_str)
+    /// Returns an argument, or nothing.
+    pub(super) fn argument(&self, index: usize) -> &str {
+        self.arguments.get(index).map_or("", String::as_str)
     }
 
-    /// What stands in its block.
+    /// Returns the first argument.
+    pub(super) fn value(&self) -> &str {
+        self.argument(0)
+    }
+
+    /// Returns the first argument in lower case.
+    pub(super) fn keyword(&self) -> String {
+        self.value().to_ascii_lowercase()
+    }
+
+    /// Returns the arguments, for patterns.
+    pub(super) fn words(&self) -> Vec<&str> {
+        self.arguments.iter().map(String::as_str).collect()
+    }
+
+    /// Returns the value of an argument `name=value`.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let mut arguments = self.arguments.iter();
+        arguments.find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// Returns the directives of the block.
     pub(super) fn children(&self) -> &[Directive] {
         self.block.as_deref().unwrap_or_default()
     }
 
-    /// Whether it, or what stands in it, is such a directive.
+    /// Returns `true` if the directive, or one in its block, meets a condition.
     pub(super) fn holds(&self, is: &dyn Fn(&Directive) -> bool) -> bool {
         is(self) || self.children().iter().any(|child| child.holds(is))
     }
 
-    /// Name and arguments, on one line of bounded length, without secrets.
+    /// Returns name and arguments on one line of bounded length, without secrets.
     pub(super) fn shown(&self) -> String {
-        // What is quoted ends a word, so that the parenthesis that follows is one of its own.
-        let mut shown = self.arguments.join(" ").replace(" )", ")");
         let name = self.name.to_ascii_lowercase();
-        // A header, or a variable, whose name says that its value is a secret.
-        if SETTERS.contains(&name.as_str())
-            && let Some(at) = self
-                .arguments
-                .iter()
-                .take(2)
-                .position(|argument| names_a_secret(argument))
-        {
-            shown = self.arguments[..=at].join(" ") + HIDDEN;
-        }
-        if name == "authbasicfake" {
-            shown = self.value().to_owned() + HIDDEN;
-        }
+        let is_secret = |argument: &String| names_a_secret(argument);
+        let secret = match name.as_str() {
+            "authbasicfake" => Some(0),
+            name if SETTERS.contains(&name) => self.arguments.iter().take(2).position(is_secret),
+            _ => None,
+        };
+        let mut shown = match secret {
+            Some(at) => self.arguments[..self.arguments.len().min(at + 1)].join(" ") + HIDDEN,
+            // A quoted argument ends a word, which separates the parenthesis that follows.
+            None => self.arguments.join(" ").replace(" )", ")"),
+        };
         if CONDITIONS.contains(&name.as_str()) {
-            shown = without_comparison(&shown);
+            hide_comparison(&mut shown);
         }
-        plain(
-            format!("{} {}", self.name, without_credentials(&shown)).trim_end(),
-            MAX_SHOWN,
-        )
+        let shown = format!("{} {}", self.name, without_credentials(&shown));
+        plain(shown.trim_end(), MAX_SHOWN)
     }
 }
 
-/// What stands for a secret.
-const HIDDEN: &str = " (not shown)";
-
-/// Whether what follows is probably a secret.
-pub(super) fn names_a_secret(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    [
-        "authorization",
-        "api-key",
-        "apikey",
-        "api_key",
-        "token",
-        "secret",
-        "password",
-        "cookie",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
+/// Returns `true` if the value that belongs to a name is probably a secret.
+pub(super) fn names_a_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRETS.iter().any(|word| name.contains(word))
 }
 
-/// What a header, a cookie or an argument of a request is compared with may be a password.
-fn without_comparison(text: &str) -> String {
-    const PARTS: [&str; 7] = [
-        "$http_", "$cookie_", "$arg_", "%{HTTP:", "%{HTTP_", "req(", "http(",
-    ];
-    const HARMLESS: [&str; 5] = [
-        "host",
-        "user_agent",
-        "user-agent",
-        "content_type",
-        "content-type",
-    ];
-    let found = PARTS
+/// Hides the value that a header, a cookie or an argument of a request is compared with, because it
+/// may be a password.
+fn hide_comparison(text: &mut String) {
+    let ends = REQUEST_PARTS
         .iter()
-        .filter_map(|part| text.find(part).map(|at| at + part.len()))
-        .min();
-    let Some(start) = found else {
-        return text.to_owned();
+        .filter_map(|part| Some(text.find(part)? + part.len()));
+    let Some(start) = ends.min() else {
+        return;
     };
-    let rest = text[start..].trim_start_matches(['\'', '"']);
-    if HARMLESS.iter().any(|name| {
-        rest.get(..name.len())
-            .is_some_and(|it| it.eq_ignore_ascii_case(name))
-    }) {
-        return text.to_owned();
+    let name = text[start..].trim_start_matches(['\'', '"']);
+    let lower = name.to_ascii_lowercase();
+    if HARMLESS.iter().any(|harmless| lower.starts_with(harmless)) {
+        return;
     }
-    let start = text.len() - rest.len();
-    let end = rest
-        .find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c))
-        .unwrap_or(rest.len());
-    text[..start + end].to_owned() + HIDDEN
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let rest = name.trim_start_matches(is_name).len();
+    text.truncate(text.len() - rest);
+    text.push_str(HIDDEN);
 }
 
-/// Without what follows `Bearer` or `Basic`, or stands before the host of a URL.
+/// Hides what follows `Bearer` or `Basic`, and credentials in a URL.
 fn without_credentials(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
-    let ends = ["bearer", "basic"]
-        .iter()
-        .flat_map(|scheme| lower.match_indices(scheme).map(|(at, it)| at + it.len()));
+    let schemes = ["bearer", "basic"].iter();
+    let ends = schemes.flat_map(|scheme| lower.match_indices(scheme).map(|(at, it)| at + it.len()));
     let is_followed = |end: &usize| lower[*end..].starts_with([' ', '\t', '\\', '+', '%']);
-    let mut shown = text.to_owned();
-    if let Some(end) = ends.filter(is_followed).min() {
-        shown.truncate(end);
-        shown.push_str(HIDDEN);
-    }
-    if let Some((before, after)) = shown.clone().split_once("://")
-        && let Some((_, host)) = after.split_once('@')
+    let shown = match ends.filter(is_followed).min() {
+        Some(end) => text[..end].to_owned() + HIDDEN,
+        None => text.to_owned(),
+    };
+    match shown
+        .split_once("://")
+        .map(|(before, after)| (before, after.split_once('@')))
     {
-        shown = format!("{before}://(not shown)@{host}");
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    #[test]
-    fn secrets_are_not_shown() {
-        for (text, shown) in [
-            ("listen 443 ssl", "listen 443 ssl"),
-            (
-                "if ($http_authorization != Bearer\u{a0}hunter2 )",
-                "if ($http_authorization (not shown)",
-            ),
-            (
-                "if ($http_x_api_key !~ ^hunter2$)",
-                "if ($http_x_api_key (not shown)",
-            ),
-            (
-                "if ($http_host != a.example)",
-                "if ($http_host != a.example)",
-            ),
-            (
-                "if ($ssl_client_s_dn !~ CN=a)",
-                "if ($ssl_client_s_dn !~ CN=a)",
-            ),
-            (
-                "proxy_set_header Authorization hunter2",
-                "proxy_set_header Authorization (not shown)",
-            ),
-            (
-                "proxy_set_header X-Api-Key hunter2",
-                "proxy_set_header X-Api-Key (not shown)",
-            ),
-            (
-                "proxy_set_header X-Auth Basic\u{20}hunter2",
-                "proxy_set_header X-Auth Basic (not shown)",
-            ),
-            ("server_tokens off", "server_tokens off"),
-            ("set $token hunter2", "set $token (not shown)"),
-            (
-                "RequestHeader set X-Token hunter2",
-                "RequestHeader set X-Token (not shown)",
-            ),
-            (
-                "Require expr req('X-Key') == 'hunter2'",
-                "Require expr req('X-Key (not shown)",
-            ),
-            (
-                "Require expr %{HTTP:X-Key} == hunter2",
-                "Require expr %{HTTP:X-Key (not shown)",
-            ),
-            (
-                "RewriteCond %{HTTP:X-Key} !=hunter2",
-                "RewriteCond %{HTTP:X-Key (not shown)",
-            ),
-            (
-                "AuthBasicFake netdata hunter2",
-                "AuthBasicFake netdata (not shown)",
-            ),
-            ("AuthType Basic", "AuthType Basic"),
-            (
-                "auth_basic_user_file /etc/basic.users",
-                "auth_basic_user_file /etc/basic.users",
-            ),
-            (
-                "proxy_pass http://a:hunter2@b/",
-                "proxy_pass http://(not shown)@b/",
-            ),
-            ("return 200 a\nb\u{1b}", "return 200 a\u{fffd}b\u{fffd}"),
-        ] {
-            let mut words = text.split(' ').map(str::to_owned);
-            let place = SourceLocation {
-                file: Path::new("x").into(),
-                line: 1,
-            };
-            let name = words.next().unwrap();
-            let directive = Directive {
-                name,
-                arguments: words.collect(),
-                block: None,
-                place,
-                id: 0,
-            };
-            assert_eq!(directive.shown(), shown);
-        }
+        Some((before, Some((_, host)))) => format!("{before}://(not shown)@{host}"),
+        _ => shown,
     }
 }

@@ -1,4 +1,4 @@
-//! What the application is told besides: `set_headers`.
+//! The request headers that the application gets in addition: `set_headers`.
 
 use super::directive::{Directive, names_a_secret};
 use super::report::Ledger;
@@ -6,23 +6,26 @@ use super::template::expand;
 use crate::http::header_class::is_reserved;
 use http::HeaderName;
 
-/// The members of `set_headers` in the making. Values have the variables of NGINX.
+/// The members of `set_headers`. Values have the variables of NGINX.
 #[derive(Debug)]
 pub(super) struct SetHeaders {
     is_tls: bool,
     pub(super) members: Vec<(String, String)>,
-    /// Whether the application gets the `Authorization` header.
+    /// The application gets the `Authorization` header.
     pub(super) forwards_authorization: bool,
 }
 
-/// What becomes of a header.
-enum Fate {
-    Set(String),
-    /// It is as it would be without.
-    NotNeeded(&'static str),
-    /// The application gets none, rather than one that the client made up.
-    Blank(String),
-}
+/// The advice for a value that is a secret.
+const SECRET: &str =
+    "secrets are not copied: write it into set_headers, or configure the application to do without";
+
+/// Headers that are set to verified values, so that the client's never reach the application.
+const VERIFIED: [&str; 4] = [
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+];
 
 impl SetHeaders {
     pub(super) fn new(is_tls: bool) -> Self {
@@ -40,7 +43,7 @@ impl SetHeaders {
         self.members.push((name.to_owned(), value.to_owned()));
     }
 
-    /// What `directive` sets. `known` are the variables that this program has, too.
+    /// Sets a header as `directive` does. `known` returns the variables that this program has, too.
     pub(super) fn set(
         &mut self,
         directive: &Directive,
@@ -57,17 +60,25 @@ impl SetHeaders {
                 _ => ledger.not_carried(directive, SECRET),
             };
         }
-        match self.fate(name, value, known) {
-            Fate::Set(value) => {
+        if let Some(why) = self.is_anyway(&name.to_ascii_lowercase(), value) {
+            return ledger.not_needed(directive, why);
+        }
+        if !value.contains('$') && !value.is_empty() && names_a_secret(name) {
+            return self.blank(directive, name, SECRET, ledger);
+        }
+        match expand(value, known) {
+            Ok(value) if value.contains(char::is_control) => {
+                self.blank(directive, name, "has control characters", ledger);
+            }
+            Ok(value) => {
                 ledger.carried(directive, format!("set_headers.{name} = \"{value}\""));
                 self.insert(name, &value);
             }
-            Fate::NotNeeded(why) => ledger.not_needed(directive, why),
-            Fate::Blank(remedy) => self.blank(directive, name, &remedy, ledger),
+            Err(variable) => self.blank(directive, name, &unknown(&variable), ledger),
         }
     }
 
-    /// The application gets none rather than one that the client made up.
+    /// Removes a header that cannot be set, rather than to pass on one that the client chose.
     pub(super) fn blank(
         &mut self,
         directive: &Directive,
@@ -76,114 +87,89 @@ impl SetHeaders {
         ledger: &Ledger,
     ) {
         ledger.not_carried(directive, remedy);
-        if name.eq_ignore_ascii_case("authorization") {
+        let lower = name.to_ascii_lowercase();
+        if lower == "authorization" {
             self.forwards_authorization = false;
-        } else if let Ok(header) = HeaderName::from_bytes(name.as_bytes())
-            && !is_reserved(header.as_str())
-            // These are known, and not the client's word.
-            && !["host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].contains(&header.as_str())
-        {
+        } else if is_name(name) && !is_reserved(&lower) && !VERIFIED.contains(&lower.as_str()) {
             self.insert(name, "");
         }
     }
 
-    fn fate(&self, name: &str, value: &str, known: &dyn Fn(&str) -> Option<String>) -> Fate {
-        let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-            return Fate::NotNeeded("this is not the name of a header");
-        };
-        if let Some(why) = self.is_anyway(header.as_str(), value) {
-            return Fate::NotNeeded(why);
-        }
-        if !value.contains('$') && !value.is_empty() && names_a_secret(name) {
-            return Fate::Blank(SECRET.into());
-        }
-        match expand(value, known) {
-            Ok(value) if value.contains(char::is_control) => {
-                Fate::Blank("has control characters".into())
-            }
-            Ok(value) => Fate::Set(value),
-            Err(name) => Fate::Blank(unknown(&name)),
-        }
-    }
-
-    /// Why a header need not be set to be as it is to be.
+    /// Returns why a header has its value without being set.
     fn is_anyway(&self, header: &str, value: &str) -> Option<&'static str> {
+        let is_scheme = value == "$scheme" || (value == "https" && self.is_tls);
+        let is_same = |name: &str| name == header.replace('-', "_");
         Some(match header {
+            name if !is_name(name) => "this is not the name of a header",
             "upgrade" | "connection" if !matches!(value, "" | "close" | "keep-alive") => {
-                "there are no WebSockets: Upgrade ends here, and connections are kept by themselves"
+                "there are no WebSockets, and connections are kept by themselves"
             }
             name if name.starts_with("x-netdata-") => "is set to what has been verified",
-            name if is_reserved(name) => "is taken care of",
+            name if is_reserved(name) => "is set to its right value, or ends at this hop",
             "host" if value == "$http_host" => "Host is passed on as it came",
             "x-forwarded-for"
                 if value.contains("remote_addr") || value.contains("forwarded_for") =>
             {
-                "is always set, to the addresses that can be believed"
+                "is always set, to the addresses that can be trusted"
             }
-            "x-forwarded-proto" if value == "$scheme" || (value == "https" && self.is_tls) => {
-                "is always set"
-            }
+            "x-forwarded-proto" if is_scheme => "is always set",
             "x-forwarded-host" if value == "$http_host" => "is always set",
             "x-request-id" if value.contains('$') => "is always set",
-            name if value
-                .strip_prefix("$http_")
-                .is_some_and(|same| name.replace('-', "_") == same) =>
-            {
-                "is passed on as it came"
-            }
+            _ if value.strip_prefix("$http_").is_some_and(is_same) => "is passed on as it came",
             _ => return None,
         })
     }
 }
 
-/// What is to be done about a value that is one.
-const SECRET: &str = "no secret stands in the configuration: let the application do without, or write it into set_headers";
+fn is_name(text: &str) -> bool {
+    HeaderName::from_bytes(text.as_bytes()).is_ok()
+}
 
+/// Returns the advice for a variable that this program does not have.
 fn unknown(name: &str) -> String {
     match name {
         "ssl_client_cert" | "ssl_client_raw_cert" => {
-            "is several lines long, and so no header: the application gets Client-Cert (RFC 9440), or $client_cert"
-                .into()
+            "has several lines: the application gets Client-Cert (RFC 9440), or $client_cert".into()
         }
         "ssl_client_fingerprint" => {
-            "is an SHA-1; $client_fingerprint is the SHA-256: let the application compare that".into()
+            "is an SHA-1; configure the application to compare $client_fingerprint, an SHA-256"
+                .into()
         }
         _ => format!("there is no ${name}, so the application does not get this header"),
     }
 }
 
-/// Variables of NGINX, and the same ones of this program.
-const VARIABLES: [(&str, &str); 18] = [
-    ("ssl_client_s_dn", "$client_dn"),
-    ("ssl_client_s_dn_legacy", "$client_dn_legacy"),
-    ("ssl_client_i_dn", "$client_issuer_dn"),
-    ("ssl_client_i_dn_legacy", "$client_issuer_dn_legacy"),
-    ("ssl_client_serial", "$client_serial"),
-    ("ssl_client_escaped_cert", "$client_cert"),
-    ("ssl_client_v_end", "$client_not_after"),
-    ("ssl_client_v_remain", "$client_days_left"),
-    ("ssl_client_verify", "$client_verify"),
-    ("remote_addr", "$remote_addr"),
-    ("realip_remote_addr", "$remote_addr"),
-    ("proxy_protocol_addr", "$remote_addr"),
-    ("proxy_add_x_forwarded_for", "$remote_addr"),
-    ("request_id", "$request_id"),
-    ("host", "$host"),
-    ("http_host", "$http_host"),
-    ("server_port", "$server_port"),
-    ("client_cn", "$client_cn"),
-];
+/// The variables of NGINX, each with that of this program.
+const VARIABLES: &str = "
+    ssl_client_s_dn             $client_dn
+    ssl_client_s_dn_legacy      $client_dn_legacy
+    ssl_client_i_dn             $client_issuer_dn
+    ssl_client_i_dn_legacy      $client_issuer_dn_legacy
+    ssl_client_serial           $client_serial
+    ssl_client_escaped_cert     $client_cert
+    ssl_client_v_end            $client_not_after
+    ssl_client_v_remain         $client_days_left
+    ssl_client_verify           $client_verify
+    remote_addr                 $remote_addr
+    realip_remote_addr          $remote_addr
+    proxy_protocol_addr         $remote_addr
+    proxy_add_x_forwarded_for   $remote_addr
+    request_id                  $request_id
+    host                        $host
+    http_host                   $http_host
+    server_port                 $server_port
+    client_cn                   $client_cn
+";
 
-/// A variable of NGINX as this program has it, where it is the same for each server.
+/// Returns a variable of NGINX as this program has it, if it is the same for each server.
 pub(super) fn known(name: &str, is_tls: bool) -> Option<&'static str> {
-    match name {
-        "scheme" if is_tls => Some("https"),
-        "scheme" => Some("http"),
-        "https" if is_tls => Some("on"),
-        "https" => Some(""),
-        _ => VARIABLES
-            .iter()
-            .find(|(theirs, _)| *theirs == name)
-            .map(|(_, own)| *own),
+    match (name, is_tls) {
+        ("scheme", true) => return Some("https"),
+        ("scheme", false) => return Some("http"),
+        ("https", true) => return Some("on"),
+        ("https", false) => return Some(""),
+        _ => {}
     }
+    let mut words = VARIABLES.split_whitespace();
+    words.find(|word| *word == name).and_then(|_| words.next())
 }

@@ -1,4 +1,4 @@
-//! Where something stands in the configuration that is read, and what can be wrong there.
+//! Positions in the configuration that is read, and what can be wrong there.
 
 use crate::sanitize::plain;
 use std::fmt;
@@ -8,34 +8,36 @@ use std::sync::Arc;
 /// Characters of a path that are shown.
 const MAX_PATH: usize = 400;
 
-/// A file and a line of it, from 1.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A file, as it was named, and a line of it, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceLocation {
-    /// As it was named.
-    pub file: Arc<Path>,
-    /// From 1.
-    pub line: usize,
+    pub(super) file: Arc<Path>,
+    pub(super) line: usize,
+}
+
+impl SourceLocation {
+    /// Returns the first line of a file.
+    pub(super) fn start_of(file: &Path) -> Self {
+        Self {
+            file: file.into(),
+            line: 1,
+        }
+    }
 }
 
 impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}",
-            plain(&self.file.display().to_string(), MAX_PATH),
-            self.line
-        )
+        let file = plain(&self.file.display().to_string(), MAX_PATH);
+        write!(f, "{file}:{}", self.line)
     }
 }
 
-/// Why there is nothing to show for it.
+/// The reason why there is no result, with its position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
 pub struct ImportError {
-    /// Where it stands.
-    pub place: SourceLocation,
-    /// What is wrong, and what to do.
-    pub message: String,
+    pub(super) place: SourceLocation,
+    pub(super) message: String,
 }
 
 impl ImportError {

@@ -1,8 +1,9 @@
-//! Reads the configuration of the server that stood here before, and writes one for this program:
-//! its webhook, and nothing else.
+//! Reads the configuration of NGINX or Apache, and writes one for this program: the webhook, and
+//! nothing else.
 //!
-//! What is written is a draft that `check` accepts, but for secrets, which it asks for by name.
-//! What became of each directive that concerns the webhook is said in a [`ImportReport`].
+//! A reader for each server, [`nginx`] and [`apache`], finds the rules of the webhook's routes:
+//! paths, [access rules](access), [headers], [TLS](tls), upstream and limits. The [builder] turns
+//! them into a draft that `check` accepts, apart from secrets, and into an [`ImportReport`].
 
 mod access;
 mod apache;
@@ -21,39 +22,38 @@ mod service;
 mod sources;
 mod subject_match;
 mod template;
+mod tls;
 mod toml_writer;
 mod webhook_detection;
 
 pub use location::{ImportError, SourceLocation};
-pub use report::{Disposition, ImportReport, Note, SecretFile, ServiceCredential};
+pub use report::ImportReport;
 
 use builder::Builder;
 use std::path::{Path, PathBuf};
 
-/// Whose configuration is read.
+/// The server whose configuration is read.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum ImportSource {
-    /// NGINX's: a whole nginx.conf, or a file with servers.
+    /// NGINX: a whole nginx.conf, or a file with servers.
     Nginx(Options),
-    /// Apache's: a whole apache2.conf or httpd.conf, or a file of a site.
+    /// Apache: a whole apache2.conf or httpd.conf, or a file of a site.
     Apache(Options),
 }
 
-/// What is read, and what it does not say itself.
+/// The file to read, and what it does not say itself.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
-    /// The configuration. What it includes is read, too.
+    /// The configuration. Files that it includes are read, too.
     pub file: PathBuf,
-    /// What relative names in it are relative to; by default its directory, or the one above for
-    /// conf.d and the like.
+    /// The directory to which names in it are relative; by default its own directory, or the one
+    /// above for conf.d and the like.
     #[arg(long, value_name = "DIRECTORY")]
     pub prefix: Option<PathBuf>,
-    /// The path of the webhook, as it stands in the URL in Netdata Cloud; may be given several
-    /// times.
+    /// The path of the webhook, as in the URL in Netdata Cloud; may be given several times.
     #[arg(long, value_name = "PATH")]
     pub webhook: Vec<String>,
-    /// A path, or with /* at its end all below it, that is to be passed on besides; may be given
-    /// several times.
+    /// Another path to pass on, or with /* at its end all below it; may be given several times.
     #[arg(long, value_name = "PATH")]
     pub proxy: Vec<String>,
     /// Only the server with this name.
@@ -67,22 +67,22 @@ pub struct Options {
     pub verbose: bool,
 }
 
-/// What was made of it.
+/// The result of an import.
 #[derive(Clone, Debug)]
 pub struct Imported {
     /// A configuration for this program.
     pub config: String,
-    /// What became of each directive.
+    /// The report about the directives.
     pub report: ImportReport,
 }
 
-/// Why nothing was made of it.
+/// The reason why there is no result.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct ImportFailure {
-    /// What stands in the way, and which option helps.
+    /// The line that prevents it, and the option that helps.
     pub error: ImportError,
-    /// What became of the directives that were looked at.
+    /// The report about the directives that were examined.
     pub report: Box<ImportReport>,
 }
 
@@ -90,79 +90,68 @@ pub struct ImportFailure {
 ///
 /// # Errors
 /// If it cannot be read, or there is nothing in it for this program.
-pub fn run(server: &ImportSource) -> Result<Imported, ImportFailure> {
-    match server {
-        ImportSource::Nginx(options) => finish(options, |builder| nginx::import(options, builder)),
-        ImportSource::Apache(options) => {
-            finish(options, |builder| apache::import(options, builder))
-        }
+pub fn run(source: &ImportSource) -> Result<Imported, ImportFailure> {
+    match source {
+        ImportSource::Nginx(options) => finish(options, nginx::import),
+        ImportSource::Apache(options) => finish(options, apache::import),
     }
 }
 
-/// The configuration, and all that is to be said about it.
+/// Runs a reader, and writes the configuration and the report.
 fn finish(
     options: &Options,
-    import: impl FnOnce(&mut Builder) -> Result<(), ImportError>,
+    import: impl FnOnce(&Options, &mut Builder) -> Result<(), ImportError>,
 ) -> Result<Imported, ImportFailure> {
     let mut builder = Builder::of(options);
-    let result = import(&mut builder);
-    let Builder {
-        mut draft,
-        secrets,
-        ledger,
-        ..
-    } = builder;
-    let needed = secrets.into_needed();
-    let (first, notes) = ledger.into_parts();
+    let result = import(options, &mut builder);
+    let (first, notes) = builder.ledger.into_parts();
     let mut report = ImportReport {
         first,
         notes,
         is_verbose: options.verbose,
         ..ImportReport::default()
     };
-    match result {
-        Ok(()) => {
-            report.credentials = options.systemd.then(|| service::adapt(&mut draft, &needed));
-            report.needed = needed;
-            report.is_complete = true;
-            Ok(Imported {
-                config: draft.to_string(),
-                report,
-            })
-        }
-        Err(error) => Err(ImportFailure {
-            error,
-            report: Box::new(report),
-        }),
+    if let Err(error) = result {
+        let report = Box::new(report);
+        return Err(ImportFailure { error, report });
     }
+    let (mut draft, secrets) = (builder.draft, builder.secrets.files);
+    report.credentials = options
+        .systemd
+        .then(|| service::adapt(&mut draft, &secrets));
+    report.secrets = secrets;
+    report.is_complete = true;
+    let source = options.file.display().to_string();
+    let config = draft.document(&source).to_string();
+    Ok(Imported { config, report })
 }
 
-/// What is said about servers that are left alone.
+/// Returns the task to look at servers that are left alone.
 fn other_servers(names: &[&str]) -> String {
-    let names = names.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    let names: Vec<&str> = names.iter().take(5).copied().collect();
     format!(
-        "look at servers: {names} may have a webhook, too: import that with --server, for a process of its own"
+        "look at servers: {} may have a webhook, too: import that with --server, for a process of its own",
+        names.join(", ")
     )
 }
 
-/// What relative names are relative to: as the options say, or the directory of the main file,
-/// which is the one above if the directory is one of `included`.
+/// Returns the directory to which names are relative: `--prefix`, or that of the main file, which
+/// is the one above the directories in `included`.
 fn base(options: &Options, included: &[&str]) -> PathBuf {
     if let Some(prefix) = &options.prefix {
         return prefix.clone();
     }
     let directory = options.file.parent().unwrap_or(Path::new(""));
     let absolute = absolute(directory);
-    let is_included = absolute
-        .file_name()
-        .is_some_and(|name| included.iter().any(|other| name == *other));
-    match (is_included, absolute.parent()) {
-        (true, Some(above)) => above.to_owned(),
-        _ => directory.to_owned(),
+    let name = absolute.file_name().and_then(|name| name.to_str());
+    let is_included = name.is_some_and(|name| included.contains(&name));
+    match absolute.parent().filter(|_| is_included) {
+        Some(above) => above.to_owned(),
+        None => directory.to_owned(),
     }
 }
 
 fn absolute(directory: &Path) -> PathBuf {
-    // An empty path is none.
+    // An empty path is not a directory, but `.` is.
     std::path::absolute(directory.join(".")).unwrap_or_else(|_| directory.to_owned())
 }

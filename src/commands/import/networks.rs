@@ -1,129 +1,96 @@
-//! Networks and addresses, as they stand in `[listen]`, and addresses to listen on.
+//! Addresses to listen on, and the proxies whose forwarded addresses are trusted.
 
 use super::directive::Directive;
 use super::report::Ledger;
-use super::toml_writer::Keys;
+use super::toml_writer::ConfigTable;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A network or an address; `None` for anything else.
+/// The proxies that may send a PROXY protocol header unless some are named.
+const PRIVATE_NETWORKS: [&str; 4] = [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "127.0.0.0/8",
+];
+
+/// Returns the text if it is a network or an address.
 pub(super) fn network(text: &str) -> Option<String> {
     let is_network = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
     is_network.then(|| text.to_owned())
 }
 
-/// `443`, `*:443`, `127.0.0.1:443`, `[::]:443`, `127.0.0.1` or `[::1]`.
+/// Reads `443`, `*:443`, `127.0.0.1:443`, `[::]:443`, `127.0.0.1` or `[::1]`.
 pub(super) fn address(text: &str) -> Option<SocketAddr> {
-    let text = text.replace("localhost", "127.0.0.1");
-    let text = text
-        .strip_prefix('*')
-        .map_or(text.clone(), |rest| format!("0.0.0.0{rest}"));
+    let mut text = text.replace("localhost", "127.0.0.1");
+    if text.starts_with('*') {
+        text.replace_range(..1, "0.0.0.0");
+    }
     let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let plain = text.trim_start_matches('[').trim_end_matches(']');
-    text.parse()
-        .ok()
-        .or_else(|| Some(SocketAddr::new(any, text.parse().ok()?)))
-        .or_else(|| Some(SocketAddr::new(plain.parse().ok()?, 80)))
+    let port = || Some(SocketAddr::new(any, text.parse().ok()?));
+    let ip = || Some(SocketAddr::new(plain.parse().ok()?, 80));
+    text.parse().ok().or_else(port).or_else(ip)
 }
 
-/// An address that takes what comes to another one as well is listened on alone; `[::]` takes IPv4,
-/// too.
-pub(super) fn without_doubles(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut kept: Vec<SocketAddr> = Vec::new();
+/// Writes the addresses to listen on, without those that others include; `[::]` includes IPv4.
+pub(super) fn listen(addresses: &[SocketAddr], is_tls: bool, listen: &mut ConfigTable) {
+    let mut kept: Vec<String> = Vec::new();
     for address in addresses {
         let any6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
         let any4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
-        let is_covered = (*address != any6 && addresses.contains(&any6))
-            || (address.is_ipv4() && *address != any4 && addresses.contains(&any4));
-        if !is_covered && !kept.contains(address) {
-            kept.push(*address);
+        let is_in_any6 = *address != any6 && addresses.contains(&any6);
+        let is_in_any4 = address.is_ipv4() && *address != any4 && addresses.contains(&any4);
+        let text = address.to_string();
+        if !is_in_any6 && !is_in_any4 && !kept.contains(&text) {
+            kept.push(text);
         }
     }
-    kept
+    listen.set_list(if is_tls { "https" } else { "http" }, kept);
 }
 
-/// As a configuration has them.
-pub(super) fn texts(addresses: &[SocketAddr]) -> Vec<String> {
-    addresses.iter().map(ToString::to_string).collect()
-}
-
-/// Writes which proxies are believed. `protocol` is what has them send a PROXY protocol header.
-pub(super) fn trust(
-    mut proxies: Vec<String>,
+/// Writes which proxies are trusted: the networks that the texts name, and private ones if there
+/// are none for `protocol`, the directive that turns the PROXY protocol on.
+pub(super) fn trust<'t>(
+    networks: impl Iterator<Item = (&'t Directive, &'t str)>,
     protocol: Option<&Directive>,
-    keys: &mut Keys,
+    listen: &mut ConfigTable,
     ledger: &Ledger,
 ) {
+    let mut proxies = Vec::new();
+    for (directive, text) in networks {
+        let Some(network) = network(text) else {
+            let remedy = "listen.trusted_proxies has networks and addresses only";
+            ledger.not_carried(directive, remedy);
+            continue;
+        };
+        proxies.push(network);
+        ledger.carried(directive, "listen.trusted_proxies");
+    }
     if let Some(directive) = protocol {
-        keys.set("proxy_protocol", true);
+        listen.set("proxy_protocol", true);
         ledger.carried(directive, "listen.proxy_protocol");
         if proxies.is_empty() {
-            proxies = [
-                "10.0.0.0/8",
-                "172.16.0.0/12",
-                "192.168.0.0/16",
-                "127.0.0.0/8",
-            ]
-            .map(str::to_owned)
-            .to_vec();
-            let hole = "any client could send a PROXY protocol header; now only private networks: name the balancer's \
-                        addresses in listen.trusted_proxies";
+            proxies = PRIVATE_NETWORKS.map(str::to_owned).to_vec();
+            let hole = "any client could send a PROXY protocol header; now only private networks \
+                        can: name the balancer's addresses in listen.trusted_proxies";
             ledger.closed(directive, hole);
         }
     }
-    keys.set("trusted_proxies", proxies);
+    listen.set_list("trusted_proxies", proxies);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_as_nginx_has_them() {
-        for (text, expected) in [
-            ("443", Some("0.0.0.0:443")),
-            ("*:443", Some("0.0.0.0:443")),
-            ("127.0.0.1:8443", Some("127.0.0.1:8443")),
-            ("localhost:8443", Some("127.0.0.1:8443")),
-            ("127.0.0.1", Some("127.0.0.1:80")),
-            ("[::]:443", Some("[::]:443")),
-            ("[::1]", Some("[::1]:80")),
-            ("unix:/run/nginx.sock", None),
-            ("hooks.example:443", None),
-            ("65536", None),
-            ("", None),
-        ] {
-            assert_eq!(
-                address(text).map(|it| it.to_string()).as_deref(),
-                expected,
-                "{text}"
-            );
+/// Reports the header in which trusted proxies name the client.
+pub(super) fn forwarded_header(directive: &Directive, ledger: &Ledger) {
+    match directive.value().to_ascii_lowercase().as_str() {
+        "x-forwarded-for" => {
+            let key = "listen.trusted_proxies: their X-Forwarded-For is read";
+            ledger.carried(directive, key);
         }
-    }
-
-    #[test]
-    fn the_address_of_ipv6_is_that_of_ipv4_too() {
-        let parse = |texts: &[&str]| {
-            texts
-                .iter()
-                .map(|text| text.parse().unwrap())
-                .collect::<Vec<_>>()
-        };
-        let check = |given: &[&str], kept: &[&str]| {
-            assert_eq!(texts(&without_doubles(&parse(given))), kept)
-        };
-        check(&["0.0.0.0:443", "[::]:443"], &["[::]:443"]);
-        check(
-            &["[::]:443", "0.0.0.0:443", "0.0.0.0:8443"],
-            &["[::]:443", "0.0.0.0:8443"],
-        );
-        check(
-            &["127.0.0.1:443", "[::]:443", "127.0.0.1:443"],
-            &["[::]:443"],
-        );
-        check(
-            &["127.0.0.1:443", "0.0.0.0:443", "[::1]:443"],
-            &["0.0.0.0:443", "[::1]:443"],
-        );
+        "proxy_protocol" => ledger.carried(directive, "listen.proxy_protocol"),
+        _ => {
+            let remedy = "only X-Forwarded-For is read: configure the proxy in front to set it";
+            ledger.not_carried(directive, remedy);
+        }
     }
 }

@@ -1,85 +1,52 @@
-//! Makes a configuration one for the systemd service: what only root may read is passed on to it as
+//! Adapts a configuration to the systemd service, which gets the files that only root may read as
 //! credentials.
 
 use super::report::{SecretFile, ServiceCredential};
-use super::toml_writer::{Auth, ConfigDraft, Keys, Value};
+use super::toml_writer::{ConfigDraft, ConfigTable};
 
-/// Where systemd puts them.
+/// The directory of the credentials while the service runs.
 const CREDENTIALS: &str = "/run/credentials/netdata-webhook-proxy.service";
 
-/// Where the unit takes from what it passes on by itself.
+/// The directory of the configuration.
 const DIRECTORY: &str = "/etc/netdata-webhook-proxy";
 
-/// What that is.
-const KNOWN: [&str; 3] = ["fullchain.pem", "privkey.pem", "challenge.secret"];
+/// The files of that directory that the unit passes on by itself.
+const PASSED_ON: [&str; 3] = ["fullchain.pem", "privkey.pem", "challenge.secret"];
 
 /// Names credentials instead of files. Returns those that the unit does not pass on by itself.
-pub(super) fn adapt(draft: &mut ConfigDraft, needed: &[SecretFile]) -> Vec<ServiceCredential> {
-    let mut credentials = Vec::new();
-    pass_on(
-        &mut draft.tls,
-        "certificate",
-        KNOWN[0].into(),
-        &mut credentials,
-    );
-    pass_on(
-        &mut draft.tls,
-        "private_key",
-        KNOWN[1].into(),
-        &mut credentials,
-    );
-    for group in &mut draft.upstreams {
-        for (key, name) in [
-            ("client_certificate", "client.pem"),
-            ("client_private_key", "client.key"),
-        ] {
-            pass_on(
-                &mut group.keys,
-                key,
-                format!("{}.{name}", group.name),
-                &mut credentials,
-            );
+pub(super) fn adapt(draft: &mut ConfigDraft, secrets: &[SecretFile]) -> Vec<ServiceCredential> {
+    let mut found = Vec::new();
+    found.extend(pass_on(&mut draft.tls, "certificate", PASSED_ON[0]));
+    found.extend(pass_on(&mut draft.tls, "private_key", PASSED_ON[1]));
+    for (name, keys) in &mut draft.upstreams {
+        for (key, file) in [("client_certificate", "pem"), ("client_private_key", "key")] {
+            found.extend(pass_on(keys, key, &format!("{name}.client.{file}")));
         }
     }
-    for route in &mut draft.routes {
-        if let Some(Value::Secret(secret)) = route.keys.get_mut("challenge_secret") {
-            secret.pass_on();
-        }
-        if let Auth::Of { basic, bearer, .. } = &mut route.auth {
-            basic
-                .iter_mut()
-                .map(|(_, password)| password)
-                .chain(bearer)
-                .for_each(|secret| secret.pass_on());
-        }
-    }
-    let secret = |needed: &SecretFile| ServiceCredential {
-        name: needed.file.clone(),
-        path: at_home(&needed.file),
+    found.extend(secrets.iter().map(|secret| ServiceCredential {
+        name: secret.file.clone(),
+        path: format!("{DIRECTORY}/{}", secret.file),
+    }));
+    let is_passed_on = |it: &ServiceCredential| {
+        PASSED_ON
+            .iter()
+            .any(|name| it.name == *name && it.path == format!("{DIRECTORY}/{name}"))
     };
-    credentials.extend(needed.iter().map(secret));
-    credentials.retain(|it| !KNOWN.contains(&it.name.as_str()) || it.path != at_home(&it.name));
-    credentials
+    found.retain(|credential| !is_passed_on(credential));
+    found
 }
 
-/// A file in the directory of the configuration.
-fn at_home(name: &str) -> String {
-    format!("{DIRECTORY}/{name}")
-}
-
-/// Of a key that names a file.
-fn pass_on(keys: &mut Keys, key: &str, name: String, credentials: &mut Vec<ServiceCredential>) {
-    let Some(Value::Text(path)) = keys.get_mut(key) else {
-        return;
+/// Replaces the path of a file, which is relative to the configuration, by that of a credential.
+fn pass_on(table: &mut ConfigTable, key: &str, name: &str) -> Option<ServiceCredential> {
+    let path = match table.text(key)? {
+        path if path.starts_with('/') => path.to_owned(),
+        path => format!("{DIRECTORY}/{path}"),
     };
-    let read = std::mem::replace(path, format!("{CREDENTIALS}/{name}"));
-    // Relative names are relative to the configuration.
-    let path = if read.starts_with('/') {
-        read
-    } else {
-        at_home(&read)
-    };
-    credentials.push(ServiceCredential { name, path });
+    table.set(key, format!("{CREDENTIALS}/{name}"));
+    Some(ServiceCredential {
+        name: name.to_owned(),
+        path,
+    })
 }
 
 #[cfg(test)]
@@ -89,13 +56,10 @@ mod tests {
     #[test]
     fn the_unit_passes_on_what_it_is_thought_to() {
         let unit = include_str!("../../../conf/systemd/netdata-webhook-proxy.service");
-        for name in KNOWN {
-            assert!(
-                unit.contains(&format!("\nLoadCredential={name}:{}\n", at_home(name))),
-                "{name}"
-            );
+        for name in PASSED_ON {
+            assert!(unit.contains(&format!("\nLoadCredential={name}:{DIRECTORY}/{name}\n")));
         }
-        assert_eq!(unit.matches("\nLoadCredential=").count(), KNOWN.len());
+        assert_eq!(unit.matches("\nLoadCredential=").count(), PASSED_ON.len());
         assert!(unit.contains(CREDENTIALS), "as its comment has it");
     }
 }

@@ -18,154 +18,63 @@ pub(super) const MAX_DEPTH: usize = 32;
 /// How deep blocks may be nested.
 pub(super) const MAX_NESTING: usize = 64;
 
-/// How many words it may have.
+/// How many words a configuration may have.
 pub(super) const MAX_PARTS: usize = 1_000_000;
 
-/// What may still be read.
-#[derive(Debug)]
+/// The rules of glob(3).
+const GLOB: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// The number of files and bytes that have been read so far.
+#[derive(Debug, Default)]
 pub(super) struct SourceFiles {
     files: usize,
     bytes: u64,
 }
 
-impl Default for SourceFiles {
-    fn default() -> Self {
-        Self {
-            files: MAX_FILES,
-            bytes: MAX_BYTES,
-        }
-    }
-}
-
 impl SourceFiles {
-    /// The text of a file. What is not UTF-8 in it becomes a replacement character.
+    /// Returns the text of a file. Bytes that are not UTF-8 become replacement characters.
     pub(super) fn read(&mut self, path: &Path) -> Result<String, String> {
-        let cannot = |why: String| format!("cannot read {}: {why}", path.display());
-        // A pipe would be waited for.
-        let is_file = fs::metadata(path)
-            .map_err(|error| cannot(error.to_string()))?
-            .is_file();
-        if !is_file {
-            return Err(cannot("it is not a file".into()));
-        }
-        self.files = self
-            .files
-            .checked_sub(1)
-            .ok_or_else(|| cannot(format!("there are more than {MAX_FILES} files")))?;
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|error| cannot(error.to_string()))?;
-        file.take(self.bytes + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| cannot(error.to_string()))?;
-        let too_much = || {
-            cannot(format!(
-                "the configuration has more than {} MiB",
-                MAX_BYTES >> 20
-            ))
+        let error = match self.read_bytes(path) {
+            Ok(_) if self.files > MAX_FILES => format!("there are more than {MAX_FILES} files"),
+            Ok(_) if self.bytes > MAX_BYTES => {
+                format!("the configuration has more than {} MiB", MAX_BYTES >> 20)
+            }
+            Ok(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) => error.to_string(),
         };
-        self.bytes = self
-            .bytes
-            .checked_sub(bytes.len() as u64)
-            .ok_or_else(too_much)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Err(format!("cannot read {}: {error}", path.display()))
     }
 
-    /// The files that an `include` names, in their order. `None` where it has no wildcard.
+    fn read_bytes(&mut self, path: &Path) -> std::io::Result<Vec<u8>> {
+        // Reading from a pipe would block.
+        if !fs::metadata(path)?.is_file() {
+            return Err(std::io::Error::other("it is not a file"));
+        }
+        let mut bytes = Vec::new();
+        let limit = (MAX_BYTES + 1).saturating_sub(self.bytes);
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        self.files += 1;
+        self.bytes += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    /// Returns the files that an `include` names, in their order; `None` without a wildcard.
     pub(super) fn matching(&self, pattern: &Path) -> Result<Option<Vec<PathBuf>>, String> {
         let text = pattern.to_string_lossy();
         if !text.contains(['*', '?', '[']) {
             return Ok(None);
         }
-        // As glob(3) has it, two asterisks are no more than one, and files that begin with a dot
-        // are left out.
-        let text = text.replace("**", "*");
-        let options = MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        let paths = glob::glob_with(&text, options)
-            .map_err(|error| format!("\"{text}\" is no pattern: {error}"))?;
-        // A directory that must not be read has no files for the server, either, that would be
-        // started as this user.
-        let mut paths: Vec<_> = paths
-            .filter_map(Result::ok)
-            .filter(|path| path.is_file())
-            .take(MAX_FILES + 1)
-            .collect();
-        paths.sort();
-        Ok(Some(paths))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_regular_files_are_read_and_not_without_bound() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.conf");
-        fs::write(&path, "a\u{e9}\n").unwrap();
-        assert_eq!(SourceFiles::default().read(&path).unwrap(), "a\u{e9}\n");
-        assert!(
-            SourceFiles::default()
-                .read(directory.path())
-                .unwrap_err()
-                .contains("is not a file")
-        );
-        assert!(
-            SourceFiles::default()
-                .read(Path::new("/dev/zero"))
-                .unwrap_err()
-                .contains("is not a file")
-        );
-        assert!(
-            SourceFiles {
-                files: 0,
-                bytes: 10
-            }
-            .read(&path)
-            .unwrap_err()
-            .contains("more than 1000 files")
-        );
-        assert!(
-            SourceFiles { files: 1, bytes: 3 }
-                .read(&path)
-                .unwrap_err()
-                .contains("more than 16 MiB")
-        );
-        assert!(SourceFiles { files: 1, bytes: 4 }.read(&path).is_ok());
-    }
-
-    #[test]
-    fn wildcards_find_files_in_their_order() {
-        let directory = tempfile::tempdir().unwrap();
-        for name in ["b.conf", "a.conf", "c.txt", ".hidden.conf"] {
-            fs::write(directory.path().join(name), "").unwrap();
-        }
-        fs::create_dir(directory.path().join("d.conf")).unwrap();
-        fs::write(directory.path().join("d.conf/e.conf"), "").unwrap();
-        let found = SourceFiles::default()
-            .matching(&directory.path().join("*.conf"))
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            found,
-            ["a.conf", "b.conf"].map(|name| directory.path().join(name))
-        );
-        assert_eq!(
-            SourceFiles::default()
-                .matching(&directory.path().join("**.conf"))
-                .unwrap()
-                .unwrap(),
-            found
-        );
-        assert_eq!(
-            SourceFiles::default()
-                .matching(&directory.path().join("a.conf"))
-                .unwrap(),
-            None
-        );
+        // For glob(3), two asterisks are the same as one.
+        let paths = glob::glob_with(&text.replace("**", "*"), GLOB)
+            .map_err(|error| format!("\"{text}\" is not a pattern: {error}"))?;
+        // The other server, started as this user, could not read unreadable directories either.
+        let files = paths.filter_map(Result::ok).filter(|path| path.is_file());
+        let mut files: Vec<_> = files.take(MAX_FILES + 1).collect();
+        files.sort();
+        Ok(Some(files))
     }
 }

@@ -1,11 +1,12 @@
-//! What a path, and what stands there, say about whether it is the webhook's.
+//! Recognises the webhook among the paths of a server.
 
 use super::directive::Directive;
+use super::report::Ledger;
 
-/// What a path has that is probably a webhook's.
+/// Parts of paths that are probably a webhook's.
 const WORDS: [&str; 3] = ["hook", "alert", "notif"];
 
-/// What a path has that is a server's own page.
+/// Parts of paths of a server's own pages.
 const PAGES: [&str; 6] = [
     "server-status",
     "server-info",
@@ -15,36 +16,36 @@ const PAGES: [&str; 6] = [
     "acme-challenge",
 ];
 
-/// Whether something in a server is about Netdata Cloud, not only about client certificates, which
-/// others have, too.
+/// Directives with a path.
+const PATHS: [&str; 5] = [
+    "location",
+    "locationmatch",
+    "proxypass",
+    "proxypassmatch",
+    "rewriterule",
+];
+
+/// How many other paths are named if none is probable.
+const MAX_OTHERS: usize = 5;
+
+/// Returns `true` if something in a server is about Netdata Cloud, and not only about client
+/// certificates.
 pub(super) fn is_about_netdata(directive: &Directive) -> bool {
     directive.holds(&|it| {
-        let text = it
-            .arguments
-            .join(" ")
-            .to_ascii_lowercase()
-            .replace('\\', "");
-        let names_path = [
-            "location",
-            "locationmatch",
-            "proxypass",
-            "proxypassmatch",
-            "rewriterule",
-        ];
-        let is_path = names_path.contains(&it.name.to_ascii_lowercase().as_str());
-        text.contains("netdata.cloud")
-            || (is_path && text.contains("netdata") && WORDS.iter().any(|word| text.contains(word)))
+        let text = it.arguments.join(" ").to_ascii_lowercase();
+        let text = text.replace('\\', "");
+        let is_path = PATHS.contains(&it.name.to_ascii_lowercase().as_str());
+        let is_webhook = text.contains("netdata") && WORDS.iter().any(|word| text.contains(word));
+        text.contains("netdata.cloud") || (is_path && is_webhook)
     })
 }
 
-/// How much speaks for it; nothing does where it is 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// The probability that a path is the webhook's, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Evidence(u8);
 
 impl Evidence {
-    /// Of a place for `path`; `looks_at_certificates` says whether client certificates are looked
-    /// at there.
-    pub(super) fn of(path: &str, looks_at_certificates: bool) -> Self {
+    pub(super) fn of(path: &str, examines_certificates: bool) -> Self {
         let path = path.to_ascii_lowercase();
         if PAGES.iter().any(|page| path.contains(page)) {
             return Self(0);
@@ -52,7 +53,7 @@ impl Evidence {
         let has_word = WORDS.iter().any(|word| path.contains(word));
         // Netdata's dashboard is often at /netdata.
         let has_netdata = path.contains("netdata");
-        Self(match (looks_at_certificates, has_word, has_netdata) {
+        Self(match (examines_certificates, has_word, has_netdata) {
             (true, true, _) | (true, _, true) => 5,
             (true, false, false) => 4,
             (false, true, true) => 3,
@@ -67,65 +68,27 @@ impl Evidence {
     }
 }
 
-/// Which of several places are the webhook's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Guess {
-    /// Those for which most speaks, or the only one.
-    These(Vec<usize>),
-    /// Nothing speaks for any: the first, or the one for everything.
-    Doubtful(usize),
-}
-
-impl Guess {
-    /// Among places for these paths.
-    pub(super) fn among(places: &[(&str, Evidence)]) -> Option<Self> {
-        let most = places.iter().map(|(_, evidence)| *evidence).max()?;
-        if most.is_any() || places.len() == 1 {
-            let best = places
-                .iter()
-                .enumerate()
-                .filter(|(_, (_, evidence))| *evidence == most);
-            return Some(Self::These(best.map(|(at, _)| at).collect()));
-        }
-        let for_all = places
-            .iter()
-            .position(|(path, _)| matches!(*path, "/" | "/*"));
-        Some(Self::Doubtful(for_all.unwrap_or(0)))
+/// Returns which of several paths are probably the webhook's; none only if there is no path.
+///
+/// If no path is probable, it is the first, or the one for everything, which the report says.
+pub(super) fn choose(paths: &[(&str, Evidence)], ledger: &Ledger) -> Vec<usize> {
+    let most = paths.iter().map(|(_, evidence)| *evidence).max();
+    if paths.len() < 2 || most.is_some_and(Evidence::is_any) {
+        let all = 0..paths.len();
+        return all.filter(|at| Some(paths[*at].1) == most).collect();
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn most_speaks_for_where_certificates_are_looked_at() {
-        let check = |places: &[(&str, bool)], expected: Option<Guess>| {
-            let places: Vec<_> = places
-                .iter()
-                .map(|(path, looks)| (*path, Evidence::of(path, *looks)))
-                .collect();
-            assert_eq!(Guess::among(&places), expected, "{places:?}");
-        };
-        let these = |places: &[usize]| Some(Guess::These(places.to_vec()));
-        check(&[("/", true)], these(&[0]));
-        check(&[("/", false)], these(&[0]));
-        check(&[("/", true), ("/webhooks/netdata", true)], these(&[1]));
-        check(&[("/netdata/", false), ("/alarms", true)], these(&[1]));
-        check(&[("/netdata/", false), ("/webhook", false)], these(&[1]));
-        check(
-            &[("/webhooks/github", false), ("/webhooks/netdata", false)],
-            these(&[1]),
-        );
-        check(
-            &[("/hooks/a", true), ("/hooks/b", true), ("/c", false)],
-            these(&[0, 1]),
-        );
-        check(
-            &[("/server-status", true), ("/", false)],
-            Some(Guess::Doubtful(1)),
-        );
-        check(&[("/a", false), ("/b", false)], Some(Guess::Doubtful(0)));
-        check(&[], None);
-    }
+    let is_for_all = |(path, _): &(&str, Evidence)| matches!(*path, "/" | "/*");
+    let chosen = paths.iter().position(is_for_all).unwrap_or(0);
+    let path = paths[chosen].0;
+    let others = paths
+        .iter()
+        .map(|(other, _)| *other)
+        .filter(|other| *other != path);
+    let others: Vec<&str> = others.take(MAX_OTHERS).collect();
+    ledger.first(format!(
+        "look at the webhook: {path} was taken for its path; if that is wrong, name it with --webhook \
+         (there are {}, too)",
+        others.join(", ")
+    ));
+    vec![chosen]
 }

@@ -1,7 +1,7 @@
 //! Virtual hosts, and their sections.
 
 use super::syntax::ApacheConfig;
-use crate::commands::import::directive::Directive;
+use crate::commands::import::directive::{Directive, InEffect};
 use crate::commands::import::regex_literal;
 use regex::Regex;
 use std::cell::OnceCell;
@@ -14,7 +14,7 @@ pub(super) struct VirtualHost<'t> {
     pub(super) own: &'t [Directive],
     /// The directives of the main server, which apply as well.
     main: &'t [Directive],
-    root: &'t Path,
+    pub(super) root: &'t Path,
     sections: OnceCell<Vec<SiteSection<'t>>>,
 }
 
@@ -56,11 +56,6 @@ impl<'t> VirtualHost<'t> {
     /// Every directive with a name.
     pub(super) fn every(&self, name: &str) -> impl Iterator<Item = &'t Directive> {
         self.directives().filter(move |it| is(it, name))
-    }
-
-    /// The directive with a name that is in effect: the last one.
-    pub(super) fn one(&self, name: &str) -> Option<&'t Directive> {
-        self.every(name).last()
     }
 
     /// Returns whether a directive has a value, whatever its case.
@@ -109,6 +104,17 @@ impl<'t> VirtualHost<'t> {
     pub(super) fn sections_for(&self, path: &str, url: &str) -> Vec<&SiteSection<'t>> {
         let sections = self.sections().iter();
         sections.filter(|it| it.covers(path, url)).collect()
+    }
+}
+
+impl<'t> InEffect<'t> for VirtualHost<'t> {
+    /// Its own directives, or else those of the main server.
+    fn all(&self, name: &str) -> Vec<&'t Directive> {
+        let own: Vec<_> = self.own.iter().filter(|it| is(it, name)).collect();
+        match own.is_empty() {
+            true => self.every(name).collect(),
+            false => own,
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! `Listen`, the addresses of virtual hosts, and the proxies in front.
 
 use super::host::VirtualHost;
-use crate::commands::import::networks::{address, network, texts, trust};
+use crate::commands::import::directive::InEffect;
+use crate::commands::import::networks::{self, address, trust};
 use crate::commands::import::report::Ledger;
-use crate::commands::import::toml_writer::Keys;
+use crate::commands::import::toml_writer::ConfigTable;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Writes the addresses that a virtual host listens on.
-pub(super) fn addresses(host: &VirtualHost<'_>, keys: &mut Keys, ledger: &Ledger) {
+pub(super) fn addresses(host: &VirtualHost<'_>, keys: &mut ConfigTable, ledger: &Ledger) {
     let key = if host.is_tls() { "https" } else { "http" };
     let mut ports: Vec<u16> = Vec::new();
     if let Some(section) = host.section {
@@ -38,37 +39,18 @@ pub(super) fn addresses(host: &VirtualHost<'_>, keys: &mut Keys, ledger: &Ledger
         let any = Ipv4Addr::UNSPECIFIED;
         addresses = ports.iter().map(|port| (any, *port).into()).collect();
     }
-    keys.set(key, texts(&addresses));
+    networks::listen(&addresses, host.is_tls(), keys);
 }
 
 /// Writes the proxies whose client addresses are believed: `mod_remoteip`.
-pub(super) fn proxies(host: &VirtualHost<'_>, keys: &mut Keys, ledger: &Ledger) {
-    let mut networks: Vec<String> = Vec::new();
+pub(super) fn proxies(host: &VirtualHost<'_>, keys: &mut ConfigTable, ledger: &Ledger) {
     let internal = host.every("RemoteIPInternalProxy");
-    for directive in internal.chain(host.every("RemoteIPTrustedProxy")) {
-        let found: Vec<_> = directive
-            .arguments
-            .iter()
-            .filter_map(|it| network(it))
-            .collect();
-        if found.len() == directive.arguments.len() {
-            ledger.carried(directive, "listen.trusted_proxies");
-        } else {
-            let remedy = "listen.trusted_proxies supports networks and addresses only";
-            ledger.not_carried(directive, remedy);
-        }
-        networks.extend(found);
-    }
+    let proxies = internal.chain(host.every("RemoteIPTrustedProxy"));
+    let networks = proxies.flat_map(|it| it.arguments.iter().map(move |text| (it, text.as_str())));
     let protocol = host.one("RemoteIPProxyProtocol");
     let protocol = protocol.filter(|it| it.value().eq_ignore_ascii_case("on"));
     trust(networks, protocol, keys, ledger);
     if let Some(directive) = host.one("RemoteIPHeader") {
-        if directive.value().eq_ignore_ascii_case("x-forwarded-for") {
-            let key = "listen.trusted_proxies: their X-Forwarded-For is read";
-            ledger.carried(directive, key);
-        } else {
-            let remedy = "only X-Forwarded-For is read: configure the proxy in front to set it";
-            ledger.not_carried(directive, remedy);
-        }
+        networks::forwarded_header(directive, ledger);
     }
 }

@@ -7,17 +7,17 @@ mod host;
 mod listen;
 mod proxy;
 mod syntax;
-mod tls;
 
 use super::Options;
 use super::builder::{Builder, RouteRules};
-use super::directive::Directive;
+use super::directive::{Directive, InEffect};
 use super::known::{self, APACHE};
 use super::location::{ImportError, SourceLocation};
-use super::quantity::{self, duration};
+use super::quantity;
 use super::report::Ledger;
-use super::toml_writer::Keys;
-use super::webhook_detection::{self, Evidence, Guess};
+use super::tls::{self, TlsRules};
+use super::toml_writer::ConfigTable;
+use super::webhook_detection::{self, Evidence};
 use crate::http::path::PathPattern;
 use host::{SectionScope, VirtualHost, is};
 use proxy::ProxyMapping;
@@ -139,10 +139,7 @@ fn has_webhook(host: &VirtualHost<'_>) -> bool {
 
 /// The place of messages about the whole configuration.
 fn start(options: &Options) -> SourceLocation {
-    SourceLocation {
-        file: options.file.as_path().into(),
-        line: 1,
-    }
+    SourceLocation::start_of(&options.file)
 }
 
 /// The import of a virtual host.
@@ -205,23 +202,10 @@ impl<'t> SiteImport<'_, 't> {
             .iter()
             .map(|it| (it.path.as_str(), self.evidence(it)))
             .collect();
-        let chosen = match Guess::among(&evidence) {
-            None => return Err(self.nothing(ledger)),
-            Some(Guess::These(chosen)) => chosen,
-            Some(Guess::Doubtful(one)) => {
-                let path = evidence[one].0;
-                let others = evidence
-                    .iter()
-                    .map(|(other, _)| *other)
-                    .filter(|other| *other != path);
-                let others: Vec<_> = others.take(5).collect();
-                ledger.first(format!(
-                    "look at the webhook: {path} was taken for its path; if that is wrong, name it with --webhook (there are {}, too)",
-                    others.join(", ")
-                ));
-                vec![one]
-            }
-        };
+        let chosen = webhook_detection::choose(&evidence, ledger);
+        if chosen.is_empty() {
+            return Err(self.nothing(ledger));
+        }
         Ok(chosen.into_iter().map(|at| routes[at].clone()).collect())
     }
 
@@ -262,7 +246,7 @@ impl<'t> SiteImport<'_, 't> {
 
     fn assemble(&self, builder: &mut Builder, routes: &[RoutePath<'t>]) -> Result<(), ImportError> {
         builder.is_tls = self.host.is_tls();
-        builder.identity = tls::identity(self.host, &builder.ledger);
+        builder.tls = TlsRules::read(self.host, &tls::APACHE, self.host.root, &builder.ledger);
         for route in routes {
             if let Some(plan) = self.plan(route, builder) {
                 builder.add(plan);
@@ -275,26 +259,25 @@ impl<'t> SiteImport<'_, 't> {
         listen::addresses(self.host, &mut draft.listen, ledger);
         listen::proxies(self.host, &mut draft.listen, ledger);
         self.limits(&mut draft.limits, ledger);
-        builder.tls(self.host.directive());
+        builder.write_tls(self.host.directive());
         Ok(())
     }
 
-    fn limits(&self, keys: &mut Keys, ledger: &Ledger) {
+    fn limits(&self, keys: &mut ConfigTable, ledger: &Ledger) {
         if let Some(directive) = self.host.one("KeepAliveTimeout") {
-            let timeout = duration(directive.value()).unwrap_or_default();
-            quantity::idle_timeout(directive, quantity::seconds(&timeout), keys, ledger);
+            quantity::idle_timeout(directive, keys, ledger);
         }
         if let Some(directive) = self.host.one("KeepAlive")
             && directive.value().eq_ignore_ascii_case("off")
         {
-            quantity::idle_timeout(directive, 0, keys, ledger);
+            quantity::idle_timeout(directive, keys, ledger);
         }
     }
 
     /// Returns the reason why there is no webhook.
     fn nothing(&self, ledger: &Ledger) -> ImportError {
         if let Some(note) = ledger.obstacle() {
-            let message = format!("{} cannot be carried over: {}", note.directive, note.said);
+            let message = format!("{} cannot be carried over: {}", note.directive, note.remark);
             return ImportError::new(&note.place, message);
         }
         let message = if passes_on(self.host) {
@@ -321,7 +304,7 @@ impl<'t> SiteImport<'_, 't> {
             ..
         } = route;
         let guard = access::read(self.host, path, mapping, *is_webhook, ledger);
-        let backend = mapping.backend(self.host, &mut draft.upstreams, ledger)?;
+        let backend = mapping.backend(self.host, draft, ledger)?;
         let sections = self.host.sections_for(path, mapping.url());
         let headers = headers::set_headers(self.host, &sections, mapping, &backend, ledger);
         let mut limits = sections.iter().rev().map(|it| it.one("LimitRequestBody"));
@@ -337,7 +320,7 @@ impl<'t> SiteImport<'_, 't> {
             upstream: backend.upstream,
             max_body,
             headers,
-            guard,
+            access: guard,
         })
     }
 

@@ -1,11 +1,11 @@
 //! `ProxyPass` in its forms, `RewriteRule … [P]`, and balancers.
 
 use super::host::{SectionScope, SiteSection, VirtualHost, is};
-use crate::commands::import::directive::Directive;
+use crate::commands::import::directive::{Directive, InEffect};
 use crate::commands::import::quantity::duration;
 use crate::commands::import::regex_literal;
 use crate::commands::import::report::Ledger;
-use crate::commands::import::toml_writer::{self, Group, Keys};
+use crate::commands::import::toml_writer::{ConfigDraft, ConfigTable};
 use crate::http::path::PathPattern;
 
 /// Stands for the URL of paths that are not passed on.
@@ -184,7 +184,7 @@ impl<'t> ProxyMapping<'t> {
     pub(super) fn backend(
         &self,
         host: &VirtualHost<'t>,
-        groups: &mut Vec<Group>,
+        draft: &mut ConfigDraft,
         ledger: &Ledger,
     ) -> Option<Backend> {
         let mut keys = self.timeouts(host, ledger);
@@ -206,18 +206,11 @@ impl<'t> ProxyMapping<'t> {
             [_] => host_of(self.url()),
             _ => None,
         };
-        let limit = match keys.get("response_timeout") {
-            Some(_) => "",
-            None => "; response_timeout is 30 s now, and was Timeout with Apache",
+        let limit = match keys.has("response_timeout") {
+            true => "",
+            false => "; response_timeout is 30 s now, and was Timeout with Apache",
         };
-        let upstream = if keys == Keys::default() && balancer.is_none() {
-            servers[0].clone()
-        } else {
-            let mut group = Keys::default();
-            group.set("servers", servers);
-            group.append(keys);
-            toml_writer::add_group(groups, balancer.unwrap_or("app"), group)
-        };
+        let upstream = draft.upstream(balancer, servers, keys);
         ledger.carried(
             self.directive,
             format!("routes.upstream: {upstream}{limit}"),
@@ -232,8 +225,8 @@ impl<'t> ProxyMapping<'t> {
         Some(Backend { upstream, host })
     }
 
-    fn timeouts(&self, host: &VirtualHost<'t>, ledger: &Ledger) -> Keys {
-        let mut keys = Keys::default();
+    fn timeouts(&self, host: &VirtualHost<'t>, ledger: &Ledger) -> ConfigTable {
+        let mut keys = ConfigTable::default();
         if let Some(timeout) = parameter(self.directive, "connectiontimeout=") {
             keys.set("connect_timeout", timeout);
         }
@@ -248,7 +241,7 @@ impl<'t> ProxyMapping<'t> {
         keys
     }
 
-    fn tls(&self, host: &VirtualHost<'t>, keys: &mut Keys, ledger: &Ledger) {
+    fn tls(&self, host: &VirtualHost<'t>, keys: &mut ConfigTable, ledger: &Ledger) {
         if let Some(directive) = host.one("SSLProxyCACertificateFile") {
             keys.set("ca", host.file(directive));
             ledger.carried(directive, "ca");
@@ -297,7 +290,12 @@ fn server(
 }
 
 /// Reads `<Proxy balancer://name>`.
-fn members(host: &VirtualHost<'_>, name: &str, keys: &mut Keys, ledger: &Ledger) -> Vec<String> {
+fn members(
+    host: &VirtualHost<'_>,
+    name: &str,
+    keys: &mut ConfigTable,
+    ledger: &Ledger,
+) -> Vec<String> {
     let is_it = |it: &&Directive| authority(it.value()) == name && scheme(it.value()) == "balancer";
     let sections = host.every("Proxy").filter(is_it);
     let mut servers = Vec::new();
@@ -311,7 +309,7 @@ fn members(host: &VirtualHost<'_>, name: &str, keys: &mut Keys, ledger: &Ledger)
             ledger.carried(directive, "response_timeout");
         }
     }
-    toml_writer::unique(servers)
+    servers
 }
 
 fn member(host: &VirtualHost<'_>, directive: &Directive, ledger: &Ledger) -> Option<String> {

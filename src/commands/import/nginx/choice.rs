@@ -8,7 +8,7 @@ use crate::commands::import::Options;
 use crate::commands::import::directive::Directive;
 use crate::commands::import::location::{ImportError, SourceLocation};
 use crate::commands::import::report::Ledger;
-use crate::commands::import::webhook_detection::{self, Evidence, Guess};
+use crate::commands::import::webhook_detection::{self, Evidence};
 use crate::http::path::PathPattern;
 
 /// More locations than a server has.
@@ -68,10 +68,7 @@ impl<'r, 't> Choice<'r, 't> {
 
     /// The server for which most speaks.
     fn server(&self) -> Result<&'r Server<'t>, ImportError> {
-        let start = SourceLocation {
-            file: self.options.file.as_path().into(),
-            line: 1,
-        };
+        let start = SourceLocation::start_of(&self.options.file);
         let is_named = |server: &&Server<'t>| {
             let wanted = self.options.server.as_deref();
             wanted.is_none_or(|name| {
@@ -237,22 +234,10 @@ impl<'r, 't> Choice<'r, 't> {
             .iter()
             .map(|it| (it.location.text(), self.evidence(server, it)))
             .collect();
-        let chosen = match Guess::among(&evidence) {
-            None => return Err(nothing_guessed(server, &passes)),
-            Some(Guess::These(chosen)) => chosen,
-            Some(Guess::Doubtful(one)) => {
-                let others = evidence
-                    .iter()
-                    .map(|(path, _)| *path)
-                    .filter(|path| *path != evidence[one].0);
-                ledger.first(format!(
-                    "look at the webhook: {} was taken for its path; if that is wrong, name it with --webhook (there are {}, too)",
-                    evidence[one].0,
-                    others.take(5).collect::<Vec<_>>().join(", ")
-                ));
-                vec![one]
-            }
-        };
+        let chosen = webhook_detection::choose(&evidence, ledger);
+        if chosen.is_empty() {
+            return Err(nothing_guessed(server, &passes));
+        }
         let unreadable = passes
             .iter()
             .find(|(location, _)| location.paths().is_none());

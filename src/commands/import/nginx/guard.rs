@@ -6,7 +6,7 @@ use super::condition;
 use super::scope::Scope;
 use super::variables::Variables;
 use crate::commands::import::access::{AccessRules, Input, OnMatch, UNREADABLE};
-use crate::commands::import::directive::Directive;
+use crate::commands::import::directive::{Directive, InEffect};
 use crate::commands::import::report::Ledger;
 
 /// Directives that have something else decide; with a `*`, how they begin.

@@ -4,6 +4,7 @@ use super::condition;
 use super::scope::Scope;
 use super::variables::{Constants, Variables};
 use crate::commands::import::access::Input;
+use crate::commands::import::directive::InEffect;
 use crate::commands::import::headers::{SetHeaders, known};
 use crate::commands::import::report::Ledger;
 use crate::commands::import::subject_match::Rendering;

@@ -4,10 +4,10 @@ use super::choice::Target;
 use super::scope::Scope;
 use super::server::Server;
 use crate::commands::import::access::AccessRules;
-use crate::commands::import::directive::Directive;
-use crate::commands::import::networks::{address, network, texts, trust, without_doubles};
+use crate::commands::import::directive::{Directive, InEffect};
+use crate::commands::import::networks::{self, address, network, trust};
 use crate::commands::import::report::Ledger;
-use crate::commands::import::toml_writer::Keys;
+use crate::commands::import::toml_writer::ConfigTable;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Where a server without `listen` does.
@@ -49,9 +49,8 @@ fn has(directive: &Directive, parameter: &str) -> bool {
 }
 
 /// Writes where a server listens.
-pub(super) fn addresses(listens: &[Listen<'_>], keys: &mut Keys, ledger: &Ledger) {
+pub(super) fn addresses(listens: &[Listen<'_>], keys: &mut ConfigTable, ledger: &Ledger) {
     let has_tls = listens.iter().any(|listen| listen.is_tls);
-    let key = if has_tls { "https" } else { "http" };
     let mut found: Vec<SocketAddr> = Vec::new();
     for Listen {
         directive,
@@ -71,7 +70,12 @@ pub(super) fn addresses(listens: &[Listen<'_>], keys: &mut Keys, ledger: &Ledger
                 ledger.not_needed(directive, "Netdata Cloud speaks HTTP/1.1 and HTTP/2")
             }
             Some(address) => {
-                ledger.carried(directive, format!("listen.{key}"));
+                let key = if has_tls {
+                    "listen.https"
+                } else {
+                    "listen.http"
+                };
+                ledger.carried(directive, key);
                 found.push(*address);
             }
         }
@@ -79,45 +83,24 @@ pub(super) fn addresses(listens: &[Listen<'_>], keys: &mut Keys, ledger: &Ledger
     if listens.is_empty() {
         found.push(UNLESS_TOLD_OTHERWISE);
     }
-    keys.set(key, texts(&without_doubles(&found)));
+    networks::listen(&found, has_tls, keys);
 }
 
 /// Writes which proxies are believed about where a request comes from.
-pub(super) fn proxies(scope: &Scope<'_>, listens: &[Listen<'_>], keys: &mut Keys, ledger: &Ledger) {
-    let mut networks = Vec::new();
-    for directive in scope.all("set_real_ip_from") {
-        match network(directive.value()) {
-            Some(network) => {
-                networks.push(network);
-                ledger.carried(directive, "listen.trusted_proxies");
-            }
-            None => ledger.not_carried(
-                directive,
-                "listen.trusted_proxies has networks and addresses only",
-            ),
-        }
-    }
+pub(super) fn proxies(
+    scope: &Scope<'_>,
+    listens: &[Listen<'_>],
+    keys: &mut ConfigTable,
+    ledger: &Ledger,
+) {
+    let named = scope.all("set_real_ip_from").into_iter();
     let protocol = listens
         .iter()
         .find(|listen| has(listen.directive, "proxy_protocol"));
-    trust(
-        networks,
-        protocol.map(|listen| listen.directive),
-        keys,
-        ledger,
-    );
+    let protocol = protocol.map(|listen| listen.directive);
+    trust(named.map(|it| (it, it.value())), protocol, keys, ledger);
     if let Some(directive) = scope.one("real_ip_header") {
-        match directive.value().to_ascii_lowercase().as_str() {
-            "x-forwarded-for" => ledger.carried(
-                directive,
-                "listen.trusted_proxies: their X-Forwarded-For is read",
-            ),
-            "proxy_protocol" => ledger.carried(directive, "listen.proxy_protocol"),
-            _ => ledger.not_carried(
-                directive,
-                "X-Forwarded-For is read: let the proxy in front set that",
-            ),
-        }
+        networks::forwarded_header(directive, ledger);
     }
 }
 
@@ -131,7 +114,7 @@ fn rules<'t>(target: &Target<'t>) -> Vec<&'t Directive> {
 
 /// Writes which networks may connect, where that is the same for all; says whether it could be
 /// carried over.
-pub(super) fn allow(targets: &[Target<'_>], keys: &mut Keys, ledger: &Ledger) -> bool {
+pub(super) fn allow(targets: &[Target<'_>], keys: &mut ConfigTable, ledger: &Ledger) -> bool {
     let words = |target| {
         rules(target)
             .iter()
@@ -142,8 +125,7 @@ pub(super) fn allow(targets: &[Target<'_>], keys: &mut Keys, ledger: &Ledger) ->
         return true;
     };
     let is_same = others.iter().all(|target| words(target) == words(first));
-    let is_behind_proxy =
-        keys.get("trusted_proxies").is_some() && keys.get("proxy_protocol").is_none();
+    let is_behind_proxy = keys.has("trusted_proxies") && !keys.has("proxy_protocol");
     let networks: Option<Vec<String>> = match words(first).split_last() {
         None if is_same => return true,
         Some(((false, "all"), allowed)) if is_same && !is_behind_proxy => allowed
@@ -155,7 +137,7 @@ pub(super) fn allow(targets: &[Target<'_>], keys: &mut Keys, ledger: &Ledger) ->
     let Some(networks) = networks.filter(|networks| !networks.is_empty()) else {
         return false;
     };
-    keys.set("allow", networks);
+    keys.set_list("allow", networks);
     rules(first)
         .iter()
         .for_each(|it| ledger.carried(it, "listen.allow, checked before TLS"));

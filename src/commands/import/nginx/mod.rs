@@ -8,7 +8,6 @@ mod limits;
 mod listen;
 mod scope;
 mod server;
-mod tls;
 mod token;
 mod tree;
 mod upstream;
@@ -20,6 +19,7 @@ use super::directive::Directive;
 use super::known::{self, NGINX};
 use super::location::ImportError;
 use super::report::Ledger;
+use super::tls::{self, TlsRules};
 use choice::{Choice, Target};
 use headers::Headers;
 use listen::Listen;
@@ -85,7 +85,7 @@ impl<'t> Import<'_, 't> {
         let scope = &self.server.scope;
         let listens = Listen::all(self.server);
         builder.is_tls = listens.iter().any(|listen| listen.is_tls);
-        builder.identity = tls::identity(scope, self.prefix, &builder.ledger);
+        builder.tls = TlsRules::read(scope, &tls::NGINX, self.prefix, &builder.ledger);
         let Builder { ledger, draft, .. } = builder;
         listen::addresses(&listens, &mut draft.listen, ledger);
         listen::proxies(scope, &listens, &mut draft.listen, ledger);
@@ -97,12 +97,12 @@ impl<'t> Import<'_, 't> {
         }
         if builder.draft.routes.is_empty() {
             let obstacle = builder.ledger.obstacle().map_or_else(String::new, |note| {
-                format!(": {} at {}: {}", note.directive, note.place, note.said)
+                format!(": {} at {}: {}", note.directive, note.place, note.remark)
             });
             let message = format!("nothing of this server can be carried over{obstacle}");
             return Err(ImportError::new(&self.server.directive.place, message));
         }
-        builder.tls(Some(self.server.directive));
+        builder.write_tls(Some(self.server.directive));
         let webhook = targets
             .iter()
             .find(|target| target.is_webhook)
@@ -147,7 +147,7 @@ impl<'t> Import<'_, 't> {
             prefix: self.prefix,
             constants: &constants,
         };
-        let application = upstreams.target(passing, &mut draft.upstreams)?;
+        let application = upstreams.target(passing, draft)?;
         let mut guard = guard::read(target, self.variables, ledger);
         if has_lost_networks {
             listen::lose(target, &mut guard, ledger);
@@ -168,7 +168,7 @@ impl<'t> Import<'_, 't> {
             headers: headers.carry(&passing.scope),
             max_body: limits::max_body(&passing.scope, *is_webhook, ledger),
             upstream: application.upstream,
-            guard,
+            access: guard,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Which directives are in effect somewhere, as NGINX inherits them.
 
-use crate::commands::import::directive::Directive;
+use crate::commands::import::directive::{Directive, InEffect};
 
 /// The blocks around a place, the outermost first.
 #[derive(Clone, Debug)]
@@ -19,12 +19,7 @@ impl<'t> Scope<'t> {
         Self(blocks)
     }
 
-    /// All that are in effect: a block that has any of its own inherits none.
-    pub(super) fn all(&self, name: &str) -> Vec<&'t Directive> {
-        self.all_of(&[name])
-    }
-
-    /// The same for several that are inherited together.
+    /// Several that are inherited together.
     pub(super) fn all_of(&self, names: &[&str]) -> Vec<&'t Directive> {
         let named = |block: &'t [Directive]| {
             block
@@ -65,11 +60,6 @@ impl<'t> Scope<'t> {
         })
     }
 
-    /// The one that is in effect.
-    pub(super) fn one(&self, name: &str) -> Option<&'t Directive> {
-        self.all(name).pop()
-    }
-
     /// Its first argument, or nothing.
     pub(super) fn value(&self, name: &str) -> &'t str {
         self.one(name).map_or("", Directive::value)
@@ -87,5 +77,12 @@ impl<'t> Scope<'t> {
     /// What stands in the innermost block itself.
     pub(super) fn innermost(&self) -> &'t [Directive] {
         self.0.last().copied().unwrap_or_default()
+    }
+}
+
+impl<'t> InEffect<'t> for Scope<'t> {
+    /// A block that has any of its own inherits none.
+    fn all(&self, name: &str) -> Vec<&'t Directive> {
+        self.all_of(&[name])
     }
 }

@@ -211,7 +211,7 @@ fn locations<'t>(
 ) -> Vec<Location<'t>> {
     let mut found = Vec::new();
     for directive in block.children().iter().filter(|it| it.name == "location") {
-        let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
+        let arguments = directive.words();
         let pattern = match arguments[..] {
             ["=", path] => Pattern::Exact(path),
             ["^~", text] => Pattern::Prefix {

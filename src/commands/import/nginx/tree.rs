@@ -15,10 +15,7 @@ pub(super) fn read(file: &Path, prefix: &Path) -> Result<Vec<Directive>, ImportE
         sources: SourceFiles::default(),
         parts: 0,
     };
-    let start = SourceLocation {
-        file: file.into(),
-        line: 1,
-    };
+    let start = SourceLocation::start_of(file);
     let mut all = Vec::new();
     reader.file(file, &start, 0, 0, &mut all)?;
     Ok(all)

@@ -3,11 +3,11 @@
 use super::scope::Scope;
 use super::server::Passing;
 use super::variables::Constants;
-use crate::commands::import::directive::Directive;
+use crate::commands::import::directive::{Directive, InEffect};
 use crate::commands::import::quantity::duration;
 use crate::commands::import::report::Ledger;
 use crate::commands::import::template::expand;
-use crate::commands::import::toml_writer::{self, Group, Keys};
+use crate::commands::import::toml_writer::{ConfigDraft, ConfigTable};
 use std::path::Path;
 
 /// Where a location's requests go.
@@ -38,7 +38,7 @@ const TIMEOUTS: [(&str, &str); 2] = [
 
 impl<'t> Upstreams<'_, 't> {
     /// `None` where it cannot be carried over, which has been said then.
-    pub(super) fn target(&self, passing: &Passing<'t>, groups: &mut Vec<Group>) -> Option<Target> {
+    pub(super) fn target(&self, passing: &Passing<'t>, draft: &mut ConfigDraft) -> Option<Target> {
         let Passing {
             proxy_pass, scope, ..
         } = passing;
@@ -110,8 +110,8 @@ impl<'t> Upstreams<'_, 't> {
                 .to_owned(),
         };
         let upstream = match block {
-            Some(block) => self.group_of(block, scope, is_tls, groups)?,
-            None => self.server(server(&authority, is_tls), scope, is_tls, groups),
+            Some(block) => self.group_of(block, scope, is_tls, draft)?,
+            None => self.server(server(&authority, is_tls), scope, is_tls, draft),
         };
         let patience = match scope.one("proxy_read_timeout") {
             None => {
@@ -134,16 +134,10 @@ impl<'t> Upstreams<'_, 't> {
         url: String,
         scope: &Scope<'t>,
         is_tls: bool,
-        groups: &mut Vec<Group>,
+        draft: &mut ConfigDraft,
     ) -> String {
         let keys = self.keys(scope, is_tls);
-        if keys == Keys::default() {
-            return url;
-        }
-        let mut group = Keys::default();
-        group.set("servers", vec![url]);
-        group.append(keys);
-        toml_writer::add_group(groups, "app", group)
+        draft.upstream(None, vec![url], keys)
     }
 
     fn group_of(
@@ -151,9 +145,9 @@ impl<'t> Upstreams<'_, 't> {
         block: &'t Directive,
         scope: &Scope<'t>,
         is_tls: bool,
-        groups: &mut Vec<Group>,
+        draft: &mut ConfigDraft,
     ) -> Option<String> {
-        let mut keys = Keys::default();
+        let mut keys = ConfigTable::default();
         let (mut servers, mut left_out) = (Vec::new(), 0);
         for directive in block.children() {
             match directive.name.as_str() {
@@ -161,8 +155,8 @@ impl<'t> Upstreams<'_, 't> {
                     Some(server) => servers.push(server),
                     None => left_out += 1,
                 },
-                "keepalive" => match directive.value().parse::<u64>() {
-                    Ok(keepalive @ ..=65_536) => {
+                "keepalive" => match directive.value().parse::<i64>() {
+                    Ok(keepalive @ 0..=65_536) => {
                         keys.set("keepalive", keepalive);
                         self.ledger
                             .carried(directive, format!("upstreams.{}.keepalive", block.value()));
@@ -198,11 +192,8 @@ impl<'t> Upstreams<'_, 't> {
                 .not_carried(block, format!("{what}: name one in a group of [upstreams]"));
             return None;
         }
-        let mut group = Keys::default();
-        group.set("servers", toml_writer::unique(servers));
-        group.append(keys);
-        group.append(self.keys(scope, is_tls));
-        let name = toml_writer::add_group(groups, block.value(), group);
+        keys.append(self.keys(scope, is_tls));
+        let name = draft.upstream(Some(block.value()), servers, keys);
         self.ledger.carried(block, format!("upstreams.{name}"));
         Some(name)
     }
@@ -230,8 +221,8 @@ impl<'t> Upstreams<'_, 't> {
     }
 
     /// Timeouts, and how TLS is spoken.
-    fn keys(&self, scope: &Scope<'t>, is_tls: bool) -> Keys {
-        let mut keys = Keys::default();
+    fn keys(&self, scope: &Scope<'t>, is_tls: bool) -> ConfigTable {
+        let mut keys = ConfigTable::default();
         for (name, key) in TIMEOUTS {
             let Some(directive) = scope.one(name) else {
                 continue;
@@ -252,7 +243,7 @@ impl<'t> Upstreams<'_, 't> {
         keys
     }
 
-    fn tls_keys(&self, scope: &Scope<'t>, keys: &mut Keys) {
+    fn tls_keys(&self, scope: &Scope<'t>, keys: &mut ConfigTable) {
         const FILES: [(&str, &str); 3] = [
             ("proxy_ssl_trusted_certificate", "ca"),
             ("proxy_ssl_certificate", "client_certificate"),

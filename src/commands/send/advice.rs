@@ -1,56 +1,12 @@
 //! What whoever sends can do about a refusal or a failure.
 
 use crate::commands::client::ClientFailure;
+use crate::rejection::{PRESENT_CERTIFICATE, TRUST_CERTIFICATE, client_advice};
 use rustls::{AlertDescription, CertificateError};
-
-const TRUST: &str = "let the server trust the authority of the client certificate (here: tls.client.ca, and reload), or present \
-                     another one with --cert FILE --key FILE";
-
-const PRESENT: &str = "present a client certificate that the server trusts with --cert FILE --key FILE; \"send certificate \
-                       DIRECTORY\" makes one";
 
 /// Of an answer that is none that was hoped for.
 pub(super) fn of_refusal(status: u16, code: Option<&str>) -> Option<&'static str> {
-    of_code(code.unwrap_or_default()).or_else(|| of_status(status))
-}
-
-fn of_code(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "client_certificate_missing" => PRESENT,
-        "client_certificate_invalid" => TRUST,
-        "common_name_mismatch" => {
-            "present a certificate for app.netdata.cloud, or add its name to tls.client.common_names"
-        }
-        "authorization_missing" => {
-            "send credentials: --bearer-file FILE, or --basic USERNAME --password-file FILE"
-        }
-        "authorization_invalid" => {
-            "compare the credentials that were sent with those of the route's auth"
-        }
-        "not_found" => "compare the URL with the path of the route, down to the last slash",
-        "challenge_disabled" => "give the route a challenge_secret, and reload",
-        "crc_token_invalid" => "give a --token that is neither empty nor longer than 1 KiB",
-        "space_not_allowed" => "send as one of the route's spaces: --space NAME or --space-id ID",
-        "schema_mismatch" => "compare the body with those that --dry-run prints",
-        "invalid_json" => "send one JSON object, without a key twice",
-        "body_too_large" => "raise the route's max_body, or send less",
-        "overloaded" => "send more slowly, or raise limits.max_buffered",
-        "rate_limited" => {
-            "send more slowly with --rate, or raise limits.requests_per_second and limits.burst"
-        }
-        "header_too_large" => "send fewer or shorter headers, or raise limits.max_header_size",
-        "unsupported_media_type" => "send no other Content-Type than application/json",
-        "unsupported_encoding" => "send no Content-Encoding",
-        "timeout" => "see what is slow in between, or raise limits.body_timeout",
-        "method_not_allowed" => "name the path of a webhook in the URL",
-        "internal_error" => "see the server's log for the request id, and report it",
-        "crc_token_missing" => "send a challenge, or notifications, which are POST requests",
-        "upstream_unreachable" | "upstream_unavailable" => {
-            "see whether the application behind the server runs, and listens where the server looks for it"
-        }
-        "upstream_timeout" => "see what keeps the application behind the server busy",
-        _ => return None,
-    })
+    code.and_then(client_advice).or_else(|| of_status(status))
 }
 
 /// Of others than this program.
@@ -106,14 +62,16 @@ pub(super) fn of_failure(
 
 fn of_alert(alert: AlertDescription, presented: bool) -> &'static str {
     match alert {
-        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => PRESENT,
-        AlertDescription::HandshakeFailure if !presented => PRESENT,
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
+            PRESENT_CERTIFICATE
+        }
+        AlertDescription::HandshakeFailure if !presented => PRESENT_CERTIFICATE,
         AlertDescription::CertificateExpired => "present a certificate that is valid now",
         AlertDescription::CertificateRevoked => "present a certificate that has not been revoked",
         AlertDescription::ProtocolVersion => "let the server speak TLS 1.2 or 1.3",
         AlertDescription::UnrecognisedName => "use a name in the URL that the server knows",
         AlertDescription::NoApplicationProtocol => "leave --http out",
-        _ if presented => TRUST,
+        _ if presented => TRUST_CERTIFICATE,
         _ => "see the server's log",
     }
 }
@@ -139,20 +97,6 @@ fn of_certificate(error: &CertificateError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rejection::CODES;
-
-    #[test]
-    fn there_is_something_to_do_about_every_code() {
-        let none: Vec<_> = CODES
-            .iter()
-            .filter(|code| of_code(code).is_none())
-            .collect();
-        assert_eq!(
-            none,
-            [&"malformed_request"],
-            "which nothing that is sent here can be"
-        );
-    }
 
     #[test]
     fn a_refusal_of_others_is_advised_by_its_status() {

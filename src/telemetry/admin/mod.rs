@@ -4,7 +4,6 @@
 //! It has no authentication and is meant for a loopback address. It answers GET and HEAD alone, one
 //! request for each connection, and changes nothing.
 
-mod advice;
 mod answer;
 mod connection;
 mod health;

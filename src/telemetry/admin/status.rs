@@ -1,7 +1,7 @@
 //! Everything that the status page shows, as values.
 
-use super::advice::advice;
 use super::health::{self, Finding, Level, findings, time_left, unix};
+use crate::rejection::operator_advice;
 use crate::telemetry::context::Outcome::{
     Challenged, ClientGone, Forwarded, Refused, TestAnswered,
 };
@@ -223,7 +223,7 @@ impl Entry {
             result: result(event),
             code: event.ending.code(),
             reason: event.reason.clone().or_else(|| reason(event.ending)),
-            advice: advice(event.ending.code()),
+            advice: operator_advice(event.ending.code()),
             status: event.status,
             duration_ms: event
                 .duration

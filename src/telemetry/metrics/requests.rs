@@ -1,7 +1,7 @@
 //! How requests ended, and how long they took.
 
 use super::{counters, histograms};
-use crate::rejection::CODES;
+use crate::rejection::REFUSALS;
 use crate::telemetry::context::Outcome;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 use std::time::Duration;
@@ -48,7 +48,10 @@ impl RequestFamilies {
     /// Drops what belongs to a route that is gone.
     pub(super) fn forget(&self, route: &str) {
         // An error says that it was not there.
-        for outcome in OUTCOMES.into_iter().chain(CODES.map(Outcome::Refused)) {
+        for outcome in OUTCOMES
+            .into_iter()
+            .chain(REFUSALS.map(|refusal| Outcome::Refused(refusal.code)))
+        {
             let _ = self
                 .requests
                 .remove_label_values(&[route, outcome.as_str(), outcome.code()]);
@@ -63,8 +66,8 @@ pub(super) struct RequestMetrics {
     route: String,
     /// In the order of [`OUTCOMES`].
     passed: [IntCounter; OUTCOMES.len()],
-    /// In the order of [`CODES`].
-    refused: [IntCounter; CODES.len()],
+    /// In the order of [`REFUSALS`].
+    refused: [IntCounter; REFUSALS.len()],
     dropped_headers: IntCounter,
     duration: Histogram,
 }
@@ -79,7 +82,7 @@ impl RequestMetrics {
         Self {
             route: route.to_owned(),
             passed: OUTCOMES.map(counter),
-            refused: CODES.map(|code| counter(Outcome::Refused(code))),
+            refused: REFUSALS.map(|refusal| counter(Outcome::Refused(refusal.code))),
             dropped_headers: families.dropped_headers.with_label_values(&[route]),
             duration: families.duration.with_label_values(&[route]),
         }
@@ -97,9 +100,9 @@ impl RequestMetrics {
         duration: Option<Duration>,
     ) {
         let counter = match outcome {
-            Outcome::Refused(code) => CODES
+            Outcome::Refused(code) => REFUSALS
                 .iter()
-                .position(|known| *known == code)
+                .position(|known| known.code == code)
                 .map(|index| &self.refused[index]),
             passed => OUTCOMES
                 .iter()

@@ -20,9 +20,9 @@ use bodies::Bodies;
 use scenarios::Scene;
 use setup::Setup;
 use std::io;
-use table::Table;
+use table::SceneTable;
 
-type SceneTable = Table<io::Stdout>;
+type Output = SceneTable<io::Stdout>;
 
 /// Plays all scenes, and says whether each ended as it must.
 ///
@@ -33,7 +33,7 @@ type SceneTable = Table<io::Stdout>;
 /// Says what is missing on this machine, if the demo cannot be set up or shown.
 pub(crate) fn run(once: bool) -> Result<bool, String> {
     let mut setup = Setup::new()?;
-    let verdict = match perform(&mut Table::on_stdout(), &mut setup, once) {
+    let verdict = match perform(&mut SceneTable::on_stdout(), &mut setup, once) {
         Ok(verdict) => verdict,
         Err(Interruption::NotSet(error)) => return Err(error),
         Err(Interruption::NotShown(error)) => {
@@ -68,7 +68,7 @@ impl From<io::Error> for Interruption {
 }
 
 fn perform(
-    table: &mut SceneTable,
+    table: &mut Output,
     setup: &mut Setup,
     once: bool,
 ) -> Result<Option<bool>, Interruption> {
@@ -80,7 +80,7 @@ fn perform(
 }
 
 /// Whether all scenes ended as they must; `None` if a signal came before the last one.
-fn play(table: &mut SceneTable, setup: &mut Setup) -> Result<Option<bool>, Interruption> {
+fn play(table: &mut Output, setup: &mut Setup) -> Result<Option<bool>, Interruption> {
     table.line(&introduction(setup))?;
     table.head([
         "The sender sends",
@@ -117,7 +117,7 @@ fn play(table: &mut SceneTable, setup: &mut Setup) -> Result<Option<bool>, Inter
 
 /// Plays a scene and shows it; `None` if a signal has ended the proxy.
 fn show(
-    table: &mut SceneTable,
+    table: &mut Output,
     setup: &mut Setup,
     scene: &Scene<'_>,
 ) -> Result<Option<bool>, Interruption> {
@@ -135,7 +135,7 @@ fn show(
 }
 
 /// Shows what the application receives until a signal ends the proxy.
-fn serve(table: &mut SceneTable, setup: &mut Setup) -> io::Result<()> {
+fn serve(table: &mut Output, setup: &mut Setup) -> io::Result<()> {
     // Not before: log lines would stand between the rows.
     telemetry::init(&setup.config.log);
     table.line(&format!("\n{}", next_steps::text(setup)))?;

@@ -1,24 +1,32 @@
-//! A table that is printed row by row, as things happen.
+//! A table that is printed row by row, as the scenes end.
 
+use crate::sanitize::{MAX_TEXT, plain};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Row, Width};
 use std::io::{self, IsTerminal as _, Write};
 
-/// The width of each column. With the mark and the gaps it is 100.
-const WIDTHS: [usize; 3] = [30, 36, 28];
-/// What stands before the first column: the mark and a space.
-const INDENT: usize = 2;
-const GAP: &str = "  ";
+/// Width of the table, unless the terminal is narrower.
+const MAX_WIDTH: u16 = 100;
+
+/// Width of the first column, which holds the mark.
+const MARK_WIDTH: u16 = 2;
+
+/// Parts that the other columns have of the rest of the width.
+const SHARES: [u16; 3] = [32, 38, 28];
+
+/// Spaces at the end of each column.
+const GAPS: [u16; 4] = [1, 2, 2, 0];
 
 /// One column of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cell {
-    /// One line, cut if need be.
+    /// Text of the first line, truncated to the width of the column.
     pub(super) headline: String,
-    /// As many lines below it as it takes.
+    /// Text below the headline, wrapped to the width of the column.
     pub(super) detail: String,
 }
 
 impl Cell {
-    /// A cell of these texts.
     pub(super) fn new(headline: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             headline: headline.into(),
@@ -27,151 +35,127 @@ impl Cell {
     }
 }
 
-/// Writes rows, in colour where that can be seen.
-pub(super) struct Table<W> {
+/// A writer of rows and of lines between them.
+pub(super) struct SceneTable<W> {
     out: W,
     coloured: bool,
+    width: u16,
 }
 
-/// How a piece of text looks on a terminal (ECMA-48, "select graphic rendition").
-#[derive(Clone, Copy)]
-enum Look {
-    Plain,
-    Bold,
-    Dim,
-    Green,
-    Red,
-}
-
-impl Table<io::Stdout> {
-    /// Coloured if standard output is a terminal and `NO_COLOR` is not set.
+impl SceneTable<io::Stdout> {
+    /// Creates a table on standard output. It is coloured if that is a terminal and `NO_COLOR` is
+    /// not set.
     pub(super) fn on_stdout() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self::new(io::stdout(), io::stdout().is_terminal() && !refused)
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let coloured = io::stdout().is_terminal() && !no_color;
+        let terminal_width = comfy_table::Table::new().width();
+        let width = terminal_width.unwrap_or(MAX_WIDTH).min(MAX_WIDTH);
+        Self::new(io::stdout(), coloured, width)
     }
 }
 
-impl<W: Write> Table<W> {
-    /// A table on `out`.
-    pub(super) fn new(out: W, coloured: bool) -> Self {
-        Self { out, coloured }
+impl<W: Write> SceneTable<W> {
+    pub(super) fn new(out: W, coloured: bool, width: u16) -> Self {
+        Self {
+            out,
+            coloured,
+            width,
+        }
     }
 
-    /// A line of its own, between rows.
+    /// Prints a line of its own, between rows.
     pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{text}")?;
         self.out.flush()
     }
 
-    /// Says what the columns are.
+    /// Prints the titles of the columns.
     pub(super) fn head(&mut self, titles: [&str; 3]) -> io::Result<()> {
-        let rule = WIDTHS.map(|width| "─".repeat(width));
-        self.columns(' ', Look::Plain, titles, Look::Dim)?;
-        self.columns(
-            ' ',
-            Look::Plain,
-            rule.each_ref().map(String::as_str),
-            Look::Dim,
-        )?;
+        let rules = [1, 2, 3].map(|column| {
+            let text_width = self.column_width(column).saturating_sub(GAPS[column]);
+            "─".repeat(usize::from(text_width))
+        });
+        let rules = rules.each_ref().map(String::as_str);
+        let mut table = self.grid();
+        for texts in [titles, rules] {
+            table.add_row(row(blank(), texts, Attribute::Dim));
+        }
+        self.print(table)
+    }
+
+    /// Prints a row, marked as passed or failed.
+    pub(super) fn row(&mut self, passed: bool, columns: &[Cell; 3]) -> io::Result<()> {
+        let mark = if passed {
+            comfy_table::Cell::new('✓').fg(Color::DarkGreen)
+        } else {
+            comfy_table::Cell::new('✗').fg(Color::DarkRed)
+        };
+        let headlines = columns.each_ref().map(|column| column.headline.as_str());
+        let details = columns.each_ref().map(|column| column.detail.as_str());
+        let mut table = self.grid();
+        let mut first = row(mark, headlines, Attribute::Bold);
+        first.max_height(1);
+        table.add_row(first);
+        if details.iter().any(|detail| !detail.is_empty()) {
+            table.add_row(row(blank(), details, Attribute::Dim));
+        }
+        self.print(table)
+    }
+
+    /// Returns a table without rows, whose columns are as wide as those of all others.
+    fn grid(&self) -> comfy_table::Table {
+        let mut table = comfy_table::Table::new();
+        // Whether there is a terminal, and how wide it is, has been decided.
+        table.force_no_tty().set_width(self.width);
+        if self.coloured {
+            table.enforce_styling().style_text_only();
+        }
+        table
+            .load_style(NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        table
+    }
+
+    fn print(&mut self, mut table: comfy_table::Table) -> io::Result<()> {
+        table.discover_columns();
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, GAPS[index]));
+            let width = Width::Fixed(self.column_width(index));
+            column.set_constraint(ColumnConstraint::Absolute(width));
+        }
+        writeln!(self.out, "{}", table.trim_fmt())?;
         self.out.flush()
     }
 
-    /// A row, marked good or bad.
-    pub(super) fn row(&mut self, good: bool, cells: &[Cell; 3]) -> io::Result<()> {
-        let (mark, look) = if good {
-            ('✓', Look::Green)
-        } else {
-            ('✗', Look::Red)
+    fn column_width(&self, index: usize) -> u16 {
+        let Some(text_column) = index.checked_sub(1) else {
+            return MARK_WIDTH;
         };
-        let headlines = cells.each_ref().map(|cell| cell.headline.as_str());
-        self.columns(mark, look, headlines, Look::Bold)?;
-        let details: [Vec<String>; 3] =
-            std::array::from_fn(|column| wrap(&cells[column].detail, WIDTHS[column]));
-        for line in 0..details.iter().map(Vec::len).max().unwrap_or(0) {
-            let texts = details
-                .each_ref()
-                .map(|lines| lines.get(line).map_or("", String::as_str));
-            self.columns(' ', Look::Plain, texts, Look::Dim)?;
-        }
-        self.out.flush()
-    }
-
-    fn columns(
-        &mut self,
-        mark: char,
-        mark_look: Look,
-        texts: [&str; 3],
-        look: Look,
-    ) -> io::Result<()> {
-        let mut line = self.styled(&mark.to_string(), mark_look);
-        line.push_str(&" ".repeat(INDENT - 1));
-        // What follows the last text needs no room.
-        let last = texts.iter().rposition(|text| !text.is_empty()).unwrap_or(0);
-        for (column, text) in texts.iter().enumerate().take(last + 1) {
-            let text = fit(text, WIDTHS[column]);
-            line.push_str(&self.styled(&text, look));
-            if column < last {
-                line.push_str(&" ".repeat(WIDTHS[column] - text.chars().count()));
-                line.push_str(GAP);
-            }
-        }
-        writeln!(self.out, "{line}")
-    }
-
-    fn styled(&self, text: &str, look: Look) -> String {
-        let code = match look {
-            Look::Bold => 1,
-            Look::Dim => 2,
-            Look::Green => 32,
-            Look::Red => 31,
-            Look::Plain => return text.to_owned(),
-        };
-        if self.coloured && !text.is_empty() {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        let all_shares: u16 = SHARES.iter().sum();
+        self.width.saturating_sub(MARK_WIDTH) * SHARES[text_column] / all_shares
     }
 }
 
-/// `text` on one line of at most `width` characters. What comes from elsewhere may not steer the
+fn blank() -> comfy_table::Cell {
+    comfy_table::Cell::new("")
+}
+
+/// Returns a row of these texts. Some are those of the other side: they must not control the
 /// terminal.
-fn fit(text: &str, width: usize) -> String {
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    if text.chars().count() <= width {
-        return printable.collect();
-    }
-    printable.take(width - 1).chain(['…']).collect()
-}
-
-/// `text` in lines of whole words, where the words allow it.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
+fn row(mark: comfy_table::Cell, texts: [&str; 3], look: Attribute) -> Row {
+    let cells = texts.map(|text| comfy_table::Cell::new(plain(text, MAX_TEXT)).add_attribute(look));
+    Row::from([mark].into_iter().chain(cells).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rendered(coloured: bool) -> String {
-        let mut table = Table::new(Vec::new(), coloured);
+    fn rendered(coloured: bool, width: u16) -> String {
+        let mut table = SceneTable::new(Vec::new(), coloured, width);
         let long = "an application that has a long name and more to say than there is room for";
         table
-            .head([
-                "The sender sends",
-                "The sender gets",
-                "The application receives",
-            ])
+            .head(["Client sends", "Client receives", "Application receives"])
             .unwrap();
         table
             .row(
@@ -194,40 +178,35 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_fit() {
-        let text = rendered(false);
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 100),
-            "{text}"
-        );
-        assert!(
-            !text.contains('\x1b') && !text.lines().any(|line| line.ends_with(' ')),
-            "{text}"
-        );
-        let third_column = |line: &str| line.chars().skip(100 - WIDTHS[2]).collect::<String>();
-        assert_eq!(
-            text.lines().next().map(third_column).as_deref(),
-            Some("The application receives")
-        );
-        assert_eq!(text.lines().nth(2).map(third_column).as_deref(), Some("c"));
-        assert_eq!(text.lines().last(), Some("✗ b"));
+        for width in [100, 60] {
+            let text = rendered(false, width);
+            let fits = |line: &str| line.chars().count() <= usize::from(width);
+            assert!(text.lines().all(fits), "{text}");
+            assert!(
+                !text.contains('\x1b') && !text.lines().any(|line| line.ends_with(' ')),
+                "{text}"
+            );
+            let title = text
+                .lines()
+                .next()
+                .and_then(|line| line.find("Application"));
+            let marked = text.lines().find(|line| line.starts_with('✓'));
+            let third_text = marked.and_then(|line| line.chars().nth(title.unwrap()));
+            assert_eq!(third_text, Some('c'), "{text}");
+            assert_eq!(text.lines().last(), Some("✗ b"));
+        }
     }
 
     #[test]
     fn colour_is_only_where_it_is_wanted() {
-        let text = rendered(true);
+        let text = rendered(true, 100);
         assert!(
-            text.contains("\x1b[32m✓\x1b[0m") && text.contains("\x1b[31m✗\x1b[0m"),
-            "{text}"
+            text.contains("m✓\x1b[") && text.contains("m✗\x1b["),
+            "{text:?}"
         );
         assert!(
             !text.contains("\x1b[2J"),
-            "what comes from elsewhere is not obeyed"
+            "text of the other side does not control the terminal"
         );
-    }
-
-    #[test]
-    fn words_stay_whole() {
-        assert_eq!(wrap("two words  and more", 9), ["two words", "and more"]);
-        assert!(wrap("", 9).is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Lets only verified Netdata Cloud webhooks through to an application.
 //!
 //! The program is a reverse proxy on [Pingora](pingora); this library is what it is made of. The
-//! README says how to run it. These pages say how it is built, and how a Pingora service of one's
+//! README says how to run it, and the [manual](mod@manual) has the details. These pages say how it is built, and how a Pingora service of one's
 //! own uses the same checks.
 //!
 //! # As middleware
@@ -82,6 +82,7 @@
 //!  proxy       one request from its head to its log line: gate, deliver, pass through
 //!  server      the running process: listeners, threads, reload, drain, upgrade, self-test
 //!  commands    the command line and its tools
+//!  manual      the guide
 //! ```
 //!
 //! A request flows through them like this:
@@ -123,6 +124,7 @@ pub mod auth;
 pub mod commands;
 pub mod config;
 pub mod http;
+pub mod manual;
 pub mod proxy;
 pub mod rejection;
 mod sanitize;

@@ -259,7 +259,7 @@ fn messages(features: Features) -> (Vec<Message>, String) {
 /// The table.
 pub(crate) fn markdown(points: &[Point]) -> String {
     let mut text = String::from(
-        "| what there is more of | | server | CPU µs/request | × nginx | requests/s | memory MB |\n\
+        "| of | number | server | CPU µs/request | × nginx | requests/s | memory MB |\n\
          |---|---:|---|---:|---:|---:|---:|\n",
     );
     for point in points {

@@ -6,6 +6,7 @@ pub(crate) mod client;
 mod demo;
 mod doctor;
 mod health;
+mod help;
 pub mod import;
 mod man;
 mod output;
@@ -35,7 +36,12 @@ const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(
+    version,
+    about,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -96,8 +102,17 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print a manual page: of the command line, or of the configuration.
+    Man {
+        /// The page; by default that of the command line.
+        page: Option<man::ManPage>,
+    },
+    /// Print the help of a command or a page of the manual, or list all of them.
+    Help {
+        /// A command and its subcommand, or the name of a page. `manual/NAME` is always a page.
+        #[arg(value_name = "COMMAND|PAGE")]
+        words: Vec<String>,
+    },
 }
 
 /// Names the configuration file.
@@ -158,9 +173,19 @@ fn execute(command: Command) -> ExitCode {
         Command::Completions { shell } => {
             print_bytes(man::completions(CommandLine::command(), shell).as_bytes())
         }
-        Command::Man => match man::page(CommandLine::command()) {
+        Command::Man { page: None } => match man::page(CommandLine::command()) {
             Ok(page) => print_bytes(&page),
             Err(error) => fail(FAILED, error),
+        },
+        Command::Man {
+            page: Some(man::ManPage::Config),
+        } => print_bytes(&man::configuration()),
+        Command::Help { words } => match help::find(CommandLine::command(), &words) {
+            Some(text) => print(text.trim_end(), SUCCESS),
+            None => fail(
+                USAGE,
+                "no command or page has this name: `netdata-webhook-proxy help` lists all of them",
+            ),
         },
     }
 }

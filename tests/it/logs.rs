@@ -7,7 +7,8 @@
 //! | whatever a client repeats has as many lines | a client fills the log | [`warnings_that_repeat_are_limited_and_counted`] |
 
 use crate::support::{
-    Http2, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually, first_column, is_event,
+    Http2, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually, first_column,
+    is_documented, is_event,
 };
 use rcgen::DnType;
 use rustls::SupportedProtocolVersion;
@@ -57,8 +58,8 @@ fn format_level_and_access_change_with_a_reload() {
         .filter(|key| !["timestamp", "level", "message"].contains(&key.as_str()))
     {
         assert!(
-            include_str!("../../README.md").contains(&format!("`{field}`")),
-            "the README does not explain {field}"
+            is_documented(&format!("`{field}`")),
+            "the manual does not explain {field}"
         );
     }
     assert!(
@@ -627,7 +628,7 @@ fn events_in(source: &str, file: &Path) -> Vec<String> {
 }
 
 #[test]
-fn every_line_has_an_event_and_every_event_is_in_the_readme() {
+fn every_line_has_an_event_and_every_event_is_in_the_manual() {
     let mut written = BTreeSet::new();
     let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src/**/*.rs");
     for path in glob::glob(sources).unwrap().map(Result::unwrap) {

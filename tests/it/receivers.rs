@@ -1,4 +1,4 @@
-//! The applications in the README run as they stand there, behind the proxy: the short ones receive
+//! The applications in the documentation run as they are, behind the proxy: the short ones receive
 //! everything, the others act on each notification once.
 
 use crate::support::{Language, Pki, Proxy, Receiver, Sender, WEBHOOK, eventually};

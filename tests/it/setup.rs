@@ -1,10 +1,10 @@
-//! What the README has an operator do is done, as far as that goes without systemd, an engine and
+//! The set-up in the documentation works, as far as that goes without systemd, an engine and
 //! Let's Encrypt.
 
 use crate::container::{image, in_image};
 use crate::support::{
-    Machine, Origin, Pki, Proxy, README, Sender, WEBHOOK, commands_with, eventually, free_address,
-    skip, succeed,
+    Machine, Origin, Pki, Proxy, Sender, WEBHOOK, commands_with, eventually, free_address,
+    is_documented, skip, succeed,
 };
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -270,7 +270,7 @@ fn replacing_the_running_program() {
         pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
         let named = Named(&machine, "/run/netdata-webhook-proxy.pid");
         let setting = format!("pid_file = {:?}", named.1);
-        assert!(README.contains(&setting), "{setting}");
+        assert!(is_documented(&setting), "{setting}");
         let server = format!("[server]\n{}", machine.at(&setting));
         let config = pki.write(
             "config.toml",

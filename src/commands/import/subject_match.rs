@@ -41,7 +41,7 @@ pub(super) struct SubjectCheck<'p> {
     ignores_case: bool,
 }
 
-/// Subjects that are not Netdata Cloud's, in the forms of the README and of each [`Rendering`]; `{}`
+/// Subjects that are not Netdata Cloud's, in the forms of the manual and of each [`Rendering`]; `{}`
 /// is the name and `{x}` one that looks like it.
 const FORGERIES: &str = "\
 CN={}.evil.example | CN={}.evil.example | /CN={}.evil.example | {}.evil.example

@@ -8,7 +8,7 @@ mod configuration;
 mod peers;
 mod reach;
 
-use crate::support::{Leaf, MisconfiguredServer, Origin, Pki, Proxy, Seen, WEBHOOK};
+use crate::support::{Leaf, MisconfiguredServer, Origin, Pki, Proxy, Seen, WEBHOOK, is_documented};
 use netdata_webhook_proxy::auth::secret::Secret;
 use netdata_webhook_proxy::webhook::challenge::{crc_token, response_token};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
@@ -212,8 +212,8 @@ fn nothing_is_wrong_with_the_program_itself() {
         found.has("challenge", "pass", "right, after");
         for check in found.checks.keys() {
             assert!(
-                include_str!("../../../README.md").contains(&format!("`{check}`")),
-                "{check} is not in the README"
+                is_documented(&format!("`{check}`")),
+                "{check} is not in the manual"
             );
         }
         found.has("resumption", "pass", "nobody gets a session");

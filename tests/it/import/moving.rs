@@ -1,10 +1,10 @@
-//! What the README says about moving: one configuration becomes the other, and an application does
+//! What the manual says about migrating: one configuration becomes the other, and an application does
 //! not notice.
 
 use super::sample::{Imported, import, install, program, serve};
 use crate::support::{
-    Answer, Language, Peer, Pki, README, Receiver, Sender, Stage, blocks, client_config,
-    eventually, is_installed,
+    Answer, Language, Peer, Pki, Receiver, Sender, Stage, block_after, blocks, client_config,
+    complete, eventually, is_installed,
 };
 use netdata_webhook_proxy::config::NETDATA_ROOT_CA;
 use std::io::Read as _;
@@ -16,7 +16,7 @@ const APPLICATION: &str = include_str!("application.py");
 const NGINX: &str = "etc/nginx/conf.d/webhook.conf";
 const APACHE: &str = "etc/apache2/sites-enabled/webhook.conf";
 
-/// The configuration of another server in the README, as a file on its machine.
+/// The configuration of another server in the manual, as a file on its machine.
 fn stage(kind: &str, entry: &str) -> Stage {
     let sample = tempfile::tempdir().unwrap();
     let file = sample.path().join(entry);
@@ -31,18 +31,6 @@ fn import_from(stage: &Stage, kind: &str, entry: &str) -> Imported {
     import(&[kind, stage.root().join(entry).to_str().unwrap()])
 }
 
-/// The first block in this language after the other one.
-fn after(before: &str, language: &str) -> &'static str {
-    let rest = README
-        .split(before)
-        .nth(1)
-        .unwrap()
-        .split(&format!("\n```{language}\n"))
-        .nth(1)
-        .unwrap();
-    rest.split("\n```").next().unwrap()
-}
-
 #[test]
 fn what_stands_before_becomes_what_stands_beside_it() {
     for (kind, entry) in [("nginx", NGINX), ("apache", APACHE)] {
@@ -54,7 +42,11 @@ fn what_stands_before_becomes_what_stands_beside_it() {
             source.starts_with(&format!("# Imported from /{entry}.")),
             "{source}"
         );
-        assert_eq!(config.trim_end(), after(blocks(kind)[0], "toml"), "{kind}");
+        assert_eq!(
+            config.trim_end(),
+            block_after(blocks(kind)[0], "toml"),
+            "{kind}"
+        );
     }
 }
 
@@ -62,7 +54,7 @@ fn what_stands_before_becomes_what_stands_beside_it() {
 fn the_report_is_quoted_as_it_is() {
     let stage = stage("nginx", NGINX);
     let report = stage.unstaged(&import_from(&stage, "nginx", NGINX).report, &[]);
-    let quoted = after(blocks("nginx")[0], "text");
+    let quoted = block_after(blocks("nginx")[0], "text");
     assert!(quoted.lines().count() > 6, "{quoted}");
     for line in quoted.lines().map(|line| line.trim_end_matches('…')) {
         assert!(
@@ -189,11 +181,11 @@ fn nginx_shares_its_port_by_name() {
     let shared = blocks("nginx")[1];
     let sites = TcpListener::bind("127.0.0.1:0").unwrap();
     let stage = Stage::of(tempfile::tempdir().unwrap().path(), Pki::shared(), &[]);
-    let config = after(shared, "toml").replace("127.0.0.1:8443", "127.0.0.1:0");
+    let config = complete(block_after(shared, "toml")).replace("127.0.0.1:8443", "127.0.0.1:0");
     let [certificate, key] =
         ["server.pem", "server.key"].map(|name| Pki::shared().path().join(name));
-    let config = config.replace("/etc/ssl/hooks.pem", certificate.to_str().unwrap());
-    let config = config.replace("/etc/ssl/hooks.key", key.to_str().unwrap());
+    let config = config.replace("fullchain.pem", certificate.to_str().unwrap());
+    let config = config.replace("privkey.pem", key.to_str().unwrap());
     let imported = Imported {
         config,
         report: String::new(),

@@ -1,11 +1,11 @@
-//! The languages of the applications in the README, and what runs them on this machine: found by
-//! trying.
+//! The languages of the applications in the documentation, and what runs them on this machine,
+//! found by trying.
 
 use super::{WEBHOOK, blocks};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Of which there are two applications in the README.
+/// A language with two applications in the documentation.
 pub(crate) struct Language {
     /// Of its fenced block.
     fence: &'static str,
@@ -36,13 +36,13 @@ impl Language {
         prepare: prepare_go,
     };
     pub(crate) const AXUM: Self = Self {
-        fence: "rust",
+        fence: "rust,ignore",
         file: "receiver.rs",
         memory: ["() < 60", "() < 1"],
         prepare: prepare_rust,
     };
 
-    /// The short application, as it stands in the README.
+    /// The short application, as the documentation shows it.
     pub(crate) fn short(&self) -> &'static str {
         self.programs()[0]
     }
@@ -53,10 +53,12 @@ impl Language {
     }
 
     fn programs(&self) -> [&'static str; 2] {
-        let programs: Vec<_> = blocks(self.fence)
+        let mut programs: Vec<_> = blocks(self.fence)
             .into_iter()
             .filter(|block| block.contains(WEBHOOK))
             .collect();
+        // The README has one of those of the manual.
+        programs.dedup();
         programs
             .try_into()
             .unwrap_or_else(|programs: Vec<_>| panic!("{} in {}", programs.len(), self.fence))

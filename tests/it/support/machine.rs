@@ -1,4 +1,4 @@
-//! A machine on which what the README says is done, below a directory instead of at its root.
+//! A machine on which the documented commands run, below a directory instead of at its root.
 
 use super::Pki;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_netdata-webhook-proxy");
 
-/// Where absolute paths in the README lead.
+/// Where absolute paths in the documentation lead.
 const TOP_LEVEL: [&str; 4] = ["/etc/", "/run/", "/srv/", "/usr/local/"];
 
 /// What has been installed.
@@ -45,7 +45,7 @@ impl Machine {
         marked.replace('\0', self.root.path().to_str().unwrap())
     }
 
-    /// A command of the README, in a checkout after `cargo build --release`.
+    /// A documented command, in a checkout after `cargo build --release`.
     pub(crate) fn command(&self, line: &str) -> Command {
         let line = self
             .at(line)

@@ -11,11 +11,11 @@ mod load;
 mod machine;
 mod misconfigured_server;
 mod origin;
+mod pages;
 mod peer;
 mod pipe;
 mod pki;
 mod proxy;
-mod readme;
 mod receiver;
 mod resolver;
 mod sender;
@@ -33,13 +33,16 @@ pub(crate) use load::Load;
 pub(crate) use machine::{Machine, succeed};
 pub(crate) use misconfigured_server::{MisconfiguredServer, Seen};
 pub(crate) use origin::{Origin, Received, Reply, free_address};
+pub(crate) use pages::{
+    PAGES, block_after, blocks, commands, commands_with, complete, first_column, is_documented,
+    page,
+};
 pub(crate) use peer::{Peer, is_installed};
 pub(crate) use pipe::{Pipe, Reading};
 pub(crate) use pki::{
     Leaf, NETDATA, Pki, another_common_name, critical_unknown_extension, subject,
 };
 pub(crate) use proxy::{Proxy, WEBHOOK, is_event};
-pub(crate) use readme::{README, blocks, commands, commands_with, first_column};
 pub(crate) use receiver::Receiver;
 pub(crate) use resolver::Resolver;
 pub(crate) use sender::{Answer, Connection, Sender, client_config};

@@ -1,4 +1,4 @@
-//! A running application in one of the languages of the README.
+//! A running application in one of the languages of the documentation.
 
 use super::{Language, eventually, free_address, skip};
 use std::fs::File;

@@ -1,11 +1,21 @@
-//! The manual page and what shells complete: both from the command line itself, so that they are
-//! never out of date.
+//! The manual pages and the completions of shells, made from the command line itself and from the
+//! manual, so that they are never out of date.
 
-use clap::Command;
+mod markdown;
+
+use crate::manual;
+use clap::{Command, ValueEnum};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use std::io;
+
+/// The pages beside that of the command line.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum ManPage {
+    /// The configuration, for section 5.
+    Config,
+}
 
 /// What every command ends with; `send` has one more.
 const EXIT_CODES: [(&str, &str); 4] = [
@@ -29,7 +39,22 @@ pub(super) fn completions(mut command: Command, shell: Shell) -> String {
     script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }
 
-/// One page for everything: each command is a section, with its options.
+/// Returns the page of the configuration, for section 5.
+pub(super) fn configuration() -> Vec<u8> {
+    let mut page = Roff::new();
+    page.control("TH", ["netdata-webhook-proxy-config", "5"])
+        .control("SH", ["NAME"])
+        .text([roman(
+            "netdata-webhook-proxy-config - configuration file of netdata-webhook-proxy",
+        )]);
+    let pages = ["configuration", "upstreams"].map(manual::page);
+    page.extend(pages.into_iter().flatten().map(markdown::to_roff));
+    page.control("SH", ["SEE ALSO"])
+        .text([bold("netdata-webhook-proxy"), roman("(1)")]);
+    page.render().into_bytes()
+}
+
+/// Returns the page of the command line: each command is a section, with its options.
 pub(super) fn page(mut command: Command) -> io::Result<Vec<u8>> {
     // Fills in what is derived: usage lines, and the options that all commands have.
     command.build();
@@ -49,7 +74,7 @@ pub(super) fn page(mut command: Command) -> io::Result<Vec<u8>> {
 fn sections(parent: &Command, path: &str, page: &mut Vec<u8>) -> io::Result<()> {
     for command in parent
         .get_subcommands()
-        .filter(|command| command.get_name() != "help")
+        .filter(|command| path.is_empty() || command.get_name() != "help")
     {
         let path = format!("{path}{} ", command.get_name());
         page.extend(

@@ -1,8 +1,10 @@
-//! What the README and the sample configurations say is true.
+//! The README, the manual and the sample configurations are true.
 
 use crate::support::{
-    Origin, Pki, Proxy, README, WEBHOOK, blocks, commands, first_column, free_address,
+    Origin, PAGES, Pki, Proxy, WEBHOOK, blocks, commands, complete, first_column, free_address,
+    is_documented, page,
 };
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -79,16 +81,18 @@ fn check_passes(text: &str) {
 }
 
 #[test]
-fn every_configuration_in_the_readme_passes_check() {
+fn every_configuration_in_the_manual_passes_check() {
     let configurations = blocks("toml");
     assert!(configurations.len() >= 4);
-    configurations.into_iter().for_each(check_passes);
+    for fragment in configurations {
+        check_passes(&complete(fragment));
+    }
 }
 
 #[test]
 fn every_sample_configuration_passes_check() {
     for sample in ["example", "mtls", "basic", "bearer"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("conf/{sample}.toml"));
+        let path = root().join(format!("conf/{sample}.toml"));
         check_passes(&std::fs::read_to_string(path).unwrap());
     }
 }
@@ -127,7 +131,7 @@ const TRIED_ELSEWHERE: [(&str, &str); 15] = [
     ),
 ];
 
-/// What a shell makes of a line of the README, with the program in its path.
+/// Runs a documented command in a shell, with the program in its path.
 fn shell(directory: &Path, line: &str) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
     let path = format!(
@@ -144,7 +148,7 @@ fn shell(directory: &Path, line: &str) -> Output {
     shell.args(["-c", line]).output().unwrap()
 }
 
-/// A proxy with the first configuration of the README, in front of `origin`, that trusts the
+/// A proxy with the smallest configuration, in front of `origin`, that trusts the
 /// certificates of `send`.
 fn proxy(directory: &Path, origin: &Origin) -> Proxy {
     let config = blocks("toml")[0]
@@ -152,7 +156,7 @@ fn proxy(directory: &Path, origin: &Origin) -> Proxy {
         .replace("http://127.0.0.1:3000", &origin.url);
     let path = directory.join("running.toml");
     let authority = "ca = [\"builtin:netdata\", \"sender-ca.pem\"]";
-    assert!(README.contains(authority));
+    assert!(is_documented(authority));
     std::fs::copy(
         directory.join("sender/ca.pem"),
         directory.join("sender-ca.pem"),
@@ -165,7 +169,7 @@ fn proxy(directory: &Path, origin: &Origin) -> Proxy {
 }
 
 #[test]
-fn the_commands_in_the_readme_work() {
+fn the_documented_commands_work() {
     for needed in ["cargo run -- demo", "cargo test"] {
         assert!(commands().any(|command| command == needed), "{needed}");
     }
@@ -213,7 +217,7 @@ fn the_commands_in_the_readme_work() {
 }
 
 #[test]
-fn the_readme_names_every_command_and_what_send_says() {
+fn the_manual_names_every_command_and_what_send_prints() {
     let help = program(Path::new("."), &["--help"]);
     let help = String::from_utf8(help.stdout).unwrap();
     let listed = help
@@ -223,30 +227,23 @@ fn the_readme_names_every_command_and_what_send_says() {
         .take_while(|line| !line.is_empty());
     let names: Vec<_> = listed
         .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
         .collect();
     assert!(names.len() >= 9, "{names:?}");
-    let table = README
-        .split("| `netdata-webhook-proxy …` | |")
-        .nth(1)
-        .unwrap()
-        .split("\n\n")
-        .next()
-        .unwrap();
+    let documented = first_column("| command | purpose |");
     for name in names {
-        assert!(table.contains(&format!("`{name}`")), "{name}");
+        assert!(documented.contains(&name), "{name}");
     }
     let origin = Origin::spawn();
     let output = program(Path::new("."), &["send", "alert", &origin.url, "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let results = report["results"][0].as_object().unwrap();
     for key in report.as_object().unwrap().keys().chain(results.keys()) {
-        assert!(README.contains(&format!("`{key}`")), "{key}");
+        assert!(page("send").contains(&format!("`{key}`")), "{key}");
     }
 }
 
 #[test]
-fn the_readme_names_every_option_of_send() {
+fn the_manual_names_every_option_of_send() {
     let mut options = Vec::new();
     for what in [
         "challenge",
@@ -271,27 +268,20 @@ fn the_readme_names_every_option_of_send() {
         options.extend(words.filter(|word| word.len() > 2 && word != "--help"));
     }
     assert!(options.len() > 100, "{options:?}");
-    let send = README
-        .split("\n## Send\n")
-        .nth(1)
-        .unwrap()
-        .split("\n## ")
-        .next()
-        .unwrap();
     for option in options {
-        assert!(send.contains(&format!("`{option}")), "{option}");
+        assert!(page("send").contains(&format!("`{option}")), "{option}");
     }
 }
 
 #[test]
-fn doctor_makes_the_checks_in_the_readme() {
+fn doctor_makes_the_documented_checks() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let config =
         Proxy::config(&origin, "require", "").replace("127.0.0.1:0", &free_address().to_string());
     let proxy = Proxy::spawn(&pki, &config);
     std::fs::copy(&proxy.config, pki.path().join("config.toml")).unwrap();
     let url = format!("https://{}{WEBHOOK}", proxy.address(0));
-    let documented = first_column("| check | what is looked at |");
+    let documented = first_column("| check | expectation |");
     for command in commands().filter(|command| command.starts_with("netdata-webhook-proxy doctor "))
     {
         let command = command.replace("https://hooks.example/webhooks/netdata", &url) + " --json";
@@ -306,7 +296,7 @@ fn doctor_makes_the_checks_in_the_readme() {
 }
 
 #[test]
-fn the_benchmarks_in_the_readme_exist() {
+fn the_documented_benchmarks_exist() {
     let manifest = include_str!("../../Cargo.toml");
     for command in commands().filter_map(|command| command.strip_prefix("cargo bench --bench ")) {
         let name = command.split(' ').next().unwrap();
@@ -317,62 +307,150 @@ fn the_benchmarks_in_the_readme_exist() {
     }
 }
 
+/// The anchors of a page's headings, as forges and rustdoc make them.
+fn anchors(text: &str) -> Vec<String> {
+    let kept = |c: char| c.is_alphanumeric() || " -_".contains(c);
+    prose(text)
+        .filter(|line| line.starts_with('#'))
+        .map(|heading| heading.trim_start_matches(['#', ' ']).to_lowercase())
+        .map(|heading| heading.replace(|c| !kept(c), "").replace(' ', "-"))
+        .collect()
+}
+
+/// The lines of a page outside its fenced blocks.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split("```").step_by(2);
+    parts.flat_map(str::lines)
+}
+
+/// The targets of a page's links, and the labels of links that are defined elsewhere on the page.
+fn links(text: &str) -> (Vec<&str>, Vec<&str>) {
+    let mut targets: Vec<_> = between(text, "](", ')');
+    let definitions = text.lines().filter_map(definition);
+    targets.extend(definitions.map(|(_, target)| target));
+    (targets, between(text, "][", ']'))
+}
+
+fn between<'t>(text: &'t str, start: &str, end: char) -> Vec<&'t str> {
+    text.split(start)
+        .skip(1)
+        .map(|rest| rest.split(end).next().unwrap())
+        .collect()
+}
+
+/// The label and the target of a line that defines a link.
+fn definition(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix('[')?.split_once("]: ")
+}
+
 #[test]
-fn every_line_of_the_log_in_the_readme_is_one() {
-    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    let lines = first_column("| line | level | when |");
-    assert!(lines.len() > 10);
-    for line in lines {
-        assert!(sources.contains(&format!("\"{line}\"")), "{line}");
+fn every_link_leads_to_a_heading_or_a_file() {
+    let mut found = 0;
+    for (path, text) in PAGES {
+        let directory = Path::new(path).parent().unwrap();
+        let (targets, labels) = links(text);
+        for label in labels {
+            assert!(
+                text.contains(&format!("\n[{label}]: ")),
+                "{path}: {label} is not defined"
+            );
+        }
+        for target in targets {
+            found += 1;
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = match target.split_once('#') {
+                Some((file, anchor)) => (file, Some(anchor)),
+                None => (target, None),
+            };
+            let linked = match file {
+                "" => path.to_owned(),
+                file => directory.join(file).to_str().unwrap().to_owned(),
+            };
+            assert!(root().join(&linked).exists(), "{path}: {target}");
+            let is_there = |anchor: &str| {
+                let (_, text) = PAGES.iter().find(|(page, _)| *page == linked).unwrap();
+                anchors(text).iter().any(|heading| heading == anchor)
+            };
+            assert!(anchor.is_none_or(is_there), "{path}: {target}");
+        }
+    }
+    assert!(found > 70, "{found}");
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// rustdoc shows a page without its links between files; `mod.rs` defines each as a link to a
+/// module.
+#[test]
+fn every_link_between_pages_is_one_between_modules() {
+    let modules = include_str!("../../src/manual/mod.rs");
+    let defined: BTreeSet<_> = modules
+        .lines()
+        .filter_map(|line| definition(line.trim_start()))
+        .map(|(label, _)| label)
+        .collect();
+    let pages = PAGES.iter().skip(1);
+    let labels: BTreeSet<_> = pages
+        .flat_map(|(_, text)| text.lines().filter_map(definition))
+        .map(|(label, _)| label)
+        .collect();
+    assert_eq!(defined, labels);
+    for label in labels {
+        let module = format!("[{label}]: crate::manual::{label}");
+        assert!(modules.contains(&module), "{module}");
+    }
+    for (path, text) in PAGES.iter().skip(1) {
+        assert!(!text.contains(".md)"), "{path} has a link to a file");
     }
 }
 
-/// Everything below a directory, as one text.
-fn sources(directory: &Path) -> String {
-    let entries = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| {
-            if path.is_dir() {
-                sources(&path)
-            } else {
-                std::fs::read_to_string(path).unwrap()
-            }
-        })
-        .collect()
+#[test]
+fn every_page_is_listed() {
+    let directory = root().join("src/manual");
+    let files = std::fs::read_dir(&directory).unwrap();
+    let names: BTreeSet<_> = files
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
+        .collect();
+    let (_, readme) = PAGES[0];
+    assert!(readme.lines().count() <= 250, "the README is an overview");
+    let help = String::from_utf8(program(Path::new("."), &["help"]).stdout).unwrap();
+    for name in &names {
+        assert!(readme.contains(&format!("\n| [{name}](src/manual/{name}.md) |")));
+        assert!(help.contains(&format!("\n  {name} ")), "{name} in {help}");
+        assert!(!page(name).is_empty());
+    }
+    assert_eq!(names.len(), PAGES.len() - 1);
 }
 
-/// Every heading's own, as forges make them.
-fn anchors() -> Vec<String> {
-    let headings = README
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .map(|line| line.trim_start_matches(['#', ' ']));
-    let kept = |heading: &str| {
-        heading
-            .to_lowercase()
-            .replace(|c: char| !c.is_alphanumeric() && !" -_".contains(c), "")
-    };
-    headings
-        .map(|heading| kept(heading).replace(' ', "-"))
-        .collect()
+/// The rows of a page's tables, as cells.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let rows = prose(text).filter(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
 }
 
 #[test]
-fn every_link_in_the_readme_leads_somewhere() {
-    let links: Vec<_> = README
-        .split("](")
-        .skip(1)
-        .map(|rest| rest.split(')').next().unwrap())
-        .collect();
-    assert!(links.len() > 30);
-    for link in links.iter().filter(|link| !link.starts_with("https://")) {
-        let found = match link.strip_prefix('#') {
-            Some(anchor) => anchors().iter().any(|heading| heading == anchor),
-            None => Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(),
-        };
-        assert!(found, "{link}");
+fn tables_are_easy_to_read() {
+    for (path, text) in PAGES {
+        let rows: Vec<_> = rows(text).collect();
+        for (index, row) in rows.iter().enumerate() {
+            for cell in row {
+                let words = cell.split_whitespace().count();
+                assert!(words <= 25, "{path} has {words} words in a cell: {cell}");
+            }
+            let is_head = rows.get(index + 1).is_some_and(|next| {
+                next.iter()
+                    .all(|cell| cell.trim_matches(':').starts_with("--"))
+            });
+            assert!(
+                !is_head || row.iter().all(|cell| !cell.is_empty()),
+                "{path} has an unnamed column: {row:?}"
+            );
+        }
     }
 }
 
@@ -381,7 +459,7 @@ fn the_library_is_used_as_its_documentation_has_it() {
     let documented = include_str!("../../src/lib.rs")
         .replace("\n//! ", "\n")
         .replace("\n//!\n", "\n\n");
-    let excerpt = blocks("rust")
+    let excerpt = blocks("rust,ignore")
         .into_iter()
         .find(|block| block.contains("request_filter"))
         .unwrap();
@@ -393,18 +471,14 @@ fn the_library_is_used_as_its_documentation_has_it() {
 }
 
 #[test]
-fn the_readme_explains_every_code_and_every_key() {
-    let codes = include_str!("../../src/rejection.rs")
-        .split("pub fn status")
-        .next()
-        .unwrap();
-    let codes: Vec<_> = codes
-        .lines()
-        .filter_map(|line| line.split("=> \"").nth(1)?.split('"').next())
+fn the_manual_explains_every_code_and_every_key() {
+    let codes: Vec<_> = include_str!("../../src/rejection.rs")
+        .split("Refusal::new(")
+        .filter_map(|row| row.trim_start().strip_prefix('"')?.split('"').next())
         .collect();
     assert!(codes.len() > 20);
     for code in codes {
-        assert!(README.contains(&format!("`{code}`")), "{code}");
+        assert!(is_documented(&format!("`{code}`")), "{code}");
     }
     let example = include_str!("../../conf/example.toml");
     let keys = example
@@ -412,6 +486,6 @@ fn the_readme_explains_every_code_and_every_key() {
         .filter(|line| !line.starts_with(['#', '[', ' ']))
         .filter_map(|line| line.split_once(" = "));
     for (key, _) in keys {
-        assert!(README.contains(&format!("{key}`")), "{key}");
+        assert!(is_documented(&format!("{key}`")), "{key}");
     }
 }

@@ -11,7 +11,7 @@ use crate::sanitize::clean;
 use crate::telemetry::context::{Context, Outcome};
 use crate::telemetry::repeated::Repeated;
 use crate::upstream::Upstream;
-use crate::upstream::exchange::{self, Answer, ExchangeError};
+use crate::upstream::exchange::{self, ExchangeError, UpstreamResponse};
 use bytes::Bytes;
 use pingora::server::ShutdownWatch;
 use std::pin::pin;
@@ -60,7 +60,7 @@ pub(super) async fn deliver<S: Session>(
 async fn respond_with<S: Session>(
     transaction: &mut Transaction<'_, S>,
     upstream: &Upstream,
-    answer: Answer,
+    answer: UpstreamResponse,
     started: Instant,
 ) -> Outcome {
     // Writing to a connection that the client has closed loses the response, and does not fail.
@@ -97,7 +97,7 @@ pub(super) fn log_no_answer(context: &Context, upstream: &Upstream, error: &Exch
 /// whole. A sender that leaves changes nothing for the application, which has its notification.
 async fn pass_back<S: Session>(
     session: &mut S,
-    mut answer: Answer,
+    mut answer: UpstreamResponse,
 ) -> Result<Outcome, ExchangeError> {
     let mut sent = session.begin(&answer.head).await;
     while sent.is_ok() {
@@ -131,7 +131,7 @@ async fn pass_back<S: Session>(
 
 /// Reads the rest of an answer that no sender waits for, so that its connection can be used again:
 /// but one that goes on and on is broken off.
-async fn read_remainder(mut answer: Answer) {
+async fn read_remainder(mut answer: UpstreamResponse) {
     let mut left = REMAINDER_MAX_BYTES;
     let rest = async {
         while let Ok(chunk) = answer.chunk().await {
@@ -151,7 +151,7 @@ async fn read_remainder(mut answer: Answer) {
 /// The next part of the answer. Before it is waited for, the sender gets what there is so far.
 async fn next_chunk<S: Session>(
     session: &mut S,
-    answer: &mut Answer,
+    answer: &mut UpstreamResponse,
     sent: &mut Result<(), ClientGone>,
 ) -> Result<Option<Bytes>, ExchangeError> {
     let mut chunk = pin!(answer.chunk());

@@ -1,22 +1,26 @@
-//! Where requests go: servers, alone or in groups, and what is known about them.
+//! Connections and exchanges with application servers: groups, health, resolution, pools.
 //!
-//! Names are resolved again and again. A server that a route names by its URL is otherwise only
-//! ever tried; those of a group are checked besides. [`Upstreams::watch`] does so for as long as it
-//! is polled.
+//! Host names are resolved again and again. The servers of a group have health checks; a server
+//! that a route names by its URL has none. [`Upstreams::watch`] does both while it is polled.
 
+mod address;
+mod connect;
 pub mod exchange;
 mod group;
 mod health;
+mod health_check;
+mod members;
 mod resolve;
 mod server;
 mod tls;
 
-pub use group::Group;
-pub(crate) use server::make_connector;
-pub use server::{ConnectError, Server};
+pub use connect::ConnectError;
+pub(crate) use connect::make_connector;
+pub use group::ServerGroup;
+pub use server::UpstreamServer;
 
-use crate::config::{self, Config};
-use server::Settings;
+use crate::config::{Config, Upstream as UpstreamConfig};
+use server::ServerSettings;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -24,19 +28,19 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Where the requests of a route go.
+/// The destination of the requests of a route.
 #[derive(Clone, Debug)]
 pub enum Upstream {
-    /// To the one server whose URL the route names.
-    Server(Arc<Server>),
-    /// To one of several.
-    Group(Arc<Group>),
-    /// Another proxy forwards the requests. Whatever is sent here finds no server.
+    /// The server whose URL the route names.
+    Server(Arc<UpstreamServer>),
+    /// A group of servers.
+    Group(Arc<ServerGroup>),
+    /// Another proxy forwards the requests: there is no server here.
     Outside,
 }
 
 impl Upstream {
-    /// What a route names: a group, or a URL.
+    /// Returns the name of the group, or the URL of the server.
     pub fn name(&self) -> &str {
         match self {
             Self::Server(server) => server.label(),
@@ -45,10 +49,10 @@ impl Upstream {
         }
     }
 
-    /// The server for the next attempt, after those that were tried.
+    /// Returns the server for the next attempt, after those in `tried`.
     ///
-    /// One that is alone is tried twice.
-    pub(crate) async fn choose(&self, tried: &Tried) -> Option<Arc<Server>> {
+    /// A server outside of a group is tried twice.
+    pub(crate) async fn choose(&self, tried: &Tried) -> Option<Arc<UpstreamServer>> {
         match self {
             Self::Server(server) => (tried.unreachable.len() < 2).then(|| server.clone()),
             Self::Group(group) => group.choose(tried).await,
@@ -57,37 +61,37 @@ impl Upstream {
     }
 }
 
-/// The servers that were tried with one message.
+/// The servers that one request was tried with.
 #[derive(Debug, Default)]
 pub(crate) struct Tried {
-    /// Could not be connected to.
+    /// The ids of servers that could not be connected to.
     unreachable: Vec<u64>,
-    /// How long that took.
+    /// The time spent on these attempts.
     lost: Duration,
-    /// Took the message, and broke off.
+    /// The id of the server that closed the connection after it got the request.
     broke: Option<u64>,
 }
 
 impl Tried {
-    /// One server, which broke off before it answered.
-    pub(crate) fn broke(server: &Server) -> Self {
+    /// Records `server` as one that closed the connection before it responded.
+    pub(crate) fn broke(server: &UpstreamServer) -> Self {
         Self {
             broke: Some(server.id()),
             ..Self::default()
         }
     }
 
-    /// Notes a server that could not be connected to, `lost` after the first of them was tried.
-    pub(crate) fn note_unreachable(&mut self, server: &Server, lost: Duration) {
+    /// Records a failed connection to `server`. `lost` is the time spent on all attempts so far.
+    pub(crate) fn record_unreachable(&mut self, server: &UpstreamServer, lost: Duration) {
         self.unreachable.push(server.id());
         self.lost = lost;
     }
 
-    fn is_unreachable(&self, server: &Server) -> bool {
+    fn is_unreachable(&self, server: &UpstreamServer) -> bool {
         self.unreachable.contains(&server.id())
     }
 
-    fn has_broken(&self, server: &Server) -> bool {
+    fn has_broken(&self, server: &UpstreamServer) -> bool {
         self.broke == Some(server.id())
     }
 }
@@ -98,26 +102,29 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// Checks each server of a group once, and gives those that fail, with the reason.
-pub async fn check_once(group: &Arc<config::Upstream>) -> Vec<(String, String)> {
-    Group::new(group.clone(), None, Arc::default())
+/// Checks each server of a group once. Returns those that fail and the reasons.
+pub async fn check_once(group: &Arc<UpstreamConfig>) -> Vec<(String, String)> {
+    ServerGroup::new(group.clone(), None, Arc::default())
         .check_once()
         .await
 }
 
-/// Everything that the routes of a configuration lead to.
+/// All upstreams of a configuration.
 #[derive(Debug, Default)]
 pub struct Upstreams {
-    groups: Vec<Arc<Group>>,
-    /// By the URL that a route names.
-    servers: HashMap<String, (Arc<config::Upstream>, Arc<Server>)>,
-    /// The health of a server has changed.
-    news: Arc<Notify>,
+    groups: Vec<Arc<ServerGroup>>,
+    /// Servers outside of groups, by the URL that a route names.
+    servers: HashMap<String, ConfiguredServer>,
+    /// Notified when the health of a server has changed.
+    health_changed: Arc<Notify>,
 }
 
+/// A server outside of a group, with its configuration.
+type ConfiguredServer = (Arc<UpstreamConfig>, Arc<UpstreamServer>);
+
 impl Upstreams {
-    /// What `config` names. What is the same in `previous` is kept: idle connections, health,
-    /// addresses.
+    /// Creates the upstreams of `config`. Those that have not changed since `previous` keep their
+    /// idle connections, health and addresses.
     pub fn new(config: &Config, previous: &Self) -> Self {
         let groups = config
             .upstreams
@@ -125,12 +132,8 @@ impl Upstreams {
             .map(|group| previous.successor(group))
             .collect();
         let mut servers = HashMap::new();
-        for upstream in config
-            .routes
-            .iter()
-            .map(|route| &route.upstream)
-            .filter(|u| u.health_check.is_none())
-        {
+        let upstreams = config.routes.iter().map(|route| &route.upstream);
+        for upstream in upstreams.filter(|upstream| upstream.health_check.is_none()) {
             servers
                 .entry(upstream.name.clone())
                 .or_insert_with(|| previous.server(upstream));
@@ -138,38 +141,37 @@ impl Upstreams {
         Self {
             groups,
             servers,
-            news: previous.news.clone(),
+            health_changed: previous.health_changed.clone(),
         }
     }
 
-    /// The group that `config` describes: the one that there is, unless it changes.
-    fn successor(&self, config: &Arc<config::Upstream>) -> Arc<Group> {
+    /// Returns the group that `config` describes: the present one, unless it has changed.
+    fn successor(&self, config: &Arc<UpstreamConfig>) -> Arc<ServerGroup> {
         match self.groups.iter().find(|group| group.name() == config.name) {
             Some(same) if same.config() == config => same.clone(),
-            previous => Arc::new(Group::new(
+            previous => Arc::new(ServerGroup::new(
                 config.clone(),
                 previous.map(|group| &**group),
-                self.news.clone(),
+                self.health_changed.clone(),
             )),
         }
     }
 
-    /// Likewise for a server that is alone.
-    fn server(&self, config: &Arc<config::Upstream>) -> (Arc<config::Upstream>, Arc<Server>) {
+    /// Returns the server outside of a group that `config` describes: the present one, unless it
+    /// has changed.
+    fn server(&self, config: &Arc<UpstreamConfig>) -> ConfiguredServer {
         match self.servers.get(&config.name) {
             Some((known, server)) if known == config => (known.clone(), server.clone()),
             _ => {
-                let server = Server::alone(
-                    &config.servers[0],
-                    Settings::new(config.clone(), self.news.clone()),
-                );
+                let settings = ServerSettings::new(config.clone(), self.health_changed.clone());
+                let server = UpstreamServer::alone(&config.servers[0], settings);
                 (config.clone(), Arc::new(server))
             }
         }
     }
 
-    /// What a route of the same configuration leads to.
-    pub(crate) fn of(&self, config: &config::Upstream) -> Option<Upstream> {
+    /// Returns the upstream that a route of the same configuration names.
+    pub(crate) fn of(&self, config: &UpstreamConfig) -> Option<Upstream> {
         match config.health_check {
             None => self
                 .servers
@@ -182,9 +184,9 @@ impl Upstreams {
         }
     }
 
-    /// Every server of every group, with the name of the group, and whether it is healthy.
+    /// Returns the group, the URL and the health of every server of every group.
     ///
-    /// A name that leads to several servers is healthy if any of them is.
+    /// A host name with several addresses is healthy if any of them is.
     pub fn health(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         self.groups.iter().flat_map(|group| {
             group
@@ -193,13 +195,12 @@ impl Upstreams {
         })
     }
 
-    /// Returns when [`health`](Self::health) may have changed, at once if that was since the last
-    /// time.
+    /// Waits until [`health`](Self::health) may have changed since the last call.
     pub async fn changed(&self) {
-        self.news.notified().await;
+        self.health_changed.notified().await;
     }
 
-    /// Resolves names and checks the servers of groups, for ever. Dropping this ends it.
+    /// Resolves host names and checks the servers of groups until it is dropped.
     pub async fn watch(&self) {
         let mut watched = JoinSet::new();
         for group in &self.groups {
@@ -208,7 +209,7 @@ impl Upstreams {
         }
         for (_, server) in self.servers.values() {
             let server = server.clone();
-            watched.spawn(async move { server.follow().await });
+            watched.spawn(async move { server.keep_resolved().await });
         }
         while watched.join_next().await.is_some() {}
     }

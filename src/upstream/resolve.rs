@@ -1,7 +1,7 @@
-//! Finds the addresses of a name again and again, and keeps the last good answer where that fails.
+//! Resolves host names again and again, and keeps the last good result if that fails.
 //!
-//! No request waits for an answer as long as one is known: the next is asked for behind it, one
-//! look-up at a time.
+//! Requests do not wait while an address is known: a new lookup runs in the background, one at a
+//! time for each name.
 
 use arc_swap::ArcSwapOption;
 use std::io;
@@ -14,155 +14,169 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
-/// How long an answer is taken for granted. The system's resolver does not say how long it may be.
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+/// The age at which a result is stale. The system's resolver does not report a time to live.
+pub(super) const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A look-up that takes longer has failed, for now: its answer may still come.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
+/// The time after which a lookup is reported as failed. Its result is still used when it arrives.
+pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A host's name and a port, with the addresses that were found for it last.
+/// A host name and a port, with the addresses found last.
 #[derive(Debug)]
-pub(super) struct Name {
+pub(super) struct HostName {
     host: String,
     port: u16,
-    answer: ArcSwapOption<Answer>,
+    resolved: ArcSwapOption<ResolvedAddresses>,
     is_failing: AtomicBool,
-    /// The look-up that is on its way. The system's resolver takes a thread for each, for as long
-    /// as it likes.
+    /// The lookup in progress. The system's resolver occupies a thread for each, for an unlimited
+    /// time.
     lookup: Mutex<Option<Lookup>>,
 }
 
 #[derive(Debug)]
-struct Answer {
+struct ResolvedAddresses {
     addresses: Vec<SocketAddr>,
-    at: Instant,
-    /// Nothing listens there: it is time to ask again.
-    is_doubtful: AtomicBool,
+    resolved_at: Instant,
+    /// No connection was possible: a new lookup is due.
+    is_stale: AtomicBool,
 }
 
-/// A look-up that is on its way.
+impl ResolvedAddresses {
+    fn is_fresh(&self) -> bool {
+        self.resolved_at.elapsed() < REFRESH_INTERVAL && !self.is_stale.load(Ordering::Relaxed)
+    }
+}
+
+/// A lookup in progress.
 #[derive(Clone, Debug)]
 struct Lookup {
-    began: Instant,
-    /// Closed at its end.
+    started: Instant,
+    /// Closed when the lookup has ended.
     end: watch::Receiver<()>,
 }
 
-/// Ends a look-up, even one that is cancelled.
-struct Ending {
-    name: Arc<Name>,
+/// Removes a lookup at its end, even if its task is cancelled.
+struct LookupGuard {
+    name: Arc<HostName>,
     _end: watch::Sender<()>,
 }
 
-impl Drop for Ending {
+impl Drop for LookupGuard {
     fn drop(&mut self) {
-        self.name.lookup().take();
+        self.name.current().take();
     }
 }
 
-impl Name {
-    pub(super) fn new(host: &str, port: u16) -> Self {
-        let (answer, is_failing) = (ArcSwapOption::empty(), AtomicBool::new(false));
-        Self {
+impl HostName {
+    /// Creates a name without known addresses.
+    pub(super) fn new(host: &str, port: u16) -> Arc<Self> {
+        Arc::new(Self {
             host: host.to_owned(),
             port,
-            answer,
-            is_failing,
+            resolved: ArcSwapOption::empty(),
+            is_failing: AtomicBool::new(false),
             lookup: Mutex::default(),
-        }
+        })
     }
 
+    /// Returns `true` if this is the name `host` with `port`.
     pub(super) fn is(&self, host: &str, port: u16) -> bool {
         self.host == host && self.port == port
     }
 
-    /// The addresses found last; none if there was never an answer.
-    pub(super) fn known(&self) -> Vec<SocketAddr> {
-        self.answer
+    /// Returns the addresses found last, which may be none.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.resolved
             .load()
             .as_ref()
-            .map_or_else(Vec::new, |answer| answer.addresses.clone())
+            .map_or_else(Vec::new, |resolved| resolved.addresses.clone())
     }
 
-    /// Whether `address` is one of them.
+    /// Returns `true` if `address` is one of those found last.
     pub(super) fn has(&self, address: &SocketAddr) -> bool {
-        self.answer
+        self.resolved
             .load()
             .as_ref()
-            .is_some_and(|answer| answer.addresses.contains(address))
+            .is_some_and(|resolved| resolved.addresses.contains(address))
     }
 
-    /// Has the name looked up, unless what is known is fresh.
-    pub(super) fn keep_fresh(self: &Arc<Self>) {
-        let is_fresh = |answer: &Arc<Answer>| {
-            answer.at.elapsed() < INTERVAL && !answer.is_doubtful.load(Ordering::Relaxed)
-        };
-        if !self.answer.load().as_ref().is_some_and(is_fresh) {
+    /// Starts a lookup if the known addresses are stale. Does not wait for its result.
+    pub(super) fn refresh_if_stale(self: &Arc<Self>) {
+        let resolved = self.resolved.load();
+        if !resolved.as_ref().is_some_and(|known| known.is_fresh()) {
             self.look_up();
         }
     }
 
-    /// Looks the name up, and returns what is known then. A look-up takes no more than `limit` of
-    /// all that wait for it.
+    /// Looks up the name and returns the addresses known then, at the latest when the lookup has
+    /// taken `limit`.
     pub(super) async fn refresh(self: &Arc<Self>, limit: Duration) -> Vec<SocketAddr> {
-        let Lookup { began, mut end } = self.look_up();
-        // Either it has ended, or nothing is lost.
-        let _ = timeout_at(began + limit, async {
+        let Lookup { started, mut end } = self.look_up();
+        // Ignore a timeout: the addresses known so far are used.
+        let _ = timeout_at(started + limit, async {
             while end.changed().await.is_ok() {}
         })
         .await;
-        self.known()
+        self.addresses()
     }
 
-    /// The look-up that is on its way, or else a new one.
+    /// Returns the lookup in progress, or starts one.
     fn look_up(self: &Arc<Self>) -> Lookup {
-        let mut lookup = self.lookup();
-        if let Some(lookup) = &*lookup {
+        let mut current = self.current();
+        if let Some(lookup) = &*current {
             return lookup.clone();
         }
         let (sender, end) = watch::channel(());
-        let ending = Ending {
+        let guard = LookupGuard {
             name: self.clone(),
             _end: sender,
         };
-        tokio::spawn(async move {
-            let name = &ending.name;
-            let mut found = std::pin::pin!(lookup_host((name.host.as_str(), name.port)));
-            let found = match timeout(LIMIT, &mut found).await {
-                Ok(found) => found,
-                Err(_) => {
-                    name.failed("no answer in time");
-                    found.await
-                }
-            };
-            name.settle(found.map(Iterator::collect));
-        });
-        lookup
-            .insert(Lookup {
-                began: Instant::now(),
-                end,
-            })
-            .clone()
+        tokio::spawn(async move { guard.name.resolve().await });
+        let lookup = Lookup {
+            started: Instant::now(),
+            end,
+        };
+        current.insert(lookup).clone()
     }
 
-    fn lookup(&self) -> MutexGuard<'_, Option<Lookup>> {
+    async fn resolve(&self) {
+        let mut found = std::pin::pin!(lookup_host((self.host.as_str(), self.port)));
+        let found = match timeout(LOOKUP_TIMEOUT, &mut found).await {
+            Ok(found) => found,
+            Err(_) => {
+                self.log_failure("timeout");
+                found.await
+            }
+        };
+        self.store(found.map(Iterator::collect));
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Lookup>> {
         self.lookup.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that nothing could be reached there.
-    pub(super) fn doubt(&self) {
-        if let Some(answer) = &*self.answer.load() {
-            answer.is_doubtful.store(true, Ordering::Relaxed);
+    /// Marks the known addresses as stale, because no connection to them was possible.
+    pub(super) fn mark_stale(&self) {
+        if let Some(resolved) = &*self.resolved.load() {
+            resolved.is_stale.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Takes an answer over. None at all, or one without addresses, changes nothing.
-    fn settle(&self, found: io::Result<Vec<SocketAddr>>) {
+    /// Stores the result of a lookup. An error and an empty result change nothing.
+    fn store(&self, found: io::Result<Vec<SocketAddr>>) {
         let addresses = match found {
             Ok(addresses) if !addresses.is_empty() => addresses,
-            Ok(_) => return self.failed("it has no address"),
-            Err(error) => return self.failed(&error.to_string()),
+            Ok(_) => return self.log_failure("the name has no address"),
+            Err(error) => return self.log_failure(&error.to_string()),
         };
+        self.log_success();
+        self.resolved.store(Some(Arc::new(ResolvedAddresses {
+            addresses,
+            resolved_at: Instant::now(),
+            is_stale: AtomicBool::new(false),
+        })));
+    }
+
+    fn log_success(&self) {
         if self.is_failing.swap(false, Ordering::Relaxed) {
             info!(
                 event = "name_resolution_recovered",
@@ -170,15 +184,9 @@ impl Name {
                 "host name resolved again"
             );
         }
-        let is_doubtful = AtomicBool::new(false);
-        self.answer.store(Some(Arc::new(Answer {
-            addresses,
-            at: Instant::now(),
-            is_doubtful,
-        })));
     }
 
-    fn failed(&self, error: &str) {
+    fn log_failure(&self, error: &str) {
         if !self.is_failing.swap(true, Ordering::Relaxed) {
             warn!(
                 event = "name_resolution_failed",
@@ -199,51 +207,51 @@ mod tests {
     }
 
     #[test]
-    fn the_last_good_answer_is_kept() {
-        let name = Name::new("app.internal", 80);
+    fn the_last_good_result_is_kept() {
+        let name = HostName::new("app.internal", 80);
         let failed = || Err(io::Error::other("SERVFAIL"));
-        name.settle(failed());
-        assert!(name.known().is_empty());
-        name.settle(Ok(vec![address(1), address(2)]));
-        name.settle(failed());
-        name.settle(Ok(Vec::new()));
-        assert_eq!(name.known(), [address(1), address(2)]);
-        name.settle(Ok(vec![address(3)]));
-        assert_eq!(name.known(), [address(3)]);
+        name.store(failed());
+        assert!(name.addresses().is_empty());
+        name.store(Ok(vec![address(1), address(2)]));
+        name.store(failed());
+        name.store(Ok(Vec::new()));
+        assert_eq!(name.addresses(), [address(1), address(2)]);
+        name.store(Ok(vec![address(3)]));
+        assert_eq!(name.addresses(), [address(3)]);
     }
 
     #[tokio::test]
-    async fn a_fresh_answer_is_not_asked_for_again_unless_it_is_in_doubt() {
-        let name = Arc::new(Name::new("localhost", 80));
-        name.settle(Ok(vec![address(1)]));
-        name.keep_fresh();
-        assert!(name.lookup().is_none());
-        name.doubt();
-        name.keep_fresh();
-        assert_eq!(name.known(), [address(1)], "nothing is waited for");
-        let found = name.refresh(LIMIT).await;
+    async fn a_fresh_result_is_not_looked_up_again_unless_it_is_marked_stale() {
+        let name = HostName::new("localhost", 80);
+        name.store(Ok(vec![address(1)]));
+        name.refresh_if_stale();
+        assert!(name.current().is_none());
+        name.mark_stale();
+        name.refresh_if_stale();
+        assert_eq!(name.addresses(), [address(1)], "it does not wait");
+        let found = name.refresh(LOOKUP_TIMEOUT).await;
         assert!(
             !found.is_empty() && found.iter().all(|address| address.ip().is_loopback()),
             "{found:?}"
         );
         assert!(found.iter().all(|address| name.has(address)) && !name.has(&address(1)));
-        assert!(name.lookup().is_none());
+        assert!(name.current().is_none());
     }
 
     #[tokio::test]
-    async fn there_is_one_look_up_at_a_time() {
-        let name = Arc::new(Name::new("localhost", 80));
-        let began: Vec<_> = (0..9).map(|_| name.look_up().began).collect();
-        assert!(began.iter().all(|other| *other == began[0]));
-        assert!(!name.refresh(LIMIT).await.is_empty());
-        assert_ne!(name.look_up().began, began[0]);
+    async fn there_is_one_lookup_at_a_time() {
+        let name = HostName::new("localhost", 80);
+        let started: Vec<_> = (0..9).map(|_| name.look_up().started).collect();
+        assert!(started.iter().all(|other| *other == started[0]));
+        assert!(!name.refresh(LOOKUP_TIMEOUT).await.is_empty());
+        assert_ne!(name.look_up().started, started[0]);
     }
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_has_no_addresses() {
         assert!(
-            Arc::new(Name::new("does-not-exist.invalid", 80))
-                .refresh(LIMIT)
+            HostName::new("does-not-exist.invalid", 80)
+                .refresh(LOOKUP_TIMEOUT)
                 .await
                 .is_empty()
         );

@@ -1,175 +1,131 @@
-//! A server, and how it is connected to.
+//! An upstream server: its connections, its settings and its health.
 
+use super::address::Address;
+use super::connect::{self, ConnectError};
 use super::health::Health;
-use super::resolve::{INTERVAL, LIMIT, Name};
+use super::resolve::{HostName, LOOKUP_TIMEOUT, REFRESH_INTERVAL};
 use super::tls::PeerTls;
-use crate::config::{Endpoint, Upstream};
-use crate::tls::install_crypto_provider;
+use crate::config::{Endpoint, Upstream as UpstreamConfig};
 use http::StatusCode;
-use pingora::ErrorType;
-use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::upstreams::peer::{HttpPeer, Scheme};
+use pingora::upstreams::peer::HttpPeer;
 use std::fmt;
-use std::fs::File;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr as InetSocketAddr};
-use std::os::unix::net::SocketAddr as UnixSocketAddr;
-use std::path::PathBuf;
+use std::net::SocketAddr as InetSocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tempfile::NamedTempFile;
-use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// How many addresses of one name are tried with one attempt to connect.
+/// The number of addresses of one host name that one attempt to connect tries.
 const MAX_ADDRESSES: usize = 8;
 
-/// Connects. Its own pool stays empty: see [`exchange`](crate::upstream::exchange).
-static CONNECTOR: OnceLock<TransportConnector> = OnceLock::new();
-
-/// Makes what connects to applications, if that has not been done.
-///
-/// # Errors
-/// Where there is no file to be read: Pingora would panic.
-pub(crate) fn make_connector() -> io::Result<()> {
-    if CONNECTOR.get().is_some() {
-        return Ok(());
-    }
-    install_crypto_provider();
-    // Pingora reads the system's authorities, and panics where it cannot, unless it has a file of
-    // others. It gets an empty one: who is trusted is said for each server.
-    let mut substitute = None;
-    let nobody = match File::open(EMPTY) {
-        Ok(_) => PathBuf::from(EMPTY),
-        // In a root directory of its own there may be no devices.
-        Err(_) => substitute.insert(NamedTempFile::new()?).path().to_owned(),
-    };
-    let nobody = nobody
-        .to_str()
-        .ok_or_else(|| io::Error::other("the temporary directory has a name that is not UTF-8"))?;
-    let options = ConnectorOptions {
-        ca_file: Some(nobody.to_owned()),
-        ..ConnectorOptions::new(1)
-    };
-    let _ = CONNECTOR.set(TransportConnector::new(Some(options)));
-    Ok(())
-}
-
-/// What makes connections to applications.
-fn connector() -> io::Result<&'static TransportConnector> {
-    make_connector()?;
-    Ok(CONNECTOR.get().expect("it has been made"))
-}
-
-/// Is empty on every system.
-const EMPTY: &str = "/dev/null";
-
-/// Why there is no connection.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// It was refused, or the server is not the one that it should be.
-    #[error("{0}")]
-    Refused(String),
-    /// It took too long.
-    #[error("{0}")]
-    Late(String),
-}
-
-/// What the servers of an upstream have in common.
-pub(super) struct Settings {
-    config: Arc<Upstream>,
+/// The settings that the servers of an upstream have in common.
+pub(super) struct ServerSettings {
+    config: Arc<UpstreamConfig>,
     tls: Option<PeerTls>,
-    /// Who is told that a server's health has changed.
-    pub(super) news: Arc<Notify>,
+    /// Notified when the health of a server has changed.
+    pub(super) health_changed: Arc<Notify>,
 }
 
-impl Settings {
-    pub(super) fn new(config: Arc<Upstream>, news: Arc<Notify>) -> Arc<Self> {
+impl ServerSettings {
+    /// Creates the settings of the servers that `config` describes.
+    pub(super) fn new(config: Arc<UpstreamConfig>, health_changed: Arc<Notify>) -> Arc<Self> {
         let tls = config.tls.as_ref().map(PeerTls::new);
-        Arc::new(Self { config, tls, news })
+        Arc::new(Self {
+            config,
+            tls,
+            health_changed,
+        })
     }
 
-    /// Whether connections that were made under these settings are as good under `other`.
-    fn is_like(&self, other: &Self) -> bool {
-        let of = |config: &Upstream| {
-            (
-                config.connect_timeout,
-                config.response_timeout,
-                config.keepalive,
-            )
-        };
-        std::ptr::eq(self, other)
-            || (of(&self.config) == of(&other.config) && self.config.tls == other.config.tls)
+    /// Returns `true` if connections opened under these settings remain valid under `other`.
+    fn is_compatible(&self, other: &Self) -> bool {
+        if std::ptr::eq(self, other) {
+            return true;
+        }
+        let (ours, theirs) = (&self.config, &other.config);
+        ours.connect_timeout == theirs.connect_timeout
+            && ours.response_timeout == theirs.response_timeout
+            && ours.keepalive == theirs.keepalive
+            && ours.tls == theirs.tls
     }
 }
 
-/// One address, or one name outside of any group.
-pub struct Server {
+/// A server at one address, or the server of a host name outside of any group.
+pub struct UpstreamServer {
     id: u64,
     endpoint: Endpoint,
     label: Arc<str>,
-    settings: Arc<Settings>,
-    target: Target,
-    pub(super) health: Arc<Health>,
+    settings: Arc<ServerSettings>,
+    target: ConnectTarget,
+    health: Arc<Health>,
 }
 
-enum Target {
-    Address(Box<HttpPeer>),
-    Name(Arc<Name>),
+enum ConnectTarget {
+    Peer(Box<HttpPeer>),
+    Name(Arc<HostName>),
 }
 
-impl Server {
-    /// The server of an endpoint that is no part of a group.
-    pub(super) fn alone(endpoint: &Endpoint, settings: Arc<Settings>) -> Self {
-        match Place::of(endpoint) {
-            Place::Address(address) => Self::at(endpoint, &address, settings, Arc::default()),
-            Place::Name(host, port) => Self {
-                id: next_id(),
-                endpoint: endpoint.clone(),
-                label: endpoint.to_string().into(),
-                settings,
-                target: Target::Name(Arc::new(Name::new(host, port))),
-                health: Arc::default(),
-            },
+impl UpstreamServer {
+    /// Creates the server of an endpoint that is not part of a group.
+    pub(super) fn alone(endpoint: &Endpoint, settings: Arc<ServerSettings>) -> Self {
+        match Address::of(endpoint) {
+            Address::Resolved(address) => Self::at(endpoint, &address, settings, Arc::default()),
+            Address::Named(host, port) => {
+                let target = ConnectTarget::Name(HostName::new(host, port));
+                Self::new(endpoint, target, settings, Arc::default())
+            }
         }
     }
 
-    /// The server at one of an endpoint's addresses.
+    /// Creates the server at one of the addresses of an endpoint.
     pub(super) fn at(
         endpoint: &Endpoint,
         address: &SocketAddr,
-        settings: Arc<Settings>,
+        settings: Arc<ServerSettings>,
         health: Arc<Health>,
     ) -> Self {
-        let (id, label) = (next_id(), endpoint.to_string().into());
-        let target = Target::Address(Box::new(peer(endpoint, address, &settings)));
+        let peer = connect::peer(endpoint, address, &settings.config, settings.tls.as_ref());
+        Self::new(
+            endpoint,
+            ConnectTarget::Peer(Box::new(peer)),
+            settings,
+            health,
+        )
+    }
+
+    fn new(
+        endpoint: &Endpoint,
+        target: ConnectTarget,
+        settings: Arc<ServerSettings>,
+        health: Arc<Health>,
+    ) -> Self {
         Self {
-            id,
+            id: next_id(),
             endpoint: endpoint.clone(),
-            label,
+            label: endpoint.to_string().into(),
             settings,
             target,
             health,
         }
     }
 
-    /// Whether this is `endpoint`, and its connections would do under `settings`.
-    pub(super) fn serves(&self, endpoint: &Endpoint, settings: &Settings) -> bool {
-        self.endpoint == *endpoint && self.settings.is_like(settings)
+    /// Returns `true` if this is the server of `endpoint` and its pooled connections remain valid
+    /// under `settings`.
+    pub(super) fn is_reusable(&self, endpoint: &Endpoint, settings: &ServerSettings) -> bool {
+        self.endpoint == *endpoint && self.settings.is_compatible(settings)
     }
 
-    /// As it is configured.
+    /// Returns the URL of the server as it is configured.
     pub fn label(&self) -> &Arc<str> {
         &self.label
     }
 
-    /// The host under which it is asked, where requests do not say: the name that TLS asks for, or
-    /// else where it is.
-    pub(super) fn own_host(&self) -> String {
+    /// Returns the `Host` of requests that have none of their own: the name in the TLS handshake,
+    /// or else the host of the URL.
+    pub(super) fn default_host(&self) -> String {
         let tls = self.settings.config.tls.as_ref();
         match (&self.endpoint, tls.and_then(|tls| tls.server_name.as_ref())) {
             (Endpoint::Tcp { tls: true, .. }, Some(name)) => name.clone(),
@@ -185,65 +141,71 @@ impl Server {
         &self.endpoint
     }
 
-    /// Under which its idle connections are kept. No two servers have the same, ever.
+    pub(super) fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Returns the key of the pool of idle connections. It is never used for another server.
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// How many of them a thread keeps.
+    /// Returns the number of idle connections that each thread keeps.
     pub(crate) fn keepalive(&self) -> usize {
         self.settings.config.keepalive
     }
 
-    /// How long it may take to answer.
+    /// Returns the time within which a response must arrive.
     pub(crate) fn response_timeout(&self) -> Duration {
         self.settings.config.response_timeout
     }
 
-    /// Connects, and speaks TLS where that is spoken.
+    /// Opens a connection, with TLS if the URL is `https`.
     pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
         match &self.target {
-            Target::Address(peer) => open(peer).await,
-            Target::Name(name) => self.connect_by_name(name).await,
+            ConnectTarget::Peer(peer) => connect::open(peer).await,
+            ConnectTarget::Name(name) => self.connect_by_name(name).await,
         }
     }
 
-    /// Tries the addresses that are known, and only then waits for what else there may be.
-    async fn connect_by_name(&self, name: &Arc<Name>) -> Result<Stream, ConnectError> {
-        name.keep_fresh();
-        let known = name.known();
-        let unknown = ConnectError::Refused(format!("{} has no known address", self.label));
-        let failure = match self.connect_to_any(&known, unknown).await {
+    /// Tries the known addresses first, and looks up the name only if none of them works.
+    async fn connect_by_name(&self, name: &Arc<HostName>) -> Result<Stream, ConnectError> {
+        name.refresh_if_stale();
+        let known = name.addresses();
+        let no_address = ConnectError::Refused(format!("{} has no known address", self.label));
+        let error = match self.connect_to_any(&known, no_address).await {
             Ok(stream) => return Ok(stream),
-            Err(failure) => failure,
+            Err(error) => error,
         };
         let mut others = name.refresh(self.settings.config.connect_timeout).await;
         others.retain(|address| !known.contains(address));
-        let result = self.connect_to_any(&others, failure).await;
+        let result = self.connect_to_any(&others, error).await;
         if result.is_err() {
-            name.doubt();
+            name.mark_stale();
         }
         result
     }
 
+    /// Connects to the first of `addresses` that accepts. Returns the last error, or `error` if
+    /// there is no address.
     async fn connect_to_any(
         &self,
         addresses: &[InetSocketAddr],
-        mut failure: ConnectError,
+        mut error: ConnectError,
     ) -> Result<Stream, ConnectError> {
         for address in addresses.iter().take(MAX_ADDRESSES) {
-            match open(&self.peer_at(*address)).await {
+            match connect::open(&self.peer_at(*address)).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failure = error,
+                Err(failure) => error = failure,
             }
         }
-        Err(failure)
+        Err(error)
     }
 
-    /// Whether a connection that was made before leads where a new one would: a name may have
-    /// moved.
-    pub(crate) fn leads_here(&self, stream: &Stream) -> bool {
-        let Target::Name(name) = &self.target else {
+    /// Returns `true` if a pooled connection leads where a new one would: the addresses of a name
+    /// may have changed.
+    pub(crate) fn is_current(&self, stream: &Stream) -> bool {
+        let ConnectTarget::Name(name) = &self.target else {
             return true;
         };
         let digest = stream.get_socket_digest();
@@ -253,75 +215,80 @@ impl Server {
             .is_some_and(|address| name.has(address))
     }
 
-    /// Looks its name up again and again, for ever, if it has one.
-    pub(super) async fn follow(&self) {
-        if let Target::Name(name) = &self.target {
+    /// Keeps the addresses of the host name current until it is dropped. Returns at once if the
+    /// server has no name.
+    pub(super) async fn keep_resolved(&self) {
+        if let ConnectTarget::Name(name) = &self.target {
             loop {
-                name.refresh(LIMIT).await;
-                sleep(INTERVAL).await;
+                name.refresh(LOOKUP_TIMEOUT).await;
+                sleep(REFRESH_INTERVAL).await;
             }
         }
     }
 
-    /// Connects, and leaves it at that.
-    pub(super) async fn knock(&self) -> Result<(), ConnectError> {
-        let Target::Address(peer) = &self.target else {
+    /// Opens and closes a TCP connection, without TLS, as a health check.
+    pub(super) async fn probe_tcp(&self) -> Result<(), ConnectError> {
+        let ConnectTarget::Peer(peer) = &self.target else {
             return self.connect().await.map(drop);
         };
-        let plain = HttpPeer {
-            scheme: Scheme::HTTP,
-            ..HttpPeer::clone(peer)
-        };
-        open(&plain).await.map(drop)
+        connect::open(&connect::without_tls(peer)).await.map(drop)
     }
 
     fn peer_at(&self, address: InetSocketAddr) -> HttpPeer {
-        peer(&self.endpoint, &SocketAddr::Inet(address), &self.settings)
+        let address = SocketAddr::Inet(address);
+        let settings = &self.settings;
+        connect::peer(
+            &self.endpoint,
+            &address,
+            &settings.config,
+            settings.tls.as_ref(),
+        )
     }
 
-    /// Notes that it could not be connected to.
-    pub(crate) fn failed(&self, error: &ConnectError) {
-        if let Target::Name(name) = &self.target {
-            name.doubt();
+    /// Records a failed connection.
+    pub(crate) fn record_failure(&self, error: &ConnectError) {
+        if let ConnectTarget::Name(name) = &self.target {
+            name.mark_stale();
         }
         if self.is_in_group() {
-            self.tell(
-                self.health
-                    .failed(&self.settings.config.name, &self.label, error),
-            );
+            let (upstream, server) = self.names();
+            self.notify_if(self.health.record_failure(upstream, server, error));
         }
     }
 
-    /// Notes that it could.
-    pub(crate) fn worked(&self) {
-        let (upstream, server) = (&self.settings.config.name, &self.label);
-        self.tell(self.health.worked(upstream, server));
+    /// Records an established connection.
+    pub(crate) fn record_connection(&self) {
+        let (upstream, server) = self.names();
+        self.notify_if(self.health.record_connection(upstream, server));
         let check = self.settings.config.health_check.as_ref();
         if check.is_some_and(|check| check.path.is_none()) {
-            // A check would have found out no more than this.
-            self.tell(self.health.proved(upstream, server));
+            // A check without a path only connects, too.
+            self.notify_if(self.health.record_success(upstream, server));
         }
     }
 
-    /// Notes that it answered a request with `status`. One that says itself that it cannot serve
-    /// proves nothing.
-    pub(crate) fn answered(&self, status: StatusCode) {
+    /// Records a response with `status`. A server error proves nothing about the server.
+    pub(crate) fn record_response(&self, status: StatusCode) {
         if !status.is_server_error() {
-            self.tell(self.health.proved(&self.settings.config.name, &self.label));
+            let (upstream, server) = self.names();
+            self.notify_if(self.health.record_success(upstream, server));
         }
     }
 
-    /// Notes what a check has found against it, if anything.
-    pub(super) fn checked(&self, error: Option<&str>) {
-        self.tell(
-            self.health
-                .checked(&self.settings.config.name, &self.label, error),
-        );
+    /// Records the result of a health check, which failed if there is an `error`.
+    pub(super) fn record_check(&self, error: Option<&str>) {
+        let (upstream, server) = self.names();
+        self.notify_if(self.health.record_check(upstream, server, error));
     }
 
-    fn tell(&self, is_news: bool) {
-        if is_news {
-            self.settings.news.notify_one();
+    /// Returns the names of the upstream and of the server, as the log shows them.
+    fn names(&self) -> (&str, &str) {
+        (&self.settings.config.name, &self.label)
+    }
+
+    fn notify_if(&self, has_changed: bool) {
+        if has_changed {
+            self.settings.health_changed.notify_one();
         }
     }
 
@@ -330,15 +297,15 @@ impl Server {
     }
 }
 
-impl fmt::Display for Server {
+impl fmt::Display for UpstreamServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label)
     }
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for UpstreamServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
+        f.debug_struct("UpstreamServer")
             .field("id", &self.id)
             .field("label", &self.label)
             .finish_non_exhaustive()
@@ -348,60 +315,4 @@ impl fmt::Debug for Server {
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Where an endpoint is.
-pub(super) enum Place<'e> {
-    /// There, without being looked up.
-    Address(SocketAddr),
-    /// At the addresses of this name, with this port.
-    Name(&'e str, u16),
-}
-
-impl<'e> Place<'e> {
-    pub(super) fn of(endpoint: &'e Endpoint) -> Self {
-        match endpoint {
-            Endpoint::Tcp { host, port, .. } => match host.parse::<IpAddr>() {
-                Ok(address) => Self::Address(SocketAddr::Inet(InetSocketAddr::new(address, *port))),
-                Err(_) => Self::Name(host, *port),
-            },
-            Endpoint::Unix(path) => match UnixSocketAddr::from_pathname(path) {
-                Ok(address) => Self::Address(SocketAddr::Unix(address)),
-                // Too long a path, which the configuration refuses. It leads nowhere.
-                Err(_) => Self::Name("", 0),
-            },
-        }
-    }
-}
-
-fn peer(endpoint: &Endpoint, address: &SocketAddr, settings: &Settings) -> HttpPeer {
-    let mut peer = HttpPeer::new((Ipv4Addr::UNSPECIFIED, 0), false, String::new());
-    peer._address = address.clone();
-    if let (
-        Endpoint::Tcp {
-            host, tls: true, ..
-        },
-        Some(tls),
-    ) = (endpoint, &settings.tls)
-    {
-        peer.scheme = Scheme::HTTPS;
-        peer.sni = tls.name_of(host);
-        peer.client_cert_key = tls.identity.clone();
-        peer.options.ca = Some(tls.authorities.clone());
-    }
-    let config = &settings.config;
-    peer.options.connection_timeout = Some(config.connect_timeout);
-    peer.options.total_connection_timeout = Some(config.connect_timeout);
-    peer
-}
-
-async fn open(peer: &HttpPeer) -> Result<Stream, ConnectError> {
-    let connector = connector().map_err(|error| ConnectError::Refused(error.to_string()))?;
-    connector.new_stream(peer).await.map_err(|error| {
-        let message = format!("cannot connect: {error}");
-        match error.etype() {
-            ErrorType::ConnectTimedout => ConnectError::Late(message),
-            _ => ConnectError::Refused(message),
-        }
-    })
 }

@@ -1,14 +1,14 @@
-//! How TLS is spoken with servers, in the form that Pingora takes it in.
+//! The TLS settings of connections to upstream servers, as Pingora takes them.
 
 use crate::config::UpstreamTls;
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use std::sync::Arc;
 
-/// What the connections to the servers of an upstream have in common.
+/// The TLS settings of an upstream.
 ///
-/// Pingora verifies a server if it has a name to verify. Here it always has: the one that is
-/// configured, or the host.
+/// Pingora verifies a server only if it has a name to verify. Here there always is one: the
+/// configured name, or the host.
 pub(super) struct PeerTls {
     pub(super) authorities: Arc<CaType>,
     pub(super) identity: Option<Arc<CertKey>>,
@@ -16,7 +16,7 @@ pub(super) struct PeerTls {
 }
 
 impl PeerTls {
-    /// What cannot be parsed has been refused with the configuration.
+    /// Converts `config`, which has been validated: its certificates can be parsed.
     pub(super) fn new(config: &UpstreamTls) -> Self {
         let parsed = |der: &[u8]| WrappedX509::new(der.to_vec(), parse_x509);
         let authorities: Vec<_> = config
@@ -39,7 +39,7 @@ impl PeerTls {
         }
     }
 
-    /// The name that is asked for, and that the certificate must have.
+    /// Returns the name for SNI, which the certificate must have.
     pub(super) fn name_of(&self, host: &str) -> String {
         self.server_name.as_deref().unwrap_or(host).to_owned()
     }

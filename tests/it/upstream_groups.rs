@@ -199,7 +199,7 @@ fn a_path_is_asked_for_and_its_status_decides() {
         origin.answers_checks_with(status);
         let line = proxy.wait_for_events("upstream_check_failed", round + 1);
         assert!(
-            line.contains(&format!("/healthz is answered with status {status}")),
+            line.contains(&format!("/healthz returned status {status}")),
             "{line}"
         );
         let before = shares(&[&origin, &other]);
@@ -251,7 +251,7 @@ fn a_check_that_hangs_has_failed() {
     assert!(
         proxy
             .wait_for_event("upstream_check_failed")
-            .contains("no answer within 1s")
+            .contains("no response within 1s")
     );
 }
 

@@ -140,7 +140,7 @@ fn a_check_that_is_refused_says_what_was_sent() {
     let wrong = config(&origin, ", headers = { X-Key = \"s3cret\" }", "");
     let right = config(&origin, ", host = \"django.example\"", "");
     let parts = [
-        "/healthz is answered with status 400: the server does answer",
+        "/healthz returned status 400: the server is up",
         "Host: hooks.example",
         "x-key",
     ];

@@ -21,7 +21,7 @@ use crate::http::timeout::{Deadline, sleep};
 use crate::rejection::Rejection;
 use crate::telemetry::context::Outcome;
 use crate::upstream::exchange::ExchangeError;
-use crate::upstream::exchange::relay::{self, NoAnswer, Part, Relay};
+use crate::upstream::exchange::relay::{self, Relay, RelayFailure, ResponsePart};
 use bytes::BytesMut;
 use pingora::server::ShutdownWatch;
 use request_body::RequestBody;
@@ -208,12 +208,12 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
         let body_timeout = self.authorized.policy.limits.body_timeout;
         let response_timeout = relay.server().response_timeout();
         let Relay {
-            request, answer, ..
+            request, response, ..
         } = relay;
         loop {
             if self.is_unflushed {
                 // Flush before waiting, so that the client gets what has arrived so far.
-                match futures_util::poll!(pin!(answer.next(false))) {
+                match futures_util::poll!(pin!(response.next(false))) {
                     Poll::Pending => self.flush().await?,
                     Poll::Ready(part) => {
                         if self.pass_back(part?).await? {
@@ -231,7 +231,7 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
             };
             let may_repeat = !is_repeated && self.may_repeat();
             tokio::select! {
-                part = answer.next(may_repeat) => if self.pass_back(part?).await? {
+                part = response.next(may_repeat) => if self.pass_back(part?).await? {
                     return Ok(());
                 },
                 step = self.body.step(self.transaction.session, request) => step?,
@@ -241,14 +241,14 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
     }
 
     /// Passes a part of the response back. Returns `true` if the response is complete.
-    async fn pass_back(&mut self, part: Part) -> Result<bool, Interrupt> {
+    async fn pass_back(&mut self, part: ResponsePart) -> Result<bool, Interrupt> {
         match part {
-            Part::Head(head) => {
+            ResponsePart::Head(head) => {
                 self.begin_response();
                 self.transaction.session.begin(&head).await?;
             }
-            Part::Body(part) => self.transaction.session.write(part).await?,
-            Part::End => {
+            ResponsePart::Body(part) => self.transaction.session.write(part).await?,
+            ResponsePart::End => {
                 self.transaction.session.finish().await?;
                 return Ok(true);
             }
@@ -287,7 +287,7 @@ impl RelayError {
     fn timeout(awaits_client: bool) -> Self {
         match awaits_client {
             true => Self::Interrupt(Rejection::Timeout("body").into()),
-            false => Self::Upstream(ExchangeError::Timeout("no answer in time".into())),
+            false => Self::Upstream(ExchangeError::Timeout("no response in time".into())),
         }
     }
 }
@@ -298,8 +298,8 @@ impl From<Interrupt> for RelayError {
     }
 }
 
-impl From<NoAnswer> for RelayError {
-    fn from(NoAnswer { error, is_stale }: NoAnswer) -> Self {
+impl From<RelayFailure> for RelayError {
+    fn from(RelayFailure { error, is_stale }: RelayFailure) -> Self {
         match is_stale {
             true => Self::Stale(error),
             false => Self::Upstream(error),

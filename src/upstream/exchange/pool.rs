@@ -1,11 +1,11 @@
 //! Idle connections to servers, one pool for each thread.
 //!
 //! A connection stays with the thread that opened it: putting it back wakes no other thread, and no
-//! task belongs to it. That it is still open is tested when it is taken out, and once in a while by
-//! the thread's one sweeper: what a server has closed is closed here as well, or its socket would
-//! stay behind half-closed until the next request.
+//! task watches it. Whether it is still open is tested when it is taken out, and every second by
+//! the sweeper of the thread, which closes connections that the server has closed: their sockets
+//! would stay half-closed until the next request otherwise.
 
-use crate::upstream::Server;
+use crate::upstream::UpstreamServer;
 use pingora::protocols::Stream;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,35 +16,35 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::task::coop::unconstrained;
 use tokio::time::sleep;
 
-/// A connection idle for longer is not used again: most servers would be about to close it.
+/// The time after which an idle connection is not used again: most servers are about to close it.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
-/// How often idle connections are looked at.
-const SWEEP: Duration = Duration::from_secs(1);
+/// The interval at which idle connections are tested.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// By the server's id.
-    static IDLE: RefCell<BTreeMap<u64, Vec<Idle>>> = RefCell::default();
-    /// There is a sweeper, which lives as long as there is something idle.
+    /// Idle connections by the id of their server.
+    static IDLE: RefCell<BTreeMap<u64, Vec<IdleConnection>>> = RefCell::default();
+    /// The sweeper is running, which ends when no connection is idle.
     static IS_SWEPT: Cell<bool> = const { Cell::new(false) };
 }
 
-struct Idle {
+struct IdleConnection {
     stream: Stream,
     since: Instant,
 }
 
-/// Takes a connection that is still open, if there is one; the one used last comes first.
-pub(super) fn take(server: &Server) -> Option<Stream> {
+/// Takes a connection that is still open, if there is one: the one used last.
+pub(super) fn take(server: &UpstreamServer) -> Option<Stream> {
     IDLE.with_borrow_mut(|pools| {
         let pool = pools.get_mut(&server.id())?;
         while let Some(mut idle) = pool.pop() {
             if idle.since.elapsed() > MAX_IDLE {
-                // What lies below was idle for longer still.
+                // The others have been idle for longer still.
                 pool.clear();
                 return None;
             }
-            if server.leads_here(&idle.stream) && is_open(&mut idle.stream) {
+            if server.is_current(&idle.stream) && is_open(&mut idle.stream) {
                 return Some(idle.stream);
             }
         }
@@ -52,14 +52,14 @@ pub(super) fn take(server: &Server) -> Option<Stream> {
     })
 }
 
-/// Puts a connection back that is ready for another request.
-pub(super) fn put(server: &Server, stream: Stream) {
+/// Keeps a connection that is ready for another request.
+pub(super) fn put(server: &UpstreamServer, stream: Stream) {
     let kept = server.keepalive();
     if kept == 0 {
         return;
     }
     IDLE.with_borrow_mut(|pools| {
-        let idle = Idle {
+        let idle = IdleConnection {
             stream,
             since: Instant::now(),
         };
@@ -76,17 +76,18 @@ pub(super) fn put(server: &Server, stream: Stream) {
         }
     });
     if !IS_SWEPT.replace(true) {
-        // Not to stop after a part of them, which is what tokio would have a task do.
+        // Unconstrained: tokio would otherwise make the reads of a long list pend.
         tokio::spawn(unconstrained(sweep()));
     }
 }
 
-/// Closes what is not to be used again, until nothing is idle. Its thread has a runtime of its own.
+/// Closes connections that cannot be used again, until no connection is idle. Each thread has a
+/// runtime of its own.
 async fn sweep() {
     loop {
-        sleep(SWEEP).await;
+        sleep(SWEEP_INTERVAL).await;
         let is_empty = IDLE.with_borrow_mut(|pools| {
-            // Servers come and go with their configuration and their addresses.
+            // Servers come and go with the configuration and their addresses.
             pools.retain(|_, pool| {
                 pool.retain_mut(|idle| {
                     idle.since.elapsed() <= MAX_IDLE && is_open(&mut idle.stream)
@@ -101,7 +102,8 @@ async fn sweep() {
     }
 }
 
-/// An idle connection has nothing to read. If it has, the upstream closed it or speaks out of turn.
+/// Returns `true` if there is nothing to read. Otherwise the upstream has closed the connection, or
+/// sent something without a request.
 fn is_open(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);

@@ -1,58 +1,76 @@
-//! An exchange of which neither side waits for the other to finish: the request's body is sent as
-//! it arrives, and the answer may come at any time.
+//! Streams a request and its response at the same time: the body of the request is sent as it
+//! arrives, and the response may arrive at any time.
 
-use super::response_reader::AnswerReader;
-use super::{ExchangeError, IDLE_TIMEOUT, connect, late, pool, unreachable};
+use super::connection::connect;
+use super::error::ExchangeError;
+use super::pool;
+use super::response_reader::ResponseReader;
 use crate::http::response_head::ResponseHead;
 use crate::http::timeout::timeout;
-use crate::upstream::{Server, Tried, Upstream};
+use crate::upstream::{Tried, Upstream, UpstreamServer};
 use bytes::Bytes;
 use pingora::protocols::Stream;
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 
-/// A connection over which a request's head has been sent.
+/// A connection over which the head of a request has been sent.
 pub struct Relay {
-    /// Where the rest of the request goes.
+    /// The side that takes the rest of the request.
     pub request: RequestSide,
-    /// Where the answer comes from.
-    pub answer: AnswerSide,
-    server: Arc<Server>,
+    /// The side that gives the response.
+    pub response: ResponseSide,
+    server: Arc<UpstreamServer>,
 }
 
-/// Takes the request.
+/// The side of a relay that takes the request.
 pub struct RequestSide(WriteHalf<Stream>);
 
-/// Gives the answer.
-pub struct AnswerSide {
-    reader: AnswerReader<ReadHalf<Stream>>,
-    server: Arc<Server>,
+/// The side of a relay that gives the response.
+pub struct ResponseSide {
+    reader: ResponseReader<ReadHalf<Stream>>,
+    server: Arc<UpstreamServer>,
     is_pooled: bool,
     has_head: bool,
 }
 
-/// What comes from the server.
-pub enum Part {
-    /// The head of the answer. Its status is never informational.
+/// A part of a response.
+pub enum ResponsePart {
+    /// The head. Its status is never informational.
     Head(ResponseHead),
-    /// A part of its body.
+    /// A part of the body.
     Body(Bytes),
-    /// Its end.
+    /// The end of the response.
     End,
 }
 
-/// Why no answer comes.
-pub struct NoAnswer {
-    /// What happened.
+/// The reason why a response is missing or incomplete.
+pub struct RelayFailure {
+    /// The error to answer and to log.
     pub error: ExchangeError,
-    /// Whether a pooled connection was closed before a byte of the answer, or with an answer that
-    /// says no more than that: the server was about to close it anyway.
+    /// A pooled connection was closed before the first byte of a response, or with a response that
+    /// says so: the server had closed it while it was idle.
     pub is_stale: bool,
 }
 
-/// Connects to a server of `upstream`, and sends `head`. `fresh` takes no connection that was used
-/// before.
+impl RelayFailure {
+    fn new(error: ExchangeError) -> Self {
+        Self {
+            error,
+            is_stale: false,
+        }
+    }
+
+    fn stale(error: ExchangeError) -> Self {
+        Self {
+            error,
+            is_stale: true,
+        }
+    }
+}
+
+/// Connects to a server of `upstream` and sends `head`. With `fresh`, pooled connections are not
+/// used. `is_head` says that the method is HEAD.
 pub async fn open(
     upstream: &Upstream,
     head: &[u8],
@@ -60,55 +78,50 @@ pub async fn open(
     fresh: bool,
 ) -> Result<Relay, ExchangeError> {
     let connection = connect(upstream, Tried::default(), !fresh).await?;
-    let (server, is_pooled) = (connection.server, connection.is_pooled);
+    let server = connection.server;
     // One task uses both halves, so neither ever waits for the other.
     let (read_half, write_half) = split(connection.stream);
     let mut request = RequestSide(write_half);
-    let write = async {
-        request.0.write_all(head).await?;
-        request.0.flush().await
-    };
-    // A server that has gone is noticed when its answer is read, which says more.
-    let written = timeout(server.response_timeout(), write).await;
-    if written.is_err() {
-        return Err(late("the head was not taken in time"));
+    // Ignore an error of the write: reading the response reports it more precisely.
+    let write = timeout(server.response_timeout(), request.send_head(head));
+    if write.await.is_err() {
+        return Err(ExchangeError::timeout("the request was not read in time"));
     }
-    let reader = AnswerReader::new(read_half, is_head);
-    let answer = AnswerSide {
-        reader,
+    let response = ResponseSide {
+        reader: ResponseReader::new(read_half, is_head),
         server: server.clone(),
-        is_pooled,
+        is_pooled: connection.is_pooled,
         has_head: false,
     };
     Ok(Relay {
         request,
-        answer,
+        response,
         server,
     })
 }
 
 impl Relay {
-    /// Who answers.
-    pub fn server(&self) -> &Arc<Server> {
+    /// Returns the server that the request was sent to.
+    pub fn server(&self) -> &Arc<UpstreamServer> {
         &self.server
     }
 
-    /// Keeps the connection for another request, if the server agrees. To be called when both sides
-    /// are done.
+    /// Keeps the connection for another request, if the server allows that. To be called when both
+    /// sides are done.
     pub fn finish(self) {
-        let Self {
-            request,
-            answer,
-            server,
-        } = self;
-        if let Some(read_half) = answer.reader.reuse() {
-            pool::put(&server, read_half.unsplit(request.0));
+        if let Some(read_half) = self.response.reader.reuse() {
+            pool::put(&self.server, read_half.unsplit(self.request.0));
         }
     }
 }
 
 impl RequestSide {
-    /// Sends some of `bytes`, and returns how many. Nothing is lost if this is cancelled.
+    async fn send_head(&mut self, head: &[u8]) -> io::Result<()> {
+        self.0.write_all(head).await?;
+        self.flush().await
+    }
+
+    /// Sends some of `bytes` and returns their number. Cancel safe.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.write(bytes).await {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
@@ -116,50 +129,42 @@ impl RequestSide {
         }
     }
 
-    /// Makes sure that what was sent is on its way.
+    /// Flushes buffered bytes to the socket.
     pub async fn flush(&mut self) -> io::Result<()> {
         self.0.flush().await
     }
 }
 
-impl AnswerSide {
-    /// What comes next. Nothing is lost if this is cancelled.
+impl ResponseSide {
+    /// Returns the next part. Cancel safe.
     ///
-    /// With `may_repeat`, the request can be sent again, so that an answer which says that an idle
-    /// connection was closed is none.
-    pub async fn next(&mut self, may_repeat: bool) -> Result<Part, NoAnswer> {
+    /// With `may_repeat`, the request can be sent again: a 408 on a connection that had been idle
+    /// is then a stale connection, and not a response.
+    pub async fn next(&mut self, may_repeat: bool) -> Result<ResponsePart, RelayFailure> {
         if !self.has_head {
-            return match self.reader.head().await {
-                Ok(head) if may_repeat && self.is_pooled && head.is_idle_timeout() => {
-                    Err(NoAnswer {
-                        error: unreachable(IDLE_TIMEOUT.to_owned()),
-                        is_stale: true,
-                    })
-                }
-                Ok(head) => {
-                    self.server.answered(head.status());
-                    self.has_head = true;
-                    Ok(Part::Head(head))
-                }
-                Err(error) => {
-                    let is_stale = self.is_pooled && self.reader.is_silent();
-                    Err(NoAnswer {
-                        error: unreachable(format!("no answer: {error}")),
-                        is_stale,
-                    })
-                }
-            };
+            return self.head(may_repeat).await.map(ResponsePart::Head);
         }
         match self.reader.chunk().await {
-            Ok(Some(part)) => Ok(Part::Body(part)),
-            Ok(None) => Ok(Part::End),
-            Err(error) => {
-                let error = unreachable(format!("the answer broke off: {error}"));
-                Err(NoAnswer {
-                    error,
-                    is_stale: false,
-                })
+            Ok(Some(part)) => Ok(ResponsePart::Body(part)),
+            Ok(None) => Ok(ResponsePart::End),
+            Err(error) => Err(RelayFailure::new(ExchangeError::truncated(&error))),
+        }
+    }
+
+    async fn head(&mut self, may_repeat: bool) -> Result<ResponseHead, RelayFailure> {
+        match self.reader.head().await {
+            Ok(head) if may_repeat && self.is_pooled && head.is_idle_timeout() => {
+                Err(RelayFailure::stale(ExchangeError::idle_timeout()))
             }
+            Ok(head) => {
+                self.server.record_response(head.status());
+                self.has_head = true;
+                Ok(head)
+            }
+            Err(error) if self.is_pooled && self.reader.is_silent() => {
+                Err(RelayFailure::stale(ExchangeError::no_response(&error)))
+            }
+            Err(error) => Err(RelayFailure::new(ExchangeError::no_response(&error))),
         }
     }
 }

@@ -1,28 +1,28 @@
-//! The body of an answer, by whichever of HTTP/1.1's ways its end is told (RFC 9112 sections 6 and
+//! Reads the body of a response, whose end HTTP/1.1 marks in several ways (RFC 9112 sections 6 and
 //! 7).
 
-use super::response_reader::AnswerError;
+use super::error::ResponseError;
 use bytes::{Buf as _, Bytes, BytesMut};
 use httparse::Status;
 
-/// How long the line of a chunk's size, or the trailers after the last chunk, may be, in bytes.
+/// The maximum length of the line of a chunk's size, and of the trailers, in bytes.
 const MAX_LINE: usize = 16 * 1024;
 
-/// What is still to be read of a body.
-pub(super) enum Body {
-    /// So many bytes.
+/// The rest of a body that is being read.
+pub(super) enum ResponseBody {
+    /// `n` bytes remain.
     Length(u64),
-    /// Chunks, the next one's size first. After a chunk, a line must end before it.
+    /// The size of a chunk is next. After a chunk, the end of its line comes first.
     ChunkSize { after_chunk: bool },
-    /// So many bytes of a chunk, and more chunks.
+    /// `n` bytes of the current chunk remain.
     Chunk(u64),
-    /// The fields after the last chunk, which are dropped.
+    /// The fields after the last chunk are next. They are dropped.
     Trailers,
-    /// All that comes.
+    /// The body ends when the connection closes.
     UntilClose,
 }
 
-impl Body {
+impl ResponseBody {
     pub(super) fn none() -> Self {
         Self::Length(0)
     }
@@ -39,22 +39,21 @@ impl Body {
         Self::UntilClose
     }
 
-    /// Whether nothing is left.
+    /// Returns `true` if the body has been read completely.
     pub(super) fn is_done(&self) -> bool {
         matches!(self, Self::Length(0))
     }
 
-    /// Whether the end of the connection is its end, and not a break.
+    /// Returns `true` if the end of the connection is the end of the body, and not an error.
     pub(super) fn ends_with_connection(&self) -> bool {
         matches!(self, Self::UntilClose)
     }
 
-    /// Takes the next part from the beginning of `input`, if there is one.
-    pub(super) fn take(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, AnswerError> {
-        loop {
+    /// Takes the next part of the body from the start of `input`. Returns `None` if the body is
+    /// done or more input is needed.
+    pub(super) fn take(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, ResponseError> {
+        while !input.is_empty() && !self.is_done() {
             match self {
-                _ if input.is_empty() => return Ok(None),
-                Self::Length(0) => return Ok(None),
                 Self::Length(left) => return Ok(Some(split(input, left))),
                 Self::Chunk(left) => {
                     let part = split(input, left);
@@ -64,44 +63,67 @@ impl Body {
                     return Ok(Some(part));
                 }
                 Self::UntilClose => return Ok(Some(input.split().freeze())),
-                Self::ChunkSize { after_chunk: true } => match &input[..] {
-                    [b'\r', b'\n', ..] => {
-                        input.advance(2);
-                        *self = Self::chunked();
-                    }
-                    [b'\r'] => return Ok(None),
-                    _ => return Err(AnswerError::Malformed("a chunk is longer than its size")),
-                },
-                // To httparse, no digit at all is a size of 0, which would be the end.
-                Self::ChunkSize { after_chunk: false } if !input[0].is_ascii_hexdigit() => {
-                    return Err(AnswerError::Malformed("a chunk has no size"));
-                }
-                Self::ChunkSize { after_chunk: false } => match httparse::parse_chunk_size(input) {
-                    Ok(Status::Complete((length, size))) => {
-                        input.advance(length);
-                        *self = if size == 0 {
-                            Self::Trailers
-                        } else {
-                            Self::Chunk(size)
-                        };
-                    }
-                    Ok(Status::Partial) if input.len() <= MAX_LINE => return Ok(None),
-                    _ => return Err(AnswerError::Malformed("a chunk's size cannot be read")),
-                },
-                Self::Trailers => match trailers_length(input) {
-                    Some(length) => {
-                        input.advance(length);
-                        *self = Self::none();
-                    }
-                    None if input.len() <= MAX_LINE => return Ok(None),
-                    None => return Err(AnswerError::Malformed("its trailers are too long")),
+                Self::ChunkSize { .. } | Self::Trailers => match self.after_line(input)? {
+                    Some(next) => *self = next,
+                    None => return Ok(None),
                 },
             }
         }
+        Ok(None)
+    }
+
+    /// Skips the line between two chunks, a chunk's size or the trailers at the start of `input`.
+    /// Returns what follows, or `None` if more input is needed.
+    fn after_line(&self, input: &mut BytesMut) -> Result<Option<Self>, ResponseError> {
+        let line = match self {
+            Self::ChunkSize { after_chunk: true } => end_of_chunk(input)?,
+            Self::ChunkSize { after_chunk: false } => chunk_size(input)?,
+            _ => trailers(input)?,
+        };
+        Ok(line.map(|(length, next)| {
+            input.advance(length);
+            next
+        }))
     }
 }
 
-/// At most `left` bytes of `input`, which is not empty.
+/// The length of a line, and the state after it.
+type Line = Option<(usize, ResponseBody)>;
+
+fn end_of_chunk(input: &[u8]) -> Result<Line, ResponseError> {
+    match input {
+        [b'\r', b'\n', ..] => Ok(Some((2, ResponseBody::chunked()))),
+        [b'\r'] => Ok(None),
+        _ => Err(malformed("a chunk is longer than its size")),
+    }
+}
+
+fn chunk_size(input: &[u8]) -> Result<Line, ResponseError> {
+    // httparse reads a missing digit as a size of 0, which would end the body.
+    if !input[0].is_ascii_hexdigit() {
+        return Err(malformed("a chunk has no size"));
+    }
+    match httparse::parse_chunk_size(input) {
+        Ok(Status::Complete((length, 0))) => Ok(Some((length, ResponseBody::Trailers))),
+        Ok(Status::Complete((length, size))) => Ok(Some((length, ResponseBody::Chunk(size)))),
+        Ok(Status::Partial) if input.len() <= MAX_LINE => Ok(None),
+        _ => Err(malformed("the size of a chunk is invalid")),
+    }
+}
+
+fn trailers(input: &[u8]) -> Result<Line, ResponseError> {
+    match trailers_length(input) {
+        Some(length) => Ok(Some((length, ResponseBody::none()))),
+        None if input.len() <= MAX_LINE => Ok(None),
+        None => Err(malformed("the trailers are too long")),
+    }
+}
+
+fn malformed(problem: &'static str) -> ResponseError {
+    ResponseError::Malformed(problem)
+}
+
+/// Takes at most `left` bytes of `input`, which is not empty.
 fn split(input: &mut BytesMut, left: &mut u64) -> Bytes {
     let length = usize::try_from(*left)
         .unwrap_or(usize::MAX)
@@ -110,7 +132,7 @@ fn split(input: &mut BytesMut, left: &mut u64) -> Bytes {
     input.split_to(length).freeze()
 }
 
-/// Where the trailers end that start at the beginning of `input`, with their empty line.
+/// Returns the length of the trailers at the start of `input`, with their empty line.
 fn trailers_length(input: &[u8]) -> Option<usize> {
     if input.starts_with(b"\r\n") {
         return Some(2);
@@ -123,11 +145,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A body, and what came after it.
+    /// A body, and the bytes after it.
     type Split = (Vec<u8>, Vec<u8>);
 
     /// Reads `wire` in two pieces, of which the first has `cut` bytes.
-    fn read(mut body: Body, wire: &[u8], cut: usize) -> Result<Option<Split>, AnswerError> {
+    fn read(
+        mut body: ResponseBody,
+        wire: &[u8],
+        cut: usize,
+    ) -> Result<Option<Split>, ResponseError> {
         let (first, second) = wire.split_at(cut.min(wire.len()));
         let (mut input, mut read) = (BytesMut::new(), Vec::new());
         for piece in [first, second] {
@@ -153,15 +179,21 @@ mod tests {
             ("3\r\nabc\r\n", None),
         ] {
             for cut in 0..=wire.len() {
-                let read = read(Body::chunked(), wire.as_bytes(), cut).unwrap();
+                let read = read(ResponseBody::chunked(), wire.as_bytes(), cut).unwrap();
                 let expected = expected
                     .map(|(body, rest)| (body.as_bytes().to_vec(), rest.as_bytes().to_vec()));
                 assert_eq!(read, expected, "{wire:?} cut at {cut}");
             }
         }
-        let cut = read(Body::of_length(3), b"abcd", 2).unwrap().unwrap();
+        let cut = read(ResponseBody::of_length(3), b"abcd", 2)
+            .unwrap()
+            .unwrap();
         assert_eq!(cut, (b"abc".to_vec(), b"d".to_vec()));
-        assert!(read(Body::of_length(3), b"ab", 1).unwrap().is_none());
+        assert!(
+            read(ResponseBody::of_length(3), b"ab", 1)
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
@@ -179,7 +211,7 @@ mod tests {
         ] {
             for cut in 0..=wire.len().min(20) {
                 assert!(
-                    read(Body::chunked(), wire.as_bytes(), cut).is_err(),
+                    read(ResponseBody::chunked(), wire.as_bytes(), cut).is_err(),
                     "{wire:?} cut at {cut}"
                 );
             }
@@ -199,12 +231,12 @@ mod tests {
                 wire.extend_from_slice(b"\r\n");
             }
             wire.extend_from_slice(b"0\r\n\r\n");
-            prop_assert_eq!(read(Body::chunked(), &wire, cut).unwrap(), Some((parts.concat(), Vec::new())));
+            prop_assert_eq!(read(ResponseBody::chunked(), &wire, cut).unwrap(), Some((parts.concat(), Vec::new())));
         }
 
         #[test]
         fn nothing_panics(wire in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(b'0')], 0..100), cut in 0_usize..100) {
-            let _ = read(Body::chunked(), &wire, cut);
+            let _ = read(ResponseBody::chunked(), &wire, cut);
         }
     }
 }

@@ -1,96 +1,88 @@
-//! Reads an HTTP/1.1 answer (RFC 9112) from a connection.
+//! Reads an HTTP/1.1 response (RFC 9112) from a connection.
 
-use super::response_body::Body;
+use super::error::ResponseError;
+use super::response_body::ResponseBody;
+use super::response_framing::ResponseFraming;
 use crate::http::header_class::{Class, class};
 use crate::http::read::read;
 use crate::http::response_head::ResponseHead;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::StatusCode;
 use httparse::{Header, ParserConfig, Status};
-use std::io;
 use std::mem::MaybeUninit;
-use thiserror::Error;
 use tokio::io::AsyncRead;
 
-/// More than any application sends.
+/// The maximum number of fields, which is more than any application sends.
 const MAX_FIELDS: usize = 1000;
 
-/// How long a head may be, in bytes. Most servers allow less.
+/// The maximum length of a head in bytes. Most servers allow less.
 const MAX_HEAD: usize = 256 * 1024;
 
-/// Why an answer cannot be read.
-#[derive(Debug, Error)]
-pub(super) enum AnswerError {
-    #[error("the connection was closed")]
-    Closed,
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("it is not HTTP: {0}")]
-    Malformed(&'static str),
-}
-
-/// Reads answers from `R`, one after the other.
-pub(super) struct AnswerReader<R> {
+/// Reads responses from `R`, one after the other.
+pub(super) struct ResponseReader<R> {
     stream: R,
-    /// What was read and is still to be understood.
+    /// Bytes that have been read but not parsed.
     input: BytesMut,
-    /// Of the answer whose head was read last.
-    body: Body,
+    /// The body of the response whose head was read last.
+    body: ResponseBody,
     keeps_alive: bool,
-    /// The answer to a HEAD has no body, whatever its head says.
+    /// The request is a HEAD, so that the response has no body, whatever its head says.
     is_head: bool,
     has_begun: bool,
 }
 
-impl<R: AsyncRead + Unpin> AnswerReader<R> {
-    /// Of the answer to a request that has just been sent over `stream`.
+impl<R: AsyncRead + Unpin> ResponseReader<R> {
+    /// Creates a reader of the response to a request that has just been sent over `stream`.
     pub(super) fn new(stream: R, is_head: bool) -> Self {
-        let (input, body) = (BytesMut::new(), Body::none());
         Self {
             stream,
-            input,
-            body,
+            input: BytesMut::new(),
+            body: ResponseBody::none(),
             keeps_alive: false,
             is_head,
             has_begun: false,
         }
     }
 
-    /// Whether not a byte of an answer has come.
+    /// Returns `true` if no byte of a response has arrived.
     pub(super) fn is_silent(&self) -> bool {
         !self.has_begun
     }
 
-    /// The head of the answer proper; informational ones (RFC 9110 section 15.2) before it are read
-    /// and dropped. Nothing is lost if this is cancelled.
-    pub(super) async fn head(&mut self) -> Result<ResponseHead, AnswerError> {
+    /// Returns the head of the final response. Informational responses (RFC 9110 section 15.2)
+    /// before it are dropped. Cancel safe.
+    pub(super) async fn head(&mut self) -> Result<ResponseHead, ResponseError> {
         loop {
             while let Some((length, parsed)) = parse(&self.input)? {
                 self.input.advance(length);
-                if parsed.head.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    return Err(AnswerError::Malformed(
-                        "it switches protocols, which was not asked for",
+                let status = parsed.head.status();
+                if status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Err(ResponseError::Malformed(
+                        "it switches protocols without a request to do so",
                     ));
                 }
-                if !parsed.head.status().is_informational() {
-                    self.keeps_alive = parsed.keeps_alive;
-                    self.body = if self.is_head {
-                        Body::none()
-                    } else {
-                        parsed.body
-                    };
-                    return Ok(parsed.head);
+                if !status.is_informational() {
+                    return Ok(self.begin(parsed));
                 }
             }
             if self.input.len() > MAX_HEAD {
-                return Err(AnswerError::Malformed("its head is too long"));
+                return Err(ResponseError::Malformed("the head is too long"));
             }
             self.read().await?;
         }
     }
 
-    /// The next part of the body, or `None` at its end. Nothing is lost if this is cancelled.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, AnswerError> {
+    fn begin(&mut self, parsed: ParsedHead) -> ResponseHead {
+        self.keeps_alive = parsed.keeps_alive;
+        self.body = match self.is_head {
+            true => ResponseBody::none(),
+            false => parsed.body,
+        };
+        parsed.head
+    }
+
+    /// Returns the next part of the body, or `None` at its end. Cancel safe.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ResponseError> {
         loop {
             if let Some(part) = self.body.take(&mut self.input)? {
                 return Ok(Some(part));
@@ -99,8 +91,8 @@ impl<R: AsyncRead + Unpin> AnswerReader<R> {
                 return Ok(None);
             }
             match self.read().await {
-                Err(AnswerError::Closed) if self.body.ends_with_connection() => {
-                    self.body = Body::none();
+                Err(ResponseError::Closed) if self.body.ends_with_connection() => {
+                    self.body = ResponseBody::none();
                     self.keeps_alive = false;
                 }
                 read => read?,
@@ -108,167 +100,103 @@ impl<R: AsyncRead + Unpin> AnswerReader<R> {
         }
     }
 
-    async fn read(&mut self) -> Result<(), AnswerError> {
+    async fn read(&mut self) -> Result<(), ResponseError> {
         if read(&mut self.stream, &mut self.input).await? == 0 {
-            return Err(AnswerError::Closed);
+            return Err(ResponseError::Closed);
         }
         self.has_begun = true;
         Ok(())
     }
 
-    /// The connection, if another request may follow: this answer was read whole, nothing came
-    /// after it, and the server keeps the connection open.
+    /// Returns the connection if another request may follow: the response was read completely,
+    /// nothing came after it, and the server keeps the connection open.
     pub(super) fn reuse(self) -> Option<R> {
         (self.keeps_alive && self.body.is_done() && self.input.is_empty()).then_some(self.stream)
     }
 }
 
-/// What a head says.
-struct Parsed {
+/// A head, and the consequences of its fields.
+struct ParsedHead {
     head: ResponseHead,
-    body: Body,
+    body: ResponseBody,
     keeps_alive: bool,
 }
 
-/// The head at the beginning of `bytes` and its length, if it is complete.
-fn parse(bytes: &[u8]) -> Result<Option<(usize, Parsed)>, AnswerError> {
+/// Parses the head at the start of `bytes` and returns it with its length, if it is complete.
+fn parse(bytes: &[u8]) -> Result<Option<(usize, ParsedHead)>, ResponseError> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut []);
+    match parser().parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
+        Ok(Status::Partial) => Ok(None),
+        Ok(Status::Complete(length)) => Ok(Some((length, interpret(&response)?))),
+        Err(httparse::Error::TooManyHeaders) => {
+            Err(ResponseError::Malformed("the head has too many fields"))
+        }
+        Err(_) => Err(ResponseError::Malformed("the head is invalid")),
+    }
+}
+
+fn parser() -> ParserConfig {
     let mut config = ParserConfig::default();
     config
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true);
-    match config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
-        Ok(Status::Partial) => Ok(None),
-        Ok(Status::Complete(length)) => Ok(Some((length, understand(&response)?))),
-        Err(httparse::Error::TooManyHeaders) => {
-            Err(AnswerError::Malformed("its head has too many fields"))
-        }
-        Err(_) => Err(AnswerError::Malformed("its head cannot be read")),
-    }
+    config
 }
 
-fn understand(response: &httparse::Response<'_, '_>) -> Result<Parsed, AnswerError> {
+fn interpret(response: &httparse::Response<'_, '_>) -> Result<ParsedHead, ResponseError> {
     let status = response
         .code
-        .and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(AnswerError::Malformed("its status is not a number"))?;
-    let framing = Framing::of(response.headers)?;
-    let is_http11 = response.version == Some(1);
-    let keeps_alive = match is_http11 {
-        true => !has_token(response.headers, "connection", "close"),
-        // A coding that this version does not have may have been misread (RFC 9112 section 6.1).
-        false => !framing.is_chunked && has_token(response.headers, "connection", "keep-alive"),
-    };
-    let body = match (status, &framing) {
-        (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED, _) => Body::none(),
-        (
-            _,
-            Framing {
-                is_chunked: true, ..
-            },
-        ) => Body::chunked(),
-        (
-            _,
-            Framing {
-                length: Some(length),
-                ..
-            },
-        ) => Body::of_length(*length),
-        _ => Body::until_close(),
-    };
-    let mut head = ResponseHead::new(status).with_reason(response.reason.unwrap_or_default());
-    let mut length = framing.length_for(status);
-    for field in response
-        .headers
-        .iter()
-        .filter(|field| !is_dropped(field.name, response.headers, &framing))
-    {
-        if !field.name.eq_ignore_ascii_case("content-length") {
-            head.push(field.name.as_bytes(), field.value);
-        } else if let Some(length) = length.take() {
-            // However often it was said, and with whatever zeros before it.
-            head.push(field.name.as_bytes(), length.to_string().as_bytes());
-        }
-    }
-    Ok(Parsed {
-        head,
-        body,
-        keeps_alive: keeps_alive && !framing.is_doubtful(status),
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or(ResponseError::Malformed("the status is not valid"))?;
+    let framing = ResponseFraming::of(response.headers)?;
+    Ok(ParsedHead {
+        head: head_for_client(response, status, &framing),
+        body: framing.body(status),
+        keeps_alive: keeps_alive(response, &framing) && !framing.is_doubtful(status),
     })
 }
 
-/// Whether a field ends at this hop.
-fn is_dropped(name: &str, fields: &[Header<'_>], framing: &Framing) -> bool {
+fn keeps_alive(response: &httparse::Response<'_, '_>, framing: &ResponseFraming) -> bool {
+    match response.version {
+        Some(1) => !has_token(response.headers, "connection", "close"),
+        // HTTP/1.0 has no chunked coding, so that it may have been misread (RFC 9112 section 6.1).
+        _ => !framing.is_chunked && has_token(response.headers, "connection", "keep-alive"),
+    }
+}
+
+fn head_for_client(
+    response: &httparse::Response<'_, '_>,
+    status: StatusCode,
+    framing: &ResponseFraming,
+) -> ResponseHead {
+    let mut head = ResponseHead::new(status).with_reason(response.reason.unwrap_or_default());
+    let mut length = framing.length_for(status);
+    for field in &*response.headers {
+        if is_dropped(field.name, response.headers, framing) {
+            continue;
+        }
+        if !field.name.eq_ignore_ascii_case("content-length") {
+            head.push(field.name.as_bytes(), field.value);
+        } else if let Some(length) = length.take() {
+            // One field without leading zeros, however many there were.
+            head.push(field.name.as_bytes(), length.to_string().as_bytes());
+        }
+    }
+    head
+}
+
+/// Returns `true` if the field `name` ends at this hop.
+fn is_dropped(name: &str, fields: &[Header<'_>], framing: &ResponseFraming) -> bool {
     class(name.as_bytes()) == Some(Class::HopByHop)
         || (framing.has_connection && has_token(fields, "connection", name))
 }
 
-/// How the end of the body is told (RFC 9112 section 6.3).
-#[derive(Default)]
-struct Framing {
-    length: Option<u64>,
-    is_chunked: bool,
-    has_connection: bool,
-}
-
-impl Framing {
-    fn of(fields: &[Header<'_>]) -> Result<Self, AnswerError> {
-        let mut framing = Self::default();
-        for field in fields {
-            if field.name.eq_ignore_ascii_case("content-length") {
-                field
-                    .value
-                    .split(|b| *b == b',')
-                    .try_for_each(|length| framing.agree_on(length))?;
-            } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-                if framing.is_chunked || !field.value.trim_ascii().eq_ignore_ascii_case(b"chunked")
-                {
-                    return Err(AnswerError::Malformed("its transfer coding is not known"));
-                }
-                framing.is_chunked = true;
-            } else if field.name.eq_ignore_ascii_case("connection") {
-                framing.has_connection = true;
-            }
-        }
-        Ok(framing)
-    }
-
-    /// The length that the sender is told. It has no place where the coding tells it (RFC 9112
-    /// section 6.3), and in an answer that cannot have a body (RFC 9110 section 8.6).
-    fn length_for(&self, status: StatusCode) -> Option<u64> {
-        self.length
-            .filter(|_| !self.is_chunked && status != StatusCode::NO_CONTENT)
-    }
-
-    /// Whether the server may mean more to belong to the answer than is read as such, or less.
-    fn is_doubtful(&self, status: StatusCode) -> bool {
-        let has_body = self.is_chunked || self.length.is_some_and(|length| length > 0);
-        (self.is_chunked && self.length.is_some()) || (status == StatusCode::NO_CONTENT && has_body)
-    }
-
-    fn agree_on(&mut self, length: &[u8]) -> Result<(), AnswerError> {
-        let digits = length.trim_ascii();
-        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        let length = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| digits.parse().ok())
-            .filter(|_| is_number);
-        match (length, self.length.replace(length.unwrap_or_default())) {
-            (None, _) => Err(AnswerError::Malformed("its Content-Length is not a number")),
-            (Some(length), Some(other)) if length != other => {
-                Err(AnswerError::Malformed("its Content-Lengths do not agree"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Whether `token` is among the comma-separated values of the fields of this name, in whatever
-/// case.
+/// Returns `true` if `token` is one of the comma-separated values of the fields `name`. The case is
+/// ignored.
 fn has_token(fields: &[Header<'_>], name: &str, token: &str) -> bool {
     let mut values = fields
         .iter()
@@ -286,20 +214,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The status, fields and body of the answer in `wire`, and whether its connection may be used
-    /// again.
-    async fn answer(
+    /// Returns the status, the fields and the body of the response in `wire`, and `true` if its
+    /// connection may be used again.
+    async fn read_response(
         wire: &[u8],
         is_head: bool,
-    ) -> Result<(u16, String, String, bool), AnswerError> {
-        let mut reader = AnswerReader::new(wire, is_head);
+    ) -> Result<(u16, String, String, bool), ResponseError> {
+        let mut reader = ResponseReader::new(wire, is_head);
         let head = reader.head().await?;
         let mut body = Vec::new();
         while let Some(part) = reader.chunk().await? {
             body.extend_from_slice(&part);
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        // What is behind the answer is found out when the next one is asked for; see
+        // Bytes behind the response are detected when the connection is used again: see
         // `pool::is_open`.
         Ok((
             head.status().as_u16(),
@@ -310,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_an_answer_is_told_in_several_ways() {
+    async fn the_end_of_a_response_is_marked_in_several_ways() {
         for (wire, status, lines, body, is_reusable) in [
             (
                 "1 200 OK\r\nContent-Length: 2\r\n\r\nab",
@@ -426,7 +354,7 @@ mod tests {
                 true,
             ),
         ] {
-            let found = answer(format!("HTTP/1.{wire}").as_bytes(), false)
+            let found = read_response(format!("HTTP/1.{wire}").as_bytes(), false)
                 .await
                 .unwrap();
             assert_eq!(
@@ -437,17 +365,17 @@ mod tests {
         }
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
         assert_eq!(
-            answer(head, true).await.unwrap(),
+            read_response(head, true).await.unwrap(),
             (200, "Content-Length: 5\r\n".into(), String::new(), true)
         );
     }
 
     #[tokio::test]
-    async fn what_ends_at_this_hop_is_dropped() {
+    async fn hop_by_hop_fields_are_dropped() {
         let wire = "HTTP/1.1 299 Quite Fine\r\nConnection: x-secret, Keep-Alive\r\nX-Secret: 1\r\nx-kept: \tspaces  inside \r\n\
                     Keep-Alive: timeout=5\r\nTE: x\r\nTrailer: x\r\nUpgrade: x\r\nProxy-Connection: x\r\nX-Folded: a\r\n b\r\n\r\n";
         let mut wire = wire.as_bytes();
-        let head = AnswerReader::new(&mut wire, true).head().await.unwrap();
+        let head = ResponseReader::new(&mut wire, true).head().await.unwrap();
         assert_eq!(head.reason(), "Quite Fine");
         assert_eq!(
             head.lines(),
@@ -456,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_can_be_read_in_two_ways_is_no_answer() {
+    async fn ambiguous_responses_are_errors() {
         let many = format!("1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(MAX_FIELDS + 1));
         let long = format!("1 200 OK\r\nX: {}", "x".repeat(2 * MAX_HEAD));
         for wire in [
@@ -484,18 +412,18 @@ mod tests {
             &many,
             &long,
         ] {
-            let error = answer(format!("HTTP/1.{wire}").as_bytes(), false)
+            let error = read_response(format!("HTTP/1.{wire}").as_bytes(), false)
                 .await
                 .unwrap_err();
             assert!(
-                matches!(error, AnswerError::Malformed(_)),
+                matches!(error, ResponseError::Malformed(_)),
                 "{wire}: {error}"
             );
         }
     }
 
     #[tokio::test]
-    async fn an_answer_that_breaks_off_is_none() {
+    async fn truncated_responses_are_errors() {
         for wire in [
             "",
             "HTTP/1.1 2",
@@ -506,13 +434,13 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    answer(wire.as_bytes(), false).await,
-                    Err(AnswerError::Closed)
+                    read_response(wire.as_bytes(), false).await,
+                    Err(ResponseError::Closed)
                 ),
                 "{wire}"
             );
             let mut wire_left = wire.as_bytes();
-            let mut reader = AnswerReader::new(&mut wire_left, false);
+            let mut reader = ResponseReader::new(&mut wire_left, false);
             let _ = reader.head().await;
             assert_eq!(reader.is_silent(), wire.is_empty());
         }
@@ -526,7 +454,7 @@ mod tests {
         ) {
             let wire = [start.as_bytes(), &rest].concat();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let _ = runtime.block_on(answer(&wire, false));
+            let _ = runtime.block_on(read_response(&wire, false));
         }
     }
 }

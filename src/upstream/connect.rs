@@ -1,0 +1,115 @@
+//! Opens connections to upstream servers.
+
+use super::tls::PeerTls;
+use crate::config::{Endpoint, Upstream as UpstreamConfig};
+use crate::tls::install_crypto_provider;
+use pingora::ErrorType;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
+use pingora::protocols::Stream;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::upstreams::peer::{HttpPeer, Scheme};
+use std::fs::File;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+/// Connects to all upstream servers. Its own pool stays empty: see
+/// [`exchange`](crate::upstream::exchange).
+static CONNECTOR: OnceLock<TransportConnector> = OnceLock::new();
+
+/// A file that is empty on every system.
+const EMPTY_FILE: &str = "/dev/null";
+
+/// The reason why a connection cannot be opened.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The connection was refused, or the certificate of the server is not accepted.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection was not established in time.
+    #[error("{0}")]
+    Timeout(String),
+}
+
+/// Creates the connector, unless it exists.
+///
+/// # Errors
+/// Returns an error if no file can be read as the system's authorities: Pingora would panic.
+pub(crate) fn make_connector() -> io::Result<()> {
+    if CONNECTOR.get().is_some() {
+        return Ok(());
+    }
+    install_crypto_provider();
+    // Pingora reads the system's authorities and panics if it cannot, unless it has another file.
+    // It gets an empty one: each server has its own list of trusted authorities.
+    let mut substitute = None;
+    let no_authorities = match File::open(EMPTY_FILE) {
+        Ok(_) => PathBuf::from(EMPTY_FILE),
+        // In a root directory of its own there may be no devices.
+        Err(_) => substitute.insert(NamedTempFile::new()?).path().to_owned(),
+    };
+    let no_authorities = no_authorities
+        .to_str()
+        .ok_or_else(|| io::Error::other("the path of the temporary directory is not UTF-8"))?;
+    let options = ConnectorOptions {
+        ca_file: Some(no_authorities.to_owned()),
+        ..ConnectorOptions::new(1)
+    };
+    // Ignore the error: another thread has created an equal connector.
+    let _ = CONNECTOR.set(TransportConnector::new(Some(options)));
+    Ok(())
+}
+
+fn connector() -> io::Result<&'static TransportConnector> {
+    make_connector()?;
+    Ok(CONNECTOR.get().expect("the connector has been created"))
+}
+
+/// Opens a connection to `peer`, with a TLS handshake if its scheme is HTTPS.
+pub(super) async fn open(peer: &HttpPeer) -> Result<Stream, ConnectError> {
+    let connector = connector().map_err(|error| ConnectError::Refused(error.to_string()))?;
+    connector.new_stream(peer).await.map_err(|error| {
+        let message = format!("cannot connect: {error}");
+        match error.etype() {
+            ErrorType::ConnectTimedout => ConnectError::Timeout(message),
+            _ => ConnectError::Refused(message),
+        }
+    })
+}
+
+/// Describes `endpoint` at `address` to Pingora.
+pub(super) fn peer(
+    endpoint: &Endpoint,
+    address: &SocketAddr,
+    config: &UpstreamConfig,
+    tls: Option<&PeerTls>,
+) -> HttpPeer {
+    let mut peer = HttpPeer::new((Ipv4Addr::UNSPECIFIED, 0), false, String::new());
+    peer._address = address.clone();
+    peer.options.connection_timeout = Some(config.connect_timeout);
+    peer.options.total_connection_timeout = Some(config.connect_timeout);
+    if let (
+        Endpoint::Tcp {
+            host, tls: true, ..
+        },
+        Some(tls),
+    ) = (endpoint, tls)
+    {
+        peer.scheme = Scheme::HTTPS;
+        peer.sni = tls.name_of(host);
+        peer.client_cert_key = tls.identity.clone();
+        peer.options.ca = Some(tls.authorities.clone());
+    }
+    peer
+}
+
+/// Returns `peer` without TLS, for a probe that only opens the connection.
+pub(super) fn without_tls(peer: &HttpPeer) -> HttpPeer {
+    HttpPeer {
+        scheme: Scheme::HTTP,
+        ..peer.clone()
+    }
+}

@@ -70,8 +70,7 @@ pub(super) fn condition(directive: &Directive) -> Option<Requests<'_>> {
 
 /// Returns whether a `RewriteCond` has a flag.
 pub(super) fn has_flag(condition: &Directive, flag: &str) -> bool {
-    let flags = condition.arguments.get(2);
-    flags.is_some_and(|flags| flags.to_ascii_uppercase().contains(flag))
+    condition.argument(2).to_ascii_uppercase().contains(flag)
 }
 
 fn compare<'t>(
@@ -107,70 +106,5 @@ fn input(variable: &str) -> Input {
         name if name.starts_with("ssl_client_i_dn") => Input::Issuer,
         name if name.starts_with("ssl_client_s_dn_") => Input::OtherSubject,
         _ => Input::Other(name),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::commands::import::location::SourceLocation;
-    use std::path::Path;
-
-    /// Shows the comparisons in one line.
-    fn show(text: &str) -> String {
-        let file = Path::new("x").into();
-        let directive = Directive {
-            name: String::new(),
-            arguments: Vec::new(),
-            block: None,
-            place: SourceLocation { file, line: 1 },
-            id: 0,
-        };
-        let show = |one: &Requests<'_>| {
-            let AccessPattern {
-                text, comparison, ..
-            } = &one.patterns[0];
-            format!("{} {:?} {comparison:?} {text}", one.inverted, one.input)
-        };
-        let found = requests(&directive, text);
-        found.map_or("?".to_owned(), |all| {
-            all.iter().map(show).collect::<Vec<_>>().join("; ")
-        })
-    }
-
-    #[test]
-    fn conjunctions_of_comparisons_are_read() {
-        let whole = "false Subject(CommonName) Whole a";
-        for text in [
-            "%{SSL_CLIENT_S_DN_CN} == 'a'",
-            "%{SSL_CLIENT_S_DN_CN} eq \"a\"",
-            "(\"%{SSL:SSL_CLIENT_S_DN_CN}\" = a)",
-        ] {
-            assert_eq!(show(text), whole, "{text}");
-        }
-        assert_eq!(
-            show("(%{SSL_CLIENT_VERIFY} -ne 'a b') and %{HTTP:X-A} !~ m#^c/d#i && %{A} =~ /e|f/"),
-            "true Verdict Whole a b; true Other(\"http_x_a\") Expression { ignores_case: true } ^c/d; \
-             false Other(\"a\") Expression { ignores_case: false } e|f"
-        );
-    }
-
-    #[test]
-    fn other_expressions_are_not_read() {
-        for text in [
-            "%{A} == 'a' || %{A} == 'b'",
-            "%{A} == 'a' b",
-            "%{A} == '%{B}'",
-            "%{A} == /a/",
-            "%{A} =~ 'a'",
-            "%{A} in {'a'}",
-            "! (%{A} == 'a')",
-            "%{A}",
-            "%{A} == ",
-            "-R '10.0.0.0/8'",
-            "",
-        ] {
-            assert_eq!(show(text), "?", "{text}");
-        }
     }
 }

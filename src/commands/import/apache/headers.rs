@@ -5,9 +5,14 @@ use super::proxy::{Backend, ProxyMapping};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::headers::{SetHeaders, known};
 use crate::commands::import::report::Ledger;
+use regex::{Captures, Regex};
+use std::sync::LazyLock;
 
 const CONDITIONAL: &str = "headers are set or removed unconditionally: the application gets none from the client; set the value \
                            with set_headers";
+
+static FORMAT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"%%|%\{([^}]*)\}([se]?)").expect("the pattern is valid"));
 
 /// Returns the headers that the application gets in addition to those of the client.
 pub(super) fn set_headers<'t>(
@@ -22,7 +27,7 @@ pub(super) fn set_headers<'t>(
     let inner = sections.iter().flat_map(|it| it.directive.children());
     let all: Vec<&'t Directive> = host.directives().chain(inner).collect();
     let preserves = all.iter().rfind(|it| is(it, "ProxyPreserveHost"));
-    let preserves = preserves.filter(|it| it.value().eq_ignore_ascii_case("on"));
+    let preserves = preserves.filter(|it| it.keyword() == "on");
     match (preserves, &backend.host) {
         (Some(directive), _) => ledger.not_needed(directive, "Host is passed on unchanged"),
         (None, Some(own)) => headers.insert("Host", own),
@@ -33,16 +38,14 @@ pub(super) fn set_headers<'t>(
         }
     }
     for directive in all.iter().flat_map(|it| conditional(it)) {
-        let name = directive.arguments.get(1).map_or("", String::as_str);
-        headers.blank(directive, name, CONDITIONAL, ledger);
+        headers.blank(directive, directive.argument(1), CONDITIONAL, ledger);
     }
     let variables = |name: &str| match name {
         "server_name" => host.names().first().map(|name| (*name).to_owned()),
         _ => known(name, is_tls).map(str::to_owned),
     };
     for directive in all.iter().filter(|it| is(it, "RequestHeader")) {
-        let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
-        match arguments[..] {
+        match directive.words()[..] {
             ["unset", name] if name.to_ascii_lowercase().starts_with("x-forwarded-") => {
                 ledger.not_needed(directive, "is always set, to a verified value");
             }
@@ -76,68 +79,43 @@ fn conditional(directive: &Directive) -> Vec<&Directive> {
 /// Translates `%{NAME}s`, `%{NAME}e` and `expr=%{NAME}` into NGINX's variables.
 fn value_of(value: &str) -> String {
     let expression = value.strip_prefix("expr=");
-    let mut text = String::new();
-    let mut rest = expression.unwrap_or(value);
-    while let Some((before, (name, after))) = rest
-        .split_once("%{")
-        .and_then(|(before, after)| Some((before, after.split_once('}')?)))
-    {
-        text.push_str(&before.replace("%%", "%"));
-        text.push_str(&format!("${{{}}}", variable(name)));
-        let format = if expression.is_some() {
-            &[][..]
-        } else {
-            &['s', 'e']
-        };
-        rest = after.strip_prefix(format).unwrap_or(after);
-    }
-    text.push_str(&rest.replace("%%", "%"));
-    // A header of the client is recognised without braces.
+    let text = FORMAT.replace_all(expression.unwrap_or(value), |found: &Captures<'_>| {
+        let suffix = if expression.is_some() { &found[2] } else { "" };
+        match found.get(1) {
+            Some(name) => format!("${{{}}}{suffix}", variable(name.as_str())),
+            None => "%".to_owned(),
+        }
+    });
+    // A variable alone is recognised without braces.
     let alone = text.strip_prefix("${").and_then(|it| it.strip_suffix('}'));
     match alone.filter(|name| !name.contains('}')) {
         Some(name) => format!("${name}"),
-        None => text,
+        None => text.into_owned(),
     }
 }
 
-/// Returns NGINX's variable for a variable of Apache; any other name is not known there either.
+/// Returns NGINX's variable for one of Apache. A name without one stays, and is not known there.
 fn variable(name: &str) -> String {
     let name = name.trim_start_matches("SSL:");
-    match name {
-        "SSL_CLIENT_S_DN_CN" => "client_cn".to_owned(),
-        "SSL_CLIENT_M_SERIAL" => "ssl_client_serial".to_owned(),
-        "REMOTE_HOST" => "remote_addr".to_owned(),
-        "UNIQUE_ID" => "request_id".to_owned(),
-        "REQUEST_SCHEME" => "scheme".to_owned(),
-        "HTTP:Host" => "http_host".to_owned(),
-        "HTTP:Authorization" => "http_authorization".to_owned(),
-        "REMOTE_ADDR" | "HTTP_HOST" | "SERVER_NAME" | "HTTPS" | "SERVER_PORT" => {
-            name.to_ascii_lowercase()
-        }
-        _ if name.starts_with("SSL_CLIENT_") => name.to_ascii_lowercase(),
-        _ => name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formats_become_texts_with_variables() {
-        for (value, text) in [
-            ("%{SSL_CLIENT_S_DN}s", "$ssl_client_s_dn"),
-            ("expr=%{REMOTE_ADDR}", "$remote_addr"),
-            ("https", "https"),
-            (
-                "CN=%{SSL_CLIENT_S_DN_CN}s;v=%{SSL_CLIENT_VERIFY}s",
-                "CN=${client_cn};v=${ssl_client_verify}",
-            ),
-            ("100%%", "100%"),
-            ("%{UNKNOWN}e", "$UNKNOWN"),
-            ("%{", "%{"),
-        ] {
-            assert_eq!(value_of(value), text, "{value}");
-        }
+    let other = match name {
+        "SSL_CLIENT_S_DN_CN" => "client_cn",
+        "SSL_CLIENT_M_SERIAL" => "ssl_client_serial",
+        "REMOTE_HOST" => "remote_addr",
+        "UNIQUE_ID" => "request_id",
+        "REQUEST_SCHEME" => "scheme",
+        "HTTP:Host" => "http_host",
+        "HTTP:Authorization" => "http_authorization",
+        _ => name,
+    };
+    let same = [
+        "REMOTE_ADDR",
+        "HTTP_HOST",
+        "SERVER_NAME",
+        "HTTPS",
+        "SERVER_PORT",
+    ];
+    match name.starts_with("SSL_CLIENT_") || same.contains(&name) {
+        true => other.to_ascii_lowercase(),
+        false => other.to_owned(),
     }
 }

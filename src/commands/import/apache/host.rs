@@ -1,6 +1,5 @@
 //! Virtual hosts, and their sections.
 
-use super::syntax::ApacheConfig;
 use crate::commands::import::directive::{Directive, InEffect};
 use crate::commands::import::regex_literal;
 use regex::Regex;
@@ -14,6 +13,7 @@ pub(super) struct VirtualHost<'t> {
     pub(super) own: &'t [Directive],
     /// The directives of the main server, which apply as well.
     main: &'t [Directive],
+    /// The directory that relative file names start from.
     pub(super) root: &'t Path,
     sections: OnceCell<Vec<SiteSection<'t>>>,
 }
@@ -24,21 +24,19 @@ pub(super) fn is(directive: &Directive, name: &str) -> bool {
 }
 
 impl<'t> VirtualHost<'t> {
-    pub(super) fn all(config: &'t ApacheConfig) -> Vec<Self> {
-        let all = &config.directives[..];
+    pub(super) fn read_all(directives: &'t [Directive], root: &'t Path) -> Vec<Self> {
         let new = |section, own, main| Self {
             section,
             own,
             main,
-            root: &config.root,
+            root,
             sections: OnceCell::new(),
         };
-        let sections = all.iter().filter(|it| is(it, "VirtualHost"));
-        let mut hosts: Vec<_> = sections
-            .map(|section| new(Some(section), section.children(), all))
-            .collect();
+        let sections = directives.iter().filter(|it| is(it, "VirtualHost"));
+        let host = |it: &'t Directive| new(Some(it), it.children(), directives);
+        let mut hosts: Vec<_> = sections.map(host).collect();
         if hosts.is_empty() {
-            hosts.push(new(None, all, &[]));
+            hosts.push(new(None, directives, &[]));
         }
         hosts
     }
@@ -60,16 +58,10 @@ impl<'t> VirtualHost<'t> {
 
     /// Returns whether a directive has a value, whatever its case.
     pub(super) fn has(&self, name: &str, value: &str) -> bool {
-        let directive = self.one(name);
-        directive.is_some_and(|it| it.value().eq_ignore_ascii_case(value))
+        self.one(name).is_some_and(|it| it.keyword() == value)
     }
 
-    /// The file that a directive names.
-    pub(super) fn file(&self, directive: &Directive) -> String {
-        self.path(directive.value())
-    }
-
-    /// A file name, which may be relative.
+    /// Completes a file name, which may be relative.
     pub(super) fn path(&self, name: &str) -> String {
         self.root.join(name).display().to_string()
     }
@@ -77,9 +69,11 @@ impl<'t> VirtualHost<'t> {
     /// `ServerName` and `ServerAlias`.
     pub(super) fn names(&self) -> Vec<&'t str> {
         let is_name = |it: &&Directive| is(it, "ServerName") || is(it, "ServerAlias");
-        let directives = self.own.iter().filter(is_name);
-        let names = directives.flat_map(|it| &it.arguments);
-        names.map(String::as_str).collect()
+        let names = self.own.iter().filter(is_name);
+        names
+            .flat_map(|it| &it.arguments)
+            .map(String::as_str)
+            .collect()
     }
 
     pub(super) fn is_tls(&self) -> bool {
@@ -95,7 +89,7 @@ impl<'t> VirtualHost<'t> {
     pub(super) fn sections(&self) -> &[SiteSection<'t>] {
         self.sections.get_or_init(|| {
             let mut sections: Vec<_> = self.directives().filter_map(SiteSection::of).collect();
-            sections.sort_by_key(|section| matches!(section.scope, SectionScope::Paths(_)));
+            sections.sort_by_key(|it| matches!(it.scope, SectionScope::Paths(_)));
             sections
         })
     }
@@ -103,12 +97,12 @@ impl<'t> VirtualHost<'t> {
     /// The sections for requests of a route for `path` that are passed on to `url`.
     pub(super) fn sections_for(&self, path: &str, url: &str) -> Vec<&SiteSection<'t>> {
         let sections = self.sections().iter();
-        sections.filter(|it| it.covers(path, url)).collect()
+        sections.filter(|it| it.scope.covers(path, url)).collect()
     }
 }
 
 impl<'t> InEffect<'t> for VirtualHost<'t> {
-    /// Its own directives, or else those of the main server.
+    /// Returns its own directives, or else those of the main server.
     fn all(&self, name: &str) -> Vec<&'t Directive> {
         let own: Vec<_> = self.own.iter().filter(|it| is(it, name)).collect();
         match own.is_empty() {
@@ -124,11 +118,23 @@ pub(super) struct SiteSection<'t> {
     pub(super) scope: SectionScope,
 }
 
-/// The requests that a section applies to.
+impl<'t> SiteSection<'t> {
+    fn of(directive: &'t Directive) -> Option<Self> {
+        let scope = SectionScope::of(directive)?;
+        Some(Self { directive, scope })
+    }
+
+    /// The directive with a name in the section that is in effect.
+    pub(super) fn one(&self, name: &str) -> Option<&'t Directive> {
+        self.directive.children().iter().rfind(|it| is(it, name))
+    }
+}
+
+/// The requests that a section applies to. A pattern that cannot be read matches all.
 pub(super) enum SectionScope {
     /// Paths, as routes have them.
     Paths(Vec<String>),
-    /// Paths that a pattern matches. One that cannot be read matches all.
+    /// Paths that a pattern matches.
     PathPattern(Option<Regex>),
     /// Requests that are passed on to a URL that a pattern matches.
     Proxied(Option<Regex>),
@@ -136,55 +142,49 @@ pub(super) enum SectionScope {
     Files,
 }
 
-impl<'t> SiteSection<'t> {
-    fn of(directive: &'t Directive) -> Option<Self> {
-        let arguments: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
-        let scope = match (directive.name.to_ascii_lowercase().as_str(), &arguments[..]) {
-            ("location", ["~", pattern]) | ("locationmatch", [pattern]) => {
-                let plain = regex_literal::paths(pattern).map(SectionScope::Paths);
-                plain.unwrap_or_else(|| SectionScope::PathPattern(Regex::new(pattern).ok()))
-            }
-            ("location", [path]) if path.contains('[') => SectionScope::PathPattern(None),
-            ("location", [path]) if path.contains(['*', '?']) => {
-                let pattern = regex::escape(path).replace(r"\*", ".*").replace(r"\?", ".");
-                SectionScope::PathPattern(Regex::new(&format!("^{pattern}$")).ok())
-            }
-            ("location", [path]) => {
-                SectionScope::Paths(vec![format!("{}/*", path.trim_end_matches('/'))])
-            }
-            ("proxy", [url]) => {
-                let start = regex::escape(url.trim_end_matches('*'));
-                SectionScope::Proxied(Regex::new(&format!("^{start}")).ok())
-            }
-            ("proxymatch", [pattern]) => SectionScope::Proxied(Regex::new(pattern).ok()),
-            ("directory" | "directorymatch" | "files" | "filesmatch", _) => SectionScope::Files,
-            _ => return None,
-        };
-        Some(Self { directive, scope })
+impl SectionScope {
+    fn of(section: &Directive) -> Option<Self> {
+        Some(
+            match (
+                section.name.to_ascii_lowercase().as_str(),
+                &section.words()[..],
+            ) {
+                ("location", ["~", pattern]) | ("locationmatch", [pattern]) => {
+                    match regex_literal::paths(pattern) {
+                        Some(paths) => Self::Paths(paths),
+                        None => Self::PathPattern(Regex::new(pattern).ok()),
+                    }
+                }
+                ("location", [path]) if path.contains(['*', '?', '[']) => Self::PathPattern(None),
+                ("location", [path]) => {
+                    Self::Paths(vec![path.trim_end_matches('/').to_owned() + "/*"])
+                }
+                ("proxy", [url]) => {
+                    let start = format!("^{}", regex::escape(url.trim_end_matches('*')));
+                    Self::Proxied(Regex::new(&start).ok())
+                }
+                ("proxymatch", [pattern]) => Self::Proxied(Regex::new(pattern).ok()),
+                ("directory" | "directorymatch" | "files" | "filesmatch", _) => Self::Files,
+                _ => return None,
+            },
+        )
     }
 
     fn covers(&self, path: &str, url: &str) -> bool {
-        let matches = |pattern: &Option<Regex>, text: &str| {
-            pattern
-                .as_ref()
-                .is_none_or(|pattern| pattern.is_match(text))
-        };
-        match &self.scope {
+        match self {
             // A section for exactly `/a` does not apply to the whole of `/a/*`.
-            SectionScope::Paths(paths) => paths.iter().any(|own| {
+            Self::Paths(paths) => paths.iter().any(|own| {
                 own == path || (own.ends_with("/*") && regex_literal::covers(own, path))
             }),
-            SectionScope::PathPattern(pattern) => match path.strip_suffix('*') {
-                Some(start) => matches(pattern, start) || matches(pattern, &format!("{start}x")),
-                None => matches(pattern, path),
-            },
-            SectionScope::Proxied(pattern) => matches(pattern, url),
-            SectionScope::Files => false,
+            Self::PathPattern(pattern) => {
+                let start = path.trim_end_matches('*');
+                let below = path.replace('*', "x");
+                let is_match =
+                    |pattern: &Regex| pattern.is_match(start) || pattern.is_match(&below);
+                pattern.as_ref().is_none_or(is_match)
+            }
+            Self::Proxied(pattern) => pattern.as_ref().is_none_or(|it| it.is_match(url)),
+            Self::Files => false,
         }
-    }
-
-    /// The directive with a name in the section that is in effect.
-    pub(super) fn one(&self, name: &str) -> Option<&'t Directive> {
-        self.directive.children().iter().rfind(|it| is(it, name))
     }
 }

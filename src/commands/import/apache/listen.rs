@@ -48,7 +48,7 @@ pub(super) fn proxies(host: &VirtualHost<'_>, keys: &mut ConfigTable, ledger: &L
     let proxies = internal.chain(host.every("RemoteIPTrustedProxy"));
     let networks = proxies.flat_map(|it| it.arguments.iter().map(move |text| (it, text.as_str())));
     let protocol = host.one("RemoteIPProxyProtocol");
-    let protocol = protocol.filter(|it| it.value().eq_ignore_ascii_case("on"));
+    let protocol = protocol.filter(|it| it.keyword() == "on");
     trust(networks, protocol, keys, ledger);
     if let Some(directive) = host.one("RemoteIPHeader") {
         networks::forwarded_header(directive, ledger);

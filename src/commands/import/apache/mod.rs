@@ -16,12 +16,10 @@ use super::location::{ImportError, SourceLocation};
 use super::quantity;
 use super::report::Ledger;
 use super::tls::{self, TlsRules};
-use super::toml_writer::ConfigTable;
 use super::webhook_detection::{self, Evidence};
 use crate::http::path::PathPattern;
-use host::{SectionScope, VirtualHost, is};
-use proxy::ProxyMapping;
-use std::cmp::Reverse;
+use host::{SectionScope, SiteSection, VirtualHost, is};
+use proxy::{BackendReader, ProxyMapping};
 use std::collections::HashSet;
 
 /// Directories whose files are included by one in the directory above.
@@ -39,8 +37,8 @@ const MAX_PATHS: usize = 1000;
 
 /// Reads a whole `apache2.conf` or `httpd.conf`, or the file of a site.
 pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), ImportError> {
-    let config = syntax::read(&options.file, &super::base(options, &INCLUDED))?;
-    let hosts = VirtualHost::all(&config);
+    let (directives, root) = syntax::read(&options.file, &super::base(options, &INCLUDED))?;
+    let hosts = VirtualHost::read_all(&directives, &root);
     let host = choose(&hosts, options)?;
     let mappings = proxy::mappings(host, &builder.ledger);
     let site = SiteImport {
@@ -49,15 +47,12 @@ pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), Imp
         options,
     };
     let routes = site.routes(&builder.ledger)?;
-    site.assemble(builder, &routes)?;
+    site.build(builder, &routes)?;
     if hosts.len() > 1 || site.mappings.len() > routes.len() {
         builder.ledger.first(
             "Apache keeps the rest: on another port, or behind the same one with SNI pass-through (manual: \"Where NGINX goes on \
              serving other sites\")",
         );
-    }
-    if options.server.is_none() {
-        say_others(&hosts, host, &builder.ledger);
     }
     site.say_the_rest(&routes, &builder.ledger);
     Ok(())
@@ -69,77 +64,52 @@ fn choose<'h, 't>(
     options: &Options,
 ) -> Result<&'h VirtualHost<'t>, ImportError> {
     let wanted = options.server.as_deref();
-    let is_wanted = |host: &&VirtualHost<'t>| {
-        let names = host.names();
-        wanted.is_none_or(|name| names.iter().any(|own| own.eq_ignore_ascii_case(name)))
-    };
-    let best = hosts.iter().filter(is_wanted).max_by_key(|host| {
-        let verifies = verifies(host);
-        let has_webhook = has_webhook(host);
+    let is_name = |name: &str| wanted.is_none_or(|wanted| name.eq_ignore_ascii_case(wanted));
+    let is_wanted =
+        |host: &&VirtualHost<'t>| wanted.is_none() || host.names().into_iter().any(is_name);
+    // The first of several equals.
+    let best = hosts.iter().rev().filter(is_wanted).max_by_key(|host| {
+        let is_verified = |it: &Directive| is(it, "SSLVerifyClient") && it.value() != "none";
+        let verifies = host.holds(&is_verified);
+        let has_webhook = host.holds(&has_webhook_path);
         let is_netdata = host
             .section
             .is_some_and(webhook_detection::is_about_netdata);
+        let is_netdata = is_netdata && (verifies || has_webhook);
         (
             passes_on(host),
-            is_netdata && (verifies || has_webhook),
+            is_netdata,
             verifies,
             has_webhook,
             host.is_tls(),
-            // The first of several equals.
-            Reverse(host.directive().map(|it| it.id)),
         )
     });
     best.ok_or_else(|| {
         let names: Vec<_> = hosts.iter().flat_map(VirtualHost::names).collect();
-        let message = format!(
-            "there is no virtual host with ServerName or ServerAlias {}: there are {}",
-            wanted.unwrap_or_default(),
-            names.join(", ")
-        );
-        ImportError::new(&start(options), message)
+        let wanted = wanted.unwrap_or_default();
+        let message = format!("there is no virtual host with ServerName or ServerAlias {wanted}");
+        let message = format!("{message}: there are {}", names.join(", "));
+        ImportError::new(&SourceLocation::start_of(&options.file), message)
     })
-}
-
-/// Names the other hosts that may have a webhook.
-fn say_others(hosts: &[VirtualHost<'_>], chosen: &VirtualHost<'_>, ledger: &Ledger) {
-    let id = |host: &VirtualHost<'_>| host.directive().map(|it| it.id);
-    let is_other = |host: &&VirtualHost<'_>| {
-        id(host) != id(chosen) && passes_on(host) && (verifies(host) || has_webhook(host))
-    };
-    let others = hosts.iter().filter(is_other);
-    let names: Vec<_> = others
-        .filter_map(|it| it.names().first().copied())
-        .collect();
-    if !names.is_empty() {
-        ledger.first(super::other_servers(&names));
-    }
 }
 
 fn passes_on(host: &VirtualHost<'_>) -> bool {
-    host.holds(&|it| match it.name.to_ascii_lowercase().as_str() {
-        "proxypass" | "proxypassmatch" => true,
-        "rewriterule" => it.arguments.get(2).is_some_and(|flags| flags.contains('P')),
-        _ => false,
-    })
+    let names = ["ProxyPass", "ProxyPassMatch"];
+    let is_one = |it: &Directive| names.iter().any(|name| is(it, name));
+    host.holds(&|it| is_one(it) || proxy::is_proxy_rule(it))
 }
 
-fn verifies(host: &VirtualHost<'_>) -> bool {
-    host.holds(&|it| is(it, "SSLVerifyClient") && !it.value().eq_ignore_ascii_case("none"))
-}
-
-/// Returns whether a host has a path that is probably a webhook's.
-fn has_webhook(host: &VirtualHost<'_>) -> bool {
-    host.holds(&|it| match it.name.to_ascii_lowercase().as_str() {
-        "proxypass" | "proxypassmatch" | "location" | "locationmatch" | "rewriterule" => {
-            Evidence::of(it.value(), false).is_any()
-        }
-        _ => false,
-    })
-}
-
-/// The place of messages about the whole configuration.
-fn start(options: &Options) -> SourceLocation {
-    SourceLocation::start_of(&options.file)
+/// Returns whether a directive names a path that is probably a webhook's.
+fn has_webhook_path(directive: &Directive) -> bool {
+    let names = [
+        "ProxyPass",
+        "ProxyPassMatch",
+        "Location",
+        "LocationMatch",
+        "RewriteRule",
+    ];
+    let is_one = names.iter().any(|name| is(directive, name));
+    is_one && Evidence::of(directive.value(), false).is_any()
 }
 
 /// The import of a virtual host.
@@ -156,52 +126,51 @@ struct RoutePath<'t> {
     directive: &'t Directive,
     mapping: ProxyMapping<'t>,
     path: String,
-    is_webhook: bool,
 }
 
 impl<'t> SiteImport<'_, 't> {
-    /// Returns the paths that the options name, or those that are probably the webhook's.
-    fn routes(&self, ledger: &Ledger) -> Result<Vec<RoutePath<'t>>, ImportError> {
-        let Options { webhook, proxy, .. } = self.options;
-        let mut routes = match webhook.is_empty() {
-            true => self.guessed(ledger)?,
-            false => Vec::new(),
-        };
-        let named = webhook.iter().map(|path| (path, true));
-        for (path, is_webhook) in named.chain(proxy.iter().map(|path| (path, false))) {
-            let error = |message| ImportError::new(&self.place(), message);
-            if let Err(message) = PathPattern::parse(path) {
-                return Err(error(format!("{path} {message}")));
-            }
-            let missing = || {
-                error(format!(
-                    "requests for {path} are not passed on from this virtual host"
-                ))
-            };
-            let mut route = self.route(path, None).ok_or_else(missing)?;
-            route.is_webhook = is_webhook;
-            routes.push(route);
+    /// Returns the webhook's paths and the others, as the options name them or by their looks.
+    fn routes(&self, ledger: &Ledger) -> Result<Vec<(RoutePath<'t>, bool)>, ImportError> {
+        let mut webhooks = Vec::new();
+        for path in &self.options.webhook {
+            webhooks.push(self.named(path)?);
+        }
+        if webhooks.is_empty() {
+            webhooks = self.guessed(ledger)?;
+        }
+        let mut routes: Vec<_> = webhooks.into_iter().map(|route| (route, true)).collect();
+        for path in &self.options.proxy {
+            routes.push((self.named(path)?, false));
         }
         Ok(routes)
     }
 
+    fn named(&self, path: &str) -> Result<RoutePath<'t>, ImportError> {
+        let message = match PathPattern::parse(path) {
+            Err(message) => format!("{path} {message}"),
+            Ok(_) => format!("requests for {path} are not passed on from this virtual host"),
+        };
+        let route = self.route(path, None);
+        route.ok_or_else(|| ImportError::new(&self.place(), message))
+    }
+
     /// Returns the route for a path that is passed on.
     fn route(&self, path: &str, directive: Option<&'t Directive>) -> Option<RoutePath<'t>> {
-        let mapping = self.mappings.iter().find(|mapping| mapping.covers(path))?;
+        PathPattern::parse(path).ok()?;
+        let mapping = self.mappings.iter().find(|it| it.covers(path))?;
         (!mapping.is_exclusion()).then(|| RoutePath {
             directive: directive.unwrap_or(mapping.directive),
             mapping: mapping.clone(),
             path: path.to_owned(),
-            is_webhook: true,
         })
     }
 
     fn guessed(&self, ledger: &Ledger) -> Result<Vec<RoutePath<'t>>, ImportError> {
         let routes = self.candidates();
-        let evidence: Vec<_> = routes
+        let evidence = routes
             .iter()
-            .map(|it| (it.path.as_str(), self.evidence(it)))
-            .collect();
+            .map(|it| (it.path.as_str(), self.evidence(it)));
+        let evidence: Vec<_> = evidence.collect();
         let chosen = webhook_detection::choose(&evidence, ledger);
         if chosen.is_empty() {
             return Err(self.nothing(ledger));
@@ -216,18 +185,15 @@ impl<'t> SiteImport<'_, 't> {
             let paths = mapping.paths.iter();
             routes.extend(paths.filter_map(|path| self.route(path, Some(mapping.directive))));
         }
-        for section in self.host.sections() {
-            let SectionScope::Paths(paths) = &section.scope else {
-                continue;
-            };
-            let verifies = section.directive.holds(&access::looks_at_certificates);
-            for path in paths {
-                if PathPattern::parse(path).is_ok()
-                    && (verifies || Evidence::of(path, false).is_any())
-                {
-                    let route = self.route(path, Some(section.directive));
-                    routes.extend(route.filter(|it| self.evidence(it).is_any()));
-                }
+        for SiteSection { directive, scope } in self.host.sections() {
+            let verifies = directive.holds(&access::looks_at_certificates);
+            if let SectionScope::Paths(paths) = scope
+                && (verifies || has_webhook_path(directive))
+            {
+                let inner = paths
+                    .iter()
+                    .filter_map(|path| self.route(path, Some(directive)));
+                routes.extend(inner.filter(|it| self.evidence(it).is_any()));
             }
         }
         let mut seen = HashSet::new();
@@ -238,18 +204,22 @@ impl<'t> SiteImport<'_, 't> {
 
     fn evidence(&self, route: &RoutePath<'t>) -> Evidence {
         let unreported = Ledger::default();
-        let guard = access::read(self.host, &route.path, &route.mapping, true, &unreported);
+        let rules = access::read(self.host, &route.path, &route.mapping, true, &unreported);
         let is_demanded = self.host.has("SSLVerifyClient", "require");
-        let looks_at_certificates = guard.names.is_some() || (guard.certificate && !is_demanded);
-        Evidence::of(&route.path, looks_at_certificates)
+        let looks = rules.names.is_some() || (rules.certificate && !is_demanded);
+        Evidence::of(&route.path, looks)
     }
 
-    fn assemble(&self, builder: &mut Builder, routes: &[RoutePath<'t>]) -> Result<(), ImportError> {
+    fn build(
+        &self,
+        builder: &mut Builder,
+        routes: &[(RoutePath<'t>, bool)],
+    ) -> Result<(), ImportError> {
         builder.is_tls = self.host.is_tls();
         builder.tls = TlsRules::read(self.host, &tls::APACHE, self.host.root, &builder.ledger);
-        for route in routes {
-            if let Some(plan) = self.plan(route, builder) {
-                builder.add(plan);
+        for (route, is_webhook) in routes {
+            if let Some(rules) = self.rules(route, *is_webhook, builder) {
+                builder.add(rules);
             }
         }
         if builder.draft.routes.is_empty() {
@@ -258,20 +228,11 @@ impl<'t> SiteImport<'_, 't> {
         let Builder { ledger, draft, .. } = builder;
         listen::addresses(self.host, &mut draft.listen, ledger);
         listen::proxies(self.host, &mut draft.listen, ledger);
-        self.limits(&mut draft.limits, ledger);
+        if let Some(directive) = self.host.one("KeepAliveTimeout") {
+            quantity::idle_timeout(directive, &mut draft.limits, ledger);
+        }
         builder.write_tls(self.host.directive());
         Ok(())
-    }
-
-    fn limits(&self, keys: &mut ConfigTable, ledger: &Ledger) {
-        if let Some(directive) = self.host.one("KeepAliveTimeout") {
-            quantity::idle_timeout(directive, keys, ledger);
-        }
-        if let Some(directive) = self.host.one("KeepAlive")
-            && directive.value().eq_ignore_ascii_case("off")
-        {
-            quantity::idle_timeout(directive, keys, ledger);
-        }
     }
 
     /// Returns the reason why there is no webhook.
@@ -280,55 +241,59 @@ impl<'t> SiteImport<'_, 't> {
             let message = format!("{} cannot be carried over: {}", note.directive, note.remark);
             return ImportError::new(&note.place, message);
         }
-        let message = if passes_on(self.host) {
-            "nothing of this virtual host can be carried over: pass the webhook on with ProxyPass"
-        } else {
-            "no virtual host here passes requests on with ProxyPass: configure the application to listen for HTTP, or name the \
-             file that has it"
+        let message = match passes_on(self.host) {
+            true => "nothing here can be carried over: pass the webhook on with ProxyPass",
+            false => {
+                "no virtual host here passes requests on with ProxyPass: name the file that does"
+            }
         };
         ImportError::new(&self.place(), message)
     }
 
     fn place(&self) -> SourceLocation {
         let directive = self.host.directive();
-        directive.map_or_else(|| start(self.options), |it| it.place.clone())
+        directive.map_or_else(
+            || SourceLocation::start_of(&self.options.file),
+            |it| it.place.clone(),
+        )
     }
 
-    /// Plans a route; `None` if its application is not supported, which has been reported then.
-    fn plan(&self, route: &RoutePath<'t>, builder: &mut Builder) -> Option<RouteRules<'t>> {
+    /// Returns a route; `None` if its application is not supported, which has been reported then.
+    fn rules(
+        &self,
+        route: &RoutePath<'t>,
+        is_webhook: bool,
+        builder: &mut Builder,
+    ) -> Option<RouteRules<'t>> {
         let Builder { ledger, draft, .. } = builder;
-        let RoutePath {
-            mapping,
-            path,
-            is_webhook,
-            ..
-        } = route;
-        let guard = access::read(self.host, path, mapping, *is_webhook, ledger);
-        let backend = mapping.backend(self.host, draft, ledger)?;
+        let RoutePath { mapping, path, .. } = route;
+        let access = access::read(self.host, path, mapping, is_webhook, ledger);
+        if access.names.is_none() {
+            access::say_unreached(self.host, ledger);
+        }
+        let host = self.host;
+        let backend = BackendReader { host, ledger }.read(mapping, draft)?;
         let sections = self.host.sections_for(path, mapping.url());
         let headers = headers::set_headers(self.host, &sections, mapping, &backend, ledger);
-        let mut limits = sections.iter().rev().map(|it| it.one("LimitRequestBody"));
-        let limit = limits
-            .find_map(|limit| limit)
-            .or_else(|| self.host.one("LimitRequestBody"));
-        let max_body = limit
-            .and_then(|it| quantity::max_body(it, it.value().parse().ok(), *is_webhook, ledger));
+        let limits = sections.iter().filter_map(|it| it.one("LimitRequestBody"));
+        let limit = limits.last().or_else(|| self.host.one("LimitRequestBody"));
+        let bytes = limit.and_then(|it| it.value().parse().ok());
         Some(RouteRules {
             directive: route.directive,
             paths: vec![path.clone()],
-            is_webhook: *is_webhook,
+            is_webhook,
             upstream: backend.upstream,
-            max_body,
+            max_body: limit.and_then(|it| quantity::max_body(it, bytes, is_webhook, ledger)),
             headers,
-            access: guard,
+            access,
         })
     }
 
     /// Reports the directives that are in effect for the routes and were not looked at.
-    fn say_the_rest(&self, routes: &[RoutePath<'t>], ledger: &Ledger) {
+    fn say_the_rest(&self, routes: &[(RoutePath<'t>, bool)], ledger: &Ledger) {
         let is_plain = |it: &&Directive| it.children().is_empty() || is(it, "If");
         let mut directives: Vec<_> = self.host.directives().filter(is_plain).collect();
-        for route in routes {
+        for (route, _) in routes {
             let sections = self.host.sections_for(&route.path, route.mapping.url());
             directives.extend(sections.iter().flat_map(|it| it.directive.children()));
         }

@@ -8,17 +8,8 @@ use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::env;
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
-
-/// A configuration with everything that it includes.
-#[derive(Debug)]
-pub(super) struct ApacheConfig {
-    pub(super) directives: Vec<Directive>,
-    /// The directory that relative file names start from.
-    pub(super) root: PathBuf,
-}
 
 /// Modules that are part of every Apache.
 const BUILT_IN: &str = "core so http log_config logio version unixd watchdog";
@@ -27,27 +18,26 @@ const BUILT_IN: &str = "core so http log_config logio version unixd watchdog";
 const UNUSUAL: &str = "gnutls nss security2 evasive20 evasive pagespeed mpm_itk";
 
 /// The version that `<IfVersion>` is compared with.
-const VERSION: &str = "2.4.62";
+const VERSION: [u32; 3] = [2, 4, 62];
 
 static VARIABLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\$\{([^}]*)\}").expect("the pattern is valid"));
 
+/// Text in double or single quotes, or without.
+static WORD: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r#""((?:\\["\\]|[^"])*)"?|'((?:\\['\\]|[^'])*)'?|\S+"#;
+    Regex::new(pattern).expect("the pattern is valid")
+});
+
 /// Reads `file` and the files that it includes. Relative names start from `root`, or from
-/// `ServerRoot` once that is set.
-pub(super) fn read(file: &Path, root: &Path) -> Result<ApacheConfig, ImportError> {
+/// `ServerRoot` once that is set. Returns the directives and the final root.
+pub(super) fn read(file: &Path, root: &Path) -> Result<(Vec<Directive>, PathBuf), ImportError> {
     let mut reader = ApacheReader {
         root: root.to_owned(),
         ..ApacheReader::default()
     };
-    let start = SourceLocation {
-        file: file.into(),
-        line: 1,
-    };
-    let directives = reader.file(file, &start)?;
-    Ok(ApacheConfig {
-        directives,
-        root: absolute(&reader.root),
-    })
+    let directives = reader.file(file, &SourceLocation::start_of(file))?;
+    Ok((directives, absolute(&reader.root)))
 }
 
 #[derive(Default)]
@@ -66,99 +56,79 @@ struct ApacheReader {
     loaded: HashSet<String>,
 }
 
-/// A section whose end has not been read.
-struct OpenSection {
-    directive: Directive,
-    /// The result of a condition on the server itself, such as `<IfModule>`.
-    applies: Option<bool>,
-    block: Vec<Directive>,
-}
+/// The lines with a directive that are left of a file.
+type SourceLines = std::vec::IntoIter<(SourceLocation, String)>;
 
 impl ApacheReader {
-    fn file(&mut self, path: &Path, named: &SourceLocation) -> Result<Vec<Directive>, ImportError> {
-        let text = self.sources.read(path);
+    fn file(&mut self, file: &Path, named: &SourceLocation) -> Result<Vec<Directive>, ImportError> {
+        let text = self.sources.read(file);
         let text = text.map_err(|message| ImportError::new(named, message))?;
-        let file: Arc<Path> = path.into();
-        let mut directives = Vec::new();
-        let mut open: Vec<OpenSection> = Vec::new();
-        for (line, text) in logical_lines(&text) {
-            let file = file.clone();
-            let place = SourceLocation { file, line };
-            let applies = open.last().and_then(|section| section.applies);
-            if let Some(text) = text.strip_prefix("</") {
-                let closed = self.close(text, open.pop(), &place)?;
-                let block = open.last_mut().map(|section| &mut section.block);
-                block.unwrap_or(&mut directives).extend(closed);
-            } else if let Some(text) = text.strip_prefix('<') {
-                open.push(self.open(text, applies, place)?);
-            } else if applies != Some(false) {
-                let read = self.directive(&text, place)?;
-                let block = open.last_mut().map(|section| &mut section.block);
-                block.unwrap_or(&mut directives).extend(read);
+        let mut lines = logical_lines(&text, &file.into()).into_iter();
+        self.block(&mut lines, None, false)
+    }
+
+    /// Reads to the end of a section, or of the file. What does not apply is skipped.
+    fn block(
+        &mut self,
+        lines: &mut SourceLines,
+        section: Option<&Directive>,
+        is_skipped: bool,
+    ) -> Result<Vec<Directive>, ImportError> {
+        let mut block = Vec::new();
+        while let Some((place, text)) = lines.next() {
+            if let Some(name) = text.strip_prefix("</") {
+                let name = name.trim_end_matches('>').trim();
+                return match section.map(|open| &open.name) {
+                    Some(open) if open.eq_ignore_ascii_case(name) => Ok(block),
+                    Some(open) => Err(ImportError::new(
+                        &place,
+                        format!("this closes <{name}>, but <{open}> is open: close that first"),
+                    )),
+                    None => Err(ImportError::new(
+                        &place,
+                        format!("no <{name}> is open here: remove this line"),
+                    )),
+                };
+            }
+            if let Some(text) = text.strip_prefix('<') {
+                block.extend(self.section(lines, text, place, is_skipped)?);
+            } else if !is_skipped {
+                let directive = self.parse(&text, place)?;
+                block.extend(self.included(directive)?);
             }
         }
-        match open.pop() {
-            Some(OpenSection { directive, .. }) => {
-                let message = format!("this has no end: write </{}>", directive.name);
-                Err(ImportError::new(&directive.place, message))
+        match section {
+            Some(open) => {
+                let message = format!("this has no end: write </{}>", open.name);
+                Err(ImportError::new(&open.place, message))
             }
-            None => Ok(directives),
+            None => Ok(block),
         }
     }
 
-    fn open(
+    /// Reads a section; one that depends on the server itself is replaced by its directives.
+    fn section(
         &mut self,
+        lines: &mut SourceLines,
         text: &str,
-        outer: Option<bool>,
         place: SourceLocation,
-    ) -> Result<OpenSection, ImportError> {
-        let Some(text) = text.strip_suffix('>') else {
-            let message = "this section has no > at the end of its line";
-            return Err(ImportError::new(&place, message));
-        };
+        is_skipped: bool,
+    ) -> Result<Vec<Directive>, ImportError> {
+        let mut section = self.parse(text.trim_end_matches('>'), place)?;
+        let applies = self.applies(&section);
         self.nesting += 1;
         if self.nesting > MAX_NESTING {
             let message = format!("sections are nested deeper than {MAX_NESTING}");
-            return Err(ImportError::new(&place, message));
+            return Err(ImportError::new(&section.place, message));
         }
-        let directive = self.parse(text, place)?;
-        let applies = match outer {
-            Some(false) => Some(false),
-            _ => self.applies(&directive),
-        };
-        Ok(OpenSection {
-            directive,
-            applies,
-            block: Vec::new(),
-        })
-    }
-
-    /// Returns what a section leaves behind where it ends: itself, or the directives in it.
-    fn close(
-        &mut self,
-        text: &str,
-        open: Option<OpenSection>,
-        place: &SourceLocation,
-    ) -> Result<Vec<Directive>, ImportError> {
-        let name = text.trim_end_matches('>').trim();
-        let Some(mut section) = open else {
-            let message = format!("no <{name}> is open here: remove this line");
-            return Err(ImportError::new(place, message));
-        };
-        let open = &section.directive.name;
-        if !open.eq_ignore_ascii_case(name) {
-            let message = format!("this closes <{name}>, but <{open}> is open: close that first");
-            return Err(ImportError::new(place, message));
-        }
+        let is_skipped = is_skipped || applies == Some(false);
+        let block = self.block(lines, Some(&section), is_skipped)?;
         self.nesting -= 1;
-        Ok(match section.applies {
-            Some(true) => section.block,
-            Some(false) => Vec::new(),
-            None => {
-                section.directive.block = Some(section.block);
-                vec![section.directive]
-            }
-        })
+        if is_skipped || applies.is_some() {
+            return Ok(block);
+        }
+        section.block = Some(block);
+        Ok(vec![section])
     }
 
     /// Evaluates a section that depends on the server itself; `None` for any other section.
@@ -181,36 +151,29 @@ impl ApacheReader {
     fn has_module(&self, name: &str) -> bool {
         let enabled = self.root.join("mods-enabled");
         let is_enabled = |name: &str| enabled.join(format!("{name}.load")).exists();
-        let are_listed = !self.loaded.is_empty() || is_enabled("ssl") || is_enabled("proxy");
         let is_one_of = |names: &str| names.split(' ').any(|it| it == name);
+        let are_listed = !self.loaded.is_empty() || is_enabled("ssl") || is_enabled("proxy");
         match are_listed {
             true => is_one_of(BUILT_IN) || self.loaded.contains(name) || is_enabled(name),
             false => !is_one_of(UNUSUAL),
         }
     }
 
-    /// Reads a line: the directive itself, or the directives that it includes.
-    fn directive(
-        &mut self,
-        line: &str,
-        place: SourceLocation,
-    ) -> Result<Vec<Directive>, ImportError> {
-        let directive = self.parse(line, place)?;
+    /// Puts included files in the place of their directive, and applies those for the reader.
+    fn included(&mut self, directive: Directive) -> Result<Vec<Directive>, ImportError> {
         let name = directive.name.to_ascii_lowercase();
         match (name.as_str(), &directive.arguments[..]) {
-            ("include" | "includeoptional", [pattern]) => {
-                match self.include(pattern, &directive.place)? {
-                    Some(included) => return Ok(included),
-                    None if name == "includeoptional" => return Ok(Vec::new()),
-                    // The missing file may hold access rules, so the line is kept.
-                    None => {}
-                }
+            ("include", [pattern]) => {
+                let found = self.include(pattern, &directive.place)?;
+                // A missing file may hold access rules, so its directive is kept.
+                return Ok(found.unwrap_or_else(|| vec![directive]));
+            }
+            ("includeoptional", [pattern]) => {
+                let found = self.include(pattern, &directive.place)?;
+                return Ok(found.unwrap_or_default());
             }
             ("define", [name, value @ ..]) => {
                 self.defined.insert(name.clone(), value.join(" "));
-            }
-            ("undefine", [name]) => {
-                self.defined.remove(name);
             }
             ("serverroot", [root]) => self.root = PathBuf::from(root),
             ("loadmodule", [name, ..]) => {
@@ -221,19 +184,18 @@ impl ApacheReader {
         Ok(vec![directive])
     }
 
-    /// Reads the files that an `Include` names; `None` if there are none.
+    /// Reads the files that match a pattern; `None` if there is no file.
     fn include(
         &mut self,
-        name: &str,
+        pattern: &str,
         place: &SourceLocation,
     ) -> Result<Option<Vec<Directive>>, ImportError> {
         let error = |message| ImportError::new(place, message);
         if self.depth >= MAX_DEPTH {
-            let loops = "does one include itself?";
-            let message = format!("files include each other deeper than {MAX_DEPTH}: {loops}");
-            return Err(error(message));
+            let message = format!("files include each other deeper than {MAX_DEPTH}");
+            return Err(error(message + ": does one include itself?"));
         }
-        let mut path = self.root.join(name);
+        let mut path = self.root.join(pattern);
         if path.is_dir() {
             path.push("*");
         }
@@ -242,8 +204,8 @@ impl ApacheReader {
             None if path.exists() => vec![path],
             None => return Ok(None),
         };
-        let mut directives = Vec::new();
         self.depth += 1;
+        let mut directives = Vec::new();
         for path in &paths {
             directives.append(&mut self.file(path, place)?);
         }
@@ -254,17 +216,16 @@ impl ApacheReader {
     /// Splits a line into a name and arguments, with known `${NAME}` filled in.
     fn parse(&mut self, line: &str, place: SourceLocation) -> Result<Directive, ImportError> {
         let id = self.words;
-        let mut words = words(&self.filled_in(line)).into_iter();
-        let name = words.next().unwrap_or_default();
-        let arguments: Vec<_> = words.collect();
-        self.words += 1 + arguments.len();
+        let mut arguments = words(&self.filled_in(line));
+        self.words += arguments.len().max(1);
         if self.words > MAX_PARTS {
             let message = format!("the configuration has more than {MAX_PARTS} words");
             return Err(ImportError::new(&place, message));
         }
+        let rest = arguments.split_off(arguments.len().min(1));
         Ok(Directive {
-            name,
-            arguments,
+            name: arguments.pop().unwrap_or_default(),
+            arguments: rest,
             block: None,
             place,
             id,
@@ -280,26 +241,18 @@ impl ApacheReader {
     }
 }
 
-/// Returns the lines with a directive, trimmed, each with its number. A backslash at the end of a
-/// line continues it.
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
+/// Returns the lines with a directive, trimmed. A backslash at the end of a line continues it.
+fn logical_lines(text: &str, file: &Arc<Path>) -> Vec<(SourceLocation, String)> {
     let mut lines = Vec::new();
-    let mut whole = String::new();
-    let mut start = 1;
-    for (line, next) in text.lines().zip(2..) {
-        if let Some(line) = line.strip_suffix('\\') {
-            whole.push_str(line);
-            continue;
+    let mut next = 1;
+    for text in text.replace("\\\n", "\0").lines() {
+        let (file, line) = (file.clone(), next);
+        next += 1 + text.matches('\0').count();
+        let text = text.replace('\0', "").trim().to_owned();
+        if !text.is_empty() && !text.starts_with('#') {
+            lines.push((SourceLocation { file, line }, text));
         }
-        whole.push_str(line);
-        lines.push((start, mem::take(&mut whole)));
-        start = next;
     }
-    lines.push((start, whole));
-    for (_, line) in &mut lines {
-        *line = line.trim().to_owned();
-    }
-    lines.retain(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     lines
 }
 
@@ -309,91 +262,42 @@ fn module(name: &str) -> String {
     name.trim_start_matches("mod_").to_ascii_lowercase()
 }
 
-/// Evaluates `>= 2.4`, `!< 2.4`, `2.4.1` and `~ ^2\.4` (or `/^2\.4/`).
+/// Evaluates `>= 2.4`, `!< 2.4` and `2.4.1`. A regular expression is taken to match.
 fn is_version(arguments: &[String]) -> bool {
     let (operator, version) = match arguments {
-        [version] => ("=", version.as_str()),
-        [operator, version, ..] => (operator.as_str(), version.as_str()),
+        [version] => ("=", version),
+        [operator, version, ..] => (operator.as_str(), version),
         [] => return false,
     };
-    let plain = operator.trim_start_matches('!');
-    let pattern = version.trim_matches('/');
-    let is_version = if plain == "~" || pattern != version {
-        Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(VERSION))
-    } else {
-        let numbers = |text: &str| text.split('.').map_while(|it| it.parse().ok()).collect();
-        let given: Vec<u32> = numbers(version);
-        let mut own: Vec<u32> = numbers(VERSION);
-        own.truncate(given.len());
-        match plain {
-            ">=" => own >= given,
-            "<=" => own <= given,
-            ">" => own > given,
-            "<" => own < given,
-            _ => own == given,
-        }
+    if operator.ends_with('~') || version.starts_with('/') {
+        return true;
+    }
+    let numbers = version.split('.').map_while(|it| it.parse().ok());
+    let numbers: Vec<u32> = numbers.take(VERSION.len()).collect();
+    let order = VERSION[..numbers.len()].cmp(&numbers[..]);
+    let is_version = match operator.trim_start_matches('!') {
+        ">=" => order.is_ge(),
+        "<=" => order.is_le(),
+        ">" => order.is_gt(),
+        "<" => order.is_lt(),
+        _ => order.is_eq(),
     };
     is_version != operator.starts_with('!')
 }
 
 /// Splits a line at blanks outside quotes. A missing quote is taken to be at the end of the line.
 fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = line.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let (word, after) = if matches!(first, '"' | '\'') {
-            quoted(&rest[1..], first)
-        } else {
-            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            (rest[..end].to_owned(), &rest[end..])
-        };
-        words.push(word);
-        rest = after.trim_start();
-    }
-    words
+    let word = |found: Captures<'_>| match (found.get(1), found.get(2)) {
+        (Some(text), _) => unescaped(text.as_str(), "\""),
+        (_, Some(text)) => unescaped(text.as_str(), "'"),
+        _ => found[0].to_owned(),
+    };
+    WORD.captures_iter(line).map(word).collect()
 }
 
-/// Reads up to a quote. A backslash escapes the quote and itself.
-fn quoted(text: &str, quote: char) -> (String, &str) {
-    let mut word = String::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character == quote {
-            break;
-        }
-        let is_escape = character == '\\' && characters.as_str().starts_with([quote, '\\']);
-        let literal = if is_escape { characters.next() } else { None };
-        word.push(literal.unwrap_or(character));
-    }
-    (word, characters.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn lines_and_words_are_split_as_apache_does() {
-        for (text, expected) in [
-            ("A b \"c d\" 'e'\n# no\n  F\n", "1:A|b|c d|e 3:F"),
-            ("A \\\n b\nC\\", "1:A|b 3:C"),
-            (r#"A "b\"c" 'd\\e' f"g \d"#, r#"1:A|b"c|d\e|f"g|\d"#),
-            ("A \"b c", "1:A|b c"),
-        ] {
-            let lines = logical_lines(text);
-            let show = |(line, text): &(usize, String)| format!("{line}:{}", words(text).join("|"));
-            let shown: Vec<_> = lines.iter().map(show).collect();
-            assert_eq!(shown.join(" "), expected, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn quoted_words_are_read_as_written(given in proptest::collection::vec("\\PC{0,12}", 1..6)) {
-            let escape = |word: &String| word.replace('\\', "\\\\").replace('"', "\\\"");
-            let line: Vec<_> = given.iter().map(|word| format!("\"{}\"", escape(word))).collect();
-            prop_assert_eq!(words(&line.join(" ")), given);
-        }
-    }
+/// Resolves backslashes, which escape the quote and themselves.
+fn unescaped(text: &str, quote: &str) -> String {
+    let escaped = format!("\\{quote}");
+    let parts = text.split(r"\\").map(|it| it.replace(&escaped, quote));
+    parts.collect::<Vec<_>>().join(r"\")
 }

@@ -118,6 +118,9 @@
 //! - Nothing that comes over the wire panics, or is waited for or kept without bound.
 //! - A configuration is applied whole or not at all.
 
+// Without it, parts of the lower rooms have nothing that uses them.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
+
 pub mod auth;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

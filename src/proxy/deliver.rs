@@ -4,15 +4,15 @@ use super::origin::Origin;
 use super::respond;
 use super::session::{ClientGone, Session};
 use super::transaction::Transaction;
-use super::upstream_request;
+use super::upstream_request::{RequestFraming, encode_head};
 use super::verified::Verified;
 use crate::http::timeout::timeout;
 use crate::sanitize::clean;
 use crate::telemetry::context::{Context, Outcome};
 use crate::telemetry::repeated::Repeated;
 use crate::upstream::Upstream;
-use crate::upstream::exchange::{self, ExchangeError, UpstreamResponse};
-use bytes::Bytes;
+use crate::upstream::exchange::{self, ExchangeError, Message, UpstreamResponse};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use pingora::server::ShutdownWatch;
 use std::pin::pin;
 use std::task::Poll;
@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// A response that arrives within this time is sent without the system call that checks whether the
 /// client is still connected: no client gives up sooner.
 const DISCONNECT_CHECK_AFTER: Duration = Duration::from_millis(100);
+
+/// The largest body, in bytes, that is copied behind its head: a second write costs more than that.
+const COPIED_BODY: usize = 16 * 1024;
 
 /// How long the rest of an answer may take to come when its sender has left, and how many bytes it
 /// may have.
@@ -38,7 +41,7 @@ pub(super) async fn deliver<S: Session>(
     let upstream = &verified.route.upstream;
     transaction.context.upstream = Some(verified.route.upstream_label.clone());
     let origin = Origin::of(&*transaction.session, &verified.policy);
-    let message = upstream_request::encode(transaction, &origin, verified);
+    let message = encode(transaction, &origin, verified);
     match exchange::send(upstream, &message).await {
         Ok(answer) => {
             transaction.context.server = Some(answer.server().label().clone());
@@ -55,6 +58,28 @@ pub(super) async fn deliver<S: Session>(
         }
     }
     transaction.context.upstream_duration = Some(started.elapsed());
+}
+
+/// Encodes the message to the upstream.
+fn encode<S>(
+    transaction: &mut Transaction<'_, S>,
+    origin: &Origin,
+    verified: &Verified,
+) -> Message {
+    let body = &verified.body;
+    let copied = if body.len() <= COPIED_BODY {
+        body.len()
+    } else {
+        0
+    };
+    let mut head = BytesMut::with_capacity(4096 + copied);
+    let framing = RequestFraming::Length(body.len() as u64);
+    encode_head(&mut head, transaction, origin, verified.facts(), framing);
+    head.put_slice(&body[..copied]);
+    Message {
+        head,
+        body: body.slice(copied..),
+    }
 }
 
 async fn respond_with<S: Session>(

@@ -19,7 +19,6 @@ mod rate_limit;
 mod respond;
 mod session;
 mod transaction;
-#[cfg(feature = "server")]
 mod upstream_request;
 mod verified;
 

@@ -3,40 +3,18 @@
 
 use super::origin::Origin;
 use super::transaction::Transaction;
-use super::verified::{RequestFacts, Verified};
+use super::verified::RequestFacts;
 use crate::config::Route;
 use crate::config::header_template::Variable;
 use crate::http::header_class::{self, Class, compare, is_plainly_spelt, is_same};
 use crate::http::request_head::RequestHead;
 use crate::telemetry::context::{Context, DroppedHeaders};
-use crate::upstream::exchange::Message;
 use crate::webhook::notification::Notification;
 use bytes::{BufMut as _, BytesMut};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// A body of up to so many bytes is copied behind its head: one write costs more than that.
-const SMALL: usize = 16 * 1024;
-
-/// Encodes the message to the upstream.
-pub(super) fn encode<S>(
-    transaction: &mut Transaction<'_, S>,
-    origin: &Origin,
-    verified: &Verified,
-) -> Message {
-    let body = &verified.body;
-    let copied = if body.len() <= SMALL { body.len() } else { 0 };
-    let mut head = BytesMut::with_capacity(4096 + copied);
-    let framing = RequestFraming::Length(body.len() as u64);
-    encode_head(&mut head, transaction, origin, verified.facts(), framing);
-    head.put_slice(&body[..copied]);
-    Message {
-        head,
-        body: body.slice(copied..),
-    }
-}
 
 /// How the upstream is told where the body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::directive::Directive;
 use super::report::Ledger;
-use super::subject_match::{Comparison, Rendering, SubjectCheck};
+use super::subject_match::{Comparison, Rendering, SubjectMeaning};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 /// The part of a request that a condition examines.
@@ -155,10 +155,8 @@ impl<'t> AccessRules<'t> {
         ledger: &Ledger,
     ) {
         self.certificate = true;
-        let check = |pattern| SubjectCheck::of(pattern, rendering);
-        let checks: Vec<SubjectCheck<'_>> = requests.patterns.iter().map(check).collect();
-        let found: Option<Vec<_>> = checks.iter().map(SubjectCheck::names).collect();
-        let names = found.unwrap_or_default().concat();
+        let meaning = SubjectMeaning::of(&requests.patterns, rendering);
+        let (names, forgeries) = (meaning.names, meaning.forgeries.join("; "));
         if names.is_empty() {
             self.unread_subject.get_or_insert(directive);
             let remedy = "no common name can be read from this: tls.client.common_names";
@@ -168,10 +166,13 @@ impl<'t> AccessRules<'t> {
             let key = format!("tls.client.common_names: {names}, compared whole");
             ledger.carried(directive, key);
         }
-        if checks.iter().any(SubjectCheck::has_more_than_names) {
+        if meaning.has_more {
             ledger.not_carried(directive, ONLY_NAMES);
         }
-        say_forgeries(directive, &checks, &names, ledger);
+        if !forgeries.is_empty() {
+            let start = "certificates of the same authority with these subjects got in";
+            ledger.closed(directive, format!("{start}: {forgeries}"));
+        }
         self.demand_names(directive, names, ledger);
     }
 
@@ -203,15 +204,11 @@ impl<'t> AccessRules<'t> {
                 self.close(directive, remedy, ledger);
                 continue;
             };
-            let is_basic = credential.user.is_some();
-            ledger.carried(
-                directive,
-                if is_basic {
-                    "auth.basic"
-                } else {
-                    "auth.bearer"
-                },
-            );
+            let key = match credential.user {
+                Some(_) => "auth.basic",
+                None => "auth.bearer",
+            };
+            ledger.carried(directive, key);
             self.credentials.push(credential);
         }
     }
@@ -235,36 +232,11 @@ impl<'t> AccessRules<'t> {
     }
 }
 
-/// Reports which forged subjects the checks let in.
-fn say_forgeries(
-    directive: &Directive,
-    checks: &[SubjectCheck<'_>],
-    names: &[String],
-    ledger: &Ledger,
-) {
-    let forgeries = checks.iter().flat_map(|check| check.forgeries(names));
-    let mut forgeries: Vec<String> = forgeries.collect();
-    forgeries.dedup();
-    if !forgeries.is_empty() {
-        let subjects = forgeries.join("; ");
-        let start = "certificates of the same authority with these subjects got in";
-        ledger.closed(directive, format!("{start}: {subjects}"));
-    }
-}
-
 /// Returns `true` for parts of a request that each client chooses, and that identify no client.
 fn is_chosen_by_client(variable: &str) -> bool {
-    const NAMES: [&str; 7] = [
-        "http_user_agent",
-        "http:user-agent",
-        "http_referer",
-        "http:referer",
-        "args",
-        "query_string",
-        "invalid_referer",
-    ];
+    const NAMES: &str = "http_user_agent http:user-agent http_referer http:referer args query_string invalid_referer";
     let variable = variable.to_ascii_lowercase();
-    NAMES.contains(&variable.as_str()) || variable.starts_with("arg_")
+    NAMES.split(' ').any(|name| name == variable) || variable.starts_with("arg_")
 }
 
 /// Reads the one secret of a pattern for `Bearer …` or `Basic …`.
@@ -272,9 +244,8 @@ fn credential<'t>(pattern: &AccessPattern<'t>) -> Option<SecretInRule<'t>> {
     let text = pattern.text.trim_start_matches('^').trim_end_matches('$');
     let starts_with = |scheme: &str| {
         let start = text.get(..scheme.len())?;
-        start
-            .eq_ignore_ascii_case(scheme)
-            .then(|| &text[scheme.len()..])
+        let is_scheme = start.eq_ignore_ascii_case(scheme);
+        is_scheme.then(|| &text[scheme.len()..])
     };
     let bearer = starts_with("bearer");
     let rest = bearer.or_else(|| starts_with("basic"))?;
@@ -299,9 +270,7 @@ fn credential<'t>(pattern: &AccessPattern<'t>) -> Option<SecretInRule<'t>> {
 
 /// Returns `true` if an expression matches more than one text.
 fn stands_for_several(expression: &str) -> bool {
-    let escapes = expression.split('\\').skip(1);
+    let mut escapes = expression.split('\\').skip(1);
     expression.contains(['(', '[', '|', '*', '?', '+', '{'])
-        || escapes
-            .into_iter()
-            .any(|rest| rest.starts_with(char::is_alphanumeric))
+        || escapes.any(|rest| rest.starts_with(char::is_alphanumeric))
 }

@@ -1,6 +1,5 @@
 //! Turns the rules of another server into a configuration and a report.
 
-use super::Options;
 use super::access::AccessRules;
 use super::directive::Directive;
 use super::headers::SetHeaders;
@@ -55,12 +54,6 @@ enum RouteAuth {
 }
 
 impl Builder {
-    pub(super) fn of(options: &Options) -> Self {
-        let mut builder = Self::default();
-        builder.secrets.are_credentials = options.systemd;
-        builder
-    }
-
     /// Adds routes, unless they contradict the others.
     pub(super) fn add(&mut self, rules: RouteRules<'_>) {
         let demanded = rules.access.names.clone().filter(|names| !names.is_empty());
@@ -86,28 +79,11 @@ impl Builder {
             let route = format!("a route of kind \"{kind}\": {}", added.join(", "));
             self.ledger.carried(rules.directive, route);
         }
-        if let RouteAuth::Open = auth {
-            self.say_unknown_clients(&rules);
-        }
     }
 
     fn has_route(&self, path: &str) -> bool {
-        self.draft
-            .routes
-            .iter()
-            .any(|route| route.text("path") == Some(path))
-    }
-
-    /// Reports a header about certificates on a route where they are not verified.
-    fn say_unknown_clients(&self, rules: &RouteRules<'_>) {
-        let mut members = rules.headers.members.iter();
-        if let Some((name, value)) = members.find(|(_, value)| value.contains("$client_")) {
-            let remedy = format!(
-                "set_headers.{name}: {value} is empty where no certificate is demanded: demand one in \
-                 [routes.auth], or configure the application to do without"
-            );
-            self.ledger.not_carried(rules.directive, remedy);
-        }
+        let mut routes = self.draft.routes.iter();
+        routes.any(|route| route.text("path") == Some(path))
     }
 
     fn route(&mut self, rules: &RouteRules<'_>, path: &str, auth: &RouteAuth) -> ConfigTable {
@@ -128,12 +104,8 @@ impl Builder {
         if rules.headers.forwards_authorization && !are_checked {
             route.set("forward_authorization", true);
         }
-        let members = rules
-            .headers
-            .members
-            .iter()
-            .map(|(name, value)| (name, value));
-        let members: InlineTable = members.collect();
+        let members = rules.headers.members.iter();
+        let members: InlineTable = members.map(|(name, value)| (name, value)).collect();
         if !members.is_empty() {
             route.set("set_headers", members);
         }
@@ -166,7 +138,7 @@ impl Builder {
         let was_certified = self.tls.demands_certificate() || access.certificate;
         let is_certified = self.is_tls && (was_certified || rules.is_webhook);
         if is_certified {
-            self.say_names(rules, was_certified);
+            self.report_names(rules, was_certified);
         } else {
             self.has_open_route = true;
         }
@@ -180,13 +152,13 @@ impl Builder {
                 RouteAuth::Credentials(credentials)
             }
             (false, true) => {
-                self.say_open(rules);
+                self.report_open(rules);
                 RouteAuth::Open
             }
         }
     }
 
-    fn say_open(&self, rules: &RouteRules<'_>) {
+    fn report_open(&self, rules: &RouteRules<'_>) {
         let open = "auth = \"none\": any client may send here, as before";
         match rules.is_webhook {
             true => {
@@ -216,15 +188,13 @@ impl Builder {
                 bearer.push(member);
             }
         }
-        let lists = [("basic", basic), ("bearer", bearer)];
-        lists
-            .into_iter()
-            .filter(|(_, list)| !list.is_empty())
-            .collect()
+        let mut lists = vec![("basic", basic), ("bearer", bearer)];
+        lists.retain(|(_, list)| !list.is_empty());
+        lists.into_iter().collect()
     }
 
     /// Reports which name is demanded, if no rule names one that can be read.
-    fn say_names(&self, rules: &RouteRules<'_>, was_certified: bool) {
+    fn report_names(&self, rules: &RouteRules<'_>, was_certified: bool) {
         let (directive, access) = (rules.directive, &rules.access);
         let why = match (&access.names, self.tls.other_authority()) {
             (Some(names), _) if !names.is_empty() => return,
@@ -242,16 +212,12 @@ impl Builder {
             "look at names: {NETDATA} is the only common name that gets in now, for {why}; every other client is \
              locked out until tls.client.common_names has its name"
         ));
+        let certified = "any certificate of the authority got in; now its common name must be one of \
+                         tls.client.common_names";
+        let open = "no client certificate was demanded; now Netdata Cloud's is, which it always \
+                    presents (auth.client_certificate = false: it is not)";
         if access.names.is_none() {
-            let hole = match was_certified {
-                true => {
-                    "any certificate of the authority got in; now its common name must be one of tls.client.common_names"
-                }
-                false => {
-                    "no client certificate was demanded; now Netdata Cloud's is, which it always presents \
-                          (auth.client_certificate = false: it is not)"
-                }
-            };
+            let hole = if was_certified { certified } else { open };
             self.ledger.closed(directive, hole);
         }
     }

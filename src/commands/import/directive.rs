@@ -2,58 +2,33 @@
 
 use super::location::SourceLocation;
 use crate::sanitize::plain;
+use regex::Regex;
+use std::sync::LazyLock;
 
 /// Characters of a directive that are shown.
 const MAX_SHOWN: usize = 120;
 
-/// Directives that set a header or a variable.
-const SETTERS: [&str; 6] = [
-    "proxy_set_header",
-    "add_header",
-    "set",
-    "requestheader",
-    "setenv",
-    "setenvif",
-];
-
-/// Directives that examine a request.
-const CONDITIONS: [&str; 6] = [
-    "if",
-    "elseif",
-    "require",
-    "sslrequire",
-    "rewritecond",
-    "setenvif",
-];
-
-/// Parts of names of headers and variables whose values are probably secrets.
-const SECRETS: [&str; 8] = [
-    "authorization",
-    "api-key",
-    "apikey",
-    "api_key",
-    "token",
-    "secret",
-    "password",
-    "cookie",
-];
-
-/// The beginnings of the names of headers, cookies and arguments in conditions.
-const REQUEST_PARTS: [&str; 7] = [
-    "$http_", "$cookie_", "$arg_", "%{HTTP:", "%{HTTP_", "req(", "http(",
-];
-
-/// Headers whose values are never secrets.
-const HARMLESS: [&str; 5] = [
-    "host",
-    "user_agent",
-    "user-agent",
-    "content_type",
-    "content-type",
-];
-
 /// The replacement for a secret.
 const HIDDEN: &str = " (not shown)";
+
+/// Words in the names of headers and variables whose values are probably secrets.
+const SECRETS: &str = "authorization|api[-_]?key|token|secret|password|cookie";
+
+/// Expressions whose first group is shown, and what follows is not.
+static BEFORE_SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    let setters = "proxy_set_header|add_header|set|requestheader|setenv|setenvif";
+    let conditions = "if|elseif|require|sslrequire|rewritecond|setenvif";
+    let parts = r"\$(?:http|cookie|arg)_|%\{HTTP[:_]|(?:req|http)\(";
+    let expressions = [
+        r"^(authbasicfake \S*).".to_owned(),
+        format!(r"^((?:{setters})(?: \S*)?? \S*(?:{SECRETS})\S*)."),
+        // The value that a condition compares a header, a cookie or an argument with.
+        format!(r#"^((?:{conditions}) .*?(?:{parts})['"]*(?<name>[\w-]*))."#),
+        r"^(.*?(?:bearer|basic))[ \t\\+%]".to_owned(),
+    ];
+    let compile = |text: &String| Regex::new(&format!("(?is){text}")).ok();
+    expressions.iter().filter_map(compile).collect()
+});
 
 /// A directive with its block.
 #[derive(Clone, Debug)]
@@ -116,67 +91,49 @@ impl Directive {
 
     /// Returns name and arguments on one line of bounded length, without secrets.
     pub(super) fn shown(&self) -> String {
-        let name = self.name.to_ascii_lowercase();
-        let is_secret = |argument: &String| names_a_secret(argument);
-        let secret = match name.as_str() {
-            "authbasicfake" => Some(0),
-            name if SETTERS.contains(&name) => self.arguments.iter().take(2).position(is_secret),
-            _ => None,
-        };
-        let mut shown = match secret {
-            Some(at) => self.arguments[..self.arguments.len().min(at + 1)].join(" ") + HIDDEN,
-            // A quoted argument ends a word, which separates the parenthesis that follows.
-            None => self.arguments.join(" ").replace(" )", ")"),
-        };
-        if CONDITIONS.contains(&name.as_str()) {
-            hide_comparison(&mut shown);
-        }
-        let shown = format!("{} {}", self.name, without_credentials(&shown));
-        plain(shown.trim_end(), MAX_SHOWN)
+        // A quoted argument ends a word, which separates the parenthesis that follows.
+        let arguments = self.arguments.join(" ").replace(" )", ")");
+        let text = format!("{} {arguments}", self.name);
+        plain(&without_secrets(text.trim_end()), MAX_SHOWN)
     }
 }
 
 /// Returns `true` if the value that belongs to a name is probably a secret.
 pub(super) fn names_a_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRETS.iter().any(|word| name.contains(word))
+    let name = name
+        .to_ascii_lowercase()
+        .replace('_', "-")
+        .replace("api-key", "apikey");
+    SECRETS
+        .replace("[-_]?", "")
+        .split('|')
+        .any(|word| name.contains(word))
 }
 
-/// Hides the value that a header, a cookie or an argument of a request is compared with, because it
-/// may be a password.
-fn hide_comparison(text: &mut String) {
-    let ends = REQUEST_PARTS
-        .iter()
-        .filter_map(|part| Some(text.find(part)? + part.len()));
-    let Some(start) = ends.min() else {
-        return;
-    };
-    let name = text[start..].trim_start_matches(['\'', '"']);
-    let lower = name.to_ascii_lowercase();
-    if HARMLESS.iter().any(|harmless| lower.starts_with(harmless)) {
-        return;
+/// Returns a directive, or a value, without what is probably a secret.
+pub(super) fn without_secrets(text: &str) -> String {
+    const HARMLESS: &str = "host user_agent user-agent content_type content-type";
+    let mut shown = text.to_owned();
+    for expression in BEFORE_SECRETS.iter() {
+        let Some(found) = expression.captures(&shown) else {
+            continue;
+        };
+        let name = found.name("name").map_or("", |name| name.as_str());
+        let name = name.to_ascii_lowercase();
+        if HARMLESS
+            .split(' ')
+            .any(|harmless| name.starts_with(harmless))
+        {
+            continue;
+        }
+        let end = found.get(1).map_or(0, |kept| kept.end());
+        shown.truncate(end);
+        shown.push_str(HIDDEN);
     }
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    let rest = name.trim_start_matches(is_name).len();
-    text.truncate(text.len() - rest);
-    text.push_str(HIDDEN);
-}
-
-/// Hides what follows `Bearer` or `Basic`, and credentials in a URL.
-fn without_credentials(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    let schemes = ["bearer", "basic"].iter();
-    let ends = schemes.flat_map(|scheme| lower.match_indices(scheme).map(|(at, it)| at + it.len()));
-    let is_followed = |end: &usize| lower[*end..].starts_with([' ', '\t', '\\', '+', '%']);
-    let shown = match ends.filter(is_followed).min() {
-        Some(end) => text[..end].to_owned() + HIDDEN,
-        None => text.to_owned(),
-    };
-    match shown
-        .split_once("://")
-        .map(|(before, after)| (before, after.split_once('@')))
+    if let Some((before, after)) = shown.split_once("://")
+        && let Some((_, host)) = after.split_once('@')
     {
-        Some((before, Some((_, host)))) => format!("{before}://(not shown)@{host}"),
-        _ => shown,
+        shown = format!("{before}://(not shown)@{host}");
     }
+    shown
 }

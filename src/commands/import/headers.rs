@@ -1,6 +1,6 @@
 //! The request headers that the application gets in addition: `set_headers`.
 
-use super::directive::{Directive, names_a_secret};
+use super::directive::{Directive, names_a_secret, without_secrets};
 use super::report::Ledger;
 use super::template::expand;
 use crate::http::header_class::is_reserved;
@@ -20,12 +20,7 @@ const SECRET: &str =
     "secrets are not copied: write it into set_headers, or configure the application to do without";
 
 /// Headers that are set to verified values, so that the client's never reach the application.
-const VERIFIED: [&str; 4] = [
-    "host",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-];
+const VERIFIED: &str = "host x-forwarded-for x-forwarded-proto x-forwarded-host";
 
 impl SetHeaders {
     pub(super) fn new(is_tls: bool) -> Self {
@@ -63,7 +58,8 @@ impl SetHeaders {
         if let Some(why) = self.is_anyway(&name.to_ascii_lowercase(), value) {
             return ledger.not_needed(directive, why);
         }
-        if !value.contains('$') && !value.is_empty() && names_a_secret(name) {
+        let is_secret = names_a_secret(name) || without_secrets(value) != value;
+        if is_secret && !value.contains('$') && !value.is_empty() {
             return self.blank(directive, name, SECRET, ledger);
         }
         match expand(value, known) {
@@ -90,7 +86,10 @@ impl SetHeaders {
         let lower = name.to_ascii_lowercase();
         if lower == "authorization" {
             self.forwards_authorization = false;
-        } else if is_name(name) && !is_reserved(&lower) && !VERIFIED.contains(&lower.as_str()) {
+        } else if is_name(name)
+            && !is_reserved(&lower)
+            && !VERIFIED.split(' ').any(|name| name == lower)
+        {
             self.insert(name, "");
         }
     }

@@ -10,7 +10,7 @@ pub(super) const NGINX: &KnownDirectives = &[
     (
         Disposition::NotNeeded,
         EXAMINED,
-        "map set break upstream if limit_req_*",
+        "map set break upstream if limit_req_* limit_conn_zone",
     ),
     (
         Disposition::NotCarried,

@@ -83,7 +83,7 @@ pub struct ImportFailure {
     /// The line that prevents it, and the option that helps.
     pub error: ImportError,
     /// The report about the directives that were examined.
-    pub report: Box<ImportReport>,
+    pub report: ImportReport,
 }
 
 /// Reads a configuration.
@@ -102,29 +102,35 @@ fn finish(
     options: &Options,
     import: impl FnOnce(&Options, &mut Builder) -> Result<(), ImportError>,
 ) -> Result<Imported, ImportFailure> {
-    let mut builder = Builder::of(options);
+    let mut builder = Builder::default();
+    builder.secrets.are_credentials = options.systemd;
     let result = import(options, &mut builder);
-    let (first, notes) = builder.ledger.into_parts();
-    let mut report = ImportReport {
-        first,
-        notes,
-        is_verbose: options.verbose,
-        ..ImportReport::default()
-    };
+    let Builder {
+        ledger,
+        mut draft,
+        secrets,
+        ..
+    } = builder;
     if let Err(error) = result {
-        let report = Box::new(report);
+        let report = ledger.report(Vec::new(), Vec::new(), options.verbose, None);
         return Err(ImportFailure { error, report });
     }
-    let (mut draft, secrets) = (builder.draft, builder.secrets.files);
-    report.credentials = options
-        .systemd
-        .then(|| service::adapt(&mut draft, &secrets));
-    report.secrets = secrets;
-    report.is_complete = true;
+    let (unit, next) = match options.systemd {
+        // Only the service can read its credentials.
+        true => (service::adapt(&mut draft, &secrets.names()), RESTART),
+        false => (Vec::new(), CHECK),
+    };
     let source = options.file.display().to_string();
     let config = draft.document(&source).to_string();
+    let report = ledger.report(secrets.tasks(), unit, options.verbose, Some(next));
     Ok(Imported { config, report })
 }
+
+/// The last line of a report, for the service.
+const RESTART: &str = "Then: systemctl restart netdata-webhook-proxy";
+
+/// The last line of a report.
+const CHECK: &str = "Then: netdata-webhook-proxy check --config FILE";
 
 /// Returns the task to look at servers that are left alone.
 fn other_servers(names: &[&str]) -> String {

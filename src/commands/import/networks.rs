@@ -7,12 +7,7 @@ use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The proxies that may send a PROXY protocol header unless some are named.
-const PRIVATE_NETWORKS: [&str; 4] = [
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "127.0.0.0/8",
-];
+const PRIVATE_NETWORKS: &str = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 127.0.0.0/8";
 
 /// Returns the text if it is a network or an address.
 pub(super) fn network(text: &str) -> Option<String> {
@@ -71,7 +66,7 @@ pub(super) fn trust<'t>(
         listen.set("proxy_protocol", true);
         ledger.carried(directive, "listen.proxy_protocol");
         if proxies.is_empty() {
-            proxies = PRIVATE_NETWORKS.map(str::to_owned).to_vec();
+            proxies = PRIVATE_NETWORKS.split(' ').map(str::to_owned).collect();
             let hole = "any client could send a PROXY protocol header; now only private networks \
                         can: name the balancer's addresses in listen.trusted_proxies";
             ledger.closed(directive, hole);

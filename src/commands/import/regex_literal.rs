@@ -1,25 +1,15 @@
-//! The few words that a regular expression stands for.
+//! The few words that a regular expression matches.
 
 use crate::http::path::PathPattern;
 
-/// How many words one expression may stand for.
+/// How many words one expression may match.
 const MAX_WORDS: usize = 64;
 
-/// Ends of expressions after which any path may follow.
-const ANYTHING: [&str; 9] = [
-    "",
-    ".*",
-    ".*$",
-    "(.*)",
-    "(.*)$",
-    "(/|$)",
-    "($|/)",
-    "(/.*)?$",
-    "(?:/.*)?$",
-];
+/// Ends of expressions after which any path may follow, beginning with none.
+const ANYTHING: &str = " .* .*$ (.*) (.*)$ (/|$) ($|/) (/.*)?$ (?:/.*)?$";
 
-/// Returns the words that the start of `pattern` stands for, and the rest, from which on it stands
-/// for more than a few words.
+/// Returns the words that the start of `pattern` matches, and the rest, which matches more than a
+/// few words.
 ///
 /// An unescaped dot is taken for a dot. `also` are the characters of words in addition to letters
 /// and digits. With `optional`, a part with a question mark may be there or not.
@@ -47,7 +37,7 @@ pub(super) fn expand<'p>(pattern: &'p str, also: &str, optional: bool) -> (Vec<S
 /// Returns the paths of routes that match as an expression does; `None` if there are no such few.
 pub(super) fn paths(pattern: &str) -> Option<Vec<String>> {
     let (mut paths, rest) = expand(pattern.strip_prefix('^')?, "-_.~/", true);
-    if ANYTHING.contains(&rest) {
+    if ANYTHING.split(' ').any(|end| end == rest) {
         for path in &mut paths {
             *path = format!("{}/*", path.trim_end_matches('/'));
         }

@@ -8,7 +8,7 @@ use regex::RegexBuilder;
 /// The common name of Netdata Cloud's certificate.
 pub(super) const NETDATA: &str = "app.netdata.cloud";
 
-/// How many names one pattern may stand for.
+/// How many names one pattern may match.
 const MAX_NAMES: usize = 64;
 
 /// How much memory a pattern may take.
@@ -32,9 +32,36 @@ pub(super) enum Comparison {
     Expression { ignores_case: bool },
 }
 
+/// The meaning of checks of which one has to be met.
+#[derive(Debug, Default)]
+pub(super) struct SubjectMeaning {
+    /// The common names that the checks were meant to let in; none if they cannot be read.
+    pub(super) names: Vec<String>,
+    /// Descriptions of the forged subjects that the checks let in.
+    pub(super) forgeries: Vec<String>,
+    /// A check examines more than the name.
+    pub(super) has_more: bool,
+}
+
+impl SubjectMeaning {
+    pub(super) fn of(patterns: &[AccessPattern<'_>], rendering: Rendering) -> Self {
+        let check = |pattern| SubjectCheck::of(pattern, rendering);
+        let checks: Vec<SubjectCheck<'_>> = patterns.iter().map(check).collect();
+        let names: Option<Vec<_>> = checks.iter().map(SubjectCheck::names).collect();
+        let names = names.unwrap_or_default().concat();
+        let forgeries = checks.iter().flat_map(|check| check.forgeries(&names));
+        let mut forgeries: Vec<String> = forgeries.collect();
+        forgeries.dedup();
+        Self {
+            forgeries,
+            has_more: checks.iter().any(SubjectCheck::has_more_than_names),
+            names,
+        }
+    }
+}
+
 /// A comparison of the subject with a text or an expression.
-#[derive(Clone, Debug)]
-pub(super) struct SubjectCheck<'p> {
+struct SubjectCheck<'p> {
     rendering: Rendering,
     text: &'p str,
     is_whole: bool,
@@ -54,7 +81,7 @@ two CNs | CN={},CN=evil | /CN={}/CN=evil | {}
 two CNs | CN=evil,CN={} | /CN=evil/CN={} | evil";
 
 impl<'p> SubjectCheck<'p> {
-    pub(super) fn of(pattern: &'p AccessPattern<'_>, rendering: Rendering) -> Self {
+    fn of(pattern: &'p AccessPattern<'_>, rendering: Rendering) -> Self {
         Self {
             rendering,
             text: &pattern.text,
@@ -64,7 +91,7 @@ impl<'p> SubjectCheck<'p> {
     }
 
     /// Returns the names that the check was meant to let in; `None` if they cannot be read.
-    pub(super) fn names(&self) -> Option<Vec<String>> {
+    fn names(&self) -> Option<Vec<String>> {
         let mut names = match (self.is_whole, self.rendering) {
             (true, Rendering::CommonName) => vec![self.text.to_owned()],
             (true, _) => self.whole_names(),
@@ -83,7 +110,7 @@ impl<'p> SubjectCheck<'p> {
     }
 
     /// Returns descriptions of the forged subjects that the check lets in.
-    pub(super) fn forgeries(&self, names: &[String]) -> Vec<String> {
+    fn forgeries(&self, names: &[String]) -> Vec<String> {
         let (Some(name), Some(matches)) = (names.first(), self.matcher()) else {
             return Vec::new();
         };
@@ -103,13 +130,13 @@ impl<'p> SubjectCheck<'p> {
     }
 
     /// Returns `true` if the check examines more than the name.
-    pub(super) fn has_more_than_names(&self) -> bool {
-        let is_key = |key: &str| {
-            let mut found = self.text.match_indices(key);
-            found.any(|(at, _)| !self.text[..at].ends_with(char::is_alphanumeric))
-        };
-        let keys = ["O=", "OU=", "C=", "ST=", "L=", "emailAddress="];
-        keys.into_iter().any(is_key)
+    fn has_more_than_names(&self) -> bool {
+        let keys = self.text.split('=').map(|before| {
+            let is_letter = |c: char| c.is_alphanumeric();
+            before.rsplit(|c| !is_letter(c)).next().unwrap_or_default()
+        });
+        let mut keys = keys.take(self.text.matches('=').count());
+        keys.any(|key| ["O", "OU", "C", "ST", "L", "emailAddress"].contains(&key))
     }
 
     fn matcher(&self) -> Option<Box<dyn Fn(&str) -> bool + '_>> {
@@ -144,8 +171,8 @@ impl<'p> SubjectCheck<'p> {
     }
 }
 
-/// Returns the words that the start of a pattern stands for, up to the end of a name. An unescaped
-/// dot was meant as a dot.
+/// Returns the words that the start of a pattern matches, up to the end of a name. An unescaped dot
+/// was meant as a dot.
 fn literals(pattern: &str) -> Option<Vec<String>> {
     let (names, rest) = expand(pattern, "-_. @", false);
     // Anything may follow a whole name, but not a part of one.

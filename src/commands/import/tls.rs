@@ -6,42 +6,6 @@ use super::report::Ledger;
 use super::toml_writer::ConfigDraft;
 use std::path::Path;
 
-/// The names of directives, of which each server has its own.
-pub(super) struct TlsDirectives {
-    certificate: &'static str,
-    private_key: &'static str,
-    authorities: &'static str,
-    /// More authorities, which are trusted for OCSP stapling, too.
-    trusted: &'static str,
-    revocation_lists: &'static str,
-    /// The directive without which revocation lists are not used.
-    revocation_check: Option<&'static str>,
-    protocols: &'static str,
-    verify: &'static str,
-}
-
-pub(super) const NGINX: TlsDirectives = TlsDirectives {
-    certificate: "ssl_certificate",
-    private_key: "ssl_certificate_key",
-    authorities: "ssl_client_certificate",
-    trusted: "ssl_trusted_certificate",
-    revocation_lists: "ssl_crl",
-    revocation_check: None,
-    protocols: "ssl_protocols",
-    verify: "ssl_verify_client",
-};
-
-pub(super) const APACHE: TlsDirectives = TlsDirectives {
-    certificate: "SSLCertificateFile",
-    private_key: "SSLCertificateKeyFile",
-    authorities: "SSLCACertificateFile",
-    trusted: "",
-    revocation_lists: "SSLCARevocationFile",
-    revocation_check: Some("SSLCARevocationCheck"),
-    protocols: "SSLProtocol",
-    verify: "SSLVerifyClient",
-};
-
 /// The TLS settings of a server.
 #[derive(Debug, Default)]
 pub(super) struct TlsRules {
@@ -65,26 +29,29 @@ enum Demand {
 
 impl TlsRules {
     /// Reads the settings in effect. Relative names of files are relative to `base`.
-    pub(super) fn read<'t>(
-        at: &impl InEffect<'t>,
-        names: &TlsDirectives,
-        base: &Path,
-        ledger: &Ledger,
-    ) -> Self {
+    pub(super) fn read<'t>(at: &impl InEffect<'t>, base: &Path, ledger: &Ledger) -> Self {
         let reader = TlsReader { base, ledger };
-        let certificate = reader.first(at.all(names.certificate), "tls.certificate");
-        let private_key = reader.first(at.all(names.private_key), "tls.private_key");
-        let demand = at
-            .one(names.verify)
-            .map_or(Demand::Off, |it| reader.demand(it));
-        let mut authorities = Vec::new();
-        let own = at.one(names.authorities);
-        authorities.extend(own.and_then(|it| reader.authority(it)));
-        if let Some(trusted) = at.one(names.trusted) {
+        let all = |names: [&str; 2]| names.map(|name| at.all(name)).concat();
+        let one = |names: [&str; 2]| all(names).pop();
+        let certificates = all(["ssl_certificate", "SSLCertificateFile"]);
+        let certificate = reader.first(&certificates, "tls.certificate");
+        let keys = all(["ssl_certificate_key", "SSLCertificateKeyFile"]);
+        // The key may be in the file of the certificate.
+        let private_key = reader
+            .first(&keys, "tls.private_key")
+            .or(certificate.clone());
+        let demand = one(["ssl_verify_client", "SSLVerifyClient"]);
+        let demand = demand.map_or(Demand::Off, |it| reader.demand(it));
+        let own = one(["ssl_client_certificate", "SSLCACertificateFile"]);
+        let mut authorities: Vec<String> = own
+            .and_then(|it| reader.authority(it))
+            .into_iter()
+            .collect();
+        if let Some(trusted) = at.one("ssl_trusted_certificate") {
             let is_stapling = at.one("ssl_stapling").is_some_and(|it| it.value() == "on");
             if own.is_some() && is_stapling {
-                let hole = "it was for OCSP stapling, but the authorities in it could issue client \
-                            certificates, too; now only those in tls.client.ca can";
+                let hole = "the authorities for OCSP stapling could issue client certificates, too; now \
+                            only those in tls.client.ca can";
                 ledger.closed(trusted, hole);
             } else if own.is_none() && demand == Demand::Off {
                 ledger.not_needed(trusted, "it is for OCSP stapling, which is not supported");
@@ -92,27 +59,13 @@ impl TlsRules {
                 authorities.extend(reader.authority(trusted));
             }
         }
-        let lists = at.one(names.revocation_lists);
-        if let (Some(lists), Some(check)) = (lists, names.revocation_check)
-            && at.one(check).is_none_or(|check| check.keyword() == "none")
-        {
-            ledger.closed(
-                lists,
-                format!("it was not used, without {check}; now it is"),
-            );
-        }
+        let protocols = one(["ssl_protocols", "SSLProtocol"]);
         Self {
-            // The key may be in the file of the certificate.
-            private_key: private_key.or(certificate.clone()),
             certificate,
+            private_key,
             authorities,
-            revocation_lists: lists
-                .and_then(|it| reader.file(it, "tls.client.crl"))
-                .into_iter()
-                .collect(),
-            only_newest: at
-                .one(names.protocols)
-                .is_some_and(|it| reader.only_newest(it)),
+            revocation_lists: reader.revocation_lists(at),
+            only_newest: protocols.is_some_and(|it| reader.only_newest(it)),
             demand,
         }
     }
@@ -178,12 +131,28 @@ impl TlsReader<'_> {
     }
 
     /// Returns the first of several certificates or keys.
-    fn first(&self, all: Vec<&Directive>, key: &str) -> Option<String> {
+    fn first(&self, all: &[&Directive], key: &str) -> Option<String> {
         for further in all.iter().skip(1) {
             let remedy = "only the first certificate is used, which every TLS client accepts";
             self.ledger.not_carried(further, remedy);
         }
         self.file(all.first()?, key)
+    }
+
+    fn revocation_lists<'t>(&self, at: &impl InEffect<'t>) -> Vec<String> {
+        if let Some(lists) = at.one("SSLCARevocationFile")
+            && at
+                .one("SSLCARevocationCheck")
+                .is_none_or(|it| it.keyword() == "none")
+        {
+            let hole = "it was not used, without SSLCARevocationCheck; now it is";
+            self.ledger.closed(lists, hole);
+        }
+        let lists = at.one("ssl_crl").or_else(|| at.one("SSLCARevocationFile"));
+        lists
+            .and_then(|it| self.file(it, "tls.client.crl"))
+            .into_iter()
+            .collect()
     }
 
     fn authority(&self, directive: &Directive) -> Option<String> {
@@ -217,7 +186,7 @@ impl TlsReader<'_> {
             .any(|version| old.contains(&version.as_str()))
         {
             self.ledger
-                .closed(directive, "versions before TLS 1.2 are not spoken");
+                .closed(directive, "versions before TLS 1.2 are not supported");
         }
         is_newest
     }

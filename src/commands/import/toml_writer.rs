@@ -1,6 +1,5 @@
 //! The configuration that is written, as a TOML document.
 
-use super::report::SecretFile;
 use crate::sanitize::plain;
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -129,36 +128,52 @@ fn key_of(text: &str) -> String {
 /// The secrets that the configuration names, each in a file of its own.
 #[derive(Debug, Default)]
 pub(super) struct SecretFiles {
-    /// Whether systemd passes the files on as credentials.
+    /// systemd passes the files on as credentials.
     pub(super) are_credentials: bool,
-    pub(super) files: Vec<SecretFile>,
+    /// The names of the files, and descriptions of the secrets.
+    files: Vec<(String, String)>,
 }
 
 impl SecretFiles {
     /// Returns where a secret is to be found; the same secret is in the same file.
     pub(super) fn ask(&mut self, kind: &str, what: &str) -> InlineTable {
-        let known = self.files.iter().find(|secret| secret.what == what);
-        let file = known.map(|secret| secret.file.clone()).unwrap_or_else(|| {
-            let alike = self
-                .files
-                .iter()
-                .filter(|secret| secret.file.starts_with(kind));
-            let file = match alike.count() {
-                0 => format!("{kind}.secret"),
-                others => format!("{kind}-{}.secret", others + 1),
-            };
-            let what = what.to_owned();
-            self.files.push(SecretFile {
-                file: file.clone(),
-                what,
-            });
-            file
-        });
+        let known = self.files.iter().find(|(_, other)| other == what);
+        let file = known.map(|(file, _)| file.clone());
+        let file = file.unwrap_or_else(|| self.add(kind, what));
         let key = if self.are_credentials {
             "credential"
         } else {
             "file"
         };
         InlineTable::from_iter([(key, file)])
+    }
+
+    /// Adds a file that is called after the kind of secret.
+    fn add(&mut self, kind: &str, what: &str) -> String {
+        let alike = self.files.iter().filter(|(file, _)| file.starts_with(kind));
+        let file = match alike.count() {
+            0 => format!("{kind}.secret"),
+            others => format!("{kind}-{}.secret", others + 1),
+        };
+        self.files.push((file.clone(), what.to_owned()));
+        file
+    }
+
+    /// Returns the names of the files.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.files.iter().map(|(file, _)| file.clone()).collect()
+    }
+
+    /// Returns the tasks to write the files.
+    pub(super) fn tasks(&self) -> Vec<String> {
+        let reader = if self.are_credentials {
+            "root"
+        } else {
+            "this program"
+        };
+        let task = |(file, what): &(String, String)| {
+            format!("write {file}, beside the configuration, for {reader} alone: {what}")
+        };
+        self.files.iter().map(task).collect()
     }
 }

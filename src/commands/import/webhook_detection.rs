@@ -4,26 +4,14 @@ use super::directive::Directive;
 use super::report::Ledger;
 
 /// Parts of paths that are probably a webhook's.
-const WORDS: [&str; 3] = ["hook", "alert", "notif"];
+const WORDS: &str = "hook alert notif";
 
 /// Parts of paths of a server's own pages.
-const PAGES: [&str; 6] = [
-    "server-status",
-    "server-info",
-    "balancer-manager",
-    "nginx_status",
-    "stub_status",
-    "acme-challenge",
-];
+const PAGES: &str =
+    "server-status server-info balancer-manager nginx_status stub_status acme-challenge";
 
 /// Directives with a path.
-const PATHS: [&str; 5] = [
-    "location",
-    "locationmatch",
-    "proxypass",
-    "proxypassmatch",
-    "rewriterule",
-];
+const PATHS: &str = "location locationmatch proxypass proxypassmatch rewriterule";
 
 /// How many other paths are named if none is probable.
 const MAX_OTHERS: usize = 5;
@@ -34,8 +22,11 @@ pub(super) fn is_about_netdata(directive: &Directive) -> bool {
     directive.holds(&|it| {
         let text = it.arguments.join(" ").to_ascii_lowercase();
         let text = text.replace('\\', "");
-        let is_path = PATHS.contains(&it.name.to_ascii_lowercase().as_str());
-        let is_webhook = text.contains("netdata") && WORDS.iter().any(|word| text.contains(word));
+        let is_path = PATHS
+            .split(' ')
+            .any(|name| it.name.eq_ignore_ascii_case(name));
+        let is_webhook =
+            text.contains("netdata") && WORDS.split(' ').any(|word| text.contains(word));
         text.contains("netdata.cloud") || (is_path && is_webhook)
     })
 }
@@ -47,10 +38,10 @@ pub(super) struct Evidence(u8);
 impl Evidence {
     pub(super) fn of(path: &str, examines_certificates: bool) -> Self {
         let path = path.to_ascii_lowercase();
-        if PAGES.iter().any(|page| path.contains(page)) {
+        if PAGES.split(' ').any(|page| path.contains(page)) {
             return Self(0);
         }
-        let has_word = WORDS.iter().any(|word| path.contains(word));
+        let has_word = WORDS.split(' ').any(|word| path.contains(word));
         // Netdata's dashboard is often at /netdata.
         let has_netdata = path.contains("netdata");
         Self(match (examines_certificates, has_word, has_netdata) {

@@ -11,6 +11,7 @@ mod details;
 mod hostile;
 mod moving;
 mod nginx;
+mod rules;
 mod sample;
 mod side_by_side;
 mod variables;

@@ -15,7 +15,7 @@ use super::known::{self, APACHE};
 use super::location::{ImportError, SourceLocation};
 use super::quantity;
 use super::report::Ledger;
-use super::tls::{self, TlsRules};
+use super::tls::TlsRules;
 use super::webhook_detection::{self, Evidence};
 use crate::http::path::PathPattern;
 use host::{SectionScope, SiteSection, VirtualHost, is};
@@ -216,7 +216,7 @@ impl<'t> SiteImport<'_, 't> {
         routes: &[(RoutePath<'t>, bool)],
     ) -> Result<(), ImportError> {
         builder.is_tls = self.host.is_tls();
-        builder.tls = TlsRules::read(self.host, &tls::APACHE, self.host.root, &builder.ledger);
+        builder.tls = TlsRules::read(self.host, self.host.root, &builder.ledger);
         for (route, is_webhook) in routes {
             if let Some(rules) = self.rules(route, *is_webhook, builder) {
                 builder.add(rules);

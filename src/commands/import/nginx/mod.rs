@@ -19,7 +19,7 @@ use super::directive::Directive;
 use super::known::{self, NGINX};
 use super::location::ImportError;
 use super::report::Ledger;
-use super::tls::{self, TlsRules};
+use super::tls::TlsRules;
 use choice::{Choice, Target};
 use headers::Headers;
 use listen::Listen;
@@ -85,7 +85,7 @@ impl<'t> Import<'_, 't> {
         let scope = &self.server.scope;
         let listens = Listen::all(self.server);
         builder.is_tls = listens.iter().any(|listen| listen.is_tls);
-        builder.tls = TlsRules::read(scope, &tls::NGINX, self.prefix, &builder.ledger);
+        builder.tls = TlsRules::read(scope, self.prefix, &builder.ledger);
         let Builder { ledger, draft, .. } = builder;
         listen::addresses(&listens, &mut draft.listen, ledger);
         listen::proxies(scope, &listens, &mut draft.listen, ledger);

@@ -1,256 +1,189 @@
-//! What `if` tells apart: which requests a condition is true of, through `map` and `set`.
+//! Reads `if` conditions, through `map` and `set`.
 
-use super::scope::Scope;
-use super::variables::{Map, Variables};
+use super::reader::LocationReader;
+use super::scope::NginxScope;
+use super::syntax::expression;
+use super::variables::{NginxMap, NginxMaps};
 use crate::commands::import::access::{AccessPattern, Input, Requests};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::subject_match::{Comparison, Rendering};
+use regex::Regex;
+use std::sync::LazyLock;
 
-/// How far a variable is followed through others.
-const MAX_STEPS: usize = 8;
+/// More steps than a location has.
+const MAX_STEPS: usize = 1000;
 
-/// `if (…)`, read.
-struct Condition<'t> {
-    /// Without its `$`.
-    variable: &'t str,
-    operator: Operator,
-    value: &'t str,
+static CONDITION: LazyLock<Regex> =
+    LazyLock::new(|| expression(r"(?s)^\(\s*\$(\w+)(?:\s+(=|!=|!?~\*?)\s+(.*?))?\s*\)$"));
+
+/// A condition `($variable operator value)`.
+struct IfCondition {
+    variable: String,
+    /// One of `=`, `!=`, `~`, `~*`, `!~` and `!~*`, or empty: the variable is neither empty nor 0.
+    operator: String,
+    value: String,
 }
 
-#[derive(Clone, Copy)]
-enum Operator {
-    /// Neither empty nor 0.
-    IsTrue,
-    Is,
-    IsNot,
-    Matches {
-        ignores_case: bool,
-    },
-    MatchesNot {
-        ignores_case: bool,
-    },
-}
-
-impl<'t> Condition<'t> {
-    /// `None` for tests of files, and for what NGINX would refuse.
-    fn of(directive: &'t Directive) -> Option<Self> {
-        let mut words: Vec<&str> = directive.arguments.iter().map(String::as_str).collect();
-        let first = words.first_mut()?;
-        *first = first.strip_prefix('(')?;
-        let last = words.last_mut()?;
-        *last = last.strip_suffix(')')?;
-        words.retain(|word| !word.is_empty());
-        let (variable, rest) = words.split_first()?;
-        let variable = variable.strip_prefix('$')?;
-        let (operator, value) = match *rest {
-            [] => (Operator::IsTrue, ""),
-            // An empty string, which was dropped above.
-            ["="] => (Operator::Is, ""),
-            ["!="] => (Operator::IsNot, ""),
-            [operator, value] => (Operator::of(operator)?, value),
-            _ => return None,
+impl IfCondition {
+    /// Reads the condition of an `if`; `None` for tests of files and invalid ones.
+    fn read(directive: &Directive) -> Option<Self> {
+        let text = directive.arguments.join(" ");
+        let found = CONDITION.captures(&text)?;
+        let part = |at| {
+            found
+                .get(at)
+                .map_or_else(String::new, |it| it.as_str().to_owned())
         };
         Some(Self {
-            variable,
-            operator,
-            value,
+            variable: part(1),
+            operator: part(2),
+            value: part(3),
         })
     }
 
-    /// Whether it is true of a value that is known.
-    fn is_true_of(&self, value: &str) -> Option<bool> {
-        Some(match self.operator {
-            Operator::IsTrue => !matches!(value, "" | "0"),
-            Operator::Is => value == self.value,
-            Operator::IsNot => value != self.value,
-            Operator::Matches { .. } | Operator::MatchesNot { .. } => return None,
-        })
-    }
-}
-
-impl Operator {
-    fn of(text: &str) -> Option<Self> {
-        Some(match text {
-            "=" => Self::Is,
-            "!=" => Self::IsNot,
-            "~" => Self::Matches {
-                ignores_case: false,
-            },
-            "~*" => Self::Matches { ignores_case: true },
-            "!~" => Self::MatchesNot {
-                ignores_case: false,
-            },
-            "!~*" => Self::MatchesNot { ignores_case: true },
-            _ => return None,
-        })
-    }
-}
-
-/// The requests that an `if` is true of; `None` where that cannot be read.
-pub(super) fn requests<'t>(
-    directive: &'t Directive,
-    scope: &Scope<'t>,
-    variables: &Variables<'t>,
-) -> Option<Requests<'t>> {
-    Reader { scope, variables }.requests(directive, MAX_STEPS)
-}
-
-/// What a variable, or a text of several, is made of.
-pub(super) fn input(source: &str, variables: &Variables<'_>) -> Input {
-    input_within(source, variables, MAX_STEPS)
-}
-
-fn input_within(source: &str, variables: &Variables<'_>, steps: usize) -> Input {
-    let has = |name: &str| source.contains(name);
-    if has("$ssl_client_s_dn_legacy") {
-        return Input::Subject(Rendering::Oneline);
-    }
-    let name = source.trim_start_matches('$').trim_matches(['{', '}']);
-    if let Some(map) = variables.map(name).filter(|_| steps > 0) {
-        let extracts = |(key, value): &(&str, &str)| key.contains("CN=") && value.starts_with('$');
-        if matches!(
-            input_within(map.source, variables, steps - 1),
-            Input::Subject(_)
-        ) && map.cases.iter().any(extracts)
-        {
-            return Input::Subject(Rendering::CommonName);
+    /// Returns whether the condition holds for a value, if that can be told.
+    fn holds_for(&self, value: &str) -> Option<bool> {
+        match self.operator.as_str() {
+            _ if value.contains('$') => None,
+            "" => Some(!matches!(value, "" | "0")),
+            "=" => Some(value == self.value),
+            "!=" => Some(value != self.value),
+            _ => None,
         }
     }
-    if has("$ssl_client_s_dn") && variables.map(name).is_none() {
-        return Input::Subject(Rendering::Rfc2253);
-    }
-    match name {
-        "ssl_client_i_dn" | "ssl_client_i_dn_legacy" => Input::Issuer,
-        "ssl_client_verify" => Input::Verification,
-        "http_authorization" => Input::Authorization,
-        other => Input::Other(other.to_owned()),
-    }
-}
 
-struct Reader<'r, 't> {
-    scope: &'r Scope<'t>,
-    variables: &'r Variables<'t>,
-}
-
-impl<'t> Reader<'_, 't> {
-    fn requests(&self, directive: &'t Directive, steps: usize) -> Option<Requests<'t>> {
-        self.variables.spend()?;
-        let condition = Condition::of(directive)?;
-        let input = input(&format!("${}", condition.variable), self.variables);
-        if let (Input::Other(_), Some(map)) = (&input, self.variables.map(condition.variable)) {
-            return self.mapped(&condition, map);
-        }
-        if matches!(input, Input::Other(_))
-            && let Some(requests) = steps
-                .checked_sub(1)
-                .and_then(|steps| self.set(&condition, steps))
-        {
-            return Some(requests);
-        }
-        let pattern = |text: &str, comparison| AccessPattern {
-            text: text.to_owned(),
+    /// Returns the requests for which it holds, where this is what the variable has.
+    fn requests<'t>(&self, input: Input, directive: &'t Directive) -> Requests<'t> {
+        let comparison = comparison(self.operator.trim_start_matches('!'));
+        let is_alone = self.operator.is_empty();
+        let values = if is_alone {
+            &["", "0"][..]
+        } else {
+            &[&*self.value]
+        };
+        let pattern = |text: &&str| AccessPattern {
+            text: (*text).to_owned(),
             comparison,
             directive,
         };
-        let expression =
-            |ignores_case| pattern(condition.value, Comparison::Expression { ignores_case });
-        let (patterns, inverted) = match condition.operator {
-            Operator::IsTrue => (
-                vec![
-                    pattern("", Comparison::Whole),
-                    pattern("0", Comparison::Whole),
-                ],
-                true,
-            ),
-            Operator::Is => (vec![pattern(condition.value, Comparison::Whole)], false),
-            Operator::IsNot => (vec![pattern(condition.value, Comparison::Whole)], true),
-            Operator::Matches { ignores_case } => (vec![expression(ignores_case)], false),
-            Operator::MatchesNot { ignores_case } => (vec![expression(ignores_case)], true),
-        };
-        Some(Requests {
+        Requests {
             input,
-            patterns,
-            inverted,
-        })
-    }
-
-    /// A condition on what a `map` makes of its source.
-    fn mapped(&self, condition: &Condition<'t>, map: &Map<'t>) -> Option<Requests<'t>> {
-        let inverted = condition.is_true_of(map.default)?;
-        let entries = map.directive.children();
-        let mut patterns = Vec::new();
-        for (key, value) in &map.cases {
-            if condition.is_true_of(value)? == inverted {
-                continue;
-            }
-            let (text, comparison) = match (key.strip_prefix("~*"), key.strip_prefix('~')) {
-                (Some(text), _) => (text, Comparison::Expression { ignores_case: true }),
-                (None, Some(text)) => (
-                    text,
-                    Comparison::Expression {
-                        ignores_case: false,
-                    },
-                ),
-                (None, None) => (*key, Comparison::Whole),
-            };
-            let directive = entries
-                .iter()
-                .find(|entry| entry.name.ends_with(key))
-                .unwrap_or(map.directive);
-            patterns.push(AccessPattern {
-                text: text.to_owned(),
-                comparison,
-                directive,
-            });
+            patterns: values.iter().map(pattern).collect(),
+            inverted: is_alone || self.operator.starts_with('!'),
         }
-        Some(Requests {
-            input: input(map.source, self.variables),
-            patterns,
-            inverted,
-        })
+    }
+}
+
+fn comparison(operator: &str) -> Comparison {
+    match operator {
+        "~" | "~*" => Comparison::Expression {
+            ignores_case: operator == "~*",
+        },
+        _ => Comparison::Whole,
+    }
+}
+
+/// Returns what a variable, or a text of several, says about a request.
+pub(super) fn input(source: &str, maps: &NginxMaps<'_>) -> Input {
+    let name = source.trim_start_matches('$').trim_matches(['{', '}']);
+    match (name, maps.get(name)) {
+        (_, Some(map)) if map.takes_common_name() => Input::Subject(Rendering::CommonName),
+        (_, Some(_)) => Input::Other(name.to_owned()),
+        _ if source.contains("ssl_client_s_dn_legacy") => Input::Subject(Rendering::Oneline),
+        _ if source.contains("ssl_client_s_dn") => Input::Subject(Rendering::Rfc2253),
+        ("ssl_client_i_dn" | "ssl_client_i_dn_legacy", _) => Input::Issuer,
+        ("ssl_client_verify", _) => Input::Verification,
+        ("http_authorization", _) => Input::Authorization,
+        _ => Input::Other(name.to_owned()),
+    }
+}
+
+impl<'t> LocationReader<'_, 't> {
+    /// Returns the requests for which the condition of an `if` holds, if it can be read.
+    pub(super) fn requests(
+        &self,
+        directive: &'t Directive,
+        scope: &NginxScope<'t>,
+    ) -> Option<Requests<'t>> {
+        let condition = IfCondition::read(directive)?;
+        let maps = self.site.maps;
+        match (
+            input(&condition.variable, maps),
+            maps.get(&*condition.variable),
+        ) {
+            (Input::Other(_), Some(map)) => mapped(&condition, map, maps),
+            (input @ Input::Other(_), None) => self.set(&condition, input, directive, scope),
+            (input, _) => Some(condition.requests(input, directive)),
+        }
     }
 
-    /// A condition on what `set` says, where that depends on another condition: `if (…) { set $ok
-    /// 1; }`.
-    fn set(&self, condition: &Condition<'t>, steps: usize) -> Option<Requests<'t>> {
-        let sets = |it: &Directive| {
-            it.name == "set" && it.value().strip_prefix('$') == Some(condition.variable)
+    /// Reads a condition on a variable that other conditions may set: `if (…) { set $bad 1; }`. All
+    /// of them have to look at the same thing, which must not be a certificate.
+    fn set(
+        &self,
+        condition: &IfCondition,
+        own: Input,
+        directive: &'t Directive,
+        scope: &NginxScope<'t>,
+    ) -> Option<Requests<'t>> {
+        let sets = |it: &&Directive| {
+            it.name == "set" && it.value().strip_prefix('$') == Some(&*condition.variable)
         };
-        let value = |it: &'t Directive| it.arguments.get(1).map_or("", String::as_str);
-        let (mut default, mut found): (_, Option<Requests<'t>>) = ("", None);
-        for step in self.scope.steps() {
-            self.variables.spend()?;
-            if sets(step) {
-                default = value(step);
-                found = None;
-                continue;
+        let mut default = None;
+        let mut inputs = Vec::new();
+        for (at, step) in scope.steps().enumerate() {
+            if at == MAX_STEPS {
+                return None;
+            } else if sets(&step) {
+                default = Some(step);
+            } else if step.children().iter().any(|it| sets(&it)) {
+                let setting = IfCondition::read(step)?;
+                inputs.push(input(&setting.variable, self.site.maps));
             }
-            let Some(set) = step
-                .children()
-                .iter()
-                .find(|it| sets(it))
-                .filter(|_| step.name == "if")
-            else {
-                continue;
-            };
-            let requests = self.requests(step, steps)?;
-            if condition.is_true_of(value(set))? == condition.is_true_of(default)? {
-                continue;
-            }
-            found = Some(match found {
-                None => requests,
-                // One condition after the other, each of which is enough.
-                Some(mut found)
-                    if !requests.inverted && !found.inverted && found.input == requests.input =>
-                {
-                    found.patterns.extend(requests.patterns);
-                    found
-                }
-                Some(_) => return None,
-            });
         }
-        let mut found = found?;
-        found.inverted ^= condition.is_true_of(default)?;
-        Some(found)
+        let Some(first) = inputs.first() else {
+            return default
+                .is_none()
+                .then(|| condition.requests(own, directive));
+        };
+        let value = default.and_then(|it| it.arguments.get(1));
+        let is_alike = inputs.iter().all(|other| other == first);
+        let requests = Requests {
+            input: first.clone(),
+            patterns: Vec::new(),
+            inverted: condition.holds_for(value.map_or("", String::as_str))?,
+        };
+        (is_alike && matches!(first, Input::Other(_))).then_some(requests)
     }
+}
+
+/// Reads a condition on the variable of a `map`.
+fn mapped<'t>(
+    condition: &IfCondition,
+    map: &NginxMap<'t>,
+    maps: &NginxMaps<'t>,
+) -> Option<Requests<'t>> {
+    let by_default = condition.holds_for(map.default)?;
+    let mut patterns = Vec::new();
+    for entry in &map.entries {
+        if condition.holds_for(entry.value())? == by_default {
+            continue;
+        }
+        let key = &entry.name;
+        let (operator, text) = match (key.strip_prefix("~*"), key.strip_prefix('~')) {
+            (Some(text), _) => ("~*", text),
+            (None, Some(text)) => ("~", text),
+            (None, None) => ("=", key.strip_prefix('\\').unwrap_or(key)),
+        };
+        patterns.push(AccessPattern {
+            text: text.to_owned(),
+            comparison: comparison(operator),
+            directive: entry,
+        });
+    }
+    (!patterns.is_empty()).then_some(Requests {
+        input: input(map.source, maps),
+        patterns,
+        inverted: by_default,
+    })
 }

@@ -1,69 +1,52 @@
-//! Sizes and rates that are limited, and how long connections are kept.
+//! Reads limits of size, time and rate.
 
-use super::scope::Scope;
-use crate::commands::import::directive::{Directive, InEffect};
+use super::reader::LocationReader;
+use crate::commands::import::directive::InEffect;
 use crate::commands::import::quantity::{self, bytes};
-use crate::commands::import::report::Ledger;
 use crate::commands::import::toml_writer::ConfigTable;
 
-/// Writes `[limits]`, as the webhook has them.
-pub(super) fn carry(
-    scope: &Scope<'_>,
-    http: &[Directive],
-    keys: &mut ConfigTable,
-    ledger: &Ledger,
-) {
-    if let Some(directive) = scope.one("keepalive_timeout") {
-        quantity::idle_timeout(directive, keys, ledger);
-    }
-    for directive in scope.all("limit_req") {
-        rate(directive, http, keys, ledger);
-    }
-}
+/// The largest number of requests per second.
+const MAX_RATE: u32 = 1_000_000_000;
 
-/// `limit_req zone=… burst=…`, with the zone's rate.
-fn rate(directive: &Directive, http: &[Directive], keys: &mut ConfigTable, ledger: &Ledger) {
-    let name = directive.parameter("zone").unwrap_or_default();
-    let is_it = |it: &&Directive| {
-        let zone = it.parameter("zone").unwrap_or_default();
-        it.name == "limit_req_zone" && zone.split(':').next() == Some(name)
-    };
-    let zone = http
-        .iter()
-        .find(is_it)
-        .filter(|it| matches!(it.value(), "$binary_remote_addr" | "$remote_addr"));
-    let rate = zone
-        .and_then(|zone| zone.parameter("rate"))
-        .and_then(|rate| match rate.split_once("r/") {
-            Some((number, "s")) => number.parse::<i64>().ok(),
-            Some((number, "m")) => Some(i64::from(number.parse::<u32>().ok()?.div_ceil(60))),
-            _ => None,
-        });
-    let Some(rate) = rate.filter(|rate| (1..1_000_000_000).contains(rate)) else {
-        return ledger.not_carried(
-            directive,
-            "requests are counted by address, in a second: limits.requests_per_second",
-        );
-    };
-    keys.set("requests_per_second", rate);
-    ledger.carried(directive, format!("limits.requests_per_second = {rate}"));
-    zone.into_iter()
-        .for_each(|it| ledger.carried(it, "limits.requests_per_second"));
-    if let Some(burst) = directive
-        .parameter("burst")
-        .and_then(|burst| burst.parse::<u32>().ok())
-    {
-        keys.set("burst", i64::from(burst.min(1_000_000_000)));
-    }
-}
-
-/// `client_max_body_size`
-pub(super) fn max_body(scope: &Scope<'_>, is_webhook: bool, ledger: &Ledger) -> Option<String> {
-    match scope.one("client_max_body_size") {
-        Some(directive) => {
-            quantity::max_body(directive, bytes(directive.value()), is_webhook, ledger)
+impl LocationReader<'_, '_> {
+    /// Carries over `[limits]`.
+    pub(super) fn limits(&self, limits: &mut ConfigTable) {
+        let scope = &self.target.scope;
+        if let Some(directive) = scope.one("keepalive_timeout") {
+            quantity::idle_timeout(directive, limits, self.ledger);
         }
-        // NGINX's own limit is that of a webhook.
-        None => (!is_webhook).then(|| "1MiB".to_owned()),
+        for directive in scope.all("limit_req") {
+            let rate = self.rate(directive.parameter("zone"));
+            let key = "limits.requests_per_second";
+            self.carry(directive, key, rate.map(i64::from), limits);
+            let burst = directive.parameter("burst").and_then(|it| it.parse().ok());
+            if let (Some(burst), Some(_)) = (burst, rate) {
+                limits.set("burst", i64::from(MAX_RATE.min(burst)));
+            }
+        }
+    }
+
+    /// Returns the requests per second of a `limit_req_zone` by address.
+    fn rate(&self, name: Option<&str>) -> Option<u32> {
+        let http = self.site.http.iter();
+        let mut zones = http.filter(|it| it.name == "limit_req_zone");
+        let zone = zones.find(|it| {
+            let zone = it.parameter("zone").and_then(|zone| zone.split(':').next());
+            zone == name && matches!(it.value(), "$binary_remote_addr" | "$remote_addr")
+        })?;
+        let (number, unit) = zone.parameter("rate")?.split_once("r/")?;
+        let seconds = if unit == "m" { 60 } else { 1 };
+        let rate = number.parse::<u32>().ok()?.div_ceil(seconds);
+        (1..MAX_RATE).contains(&rate).then_some(rate)
+    }
+
+    pub(super) fn max_body(&self) -> Option<String> {
+        let is_webhook = self.target.is_webhook;
+        let Some(directive) = self.target.scope.one("client_max_body_size") else {
+            // The default of NGINX is that of a webhook.
+            return (!is_webhook).then(|| "1MiB".to_owned());
+        };
+        let limit = bytes(directive.value());
+        quantity::max_body(directive, limit, is_webhook, self.ledger)
     }
 }

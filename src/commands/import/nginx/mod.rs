@@ -1,32 +1,29 @@
-//! NGINX's configuration.
+//! Reads NGINX's configuration.
 
+mod access;
 mod choice;
 mod condition;
-mod guard;
 mod headers;
 mod limits;
 mod listen;
+mod reader;
 mod scope;
 mod server;
-mod token;
+mod syntax;
 mod tree;
 mod upstream;
 mod variables;
 
 use super::Options;
 use super::builder::{Builder, RouteRules};
-use super::directive::Directive;
+use super::directive::{Directive, InEffect};
 use super::known::{self, NGINX};
 use super::location::ImportError;
-use super::report::Ledger;
 use super::tls::TlsRules;
-use choice::{Choice, Target};
-use headers::Headers;
-use listen::Listen;
-use server::{Pattern, Server};
-use std::path::Path;
-use upstream::Upstreams;
-use variables::{Constants, Variables};
+use super::toml_writer::ConfigDraft;
+use choice::Choice;
+use reader::{LocationReader, NginxSite};
+use server::{ProxiedLocation, ServerBlock};
 
 /// Directories whose files are included by one in the directory above.
 const INCLUDED: [&str; 7] = [
@@ -39,173 +36,129 @@ const INCLUDED: [&str; 7] = [
     "http.d",
 ];
 
+/// What is said about networks that cannot be carried over.
+const LOST_NETWORKS: &str = "listen.allow is for all routes alike, has only what may connect, and \
+    sees the proxy where there is one: name networks there, or have a firewall look at them";
+
 /// Reads a whole `nginx.conf`, or a file with servers only.
 pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), ImportError> {
     let prefix = super::base(options, &INCLUDED);
     let tree = tree::read(&options.file, &prefix)?;
-    let http = tree
-        .iter()
-        .find(|it| it.name == "http")
-        .map_or(&tree[..], Directive::children);
-    let servers = Server::all(http);
-    let (variables, prefix) = (Variables::of(http), super::absolute(&prefix));
+    let http = tree.iter().find(|it| it.name == "http");
+    let http = http.map_or(&tree[..], Directive::children);
+    let servers = ServerBlock::all(http);
+    let maps = variables::maps(http);
     let choice = Choice {
         servers: &servers,
-        variables: &variables,
+        maps: &maps,
         options,
     };
     let (server, targets) = choice.make(&builder.ledger)?;
-    let import = Import {
+    let site = NginxSite {
         http,
-        variables: &variables,
-        prefix: &prefix,
+        maps: &maps,
+        prefix: &super::absolute(&prefix),
         server,
+        is_tls: server.is_tls(),
     };
-    import.assemble(builder, &targets)?;
+    assemble(&site, &targets, builder)?;
     if servers.len() > 1 || server.locations.len() > targets.len() {
         builder.ledger.first(
-            "NGINX keeps the rest: on another port, or behind the same one with SNI pass-through (manual: \"Where NGINX goes \
-             on serving other sites\")",
+            "NGINX keeps the rest: on another port, or behind the same one with SNI pass-through \
+             (manual: \"Where NGINX goes on serving other sites\")",
         );
     }
-    let rest = targets.iter().flat_map(|target| target.directives());
+    let rest = targets.iter().flat_map(ProxiedLocation::directives);
     known::say_the_rest(rest, NGINX, &builder.ledger);
     Ok(())
 }
 
-struct Import<'r, 't> {
-    http: &'t [Directive],
-    variables: &'r Variables<'t>,
-    prefix: &'r Path,
-    server: &'r Server<'t>,
+fn assemble(
+    site: &NginxSite<'_, '_>,
+    targets: &[ProxiedLocation<'_>],
+    builder: &mut Builder,
+) -> Result<(), ImportError> {
+    let Builder { ledger, draft, .. } = builder;
+    let reader = LocationReader::new(site, &targets[0], ledger);
+    builder.is_tls = site.is_tls;
+    builder.tls = TlsRules::read(&site.server.scope, site.prefix, ledger);
+    reader.limits(&mut draft.limits);
+    reader.listen(&mut draft.listen);
+    let has_lost_networks = !reader.allow(targets, &mut draft.listen);
+    for target in targets {
+        let reader = LocationReader::new(site, target, &builder.ledger);
+        let plan = reader.plan(has_lost_networks, &mut builder.draft);
+        if let Some(plan) = plan {
+            builder.add(plan);
+        }
+    }
+    let directive = site.server.directive;
+    if builder.draft.routes.is_empty() {
+        let obstacle = builder.ledger.obstacle().map_or_else(String::new, |note| {
+            format!(": {} at {}: {}", note.directive, note.place, note.remark)
+        });
+        let message = format!("nothing of this server can be carried over{obstacle}");
+        return Err(ImportError::new(&directive.place, message));
+    }
+    builder.write_tls(Some(directive));
+    Ok(())
 }
 
-impl<'t> Import<'_, 't> {
-    fn assemble(&self, builder: &mut Builder, targets: &[Target<'t>]) -> Result<(), ImportError> {
-        let scope = &self.server.scope;
-        let listens = Listen::all(self.server);
-        builder.is_tls = listens.iter().any(|listen| listen.is_tls);
-        builder.tls = TlsRules::read(scope, self.prefix, &builder.ledger);
-        let Builder { ledger, draft, .. } = builder;
-        listen::addresses(&listens, &mut draft.listen, ledger);
-        listen::proxies(scope, &listens, &mut draft.listen, ledger);
-        let has_lost_networks = !listen::allow(targets, &mut draft.listen, ledger);
-        for target in targets {
-            if let Some(plan) = self.plan(builder, target, has_lost_networks) {
-                builder.add(plan);
+impl<'t> LocationReader<'_, 't> {
+    /// Reads everything about the location. `None` where it cannot be carried over, which has been
+    /// reported then.
+    fn plan(&self, has_lost_networks: bool, draft: &mut ConfigDraft) -> Option<RouteRules<'t>> {
+        let refuse = |remedy: String| self.ledger.not_carried(self.target.proxy_pass, remedy);
+        let url = self.proxy_url().map_err(refuse).ok()?;
+        let upstream = self.upstream(&url, draft)?;
+        let timeout = match self.target.scope.one("proxy_read_timeout") {
+            None => {
+                "; it has 30 s to answer, with NGINX it had 60 (response_timeout, in a group of [upstreams])"
+            }
+            Some(_) => "",
+        };
+        let said = format!("routes.upstream: {upstream}{timeout}");
+        self.ledger.carried(self.target.proxy_pass, said);
+        let mut access = self.access();
+        if has_lost_networks {
+            for rule in listen::network_rules(self.target) {
+                access.close(rule, LOST_NETWORKS, self.ledger);
             }
         }
-        if builder.draft.routes.is_empty() {
-            let obstacle = builder.ledger.obstacle().map_or_else(String::new, |note| {
-                format!(": {} at {}: {}", note.directive, note.place, note.remark)
-            });
-            let message = format!("nothing of this server can be carried over{obstacle}");
-            return Err(ImportError::new(&self.server.directive.place, message));
-        }
-        builder.write_tls(Some(self.server.directive));
-        let webhook = targets
-            .iter()
-            .find(|target| target.is_webhook)
-            .unwrap_or(&targets[0]);
-        limits::carry(
-            &webhook.passing.scope,
-            self.http,
-            &mut builder.draft.limits,
-            &builder.ledger,
-        );
-        Ok(())
-    }
-
-    /// `None` where it cannot be carried over, which has been said then.
-    fn plan(
-        &self,
-        builder: &mut Builder,
-        target: &Target<'t>,
-        has_lost_networks: bool,
-    ) -> Option<RouteRules<'t>> {
-        let Target {
-            location,
-            passing,
-            paths,
-            is_webhook,
-        } = target;
-        let Builder {
-            ledger,
-            draft,
-            is_tls,
-            ..
-        } = builder;
-        let constants = Constants::of(
-            &passing.scope,
-            self.variables,
-            &self.server.names(),
-            *is_tls,
-        );
-        let upstreams = Upstreams {
-            http: self.http,
-            ledger,
-            prefix: self.prefix,
-            constants: &constants,
-        };
-        let application = upstreams.target(passing, draft)?;
-        let mut guard = guard::read(target, self.variables, ledger);
-        if has_lost_networks {
-            listen::lose(target, &mut guard, ledger);
-        }
-        let headers = Headers {
-            ledger,
-            variables: self.variables,
-            constants: &constants,
-            host: &application.host,
-            server_name: self.server.names().first().copied().unwrap_or_default(),
-            is_tls: *is_tls,
-        };
-        self.say_path(target, application.path.as_deref(), ledger);
+        self.say_path(url.path.as_deref());
         Some(RouteRules {
-            directive: location.directive,
-            paths: paths.clone(),
-            is_webhook: *is_webhook,
-            headers: headers.carry(&passing.scope),
-            max_body: limits::max_body(&passing.scope, *is_webhook, ledger),
-            upstream: application.upstream,
-            access: guard,
+            directive: self.target.location.directive,
+            paths: self.target.paths.clone(),
+            is_webhook: self.target.is_webhook,
+            headers: self.headers(url.host()),
+            max_body: self.max_body(),
+            upstream,
+            access,
         })
     }
 
-    /// Says where paths are not as they were. `new` is what NGINX puts in the place of the
-    /// location's own path.
-    fn say_path(&self, target: &Target<'t>, new: Option<&str>, ledger: &Ledger) {
-        let Target {
-            location,
-            passing,
-            paths,
-            ..
-        } = target;
-        if let (Some(new), Pattern::Exact(old) | Pattern::Prefix { text: old, .. }) =
-            (new, location.pattern)
-            && new != old
-        {
+    /// Reports paths that change. `new` is what NGINX sends in place of the location's own.
+    fn say_path(&self, new: Option<&str>) {
+        let location = &self.target.location;
+        let text = location.text;
+        if let Some(new) = new.filter(|new| *new != text && !location.modifier.starts_with('~')) {
             let remedy = format!(
-                "the path: NGINX sent {old} on as {new}; now the application gets it as it came, so let it answer there, or set \
-                 path = \"{new}\" and the same in Netdata Cloud"
+                "the path: NGINX sent {text} on as {new}; now the application gets it as it came: \
+                 configure it so, or set path = \"{new}\" and the same in Netdata Cloud"
             );
-            ledger.not_carried(passing.proxy_pass, remedy);
+            self.ledger.not_carried(self.target.proxy_pass, remedy);
         }
-        if let (Pattern::Prefix { text, .. }, [path]) = (location.pattern, &paths[..])
-            && !text.ends_with('/')
-            && path.ends_with("/*")
-        {
-            ledger.first(format!(
-                "look at paths: {text} and what is below {text}/ get through, and what only begins so, such as {text}s, is 404 now: \
-                 compare with the URL in Netdata Cloud, and name its path with --webhook"
+        let is_open = location.is_prefix() && !text.ends_with('/');
+        if is_open && matches!(&self.target.paths[..], [path] if path.ends_with("/*")) {
+            self.ledger.first(format!(
+                "look at paths: {text} and what is below {text}/ get through, and what only begins \
+                 so, such as {text}s, is 404 now: compare with the URL in Netdata Cloud, and name \
+                 its path with --webhook"
             ));
         }
-        if let Pattern::Expression {
-            ignores_case: true, ..
-        } = location.pattern
-        {
+        if location.modifier == "~*" {
             let remedy = "~*: paths are told apart by their case now";
-            ledger.not_carried(location.directive, remedy);
+            self.ledger.not_carried(location.directive, remedy);
         }
     }
 }

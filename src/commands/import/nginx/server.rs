@@ -1,313 +1,221 @@
-//! The servers of a configuration, and their locations.
+//! The servers of a configuration, their locations, and which location serves a path.
 
-use super::listen::Listen;
-use super::scope::Scope;
+use super::scope::NginxScope;
 use crate::commands::import::directive::Directive;
 use crate::commands::import::regex_literal;
-use percent_encoding::percent_decode_str;
+use crate::http::path::PathPattern;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use regex::RegexBuilder;
 
-/// `server { … }`.
+/// What is encoded in the path of a route: NGINX compares decoded paths.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'*');
+
+/// A block `server { … }`.
 #[derive(Clone, Debug)]
-pub(super) struct Server<'t> {
+pub(super) struct ServerBlock<'t> {
     pub(super) directive: &'t Directive,
-    pub(super) scope: Scope<'t>,
-    /// Nested ones, too.
-    pub(super) locations: Vec<Location<'t>>,
+    pub(super) scope: NginxScope<'t>,
+    /// All locations, including nested ones.
+    pub(super) locations: Vec<LocationBlock<'t>>,
 }
 
-/// `location … { … }`.
+/// A block `location … { … }`.
 #[derive(Clone, Debug)]
-pub(super) struct Location<'t> {
+pub(super) struct LocationBlock<'t> {
     pub(super) directive: &'t Directive,
-    pub(super) scope: Scope<'t>,
-    pub(super) pattern: Pattern<'t>,
-    /// The location that it stands in.
+    pub(super) scope: NginxScope<'t>,
+    /// One of `=`, `^~`, `~`, `~*` and `@`, or empty for an ordinary prefix.
+    pub(super) modifier: &'t str,
+    /// A path, an expression or a name.
+    pub(super) text: &'t str,
+    /// The location that it is nested in.
     parent: Option<usize>,
 }
 
-/// Which paths a location is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pattern<'t> {
-    Exact(&'t str),
-    /// `goes_first`: before any expression.
-    Prefix {
-        text: &'t str,
-        goes_first: bool,
-    },
-    Expression {
-        text: &'t str,
-        ignores_case: bool,
-    },
-    /// `@name`
-    Named(&'t str),
+/// A location whose requests are passed on.
+#[derive(Clone, Debug)]
+pub(super) struct ProxiedLocation<'t> {
+    pub(super) location: LocationBlock<'t>,
+    pub(super) proxy_pass: &'t Directive,
+    /// The scope of `proxy_pass`.
+    pub(super) scope: NginxScope<'t>,
+    /// The `if` around `proxy_pass`.
+    pub(super) condition: Option<&'t Directive>,
+    /// Whether `proxy_pass` is in another location, whose rules apply, too.
+    pub(super) is_elsewhere: bool,
+    /// The paths of its routes.
+    pub(super) paths: Vec<String>,
+    pub(super) is_webhook: bool,
 }
 
-impl<'t> Server<'t> {
-    /// Every server of `http`.
+impl<'t> ProxiedLocation<'t> {
+    /// Returns the scopes whose access rules apply.
+    pub(super) fn scopes(&self) -> impl Iterator<Item = &NginxScope<'t>> {
+        let elsewhere = self.is_elsewhere.then_some(&self.scope);
+        std::iter::once(&self.location.scope).chain(elsewhere)
+    }
+
+    /// Returns every directive that is in effect.
+    pub(super) fn directives(&self) -> impl Iterator<Item = &'t Directive> + use<'t> {
+        let own = self.location.scope.directives();
+        own.chain(self.scope.directives())
+    }
+}
+
+impl<'t> ServerBlock<'t> {
+    /// Returns every server of `http`.
     pub(super) fn all(http: &'t [Directive]) -> Vec<Self> {
-        let scope = Scope::of(http);
-        let servers = http
-            .iter()
-            .filter(|it| it.name == "server" && it.block.is_some());
-        servers
-            .map(|directive| {
-                let scope = scope.within(directive);
-                let locations = locations(directive, None, &scope);
-                Self {
-                    directive,
-                    scope,
-                    locations,
-                }
-            })
-            .collect()
+        let outer = NginxScope::default().within(http);
+        let blocks = outer.own("server").filter(|it| it.block.is_some());
+        let read = |directive: &'t Directive| {
+            let mut server = Self {
+                directive,
+                scope: outer.within(directive.children()),
+                locations: Vec::new(),
+            };
+            server.add_locations(None, &server.scope.clone());
+            server
+        };
+        blocks.map(read).collect()
+    }
+
+    /// Adds the locations of the innermost block of `scope`, each followed by those nested in it.
+    fn add_locations(&mut self, parent: Option<usize>, scope: &NginxScope<'t>) {
+        for directive in scope.own("location") {
+            let (modifier, text) = match directive.words()[..] {
+                [modifier, text] => (modifier, text),
+                [text] => split_modifier(text),
+                _ => continue,
+            };
+            let scope = scope.within(directive.children());
+            self.locations.push(LocationBlock {
+                directive,
+                scope: scope.clone(),
+                modifier,
+                text,
+                parent,
+            });
+            self.add_locations(Some(directive.id), &scope);
+        }
     }
 
     pub(super) fn names(&self) -> Vec<&'t str> {
-        let names = self
-            .scope
-            .innermost()
-            .iter()
-            .filter(|it| it.name == "server_name");
-        names
-            .flat_map(|it| &it.arguments)
-            .map(String::as_str)
-            .collect()
+        let named = self.scope.own("server_name");
+        let names = named.flat_map(|it| &it.arguments);
+        names.map(String::as_str).collect()
     }
 
-    /// Whether it asks for client certificates.
-    fn verifies(&self) -> bool {
-        !matches!(self.scope.value("ssl_verify_client"), "" | "off")
-    }
-
-    /// Whether no request gets in without one.
-    pub(super) fn demands_certificates(&self) -> bool {
-        self.scope.value("ssl_verify_client") == "on"
-    }
-
-    /// Whether it looks at client certificates.
-    pub(super) fn looks_at_certificates(&self) -> bool {
-        let looks_at_names = |it: &Directive| {
-            it.name == "if"
-                && it
-                    .arguments
-                    .iter()
-                    .any(|argument| argument.contains("$ssl_client_s_dn"))
-        };
-        self.verifies() || self.directive.holds(&looks_at_names)
-    }
-
-    /// Whether there is TLS.
     pub(super) fn is_tls(&self) -> bool {
-        Listen::all(self).iter().any(|listen| listen.is_tls)
+        let mut listens = self.scope.own("listen");
+        listens.any(|listen| self.is_tls_listen(listen))
     }
 
-    /// Where a location's requests are passed on: there, in an `if` of it, or where `try_files`
+    pub(super) fn is_tls_listen(&self, listen: &Directive) -> bool {
+        self.scope.value("ssl") == "on" || listen.arguments.iter().skip(1).any(|it| it == "ssl")
+    }
+
+    /// Returns every location with a path of its own that passes requests on.
+    pub(super) fn proxied(&self) -> Vec<ProxiedLocation<'t>> {
+        let locations = self.locations.iter().filter(|it| it.modifier != "@");
+        locations.filter_map(|it| self.passes_on(it)).collect()
+    }
+
+    /// Returns the location that NGINX chooses for the path of a route, if it passes requests on.
+    pub(super) fn proxies(&self, path: &str) -> Option<ProxiedLocation<'t>> {
+        let path = match path.strip_suffix('*') {
+            Some(prefix) => format!("{prefix}x"),
+            None => path.to_owned(),
+        };
+        let path = percent_decode_str(&path).decode_utf8_lossy();
+        self.passes_on(self.choose(None, &path)?.0)
+    }
+
+    /// Returns how a location passes requests on: by itself, in an `if`, or where its `try_files`
     /// ends.
-    pub(super) fn passes_on(&self, location: &Location<'t>) -> Option<Passing<'t>> {
-        let is_proxy_pass = |it: &&Directive| it.name == "proxy_pass";
-        let block = location.directive.children();
-        let always_returns = |block: &[Directive]| block.iter().any(|it| it.name == "return");
-        if always_returns(self.scope.innermost()) || block.iter().any(|it| it.name == "internal") {
+    fn passes_on(&self, location: &LocationBlock<'t>) -> Option<ProxiedLocation<'t>> {
+        let scope = &location.scope;
+        let returns = |scope: &NginxScope<'t>| scope.own("return").next().is_some();
+        if returns(&self.scope) || scope.own("internal").next().is_some() {
             return None;
         }
-        if let Some(proxy_pass) = block
-            .iter()
-            .find(is_proxy_pass)
-            .filter(|_| !always_returns(block))
-        {
-            return Some(Passing {
-                proxy_pass,
-                scope: location.scope.clone(),
+        let proxied = |scope: NginxScope<'t>| {
+            Some(ProxiedLocation {
+                location: location.clone(),
+                proxy_pass: scope.own("proxy_pass").next()?,
+                scope,
                 condition: None,
                 is_elsewhere: false,
-            });
+                paths: Vec::new(),
+                is_webhook: false,
+            })
+        };
+        if let Some(direct) = proxied(scope.clone()).filter(|_| !returns(scope)) {
+            return Some(direct);
         }
-        if let Some(condition) = block
-            .iter()
-            .find(|it| it.name == "if" && it.children().iter().any(|it| is_proxy_pass(&it)))
-        {
-            let proxy_pass = condition.children().iter().find(is_proxy_pass)?;
-            let scope = location.scope.within(condition);
-            return Some(Passing {
-                proxy_pass,
-                scope,
-                condition: Some(condition),
-                is_elsewhere: false,
-            });
+        for condition in scope.own("if") {
+            if let Some(mut found) = proxied(scope.within(condition.children())) {
+                found.condition = Some(condition);
+                return Some(found);
+            }
         }
-        let last = block
-            .iter()
-            .find(|it| it.name == "try_files")?
-            .arguments
-            .last()?;
-        let named = self
-            .locations
-            .iter()
-            .find(|it| it.pattern == Pattern::Named(last))?;
-        let proxy_pass = named.directive.children().iter().find(is_proxy_pass)?;
-        Some(Passing {
-            proxy_pass,
-            scope: named.scope.clone(),
-            condition: None,
-            is_elsewhere: true,
-        })
+        let name = scope.own("try_files").next()?.arguments.last()?;
+        let name = name.strip_prefix('@')?;
+        let mut named = self.locations.iter().filter(|it| it.modifier == "@");
+        let mut found = proxied(named.find(|it| it.text == name)?.scope.clone())?;
+        found.is_elsewhere = true;
+        Some(found)
     }
 
-    /// The location that NGINX chooses for a path.
-    pub(super) fn location_of(&self, path: &str) -> Option<&Location<'t>> {
-        self.choose(None, &percent_decode_str(path).decode_utf8_lossy())
-            .map(|(chosen, _)| chosen)
-    }
-
-    /// The same among those that stand in `parent`. Says besides whether no other is looked for.
-    fn choose(&self, parent: Option<usize>, path: &str) -> Option<(&Location<'t>, bool)> {
+    /// Chooses among the locations in `parent`. The flag says that the choice is final.
+    fn choose(&self, parent: Option<usize>, path: &str) -> Option<(&LocationBlock<'t>, bool)> {
         let level = || self.locations.iter().filter(move |it| it.parent == parent);
-        if let Some(exact) = level().find(|it| it.pattern == Pattern::Exact(path)) {
+        if let Some(exact) = level().find(|it| it.modifier == "=" && it.text == path) {
             return Some((exact, true));
         }
-        let prefixes = level().filter_map(|it| match it.pattern {
-            Pattern::Prefix { text, goes_first } if path.starts_with(text) => {
-                Some((text.len(), goes_first, it))
-            }
-            _ => None,
-        });
-        let prefix = prefixes
-            .max_by_key(|(length, ..)| *length)
-            .map(|(_, goes_first, it)| (goes_first, it));
-        let mut best = None;
-        if let Some((goes_first, prefix)) = prefix {
-            match self.choose(Some(prefix.directive.id), path) {
-                Some((inner, true)) => return Some((inner, true)),
-                inner => best = Some((inner.map_or(prefix, |(inner, _)| inner), false)),
-            }
-            if goes_first {
-                return best;
-            }
+        let prefixes = level().filter(|it| it.is_prefix() && path.starts_with(it.text));
+        let prefix = prefixes.max_by_key(|it| it.text.len());
+        let nested = prefix.and_then(|it| self.choose(Some(it.directive.id), path));
+        if let Some((_, true)) = nested {
+            return nested;
+        }
+        let best = nested.or(prefix.map(|it| (it, false)));
+        if prefix.is_some_and(|it| it.modifier == "^~") {
+            return best;
         }
         let Some(expression) = level().find(|it| it.is_expression_for(path)) else {
             return best;
         };
-        let inner = self.choose(Some(expression.directive.id), path);
-        Some((inner.map_or(expression, |(inner, _)| inner), true))
+        let nested = self.choose(Some(expression.directive.id), path);
+        Some((nested.map_or(expression, |(inner, _)| inner), true))
     }
 }
 
-/// How a location passes requests on.
-#[derive(Clone, Debug)]
-pub(super) struct Passing<'t> {
-    pub(super) proxy_pass: &'t Directive,
-    pub(super) scope: Scope<'t>,
-    /// The `if` around it.
-    pub(super) condition: Option<&'t Directive>,
-    /// Whether it stands in another location, which demands something, too.
-    pub(super) is_elsewhere: bool,
+/// Splits a pattern that is written without a space behind its modifier.
+fn split_modifier(text: &str) -> (&str, &str) {
+    let modifiers = ["@", "=", "^~", "~*", "~"];
+    let modifier = modifiers.iter().find(|it| text.starts_with(**it));
+    text.split_at(modifier.map_or(0, |it| it.len()))
 }
 
-fn locations<'t>(
-    block: &'t Directive,
-    parent: Option<usize>,
-    scope: &Scope<'t>,
-) -> Vec<Location<'t>> {
-    let mut found = Vec::new();
-    for directive in block.children().iter().filter(|it| it.name == "location") {
-        let arguments = directive.words();
-        let pattern = match arguments[..] {
-            ["=", path] => Pattern::Exact(path),
-            ["^~", text] => Pattern::Prefix {
-                text,
-                goes_first: true,
-            },
-            ["~", text] => Pattern::Expression {
-                text,
-                ignores_case: false,
-            },
-            ["~*", text] => Pattern::Expression {
-                text,
-                ignores_case: true,
-            },
-            [text] => match (
-                text.strip_prefix('@'),
-                text.strip_prefix('='),
-                text.strip_prefix('~'),
-            ) {
-                (Some(_), ..) => Pattern::Named(text),
-                (_, Some(path), _) => Pattern::Exact(path),
-                (.., Some(text)) => match text.strip_prefix('*') {
-                    Some(text) => Pattern::Expression {
-                        text,
-                        ignores_case: true,
-                    },
-                    None => Pattern::Expression {
-                        text,
-                        ignores_case: false,
-                    },
-                },
-                _ => Pattern::Prefix {
-                    text,
-                    goes_first: false,
-                },
-            },
-            _ => continue,
-        };
-        let scope = scope.within(directive);
-        let nested = locations(directive, Some(directive.id), &scope);
-        found.push(Location {
-            directive,
-            scope,
-            pattern,
-            parent,
-        });
-        found.extend(nested);
-    }
-    found
-}
-
-/// A path as it comes over the wire: NGINX compares what it stands for.
-fn encoded(path: &str) -> String {
-    let encode = |byte: u8| match byte.is_ascii_graphic() && !b"%?#*".contains(&byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    };
-    path.bytes().map(encode).collect()
-}
-
-impl Location<'_> {
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.directive.id == other.directive.id
+impl LocationBlock<'_> {
+    pub(super) fn is_prefix(&self) -> bool {
+        matches!(self.modifier, "" | "^~")
     }
 
     fn is_expression_for(&self, path: &str) -> bool {
-        let Pattern::Expression { text, ignores_case } = self.pattern else {
-            return false;
-        };
-        let expression = RegexBuilder::new(text)
-            .case_insensitive(ignores_case)
-            .build();
-        expression.is_ok_and(|expression| expression.is_match(path))
+        let mut builder = RegexBuilder::new(self.text);
+        let expression = builder.case_insensitive(self.modifier == "~*");
+        self.modifier.starts_with('~') && expression.build().is_ok_and(|it| it.is_match(path))
     }
 
-    /// What it has instead of a path.
-    pub(super) fn text(&self) -> &str {
-        match self.pattern {
-            Pattern::Exact(text)
-            | Pattern::Prefix { text, .. }
-            | Pattern::Expression { text, .. }
-            | Pattern::Named(text) => text,
-        }
-    }
-
-    /// The paths of routes for it; `None` where there are none that match the same.
+    /// Returns the paths of routes that match the same requests; `None` where there are none.
     pub(super) fn paths(&self) -> Option<Vec<String>> {
-        let paths = match self.pattern {
-            Pattern::Exact(path) => vec![encoded(path)],
-            Pattern::Prefix { text, .. } => {
-                vec![format!("{}/*", encoded(text.trim_end_matches('/')))]
-            }
-            Pattern::Named(_) => return None,
-            Pattern::Expression { text, .. } => return regex_literal::paths(text),
+        let prefix = self.text.trim_end_matches('/');
+        let path = match self.modifier {
+            "~" | "~*" => return regex_literal::paths(self.text),
+            "=" => utf8_percent_encode(self.text, ENCODED).to_string(),
+            _ => format!("{}/*", utf8_percent_encode(prefix, ENCODED)),
         };
-        let is_plain = |path: &String| crate::http::path::PathPattern::parse(path).is_ok();
-        paths.iter().all(is_plain).then_some(paths)
+        PathPattern::parse(&path).is_ok().then(|| vec![path])
     }
 }

@@ -1,303 +1,185 @@
-//! NGINX's configuration as a tree of directives, with what is included in its place.
+//! Reads an NGINX configuration into a tree of directives, with included files in their place.
 
-use super::token::{Token, Tokens};
+use super::syntax::{NginxFile, NginxToken};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::location::{ImportError, SourceLocation};
 use crate::commands::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, SourceFiles};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-/// Reads `file` and what it includes. Names of files are relative to `prefix`, as NGINX has it,
-/// wherever they stand.
+/// Reads `file` and what it includes. Names of files are relative to `prefix`, in whichever file
+/// they appear.
 pub(super) fn read(file: &Path, prefix: &Path) -> Result<Vec<Directive>, ImportError> {
-    let mut reader = Reader {
+    let mut reader = TreeReader {
         prefix,
         sources: SourceFiles::default(),
-        parts: 0,
+        count: 0,
+        depth: 0,
     };
     let start = SourceLocation::start_of(file);
-    let mut all = Vec::new();
-    reader.file(file, &start, 0, 0, &mut all)?;
-    Ok(all)
+    reader.file(file, &start, 0)
 }
 
-struct Reader<'p> {
+struct TreeReader<'p> {
     prefix: &'p Path,
     sources: SourceFiles,
-    /// How many words there were.
-    parts: usize,
-}
-
-/// A file that is being read.
-struct Open<'t> {
-    file: Arc<Path>,
-    tokens: Tokens<'t>,
-    /// How many files are open.
+    /// The number of directives that have been read.
+    count: usize,
+    /// The number of files that are being read.
     depth: usize,
 }
 
-impl Open<'_> {
-    fn next(&mut self) -> Result<Option<(Token, SourceLocation)>, ImportError> {
-        match self.tokens.next() {
-            Ok(token) => Ok(token.map(|(token, line)| (token, self.place(line)))),
-            Err(unreadable) => Err(ImportError::new(
-                &self.place(unreadable.line),
-                unreadable.message,
-            )),
-        }
-    }
-
-    fn place(&self, line: usize) -> SourceLocation {
-        SourceLocation {
-            file: self.file.clone(),
-            line,
-        }
-    }
+/// The directives of a file that have been read so far.
+#[derive(Default)]
+struct GrowingTree {
+    /// The number of blocks around the file.
+    nesting: usize,
+    /// The directive whose end has not been read.
+    current: Option<Directive>,
+    /// The blocks that are open, the outermost first.
+    open: Vec<Directive>,
+    /// The directives outside of all blocks.
+    done: Vec<Directive>,
 }
 
-impl Reader<'_> {
-    /// `named` is where the file is named, and `nesting` how many blocks that is in.
+impl TreeReader<'_> {
+    /// Reads a file that is named at `named`, within `nesting` blocks.
     fn file(
         &mut self,
         path: &Path,
         named: &SourceLocation,
-        depth: usize,
         nesting: usize,
-        into: &mut Vec<Directive>,
-    ) -> Result<(), ImportError> {
-        let text = self
-            .sources
-            .read(path)
-            .map_err(|message| ImportError::new(named, message))?;
-        let mut open = Open {
-            file: path.into(),
-            tokens: Tokens::of(&text),
-            depth,
+    ) -> Result<Vec<Directive>, ImportError> {
+        if self.depth > MAX_DEPTH {
+            let deeper = format!("files include each other deeper than {MAX_DEPTH}");
+            let message = format!("{deeper}: does one include itself?");
+            return Err(ImportError::new(named, message));
+        }
+        self.depth += 1;
+        let text = self.sources.read(path);
+        let text = text.map_err(|message| ImportError::new(named, message))?;
+        let mut file = NginxFile::new(path, &text);
+        let mut tree = GrowingTree {
+            nesting,
+            ..GrowingTree::default()
         };
-        self.block(&mut open, None, nesting, into)
-    }
-
-    /// Up to the brace that closes the block that was opened at `opened`, or to the end of the
-    /// file.
-    fn block(
-        &mut self,
-        open: &mut Open<'_>,
-        opened: Option<&SourceLocation>,
-        nesting: usize,
-        into: &mut Vec<Directive>,
-    ) -> Result<(), ImportError> {
-        loop {
-            let Some((token, place)) = open.next()? else {
-                return match opened {
-                    None => Ok(()),
-                    Some(opened) => Err(ImportError::new(
-                        opened,
-                        "this block has no end: write the missing }",
-                    )),
-                };
-            };
-            match (token, opened) {
-                (Token::Word(name), _) => self.directive(open, name, place, nesting, into)?,
-                (Token::Close, Some(_)) => return Ok(()),
-                (Token::Close, None) => {
-                    return Err(ImportError::new(
-                        &place,
-                        "there is no block that this } closes: remove it",
-                    ));
-                }
-                (Token::End, _) => {
-                    return Err(ImportError::new(
-                        &place,
-                        "there is no directive before this ;: remove it",
-                    ));
-                }
-                (Token::Open, _) => {
-                    return Err(ImportError::new(
-                        &place,
-                        "there is no directive before this {",
-                    ));
-                }
+        while let Some((token, place)) = file.next()? {
+            self.add(token, place, &mut file, &mut tree)?;
+        }
+        self.depth -= 1;
+        match tree.open.last() {
+            None => Ok(tree.done),
+            Some(open) => {
+                let message = "this block has no end: write the missing }";
+                Err(ImportError::new(&open.place, message))
             }
         }
     }
 
-    fn directive(
+    fn add(
         &mut self,
-        open: &mut Open<'_>,
-        name: String,
+        token: NginxToken,
         place: SourceLocation,
-        nesting: usize,
-        into: &mut Vec<Directive>,
+        file: &mut NginxFile<'_>,
+        tree: &mut GrowingTree,
     ) -> Result<(), ImportError> {
-        let id = self.parts;
-        let mut arguments = Vec::new();
-        let block = loop {
-            self.parts += 1;
-            if self.parts > MAX_PARTS {
-                return Err(ImportError::new(
-                    &place,
-                    format!("the configuration has more than {MAX_PARTS} words"),
-                ));
+        match (token, tree.current.take()) {
+            (NginxToken::Word(name), None) => tree.current = Some(self.directive(name, place)?),
+            (NginxToken::Word(argument), Some(mut directive)) => {
+                directive.arguments.push(argument);
+                tree.current = Some(directive);
             }
-            match open.next()? {
-                Some((Token::Word(word), _)) => arguments.push(word),
-                Some((Token::End, _)) => break None,
-                Some((Token::Open, _)) if name.ends_with("_by_lua_block") => {
-                    let lua = open.tokens.lua();
-                    arguments.push(
-                        lua.map_err(|it| ImportError::new(&open.place(it.line), it.message))?,
-                    );
-                    break None;
-                }
-                Some((Token::Open, _)) => {
-                    if nesting >= MAX_NESTING {
-                        let message = format!(
-                            "blocks are nested deeper than {MAX_NESTING}: NGINX has no use for that"
-                        );
-                        return Err(ImportError::new(&place, message));
-                    }
-                    let mut block = Vec::new();
-                    self.block(open, Some(&place), nesting + 1, &mut block)?;
-                    break Some(block);
-                }
-                Some((Token::Close, _)) | None => {
-                    let message = format!("there is no ; behind the directive \"{name}\"");
-                    return Err(ImportError::new(&place, message));
+            (NginxToken::End, directive) => {
+                if let Some(directive) = directive {
+                    let nesting = tree.nesting + tree.open.len();
+                    tree.siblings().extend(self.include(directive, nesting)?);
                 }
             }
-        };
-        if name == "include"
-            && let ([pattern], None) = (&arguments[..], &block)
-            && self.include(pattern, &place, open.depth, nesting, into)?
-        {
-            return Ok(());
+            (NginxToken::Open, directive) => {
+                let is_lua = tree.open(directive, &place)?;
+                if is_lua {
+                    file.skip_lua()?;
+                    tree.close(&place)?;
+                }
+            }
+            (NginxToken::Close, directive) => {
+                tree.siblings().extend(directive);
+                tree.close(&place)?;
+            }
         }
-        into.push(Directive {
-            name,
-            arguments,
-            block,
-            place,
-            id,
-        });
         Ok(())
     }
 
-    /// Puts the files in the place where they are named; says whether there are any.
+    fn directive(&mut self, name: String, place: SourceLocation) -> Result<Directive, ImportError> {
+        self.count += 1;
+        if self.count > MAX_PARTS {
+            let message = format!("the configuration has more than {MAX_PARTS} directives");
+            return Err(ImportError::new(&place, message));
+        }
+        Ok(Directive {
+            name,
+            arguments: Vec::new(),
+            block: None,
+            place,
+            id: self.count,
+        })
+    }
+
+    /// Replaces an `include` by the directives of its files. Where a file is missing, it stays.
     fn include(
         &mut self,
-        pattern: &str,
-        place: &SourceLocation,
-        depth: usize,
+        directive: Directive,
         nesting: usize,
-        into: &mut Vec<Directive>,
-    ) -> Result<bool, ImportError> {
-        if depth >= MAX_DEPTH {
-            let message = format!(
-                "files include each other deeper than {MAX_DEPTH}: does one include itself?"
-            );
-            return Err(ImportError::new(place, message));
+    ) -> Result<Vec<Directive>, ImportError> {
+        if directive.name != "include" || directive.arguments.len() != 1 {
+            return Ok(vec![directive]);
         }
-        let path = self.prefix.join(pattern);
-        let found = self
-            .sources
-            .matching(&path)
-            .map_err(|message| ImportError::new(place, message))?;
-        let paths: Vec<PathBuf> = match found {
+        let path = self.prefix.join(directive.value());
+        let paths = self.sources.matching(&path);
+        let paths = match paths.map_err(|message| ImportError::new(&directive.place, message))? {
             Some(paths) => paths,
             None if path.exists() => vec![path],
-            None => return Ok(false),
+            None => return Ok(vec![directive]),
         };
-        paths
-            .iter()
-            .try_for_each(|path| self.file(path, place, depth + 1, nesting, into))?;
-        Ok(true)
+        let mut included = Vec::new();
+        for path in paths {
+            included.extend(self.file(&path, &directive.place, nesting)?);
+        }
+        Ok(included)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn parse(text: &str) -> Result<Vec<Directive>, ImportError> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("nginx.conf");
-        std::fs::write(&file, text).unwrap();
-        std::fs::write(directory.path().join("one.inc"), "one;\n").unwrap();
-        std::fs::write(
-            directory.path().join("two.inc"),
-            "\ntwo { include one.inc; }",
-        )
-        .unwrap();
-        std::fs::write(directory.path().join("self.inc"), "include self.inc;").unwrap();
-        read(&file, directory.path())
-    }
-
-    /// As one line, each directive with its line.
-    fn show(directives: &[Directive]) -> String {
-        let show = |it: &Directive| {
-            let block = it
-                .block
-                .as_ref()
-                .map_or_else(String::new, |block| format!("{{{}}}", show(block)));
-            format!(
-                "{}:{}{}{block}",
-                it.place.line,
-                it.name,
-                it.arguments
-                    .iter()
-                    .map(|a| format!(" {a}"))
-                    .collect::<String>()
-            )
-        };
-        directives.iter().map(show).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn blocks_and_files_are_put_where_they_are_named() {
-        for (text, expected) in [
-            ("", ""),
-            ("a;\n b c\n d;", "1:a 2:b c d"),
-            ("a {\n b {} \n} c;", "1:a{2:b{}} 3:c"),
-            ("a;\ninclude two.inc;\nb;", "1:a 2:two{1:one} 3:b"),
-            ("a { include *.inc2; }", "1:a{}"),
-            ("include [ot]*.inc;", "1:one 2:two{1:one}"),
-            (
-                "content_by_lua_block { if a then b = {} end } a;",
-                "1:content_by_lua_block  if a then b = {} end  1:a",
-            ),
-            ("map $a $b { include x y; }", "1:map $a $b{1:include x y}"),
-            ("a;\ninclude missing.conf;", "1:a 2:include missing.conf"),
-        ] {
-            assert_eq!(show(&parse(text).unwrap()), expected, "{text}");
+impl GrowingTree {
+    /// Returns the innermost list of directives.
+    fn siblings(&mut self) -> &mut Vec<Directive> {
+        match self.open.last_mut() {
+            Some(block) => block.block.get_or_insert_default(),
+            None => &mut self.done,
         }
     }
 
-    #[test]
-    fn what_is_wrong_has_a_place_and_a_remedy() {
-        for (text, line, message) in [
-            ("a;\nb {\n c;\n", 2, "write the missing }"),
-            ("a;\n}", 2, "there is no block that this } closes"),
-            ("a\nb", 1, "no ; behind the directive \"a\""),
-            ("a { b }", 1, "no ; behind the directive \"b\""),
-            (";", 1, "remove it"),
-            ("{}", 1, "no directive before this {"),
-            ("a \"b", 1, "write the missing quote"),
-            ("include self.inc;", 1, "does one include itself?"),
-            (&"a {".repeat(100), 1, "nested deeper than 64"),
-        ] {
-            let error = parse(text).unwrap_err();
-            assert!(
-                error.place.line == line && error.message.contains(message),
-                "{text}: {error}"
-            );
+    /// Opens a block, and returns whether it is one of Lua.
+    fn open(
+        &mut self,
+        block: Option<Directive>,
+        place: &SourceLocation,
+    ) -> Result<bool, ImportError> {
+        let message = "there is no directive before this {: remove it";
+        let mut block = block.ok_or_else(|| ImportError::new(place, message))?;
+        if self.nesting + self.open.len() >= MAX_NESTING {
+            let message = format!("blocks are nested deeper than {MAX_NESTING}");
+            return Err(ImportError::new(place, message));
         }
+        block.block = Some(Vec::new());
+        let is_lua = block.name.ends_with("_by_lua_block");
+        self.open.push(block);
+        Ok(is_lua)
     }
 
-    proptest! {
-        #[test]
-        fn no_text_makes_it_panic(text in "([a-z]{1,3}|[ ;{}#\"'\\\\\\n]|include [a-z*]{1,8}\\.inc;|\\PC){0,60}") {
-            let _ = parse(&text);
-        }
+    fn close(&mut self, place: &SourceLocation) -> Result<(), ImportError> {
+        let message = "there is no block that this } closes: remove it";
+        let block = self.open.pop();
+        let block = block.ok_or_else(|| ImportError::new(place, message))?;
+        self.siblings().push(block);
+        Ok(())
     }
 }

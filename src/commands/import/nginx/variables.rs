@@ -1,145 +1,113 @@
-//! What variables of the configuration's own hold: `map` and `set`.
+//! The values of variables that the configuration itself defines, with `map` and `set`.
 
-use super::scope::Scope;
+use super::scope::NginxScope;
 use crate::commands::import::directive::Directive;
 use crate::commands::import::template::expand;
-use std::cell::Cell;
 use std::collections::HashMap;
 
 /// How far a variable is followed through others.
 const MAX_STEPS: usize = 8;
 
-/// What a text may grow to.
+/// The length to which a text may expand.
 const MAX_LENGTH: usize = 8192;
 
-/// How many conditions are looked at in all. Conditions on variables that depend on conditions
-/// could go on for ever.
-const MAX_CONDITIONS: usize = 1_000_000;
+/// Every `map`, by the name of its variable without `$`.
+pub(super) type NginxMaps<'t> = HashMap<&'t str, NginxMap<'t>>;
 
-/// Every `map`, by its variable.
+/// A `map`: values that depend on another variable.
 #[derive(Debug)]
-pub(super) struct Variables<'t> {
-    maps: HashMap<&'t str, Map<'t>>,
-    budget: Cell<usize>,
-}
-
-/// Values by what a source holds.
-#[derive(Clone, Debug)]
-pub(super) struct Map<'t> {
-    pub(super) directive: &'t Directive,
-    /// With its `$`.
+pub(super) struct NginxMap<'t> {
+    /// The text that is compared, with its `$`.
     pub(super) source: &'t str,
     pub(super) default: &'t str,
-    /// Each with what the source is compared with: `~` and `~*` begin expressions.
-    pub(super) cases: Vec<(&'t str, &'t str)>,
+    /// The other entries. Names that begin with `~` are expressions.
+    pub(super) entries: Vec<&'t Directive>,
 }
 
-impl<'t> Variables<'t> {
-    pub(super) fn of(http: &'t [Directive]) -> Self {
-        let maps = http
-            .iter()
-            .filter(|it| it.name == "map")
-            .filter_map(|directive| {
-                let [source, variable] = directive.arguments.as_slice() else {
-                    return None;
-                };
-                let mut map = Map {
-                    directive,
-                    source,
-                    default: "",
-                    cases: Vec::new(),
-                };
-                for entry in directive.children() {
-                    match (entry.name.as_str(), entry.value()) {
-                        ("default", value) => map.default = value,
-                        ("hostnames" | "volatile", "") => {}
-                        (key, value) => map
-                            .cases
-                            .push((key.strip_prefix('\\').unwrap_or(key), value)),
-                    }
-                }
-                Some((variable.strip_prefix('$')?, map))
-            });
-        Self {
-            maps: maps.collect(),
-            budget: Cell::new(MAX_CONDITIONS),
+/// Reads every `map` of `http`.
+pub(super) fn maps(http: &[Directive]) -> NginxMaps<'_> {
+    let maps = http.iter().filter(|it| it.name == "map");
+    maps.filter_map(NginxMap::read).collect()
+}
+
+impl<'t> NginxMap<'t> {
+    fn read(directive: &'t Directive) -> Option<(&'t str, Self)> {
+        let [source, variable] = &directive.arguments[..] else {
+            return None;
+        };
+        let mut map = Self {
+            source,
+            default: "",
+            entries: Vec::new(),
+        };
+        for entry in directive.children() {
+            match entry.name.as_str() {
+                "default" => map.default = entry.value(),
+                "hostnames" | "volatile" if entry.arguments.is_empty() => {}
+                _ => map.entries.push(entry),
+            }
         }
+        Some((variable.strip_prefix('$')?, map))
     }
 
-    /// The `map` that makes a variable, whose name has no `$`.
-    pub(super) fn map(&self, name: &str) -> Option<&Map<'t>> {
-        self.maps.get(name)
+    /// Returns whether the value is a part of the subject: its common name.
+    pub(super) fn takes_common_name(&self) -> bool {
+        let takes = |it: &&Directive| it.name.contains("CN=") && it.value().starts_with('$');
+        self.source.contains("$ssl_client_s_dn") && self.entries.iter().any(takes)
     }
 
-    /// Counts a condition that is looked at; `None` where there have been too many.
-    pub(super) fn spend(&self) -> Option<()> {
-        self.budget.set(self.budget.get().checked_sub(1)?);
-        Some(())
+    /// Returns the value for requests to a server with one name, if it depends on that alone.
+    fn value_for(&self, names: &[&str]) -> Option<&'t str> {
+        let sources = ["$host", "$http_host", "$server_name", "$ssl_server_name"];
+        let ([name], true) = (names, sources.contains(&self.source)) else {
+            return None;
+        };
+        let entry = self.entries.iter().find(|it| it.name == *name);
+        Some(entry.map_or(self.default, |it| it.value()))
     }
 }
 
-/// What `set` says in a scope, and `map` of a server's name, where that depends on nothing else.
-#[derive(Debug)]
+/// The variables that are set or mapped, with their values if these are the same for all requests.
+#[derive(Debug, Default)]
 pub(super) struct Constants<'t>(HashMap<&'t str, Option<&'t str>>);
 
 impl<'t> Constants<'t> {
-    /// Of a server with these names.
+    /// Reads the constants of a place in a server with these names.
     pub(super) fn of(
-        scope: &Scope<'t>,
-        variables: &Variables<'t>,
+        scope: &NginxScope<'t>,
+        maps: &NginxMaps<'t>,
         names: &[&str],
         is_tls: bool,
     ) -> Self {
-        let mut constants = HashMap::new();
+        let mut constants = Self::default();
         for step in scope.steps() {
-            let sets_for_some = step
-                .children()
+            constants.add(step, true);
+            step.children()
                 .iter()
-                .filter(|it| it.name == "set")
-                .map(|it| (it, true));
-            let sets = [(step, false)]
-                .into_iter()
-                .filter(|(it, _)| it.name == "set")
-                .chain(sets_for_some);
-            for (set, is_for_some) in sets {
-                let Some(name) = set.value().strip_prefix('$') else {
-                    continue;
-                };
-                let value = set
-                    .arguments
-                    .get(1)
-                    .map(String::as_str)
-                    .filter(|_| !is_for_some);
-                // Set twice, it depends on when it is looked at.
-                constants
-                    .entry(name)
-                    .and_modify(|it| *it = None)
-                    .or_insert(value);
+                .for_each(|it| constants.add(it, false));
+        }
+        for (variable, map) in maps {
+            if let Some(value) = map.value_for(names) {
+                constants.0.entry(variable).or_insert(Some(value));
             }
         }
-        // What is set is another variable from then on.
-        for (variable, map) in &variables.maps {
-            let is_by_name = matches!(
-                map.source,
-                "$host" | "$http_host" | "$server_name" | "$ssl_server_name"
-            );
-            let value = |name: &&str| {
-                map.cases
-                    .iter()
-                    .find(|(case, _)| case == name)
-                    .map_or(map.default, |(_, value)| value)
-            };
-            if let ([name], true) = (names, is_by_name) {
-                constants
-                    .entry(variable)
-                    .or_insert_with(|| Some(value(name)));
-            }
-        }
-        constants.insert("scheme", Some(if is_tls { "https" } else { "http" }));
-        Self(constants)
+        let scheme = if is_tls { "https" } else { "http" };
+        constants.0.insert("scheme", Some(scheme));
+        constants
     }
 
-    /// `text` with what is known of its variables; the others stay.
+    /// Adds a `set`. A variable that is set twice depends on when it is read.
+    fn add(&mut self, set: &'t Directive, is_certain: bool) {
+        if let ("set", [variable, value]) = (set.name.as_str(), &set.arguments[..])
+            && let Some(name) = variable.strip_prefix('$')
+        {
+            let value = is_certain.then_some(value.as_str());
+            let entry = self.0.entry(name).and_modify(|it| *it = None);
+            entry.or_insert(value);
+        }
+    }
+
+    /// Replaces the constants in a text. Other variables stay, in braces unless they are alone.
     pub(super) fn resolve(&self, text: &str) -> String {
         let known = |name: &str| match self.0.get(name) {
             Some(Some(value)) => Some((*value).to_owned()),
@@ -148,59 +116,18 @@ impl<'t> Constants<'t> {
         let mut resolved = text.to_owned();
         for _ in 0..MAX_STEPS {
             let next = expand(&resolved, &known).unwrap_or_default();
-            // Each step could double it.
+            // Each step could double the length.
             if next == resolved || next.len() > MAX_LENGTH {
                 break;
             }
             resolved = next;
         }
-        // As it is usually written.
-        match resolved
+        let inner = resolved
             .strip_prefix("${")
-            .and_then(|rest| rest.strip_suffix('}'))
-            .filter(|name| !name.contains('}'))
-        {
+            .and_then(|it| it.strip_suffix('}'));
+        match inner.filter(|name| !name.contains('}')) {
             Some(name) => format!("${name}"),
             None => resolved,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::commands::import::nginx::tree;
-
-    #[test]
-    fn what_is_set_once_is_constant() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let text = "set $a b; if ($x) { set $c d; } set $e ${a}f; set $g 1; set $g 2; set $h $h$h; set $i $uri;";
-        std::fs::write(
-            file.path(),
-            format!("server {{ {text} }} map $host $j {{ a.example here; }}"),
-        )
-        .unwrap();
-        let tree = tree::read(file.path(), std::path::Path::new("")).unwrap();
-        let constants = Constants::of(
-            &Scope::of(&tree).within(&tree[0]),
-            &Variables::of(&tree),
-            &["a.example"],
-            true,
-        );
-        for (text, resolved) in [
-            ("x", "x"),
-            ("$a", "b"),
-            ("${a}c$a", "bcb"),
-            ("$e", "bf"),
-            ("$c", "$c"),
-            ("$g", "$g"),
-            ("$i/", "${uri}/"),
-            ("$host", "$host"),
-            ("$scheme://x", "https://x"),
-            ("$j", "here"),
-        ] {
-            assert_eq!(constants.resolve(text), resolved, "{text}");
-        }
-        assert!(constants.resolve("$h").len() <= MAX_LENGTH);
     }
 }

@@ -1,69 +1,20 @@
 //! Lets only verified Netdata Cloud webhooks through to an application.
 //!
 //! The program is a reverse proxy on [Pingora](pingora); this library is what it is made of. The
-//! README says how to run it, and the [manual](mod@manual) has the details. These pages say how it is built, and how a Pingora service of one's
-//! own uses the same checks.
+//! README says how to run it, and the [manual](mod@manual) has the details. These pages say how a
+//! Pingora service of one's own uses the same checks, and how the program is built.
 //!
-//! # As middleware
+//! # In a Pingora proxy
 //!
-//! [`Gate::admit`](proxy::Gate::admit) works in the `request_filter` of any [`ProxyHttp`]. It
-//! answers challenges, Test notifications and everything that is refused, and hands over a verified
-//! notification otherwise:
-//!
-//! [`ProxyHttp`]: https://docs.rs/pingora-proxy/latest/pingora_proxy/trait.ProxyHttp.html
+//! A [`Gate`] checks the requests of some paths of a proxy that has routes and upstreams of its own:
 //!
 //! ```no_run
-//! use netdata_webhook_proxy::config::Config;
-//! use netdata_webhook_proxy::proxy::{Context, Decision, Gate, Policy};
-//! use netdata_webhook_proxy::tls;
-//! use pingora::prelude::*;
-//! use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
-//! use std::path::Path;
-//!
-//! struct Alerts {
-//!     gate: Gate,
-//! }
-//!
-//! #[async_trait::async_trait]
-//! impl ProxyHttp for Alerts {
-//!     type CTX = Context;
-//!
-//!     fn new_ctx(&self) -> Context {
-//!         Context::new()
-//!     }
-//!
-//!     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-//!         let Decision::Deliver(verified) = self.gate.admit(session, context).await else {
-//!             return Ok(true); // It has been answered; and there are no routes of kind "proxy" here.
-//!         };
-//!         let identity = verified.authenticated().identity();
-//!         println!("{} from {:?}", verified.notification.kind, identity.and_then(|i| i.common_name()));
-//!         session.respond_error(204).await?; // Or act on `verified.body`, and answer what you like.
-//!         Ok(true)
-//!     }
-//!
-//!     async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> Result<Box<HttpPeer>> {
-//!         Error::e_explain(InternalError, "request_filter answers everything")
-//!     }
-//! }
-//!
-//! fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-//!     let config = Config::load(Path::new("netdata.toml"))?.config;
-//!     let policy = Policy::new(&config)?;
-//!     let tls = config.tls.as_ref().ok_or("netdata.toml has no [tls]")?;
-//!     let settings = tls::listener_settings(tls, policy.trust().clone(), true)?;
-//!
-//!     let mut server = Server::new(None)?;
-//!     let mut service = http_proxy_service(&server.configuration, Alerts { gate: Gate::new(policy) });
-//!     service.add_tls_with_settings("0.0.0.0:8443", None, settings);
-//!     server.add_service(service);
-//!     server.run_forever()
-//! }
+#![doc = include_str!("manual/pingora_proxy.rs")]
 //! ```
 //!
-//! Two things are the program's alone, because they lie before Pingora's `request_filter`: the
-//! strict reading of requests ([`framing`](http::framing)) with its deadlines, and the listener that resumes no
-//! sessions.
+//! [`Gate::decide`] makes the same decisions from values alone, for other servers. The
+//! [page on the library](manual::library) has an example, and lists what the program protects
+//! further.
 //!
 //! # How it is built
 //!

@@ -16,9 +16,18 @@ use pingora::prelude::*;
 use pingora::server::ShutdownWatch;
 use pingora::services::Service as _;
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
+use rustls::sign::CertifiedKey;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The programs that the manual shows.
+#[allow(clippy::print_stdout, unreachable_pub)]
+#[path = "../../src/manual/axum_handler.rs"]
+mod manual_axum;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../src/manual/pingora_proxy.rs"]
+mod manual_proxy;
 
 const SECRET: &str = "YOUR_CHALLENGE_SECRET";
 
@@ -108,6 +117,11 @@ fn builder(pki: &Pki, names: &[&str]) -> GateBuilder {
         .route(WEBHOOK, route)
 }
 
+fn identity(pki: &Pki) -> Arc<CertifiedKey> {
+    let directory = pki.path();
+    read_identity(&directory.join("server.pem"), &directory.join("server.key")).unwrap()
+}
+
 impl Scene {
     fn new() -> Self {
         Self::with(|builder| builder, None)
@@ -128,10 +142,7 @@ impl Scene {
             first,
             peers: peers.clone(),
         };
-        let directory = pki.path();
-        let identity =
-            read_identity(&directory.join("server.pem"), &directory.join("server.key")).unwrap();
-        let settings = gate.listener_settings(identity, true).unwrap();
+        let settings = gate.listener_settings(identity(&pki), true).unwrap();
         let address = serve(shop, settings);
         Self {
             pki,
@@ -160,12 +171,16 @@ impl Scene {
 }
 
 /// Serves in this process, on a listener of Pingora's own.
-fn serve(shop: Shop, settings: pingora::listeners::tls::TlsSettings) -> SocketAddr {
+fn serve<P>(proxy: P, settings: pingora::listeners::tls::TlsSettings) -> SocketAddr
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     free.set_nonblocking(true).unwrap();
     let conf = Arc::new(pingora::server::configuration::ServerConf::default());
-    let mut service = http_proxy_service(&conf, shop);
+    let mut service = http_proxy_service(&conf, proxy);
     service.add_tls_with_settings(&address.to_string(), None, settings);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -537,4 +552,84 @@ fn ten_thousand_requests_at_32_connections_do_not_hang() {
         }
     });
     assert_eq!(scene.origin.received().len(), CONNECTIONS * EACH);
+}
+
+#[test]
+fn the_proxy_in_the_manual_works() {
+    let pki = Pki::new();
+    let gate = Arc::new(builder(&pki, &["app.netdata.cloud"]).build().unwrap());
+    let settings = gate.listener_settings(identity(&pki), true).unwrap();
+    let origin = Origin::spawn();
+    let upstream = origin.address();
+    let address = serve(manual_proxy::Shop { gate, upstream }, settings);
+    let client = |leaf: Option<&Leaf>| Sender {
+        address,
+        config: Arc::new(crate::support::client_config(leaf, rustls::ALL_VERSIONS)),
+    };
+    let netdata = client(Some(&pki.netdata()));
+    assert_eq!(netdata.post(BODIES[3]).status, 200);
+    assert_eq!(origin.received_one().body, BODIES[3].as_bytes());
+    client(None)
+        .post(BODIES[3])
+        .refuses(403, "client_certificate_missing");
+    assert_eq!(
+        client(None).send("GET", "/shop", "", "").unwrap().status,
+        200
+    );
+}
+
+#[test]
+fn the_axum_server_in_the_manual_demands_a_certificate_on_one_path() {
+    let pki = Pki::new();
+    let gate = builder(&pki, &["app.netdata.cloud"]).build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let identity = identity(&pki);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            manual_axum::serve(gate, &identity, listener).await.unwrap();
+        });
+    });
+    let client = |leaf: Option<&Leaf>| Sender {
+        address,
+        config: Arc::new(crate::support::client_config(leaf, rustls::ALL_VERSIONS)),
+    };
+    assert_eq!(client(None).send("GET", "/", "", "").unwrap().status, 200);
+    client(None)
+        .post(BODIES[0])
+        .refuses(403, "client_certificate_missing");
+    let stranger = client(Some(&pki.impostor()));
+    stranger
+        .post(BODIES[0])
+        .refuses(403, "client_certificate_invalid");
+    let netdata = client(Some(&pki.netdata()));
+    for body in BODIES {
+        assert_eq!(netdata.post(body).status, 204);
+    }
+    netdata.post("{}").refuses(422, "schema_mismatch");
+    assert_eq!(netdata.post(&alert_of(64 * 1024 + 1)).status, 413);
+    let challenge = netdata.get("?crc_token=abc");
+    assert!(
+        challenge
+            .body
+            .contains("igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=")
+    );
+}
+
+#[test]
+fn an_answered_request_leaves_its_connection_open() {
+    let scene = Scene::new();
+    let mut connection = scene.netdata().connect().unwrap();
+    for _ in 0..3 {
+        let target = format!("{WEBHOOK}?crc_token=abc");
+        assert_eq!(connection.send("GET", &target, "", "").unwrap().status, 200);
+        connection
+            .post("{}")
+            .unwrap()
+            .refuses(422, "schema_mismatch");
+        assert_eq!(connection.post(BODIES[0]).unwrap().status, 200);
+    }
 }

@@ -1,8 +1,8 @@
 //! Lets only verified Netdata Cloud webhooks through to an application.
 //!
 //! The program is a reverse proxy on [Pingora](pingora); this library is what it is made of. The
-//! README says how to run it, and the [manual](mod@manual) has the details. These pages say how a
-//! Pingora service of one's own uses the same checks, and how the program is built.
+//! README introduces it, and the [`manual`] describes how to run it. These pages describe how a
+//! Pingora service of your own uses the same checks, and how the program is built.
 //!
 //! # In a Pingora proxy
 //!

@@ -12,30 +12,29 @@ const MANUAL: &str = "manual/";
 
 /// Returns the help of the command, or the text of the page, that `words` name: of `program` itself
 /// and a list of all pages, if there are none.
-pub(super) fn find(mut program: Command, words: &[String]) -> Option<String> {
-    // Completes the usage lines, which contain the names of the commands above.
-    program.build();
+pub(super) fn find(program: Command, words: &[String]) -> Option<String> {
     let Some(first) = words.first() else {
-        return Some(contents(&mut program));
+        return Some(contents(program));
     };
-    let name = first.strip_prefix(MANUAL);
-    if let Some(command) = descend(&mut program, words) {
-        return Some(help_of_command(command, words));
+    if is_command(&program, words) {
+        return Some(help_of_command(program, words));
     }
+    let name = first.strip_prefix(MANUAL).unwrap_or(first);
     match words {
-        [_] => page(name.unwrap_or(first)).map(str::to_owned),
+        [_] => page(name).map(str::to_owned),
         _ => None,
     }
 }
 
-fn descend<'c>(program: &'c mut Command, words: &[String]) -> Option<&'c mut Command> {
-    words
+fn is_command(program: &Command, words: &[String]) -> bool {
+    let found = words
         .iter()
-        .try_fold(program, |command, word| command.find_subcommand_mut(word))
+        .try_fold(program, |command, word| command.find_subcommand(word));
+    found.is_some()
 }
 
-fn help_of_command(command: &mut Command, words: &[String]) -> String {
-    let mut text = command.render_long_help().to_string();
+fn help_of_command(program: Command, words: &[String]) -> String {
+    let mut text = help_option(program, words);
     if let [name] = words
         && page(name).is_some()
     {
@@ -47,9 +46,19 @@ fn help_of_command(command: &mut Command, words: &[String]) -> String {
     text
 }
 
+/// Returns the output of `--help` after the command `words`.
+fn help_option(mut program: Command, words: &[String]) -> String {
+    let name = program.get_name().to_owned();
+    let arguments = std::iter::once(&name).chain(words).map(String::as_str);
+    match program.try_get_matches_from_mut(arguments.chain(["--help"])) {
+        Err(help) => help.to_string(),
+        Ok(_) => String::new(),
+    }
+}
+
 /// Returns the help of the program, with a list of the pages.
-fn contents(program: &mut Command) -> String {
-    let mut text = program.render_long_help().to_string();
+fn contents(program: Command) -> String {
+    let mut text = help_option(program, &[]);
     text += "\nPages of the manual:\n";
     for (name, page) in PAGES {
         let title = page.lines().next().unwrap_or_default();

@@ -1,6 +1,7 @@
-//! The manual page and the completions say what the command line takes: all of it, in forms that
-//! others read.
+//! The manual pages, the completions and `help` describe the whole command line and configuration,
+//! in forms that other programs read.
 
+use crate::support::{PAGES, page};
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -35,7 +36,8 @@ fn commands() -> Vec<(Vec<String>, String)> {
             .take_while(|line| !line.is_empty());
         for name in listed
             .filter_map(|line| line.split_whitespace().next())
-            .filter(|name| *name != "help")
+            // Only the program's own has more to it than clap's.
+            .filter(|name| words.is_empty() || *name != "help")
         {
             let words = [&words[..], &[name.to_owned()]].concat();
             let arguments: Vec<_> = words.iter().map(String::as_str).chain(["--help"]).collect();
@@ -89,7 +91,7 @@ fn section(page: &str, words: &[String]) -> String {
 }
 
 #[test]
-fn the_manual_page_has_every_command_and_option() {
+fn the_manual_page_of_the_program_has_every_command_and_option() {
     let page = printed(&["man"]);
     let commands = commands();
     let names: Vec<_> = commands.iter().map(|(words, _)| words.join(" ")).collect();
@@ -131,31 +133,125 @@ fn the_manual_page_has_every_command_and_option() {
 }
 
 #[test]
-fn the_manual_page_is_one() {
-    let page = printed(&["man"]);
-    assert_eq!(page.matches(".TH ").count(), 1);
-    let Ok(mut groff) = Command::new("groff")
+fn the_manual_pages_are_well_formed() {
+    for arguments in [&["man"][..], &["man", "config"]] {
+        let page = printed(arguments);
+        assert_eq!(page.matches(".TH ").count(), 1);
+        let Some(text) = formatted(&page) else {
+            return eprintln!("skipped: there is no groff");
+        };
+        assert!(text.contains("certificate"), "{text}");
+    }
+}
+
+/// The page as groff formats it, without warnings. `None` if there is no groff.
+fn formatted(page: &str) -> Option<String> {
+    let mut groff = Command::new("groff")
         .args(["-man", "-ww", "-Tascii"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-    else {
-        return eprintln!("skipped: there is no groff");
-    };
-    groff
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(page.as_bytes())
-        .unwrap();
+        .ok()?;
+    // In a thread, because groff writes before it has read everything.
+    let (mut input, page) = (groff.stdin.take().unwrap(), page.to_owned());
+    let writer = std::thread::spawn(move || input.write_all(page.as_bytes()));
     let output = groff.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
     assert!(
         output.status.success() && output.stderr.is_empty(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(String::from_utf8_lossy(&output.stdout).contains("certificate"));
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The keys of the example with every key, as the manual writes them.
+fn keys() -> Vec<String> {
+    let mut prefix = String::new();
+    let mut keys = Vec::new();
+    for line in include_str!("../../conf/example.toml").lines() {
+        if let Some(section) = line.strip_prefix('[') {
+            let section = section.trim_start_matches('[').split(']').next().unwrap();
+            prefix = match section.strip_prefix("routes") {
+                _ if section.starts_with("upstreams.") => String::new(),
+                Some(rest) => format!("{rest}.").trim_start_matches('.').to_owned(),
+                None => format!("{section}."),
+            };
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && !line.starts_with(['#', ' '])
+        {
+            keys.push(format!("{prefix}{key}"));
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_manual_page_of_the_configuration_has_every_key() {
+    let page = printed(&["man", "config"]);
+    let keys = keys();
+    assert!(keys.len() > 60, "{keys:?}");
+    for key in keys {
+        let term = format!("\n.TP\n\\fB{key}\\fR");
+        let listed = format!(", \\fB{key}\\fR");
+        assert!(page.contains(&term) || page.contains(&listed), "{key}");
+    }
+    for markup in ["](", "][", "**", "`", "|---"] {
+        assert!(!page.contains(markup), "{markup} in {page}");
+    }
+}
+
+#[test]
+fn help_prints_commands_and_pages() {
+    let all = printed(&["help"]);
+    for expected in [
+        "\n  import ",
+        "\n  configuration ",
+        "\n  doctor ",
+        "--version",
+    ] {
+        assert!(all.contains(expected), "{expected:?} in {all}");
+    }
+    for (path, text) in PAGES.iter().skip(1) {
+        let name = path.strip_prefix("src/manual/").unwrap();
+        let name = name.strip_suffix(".md").unwrap();
+        assert_eq!(printed(&["help", &format!("manual/{name}")]), *text);
+    }
+    assert_eq!(printed(&["help", "upstreams"]), page("upstreams"));
+    for words in [&["run"][..], &["import", "nginx"]] {
+        let help = printed(&[words, &["--help"]].concat());
+        assert_eq!(printed(&[&["help"], words].concat()), help);
+    }
+}
+
+#[test]
+fn help_prefers_commands_and_names_the_page() {
+    for name in ["doctor", "send"] {
+        let (command, help) = (printed(&[name, "--help"]), printed(&["help", name]));
+        let rest = help.strip_prefix(&command).unwrap();
+        assert!(rest.contains(&format!(" help manual/{name}\n")), "{rest}");
+        assert_ne!(help, page(name));
+    }
+}
+
+#[test]
+fn help_refuses_what_it_does_not_have() {
+    for wrong in [
+        &["secret"][..],
+        &["manual/run"],
+        &["send", "doctor"],
+        &["upstreams", "run"],
+    ] {
+        let output = program(&[&["help"], wrong].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(
+            said.contains("`netdata-webhook-proxy help` lists all"),
+            "{said}"
+        );
+        assert!(!said.contains("secret"), "{said}");
+    }
 }
 
 #[test]

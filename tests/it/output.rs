@@ -38,6 +38,8 @@ fn commands(pki: &Pki, origin: &Origin, operator: &Operator) -> Vec<(String, i32
         (format!("send alert {url} --dry-run --repeat 1000000"), 0),
         (format!("send certificate {}", path("sender")), 0),
         ("man".into(), 0),
+        ("man config".into(), 0),
+        ("help configuration".into(), 0),
         ("completions bash".into(), 0),
         ("demo --once".into(), 0),
     ]

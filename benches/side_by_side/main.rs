@@ -36,7 +36,7 @@ use compare::Comparison;
 use gateway::Lab;
 use growth::Growth;
 use options::{Cli, Command, Options, Server};
-use peers::{Apache, Caddy, Haproxy, Nginx, Ours, Peer};
+use peers::{Apache, Caddy, Haproxy, Nginx, Ours, Peer, Plugin};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenario::{Line, Mode, Variant};
 use serde::Serialize;
@@ -51,6 +51,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Origin) => origin::main(),
         Some(Command::Load) => load::main(),
+        Some(Command::Plugin(options)) => peers::become_plugin(&options),
         Some(Command::Gateway { command }) => peers::become_gateway(&command),
         Some(Command::Growth { svg }) => grow(&cli.options, svg.as_deref()),
         // That is how `cargo test --all-targets` runs it.
@@ -78,6 +79,7 @@ fn compare(options: &Options) -> Result<(), Failure> {
             Server::Haproxy,
             Server::Apache,
             Server::Caddy,
+            Server::Plugin,
         ],
     )?;
     let lab = Lab::new()?;
@@ -183,6 +185,7 @@ fn named(server: Server, options: &Options) -> Vec<Box<dyn Peer>> {
         Server::Haproxy => vec![Box::new(Haproxy)],
         Server::Apache => vec![Box::new(Apache)],
         Server::Caddy => vec![Box::new(Caddy)],
+        Server::Plugin => vec![Box::new(Plugin)],
         Server::This if options.binary.is_empty() => vec![Box::new(Ours::built())],
         Server::This => options
             .binary
@@ -193,7 +196,8 @@ fn named(server: Server, options: &Options) -> Vec<Box<dyn Peer>> {
 }
 
 fn takes_part(peer: &dyn Peer, line: Line) -> bool {
-    let is_slow = ["Apache", "Caddy"].contains(&peer.name());
+    // Slow ones are measured on the main lines only, and the plugin, which has fewer settings.
+    let is_slow = ["Apache", "Caddy", "plugin"].contains(&peer.name());
     (line.mode != Mode::Challenge || peer.answers_challenges())
         && (line.variant == Variant::BASE || !is_slow)
 }

@@ -1,6 +1,7 @@
 //! What can be chosen.
 
 use crate::load::TlsVersion;
+use crate::peers::PluginOptions;
 use crate::scenario::{Line, Mode, Variant};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     /// The process that is the load generator.
     #[command(hide = true)]
     Load,
+    /// The process that is a Pingora proxy with the library in it.
+    #[command(hide = true)]
+    Plugin(PluginOptions),
     /// A process that becomes a gateway.
     #[command(hide = true)]
     Gateway {
@@ -79,6 +83,8 @@ pub(crate) enum Server {
     Caddy,
     /// This program, in all the builds that are named.
     This,
+    /// The library in a Pingora proxy.
+    Plugin,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -12,7 +12,6 @@ pub struct Shop {
 #[async_trait::async_trait]
 impl ProxyHttp for Shop {
     type CTX = WebhookContext; // Or a field of a context of your own.
-
     fn new_ctx(&self) -> WebhookContext {
         WebhookContext::default()
     }
@@ -37,15 +36,12 @@ impl ProxyHttp for Shop {
 
 pub fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let webhook = WebhookRoute::new().challenge_secret(env::var("CHALLENGE_SECRET")?);
-    let gate = Arc::new(
-        Gate::builder()
-            .route("/webhooks/netdata", webhook)
-            .build()?,
-    );
+    let gate = Gate::builder().route("/webhooks/netdata", webhook);
+    let gate = Arc::new(gate.build()?);
     let identity = read_identity(Path::new("fullchain.pem"), Path::new("privkey.pem"))?;
     let tls = gate.listener_settings(identity, true)?;
-    let upstream = "127.0.0.1:3000".parse()?;
     let mut server = Server::new(None)?;
+    let upstream = "127.0.0.1:3000".parse()?;
     let mut service = http_proxy_service(&server.configuration, Shop { gate, upstream });
     service.add_tls_with_settings("0.0.0.0:8443", None, tls);
     server.add_service(service);

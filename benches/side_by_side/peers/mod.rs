@@ -10,12 +10,14 @@ mod caddy;
 mod haproxy;
 mod nginx;
 mod ours;
+mod plugin;
 
 pub(crate) use apache::Apache;
 pub(crate) use caddy::Caddy;
 pub(crate) use haproxy::Haproxy;
 pub(crate) use nginx::Nginx;
 pub(crate) use ours::Ours;
+pub(crate) use plugin::{Plugin, PluginOptions, main as become_plugin};
 
 use crate::Failure;
 use crate::certificates::Certificates;

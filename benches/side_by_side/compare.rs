@@ -37,7 +37,7 @@ pub(crate) struct Comparison<'a> {
     pub(crate) length: Duration,
     running: HashMap<(usize, Features), Gateway>,
     pub(crate) samples: Vec<Sample>,
-    /// Who was left out of which line, and why.
+    /// Gateways that were left out of a line, with the reason.
     pub(crate) failures: Vec<String>,
 }
 
@@ -70,12 +70,12 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Who fails is left out of what is left of the line.
+    /// A gateway that fails is left out of the rest of the line.
     fn rounds(&mut self, line: Line, peers: &mut Vec<(usize, &dyn Peer)>, rate: Option<f64>) {
         for round in 0..self.rounds {
             let mut turns = peers.clone();
             if !turns.is_empty() {
-                // Nobody is always the first.
+                // The order changes, so that no gateway is always the first.
                 turns.rotate_left(round % peers.len());
             }
             for (index, peer) in turns {

@@ -1,4 +1,4 @@
-//! The application behind every gateway: a process of its own, so that what it costs is nobody's.
+//! The application behind every gateway: a process of its own, so that its costs are not those of a gateway.
 
 use crate::Failure;
 use std::net::{SocketAddr, TcpListener};
@@ -93,7 +93,7 @@ fn run(listeners: Vec<TcpListener>) -> Result<(), Failure> {
 async fn accept(listener: tokio::net::TcpListener) {
     loop {
         if let Ok((stream, _)) = listener.accept().await {
-            // Who hung up is not of interest.
+            // Ignore the error: the connection was closed.
             tokio::spawn(async { drop(serve(stream).await) });
         }
     }

@@ -461,7 +461,7 @@ fn stranger(name: &str, padding: usize) -> Result<Arc<ClientConfig>, Failure> {
     with_certificate(vec![certificate.der().clone()], key, b"http/1.1")
 }
 
-/// Intermediates of one name with different keys: whoever looks for a path tries each with each.
+/// Intermediates of one name with different keys: path building tries each with each.
 /// There are as many as are let through the handshake.
 fn with_long_chain() -> Result<Arc<ClientConfig>, Failure> {
     let mut params = CertificateParams::default();

@@ -142,10 +142,7 @@ fn serial(bytes: &[u8]) -> String {
         .iter()
         .position(|byte| *byte != 0)
         .unwrap_or(bytes.len().saturating_sub(1));
-    bytes[start..]
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect()
+    hex::encode_upper(&bytes[start..])
 }
 
 fn common_names(subject: &X509Name<'_>) -> Vec<Option<String>> {

@@ -1,16 +1,10 @@
 //! SHA-256, as people and headers write it.
 
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// The SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("a string takes whatever is written");
-            hex
-        })
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

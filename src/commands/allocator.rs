@@ -1,20 +1,20 @@
-//! Memory that a burst has left behind goes back to the system.
+//! Returns memory that a burst has left behind to the system.
 
 use std::thread;
 use std::time::Duration;
 
-/// How often memory that is no longer used goes back to the system.
+/// Interval at which unused memory is returned to the system.
 const INTERVAL: Duration = Duration::from_secs(20);
 
-/// Has the memory that a burst has left behind go back.
+/// Starts a thread that makes mimalloc return unused memory.
 ///
-/// mimalloc gives memory back in passing, while more is allocated, and when a thread ends. After a
-/// burst nothing may happen for hours, so a thread ends now and then.
+/// mimalloc returns memory while more is allocated, and when a thread ends. After a burst nothing
+/// may be allocated for hours, so a thread ends at intervals.
 pub(super) fn tidy() {
     let tidying = || {
         loop {
             thread::sleep(INTERVAL);
-            // Without a thread, the memory stays for the next burst.
+            // Ignore the error: the memory remains available for the next burst.
             if let Ok(thread) = thread::Builder::new().spawn(|| ()) {
                 let _ = thread.join();
             }

@@ -12,7 +12,7 @@ mod man;
 mod output;
 mod send;
 
-use crate::config::{Config, ConfigError, Loaded, read_secret_file};
+use crate::config::{Admin, Config, ConfigError, Loaded, read_secret_file};
 use crate::server::{Inherited, Launch, Server};
 use crate::telemetry;
 use crate::webhook::challenge;
@@ -20,19 +20,19 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use health::HealthQuery;
-use output::NotWritten;
+use output::OutputError;
 use send::{SendError, SendVerdict};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// It worked.
+/// Exit code of success.
 const SUCCESS: u8 = 0;
-/// Failed while running.
+/// Exit code of a failure at run time.
 const FAILED: u8 = 1;
-/// The arguments or the configuration are wrong; clap uses it, too.
+/// Exit code of wrong arguments or a wrong configuration. clap uses the same.
 const USAGE: u8 = 2;
-/// `send` could connect to nobody.
+/// Exit code of `send` if no connection could be established.
 const UNREACHABLE: u8 = 3;
 
 #[derive(Parser)]
@@ -49,57 +49,57 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve.
+    /// Run the proxy.
     Run {
         #[command(flatten)]
         config: ConfigFile,
-        /// Take the listening sockets over from the running process, as soon as that has received
+        /// Take over the listening sockets of the running process as soon as that has received
         /// SIGQUIT.
         #[arg(long)]
         upgrade: bool,
     },
-    /// Read the configuration and everything it names, report all problems, and say what would be
-    /// done.
+    /// Read the configuration and all files it names, report all problems, and summarise what the
+    /// proxy would do.
     Check {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Ask the running process, through its admin listener, whether it is alive.
+    /// Query the running process, through its admin listener, for its liveness.
     Health {
         #[command(flatten)]
         config: ConfigFile,
-        /// Ask whether traffic should be sent to it.
+        /// Query whether it is ready for traffic.
         #[arg(long)]
         ready: bool,
     },
-    /// Examine a URL, or the listeners of a configuration, before Netdata Cloud is pointed at them.
+    /// Examine a URL, or the listeners of a configuration, before Netdata Cloud uses them.
     Doctor(doctor::DoctorArguments),
-    /// Play Netdata Cloud: send a challenge or notifications to any URL.
+    /// Act as Netdata Cloud: send a challenge or notifications to any URL.
     Send(Box<send::SendArguments>),
-    /// Write a configuration out of another server's, and say what became of each of its
+    /// Convert the configuration of another server, and report the result for each of its
     /// directives.
     Import {
         #[command(subcommand)]
         server: import::ImportSource,
     },
-    /// Show what the proxy does: throw-away certificates, an application, the proxy, and a stand-in
-    /// for Netdata Cloud.
+    /// Demonstrate the proxy with temporary certificates, an application, and a stand-in for Netdata
+    /// Cloud.
     Demo {
-        /// End after the last scene; fail unless every scene ended as it must.
+        /// Exit after the last scene, with an error if a scene failed.
         #[arg(long)]
         once: bool,
     },
-    /// Print the answer to a challenge, to compare it by hand.
+    /// Print the response to a challenge, for comparison by hand.
     Challenge {
-        /// The file with the challenge secret.
+        /// File with the challenge secret.
         #[arg(long, value_name = "FILE")]
         secret_file: PathBuf,
-        /// The value of crc_token, decoded.
+        /// Decoded value of crc_token.
         token: String,
     },
-    /// Print what a shell needs to complete this program's command line.
+    /// Print a completion script for a shell.
     Completions {
-        /// The shell.
+        /// Shell that the script is for.
         shell: Shell,
     },
     /// Print a manual page: of the command line, or of the configuration.
@@ -115,20 +115,20 @@ enum Command {
     },
 }
 
-/// Names the configuration file.
+/// Environment variable with the path of the configuration file.
 const CONFIG_VARIABLE: &str = "NETDATA_WEBHOOK_PROXY_CONFIG";
 
-/// Is the configuration file where nothing else is named.
+/// Default path of the configuration file.
 const CONFIG_FILE: &str = "/etc/netdata-webhook-proxy/config.toml";
 
 #[derive(clap::Args)]
 struct ConfigFile {
-    /// The configuration file.
+    /// Path of the configuration file.
     #[arg(long = "config", value_name = "FILE", env = CONFIG_VARIABLE, default_value = CONFIG_FILE)]
     path: PathBuf,
 }
 
-/// The configuration file where the command line names none.
+/// Returns the path of the configuration file for commands without `--config`.
 fn default_config() -> PathBuf {
     std::env::var_os(CONFIG_VARIABLE).map_or(CONFIG_FILE.into(), PathBuf::from)
 }
@@ -149,26 +149,8 @@ fn execute(command: Command) -> ExitCode {
         Command::Health { config, ready } => health(&config.path, ready),
         Command::Doctor(arguments) => examine(&arguments),
         Command::Send(arguments) => send(&arguments),
-        Command::Import { server } => match import::run(&server) {
-            Ok(imported) => {
-                let written = output::line(&mut std::io::stdout(), imported.config.trim_end());
-                telemetry::say(imported.report);
-                printed(written, SUCCESS)
-            }
-            Err(failure) => {
-                let code = fail(USAGE, &failure.error);
-                let report = failure.report.to_string();
-                if !report.is_empty() {
-                    telemetry::say(report.trim_end());
-                }
-                code
-            }
-        },
-        Command::Demo { once } => match demo::run(once) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => fail(FAILED, "a scene did not end as it must"),
-            Err(error) => fail(FAILED, error),
-        },
+        Command::Import { server } => import(&server),
+        Command::Demo { once } => demonstrate(once),
         Command::Challenge { secret_file, token } => answer_challenge(&secret_file, &token),
         Command::Completions { shell } => {
             print_bytes(man::completions(CommandLine::command(), shell).as_bytes())
@@ -190,7 +172,34 @@ fn execute(command: Command) -> ExitCode {
     }
 }
 
-/// Some supervisors start programs with signals blocked, which then never end by them.
+fn import(source: &import::ImportSource) -> ExitCode {
+    match import::run(source) {
+        Ok(imported) => {
+            let written = output::line(&mut std::io::stdout(), imported.config.trim_end());
+            telemetry::say(imported.report);
+            printed(written, SUCCESS)
+        }
+        Err(failure) => {
+            let code = fail(USAGE, &failure.error);
+            let report = failure.report.to_string();
+            if !report.is_empty() {
+                telemetry::say(report.trim_end());
+            }
+            code
+        }
+    }
+}
+
+fn demonstrate(once: bool) -> ExitCode {
+    match demo::run(once) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => fail(FAILED, "at least one scene failed"),
+        Err(error) => fail(FAILED, error),
+    }
+}
+
+/// Unblocks signals: some supervisors start programs with signals blocked, which would then ignore
+/// them.
 fn unblock_signals() {
     use nix::sys::signal::{SigSet, Signal};
     let obeyed = [
@@ -202,66 +211,82 @@ fn unblock_signals() {
         Signal::SIGUSR2,
         Signal::SIGCHLD,
     ];
-    // It fails for a set of signals that there are not.
+    // Ignore the error: it concerns sets of unknown signals only.
     let _ = SigSet::from_iter(obeyed).thread_unblock();
 }
 
-/// The error, without an argument that was not expected and is not the name of an option: it may be
-/// a password behind an option that takes the name of a file, or a key in the place of that name.
+/// Returns the error without an unexpected argument that is not the name of an option: it may be a
+/// password after an option that takes a path, or a key instead of that path.
 fn discreet(error: clap::Error) -> clap::Error {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument))
-            if error.kind() == ErrorKind::UnknownArgument
-                && (!argument.starts_with('-')
-                    || argument.starts_with("---")
-                    || !argument.bytes().all(is_plain)) =>
-        {
-            let message =
-                "unexpected argument found; it is not repeated here, for it may be a secret";
-            CommandLine::command().error(ErrorKind::UnknownArgument, message)
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if error.kind() == ErrorKind::UnknownArgument => {
+            argument
         }
-        _ => error,
+        _ => return error,
+    };
+    if is_option_name(argument) {
+        return error;
     }
+    let message = "unexpected argument found; it is not shown because it may be a secret";
+    CommandLine::command().error(ErrorKind::UnknownArgument, message)
+}
+
+fn is_option_name(argument: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    argument.starts_with('-') && !argument.starts_with("---") && argument.bytes().all(is_plain)
 }
 
 fn run(path: &Path, upgrade: bool) -> ExitCode {
-    let mut loaded = match Config::load(path) {
-        Ok(loaded) => loaded,
-        Err(error) => return refuse_config(&error),
-    };
+    match serve(path, upgrade) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(RunError::Config(error)) => refuse_config(&error),
+        Err(RunError::Other(error)) => fail(FAILED, error),
+    }
+}
+
+enum RunError {
+    Config(ConfigError),
+    Other(String),
+}
+
+impl From<ConfigError> for RunError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+fn serve(path: &Path, upgrade: bool) -> Result<(), RunError> {
+    let mut loaded = Config::load(path)?;
     telemetry::init(&loaded.config.log);
     let inherited = if upgrade {
-        // What is wrong was said before the running process is asked for anything. What it
-        // withdrew, while this one waited, must not be trusted again: everything is read once more.
-        // If it is wrong by now, the other goes on.
-        let inherited = match Inherited::from_running(&loaded.config.server) {
-            Ok(inherited) => inherited,
-            Err(error) => return fail(FAILED, error),
-        };
-        loaded = match Config::load(path) {
-            Ok(loaded) => loaded,
-            Err(error) => return refuse_config(&error),
-        };
+        // The first load reports errors before the running process is contacted.
+        let inherited = Inherited::from_running(&loaded.config.server)
+            .map_err(|error| RunError::Other(error.to_string()))?;
+        // The second one drops trust that the running process withdrew in the meantime. If it
+        // fails, the running process goes on.
+        loaded = Config::load(path)?;
         telemetry::change(&loaded.config.log);
         inherited
     } else {
         Inherited::from_systemd()
     };
+    log_problems(&loaded);
+    allocator::tidy();
+    Server::bind(loaded, inherited, successor(path))
+        .and_then(Server::run)
+        .map_err(|error| RunError::Other(error.to_string()))
+}
+
+fn log_problems(loaded: &Loaded) {
     for error in &loaded.errors {
         tracing::error!(event = "config_error", "{error}");
     }
     for warning in &loaded.warnings {
         tracing::warn!(event = "config_warning", "{warning}");
     }
-    allocator::tidy();
-    match Server::bind(loaded, inherited, successor(path)).and_then(Server::run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(FAILED, error),
-    }
 }
 
-/// How the program that succeeds this one is started: as this one was.
+/// Returns how to start the successor of this process: as this process was started.
 fn successor(config: &Path) -> Option<Launch> {
     let program = std::env::current_exe().ok()?;
     let arguments = [
@@ -277,59 +302,44 @@ fn successor(config: &Path) -> Option<Launch> {
 }
 
 fn check(path: &Path) -> ExitCode {
-    match Config::load(path) {
-        Ok(Loaded {
-            config,
-            errors,
-            warnings,
-            ..
-        }) => {
-            for error in &errors {
-                telemetry::say(format_args!("error: {error}"));
-            }
-            let warnings = warnings
-                .iter()
-                .map(ToString::to_string)
-                .chain(check::warnings(&config));
-            for warning in warnings {
-                telemetry::say(format_args!("warning: {warning}"));
-            }
-            print(
-                check::describe(&config).trim_end(),
-                if errors.is_empty() { SUCCESS } else { USAGE },
-            )
-        }
-        Err(error) => refuse_config(&error),
+    let loaded = match Config::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse_config(&error),
+    };
+    for error in &loaded.errors {
+        telemetry::say(format_args!("error: {error}"));
     }
+    let config_warnings = loaded.warnings.iter().map(ToString::to_string);
+    for warning in config_warnings.chain(check::warnings(&loaded.config)) {
+        telemetry::say(format_args!("warning: {warning}"));
+    }
+    let code = if loaded.errors.is_empty() {
+        SUCCESS
+    } else {
+        USAGE
+    };
+    print(check::describe(&loaded.config).trim_end(), code)
 }
 
 fn health(path: &Path, ready: bool) -> ExitCode {
-    let remedy = "write [admin] with listen = \"127.0.0.1:9464\", and restart";
-    let admin = match Config::load_admin(path) {
-        Ok(Some(admin)) if admin.listen.port() != 0 => admin,
-        Ok(Some(_)) => {
-            return fail(
-                USAGE,
-                format_args!("nobody knows the port that the admin listener got: {remedy}"),
-            );
-        }
-        Ok(None) => {
-            return fail(
-                USAGE,
-                format_args!("{} has no admin listener to ask: {remedy}", path.display()),
-            );
-        }
+    let remedy = "add [admin] with listen = \"127.0.0.1:9464\", and restart";
+    let problem = match Config::load_admin(path) {
+        Ok(Some(admin)) if admin.listen.port() != 0 => return query_health(&admin, ready),
+        Ok(Some(_)) => "admin.listen uses port 0, so the port is unknown".to_owned(),
+        Ok(None) => format!("{} has no admin listener to query", path.display()),
         Err(error) => return refuse_config(&error),
     };
-    match health::ask(
-        admin,
-        if ready {
-            HealthQuery::Ready
-        } else {
-            HealthQuery::Live
-        },
-    ) {
-        Ok(answer) => print(answer, SUCCESS),
+    fail(USAGE, format_args!("{problem}: {remedy}"))
+}
+
+fn query_health(admin: &Admin, ready: bool) -> ExitCode {
+    let query = if ready {
+        HealthQuery::Ready
+    } else {
+        HealthQuery::Live
+    };
+    match health::query(admin, query) {
+        Ok(response) => print(response, SUCCESS),
         Err(error) => fail(FAILED, error),
     }
 }
@@ -363,7 +373,7 @@ fn answer_challenge(secret_file: &Path, token: &str) -> ExitCode {
     }
 }
 
-/// Prints what was asked for, and ends with `code` if that worked.
+/// Prints the result of a command. Returns `code` if that succeeds.
 fn print(text: impl Display, code: u8) -> ExitCode {
     printed(output::line(&mut std::io::stdout(), text), code)
 }
@@ -372,7 +382,7 @@ fn print_bytes(bytes: &[u8]) -> ExitCode {
     printed(output::bytes(&mut std::io::stdout(), bytes), SUCCESS)
 }
 
-fn printed(written: Result<(), NotWritten>, code: u8) -> ExitCode {
+fn printed(written: Result<(), OutputError>, code: u8) -> ExitCode {
     match written {
         Ok(()) => ExitCode::from(code),
         Err(error) => fail(FAILED, error),

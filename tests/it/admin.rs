@@ -1,8 +1,8 @@
-//! The admin listener: what it says about the proxy, and to whom.
+//! The admin listener: its pages, metrics and rules of access.
 
 use crate::support::{
-    Http2, Leaf, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually,
-    first_column, skip,
+    Edit as _, Http2, Leaf, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK,
+    eventually, first_column, skip_unless_required,
 };
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -323,7 +323,7 @@ fn every_refusal_moves_its_metrics_and_no_others() {
             _ => target.split('?').next().unwrap(),
         };
         let mut expected = vec![requests(route, "refused", code), handshakes("ok", "")];
-        // What could not be read took no time that anybody measured.
+        // A request that could not be parsed has no duration.
         if !matches!(code, "malformed_request" | "header_too_large") {
             expected.push(duration(route));
         }
@@ -365,7 +365,7 @@ fn every_refusal_moves_its_metrics_and_no_others() {
         },
         &[
             &requests("/dead", "refused", "upstream_unreachable"),
-            &notifications("alert", "critical", "nested").replace(WEBHOOK, "/dead"),
+            &notifications("alert", "critical", "nested").edit(WEBHOOK, "/dead"),
             &duration("/dead"),
             &format!("upstream_duration_seconds_count{{upstream=\"http://{dead}\"}}"),
             &handshakes("ok", ""),
@@ -380,7 +380,7 @@ fn every_handshake_is_counted_by_its_end() {
     pki.write("crl.pem", &pki.revocation_list(&[7], Duration::days(1)));
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "")
-        .replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
+        .edit("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
     let scene = Scene::spawn(
         &pki,
         &(config + ADMIN + "[limits]\nhandshake_timeout = \"500ms\"\n"),
@@ -485,7 +485,7 @@ fn reloads_are_counted_and_routes_that_are_gone_are_forgotten() {
         1.0,
         "what goes on is kept"
     );
-    scene.proxy.reload(&config.replace(ADMIN, ""));
+    scene.proxy.reload(&config.edit(ADMIN, ""));
     scene.proxy.wait_for_event("config_restart_required");
     scene.operator.moves(
         "a mistake",
@@ -494,7 +494,7 @@ fn reloads_are_counted_and_routes_that_are_gone_are_forgotten() {
     );
     scene.operator.moves(
         "a reload",
-        || scene.proxy.reload(&config.replace(WEBHOOK, "/new")),
+        || scene.proxy.reload(&config.edit(WEBHOOK, "/new")),
         &[&reload("ok")],
     );
     let metrics = scene.operator.metrics();
@@ -524,7 +524,7 @@ fn every_certificate_says_until_when_it_is_valid() {
     pki.write("crl.pem", &pki.revocation_list(&[1], Duration::days(9)));
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "")
-        .replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
+        .edit("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
     let scene = Scene::spawn(&pki, &(config + ADMIN), origin);
     let until = |which: &str| {
         let series = format!("certificate_not_after_timestamp_seconds{{which=\"{which}\"}}");
@@ -601,7 +601,10 @@ fn the_exposition_is_what_prometheus_expects() {
         .stdin(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = promtool else {
-        return skip("promtool (Debian package prometheus) is not installed");
+        return skip_unless_required(
+            "NWP_REQUIRE_PROMTOOL",
+            "promtool (Debian package prometheus) is not installed",
+        );
     };
     promtool
         .stdin
@@ -658,7 +661,12 @@ fn the_alert_rules_fire_when_they_should() {
                 "{}",
                 String::from_utf8_lossy(&output.stderr)
             ),
-            Err(_) => return skip("promtool (Debian package prometheus) is not installed"),
+            Err(_) => {
+                return skip_unless_required(
+                    "NWP_REQUIRE_PROMTOOL",
+                    "promtool (Debian package prometheus) is not installed",
+                );
+            }
         }
     }
 }
@@ -729,8 +737,8 @@ fn it_is_not_ready_with_what_has_expired() {
     pki.short_lived_server("short", Duration::seconds(3));
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "")
-        .replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
-    let scene = Scene::spawn(&pki, &(config.replace("server.", "short.") + ADMIN), origin);
+        .edit("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
+    let scene = Scene::spawn(&pki, &(config.edit("server.", "short.") + ADMIN), origin);
     let answer = eventually("the expiry", || {
         Some(scene.operator.get("/readyz"))
             .filter(|answer| answer.status == 503 && answer.body.lines().count() == 2)
@@ -853,7 +861,7 @@ fn heads_are_bounded_in_size_time_and_form() {
         assert_eq!(scene.operator.raw(&request).status, status, "{request}");
         assert!(started.elapsed() < PATIENCE);
     }
-    // A body that nobody asked for does not keep its sender from the answer.
+    // A body that is not expected does not prevent the response.
     let body =
         format!("POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n{long}");
     assert_eq!(scene.operator.raw(&body).status, 405);

@@ -1,6 +1,6 @@
 //! Credentials: Basic and Bearer, several of each, beside the certificate.
 
-use crate::support::{Answer, Origin, Pki, Proxy, Sender, WEBHOOK};
+use crate::support::{Answer, Edit as _, Origin, Pki, Proxy, Sender, WEBHOOK};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 const ALERT: &str = "{\"alert\":\"x\"}";
@@ -38,7 +38,7 @@ fn any_accepted_credentials_pass_and_stay_here() {
     for (header, verified) in [
         (basic("netdata:pass:word"), "client-certificate, basic"),
         (
-            basic("old:secret").replace("Basic", "bASIC"),
+            basic("old:secret").edit("Basic", "bASIC"),
             "client-certificate, basic",
         ),
         (

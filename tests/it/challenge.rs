@@ -1,6 +1,6 @@
-//! The challenge is answered by the proxy, and by nobody else.
+//! The proxy responds to the challenge, and the application never does.
 
-use crate::support::{Http2, Origin, Pki, Proxy, Sender, WEBHOOK};
+use crate::support::{Edit as _, Http2, Origin, Pki, Proxy, Sender, WEBHOOK};
 
 fn scene(route: &str) -> (Origin, Proxy, Sender) {
     let origin = Origin::spawn();
@@ -117,7 +117,7 @@ fn a_token_that_is_given_twice_is_answered_if_it_is_the_same() {
 fn without_a_secret_no_challenge_is_answered() {
     let origin = Origin::spawn();
     let config =
-        Proxy::config(&origin, "require", "").replace("challenge_secret", "# challenge_secret");
+        Proxy::config(&origin, "require", "").edit("challenge_secret", "# challenge_secret");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     sender

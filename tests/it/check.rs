@@ -1,6 +1,6 @@
 //! `check` warns of what works and is unwise, each with its place; `run` logs the same.
 
-use crate::support::{Origin, Pki, Proxy, is_event};
+use crate::support::{Edit as _, Origin, Pki, Proxy, is_event};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -86,13 +86,13 @@ fn what_is_believed_of_whom_is_described() {
         ),
         (
             "true",
-            "trusted  10.0.0.0/8, 192.0.2.1/32, of which a PROXY protocol header is demanded",
+            "trusted  10.0.0.0/8, 192.0.2.1/32, which must send a PROXY protocol header",
         ),
     ] {
         let trusted = format!(
             "[listen]\nproxy_protocol = {protocol}\ntrusted_proxies = [\"10.0.0.0/8\", \"192.0.2.1\"]\n"
         );
-        let config = Proxy::config(&origin, "require", "").replacen("[listen]\n", &trusted, 1);
+        let config = Proxy::config(&origin, "require", "").edit_first("[listen]\n", &trusted);
         let (stdout, _) = check(&pki, &config);
         assert!(stdout.contains(expected), "{expected}: {stdout}");
     }
@@ -147,7 +147,7 @@ fn a_certificate_that_expires_soon_or_has() {
     });
     warns(&pki, &config, "expires in 12 days");
     warns(&pki, &config, "config.toml:4: tls.certificate: ");
-    // Nobody accepts these, so `check` does not either. What runs goes on, for a reload may bring
+    // No client accepts these, so `check` does not either. What runs goes on, for a reload may bring
     // something else.
     let proxy = Proxy::spawn(&pki, &config);
     for (from, until, said) in [(-9, -1, "has expired on "), (1, 9, "is not valid before ")] {
@@ -264,7 +264,7 @@ fn a_route_for_everybody() {
 fn names_of_files_that_a_shell_would_change() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = |key: &str| {
-        Proxy::config(&origin, "require", "").replace("[server]", &format!("[server]\n{key}"))
+        Proxy::config(&origin, "require", "").edit("[server]", &format!("[server]\n{key}"))
     };
     for (key, name) in [
         ("pid_file", "proxy.pid"),
@@ -304,19 +304,19 @@ fn how_bodies_are_judged_is_described() {
     for (schema, said) in [
         (
             "enforce",
-            "answers Test notifications; forwards notifications of up to ",
+            "acknowledges Test notifications; forwards notifications of up to ",
         ),
         (
             "strict",
-            "answers Test notifications; forwards alerts and reachability notifications of no other than the known types of up to ",
+            "acknowledges Test notifications; forwards only alerts and reachability notifications of known types of up to ",
         ),
         (
             "warn",
-            "answers Test notifications; forwards any JSON object, with a warning if it is not recognised of up to ",
+            "acknowledges Test notifications; forwards any JSON object, with a warning if it is not recognised of up to ",
         ),
         (
             "off",
-            "knows no Test notifications; forwards any body unread of up to ",
+            "does not recognise Test notifications; forwards any body unread of up to ",
         ),
     ] {
         let (stdout, _) = check(
@@ -343,8 +343,8 @@ fn an_application_that_does_not_answer() {
         "http://name.invalid:80".into(),
     ] {
         let started = Instant::now();
-        let config = config.replace(&origin.url, &upstream);
-        warns(&pki, &config, " does not answer: ");
+        let config = config.edit(&origin.url, &upstream);
+        warns(&pki, &config, " does not respond: ");
         assert!(started.elapsed() < Duration::from_secs(10));
         // It may come later, so a start does not depend on it.
         let proxy = Proxy::spawn(&pki, &config);
@@ -352,15 +352,12 @@ fn an_application_that_does_not_answer() {
             !proxy
                 .log()
                 .iter()
-                .any(|line| line.contains("does not answer"))
+                .any(|line| line.contains("does not respond"))
         );
     }
     let path = pki.path().join("app.sock");
     let on_socket = Origin::spawn_on_socket(&path);
-    assert_eq!(
-        check(&pki, &config.replace(&origin.url, &on_socket.url)).1,
-        ""
-    );
+    assert_eq!(check(&pki, &config.edit(&origin.url, &on_socket.url)).1, "");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The command line and the configuration: what is wrong is said, all of it, with its place and its
 //! remedy.
 
-use crate::support::{Origin, Pki, Proxy};
+use crate::support::{Edit as _, Origin, Pki, Proxy};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -52,7 +52,7 @@ fn a_good_configuration_is_described() {
     let (pki, origin) = (pki(), Origin::spawn());
     let path = pki.write(
         "config.toml",
-        &MINIMAL.replace("http://127.0.0.1:3000", &origin.url),
+        &MINIMAL.edit("http://127.0.0.1:3000", &origin.url),
     );
     let output = program(&["check", "--config", path.to_str().unwrap()]);
     assert_eq!(
@@ -145,17 +145,17 @@ fn what_is_missing_is_named() {
     complains(&pki, "[listen]\nhttps = \"127.0.0.1:0\"\n", "tls: missing");
     complains(
         &pki,
-        &MINIMAL.replace("path =", "# path ="),
+        &MINIMAL.edit("path =", "# path ="),
         "routes[0].path: missing",
     );
     complains(
         &pki,
-        &MINIMAL.replace("upstream =", "# upstream ="),
+        &MINIMAL.edit("upstream =", "# upstream ="),
         "routes[0].upstream: missing",
     );
     complains(
         &pki,
-        &MINIMAL.replace("certificate =", "# certificate ="),
+        &MINIMAL.edit("certificate =", "# certificate ="),
         "tls.certificate: missing",
     );
     complains(&pki, "this is no TOML", "not TOML");
@@ -236,11 +236,7 @@ fn values_that_cannot_be_are_named() {
             "~ does not stand for a home directory",
         ),
     ] {
-        complains(
-            &pki,
-            &MINIMAL.replace(from, to),
-            &expected.replace('\\', ""),
-        );
+        complains(&pki, &MINIMAL.edit(from, to), &expected.replace('\\', ""));
     }
     for (more, expected) in [
         ("auth = \"everybody\"", "auth: must be a table"),
@@ -295,7 +291,7 @@ fn values_that_cannot_be_are_named() {
     assert!(
         !check(
             &pki,
-            &MINIMAL.replace(
+            &MINIMAL.edit(
                 "{ file = \"challenge.secret\" }",
                 "\"hunter2-hunter2-hunter2-hunter2-hunter2\""
             )
@@ -335,7 +331,7 @@ fn what_has_no_end_is_not_read_for_ever() {
             "cannot read /dev/zero: it has more than 64 MiB",
         ),
     ] {
-        let config = MINIMAL.replace(from, to);
+        let config = MINIMAL.edit(from, to);
         assert_ne!(config, MINIMAL, "{from}");
         complains(&pki, &config, expected);
     }
@@ -441,11 +437,7 @@ fn files_that_are_not_what_they_should_be_are_errors() {
         "server.key",
         "crl.pem",
     ] {
-        complains(
-            &pki,
-            &MINIMAL.replace("server.pem", wrong),
-            "tls.certificate",
-        );
+        complains(&pki, &MINIMAL.edit("server.pem", wrong), "tls.certificate");
     }
     for wrong in [
         "missing.pem",
@@ -456,11 +448,7 @@ fn files_that_are_not_what_they_should_be_are_errors() {
         "encrypted.key",
         "other.key",
     ] {
-        complains(
-            &pki,
-            &MINIMAL.replace("server.key", wrong),
-            "tls.private_key",
-        );
+        complains(&pki, &MINIMAL.edit("server.key", wrong), "tls.private_key");
     }
     for wrong in [
         "missing.pem",
@@ -495,7 +483,7 @@ fn a_port_that_is_taken_is_a_failure_while_running() {
     let pki = pki();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let config = pki.write("config.toml", &MINIMAL.replace("127.0.0.1:0", &address));
+    let config = pki.write("config.toml", &MINIMAL.edit("127.0.0.1:0", &address));
     let output = program(&["run", "--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -506,7 +494,7 @@ fn a_port_that_is_taken_is_a_failure_while_running() {
 #[test]
 fn secrets_lose_one_newline_and_may_not_be_empty() {
     let (pki, origin) = (pki(), Origin::spawn());
-    let config = MINIMAL.replace("http://127.0.0.1:3000", &origin.url);
+    let config = MINIMAL.edit("http://127.0.0.1:3000", &origin.url);
     for (secret, code, said) in [
         ("", 2, "is empty"),
         ("\n", 2, "is empty"),
@@ -547,7 +535,7 @@ fn secrets_may_come_from_the_environment_and_from_systemd() {
     ] {
         let config = pki.write(
             "config.toml",
-            &MINIMAL.replace("{ file = \"challenge.secret\" }", source),
+            &MINIMAL.edit("{ file = \"challenge.secret\" }", source),
         );
         let output = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
             .arg("check")
@@ -564,7 +552,7 @@ fn secrets_may_come_from_the_environment_and_from_systemd() {
     }
     complains(
         &pki,
-        &MINIMAL.replace(
+        &MINIMAL.edit(
             "{ file = \"challenge.secret\" }",
             "{ credential = \"../x\" }",
         ),

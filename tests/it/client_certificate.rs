@@ -8,8 +8,8 @@
 //! | what was judged was what was sent, not the path that was found: a certificate beside it decided | `what_is_beside_the_path_decides_nothing` |
 
 use crate::support::{
-    Answer, Http2, Leaf, NETDATA, Origin, Pki, Proxy, Sender, WEBHOOK, another_common_name,
-    critical_unknown_extension, eventually, subject,
+    Answer, Edit as _, Http2, Leaf, NETDATA, Origin, Pki, Proxy, Sender, WEBHOOK,
+    another_common_name, critical_unknown_extension, eventually, subject,
 };
 use netdata_webhook_proxy::auth::Presented;
 use netdata_webhook_proxy::config::{ClientTrust, CrlCoverage, Verify};
@@ -825,7 +825,7 @@ fn exactly_the_configured_authorities_are_named() {
 #[test]
 fn netdatas_own_authority_is_built_in() {
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("ca = \"ca.pem\"\n", "");
+    let config = Proxy::config(&origin, "require", "").edit("ca = \"ca.pem\"\n", "");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let names = asked(&proxy).unwrap();
     assert_eq!(names.len(), 1);
@@ -845,7 +845,7 @@ fn netdatas_own_authority_is_built_in() {
 fn only_new_versions_are_spoken_where_that_is_said() {
     let origin = Origin::spawn();
     let config =
-        Proxy::config(&origin, "require", "").replace("[tls]\n", "[tls]\nmin_version = \"1.3\"\n");
+        Proxy::config(&origin, "require", "").edit("[tls]\n", "[tls]\nmin_version = \"1.3\"\n");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let leaf = Pki::shared().netdata();
     assert!(Scene::post(&proxy, Some(&leaf), &rustls::version::TLS12).is_err());
@@ -861,7 +861,7 @@ fn only_new_versions_are_spoken_where_that_is_said() {
 fn http2_is_not_offered_where_that_is_said() {
     let origin = Origin::spawn();
     let config =
-        Proxy::config(&origin, "require", "").replace("[listen]\n", "[listen]\nhttp2 = false\n");
+        Proxy::config(&origin, "require", "").edit("[listen]\n", "[listen]\nhttp2 = false\n");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     assert!(Http2::connect(&sender).is_err());

@@ -1,8 +1,8 @@
 //! The README, the manual and the sample configurations are true.
 
 use crate::support::{
-    Origin, PAGES, Pki, Proxy, WEBHOOK, blocks, commands, complete, first_column, free_address,
-    is_documented, page,
+    Edit as _, Origin, PAGES, Pki, Proxy, WEBHOOK, blocks, commands, complete, first_column,
+    free_address, is_documented, page,
 };
 use std::collections::BTreeSet;
 use std::fs::Permissions;
@@ -64,8 +64,8 @@ fn check_passes(text: &str) {
         });
     // What other servers have there.
     let text = text
-        .replace("/etc/ssl/hooks.pem", "fullchain.pem")
-        .replace("/etc/ssl/hooks.key", "privkey.pem");
+        .edit("/etc/ssl/hooks.pem", "fullchain.pem")
+        .edit("/etc/ssl/hooks.key", "privkey.pem");
     std::fs::write(directory.path().join("config.toml"), &text).unwrap();
     let output = program(directory.path(), &["check", "--config", "config.toml"]);
     assert!(
@@ -152,8 +152,8 @@ fn shell(directory: &Path, line: &str) -> Output {
 /// certificates of `send`.
 fn proxy(directory: &Path, origin: &Origin) -> Proxy {
     let config = blocks("toml")[0]
-        .replace("0.0.0.0:8443", "127.0.0.1:0")
-        .replace("http://127.0.0.1:3000", &origin.url);
+        .edit("0.0.0.0:8443", "127.0.0.1:0")
+        .edit("http://127.0.0.1:3000", &origin.url);
     let path = directory.join("running.toml");
     let authority = "ca = [\"builtin:netdata\", \"sender-ca.pem\"]";
     assert!(is_documented(authority));
@@ -191,7 +191,7 @@ fn the_documented_commands_work() {
         let line = match command.contains(url) {
             true => {
                 let proxy: &Proxy = running.get_or_insert_with(|| proxy(directory.path(), &origin));
-                command.replace(
+                command.edit(
                     url,
                     &format!("https://localhost:{}/", proxy.address(0).port()),
                 )
@@ -277,14 +277,14 @@ fn the_manual_names_every_option_of_send() {
 fn doctor_makes_the_documented_checks() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let config =
-        Proxy::config(&origin, "require", "").replace("127.0.0.1:0", &free_address().to_string());
+        Proxy::config(&origin, "require", "").edit("127.0.0.1:0", &free_address().to_string());
     let proxy = Proxy::spawn(&pki, &config);
     std::fs::copy(&proxy.config, pki.path().join("config.toml")).unwrap();
     let url = format!("https://{}{WEBHOOK}", proxy.address(0));
     let documented = first_column("| check | expectation |");
     for command in commands().filter(|command| command.starts_with("netdata-webhook-proxy doctor "))
     {
-        let command = command.replace("https://hooks.example/webhooks/netdata", &url) + " --json";
+        let command = command.edit("https://hooks.example/webhooks/netdata", &url) + " --json";
         let output = program(pki.path(), &command.split(' ').skip(1).collect::<Vec<_>>());
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let checks = report["targets"][0]["checks"].as_array().unwrap();

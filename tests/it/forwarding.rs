@@ -4,7 +4,9 @@
 //! `Forwarded`, which some applications prefer, is continued like it, and never within somebody
 //! else's quotation.
 
-use crate::support::{Http2, NETDATA, Origin, Pki, Proxy, Received, Reply, Sender, WEBHOOK};
+use crate::support::{
+    Edit as _, Http2, NETDATA, Origin, Pki, Proxy, Received, Reply, Sender, WEBHOOK,
+};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1","state":{"status":"Critical"}}}"#;
@@ -171,7 +173,7 @@ fn behind(trusted: &str) -> (Origin, Proxy, Sender) {
         "require",
         "set_headers = { \"X-Sender\" = \"$remote_addr\" }",
     );
-    let config = config.replace(
+    let config = config.edit(
         "[listen]\n",
         &format!("[listen]\ntrusted_proxies = [\"{trusted}\"]\n"),
     );

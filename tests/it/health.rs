@@ -1,6 +1,6 @@
 //! `health` asks the running process, and says in one line what it answers.
 
-use crate::support::{Operator, Origin, Pki, Proxy};
+use crate::support::{Edit as _, Operator, Origin, Pki, Proxy};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
@@ -59,14 +59,14 @@ fn a_process_that_serves_is_alive_and_ready_and_then_it_is_not() {
     );
     proxy.signal("TERM");
     proxy.wait();
-    fails(&config, &[], 1, "does not answer");
+    fails(&config, &[], 1, "does not respond");
 }
 
 #[test]
 fn a_process_that_wants_no_traffic_is_alive_and_says_why() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     pki.short_lived_server("old", time::Duration::seconds(-1));
-    let text = Proxy::config(&origin, "require", "").replace("server.", "old.");
+    let text = Proxy::config(&origin, "require", "").edit("server.", "old.");
     let proxy = Proxy::spawn(&pki, &(text + "[admin]\nlisten = \"127.0.0.1:0\"\n"));
     let config = config(&pki, &Operator::of(&proxy).address.to_string());
     assert_eq!(health(&config, &[]).0, 0);
@@ -87,12 +87,7 @@ fn without_a_listener_to_ask_the_remedy_is_said() {
         2,
         "[admin] with listen",
     );
-    fails(
-        &config(&pki, "127.0.0.1:0"),
-        &[],
-        2,
-        "nobody knows the port",
-    );
+    fails(&config(&pki, "127.0.0.1:0"), &[], 2, "uses port 0");
     fails(
         &config(&pki, "localhost"),
         &[],
@@ -120,6 +115,6 @@ fn whoever_else_listens_there_is_not_waited_for() {
     fails(&config, &[], 1, "does not");
     fails(&config, &[], 1, "does not");
     let asked = Instant::now();
-    fails(&config, &[], 1, "no answer within");
+    fails(&config, &[], 1, "no response within");
     assert!(asked.elapsed() < Duration::from_secs(10));
 }

@@ -12,7 +12,9 @@
 //! that a single client could use up connections and descriptors before any limit said so; they
 //! stand for limits that hold only once an operator has set them.
 
-use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
+use crate::support::{
+    Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually,
+};
 use rustix::net::{AddressFamily, SocketType};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +26,7 @@ const ALERT: &str = "{\"alert\":\"x\"}";
 fn scene(listen: &str, more: &str) -> (Origin, Proxy, Sender) {
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "")
-        .replace("[listen]\n", &format!("[listen]\n{listen}\n"))
+        .edit("[listen]\n", &format!("[listen]\n{listen}\n"))
         + more;
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
@@ -358,7 +360,7 @@ fn a_plain_listener_serves_routes_without_a_certificate() {
     let origin = Origin::spawn();
     let bearer = "[routes.auth]\nclient_certificate = false\nbearer = [{ token = { file = \"challenge.secret\" } }]\n";
     let config = Proxy::config(&origin, "request", bearer)
-        .replace("[listen]\n", "[listen]\nhttp = \"127.0.0.1:0\"\n");
+        .edit("[listen]\n", "[listen]\nhttp = \"127.0.0.1:0\"\n");
     let config = config
         + &format!(
             "[[routes]]\npath = \"/strict\"\nupstream = \"{}\"\n",

@@ -7,8 +7,8 @@
 //! | whatever a client repeats has as many lines | a client fills the log | [`warnings_that_repeat_are_limited_and_counted`] |
 
 use crate::support::{
-    Http2, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually, first_column,
-    is_documented, is_event,
+    Edit as _, Http2, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually,
+    first_column, is_documented, is_event,
 };
 use rcgen::DnType;
 use rustls::SupportedProtocolVersion;
@@ -72,7 +72,7 @@ fn format_level_and_access_change_with_a_reload() {
     proxy.reload(&format!("{base}[log]\naccess = false\n"));
     assert_eq!(sender.post(ALERT).status, 200);
     // At level error a reload has no line, so another change shows that it has happened.
-    let quiet = base.replace(WEBHOOK, "/quiet");
+    let quiet = base.edit(WEBHOOK, "/quiet");
     std::fs::write(
         &proxy.config,
         format!("{quiet}[log]\nlevel = \"error\"\naccess = false\n"),
@@ -552,8 +552,8 @@ fn no_line_is_long_whatever_was_sent() {
 fn warnings_that_repeat_are_limited_and_counted() {
     const TIMES: usize = 1000;
     let (pki, origin) = (Pki::new(), Origin::spawn());
-    let config = Proxy::config(&origin, "require", "")
-        .replace("[listen]", "[listen]\nallow = [\"192.0.2.1\"]");
+    let config =
+        Proxy::config(&origin, "require", "").edit("[listen]", "[listen]\nallow = [\"192.0.2.1\"]");
     let proxy = Proxy::spawn(
         &pki,
         &format!("{config}[admin]\nlisten = \"127.0.0.1:0\"\n"),

@@ -1,4 +1,4 @@
-//! The same checks in somebody else's Pingora service.
+//! The same checks in another Pingora service.
 
 use crate::support::{Leaf, Pki, Sender, WEBHOOK, eventually};
 use async_trait::async_trait;

@@ -21,7 +21,8 @@
 //!   on the status page.
 
 use crate::support::{
-    Answer, Http2, Operator, Origin, Pki, Proxy, Received, Sender, WEBHOOK, eventually, is_event,
+    Answer, Edit as _, Http2, Operator, Origin, Pki, Proxy, Received, Sender, WEBHOOK, eventually,
+    is_event,
 };
 use netdata_webhook_proxy::webhook::notification::{Notification, SchemaPolicy};
 use rand::rngs::StdRng;
@@ -94,7 +95,7 @@ fn scene(route: &str) -> (Origin, Proxy, Sender) {
     (origin, proxy, sender)
 }
 
-/// Likewise, with an operator who watches.
+/// The same scene, with an operator that reads the metrics.
 fn watched(route: &str) -> (Origin, Proxy, Sender, Operator) {
     let (origin, proxy, sender) = scene(&format!("{route}\n[admin]\nlisten = \"127.0.0.1:0\""));
     let operator = Operator::of(&proxy);
@@ -417,15 +418,15 @@ fn strictly_every_known_field_has_to_have_its_type() {
     let (origin, _proxy, sender) = scene("schema = \"strict\"");
     for (body, pointer) in [
         (
-            NESTED_CRITICAL.replace("\"line\": 12", "\"line\": \"12\""),
+            NESTED_CRITICAL.edit("\"line\": 12", "\"line\": \"12\""),
             "/alert/config/line",
         ),
         (
-            NESTED_CRITICAL.replace("\"total\": {", "\"total\": 3, \"new\": {"),
+            NESTED_CRITICAL.edit("\"total\": {", "\"total\": 3, \"new\": {"),
             "/alert/log/total",
         ),
         (
-            FLAT_REACHABILITY.replace("\"host\": \"h\"", "\"host\": {}"),
+            FLAT_REACHABILITY.edit("\"host\": \"h\"", "\"host\": {}"),
             "/host",
         ),
         ("{\"message\":\"m\",\"incident\":{}}".to_owned(), ""),
@@ -441,7 +442,7 @@ fn strictly_every_known_field_has_to_have_its_type() {
     // What is new contradicts nothing that is known.
     assert_eq!(
         sender
-            .post(&NESTED_CRITICAL.replace("\"line\": 12", "\"line\": 12, \"column\": 1"))
+            .post(&NESTED_CRITICAL.edit("\"line\": 12", "\"line\": 12, \"column\": 1"))
             .status,
         200
     );
@@ -512,8 +513,8 @@ fn drift_is_noted_wherever_an_operator_looks() {
     assert_eq!(findings(), json!([]));
 
     let drifted = NESTED_CRITICAL
-        .replace("\"line\": 12", "\"line\": \"12\"")
-        .replace("\"node\": {", "\"node\": \"db-7\", \"n\": {");
+        .edit("\"line\": 12", "\"line\": \"12\"")
+        .edit("\"node\": {", "\"node\": \"db-7\", \"n\": {");
     for times in [1.0, 2.0] {
         assert_eq!(sender.post(&drifted).status, 200);
         assert_eq!(origin.received().pop().unwrap().body, drifted.as_bytes());
@@ -581,7 +582,7 @@ fn twins_of_what_decides_are_refused() {
         "\u{17f}pace",
         "\\u0053pace",
     ] {
-        let body = format!("{{\"alert\":{{}},{}}}", evil.replace("SPACE", twin));
+        let body = format!("{{\"alert\":{{}},{}}}", evil.edit("SPACE", twin));
         let answer = sender.post(&body);
         answer.refuses(400, "invalid_json");
         assert!(!answer.body.contains("evil"), "{answer:?}");

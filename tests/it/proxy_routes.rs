@@ -1,4 +1,4 @@
-//! Routes of kind "proxy": who may pass is checked, and everything is passed on as it comes.
+//! Routes of kind "proxy": clients are checked, and requests passed through as they arrive.
 
 use crate::support::{
     Application, Carrier, Http2, NETDATA, Operator, Origin, Pki, Proxy, Reply, Sender, Stream,
@@ -508,7 +508,7 @@ fn who_expects_to_be_told_to_continue_is_told_and_only_then() {
     assert_eq!(visit.take(4), b"body");
     visit.answer("done");
     assert_eq!(connection.read().unwrap().body, "done");
-    // Who is refused is not asked for the body first.
+    // A refused client is not asked for the body first.
     sender
         .raw(format!("{expecting}1025\r\n\r\n").as_bytes())
         .unwrap()

@@ -9,7 +9,8 @@
 //! The window of `run --upgrade` is in `upgrade`.
 
 use crate::support::{
-    Connection, Http2, Leaf, Load, Origin, Pipe, Pki, Proxy, Sender, WEBHOOK, eventually, is_event,
+    Connection, Edit as _, Http2, Leaf, Load, Origin, Pipe, Pki, Proxy, Sender, WEBHOOK,
+    eventually, is_event,
 };
 use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject as _;
@@ -103,7 +104,7 @@ fn a_withdrawn_authority_lets_nobody_through() {
     let (pki, other) = (Pki::new(), Pki::new());
     std::fs::copy(other.path().join("ca.pem"), pki.path().join("other.pem")).unwrap();
     withdrawn(&pki, &pki.netdata(), |config| {
-        config.replace("ca.pem", "other.pem")
+        config.edit("ca.pem", "other.pem")
     });
 }
 
@@ -111,7 +112,7 @@ fn a_withdrawn_authority_lets_nobody_through() {
 fn a_withdrawn_name_lets_nobody_through() {
     let pki = Pki::new();
     withdrawn(&pki, &pki.netdata(), |config| {
-        config.replace(
+        config.edit(
             "[tls.client]",
             "[tls.client]\ncommon_names = [\"new.netdata.cloud\"]",
         )
@@ -124,7 +125,7 @@ fn a_revoked_certificate_lets_nobody_through() {
     let leaf = pki.leaf(|params| params.serial_number = Some(7_u64.into()));
     pki.write("crl.pem", &pki.revocation_list(&[7], Duration::days(1)));
     withdrawn(&pki, &leaf, |config| {
-        config.replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"")
+        config.edit("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"")
     });
 }
 
@@ -147,7 +148,7 @@ fn a_stricter_verification_holds_on_open_connections() {
             .unwrap()
     };
     assert_eq!(post().status, 200);
-    proxy.reload(&config.replace("\"request\"", "\"require\""));
+    proxy.reload(&config.edit("\"request\"", "\"require\""));
     post().refuses(403, "client_certificate_missing");
 }
 
@@ -177,8 +178,7 @@ fn revocation_lists_hold_from_the_start() {
     pki.write("crl.pem", &pki.revocation_list(&[1, 9], Duration::days(1)));
     let origin = Origin::spawn();
     let config = |verify| {
-        Proxy::config(&origin, verify, "")
-            .replace("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]")
+        Proxy::config(&origin, verify, "").edit("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]")
     };
     let proxy = Proxy::spawn(&pki, &config("require"));
     for version in VERSIONS {
@@ -222,7 +222,7 @@ fn several_lists_in_pem_and_der_hold_together() {
     let lists = "[tls.client]\ncrl = [\"two.pem\", \"crl.der\"]";
     let proxy = Proxy::spawn(
         &pki,
-        &Proxy::config(&origin, "request", "").replace("[tls.client]", lists),
+        &Proxy::config(&origin, "request", "").edit("[tls.client]", lists),
     );
     let bad = pki.leaf(|params| params.serial_number = Some(8_u64.into()));
     Sender::to(&proxy, Some(&bad))
@@ -258,8 +258,8 @@ fn renewed_links_are_noticed() {
     };
     link(1);
     let config = Proxy::config(&origin, "request", "")
-        .replace("server.pem", "live/fullchain.pem")
-        .replace("server.key", "live/privkey.pem");
+        .edit("server.pem", "live/fullchain.pem")
+        .edit("server.key", "live/privkey.pem");
     let proxy = Proxy::spawn(&pki, &config);
     let old = server_certificate(&proxy);
     link(2);
@@ -275,7 +275,7 @@ fn a_revoked_intermediate_lets_nobody_through() {
     pki.write("crl.pem", &pki.revocation_list(&[5], Duration::days(1)));
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "request", "")
-        .replace("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]");
+        .edit("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]");
     let proxy = Proxy::spawn(&pki, &config);
     Sender::to(&proxy, Some(&leaf))
         .post(ALERT)
@@ -290,7 +290,7 @@ fn a_revocation_list_that_runs_out_raises_an_alarm_and_goes_on() {
     pki.write("crl.pem", &pki.revocation_list(&[3], Duration::seconds(3)));
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "request", "")
-        .replace("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]");
+        .edit("[tls.client]", "[tls.client]\ncrl = [\"crl.pem\"]");
     let proxy = Proxy::spawn(&pki, &config);
     proxy.wait_for_event("revocation_list_expired");
     Sender::to(&proxy, Some(&bad))
@@ -320,9 +320,9 @@ fn what_is_wrong_changes_nothing() {
     let proxy = Proxy::spawn(&pki, &config);
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
     for (wrong, named) in [
-        (config.replace("ca.pem", "missing.pem"), "tls.client.ca"),
-        (config.replace("[server]", "[srever]"), "srever"),
-        (config.replace("server.key", "ca.pem"), "tls.private_key"),
+        (config.edit("ca.pem", "missing.pem"), "tls.client.ca"),
+        (config.edit("[server]", "[srever]"), "srever"),
+        (config.edit("server.key", "ca.pem"), "tls.private_key"),
         (String::new(), "listen.https"),
     ] {
         proxy.reload(&wrong);
@@ -356,8 +356,8 @@ fn routes_secrets_and_limits_change_with_a_reload() {
     assert_eq!(connection.post(ALERT).unwrap().status, 200);
     proxy.reload(
         &config
-            .replace(WEBHOOK, "/new")
-            .replace("[server]", "[limits]\nmax_header_size = \"1KiB\"\n[server]"),
+            .edit(WEBHOOK, "/new")
+            .edit("[server]", "[limits]\nmax_header_size = \"1KiB\"\n[server]"),
     );
     connection.post(ALERT).unwrap().refuses(404, "not_found");
     assert_eq!(
@@ -391,7 +391,7 @@ fn changed_files_are_noticed_by_themselves() {
     eventually("the new certificate", || {
         (server_certificate(&proxy) != old).then_some(())
     });
-    // Whom it trusts, and what it knows.
+    // The authorities that it trusts, and its secrets.
     assert_eq!(
         Sender::to(&proxy, Some(&pki.netdata()))
             .get("?crc_token=abc")
@@ -453,7 +453,7 @@ fn a_file_that_changes_does_not_bring_an_unfinished_configuration_along() {
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "");
     let proxy = Proxy::spawn(&pki, &config);
-    std::fs::write(&proxy.config, config.replace(WEBHOOK, "/unfinished")).unwrap();
+    std::fs::write(&proxy.config, config.edit(WEBHOOK, "/unfinished")).unwrap();
     pki.write("challenge.secret", "another-secret-0123456789\n");
     proxy.wait_for_event("config_reloaded");
     assert_eq!(
@@ -466,7 +466,7 @@ fn a_file_that_changes_does_not_bring_an_unfinished_configuration_along() {
 /// opened that knows that the authorities have been read and the reading is not over.
 fn through_a_pipe(pki: &Pki, origin: &Origin) -> (String, Pipe) {
     (
-        Proxy::config(origin, "request", "").replace("challenge.secret", "secret.pipe"),
+        Proxy::config(origin, "request", "").edit("challenge.secret", "secret.pipe"),
         Pipe::new(pki, "secret.pipe"),
     )
 }
@@ -560,7 +560,7 @@ fn reloads_under_load_lose_nothing() {
         // Each is another configuration, and the last one is refused.
         let change = format!("[limits]\nmax_header_size = \"{}KiB\"\n[server]", 8 + round);
         let wrong = if round == 4 { "[nonsense]\n" } else { "" };
-        proxy.reload(&config.replace("[server]", &format!("{wrong}{change}")));
+        proxy.reload(&config.edit("[server]", &format!("{wrong}{change}")));
     }
     load.goes_on_for(10);
     load.ends_without_failure();

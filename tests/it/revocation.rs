@@ -15,7 +15,7 @@
 //! | `crl_coverage = "listed"`: what has no list passes, and what has one does not for that | `listed_authorities_are_checked_and_others_are_not` |
 //! | a list that cannot be read, or not in whole, was ignored, or found out with the first client | `lists_that_cannot_be_used_are_errors` |
 
-use crate::support::{Leaf, Origin, Pki, Proxy, Sender, is_event};
+use crate::support::{Edit as _, Leaf, Origin, Pki, Proxy, Sender, is_event};
 use rcgen::string::PrintableString;
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
@@ -37,7 +37,7 @@ fn revoked(pki: &Pki) -> Leaf {
 
 /// A configuration with these further lines in `[tls.client]`.
 fn config(origin: &Origin, client: &str) -> String {
-    Proxy::config(origin, "request", "").replace("[tls.client]", &format!("[tls.client]\n{client}"))
+    Proxy::config(origin, "request", "").edit("[tls.client]", &format!("[tls.client]\n{client}"))
 }
 
 /// Which code the clients are refused with, or "" where they are let in.
@@ -368,8 +368,8 @@ fn an_authority_without_a_list_is_named() {
     std::fs::copy(other.path().join("ca.pem"), pki.path().join("other.pem")).unwrap();
     pki.write("crl.pem", &pki.changed_list(&[], |_| {}));
     let config = config(&origin, "crl = \"crl.pem\"");
-    let two = config.replace("ca = \"ca.pem\"", "ca = [\"ca.pem\", \"other.pem\"]");
-    let builtin = config.replace("ca = \"ca.pem\"", "ca = [\"ca.pem\", \"builtin:netdata\"]");
+    let two = config.edit("ca = \"ca.pem\"", "ca = [\"ca.pem\", \"other.pem\"]");
+    let builtin = config.edit("ca = \"ca.pem\"", "ca = [\"ca.pem\", \"builtin:netdata\"]");
     for (config, named) in [
         (&two, "CN=Other Root CA\""),
         (&builtin, "builtin:netdata, which Netdata Cloud's own"),
@@ -400,7 +400,7 @@ fn listed_authorities_are_checked_and_others_are_not() {
     let (origin, pki, other) = (Origin::spawn(), Pki::new(), Pki::of("Other Root CA"));
     std::fs::copy(other.path().join("ca.pem"), pki.path().join("other.pem")).unwrap();
     pki.write("crl.pem", &pki.changed_list(&[REVOKED, 5], |_| {}));
-    let config = config(&origin, "crl_coverage = \"listed\"\ncrl = \"crl.pem\"").replace(
+    let config = config(&origin, "crl_coverage = \"listed\"\ncrl = \"crl.pem\"").edit(
         "ca = \"ca.pem\"",
         "ca = [\"ca.pem\", \"other.pem\", \"builtin:netdata\"]",
     );

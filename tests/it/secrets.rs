@@ -12,7 +12,7 @@
 //!
 //! What the log shows at each level is in `logs`.
 
-use crate::support::{Origin, Pki, Proxy};
+use crate::support::{Edit as _, Origin, Pki, Proxy};
 use netdata_webhook_proxy::config::Config;
 use proptest::prelude::{ProptestConfig, proptest};
 use std::fmt::Write as _;
@@ -127,7 +127,7 @@ fn misplaced(quoted: &str, bare: &str) -> Vec<String> {
 /// A configuration with its one upstream, and what follows in its one route.
 fn config(upstream: &str, route: &str) -> String {
     Proxy::config_for(upstream, "request", "")
-        .replace("challenge_secret = { file = \"challenge.secret\" }\n", "")
+        .edit("challenge_secret = { file = \"challenge.secret\" }\n", "")
         + route
 }
 
@@ -140,7 +140,7 @@ fn elsewhere(secret: &str) -> Vec<String> {
         "netdata:SECRET@host",
         "http://a:SECRET@",
     ] {
-        let url = url.replace("SECRET", secret);
+        let url = url.edit("SECRET", secret);
         all.push(config(&url, ""));
         all.push(config(
             "app",
@@ -148,8 +148,8 @@ fn elsewhere(secret: &str) -> Vec<String> {
         ));
     }
     let plain = config("http://127.0.0.1:1", "");
-    all.push(plain.replace("server.key", secret));
-    all.push(plain.replace("\"server.key\"", &format!("[\"{secret}\"]")));
+    all.push(plain.edit("server.key", secret));
+    all.push(plain.edit("\"server.key\"", &format!("[\"{secret}\"]")));
     let identity =
         format!("client_certificate = \"server.pem\"\nclient_private_key = \"{secret}\"");
     all.push(config(
@@ -241,7 +241,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn whatever_the_secret_is_no_message_holds_it(secret in "[a-z0-9]{4}[ -~]{8,40}") {
-        let quoted = format!("{secret:?}").replace("\\'", "'");
+        let quoted = format!("{secret:?}").edit("\\'", "'");
         for config in misplaced(&quoted, &secret).iter().map(|route| config("http://127.0.0.1:1", route)) {
             let Err(error) = Config::from_toml(&config, Path::new("")) else { continue };
             let said = error.to_string();
@@ -261,20 +261,20 @@ fn damaged(pem: &str) -> Vec<String> {
         pem.replace('\n', "\\n"),
         pem.replacen('\n', "", 1),
         pem.replacen('\n', " ", 1),
-        pem.replace("\n-----END", "-----END"),
-        pem.replace("-----END", "-----EN"),
+        pem.edit("\n-----END", "-----END"),
+        pem.edit("-----END", "-----EN"),
         pem[..pem.len() / 2].to_owned(),
-        pem.replacen(body, &format!("{}é{}", &body[..8], &body[9..]), 1),
-        pem.replacen(body, &body[1..], 1),
-        pem.replacen(body, &format!("{body}="), 1),
+        pem.edit_first(body, &format!("{}é{}", &body[..8], &body[9..])),
+        pem.edit_first(body, &body[1..]),
+        pem.edit_first(body, &format!("{body}=")),
         format!("{marker}{body}\n{pem}"),
         format!("{marker}\n{body}\n{pem}"),
-        pem.replace("PRIVATE KEY", "PRIVAT KEY"),
-        pem.replace("-----BEGIN", "----BEGIN"),
-        pem.replace("-----BEGIN", "-----BEGIN BEGIN"),
-        pem.replace("PRIVATE KEY", "RSA PRIVATE KEY"),
-        pem.replace("PRIVATE KEY", "CERTIFICATE"),
-        pem.replace("PRIVATE KEY", "X509 CRL"),
+        pem.edit("PRIVATE KEY", "PRIVAT KEY"),
+        pem.edit("-----BEGIN", "----BEGIN"),
+        pem.edit("-----BEGIN", "-----BEGIN BEGIN"),
+        pem.edit("PRIVATE KEY", "RSA PRIVATE KEY"),
+        pem.edit("PRIVATE KEY", "CERTIFICATE"),
+        pem.edit("PRIVATE KEY", "X509 CRL"),
         pem.chars().flat_map(|c| [c, '\0']).collect(),
         body.to_owned(),
     ]
@@ -293,20 +293,20 @@ fn a_key_that_is_damaged_is_shown_by_nothing() {
     pki.write_leaf("client", &pki.netdata());
     let path = |name: &str| pki.path().join(name).to_str().unwrap().to_owned();
     let bad = pki.write("bad.key", &key);
-    let swapped = pki.write("swapped.toml", &config.replace("server.key", "bad.key"));
+    let swapped = pki.write("swapped.toml", &config.edit("server.key", "bad.key"));
     let upstream = pki.write(
         "upstream.toml",
-        &config.replace(&origin.url, "app").replace(
+        &config.edit(&origin.url, "app").edit(
             "[server]",
             "[upstreams.app]\nservers = \"https://127.0.0.1:1\"\nclient_certificate = \"server.pem\"\n\
              client_private_key = \"bad.key\"\n[server]",
         ),
     );
-    let mixed = pki.write("mixed.toml", &config.replace("server.pem", "mixed.pem"));
-    let trusted = pki.write("trusted.toml", &config.replace("ca.pem", "mixed.pem"));
+    let mixed = pki.write("mixed.toml", &config.edit("server.pem", "mixed.pem"));
+    let trusted = pki.write("trusted.toml", &config.edit("ca.pem", "mixed.pem"));
     let revoked = pki.write(
         "revoked.toml",
-        &config.replace("[tls.client]", "[tls.client]\ncrl = \"mixed.pem\""),
+        &config.edit("[tls.client]", "[tls.client]\ncrl = \"mixed.pem\""),
     );
     let proxy = Proxy::spawn(&pki, &config);
     for (index, damaged) in damaged(&key).into_iter().enumerate() {
@@ -373,8 +373,8 @@ fn a_key_that_is_damaged_is_shown_by_nothing() {
                 "{index} {arguments:?}: {said}"
             );
         }
-        proxy.reload(&config.replace("server.key", "bad.key"));
-        proxy.reload(&config.replace("ca.pem", "mixed.pem"));
+        proxy.reload(&config.edit("server.key", "bad.key"));
+        proxy.reload(&config.edit("ca.pem", "mixed.pem"));
     }
     let log = proxy.log().join("\n");
     assert!(log.contains("bad.key"), "{log}");
@@ -393,7 +393,7 @@ fn what_is_pasted_for_a_file_is_not_repeated() {
         ("server.pem", &both),
         ("ca.pem", &both),
     ] {
-        let config = plain.replace(&format!("\"{name}\""), &format!("\"\"\"\n{pasted}\"\"\""));
+        let config = plain.edit(&format!("\"{name}\""), &format!("\"\"\"\n{pasted}\"\"\""));
         let path = pki.write("config.toml", &config);
         let (code, said) = said(&["check", "--config", path.to_str().unwrap()]);
         assert_eq!(

@@ -3,8 +3,8 @@
 
 use crate::container::{image, in_image};
 use crate::support::{
-    Machine, Origin, Pki, Proxy, Sender, WEBHOOK, commands_with, eventually, free_address,
-    is_documented, skip, succeed,
+    Edit as _, Machine, Origin, Pki, Proxy, Sender, WEBHOOK, commands_with, eventually,
+    free_address, is_documented, skip_unless_required, succeed,
 };
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -23,7 +23,7 @@ fn adapt(config: &Path, pki: &Pki, changes: &[(&str, &str)]) {
     let mut text = fs::read_to_string(config).unwrap();
     for (from, to) in [("127.0.0.1:9464", &*admin)].iter().chain(changes) {
         assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
-        text = text.replace(from, to);
+        text = text.edit(from, to);
     }
     // Readable by whomever the program runs as, like the configuration.
     fs::write(
@@ -34,7 +34,7 @@ fn adapt(config: &Path, pki: &Pki, changes: &[(&str, &str)]) {
     fs::write(config, text + "\n[tls.client]\nca = \"ca.pem\"\n").unwrap();
 }
 
-/// Netdata Cloud gets through to the application, and nobody else does.
+/// Netdata Cloud reaches the application, and no other client does.
 #[track_caller]
 fn serves(proxy: &Proxy, pki: &Pki, origin: &Origin) {
     proxy.wait_for_event("ready");
@@ -99,7 +99,10 @@ impl Service {
             .arg("enable")
             .args(units.split(' '));
         if Command::new("systemctl").arg("--version").output().is_err() {
-            return skip("systemctl (Debian package systemd) is not installed");
+            return skip_unless_required(
+                "NWP_REQUIRE_SYSTEMD",
+                "systemctl (Debian package systemd) is not installed",
+            );
         }
         succeed(&mut systemctl);
         for (target, unit) in [("sockets", Self::SOCKET), ("multi-user", Self::NAME)] {
@@ -126,7 +129,10 @@ impl Service {
                     "{said}"
                 );
             }
-            Err(_) => skip("systemd-analyze (Debian package systemd) is not installed"),
+            Err(_) => skip_unless_required(
+                "NWP_REQUIRE_SYSTEMD",
+                "systemd-analyze (Debian package systemd) is not installed",
+            ),
         }
     }
 }
@@ -274,7 +280,7 @@ fn replacing_the_running_program() {
         let server = format!("[server]\n{}", machine.at(&setting));
         let config = pki.write(
             "config.toml",
-            &Proxy::config(&origin, "require", "").replace("[server]", &server),
+            &Proxy::config(&origin, "require", "").edit("[server]", &server),
         );
         let mut old = Proxy::run(
             {

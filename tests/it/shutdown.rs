@@ -9,7 +9,9 @@
 //! over before; it stands for deadlines that are meant for another time.
 
 use crate::support::frames::{self, End, Frames};
-use crate::support::{Http2, Load, Origin, Pki, Proxy, Reply, Sender, eventually, is_event};
+use crate::support::{
+    Edit as _, Http2, Load, Origin, Pki, Proxy, Reply, Sender, eventually, is_event,
+};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -70,7 +72,7 @@ fn idle_connections_hold_nothing_up_and_no_new_ones_are_accepted() {
 fn shutdown_timeout_ends_what_does_not_finish() {
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "")
-        .replace("[server]", "[server]\nshutdown_timeout = \"500ms\"");
+        .edit("[server]", "[server]\nshutdown_timeout = \"500ms\"");
     let mut proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     origin.will([Reply::Late(Duration::from_secs(60), String::new())]);
@@ -80,7 +82,7 @@ fn shutdown_timeout_ends_what_does_not_finish() {
     proxy.signal("TERM");
     assert_eq!(proxy.wait().code(), Some(0));
     proxy.wait_for_event("drain_timed_out");
-    // The application may have acted on it, but nobody was told.
+    // The application may have acted on it, but no response was sent.
     let line = proxy.wait_for_event("request_aborted");
     for part in [
         "request_id=",
@@ -98,7 +100,7 @@ fn the_pid_file_is_there_while_the_process_is() {
     let pki = Pki::new();
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "")
-        .replace("[server]", "[server]\npid_file = \"proxy.pid\"");
+        .edit("[server]", "[server]\npid_file = \"proxy.pid\"");
     let mut proxy = Proxy::spawn(&pki, &config);
     let path = pki.path().join("proxy.pid");
     let written = eventually("the pid file", || {

@@ -3,10 +3,12 @@
 //! | fault | kind | held by |
 //! |---|---|---|
 //! | standard error is a pipe that is not read: after 64 KiB every worker sleeps in `write`, and SIGTERM has no effect | logging waits for its reader | [`a_log_that_is_not_read_holds_nothing_up`], [`a_log_that_is_not_read_keeps_no_process_from_ending`] |
-//! | lines come torn, or in another order, from whoever writes them in the place of the workers | what was right before | [`lines_are_whole_and_in_order`] |
+//! | lines come torn, or in another order, from the thread that writes them in the place of the workers | what was right before | [`lines_are_whole_and_in_order`] |
 //! | `/livez` says 200 while a thread that serves hangs | a probe that asks only itself | [`a_thread_that_hangs_is_no_life`] |
 
-use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually, is_event, skip};
+use crate::support::{
+    Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually, is_event, skip,
+};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -28,8 +30,8 @@ struct Unread {
 impl Unread {
     fn start(pki: &Pki, origin: &Origin) -> Self {
         pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
-        let config = Proxy::config(origin, "off", "auth = \"none\"\n").replace("https =", "http =");
-        let config = config.replace("[tls]", "[admin]\nlisten = \"127.0.0.1:0\"\n[tls]");
+        let config = Proxy::config(origin, "off", "auth = \"none\"\n").edit("https =", "http =");
+        let config = config.edit("[tls]", "[admin]\nlisten = \"127.0.0.1:0\"\n[tls]");
         let path = pki.write("config.toml", &config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
         let mut child = command

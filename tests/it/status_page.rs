@@ -6,7 +6,7 @@ use crate::support::{
 use rcgen::DnType;
 use serde_json::{Value, json};
 
-/// What somebody who may use Netdata Cloud might write into a name.
+/// A name that a user of Netdata Cloud might choose.
 const HOSTILE: [&str; 4] = [
     "<script>window.pwned = 1</script>",
     "\"><img src=x onerror=\"window.pwned = 2\">",

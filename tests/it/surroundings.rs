@@ -12,7 +12,7 @@
 //! | a pid file that is a link is followed | likewise | [`a_pid_file_that_is_a_link_is_not_followed`] |
 //! | 10,000 routes are not ready after 30 s: each was probed | work that grows with the configuration | [`many_routes_are_ready_as_soon_as_a_few`] |
 
-use crate::support::{Origin, Pki, Proxy, Sender, eventually, is_event, skip, succeed};
+use crate::support::{Edit as _, Origin, Pki, Proxy, Sender, eventually, is_event, skip, succeed};
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -165,7 +165,7 @@ fn an_address_of_either_kind_has_its_socket() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let both = |first: &str, second: &str, port| {
         let https = format!("https = [\"{first}:{port}\", \"{second}:{port}\"]");
-        Proxy::config(&origin, "require", "").replace("https = \"127.0.0.1:0\"", &https)
+        Proxy::config(&origin, "require", "").edit("https = \"127.0.0.1:0\"", &https)
     };
     for (first, second) in [
         ("0.0.0.0", "[::]"),
@@ -204,13 +204,13 @@ fn an_address_of_either_kind_has_its_socket() {
         }
     }
     // By itself it takes both along, as ever.
-    let alone = Proxy::config(&origin, "require", "").replace("127.0.0.1:0", "[::]:0");
+    let alone = Proxy::config(&origin, "require", "").edit("127.0.0.1:0", "[::]:0");
     let proxy = Proxy::spawn(&pki, &alone);
     assert!(TcpStream::connect(("127.0.0.1", proxy.address(0).port())).is_ok());
 }
 
 fn with_pid_file(origin: &Origin) -> String {
-    Proxy::config(origin, "require", "").replace("[server]", "[server]\npid_file = \"proxy.pid\"")
+    Proxy::config(origin, "require", "").edit("[server]", "[server]\npid_file = \"proxy.pid\"")
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What systemd gets to know, and what it may pass: a stand-in for it has the other end of the
 //! sockets.
 
-use crate::support::{Origin, PATIENCE, Pki, Proxy, Sender, eventually};
+use crate::support::{Edit as _, Origin, PATIENCE, Pki, Proxy, Sender, eventually};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -50,7 +50,7 @@ fn write_config(pki: &Pki, origin: &Origin) -> PathBuf {
     let server = "[server]\npid_file = \"proxy.pid\"";
     pki.write(
         "config.toml",
-        &Proxy::config(origin, "require", "").replace("[server]", server),
+        &Proxy::config(origin, "require", "").edit("[server]", server),
     )
 }
 
@@ -203,7 +203,7 @@ fn a_socket_that_it_passes_is_listened_on_and_outlives_a_restart() {
     let origin = Origin::spawn();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let config = Proxy::config(&origin, "require", "").replace("127.0.0.1:0", &address.to_string());
+    let config = Proxy::config(&origin, "require", "").edit("127.0.0.1:0", &address.to_string());
     pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let config = pki.write("config.toml", &config);
     let mut old = activate(&listener, &config);
@@ -213,7 +213,7 @@ fn a_socket_that_it_passes_is_listened_on_and_outlives_a_restart() {
     assert_eq!(sender.post(ALERT).status, 200);
     old.signal("TERM");
     assert_eq!(old.wait().code(), Some(0));
-    // Who comes meanwhile waits, and is served by the next process.
+    // Connections that arrive in between wait, and are served by the next process.
     let waiting = std::thread::spawn(move || sender.post(ALERT).status);
     let _new = activate(&listener, &config);
     assert_eq!(waiting.join().unwrap(), 200);

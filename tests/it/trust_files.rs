@@ -8,10 +8,10 @@
 //! | the same for keys, whose text was repeated in the error | `a_broken_key_is_an_error_that_does_not_show_it` |
 //! | the same for `send` and `doctor` | `commands_read_files_as_the_proxy_does` |
 //! | an authority with an empty subject, an unknown critical extension or extensions that contradict each other was taken, and none of its clients, or more than it says | `authorities_that_cannot_issue_are_errors` |
-//! | a leaf that nobody accepts any more was a warning | `check::a_certificate_that_expires_soon_or_has` |
-//! | an expired certificate that nobody needs, behind a good one, had the server not ready | `admin::what_is_not_needed_of_the_chain_may_have_run_out` |
+//! | a leaf that no client accepts any more was a warning | `check::a_certificate_that_expires_soon_or_has` |
+//! | an expired certificate that is not needed, behind a good one, had the server not ready | `admin::what_is_not_needed_of_the_chain_may_have_run_out` |
 
-use crate::support::{Origin, Pki, Proxy, Sender, critical_unknown_extension, is_event};
+use crate::support::{Edit as _, Origin, Pki, Proxy, Sender, critical_unknown_extension, is_event};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, IsCa, KeyUsagePurpose};
 use std::process::Command;
 use time::Duration;
@@ -60,7 +60,7 @@ fn places(pki: &Pki, origin: &Origin) -> [(&'static str, &'static str, String); 
         std::fs::copy(pki.path().join(from), pki.path().join(to)).unwrap();
     }
     let config = Proxy::config(origin, "require", "");
-    let upstream = config.replace(&format!("{:?}", origin.url), "\"app\"")
+    let upstream = config.edit(&format!("{:?}", origin.url), "\"app\"")
         + "[upstreams.app]\nservers = [\"https://127.0.0.1:1\"]\nca = \"upstream-ca.pem\"\n\
            client_certificate = \"client.pem\"\nclient_private_key = \"client.key\"\n";
     [
@@ -68,7 +68,7 @@ fn places(pki: &Pki, origin: &Origin) -> [(&'static str, &'static str, String); 
         (
             "crl.pem",
             "tls.client.crl",
-            config.replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\""),
+            config.edit("[tls.client]", "[tls.client]\ncrl = \"crl.pem\""),
         ),
         ("server.pem", "tls.certificate", config.clone()),
         ("server.key", "tls.private_key", config),
@@ -90,22 +90,22 @@ fn a_section_that_is_not_understood_is_an_error_with_its_line() {
             .unwrap()
             .trim_start_matches("BEGIN ")
             .to_owned();
-        let relabelled = good.replace(&label, &format!("TRUSTED {label}"));
+        let relabelled = good.edit(&label, &format!("TRUSTED {label}"));
         let second = good.clone() + &relabelled;
         // Another section of the same kind is one too many for a key.
         for (wrong, line, expected) in [
             (glued, lines, "on a line of its own"),
-            (good.replace("-----BEGIN", "  -----BEGIN"), 1, "indented"),
-            (good.replace("-----END", "\t-----END"), 0, "indented"),
+            (good.edit("-----BEGIN", "  -----BEGIN"), 1, "indented"),
+            (good.edit("-----END", "\t-----END"), 0, "indented"),
             (format!("# mine\n\n{second}"), lines + 3, ""),
             (
-                relabelled.replace("TRUSTED CERTIFICATE", "X509 CERTIFICATE"),
+                relabelled.edit("TRUSTED CERTIFICATE", "X509 CERTIFICATE"),
                 1,
                 "",
             ),
-            (good.replace("-----BEGIN", "–––––BEGIN"), 1, "looks like"),
+            (good.edit("-----BEGIN", "–––––BEGIN"), 1, "looks like"),
             (good[..good.len() / 2].to_owned(), 0, ""),
-            (good.replace("-----END", "-----END X"), 0, "another section"),
+            (good.edit("-----END", "-----END X"), 0, "another section"),
         ] {
             pki.write(file, &wrong);
             std::fs::set_permissions(
@@ -129,7 +129,7 @@ fn a_section_that_is_not_understood_is_an_error_with_its_line() {
 fn what_editors_and_tools_leave_is_read() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "")
-        .replace("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
+        .edit("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"");
     let other = Pki::of("Other Root CA");
     let crl = pki.revocation_list(&[7], Duration::days(1))
         + &other.revocation_list(&[], Duration::days(1));
@@ -144,7 +144,7 @@ fn what_editors_and_tools_leave_is_read() {
     let changes: [Change; 5] = [
         |pem| format!("\u{feff}{pem}"),
         |pem| pem.replace('\n', "\r\n"),
-        |pem| pem.replace("-----\n", "----- \n"),
+        |pem| pem.edit("-----\n", "----- \n"),
         |pem| pem.trim_end().to_owned(),
         |pem| {
             format!(
@@ -187,10 +187,10 @@ fn a_broken_key_is_an_error_that_does_not_show_it() {
         good.replace('\n', "\\n"),
         good.replace('\n', " "),
         good.replace('\n', ""),
-        good.replace("-----END PRIVATE KEY-----", ""),
-        good.replace(&secret, &format!("{secret}\u{201d}")),
-        good.replace(&secret, &format!("{secret}=")),
-        good.replace(
+        good.edit("-----END PRIVATE KEY-----", ""),
+        good.edit(&secret, &format!("{secret}\u{201d}")),
+        good.edit(&secret, &format!("{secret}=")),
+        good.edit(
             "-----BEGIN PRIVATE KEY-----\n",
             "-----BEGIN PRIVATE KEY-----",
         ),

@@ -5,12 +5,13 @@
 //! | an authority that is withdrawn while a successor waits for the sockets is trusted again, for good | a configuration that is read before it is its turn | [`what_was_withdrawn_while_a_successor_waited_is_not_trusted_again`], in the window of the reading: [`what_is_withdrawn_while_a_successor_reads_is_not_trusted_for_good`] |
 //! | by another configuration and a SIGHUP that only the process which ends can hear | likewise | [`a_configuration_that_changes_while_a_successor_starts_keeps_it_from_serving`] |
 //! | what was right before the wait is wrong after it | fail closed: the one that runs goes on | [`a_successor_whose_files_went_wrong_while_it_waited_changes_nothing`] |
-//! | the directory of the socket, under `/tmp`, is another user's, or a link | a name that anybody can take first | [`a_directory_that_others_can_have_made_is_not_used`] |
+//! | the directory of the socket, under `/tmp`, is another user's, or a link | a name that any user can take first | [`a_directory_that_others_can_have_made_is_not_used`] |
 //! | a process that listens at the socket and accepts nothing holds the running one up for ever | a connect without a deadline | [`a_socket_that_accepts_nothing_holds_nothing_up`] |
 //! | `run --upgrade` dies of SIGHUP while it waits | a signal that has the system's effect | [`a_successor_that_waits_outlives_sighup`] |
 
 use crate::support::{
-    Load, Operator, Origin, Pipe, Pki, Proxy, Reading, Reply, Sender, eventually, is_event,
+    Edit as _, Load, Operator, Origin, Pipe, Pki, Proxy, Reading, Reply, Sender, eventually,
+    is_event,
 };
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +25,7 @@ const ALERT: &str = "{\"alert\":\"x\"}";
 
 fn config(origin: &Origin) -> String {
     let server = "[server]\npid_file = \"proxy.pid\"\nupgrade_socket = \"proxy.upgrade\"";
-    Proxy::config(origin, "require", "").replace("[server]", server)
+    Proxy::config(origin, "require", "").edit("[server]", server)
 }
 
 /// The process that the pid file in `directory` names.
@@ -174,7 +175,7 @@ fn without_a_path_both_find_the_same_one() {
     for server in ["[server]", "[server]\npid_file = \"proxy.pid\""] {
         std::fs::write(
             pki.path().join("config.toml"),
-            Proxy::config(&origin, "require", "").replace("[server]", server),
+            Proxy::config(&origin, "require", "").edit("[server]", server),
         )
         .unwrap();
         pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
@@ -200,15 +201,11 @@ fn a_successor_with_a_wrong_configuration_changes_nothing() {
     let pki = Pki::new();
     let origin = Origin::spawn();
     let mut old = Proxy::spawn(&pki, &config(&origin));
-    std::fs::write(
-        &old.config,
-        config(&origin).replace("ca.pem", "missing.pem"),
-    )
-    .unwrap();
+    std::fs::write(&old.config, config(&origin).edit("ca.pem", "missing.pem")).unwrap();
     old.signal("QUIT");
     let mut wrong = old.successor();
     assert_eq!(wrong.wait().code(), Some(2));
-    // Somebody mends it; the old process is still waiting.
+    // The operator fixes it; the old process is still waiting.
     std::fs::write(&old.config, config(&origin)).unwrap();
     assert_eq!(
         Sender::to(&old, Some(&pki.netdata())).post(ALERT).status,
@@ -319,11 +316,11 @@ fn what_a_crash_left_behind_is_replaced_and_nothing_else() {
 fn addresses_may_come_and_go_with_an_upgrade() {
     let pki = Pki::new();
     let origin = Origin::spawn();
-    let two = config(&origin).replace(
+    let two = config(&origin).edit(
         "https = \"127.0.0.1:0\"",
         "https = [\"127.0.0.1:0\", \"127.0.0.2:0\"]",
     );
-    let three = config(&origin).replace(
+    let three = config(&origin).edit(
         "https = \"127.0.0.1:0\"",
         "https = [\"127.0.0.3:0\", \"127.0.0.1:0\"]",
     );
@@ -361,7 +358,7 @@ fn without_the_signal_nothing_is_handed_over() {
 fn what_was_withdrawn_while_a_successor_waited_is_not_trusted_again() {
     let (pki, next, origin) = (Pki::new(), Pki::new(), Origin::spawn());
     let (withdrawn, trusted) = (pki.netdata(), next.netdata());
-    let config = config(&origin).replace("\"require\"", "\"request\"");
+    let config = config(&origin).edit("\"require\"", "\"request\"");
     let mut old = Proxy::spawn(&pki, &config);
     let new = old.successor();
     new.wait_for_event("upgrade_waiting_for_sockets");
@@ -395,7 +392,7 @@ fn reading_successor(pki: &Pki, config: &str) -> (Proxy, Proxy, Pipe, Reading) {
     let old = Proxy::spawn(pki, config);
     let path = pki.write(
         "successor.toml",
-        &config.replace("challenge.secret", "secret.pipe"),
+        &config.edit("challenge.secret", "secret.pipe"),
     );
     let new = Proxy::launch(&path, |command| {
         command.arg("--upgrade");
@@ -412,7 +409,7 @@ fn reading_successor(pki: &Pki, config: &str) -> (Proxy, Proxy, Pipe, Reading) {
 fn what_is_withdrawn_while_a_successor_reads_is_not_trusted_for_good() {
     let (pki, next, origin) = (Pki::new(), Pki::new(), Origin::spawn());
     let withdrawn = pki.netdata();
-    let config = config(&origin).replace("\"require\"", "\"request\"");
+    let config = config(&origin).edit("\"require\"", "\"request\"");
     let (mut old, new, pipe, reading) = reading_successor(&pki, &config);
     pki.write(
         "ca.pem",
@@ -432,9 +429,9 @@ fn what_is_withdrawn_while_a_successor_reads_is_not_trusted_for_good() {
 #[test]
 fn a_configuration_that_changes_while_a_successor_starts_keeps_it_from_serving() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
-    let config = config(&origin).replace("\"require\"", "\"request\"");
+    let config = config(&origin).edit("\"require\"", "\"request\"");
     let (old, mut new, _pipe, reading) = reading_successor(&pki, &config);
-    let changed = config.replace(
+    let changed = config.edit(
         "[tls.client]",
         "[tls.client]\ncommon_names = [\"new.netdata.cloud\"]",
     );
@@ -537,7 +534,7 @@ fn a_socket_that_accepts_nothing_holds_nothing_up() {
     let path = pki.path().join("proxy.upgrade");
     let silent = UnixListener::bind(&path).unwrap();
     rustix::net::listen(&silent, 0).unwrap();
-    // Its queue is full: whoever connects next waits.
+    // Its queue is full: the next connection waits.
     let queue = fill(&path);
     old.signal("QUIT");
     assert!(

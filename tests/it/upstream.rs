@@ -6,8 +6,8 @@
 //! | a webhook whose answer broke off could not be found in the log by its request | a notification that failed, and no warning that says which | `an_answer_that_breaks_off_is_warned_of` |
 
 use crate::support::{
-    Application, Carrier, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, ServerConnection,
-    Stream, WEBHOOK,
+    Application, Carrier, Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender,
+    ServerConnection, Stream, WEBHOOK,
 };
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn scene() -> (Origin, Proxy, Sender) {
 fn what_the_application_has_closed_is_closed_without_another_request() {
     let application = Application::listen();
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace(&origin.url, &application.url);
+    let config = Proxy::config(&origin, "require", "").edit(&origin.url, &application.url);
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     // As many connections as there are requests at once.
@@ -64,7 +64,7 @@ fn who_is_not_there_is_unreachable() {
         format!("http://{gone}"),
         "unix:/nonexistent/app.sock".to_owned(),
     ] {
-        let config = Proxy::config(&origin, "require", "").replace(&origin.url, &upstream);
+        let config = Proxy::config(&origin, "require", "").edit(&origin.url, &upstream);
         let proxy = Proxy::spawn(Pki::shared(), &config);
         let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
         sender.post(ALERT).refuses(502, "upstream_unreachable");
@@ -119,7 +119,7 @@ fn an_answer_that_breaks_off_breaks_off_towards_the_sender() {
 #[test]
 fn connections_are_used_again() {
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("threads = 2", "threads = 1");
+    let config = Proxy::config(&origin, "require", "").edit("threads = 2", "threads = 1");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     for _ in 0..10 {
@@ -131,7 +131,7 @@ fn connections_are_used_again() {
 #[test]
 fn a_stale_connection_costs_no_alert() {
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("threads = 2", "threads = 1");
+    let config = Proxy::config(&origin, "require", "").edit("threads = 2", "threads = 1");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata()))
         .connect()
@@ -146,7 +146,7 @@ fn a_stale_connection_costs_no_alert() {
 #[test]
 fn a_pooled_connection_that_dies_under_a_request_is_replaced_once() {
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace("threads = 2", "threads = 1");
+    let config = Proxy::config(&origin, "require", "").edit("threads = 2", "threads = 1");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let mut connection = Sender::to(&proxy, Some(&Pki::shared().netdata()))
         .connect()
@@ -191,7 +191,7 @@ fn an_answer_that_comes_before_the_whole_request_counts() {
     });
     let origin = Origin::spawn();
     let config = Proxy::config(&origin, "require", "max_body = \"8MiB\"")
-        .replace(&origin.url, &format!("http://{address}"));
+        .edit(&origin.url, &format!("http://{address}"));
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let body = format!("{{\"alert\":\"{}\"}}", "x".repeat(4 << 20));
     let answer = Sender::to(&proxy, Some(&Pki::shared().netdata())).post(&body);
@@ -225,8 +225,8 @@ fn who_is_late_is_not_asked_again() {
 #[test]
 fn a_name_is_resolved() {
     let origin = Origin::spawn();
-    let upstream = origin.url.replace("127.0.0.1", "localhost");
-    let config = Proxy::config(&origin, "require", "").replace(&origin.url, &upstream);
+    let upstream = origin.url.edit("127.0.0.1", "localhost");
+    let config = Proxy::config(&origin, "require", "").edit(&origin.url, &upstream);
     let proxy = Proxy::spawn(Pki::shared(), &config);
     assert_eq!(
         Sender::to(&proxy, Some(&Pki::shared().netdata()))
@@ -240,7 +240,7 @@ fn a_name_is_resolved() {
 fn who_leaves_while_the_application_works_is_said_to_have_left_and_keeps_nothing_from_it() {
     let application = Application::listen();
     let origin = Origin::spawn();
-    let config = Proxy::config(&origin, "require", "").replace(&origin.url, &application.url);
+    let config = Proxy::config(&origin, "require", "").edit(&origin.url, &application.url);
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     for (round, carrier) in [Carrier::Sized, Carrier::Http2].into_iter().enumerate() {
@@ -251,7 +251,7 @@ fn who_leaves_while_the_application_works_is_said_to_have_left_and_keeps_nothing
         visit.head();
         assert_eq!(visit.rest().unwrap(), ALERT.as_bytes(), "{carrier:?}");
         stream.leave();
-        // Longer than anybody is waited for without a look.
+        // Longer than the check for a disconnected client waits.
         std::thread::sleep(Duration::from_millis(200));
         visit.answer("ok");
         let line = proxy.wait_for_logs("outcome=\"sender_gone\" code=\"sender_gone\"", round + 1);
@@ -260,7 +260,7 @@ fn who_leaves_while_the_application_works_is_said_to_have_left_and_keeps_nothing
             "{carrier:?}: {line}"
         );
     }
-    // Who stays is answered, however long it takes.
+    // A client that stays gets its response, however long it takes.
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| sender.post(ALERT).status);
         let mut visit = application.accept();
@@ -289,7 +289,7 @@ fn an_answer_without_end_ends_after_its_sender_has_left() {
     let config = |url: &str, kind: &str| {
         let config = Proxy::config_for(url, "require", "");
         if kind == "proxy" {
-            config.replace("challenge_secret", "kind = \"proxy\" #")
+            config.edit("challenge_secret", "kind = \"proxy\" #")
         } else {
             config
         }

@@ -8,7 +8,9 @@
 //! | lengths that differ, transfer codings twice or unknown, NUL, bare CR | an answer that can be read in two ways | `what_can_be_read_in_two_ways_is_refused` |
 //! | an answer with 300 header lines got 502 | a limit that applications reach | `many_header_lines_pass` |
 
-use crate::support::{Answer, Carrier, Origin, Pki, Proxy, Reply, Sender, Stream, WEBHOOK};
+use crate::support::{
+    Answer, Carrier, Edit as _, Origin, Pki, Proxy, Reply, Sender, Stream, WEBHOOK,
+};
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
 
@@ -57,8 +59,8 @@ fn all<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
 
 /// For each carrier, on each kind of route.
 fn everywhere(origin: &Origin, check: impl Fn(&Sender, Carrier)) {
-    let webhook = Proxy::config(origin, "require", "").replace("threads = 2", "threads = 1");
-    let proxy = webhook.replace("challenge_secret", "kind = \"proxy\" #");
+    let webhook = Proxy::config(origin, "require", "").edit("threads = 2", "threads = 1");
+    let proxy = webhook.edit("challenge_secret", "kind = \"proxy\" #");
     for (config, carriers) in [
         (webhook, &Carrier::ALL[..]),
         // What comes in chunks is passed on in chunks, which the origin does not read.

@@ -133,7 +133,7 @@ client_private_key = "proxy.internal.key"
     let said = check::describe(&loaded.config);
     for part in [
         "upstream app-1.x = https://a.internal:443, ",
-        "any of them; asked for /healthz?deep=1 as app:81 every 1s",
+        "random; health check /healthz?deep=1 as app:81 every 1s",
         "client certificate",
     ] {
         assert!(said.contains(part), "{part} in {said}");

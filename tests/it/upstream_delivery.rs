@@ -8,8 +8,8 @@
 //! | with one server whose check fails, 374 of 100/s got 503 for 3.7 s after the application listened again | what a check found is believed for longer than what requests would find | `an_application_that_listens_again_is_used_before_its_next_check`, `an_answer_proves_more_than_a_check` |
 
 use crate::support::{
-    Application, Connection, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK, eventually,
-    is_event,
+    Application, Connection, Edit as _, Operator, Origin, Pki, Proxy, Reply, Sender, WEBHOOK,
+    eventually, is_event,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ const BREAK: Reply = Reply::Last(String::new());
 
 /// A proxy with one thread, and `config` otherwise.
 fn scene(pki: &Pki, config: &str) -> (Proxy, Connection) {
-    let proxy = Proxy::spawn(pki, &config.replace("threads = 2", "threads = 1"));
+    let proxy = Proxy::spawn(pki, &config.edit("threads = 2", "threads = 1"));
     let connection = Sender::to(&proxy, Some(&pki.netdata())).connect().unwrap();
     (proxy, connection)
 }
@@ -229,7 +229,7 @@ fn on_proxy_routes_a_408_is_repeated_where_the_request_may_be() {
         "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let origin = Origin::spawn();
     let config =
-        Proxy::config(&origin, "require", "").replace("challenge_secret", "kind = \"proxy\" #");
+        Proxy::config(&origin, "require", "").edit("challenge_secret", "kind = \"proxy\" #");
     let (_proxy, mut connection) = scene(Pki::shared(), &config);
     for (method, body, status) in [
         ("GET", "", 200),
@@ -474,7 +474,7 @@ fn where_none_is_healthy_a_request_waits_for_one_that_is_silent_and_no_more() {
     let origin = Origin::spawn();
     let group = "connect_timeout = \"300ms\"\nhealth_check = { interval = \"1s\" }";
     let config = Proxy::config_of_group(&[&origin], group);
-    let config = config.replace(
+    let config = config.edit(
         &format!("servers = [{:?}]", origin.url),
         &format!("servers = [{}]", servers.join(", ")),
     );

@@ -1,8 +1,8 @@
 //! Groups of servers: balanced, checked, left out and taken back.
 
 use crate::support::{
-    Connection, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK, eventually,
-    is_event,
+    Connection, Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK,
+    eventually, is_event,
 };
 use netdata_webhook_proxy::config::Config;
 use netdata_webhook_proxy::upstream::Upstreams;
@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
 
-/// Nobody is checked again while a test runs.
+/// No server is checked again while a test runs.
 const SELDOM: &str = "health_check = { interval = \"10m\" }";
 
-/// Everybody is checked all the time.
+/// Every server is checked all the time.
 const OFTEN: &str = "health_check = { interval = \"50ms\" }";
 
 /// A proxy with one thread, in front of a group of `origins`.
 fn scene(origins: &[&Origin], group: &str) -> (Proxy, Connection) {
-    let config = Proxy::config_of_group(origins, group).replace("threads = 2", "threads = 1");
+    let config = Proxy::config_of_group(origins, group).edit("threads = 2", "threads = 1");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let connection = Sender::to(&proxy, Some(&Pki::shared().netdata()))
         .connect()
@@ -243,7 +243,7 @@ fn a_check_that_hangs_has_failed() {
         &[&origin],
         "health_check = { path = \"/healthz\", interval = \"50ms\" }",
     );
-    let config = config.replace(
+    let config = config.edit(
         "servers = [",
         &format!("servers = [\"http://{}\", ", silent.local_addr().unwrap()),
     );
@@ -285,7 +285,7 @@ fn sockets_are_servers_like_others() {
 fn a_name_is_one_server_for_each_of_its_addresses() {
     let origin = Origin::spawn();
     let config =
-        Proxy::config_of_group(&[&origin], SELDOM).replace("http://127.0.0.1", "http://localhost");
+        Proxy::config_of_group(&[&origin], SELDOM).edit("http://127.0.0.1", "http://localhost");
     let proxy = Proxy::spawn(Pki::shared(), &config);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     assert_eq!(sender.post(ALERT).status, 200);
@@ -300,7 +300,7 @@ fn a_name_is_one_server_for_each_of_its_addresses() {
 fn a_name_that_cannot_be_resolved_does_not_keep_the_others_from_serving() {
     let origin = Origin::spawn();
     let config = Proxy::config_of_group(&[&origin], SELDOM);
-    let config = config.replace(
+    let config = config.edit(
         "servers = [",
         "servers = [\"http://does-not-exist.invalid:3000\", ",
     );
@@ -313,7 +313,7 @@ fn a_name_that_cannot_be_resolved_does_not_keep_the_others_from_serving() {
             .contains("does-not-exist.invalid")
     );
     let alone = Proxy::config_of_group(&[&origin], SELDOM)
-        .replace(&origin.url, "http://does-not-exist.invalid:3000");
+        .edit(&origin.url, "http://does-not-exist.invalid:3000");
     let proxy = Proxy::spawn(Pki::shared(), &alone);
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     // What cannot be tried at all is the one thing that is unavailable.
@@ -368,7 +368,7 @@ fn a_reload_keeps_what_is_known_of_servers_that_stay() {
     proxy.wait_for_event("upstream_unhealthy");
     let connected = origin.connections();
     let config = |origins: &[&Origin], group: &str| {
-        Proxy::config_of_group(origins, group).replace("threads = 2", "threads = 1")
+        Proxy::config_of_group(origins, group).edit("threads = 2", "threads = 1")
     };
     proxy.reload(&config(&[&gone, &origin, &third], SELDOM));
     post_all(&mut connection, 6);
@@ -527,9 +527,9 @@ fn the_operator_sees_how_servers_are() {
     second.start();
     operator.wait_for(&health_of(second), 1.0);
     assert_eq!(operator.get("/readyz").status, 200);
-    // Who leaves the group is no more.
+    // A server that leaves the group has no metrics any more.
     let config =
-        Proxy::config_of_group(&[second, third], &admin).replace("threads = 2", "threads = 1");
+        Proxy::config_of_group(&[second, third], &admin).edit("threads = 2", "threads = 1");
     proxy.reload(&config);
     operator.wait_for(&health_of(third), 1.0);
     assert!(!operator.metrics().contains_key(&health_of(first)));

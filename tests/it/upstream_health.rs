@@ -7,7 +7,7 @@
 //! | 401 of an application that wants credentials for everything | what is good for one is bad for another | `headers_and_statuses_are_a_matter_of_the_application` |
 //! | an https upstream that answered 421 to every request, because TLS and `Host` named different hosts | what can be seen in the configuration, and was not said | `names_that_differ_are_warned_of` |
 
-use crate::support::{Operator, Origin, Pki, Proxy, Sender, is_event};
+use crate::support::{Edit as _, Operator, Origin, Pki, Proxy, Sender, is_event};
 use std::process::Command;
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
@@ -82,8 +82,8 @@ fn a_check_asks_under_the_host_that_requests_carry() {
         (&none, &plain, "", String::new(), own),
         (&two, &socket, "", String::new(), "localhost"),
     ] {
-        let config = config(origin, check, "")
-            .replace("[upstreams.app]", &format!("{route}[upstreams.app]"));
+        let config =
+            config(origin, check, "").edit("[upstreams.app]", &format!("{route}[upstreams.app]"));
         let _proxy = Proxy::spawn(pki, &config);
         assert_eq!(
             origin.next_check().header("Host"),
@@ -95,7 +95,7 @@ fn a_check_asks_under_the_host_that_requests_carry() {
     let second =
         "[[routes]]\npath = \"/b\"\nupstream = \"app\"\nset_headers = { Host = \"b.example\" }\n";
     let config =
-        config(&plain, "", "").replace("[upstreams.app]", &format!("{second}[upstreams.app]"));
+        config(&plain, "", "").edit("[upstreams.app]", &format!("{second}[upstreams.app]"));
     let _proxy = Proxy::spawn(&one, &config);
     assert_eq!(plain.next_check().header("Host"), own);
 }
@@ -150,14 +150,14 @@ fn a_check_that_is_refused_says_what_was_sent() {
     let examined = said(
         &pki,
         "doctor",
-        &wrong.replace("127.0.0.1:0", &proxy.address(0).to_string()),
+        &wrong.edit("127.0.0.1:0", &proxy.address(0).to_string()),
     );
     for said in [&line, &checked, &examined] {
         assert!(parts.iter().all(|part| said.contains(part)), "{said}");
         assert!(!said.contains("s3cret"), "{said}");
     }
     assert!(
-        checked.contains("asked for /healthz as hooks.example every"),
+        checked.contains("health check /healthz as hooks.example every"),
         "{checked}"
     );
     assert!(examined.contains("warn  health check"), "{examined}");
@@ -175,7 +175,7 @@ fn a_check_that_is_refused_says_what_was_sent() {
     let examined = said(
         &pki,
         "doctor",
-        &right.replace("127.0.0.1:0", &proxy.address(0).to_string()),
+        &right.edit("127.0.0.1:0", &proxy.address(0).to_string()),
     );
     assert!(examined.contains("pass  health check"), "{examined}");
     origin.next_check();
@@ -296,7 +296,7 @@ fn names_that_differ_are_warned_of() {
         (&two, "app.internal", "", false),
     ] {
         let config = config(&origin, "", &named(name))
-            .replace("[upstreams.app]", &format!("{route}[upstreams.app]"));
+            .edit("[upstreams.app]", &format!("{route}[upstreams.app]"));
         let said = said(pki, "check", &config);
         assert_eq!(
             said.contains("set server_name"),

@@ -6,7 +6,7 @@
 //! | 400 requests started 200 threads | work for a name is done once for each request | `a_silent_resolver_delays_nothing`, `requests_wait_for_one_look_up_together` |
 //! | a URL route kept to its pooled connections after its name had moved | what was found out once is believed for ever | `a_name_that_moves_is_followed` |
 
-use crate::support::{Origin, Pki, Proxy, Resolver, Sender, eventually};
+use crate::support::{Edit as _, Origin, Pki, Proxy, Resolver, Sender, eventually};
 use std::time::{Duration, Instant};
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1"}}"#;
@@ -131,7 +131,7 @@ fn a_name_that_moves_is_followed() {
     let to = Origin::spawn_beside(&from);
     let url = format!("http://app.test:{}", from.address().port());
     let group = Proxy::config_of_group(&[&from], "health_check = { interval = \"10m\" }")
-        .replace(&from.url, &url);
+        .edit(&from.url, &url);
     let configs = [Proxy::config_for(&url, "require", ""), group];
     std::thread::scope(|scope| {
         for config in configs {

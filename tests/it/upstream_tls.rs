@@ -1,6 +1,6 @@
-//! Servers that are reached over TLS: who they must be, and what is presented to them.
+//! Servers that are reached over TLS: their certificates, and that of the proxy.
 
-use crate::support::{Origin, Pki, Proxy, Sender, eventually};
+use crate::support::{Edit as _, Origin, Pki, Proxy, Sender, eventually};
 use rcgen::CertificateParams;
 use std::net::TcpListener;
 use std::path::Path;
@@ -75,7 +75,7 @@ fn who_is_not_the_server_that_it_should_be_gets_nothing() {
     let client_only = |params: &mut CertificateParams| {
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     };
-    let wrong_name = NAMED.replace("app.internal", "other.internal");
+    let wrong_name = NAMED.edit("app.internal", "other.internal");
     for (origin, group, reason) in [
         (
             application(&theirs, |_| {}),
@@ -166,7 +166,7 @@ fn a_server_that_wants_a_client_certificate_gets_it() {
 fn connections_over_tls_are_used_again() {
     let (pki, theirs) = authorities();
     let origin = application(&theirs, |_| {});
-    let config = Proxy::config_of_group(&[&origin], NAMED).replace("threads = 2", "threads = 1");
+    let config = Proxy::config_of_group(&[&origin], NAMED).edit("threads = 2", "threads = 1");
     let proxy = Proxy::spawn(&pki, &config);
     let mut connection = Sender::to(&proxy, Some(&pki.netdata())).connect().unwrap();
     for _ in 0..5 {
@@ -183,7 +183,7 @@ fn a_handshake_has_the_time_of_a_connection() {
     let url = format!("https://{}", silent.local_addr().unwrap());
     let config =
         Proxy::config_of_group(&[&origin], &format!("{NAMED}\nconnect_timeout = \"300ms\""));
-    let proxy = Proxy::spawn(&pki, &config.replace(&origin.url, &url));
+    let proxy = Proxy::spawn(&pki, &config.edit(&origin.url, &url));
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
     let started = Instant::now();
     sender.post(ALERT).refuses(504, "upstream_timeout");
@@ -198,7 +198,7 @@ fn a_url_in_a_route_is_verified_against_the_systems_authorities() {
         None,
     ));
     let config =
-        Proxy::config(&origin, "require", "").replace("https://127.0.0.1:", "https://localhost:");
+        Proxy::config(&origin, "require", "").edit("https://127.0.0.1:", "https://localhost:");
     // Neither from the machine that the test runs on.
     std::fs::create_dir(pki.path().join("empty")).unwrap();
     let system = |file: &Path| {
@@ -217,7 +217,7 @@ fn a_url_in_a_route_is_verified_against_the_systems_authorities() {
         assert_eq!(answer.status, status, "{answer:?}");
     }
     assert_eq!(origin.received().len(), 1);
-    // A system without authorities is an error, and not one that trusts everybody.
+    // A system without authorities is an error, and does not trust every server.
     for nobody in [pki.write("nobody.pem", ""), pki.path().join("missing.pem")] {
         let mut proxy = Proxy::start_with(&pki, &config, &system(&nobody));
         assert_eq!(proxy.wait().code(), Some(2));
@@ -240,7 +240,7 @@ fn a_changed_authority_is_noticed_and_ends_what_it_vouched_for() {
         &std::fs::read_to_string(Pki::new().path().join("ca.pem")).unwrap(),
     );
     proxy.wait_for_event("config_reloaded");
-    // The idle connection was made under the old one, so nobody uses it any more.
+    // The idle connection was made under the old one, so it is not used any more.
     sender.post(ALERT).refuses(502, "upstream_unreachable");
     pki.write("upstream-ca.pem", "no certificate");
     assert!(

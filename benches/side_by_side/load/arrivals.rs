@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 
 /// Hands out the moments from which latencies count.
 pub(super) enum Arrivals {
-    /// Whenever somebody asks, until the end.
+    /// As soon as a connection is free, until the end.
     Closed { end: Instant },
-    /// At a rate, whether or not somebody is free: who comes later finds a queue.
+    /// At a rate, even if no connection is free: later requests wait in a queue.
     Paced(Rc<Queue>),
 }
 
@@ -57,7 +57,7 @@ impl Queue {
     async fn pop(&self) -> Option<Instant> {
         loop {
             if self.closed.get() {
-                // For who else waits.
+                // For other waiting tasks.
                 self.changed.notify_one();
                 return None;
             }

@@ -43,7 +43,7 @@ impl Http1 {
     }
 
     pub(super) async fn close(mut self) {
-        // Who has closed before is not waited for.
+        // A connection that is closed already is not awaited.
         let _ = self.stream.shutdown().await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the load generator is told, and the one who tells it.
+//! The job of the load generator, and the side that assigns it.
 
 use super::{Identity, Outcome};
 use crate::Failure;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// What is sent, by whom, to where, and for how long.
+/// Requests, identity, target and duration of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) address: SocketAddr,

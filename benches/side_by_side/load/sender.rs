@@ -216,7 +216,7 @@ async fn send_http1(
             continue;
         }
         shared.tally.borrow_mut().reconnected += 1;
-        // Who cannot connect again has been counted, and is one sender less.
+        // A failed reconnection has been counted, and ends this sender.
         if let Ok(connection) = shared.connect().await {
             pool.borrow_mut().push_back(Http1::new(connection));
         }

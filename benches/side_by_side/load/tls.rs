@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Whom the sender trusts, and what it presents. Files in PEM.
+/// Authority that the client trusts, and certificate that it presents, as files in PEM.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) authority: PathBuf,

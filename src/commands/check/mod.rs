@@ -1,4 +1,4 @@
-//! `check`: what a configuration would do, and what of it can be reached.
+//! `check`: a summary of a configuration, and the reachability of the servers it names.
 
 mod reachability;
 mod summary;

@@ -1,5 +1,5 @@
-//! What only `check` finds out, for it depends on others: which servers do not answer, or not as
-//! they should; and whether there may be as many open files as connections need.
+//! Warnings that depend on the environment: servers that do not respond or fail their health check,
+//! and the limit of open files.
 
 use crate::config::{Config, Endpoint, Upstream};
 use crate::server::descriptor_shortage;
@@ -12,22 +12,22 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to accept a connection.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Limit for the connection to a server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long all of them may take, names being looked up included.
-const LIMIT: Duration = Duration::from_secs(4);
+/// Limit for all connections, including the resolution of names.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Warnings about the servers that a configuration names, and about what this machine allows.
+/// Returns warnings about the servers that a configuration names, and about limits of this machine.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
-    let (servers, groups) = (unanswering(config), unhealthy(config));
-    // What cannot be connected to has been said.
+    let (servers, groups) = (unreachable(config), unhealthy(config));
+    // Unreachable servers have their own warning.
     let groups = groups
         .into_iter()
         .filter(|(server, _)| !servers.iter().any(|(other, _)| other == server));
     let servers = servers
         .iter()
-        .map(|(server, failure)| format!("{server} does not answer: {failure}"));
+        .map(|(server, failure)| format!("{server} does not respond: {failure}"));
     let groups =
         groups.map(|(server, failure)| format!("{server} fails its health check: {failure}"));
     descriptor_shortage(config)
@@ -46,8 +46,8 @@ fn upstreams(config: &Config) -> impl Iterator<Item = &Arc<Upstream>> {
         .chain(&config.upstreams)
 }
 
-/// Upstreams whose TLS asks for another name than requests do. Apache from 2.4.64 on answers these
-/// with 421.
+/// Returns a warning for each upstream whose SNI differs from `Host`. Apache responds to these with
+/// 421 since version 2.4.64.
 fn misdirected(config: &Config) -> Vec<String> {
     let mut seen = HashSet::new();
     let warning = |upstream: &Arc<Upstream>| {
@@ -59,7 +59,7 @@ fn misdirected(config: &Config) -> Vec<String> {
         let host_name = host
             .rsplit_once(':')
             .map_or(host.as_str(), |(name, _)| name);
-        // An address is not asked for: there is no SNI then.
+        // There is no SNI for addresses.
         let other = names.find(|name| {
             name.parse::<IpAddr>().is_err() && !name.eq_ignore_ascii_case(host_name)
         })?;
@@ -75,7 +75,7 @@ fn misdirected(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// The servers that fail the check of their group now, and why.
+/// Returns the servers that fail their health check, with the reason.
 fn unhealthy(config: &Config) -> Vec<(String, String)> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,50 +87,49 @@ fn unhealthy(config: &Config) -> Vec<(String, String)> {
         let checks = config
             .upstreams
             .iter()
-            .filter(|group| asks(group))
+            .filter(|group| sends_request(group))
             .map(async |group| {
                 let mut group = Upstream::clone(group);
                 group
                     .health_check
                     .iter_mut()
-                    .for_each(|check| check.interval = PATIENCE);
+                    .for_each(|check| check.interval = CONNECT_TIMEOUT);
                 check_once(&Arc::new(group)).await
             });
-        tokio::time::timeout(LIMIT, futures_util::future::join_all(checks))
+        tokio::time::timeout(TOTAL_TIMEOUT, futures_util::future::join_all(checks))
             .await
             .unwrap_or_default()
     });
-    // A name server that does not answer is not waited for.
+    // Does not wait for a name server that does not respond.
     runtime.shutdown_background();
     failures.into_iter().flatten().collect()
 }
 
-/// Whether the check of a group is more than a connection.
-fn asks(group: &Upstream) -> bool {
+/// Returns `true` if the health check of a group sends a request.
+fn sends_request(group: &Upstream) -> bool {
     group
         .health_check
         .as_ref()
         .is_some_and(|check| check.path.is_some())
 }
 
-/// The servers that cannot be connected to now, and why. They may just not have been started yet.
-fn unanswering(config: &Config) -> Vec<(String, String)> {
+/// Returns the servers that are unreachable, with the reason. They may not have been started yet.
+fn unreachable(config: &Config) -> Vec<(String, String)> {
     let mut seen = HashSet::new();
     let named = upstreams(config).flat_map(|upstream| &upstream.servers);
     let servers: Vec<_> = named.filter(|server| seen.insert(*server)).collect();
     let (results, answers) = mpsc::channel();
     for (index, server) in servers.iter().enumerate() {
         let (results, server) = (results.clone(), (*server).clone());
-        // A name server that does not answer would hold everything up, so the thread is not waited
-        // for.
+        // The thread is not joined: a name server that does not respond would block everything.
         thread::spawn(move || results.send((index, connect(&server))));
     }
     drop(results);
     let mut failures: Vec<_> = servers
         .iter()
-        .map(|_| Some("there is no answer".to_owned()))
+        .map(|_| Some("no response".to_owned()))
         .collect();
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + TOTAL_TIMEOUT;
     while let Ok((index, result)) =
         answers.recv_timeout(deadline.saturating_duration_since(Instant::now()))
     {
@@ -149,7 +148,7 @@ fn connect(server: &Endpoint) -> io::Result<()> {
         Endpoint::Tcp { host, port, .. } => {
             let mut last = io::Error::other("the name has no address");
             for address in (host.as_str(), *port).to_socket_addrs()? {
-                match TcpStream::connect_timeout(&address, PATIENCE) {
+                match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
                     Ok(_) => return Ok(()),
                     Err(error) => last = error,
                 }

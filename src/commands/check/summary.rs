@@ -1,4 +1,4 @@
-//! Says in a few lines what a configuration makes the program do.
+//! A summary of a configuration in a few lines.
 
 use crate::config::{
     Balance, ClientTrust, Config, Route, RouteKind, Tests, Tls, TlsVersion, Upstream, Verify,
@@ -6,7 +6,7 @@ use crate::config::{
 use crate::webhook::notification::SchemaPolicy;
 use std::fmt::{self, Display, Write as _};
 
-/// The lines that `check` prints.
+/// Returns the lines that `check` prints.
 pub fn describe(config: &Config) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -15,28 +15,8 @@ pub fn describe(config: &Config) -> String {
 }
 
 fn write(text: &mut String, config: &Config) -> fmt::Result {
-    let versions = if config.listen.http2 {
-        "HTTP/2 and HTTP/1.1"
-    } else {
-        "HTTP/1.1"
-    };
     if let Some(tls) = &config.tls {
-        let min_version = match tls.min_version {
-            TlsVersion::Tls12 => "1.2",
-            TlsVersion::Tls13 => "1.3",
-        };
-        writeln!(
-            text,
-            "https    {} (TLS {min_version} or newer, {versions})",
-            join(&config.listen.https)
-        )?;
-        if let Some(certificate) = tls.describe_certificate() {
-            writeln!(text, "         {certificate}")?;
-        }
-        writeln!(text, "clients  {}", clients(tls))?;
-        if let Some(revocation) = revocation(&tls.client) {
-            writeln!(text, "         {revocation}")?;
-        }
+        write_https(text, config, tls)?;
     }
     if !config.listen.http.is_empty() {
         writeln!(text, "http     {} (no TLS here)", join(&config.listen.http))?;
@@ -46,7 +26,7 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
         match config.listen.proxy_protocol {
             true => writeln!(
                 text,
-                "trusted  {proxies}, of which a PROXY protocol header is demanded"
+                "trusted  {proxies}, which must send a PROXY protocol header"
             )?,
             false => writeln!(text, "trusted  X-Forwarded-For of {proxies}")?,
         }
@@ -57,8 +37,33 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
     }
     for route in &config.routes {
         writeln!(text, "route    {} → {}", route.path, route.upstream)?;
-        writeln!(text, "         demands {}", demands(route))?;
+        writeln!(text, "         requires {}", demands(route))?;
         writeln!(text, "         {}", treatment(route))?;
+    }
+    Ok(())
+}
+
+fn write_https(text: &mut String, config: &Config, tls: &Tls) -> fmt::Result {
+    let addresses = join(&config.listen.https);
+    let min_version = match tls.min_version {
+        TlsVersion::Tls12 => "1.2",
+        TlsVersion::Tls13 => "1.3",
+    };
+    let versions = if config.listen.http2 {
+        "HTTP/2 and HTTP/1.1"
+    } else {
+        "HTTP/1.1"
+    };
+    writeln!(
+        text,
+        "https    {addresses} (TLS {min_version} or newer, {versions})"
+    )?;
+    if let Some(certificate) = tls.describe_certificate() {
+        writeln!(text, "         {certificate}")?;
+    }
+    writeln!(text, "clients  {}", clients(tls))?;
+    if let Some(revocation) = revocation(&tls.client) {
+        writeln!(text, "         {revocation}")?;
     }
     Ok(())
 }
@@ -78,8 +83,8 @@ fn clients(tls: &Tls) -> String {
     );
     match client.verify {
         Verify::Require => format!("must present a certificate: {issued}"),
-        Verify::Request => format!("are asked for a certificate: {issued}"),
-        Verify::Off => "are not asked for a certificate".into(),
+        Verify::Request => format!("a certificate is requested: {issued}"),
+        Verify::Off => "no certificate is requested".into(),
     }
 }
 
@@ -92,7 +97,7 @@ fn revocation(client: &ClientTrust) -> Option<String> {
     Some(match client.unchecked_authorities().as_slice() {
         [] => checked,
         unchecked => format!(
-            "{checked}; not checked, for there is no list: {}",
+            "{checked}; not checked because there is no list: {}",
             unchecked.join("; ")
         ),
     })
@@ -101,35 +106,40 @@ fn revocation(client: &ClientTrust) -> Option<String> {
 fn balance(upstream: &Upstream) -> String {
     let order = match (upstream.servers.len(), upstream.balance) {
         (1, _) => "",
-        (_, Balance::RoundRobin) => "one after the other; ",
-        (_, Balance::Random) => "any of them; ",
+        (_, Balance::RoundRobin) => "round robin; ",
+        (_, Balance::Random) => "random; ",
     };
-    let check = match &upstream.health_check {
-        Some(check) => match &check.path {
-            Some(path) => {
-                let host = check
-                    .host
-                    .as_ref()
-                    .map_or_else(String::new, |host| format!(" as {host}"));
-                format!("asked for {path}{host} every {:?}", check.interval)
-            }
-            None => format!("connected to every {:?}", check.interval),
-        },
-        None => "never checked".into(),
+    format!(
+        "{order}{}{}",
+        health_check(upstream),
+        upstream_tls(upstream)
+    )
+}
+
+fn health_check(upstream: &Upstream) -> String {
+    let Some(check) = &upstream.health_check else {
+        return "no health check".into();
     };
-    let tls = upstream.tls.as_ref().map_or_else(String::new, |tls| {
-        let (count, presented) = (tls.authorities.len(), tls.identity.is_some());
-        let identity = if presented {
-            ", and gets a client certificate"
-        } else {
-            ""
-        };
-        format!(
-            "; https is verified against {count} {}{identity}",
-            plural(count, "authority", "authorities")
-        )
-    });
-    format!("{order}{check}{tls}")
+    let Some(path) = &check.path else {
+        return format!("connection check every {:?}", check.interval);
+    };
+    match &check.host {
+        Some(host) => format!("health check {path} as {host} every {:?}", check.interval),
+        None => format!("health check {path} every {:?}", check.interval),
+    }
+}
+
+fn upstream_tls(upstream: &Upstream) -> String {
+    let Some(tls) = &upstream.tls else {
+        return String::new();
+    };
+    let identity = match tls.identity {
+        Some(_) => ", with a client certificate",
+        None => "",
+    };
+    let count = tls.authorities.len();
+    let authorities = plural(count, "authority", "authorities");
+    format!("; https is verified against {count} {authorities}{identity}")
 }
 
 fn demands(route: &Route) -> String {
@@ -151,35 +161,36 @@ fn demands(route: &Route) -> String {
 fn treatment(route: &Route) -> String {
     if route.kind == RouteKind::Proxy {
         return match route.max_body {
-            0 => "passes everything on".into(),
-            limit => format!("passes everything on, bodies of up to {limit} bytes"),
+            0 => "passes all requests through".into(),
+            limit => format!("passes all requests through, with bodies of up to {limit} bytes"),
         };
     }
     let challenge = match &route.challenge_secret {
-        Some(_) => "answers the challenge",
-        None => "answers no challenge",
+        Some(_) => "responds to challenges",
+        None => "does not respond to challenges",
     };
     let tests = match route.tests {
-        _ if route.schema == SchemaPolicy::Off => "knows no Test notifications",
-        Tests::Answer => "answers Test notifications",
+        _ if route.schema == SchemaPolicy::Off => "does not recognise Test notifications",
+        Tests::Answer => "acknowledges Test notifications",
         Tests::Forward => "forwards Test notifications",
     };
-    let schema = match route.schema {
-        SchemaPolicy::Enforce => "forwards notifications",
-        SchemaPolicy::Strict => {
-            "forwards alerts and reachability notifications of no other than the known types"
-        }
-        SchemaPolicy::Warn => "forwards any JSON object, with a warning if it is not recognised",
-        SchemaPolicy::Off => "forwards any body unread",
-    };
+    let (schema, limit) = (schema(route.schema), route.max_body);
     let spaces = match route.spaces.as_slice() {
         [] => String::new(),
         spaces => format!(" of {}", spaces.join(", ")),
     };
-    format!(
-        "{challenge}; {tests}; {schema}{spaces} of up to {} bytes",
-        route.max_body
-    )
+    format!("{challenge}; {tests}; {schema}{spaces} of up to {limit} bytes")
+}
+
+fn schema(policy: SchemaPolicy) -> &'static str {
+    match policy {
+        SchemaPolicy::Enforce => "forwards notifications",
+        SchemaPolicy::Strict => {
+            "forwards only alerts and reachability notifications of known types"
+        }
+        SchemaPolicy::Warn => "forwards any JSON object, with a warning if it is not recognised",
+        SchemaPolicy::Off => "forwards any body unread",
+    }
 }
 
 fn plural(count: usize, one: &'static str, many: &'static str) -> &'static str {

@@ -1,23 +1,22 @@
-//! Judges the answer to a challenge, as Netdata Cloud does, and says what is wrong with it.
+//! Verification of the response to a challenge, as Netdata Cloud does it, with a diagnosis.
 
 use crate::auth::secret::Secret;
 use crate::webhook::challenge::response_token;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine as _};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use std::fmt::Write as _;
 use subtle::ConstantTimeEq as _;
 
-/// Why an answer is not the right one, and what to do about it.
+/// Reason why a response is wrong, and its remedy.
 pub(crate) type Mistake = (&'static str, &'static str);
 
-const FORM: &str = "answer with {\"response_token\": \"sha256=…\"}, as JSON";
+const FORM: &str = "respond with {\"response_token\": \"sha256=…\"}, as JSON";
 
-/// What is wrong with the body of an answer to a challenge with `token`; nothing if it is right.
+/// Returns the mistake in the body of a response to a challenge with `token`; `None` if it is right.
 ///
-/// Of usual mistakes it says which it is. Nothing that would help to compute the secret is shown.
+/// Common mistakes are named. The result holds nothing that would help to compute the secret.
 pub(crate) fn mistake(secret: &Secret, token: &str, body: &[u8]) -> Option<Mistake> {
-    let given = match given(body) {
+    let given = match response_token_of(body) {
         Ok(given) => given,
         Err(mistake) => return Some(mistake),
     };
@@ -25,76 +24,84 @@ pub(crate) fn mistake(secret: &Secret, token: &str, body: &[u8]) -> Option<Mista
     if same(&given, &right) {
         return None;
     }
-    let made = |secret: &Secret, text: &str| same(&given, &response_token(secret, text));
+    let mistake = wrong_input(&given, secret, token)
+        .or_else(|| wrong_encoding(&given, &right))
+        .unwrap_or_else(|| unrelated(&given));
+    Some(mistake)
+}
+
+/// Returns the mistake of a response that is the HMAC of something else.
+fn wrong_input(given: &str, secret: &Secret, token: &str) -> Option<Mistake> {
+    let is_of = |secret: &Secret, text: &str| same(given, &response_token(secret, text));
     let with_newline = Secret::new([secret.expose(), b"\n"].concat());
     let still_encoded = utf8_percent_encode(token, NON_ALPHANUMERIC).to_string();
-    if made(&with_newline, token) {
+    if is_of(&with_newline, token) {
         return Some((
-            "the answer was made with the secret and a newline after it",
+            "the response was made with the secret and a newline after it",
             "remove the newline at the end of the secret",
         ));
     }
-    if made(secret, &still_encoded) {
+    if is_of(secret, &still_encoded) {
         return Some((
-            "the HMAC is that of the token as it stands in the URL",
-            "undo the percent-encoding of crc_token before the HMAC",
+            "the HMAC is that of the token as it appears in the URL",
+            "decode the percent-encoding of crc_token before the HMAC",
         ));
     }
-    if made(secret, &token.replace('+', " ")) {
+    if is_of(secret, &token.replace('+', " ")) {
         return Some((
             "the HMAC is that of the token decoded twice",
             "decode crc_token exactly once",
         ));
     }
-    if made(secret, "") {
-        return Some((
-            "the HMAC is that of an empty text",
-            "read the query parameter crc_token",
-        ));
-    }
-    Some(misspelt(&given, &right))
+    is_of(secret, "").then_some((
+        "the HMAC is that of an empty string",
+        "read the query parameter crc_token",
+    ))
 }
 
-/// How an HMAC that may be right is not written as it must be.
-fn misspelt(given: &str, right: &str) -> Mistake {
-    let bytes = BASE64_STANDARD
+/// Returns the mistake of a response that is the right HMAC in another encoding.
+fn wrong_encoding(given: &str, right: &str) -> Option<Mistake> {
+    let hmac = BASE64_STANDARD
         .decode(right.trim_start_matches("sha256="))
         .unwrap_or_default();
     let bare = given.strip_prefix("sha256=").unwrap_or(given);
-    if same(&bare.to_ascii_lowercase(), &hex(&bytes)) {
-        (
+    if same(&bare.to_ascii_lowercase(), &hex::encode(&hmac)) {
+        return Some((
             "the HMAC is right, but in hexadecimal",
             "encode it in Base64",
-        )
-    } else if same(&format!("sha256={given}"), right) {
-        (
+        ));
+    }
+    if same(&format!("sha256={given}"), right) {
+        return Some((
             "the HMAC is right, but \"sha256=\" is missing before it",
             "write it before the HMAC",
-        )
-    } else if same(&standard(bare), &BASE64_STANDARD_NO_PAD.encode(&bytes)) {
-        (
-            "the HMAC is right, but not in standard Base64 with padding",
-            "use the standard alphabet, with padding",
-        )
-    } else if BASE64_STANDARD
-        .decode(bare)
-        .is_ok_and(|bytes| bytes.len() == 32)
-        && bare != given
-    {
-        (
-            "the answer is wrong: it was made with another secret, or of another text",
-            "let both have the secret that stands in Netdata's UI; the HMAC is of the decoded value of crc_token",
-        )
-    } else {
-        (
-            "the answer is wrong: response_token is not \"sha256=\" and the Base64 of 32 bytes, nor was it made with \
-             another secret",
-            "write the HMAC-SHA256 in standard Base64, with padding, after \"sha256=\"",
-        )
+        ));
     }
+    same(&standard(bare), &BASE64_STANDARD_NO_PAD.encode(&hmac)).then_some((
+        "the HMAC is right, but not in standard Base64 with padding",
+        "use the standard alphabet, with padding",
+    ))
 }
 
-/// The standard alphabet without padding.
+/// Returns the mistake of a response that has nothing to do with the right one.
+fn unrelated(given: &str) -> Mistake {
+    let hmac = given
+        .strip_prefix("sha256=")
+        .and_then(|base64| BASE64_STANDARD.decode(base64).ok());
+    if hmac.is_some_and(|hmac| hmac.len() == 32) {
+        return (
+            "the response is wrong: it was made with another secret, or of another token",
+            "use the secret that Netdata's UI shows, on both sides; the HMAC is of the decoded value of crc_token",
+        );
+    }
+    (
+        "the response is wrong: response_token is not \"sha256=\" and the Base64 of 32 bytes, nor was it made with \
+         another secret",
+        "write the HMAC-SHA256 in standard Base64, with padding, after \"sha256=\"",
+    )
+}
+
+/// Returns `base64` in the standard alphabet, without padding.
 fn standard(base64: &str) -> String {
     base64
         .replace('-', "+")
@@ -103,32 +110,28 @@ fn standard(base64: &str) -> String {
         .to_owned()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-/// Compares in constant time.
+/// Compares two strings in constant time.
 fn same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
-/// The value of `response_token`.
-fn given(body: &[u8]) -> Result<String, Mistake> {
+/// Returns the value of `response_token` in a body.
+fn response_token_of(body: &[u8]) -> Result<String, Mistake> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(mut members)) => match members.remove("response_token") {
             Some(Value::String(token)) => Ok(token),
-            Some(_) => Err(("the answer is not right: response_token is no string", FORM)),
-            None => Err(("the answer is not right: it has no response_token", FORM)),
+            Some(_) => Err((
+                "the response is wrong: response_token is not a string",
+                FORM,
+            )),
+            None => Err(("the response is wrong: it has no response_token", FORM)),
         },
-        Ok(Value::String(text)) if given(text.as_bytes()).is_ok() => Err((
-            "the answer is not right: it is JSON that was encoded twice",
+        Ok(Value::String(text)) if response_token_of(text.as_bytes()).is_ok() => Err((
+            "the response is wrong: its JSON was encoded twice",
             "encode the object once",
         )),
-        Ok(_) => Err(("the answer is not a JSON object", FORM)),
-        Err(_) => Err(("the answer is not JSON", FORM)),
+        Ok(_) => Err(("the response is not a JSON object", FORM)),
+        Err(_) => Err(("the response is not JSON", FORM)),
     }
 }
 
@@ -167,7 +170,7 @@ mod tests {
         let bytes = BASE64_STANDARD.decode(bare).unwrap();
         let made = |key: &str, text: &str| response_token(&secret(key), text);
         let (hex, url_safe) = (
-            hex(&bytes),
+            hex::encode(&bytes),
             format!("sha256={}", bare.replace('+', "-").replace('/', "_")),
         );
         assert_ne!(
@@ -183,13 +186,13 @@ mod tests {
             (&made("YOUR_CHALLENGE_SECRET\n", TOKEN), "a newline"),
             (
                 &made("YOUR_CHALLENGE_SECRET", "a%2Bb%2Fc%3D"),
-                "as it stands in the URL",
+                "as it appears in the URL",
             ),
             (&made("YOUR_CHALLENGE_SECRET", "a b/c="), "decoded twice"),
-            (&made("YOUR_CHALLENGE_SECRET", ""), "an empty text"),
+            (&made("YOUR_CHALLENGE_SECRET", ""), "an empty string"),
             (
                 &made("ANOTHER_SECRET", TOKEN),
-                "another secret, or of another text",
+                "another secret, or of another token",
             ),
             ("sha256=AAAA", "the Base64 of 32 bytes"),
             ("", "the Base64 of 32 bytes"),
@@ -212,7 +215,7 @@ mod tests {
             ("\"x\"", "not a JSON object"),
             ("{}", "no response_token"),
             ("{\"token\":\"x\"}", "no response_token"),
-            ("{\"response_token\":1}", "no string"),
+            ("{\"response_token\":1}", "not a string"),
             (twice.as_str(), "encoded twice"),
         ] {
             let found = found(body);

@@ -1,4 +1,4 @@
-//! Connects as Netdata Cloud does, and looks at whom it talks to.
+//! Connections as Netdata Cloud makes them, which verify the server's certificate.
 
 use super::WebhookTarget;
 use rustls::client::Resumption;
@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// TLS with servers whose certificate one of `authorities` issued, as who has `identity`.
+/// Returns a TLS configuration that trusts servers of `authorities` and presents `identity`.
 ///
-/// The certificate is presented whatever the server asks for, so that its refusal says why. Every
-/// connection is a full handshake: Netdata Cloud's sender keeps no sessions.
+/// The certificate is presented whichever authorities the server names, so that its refusal has a
+/// reason. Every connection makes a full handshake: Netdata Cloud's client keeps no sessions.
 pub(crate) fn client_config(
     authorities: &[CertificateDer<'static>],
     identity: Option<Arc<CertifiedKey>>,
@@ -39,17 +39,17 @@ pub(crate) fn client_config(
     Ok(config)
 }
 
-/// A connection on which nothing has been said yet.
-pub(crate) async fn dial(place: &WebhookTarget, address: SocketAddr) -> io::Result<TcpStream> {
+/// Opens a TCP connection, and sends a PROXY protocol header if the target needs one.
+pub(crate) async fn dial(target: &WebhookTarget, address: SocketAddr) -> io::Result<TcpStream> {
     let mut socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    if place.proxy_protocol {
+    if target.proxy_protocol {
         socket.write_all(b"PROXY UNKNOWN\r\n").await?;
     }
     Ok(socket)
 }
 
-/// Speaks TLS with a server that is to have this name.
+/// Makes a TLS handshake with a server, whose certificate must be for `name`.
 pub(crate) async fn tls_handshake(
     socket: TcpStream,
     name: ServerName<'static>,

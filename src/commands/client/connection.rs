@@ -1,6 +1,6 @@
-//! One connection, and what is asked and answered on it, within bounds of size.
+//! A client connection, and its requests and responses, whose sizes are bounded.
 
-use super::stream::{Breakage, HeardOut};
+use super::stream::{Breakage, DrainingStream};
 use super::{ClientFailure, ClientRequest, ClientResponse, Stream, WebhookTarget};
 use bytes::Bytes;
 use http::header::HOST;
@@ -17,18 +17,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Bytes of a head, or of what is read of a body.
+/// Maximum size in bytes of a head, and of the part of a body that is read.
 const MAX_PART: usize = 64 * 1024;
 
-/// How long the end of a connection may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Limit for the end of a connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The server has said all that it had to say.
+/// Failure of a connection that the server has closed.
 const CLOSED: ClientFailure = ClientFailure::HungUp("the connection was closed");
 
 type HttpRequest = http::Request<Full<Bytes>>;
 
-/// What is spoken on a connection.
+/// Protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -44,10 +44,10 @@ impl Protocol {
     }
 }
 
-/// A connection that is ready for requests, one at a time.
+/// A connection for requests, one at a time.
 pub(crate) struct ClientConnection {
-    requests: Requests,
-    /// What keeps it alive; it ends with this.
+    requests: RequestHandle,
+    /// Task that drives the connection; aborted when this is dropped.
     _driver: AbortOnDropHandle<()>,
     ended: CancellationToken,
     breakage: Arc<Breakage>,
@@ -55,19 +55,19 @@ pub(crate) struct ClientConnection {
     authority: String,
 }
 
-enum Requests {
+enum RequestHandle {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl ClientConnection {
-    /// Speaks `protocol` with what is at `place`.
+    /// Starts `protocol` on a stream to `target`.
     pub(crate) async fn open(
         stream: impl Stream + 'static,
         protocol: Protocol,
-        place: &WebhookTarget,
+        target: &WebhookTarget,
     ) -> Result<Self, ClientFailure> {
-        let (stream, breakage) = HeardOut::new(stream);
+        let (stream, breakage) = DrainingStream::new(stream);
         let stream = TokioIo::new(stream);
         let ended = CancellationToken::new();
         let refuse = |error| explain(&error, &breakage);
@@ -79,13 +79,19 @@ impl ClientConnection {
                     .handshake(stream)
                     .await
                     .map_err(refuse)?;
-                (Requests::Http1(requests), drive(driver, &ended, &breakage))
+                (
+                    RequestHandle::Http1(requests),
+                    drive(driver, &ended, &breakage),
+                )
             }
             Protocol::Http2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
                 builder.max_header_list_size(MAX_PART as u32);
                 let (requests, driver) = builder.handshake(stream).await.map_err(refuse)?;
-                (Requests::Http2(requests), drive(driver, &ended, &breakage))
+                (
+                    RequestHandle::Http2(requests),
+                    drive(driver, &ended, &breakage),
+                )
             }
         };
         Ok(Self {
@@ -93,23 +99,23 @@ impl ClientConnection {
             _driver: driver,
             ended,
             breakage,
-            scheme: place.scheme(),
-            authority: place.authority(),
+            scheme: target.scheme(),
+            authority: target.authority(),
         })
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
         match self.requests {
-            Requests::Http1(_) => Protocol::Http1,
-            Requests::Http2(_) => Protocol::Http2,
+            RequestHandle::Http1(_) => Protocol::Http1,
+            RequestHandle::Http2(_) => Protocol::Http2,
         }
     }
 
-    /// Waits until there can be a request. It cannot if the connection has ended.
+    /// Waits until a request can be sent. Fails if the connection has ended.
     pub(crate) async fn ready(&mut self) -> Result<(), ClientFailure> {
         let ready = match &mut self.requests {
-            Requests::Http1(requests) => requests.ready().await,
-            Requests::Http2(requests) => requests.ready().await,
+            RequestHandle::Http1(requests) => requests.ready().await,
+            RequestHandle::Http2(requests) => requests.ready().await,
         };
         match ready {
             Ok(()) => Ok(()),
@@ -117,14 +123,14 @@ impl ClientConnection {
         }
     }
 
-    /// Sends a request and reads the answer.
+    /// Sends a request and reads the response.
     pub(crate) async fn exchange(
         &mut self,
         request: &ClientRequest,
     ) -> Result<ClientResponse, ClientFailure> {
         self.ready().await?;
         let request = self
-            .message(request)
+            .http_request(request)
             .map_err(|error| ClientFailure::Other(error.to_string()))?;
         let (head, body) = match self.answer(request).await {
             Some(Ok(answer)) => answer.into_parts(),
@@ -138,8 +144,8 @@ impl ClientConnection {
         })
     }
 
-    /// The head of the answer; nothing if the connection has ended without a word about the
-    /// request, as happens to one that is handed over at that very moment: hyper forgets it.
+    /// Returns the head of the response; `None` if the connection has ended without a result for
+    /// the request, as happens to one that hyper receives at that very moment.
     async fn answer(
         &mut self,
         request: HttpRequest,
@@ -148,20 +154,20 @@ impl ClientConnection {
         let requests = &mut self.requests;
         let answer = async move {
             match requests {
-                Requests::Http1(requests) => requests.send_request(request).await,
-                Requests::Http2(requests) => requests.send_request(request).await,
+                RequestHandle::Http1(requests) => requests.send_request(request).await,
+                RequestHandle::Http2(requests) => requests.send_request(request).await,
             }
         };
         let mut answer = pin!(answer);
         tokio::select! {
             biased;
             answer = &mut answer => Some(answer),
-            // The answer may have come with the end, and be on its way from one task to the other.
-            () = ended => timeout(FAREWELL, answer).await.ok(),
+            // The response may have arrived with the end, and still be in the channel.
+            () = ended => timeout(CLOSE_TIMEOUT, answer).await.ok(),
         }
     }
 
-    fn message(&self, request: &ClientRequest) -> http::Result<HttpRequest> {
+    fn http_request(&self, request: &ClientRequest) -> http::Result<HttpRequest> {
         let mut message = http::Request::new(Full::new(request.body.clone()));
         *message.method_mut() = request.method.clone();
         *message.headers_mut() = request.headers.clone();
@@ -184,29 +190,30 @@ impl ClientConnection {
         Ok(message)
     }
 
-    /// Who asks on a connection that broke hears only that it did; what drives it knows why.
+    /// Returns the reason of an error. A request on a broken connection fails without one: the
+    /// driver records it.
     async fn explain(&self, error: &hyper::Error) -> ClientFailure {
         if error.is_canceled() {
-            // Without it, there is less to say.
-            let _ = timeout(FAREWELL, self.ended.cancelled()).await;
+            // Ignore the error: the failure is less specific then.
+            let _ = timeout(CLOSE_TIMEOUT, self.ended.cancelled()).await;
         }
         explain(error, &self.breakage)
     }
 
-    /// Ends the connection as is usual.
+    /// Closes the connection in an orderly way.
     pub(crate) async fn close(self) {
         drop(self.requests);
-        // Who does not agree is not waited for.
-        let _ = timeout(FAREWELL, self.ended.cancelled()).await;
+        // Ignore the timeout: the server does not close.
+        let _ = timeout(CLOSE_TIMEOUT, self.ended.cancelled()).await;
     }
 
-    /// Waits until the other side ends the connection.
+    /// Waits until the server closes the connection.
     pub(crate) async fn closed(self) {
         self.ended.cancelled().await;
     }
 }
 
-/// Keeps a connection alive, and says when and how it has ended.
+/// Spawns the task that drives a connection, and records when and how it ends.
 fn drive(
     driver: impl Future<Output = hyper::Result<()>> + Send + 'static,
     ended: &CancellationToken,
@@ -215,13 +222,13 @@ fn drive(
     let (ended, breakage) = (ended.clone().drop_guard(), breakage.clone());
     AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = driver.await {
-            breakage.speaking(explain(&error, &breakage));
+            breakage.record_protocol_error(explain(&error, &breakage));
         }
         drop(ended);
     }))
 }
 
-/// What is there of a body, within bounds: whatever breaks it off, the status is what counts.
+/// Reads a body up to its limit. Errors are ignored: only the status matters then.
 async fn read(mut body: Incoming) -> Vec<u8> {
     let mut bytes = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
@@ -254,20 +261,20 @@ mod tests {
     use proptest::prelude::{ProptestConfig, any, proptest};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    /// The answer to a request, where `bytes` are all that is answered.
+    /// Returns the response to a request whose server sends only `bytes`.
     async fn answer(bytes: Vec<u8>, protocol: Protocol) -> Result<ClientResponse, ClientFailure> {
-        let place = WebhookTarget::parse("http://hooks.example/x").unwrap();
+        let target = WebhookTarget::parse("http://hooks.example/x").unwrap();
         let (ours, mut theirs) = tokio::io::duplex(1024);
         let server = tokio::spawn(async move {
-            // Nothing is answered before something is asked.
+            // The server responds to requests only.
             let _ = theirs.read(&mut [0; 1024]).await;
             let _ = theirs.write_all(&bytes).await;
             let _ = theirs.shutdown().await;
             let _ = theirs.read_to_end(&mut Vec::new()).await;
         });
-        let mut connection = ClientConnection::open(ours, protocol, &place).await?;
+        let mut connection = ClientConnection::open(ours, protocol, &target).await?;
         let answer = connection
-            .exchange(&ClientRequest::post(&place, Bytes::new()))
+            .exchange(&ClientRequest::post(&target, Bytes::new()))
             .await;
         drop(connection);
         server.await.unwrap();

@@ -1,63 +1,69 @@
-//! How a conversation ends that has no answer.
+//! Failures of exchanges that end without a response.
 
 use rustix::io::Errno;
 use rustls::{AlertDescription, CertificateError, Error as TlsError, OtherError, PeerIncompatible};
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-/// Why there is no answer.
+/// Reason why there is no response.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ClientFailure {
-    /// The server said no in TLS.
+    /// The server sent a TLS alert.
     Alert(AlertDescription),
-    /// The server hung up; says how.
+    /// The server closed the connection; holds how.
     HungUp(&'static str),
-    /// Nothing came in time.
+    /// The server did not respond in time.
     Silent,
-    /// The server's certificate is not one to talk to.
+    /// The server's certificate is not trusted.
     Untrusted(CertificateError),
-    /// The name in the URL leads nowhere; says why.
+    /// The name in the URL does not resolve; holds the reason.
     Unresolved(String),
-    /// Nobody listens there.
-    NobodyListens,
-    /// What is spoken there is not TLS.
+    /// The connection was refused.
+    ConnectionRefused,
+    /// The server does not speak TLS.
     NotTls,
-    /// What is spoken there is not HTTP; says what is wrong with it.
+    /// The server does not speak HTTP; holds the error.
     NotHttp(String),
-    /// This program may not open any more connections.
+    /// The limit of open files is reached.
     NoFilesLeft,
-    /// Something else went wrong; says what.
+    /// Another error, in words.
     Other(String),
 }
 
 impl From<&io::Error> for ClientFailure {
     fn from(error: &io::Error) -> Self {
-        use ErrorKind::{
-            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut,
-            UnexpectedEof,
-        };
-
-        if error.raw_os_error().is_some_and(|code| {
-            [Errno::MFILE, Errno::NFILE]
-                .map(Errno::raw_os_error)
-                .contains(&code)
-        }) {
+        let too_many_files = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        if error
+            .raw_os_error()
+            .is_some_and(|code| too_many_files.contains(&code))
+        {
             return Self::NoFilesLeft;
         }
-        match (
-            error.get_ref().and_then(|error| error.downcast_ref()),
-            error.kind(),
-        ) {
-            (Some(TlsError::AlertReceived(alert)), _) => Self::Alert(*alert),
-            (Some(TlsError::InvalidCertificate(error)), _) => Self::Untrusted(error.clone()),
-            (Some(TlsError::InvalidMessage(_)), _) => Self::NotTls,
-            (Some(error), _) => Self::Other(tls_words(error)),
-            (None, ConnectionRefused) => Self::NobodyListens,
-            (None, UnexpectedEof) => Self::HungUp("the connection was closed"),
-            (None, ConnectionReset | ConnectionAborted | BrokenPipe) => {
+        match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(error) => Self::from_tls(error),
+            None => Self::from_kind(error),
+        }
+    }
+}
+
+impl ClientFailure {
+    fn from_tls(error: &TlsError) -> Self {
+        match error {
+            TlsError::AlertReceived(alert) => Self::Alert(*alert),
+            TlsError::InvalidCertificate(error) => Self::Untrusted(error.clone()),
+            TlsError::InvalidMessage(_) => Self::NotTls,
+            error => Self::Other(tls_words(error)),
+        }
+    }
+
+    fn from_kind(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::ConnectionRefused,
+            ErrorKind::UnexpectedEof => Self::HungUp("the connection was closed"),
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
                 Self::HungUp("the connection was reset")
             }
-            (None, TimedOut) => Self::Silent,
+            ErrorKind::TimedOut => Self::Silent,
             _ => Self::Other(error.to_string()),
         }
     }
@@ -74,7 +80,7 @@ impl fmt::Display for ClientFailure {
         match self {
             Self::Alert(alert) => write!(f, "TLS alert {}", alert_name(*alert)),
             Self::HungUp(how) => f.write_str(how),
-            Self::Silent => f.write_str("nothing was answered in time"),
+            Self::Silent => f.write_str("no response in time"),
             Self::Untrusted(error) => {
                 write!(
                     f,
@@ -82,38 +88,38 @@ impl fmt::Display for ClientFailure {
                     certificate_words(error)
                 )
             }
-            Self::Unresolved(why) => write!(f, "the name leads nowhere: {why}"),
-            Self::NobodyListens => f.write_str("the connection was refused: nobody listens there"),
-            Self::NotTls => f.write_str("what is spoken there is not TLS"),
-            Self::NotHttp(error) => write!(f, "what is spoken there is not HTTP: {error}"),
-            Self::NoFilesLeft => f.write_str(
-                "this machine lets this program open no more files, which connections are, too",
-            ),
+            Self::Unresolved(why) => write!(f, "the name does not resolve: {why}"),
+            Self::ConnectionRefused => {
+                f.write_str("the connection was refused: no server listens there")
+            }
+            Self::NotTls => f.write_str("the server does not speak TLS"),
+            Self::NotHttp(error) => write!(f, "the server does not speak HTTP: {error}"),
+            Self::NoFilesLeft => f.write_str("too many open files, which include connections"),
             Self::Other(what) => f.write_str(what),
         }
     }
 }
 
-/// What is wrong with what was said in TLS. The errors' own words are names of types.
+/// Returns a TLS error in words: those of the error itself are names of types.
 fn tls_words(error: &TlsError) -> String {
     match error {
         TlsError::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => "it speaks no version of TLS that is safe".into(),
+        ) => "the server supports no safe version of TLS".into(),
         TlsError::PeerIncompatible(_) => {
-            "it speaks TLS in a way that is not safe, or not known".into()
+            "the server requires TLS parameters that are unsafe or unknown".into()
         }
         TlsError::PeerMisbehaved(_)
         | TlsError::InappropriateMessage { .. }
         | TlsError::InappropriateHandshakeMessage { .. } => {
-            "it does not keep to the rules of TLS".into()
+            "the server violates the TLS protocol".into()
         }
         other => other.to_string(),
     }
 }
 
-/// What is wrong with a server's certificate, after a colon.
+/// Returns the problem with a server's certificate, to follow a colon.
 fn certificate_words(error: &CertificateError) -> String {
     use CertificateError as E;
 
@@ -123,19 +129,13 @@ fn certificate_words(error: &CertificateError) -> String {
         E::Revoked => "it was revoked",
         E::UnknownIssuer => UNKNOWN,
         E::BadSignature => BAD_SIGNATURE,
-        E::BadEncoding => "it cannot be read",
+        E::BadEncoding => "it cannot be parsed",
         E::NotValidForName => "it is for another name",
         E::NotValidForNameContext {
             expected,
             presented,
         } => {
-            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
-            let names = if names.is_empty() {
-                "no host".into()
-            } else {
-                names.join(", ")
-            };
-            return format!("it is for {names}, not for {}", expected.to_str());
+            return other_names(presented, &expected.to_str());
         }
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => PURPOSE,
         E::UnhandledCriticalExtension => CRITICAL,
@@ -147,7 +147,17 @@ fn certificate_words(error: &CertificateError) -> String {
     words.to_owned()
 }
 
-/// `DnsName("localhost")` and `IpAddress(127.0.0.1)` without what is around the name.
+fn other_names(presented: &[String], expected: &str) -> String {
+    let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+    let names = if names.is_empty() {
+        "no host".into()
+    } else {
+        names.join(", ")
+    };
+    format!("it is for {names}, not for {expected}")
+}
+
+/// Returns the bare name in `DnsName("localhost")` or `IpAddress(127.0.0.1)`.
 fn bare(name: &str) -> &str {
     let inner = name
         .split_once('(')
@@ -158,14 +168,14 @@ fn bare(name: &str) -> &str {
 
 const EXPIRED: &str = "a certificate of the chain has expired";
 const EARLY: &str = "a certificate of the chain is not valid yet";
-const UNKNOWN: &str = "no authority that is known has issued it";
-const BAD_SIGNATURE: &str = "its issuer only has the name of one that is known";
+const UNKNOWN: &str = "its issuer is not a known authority";
+const BAD_SIGNATURE: &str = "its issuer has the name of a known authority, but another key";
 const PURPOSE: &str = "it is not for servers (extended key usage)";
-const CRITICAL: &str = "it has a critical extension that is not known";
-const ALGORITHM: &str = "it is signed in a way that is not safe, or not known, such as with SHA-1";
-const UNUSUAL: &str = "it does not keep to the rules of certificates (RFC 5280)";
+const CRITICAL: &str = "it has an unknown critical extension";
+const ALGORITHM: &str = "its signature algorithm is unsafe or unknown, such as SHA-1";
+const UNUSUAL: &str = "it violates the certificate profile (RFC 5280)";
 
-/// Why no path leads from a server's certificate to an authority, after a colon.
+/// Returns why a server's certificate has no path to a trusted authority, to follow a colon.
 pub(crate) fn path_words(error: &webpki::Error) -> &'static str {
     use webpki::Error as E;
 
@@ -173,7 +183,7 @@ pub(crate) fn path_words(error: &webpki::Error) -> &'static str {
         E::CaUsedAsEndEntity => {
             "it is the certificate of an authority (CA:TRUE), which Rust's and other strict clients refuse for a server"
         }
-        E::EndEntityUsedAsCa => "who issued it is no authority (CA:FALSE)",
+        E::EndEntityUsedAsCa => "its issuer is not an authority (CA:FALSE)",
         E::CertExpired { .. } | E::InvalidCertValidity => EXPIRED,
         E::CertNotValidYet { .. } => EARLY,
         E::UnknownIssuer => UNKNOWN,
@@ -183,22 +193,22 @@ pub(crate) fn path_words(error: &webpki::Error) -> &'static str {
         E::UnsupportedSignatureAlgorithmContext(_)
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
         | E::SignatureAlgorithmMismatch => ALGORITHM,
-        E::UnsupportedCertVersion => "it is not of version 3 of X.509",
+        E::UnsupportedCertVersion => "it is not an X.509 version 3 certificate",
         E::PathLenConstraintViolated => {
-            "an authority above it may have no further authority below (path length)"
+            "an authority above it must not issue to further authorities (path length)"
         }
         E::NameConstraintViolation => {
-            "an authority above it may not issue for its names (name constraints)"
+            "an authority above it must not issue for its names (name constraints)"
         }
         E::MaximumPathDepthExceeded
         | E::MaximumPathBuildCallsExceeded
         | E::MaximumSignatureChecksExceeded
-        | E::MaximumNameConstraintComparisonsExceeded => "the chain is longer than anybody follows",
+        | E::MaximumNameConstraintComparisonsExceeded => "the chain is too long to be verified",
         _ => UNUSUAL,
     }
 }
 
-/// As RFC 8446 section 6 spells it: `CertificateRequired` is `certificate_required`.
+/// Returns the name of an alert as RFC 8446 section 6 spells it, such as `certificate_required`.
 pub(crate) fn alert_name(alert: AlertDescription) -> String {
     let mut name = String::new();
     let mut was_lower = false;
@@ -239,7 +249,7 @@ mod tests {
             ),
             (
                 ErrorKind::ConnectionRefused.into(),
-                ClientFailure::NobodyListens,
+                ClientFailure::ConnectionRefused,
             ),
             (Errno::MFILE.into(), ClientFailure::NoFilesLeft),
         ] {
@@ -270,7 +280,7 @@ mod tests {
         ];
         for (words, expected) in [
             (untrusted(other), "CA:TRUE"),
-            (untrusted(CertificateError::BadEncoding), "cannot be read"),
+            (untrusted(CertificateError::BadEncoding), "cannot be parsed"),
             (
                 untrusted(CertificateError::NotValidForNameContext {
                     expected: name,
@@ -283,13 +293,13 @@ mod tests {
                 of(TlsError::PeerIncompatible(
                     PeerIncompatible::ServerDoesNotSupportTls12Or13,
                 )),
-                "no version of TLS",
+                "no safe version of TLS",
             ),
             (
                 of(TlsError::PeerMisbehaved(
                     rustls::PeerMisbehaved::TooMuchEarlyDataReceived,
                 )),
-                "the rules of TLS",
+                "the TLS protocol",
             ),
         ] {
             let is_plain = !words.contains("Error") && !words.contains('"') && !words.contains('{');

@@ -1,4 +1,4 @@
-//! A request and its answer.
+//! A request of the client, and the response to it.
 
 use super::WebhookTarget;
 use bytes::Bytes;
@@ -7,45 +7,52 @@ use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::borrow::Cow;
 
-/// What is asked.
+/// A request of the client.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientRequest {
     pub(crate) method: Method,
-    /// The path, with its query.
+    /// Path and query of the request.
     pub(crate) target: String,
-    /// But for the host.
+    /// All headers but `Host`.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl ClientRequest {
-    /// A notification.
-    pub(crate) fn post(place: &WebhookTarget, body: Bytes) -> Self {
+    /// Creates a POST with a notification.
+    pub(crate) fn post(target: &WebhookTarget, body: Bytes) -> Self {
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (CONTENT_LENGTH, HeaderValue::from(body.len())),
         ];
         Self {
             method: Method::POST,
-            target: place.path.clone(),
+            target: target.path.clone(),
             headers: headers.into_iter().collect(),
             body,
         }
     }
 
-    /// A challenge.
-    pub(crate) fn challenge(place: &WebhookTarget, crc_token: &str) -> Self {
-        let separator = if place.path.contains('?') { '&' } else { '?' };
-        let token = utf8_percent_encode(crc_token, NON_ALPHANUMERIC);
+    /// Creates a GET.
+    pub(crate) fn get(target: &WebhookTarget) -> Self {
         Self {
             method: Method::GET,
-            target: format!("{}{separator}crc_token={token}", place.path),
+            target: target.path.clone(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }
     }
 
-    /// After which the connection ends.
+    /// Creates a GET with a challenge.
+    pub(crate) fn challenge(target: &WebhookTarget, crc_token: &str) -> Self {
+        let separator = if target.path.contains('?') { '&' } else { '?' };
+        let token = utf8_percent_encode(crc_token, NON_ALPHANUMERIC);
+        let mut request = Self::get(target);
+        request.target = format!("{}{separator}crc_token={token}", target.path);
+        request
+    }
+
+    /// Adds `Connection: close`.
     pub(crate) fn last(mut self) -> Self {
         self.headers
             .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -53,12 +60,12 @@ impl ClientRequest {
     }
 }
 
-/// What was answered.
+/// A response to the client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// As much of it as there is within bounds.
+    /// The body, up to the limit of the client.
     pub(crate) body: Vec<u8>,
 }
 
@@ -69,18 +76,18 @@ impl ClientResponse {
             .map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
-    /// A member of the body, if that is a JSON object and the member a string.
+    /// Returns a string member of a JSON object in the body.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         body.get(name)?.as_str().map(str::to_owned)
     }
 
-    /// The code of a refusal of this program.
+    /// Returns the code of a refusal by this program.
     pub(crate) fn code(&self) -> Option<String> {
         self.field("code")
     }
 
-    /// The status, and the code if there is one.
+    /// Returns the status, followed by the code if there is one.
     pub(crate) fn describe(&self) -> String {
         match self.code() {
             Some(code) => format!("{} {code}", self.status),

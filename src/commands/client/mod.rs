@@ -1,8 +1,8 @@
-//! Netdata Cloud as it is seen from a webhook: a TLS client with a certificate, which sends
-//! challenges and notifications and judges what comes back.
+//! The Netdata Cloud stand-in: a TLS client with a certificate, which sends challenges and
+//! notifications and verifies the responses.
 //!
-//! `send`, `doctor` and `demo` play it. Whoever answers them may be anybody, so nothing is waited
-//! for or kept without bound.
+//! `send`, `doctor` and `demo` use it. Servers are not trusted, so every wait and every buffer is
+//! bounded.
 
 mod challenge;
 mod client;
@@ -22,9 +22,9 @@ pub(crate) use failure::{ClientFailure, alert_name, path_words};
 pub(crate) use message::{ClientRequest, ClientResponse};
 pub(crate) use notification::{EVERY_NOTIFICATION, Generator, NotificationSpec, Severity};
 pub(crate) use stream::Stream;
-pub(crate) use target::WebhookTarget;
+pub(crate) use target::{WebhookTarget, local_address};
 
 use std::time::Duration;
 
-/// How long Netdata Cloud waits for the answer to a challenge.
+/// Time within which Netdata Cloud expects the response to a challenge.
 pub(crate) const CHALLENGE_LIMIT: Duration = Duration::from_secs(5);

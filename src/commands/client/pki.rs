@@ -1,4 +1,4 @@
-//! Throw-away certificates, which look like Netdata Cloud's.
+//! Temporary certificates that resemble those of Netdata Cloud.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, Error,
@@ -10,25 +10,25 @@ use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The subject that Netdata Cloud's client certificate has.
+/// Common name of Netdata Cloud's client certificate.
 pub(crate) const NETDATA: &str = "app.netdata.cloud";
 
-/// How long they are valid: a demo may be left running.
+/// Validity of a certificate: a demo may be left running.
 pub(crate) const VALIDITY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// An authority whose key exists as long as this.
+/// An authority; its key exists only in memory.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
 pub(crate) struct Leaf {
     certificate: CertificateDer<'static>,
-    /// In PEM.
+    /// The certificate in PEM.
     pub(crate) certificate_pem: String,
     key: KeyPair,
 }
 
 impl Authority {
-    /// An authority with a fresh key. Two of them differ in nothing else.
+    /// Creates an authority with a new key. Two authorities differ in nothing else.
     pub(crate) fn new() -> Result<Self, Error> {
         let mut params = params("Root CA (throw-away)")?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,7 +36,7 @@ impl Authority {
         CertifiedIssuer::self_signed(params, KeyPair::generate()?).map(Self)
     }
 
-    /// A certificate for a server on this machine.
+    /// Issues a certificate for a server on this machine.
     pub(crate) fn server(&self) -> Result<Leaf, Error> {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
         params
@@ -45,7 +45,7 @@ impl Authority {
         self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client certificate with one common name.
+    /// Issues a client certificate with one common name.
     pub(crate) fn client(&self, common_name: &str) -> Result<Leaf, Error> {
         self.issue(params(common_name)?, ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -68,19 +68,19 @@ impl Authority {
         })
     }
 
-    /// Its own certificate, in DER.
+    /// Returns the authority's own certificate in DER.
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         self.0.der()
     }
 
-    /// Its own certificate, in PEM.
+    /// Returns the authority's own certificate in PEM.
     pub(crate) fn certificate_pem(&self) -> String {
         self.0.pem()
     }
 }
 
 impl Leaf {
-    /// Both, to be presented.
+    /// Returns the certificate and its key for rustls.
     pub(crate) fn certified(&self) -> Result<Arc<CertifiedKey>, rustls::Error> {
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der()).into();
         let key = aws_lc_rs::default_provider()
@@ -92,13 +92,14 @@ impl Leaf {
         )))
     }
 
-    /// The key, in PEM.
+    /// Returns the key in PEM.
     pub(crate) fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
 }
 
-/// With the subject of Netdata's own certificates, but for its common name.
+/// Returns the parameters of a certificate whose subject is that of Netdata's own certificates, with
+/// another common name.
 fn params(common_name: &str) -> Result<CertificateParams, Error> {
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CountryName, "US");
@@ -115,7 +116,7 @@ fn params(common_name: &str) -> Result<CertificateParams, Error> {
 
 fn validity() -> (time::OffsetDateTime, time::OffsetDateTime) {
     let now = SystemTime::now();
-    // From an hour ago: clocks differ, between containers too.
+    // Starts an hour ago because clocks differ, even between containers.
     (
         (now - Duration::from_secs(3600)).into(),
         (now + VALIDITY).into(),

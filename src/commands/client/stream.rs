@@ -1,4 +1,4 @@
-//! A stream of bytes that remembers how it broke.
+//! A stream of bytes that records how it broke.
 
 use super::ClientFailure;
 use std::io;
@@ -7,47 +7,47 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream of bytes, encrypted or not.
+/// A plain or encrypted stream of bytes.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// How a stream broke: in each direction, or for what was said on it.
+/// The first error of a stream in each direction, and of the protocol on it.
 #[derive(Debug, Default)]
 pub(super) struct Breakage {
     reading: OnceLock<ClientFailure>,
     writing: OnceLock<ClientFailure>,
-    speaking: OnceLock<ClientFailure>,
+    protocol: OnceLock<ClientFailure>,
 }
 
 impl Breakage {
-    /// What the other side said last goes before what could not be said to it.
+    /// Returns the failure: read errors, such as alerts, take precedence over write errors.
     pub(super) fn failure(&self) -> Option<ClientFailure> {
         self.reading
             .get()
             .or(self.writing.get())
-            .or(self.speaking.get())
+            .or(self.protocol.get())
             .cloned()
     }
 
-    /// Notes what was wrong with what was said.
-    pub(super) fn speaking(&self, failure: ClientFailure) {
-        // The first is the cause of those that follow.
-        let _ = self.speaking.set(failure);
+    /// Records an error of the protocol on the stream.
+    pub(super) fn record_protocol_error(&self, failure: ClientFailure) {
+        // Only the first error is kept: it is the cause of the others.
+        let _ = self.protocol.set(failure);
     }
 }
 
-/// A stream of which the other side is heard out.
+/// A stream that is read to its end although it cannot be written.
 ///
-/// In TLS 1.3 a refusal comes when the client thinks that it is through: what is written may fail,
-/// and the reason is still to be read. So what cannot be written is as good as written, and the end
+/// In TLS 1.3 a refusal arrives after the client has finished its handshake: a write may fail while
+/// the alert with the reason is still unread. So failed writes pretend to succeed, and the error
 /// comes from reading.
-pub(super) struct HeardOut<S> {
+pub(super) struct DrainingStream<S> {
     stream: S,
     breakage: Arc<Breakage>,
 }
 
-impl<S> HeardOut<S> {
+impl<S> DrainingStream<S> {
     pub(super) fn new(stream: S) -> (Self, Arc<Breakage>) {
         let breakage = Arc::<Breakage>::default();
         (
@@ -59,10 +59,10 @@ impl<S> HeardOut<S> {
         )
     }
 
-    /// `instead`, unless writing works.
+    /// Returns `instead` in place of a write error, which is recorded.
     fn forgive<T>(&self, written: io::Result<T>, instead: T) -> Poll<io::Result<T>> {
         Poll::Ready(Ok(written.unwrap_or_else(|error| {
-            // The first error is the cause of those that follow.
+            // Only the first error is kept: it is the cause of the others.
             let _ = self.breakage.writing.set(error.into());
             instead
         })))
@@ -73,7 +73,7 @@ impl<S> HeardOut<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for HeardOut<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for DrainingStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -87,7 +87,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeardOut<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for HeardOut<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for DrainingStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    /// Takes nothing, and has nothing to say but how it ends.
+    /// A stream that fails all writes, and ends with this error.
     struct Broken(Option<io::ErrorKind>);
 
     impl AsyncRead for Broken {
@@ -151,7 +151,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_last_is_heard_though_nothing_can_be_written() {
-        let (mut stream, breakage) = HeardOut::new(Broken(Some(io::ErrorKind::UnexpectedEof)));
+        let (mut stream, breakage) =
+            DrainingStream::new(Broken(Some(io::ErrorKind::UnexpectedEof)));
         stream.write_all(b"request").await.unwrap();
         stream.flush().await.unwrap();
         assert_eq!(
@@ -167,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_without_a_word_leaves_what_could_not_be_written() {
-        let (mut stream, breakage) = HeardOut::new(Broken(None));
+        let (mut stream, breakage) = DrainingStream::new(Broken(None));
         assert_eq!(breakage.failure(), None);
         stream.write_all(b"request").await.unwrap();
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);

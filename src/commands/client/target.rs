@@ -1,49 +1,39 @@
-//! Where a webhook is.
+//! The target of a client: the URL of a webhook, and the address to connect to.
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};
 use rustls::pki_types::ServerName;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// Addresses that are tried.
+/// Maximum number of addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
-/// Where to connect to, and what to ask for.
+/// Server to connect to, and path to request there.
 #[derive(Clone, Debug)]
 pub(crate) struct WebhookTarget {
     pub(crate) is_https: bool,
-    /// A name or an address, without brackets.
+    /// Name or address of the host, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// With its query, if there is one.
+    /// Path and query of the URL.
     pub(crate) path: String,
-    /// What is connected to; otherwise what the name resolves to.
+    /// Address to connect to, instead of those of the name.
     pub(crate) address: Option<SocketAddr>,
-    /// Whether a connection has to begin with a PROXY protocol header.
+    /// Send a PROXY protocol header at the start of each connection?
     pub(crate) proxy_protocol: bool,
 }
 
 impl WebhookTarget {
-    /// That of a URL.
+    /// Parses an `https://` or `http://` URL.
+    ///
+    /// # Errors
+    /// The problem with the URL, without credentials that it may hold.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
-        // Before anything else: what is wrong with a URL is shown with it.
-        let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-        if after_scheme
-            .split(['/', '?', '#'])
-            .next()
-            .is_some_and(|authority| authority.contains('@'))
-        {
-            return Err("the URL must not hold credentials".into());
-        }
-        if let Some((_, fragment)) = url.split_once('#') {
-            return Err(format!(
-                "a fragment is not sent: remove #{fragment} from the URL, or write %23"
-            ));
-        }
+        refuse_credentials_and_fragment(url)?;
         let uri: Uri = url
             .parse()
             .map_err(|error| format!("{url:?} is not a URL: {error}"))?;
@@ -54,28 +44,18 @@ impl WebhookTarget {
         };
         let authority = uri
             .authority()
-            .ok_or_else(|| format!("{url:?} names no host"))?;
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let path = match uri.path_and_query().map(PathAndQuery::as_str) {
-            None | Some("") => "/".to_owned(),
-            Some(path) if path.starts_with('/') => path.to_owned(),
-            Some(query) => format!("/{query}"),
-        };
-        let place = Self {
+            .ok_or_else(|| format!("{url:?} has no host"))?;
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        ServerName::try_from(host.as_str()).map_err(|_| format!("{host:?} is not a host name"))?;
+        let default_port = if is_https { 443 } else { 80 };
+        Ok(Self {
             is_https,
             host,
-            port: port(authority)?.unwrap_or(if is_https { 443 } else { 80 }),
-            path,
+            port: port(authority)?.unwrap_or(default_port),
+            path: path_and_query(&uri),
             address: None,
             proxy_protocol: false,
-        };
-        ServerName::try_from(place.host.as_str())
-            .map_err(|_| format!("{:?} is no host name", place.host))?;
-        Ok(place)
+        })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -86,7 +66,7 @@ impl WebhookTarget {
         if self.is_https { "https" } else { "http" }
     }
 
-    /// As `Host` has it.
+    /// Returns the value of `Host`.
     pub(crate) fn authority(&self) -> String {
         let host = if self.host.contains(':') {
             format!("[{}]", self.host)
@@ -107,32 +87,67 @@ impl WebhookTarget {
         self.path.split('?').next().unwrap_or_default()
     }
 
-    /// What the host resolves to, or why it does not.
-    pub(crate) async fn resolve(&self, patience: Duration) -> Result<Vec<SocketAddr>, String> {
+    /// Resolves the host.
+    ///
+    /// # Errors
+    /// The reason, in words.
+    pub(crate) async fn resolve(&self, limit: Duration) -> Result<Vec<SocketAddr>, String> {
         let (host, port) = (self.host.clone(), self.port);
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
         let (found, finds) = oneshot::channel();
-        // A name server that does not answer would hold everything up, so nobody waits for the
-        // thread.
+        // The thread is not joined: a name server that does not respond would block everything.
         thread::spawn(move || {
             let addresses = (host.as_str(), port)
                 .to_socket_addrs()
                 .map(|all| all.take(MAX_ADDRESSES).collect());
             found.send(addresses.map_err(|error| error.to_string()))
         });
-        match timeout(patience, finds).await {
+        match timeout(limit, finds).await {
             Ok(Ok(addresses)) => addresses,
             _ => Err(format!(
-                "no name server answered within {} s",
-                patience.as_secs()
+                "no name server responded within {} s",
+                limit.as_secs()
             )),
         }
     }
 }
 
-/// The port that is named, if one is.
+/// Returns the address at which a listener on `listen` is reached from the same machine.
+pub(crate) fn local_address(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => return listen,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// Refuses what must be refused before anything else: other errors show the URL.
+fn refuse_credentials_and_fragment(url: &str) -> Result<(), String> {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = after_scheme.split(['/', '?', '#']).next();
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err("the URL must not hold credentials".into());
+    }
+    match url.split_once('#') {
+        Some((_, fragment)) => Err(format!(
+            "a fragment is not sent: remove #{fragment} from the URL, or write %23"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn path_and_query(uri: &Uri) -> String {
+    match uri.path_and_query().map(PathAndQuery::as_str) {
+        None | Some("") => "/".to_owned(),
+        Some(path) if path.starts_with('/') => path.to_owned(),
+        Some(query) => format!("/{query}"),
+    }
+}
+
+/// Returns the port in an authority, if there is one.
 fn port(authority: &Authority) -> Result<Option<u16>, String> {
     match authority
         .as_str()
@@ -142,7 +157,7 @@ fn port(authority: &Authority) -> Result<Option<u16>, String> {
         None | Some("") => Ok(None),
         Some(text) => match text.parse() {
             Ok(port @ 1..) if !text.starts_with('+') => Ok(Some(port)),
-            _ => Err(format!("{text:?} is no port: those are 1 to 65535")),
+            _ => Err(format!("{text:?} is not a port: those are 1 to 65535")),
         },
     }
 }
@@ -152,7 +167,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_a_place() {
+    fn a_listener_on_every_address_is_reached_on_this_machine() {
+        for (listen, expected) in [
+            ("0.0.0.0:9464", "127.0.0.1:9464"),
+            ("[::]:9464", "[::1]:9464"),
+            ("127.0.0.2:1", "127.0.0.2:1"),
+            ("192.0.2.1:9464", "192.0.2.1:9464"),
+        ] {
+            assert_eq!(local_address(listen.parse().unwrap()).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_url_has_a_host_a_port_and_a_path() {
         for (url, host, port, path) in [
             ("https://hooks.example", "hooks.example", 443, "/"),
             (
@@ -164,14 +191,14 @@ mod tests {
             ("http://192.0.2.1/x", "192.0.2.1", 80, "/x"),
             ("https://[2001:db8::1]/x", "2001:db8::1", 443, "/x"),
         ] {
-            let place = WebhookTarget::parse(url).unwrap();
+            let target = WebhookTarget::parse(url).unwrap();
             assert_eq!(
-                (place.host.as_str(), place.port, place.path.as_str()),
+                (target.host.as_str(), target.port, target.path.as_str()),
                 (host, port, path),
                 "{url}"
             );
             assert_eq!(
-                place.url(),
+                target.url(),
                 if url.ends_with("example") {
                     format!("{url}/")
                 } else {

@@ -1,28 +1,28 @@
-//! The application behind the proxy: a small HTTP server that records what it receives.
+//! The application behind the proxy: a small HTTP server that records its requests.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-/// What it answers; with a status that the proxy never uses by itself.
+/// Status of its responses, which the proxy never uses itself.
 pub(super) const STATUS: u16 = 202;
-/// The body of its answer.
-pub(super) const ANSWER: &str = "{\"recorded\":true}";
+/// Body of its responses.
+pub(super) const BODY: &str = "{\"recorded\":true}";
 
-/// More than the proxy lets through.
+/// Maximum size of a request in bytes, which is more than the proxy forwards.
 const MAX_REQUEST: usize = 4 << 20;
 
-/// A request as it arrived, byte for byte.
+/// A request of the proxy, byte for byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReceivedRequest {
-    /// The request line and the header fields.
+    /// Request line and header fields.
     pub(super) head: String,
-    /// What follows.
+    /// Body of the request.
     pub(super) body: Vec<u8>,
 }
 
 impl ReceivedRequest {
-    /// The value of a header field.
+    /// Returns the value of a header field.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self
             .head
@@ -34,18 +34,18 @@ impl ReceivedRequest {
             .map(|(_, value)| value.trim())
     }
 
-    /// What it is about, as the proxy says.
+    /// Returns the kind of the notification, which the proxy adds.
     pub(super) fn notification(&self) -> &str {
         self.header("X-Netdata-Notification")
             .unwrap_or("unverified")
     }
 
-    /// How bad it is, as the proxy says.
+    /// Returns the severity of the notification, which the proxy adds.
     pub(super) fn severity(&self) -> &str {
         self.header("X-Netdata-Severity").unwrap_or_default()
     }
 
-    /// Both, as far as there are both.
+    /// Returns the kind and the severity, if there is one.
     pub(super) fn subject(&self) -> String {
         match self.severity() {
             "" => self.notification().to_owned(),
@@ -53,15 +53,14 @@ impl ReceivedRequest {
         }
     }
 
-    /// How its sender was verified, as the proxy says.
+    /// Returns how the client was verified, which the proxy adds.
     pub(super) fn verified(&self) -> &str {
         self.header("X-Netdata-Verified").unwrap_or_default()
     }
 }
 
-/// Starts it, and says where it listens. `record` gets every request before it is answered.
-///
-/// It ends with the process.
+/// Starts the application and returns its address. `record` receives every request before the
+/// response is sent. The application ends with the process.
 pub(super) fn start(
     record: impl Fn(ReceivedRequest) + Clone + Send + 'static,
 ) -> io::Result<SocketAddr> {
@@ -78,23 +77,23 @@ pub(super) fn start(
     Ok(address)
 }
 
-/// Serves a connection until it ends; the proxy keeps it for the next request.
+/// Serves a connection until it ends; the proxy keeps it for further requests.
 fn serve(mut stream: TcpStream, record: impl Fn(ReceivedRequest)) {
     let mut buffer = Vec::new();
     while let Some(received) = read_request(&mut stream, &mut buffer) {
         record(received);
-        let answer = format!(
-            "HTTP/1.1 {STATUS} Accepted\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{ANSWER}",
-            ANSWER.len()
+        let response = format!(
+            "HTTP/1.1 {STATUS} Accepted\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
+            BODY.len()
         );
-        if stream.write_all(answer.as_bytes()).is_err() {
+        if stream.write_all(response.as_bytes()).is_err() {
             return;
         }
     }
 }
 
-/// The next request, or what came of it; `None` if nothing more came. `buffer` keeps what is read
-/// too far.
+/// Reads the next request, even if it is incomplete; `None` at the end of the connection. `buffer`
+/// holds bytes of the request after it.
 fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<ReceivedRequest> {
     let mut chunk = [0; 16 * 1024];
     loop {
@@ -106,7 +105,7 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received
                 buffer.extend_from_slice(&chunk[..length])
             }
             _ if buffer.is_empty() => return None,
-            // Half a request is something, too: it would be a mistake of the proxy's.
+            // An incomplete request is an error of the proxy, which the demo must show.
             _ => {
                 return Some(ReceivedRequest {
                     head: String::new(),
@@ -117,7 +116,7 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received
     }
 }
 
-/// Takes a whole request out of `buffer`.
+/// Takes a complete request from `buffer`.
 fn take_request(buffer: &mut Vec<u8>) -> Option<ReceivedRequest> {
     let end_of_head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&buffer[..end_of_head]).into_owned();
@@ -140,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_taken_when_it_is_whole() {
+    fn a_request_is_taken_when_it_is_complete() {
         let mut buffer =
             b"POST / HTTP/1.1\r\nX-Netdata-Severity:  critical\r\ncontent-length: 2\r\n\r\n{"
                 .to_vec();

@@ -1,13 +1,12 @@
-//! What the stand-in sends: notifications as Netdata Cloud sends them, and two bodies that it never
-//! would.
+//! Bodies of the requests: notifications as Netdata Cloud sends them, and two invalid ones.
 
 use crate::commands::client::{Generator, NotificationSpec, Severity};
 use crate::webhook::notification::Shape::{Flat, Nested};
 
-/// JSON, but `state` is a string where it must be an object.
+/// JSON with a string in `state` instead of an object.
 pub(super) const SCHEMA_MISMATCH: &str =
     r#"{"message":"An alert without a state","alert":{"name":"ram_in_use","state":"critical"}}"#;
-/// Looks like JSON to those who do not read to the end.
+/// A body that resembles JSON, but is not.
 pub(super) const NOT_JSON: &str = "{\"alert\": \"ram_in_use\", \"severity\": critical}";
 
 /// The notifications of a demo.
@@ -16,49 +15,32 @@ pub(super) struct Bodies {
     pub(super) alert_flat: String,
     /// An alert as the service sends it.
     pub(super) alert_nested: String,
-    /// A node became unreachable, in the documented shape.
+    /// A notification of an unreachable node, in the documented shape.
     pub(super) reachability_flat: String,
-    /// A node became reachable, as the service sends it.
+    /// A notification of a reachable node, as the service sends it.
     pub(super) reachability_nested: String,
-    /// The operator pressed *Test*.
+    /// A Test notification.
     pub(super) test: String,
 }
 
 impl Bodies {
-    /// The same in every demo.
+    /// Returns bodies that are the same in every demo.
     pub(super) fn new() -> Self {
-        let author = Generator::default();
-        let write = |notice, index| author.write(notice, index);
+        let generator = Generator::default();
+        let alert = |shape, severity| NotificationSpec::Alert {
+            shape,
+            severity: Some(severity),
+        };
+        let reachability = |shape, reachable| NotificationSpec::Reachability {
+            shape,
+            reachable: Some(reachable),
+        };
         Self {
-            alert_flat: write(
-                NotificationSpec::Alert {
-                    shape: Flat,
-                    severity: Some(Severity::Critical),
-                },
-                0,
-            ),
-            alert_nested: write(
-                NotificationSpec::Alert {
-                    shape: Nested,
-                    severity: Some(Severity::Warning),
-                },
-                1,
-            ),
-            reachability_flat: write(
-                NotificationSpec::Reachability {
-                    shape: Flat,
-                    reachable: Some(false),
-                },
-                2,
-            ),
-            reachability_nested: write(
-                NotificationSpec::Reachability {
-                    shape: Nested,
-                    reachable: Some(true),
-                },
-                3,
-            ),
-            test: write(NotificationSpec::Test, 4),
+            alert_flat: generator.write(alert(Flat, Severity::Critical), 0),
+            alert_nested: generator.write(alert(Nested, Severity::Warning), 1),
+            reachability_flat: generator.write(reachability(Flat, false), 2),
+            reachability_nested: generator.write(reachability(Nested, true), 3),
+            test: generator.write(NotificationSpec::Test, 4),
         }
     }
 }

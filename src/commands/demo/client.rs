@@ -1,4 +1,4 @@
-//! The stand-in for Netdata Cloud: a TLS client that sends a request and sees what comes back.
+//! The stand-in for Netdata Cloud: a TLS client that sends one request on each connection.
 
 use crate::commands::client::pki::{Authority, Leaf};
 use crate::commands::client::{
@@ -13,45 +13,46 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// What a sender sends.
-#[derive(Clone, Copy, Debug)]
+/// A request of the demo.
+#[derive(Clone, Debug)]
 pub(super) struct DemoRequest<'a> {
-    /// GET or POST.
-    pub(super) method: &'static str,
-    /// The path and the query.
+    /// Method of the request.
+    pub(super) method: Method,
+    /// Path and query of the request.
     pub(super) target: &'a str,
-    /// The Bearer token.
+    /// Bearer token of the request.
     pub(super) token: &'a str,
-    /// JSON, or what is to be taken for it.
+    /// Body of the request.
     pub(super) body: &'a str,
 }
 
-/// What a sender sees.
+/// Result of a request, as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SceneResult {
     /// An HTTP response.
     Response {
-        /// Of the status line.
+        /// Status of the response.
         status: u16,
-        /// Whole.
+        /// Complete body of the response.
         body: String,
     },
-    /// The connection was refused before there was HTTP on it.
+    /// The TLS handshake was refused.
     Alert(AlertDescription),
-    /// Neither; says what happened.
-    ClientFailure(String),
+    /// Another failure, in words.
+    Failed(String),
 }
 
-/// A client with one identity, or none.
+/// A client with one certificate, or without.
 pub(super) struct DemoClient {
     address: SocketAddr,
-    place: WebhookTarget,
+    target: WebhookTarget,
     tls: Arc<ClientConfig>,
     runtime: Runtime,
 }
 
 impl DemoClient {
-    /// Sends to `url` at `address`, whose certificate `root` issued, and presents `identity`.
+    /// Creates a client of `url` at `address`, whose certificate `root` issued, that presents
+    /// `identity`.
     pub(super) fn new(
         url: &str,
         address: SocketAddr,
@@ -66,13 +67,13 @@ impl DemoClient {
         let (tls, runtime) = make().map_err(|error| error.to_string())?;
         Ok(Self {
             address,
-            place: WebhookTarget::parse(url)?,
+            target: WebhookTarget::parse(url)?,
             tls: Arc::new(tls),
             runtime,
         })
     }
 
-    /// Sends `message` over a connection of its own.
+    /// Sends a request over a new connection.
     pub(super) fn send(&self, message: &DemoRequest<'_>) -> SceneResult {
         let exchange = async { timeout(CHALLENGE_LIMIT, self.exchange(message)).await };
         self.runtime
@@ -80,19 +81,19 @@ impl DemoClient {
             .unwrap_or(Err(ClientFailure::Silent))
             .unwrap_or_else(|failure| match failure {
                 ClientFailure::Alert(alert) => SceneResult::Alert(alert),
-                ClientFailure::Silent => SceneResult::ClientFailure(format!(
-                    "no whole answer in {} s",
+                ClientFailure::Silent => SceneResult::Failed(format!(
+                    "no complete response in {} s",
                     CHALLENGE_LIMIT.as_secs()
                 )),
-                other => SceneResult::ClientFailure(other.to_string()),
+                other => SceneResult::Failed(other.to_string()),
             })
     }
 
     async fn exchange(&self, message: &DemoRequest<'_>) -> Result<SceneResult, ClientFailure> {
-        let socket = client::dial(&self.place, self.address).await?;
+        let socket = client::dial(&self.target, self.address).await?;
         let stream =
-            client::tls_handshake(socket, self.place.server_name(), self.tls.clone()).await?;
-        let mut connection = ClientConnection::open(stream, Protocol::Http1, &self.place).await?;
+            client::tls_handshake(socket, self.target.server_name(), self.tls.clone()).await?;
+        let mut connection = ClientConnection::open(stream, Protocol::Http1, &self.target).await?;
         let answer = connection.exchange(&self.request(message)?).await?;
         connection.close().await;
         Ok(SceneResult::Response {
@@ -102,23 +103,18 @@ impl DemoClient {
     }
 
     fn request(&self, message: &DemoRequest<'_>) -> Result<ClientRequest, ClientFailure> {
-        let other = |error: http::Error| ClientFailure::Other(error.to_string());
-        let mut request =
-            ClientRequest::post(&self.place, Bytes::copy_from_slice(message.body.as_bytes()));
-        if message.method == "GET" {
+        let body = Bytes::copy_from_slice(message.body.as_bytes());
+        let mut request = ClientRequest::post(&self.target, body);
+        if message.method == Method::GET {
             request.headers.clear();
         }
-        request.method = message
-            .method
-            .parse::<Method>()
-            .map_err(|error| other(error.into()))?;
+        request.method = message.method.clone();
         request.target = message.target.to_owned();
         let token = HeaderValue::try_from(format!("Bearer {}", message.token))
-            .map_err(|error| other(error.into()))?;
+            .map_err(|error| ClientFailure::Other(error.to_string()))?;
         request.headers.insert(AUTHORIZATION, token);
-        request
-            .headers
-            .insert(USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
+        let agent = HeaderValue::from_static("Go-http-client/1.1");
+        request.headers.insert(USER_AGENT, agent);
         Ok(request.last())
     }
 }

@@ -1,8 +1,8 @@
-//! Shows what the proxy does: a stand-in for Netdata Cloud, the real proxy, and an application, on
-//! this machine.
+//! `demo`: demonstrates the proxy with a stand-in for Netdata Cloud and an application, on this
+//! machine.
 //!
-//! Every scene is a request over a TLS connection of its own. It ends as it must only if the sender
-//! got the right answer and the application received the right bytes, or nothing at all.
+//! Every scene is a request over a new TLS connection. It passes only if the client receives the
+//! right response and the application the right bytes, or nothing at all.
 
 mod application;
 mod bodies;
@@ -22,22 +22,22 @@ use setup::Setup;
 use std::io;
 use table::SceneTable;
 
-type Output = SceneTable<io::Stdout>;
+type DemoOutput = SceneTable<io::Stdout>;
 
-/// Plays all scenes, and says whether each ended as it must.
+/// Plays all scenes. Returns `true` if each passed.
 ///
-/// With `once` it returns after the last scene. Otherwise the proxy keeps serving, and everything
-/// that the application receives is shown, until SIGINT or SIGTERM.
+/// With `once` it returns after the last scene. Otherwise the proxy continues to serve, and all
+/// requests that the application receives are shown, until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// Says what is missing on this machine, if the demo cannot be set up or shown.
+/// The reason why the demo cannot be set up or shown on this machine.
 pub(crate) fn run(once: bool) -> Result<bool, String> {
     let mut setup = Setup::new()?;
     let verdict = match perform(&mut SceneTable::on_stdout(), &mut setup, once) {
         Ok(verdict) => verdict,
-        Err(Interruption::NotSet(error)) => return Err(error),
-        Err(Interruption::NotShown(error)) => {
-            output::unless_nobody_reads(Err(error)).map_err(|error| error.to_string())?;
+        Err(DemoError::Setup(error)) => return Err(error),
+        Err(DemoError::Output(error)) => {
+            output::ignore_broken_pipe(Err(error)).map_err(|error| error.to_string())?;
             return Ok(true);
         }
     };
@@ -49,29 +49,29 @@ pub(crate) fn run(once: bool) -> Result<bool, String> {
     }
 }
 
-/// Why it breaks off.
-enum Interruption {
-    NotSet(String),
-    NotShown(io::Error),
+/// Error that ends the demo.
+enum DemoError {
+    Setup(String),
+    Output(io::Error),
 }
 
-impl From<String> for Interruption {
+impl From<String> for DemoError {
     fn from(error: String) -> Self {
-        Self::NotSet(error)
+        Self::Setup(error)
     }
 }
 
-impl From<io::Error> for Interruption {
+impl From<io::Error> for DemoError {
     fn from(error: io::Error) -> Self {
-        Self::NotShown(error)
+        Self::Output(error)
     }
 }
 
 fn perform(
-    table: &mut Output,
+    table: &mut DemoOutput,
     setup: &mut Setup,
     once: bool,
-) -> Result<Option<bool>, Interruption> {
+) -> Result<Option<bool>, DemoError> {
     let verdict = play(table, setup)?;
     if !once && !setup.has_ended() {
         serve(table, setup)?;
@@ -79,14 +79,10 @@ fn perform(
     Ok(verdict)
 }
 
-/// Whether all scenes ended as they must; `None` if a signal came before the last one.
-fn play(table: &mut Output, setup: &mut Setup) -> Result<Option<bool>, Interruption> {
+/// Plays all scenes. Returns `true` if each passed, `None` if a signal arrived before the last one.
+fn play(table: &mut DemoOutput, setup: &mut Setup) -> Result<Option<bool>, DemoError> {
     table.line(&introduction(setup))?;
-    table.head([
-        "The sender sends",
-        "The sender gets",
-        "The application receives",
-    ])?;
+    table.head(["Client sends", "Client receives", "Application receives"])?;
     let (secret, token) = (setup.secret.clone(), setup.token.clone());
     let bodies = Bodies::new();
     let acts = [
@@ -108,20 +104,20 @@ fn play(table: &mut Output, setup: &mut Setup) -> Result<Option<bool>, Interrupt
         }
     }
     let conclusion = match played - well {
-        0 => format!("\nAll {played} scenes ended as they must."),
-        wrong => format!("\n{wrong} of {played} scenes did not end as they must."),
+        0 => format!("\nAll {played} scenes passed."),
+        wrong => format!("\n{wrong} of {played} scenes failed."),
     };
     table.line(&conclusion)?;
     Ok(Some(played == well))
 }
 
-/// Plays a scene and shows it; `None` if a signal has ended the proxy.
+/// Plays a scene and shows it. Returns `None` if a signal has ended the proxy.
 fn show(
-    table: &mut Output,
+    table: &mut DemoOutput,
     setup: &mut Setup,
     scene: &Scene<'_>,
-) -> Result<Option<bool>, Interruption> {
-    let answer = setup.sender(scene.identity)?.send(&scene.message);
+) -> Result<Option<bool>, DemoError> {
+    let answer = setup.client(scene.identity)?.send(&scene.message);
     let received = setup.received();
     if setup.has_ended() {
         return Ok(None);
@@ -129,14 +125,14 @@ fn show(
     let passed = scene.passed(&answer, &received);
     table.row(passed, &scene.cells(&answer, &received))?;
     if !passed {
-        table.line(&format!("  must be: {}", scene.ending))?;
+        table.line(&format!("  expected: {}", scene.outcome))?;
     }
     Ok(Some(passed))
 }
 
-/// Shows what the application receives until a signal ends the proxy.
-fn serve(table: &mut Output, setup: &mut Setup) -> io::Result<()> {
-    // Not before: log lines would stand between the rows.
+/// Shows the requests that the application receives, until a signal ends the proxy.
+fn serve(table: &mut DemoOutput, setup: &mut Setup) -> io::Result<()> {
+    // Only now: log lines would appear between the rows.
     telemetry::init(&setup.config.log);
     table.line(&format!("\n{}", next_steps::text(setup)))?;
     while let Some(received) = setup.wait() {
@@ -148,7 +144,7 @@ fn serve(table: &mut Output, setup: &mut Setup) -> io::Result<()> {
 fn introduction(setup: &Setup) -> String {
     format!(
         "A stand-in for Netdata Cloud, this proxy, and an application, on this machine only:\n\n  \
-         sender       TLS client, CN={}, with a Bearer token\n  \
+         client       TLS, CN={}, with a Bearer token\n  \
          proxy        {}\n  \
          application  http://{}\n",
         NETDATA,

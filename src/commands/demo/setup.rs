@@ -1,5 +1,5 @@
-//! The setup: a directory with certificates, secrets and a configuration, the application, and the
-//! real proxy.
+//! The setup of the demo: a directory with certificates, secrets and a configuration, the
+//! application, and the proxy.
 
 use super::application::{self, ReceivedRequest};
 use super::bodies::Bodies;
@@ -19,34 +19,34 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long it may take until an application that received something has said so.
+/// Time within which a request that the application received is reported.
 const QUIET: Duration = Duration::from_millis(50);
-/// How long the proxy may take to end.
-const END: Duration = Duration::from_secs(10);
+/// Limit for the end of the proxy.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What happens behind the sender's back.
+/// Event on the other side of the proxy.
 enum SetupEvent {
-    /// The application received this.
+    /// The application received a request.
     Received(ReceivedRequest),
     /// The proxy has ended.
     Ended(Result<(), String>),
 }
 
-/// Everything a scene needs but its sender.
+/// The proxy, the application, and their files.
 pub(super) struct Setup {
-    /// Removed with everything in it when the setup is.
+    /// Temporary directory, removed with the setup.
     directory: TempDir,
     root: Authority,
     foreign: Authority,
-    /// The proxy's.
+    /// Address of the proxy.
     pub(super) address: SocketAddr,
-    /// The application's.
+    /// Address of the application.
     pub(super) application: SocketAddr,
-    /// The challenge secret.
+    /// Challenge secret of the route.
     pub(super) secret: String,
-    /// The Bearer token.
+    /// Bearer token of the route.
     pub(super) token: String,
-    /// What was loaded.
+    /// Configuration of the proxy.
     pub(super) config: Config,
     events: Receiver<SetupEvent>,
     stop: Stop,
@@ -57,22 +57,11 @@ impl Setup {
     /// Writes the files and starts the application and the proxy.
     pub(super) fn new() -> Result<Self, String> {
         let (events, incoming) = mpsc::channel();
-        let record = events.clone();
-        let application = application::start(move |received| {
-            // Without a listener there is nothing left to show.
-            let _ = record.send(SetupEvent::Received(received));
-        })
-        .map_err(cannot("start the application"))?;
-
-        let make = || Ok((Authority::new()?, Authority::new()?));
-        let (root, foreign) =
-            make().map_err(|error: rcgen::Error| cannot("make an authority")(error))?;
+        let application = start_application(events.clone())?;
+        let root = Authority::new().map_err(cannot("create an authority"))?;
+        let foreign = Authority::new().map_err(cannot("create an authority"))?;
         let (secret, token) = (random(), random());
-        let directory = tempfile::Builder::new()
-            .prefix("netdata-webhook-proxy-demo-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()
-            .map_err(cannot("make a temporary directory"))?;
+        let directory = temporary_directory()?;
         write_pki(directory.path(), &root)?;
         write(directory.path(), "challenge.secret", &secret)?;
         write(directory.path(), "bearer.secret", &token)?;
@@ -87,7 +76,7 @@ impl Setup {
         let address = *server
             .addresses()
             .first()
-            .ok_or("the proxy listens nowhere")?;
+            .ok_or("the proxy does not listen on any address")?;
         let stop = server.stop();
         run(server, events).map_err(cannot("start the proxy"))?;
         Ok(Self {
@@ -105,10 +94,10 @@ impl Setup {
         })
     }
 
-    /// A sender with this identity.
-    pub(super) fn sender(&self, identity: SceneIdentity) -> Result<client::DemoClient, String> {
+    /// Returns a client with this identity.
+    pub(super) fn client(&self, identity: SceneIdentity) -> Result<client::DemoClient, String> {
         let leaf = match identity {
-            SceneIdentity::Nobody => None,
+            SceneIdentity::NoCertificate => None,
             SceneIdentity::ForeignCa => Some(self.foreign.client(identity.common_name())),
             SceneIdentity::Netdata | SceneIdentity::Named(_) => {
                 Some(self.root.client(identity.common_name()))
@@ -116,21 +105,21 @@ impl Setup {
         };
         let leaf = leaf.transpose().map_err(cannot("make a certificate"))?;
         client::DemoClient::new(&self.url(), self.address, &self.root, leaf.as_ref())
-            .map_err(cannot("set up the sender's TLS"))
+            .map_err(cannot("set up the TLS client"))
     }
 
-    /// The URL of the webhook.
+    /// Returns the URL of the webhook.
     pub(super) fn url(&self) -> String {
         format!("https://localhost:{}{PATH}", self.address.port())
     }
 
-    /// Where one of its files is.
+    /// Returns the path of a file.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// What the application has received since the last call. The sender has had its answer, so
-    /// this need not wait long; what comes later still counts, in the next scene.
+    /// Returns the requests that the application has received since the last call. The client has
+    /// its response, so the wait is short; a request that arrives later counts in the next scene.
     pub(super) fn received(&mut self) -> Vec<ReceivedRequest> {
         let mut received = Vec::new();
         let deadline = Instant::now() + QUIET;
@@ -143,7 +132,7 @@ impl Setup {
         received
     }
 
-    /// The next thing the application receives; `None` once the proxy has ended.
+    /// Waits for the next request of the application. Returns `None` once the proxy has ended.
     pub(super) fn wait(&mut self) -> Option<ReceivedRequest> {
         while self.ended.is_none() {
             let event = self.events.recv().ok()?;
@@ -164,15 +153,15 @@ impl Setup {
         }
     }
 
-    /// Whether the proxy has ended, as it does at a signal.
+    /// Returns `true` if the proxy has ended, as it does at a signal.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_some()
     }
 
-    /// Ends the proxy, if a signal has not, and removes the files.
+    /// Stops the proxy, if a signal has not, and removes the files.
     pub(super) fn tear_down(mut self) -> Result<(), String> {
         self.stop.stop();
-        let deadline = Instant::now() + END;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while self.ended.is_none() {
             match self
                 .events
@@ -189,7 +178,24 @@ impl Setup {
     }
 }
 
-/// Runs the proxy on a thread of its own, and says when it has ended, even if by a panic.
+/// Starts the application, and returns its address.
+fn start_application(events: mpsc::Sender<SetupEvent>) -> Result<SocketAddr, String> {
+    let record = move |received| {
+        // Ignore the error: the demo has ended.
+        let _ = events.send(SetupEvent::Received(received));
+    };
+    application::start(record).map_err(cannot("start the application"))
+}
+
+fn temporary_directory() -> Result<TempDir, String> {
+    tempfile::Builder::new()
+        .prefix("netdata-webhook-proxy-demo-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .map_err(cannot("create a temporary directory"))
+}
+
+/// Runs the proxy on a thread, and reports its end, even if it panics.
 fn run(server: Server, events: mpsc::Sender<SetupEvent>) -> io::Result<()> {
     let proxy = thread::Builder::new()
         .name("proxy".into())
@@ -199,14 +205,13 @@ fn run(server: Server, events: mpsc::Sender<SetupEvent>) -> io::Result<()> {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err("the proxy panicked".into()),
         };
-        // Without a listener there is nobody to be told.
+        // Ignore the error: the demo has ended.
         let _ = events.send(SetupEvent::Ended(result));
     });
     Ok(())
 }
 
-/// The smallest configuration that is complete, with two things more: whom to trust, and a Bearer
-/// token.
+/// Returns the smallest complete configuration, with an authority and a Bearer token.
 fn configuration(application: SocketAddr) -> String {
     format!(
         r#"[listen]
@@ -245,12 +250,12 @@ fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {
         .map_err(|error| format!("cannot write {name}: {error}"))
 }
 
-/// 128 bits that nobody knows.
+/// Returns 128 random bits in hexadecimal.
 fn random() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// Makes a sentence of an error.
+/// Returns a function that describes the operation that failed with an error.
 fn cannot<E: Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("cannot {what}: {error}")
 }

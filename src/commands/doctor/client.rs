@@ -1,4 +1,4 @@
-//! Connects to a place, and holds a conversation there within a time limit.
+//! The client of the checks, whose exchanges are limited in time.
 
 use super::recording_client::{HandshakeRecord, RecordingTls};
 use crate::commands::client::{
@@ -12,37 +12,37 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Who connects.
+/// A client of one server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CheckClient<'t> {
-    pub(super) place: &'t WebhookTarget,
+    pub(super) target: &'t WebhookTarget,
     pub(super) address: SocketAddr,
-    /// How long a conversation may take.
-    pub(super) patience: Duration,
+    /// Limit for each exchange.
+    pub(super) step_timeout: Duration,
 }
 
-/// What came of it.
+/// An exchange of a request for a response.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) shown: HandshakeRecord,
     pub(super) was_resumed: bool,
     pub(super) outcome: ExchangeOutcome,
-    /// From the first packet to the last of the answer, or to the end.
+    /// Time from the first packet to the end of the response, or to the failure.
     pub(super) took: Duration,
 }
 
-/// How a conversation ended.
+/// Outcome of an exchange.
 #[derive(Debug)]
 pub(super) enum ExchangeOutcome {
-    /// There was an answer.
+    /// The server responded.
     Answered(ClientResponse),
-    /// The server said no in TLS, or broke the handshake off; says how.
+    /// The server sent an alert, or aborted the handshake; holds how.
     Refused(String),
-    /// It hung up without a word when the handshake was over; says how.
+    /// The server closed the connection after the handshake; holds how.
     HungUp(String),
-    /// Nobody said anything in time.
+    /// There was no response in time.
     Silent,
-    /// Something else went wrong.
+    /// The exchange failed for another reason.
     Failed(ClientFailure),
 }
 
@@ -58,7 +58,7 @@ impl From<ClientFailure> for ExchangeOutcome {
 }
 
 impl ExchangeOutcome {
-    /// What came instead of a connection.
+    /// Returns the outcome of a connection that failed.
     fn unconnected(failure: ClientFailure, is_tls: bool) -> Self {
         match failure {
             ClientFailure::HungUp(how) if is_tls => Self::Refused(how.to_owned()),
@@ -68,16 +68,16 @@ impl ExchangeOutcome {
 }
 
 impl<'t> CheckClient<'t> {
-    /// One request over a connection of its own.
+    /// Sends one request over a new connection.
     pub(super) async fn ask(
         &self,
         tls: Option<&RecordingTls>,
         request: &ClientRequest,
     ) -> Exchange {
-        self.ask_as(self.place.server_name(), tls, request).await
+        self.ask_as(self.target.server_name(), tls, request).await
     }
 
-    /// The same to another name.
+    /// Sends one request over a new connection, with another server name.
     pub(super) async fn ask_as(
         &self,
         name: ServerName<'static>,
@@ -86,14 +86,14 @@ impl<'t> CheckClient<'t> {
     ) -> Exchange {
         let began = Instant::now();
         let mut was_resumed = false;
-        let conversation = async {
+        let exchange = async {
             let mut connection = self.connect(name, tls, &mut was_resumed).await?;
             connection
                 .exchange(request)
                 .await
                 .map_err(ExchangeOutcome::from)
         };
-        let outcome = match timeout(self.patience, conversation).await {
+        let outcome = match timeout(self.step_timeout, exchange).await {
             Ok(Ok(answer)) => ExchangeOutcome::Answered(answer),
             Ok(Err(outcome)) => outcome,
             Err(_) => ExchangeOutcome::Silent,
@@ -108,26 +108,22 @@ impl<'t> CheckClient<'t> {
         }
     }
 
-    /// A connection that is ready for requests.
+    /// Opens a connection for requests.
     pub(super) async fn open(
         &self,
         tls: Option<&RecordingTls>,
     ) -> Result<ClientConnection, ExchangeOutcome> {
         let mut was_resumed = false;
-        match timeout(
-            self.patience,
-            self.connect(self.place.server_name(), tls, &mut was_resumed),
-        )
-        .await
-        {
+        let connection = self.connect(self.target.server_name(), tls, &mut was_resumed);
+        match timeout(self.step_timeout, connection).await {
             Ok(connected) => connected,
             Err(_) => Err(ExchangeOutcome::Silent),
         }
     }
 
-    /// A connection on which nothing has been said yet.
+    /// Opens a TCP connection.
     pub(super) async fn dial(&self) -> io::Result<TcpStream> {
-        client::dial(self.place, self.address).await
+        client::dial(self.target, self.address).await
     }
 
     async fn connect(
@@ -140,13 +136,13 @@ impl<'t> CheckClient<'t> {
             |error: io::Error| ExchangeOutcome::unconnected(error.into(), tls.is_some());
         let socket = self.dial().await.map_err(unconnected)?;
         let connection = match tls {
-            None => ClientConnection::open(socket, Protocol::Http1, self.place).await,
+            None => ClientConnection::open(socket, Protocol::Http1, self.target).await,
             Some(tls) => {
                 let stream = client::tls_handshake(socket, name, tls.config.clone())
                     .await
                     .map_err(unconnected)?;
                 *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
-                ClientConnection::open(stream, Protocol::Http1, self.place).await
+                ClientConnection::open(stream, Protocol::Http1, self.target).await
             }
         };
         connection.map_err(ExchangeOutcome::from)

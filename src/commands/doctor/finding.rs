@@ -1,24 +1,24 @@
-//! What a check found, in words that are safe to show.
+//! Findings of checks, in text that is safe to show.
 
 use crate::sanitize::{MAX_TEXT, plain};
 use serde::Serialize;
 
-/// How a check ended.
+/// Level of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum FindingLevel {
-    /// As it should be.
+    /// The check passed.
     Pass,
-    /// It works, and is unwise or uncertain.
+    /// It works, but is unwise or uncertain.
     Warn,
-    /// Webhooks are lost, or forgeries get in.
+    /// Webhooks are lost, or forgeries are accepted.
     Fail,
-    /// It could not be tried, or makes no sense here.
+    /// The check was not possible, or does not apply.
     Skip,
 }
 
 impl FindingLevel {
-    /// In four letters.
+    /// Returns the level as a word of four letters.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -29,20 +29,20 @@ impl FindingLevel {
     }
 }
 
-/// The end of a check.
+/// Result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
-    /// Which check; stays the same for scripts.
+pub(crate) struct CheckFinding {
+    /// Name of the check; stable, for scripts.
     pub check: &'static str,
-    /// How it ended.
+    /// Level of the finding.
     pub level: FindingLevel,
-    /// What was found, in a sentence.
+    /// Description of the finding.
     pub text: String,
-    /// What to do about it.
+    /// Remedy, if there is one.
     pub remedy: Option<String>,
 }
 
-impl Finding {
+impl CheckFinding {
     pub(super) fn pass(check: &'static str, text: impl AsRef<str>) -> Self {
         Self {
             check,

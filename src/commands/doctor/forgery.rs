@@ -1,8 +1,7 @@
-//! The client certificates of a forger.
+//! Forged client certificates.
 //!
-//! Each is refused for a reason of its own, for a server may forgive one reason and not another:
-//! `optional_no_ca` of nginx and Apache lets in whose issuer is not known, and not whose issuer's
-//! signature is wrong.
+//! Each is to be refused for another reason, because a server may ignore one reason only:
+//! `optional_no_ca` of nginx and Apache accepts unknown issuers, but not wrong signatures.
 
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer,
@@ -14,30 +13,29 @@ use rustls::sign::CertifiedKey;
 use std::error::Error;
 use std::sync::Arc;
 
-/// A certificate with an accepted name.
+/// A forged certificate with an accepted name.
 #[derive(Clone, Debug)]
 pub(super) struct Forgery {
-    /// Whose it is, after "one".
+    /// Description of the issuer, to follow "one".
     pub(super) of: &'static str,
     pub(super) credentials: Arc<CertifiedKey>,
 }
 
-/// What could be forged.
+/// The forgeries that could be made.
 #[derive(Debug, Default)]
 pub(super) struct Forgeries {
     pub(super) made: Vec<Forgery>,
-    /// Why some could not be.
+    /// Reason why some are missing.
     pub(super) missing: Option<String>,
 }
 
-/// The key identifier of nobody's key, as an extension that names the issuer's (RFC 5280 section
-/// 4.2.1.1).
+/// Returns an authority key identifier that belongs to no key (RFC 5280 section 4.2.1.1).
 fn another_key_identifier() -> CustomExtension {
     let content = [&[0x30, 0x16, 0x80, 0x14][..], &rand::random::<[u8; 20]>()].concat();
     CustomExtension::from_oid_content(&[2, 5, 29, 35], content)
 }
 
-/// Certificates for `common_name`, as if `authority` had issued them, and otherwise.
+/// Forges certificates for `common_name`: some as if `authority` had issued them, and others.
 pub(super) fn forgeries(authority: &CertificateDer<'_>, common_name: &str) -> Forgeries {
     let mut forgeries = Forgeries::default();
     for (of, made) in [
@@ -64,7 +62,7 @@ pub(super) fn forgeries(authority: &CertificateDer<'_>, common_name: &str) -> Fo
     forgeries
 }
 
-/// Of an authority that is called like `authority` and has another key.
+/// Forges a certificate of an authority with the name of `authority` and another key.
 fn imitate(
     authority: &CertificateDer<'_>,
     common_name: &str,
@@ -78,7 +76,7 @@ fn imitate(
     params.use_authority_key_identifier_extension = identifier.is_none();
     params.custom_extensions.extend(identifier);
     let forged = issue(&params, &issuer)?;
-    // A name with an attribute twice loses one on the way.
+    // rcgen drops repeated attributes of a name.
     let (_, leaf) = x509_parser::parse_x509_certificate(&forged.cert[0])?;
     let (_, authority) = x509_parser::parse_x509_certificate(authority)?;
     match leaf.issuer().as_raw() == authority.subject().as_raw() {
@@ -87,10 +85,10 @@ fn imitate(
     }
 }
 
-/// Of an authority that nobody knows.
+/// Forges a certificate of an unknown authority.
 fn invent(common_name: &str) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
     let mut authority = CertificateParams::default();
-    authority.distinguished_name = named("Root CA of nobody");
+    authority.distinguished_name = named("Unknown Root CA");
     let mut params = params(common_name);
     params.use_authority_key_identifier_extension = true;
     issue(&params, &Issuer::new(authority, KeyPair::generate()?))

@@ -1,8 +1,7 @@
-//! Makes the checks that an operator would make by hand before Netdata Cloud is pointed at a URL.
+//! `doctor`: makes the checks that an operator would make by hand before Netdata Cloud uses a URL.
 //!
-//! Each check is a file in `checks`, and ends in a [`Finding`] with its remedy. They are made in
-//! the order in which Netdata Cloud would come across what they look at. Nothing that a server says
-//! is trusted, or waited for without bound.
+//! Each check is a file in `checks`, and returns a finding with its remedy. The order is that in
+//! which Netdata Cloud depends on them. Servers are not trusted, and every wait is bounded.
 
 mod arguments;
 mod checks;
@@ -26,17 +25,17 @@ use options::CheckOptions;
 use std::path::Path;
 use target::{CheckTarget, Expectation, ExpectedChallenge};
 
-/// Examines what `arguments` name; without a URL and a configuration of their own, the listeners of
+/// Examines the targets of `arguments`; without a URL or a configuration, the listeners of
 /// `default_config`.
 ///
 /// # Errors
-/// Says, in as many lines as it takes, what is wrong with the arguments or the configuration.
+/// The problems with the arguments or the configuration, one on each line.
 pub(crate) fn run(
     arguments: &DoctorArguments,
     default_config: &Path,
 ) -> Result<DoctorReport, String> {
     let targets = targets(arguments, default_config)?;
-    let means = CheckOptions::new(arguments)?;
+    let options = CheckOptions::new(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -44,40 +43,24 @@ pub(crate) fn run(
     let examined = runtime.block_on(async {
         let mut examined = Vec::new();
         for target in &targets {
-            let checks = run::examine(target, &means).await;
+            let checks = run::examine(target, &options).await;
             examined.push(TargetReport {
-                url: target.place.url(),
+                url: target.webhook.url(),
                 checks,
             });
         }
         examined
     });
-    // A name server that does not answer is not waited for.
+    // Does not wait for a name server that does not respond.
     runtime.shutdown_background();
     Ok(DoctorReport::new(examined))
 }
 
 fn targets(arguments: &DoctorArguments, default_config: &Path) -> Result<Vec<CheckTarget>, String> {
-    let load = |path: &Path| {
-        Config::load(path)
-            .map(|loaded| loaded.config)
-            .map_err(|error| error.to_string())
-    };
-    let mut targets = match (&arguments.url, &arguments.config) {
-        (None, path) => target::of_config(&load(path.as_deref().unwrap_or(default_config))?)?,
-        (Some(url), path) => {
-            let place = WebhookTarget::parse(url)?;
-            let expected = match path {
-                Some(path) => target::expected_at(&load(path)?, &place)?,
-                None => Expectation::by_default(),
-            };
-            vec![CheckTarget {
-                place,
-                expected,
-                is_further_path: false,
-                upstream: None,
-            }]
-        }
+    let config = arguments.config.as_deref();
+    let mut targets = match &arguments.url {
+        None => target::of_config(&load(config.unwrap_or(default_config))?)?,
+        Some(url) => vec![target_of_url(url, config)?],
     };
     for target in &mut targets {
         adjust(&mut target.expected, arguments)?;
@@ -85,7 +68,26 @@ fn targets(arguments: &DoctorArguments, default_config: &Path) -> Result<Vec<Che
     Ok(targets)
 }
 
-/// What the arguments say goes before what the configuration says.
+fn target_of_url(url: &str, config: Option<&Path>) -> Result<CheckTarget, String> {
+    let webhook = WebhookTarget::parse(url)?;
+    let expected = match config {
+        Some(path) => target::expected_at(&load(path)?, &webhook)?,
+        None => Expectation::by_default(),
+    };
+    Ok(CheckTarget {
+        webhook,
+        expected,
+        is_further_path: false,
+        upstream: None,
+    })
+}
+
+fn load(path: &Path) -> Result<Config, String> {
+    let loaded = Config::load(path).map_err(|error| error.to_string())?;
+    Ok(loaded.config)
+}
+
+/// Applies arguments, which take precedence over the configuration.
 fn adjust(expected: &mut Expectation, arguments: &DoctorArguments) -> Result<(), String> {
     if let Some(path) = &arguments.secret_file {
         expected.challenge = ExpectedChallenge::Secret(read_secret_file(path)?);

@@ -1,4 +1,4 @@
-//! What the checks are made with, as the arguments have it.
+//! Options of the checks, as the arguments give them.
 
 use super::arguments::DoctorArguments;
 use crate::config::{read_certificates, read_identity};
@@ -7,16 +7,16 @@ use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the checks are made with.
+/// Options of all checks.
 pub(super) struct CheckOptions {
-    pub(super) patience: Duration,
-    /// Who may have issued the server's certificate.
+    pub(super) step_timeout: Duration,
+    /// Authorities trusted for the server's certificate.
     pub(super) roots: RootCertStore,
-    /// Whose authorities these are, in words.
+    /// Source of these authorities, in words.
     pub(super) roots_name: String,
-    /// A certificate that the server trusts.
+    /// Client certificate that the server trusts.
     pub(super) credentials: Option<Arc<CertifiedKey>>,
-    /// How long an idle connection is watched, if at all.
+    /// Time for which an idle connection is watched, if at all.
     pub(super) idle: Option<Duration>,
 }
 
@@ -36,7 +36,7 @@ impl CheckOptions {
             _ => None,
         };
         Ok(Self {
-            patience: arguments.patience(),
+            step_timeout: arguments.step_timeout(),
             roots,
             roots_name,
             credentials,

@@ -1,4 +1,4 @@
-//! A TLS client that accepts any server, and remembers what it was shown and asked for.
+//! A TLS client that accepts any server, and records the certificates and requests of handshakes.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
@@ -14,16 +14,16 @@ use rustls::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a handshake showed.
+/// Records of a handshake.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HandshakeRecord {
-    /// The server's chain, leaf first; empty if the handshake did not get that far.
+    /// The server's chain, leaf first; empty if the handshake failed before it.
     pub(super) chain: Vec<CertificateDer<'static>>,
-    /// The subjects of the authorities whose client certificates are asked for, if any are.
+    /// Subjects of the authorities in the CertificateRequest, if there was one.
     pub(super) asked_for: Option<Vec<Vec<u8>>>,
 }
 
-/// A client's side of TLS.
+/// TLS configuration of a client that records its handshakes.
 #[derive(Clone, Debug)]
 pub(super) struct RecordingTls {
     pub(super) config: Arc<ClientConfig>,
@@ -32,8 +32,8 @@ pub(super) struct RecordingTls {
 }
 
 impl RecordingTls {
-    /// With a certificate or without, in these versions. No protocol is offered by ALPN, so
-    /// HTTP/1.1 is spoken.
+    /// Creates a client with or without a certificate, for these versions. Without ALPN, servers
+    /// use HTTP/1.1.
     pub(super) fn new(
         credentials: Option<Arc<CertifiedKey>>,
         versions: &[&'static SupportedProtocolVersion],
@@ -59,12 +59,12 @@ impl RecordingTls {
         })
     }
 
-    /// What the last handshake showed. A resumed one shows nothing.
+    /// Returns the records of the last handshake. A resumed one has none.
     pub(super) fn take_shown(&self) -> HandshakeRecord {
         std::mem::take(&mut *lock(&self.recorder.shown))
     }
 
-    /// Whether there is a session to resume.
+    /// Returns `true` if there is a session to resume.
     pub(super) fn has_session(&self) -> bool {
         lock(&self.sessions.tls12).is_some() || lock(&self.sessions.tls13).is_some()
     }
@@ -84,7 +84,7 @@ struct Recorder {
 impl ResolvesClientCert for Recorder {
     fn resolve(&self, authorities: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         lock(&self.shown).asked_for = Some(authorities.iter().map(|name| name.to_vec()).collect());
-        // Whatever is asked for: a forger does not mind.
+        // Presented to any server: forgers do so, too.
         self.credentials.clone()
     }
 
@@ -145,7 +145,7 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
-/// The last session, whatever name it was for: a thief of sessions minds no names either.
+/// The last session, under any server name: attackers resume sessions under other names, too.
 #[derive(Debug, Default)]
 struct OneSession {
     tls12: Mutex<Option<Tls12ClientSessionValue>>,

@@ -1,25 +1,25 @@
-//! What was found, for people and for scripts.
+//! The report of the doctor, as text and as JSON.
 
-use super::finding::{Finding, FindingLevel};
+use super::finding::{CheckFinding, FindingLevel};
 use serde::Serialize;
 use std::fmt::{self, Display};
 
-/// Everything that was found.
+/// Findings at all URLs.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct DoctorReport {
-    /// Whether nothing failed.
+    /// Did no check fail?
     pub ok: bool,
-    /// For each URL.
+    /// Findings at each URL.
     pub targets: Vec<TargetReport>,
 }
 
-/// What was found at one URL.
+/// Findings at one URL.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TargetReport {
-    /// As it would stand in Netdata's UI.
+    /// URL as entered in Netdata's UI.
     pub url: String,
-    /// In the order in which they were made.
-    pub checks: Vec<Finding>,
+    /// Findings in the order of the checks.
+    pub checks: Vec<CheckFinding>,
 }
 
 impl DoctorReport {
@@ -31,7 +31,7 @@ impl DoctorReport {
         }
     }
 
-    /// As one JSON object.
+    /// Returns the report as one JSON object.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report is plain data")
     }
@@ -47,25 +47,8 @@ impl DoctorReport {
 
 impl Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for TargetReport { url, checks } in &self.targets {
-            writeln!(f, "{url}")?;
-            let width = checks
-                .iter()
-                .map(|finding| finding.check.len())
-                .max()
-                .unwrap_or_default();
-            for finding in checks {
-                writeln!(
-                    f,
-                    "  {}  {:width$}  {}",
-                    finding.level.word(),
-                    finding.check,
-                    finding.text
-                )?;
-                if let Some(remedy) = &finding.remedy {
-                    writeln!(f, "        {:width$}  → {remedy}", "")?;
-                }
-            }
+        for target in &self.targets {
+            target.fmt(f)?;
         }
         let counts = [
             (FindingLevel::Pass, "passed"),
@@ -78,29 +61,45 @@ impl Display for DoctorReport {
     }
 }
 
+impl Display for TargetReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.url)?;
+        let names = self.checks.iter().map(|finding| finding.check.len());
+        let width = names.max().unwrap_or_default();
+        for finding in &self.checks {
+            let (level, check) = (finding.level.word(), finding.check);
+            writeln!(f, "  {level}  {check:width$}  {}", finding.text)?;
+            if let Some(remedy) = &finding.remedy {
+                writeln!(f, "        {:width$}  → {remedy}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_a_failure_is_not_ok() {
-        let report = |finding: Finding| {
+        let report = |finding: CheckFinding| {
             DoctorReport::new(vec![TargetReport {
                 url: "https://x/".into(),
                 checks: vec![finding],
             }])
         };
-        assert!(report(Finding::pass("name", "a")).ok);
-        assert!(report(Finding::warn("name", "a", "b")).ok);
-        assert!(report(Finding::skip("name", "a")).ok);
-        assert!(!report(Finding::fail("name", "a", "b")).ok);
+        assert!(report(CheckFinding::pass("name", "a")).ok);
+        assert!(report(CheckFinding::warn("name", "a", "b")).ok);
+        assert!(report(CheckFinding::skip("name", "a")).ok);
+        assert!(!report(CheckFinding::fail("name", "a", "b")).ok);
     }
 
     #[test]
     fn each_line_has_its_remedy_below() {
         let checks = vec![
-            Finding::pass("name", "a"),
-            Finding::fail("challenge", "b", "c"),
+            CheckFinding::pass("name", "a"),
+            CheckFinding::fail("challenge", "b", "c"),
         ];
         let report = DoctorReport::new(vec![TargetReport {
             url: "https://x/".into(),

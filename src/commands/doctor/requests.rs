@@ -1,21 +1,21 @@
-//! What is asked.
+//! Requests of the checks.
 
 use crate::commands::client::{ClientRequest, WebhookTarget};
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{ACCEPT, USER_AGENT};
 
-/// A notification without a body: who should not let it through does no harm with it.
-pub(super) fn post(place: &WebhookTarget) -> ClientRequest {
-    named(ClientRequest::post(place, Bytes::new())).last()
+/// Returns a notification without a body: it does no harm if it gets through.
+pub(super) fn post(target: &WebhookTarget) -> ClientRequest {
+    named(ClientRequest::post(target, Bytes::new())).last()
 }
 
-/// A challenge.
-pub(super) fn get(place: &WebhookTarget, crc_token: &str) -> ClientRequest {
-    named(ClientRequest::challenge(place, crc_token))
+/// Returns a challenge.
+pub(super) fn get(target: &WebhookTarget, crc_token: &str) -> ClientRequest {
+    named(ClientRequest::challenge(target, crc_token))
 }
 
-/// Says who asks, for logs.
+/// Adds headers that identify the doctor in logs.
 fn named(mut request: ClientRequest) -> ClientRequest {
     const NAME: &str = concat!("netdata-webhook-proxy-doctor/", env!("CARGO_PKG_VERSION"));
     request

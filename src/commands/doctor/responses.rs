@@ -1,19 +1,19 @@
-//! The answers of a target.
+//! The responses of a target.
 
 use super::client::{Exchange, ExchangeOutcome};
 use crate::commands::client::ClientResponse;
 use std::time::SystemTime;
 
-/// Everything that was heard, for the checks that look at any answer.
+/// All responses of a target, for the checks of any response.
 #[derive(Default)]
 pub(super) struct Responses {
-    pub(super) answers: Vec<(ClientResponse, SystemTime)>,
+    pub(super) all: Vec<(ClientResponse, SystemTime)>,
 }
 
 impl Responses {
-    pub(super) fn keep(&mut self, conversation: &Exchange) {
-        if let ExchangeOutcome::Answered(answer) = &conversation.outcome {
-            self.answers.push((answer.clone(), SystemTime::now()));
+    pub(super) fn record(&mut self, exchange: &Exchange) {
+        if let ExchangeOutcome::Answered(answer) = &exchange.outcome {
+            self.all.push((answer.clone(), SystemTime::now()));
         }
     }
 }

@@ -5,7 +5,7 @@ use super::checks::{
     port, redirect, resumption, versions,
 };
 use super::client::{CheckClient, Exchange, ExchangeOutcome};
-use super::finding::Finding;
+use super::finding::CheckFinding;
 use super::forgery::{Forgery, forgeries};
 use super::options::CheckOptions;
 use super::recording_client::RecordingTls;
@@ -16,28 +16,27 @@ use crate::commands::client::ClientFailure;
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
-/// Makes all checks that can be made.
-pub(super) async fn examine(target: &CheckTarget, means: &CheckOptions) -> Vec<Finding> {
-    let mut findings = examine_place(target, means).await;
+/// Makes all checks that are possible.
+pub(super) async fn examine(target: &CheckTarget, options: &CheckOptions) -> Vec<CheckFinding> {
+    let mut findings = examine_listener(target, options).await;
     if let Some(upstream) = &target.upstream {
-        findings.extend(health::check(upstream, means.patience).await);
+        findings.extend(health::check(upstream, options.step_timeout).await);
     }
     findings
 }
 
-async fn examine_place(target: &CheckTarget, means: &CheckOptions) -> Vec<Finding> {
+async fn examine_listener(target: &CheckTarget, options: &CheckOptions) -> Vec<CheckFinding> {
     let mut findings = Vec::new();
-    let place = &target.place;
-    let addresses = place.resolve(means.patience).await;
+    let webhook = &target.webhook;
+    let resolved = webhook.resolve(options.step_timeout).await;
     if !target.is_further_path {
-        findings.push(name::check(place, &addresses));
+        findings.push(name::check(webhook, &resolved));
     }
-    let addresses = place
-        .address
-        .map(|address| vec![address])
-        .or(addresses.ok())
-        .unwrap_or_default();
-    let (finding, address) = port::check(place, &addresses, means.patience).await;
+    let addresses = match webhook.address {
+        Some(address) => vec![address],
+        None => resolved.unwrap_or_default(),
+    };
+    let (finding, address) = port::check(webhook, &addresses, options.step_timeout).await;
     if address.is_none() || !target.is_further_path {
         findings.push(finding);
     }
@@ -45,182 +44,183 @@ async fn examine_place(target: &CheckTarget, means: &CheckOptions) -> Vec<Findin
         return findings;
     };
     let client = CheckClient {
-        place,
+        target: webhook,
         address,
-        patience: means.patience,
+        step_timeout: options.step_timeout,
     };
     let mut examination = Examination {
         target,
-        means,
+        options,
         client,
-        heard: Responses::default(),
+        responses: Responses::default(),
         findings,
     };
-    match examination.converse().await {
-        Ok(()) => {}
-        Err(error) => examination
-            .findings
-            .push(Finding::fail("internal", error, "report it")),
+    if let Err(error) = examination.run().await {
+        let finding = CheckFinding::fail("internal", error, "report it");
+        examination.findings.push(finding);
     }
     examination.findings
 }
 
-/// Conversations, and what has come of them so far.
+/// The exchanges with one target, and the findings so far.
 struct Examination<'t> {
     target: &'t CheckTarget,
-    means: &'t CheckOptions,
+    options: &'t CheckOptions,
     client: CheckClient<'t>,
-    heard: Responses,
-    findings: Vec<Finding>,
+    responses: Responses,
+    findings: Vec<CheckFinding>,
 }
 
 impl Examination<'_> {
-    async fn converse(&mut self) -> Result<(), String> {
-        let (target, means) = (self.target, self.means);
-        let (place, expected) = (&target.place, &target.expected);
-        let without = self.ask(None).await?;
-        let is_dumb = matches!(
-            without.outcome,
-            ExchangeOutcome::Silent | ExchangeOutcome::Failed(ClientFailure::NotTls)
-        );
-        if place.is_https && without.shown.chain.is_empty() && is_dumb {
-            // Everything else would only wait, or fail, too.
-            self.findings
-                .extend(certificate::check(place, &without, means));
+    async fn run(&mut self) -> Result<(), String> {
+        let webhook = &self.target.webhook;
+        let anonymous = self.ask(None).await?;
+        if webhook.is_https && has_no_tls(&anonymous) {
+            // All other checks would fail for the same reason, or wait in vain.
+            let findings = certificate::check(webhook, &anonymous, self.options);
+            self.findings.extend(findings);
             return Ok(());
         }
-        if !place.is_https && self.speaks_tls().await? {
+        if !webhook.is_https && self.speaks_tls().await? {
             self.findings.push(certificate::tls_under_http());
             return Ok(());
         }
-        self.examine_tls(&without).await?;
-        self.findings
-            .push(admission::check_nobody(expected, &without));
-        // Who does not answer strangers may still answer whom it trusts. More than that is not
-        // waited for.
-        let is_silent = matches!(without.outcome, ExchangeOutcome::Silent);
-        if place.is_https && !is_silent {
-            self.examine_strangers(&without).await?;
+        self.examine_tls(&anonymous).await?;
+        let finding = admission::check_anonymous(&self.target.expected, &anonymous);
+        self.findings.push(finding);
+        // A server that ignores untrusted clients may still respond to trusted ones. Its silence is
+        // awaited once only.
+        let is_silent = matches!(anonymous.outcome, ExchangeOutcome::Silent);
+        if webhook.is_https && !is_silent {
+            self.examine_untrusted(&anonymous).await?;
         }
-        self.examine_answers(is_silent).await
+        self.examine_responses(is_silent).await
     }
 
-    async fn examine_tls(&mut self, without: &Exchange) -> Result<(), String> {
-        let (place, expected) = (&self.target.place, &self.target.expected);
-        if place.is_https && !self.target.is_further_path {
-            self.findings
-                .extend(certificate::check(place, without, self.means));
-            self.findings.push(client_request::check(expected, without));
-            self.findings.push(versions::check(self.client).await?);
-            let speaks_tls = !without.shown.chain.is_empty();
-            self.findings
-                .push(old_versions::check(self.client, speaks_tls).await);
-        } else if !place.is_https {
-            self.findings.push(Finding::warn(
+    async fn examine_tls(&mut self, anonymous: &Exchange) -> Result<(), String> {
+        let webhook = &self.target.webhook;
+        if !webhook.is_https {
+            self.findings.push(CheckFinding::warn(
                 "certificate",
-                "there is no TLS here: whoever is on the way can read and forge notifications",
-                "use https://, unless this is behind a balancer that ends TLS; examine that one's URL, too",
+                "the URL is not encrypted: anyone on the network path can read and forge notifications",
+                "use https://, unless a load balancer terminates TLS; then examine the URL of that load balancer, too",
             ));
+            return Ok(());
         }
+        if self.target.is_further_path {
+            return Ok(());
+        }
+        let speaks_tls = !anonymous.shown.chain.is_empty();
+        let certificate = certificate::check(webhook, anonymous, self.options);
+        self.findings.extend(certificate);
+        self.findings
+            .push(client_request::check(&self.target.expected, anonymous));
+        self.findings.push(versions::check(self.client).await?);
+        self.findings
+            .push(old_versions::check(self.client, speaks_tls).await);
         Ok(())
     }
 
-    async fn examine_strangers(&mut self, without: &Exchange) -> Result<(), String> {
+    async fn examine_untrusted(&mut self, anonymous: &Exchange) -> Result<(), String> {
         let expected = &self.target.expected;
         let forged = if expected.asks_for_certificate {
             self.examine_forgeries().await?
         } else {
             None
         };
-        if !without.shown.chain.is_empty() {
-            let nobody = admission::judge(expected, without, true);
-            let trusted = self.means.credentials.clone();
-            self.findings
-                .push(resumption::check(self.client, expected, nobody, forged, trusted).await?);
+        if !anonymous.shown.chain.is_empty() {
+            let anonymous = admission::judge(expected, anonymous, true);
+            let trusted = self.options.credentials.clone();
+            let finding =
+                resumption::check(self.client, expected, anonymous, forged, trusted).await?;
+            self.findings.push(finding);
         }
         Ok(())
     }
 
-    /// What is answered to whom the server trusts, and what all answers say.
-    async fn examine_answers(&mut self, was_silent: bool) -> Result<(), String> {
-        let (means, client, expected) = (self.means, self.client, &self.target.expected);
-        let ours = self.tls(means.credentials.clone())?;
-        let has_certificate = means.credentials.is_some();
-        let (finding, answered) =
-            challenge::check(client, expected, ours.as_ref(), has_certificate).await;
+    /// Checks the responses to a trusted client, and those to all others.
+    async fn examine_responses(&mut self, was_silent: bool) -> Result<(), String> {
+        let expected = &self.target.expected;
+        let has_certificate = self.options.credentials.is_some();
+        let tls = self.tls(self.options.credentials.clone())?;
+        let (finding, exchange) =
+            challenge::check(self.client, expected, tls.as_ref(), has_certificate).await;
         self.findings.push(finding);
-        if let Some(answered) = &answered {
-            self.heard.keep(answered);
+        let mut is_silent = was_silent;
+        if let Some(exchange) = &exchange {
+            self.responses.record(exchange);
+            is_silent = matches!(exchange.outcome, ExchangeOutcome::Silent);
         }
-        self.findings.push(redirect::check(expected, &self.heard));
+        self.findings
+            .push(redirect::check(expected, &self.responses));
         if !self.target.is_further_path {
-            let is_silent = answered.map_or(was_silent, |answered| {
-                matches!(answered.outcome, ExchangeOutcome::Silent)
-            });
-            let watch = means.idle.filter(|_| !is_silent);
-            self.findings
-                .push(idle::check(client, expected, ours.as_ref(), watch, has_certificate).await);
+            let watch = self.options.idle.filter(|_| !is_silent);
+            let finding =
+                idle::check(self.client, expected, tls.as_ref(), watch, has_certificate).await;
+            self.findings.push(finding);
         }
-        self.findings.push(clock::check(&self.heard));
+        self.findings.push(clock::check(&self.responses));
         Ok(())
     }
 
-    /// Whether the port is one for `https://`, where the URL has `http://`.
+    /// Returns `true` if the port is one for `https://`, although the URL has `http://`.
     async fn speaks_tls(&self) -> Result<bool, String> {
         let tls = RecordingTls::new(None, rustls::ALL_VERSIONS)?;
+        // Ignore the error: only the handshake matters.
         let _ = self.client.open(Some(&tls)).await;
         Ok(!tls.take_shown().chain.is_empty())
     }
 
-    /// Also a forged certificate that is good for a session, or, if there is none, any.
+    /// Checks forged certificates. Returns one with which a session can be made, or any if there is
+    /// none.
     async fn examine_forgeries(&mut self) -> Result<Option<Arc<CertifiedKey>>, String> {
         let expected = &self.target.expected;
         let Some(authority) = expected.authorities.first() else {
             return Ok(None);
         };
         let forgeries = forgeries(authority, &expected.common_name);
-        let mut strangers = Vec::new();
+        let mut exchanges = Vec::new();
         let mut answered = None;
         for Forgery { of, credentials } in &forgeries.made {
-            let stranger = self.ask(Some(credentials.clone())).await?;
-            if matches!(stranger.outcome, ExchangeOutcome::Answered(_)) {
-                answered = answered.or(Some(credentials.clone()));
+            let exchange = self.ask(Some(credentials.clone())).await?;
+            if matches!(exchange.outcome, ExchangeOutcome::Answered(_)) {
+                answered.get_or_insert_with(|| credentials.clone());
             }
-            let is_silent = matches!(stranger.outcome, ExchangeOutcome::Silent);
-            strangers.push((*of, stranger));
+            let is_silent = matches!(exchange.outcome, ExchangeOutcome::Silent);
+            exchanges.push((*of, exchange));
             if is_silent {
                 break;
             }
         }
-        self.findings.push(admission::check_strangers(
-            expected,
-            &strangers,
-            forgeries.missing.as_deref(),
-        ));
-        Ok(answered.or_else(|| {
-            forgeries
-                .made
-                .first()
-                .map(|forgery| forgery.credentials.clone())
-        }))
+        let missing = forgeries.missing.as_deref();
+        let finding = admission::check_forged(expected, &exchanges, missing);
+        self.findings.push(finding);
+        let first = forgeries.made.into_iter().next();
+        Ok(answered.or(first.map(|forgery| forgery.credentials)))
     }
 
-    /// Asks for nothing in particular, and keeps the answer.
+    /// Sends a notification without a body, and records the response.
     async fn ask(&mut self, credentials: Option<Arc<CertifiedKey>>) -> Result<Exchange, String> {
         let tls = self.tls(credentials)?;
-        let conversation = self
-            .client
-            .ask(tls.as_ref(), &post(&self.target.place))
-            .await;
-        self.heard.keep(&conversation);
-        Ok(conversation)
+        let request = post(&self.target.webhook);
+        let exchange = self.client.ask(tls.as_ref(), &request).await;
+        self.responses.record(&exchange);
+        Ok(exchange)
     }
 
     fn tls(&self, credentials: Option<Arc<CertifiedKey>>) -> Result<Option<RecordingTls>, String> {
-        self.target
-            .place
-            .is_https
-            .then(|| RecordingTls::new(credentials, rustls::ALL_VERSIONS))
-            .transpose()
+        match self.target.webhook.is_https {
+            true => RecordingTls::new(credentials, rustls::ALL_VERSIONS).map(Some),
+            false => Ok(None),
+        }
     }
+}
+
+/// Returns `true` if no other exchange can succeed either.
+fn has_no_tls(exchange: &Exchange) -> bool {
+    let is_unresponsive = matches!(
+        exchange.outcome,
+        ExchangeOutcome::Silent | ExchangeOutcome::Failed(ClientFailure::NotTls)
+    );
+    exchange.shown.chain.is_empty() && is_unresponsive
 }

@@ -1,64 +1,64 @@
-//! What is examined: a place, and what is to be expected there.
+//! Targets of the checks, and the behaviour that is expected of them.
 
 use crate::auth::secret::Secret;
-use crate::commands::client::WebhookTarget;
+use crate::commands::client::{WebhookTarget, local_address};
 use crate::config::{Config, NETDATA_ROOT_CA, Route, Upstream, Verify};
 use crate::http::path::{PathPattern, Routes};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, DnsName};
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use x509_parser::extensions::GeneralName;
 
-/// Where, and what is expected.
+/// A URL to examine, and its expected behaviour.
 #[derive(Clone, Debug)]
 pub(super) struct CheckTarget {
-    pub(super) place: WebhookTarget,
+    pub(super) webhook: WebhookTarget,
     pub(super) expected: Expectation,
-    /// Whether the listener has been examined already, with another path.
+    /// Has the listener been examined already, with another path?
     pub(super) is_further_path: bool,
-    /// Where its requests go, if it is this machine that sends them there and this has not been
-    /// examined already.
+    /// Upstream of its requests, if this machine sends them and it has not been examined already.
     pub(super) upstream: Option<Arc<Upstream>>,
 }
 
-/// What a server should do.
+/// Expected behaviour of a server.
 #[derive(Clone, Debug)]
 pub(super) struct Expectation {
-    /// Whether a client certificate is asked for.
+    /// Does the server request a client certificate?
     pub(super) asks_for_certificate: bool,
-    /// Whether this path demands one.
+    /// Does this path require one?
     pub(super) demands_certificate: bool,
-    /// Whether this path lets everybody in, on purpose.
-    pub(super) lets_everybody_in: bool,
-    /// Who may issue client certificates.
+    /// Is this path open to every client, on purpose?
+    pub(super) is_open: bool,
+    /// Authorities of client certificates.
     pub(super) authorities: Vec<CertificateDer<'static>>,
-    /// A name that is accepted.
+    /// A common name that is accepted.
     pub(super) common_name: String,
     pub(super) challenge: ExpectedChallenge,
-    /// How long a connection may be idle, where that is known.
+    /// Idle timeout of connections, if it is known.
     pub(super) idle_timeout: Option<Duration>,
 }
 
-/// Whether the answer to a challenge can be foretold.
+/// Expected response to a challenge.
 #[derive(Clone, Debug)]
 pub(super) enum ExpectedChallenge {
+    /// The response is made with this secret.
     Secret(Secret),
-    /// The route has none, and answers none.
+    /// The route has no challenge secret, so it does not respond to challenges.
     Unanswered,
-    /// Nobody told.
+    /// The secret is unknown.
     Unknown,
 }
 
 impl Expectation {
-    /// What is to be expected where there is no configuration.
+    /// Returns the behaviour that is expected without a configuration.
     pub(super) fn by_default() -> Self {
         Self {
             asks_for_certificate: true,
             demands_certificate: true,
-            lets_everybody_in: false,
+            is_open: false,
             authorities: CertificateDer::pem_slice_iter(NETDATA_ROOT_CA.as_bytes())
                 .flatten()
                 .collect(),
@@ -76,8 +76,7 @@ impl Expectation {
             asks_for_certificate: asks,
             demands_certificate: asks
                 && (requirements.client_certificate || config.verify() == Verify::Require),
-            lets_everybody_in: !requirements.client_certificate
-                && requirements.authorization.is_empty(),
+            is_open: !requirements.client_certificate && requirements.authorization.is_empty(),
             authorities: client
                 .map(|client| client.authorities.clone())
                 .unwrap_or_default(),
@@ -94,30 +93,30 @@ impl Expectation {
     }
 }
 
-/// Each path of each listener of a configuration.
+/// Returns a target for each path of each listener of a configuration.
 pub(super) fn of_config(config: &Config) -> Result<Vec<CheckTarget>, String> {
-    let listeners = config.listen.https.iter().map(|address| (address, true));
-    let listeners = listeners.chain(config.listen.http.iter().map(|address| (address, false)));
-    let (mut targets, mut seen) = (Vec::new(), HashSet::new());
-    for (address, is_https) in listeners {
+    let https = config.listen.https.iter().map(|address| (*address, true));
+    let http = config.listen.http.iter().map(|address| (*address, false));
+    let mut targets = Vec::new();
+    let mut seen = HashSet::new();
+    for (address, is_https) in https.chain(http) {
         if address.port() == 0 {
             return Err(format!(
-                "nobody knows the port that the listener {address} got: name the URL"
+                "the listener {address} uses port 0, so its port is unknown: give the URL"
             ));
         }
-        // A plain listener is of no use to routes that demand a client certificate.
+        // Routes that require a client certificate refuse all requests without TLS.
         let routes = config
             .routes
             .iter()
             .filter(|route| is_https || !route.requirements.client_certificate);
         for (index, route) in routes.enumerate() {
+            let is_new = seen.insert(&route.upstream.name);
             targets.push(CheckTarget {
-                place: listener(config, *address, is_https, &route.path),
+                webhook: listener(config, address, is_https, &route.path),
                 expected: Expectation::of(config, route, is_https),
                 is_further_path: index > 0,
-                upstream: seen
-                    .insert(&route.upstream.name)
-                    .then(|| route.upstream.clone()),
+                upstream: is_new.then(|| route.upstream.clone()),
             });
         }
     }
@@ -127,16 +126,16 @@ pub(super) fn of_config(config: &Config) -> Result<Vec<CheckTarget>, String> {
     }
 }
 
-/// What the configuration expects of a URL that leads to it.
-pub(super) fn expected_at(config: &Config, place: &WebhookTarget) -> Result<Expectation, String> {
-    let path = place.path_without_query();
+/// Returns the behaviour that the configuration implies for a URL.
+pub(super) fn expected_at(config: &Config, target: &WebhookTarget) -> Result<Expectation, String> {
+    let path = target.path_without_query();
     Routes::new(config.routes.iter().collect())
         .find(path)
         .map(|route| {
             Expectation::of(
                 config,
                 route,
-                place.is_https || !config.listen.https.is_empty(),
+                target.is_https || !config.listen.https.is_empty(),
             )
         })
         .map_err(|_| format!("no route of the configuration has the path {path}"))
@@ -144,34 +143,29 @@ pub(super) fn expected_at(config: &Config, place: &WebhookTarget) -> Result<Expe
 
 fn listener(
     config: &Config,
-    address: SocketAddr,
+    listen: SocketAddr,
     is_https: bool,
     path: &PathPattern,
 ) -> WebhookTarget {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+    let address = local_address(listen);
+    let ip = address.ip();
+    let path = match path {
+        PathPattern::Exact(path) => path.clone(),
+        PathPattern::Subtree(prefix) => format!("{prefix}/"),
     };
+    let mut trusted_proxies = config.listen.trusted_proxies.iter();
     WebhookTarget {
         is_https,
         host: certified_name(config).unwrap_or_else(|| ip.to_string()),
         port: address.port(),
-        path: match path {
-            PathPattern::Exact(path) => path.clone(),
-            PathPattern::Subtree(prefix) => format!("{prefix}/"),
-        },
-        address: Some(SocketAddr::new(ip, address.port())),
+        path,
+        address: Some(address),
         proxy_protocol: config.listen.proxy_protocol
-            && config
-                .listen
-                .trusted_proxies
-                .iter()
-                .any(|net| net.contains(&ip)),
+            && trusted_proxies.any(|network| network.contains(&ip)),
     }
 }
 
-/// The first name that the server's certificate is for, or one below a wildcard, or an address.
+/// Returns the first name of the server's certificate, or one below a wildcard, or an address.
 fn certified_name(config: &Config) -> Option<String> {
     let leaf = config.tls.as_ref()?.certificate.cert.first()?;
     certified_name_of(leaf)
@@ -192,45 +186,42 @@ fn certified_name_of(leaf: &[u8]) -> Option<String> {
         .or_else(|| addresses(leaf).first().map(IpAddr::to_string))
 }
 
-/// Every address that a certificate is for.
+/// Returns all addresses in a certificate.
 fn addresses(certificate: &[u8]) -> Vec<IpAddr> {
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
-        return Vec::new();
-    };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else {
-        return Vec::new();
-    };
-    let addresses = names
-        .value
-        .general_names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::IPAddress(octets) => match <[u8; 4]>::try_from(*octets) {
-                Ok(octets) => Some(IpAddr::from(octets)),
-                Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(*octets).ok()?)),
-            },
-            _ => None,
-        });
-    addresses.collect()
+    subject_names(certificate, |name| match name {
+        GeneralName::IPAddress(octets) => ip_address(octets),
+        _ => None,
+    })
 }
 
-/// Every DNS name that a certificate is for, wildcards included.
+fn ip_address(octets: &[u8]) -> Option<IpAddr> {
+    match <[u8; 4]>::try_from(octets) {
+        Ok(octets) => Some(IpAddr::from(octets)),
+        Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(octets).ok()?)),
+    }
+}
+
+/// Returns all DNS names in a certificate, including wildcards.
 pub(super) fn dns_names(certificate: &[u8]) -> Vec<String> {
+    subject_names(certificate, |name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        _ => None,
+    })
+}
+
+fn subject_names<T>(certificate: &[u8], select: impl Fn(&GeneralName<'_>) -> Option<T>) -> Vec<T> {
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
         return Vec::new();
     };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else {
-        return Vec::new();
-    };
-    let names = names
-        .value
-        .general_names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            _ => None,
-        });
-    names.collect()
+    match certificate.subject_alternative_name() {
+        Ok(Some(names)) => names
+            .value
+            .general_names
+            .iter()
+            .filter_map(select)
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The manual pages and the completions of shells, made from the command line itself and from the
-//! manual, so that they are never out of date.
+//! The manual page and the completion scripts, both generated from the command line, so that they
+//! are never out of date.
 
 mod markdown;
 
@@ -17,25 +17,25 @@ pub(super) enum ManPage {
     Config,
 }
 
-/// What every command ends with; `send` has one more.
+/// Exit codes of the commands; the last one is that of `send`.
 const EXIT_CODES: [(&str, &str); 4] = [
-    ("0", "it worked"),
+    ("0", "success"),
     (
         "1",
-        "it failed while running; or, of what was asked, not everything is as it should be",
+        "failed at run time, or at least one check failed or request was not accepted",
     ),
     ("2", "the arguments or the configuration are wrong"),
-    ("3", "send could connect to nobody"),
+    ("3", "send could not establish any connection"),
 ];
 
-/// What a shell needs to complete the command line.
+/// Returns a script with which `shell` completes the command line.
 pub(super) fn completions(mut command: Command, shell: Shell) -> String {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, &name, &mut script);
     let script = String::from_utf8_lossy(&script);
-    // For bash, clap_complete writes a name with hyphens in two ways, and finds nothing below it
-    // (clap issue 6421).
+    // For bash, clap_complete spells a name with hyphens in two ways, so subcommands are not
+    // completed (clap issue 6421).
     script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }
 
@@ -56,7 +56,7 @@ pub(super) fn configuration() -> Vec<u8> {
 
 /// Returns the page of the command line: each command is a section, with its options.
 pub(super) fn page(mut command: Command) -> io::Result<Vec<u8>> {
-    // Fills in what is derived: usage lines, and the options that all commands have.
+    // Fills in derived parts: usage lines, and the options that all commands have.
     command.build();
     let mut page = Vec::new();
     let whole = Man::new(command.clone());
@@ -70,7 +70,7 @@ pub(super) fn page(mut command: Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The commands below `parent`, of which `path` are the words.
+/// Appends a section for each command below `parent`, whose own words are `path`.
 fn sections(parent: &Command, path: &str, page: &mut Vec<u8>) -> io::Result<()> {
     for command in parent
         .get_subcommands()
@@ -89,7 +89,7 @@ fn sections(parent: &Command, path: &str, page: &mut Vec<u8>) -> io::Result<()> 
     Ok(())
 }
 
-/// The usage, the description and the options of a command, as parts of its section.
+/// Returns the usage, the description and the options of a command, as parts of its section.
 fn parts(command: &Command) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone());
     let mut sections = Vec::new();
@@ -97,7 +97,7 @@ fn parts(command: &Command) -> io::Result<Vec<u8>> {
     man.render_description_section(&mut sections)?;
     man.render_options_section(&mut sections)?;
     let text = String::from_utf8_lossy(&sections).into_owned();
-    // How apostrophes are written is said once; and a section within a section is a part of it.
+    // The page defines apostrophes once; a section within a section is a subsection.
     let lines = text
         .lines()
         .filter(|line| !line.contains(".ds Aq "))

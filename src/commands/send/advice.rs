@@ -1,34 +1,34 @@
-//! What whoever sends can do about a refusal or a failure.
+//! Advice on refusals and failures of requests.
 
 use crate::commands::client::ClientFailure;
 use crate::rejection::{PRESENT_CERTIFICATE, TRUST_CERTIFICATE, client_advice};
 use rustls::{AlertDescription, CertificateError};
 
-/// Of an answer that is none that was hoped for.
+/// Returns advice on a response that is not a success.
 pub(super) fn of_refusal(status: u16, code: Option<&str>) -> Option<&'static str> {
     code.and_then(client_advice).or_else(|| of_status(status))
 }
 
-/// Of others than this program.
+/// Returns advice on a response without a code of this program.
 fn of_status(status: u16) -> Option<&'static str> {
     Some(match status {
-        300..=399 => "name the URL that it leads to: Netdata Cloud follows no redirects",
+        300..=399 => "use the URL of the redirect: Netdata Cloud does not follow redirects",
         400 | 495 | 496 => {
-            "see the server's log; if it wants a client certificate, present one with --cert FILE --key FILE"
+            "see the server's log; if it requires a client certificate, present one with --cert FILE --key FILE"
         }
         401 => "send credentials: --bearer-file FILE, or --basic USERNAME --password-file FILE",
         403 => {
-            "see the server's log for who may send, and present a certificate or credentials that it accepts"
+            "see the server's log for the reason, and present a certificate or credentials that it accepts"
         }
         404 | 405 => "compare the path of the URL with what the application serves",
-        413 => "let the server accept longer bodies",
-        502..=504 => "see whether the application behind the server runs, and what keeps it busy",
+        413 => "raise the server's limit of body sizes",
+        502..=504 => "check that the application behind the server runs and responds in time",
         500..=599 => "see the server's log",
         _ => return None,
     })
 }
 
-/// Of what ended without an answer.
+/// Returns advice on a request that ended without a response.
 pub(super) fn of_failure(
     failure: &ClientFailure,
     was_connected: bool,
@@ -38,23 +38,21 @@ pub(super) fn of_failure(
         ClientFailure::Alert(alert) => of_alert(*alert, presented),
         ClientFailure::Untrusted(error) => of_certificate(error),
         ClientFailure::HungUp(_) if !was_connected => {
-            "see whether TLS is negotiated at this port, and whether the server lets this address connect (here: listen.allow)"
+            "check that the port is one for TLS, and that the server accepts connections from this address (here: listen.allow)"
         }
         ClientFailure::HungUp(_) => "see the server's log",
-        ClientFailure::Silent if !was_connected => {
-            "see whether a firewall is in between, and whether the address is right"
-        }
+        ClientFailure::Silent if !was_connected => "check the address, and firewalls on the way",
         ClientFailure::Silent => {
-            "see what keeps the server busy, or wait longer with --timeout SECONDS"
+            "check the load of the server, or wait longer with --timeout SECONDS"
         }
         ClientFailure::Unresolved(_) => {
-            "compare the name in the URL, or name an address with --connect-to"
+            "check the name in the URL, or give an address with --connect-to"
         }
-        ClientFailure::NobodyListens => {
-            "see whether the server runs, and listens at this address and port"
+        ClientFailure::ConnectionRefused => {
+            "check that the server runs, and listens on this address and port"
         }
-        ClientFailure::NotTls => "use http://, or a port where TLS is negotiated",
-        ClientFailure::NotHttp(_) => "use https://, or a port where HTTP is negotiated",
+        ClientFailure::NotTls => "use http://, or a port for TLS",
+        ClientFailure::NotHttp(_) => "use https://, or a port for HTTP",
         ClientFailure::NoFilesLeft => "raise the limit with \"ulimit -n\", or lower --concurrency",
         ClientFailure::Other(_) => return None,
     })
@@ -68,9 +66,11 @@ fn of_alert(alert: AlertDescription, presented: bool) -> &'static str {
         AlertDescription::HandshakeFailure if !presented => PRESENT_CERTIFICATE,
         AlertDescription::CertificateExpired => "present a certificate that is valid now",
         AlertDescription::CertificateRevoked => "present a certificate that has not been revoked",
-        AlertDescription::ProtocolVersion => "let the server speak TLS 1.2 or 1.3",
-        AlertDescription::UnrecognisedName => "use a name in the URL that the server knows",
-        AlertDescription::NoApplicationProtocol => "leave --http out",
+        AlertDescription::ProtocolVersion => "enable TLS 1.2 or 1.3 on the server",
+        AlertDescription::UnrecognisedName => {
+            "use a name in the URL that the server is configured for"
+        }
+        AlertDescription::NoApplicationProtocol => "omit --http",
         _ if presented => TRUST_CERTIFICATE,
         _ => "see the server's log",
     }
@@ -79,18 +79,18 @@ fn of_alert(alert: AlertDescription, presented: bool) -> &'static str {
 fn of_certificate(error: &CertificateError) -> &'static str {
     match error {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "name the authority that issued it with --ca FILE; if that is a public one, let the server send the whole chain"
+            "give the authority that issued it with --ca FILE; if it is a public authority, configure the server to send the whole chain"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "use a name that it is for in the URL, with --connect-to ADDRESS if that leads elsewhere"
+            "use one of its names in the URL, with --connect-to ADDRESS if that name resolves to another server"
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "let the server have a new one"
+            "renew the server's certificate"
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "compare the clock of this machine with that of the server's authority"
+            "check the clock of this machine"
         }
-        _ => "let the server have a certificate that is made for servers (doctor says more)",
+        _ => "install a certificate for servers (doctor reports details)",
     }
 }
 

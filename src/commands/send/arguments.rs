@@ -1,4 +1,4 @@
-//! What `send` is told.
+//! The arguments of `send`.
 
 use crate::commands::client::Severity;
 use crate::webhook::notification::Shape;
@@ -6,29 +6,29 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Plays Netdata Cloud.
+/// Sends requests as Netdata Cloud does.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct SendArguments {
     #[command(subcommand)]
-    pub(super) what: SendCommand,
+    pub(super) command: SendCommand,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 if every request was accepted (answered with 2xx; a challenge, rightly), 1 if some \
-                           were not, 2 if the arguments are wrong, 3 if nobody could be connected to.";
+const EXIT_STATUS: &str = "Exit status: 0 if every request was accepted (status 2xx; for a challenge, the right response), 1 if some \
+                           were not, 2 if the arguments are wrong, 3 if no connection could be established.";
 
-/// What is sent.
+/// Kind of the requests.
 #[derive(Clone, Debug, clap::Subcommand)]
 #[command(after_help = EXIT_STATUS)]
 pub(super) enum SendCommand {
-    /// Ask for the answer to a challenge, and verify it.
+    /// Send a challenge, and verify the response.
     #[command(after_help = EXIT_STATUS)]
     Challenge {
         #[command(flatten)]
         delivery: DeliveryOptions,
         #[command(flatten)]
         secret: ChallengeSecretOptions,
-        /// The value of crc_token, decoded. Without it, it follows from the seed.
+        /// Decoded value of crc_token. Default: derived from the seed.
         #[arg(long)]
         token: Option<String>,
         #[command(flatten)]
@@ -39,35 +39,35 @@ pub(super) enum SendCommand {
     Alert {
         #[command(flatten)]
         delivery: DeliveryOptions,
-        /// How bad it is. Without it, it follows from the seed.
+        /// Severity of the alert. Default: derived from the seed.
         #[arg(long)]
         severity: Option<Severity>,
         #[command(flatten)]
         shape: ShapeOption,
         #[command(flatten)]
-        author: GeneratorOptions,
-        /// How many alerts are active on the node. Each makes the body longer.
+        generator: GeneratorOptions,
+        /// Number of alerts that are active on the node. Each makes the body longer.
         #[arg(long, value_name = "COUNT", value_parser = whole::<u32>(0, 100_000))]
         active_alerts: Option<u32>,
         #[command(flatten)]
         seed: SeedOption,
     },
-    /// Send that a node became reachable or unreachable.
+    /// Send a reachability notification.
     #[command(after_help = EXIT_STATUS)]
     Reachability {
         #[command(flatten)]
         delivery: DeliveryOptions,
-        /// Which of both it became. Without it, it follows from the seed.
+        /// New state of the node. Default: derived from the seed.
         #[arg(long, value_parser = PossibleValuesParser::new(["reachable", "unreachable"]).map(|it| it == "reachable"))]
         status: Option<bool>,
         #[command(flatten)]
         shape: ShapeOption,
         #[command(flatten)]
-        author: GeneratorOptions,
+        generator: GeneratorOptions,
         #[command(flatten)]
         seed: SeedOption,
     },
-    /// Send a Test notification, and say which token it has.
+    /// Send a Test notification, and print its token.
     #[command(after_help = EXIT_STATUS)]
     Test {
         #[command(flatten)]
@@ -75,42 +75,40 @@ pub(super) enum SendCommand {
         #[command(flatten)]
         seed: SeedOption,
     },
-    /// Send every kind of notification in every shape, once unless --repeat or --duration say
-    /// otherwise.
+    /// Send every kind of notification in every shape, once unless --repeat or --duration is given.
     #[command(after_help = EXIT_STATUS)]
     All {
         #[command(flatten)]
         delivery: DeliveryOptions,
         #[command(flatten)]
-        author: GeneratorOptions,
+        generator: GeneratorOptions,
         #[command(flatten)]
         seed: SeedOption,
     },
-    /// Send what is in a file, byte for byte.
+    /// Send the contents of a file, byte for byte.
     #[command(after_help = EXIT_STATUS)]
     File {
-        /// The body; "-" is standard input.
+        /// File with the body; "-" is standard input.
         file: PathBuf,
         #[command(flatten)]
         delivery: DeliveryOptions,
     },
-    /// Make a throw-away authority and a client certificate of it, and say how a proxy comes to
-    /// trust it.
+    /// Create a temporary authority and a client certificate, and print how to make a proxy trust it.
     Certificate {
-        /// Where ca.pem, netdata.pem and netdata.key are written. It is made if it is not there.
+        /// Directory for ca.pem, netdata.pem and netdata.key. It is created if it does not exist.
         directory: PathBuf,
-        /// The name in the certificate.
+        /// Common name of the certificate.
         #[arg(long, value_name = "NAME", default_value = crate::commands::client::pki::NETDATA)]
         common_name: String,
     },
 }
 
-/// Where to, as whom, and how often.
+/// Target, identity and number of the requests.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DeliveryOptions {
-    /// The URL that stands, or will stand, in Netdata's UI.
+    /// URL as entered in Netdata's UI.
     pub(super) url: String,
-    /// The client certificate to present, in PEM, with those between it and its authority.
+    /// Client certificate to present, in PEM, with its intermediate certificates.
     #[arg(
         long,
         value_name = "FILE",
@@ -118,7 +116,7 @@ pub(super) struct DeliveryOptions {
         help_heading = "Connection"
     )]
     pub(super) cert: Option<PathBuf>,
-    /// Its key. Without this, it is in the same file.
+    /// Key of the client certificate, in PEM. Default: the file of the certificate.
     #[arg(
         long,
         value_name = "FILE",
@@ -126,18 +124,18 @@ pub(super) struct DeliveryOptions {
         help_heading = "Connection"
     )]
     pub(super) key: Option<PathBuf>,
-    /// Authorities that may have issued the server's certificate, in PEM, instead of the system's.
+    /// Authorities trusted for the server's certificate, in PEM, instead of the system's.
     #[arg(long, value_name = "FILE", aliases = ["server-ca", "cacert"], help_heading = "Connection")]
     pub(super) ca: Option<PathBuf>,
-    /// Connect to this address and port, wherever the URL leads.
+    /// Connect to this address and port instead of those of the URL.
     #[arg(long, value_name = "IP:PORT", value_parser = address, help_heading = "Connection")]
     pub(super) connect_to: Option<SocketAddr>,
-    /// Speak this version of HTTP only. Without this, the server chooses.
+    /// Use this version of HTTP only. Default: the server chooses.
     #[arg(long, value_name = "VERSION", value_parser = ["1.1", "2"], help_heading = "Connection")]
     pub(super) http: Option<String>,
     #[command(flatten)]
     pub(super) credentials: CredentialOptions,
-    /// A further header, as Netdata's UI lets one add them.
+    /// Additional header, as Netdata's UI allows.
     #[arg(
         long = "header",
         short = 'H',
@@ -145,44 +143,44 @@ pub(super) struct DeliveryOptions {
         help_heading = "Connection"
     )]
     pub(super) headers: Vec<String>,
-    /// Seconds that each request may take, connecting included.
+    /// Timeout of each request in seconds, including the connection.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = whole::<u64>(1, 600),
           help_heading = "Connection")]
     pub(super) timeout: u64,
-    /// How many requests are sent in all.
+    /// Total number of requests.
     #[arg(long, short = 'n', value_name = "COUNT", value_parser = whole::<u64>(1, u64::MAX),
           help_heading = "Load")]
     pub(super) repeat: Option<u64>,
-    /// Go on for so many seconds, or until --repeat is reached.
+    /// Send for this number of seconds, or until --repeat is reached.
     #[arg(long, short = 'd', value_name = "SECONDS", value_parser = decimal,
           help_heading = "Load")]
     pub(super) duration: Option<f64>,
-    /// How many requests are under way at a time, each on a connection of its own.
+    /// Number of concurrent requests, each on its own connection.
     #[arg(long, short = 'c', value_name = "COUNT", default_value_t = 1, value_parser = whole::<u64>(1, 10_000),
           help_heading = "Load")]
     pub(super) concurrency: u64,
-    /// How many requests are sent each second, as far as --concurrency allows.
+    /// Requests per second, as far as --concurrency allows.
     #[arg(long, value_name = "REQUESTS", value_parser = decimal, help_heading = "Load")]
     pub(super) rate: Option<f64>,
-    /// Send the same body every time, as Netdata Cloud may do.
+    /// Send the same body in each request, as Netdata Cloud may do.
     #[arg(long, help_heading = "Load")]
     pub(super) same: bool,
-    /// Make a connection for each request.
+    /// Open a new connection for each request.
     #[arg(long, help_heading = "Load")]
     pub(super) new_connections: bool,
-    /// Connect to nobody, and print the bodies, or the URLs of challenges.
+    /// Print the bodies, or the URLs of challenges, without sending them.
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub(super) dry_run: bool,
-    /// Print JSON.
+    /// Print the report as JSON.
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
 }
 
-/// What goes into `Authorization`. No secret is taken from the command line, which others on the
-/// machine can see.
+/// Credentials for `Authorization`. Secrets are not accepted on the command line, which other users
+/// of the machine can read.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CredentialOptions {
-    /// Authenticate with this user name (Basic), and a password from a file or the environment.
+    /// User name for Basic authentication. The password comes from a file or the environment.
     #[arg(
         long,
         value_name = "USERNAME",
@@ -191,7 +189,7 @@ pub(super) struct CredentialOptions {
         help_heading = "Connection"
     )]
     pub(super) basic: Option<String>,
-    /// The file with the password.
+    /// File with the password.
     #[arg(
         long,
         value_name = "FILE",
@@ -200,7 +198,7 @@ pub(super) struct CredentialOptions {
         help_heading = "Connection"
     )]
     pub(super) password_file: Option<PathBuf>,
-    /// The environment variable with the password.
+    /// Environment variable with the password.
     #[arg(
         long,
         value_name = "VARIABLE",
@@ -209,7 +207,7 @@ pub(super) struct CredentialOptions {
         help_heading = "Connection"
     )]
     pub(super) password_env: Option<String>,
-    /// Authenticate with the Bearer token in this file.
+    /// File with the Bearer token.
     #[arg(
         long,
         value_name = "FILE",
@@ -217,7 +215,7 @@ pub(super) struct CredentialOptions {
         help_heading = "Connection"
     )]
     pub(super) bearer_file: Option<PathBuf>,
-    /// Authenticate with the Bearer token in this environment variable.
+    /// Environment variable with the Bearer token.
     #[arg(
         long,
         value_name = "VARIABLE",
@@ -227,44 +225,44 @@ pub(super) struct CredentialOptions {
     pub(super) bearer_env: Option<String>,
 }
 
-/// Where the challenge secret is.
+/// Source of the challenge secret.
 #[derive(Clone, Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct ChallengeSecretOptions {
-    /// The file with the challenge secret.
+    /// File with the challenge secret.
     #[arg(long, value_name = "FILE")]
     pub(super) secret_file: Option<PathBuf>,
-    /// The environment variable with the challenge secret.
+    /// Environment variable with the challenge secret.
     #[arg(long, value_name = "VARIABLE")]
     pub(super) secret_env: Option<String>,
 }
 
-/// What everything follows from that is not given.
+/// Seed of all values that are not given.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SeedOption {
-    /// Everything that is not given follows from this number: the same seed sends the same. Without
-    /// it, it is random.
+    /// Number from which all values are derived that are not given: equal seeds send equal requests.
+    /// Default: random.
     #[arg(long, value_name = "NUMBER", value_parser = whole::<u64>(0, u64::MAX))]
     pub(super) seed: Option<u64>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ShapeOption {
-    /// As the service sends it (nested), or as Netdata's documentation has it (flat).
+    /// Shape of the body: as the service sends it (nested), or as documented by Netdata (flat).
     #[arg(long, default_value = "nested", value_parser = PossibleValuesParser::new(["nested", "flat"]).map(|it| shape(&it)))]
     pub(super) shape: Shape,
 }
 
-/// Whose notifications they are. What is not given follows from the seed.
+/// Space and node of the notifications. Default: derived from the seed.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct GeneratorOptions {
-    /// The name of the space.
+    /// Name of the space.
     #[arg(long, value_name = "NAME")]
     pub(super) space: Option<String>,
-    /// The id of the space.
+    /// Id of the space.
     #[arg(long, value_name = "ID")]
     pub(super) space_id: Option<String>,
-    /// The name of the node.
+    /// Name of the node.
     #[arg(long, value_name = "NAME")]
     pub(super) node: Option<String>,
 }
@@ -277,26 +275,24 @@ fn shape(word: &str) -> Shape {
     }
 }
 
-/// Whole numbers in this range.
+/// Returns a parser of integers in a range.
 fn whole<N>(min: u64, max: u64) -> impl Fn(&str) -> Result<N, String> + Clone
 where
     N: TryFrom<u64>,
 {
     move |text| {
-        let number = text
-            .parse()
-            .ok()
-            .filter(|number| (min..=max).contains(number));
+        let number: Option<u64> = text.parse().ok();
         number
+            .filter(|number| (min..=max).contains(number))
             .and_then(|number| N::try_from(number).ok())
             .ok_or_else(|| match max {
-                u64::MAX => format!("must be a whole number from {min} on"),
-                _ => format!("must be a whole number from {min} to {max}"),
+                u64::MAX => format!("must be an integer of at least {min}"),
+                _ => format!("must be an integer from {min} to {max}"),
             })
     }
 }
 
-/// Numbers, also with a fraction.
+/// Parses a decimal number.
 fn decimal(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if (0.001..=1_000_000.0).contains(&number) => Ok(number),
@@ -311,7 +307,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 impl SendCommand {
-    /// Where to, and how often.
+    /// Returns the options of commands that send requests.
     pub(super) fn delivery(&self) -> Option<&DeliveryOptions> {
         match self {
             Self::Challenge { delivery, .. }

@@ -1,32 +1,27 @@
-//! Makes a throw-away authority and a client certificate of it.
+//! `send certificate`: a temporary authority and a client certificate.
 
 use crate::commands::client::pki::{Authority, VALIDITY};
+use crate::commands::output::shell_word;
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Writes ca.pem, netdata.pem and netdata.key into `directory`, and says what to do with them. The
-/// authority's key is not among them: it can issue nothing more.
+/// Writes ca.pem, netdata.pem and netdata.key into `directory`, and returns instructions. The key of
+/// the authority is not written, so it cannot issue any more certificates.
 ///
 /// # Errors
-/// Says which of the files could not be written, or is there already.
+/// If a file exists already or could not be written.
 pub(super) fn make(directory: &Path, common_name: &str) -> Result<String, String> {
-    let cannot_make = |error: rcgen::Error| format!("cannot make a certificate: {error}");
-    let authority = Authority::new().map_err(cannot_make)?;
-    let client = authority.client(common_name).map_err(cannot_make)?;
-    let files = [
-        ("ca.pem", 0o644, authority.certificate_pem()),
-        ("netdata.pem", 0o644, client.certificate_pem.clone()),
-        ("netdata.key", 0o600, client.key_pem()),
-    ];
+    let files = issue(common_name)
+        .map_err(|error: rcgen::Error| format!("cannot create a certificate: {error}"))?;
     let directory = std::path::absolute(directory)
         .map_err(|error| format!("{}: {error}", directory.display()))?;
     for (name, ..) in &files {
         let path = directory.join(name);
         if path.symlink_metadata().is_ok() {
             return Err(format!(
-                "{} is there already: remove it, or name another directory",
+                "{} exists already: remove it, or use another directory",
                 path.display()
             ));
         }
@@ -39,11 +34,22 @@ pub(super) fn make(directory: &Path, common_name: &str) -> Result<String, String
     Ok(instructions(&directory, common_name))
 }
 
+/// Returns names, modes and contents of the files.
+fn issue(common_name: &str) -> Result<[(&'static str, u32, String); 3], rcgen::Error> {
+    let authority = Authority::new()?;
+    let client = authority.client(common_name)?;
+    Ok([
+        ("ca.pem", 0o644, authority.certificate_pem()),
+        ("netdata.pem", 0o644, client.certificate_pem.clone()),
+        ("netdata.key", 0o600, client.key_pem()),
+    ])
+}
+
 fn cannot_write(path: &Path, error: &io::Error) -> String {
     format!("cannot write {}: {error}", path.display())
 }
 
-/// Whoever runs the proxy has to read what is in it.
+/// Creates a directory that the user of the proxy can read.
 fn make_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
@@ -55,7 +61,7 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     std::fs::set_permissions(directory, Permissions::from_mode(0o755))
 }
 
-/// Nothing that is there is changed. The mode is that, whatever the umask is.
+/// Writes a new file with this mode, whatever the umask is. Existing files are not changed.
 fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
@@ -66,30 +72,19 @@ fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// As a shell takes it for one word.
-fn word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
-    if text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 fn instructions(directory: &Path, common_name: &str) -> String {
-    let file = |name: &str| word(&directory.join(name));
+    let file = |name: &str| shell_word(&directory.join(name));
     let (ca, certificate, key) = (file("ca.pem"), file("netdata.pem"), file("netdata.key"));
     let days = VALIDITY.as_secs() / (24 * 60 * 60);
-    // A service or a container does not see the home of whoever sends.
+    // The authority is copied: a service or a container has no access to home directories.
     format!(
-        "Made for {days} days:\n\n  \
-         {ca}  the authority, whose key nobody has any more\n  \
-         {certificate}  a certificate of it for {common_name}\n  \
-         {key}  its key\n\n\
-         Put the authority where the proxy can read it, beside its configuration:\n\n  \
+        "Created, valid for {days} days:\n\n  \
+         {ca}  authority; its key was not kept\n  \
+         {certificate}  certificate for {common_name}\n  \
+         {key}  key of the certificate\n\n\
+         Copy the authority to where the proxy can read it, next to its configuration:\n\n  \
          install -m 0644 {ca} /etc/netdata-webhook-proxy/sender-ca.pem\n\n\
-         Let the proxy trust it beside Netdata's, reload it, and take this away again when you are done:\n\n  \
+         Trust it in addition to Netdata's, reload the proxy, and remove it again afterwards:\n\n  \
          [tls.client]\n  \
          ca = [\"builtin:netdata\", \"sender-ca.pem\"]\n\n\
          Then send with\n\n  \

@@ -1,4 +1,4 @@
-//! What each request carries besides its body: `Authorization`, and further headers.
+//! Headers of all requests: `Authorization`, and additional ones.
 
 use super::arguments::{CredentialOptions, DeliveryOptions};
 use crate::auth::secret::Secret;
@@ -14,7 +14,7 @@ use memchr::memmem;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Headers that say where a request ends or how a connection goes on.
+/// Headers that frame a request or control the connection.
 const RESERVED: [HeaderName; 8] = [
     HOST,
     CONNECTION,
@@ -26,23 +26,23 @@ const RESERVED: [HeaderName; 8] = [
     UPGRADE,
 ];
 
-/// What is shorter may stand anywhere by chance.
+/// Minimum length of secrets that are masked: shorter ones may occur anywhere by chance.
 const MIN_MASKED: usize = 4;
 
-/// What is sent with each request, and shown to nobody else.
+/// Headers that are sent with each request, and the secrets in them, which are not shown.
 pub(super) struct RequestHeaders {
     pub(super) headers: HeaderMap,
     secrets: Vec<Secret>,
 }
 
 impl RequestHeaders {
-    /// What `delivery` asks for.
+    /// Reads the headers that `options` ask for.
     ///
     /// # Errors
-    /// Says which header or credentials are wrong, and nothing of what is in them.
-    pub(super) fn new(delivery: &DeliveryOptions) -> Result<Self, String> {
+    /// The header or credentials that are wrong, without their values.
+    pub(super) fn new(options: &DeliveryOptions) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
-        for header in &delivery.headers {
+        for header in &options.headers {
             let (name, value) = parse(header)?;
             headers.append(name, value);
         }
@@ -50,33 +50,31 @@ impl RequestHeaders {
             .values()
             .map(|value| Secret::new(value.as_bytes().to_vec()))
             .collect();
-        if let Some((value, parts)) = authorization(&delivery.credentials)? {
+        if let Some((value, parts)) = authorization(&options.credentials)? {
             headers.insert(AUTHORIZATION, value);
             secrets.extend(parts);
         }
         Ok(Self { headers, secrets })
     }
 
-    /// Hides in an answer what was sent with the request: there are servers that send it back.
-    pub(super) fn mask(&self, answer: &mut ClientResponse) {
-        for secret in self
-            .secrets
-            .iter()
-            .map(Secret::expose)
-            .filter(|secret| secret.len() >= MIN_MASKED)
-        {
-            let places: Vec<_> = memmem::find_iter(&answer.body, secret).collect();
-            places
-                .into_iter()
-                .for_each(|start| answer.body[start..start + secret.len()].fill(b'*'));
-            let reveals =
-                |value: &&mut HeaderValue| memmem::find(value.as_bytes(), secret).is_some();
-            answer
-                .headers
-                .values_mut()
-                .filter(reveals)
-                .for_each(|value| *value = HeaderValue::from_static("***"));
+    /// Masks the secrets in a response: some servers echo requests.
+    pub(super) fn mask(&self, response: &mut ClientResponse) {
+        let secrets = self.secrets.iter().map(Secret::expose);
+        for secret in secrets.filter(|secret| secret.len() >= MIN_MASKED) {
+            mask_body(&mut response.body, secret);
+            for value in response.headers.values_mut() {
+                if memmem::find(value.as_bytes(), secret).is_some() {
+                    *value = HeaderValue::from_static("***");
+                }
+            }
         }
+    }
+}
+
+fn mask_body(body: &mut [u8], secret: &[u8]) {
+    let starts: Vec<_> = memmem::find_iter(body, secret).collect();
+    for start in starts {
+        body[start..start + secret.len()].fill(b'*');
     }
 }
 
@@ -87,60 +85,57 @@ fn parse(header: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name: HeaderName = name
         .trim()
         .parse()
-        .map_err(|_| "--header: the name is none that a header can have")?;
+        .map_err(|_| "--header: the name is not valid")?;
     if RESERVED.contains(&name) {
         return Err(format!("--header: {name} is set by this program"));
     }
     if name == AUTHORIZATION {
-        return Err("--header: others on this machine can see it; use --bearer-file, --bearer-env or --basic".into());
+        return Err("--header: other users of this machine can read the command line; use --bearer-file, --bearer-env or --basic".into());
     }
     let mut value: HeaderValue = value
         .trim()
         .parse()
-        .map_err(|_| format!("--header: the value of {name} is none that a header can have"))?;
-    // What it is for is not known here.
+        .map_err(|_| format!("--header: the value of {name} is not valid"))?;
+    // Any header may hold a secret.
     value.set_sensitive(true);
     Ok((name, value))
 }
 
-/// The value of the header, and what in it must not be seen.
+/// Returns the value of `Authorization`, and the secrets in it.
 fn authorization(
     credentials: &CredentialOptions,
 ) -> Result<Option<(HeaderValue, Vec<Secret>)>, String> {
-    let CredentialOptions {
-        basic,
-        password_file,
-        password_env,
-        bearer_file,
-        bearer_env,
-    } = credentials;
-    let (scheme, secrets) = if let Some(username) = basic {
-        if username.contains(':') {
-            return Err("--basic: a user name must not contain \":\"".into());
-        }
-        let password = read(password_file.as_deref(), password_env.as_deref())?;
-        let pair = Zeroizing::new([username.as_bytes(), b":", password.expose()].concat());
-        (
-            "Basic ",
-            vec![
-                Secret::new(BASE64_STANDARD.encode(&*pair).into_bytes()),
-                password,
-            ],
-        )
-    } else if bearer_file.is_some() || bearer_env.is_some() {
-        (
-            "Bearer ",
-            vec![read(bearer_file.as_deref(), bearer_env.as_deref())?],
-        )
-    } else {
-        return Ok(None);
+    let (scheme, secrets) = match (&credentials.basic, bearer(credentials)?) {
+        (Some(username), _) => ("Basic ", basic(username, credentials)?),
+        (None, Some(token)) => ("Bearer ", vec![token]),
+        (None, None) => return Ok(None),
     };
     let text = Zeroizing::new([scheme.as_bytes(), secrets[0].expose()].concat());
     let mut value = HeaderValue::from_bytes(&text).map_err(
-        |_| "the Bearer token holds characters that cannot stand in a header, such as a line end",
+        |_| "the Bearer token has characters that a header cannot hold, such as a line end",
     )?;
     value.set_sensitive(true);
     Ok(Some((value, secrets)))
+}
+
+/// Returns the encoded credentials, and the password.
+fn basic(username: &str, credentials: &CredentialOptions) -> Result<Vec<Secret>, String> {
+    if username.contains(':') {
+        return Err("--basic: a user name must not contain \":\"".into());
+    }
+    let password_file = credentials.password_file.as_deref();
+    let password = read(password_file, credentials.password_env.as_deref())?;
+    let pair = Zeroizing::new([username.as_bytes(), b":", password.expose()].concat());
+    let encoded = Secret::new(BASE64_STANDARD.encode(&*pair).into_bytes());
+    Ok(vec![encoded, password])
+}
+
+fn bearer(credentials: &CredentialOptions) -> Result<Option<Secret>, String> {
+    let (file, variable) = (&credentials.bearer_file, &credentials.bearer_env);
+    if file.is_none() && variable.is_none() {
+        return Ok(None);
+    }
+    read(file.as_deref(), variable.as_deref()).map(Some)
 }
 
 fn read(file: Option<&Path>, variable: Option<&str>) -> Result<Secret, String> {

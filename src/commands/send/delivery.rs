@@ -1,4 +1,4 @@
-//! Takes requests to the server, one at a time on each connection, as Go's client does.
+//! Delivery of requests to the server, one at a time on each connection, as by Go's client.
 
 use super::arguments::DeliveryOptions;
 use super::credentials::RequestHeaders;
@@ -15,23 +15,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, SetOnce};
 use tokio::time::timeout;
 
-/// Knows the way, and what to show there.
+/// Delivers requests to one server, with what they are to carry.
 pub(super) struct Delivery {
-    pub(super) place: WebhookTarget,
+    pub(super) target: WebhookTarget,
     tls: Option<Arc<ClientConfig>>,
-    /// Whether there is a client certificate to present.
-    presents: bool,
-    carried: RequestHeaders,
-    patience: Duration,
-    demands_http2: bool,
+    /// Is there a client certificate to present?
+    presents_certificate: bool,
+    headers: RequestHeaders,
+    request_timeout: Duration,
+    requires_http2: bool,
     addresses: OnceCell<Vec<SocketAddr>>,
-    /// When somebody was met for the first time.
-    met: SetOnce<Instant>,
-    /// Of the first connection.
+    /// Time of the first contact with the server.
+    first_connected: SetOnce<Instant>,
+    /// Protocols of the first connection.
     negotiated: OnceLock<Negotiated>,
 }
 
-/// What is negotiated on a connection.
+/// Protocols that are used on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Negotiated {
     pub(super) protocol: Protocol,
@@ -39,34 +39,32 @@ pub(super) struct Negotiated {
 }
 
 impl Delivery {
-    /// The one whom `delivery` describes.
+    /// Prepares deliveries with these options.
     ///
     /// # Errors
-    /// Says which argument, file or variable is wrong.
-    pub(super) fn new(delivery: &DeliveryOptions) -> Result<Self, String> {
-        let mut place = place(&delivery.url)?;
-        place.address = delivery.connect_to;
-        if !place.is_https
-            && (delivery.cert.is_some()
-                || delivery.ca.is_some()
-                || delivery.http.as_deref() == Some("2"))
-        {
+    /// The argument, file or variable that is wrong.
+    pub(super) fn new(options: &DeliveryOptions) -> Result<Self, String> {
+        let mut target = parse_target(&options.url)?;
+        target.address = options.connect_to;
+        let requires_http2 = options.http.as_deref() == Some("2");
+        let has_tls_options = options.cert.is_some() || options.ca.is_some() || requires_http2;
+        if !target.is_https && has_tls_options {
             return Err("--cert, --ca and --http 2 need a URL with https://".into());
         }
+        let tls = match target.is_https {
+            true => Some(Arc::new(tls(options)?)),
+            false => None,
+        };
         Ok(Self {
-            tls: if place.is_https {
-                Some(Arc::new(tls(delivery)?))
-            } else {
-                None
-            },
-            presents: delivery.cert.is_some(),
-            carried: RequestHeaders::new(delivery)?,
-            patience: Duration::from_secs(delivery.timeout),
-            demands_http2: delivery.http.as_deref() == Some("2"),
+            target,
+            tls,
+            presents_certificate: options.cert.is_some(),
+            headers: RequestHeaders::new(options)?,
+            request_timeout: Duration::from_secs(options.timeout),
+            requires_http2,
             addresses: OnceCell::new(),
-            met: SetOnce::new(),
+            first_connected: SetOnce::new(),
             negotiated: OnceLock::new(),
-            place,
         })
     }
 
@@ -74,39 +72,40 @@ impl Delivery {
         self.negotiated.get().copied()
     }
 
-    /// When somebody was met for the first time, if anybody was.
-    pub(super) fn met(&self) -> Option<Instant> {
-        self.met.get().copied()
+    /// Returns the time of the first contact with the server.
+    pub(super) fn first_connected(&self) -> Option<Instant> {
+        self.first_connected.get().copied()
     }
 
-    /// Waits until somebody is met.
-    pub(super) async fn meet(&self) {
-        self.met.wait().await;
+    /// Waits for the first contact with the server.
+    pub(super) async fn wait_for_contact(&self) {
+        self.first_connected.wait().await;
     }
 
-    fn has_met(&self) {
-        // Only the first time is kept.
-        let _ = self.met.set(Instant::now());
+    fn record_contact(&self) {
+        // Ignore the error: only the first time is kept.
+        let _ = self.first_connected.set(Instant::now());
     }
 
-    /// Sends a request over `connection`, or another if that has ended or there is none yet.
+    /// Sends a request over `connection`. Opens one if there is none, or if it has ended.
     pub(super) async fn deliver(
         &self,
         connection: &mut Option<ClientConnection>,
         request: ClientRequest,
     ) -> Result<ClientResponse, RequestOutcome> {
-        let delivered = timeout(self.patience, self.try_to_deliver(connection, request)).await;
-        delivered
-            .unwrap_or(Err(ClientFailure::Silent))
-            .map_err(|failure| {
-                // Whatever is left on it belongs to nobody.
-                let was_connected = connection.take().is_some();
-                let ending = RequestOutcome::failed(&failure, was_connected, self.presents);
-                if ending.reason.fate != RequestStatus::Unreachable {
-                    self.has_met();
-                }
-                ending
-            })
+        let delivery = self.try_to_deliver(connection, request);
+        let failure = match timeout(self.request_timeout, delivery).await {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(failure)) => failure,
+            Err(_) => ClientFailure::Silent,
+        };
+        // Dropped: a late response would be taken for that of the next request.
+        let was_connected = connection.take().is_some();
+        let outcome = RequestOutcome::failed(&failure, was_connected, self.presents_certificate);
+        if outcome.reason.status != RequestStatus::Unreachable {
+            self.record_contact();
+        }
+        Err(outcome)
     }
 
     async fn try_to_deliver(
@@ -123,7 +122,7 @@ impl Delivery {
             Some(open) => open,
             None => connection.insert(self.connect().await?),
         };
-        self.has_met();
+        self.record_contact();
         let agent = match open.protocol() {
             Protocol::Http1 => "Go-http-client/1.1",
             Protocol::Http2 => "Go-http-client/2.0",
@@ -131,10 +130,10 @@ impl Delivery {
         request
             .headers
             .insert(USER_AGENT, HeaderValue::from_static(agent));
-        // What is given goes before what is usual.
-        request.headers.extend(self.carried.headers.clone());
+        // Given headers replace usual ones.
+        request.headers.extend(self.headers.headers.clone());
         let mut answer = open.exchange(&request).await?;
-        self.carried.mask(&mut answer);
+        self.headers.mask(&mut answer);
         Ok(answer)
     }
 
@@ -149,14 +148,14 @@ impl Delivery {
         Err(failure)
     }
 
-    /// IPv4 first, as Netdata Cloud has nothing else.
+    /// Returns the addresses of the server, IPv4 first: Netdata Cloud has no IPv6.
     async fn resolve(&self) -> Result<Vec<SocketAddr>, ClientFailure> {
-        if let Some(address) = self.place.address {
+        if let Some(address) = self.target.address {
             return Ok(vec![address]);
         }
         let mut addresses = self
-            .place
-            .resolve(self.patience)
+            .target
+            .resolve(self.request_timeout)
             .await
             .map_err(ClientFailure::Unresolved)?;
         addresses.sort_by_key(SocketAddr::is_ipv6);
@@ -164,77 +163,80 @@ impl Delivery {
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<ClientConnection, ClientFailure> {
-        let socket = client::dial(&self.place, address).await?;
+        let socket = client::dial(&self.target, address).await?;
         let Some(tls) = &self.tls else {
-            self.negotiated.get_or_init(|| Negotiated {
+            let negotiated = Negotiated {
                 protocol: Protocol::Http1,
                 tls: None,
-            });
-            return ClientConnection::open(socket, Protocol::Http1, &self.place).await;
+            };
+            self.negotiated.get_or_init(|| negotiated);
+            return ClientConnection::open(socket, Protocol::Http1, &self.target).await;
         };
-        let stream = client::tls_handshake(socket, self.place.server_name(), tls.clone()).await?;
-        let session = stream.get_ref().1;
-        let protocol = match session.alpn_protocol() {
-            Some(b"h2") => Protocol::Http2,
-            _ if self.demands_http2 => {
-                return Err(ClientFailure::Other(
-                    "the server does not speak HTTP/2".into(),
-                ));
-            }
-            _ => Protocol::Http1,
-        };
-        let version = match session.protocol_version() {
-            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
-            _ => "TLS 1.3",
-        };
-        self.negotiated.get_or_init(|| Negotiated {
-            protocol,
-            tls: Some(version),
-        });
-        ClientConnection::open(stream, protocol, &self.place).await
+        let name = self.target.server_name();
+        let stream = client::tls_handshake(socket, name, tls.clone()).await?;
+        let negotiated = negotiated(stream.get_ref().1);
+        if self.requires_http2 && negotiated.protocol != Protocol::Http2 {
+            return Err(ClientFailure::Other(
+                "the server does not support HTTP/2".into(),
+            ));
+        }
+        self.negotiated.get_or_init(|| negotiated);
+        ClientConnection::open(stream, negotiated.protocol, &self.target).await
     }
 }
 
-/// What a URL leads to.
+fn negotiated(session: &rustls::ClientConnection) -> Negotiated {
+    let protocol = match session.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+        _ => "TLS 1.3",
+    };
+    Negotiated {
+        protocol,
+        tls: Some(version),
+    }
+}
+
+/// Parses the URL of a target.
 ///
 /// # Errors
-/// Says what is wrong with it, and not which credentials are in it.
-pub(super) fn place(url: &str) -> Result<WebhookTarget, String> {
-    if url
-        .split('/')
-        .nth(2)
-        .is_some_and(|authority| authority.contains('@'))
-    {
+/// The problem with the URL, without credentials that it may hold.
+pub(super) fn parse_target(url: &str) -> Result<WebhookTarget, String> {
+    let authority = url.split('/').nth(2);
+    if authority.is_some_and(|authority| authority.contains('@')) {
         return Err("the URL must not hold credentials: give them with --basic USERNAME --password-file FILE".into());
     }
     WebhookTarget::parse(url)
 }
 
-fn tls(delivery: &DeliveryOptions) -> Result<ClientConfig, String> {
-    let authorities = match &delivery.ca {
+fn tls(options: &DeliveryOptions) -> Result<ClientConfig, String> {
+    let authorities = match &options.ca {
         Some(path) => read_certificates(path)?,
         None => system_authorities()
             .map_err(|error| {
-                format!("the server's certificate cannot be judged: {error}, or name some with --ca FILE")
+                format!("cannot verify the server's certificate: {error}, or give an authority with --ca FILE")
             })?
             .to_vec(),
     };
-    let identity = match &delivery.cert {
-        Some(certificate) => Some(read_identity(
-            certificate,
-            delivery.key.as_deref().unwrap_or(certificate),
-        )?),
+    let identity = match &options.cert {
+        Some(certificate) => {
+            let key = options.key.as_deref().unwrap_or(certificate);
+            Some(read_identity(certificate, key)?)
+        }
         None => None,
     };
     let mut config =
-        client::client_config(&authorities, identity).map_err(|error| match &delivery.ca {
+        client::client_config(&authorities, identity).map_err(|error| match &options.ca {
             Some(path) => format!(
-                "{} holds a certificate that cannot be trusted: {error}",
+                "{} has a certificate that cannot be used as an authority: {error}",
                 path.display()
             ),
             None => error.to_string(),
         })?;
-    config.alpn_protocols = match delivery.http.as_deref() {
+    config.alpn_protocols = match options.http.as_deref() {
         Some("1.1") => vec![b"http/1.1".to_vec()],
         Some("2") => vec![b"h2".to_vec()],
         _ => vec![b"h2".to_vec(), b"http/1.1".to_vec()],

@@ -1,4 +1,4 @@
-//! Sends as many requests as are wanted, as fast as is wanted.
+//! Sends the requests, in the number and at the rate that the options ask for.
 
 use super::arguments::DeliveryOptions;
 use super::delivery::Delivery;
@@ -16,35 +16,32 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How often, and how fast.
+/// Number and rate of requests.
 pub(super) struct Pace {
-    /// How many in all; without, until the end of `duration`.
+    /// Total number; without it, requests are sent until the end of `duration`.
     pub(super) repeat: Option<u64>,
     duration: Option<Duration>,
     pub(super) concurrency: u64,
-    /// How many each second.
+    /// Requests per second.
     rate: Option<f64>,
     new_connections: bool,
 }
 
 impl Pace {
-    /// What `delivery` asks for; `round` requests where it asks for nothing.
-    pub(super) fn new(delivery: &DeliveryOptions, round: u64) -> Self {
-        let repeat = delivery.repeat.or(if delivery.duration.is_some() {
-            None
-        } else {
-            Some(round)
-        });
+    /// Reads the options. Without any, `round` requests are sent.
+    pub(super) fn new(options: &DeliveryOptions, round: u64) -> Self {
+        let default_repeat = options.duration.is_none().then_some(round);
+        let repeat = options.repeat.or(default_repeat);
         Self {
             repeat,
-            duration: delivery.duration.map(Duration::from_secs_f64),
-            concurrency: delivery.concurrency.min(repeat.unwrap_or(u64::MAX)),
-            rate: delivery.rate,
-            new_connections: delivery.new_connections,
+            duration: options.duration.map(Duration::from_secs_f64),
+            concurrency: options.concurrency.min(repeat.unwrap_or(u64::MAX)),
+            rate: options.rate,
+            new_connections: options.new_connections,
         }
     }
 
-    /// When the `index`th request is due, after the beginning.
+    /// Returns the time after the start at which the `index`th request is due.
     fn due(&self, index: u64) -> Duration {
         self.rate.map_or(Duration::ZERO, |rate| {
             Duration::try_from_secs_f64(index as f64 / rate).unwrap_or(Duration::MAX)
@@ -52,9 +49,9 @@ impl Pace {
     }
 }
 
-/// Requests that are under way.
+/// A run of `send`: its requests, and their results so far.
 pub(super) struct LoadRun {
-    pub(super) courier: Delivery,
+    pub(super) delivery: Delivery,
     pub(super) plan: SendPlan,
     pub(super) pace: Pace,
     began: Instant,
@@ -64,19 +61,19 @@ pub(super) struct LoadRun {
     progress: ProgressBar,
 }
 
-/// What came of it.
+/// Results of a run.
 pub(super) struct LoadResult {
     pub(super) statistics: Statistics,
     pub(super) took: Duration,
-    /// Whether a signal came before the last request.
+    /// Did a signal arrive before the last request?
     pub(super) was_interrupted: bool,
 }
 
 impl LoadRun {
-    pub(super) fn new(courier: Delivery, plan: SendPlan, pace: Pace) -> Self {
+    pub(super) fn new(delivery: Delivery, plan: SendPlan, pace: Pace) -> Self {
         Self {
             progress: progress(&pace),
-            courier,
+            delivery,
             plan,
             pace,
             began: Instant::now(),
@@ -86,18 +83,11 @@ impl LoadRun {
         }
     }
 
-    /// Sends everything, unless a signal comes before that or there is nobody to send to.
+    /// Sends all requests, until a signal arrives or the server turns out to be unreachable.
     pub(super) async fn run(self: &Arc<Self>) -> LoadResult {
-        // Without signals it goes on to the end.
-        let watch = signal(SignalKind::interrupt()).ok().map(|mut interrupt| {
-            let stop = self.stop.clone();
-            AbortOnDropHandle::new(tokio::spawn(async move {
-                interrupt.recv().await;
-                stop.cancel();
-            }))
-        });
+        let interrupt_task = self.stop_on_interrupt();
         self.send_all().await;
-        drop(watch);
+        drop(interrupt_task);
         self.progress.finish_and_clear();
         let statistics = std::mem::replace(&mut *self.statistics(), Statistics::new());
         LoadResult {
@@ -107,15 +97,26 @@ impl LoadRun {
         }
     }
 
+    /// Stops the run at SIGINT. Without a signal handler, the run continues to its end.
+    fn stop_on_interrupt(&self) -> Option<AbortOnDropHandle<()>> {
+        let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+        let stop = self.stop.clone();
+        let task = tokio::spawn(async move {
+            interrupt.recv().await;
+            stop.cancel();
+        });
+        Some(AbortOnDropHandle::new(task))
+    }
+
     async fn send_all(self: &Arc<Self>) {
         let mut workers = JoinSet::new();
         let first = self.clone();
         workers.spawn(async move { first.work().await });
-        // Where nobody can be connected to, trying once is enough. Where somebody can, nobody waits
-        // for the first answer.
+        // One attempt shows whether the server is reachable. If it is, the other workers start
+        // before the first response.
         tokio::select! {
             biased;
-            () = self.courier.meet() => {}
+            () = self.delivery.wait_for_contact() => {}
             _ = workers.join_next() => return,
         }
         for _ in 1..self.pace.concurrency {
@@ -127,34 +128,42 @@ impl LoadRun {
 
     async fn work(&self) {
         let mut connection = None;
-        while self.send_next(&mut connection).await && self.courier.met().is_some() {}
+        while self.send_next(&mut connection).await && self.delivery.first_connected().is_some() {}
         self.close(connection).await;
     }
 
-    /// Sends the next request, and says whether there was one left.
+    /// Sends the next request. Returns `false` if there is none left.
     async fn send_next(&self, connection: &mut Option<ClientConnection>) -> bool {
         let Some(Some((index, since))) = self.stop.run_until_cancelled(self.turn()).await else {
             return false;
         };
-        let request = self.plan.request(&self.courier.place, index);
-        let began = Instant::now();
-        let delivered = self
-            .stop
-            .run_until_cancelled(self.courier.deliver(connection, request))
-            .await;
-        let ending = match delivered {
-            Some(Ok(answer)) => self.plan.judge(index, &answer, began.elapsed()),
-            Some(Err(ending)) => ending,
-            // The server may have got it, and act on it.
-            None if connection.take().is_some() => RequestOutcome::interrupted(),
-            None => return false,
+        let Some(outcome) = self.send(connection, index).await else {
+            return false;
         };
-        self.count(index, ending, since.elapsed());
+        self.count(index, outcome, since.elapsed());
         self.progress.inc(1);
         if self.pace.new_connections {
             self.close(connection.take()).await;
         }
         true
+    }
+
+    /// Sends the `index`th request. Returns `None` if the run was stopped before it was sent.
+    async fn send(
+        &self,
+        connection: &mut Option<ClientConnection>,
+        index: u64,
+    ) -> Option<RequestOutcome> {
+        let request = self.plan.request(&self.delivery.target, index);
+        let began = Instant::now();
+        let delivery = self.delivery.deliver(connection, request);
+        let delivered = self.stop.run_until_cancelled(delivery).await;
+        match delivered {
+            Some(Ok(response)) => Some(self.plan.judge(index, &response, began.elapsed())),
+            Some(Err(outcome)) => Some(outcome),
+            // The server may have received the request, and act on it.
+            None => connection.take().map(|_| RequestOutcome::interrupted()),
+        }
     }
 
     async fn close(&self, connection: Option<ClientConnection>) {
@@ -163,14 +172,14 @@ impl LoadRun {
         }
     }
 
-    /// The index of the next request, and from when on it waits, once it is due.
+    /// Waits until the next request is due. Returns its index, and the start of its latency.
     async fn turn(&self) -> Option<(u64, Instant)> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         if self.pace.repeat.is_some_and(|repeat| index >= repeat) {
             return None;
         }
-        // How long it takes to find out whether anybody is there is nobody's time.
-        let start = self.courier.met().unwrap_or(self.began);
+        // The time before the first contact does not count.
+        let start = self.delivery.first_connected().unwrap_or(self.began);
         let (now, due) = (Instant::now(), start.checked_add(self.pace.due(index))?);
         let is_over = |duration| due.max(now) >= start + duration;
         if self.pace.duration.is_some_and(is_over) {
@@ -178,23 +187,20 @@ impl LoadRun {
         }
         if due > now {
             sleep_until(due.into()).await;
-            // That a timer is late is not the server's fault.
+            // A late timer does not count as latency of the server.
             return Some((index, Instant::now()));
         }
-        // But that everybody was still busy when it was due, is.
+        // A request that is late because all connections are busy counts from when it was due.
         Some((index, if self.pace.rate.is_some() { due } else { now }))
     }
 
-    fn count(&self, index: u64, ending: RequestOutcome, latency: Duration) {
-        let token = self
-            .plan
-            .test_token(index)
-            .filter(|_| ending.reason.fate == RequestStatus::Accepted);
+    fn count(&self, index: u64, outcome: RequestOutcome, latency: Duration) {
+        let is_accepted = outcome.reason.status == RequestStatus::Accepted;
         let mut statistics = self.statistics();
-        statistics.count(ending, latency);
-        token
-            .into_iter()
-            .for_each(|token| statistics.note_test(token));
+        statistics.count(outcome, latency);
+        if let Some(token) = self.plan.test_token(index).filter(|_| is_accepted) {
+            statistics.note_test(token);
+        }
     }
 
     fn statistics(&self) -> MutexGuard<'_, Statistics> {
@@ -204,7 +210,7 @@ impl LoadRun {
     }
 }
 
-/// Shown on a terminal alone, and if it is worth it.
+/// Returns the progress bar, which is shown on terminals, for more than one request.
 fn progress(pace: &Pace) -> ProgressBar {
     let target = match pace.repeat {
         Some(1) => ProgressDrawTarget::hidden(),

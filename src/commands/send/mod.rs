@@ -1,9 +1,8 @@
-//! Plays Netdata Cloud against any URL: one request, or as many as it takes to see what a server
-//! can stand.
+//! `send`: sends requests as Netdata Cloud does, to any URL: one, or enough to load a server.
 //!
-//! Everything that is sent follows from a seed. Nothing that a server says is trusted, waited for
-//! without bound, or shown before what could move a cursor is taken out of it. Secrets come from
-//! files or the environment, and are shown nowhere.
+//! All requests are derived from a seed. Servers are not trusted: every wait is bounded, and their
+//! text is sanitised before it is shown. Secrets come from files or the environment, and are never
+//! shown.
 
 mod advice;
 mod arguments;
@@ -18,11 +17,11 @@ mod statistics;
 
 pub(crate) use arguments::SendArguments;
 
-use crate::commands::client::{ClientRequest, WebhookTarget};
-use crate::commands::output::{self, NotWritten};
+use crate::commands::client::WebhookTarget;
+use crate::commands::output::{self, OutputError};
 use crate::server::raise_descriptor_limit;
 use arguments::{DeliveryOptions, SendCommand};
-use delivery::{Delivery, place};
+use delivery::{Delivery, parse_target};
 use http::Method;
 use load::{LoadRun, Pace};
 use plan::SendPlan;
@@ -30,26 +29,26 @@ use report::SendReport;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// How it ended, all in all.
+/// Overall result of `send`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendVerdict {
     /// Every request was accepted.
     Accepted,
     /// Some requests were not accepted, or it was interrupted.
     Refused,
-    /// Nobody could be connected to.
+    /// No connection could be established.
     Unreachable,
 }
 
-/// Why it is not known how it ended.
+/// Error that prevents a result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    /// One of the arguments, or of the files and variables that they name, is wrong.
+    /// An argument is wrong, or a file or variable that it names.
     #[error("{0}")]
     Usage(String),
-    /// It could not be said.
+    /// The result could not be printed.
     #[error(transparent)]
-    Output(#[from] NotWritten),
+    Output(#[from] OutputError),
 }
 
 impl From<String> for SendError {
@@ -58,55 +57,61 @@ impl From<String> for SendError {
     }
 }
 
-/// Sends what `arguments` say, and writes what came of it to `out`.
+/// Sends the requests, and writes the report to `out`.
 ///
 /// # Errors
-/// Says which of the arguments is wrong, or that `out` is.
+/// If an argument is wrong, or `out` cannot be written.
 pub(crate) fn run(
     arguments: &SendArguments,
     out: &mut impl Write,
 ) -> Result<SendVerdict, SendError> {
-    let what = &arguments.what;
+    let command = &arguments.command;
     if let SendCommand::Certificate {
         directory,
         common_name,
-    } = what
+    } = command
     {
         output::line(out, certificate::make(directory, common_name)?)?;
         return Ok(SendVerdict::Accepted);
     }
-    let (Some(plan), Some(delivery)) = (SendPlan::new(what)?, what.delivery()) else {
-        return Ok(SendVerdict::Accepted);
-    };
-    plan.check(&place(&delivery.url)?)?;
-    let pace = Pace::new(delivery, plan.round());
-    if delivery.dry_run {
-        output::unless_nobody_reads(print(&plan, &place(&delivery.url)?, &pace, out))?;
+    match (SendPlan::new(command)?, command.delivery()) {
+        (Some(plan), Some(options)) => execute(plan, options, out),
+        _ => Ok(SendVerdict::Accepted),
+    }
+}
+
+fn execute(
+    plan: SendPlan,
+    options: &DeliveryOptions,
+    out: &mut impl Write,
+) -> Result<SendVerdict, SendError> {
+    let target = parse_target(&options.url)?;
+    plan.check(&target)?;
+    let pace = Pace::new(options, plan.round());
+    if options.dry_run {
+        output::ignore_broken_pipe(print(&plan, &target, &pace, out))?;
         return Ok(SendVerdict::Accepted);
     }
-    let report = send(delivery, plan, pace)?;
-    output::line(
-        out,
-        if delivery.json {
-            report.to_json()
-        } else {
-            report.to_string()
-        },
-    )?;
+    let report = send(options, plan, pace)?;
+    let text = match options.json {
+        true => report.to_json(),
+        false => report.to_string(),
+    };
+    output::line(out, text)?;
     Ok(verdict(&report))
 }
 
-fn send(delivery: &DeliveryOptions, plan: SendPlan, pace: Pace) -> Result<SendReport, String> {
-    let load_run = Arc::new(LoadRun::new(Delivery::new(delivery)?, plan, pace));
+fn send(options: &DeliveryOptions, plan: SendPlan, pace: Pace) -> Result<SendReport, String> {
+    let load_run = Arc::new(LoadRun::new(Delivery::new(options)?, plan, pace));
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let outcome = runtime.block_on(load_run.run());
-    // A name server that does not answer is not waited for.
+    let result = runtime.block_on(load_run.run());
+    // Does not wait for a name server that does not respond.
     runtime.shutdown_background();
-    Ok(SendReport::new(&load_run, &outcome))
+    Ok(SendReport::new(&load_run, &result))
 }
 
 fn verdict(report: &SendReport) -> SendVerdict {
@@ -121,24 +126,21 @@ fn verdict(report: &SendReport) -> SendVerdict {
     }
 }
 
-/// SendCommand would be sent: a body, or the URL of a challenge, on each line; of a file, what is in it
-/// and nothing else.
+/// Prints the requests without sending them: a body, or the URL of a challenge, on each line. A file
+/// is printed as it is.
 fn print(
     plan: &SendPlan,
-    place: &WebhookTarget,
+    target: &WebhookTarget,
     pace: &Pace,
     out: &mut impl Write,
 ) -> io::Result<()> {
     for index in 0..pace.repeat.unwrap_or(plan.round()) {
-        let ClientRequest {
-            method,
-            target,
-            body,
-            ..
-        } = plan.request(place, index);
-        match method {
-            Method::GET => write!(out, "{}://{}{target}", place.scheme(), place.authority())?,
-            _ => out.write_all(&body)?,
+        let request = plan.request(target, index);
+        if request.method == Method::GET {
+            let origin = format!("{}://{}", target.scheme(), target.authority());
+            write!(out, "{origin}{}", request.target)?;
+        } else {
+            out.write_all(&request.body)?;
         }
         if !plan.is_file() {
             writeln!(out)?;

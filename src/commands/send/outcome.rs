@@ -1,4 +1,4 @@
-//! How a request ended, in words that are safe to show.
+//! Outcomes of requests, in text that is safe to show.
 
 use super::advice;
 use crate::commands::client::{ClientFailure, ClientResponse, alert_name};
@@ -8,15 +8,15 @@ use rustls::AlertDescription;
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// What became of a request.
+/// Status of a request that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RequestStatus {
-    /// It was answered as it should be.
+    /// The response is the expected one.
     Accepted,
-    /// It was answered otherwise, or refused in TLS.
+    /// The response is another one, or the TLS handshake was refused.
     Refused,
-    /// There was a connection, and no answer.
+    /// There was a connection, but no response.
     Unanswered,
     /// There was no connection.
     Unreachable,
@@ -40,159 +40,154 @@ impl RequestStatus {
     }
 }
 
-/// Why: the same for all requests that ended alike.
+/// Reason of an outcome: equal for all requests that ended alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OutcomeReason {
-    pub(super) fate: RequestStatus,
-    pub(super) status: Option<u16>,
-    /// A word for it: that of the answer, or one of ours.
+    pub(super) status: RequestStatus,
+    pub(super) http_status: Option<u16>,
+    /// Code of the response, or of this program.
     pub(super) code: Option<String>,
     pub(super) text: String,
 }
 
-/// The end of a request.
+/// Outcome of a request.
 #[derive(Clone, Debug)]
 pub(super) struct RequestOutcome {
     pub(super) reason: OutcomeReason,
-    /// What was said about this very request.
+    /// Detail of this request.
     pub(super) detail: Option<String>,
     pub(super) request_id: Option<String>,
     pub(super) advice: Option<&'static str>,
 }
 
 impl RequestOutcome {
-    /// A notification is accepted with any 2xx.
-    pub(super) fn answered(answer: &ClientResponse) -> Self {
-        match answer.status {
-            200..=299 => Self::accepted(answer),
-            _ => Self::refused(answer),
+    /// Judges the response to a notification, for which any 2xx is a success.
+    pub(super) fn answered(response: &ClientResponse) -> Self {
+        match response.status {
+            200..=299 => Self::accepted(response),
+            _ => Self::refused(response),
         }
     }
 
-    pub(super) fn accepted(answer: &ClientResponse) -> Self {
-        Self::of(
-            RequestStatus::Accepted,
-            answer,
-            None,
-            named(answer.status),
-            said(answer),
-            None,
-        )
+    pub(super) fn accepted(response: &ClientResponse) -> Self {
+        let text = status_text(response.status);
+        Self {
+            detail: body_text(response),
+            ..Self::of(RequestStatus::Accepted, response, None, &text)
+        }
     }
 
-    pub(super) fn refused(answer: &ClientResponse) -> Self {
-        let code = answer.code();
-        let text = answer
-            .field("title")
-            .unwrap_or_else(|| named(answer.status));
-        let detail = match answer.status {
-            300..=399 => answer
+    pub(super) fn refused(response: &ClientResponse) -> Self {
+        let code = response.code();
+        let title = response.field("title");
+        let text = title.unwrap_or_else(|| status_text(response.status));
+        let detail = match response.status {
+            300..=399 => response
                 .header("location")
-                .map(|location| format!("It leads to {location}.")),
-            _ => answer.field("detail").or_else(|| said(answer)),
+                .map(|location| shown(&format!("The redirect leads to {location}."))),
+            _ => {
+                let detail = response.field("detail");
+                detail.map_or_else(|| body_text(response), |detail| Some(shown(&detail)))
+            }
         };
-        let advice = advice::of_refusal(answer.status, code.as_deref());
-        Self::of(RequestStatus::Refused, answer, code, text, detail, advice)
+        Self {
+            detail,
+            advice: advice::of_refusal(response.status, code.as_deref()),
+            ..Self::of(RequestStatus::Refused, response, code, &text)
+        }
     }
 
-    /// A challenge that was answered wrongly.
-    pub(super) fn wrong(answer: &ClientResponse, text: &str, advice: &'static str) -> Self {
-        Self::of(
-            RequestStatus::Refused,
-            answer,
-            Some("challenge_failed".into()),
-            text.to_owned(),
-            None,
-            Some(advice),
-        )
+    /// Creates the outcome of a challenge with a wrong response.
+    pub(super) fn wrong(response: &ClientResponse, text: &str, advice: &'static str) -> Self {
+        let code = Some("challenge_failed".into());
+        Self {
+            advice: Some(advice),
+            ..Self::of(RequestStatus::Refused, response, code, text)
+        }
     }
 
     fn of(
-        fate: RequestStatus,
-        answer: &ClientResponse,
+        status: RequestStatus,
+        response: &ClientResponse,
         code: Option<String>,
-        text: String,
-        detail: Option<String>,
-        advice: Option<&'static str>,
+        text: &str,
     ) -> Self {
-        let (code, text) = (
-            code.map(|code| plain(&code, MAX_TEXT)),
-            plain(&text, MAX_TEXT),
-        );
-        let reason = OutcomeReason {
-            fate,
-            status: Some(answer.status),
-            code,
-            text,
-        };
-        let request_id = answer
+        let request_id = response
             .header("x-request-id")
             .map(Cow::into_owned)
-            .or_else(|| answer.field("request_id"));
+            .or_else(|| response.field("request_id"));
         Self {
-            reason,
-            detail: detail.map(|detail| plain(&detail, MAX_TEXT)),
-            request_id: request_id.map(|id| plain(&id, MAX_TEXT)),
-            advice,
+            reason: OutcomeReason {
+                status,
+                http_status: Some(response.status),
+                code: code.map(|code| shown(&code)),
+                text: shown(text),
+            },
+            detail: None,
+            request_id: request_id.map(|id| shown(&id)),
+            advice: None,
         }
     }
 
-    /// There was no answer. `presented` says whether a client certificate was.
+    /// Creates the outcome of a request without a response. `presented` is `true` if a client
+    /// certificate was presented.
     pub(super) fn failed(failure: &ClientFailure, was_connected: bool, presented: bool) -> Self {
-        let fate = match failure {
+        let status = match failure {
             ClientFailure::Alert(alert) if is_about_the_client(*alert) => RequestStatus::Refused,
             _ if was_connected => RequestStatus::Unanswered,
             _ => RequestStatus::Unreachable,
         };
-        let code = match failure {
-            ClientFailure::Alert(alert) => format!("tls_{}", alert_name(*alert)),
-            ClientFailure::HungUp(_) => "connection_closed".into(),
-            ClientFailure::Silent => "timeout".into(),
-            ClientFailure::Untrusted(_) => "server_certificate".into(),
-            ClientFailure::Unresolved(_) => "unresolved".into(),
-            ClientFailure::NobodyListens => "connection_refused".into(),
-            ClientFailure::NotTls => "not_tls".into(),
-            ClientFailure::NotHttp(_) => "not_http".into(),
-            ClientFailure::NoFilesLeft => "too_many_open_files".into(),
-            ClientFailure::Other(_) => "failed".into(),
-        };
-        let advice = advice::of_failure(failure, was_connected, presented);
-        Self::without_answer(fate, code, plain(&failure.to_string(), MAX_TEXT), advice)
-    }
-
-    /// Nobody waits for the answer any more.
-    pub(super) fn interrupted() -> Self {
-        let text = "it was interrupted before the answer came";
-        Self::without_answer(
-            RequestStatus::Unanswered,
-            "interrupted".into(),
-            text.into(),
-            None,
-        )
-    }
-
-    fn without_answer(
-        fate: RequestStatus,
-        code: String,
-        text: String,
-        advice: Option<&'static str>,
-    ) -> Self {
-        let reason = OutcomeReason {
-            fate,
-            status: None,
-            code: Some(code),
-            text,
-        };
+        let text = shown(&failure.to_string());
         Self {
-            reason,
+            advice: advice::of_failure(failure, was_connected, presented),
+            ..Self::without_response(status, code(failure), text)
+        }
+    }
+
+    /// Creates the outcome of a request that was interrupted.
+    pub(super) fn interrupted() -> Self {
+        let text = "interrupted before the response".to_owned();
+        Self::without_response(RequestStatus::Unanswered, "interrupted".into(), text)
+    }
+
+    fn without_response(status: RequestStatus, code: String, text: String) -> Self {
+        Self {
+            reason: OutcomeReason {
+                status,
+                http_status: None,
+                code: Some(code),
+                text,
+            },
             detail: None,
             request_id: None,
-            advice,
+            advice: None,
         }
     }
 }
 
-/// Whether a server that says this has heard who the client is.
+/// Returns the code of a failure, for scripts.
+fn code(failure: &ClientFailure) -> String {
+    let code = match failure {
+        ClientFailure::Alert(alert) => return format!("tls_{}", alert_name(*alert)),
+        ClientFailure::HungUp(_) => "connection_closed",
+        ClientFailure::Silent => "timeout",
+        ClientFailure::Untrusted(_) => "server_certificate",
+        ClientFailure::Unresolved(_) => "unresolved",
+        ClientFailure::ConnectionRefused => "connection_refused",
+        ClientFailure::NotTls => "not_tls",
+        ClientFailure::NotHttp(_) => "not_http",
+        ClientFailure::NoFilesLeft => "too_many_open_files",
+        ClientFailure::Other(_) => "failed",
+    };
+    code.to_owned()
+}
+
+/// Returns text of the server in a form that is safe to show.
+fn shown(text: &str) -> String {
+    plain(text, MAX_TEXT)
+}
+
+/// Returns `true` for alerts that refuse the client's identity.
 fn is_about_the_client(alert: AlertDescription) -> bool {
     use AlertDescription as A;
 
@@ -212,13 +207,14 @@ fn is_about_the_client(alert: AlertDescription) -> bool {
     )
 }
 
-/// The body, if there is one.
-fn said(answer: &ClientResponse) -> Option<String> {
-    let text = String::from_utf8_lossy(&answer.body);
-    (!text.trim().is_empty()).then(|| text.trim().to_owned())
+/// Returns the body as text that is safe to show, if there is one.
+fn body_text(response: &ClientResponse) -> Option<String> {
+    let text = String::from_utf8_lossy(&response.body);
+    let text = text.trim();
+    (!text.is_empty()).then(|| shown(text))
 }
 
-fn named(status: u16) -> String {
+fn status_text(status: u16) -> String {
     StatusCode::from_u16(status)
         .ok()
         .and_then(|status| status.canonical_reason())

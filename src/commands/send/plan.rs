@@ -1,4 +1,4 @@
-//! SendCommand is sent, one after the other, and what counts as accepted.
+//! The requests of a run in their order, and the responses that are accepted.
 
 use super::arguments::{ChallengeSecretOptions, GeneratorOptions, SeedOption, SendCommand};
 use super::outcome::RequestOutcome;
@@ -14,197 +14,195 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-/// Bytes of a file: it is kept in memory.
+/// Maximum size of a file in bytes: it is kept in memory.
 const MAX_FILE: u64 = 64 << 20;
 
-/// SendCommand is sent.
+/// The requests of a run.
 pub(super) struct SendPlan {
     pub(super) kind: &'static str,
-    /// Whether all requests are the first.
+    /// Send the first request every time?
     same: bool,
-    content: Payload,
+    payload: Payload,
 }
 
 enum Payload {
-    ChallengePlan(ChallengePlan),
-    /// In turn.
-    Notices {
-        author: Generator,
-        notices: Vec<NotificationSpec>,
+    Challenges(ChallengePlan),
+    /// Notifications in turn.
+    Notifications {
+        generator: Generator,
+        notifications: Vec<NotificationSpec>,
     },
     File(Bytes),
 }
 
 struct ChallengePlan {
     secret: Secret,
-    /// The same every time, if it is given.
+    /// Token of all challenges, if it is given.
     token: Option<String>,
-    author: Generator,
+    generator: Generator,
 }
 
 impl SendPlan {
-    /// That of `what`, unless it sends nothing.
+    /// Plans the requests of a command. Returns `None` if it sends none.
     ///
     /// # Errors
-    /// Says what is wrong with a file or a variable.
-    pub(super) fn new(what: &SendCommand) -> Result<Option<Self>, String> {
-        let notices = |author, notices| Payload::Notices { author, notices };
-        let (kind, content) = match what {
+    /// The problem with a file or a variable.
+    pub(super) fn new(command: &SendCommand) -> Result<Option<Self>, String> {
+        let (kind, payload) = match command {
             SendCommand::Challenge {
                 secret,
                 token,
                 seed,
                 ..
             } => {
-                let (secret, token, author) = (read_secret(secret)?, token.clone(), anybody(seed));
-                (
-                    "challenge",
-                    Payload::ChallengePlan(ChallengePlan {
-                        secret,
-                        token,
-                        author,
-                    }),
-                )
+                let challenges = ChallengePlan {
+                    secret: read_secret(secret)?,
+                    token: token.clone(),
+                    generator: generator(seed),
+                };
+                ("challenge", Payload::Challenges(challenges))
             }
             SendCommand::Alert {
                 severity,
                 shape,
-                author,
+                generator,
                 active_alerts,
                 seed,
                 ..
             } => {
-                let author = Generator {
-                    active_alerts: *active_alerts,
-                    ..somebody(author, seed)
+                let spec = NotificationSpec::Alert {
+                    shape: shape.shape,
+                    severity: *severity,
                 };
-                (
-                    "alert",
-                    notices(
-                        author,
-                        vec![NotificationSpec::Alert {
-                            shape: shape.shape,
-                            severity: *severity,
-                        }],
-                    ),
-                )
+                let generator = Generator {
+                    active_alerts: *active_alerts,
+                    ..generator.with_seed(seed)
+                };
+                ("alert", notifications(generator, &[spec]))
             }
             SendCommand::Reachability {
                 status,
                 shape,
-                author,
+                generator,
                 seed,
                 ..
             } => {
-                let notice = NotificationSpec::Reachability {
+                let spec = NotificationSpec::Reachability {
                     shape: shape.shape,
                     reachable: *status,
                 };
-                (
-                    "reachability",
-                    notices(somebody(author, seed), vec![notice]),
-                )
+                let generator = generator.with_seed(seed);
+                ("reachability", notifications(generator, &[spec]))
             }
             SendCommand::Test { seed, .. } => {
-                ("test", notices(anybody(seed), vec![NotificationSpec::Test]))
+                let spec = NotificationSpec::Test;
+                ("test", notifications(generator(seed), &[spec]))
             }
-            SendCommand::All { author, seed, .. } => (
-                "all",
-                notices(somebody(author, seed), EVERY_NOTIFICATION.to_vec()),
-            ),
+            SendCommand::All {
+                generator, seed, ..
+            } => {
+                let generator = generator.with_seed(seed);
+                ("all", notifications(generator, &EVERY_NOTIFICATION))
+            }
             SendCommand::File { file, .. } => ("file", Payload::File(read(file)?)),
             SendCommand::Certificate { .. } => return Ok(None),
         };
-        let same = what.delivery().is_some_and(|delivery| delivery.same);
         Ok(Some(Self {
             kind,
-            same,
-            content,
+            same: command.delivery().is_some_and(|options| options.same),
+            payload,
         }))
     }
 
-    /// Whether it can be sent to `place`.
+    /// Checks that the requests can be sent to `target`.
     ///
     /// # Errors
-    /// Says what is wrong with its URL.
-    pub(super) fn check(&self, place: &WebhookTarget) -> Result<(), String> {
-        let query = place.path.split_once('?').map_or("", |(_, query)| query);
+    /// The problem with the URL.
+    pub(super) fn check(&self, target: &WebhookTarget) -> Result<(), String> {
+        let query = target.path.split_once('?').map_or("", |(_, query)| query);
         let has_token = query
             .split('&')
             .any(|pair| pair.split('=').next() == Some("crc_token"));
-        match &self.content {
-            Payload::ChallengePlan(_) if has_token => Err(
-                "the URL has a crc_token: leave it out, and give it with --token, decoded".into(),
-            ),
+        match &self.payload {
+            Payload::Challenges(_) if has_token => {
+                Err("the URL has a crc_token: remove it, and give it with --token, decoded".into())
+            }
             _ => Ok(()),
         }
     }
 
-    /// Whether it is what is in a file.
+    /// Returns `true` if the body comes from a file.
     pub(super) fn is_file(&self) -> bool {
-        matches!(self.content, Payload::File(_))
+        matches!(self.payload, Payload::File(_))
     }
 
-    /// How many requests it takes to have sent everything once.
+    /// Returns the number of requests after which everything has been sent once.
     pub(super) fn round(&self) -> u64 {
-        match &self.content {
-            Payload::Notices { notices, .. } => notices.len() as u64,
-            Payload::ChallengePlan(_) | Payload::File(_) => 1,
+        match &self.payload {
+            Payload::Notifications { notifications, .. } => notifications.len() as u64,
+            Payload::Challenges(_) | Payload::File(_) => 1,
         }
     }
 
-    /// SendCommand sends the same again, if anything is left to chance.
+    /// Returns the seed with which the same is sent again, if values are derived from it.
     pub(super) fn seed(&self) -> Option<u64> {
-        match &self.content {
-            Payload::ChallengePlan(ChallengePlan { token: Some(_), .. }) | Payload::File(_) => None,
-            Payload::ChallengePlan(ChallengePlan { author, .. })
-            | Payload::Notices { author, .. } => Some(author.seed),
+        match &self.payload {
+            Payload::Challenges(ChallengePlan { token: Some(_), .. }) | Payload::File(_) => None,
+            Payload::Challenges(ChallengePlan { generator, .. })
+            | Payload::Notifications { generator, .. } => Some(generator.seed),
         }
     }
 
-    /// The token of the `index`th request, if that is a Test notification.
+    /// Returns the token of the `index`th request, if that is a Test notification.
     pub(super) fn test_token(&self, index: u64) -> Option<String> {
         let index = self.effective(index);
-        match &self.content {
-            Payload::Notices { author, notices }
-                if notices[self.turn(index)] == NotificationSpec::Test =>
-            {
-                Some(author.test_token(index))
+        match &self.payload {
+            Payload::Notifications {
+                generator,
+                notifications,
+            } if notifications[self.turn(index)] == NotificationSpec::Test => {
+                Some(generator.test_token(index))
             }
             _ => None,
         }
     }
 
-    /// The `index`th request.
-    pub(super) fn request(&self, place: &WebhookTarget, index: u64) -> ClientRequest {
+    /// Returns the `index`th request.
+    pub(super) fn request(&self, target: &WebhookTarget, index: u64) -> ClientRequest {
         let index = self.effective(index);
-        match &self.content {
-            Payload::ChallengePlan(challenges) => {
-                ClientRequest::challenge(place, &challenges.crc_token(index))
+        match &self.payload {
+            Payload::Challenges(challenges) => {
+                ClientRequest::challenge(target, &challenges.crc_token(index))
             }
-            Payload::Notices { author, notices } => {
-                ClientRequest::post(place, author.write(notices[self.turn(index)], index).into())
-            }
-            Payload::File(body) => ClientRequest::post(place, body.clone()),
+            Payload::Notifications {
+                generator,
+                notifications,
+            } => ClientRequest::post(
+                target,
+                generator
+                    .write(notifications[self.turn(index)], index)
+                    .into(),
+            ),
+            Payload::File(body) => ClientRequest::post(target, body.clone()),
         }
     }
 
-    /// How the `index`th request ended that was answered after `took`.
+    /// Judges the response to the `index`th request, which arrived after `took`.
     pub(super) fn judge(
         &self,
         index: u64,
         answer: &ClientResponse,
         took: Duration,
     ) -> RequestOutcome {
-        match &self.content {
-            Payload::ChallengePlan(challenges) => {
+        match &self.payload {
+            Payload::Challenges(challenges) => {
                 challenges.judge(self.effective(index), answer, took)
             }
-            Payload::Notices { .. } | Payload::File(_) => RequestOutcome::answered(answer),
+            Payload::Notifications { .. } | Payload::File(_) => RequestOutcome::answered(answer),
         }
     }
 
-    /// Which of the notices is the `index`th.
+    /// Returns which of the notifications the `index`th request sends.
     fn turn(&self, index: u64) -> usize {
         usize::try_from(index % self.round()).unwrap_or_default()
     }
@@ -218,7 +216,7 @@ impl ChallengePlan {
     fn crc_token(&self, index: u64) -> String {
         self.token
             .clone()
-            .unwrap_or_else(|| self.author.crc_token(index))
+            .unwrap_or_else(|| self.generator.crc_token(index))
     }
 
     fn judge(&self, index: u64, answer: &ClientResponse, took: Duration) -> RequestOutcome {
@@ -227,8 +225,8 @@ impl ChallengePlan {
             201..=299 => {
                 return RequestOutcome::wrong(
                     answer,
-                    "the answer is not 200",
-                    "answer the challenge with 200 OK",
+                    "the response is not 200",
+                    "respond to the challenge with 200 OK",
                 );
             }
             _ => return RequestOutcome::refused(answer),
@@ -237,8 +235,8 @@ impl ChallengePlan {
             Some((text, remedy)) => RequestOutcome::wrong(answer, text, remedy),
             None if took > CHALLENGE_LIMIT => RequestOutcome::wrong(
                 answer,
-                "the answer is right, but took more than 5 s",
-                "Netdata Cloud waits for 5 s: answer the challenge before anything slow",
+                "the response is right, but took more than 5 s",
+                "Netdata Cloud waits for 5 s: respond to the challenge before slow work",
             ),
             None => RequestOutcome::accepted(answer),
         }
@@ -249,14 +247,22 @@ fn read_secret(secret: &ChallengeSecretOptions) -> Result<Secret, String> {
     match (&secret.secret_file, &secret.secret_env) {
         (Some(path), _) => read_secret_file(path),
         (None, Some(name)) => read_secret_variable(name),
-        (None, None) => {
-            Err("needs the challenge secret: --secret-file FILE or --secret-env VARIABLE".into())
-        }
+        (None, None) => Err(
+            "the challenge secret is missing: use --secret-file FILE or --secret-env VARIABLE"
+                .into(),
+        ),
     }
 }
 
-fn anybody(seed: &SeedOption) -> Generator {
-    // Short enough to be typed again.
+fn notifications(generator: Generator, specs: &[NotificationSpec]) -> Payload {
+    Payload::Notifications {
+        generator,
+        notifications: specs.to_vec(),
+    }
+}
+
+fn generator(seed: &SeedOption) -> Generator {
+    // 32 bits: short enough to be typed.
     let seed = seed.seed.unwrap_or_else(|| rand::random::<u32>().into());
     Generator {
         seed,
@@ -264,39 +270,36 @@ fn anybody(seed: &SeedOption) -> Generator {
     }
 }
 
-fn somebody(author: &GeneratorOptions, seed: &SeedOption) -> Generator {
-    let GeneratorOptions {
-        space,
-        space_id,
-        node,
-    } = author.clone();
-    Generator {
-        space,
-        space_id,
-        node,
-        ..anybody(seed)
+impl GeneratorOptions {
+    fn with_seed(&self, seed: &SeedOption) -> Generator {
+        Generator {
+            space: self.space.clone(),
+            space_id: self.space_id.clone(),
+            node: self.node.clone(),
+            ..generator(seed)
+        }
     }
 }
 
 fn read(path: &Path) -> Result<Bytes, String> {
-    let explain = |error: io::Error| format!("cannot read {}: {error}", path.display());
-    let mut bytes = Vec::new();
-    let mut read = |source: &mut dyn Read| {
-        source
-            .take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(explain)
+    let bytes = match path == Path::new("-") {
+        true => read_bounded(io::stdin().lock()),
+        false => File::open(path).and_then(read_bounded),
     };
-    match path == Path::new("-") {
-        true => read(&mut io::stdin().lock())?,
-        false => read(&mut File::open(path).map_err(explain)?)?,
-    };
+    let bytes = bytes.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     match bytes.len() as u64 > MAX_FILE {
         true => Err(format!(
-            "{} has more than {} MiB, which nobody accepts",
+            "{} has more than {} MiB, which no webhook accepts",
             path.display(),
             MAX_FILE >> 20
         )),
         false => Ok(bytes.into()),
     }
+}
+
+/// Reads up to one byte more than a file may have.
+fn read_bounded(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

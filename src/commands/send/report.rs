@@ -1,21 +1,21 @@
-//! What came of it, for people and for scripts.
+//! The report of a run, as text and as JSON.
 
 use super::load::{LoadResult, LoadRun};
 use super::outcome::RequestStatus;
-use super::statistics::Latency;
+use super::statistics::{Latency, Statistics};
 use serde::Serialize;
 use std::fmt::{self, Display};
 
-/// Everything there is to say.
+/// Report of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct SendReport {
-    /// Whether every request was accepted.
+    /// Was every request accepted?
     pub(super) ok: bool,
     url: String,
     kind: &'static str,
-    /// With which the same is sent again.
+    /// Seed with which the same is sent again.
     seed: Option<u64>,
-    /// Of the last Test notification that was accepted.
+    /// Token of the last Test notification that was accepted.
     test_token: Option<String>,
     #[serde(skip)]
     tests: u64,
@@ -34,7 +34,7 @@ pub(super) struct SendReport {
     results: Vec<ResultLine>,
 }
 
-/// How some of the requests ended.
+/// Result that several requests have in common.
 #[derive(Debug, Serialize)]
 struct ResultLine {
     result: RequestStatus,
@@ -42,130 +42,135 @@ struct ResultLine {
     status: Option<u16>,
     code: Option<String>,
     text: String,
-    /// Of the first of them, as are the others.
+    /// Detail of the first of them, as are the fields below.
     detail: Option<String>,
     request_id: Option<String>,
     advice: Option<&'static str>,
 }
 
 impl SendReport {
-    pub(super) fn new(load_run: &LoadRun, outcome: &LoadResult) -> Self {
-        let LoadRun {
-            courier,
-            plan,
-            pace,
-            ..
-        } = load_run;
-        let LoadResult {
-            statistics,
-            took,
-            was_interrupted,
-        } = outcome;
-        let negotiated = courier.negotiated();
-        let lines = statistics
-            .reasons()
-            .map(|(reason, count, first)| ResultLine {
-                result: reason.fate,
-                count,
-                status: reason.status,
-                code: reason.code.clone(),
-                text: reason.text.clone(),
-                detail: first.detail.clone(),
-                request_id: first.request_id.clone(),
-                advice: first.advice,
-            });
-        let (requests, accepted) = (
-            statistics.requests(),
-            statistics.of(RequestStatus::Accepted),
-        );
+    pub(super) fn new(load_run: &LoadRun, result: &LoadResult) -> Self {
+        let statistics = &result.statistics;
+        let tests = statistics.tests();
+        let negotiated = load_run.delivery.negotiated();
+        let requests = statistics.requests();
+        let accepted = statistics.of(RequestStatus::Accepted);
+        let seconds = result.took.as_secs_f64();
         Self {
-            ok: accepted == requests && !was_interrupted,
-            url: courier.place.url(),
-            kind: plan.kind,
-            seed: plan.seed(),
-            test_token: statistics.tests().map(|tests| tests.token.clone()),
-            tests: statistics.tests().map_or(0, |tests| tests.count),
+            ok: accepted == requests && !result.was_interrupted,
+            url: load_run.delivery.target.url(),
+            kind: load_run.plan.kind,
+            seed: load_run.plan.seed(),
+            test_token: tests.map(|tests| tests.token.clone()),
+            tests: tests.map_or(0, |tests| tests.count),
             protocol: negotiated.map(|negotiated| negotiated.protocol.as_str()),
             tls: negotiated.and_then(|negotiated| negotiated.tls),
-            concurrency: pace.concurrency,
+            concurrency: load_run.pace.concurrency,
             requests,
             accepted,
             refused: statistics.of(RequestStatus::Refused),
             unanswered: statistics.of(RequestStatus::Unanswered),
             unreachable: statistics.of(RequestStatus::Unreachable),
-            interrupted: *was_interrupted,
-            seconds: took.as_secs_f64(),
-            requests_per_second: requests as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE),
+            interrupted: result.was_interrupted,
+            seconds,
+            requests_per_second: requests as f64 / seconds.max(f64::MIN_POSITIVE),
             latency_ms: statistics.latency(),
-            results: lines.collect(),
+            results: results(statistics),
         }
     }
 
-    /// As one JSON object.
+    /// Returns the report as one JSON object.
     pub(super) fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report is plain data")
     }
 }
 
+fn results(statistics: &Statistics) -> Vec<ResultLine> {
+    let lines = statistics
+        .reasons()
+        .map(|(reason, count, first)| ResultLine {
+            result: reason.status,
+            count,
+            status: reason.http_status,
+            code: reason.code.clone(),
+            text: reason.text.clone(),
+            detail: first.detail.clone(),
+            request_id: first.request_id.clone(),
+            advice: first.advice,
+        });
+    lines.collect()
+}
+
 impl Display for SendReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let negotiated: Vec<_> = self.protocol.into_iter().chain(self.tls).collect();
+        let protocols: Vec<_> = self.protocol.into_iter().chain(self.tls).collect();
         write!(f, "{} to {}", self.kind, self.url)?;
-        if !negotiated.is_empty() {
-            write!(f, " ({})", negotiated.join(", "))?;
+        if !protocols.is_empty() {
+            write!(f, " ({})", protocols.join(", "))?;
         }
-        self.results
-            .iter()
-            .try_for_each(|line| write!(f, "\n  {line}"))?;
+        for line in &self.results {
+            write!(f, "\n  {line}")?;
+        }
         if self.interrupted {
             write!(f, "\n  interrupted before the last request")?;
         }
-        match &self.latency_ms {
-            Some(latency) if self.requests == 1 => {
-                write!(f, "\n  latency      {:.1} ms", latency.max)?
-            }
-            Some(Latency {
-                mean,
-                p50,
-                p90,
-                p99,
-                max,
-            }) => write!(
-                f,
-                "\n  latency      p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, max {max:.1} ms, mean {mean:.1} ms"
-            )?,
-            None => {}
-        }
-        if self.requests > 1 {
-            let Self {
-                requests,
-                seconds,
-                requests_per_second,
-                concurrency,
-                ..
-            } = self;
-            write!(
-                f,
-                "\n  rate         {requests_per_second:.1}/s: {requests} in {seconds:.2} s, {concurrency} at a time"
-            )?;
-        }
-        if let Some(token) = &self.test_token {
-            write!(f, "\n  token        {token}")?;
-            if self.tests > 1 {
-                write!(f, ", of the last of {} Tests", self.tests)?;
-            }
-            write!(
-                f,
-                ": look for it in the log and on the status page of the proxy"
-            )?;
-        }
+        self.write_latency(f)?;
+        self.write_rate(f)?;
+        self.write_token(f)?;
         if let Some(seed) = self.seed {
             write!(
                 f,
-                "\n  seed         {seed}: with --seed {seed} the same is sent again"
+                "\n  seed         {seed}: use --seed {seed} to send the same again"
             )?;
         }
         Ok(())
+    }
+}
+
+impl SendReport {
+    fn write_latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(latency) = self.latency_ms else {
+            return Ok(());
+        };
+        let Latency {
+            mean,
+            p50,
+            p90,
+            p99,
+            max,
+        } = latency;
+        if self.requests == 1 {
+            return write!(f, "\n  latency      {max:.1} ms");
+        }
+        write!(
+            f,
+            "\n  latency      p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, max {max:.1} ms, mean {mean:.1} ms"
+        )
+    }
+
+    fn write_rate(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.requests <= 1 {
+            return Ok(());
+        }
+        write!(
+            f,
+            "\n  rate         {:.1}/s: {} in {:.2} s, {} at a time",
+            self.requests_per_second, self.requests, self.seconds, self.concurrency
+        )
+    }
+
+    fn write_token(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(token) = &self.test_token else {
+            return Ok(());
+        };
+        write!(f, "\n  token        {token}")?;
+        if self.tests > 1 {
+            write!(f, ", of the last of {} Tests", self.tests)?;
+        }
+        write!(
+            f,
+            ": look for it in the log and on the status page of the proxy"
+        )
     }
 }
 

@@ -1,21 +1,21 @@
-//! What became of all requests, in memory that does not grow with them.
+//! Statistics of all requests, in memory that does not grow with their number.
 
 use super::outcome::{OutcomeReason, RequestOutcome, RequestStatus};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Reasons that are told apart. Whoever answers could think of ever more.
+/// Maximum number of distinct reasons: a server could invent any number of them.
 const MAX_REASONS: usize = 32;
 
-/// The longest latency in microseconds: no request may take longer than ten minutes.
+/// Maximum latency in microseconds: no request may take longer than ten minutes.
 const MAX_LATENCY: u64 = 660_000_000;
 
-/// Counts requests.
+/// Counters and latencies of requests.
 pub(super) struct Statistics {
-    /// Of those that were answered, in microseconds.
+    /// Latencies of requests with a response, in microseconds.
     latencies: Histogram<u64>,
-    fates: [u64; RequestStatus::ALL.len()],
+    counts: [u64; RequestStatus::ALL.len()],
     reasons: BTreeMap<OutcomeReason, (u64, RequestOutcome)>,
     tests: Option<AcceptedTests>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Statistics {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AcceptedTests {
     pub(super) count: u64,
-    /// Of the last of them.
+    /// Token of the last one.
     pub(super) token: String,
 }
 
@@ -44,33 +44,34 @@ impl Statistics {
             Histogram::new_with_bounds(1, MAX_LATENCY, 3).expect("the bounds are apart");
         Self {
             latencies,
-            fates: [0; RequestStatus::ALL.len()],
+            counts: [0; RequestStatus::ALL.len()],
             reasons: BTreeMap::new(),
             tests: None,
         }
     }
 
     /// Counts a request that ended after `latency`.
-    pub(super) fn count(&mut self, ending: RequestOutcome, latency: Duration) {
-        let reason = &ending.reason;
-        self.fates[reason.fate as usize] += 1;
-        if reason.status.is_some() {
+    pub(super) fn count(&mut self, outcome: RequestOutcome, latency: Duration) {
+        let reason = &outcome.reason;
+        self.counts[reason.status as usize] += 1;
+        if reason.http_status.is_some() {
             let micros = u64::try_from(latency.as_micros()).unwrap_or(MAX_LATENCY);
             self.latencies.saturating_record(micros.max(1));
         }
-        let key = match self.reasons.contains_key(reason) || self.reasons.len() < MAX_REASONS {
+        let is_known = self.reasons.contains_key(reason);
+        let key = match is_known || self.reasons.len() < MAX_REASONS {
             true => reason.clone(),
             false => OutcomeReason {
-                fate: reason.fate,
-                status: None,
+                status: reason.status,
+                http_status: None,
                 code: None,
                 text: "for other reasons".into(),
             },
         };
-        self.reasons.entry(key).or_insert_with(|| (0, ending)).0 += 1;
+        self.reasons.entry(key).or_insert_with(|| (0, outcome)).0 += 1;
     }
 
-    /// Notes that a Test notification with this token was accepted.
+    /// Records the token of a Test notification that was accepted.
     pub(super) fn note_test(&mut self, token: String) {
         let count = self.tests.as_ref().map_or(0, |tests| tests.count) + 1;
         self.tests = Some(AcceptedTests { count, token });
@@ -81,36 +82,34 @@ impl Statistics {
     }
 
     pub(super) fn requests(&self) -> u64 {
-        self.fates.iter().sum()
+        self.counts.iter().sum()
     }
 
-    pub(super) fn of(&self, fate: RequestStatus) -> u64 {
-        self.fates[fate as usize]
+    pub(super) fn of(&self, status: RequestStatus) -> u64 {
+        self.counts[status as usize]
     }
 
-    /// Why requests ended as they did: for each reason, how many did, and the first of them.
+    /// Returns each reason, the number of its requests, and the first of their outcomes.
     pub(super) fn reasons(&self) -> impl Iterator<Item = (&OutcomeReason, u64, &RequestOutcome)> {
         self.reasons
             .iter()
             .map(|(reason, (count, first))| (reason, *count, first))
     }
 
-    /// Unless nothing was answered.
+    /// Returns the latencies, if there was a response.
     pub(super) fn latency(&self) -> Option<Latency> {
+        let latencies = &self.latencies;
         let milliseconds = |micros: u64| micros as f64 / 1000.0;
         let quantile = |quantile| {
-            milliseconds(
-                self.latencies
-                    .value_at_quantile(quantile)
-                    .min(self.latencies.max()),
-            )
+            let micros = latencies.value_at_quantile(quantile);
+            milliseconds(micros.min(latencies.max()))
         };
-        (!self.latencies.is_empty()).then(|| Latency {
-            mean: self.latencies.mean() / 1000.0,
+        (!latencies.is_empty()).then(|| Latency {
+            mean: latencies.mean() / 1000.0,
             p50: quantile(0.5),
             p90: quantile(0.9),
             p99: quantile(0.99),
-            max: milliseconds(self.latencies.max()),
+            max: milliseconds(latencies.max()),
         })
     }
 }
@@ -139,7 +138,7 @@ mod tests {
         statistics.count(answered(200, "ok"), Duration::from_millis(1));
         let found: Vec<_> = statistics
             .reasons()
-            .map(|(reason, count, _)| (reason.status, count))
+            .map(|(reason, count, _)| (reason.http_status, count))
             .collect();
         assert_eq!(found, [(Some(200), 1), (Some(429), 10)]);
         assert_eq!(
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_thinks_of_ever_more_reasons_fills_nothing() {
+    fn any_number_of_reasons_takes_bounded_memory() {
         let mut statistics = Statistics::new();
         for number in 0..10_000 {
             statistics.count(

@@ -1,4 +1,4 @@
-//! Who gets in that should not, or is not asked for what lets Netdata Cloud in.
+//! Clients that are accepted by mistake, and servers that do not request Netdata's certificate.
 
 use super::{Kit, answer, doctor, rightly, url};
 use crate::support::{MisconfiguredServer, Origin, Pki, Proxy, Seen};
@@ -17,7 +17,7 @@ fn wrong_requests_for_a_certificate_are_found() {
 
     let none = url(good().no_client_cert().spawn());
     kit.examine(&none, &[])
-        .has(CHECK, "fail", "none is asked for")
+        .has(CHECK, "fail", "does not request one")
         .has("no certificate", "pass", "403");
     let found = kit.examine(&none, &["--no-client-certificate"]);
     found
@@ -48,7 +48,7 @@ fn wrong_requests_for_a_certificate_are_found() {
         "none of \"O=Test, CN=Other CA\", which is expected, too",
     );
     kit.examine(&url(good().names(&[theirs, ours]).spawn()), &[])
-        .has(CHECK, "warn", "welcome, too");
+        .has(CHECK, "warn", "but also accepts");
     kit.examine(&url(good().names(&[]).spawn()), &[])
         .has(CHECK, "warn", "of any authority");
     let asks = kit.examine(&url(good().spawn()), &["--no-client-certificate"]);
@@ -69,11 +69,7 @@ fn who_lets_everybody_in_is_found() {
         .spawn();
     let found = kit.examine(&url(address), &[]);
     found
-        .has(
-            "no certificate",
-            "fail",
-            "got through, and was answered 200",
-        )
+        .has("no certificate", "fail", "was accepted, with response 200")
         .has("forged certificate", "pass", "TLS alert");
     // It looks whether there is one, and not whose it is.
     let address = MisconfiguredServer::new(&kit.pki)
@@ -84,7 +80,7 @@ fn who_lets_everybody_in_is_found() {
     found.has("no certificate", "pass", "TLS alert").has(
         "forged certificate",
         "fail",
-        "got through",
+        "were accepted",
     );
     // An answer of the application that only looks like a refusal.
     for status in [
@@ -100,11 +96,11 @@ fn who_lets_everybody_in_is_found() {
         kit.examine(&url(address), &[])
             .has("no certificate", "fail", &status[..3]);
     }
-    // A proxy whose route is for everybody, on purpose; and one where credentials are all there is.
+    // A proxy whose route is open on purpose; and one that only requires credentials.
     let origin = Origin::spawn();
     let proxy = Proxy::in_front_of(&origin, &kit.pki, "off", "auth = \"none\"");
     kit.examine(&url(proxy.address(0)), &["--no-client-certificate"])
-        .has("no credentials", "fail", "got through");
+        .has("no credentials", "fail", "was accepted");
     let bearer = "[routes.auth]\nbearer = [{ token = { file = \"challenge.secret\" } }]";
     let proxy = Proxy::in_front_of(&origin, &kit.pki, "off", bearer);
     kit.examine(&url(proxy.address(0)), &["--no-client-certificate"])
@@ -129,7 +125,7 @@ fn a_forgery_that_only_some_servers_forgive_is_found() {
     found.has(
         "forged certificate",
         "fail",
-        "one that signed itself, which was answered 400",
+        "one that signed itself, with response 400",
     );
     assert!(
         !found.checks["forged certificate"].1.contains("right name"),
@@ -173,10 +169,10 @@ fn who_hangs_up_has_refused_nobody() {
             .speaks(&[*version])
             .accept_any_client_cert();
         let found = kit.examine(&url(address.answers(|_| String::new()).spawn()), &[]);
-        found.has("no certificate", "warn", "cannot be told").has(
+        found.has("no certificate", "warn", "unclear whether").has(
             "forged certificate",
             "warn",
-            "cannot be told",
+            "unclear whether",
         );
     }
     let address = MisconfiguredServer::new(&kit.pki)
@@ -208,7 +204,7 @@ fn a_session_that_gets_in_without_a_certificate_is_found() {
         found.has("no certificate", "pass", "403").has(
             "resumption",
             "fail",
-            "of a client with no certificate, resumed, got through",
+            "of a client with no certificate, resumed, was accepted",
         );
         // The same, where sessions are looked at.
         let address = MisconfiguredServer::new(&kit.pki)
@@ -218,8 +214,8 @@ fn a_session_that_gets_in_without_a_certificate_is_found() {
             .answers(rightly)
             .spawn();
         kit.examine(&url(address), &[])
-            .has("resumption", "pass", "refused all the same");
-        // Where only who is trusted gets a session, it outlives the trust.
+            .has("resumption", "pass", "but its requests are refused");
+        // A session of a trusted client outlives the trust.
         let address = MisconfiguredServer::new(&kit.pki)
             .resumes()
             .speaks(&[*version])
@@ -274,8 +270,8 @@ fn a_session_that_is_not_refused_any_more_is_not_passed() {
         .resumes()
         .spawn();
     kit.examine(&url(address), &[])
-        .has("resumption", "skip", "gets in anyway");
-    // Who is asked for credentials first may or may not be asked for a certificate afterwards.
+        .has("resumption", "skip", "are accepted anyway");
+    // A server that requires credentials first may require a certificate afterwards.
     let asks = |_: &Seen| answer("401 Unauthorized", "", "");
     let address = MisconfiguredServer::new(&kit.pki)
         .optional_client_cert()
@@ -283,5 +279,5 @@ fn a_session_that_is_not_refused_any_more_is_not_passed() {
         .answers(asks)
         .spawn();
     kit.examine_whole(&url(address), &[])
-        .has("resumption", "skip", "cannot be told");
+        .has("resumption", "skip", "unclear whether");
 }

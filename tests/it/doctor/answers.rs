@@ -1,7 +1,7 @@
 //! What is answered to a challenge, and when; redirects, idle connections, dates.
 
 use super::{Kit, SECRET, answer, rightly, run, url};
-use crate::support::{MisconfiguredServer, Origin, Pki, Proxy, Seen};
+use crate::support::{Edit as _, MisconfiguredServer, Origin, Pki, Proxy, Seen};
 use netdata_webhook_proxy::auth::secret::Secret;
 use netdata_webhook_proxy::webhook::challenge::response_token;
 use std::thread;
@@ -22,7 +22,7 @@ fn wrong_answers_to_the_challenge_are_found() {
         "fail",
         "another secret",
     );
-    examine(|_| answer("200 OK", "", "hello")).has("challenge", "fail", "the answer is not");
+    examine(|_| answer("200 OK", "", "hello")).has("challenge", "fail", "the response is not");
     examine(|_| answer("404 Not Found", "", "")).has("challenge", "fail", "404 instead of 200");
     examine(|seen| {
         thread::sleep(Duration::from_millis(if seen.request.starts_with("GET") {
@@ -41,12 +41,12 @@ fn wrong_answers_to_the_challenge_are_found() {
         }
         _ => rightly(seen),
     })
-    .has("challenge", "fail", "as it stands in the URL");
+    .has("challenge", "fail", "as it appears in the URL");
 
     let origin = Origin::spawn();
     let proxy = Proxy::spawn(
         &kit.pki,
-        &Proxy::config(&origin, "require", "").replace("challenge_secret", "# "),
+        &Proxy::config(&origin, "require", "").edit("challenge_secret", "# "),
     );
     kit.examine_whole(&url(proxy.address(0)), &[]).has(
         "challenge",
@@ -99,7 +99,7 @@ fn a_slow_challenge_is_found() {
     kit.examine_whole(&url, &["--timeout", "8"])
         .has("challenge", "fail", "right, but after 5");
     kit.examine_whole(&url, &["--timeout", "1"])
-        .has("challenge", "fail", "no answer within 1 s");
+        .has("challenge", "fail", "no response within 1 s");
     // It is not answered before all of the answer is there.
     let address = MisconfiguredServer::new(&kit.pki)
         .answers(rightly)
@@ -134,13 +134,13 @@ fn a_redirect_is_found() {
     kit.examine(&polite, &[])
         .has("redirect", "fail", "301")
         .has("no certificate", "warn", "a redirect");
-    // Of who is only refused, it is not known.
+    // It is unknown for requests that are refused.
     let polite_and_right = url(MisconfiguredServer::new(&kit.pki)
         .optional_client_cert()
         .answers(rightly)
         .spawn());
     kit.examine(&polite_and_right, &[])
-        .has("redirect", "skip", "nobody was let in");
+        .has("redirect", "skip", "no request was accepted");
     kit.examine_whole(&polite_and_right, &[])
         .has("redirect", "pass", "none");
     assert!(
@@ -161,18 +161,15 @@ fn a_connection_that_is_closed_early_is_found() {
         .has("idle timeout", "skip", "still open after 1 s");
     kit.examine_whole(&late, &[])
         .has("idle timeout", "skip", "--slow");
-    kit.examine(&late, &["--slow=1"]).has(
-        "idle timeout",
-        "skip",
-        "no connection that could be idle",
-    );
-    // Who says that it closes races nothing.
+    kit.examine(&late, &["--slow=1"])
+        .has("idle timeout", "skip", "no connection to keep idle");
+    // A server that announces the close does not race.
     let each = |seen: &Seen| rightly(seen).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     let found = kit.examine_whole(
         &url(MisconfiguredServer::new(&kit.pki).answers(each).spawn()),
         &["--slow=1"],
     );
-    found.has("idle timeout", "pass", "none is ever idle");
+    found.has("idle timeout", "pass", "no connection is ever idle");
     let refuses = |_: &Seen| answer("404 Not Found", "Connection: close\r\n", "");
     let found = kit.examine_whole(
         &url(MisconfiguredServer::new(&kit.pki).answers(refuses).spawn()),

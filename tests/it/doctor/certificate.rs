@@ -23,7 +23,7 @@ fn wrong_server_certificates_are_found() {
     let expired = kit.server(|params| params.not_after = now - days(1));
     let found = examine(&expired);
     found
-        .has("certificate validity", "fail", "has expired on")
+        .has("certificate validity", "fail", "expired on")
         .not_passed(&["certificate validity", "idle timeout", "name"]);
     let early = kit.server(|params| params.not_before = now + days(1));
     examine(&early).has("certificate validity", "fail", "is not valid before");
@@ -73,7 +73,7 @@ fn what_nobody_needs_may_have_expired() {
     found.has("chain", "pass", "2 certificates sent").has(
         "certificate validity",
         "warn",
-        "sent and not needed",
+        "sent but not needed",
     );
 }
 
@@ -84,13 +84,13 @@ fn a_scheme_that_is_not_that_of_the_port_is_found() {
         .optional_client_cert()
         .spawn();
     let found = kit.examine(&format!("http://localhost:{}/", tls.port()), &[]);
-    found.has("certificate", "fail", "TLS is spoken at this port");
+    found.has("certificate", "fail", "this port speaks TLS");
     let plain = scripted(|_| b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec());
     let found = kit.examine(&url(plain), &[]);
     found.has(
         "chain",
         "fail",
-        "is not TLS, and the URL begins with https://",
+        "does not speak TLS, but the URL begins with https://",
     );
     assert_eq!(
         found.checks.len(),
@@ -122,7 +122,7 @@ fn a_chain_that_is_not_whole_is_found() {
             .has("chain", "fail", "is missing")
             .has("chain", "fail", missing);
     }
-    // An authority that only its owner knows, and one that nobody has.
+    // An authority that only its owner trusts, and one that is missing.
     let address = MisconfiguredServer::new(&kit.pki).spawn();
     let ca = kit.file("ca.pem");
     doctor(&[&url(address), "--client-ca", &ca]).has("chain", "fail", "Test Root CA");
@@ -142,7 +142,7 @@ fn wrong_versions_are_found() {
             &[],
         )
     };
-    speaks(&[&rustls::version::TLS13]).has("TLS versions", "pass", "1.3 alone");
+    speaks(&[&rustls::version::TLS13]).has("TLS versions", "pass", "1.3 only");
     speaks(&[&rustls::version::TLS12]).has("TLS versions", "warn", "1.2 without 1.3");
     speaks(rustls::ALL_VERSIONS)
         .has("TLS versions", "pass", "")
@@ -179,10 +179,10 @@ fn a_server_of_the_old_days_is_found() {
         found.has("chain", "fail", "no TLS handshake").has(
             "no certificate",
             "warn",
-            "cannot be told",
+            "unclear whether",
         );
     }
-    // Who does not know the name may say so first.
+    // A server that does not know the name may warn first.
     let address = scripted(|_| [&[21, 3, 1, 0, 2, 1, 112][..], &server_hello([3, 1])].concat());
     Kit::new()
         .examine(&url(address), &[])
@@ -190,5 +190,5 @@ fn a_server_of_the_old_days_is_found() {
     let closes = scripted(|_| Vec::new());
     Kit::new()
         .examine(&url(closes), &[])
-        .has("old TLS versions", "skip", "no TLS is spoken");
+        .has("old TLS versions", "skip", "does not speak TLS");
 }

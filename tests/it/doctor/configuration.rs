@@ -1,11 +1,11 @@
 //! What a configuration says is expected.
 
 use super::{Kit, doctor, run, url};
-use crate::support::{Origin, Proxy, WEBHOOK};
+use crate::support::{Edit as _, Origin, Proxy, WEBHOOK};
 
 /// A configuration that a running proxy has, with the port that it got.
 fn with_port(kit: &Kit, proxy: &Proxy, config: &str) -> String {
-    let config = config.replace("127.0.0.1:0", &proxy.address(0).to_string());
+    let config = config.edit("127.0.0.1:0", &proxy.address(0).to_string());
     kit.pki
         .write("running.toml", &config)
         .to_str()
@@ -40,7 +40,7 @@ fn a_configuration_says_what_to_expect() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     for url in [
         url(proxy.address(0)),
-        url(proxy.address(0)).replace(WEBHOOK, "/second/"),
+        url(proxy.address(0)).edit(WEBHOOK, "/second/"),
     ] {
         assert!(text.lines().any(|line| line == url), "{url} in {text}");
     }
@@ -95,7 +95,7 @@ fn a_configuration_that_differs_from_the_running_process_is_found() {
         ])
     };
     examine(&config).not_passed(&["name"]);
-    examine(&config.replace("\"ca.pem\"", "\"builtin:netdata\"")).has(
+    examine(&config.edit("\"ca.pem\"", "\"builtin:netdata\"")).has(
         "client certificate",
         "fail",
         "Netdata",
@@ -111,12 +111,12 @@ fn a_configuration_that_differs_from_the_running_process_is_found() {
         "90 s",
     );
     kit.pki.write("other.secret", "another secret than that\n");
-    examine(&config.replace("challenge.secret", "other.secret")).has(
+    examine(&config.edit("challenge.secret", "other.secret")).has(
         "challenge",
         "fail",
         "another secret",
     );
-    let off = config.replace("verify = \"request\"", "verify = \"off\"") + "auth = \"none\"\n";
+    let off = config.edit("verify = \"request\"", "verify = \"off\"") + "auth = \"none\"\n";
     examine(&off)
         .has("client certificate", "warn", "not intended")
         .has("no credentials", "warn", "auth = \"none\"");
@@ -129,7 +129,7 @@ fn a_configuration_that_differs_from_the_running_process_is_found() {
 fn a_listener_behind_a_balancer_is_examined_as_far_as_it_goes() {
     let (kit, origin) = (Kit::new(), Origin::spawn());
     let more = "[routes.auth]\nclient_certificate = false\nbearer = [{ token = { file = \"challenge.secret\" } }]\n";
-    let plain = Proxy::config(&origin, "off", more).replace("https = ", "http = ");
+    let plain = Proxy::config(&origin, "off", more).edit("https = ", "http = ");
     let proxy = Proxy::spawn(&kit.pki, &plain);
     let found = doctor(&["--config", &with_port(&kit, &proxy, &plain)]);
     found
@@ -140,7 +140,7 @@ fn a_listener_behind_a_balancer_is_examined_as_far_as_it_goes() {
     // A proxy that wants a PROXY protocol header gets one.
     let header =
         "https = \"127.0.0.1:0\"\nproxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]";
-    let config = Proxy::config(&origin, "require", "").replace("https = \"127.0.0.1:0\"", header);
+    let config = Proxy::config(&origin, "require", "").edit("https = \"127.0.0.1:0\"", header);
     let proxy = Proxy::spawn(&kit.pki, &config);
     let path = with_port(&kit, &proxy, &config);
     let found = doctor(&["--config", &path, "--server-ca", &kit.file("ca.pem")]);

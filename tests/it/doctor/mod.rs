@@ -192,7 +192,7 @@ fn scripted(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> SocketAddr {
     thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
             let mut hello = [0; 8192];
-            // Who only looks whether somebody listens says nothing.
+            // A connection that only probes the port sends nothing.
             if let Ok(length @ 1..) = socket.read(&mut hello) {
                 let _ = socket.write_all(&answer(&hello[..length]));
             }
@@ -216,7 +216,11 @@ fn nothing_is_wrong_with_the_program_itself() {
                 "{check} is not in the manual"
             );
         }
-        found.has("resumption", "pass", "nobody gets a session");
+        found.has(
+            "resumption",
+            "pass",
+            "does not bypass client authentication",
+        );
         assert_eq!(found.code, 0);
         // Without what only Netdata Cloud has, as much as is possible.
         let found = kit.examine(&url(proxy.address(0)), &[]);

@@ -113,9 +113,9 @@ fn what_nginx_says_to_the_wrong_scheme_or_certificate_is_understood() {
         "does not trust the certificate given: it answered 400",
     );
     let found = kit.examine(&format!("http://{}/", peer.address(443)), &[]);
-    found.has("certificate", "fail", "TLS is spoken at this port");
+    found.has("certificate", "fail", "this port speaks TLS");
     kit.examine(&format!("https://{}/", peer.address(80)), &[])
-        .has("chain", "fail", "is not TLS");
+        .has("chain", "fail", "does not speak TLS");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn apache_that_asks_in_a_location_is_told_where_to_ask() {
         return;
     };
     let found = kit.examine(&https(&peer), &[]);
-    found.has("client certificate", "fail", "none is asked for");
+    found.has("client certificate", "fail", "does not request one");
     assert!(
         found.checks["client certificate"].2.contains("VirtualHost"),
         "{found:#?}"

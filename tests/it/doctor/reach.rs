@@ -41,7 +41,7 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
     let address = silent.local_addr().unwrap();
     let began = Instant::now();
     let found = kit.examine_whole(&url(address), &["--timeout", "1"]);
-    found.has("chain", "fail", "nothing was answered in time");
+    found.has("chain", "fail", "no response in time");
     assert!(
         began.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -58,7 +58,7 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
     let began = Instant::now();
     let found = kit.examine_whole(&url(dumb.spawn()), &["--timeout", "1", "--slow=1"]);
     found
-        .has("no certificate", "warn", "nothing was answered in time")
+        .has("no certificate", "warn", "no response in time")
         .has("challenge", "fail", "within 1 s");
     assert!(
         began.elapsed() < Duration::from_secs(8),
@@ -76,11 +76,11 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
         )
     });
     let found = kit.examine_whole(&url(endless.spawn()), &["--timeout", "4"]);
-    found.has("challenge", "fail", "the answer is not");
+    found.has("challenge", "fail", "the response is not");
     let drip = scripted(|_| b"HTTP/1.1 100 Continue\r\n\r\n".repeat(10_000));
     let plain = format!("http://127.0.0.1:{}/", drip.port());
     kit.examine(&plain, &["--timeout", "1", "--no-client-certificate"])
-        .has("no credentials", "warn", "cannot be told");
+        .has("no credentials", "warn", "unclear whether");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn wrong_usage_is_exit_code_2() {
         (&["https://localhost:1/", "--timeout", "0"], "--timeout"),
         (&["--config", &missing], "cannot read the configuration"),
         (&["--config", &broken], "listen.https"),
-        (&["--config", &port0], "nobody knows the port"),
+        (&["--config", &port0], "uses port 0"),
     ] {
         let output = run(arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -166,5 +166,5 @@ fn wrong_usage_is_exit_code_2() {
         .arg("doctor")
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("nobody knows the port"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("uses port 0"));
 }

@@ -2,7 +2,7 @@
 //!
 //! The faults: a rule that was not understood let everything in; a configuration with nothing wrong
 //! gave no result, or a reason that was untrue; constants in URLs were taken for variables; a path,
-//! a name or a file that is missing changed who gets in without a word.
+//! a name or a file that is missing changed the access rules silently.
 
 use super::sample::{Imported, import, program};
 

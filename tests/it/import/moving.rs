@@ -3,8 +3,8 @@
 
 use super::sample::{Imported, import, install, program, serve};
 use crate::support::{
-    Answer, Language, Peer, Pki, Receiver, Sender, Stage, block_after, blocks, client_config,
-    complete, eventually, is_installed,
+    Answer, Edit as _, Language, Peer, Pki, Receiver, Sender, Stage, block_after, blocks,
+    client_config, complete, eventually, is_installed,
 };
 use netdata_webhook_proxy::config::NETDATA_ROOT_CA;
 use std::io::Read as _;
@@ -133,7 +133,7 @@ fn does_not_notice(kind: &str, entry: &str, peer: fn(&Stage, &str) -> Peer) {
     };
     let stage = stage(kind, entry);
     let authority = application.url.strip_prefix("http://").unwrap();
-    stage.edit(|text| text.replace("127.0.0.1:3000", authority));
+    stage.edit(|text| text.edit("127.0.0.1:3000", authority));
     let imported = import_from(&stage, kind, entry);
     install(&stage, &imported, &[]);
     let ours = serve(&stage, &imported);
@@ -181,19 +181,19 @@ fn nginx_shares_its_port_by_name() {
     let shared = blocks("nginx")[1];
     let sites = TcpListener::bind("127.0.0.1:0").unwrap();
     let stage = Stage::of(tempfile::tempdir().unwrap().path(), Pki::shared(), &[]);
-    let config = complete(block_after(shared, "toml")).replace("127.0.0.1:8443", "127.0.0.1:0");
+    let config = complete(block_after(shared, "toml")).edit("127.0.0.1:8443", "127.0.0.1:0");
     let [certificate, key] =
         ["server.pem", "server.key"].map(|name| Pki::shared().path().join(name));
-    let config = config.replace("fullchain.pem", certificate.to_str().unwrap());
-    let config = config.replace("privkey.pem", key.to_str().unwrap());
+    let config = config.edit("fullchain.pem", certificate.to_str().unwrap());
+    let config = config.edit("privkey.pem", key.to_str().unwrap());
     let imported = Imported {
         config,
         report: String::new(),
     };
     stage.write("config/challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let ours = serve(&stage, &imported);
-    let shared = shared.replace("127.0.0.1:8443", &ours.address(0).to_string());
-    let shared = shared.replace("127.0.0.1:8444", &sites.local_addr().unwrap().to_string());
+    let shared = shared.edit("127.0.0.1:8443", &ours.address(0).to_string());
+    let shared = shared.edit("127.0.0.1:8444", &sites.local_addr().unwrap().to_string());
     stage.write(
         "etc/nginx/nginx.conf",
         &format!("load_module {STREAM};\nevents {{}}\n{shared}\n"),
@@ -202,7 +202,7 @@ fn nginx_shares_its_port_by_name() {
 
     let challenge = asks_for(&nginx, "hooks.example");
     assert_eq!(challenge.map(|answer| answer.status), Some(200));
-    // Everybody else gets to the other sites, with the address that he comes from.
+    // All other clients reach the other sites, with their own address.
     let asking = std::thread::spawn(move || asks_for(&nginx, "www.example").is_none());
     let (mut socket, _) = sites.accept().unwrap();
     let mut head = [0; 11];

@@ -247,7 +247,7 @@ pub(super) fn play(
     );
     assert_eq!((left.0.status, left.1.len()), (200, 1), "{name}");
 
-    // Who has no or wrong credentials.
+    // Requests with missing or wrong credentials.
     if !scene.credentials.is_empty() {
         for party in both {
             for credentials in ["", scene.wrong] {
@@ -271,7 +271,7 @@ pub(super) fn play(
         return;
     }
 
-    // Who has no certificate, or a forged one.
+    // Clients without a certificate, or with a forged one.
     let mut strangers: Vec<(&str, Option<Leaf>)> = forgeries(pki)
         .into_iter()
         .map(|(forgery, leaf)| (forgery, Some(leaf)))

@@ -1,7 +1,7 @@
 //! The answer to a challenge is verified, and what is wrong with it is named.
 
 use super::{SECRET, Said, Scene, run, url};
-use crate::support::{MisconfiguredServer, Origin, Pki, Proxy, Reply};
+use crate::support::{Edit as _, MisconfiguredServer, Origin, Pki, Proxy, Reply};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use netdata_webhook_proxy::auth::secret::Secret;
 use netdata_webhook_proxy::webhook::challenge::{crc_token, response_token};
@@ -43,7 +43,7 @@ fn the_right_secret_is_told_from_a_wrong_one() {
         result["advice"]
             .as_str()
             .unwrap()
-            .contains("let both have the secret"),
+            .contains("use the secret that Netdata's UI shows"),
         "{result:#}"
     );
     // A newline too many, on the side of the sender.
@@ -62,7 +62,7 @@ fn the_right_secret_is_told_from_a_wrong_one() {
 fn a_route_without_a_secret_answers_no_challenge() {
     let scene = Scene::new("");
     let secret = scene.file("challenge.secret");
-    let config = Proxy::config(&scene.origin, "require", "").replace("challenge_secret", "# ");
+    let config = Proxy::config(&scene.origin, "require", "").edit("challenge_secret", "# ");
     scene.proxy.reload(&config);
     let said = scene
         .send(&["challenge", "--secret-file", &secret])
@@ -118,7 +118,10 @@ fn usual_mistakes_are_named() {
         .all("accepted", Value::Null, 1);
     type Answer = fn(&str, &str) -> String;
     let mistakes: [(Answer, &str); 9] = [
-        (|raw, _| json(&hmac(SECRET, raw)), "as it stands in the URL"),
+        (
+            |raw, _| json(&hmac(SECRET, raw)),
+            "as it appears in the URL",
+        ),
         (
             |_, token| json(&hmac(&format!("{SECRET}\n"), token)),
             "a newline after it",
@@ -148,10 +151,10 @@ fn usual_mistakes_are_named() {
             "encoded twice",
         ),
         (
-            |_, token| json(&hmac(SECRET, token)).replace("response_token", "token"),
+            |_, token| json(&hmac(SECRET, token)).edit("response_token", "token"),
             "no response_token",
         ),
-        (|_, _| json(&hmac(SECRET, "")), "an empty text"),
+        (|_, _| json(&hmac(SECRET, "")), "an empty string"),
         (|_, _| "<html>".into(), "not JSON"),
     ];
     for (answer, expected) in mistakes {

@@ -1,4 +1,4 @@
-//! Who sends: credentials that are shown nowhere, and a certificate that is thrown away.
+//! The identity of `send`: credentials that are never shown, and a temporary certificate.
 
 use super::{SECRET, Scene, command, run, said, url};
 use crate::support::{Application, Origin, Pki, Proxy};

@@ -236,7 +236,7 @@ fn what_a_signal_leaves_without_an_answer_is_counted() {
         } else {
             assert!(
                 said.out
-                    .contains("unanswered   3 × interrupted: it was interrupted before"),
+                    .contains("unanswered   3 × interrupted: interrupted before"),
                 "{said:?}"
             );
         }
@@ -321,7 +321,7 @@ fn all_fates_are_told_apart() {
         .map(|it| it["status"].as_u64())
         .collect();
     assert_eq!(results, [Some(200), Some(202), Some(204), Some(500), None]);
-    // One who goes away meanwhile is not the same as one who never was there.
+    // A server that goes away differs from one that was never there.
     let origin = Origin::spawn_apart();
     let url = origin.url.clone();
     let sender = thread::spawn(move || {

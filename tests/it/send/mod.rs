@@ -126,7 +126,7 @@ impl Scene {
             .collect()
     }
 
-    /// Sends as somebody whom the proxy trusts.
+    /// Sends as a client that the proxy trusts.
     fn send(&self, arguments: &[&str]) -> Said {
         run(&self
             .arguments(arguments)
@@ -260,7 +260,7 @@ fn a_test_notification_says_which_token_the_operator_has_to_see() {
         said.out.contains(", of the last of 3 Tests: look for it"),
         "{said:?}"
     );
-    // Nobody has to see what did not get through.
+    // Requests that were refused are not to be listed.
     let said = people(&["test", &url.replace("/webhooks", "/elsewhere")]).ends_with(1);
     assert!(!said.out.contains("token "), "{said:?}");
     let said = people(&[

@@ -1,4 +1,4 @@
-//! Whoever answers, or does not: it ends, within bounds, and says why and what to do.
+//! Any server, or none: `send` ends in time, with the reason and advice.
 
 use super::{Said, Scene, run, url};
 use crate::support::{MisconfiguredServer, Origin, PATIENCE, Pki, Proxy, Reply, WEBHOOK};
@@ -18,7 +18,7 @@ fn alert(arguments: &[&str]) -> Said {
     said
 }
 
-/// How it ended, which somebody can do something about.
+/// A result with advice.
 #[track_caller]
 fn ended(said: Said, exit: i32, result: &str, code: &str) -> Value {
     let result = said.ends_with(exit).all(result, code, 1);
@@ -42,7 +42,7 @@ fn scripted(answer: &'static [u8], times: usize) -> SocketAddr {
     thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
             let _ = socket.read(&mut [0; 8192]);
-            // An error says that nobody listens any more.
+            // Ignore the error: the client has gone.
             let _ = (0..times).try_for_each(|_| socket.write_all(answer));
             let _ = socket.read(&mut [0; 8192]);
         }
@@ -76,7 +76,7 @@ fn where_nobody_is_one_attempt_is_enough() {
         "unreachable",
         "unresolved",
     );
-    // Somebody accepts connections, and says nothing.
+    // A server that accepts connections, but never sends anything.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     ended(
@@ -252,7 +252,7 @@ fn only_a_server_that_is_who_it_should_be_gets_anything() {
     for (url, advice) in [
         (
             server(|params, now| params.not_after = now - time::Duration::days(1)),
-            "a new one",
+            "renew the server's certificate",
         ),
         (
             server(|params, now| params.not_before = now + time::Duration::days(1)),
@@ -260,13 +260,13 @@ fn only_a_server_that_is_who_it_should_be_gets_anything() {
         ),
         (
             server(|params, _| params.subject_alt_names.clear()),
-            "a name that it is for",
+            "one of its names",
         ),
         (
             server(|params, _| {
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]
             }),
-            "made for servers",
+            "certificate for servers",
         ),
     ] {
         let result = ended(

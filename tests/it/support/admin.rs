@@ -1,4 +1,4 @@
-//! The operator, who asks the admin listener.
+//! The operator: a client of the admin listener.
 
 use super::{Answer, PATIENCE, Proxy, eventually};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 /// Every series and its value, by name and labels as they are exposed.
 pub(crate) type Series = BTreeMap<String, f64>;
 
-/// Who asks.
+/// A client of the admin listener.
 pub(crate) struct Operator {
     pub(crate) address: SocketAddr,
 }

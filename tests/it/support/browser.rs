@@ -1,6 +1,6 @@
 //! Headless Chromium, driven over a pipe in the DevTools protocol.
 
-use super::{PATIENCE, skip};
+use super::{PATIENCE, skip_unless_required};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
@@ -28,7 +28,10 @@ impl Browser {
             .stderr(Stdio::null())
             .status();
         if !installed.is_ok_and(|status| status.success()) {
-            skip("chromium (Debian package chromium) is not installed");
+            skip_unless_required(
+                "NWP_REQUIRE_BROWSER",
+                "chromium (Debian package chromium) is not installed",
+            );
             return None;
         }
         let directory = tempfile::tempdir().unwrap();

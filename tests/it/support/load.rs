@@ -24,7 +24,7 @@ struct State {
     failures: Mutex<Vec<String>>,
 }
 
-/// How often a sender of each kind posts, so that two cores are enough for everybody.
+/// How often a sender of each kind posts, so that two cores are enough for all of them.
 const PAUSE: Duration = Duration::from_millis(2);
 
 impl Load {

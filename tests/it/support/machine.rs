@@ -52,7 +52,7 @@ impl Machine {
             .replace("target/release/netdata-webhook-proxy", PROGRAM);
         let line = match rustix::process::geteuid() {
             user if user.is_root() => line,
-            // Who is not root can give files to nobody else.
+            // Only root can change the owner of files.
             user => line.replace("-o 65532", &format!("-o {}", user.as_raw())),
         };
         let path = format!(

@@ -4,6 +4,7 @@ mod admin;
 mod application;
 mod browser;
 mod cgroup;
+mod edit;
 pub(crate) mod frames;
 mod http2;
 mod language;
@@ -27,6 +28,7 @@ pub(crate) use admin::Operator;
 pub(crate) use application::{Application, ServerConnection};
 pub(crate) use browser::Browser;
 pub(crate) use cgroup::Cgroup;
+pub(crate) use edit::Edit;
 pub(crate) use http2::Http2;
 pub(crate) use language::Language;
 pub(crate) use load::Load;
@@ -67,9 +69,18 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
-/// Says why a test does nothing here, past the harness, which keeps to itself what a test prints
-/// that passes.
+/// Skips a test as [`skip`] does. Fails it instead if `variable` is 1, which requires what is
+/// missing.
+#[track_caller]
+pub(crate) fn skip_unless_required(variable: &str, missing: &str) {
+    let is_required = std::env::var(variable).is_ok_and(|value| value == "1");
+    assert!(!is_required, "{missing}, and {variable}=1");
+    skip(missing);
+}
+
+/// Prints why a test is skipped. It bypasses the harness, which hides the output of tests that
+/// pass.
 pub(crate) fn skip(why: &str) {
-    // An error says that nobody listens.
+    // Ignore the error: standard error is closed.
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

@@ -96,11 +96,11 @@ struct State {
     is_lenient: AtomicBool,
     /// What it minded.
     complaints: Mutex<Vec<String>>,
-    /// By whom they come from.
+    /// Requests by their source.
     open: Mutex<HashMap<SocketAddr, TcpStream>>,
 }
 
-/// Where somebody else may listen: nobody else takes the port meanwhile, for the address is its
+/// Where another process may listen: no other one takes the port meanwhile, for the address is its
 /// own.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind((own_address(), 0))
@@ -142,7 +142,7 @@ impl Origin {
         self
     }
 
-    /// One that can be stopped and started again: nobody else takes its port meanwhile, for its
+    /// One that can be stopped and started again: no other process takes its port meanwhile, for its
     /// address is its own.
     pub(crate) fn spawn_apart() -> Self {
         Self::listen(own_address(), None)

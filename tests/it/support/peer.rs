@@ -1,6 +1,6 @@
 //! NGINX or Apache, with the configuration of a stage, on addresses of its own.
 
-use super::{PATIENCE, Stage, eventually, skip};
+use super::{PATIENCE, Stage, eventually, skip_unless_required};
 use regex::{Captures, Regex};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,21 +27,15 @@ pub(crate) fn is_installed(program: &str, package: &str, file: &str) -> bool {
         .split(':')
         .any(|directory| Path::new(directory).join(program).is_file())
         && (file.is_empty() || Path::new(file).exists());
-    let is_required = std::env::var("NWP_REQUIRE_PEERS").is_ok_and(|value| value == "1");
-    assert!(
-        is_there || !is_required,
-        "{package} is not installed, and NWP_REQUIRE_PEERS=1"
-    );
     if !is_there {
-        skip(&format!(
-            "{package} is not installed, so nothing is compared with it"
-        ));
+        let missing = format!("{package} is not installed, so nothing is compared with it");
+        skip_unless_required("NWP_REQUIRE_PEERS", &missing);
     }
     is_there
 }
 
 /// Hands out an address for each port of a configuration: a host of its own in 127.0.0.0/8, so that
-/// nobody else takes a port that was found free.
+/// no other process takes a port that was found free.
 struct Addresses {
     host: Ipv4Addr,
     by_port: RefCell<BTreeMap<u16, SocketAddr>>,
@@ -169,7 +163,7 @@ impl Peer {
             server_root.display(),
             root = root.display(),
         );
-        // Its workers are somebody else, and need to get to what is here.
+        // Its workers run as another user, and need to read these files.
         fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
         let config = stage.write("apache.conf", &config);
         let mut command = Command::new("apache2");

@@ -1,4 +1,4 @@
-//! A named pipe in the place of a file: it holds up whoever reads it until the test has something
+//! A named pipe in the place of a file: it blocks its reader until the test has something
 //! to say.
 
 use super::{Pki, eventually};

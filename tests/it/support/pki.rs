@@ -74,7 +74,7 @@ impl Pki {
             authority,
         };
         pki.write("ca.pem", &pki.authority.pem());
-        // The whole chain, for nobody knows this authority.
+        // The whole chain: this authority is not known anywhere.
         pki.write("server.pem", &(server.pem() + &pki.authority.pem()));
         pki.write("server.key", &key.serialize_pem());
         std::fs::set_permissions(pki.path().join("server.key"), Permissions::from_mode(0o600))
@@ -110,7 +110,7 @@ impl Pki {
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
-        // As an editor does it: whoever reads sees the old file or the new one.
+        // As editors do: readers see the old file or the new one.
         let mut new = tempfile::NamedTempFile::new_in(self.path()).unwrap();
         new.write_all(text.as_bytes()).unwrap();
         new.persist(&path).unwrap();
@@ -231,7 +231,7 @@ impl Pki {
         }
     }
 
-    /// How an application serves `leaf`; who connects must present a certificate of `clients`, if
+    /// How an application serves `leaf`; clients must present a certificate of `clients`, if
     /// that is given.
     pub(crate) fn server_config(leaf: &Leaf, clients: Option<&Pki>) -> ServerConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -395,7 +395,7 @@ pub(crate) fn another_common_name() -> DnType {
     DnType::CustomDnType(vec![2, 5, 4, 3])
 }
 
-/// An extension that nobody knows and nobody may ignore.
+/// An unknown extension that must not be ignored.
 pub(crate) fn critical_unknown_extension() -> CustomExtension {
     let mut extension =
         CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);

@@ -1,6 +1,6 @@
 //! The built binary, with a configuration of its own.
 
-use super::{Origin, PATIENCE, Pki, eventually};
+use super::{Edit as _, Origin, PATIENCE, Pki, eventually};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl Proxy {
             .map(|origin| format!("{:?}", origin.url))
             .collect();
         let config = Self::config(origins[0], "require", "")
-            .replace(&format!("{:?}", origins[0].url), "\"app\"");
+            .edit(&format!("{:?}", origins[0].url), "\"app\"");
         format!(
             "{config}[upstreams.app]\nservers = [{}]\n{group}\n",
             servers.join(", ")

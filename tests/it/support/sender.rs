@@ -1,4 +1,4 @@
-//! Netdata Cloud, or who pretends to be: a TLS client that speaks HTTP as it is told.
+//! Netdata Cloud, or a forger: a TLS client whose requests a test writes.
 
 use super::proxy::WEBHOOK;
 use super::{Leaf, PATIENCE, Proxy};
@@ -155,7 +155,7 @@ impl Sender {
     }
 }
 
-/// Trusts the proxy's certificate whoever issued it: these tests are about clients.
+/// Trusts any certificate of the proxy: these tests are about clients.
 pub(crate) fn client_config(
     leaf: Option<&Leaf>,
     versions: &[&'static SupportedProtocolVersion],

@@ -1,39 +1,39 @@
-//! The values of an alert.
+//! Values of alert notifications.
 
 use super::random::SeededRandom;
 use super::template::text;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-/// How bad an alert is.
+/// Severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Severity {
-    /// Something has to be done at once.
+    /// Immediate action is needed.
     Critical,
-    /// Something has to be done.
+    /// Action is needed.
     Warning,
-    /// It is over.
+    /// The alert has recovered.
     Clear,
 }
 
-/// An alert's transition, as far as it is not left to chance.
+/// The transition of an alert. All values that it does not hold are random.
 pub(super) struct Alert<'n> {
     pub(super) severity: Severity,
-    /// The name of the node that it is about.
+    /// Name of the node.
     pub(super) node: &'n str,
     pub(super) date: OffsetDateTime,
-    /// How many alerts are active on the node.
+    /// Number of alerts that are active on the node.
     pub(super) active: u32,
 }
 
-/// Without those that are written as `Z`.
+/// Time zones and their offsets in seconds, without those that are written as `Z`.
 const TIMEZONES: [(&str, i32); 3] = [
     ("America/New_York", -18_000),
     ("Europe/Athens", 7_200),
     ("Asia/Kolkata", 19_800),
 ];
 
-/// An alert's definition.
+/// The definition of an alert.
 #[derive(Clone, Copy)]
 struct Definition {
     name: &'static str,
@@ -96,7 +96,7 @@ const DEFINITIONS: [Definition; 5] = [
 impl Severity {
     pub(super) const ALL: [Self; 3] = [Self::Critical, Self::Warning, Self::Clear];
 
-    /// As the nested shape has it.
+    /// Returns the status, spelled as in the nested shape.
     pub(super) fn status(self) -> &'static str {
         match self {
             Self::Critical => "Critical",
@@ -113,7 +113,7 @@ impl Severity {
         }
     }
 
-    /// What it was before.
+    /// Returns the severity before the transition.
     fn previous(self) -> Self {
         match self {
             Self::Critical | Self::Clear => Self::Warning,
@@ -121,14 +121,14 @@ impl Severity {
         }
     }
 
-    /// A percentage with which an alert is in this state. On the wire, some are integers.
-    fn value(self, chance: &SeededRandom, what: &str) -> String {
+    /// Returns a percentage at which an alert has this severity. Some are integers, as on the wire.
+    fn value(self, random: &SeededRandom, what: &str) -> String {
         let (from, to) = match self {
             Self::Critical => (900, 1000),
             Self::Warning => (750, 900),
             Self::Clear => (50, 600),
         };
-        let tenths = from + chance.below(what, to - from);
+        let tenths = from + random.below(what, to - from);
         match tenths % 10 {
             0..3 => (tenths / 10).to_string(),
             tenth => format!("{}.{tenth}", tenths / 10),
@@ -137,59 +137,67 @@ impl Severity {
 }
 
 impl Alert<'_> {
-    pub(super) fn values(&self, chance: &SeededRandom) -> Vec<(&'static str, String)> {
-        let Self {
-            severity,
-            node,
-            date,
-            active,
-        } = *self;
-        let definition = chance.pick("definition", DEFINITIONS);
-        let (value, before) = (severity.value(chance, "value"), severity.previous());
-        let (timezone, utc_offset) = chance.pick("timezone", TIMEZONES);
-        let local_date = written(in_zone(date, utc_offset));
-        let seconds = 60 + chance.below("seconds", 3540);
-        let (criticals, warnings) = (active / 3, active - active / 3);
+    /// Returns the values of the templates for alerts.
+    pub(super) fn values(&self, random: &SeededRandom) -> Vec<(&'static str, String)> {
+        let definition = random.pick("definition", DEFINITIONS);
+        let mut values = definition.values();
+        values.extend(self.state(definition.summary, random));
+        values.extend(self.times(random));
+        values.push(("transition", random.uuid("transition").to_string()));
+        values.push(("line", (1 + random.below("line", 90)).to_string()));
+        values
+    }
+
+    fn state(&self, summary: &str, random: &SeededRandom) -> Vec<(&'static str, String)> {
+        let severity = self.severity;
+        let before = severity.previous();
+        let value = severity.value(random, "value");
+        let verb = severity.verb();
+        let message = format!("{verb}, {summary} = {value}%, on {}", self.node);
         vec![
-            (
-                "message",
-                text(&format!(
-                    "{}, {} = {value}%, on {node}",
-                    severity.verb(),
-                    definition.summary
-                )),
-            ),
-            ("alert", text(definition.name)),
-            ("chart", text(definition.chart)),
-            ("context", text(definition.context)),
-            ("family", text(definition.family)),
-            ("class", text(definition.class)),
-            ("summary", text(definition.summary)),
-            ("info", text(definition.info)),
+            ("message", text(&message)),
             ("severity", severity.status().to_ascii_lowercase()),
             ("status", severity.status().to_owned()),
             ("value", value),
             ("previous_status", before.status().to_owned()),
-            ("previous_value", before.value(chance, "previous value")),
+            ("previous_value", before.value(random, "previous value")),
+        ]
+    }
+
+    fn times(&self, random: &SeededRandom) -> Vec<(&'static str, String)> {
+        let (timezone, utc_offset) = random.pick("timezone", TIMEZONES);
+        let local_date = written(in_zone(self.date, utc_offset));
+        let seconds = 60 + random.below("seconds", 3540);
+        let duration = format!("{} minutes and {} seconds", seconds / 60, seconds % 60);
+        let criticals = self.active / 3;
+        let warnings = self.active - criticals;
+        vec![
             ("entries", entries(criticals, warnings, &local_date)),
-            ("date", written(date)),
+            ("criticals", criticals.to_string()),
+            ("warnings", warnings.to_string()),
+            ("date", written(self.date)),
             ("local_date", local_date),
             ("timezone", text(timezone)),
             ("utc_offset", utc_offset.to_string()),
             ("seconds", seconds.to_string()),
-            (
-                "duration",
-                format!("{} minutes and {} seconds", seconds / 60, seconds % 60),
-            ),
-            ("transition", chance.uuid("transition").to_string()),
-            // A definition is the same everywhere.
-            (
-                "hash",
-                SeededRandom::new(0).uuid(definition.name).to_string(),
-            ),
-            ("line", (1 + chance.below("line", 90)).to_string()),
-            ("criticals", criticals.to_string()),
-            ("warnings", warnings.to_string()),
+            ("duration", duration),
+        ]
+    }
+}
+
+impl Definition {
+    fn values(&self) -> Vec<(&'static str, String)> {
+        // The hash of a definition does not depend on the seed.
+        let hash = SeededRandom::new(0).uuid(self.name).to_string();
+        vec![
+            ("alert", text(self.name)),
+            ("chart", text(self.chart)),
+            ("context", text(self.context)),
+            ("family", text(self.family)),
+            ("class", text(self.class)),
+            ("summary", text(self.summary)),
+            ("info", text(self.info)),
+            ("hash", hash),
         ]
     }
 }
@@ -202,7 +210,7 @@ fn written(date: OffsetDateTime) -> String {
     date.format(&Rfc3339).unwrap_or_default()
 }
 
-/// The log of a node's active alerts.
+/// Returns the list of a node's active alerts.
 fn entries(criticals: u32, warnings: u32, date: &str) -> String {
     let statuses = std::iter::repeat_n(Severity::Critical, criticals as usize);
     let statuses = statuses.chain(std::iter::repeat_n(Severity::Warning, warnings as usize));

@@ -1,5 +1,5 @@
-//! What Netdata Cloud sends: alerts, reachability and Test notifications, in each shape, with
-//! plausible values.
+//! Notifications as Netdata Cloud sends them: alerts, reachability and Test notifications, in each
+//! shape, with plausible values.
 
 mod alert;
 mod random;
@@ -14,7 +14,7 @@ use random::SeededRandom;
 use template::{render, text};
 use time::{Duration, OffsetDateTime};
 
-/// What is to be sent. What is not said is left to chance.
+/// Specification of a notification. Unspecified values are random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotificationSpec {
     Alert {
@@ -28,7 +28,7 @@ pub(crate) enum NotificationSpec {
     Test,
 }
 
-/// Every kind in every shape.
+/// Specifications of every kind in every shape.
 pub(crate) const EVERY_NOTIFICATION: [NotificationSpec; 11] = {
     use NotificationSpec::{Alert, Reachability, Test};
     use Severity::{Clear, Critical, Warning};
@@ -78,17 +78,17 @@ pub(crate) const EVERY_NOTIFICATION: [NotificationSpec; 11] = {
     ]
 };
 
-/// Somebody's space in Netdata Cloud, from which notifications come.
+/// Generator of the notifications of a space in Netdata Cloud.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Generator {
-    /// Everything that is not given follows from it.
+    /// Number from which all unspecified values follow.
     pub(crate) seed: u64,
-    /// The name of the space.
+    /// Name of the space.
     pub(crate) space: Option<String>,
     pub(crate) space_id: Option<String>,
-    /// The name of the node.
+    /// Name of the node.
     pub(crate) node: Option<String>,
-    /// How many alerts are active on the node: each makes a body longer.
+    /// Number of alerts that are active on the node: each makes the body longer.
     pub(crate) active_alerts: Option<u32>,
 }
 
@@ -107,33 +107,21 @@ const EPOCH: i64 = 1_767_225_600;
 const YEAR: u64 = 365 * 24 * 60 * 60;
 
 impl Generator {
-    /// The body of the `index`th notification. It is not what a JSON library would write, so that
-    /// it shows whether somebody on the way has read it and written it anew.
-    pub(crate) fn write(&self, notice: NotificationSpec, index: u64) -> String {
-        let chance = SeededRandom::new(self.seed).at(index);
+    /// Returns the body of the `index`th notification. It differs from the output of a JSON library,
+    /// so that a proxy that serialises it anew is detected.
+    pub(crate) fn write(&self, spec: NotificationSpec, index: u64) -> String {
+        let random = SeededRandom::new(self.seed).at(index);
         let mut values = self.common(index);
-        let template = match notice {
+        let template = match spec {
             NotificationSpec::Alert { shape, severity } => {
-                let severity = severity.unwrap_or_else(|| chance.pick("severity", Severity::ALL));
-                let active = self
-                    .active_alerts
-                    .unwrap_or_else(|| chance.pick("active", [0, 1, 2, 3, 5, 8]));
-                let alert = Alert {
-                    severity,
-                    node: &self.node(&chance),
-                    date: self.moment(index),
-                    active,
-                };
-                values.extend(alert.values(&chance));
+                values.extend(self.alert(severity, index, &random));
                 match shape {
                     Shape::Flat => include_str!("bodies/alert_flat"),
                     Shape::Nested => include_str!("bodies/alert_nested"),
                 }
             }
             NotificationSpec::Reachability { shape, reachable } => {
-                let reachable =
-                    reachable.unwrap_or_else(|| chance.pick("reachable", [true, false]));
-                values.extend(self.reachability(reachable, &chance));
+                values.extend(self.reachability(reachable, &random));
                 match shape {
                     Shape::Flat => include_str!("bodies/reachability_flat"),
                     Shape::Nested => include_str!("bodies/reachability_nested"),
@@ -147,7 +135,24 @@ impl Generator {
         render(template, &values)
     }
 
-    /// What the operator would paste into Netdata's UI.
+    fn alert(
+        &self,
+        severity: Option<Severity>,
+        index: u64,
+        random: &SeededRandom,
+    ) -> Vec<(&'static str, String)> {
+        let random_severity = || random.pick("severity", Severity::ALL);
+        let random_count = || random.pick("active", [0, 1, 2, 3, 5, 8]);
+        let alert = Alert {
+            severity: severity.unwrap_or_else(random_severity),
+            node: &self.node(random),
+            date: self.moment(index),
+            active: self.active_alerts.unwrap_or_else(random_count),
+        };
+        alert.values(random)
+    }
+
+    /// Returns the token of a Test notification, which the operator pastes into Netdata's UI.
     pub(crate) fn test_token(&self, index: u64) -> String {
         SeededRandom::new(self.seed)
             .at(index)
@@ -155,7 +160,7 @@ impl Generator {
             .to_string()
     }
 
-    /// The token of a challenge, with characters that have to be encoded in a URL.
+    /// Returns the token of a challenge, with characters that must be encoded in a URL.
     pub(crate) fn crc_token(&self, index: u64) -> String {
         BASE64_STANDARD.encode(
             SeededRandom::new(self.seed)
@@ -164,73 +169,71 @@ impl Generator {
         )
     }
 
-    fn reachability(&self, reachable: bool, chance: &SeededRandom) -> [(&'static str, String); 7] {
-        let lasting = SeededRandom::new(self.seed);
-        let (word, severity) = if reachable {
-            ("reachable", "info")
+    fn reachability(
+        &self,
+        reachable: Option<bool>,
+        random: &SeededRandom,
+    ) -> [(&'static str, String); 7] {
+        let stable = SeededRandom::new(self.seed);
+        let reachable = reachable.unwrap_or_else(|| random.pick("reachable", [true, false]));
+        let (word, predicate, severity) = if reachable {
+            ("reachable", "reachable again", "info")
         } else {
-            ("unreachable", "critical")
+            ("unreachable", "unreachable", "critical")
         };
-        let again = if reachable { " again" } else { "" };
-        let stale = u64::from(!reachable) + chance.below("stale", 2);
+        let (space, node) = (self.space(&stable), self.node(random));
+        let stale = u64::from(!reachable) + random.below("stale", 2);
         [
-            (
-                "message",
-                text(&format!(
-                    "{}/{} is {word}{again}",
-                    self.space(&lasting),
-                    self.node(chance)
-                )),
-            ),
+            ("message", text(&format!("{space}/{node} is {predicate}"))),
             ("severity", severity.to_owned()),
             ("reachable", reachable.to_string()),
             ("text", word.to_owned()),
             ("live", (12 - stale).to_string()),
             ("stale", stale.to_string()),
-            ("parent_id", lasting.uuid("parent").to_string()),
+            ("parent_id", stable.uuid("parent").to_string()),
         ]
     }
 
-    /// Who sends, and about which node.
+    /// Returns the values that all kinds have: space and node.
     fn common(&self, index: u64) -> Vec<(&'static str, String)> {
-        let lasting = SeededRandom::new(self.seed);
-        let space = self.space(&lasting);
-        let node = self.node(&lasting.at(index));
+        let stable = SeededRandom::new(self.seed);
+        let space = self.space(&stable);
+        let node = self.node(&stable.at(index));
         let id = self
             .space_id
             .clone()
-            .unwrap_or_else(|| lasting.uuid("space").to_string());
+            .unwrap_or_else(|| stable.uuid("space").to_string());
         vec![
             ("space", text(space)),
             ("slug", slug(space)),
             ("space_id", text(&id)),
-            ("room_id", lasting.uuid("room").to_string()),
-            // A node has the same id whenever it is heard of.
-            ("node_id", lasting.uuid(&format!("node {node}")).to_string()),
+            ("room_id", stable.uuid("room").to_string()),
+            // A node has the same id in all notifications.
+            ("node_id", stable.uuid(&format!("node {node}")).to_string()),
             ("node", text(&node)),
         ]
     }
 
-    fn space(&self, lasting: &SeededRandom) -> &str {
+    fn space(&self, stable: &SeededRandom) -> &str {
         self.space
             .as_deref()
-            .unwrap_or_else(|| lasting.pick("space", SPACES))
+            .unwrap_or_else(|| stable.pick("space", SPACES))
     }
 
-    fn node(&self, chance: &SeededRandom) -> String {
+    fn node(&self, random: &SeededRandom) -> String {
         self.node
             .clone()
-            .unwrap_or_else(|| format!("{}.example.com", chance.pick("node", NODES)))
+            .unwrap_or_else(|| format!("{}.example.com", random.pick("node", NODES)))
     }
 
-    /// When it happened: sometime in a year, one second after the other.
+    /// Returns the time of the event: within one year, and a second after the previous event.
     fn moment(&self, index: u64) -> OffsetDateTime {
         let seconds = SeededRandom::new(self.seed).below("moment", YEAR) + index % YEAR;
         OffsetDateTime::UNIX_EPOCH + Duration::seconds(EPOCH.saturating_add_unsigned(seconds))
     }
 }
 
-/// A name as it stands in URLs.
+/// Returns a name in the form that Netdata Cloud uses in URLs.
 fn slug(name: &str) -> String {
     let words = name
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -243,23 +246,23 @@ mod tests {
     use super::*;
     use crate::webhook::notification::{Kind, Notification, SchemaPolicy};
 
-    fn verified(author: &Generator, notice: NotificationSpec, index: u64) -> Notification {
-        let body = author.write(notice, index);
+    fn verified(generator: &Generator, spec: NotificationSpec, index: u64) -> Notification {
+        let body = generator.write(spec, index);
         let verdict = Notification::verify(body.as_bytes(), SchemaPolicy::Enforce, &[]);
         verdict.unwrap_or_else(|rejection| panic!("{rejection}: {body}"))
     }
 
     #[test]
-    fn every_notice_is_one_that_passes() {
+    fn every_generated_notification_passes() {
         for seed in 0..50 {
-            let author = Generator {
+            let generator = Generator {
                 seed,
                 ..Generator::default()
             };
-            for (index, notice) in EVERY_NOTIFICATION.into_iter().enumerate() {
-                let found = verified(&author, notice, index as u64);
+            for (index, spec) in EVERY_NOTIFICATION.into_iter().enumerate() {
+                let found = verified(&generator, spec, index as u64);
                 let severity = found.severity.as_deref();
-                match notice {
+                match spec {
                     NotificationSpec::Alert {
                         shape,
                         severity: given,
@@ -283,10 +286,10 @@ mod tests {
                         );
                     }
                     NotificationSpec::Test => {
-                        assert_eq!(found.test_token, Some(author.test_token(index as u64)));
+                        assert_eq!(found.test_token, Some(generator.test_token(index as u64)));
                     }
                 }
-                let body = author.write(notice, index as u64);
+                let body = generator.write(spec, index as u64);
                 assert!(!body.contains(['$', '\n', '&', '<']), "{body}");
                 let json: serde_json::Value = serde_json::from_str(&body).unwrap();
                 assert_ne!(json.to_string(), body, "writing it anew changes it");
@@ -297,16 +300,16 @@ mod tests {
 
     #[test]
     fn equal_seeds_write_equal_bodies_and_others_do_not() {
-        let body = |seed, notice, index| {
+        let body = |seed, spec, index| {
             Generator {
                 seed,
                 ..Generator::default()
             }
-            .write(notice, index)
+            .write(spec, index)
         };
-        for notice in EVERY_NOTIFICATION {
-            assert_eq!(body(1, notice, 5), body(1, notice, 5));
-            assert_ne!(body(1, notice, 5), body(2, notice, 5));
+        for spec in EVERY_NOTIFICATION {
+            assert_eq!(body(1, spec, 5), body(1, spec, 5));
+            assert_ne!(body(1, spec, 5), body(2, spec, 5));
         }
         let [alert, ..] = EVERY_NOTIFICATION;
         assert_ne!(body(1, alert, 5), body(1, alert, 6));
@@ -331,7 +334,7 @@ mod tests {
 
     #[test]
     fn what_is_given_is_used_whatever_is_in_it() {
-        let author = Generator {
+        let generator = Generator {
             space: Some("A \"B\" & <C>".into()),
             space_id: Some("id\n".into()),
             node: Some("n$ode\\".into()),
@@ -342,7 +345,7 @@ mod tests {
             shape: Shape::Nested,
             severity: None,
         };
-        let found = verified(&author, alert, 0);
+        let found = verified(&generator, alert, 0);
         let space = found.space.unwrap();
         assert_eq!(space.name.as_deref(), Some("A \"B\" & <C>"));
         assert_eq!(
@@ -350,12 +353,12 @@ mod tests {
             (Some("id\n"), Some("a-b-c"))
         );
         assert_eq!(found.node.as_deref(), Some("n$ode\\"));
-        assert!(author.write(alert, 0).len() > 1000 * 50);
+        assert!(generator.write(alert, 0).len() > 1000 * 50);
     }
 
     #[test]
     fn a_space_stays_and_its_nodes_keep_their_ids() {
-        let author = Generator {
+        let generator = Generator {
             node: Some("web-1".into()),
             ..Generator::default()
         };
@@ -364,7 +367,7 @@ mod tests {
                 shape: Shape::Nested,
                 severity: None,
             };
-            serde_json::from_str(&author.write(alert, index)).unwrap()
+            serde_json::from_str(&generator.write(alert, index)).unwrap()
         };
         let (one, other) = (json(0), json(1));
         assert_eq!(

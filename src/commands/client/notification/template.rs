@@ -1,9 +1,9 @@
-//! Bodies with `$name` where values belong.
+//! Templates of bodies, with `$name` in the places of values.
 
-/// A value, as it stands in JSON.
+/// Names and values, which are JSON.
 pub(super) type Values = [(&'static str, String)];
 
-/// `template` with its values, on one line. A name without a value stays as it is.
+/// Inserts the values into `template`, and joins its lines. A name without a value is kept.
 pub(super) fn render(template: &str, values: &Values) -> String {
     let mut rendered = String::with_capacity(2 * template.len());
     for line in template.lines() {
@@ -24,7 +24,7 @@ pub(super) fn render(template: &str, values: &Values) -> String {
     rendered
 }
 
-/// Text between the quotes of a JSON string, as Go writes it: safe to stand in HTML.
+/// Escapes text for a JSON string as Go does, which escapes HTML characters, too.
 pub(super) fn text(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1]

@@ -1,66 +1,67 @@
-//! Who has no certificate of a trusted authority is refused.
+//! Check: clients without a certificate of a trusted authority are refused.
 
 use crate::commands::client::ClientResponse;
 use crate::commands::doctor::client::{Exchange, ExchangeOutcome};
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::CheckFinding;
 use crate::commands::doctor::target::Expectation;
 
-/// What became of somebody who should not get in.
+/// Result of a request that should be refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::commands::doctor) enum AdmissionVerdict {
-    /// Says how.
+    /// The request was refused; holds how.
     Refused(String),
-    /// Says what was answered.
-    GotIn(String),
-    /// It cannot be told; says why.
+    /// The request was accepted; holds the response.
+    Accepted(String),
+    /// The result is unclear; holds the reason.
     Unclear(String),
 }
 
-/// Judges a conversation. An answer that has nothing to do with who asked means that it was not
-/// looked at.
+/// Judges an exchange. A response that does not concern the client's identity means that the server
+/// did not check it.
 pub(in crate::commands::doctor) fn judge(
     expected: &Expectation,
-    conversation: &Exchange,
+    exchange: &Exchange,
     is_tls: bool,
 ) -> AdmissionVerdict {
-    match &conversation.outcome {
-        // A handshake that nobody could finish refuses nobody in particular.
+    match &exchange.outcome {
+        // A handshake that fails for all clients does not refuse this one.
         ExchangeOutcome::Refused(why)
-            if is_tls && conversation.shown.chain.is_empty() && !conversation.was_resumed =>
+            if is_tls && exchange.shown.chain.is_empty() && !exchange.was_resumed =>
         {
-            AdmissionVerdict::Unclear(format!("the handshake failed for other reasons: {why}"))
+            AdmissionVerdict::Unclear(format!("the handshake failed for another reason: {why}"))
         }
         ExchangeOutcome::Refused(why) => AdmissionVerdict::Refused(why.clone()),
-        ExchangeOutcome::Answered(answer) => judge_answer(expected, answer),
-        // An application that fails on a request without a body does the same.
+        ExchangeOutcome::Answered(answer) => judge_response(expected, answer),
+        // Applications that fail on a request without a body close the connection, too.
         ExchangeOutcome::HungUp(how) => {
-            AdmissionVerdict::Unclear(format!("{how} instead of an answer to the request"))
+            AdmissionVerdict::Unclear(format!("{how} instead of a response"))
         }
-        ExchangeOutcome::Silent => AdmissionVerdict::Unclear("nothing was answered in time".into()),
+        ExchangeOutcome::Silent => AdmissionVerdict::Unclear("no response in time".into()),
         ExchangeOutcome::Failed(failure) => AdmissionVerdict::Unclear(failure.to_string()),
     }
 }
 
-/// Judges an answer.
-pub(in crate::commands::doctor) fn judge_answer(
+/// Judges a response.
+pub(in crate::commands::doctor) fn judge_response(
     expected: &Expectation,
     answer: &ClientResponse,
 ) -> AdmissionVerdict {
     let shown = answer.describe();
     match answer.status {
         401 if expected.demands_certificate => AdmissionVerdict::Unclear(format!(
-            "it answered {shown}: credentials were looked at before, or instead of, the certificate"
+            "it responded with {shown}: credentials were checked before, or instead of, the certificate"
         )),
-        // Apache: 421 for another name.
+        // Apache responds with 421 to other server names.
         401 | 403 | 421 => AdmissionVerdict::Refused(shown),
         400 | 495 | 496 if is_about_certificates(answer) => AdmissionVerdict::Refused(shown),
-        429 => AdmissionVerdict::Unclear(format!("it answered {shown}: too many requests")),
-        300..=399 => AdmissionVerdict::Unclear(format!("it answered {shown}, a redirect")),
-        _ => AdmissionVerdict::GotIn(shown),
+        429 => AdmissionVerdict::Unclear(format!("it responded with {shown}: too many requests")),
+        300..=399 => AdmissionVerdict::Unclear(format!("it responded with {shown}, a redirect")),
+        _ => AdmissionVerdict::Accepted(shown),
     }
 }
 
-/// nginx says why with its 400, and so do we; 495 and 496 are nginx's statuses for it.
+/// Returns `true` for refusals of certificates: 400 with that reason, as of nginx and this program,
+/// and nginx's own 495 and 496.
 pub(super) fn is_about_certificates(answer: &ClientResponse) -> bool {
     if matches!(answer.status, 495 | 496) {
         return true;
@@ -69,92 +70,112 @@ pub(super) fn is_about_certificates(answer: &ClientResponse) -> bool {
     body.contains("certificate")
 }
 
-const DEMAND: &str = "demand a certificate: ssl_verify_client on (nginx), SSLVerifyClient require in the VirtualHost (Apache), verify = \
-                      \"require\" here; compare the path of the URL, too";
+const REQUIRE: &str = "require a certificate: ssl_verify_client on (nginx), SSLVerifyClient require in the VirtualHost (Apache), verify = \
+                      \"require\" here; check the path of the URL, too";
 
 const UNCLEAR: &str =
-    "mend what else is wrong, let the server answer what it refuses, and try again";
+    "fix the other problems, make the server respond to requests that it refuses, and try again";
 
-pub(in crate::commands::doctor) fn check_nobody(
+/// Reports whether requests without a certificate, or without credentials, are refused.
+pub(in crate::commands::doctor) fn check_anonymous(
     expected: &Expectation,
-    conversation: &Exchange,
-) -> Finding {
-    let check = if expected.demands_certificate {
-        "no certificate"
+    exchange: &Exchange,
+) -> CheckFinding {
+    let (check, missing, remedy) = if expected.demands_certificate {
+        ("no certificate", "a certificate", REQUIRE)
     } else {
-        "no credentials"
+        let remedy = "require Basic or Bearer credentials; check the path of the URL, too";
+        ("no credentials", "credentials", remedy)
     };
-    match judge(expected, conversation, expected.asks_for_certificate) {
-        _ if expected.lets_everybody_in && !expected.demands_certificate => Finding::warn(
+    if expected.is_open && !expected.demands_certificate {
+        return CheckFinding::warn(
             check,
-            "anybody may use this path: its route has auth = \"none\"",
-            "demand a client certificate, or Basic or Bearer credentials",
+            "every client may use this path: its route has auth = \"none\"",
+            "require a client certificate, or Basic or Bearer credentials",
+        );
+    }
+    match judge(expected, exchange, expected.asks_for_certificate) {
+        AdmissionVerdict::Refused(how) => CheckFinding::pass(
+            check,
+            format!("a request without {missing} is refused: {how}"),
         ),
-        AdmissionVerdict::Refused(how) => {
-            Finding::pass(check, format!("who has none is refused: {how}"))
-        }
-        AdmissionVerdict::GotIn(answer) if expected.demands_certificate => Finding::fail(
+        AdmissionVerdict::Accepted(response) => CheckFinding::fail(
             check,
-            format!("a request without a certificate got through, and was answered {answer}"),
-            DEMAND,
+            format!("a request without {missing} was accepted, with response {response}"),
+            remedy,
         ),
-        AdmissionVerdict::GotIn(answer) => Finding::fail(
+        AdmissionVerdict::Unclear(why) => CheckFinding::warn(
             check,
-            format!("a request without credentials got through, and was answered {answer}"),
-            "demand Basic or Bearer credentials; compare the path of the URL, too",
-        ),
-        AdmissionVerdict::Unclear(why) => Finding::warn(
-            check,
-            format!("it cannot be told whether who has none is refused: {why}"),
+            format!("unclear whether a request without {missing} is refused: {why}"),
             UNCLEAR,
         ),
     }
 }
 
-/// Whether any of the forgeries got through, of which each is named.
-pub(in crate::commands::doctor) fn check_strangers(
+/// Reports the forged certificates that were accepted. Each is described.
+pub(in crate::commands::doctor) fn check_forged(
     expected: &Expectation,
-    strangers: &[(&'static str, Exchange)],
+    exchanges: &[(&'static str, Exchange)],
     missing: Option<&str>,
-) -> Finding {
+) -> CheckFinding {
     const CHECK: &str = "forged certificate";
     let name = &expected.common_name;
-    let (mut refused, mut got_in, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
-    for (of, conversation) in strangers {
-        match judge(expected, conversation, true) {
-            AdmissionVerdict::Refused(how) if refused.contains(&how) => {}
-            AdmissionVerdict::Refused(how) => refused.push(how),
-            AdmissionVerdict::GotIn(answer) => {
-                got_in.push(format!("one {of}, which was answered {answer}"))
-            }
-            AdmissionVerdict::Unclear(why) => unclear.push(format!("one {of} is refused: {why}")),
-        }
+    let verdicts = Verdicts::new(expected, exchanges);
+    if !verdicts.accepted.is_empty() && !expected.demands_certificate {
+        return CheckFinding::skip(CHECK, "this path does not require a certificate");
     }
-    if !got_in.is_empty() && !expected.demands_certificate {
-        return Finding::skip(CHECK, "this path demands no certificate");
-    }
-    if !got_in.is_empty() {
-        return Finding::fail(
+    if !verdicts.accepted.is_empty() {
+        let accepted = verdicts.accepted.join("; ");
+        return CheckFinding::fail(
             CHECK,
-            format!("forged ones for {name} got through: {}", got_in.join("; ")),
-            "verify certificates, not only ask for them: ssl_verify_client on, not optional_no_ca (nginx); SSLVerifyClient \
+            format!("forged certificates for {name} were accepted: {accepted}"),
+            "verify certificates, not only request them: ssl_verify_client on, not optional_no_ca (nginx); SSLVerifyClient \
              require, not optional_no_ca (Apache)",
         );
     }
-    if let Some(first) = unclear.first() {
-        return Finding::warn(
-            CHECK,
-            format!("for {name}, it cannot be told whether {first}"),
-            UNCLEAR,
-        );
+    if let Some(first) = verdicts.unclear.first() {
+        let text = format!("for {name}, it is unclear whether {first}");
+        return CheckFinding::warn(CHECK, text, UNCLEAR);
     }
     let but = missing.map(|why| format!("; {why}")).unwrap_or_default();
     let text = format!(
-        "{} forged ones for {name} are refused: {}{but}",
-        strangers.len(),
-        refused.join(", ")
+        "{} forged certificates for {name} are refused: {}{but}",
+        exchanges.len(),
+        verdicts.refused.join(", ")
     );
-    Finding::pass(CHECK, text)
+    CheckFinding::pass(CHECK, text)
+}
+
+/// Verdicts on forged certificates, in words.
+#[derive(Default)]
+struct Verdicts {
+    refused: Vec<String>,
+    accepted: Vec<String>,
+    unclear: Vec<String>,
+}
+
+impl Verdicts {
+    fn new(expected: &Expectation, exchanges: &[(&'static str, Exchange)]) -> Self {
+        let mut verdicts = Self::default();
+        for (of, exchange) in exchanges {
+            verdicts.add(of, judge(expected, exchange, true));
+        }
+        verdicts
+    }
+
+    fn add(&mut self, of: &str, verdict: AdmissionVerdict) {
+        match verdict {
+            AdmissionVerdict::Refused(how) if self.refused.contains(&how) => {}
+            AdmissionVerdict::Refused(how) => self.refused.push(how),
+            AdmissionVerdict::Accepted(response) => {
+                let text = format!("one {of}, with response {response}");
+                self.accepted.push(text);
+            }
+            AdmissionVerdict::Unclear(why) => {
+                self.unclear.push(format!("one {of} is refused: {why}"));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -165,12 +186,12 @@ mod tests {
     use std::time::Duration;
 
     fn verdict(status: u16, body: &str) -> AdmissionVerdict {
-        let answer = ClientResponse {
+        let response = ClientResponse {
             status,
             body: body.into(),
             ..ClientResponse::default()
         };
-        judge_answer(&Expectation::by_default(), &answer)
+        judge_response(&Expectation::by_default(), &response)
     }
 
     #[test]
@@ -190,7 +211,7 @@ mod tests {
         }
         for status in [200, 202, 204, 400, 404, 405, 415, 422, 500, 502, 503] {
             assert!(
-                matches!(verdict(status, ""), AdmissionVerdict::GotIn(_)),
+                matches!(verdict(status, ""), AdmissionVerdict::Accepted(_)),
                 "{status}"
             );
         }
@@ -219,8 +240,8 @@ mod tests {
     #[test]
     fn a_handshake_that_fails_for_everybody_refuses_nobody() {
         let refused = |chain: &[&[u8]]| {
-            let conversation = ended(chain, ExchangeOutcome::Refused("TLS alert".into()));
-            judge(&Expectation::by_default(), &conversation, true)
+            let exchange = ended(chain, ExchangeOutcome::Refused("TLS alert".into()));
+            judge(&Expectation::by_default(), &exchange, true)
         };
         assert!(matches!(refused(&[b"leaf"]), AdmissionVerdict::Refused(_)));
         assert!(matches!(refused(&[]), AdmissionVerdict::Unclear(_)));
@@ -250,7 +271,7 @@ mod tests {
             )
         };
         let check = |first, second, level, text: &str| {
-            let found = check_strangers(
+            let found = check_forged(
                 &Expectation::by_default(),
                 &[("of A", first), ("of B", second)],
                 Some("one less"),
@@ -276,7 +297,7 @@ mod tests {
             alert(),
             answered(200),
             FindingLevel::Fail,
-            "got through: one of B, which was answered 200",
+            "were accepted: one of B, with response 200",
         );
         check(closed(), answered(200), FindingLevel::Fail, "one of B");
         check(

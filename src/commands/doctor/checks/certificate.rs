@@ -1,8 +1,8 @@
-//! The server's certificate: whole up to an authority that is known, for this name, and valid now.
+//! Check: the server's certificate has a chain to a known authority, is for this name, and valid.
 
 use crate::commands::client::{ClientFailure, WebhookTarget, path_words};
 use crate::commands::doctor::client::{Exchange, ExchangeOutcome};
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::CheckFinding;
 use crate::commands::doctor::options::CheckOptions;
 use crate::commands::doctor::target::dns_names;
 use rustls::RootCertStore;
@@ -15,70 +15,71 @@ use x509_parser::time::ASN1Time;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// What expires sooner than this is to be renewed now.
+/// Certificates that expire sooner than this should be renewed.
 const RENEWAL: i64 = 14 * DAY;
 
 pub(in crate::commands::doctor) fn check(
-    place: &WebhookTarget,
-    conversation: &Exchange,
-    means: &CheckOptions,
-) -> Vec<Finding> {
-    let chain = &conversation.shown.chain;
+    target: &WebhookTarget,
+    exchange: &Exchange,
+    options: &CheckOptions,
+) -> Vec<CheckFinding> {
+    let chain = &exchange.shown.chain;
     let parse = |der| x509_parser::parse_x509_certificate(der).map(|(_, parsed)| parsed);
     let parsed: Result<Vec<X509Certificate<'_>>, _> = chain.iter().map(|der| parse(der)).collect();
-    let remedy = "serve a chain in PEM: the leaf first, and each issuer after it, such as fullchain.pem of certbot";
+    let remedy = "configure a chain in PEM: the leaf first, then each issuer, such as fullchain.pem of certbot";
     match parsed {
         Ok(parsed) if !parsed.is_empty() => {
             let now = ASN1Time::now().timestamp();
-            let path = verify(chain, valid_at(&parsed[0], now), &means.roots);
+            let path = verify(chain, valid_at(&parsed[0], now), &options.roots);
             let (needed, spare) = sort(chain, &parsed, path.as_deref().ok());
             let validity = check_validity(&needed, &spare, now);
             vec![
-                check_chain(chain, &parsed, path.err(), means),
-                check_name(place, chain),
+                check_chain(chain, &parsed, path.err(), options),
+                check_name(target, chain),
                 validity,
             ]
         }
-        Ok(_) => vec![none(&conversation.outcome)],
-        Err(error) => vec![Finding::fail(
+        Ok(_) => vec![none(&exchange.outcome)],
+        Err(error) => vec![CheckFinding::fail(
             "chain",
-            format!("a certificate cannot be read: {error}"),
+            format!("a certificate cannot be parsed: {error}"),
             remedy,
         )],
     }
 }
 
-fn none(outcome: &ExchangeOutcome) -> Finding {
+fn none(outcome: &ExchangeOutcome) -> CheckFinding {
     let why = match outcome {
         ExchangeOutcome::Failed(ClientFailure::NotTls) => {
-            return Finding::fail(
+            return CheckFinding::fail(
                 "chain",
-                "what is spoken at this port is not TLS, and the URL begins with https://",
-                "let this port speak TLS, or name one that does; http:// is for behind a balancer that ends TLS",
+                "this port does not speak TLS, but the URL begins with https://",
+                "enable TLS on this port, or use the port for TLS; http:// is for servers behind a load balancer that terminates TLS",
             );
         }
         ExchangeOutcome::Refused(why) | ExchangeOutcome::HungUp(why) => why.clone(),
         ExchangeOutcome::Failed(failure) => failure.to_string(),
-        ExchangeOutcome::Silent => "nothing was answered in time".into(),
-        ExchangeOutcome::Answered(_) => "none was shown".into(),
+        ExchangeOutcome::Silent => "no response in time".into(),
+        ExchangeOutcome::Answered(_) => "the server sent none".into(),
     };
-    Finding::fail(
+    CheckFinding::fail(
         "chain",
         format!("there was no TLS handshake with a certificate: {why}"),
-        "let the port speak TLS 1.2 or 1.3, and this machine connect (listen.allow, proxy_protocol)",
+        "enable TLS 1.2 or 1.3 on the port, and allow connections from this machine (listen.allow, proxy_protocol)",
     )
 }
 
-/// The URL has http:// where it should have https://.
-pub(in crate::commands::doctor) fn tls_under_http() -> Finding {
-    Finding::fail(
+/// Reports a URL with http:// instead of https://.
+pub(in crate::commands::doctor) fn tls_under_http() -> CheckFinding {
+    CheckFinding::fail(
         "certificate",
-        "TLS is spoken at this port, and the URL begins with http://",
-        "write https:// in the URL",
+        "this port speaks TLS, but the URL begins with http://",
+        "use https:// in the URL",
     )
 }
 
-/// Now, or when the certificate was valid: that it is valid now is a check of its own.
+/// Returns the current time, or the nearest one at which the certificate is valid: its validity is a
+/// separate check.
 fn valid_at(leaf: &X509Certificate<'_>, now: i64) -> i64 {
     let validity = leaf.validity();
     now.min(validity.not_after.timestamp())
@@ -89,55 +90,44 @@ fn check_chain(
     chain: &[CertificateDer<'_>],
     parsed: &[X509Certificate<'_>],
     error: Option<webpki::Error>,
-    means: &CheckOptions,
-) -> Finding {
+    options: &CheckOptions,
+) -> CheckFinding {
+    let sent = count(chain.len());
+    let roots_name = &options.roots_name;
     let Some(error) = error else {
-        let (sent, issuer) = (count(chain.len()), parsed[0].issuer());
-        return Finding::pass(
-            "chain",
-            format!(
-                "{sent} sent, issued by {issuer}, known to {}",
-                means.roots_name
-            ),
-        );
+        let issuer = parsed[0].issuer();
+        let text = format!("{sent} sent, issued by {issuer}, known to {roots_name}");
+        return CheckFinding::pass("chain", text);
     };
     let last = top(parsed);
-    let is_self_issued = last.issuer().as_raw() == last.subject().as_raw();
-    let is_known = means
-        .roots
-        .subjects()
+    let (issuer, subject) = (last.issuer(), last.subject());
+    let is_self_issued = issuer.as_raw() == subject.as_raw();
+    let known_names = options.roots.subjects();
+    let is_known = known_names
         .iter()
-        .any(|name| name.as_ref() == last.issuer().as_raw());
+        .any(|name| name.as_ref() == issuer.as_raw());
     if is_self_issued && !is_known {
-        return Finding::fail(
+        return CheckFinding::fail(
             "chain",
             format!(
-                "it ends with \"{}\", which signed itself and is not known to {}",
-                last.subject(),
-                means.roots_name
+                "it ends with \"{subject}\", which is self-signed and not known to {roots_name}"
             ),
-            "get a certificate of a public authority, such as Let's Encrypt; for one of your own, --server-ca FILE",
+            "get a certificate of a public authority, such as Let's Encrypt; for your own authority, use --server-ca FILE",
         );
     }
     if matches!(error, webpki::Error::UnknownIssuer) && !is_known {
-        let sent = count(chain.len());
-        return Finding::fail(
+        return CheckFinding::fail(
             "chain",
             format!(
-                "{sent} sent, and that of \"{}\", the issuer of \"{}\", is missing",
-                last.issuer(),
-                last.subject()
+                "{sent} sent, but that of \"{issuer}\", the issuer of \"{subject}\", is missing"
             ),
-            "serve the whole chain: fullchain.pem, not cert.pem (with --server-ca FILE, name its authority)",
+            "send the whole chain: fullchain.pem, not cert.pem (with --server-ca FILE, give its authority)",
         );
     }
-    Finding::fail(
+    let (leaf, reason) = (parsed[0].subject(), explain(&error));
+    CheckFinding::fail(
         "chain",
-        format!(
-            "\"{}\" cannot be verified: {}",
-            parsed[0].subject(),
-            explain(&error)
-        ),
+        format!("\"{leaf}\" cannot be verified: {reason}"),
         "get a new certificate of a public authority, such as Let's Encrypt",
     )
 }
@@ -149,7 +139,7 @@ fn explain(error: &webpki::Error) -> &'static str {
     }
 }
 
-/// The path from the leaf up to an authority, without the latter.
+/// Returns the path from the leaf to an authority, without the authority.
 fn verify(
     chain: &[CertificateDer<'_>],
     when: i64,
@@ -181,8 +171,8 @@ fn verify(
 
 type Certificates<'c, 'd> = Vec<&'c X509Certificate<'d>>;
 
-/// Those that are on the path, or all if there is none, and the others. An authority of one's own
-/// that signed itself matters to nobody who knows it.
+/// Splits the chain into the certificates on the path, or all if there is none, and the others.
+/// Self-signed authorities are left out: clients that trust them have them already.
 fn sort<'c, 'd>(
     chain: &[CertificateDer<'_>],
     parsed: &'c [X509Certificate<'d>],
@@ -209,7 +199,7 @@ fn count(certificates: usize) -> String {
     )
 }
 
-/// The certificate that is found by going from each to its issuer.
+/// Returns the certificate at the end of the chain of issuers.
 fn top<'c, 'd>(parsed: &'c [X509Certificate<'d>]) -> &'c X509Certificate<'d> {
     let mut top = &parsed[0];
     for _ in parsed {
@@ -221,84 +211,84 @@ fn top<'c, 'd>(parsed: &'c [X509Certificate<'d>]) -> &'c X509Certificate<'d> {
     top
 }
 
-fn check_name(place: &WebhookTarget, chain: &[CertificateDer<'_>]) -> Finding {
+fn check_name(target: &WebhookTarget, chain: &[CertificateDer<'_>]) -> CheckFinding {
+    const CHECK: &str = "certificate name";
+    let host = &target.host;
     let leaf = EndEntityCert::try_from(&chain[0]);
-    match leaf.map(|leaf| leaf.verify_is_valid_for_subject_name(&place.server_name())) {
-        Ok(Ok(())) => Finding::pass("certificate name", format!("it is for {}", place.host)),
-        _ => {
-            let names = dns_names(&chain[0]);
-            let names = if names.is_empty() {
-                "no host".into()
-            } else {
-                names[..names.len().min(10)].join(", ")
-            };
-            Finding::fail(
-                "certificate name",
-                format!("it is for {names}, not for {}", place.host),
-                "get a certificate for this name, or use a name that it is for in the URL",
-            )
-        }
+    let verified = leaf.map(|leaf| {
+        leaf.verify_is_valid_for_subject_name(&target.server_name())
+            .is_ok()
+    });
+    if verified == Ok(true) {
+        return CheckFinding::pass(CHECK, format!("it is for {host}"));
     }
+    let names = dns_names(&chain[0]);
+    let names = if names.is_empty() {
+        "no host".into()
+    } else {
+        names[..names.len().min(10)].join(", ")
+    };
+    CheckFinding::fail(
+        CHECK,
+        format!("it is for {names}, not for {host}"),
+        "get a certificate for this name, or use one of its names in the URL",
+    )
 }
+
+const VALIDITY: &str = "certificate validity";
 
 fn check_validity(
     needed: &[&X509Certificate<'_>],
     spare: &[&X509Certificate<'_>],
     now: i64,
-) -> Finding {
-    const CHECK: &str = "certificate validity";
-    if let Some(early) = needed
-        .iter()
-        .find(|it| it.validity().not_before.timestamp() > now)
-    {
-        return Finding::fail(
-            CHECK,
-            format!(
-                "\"{}\" is not valid before {}",
-                early.subject(),
-                early.validity().not_before
-            ),
-            "see whether the clock of this machine is right; otherwise get a new certificate",
-        );
+) -> CheckFinding {
+    if let Some(finding) = not_yet_valid(needed, now) {
+        return finding;
     }
-    let Some(first) = needed
+    let first = needed
         .iter()
-        .min_by_key(|it| it.validity().not_after.timestamp())
-    else {
-        return Finding::skip(CHECK, "every certificate signed itself");
+        .min_by_key(|it| it.validity().not_after.timestamp());
+    let Some(first) = first else {
+        return CheckFinding::skip(VALIDITY, "every certificate is self-signed");
     };
+    let subject = first.subject();
     let not_after = first.validity().not_after;
     let left = not_after.timestamp() - now;
-    let renew = "renew it, and see why that did not happen by itself";
+    let days = left / DAY;
+    let renew = "renew it, and check why it was not renewed automatically";
+    if left < 0 {
+        let text = format!("\"{subject}\" expired on {not_after}");
+        return CheckFinding::fail(VALIDITY, text, renew);
+    }
+    if left < RENEWAL {
+        let text = format!("\"{subject}\" expires in {days} days, on {not_after}");
+        return CheckFinding::warn(VALIDITY, text, renew);
+    }
+    expired_spare(spare, now).unwrap_or_else(|| {
+        CheckFinding::pass(VALIDITY, format!("{days} days left, until {not_after}"))
+    })
+}
+
+fn not_yet_valid(needed: &[&X509Certificate<'_>], now: i64) -> Option<CheckFinding> {
+    let early = needed
+        .iter()
+        .find(|it| it.validity().not_before.timestamp() > now)?;
+    let (subject, not_before) = (early.subject(), early.validity().not_before);
+    Some(CheckFinding::fail(
+        VALIDITY,
+        format!("\"{subject}\" is not valid before {not_before}"),
+        "check the clock of this machine; if it is right, get a new certificate",
+    ))
+}
+
+fn expired_spare(spare: &[&X509Certificate<'_>], now: i64) -> Option<CheckFinding> {
     let old = spare
         .iter()
-        .find(|it| it.validity().not_after.timestamp() < now);
-    match (left, old) {
-        (..0, _) => Finding::fail(
-            CHECK,
-            format!("\"{}\" has expired on {not_after}", first.subject()),
-            renew,
-        ),
-        (0..RENEWAL, _) => {
-            let text = format!(
-                "\"{}\" expires in {} days, on {not_after}",
-                first.subject(),
-                left / DAY
-            );
-            Finding::warn(CHECK, text, renew)
-        }
-        (_, Some(old)) => Finding::warn(
-            CHECK,
-            format!(
-                "\"{}\", which is sent and not needed, has expired on {}",
-                old.subject(),
-                old.validity().not_after
-            ),
-            "leave it out of the chain: some clients mind it",
-        ),
-        _ => Finding::pass(
-            CHECK,
-            format!("{} days left, until {not_after}", left / DAY),
-        ),
-    }
+        .find(|it| it.validity().not_after.timestamp() < now)?;
+    let (subject, not_after) = (old.subject(), old.validity().not_after);
+    Some(CheckFinding::warn(
+        VALIDITY,
+        format!("\"{subject}\", which is sent but not needed, expired on {not_after}"),
+        "remove it from the chain: some clients reject it",
+    ))
 }

@@ -1,10 +1,10 @@
-//! The challenge is answered, rightly and in time.
+//! Check: the response to a challenge is right and in time.
 
 use super::admission::is_about_certificates;
 use crate::auth::secret::Secret;
 use crate::commands::client::{CHALLENGE_LIMIT, ClientResponse, mistake};
 use crate::commands::doctor::client::{CheckClient, Exchange, ExchangeOutcome};
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::CheckFinding;
 use crate::commands::doctor::recording_client::RecordingTls;
 use crate::commands::doctor::requests::get;
 use crate::commands::doctor::target::{Expectation, ExpectedChallenge};
@@ -13,145 +13,147 @@ use std::time::Duration;
 
 const CHECK: &str = "challenge";
 
-/// What takes longer is to be looked at.
+/// Response time from which on there is a warning.
 const SLOW: Duration = Duration::from_secs(1);
 
 const NEEDS_CERTIFICATE: &str =
     "skipped: needs a client certificate that the server trusts (--certificate FILE --key FILE)";
 
-/// Asks even where the answer cannot be foretold: other checks look at it, too.
+/// Sends the challenge even if the expected response is unknown: other checks use the response, too.
 pub(in crate::commands::doctor) async fn check(
     client: CheckClient<'_>,
     expected: &Expectation,
     tls: Option<&RecordingTls>,
     has_certificate: bool,
-) -> (Finding, Option<Exchange>) {
+) -> (CheckFinding, Option<Exchange>) {
     if expected.demands_certificate && !has_certificate {
-        return (Finding::skip(CHECK, NEEDS_CERTIFICATE), None);
+        return (CheckFinding::skip(CHECK, NEEDS_CERTIFICATE), None);
     }
     let token = token();
-    let conversation = client.ask(tls, &get(client.place, &token).last()).await;
-    let finding = match (&expected.challenge, &conversation.outcome) {
-        (ExpectedChallenge::Unknown, _) => Finding::skip(
+    let exchange = client.ask(tls, &get(client.target, &token).last()).await;
+    let finding = match &expected.challenge {
+        ExpectedChallenge::Unknown => CheckFinding::skip(
             CHECK,
             "skipped: needs the challenge secret (--secret-file FILE)",
         ),
-        (ExpectedChallenge::Unanswered, _) => Finding::skip(
+        ExpectedChallenge::Unanswered => CheckFinding::skip(
             CHECK,
             "this route has no challenge_secret: Netdata Cloud will not accept it as a webhook",
         ),
-        (ExpectedChallenge::Secret(secret), ExchangeOutcome::Answered(answer)) => {
-            judge(secret, &token, answer, conversation.took, has_certificate)
-        }
-        (ExpectedChallenge::Secret(_), ExchangeOutcome::Refused(how))
-            if has_certificate && !conversation.shown.chain.is_empty() =>
-        {
-            distrusted(how)
-        }
-        (ExpectedChallenge::Secret(_), ExchangeOutcome::Refused(how)) => Finding::fail(
-            CHECK,
-            format!("refused: {how}"),
-            "if the server wants a client certificate, give one that it trusts (--certificate FILE --key FILE)",
-        ),
-        (ExpectedChallenge::Secret(_), ExchangeOutcome::Silent) => Finding::fail(
-            CHECK,
-            format!("no answer within {} s", client.patience.as_secs()),
-            IN_TIME,
-        ),
-        (ExpectedChallenge::Secret(_), ExchangeOutcome::HungUp(how)) => Finding::fail(
-            CHECK,
-            format!("no answer: {how}"),
-            "see the log of the server",
-        ),
-        (ExpectedChallenge::Secret(_), ExchangeOutcome::Failed(failure)) => Finding::fail(
-            CHECK,
-            format!("no answer: {failure}"),
-            "see the log of the server",
-        ),
+        ExpectedChallenge::Secret(secret) => match &exchange.outcome {
+            ExchangeOutcome::Answered(response) => {
+                judge(secret, &token, response, exchange.took, has_certificate)
+            }
+            outcome => no_response(
+                client,
+                outcome,
+                has_certificate && !exchange.shown.chain.is_empty(),
+            ),
+        },
     };
-    (finding, Some(conversation))
+    (finding, Some(exchange))
 }
 
-/// Nobody can have answered it before, and it is another one where its percent-encoding is not
-/// undone, or undone twice.
+/// Reports an exchange without a response. `presented` is `true` if the server got a certificate.
+fn no_response(
+    client: CheckClient<'_>,
+    outcome: &ExchangeOutcome,
+    presented: bool,
+) -> CheckFinding {
+    let why = match outcome {
+        ExchangeOutcome::Refused(how) if presented => return distrusted(how),
+        ExchangeOutcome::Refused(how) => {
+            return CheckFinding::fail(
+                CHECK,
+                format!("refused: {how}"),
+                "if the server requires a client certificate, use one that it trusts (--certificate FILE --key FILE)",
+            );
+        }
+        ExchangeOutcome::Silent | ExchangeOutcome::Answered(_) => {
+            let limit = client.step_timeout.as_secs();
+            return CheckFinding::fail(CHECK, format!("no response within {limit} s"), IN_TIME);
+        }
+        ExchangeOutcome::HungUp(how) => how.clone(),
+        ExchangeOutcome::Failed(failure) => failure.to_string(),
+    };
+    CheckFinding::fail(
+        CHECK,
+        format!("no response: {why}"),
+        "see the log of the server",
+    )
+}
+
+/// Returns a new token, which changes if its percent-encoding is not decoded, or decoded twice.
 fn token() -> String {
     format!("+/{}", BASE64_STANDARD.encode(rand::random::<[u8; 16]>()))
 }
 
-const IN_TIME: &str = "Netdata Cloud waits for 5 s: answer the challenge before anything slow, or let this program do it";
+const IN_TIME: &str = "Netdata Cloud waits for 5 s: respond to the challenge before slow work, or leave it to this proxy";
 
-/// The server does not want the certificate that was given.
-fn distrusted(how: &str) -> Finding {
-    Finding::fail(
+/// Reports that the server refuses the given certificate.
+fn distrusted(how: &str) -> CheckFinding {
+    CheckFinding::fail(
         CHECK,
-        format!("the server does not trust the certificate given: {how}"),
-        "give one of an authority that the server trusts (--certificate FILE --key FILE), or let it trust this one's",
+        format!("the server does not trust the given certificate: {how}"),
+        "use one of an authority that the server trusts (--certificate FILE --key FILE), or make the server trust its authority",
     )
 }
 
 fn judge(
     secret: &Secret,
     token: &str,
-    answer: &ClientResponse,
+    response: &ClientResponse,
     took: Duration,
     has_certificate: bool,
-) -> Finding {
-    let milliseconds = took.as_millis();
-    match answer.status {
-        200 => {}
-        401 => {
-            return Finding::skip(
-                CHECK,
-                "skipped: needs the credentials (challenge_requires_authorization)",
-            );
-        }
-        400 | 495 | 496 if has_certificate && is_about_certificates(answer) => {
-            return distrusted(&format!("it answered {}", answer.describe()));
-        }
-        403 if !has_certificate => return Finding::skip(CHECK, NEEDS_CERTIFICATE),
-        300..=399 => {
-            return Finding::fail(
-                CHECK,
-                format!("answered {}, a redirect", answer.status),
-                "see below",
-            );
-        }
-        _ => {
-            let remedy = match answer.code().as_deref() {
-                Some("challenge_disabled") => "set challenge_secret, and reload",
-                Some("not_found") => {
-                    "compare the path with that of the route, down to the last slash"
-                }
-                Some("common_name_mismatch") => {
-                    "the certificate given is for another name than the accepted ones"
-                }
-                _ => "answer GET with crc_token with 200; see the log of the server",
-            };
-            return Finding::fail(
-                CHECK,
-                format!("answered {} instead of 200", answer.describe()),
-                remedy,
-            );
-        }
+) -> CheckFinding {
+    if response.status != 200 {
+        return judge_status(response, has_certificate);
     }
-    if let Some((text, remedy)) = mistake(secret, token, &answer.body) {
-        return Finding::fail(CHECK, text, remedy);
+    if let Some((text, remedy)) = mistake(secret, token, &response.body) {
+        return CheckFinding::fail(CHECK, text, remedy);
     }
+    let text = format!("right, after {} ms", took.as_millis());
     if took > CHALLENGE_LIMIT {
-        return Finding::fail(
-            CHECK,
-            format!("right, but after {milliseconds} ms"),
-            IN_TIME,
-        );
+        CheckFinding::fail(CHECK, text, IN_TIME)
+    } else if took > SLOW {
+        CheckFinding::warn(CHECK, text, IN_TIME)
+    } else {
+        CheckFinding::pass(CHECK, text)
     }
-    if took > SLOW {
-        return Finding::warn(
+}
+
+fn judge_status(response: &ClientResponse, has_certificate: bool) -> CheckFinding {
+    match response.status {
+        401 => CheckFinding::skip(
             CHECK,
-            format!("right, but after {milliseconds} ms"),
-            IN_TIME,
-        );
+            "skipped: needs the credentials (challenge_requires_authorization)",
+        ),
+        400 | 495 | 496 if has_certificate && is_about_certificates(response) => {
+            distrusted(&format!("it responded with {}", response.describe()))
+        }
+        403 if !has_certificate => CheckFinding::skip(CHECK, NEEDS_CERTIFICATE),
+        300..=399 => CheckFinding::fail(
+            CHECK,
+            format!("response {}, a redirect", response.status),
+            "see the check \"redirect\"",
+        ),
+        _ => CheckFinding::fail(
+            CHECK,
+            format!("response {} instead of 200", response.describe()),
+            remedy(response.code().as_deref()),
+        ),
     }
-    Finding::pass(CHECK, format!("right, after {milliseconds} ms"))
+}
+
+fn remedy(code: Option<&str>) -> &'static str {
+    match code {
+        Some("challenge_disabled") => "set challenge_secret, and reload",
+        Some("not_found") => {
+            "compare the path with that of the route, including a slash at its end"
+        }
+        Some("common_name_mismatch") => "use a certificate with an accepted common name",
+        _ => "respond with 200 to GET requests with crc_token; see the log of the server",
+    }
 }
 
 #[cfg(test)]
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
     use crate::commands::doctor::finding::FindingLevel;
 
-    fn found(body: &str, took: Duration) -> Finding {
+    fn found(body: &str, took: Duration) -> CheckFinding {
         let answer = ClientResponse {
             status: 200,
             body: body.into(),

@@ -1,6 +1,6 @@
-//! The application's servers pass the health check that decides whether they are used.
+//! Check: the servers of the upstream pass their health check.
 
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::CheckFinding;
 use crate::config::Upstream;
 use crate::upstream::check_once;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 const CHECK: &str = "health check";
 
-/// `None` where there is no check that asks for anything.
+/// Returns `None` if the upstream has no health check that sends a request.
 pub(in crate::commands::doctor) async fn check(
     upstream: &Upstream,
-    patience: Duration,
-) -> Option<Finding> {
+    step_timeout: Duration,
+) -> Option<CheckFinding> {
     let mut upstream = upstream.clone();
     let check = upstream.health_check.as_mut()?;
-    check.interval = patience;
+    check.interval = step_timeout;
     let path = check.path.clone()?;
     let upstream = Arc::new(upstream);
     let failures = check_once(&upstream).await;
@@ -24,14 +24,14 @@ pub(in crate::commands::doctor) async fn check(
         .map(|(server, failure)| format!("{server}: {failure}"))
         .collect();
     Some(match failed.is_empty() {
-        true => Finding::pass(
+        true => CheckFinding::pass(
             CHECK,
-            format!("every server of {upstream} answers {path} as it should"),
+            format!("every server of {upstream} passes the request for {path}"),
         ),
-        false => Finding::warn(
+        false => CheckFinding::warn(
             CHECK,
             format!("of {upstream}, {}", failed.join("; ")),
-            "see whether the application runs; if it does, give health_check the host, headers or status that it wants",
+            "check that the application runs; if it does, set the host, headers or status in health_check that it requires",
         ),
     })
 }

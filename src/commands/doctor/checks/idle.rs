@@ -1,11 +1,11 @@
-//! An idle connection is kept for longer than Go's clients keep it.
+//! Check: the server keeps idle connections for longer than Go's clients do.
 //!
 //! A server that closes first races the next notification, which is lost then: Netdata Cloud does
-//! not send a POST again.
+//! not repeat a POST.
 
 use crate::commands::client::ClientConnection;
 use crate::commands::doctor::client::{CheckClient, ExchangeOutcome};
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::CheckFinding;
 use crate::commands::doctor::recording_client::RecordingTls;
 use crate::commands::doctor::requests::get;
 use crate::commands::doctor::target::Expectation;
@@ -14,11 +14,11 @@ use tokio::time::timeout;
 
 const CHECK: &str = "idle timeout";
 
-/// How long Go's clients keep a connection.
+/// Time for which Go's clients keep an idle connection.
 const GO: Duration = Duration::from_secs(90);
 
 const REMEDY: &str = "keep idle connections for more than 90 s: limits.idle_timeout here, keepalive_timeout (nginx), \
-                      KeepAliveTimeout (Apache), and whatever is in between";
+                      KeepAliveTimeout (Apache), and the same in load balancers";
 
 pub(in crate::commands::doctor) async fn check(
     client: CheckClient<'_>,
@@ -26,19 +26,19 @@ pub(in crate::commands::doctor) async fn check(
     tls: Option<&RecordingTls>,
     watch: Option<Duration>,
     has_certificate: bool,
-) -> Finding {
+) -> CheckFinding {
     match (watch, expected.idle_timeout) {
         (Some(watch), _) => observe(client, tls, watch, has_certificate).await,
-        (None, Some(limit)) if limit <= GO => Finding::fail(
+        (None, Some(limit)) if limit <= GO => CheckFinding::fail(
             CHECK,
-            format!("{} s, and Go's clients wait for 90 s", limit.as_secs()),
+            format!("{} s, but Go's clients wait for 90 s", limit.as_secs()),
             REMEDY,
         ),
-        (None, Some(limit)) => Finding::pass(
+        (None, Some(limit)) => CheckFinding::pass(
             CHECK,
-            format!("{} s, by the configuration", limit.as_secs()),
+            format!("{} s, according to the configuration", limit.as_secs()),
         ),
-        (None, None) => Finding::skip(CHECK, "skipped: takes 95 s (--slow)"),
+        (None, None) => CheckFinding::skip(CHECK, "skipped: takes 95 s (--slow)"),
     }
 }
 
@@ -47,30 +47,30 @@ async fn observe(
     tls: Option<&RecordingTls>,
     watch: Duration,
     has_certificate: bool,
-) -> Finding {
+) -> CheckFinding {
     let mut connection = match client.open(tls).await {
         Ok(connection) => connection,
         Err(outcome) => return unknown(&outcome),
     };
     match timeout(
-        client.patience,
-        connection.exchange(&get(client.place, "doctor")),
+        client.step_timeout,
+        connection.exchange(&get(client.target, "doctor")),
     )
     .await
     {
         Ok(Ok(answer)) if answer.keeps_connection() => wait(connection, watch).await,
-        // Who is told so waits for nothing, and uses another connection for the next notification.
-        Ok(Ok(answer)) if answer.status == 200 => Finding::pass(
+        // With that notice, the client uses another connection for the next notification.
+        Ok(Ok(answer)) if answer.status == 200 => CheckFinding::pass(
             CHECK,
-            "the server closes each connection after its answer, and says so: none is ever idle",
+            "the server closes each connection after its response, with notice: no connection is ever idle",
         ),
         Ok(Ok(answer)) => {
             let hint = if has_certificate { "" } else { HINT };
             let text = format!(
-                "skipped: the connection was closed after the answer, {}{hint}",
+                "skipped: the connection was closed after the response, {}{hint}",
                 answer.describe()
             );
-            Finding::skip(CHECK, text)
+            CheckFinding::skip(CHECK, text)
         }
         Ok(Err(failure)) => unknown(&failure.into()),
         Err(_) => unknown(&ExchangeOutcome::Silent),
@@ -80,45 +80,43 @@ async fn observe(
 const HINT: &str =
     "; with a certificate that the server trusts it may stay open (--certificate FILE --key FILE)";
 
-fn unknown(outcome: &ExchangeOutcome) -> Finding {
+fn unknown(outcome: &ExchangeOutcome) -> CheckFinding {
     let why = match outcome {
         ExchangeOutcome::Refused(why) | ExchangeOutcome::HungUp(why) => why.clone(),
         ExchangeOutcome::Failed(failure) => failure.to_string(),
-        ExchangeOutcome::Silent | ExchangeOutcome::Answered(_) => {
-            "nothing was answered in time".into()
-        }
+        ExchangeOutcome::Silent | ExchangeOutcome::Answered(_) => "no response in time".into(),
     };
     let text = format!(
-        "skipped: there is no connection that could be idle ({why}); it may need a certificate that the server trusts \
+        "skipped: no connection to keep idle ({why}); it may need a certificate that the server trusts \
          (--certificate FILE --key FILE)"
     );
-    Finding::skip(CHECK, text)
+    CheckFinding::skip(CHECK, text)
 }
 
-async fn wait(connection: ClientConnection, watch: Duration) -> Finding {
+async fn wait(connection: ClientConnection, watch: Duration) -> CheckFinding {
     let began = Instant::now();
     let was_closed = timeout(watch, connection.closed()).await.is_ok();
     judge(if was_closed { began.elapsed() } else { watch }, was_closed)
 }
 
-/// Of a connection that was idle for so long.
-fn judge(idle: Duration, was_closed: bool) -> Finding {
+/// Judges a connection that was idle for this time.
+fn judge(idle: Duration, was_closed: bool) -> CheckFinding {
     let seconds = idle.as_secs_f32();
     match (was_closed, idle > GO) {
-        (false, true) => Finding::pass(CHECK, format!("still open after {seconds:.0} s")),
-        (false, false) => Finding::skip(
+        (false, true) => CheckFinding::pass(CHECK, format!("still open after {seconds:.0} s")),
+        (false, false) => CheckFinding::skip(
             CHECK,
             format!(
-                "still open after {seconds:.0} s, and Go's clients wait for 90 s: watch for 95 s (--slow)"
+                "still open after {seconds:.0} s, but Go's clients wait for 90 s: watch for 95 s (--slow)"
             ),
         ),
-        (true, true) => Finding::pass(
+        (true, true) => CheckFinding::pass(
             CHECK,
             format!("closed after {seconds:.1} s; Go's clients wait for 90 s"),
         ),
-        (true, false) => Finding::fail(
+        (true, false) => CheckFinding::fail(
             CHECK,
-            format!("closed after {seconds:.1} s, and Go's clients wait for 90 s"),
+            format!("closed after {seconds:.1} s, but Go's clients wait for 90 s"),
             REMEDY,
         ),
     }

@@ -1,4 +1,4 @@
-//! One check a file.
+//! The checks of the doctor, one in each file.
 
 pub(super) mod admission;
 pub(super) mod certificate;

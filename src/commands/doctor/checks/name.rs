@@ -1,67 +1,61 @@
-//! The name leads to an IPv4 address: Netdata Cloud sends from IPv4 addresses only.
+//! Check: the name has an IPv4 address, because Netdata Cloud sends from IPv4 addresses only.
 
 use crate::commands::client::WebhookTarget;
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::CheckFinding;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub(in crate::commands::doctor) fn check(
-    place: &WebhookTarget,
+    target: &WebhookTarget,
     addresses: &Result<Vec<SocketAddr>, String>,
-) -> Finding {
-    let host = &place.host;
+) -> CheckFinding {
+    let host = &target.host;
     let addresses = match addresses {
         Ok(addresses) => addresses,
         Err(error) => {
-            return Finding::fail(
+            return CheckFinding::fail(
                 "name",
                 format!("{host} does not resolve: {error}"),
-                "add an A record for it",
+                "add an A record for the name",
             );
         }
     };
     let mut ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
     ips.dedup();
-    let shown = ips
-        .iter()
-        .map(IpAddr::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let is = if ips.iter().any(|ip| ip.to_string() == *host) {
+    let shown: Vec<_> = ips.iter().map(IpAddr::to_string).collect();
+    let is = if shown.contains(host) {
         "is an address".into()
     } else {
-        format!("is {shown}")
+        format!("is {}", shown.join(", "))
     };
-    let v4: Vec<Ipv4Addr> = ips
-        .iter()
-        .filter_map(|ip| {
-            if let IpAddr::V4(ip) = ip {
-                Some(*ip)
-            } else {
-                None
-            }
-        })
-        .collect();
-    if v4.is_empty() {
-        let text = format!("{host} {is}: there is no IPv4 address, and Netdata Cloud has no IPv6");
-        let remedy = match host.parse::<IpAddr>() {
-            Ok(_) => "use an IPv4 address, or a name that leads to one, in the URL",
-            Err(_) => "add an A record",
-        };
-        return Finding::fail("name", text, remedy);
+    let mut v4 = ips.iter().filter_map(|ip| match ip {
+        IpAddr::V4(ip) => Some(*ip),
+        IpAddr::V6(_) => None,
+    });
+    if v4.clone().next().is_none() {
+        return no_ipv4(host, &is);
     }
-    match v4.iter().find(|ip| !is_public(**ip)) {
-        Some(ip) => Finding::warn(
+    match v4.find(|ip| !is_public(*ip)) {
+        Some(ip) => CheckFinding::warn(
             "name",
             format!(
                 "{host} {is}, as seen from here: Netdata Cloud cannot reach {ip}, which is not public"
             ),
-            "run it from outside, too; if it is the same there, let the A record name a public address",
+            "run the doctor from outside, too; if the result is the same, set the A record to a public address",
         ),
-        None => Finding::pass("name", format!("{host} {is}")),
+        None => CheckFinding::pass("name", format!("{host} {is}")),
     }
 }
 
-/// Whether it is an address of the internet, by IANA's registry of special ones.
+fn no_ipv4(host: &str, is: &str) -> CheckFinding {
+    let text = format!("{host} {is}: there is no IPv4 address, and Netdata Cloud has no IPv6");
+    let remedy = match host.parse::<IpAddr>() {
+        Ok(_) => "use an IPv4 address, or a name with one, in the URL",
+        Err(_) => "add an A record",
+    };
+    CheckFinding::fail("name", text, remedy)
+}
+
+/// Returns `true` for public addresses, according to IANA's registry of special-purpose addresses.
 fn is_public(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     let is_shared = a == 100 && (64..128).contains(&b);
@@ -87,12 +81,12 @@ mod tests {
     #[test]
     fn netdata_cloud_has_to_find_a_public_ipv4_address() {
         let check = |url: &str, addresses: &[&str], level| {
-            let place = WebhookTarget::parse(url).unwrap();
+            let target = WebhookTarget::parse(url).unwrap();
             let addresses = addresses
                 .iter()
                 .map(|ip| SocketAddr::new(ip.parse().unwrap(), 443))
                 .collect();
-            let finding = super::check(&place, &Ok(addresses));
+            let finding = super::check(&target, &Ok(addresses));
             assert_eq!(finding.level, level, "{finding:?}");
         };
         check("https://a.example/", &["9.9.9.9"], FindingLevel::Pass);
@@ -144,8 +138,8 @@ mod tests {
             &["2001:db8::1"],
             FindingLevel::Fail,
         );
-        let place = WebhookTarget::parse("https://[2001:db8::1]/").unwrap();
-        let literal = super::check(&place, &Ok(vec!["[2001:db8::1]:443".parse().unwrap()]));
+        let target = WebhookTarget::parse("https://[2001:db8::1]/").unwrap();
+        let literal = super::check(&target, &Ok(vec!["[2001:db8::1]:443".parse().unwrap()]));
         assert!(
             literal
                 .remedy

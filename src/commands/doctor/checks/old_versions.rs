@@ -1,64 +1,67 @@
-//! The versions of TLS that are not good are not spoken.
+//! Check: deprecated versions of TLS are disabled.
 //!
-//! No library of today speaks them, so one ClientHello is made by hand.
+//! Current libraries do not implement them, so the ClientHello is encoded here.
 
 use crate::commands::client::WebhookTarget;
 use crate::commands::doctor::client::CheckClient;
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::CheckFinding;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 const CHECK: &str = "old TLS versions";
 
-/// RSA and ECDSA, with and without ECDHE, AES and 3DES: what servers of that time have.
+/// Cipher suites of servers of that time: RSA and ECDSA, with and without ECDHE, AES and 3DES.
 const CIPHER_SUITES: [u16; 9] = [
     0xc00a, 0xc009, 0xc014, 0xc013, 0x0039, 0x0033, 0x0035, 0x002f, 0x000a,
 ];
 
-/// Types of records, and the level of an alert.
+/// Content type of alerts.
 const ALERT: u8 = 21;
+/// Content type of handshake messages.
 const HANDSHAKE: u8 = 22;
+/// Level of alerts that do not end the handshake.
 const WARNING: u8 = 1;
 
-/// Warnings that are heard before the choice of a version.
+/// Maximum number of warnings before the server's choice of a version.
 const MAX_WARNINGS: usize = 4;
 
-/// Whether a server that says nothing in TLS to an old client speaks it at all, the others know.
+/// Checks a server, of which `speaks_tls` says whether it completes handshakes of current versions.
 pub(in crate::commands::doctor) async fn check(
     client: CheckClient<'_>,
     speaks_tls: bool,
-) -> Finding {
-    match timeout(client.patience, reply(client)).await {
-        Ok(Ok(OldVersionReply::Chose(version))) => Finding::warn(
+) -> CheckFinding {
+    match timeout(client.step_timeout, reply(client)).await {
+        Ok(Ok(OldVersionReply::Chose(version))) => CheckFinding::warn(
             CHECK,
-            format!("{version} is spoken, which has been deprecated since 2021 (RFC 8996)"),
+            format!("{version} is enabled, which has been deprecated since 2021 (RFC 8996)"),
             "offer TLS 1.2 and 1.3 only (nginx: ssl_protocols TLSv1.2 TLSv1.3)",
         ),
         Ok(Ok(OldVersionReply::NotTls) | Err(_)) if !speaks_tls => {
-            Finding::skip(CHECK, "skipped: no TLS is spoken here")
+            CheckFinding::skip(CHECK, "skipped: the server does not speak TLS")
         }
-        Ok(_) => Finding::pass(CHECK, "neither 1.0 nor 1.1"),
-        Err(_) => Finding::warn(
+        Ok(_) => CheckFinding::pass(CHECK, "neither 1.0 nor 1.1"),
+        Err(_) => CheckFinding::warn(
             CHECK,
-            "nothing was answered in time to a client that speaks TLS 1.1 at most",
-            "a server should refuse it: see whether something in between swallows what it does not know",
+            "no response in time to a client that supports TLS 1.1 at most",
+            "a server should refuse it: check for devices on the network path that drop unknown traffic",
         ),
     }
 }
 
-/// What is said to an old client.
+/// Reply of a server to an old client.
 enum OldVersionReply {
-    /// A version was chosen.
+    /// The server chose this version.
     Chose(&'static str),
-    /// It was refused in TLS.
+    /// The server refused the handshake.
     Refused,
+    /// The server does not speak TLS.
     NotTls,
 }
 
 async fn reply(client: CheckClient<'_>) -> std::io::Result<OldVersionReply> {
     let mut socket = client.dial().await?;
-    socket.write_all(&client_hello(client.place)).await?;
+    socket.write_all(&client_hello(client.target)).await?;
     for _ in 0..=MAX_WARNINGS {
         // Record: type, version, length.
         let mut record = [0; 5];
@@ -67,7 +70,7 @@ async fn reply(client: CheckClient<'_>) -> std::io::Result<OldVersionReply> {
             [ALERT, 3, _, 0, 2] => {
                 let mut alert = [0; 2];
                 socket.read_exact(&mut alert).await?;
-                // A server may say that it does not know the name, and go on.
+                // A server may warn about an unknown name, and continue.
                 if alert[0] != WARNING {
                     return Ok(OldVersionReply::Refused);
                 }
@@ -89,8 +92,8 @@ async fn reply(client: CheckClient<'_>) -> std::io::Result<OldVersionReply> {
     Ok(OldVersionReply::Refused)
 }
 
-/// A ClientHello of TLS 1.1 (RFC 4346 section 7.4.1.2), which 1.0 reads as well.
-fn client_hello(place: &WebhookTarget) -> Vec<u8> {
+/// Encodes a ClientHello of TLS 1.1 (RFC 4346 section 7.4.1.2), which TLS 1.0 servers accept, too.
+fn client_hello(target: &WebhookTarget) -> Vec<u8> {
     let mut body = vec![3, 2];
     body.extend_from_slice(&rand::random::<[u8; 32]>());
     body.push(0); // No session.
@@ -100,25 +103,29 @@ fn client_hello(place: &WebhookTarget) -> Vec<u8> {
         .collect();
     body.extend(with_length(&suites));
     body.extend_from_slice(&[1, 0]); // No compression.
+    body.extend(with_length(&extensions(target)));
+
+    let length = u32::try_from(body.len()).unwrap_or_default().to_be_bytes();
+    let handshake = [&[1][..], &length[1..], &body].concat();
+    [&[HANDSHAKE, 3, 1][..], &with_length(&handshake)].concat()
+}
+
+fn extensions(target: &WebhookTarget) -> Vec<u8> {
     let mut extensions = Vec::new();
-    if let ServerName::DnsName(name) = place.server_name() {
+    if let ServerName::DnsName(name) = target.server_name() {
         let name = [&[0][..], &with_length(name.as_ref().as_bytes())].concat();
         extensions.extend(extension(0, &with_length(&name)));
     }
     extensions.extend(extension(10, &with_length(&[0, 23, 0, 24, 0, 25]))); // P-256, P-384, P-521.
     extensions.extend(extension(11, &[1, 0])); // Uncompressed points.
-    body.extend(with_length(&extensions));
-
-    let length = u32::try_from(body.len()).unwrap_or_default().to_be_bytes();
-    let handshake = [&[1][..], &length[1..], &body].concat();
-    [&[22, 3, 1][..], &with_length(&handshake)].concat()
+    extensions
 }
 
 fn extension(number: u16, data: &[u8]) -> Vec<u8> {
     [&number.to_be_bytes()[..], &with_length(data)].concat()
 }
 
-/// A name has at most 253 bytes, so the length of all this fits.
+/// Prefixes data with its length, which always fits: a name has at most 253 bytes.
 fn with_length(data: &[u8]) -> Vec<u8> {
     [
         &u16::try_from(data.len()).unwrap_or_default().to_be_bytes()[..],

@@ -1,7 +1,7 @@
-//! Somebody accepts connections there.
+//! Check: the port accepts connections.
 
 use crate::commands::client::WebhookTarget;
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::CheckFinding;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -9,20 +9,20 @@ use tokio::time::timeout;
 
 const CHECK: &str = "port";
 
-/// Also the address that the other checks connect to.
+/// Also returns the address for the other checks.
 pub(in crate::commands::doctor) async fn check(
-    place: &WebhookTarget,
+    target: &WebhookTarget,
     addresses: &[SocketAddr],
-    patience: Duration,
-) -> (Finding, Option<SocketAddr>) {
-    // IPv4 first, as Netdata Cloud has nothing else.
+    step_timeout: Duration,
+) -> (CheckFinding, Option<SocketAddr>) {
+    // IPv4 first: Netdata Cloud has no IPv6.
     let (mut order, rest): (Vec<SocketAddr>, Vec<_>) =
         addresses.iter().partition(|address| address.is_ipv4());
     order.extend(rest);
     let mut reached: Option<SocketAddr> = None;
     let mut failures = Vec::new();
     for address in order {
-        match connect(address, patience).await {
+        match connect(address, step_timeout).await {
             Ok(()) => reached = reached.or(Some(address)),
             Err(error) if address.is_ipv4() || reached.is_none() => {
                 failures.push(format!("{address}: {error}"))
@@ -31,59 +31,59 @@ pub(in crate::commands::doctor) async fn check(
         }
     }
     (
-        judge(place, addresses, reached, &failures.join("; ")),
+        judge(target, addresses, reached, &failures.join("; ")),
         reached,
     )
 }
 
 fn judge(
-    place: &WebhookTarget,
+    target: &WebhookTarget,
     addresses: &[SocketAddr],
     reached: Option<SocketAddr>,
     failures: &str,
-) -> Finding {
+) -> CheckFinding {
     match reached {
         Some(address) if failures.is_empty() => {
-            Finding::pass(CHECK, format!("{address} accepts connections"))
+            CheckFinding::pass(CHECK, format!("{address} accepts connections"))
         }
         Some(address) if address.is_ipv6() && addresses.iter().any(SocketAddr::is_ipv4) => {
-            Finding::fail(
+            CheckFinding::fail(
                 CHECK,
                 format!(
                     "{address} accepts connections, but not {failures}: Netdata Cloud has no IPv6"
                 ),
-                remedy(place),
+                remedy(target),
             )
         }
-        Some(address) => Finding::warn(
+        Some(address) => CheckFinding::warn(
             CHECK,
             format!("{address} accepts connections, but not {failures}"),
-            "let every address of the name lead to the server",
+            "make every address of the name that of the server",
         ),
-        None if addresses.is_empty() => Finding::skip(
+        None if addresses.is_empty() => CheckFinding::skip(
             CHECK,
-            "there is no address to connect to, so the rest is skipped",
+            "there is no address to connect to, so the other checks are skipped",
         ),
-        None => Finding::fail(
+        None => CheckFinding::fail(
             CHECK,
-            format!("nobody accepts connections: {failures}"),
-            remedy(place),
+            format!("no address accepts connections: {failures}"),
+            remedy(target),
         ),
     }
 }
 
-async fn connect(address: SocketAddr, patience: Duration) -> Result<(), String> {
-    match timeout(patience, TcpStream::connect(address)).await {
+async fn connect(address: SocketAddr, step_timeout: Duration) -> Result<(), String> {
+    match timeout(step_timeout, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", patience.as_secs())),
+        Err(_) => Err(format!("no response within {} s", step_timeout.as_secs())),
     }
 }
 
-fn remedy(place: &WebhookTarget) -> &'static str {
-    match place.address {
-        Some(_) => "start it: netdata-webhook-proxy run, and see its log",
-        None => "start the server, and let firewalls and port forwarding pass this port",
+fn remedy(target: &WebhookTarget) -> &'static str {
+    match target.address {
+        Some(_) => "start the proxy (netdata-webhook-proxy run), and see its log",
+        None => "start the server, and open this port in firewalls and port forwarding",
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn netdata_cloud_needs_an_ipv4_address_that_accepts_connections() {
-        let place = WebhookTarget::parse("https://a.example/").unwrap();
+        let target = WebhookTarget::parse("https://a.example/").unwrap();
         let address = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 443);
         let (four, other, six) = (
             address("192.0.2.1"),
@@ -114,7 +114,7 @@ mod tests {
             (&[four], None, "192.0.2.1: no", FindingLevel::Fail),
             (&[], None, "", FindingLevel::Skip),
         ] {
-            let finding = judge(&place, addresses, reached, failures);
+            let finding = judge(&target, addresses, reached, failures);
             assert_eq!(finding.level, level, "{finding:?}");
         }
     }

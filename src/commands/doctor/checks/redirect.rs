@@ -1,38 +1,41 @@
-//! Nothing is answered with a redirect: Netdata Cloud follows none.
+//! Check: there are no redirects, because Netdata Cloud does not follow them.
 
-use super::admission::{AdmissionVerdict, judge_answer};
-use crate::commands::doctor::finding::Finding;
+use super::admission::{AdmissionVerdict, judge_response};
+use crate::commands::doctor::finding::CheckFinding;
 use crate::commands::doctor::responses::Responses;
 use crate::commands::doctor::target::Expectation;
 
 const CHECK: &str = "redirect";
 
-pub(in crate::commands::doctor) fn check(expected: &Expectation, heard: &Responses) -> Finding {
-    // Who is refused is not redirected, whatever becomes of others.
-    let was_let_in = heard
-        .answers
+pub(in crate::commands::doctor) fn check(
+    expected: &Expectation,
+    responses: &Responses,
+) -> CheckFinding {
+    // A refused request is not redirected, although an accepted one may be.
+    let was_accepted = responses
+        .all
         .iter()
-        .any(|(it, _)| matches!(judge_answer(expected, it), AdmissionVerdict::GotIn(_)));
-    let redirect = heard
-        .answers
+        .any(|(it, _)| matches!(judge_response(expected, it), AdmissionVerdict::Accepted(_)));
+    let redirect = responses
+        .all
         .iter()
         .map(|(answer, _)| answer)
         .find(|answer| matches!(answer.status, 300..=399));
     match redirect {
-        Some(answer) => Finding::fail(
+        Some(answer) => CheckFinding::fail(
             CHECK,
             format!(
-                "answered {} to {}: Netdata Cloud does not follow",
+                "response {} to {}: Netdata Cloud does not follow redirects",
                 answer.status,
                 answer.header("location").unwrap_or("nowhere".into())
             ),
-            "enter the URL that it leads to in Netdata's UI, down to the last slash, or take the redirect away",
+            "enter the URL of the redirect in Netdata's UI, exactly, or remove the redirect",
         ),
-        None if !was_let_in => Finding::skip(
+        None if !was_accepted => CheckFinding::skip(
             CHECK,
-            "skipped: nobody was let in who could have been redirected; who has a trusted certificate may be \
+            "skipped: no request was accepted that could have been redirected; with a trusted certificate one may be \
              (--certificate FILE --key FILE)",
         ),
-        None => Finding::pass(CHECK, "there is none"),
+        None => CheckFinding::pass(CHECK, "there is none"),
     }
 }

@@ -18,6 +18,8 @@ use crate::http::forwarded::client_address;
 use crate::http::request_head::RequestHead;
 use crate::rejection::Rejection;
 use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_id};
+#[cfg(feature = "server")]
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::repeated::Repeated;
 use crate::webhook::challenge;
 use crate::webhook::notification::{Kind, Notification};
@@ -32,6 +34,8 @@ use std::sync::Arc;
 pub struct Gate {
     /// Shared with the verifier of handshakes.
     pub(super) policy: Arc<ArcSwap<Policy>>,
+    #[cfg(feature = "server")]
+    pub(super) metrics: Option<Metrics>,
 }
 
 impl Gate {
@@ -39,11 +43,17 @@ impl Gate {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy: Arc::new(ArcSwap::from_pointee(policy)),
+            #[cfg(feature = "server")]
+            metrics: None,
         }
     }
 
     /// Replaces the policy. The next request is judged by the new one, on open connections as well.
     pub fn replace(&self, policy: Policy) {
+        #[cfg(feature = "server")]
+        if let Some(metrics) = &self.metrics {
+            policy.count_in(metrics);
+        }
         self.policy.store(Arc::new(policy));
     }
 

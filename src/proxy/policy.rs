@@ -4,6 +4,8 @@ use super::rate_limit::RateLimiter;
 use crate::config::{ClientTrust, Config, Limits, Route};
 use crate::http::buffers::{Budget, Buffers};
 use crate::http::path::{Guarded, PathPattern, Routes};
+#[cfg(feature = "server")]
+use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
 #[cfg(feature = "server")]
 use crate::upstream::{Upstream, Upstreams};
@@ -132,6 +134,20 @@ impl Policy {
             // Absolute targets, and paths that applications read in ways that are not known.
             _ => true,
         }
+    }
+
+    /// Makes `metrics` count the requests of each route.
+    #[cfg(feature = "server")]
+    pub(super) fn count_in(&self, metrics: &Metrics) {
+        let routes = self
+            .routes
+            .iter()
+            .map(|route| (route.label.to_string(), route.kind));
+        let upstreams = self
+            .routes
+            .iter()
+            .map(|route| route.upstream_label.to_string());
+        metrics.serve(routes, upstreams);
     }
 
     /// The memory that the bodies of all requests share.

@@ -633,3 +633,34 @@ fn an_answered_request_leaves_its_connection_open() {
         assert_eq!(connection.post(BODIES[0]).unwrap().status, 200);
     }
 }
+
+#[test]
+fn requests_are_counted_as_the_program_counts_them() {
+    let scene = Scene::new();
+    let client = scene.netdata();
+    assert_eq!(client.post(BODIES[3]).status, 200);
+    assert_eq!(client.get("?crc_token=abc").status, 200);
+    client.post("{}").refuses(422, "schema_mismatch");
+    assert_eq!(client.send("GET", "/shop", "", "").unwrap().status, 200);
+    for (name, labels) in [
+        ("requests_total", "code=\"ok\",outcome=\"forwarded\""),
+        ("requests_total", "code=\"ok\",outcome=\"challenge\""),
+        (
+            "requests_total",
+            "code=\"schema_mismatch\",outcome=\"refused\"",
+        ),
+        ("notifications_total", "kind=\"alert\""),
+    ] {
+        let name = format!("netdata_webhook_proxy_{name}{{{labels},");
+        let counted = || {
+            let metrics = scene.gate.metrics().unwrap();
+            metrics
+                .lines()
+                .any(|line| line.starts_with(&name) && line.ends_with(" 1"))
+                .then_some(())
+        };
+        eventually(&name, counted);
+    }
+    let metrics = scene.gate.metrics().unwrap();
+    assert!(!metrics.contains("route=\"/shop\""));
+}

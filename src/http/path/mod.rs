@@ -129,6 +129,11 @@ impl<R: Guarded> Routes<R> {
         }
     }
 
+    /// All routes, in the order in which they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &R> {
+        self.routes.iter()
+    }
+
     /// The most specific one for `path`.
     ///
     /// Paths are compared as they came over the wire: nothing is decoded or normalised, so that no

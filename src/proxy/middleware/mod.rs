@@ -28,6 +28,8 @@ use crate::http::request_head::RequestHead;
 use crate::rejection::Rejection;
 use crate::telemetry::access_log::{self, Answered};
 use crate::telemetry::context::{Context, Outcome};
+#[cfg(feature = "server")]
+use crate::telemetry::metrics::{Ended, Metrics};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::http::RequestHeader;
@@ -216,6 +218,36 @@ impl Gate {
             bytes_sent: session.body_bytes_sent() as u64,
         };
         access_log::write(&answered, &webhook.context);
+        #[cfg(feature = "server")]
+        self.count(&answered, &webhook.context);
+    }
+
+    /// Counts requests from now on, as the program does. [`logging`](Self::logging) counts them, and
+    /// [`metrics`](Self::metrics) shows them.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub fn with_metrics(mut self) -> Self {
+        let metrics = Metrics::new();
+        self.policy().count_in(&metrics);
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// The metrics in the text format of Prometheus, if they are counted.
+    #[cfg(feature = "server")]
+    pub fn metrics(&self) -> Option<String> {
+        self.metrics.as_ref().map(Metrics::expose)
+    }
+
+    #[cfg(feature = "server")]
+    fn count(&self, answered: &Answered<'_>, context: &Context) {
+        if let Some(metrics) = &self.metrics {
+            metrics.request(Ended {
+                context,
+                is_challenge: answered.head.method() == b"GET",
+                duration: answered.was_read.then(|| context.started.elapsed()),
+            });
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use prometheus::{
 };
 use requests::{RequestFamilies, RequestMetrics};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use webhooks::{WebhookFamilies, WebhookMetrics};
@@ -138,6 +139,12 @@ pub(crate) struct Ended<'c> {
     pub(crate) is_challenge: bool,
     /// From its head to its end; `None` if its head could not be read.
     pub(crate) duration: Option<Duration>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
 }
 
 impl Metrics {

@@ -108,6 +108,7 @@ impl<'t> AccessRules<'t> {
         ledger: &Ledger,
     ) {
         let only_these_pass = requests.inverted == (on_match == OnMatch::Refuse);
+        let verified = if only_these_pass { "SUCCESS" } else { "NONE" };
         match (&requests.input, only_these_pass) {
             (Input::Subject(rendering), true) => {
                 self.subject(directive, requests, *rendering, ledger);
@@ -115,9 +116,7 @@ impl<'t> AccessRules<'t> {
             (Input::Subject(_), false) if requests.is_about("") => {
                 self.certificate(directive, ledger);
             }
-            (Input::Verification, only_these)
-                if requests.is_about(if only_these { "SUCCESS" } else { "NONE" }) =>
-            {
+            (Input::Verification, _) if requests.is_about(verified) => {
                 self.certificate(directive, ledger);
             }
             (Input::Authorization, true) => self.authorization(directive, requests, ledger),
@@ -132,12 +131,9 @@ impl<'t> AccessRules<'t> {
                 let remedy = "remove every other authority from tls.client.ca: any of them will do";
                 ledger.not_carried(directive, remedy);
             }
-            // A client that such a rule refuses can send another value.
-            (Input::Other(variable), false) if is_chosen_by_client(variable) => {
-                let remedy = "clients can send another value: check it in the application";
-                ledger.not_carried(directive, remedy);
+            (Input::Other(variable), _) => {
+                self.other(directive, variable, only_these_pass, ledger);
             }
-            (Input::Other(variable), _) => self.other(directive, variable, ledger),
             _ => self.close(directive, UNREADABLE, ledger),
         }
     }
@@ -214,7 +210,18 @@ impl<'t> AccessRules<'t> {
     }
 
     /// Adds a condition on another variable, which must be true of every webhook or be enforced.
-    fn other(&mut self, directive: &'t Directive, variable: &str, ledger: &Ledger) {
+    fn other(
+        &mut self,
+        directive: &'t Directive,
+        variable: &str,
+        only_these_pass: bool,
+        ledger: &Ledger,
+    ) {
+        if !only_these_pass && is_chosen_by_client(variable) {
+            // A client that such a rule refuses can send another value.
+            let remedy = "clients can send another value: check it in the application";
+            return ledger.not_carried(directive, remedy);
+        }
         let why = match variable {
             "request_method" | "content_type" | "http_content_type" if self.is_webhook => {
                 "a webhook takes GET (the challenge) and POST with JSON anyway"

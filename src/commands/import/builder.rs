@@ -196,7 +196,7 @@ impl Builder {
     /// Reports which name is demanded, if no rule names one that can be read.
     fn report_names(&self, rules: &RouteRules<'_>, was_certified: bool) {
         let (directive, access) = (rules.directive, &rules.access);
-        let why = match (&access.names, self.tls.other_authority()) {
+        let why = match (&access.names, &self.tls.other_authority) {
             (Some(names), _) if !names.is_empty() => return,
             (Some(_), _) => {
                 let place = &access.unread_subject.unwrap_or(directive).place;
@@ -227,14 +227,17 @@ impl Builder {
         if !self.is_tls {
             return;
         }
-        if let Some(server) = server.filter(|_| !self.tls.has_certificate()) {
+        if let Some(server) = server.filter(|_| !self.tls.has_certificate) {
             let remedy = "no certificate is named here: put one where tls.certificate and tls.private_key say";
             self.ledger.not_carried(server, remedy);
         }
-        std::mem::take(&mut self.tls).write(self.has_open_route, &mut self.draft);
-        if let Some(names) = self.names.take().filter(|names| names[..] != [NETDATA]) {
-            self.draft.client.set_list("common_names", names);
-        }
+        let names = self.names.take().filter(|names| names[..] != [NETDATA]);
+        let tls = std::mem::take(&mut self.tls);
+        tls.write(
+            self.has_open_route,
+            names.unwrap_or_default(),
+            &mut self.draft,
+        );
     }
 }
 

@@ -67,7 +67,8 @@ impl SetHeaders {
                 self.blank(directive, name, "has control characters", ledger);
             }
             Ok(value) => {
-                ledger.carried(directive, format!("set_headers.{name} = \"{value}\""));
+                let shown = without_secrets(&value);
+                ledger.carried(directive, format!("set_headers.{name} = \"{shown}\""));
                 self.insert(name, &value);
             }
             Err(variable) => self.blank(directive, name, &unknown(&variable), ledger),

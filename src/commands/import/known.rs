@@ -16,7 +16,7 @@ pub(super) const NGINX: &KnownDirectives = &[
         Disposition::NotCarried,
         GUARDS,
         "modsecurity* naxsi* limit_* ssl_ocsp* auth_* satisfy secure_link* *_by_lua* js_* perl* geoip* valid_referers \
-         ssl_verify_client ssl_client_certificate ssl_trusted_certificate ssl_crl allow deny proxy_ssl_*",
+         ssl_verify_client ssl_client_certificate ssl_crl allow deny proxy_ssl_*",
     ),
     (
         Disposition::NotCarried,

@@ -7,7 +7,6 @@
 
 mod access;
 mod apache;
-mod authority;
 mod builder;
 mod directive;
 mod headers;

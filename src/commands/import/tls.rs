@@ -1,21 +1,21 @@
 //! The certificate of a server, and the authorities of its clients: `ssl_*` and `SSL*`.
 
-use super::authority::{self, BUILTIN};
 use super::directive::{Directive, InEffect};
 use super::report::Ledger;
-use super::toml_writer::ConfigDraft;
+use super::sources::SourceFiles;
+use super::toml_writer::{ConfigDraft, ConfigTable};
+use crate::config::{NETDATA_ROOT_CA, certificates_in};
 use std::path::Path;
 
 /// The TLS settings of a server.
 #[derive(Debug, Default)]
 pub(super) struct TlsRules {
-    certificate: Option<String>,
-    private_key: Option<String>,
-    /// The authorities whose client certificates are trusted.
-    authorities: Vec<String>,
-    revocation_lists: Vec<String>,
-    only_newest: bool,
+    tls: ConfigTable,
+    client: ConfigTable,
     demand: Demand,
+    /// The first authority that is not Netdata's.
+    pub(super) other_authority: Option<String>,
+    pub(super) has_certificate: bool,
 }
 
 /// The demand for a client certificate in the handshake.
@@ -30,43 +30,42 @@ enum Demand {
 impl TlsRules {
     /// Reads the settings in effect. Relative names of files are relative to `base`.
     pub(super) fn read<'t>(at: &impl InEffect<'t>, base: &Path, ledger: &Ledger) -> Self {
-        let reader = TlsReader { base, ledger };
-        let all = |names: [&str; 2]| names.map(|name| at.all(name)).concat();
-        let one = |names: [&str; 2]| all(names).pop();
-        let certificates = all(["ssl_certificate", "SSLCertificateFile"]);
-        let certificate = reader.first(&certificates, "tls.certificate");
-        let keys = all(["ssl_certificate_key", "SSLCertificateKeyFile"]);
+        let reader = TlsReader { at, base, ledger };
+        let certificate = reader.first("ssl_certificate", "SSLCertificateFile", "certificate");
+        let key = reader.first(
+            "ssl_certificate_key",
+            "SSLCertificateKeyFile",
+            "private_key",
+        );
+        let has_certificate = certificate.is_some();
         // The key may be in the file of the certificate.
-        let private_key = reader
-            .first(&keys, "tls.private_key")
-            .or(certificate.clone());
-        let demand = one(["ssl_verify_client", "SSLVerifyClient"]);
-        let demand = demand.map_or(Demand::Off, |it| reader.demand(it));
-        let own = one(["ssl_client_certificate", "SSLCACertificateFile"]);
-        let mut authorities: Vec<String> = own
-            .and_then(|it| reader.authority(it))
-            .into_iter()
-            .collect();
-        if let Some(trusted) = at.one("ssl_trusted_certificate") {
-            let is_stapling = at.one("ssl_stapling").is_some_and(|it| it.value() == "on");
-            if own.is_some() && is_stapling {
-                let hole = "the authorities for OCSP stapling could issue client certificates, too; now \
-                            only those in tls.client.ca can";
-                ledger.closed(trusted, hole);
-            } else if own.is_none() && demand == Demand::Off {
-                ledger.not_needed(trusted, "it is for OCSP stapling, which is not supported");
-            } else {
-                authorities.extend(reader.authority(trusted));
-            }
+        let key = key.or(certificate.clone());
+        let mut tls = ConfigTable::default();
+        tls.set(
+            "certificate",
+            certificate.as_deref().unwrap_or("fullchain.pem"),
+        );
+        tls.set("private_key", key.as_deref().unwrap_or("privkey.pem"));
+        if reader.only_newest() {
+            tls.set("min_version", "1.3");
         }
-        let protocols = one(["ssl_protocols", "SSLProtocol"]);
+        let demand = reader.demand();
+        let authorities = reader.authorities(demand);
+        let mut client = ConfigTable::default();
+        // Keeps the first place for the value that `write` knows.
+        client.set("verify", "request");
+        if authorities != [BUILTIN] {
+            client.set_list("ca", authorities.clone());
+        }
+        let lists = reader.one("ssl_crl", "SSLCARevocationFile");
+        let lists = lists.and_then(|it| reader.file(it, "tls.client.crl"));
+        client.set_list("crl", lists.into_iter().collect());
         Self {
-            certificate,
-            private_key,
-            authorities,
-            revocation_lists: reader.revocation_lists(at),
-            only_newest: protocols.is_some_and(|it| reader.only_newest(it)),
+            tls,
+            client,
             demand,
+            other_authority: authorities.into_iter().find(|it| it != BUILTIN),
+            has_certificate,
         }
     }
 
@@ -75,53 +74,38 @@ impl TlsRules {
         self.demand == Demand::On
     }
 
-    /// Returns an authority other than Netdata's, if there is one.
-    pub(super) fn other_authority(&self) -> Option<&String> {
-        self.authorities
-            .iter()
-            .find(|authority| *authority != BUILTIN)
-    }
-
     /// Writes the settings. With `is_optional`, some route demands no certificate.
-    pub(super) fn write(self, is_optional: bool, draft: &mut ConfigDraft) {
-        let certificate = self.certificate.as_deref().unwrap_or("fullchain.pem");
-        let private_key = self.private_key.as_deref().unwrap_or("privkey.pem");
-        draft.tls.set("certificate", certificate);
-        draft.tls.set("private_key", private_key);
-        if self.only_newest {
-            draft.tls.set("min_version", "1.3");
+    pub(super) fn write(mut self, is_optional: bool, names: Vec<String>, draft: &mut ConfigDraft) {
+        if !is_optional && self.demand != Demand::Optional {
+            self.client.remove("verify");
         }
-        if is_optional || self.demand == Demand::Optional {
-            draft.client.set("verify", "request");
-        }
-        if self.authorities != [BUILTIN] {
-            draft.client.set_list("ca", self.authorities);
-        }
-        draft.client.set_list("crl", self.revocation_lists);
-    }
-
-    pub(super) fn has_certificate(&self) -> bool {
-        self.certificate.is_some()
+        self.client.set_list("common_names", names);
+        draft.tls = self.tls;
+        draft.client = self.client;
     }
 }
 
-/// Reads the files and options of a server.
-struct TlsReader<'r> {
+/// Reads the files and options of a server. Each has a name in NGINX and another in Apache.
+struct TlsReader<'r, A> {
+    at: &'r A,
     base: &'r Path,
     ledger: &'r Ledger,
 }
 
-impl TlsReader<'_> {
-    /// Returns the path of a file; `None` if its name is not constant.
-    fn path(&self, directive: &Directive, key: &str) -> Option<String> {
-        let name = directive.value();
-        let schemes = ["data:", "engine:", "store:"];
-        if name.contains('$') || schemes.iter().any(|scheme| name.starts_with(scheme)) {
-            let remedy = format!("{key} names a file: write it to one");
-            self.ledger.not_carried(directive, remedy);
-            return None;
+impl<'t, A: InEffect<'t>> TlsReader<'_, A> {
+    fn one(&self, nginx: &str, apache: &str) -> Option<&'t Directive> {
+        self.at.one(nginx).or_else(|| self.at.one(apache))
+    }
+
+    /// Returns the first of several certificates or keys.
+    fn first(&self, nginx: &str, apache: &str, key: &str) -> Option<String> {
+        let mut all = self.at.all(nginx);
+        all.extend(self.at.all(apache));
+        for further in all.iter().skip(1) {
+            let remedy = "only the first certificate is used, which every TLS client accepts";
+            self.ledger.not_carried(further, remedy);
         }
-        Some(self.base.join(name).display().to_string())
+        self.file(all.first()?, &format!("tls.{key}"))
     }
 
     fn file(&self, directive: &Directive, key: &str) -> Option<String> {
@@ -130,74 +114,82 @@ impl TlsReader<'_> {
         Some(path)
     }
 
-    /// Returns the first of several certificates or keys.
-    fn first(&self, all: &[&Directive], key: &str) -> Option<String> {
-        for further in all.iter().skip(1) {
-            let remedy = "only the first certificate is used, which every TLS client accepts";
-            self.ledger.not_carried(further, remedy);
+    /// Returns the path of a file; `None` if its name is not constant.
+    fn path(&self, directive: &Directive, key: &str) -> Option<String> {
+        let name = directive.value();
+        if name.contains('$') {
+            let remedy = format!("{key} names a file: write it to one");
+            self.ledger.not_carried(directive, remedy);
+            return None;
         }
-        self.file(all.first()?, key)
+        Some(self.base.join(name).display().to_string())
     }
 
-    fn revocation_lists<'t>(&self, at: &impl InEffect<'t>) -> Vec<String> {
-        if let Some(lists) = at.one("SSLCARevocationFile")
-            && at
-                .one("SSLCARevocationCheck")
-                .is_none_or(|it| it.keyword() == "none")
-        {
-            let hole = "it was not used, without SSLCARevocationCheck; now it is";
-            self.ledger.closed(lists, hole);
-        }
-        let lists = at.one("ssl_crl").or_else(|| at.one("SSLCARevocationFile"));
-        lists
-            .and_then(|it| self.file(it, "tls.client.crl"))
-            .into_iter()
-            .collect()
+    fn authorities(&self, demand: Demand) -> Vec<String> {
+        let own = self.one("ssl_client_certificate", "SSLCACertificateFile");
+        // With stapling, these issue certificates of servers.
+        let is_stapling = self
+            .at
+            .one("ssl_stapling")
+            .is_some_and(|it| it.value() == "on");
+        let trusted = self.at.one("ssl_trusted_certificate");
+        let trusted = trusted.filter(|_| demand != Demand::Off && !is_stapling);
+        let directives = own.into_iter().chain(trusted);
+        directives.filter_map(|it| self.authority(it)).collect()
     }
 
     fn authority(&self, directive: &Directive) -> Option<String> {
         let path = self.path(directive, "tls.client.ca")?;
-        Some(authority::carry(directive, path, self.ledger))
+        if is_builtin(Path::new(&path)) {
+            let why = "it holds the Netdata Root CA, which is built in";
+            self.ledger.not_needed(directive, why);
+            return Some(BUILTIN.to_owned());
+        }
+        self.ledger.carried(directive, "tls.client.ca");
+        Some(path)
     }
 
     /// Returns `true` if TLS 1.3 is the only version. Apache adds and removes versions.
-    fn only_newest(&self, directive: &Directive) -> bool {
+    fn only_newest(&self) -> bool {
+        let Some(directive) = self.one("ssl_protocols", "SSLProtocol") else {
+            return false;
+        };
         let mut versions: Vec<String> = Vec::new();
         for argument in &directive.arguments {
             let name = argument.trim_start_matches(['+', '-']).to_ascii_lowercase();
-            let all = ["tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3"].map(str::to_owned);
-            let named = if name == "all" {
-                all.to_vec()
-            } else {
-                vec![name]
-            };
+            let name = name.replace("all", "tlsv1 tlsv1.1 tlsv1.2 tlsv1.3");
             match argument.starts_with('-') {
-                true => versions.retain(|version| !named.contains(version)),
-                false => versions.extend(named),
+                true => versions.retain(|version| name.split(' ').all(|it| it != version)),
+                false => versions.extend(name.split(' ').map(str::to_owned)),
             }
         }
-        let is_newest = !versions.is_empty() && versions.iter().all(|it| it == "tlsv1.3");
+        let has = |names: &str| {
+            versions
+                .iter()
+                .any(|it| names.split(' ').any(|name| name == it))
+        };
+        let is_newest = has("tlsv1.3") && !has("sslv2 sslv3 tlsv1 tlsv1.1 tlsv1.2");
         let oldest = if is_newest { "1.3" } else { "1.2" };
         self.ledger
             .carried(directive, format!("tls.min_version = \"{oldest}\""));
-        let old = ["sslv2", "sslv3", "tlsv1", "tlsv1.1"];
-        if versions
-            .iter()
-            .any(|version| old.contains(&version.as_str()))
-        {
-            self.ledger
-                .closed(directive, "versions before TLS 1.2 are not supported");
+        if has("sslv2 sslv3 tlsv1 tlsv1.1") {
+            let hole = "versions before TLS 1.2 are not supported";
+            self.ledger.closed(directive, hole);
         }
         is_newest
     }
 
-    fn demand(&self, directive: &Directive) -> Demand {
-        let (demand, key) = match directive.keyword().as_str() {
-            "on" | "require" => (Demand::On, "tls.client.verify = \"require\""),
-            "optional" | "optional_no_ca" => (Demand::Optional, "tls.client.verify = \"request\""),
-            _ => (Demand::Off, "tls.client.verify"),
+    fn demand(&self) -> Demand {
+        let Some(directive) = self.one("ssl_verify_client", "SSLVerifyClient") else {
+            return Demand::Off;
         };
-        self.ledger.carried(directive, key);
+        let (demand, key) = match directive.keyword().as_str() {
+            "on" | "require" => (Demand::On, " = \"require\""),
+            "optional" | "optional_no_ca" => (Demand::Optional, " = \"request\""),
+            _ => (Demand::Off, ""),
+        };
+        self.ledger
+            .carried(directive, format!("tls.client.verify{key}"));
         if directive.keyword() == "optional_no_ca" {
             let hole =
                 "certificates of any authority got through; now it must be one of tls.client.ca";
@@ -205,4 +197,14 @@ impl TlsReader<'_> {
         }
         demand
     }
+}
+
+/// The name of Netdata's own authority in a configuration.
+const BUILTIN: &str = "builtin:netdata";
+
+/// Returns `true` if a file has Netdata's certificate and no other, not even an unreadable one.
+fn is_builtin(path: &Path) -> bool {
+    let text = SourceFiles::default().read(path).unwrap_or_default();
+    let found = certificates_in(text.as_bytes()).filter(|found| !found.is_empty());
+    found.is_some() && found == certificates_in(NETDATA_ROOT_CA.as_bytes())
 }

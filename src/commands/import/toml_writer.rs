@@ -43,6 +43,10 @@ impl ConfigTable {
         self.0.extend(more.0);
     }
 
+    pub(super) fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.as_str()
     }

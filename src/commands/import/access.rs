@@ -22,7 +22,7 @@ pub(super) enum Input {
 
 /// The requests whose input matches one of the patterns, or none of them if `inverted`.
 #[derive(Clone, Debug)]
-pub(super) struct Requests<'t> {
+pub(super) struct MatchedRequests<'t> {
     pub(super) input: Input,
     pub(super) patterns: Vec<AccessPattern<'t>>,
     pub(super) inverted: bool,
@@ -36,7 +36,7 @@ pub(super) struct AccessPattern<'t> {
     pub(super) directive: &'t Directive,
 }
 
-impl Requests<'_> {
+impl MatchedRequests<'_> {
     /// Returns `true` if the input is compared with this text alone.
     fn is_about(&self, text: &str) -> bool {
         match self.patterns.as_slice() {
@@ -103,7 +103,7 @@ impl<'t> AccessRules<'t> {
     pub(super) fn apply(
         &mut self,
         directive: &'t Directive,
-        requests: &Requests<'t>,
+        requests: &MatchedRequests<'t>,
         on_match: OnMatch,
         ledger: &Ledger,
     ) {
@@ -146,7 +146,7 @@ impl<'t> AccessRules<'t> {
     fn subject(
         &mut self,
         directive: &'t Directive,
-        requests: &Requests<'t>,
+        requests: &MatchedRequests<'t>,
         rendering: Rendering,
         ledger: &Ledger,
     ) {
@@ -190,7 +190,7 @@ impl<'t> AccessRules<'t> {
     fn authorization(
         &mut self,
         directive: &'t Directive,
-        requests: &Requests<'t>,
+        requests: &MatchedRequests<'t>,
         ledger: &Ledger,
     ) {
         for pattern in &requests.patterns {

@@ -60,6 +60,9 @@ impl SubjectMeaning {
     }
 }
 
+/// Returns `true` for subjects that pass a check.
+type SubjectMatcher<'p> = Box<dyn Fn(&str) -> bool + 'p>;
+
 /// A comparison of the subject with a text or an expression.
 struct SubjectCheck<'p> {
     rendering: Rendering,
@@ -139,7 +142,7 @@ impl<'p> SubjectCheck<'p> {
         keys.any(|key| ["O", "OU", "C", "ST", "L", "emailAddress"].contains(&key))
     }
 
-    fn matcher(&self) -> Option<Box<dyn Fn(&str) -> bool + '_>> {
+    fn matcher(&self) -> Option<SubjectMatcher<'_>> {
         if self.is_whole {
             return Some(Box::new(|subject| subject == self.text));
         }

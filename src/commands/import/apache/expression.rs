@@ -1,7 +1,7 @@
 //! Conditions on requests: the expressions of `Require expr`, `SSLRequire` and `<If>`, and
 //! `RewriteCond`.
 
-use crate::commands::import::access::{AccessPattern, Input, Requests};
+use crate::commands::import::access::{AccessPattern, Input, MatchedRequests};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::subject_match::{Comparison, Rendering};
 use regex::Regex;
@@ -18,7 +18,10 @@ static COMPARISON: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Reads comparisons that must all hold; `None` for an expression in any other form.
-pub(super) fn requests<'t>(directive: &'t Directive, text: &str) -> Option<Vec<Requests<'t>>> {
+pub(super) fn requests<'t>(
+    directive: &'t Directive,
+    text: &str,
+) -> Option<Vec<MatchedRequests<'t>>> {
     let mut all = Vec::new();
     let mut rest = text;
     while all.is_empty() || !rest.is_empty() {
@@ -46,7 +49,7 @@ pub(super) fn requests<'t>(directive: &'t Directive, text: &str) -> Option<Vec<R
 }
 
 /// Reads a `RewriteCond`.
-pub(super) fn condition(directive: &Directive) -> Option<Requests<'_>> {
+pub(super) fn condition(directive: &Directive) -> Option<MatchedRequests<'_>> {
     let [subject, pattern, ..] = directive.arguments.as_slice() else {
         return None;
     };
@@ -79,14 +82,14 @@ fn compare<'t>(
     text: &str,
     comparison: Comparison,
     inverted: bool,
-) -> Requests<'t> {
+) -> MatchedRequests<'t> {
     let text = text.to_owned();
     let pattern = AccessPattern {
         text,
         comparison,
         directive,
     };
-    Requests {
+    MatchedRequests {
         input,
         patterns: vec![pattern],
         inverted,

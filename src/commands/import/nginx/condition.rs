@@ -4,7 +4,7 @@ use super::reader::LocationReader;
 use super::scope::NginxScope;
 use super::syntax::expression;
 use super::variables::{NginxMap, NginxMaps};
-use crate::commands::import::access::{AccessPattern, Input, Requests};
+use crate::commands::import::access::{AccessPattern, Input, MatchedRequests};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::subject_match::{Comparison, Rendering};
 use regex::Regex;
@@ -53,7 +53,7 @@ impl IfCondition {
     }
 
     /// Returns the requests for which it holds, where this is what the variable has.
-    fn requests<'t>(&self, input: Input, directive: &'t Directive) -> Requests<'t> {
+    fn requests<'t>(&self, input: Input, directive: &'t Directive) -> MatchedRequests<'t> {
         let comparison = comparison(self.operator.trim_start_matches('!'));
         let is_alone = self.operator.is_empty();
         let values = if is_alone {
@@ -66,7 +66,7 @@ impl IfCondition {
             comparison,
             directive,
         };
-        Requests {
+        MatchedRequests {
             input,
             patterns: values.iter().map(pattern).collect(),
             inverted: is_alone || self.operator.starts_with('!'),
@@ -104,7 +104,7 @@ impl<'t> LocationReader<'_, 't> {
         &self,
         directive: &'t Directive,
         scope: &NginxScope<'t>,
-    ) -> Option<Requests<'t>> {
+    ) -> Option<MatchedRequests<'t>> {
         let condition = IfCondition::read(directive)?;
         let maps = self.site.maps;
         match (
@@ -125,7 +125,7 @@ impl<'t> LocationReader<'_, 't> {
         own: Input,
         directive: &'t Directive,
         scope: &NginxScope<'t>,
-    ) -> Option<Requests<'t>> {
+    ) -> Option<MatchedRequests<'t>> {
         let sets = |it: &&Directive| {
             it.name == "set" && it.value().strip_prefix('$') == Some(&*condition.variable)
         };
@@ -148,7 +148,7 @@ impl<'t> LocationReader<'_, 't> {
         };
         let value = default.and_then(|it| it.arguments.get(1));
         let is_alike = inputs.iter().all(|other| other == first);
-        let requests = Requests {
+        let requests = MatchedRequests {
             input: first.clone(),
             patterns: Vec::new(),
             inverted: condition.holds_for(value.map_or("", String::as_str))?,
@@ -162,7 +162,7 @@ fn mapped<'t>(
     condition: &IfCondition,
     map: &NginxMap<'t>,
     maps: &NginxMaps<'t>,
-) -> Option<Requests<'t>> {
+) -> Option<MatchedRequests<'t>> {
     let by_default = condition.holds_for(map.default)?;
     let mut patterns = Vec::new();
     for entry in &map.entries {
@@ -181,7 +181,7 @@ fn mapped<'t>(
             directive: entry,
         });
     }
-    (!patterns.is_empty()).then_some(Requests {
+    (!patterns.is_empty()).then_some(MatchedRequests {
         input: input(map.source, maps),
         patterns,
         inverted: by_default,

@@ -80,6 +80,11 @@ pub struct Schemes {
 }
 
 impl Rejection {
+    /// Refuses a head that cannot be read in exactly one way, because of `defect`.
+    pub(crate) fn malformed<T>(defect: &'static str) -> Result<T, Self> {
+        Err(Self::MalformedRequest(defect))
+    }
+
     /// The row of this refusal in the table.
     fn refusal(&self) -> &'static Refusal {
         match self {

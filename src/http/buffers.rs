@@ -1,8 +1,7 @@
-//! Memory for the bodies of requests: how much all of them take together is bounded, and each takes
-//! what it needs.
+//! Memory for the bodies of requests: the total is bounded, and each body takes only what it needs.
 //!
-//! A body that says how long it is gets its memory at once; another grows in steps. A large one has
-//! pages of its own, which go back to the system with it: an allocator would keep them for the next
+//! A body with a declared length gets its memory at once; another grows in steps. A large one has
+//! pages of its own, which return to the system with it: an allocator would keep them for the next
 //! one, which may not come for days.
 
 use bytes::Bytes;
@@ -20,15 +19,15 @@ const OWN_PAGES: usize = 64 * 1024;
 /// body is copied a few times then, and has little more memory than it needs.
 const STEP: usize = 16 * 1024;
 
-/// How long a body waits for others to be done with their memory: alerts come in bursts, and most
-/// take milliseconds.
+/// How long a body waits until others return their memory: alerts come in bursts, and most take
+/// milliseconds.
 const BUFFER_WAIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// There is no memory to be had.
+/// The budget has no memory left for a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overloaded;
 
-/// How much memory all bodies have.
+/// The account of the memory that all bodies take.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     used: AtomicU64,
@@ -96,17 +95,17 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// What bodies may take together.
+/// The memory that all bodies may take together, and the account of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget<'b> {
     pub(crate) buffers: &'b Arc<Buffers>,
-    /// Bytes.
+    /// The limit in bytes.
     pub(crate) limit: u64,
 }
 
 impl Budget<'_> {
-    /// Room for a body of `length` bytes, as far as that is known. It waits a moment where there is
-    /// none.
+    /// Reserves room for a body of `length` bytes, as far as its length is known. Waits a moment if
+    /// there is none.
     pub(crate) async fn buffer(self, length: u64) -> Result<Buffer, Overloaded> {
         self.buffers.take(length, self.limit).await?;
         let share = Share {
@@ -122,7 +121,7 @@ impl Budget<'_> {
     }
 }
 
-/// What one body has of the budget, until this is dropped.
+/// The part of the budget that one body holds until this is dropped.
 #[derive(Debug)]
 struct Share {
     buffers: Arc<Buffers>,
@@ -146,11 +145,11 @@ impl Drop for Share {
     }
 }
 
-/// A body in the making.
+/// A body that is being read.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     memory: BodyMemory,
-    /// How much of the memory is filled.
+    /// The number of bytes that have been filled.
     length: usize,
     share: Share,
 }
@@ -231,7 +230,7 @@ impl Buffer {
         })
     }
 
-    /// What has been appended. The last of its clones gives the memory back.
+    /// Returns the body. Dropping its last clone returns the memory to the budget.
     pub(crate) fn freeze(self) -> Bytes {
         if self.length == 0 {
             Bytes::new()

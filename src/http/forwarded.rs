@@ -1,13 +1,13 @@
-//! Decides whose address a request comes from, where proxies stand before this one.
+//! Decides which client address a request comes from, if proxies are in front of this one.
 
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The sender's address: the connection's own, or what the trusted proxies say.
+/// Returns the client's address: that of the connection, or the one that trusted proxies report.
 ///
-/// The addresses in `X-Forwarded-For` are read from the right, each added by the hop before. As
-/// long as a hop is trusted, what it says is believed; the first that is not trusted is the sender.
-/// What cannot be read ends the walk.
+/// The addresses in `X-Forwarded-For` are read from the right; each was added by the hop before. As
+/// long as a hop is trusted, its entry is believed; the first address that is not trusted is the
+/// client's. An entry that is not an address ends the walk.
 pub fn client_address<'h>(
     peer: IpAddr,
     forwarded_for: impl DoubleEndedIterator<Item = &'h [u8]>,
@@ -15,24 +15,24 @@ pub fn client_address<'h>(
 ) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let peer = peer.to_canonical();
-    let mut sender = peer;
+    let mut client = peer;
     let entries = forwarded_for
         .rev()
         .flat_map(|header| header.rsplit(|b| *b == b','));
     for entry in entries {
-        if !is_trusted(&sender) {
+        if !is_trusted(&client) {
             break;
         }
         match parse(entry) {
-            Some(address) => sender = address.to_canonical(),
+            Some(address) => client = address.to_canonical(),
             None => break,
         }
     }
-    sender
+    client
 }
 
-/// An address as proxies write it: with a port (Azure does that) or without, and with brackets if
-/// it is IPv6 and has one.
+/// Parses an address as proxies write it: with a port (Azure does that) or without, and with
+/// brackets if it is IPv6 and has one.
 fn parse(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim();
     let without_port = || text.parse::<IpAddr>().ok();
@@ -47,14 +47,14 @@ fn parse(entry: &[u8]) -> Option<IpAddr> {
     without_port().or_else(with_port).or_else(in_brackets)
 }
 
-/// Whether what this peer says about the request is believed.
+/// Returns `true` if `peer` is in one of the `trusted` networks.
 pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     let peer = peer.to_canonical();
     trusted.iter().any(|network| network.contains(&peer))
 }
 
-/// What limits count together: an IPv4 address, or the /64 of an IPv6 address, within which a host
-/// chooses its own.
+/// Returns the address that limits count by: an IPv4 address as it is, or the /64 of an IPv6
+/// address, because a client usually controls a whole /64.
 pub(crate) fn rate_limit_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -105,7 +105,7 @@ mod tests {
             ("[2001:db8::1]", "2001:db8::1"),
             ("[::ffff:203.0.113.9]:1", "203.0.113.9"),
             ("6.6.6.6:1, 203.0.113.9:51234 , 10.9.9.9:80", "203.0.113.9"),
-            // What is none of these ends the walk.
+            // An entry that is not an address ends the walk.
             ("203.0.113.9:", "10.0.0.1"),
             ("203.0.113.9:65536", "10.0.0.1"),
             ("203.0.113.9:x", "10.0.0.1"),

@@ -1,28 +1,28 @@
-//! Whose word a header field of a request is: the sender's, that of this hop, ours, or that of a
-//! trusted proxy.
+//! Classifies the header fields of requests by whose they are: the client's, this hop's, this
+//! program's, or a trusted proxy's.
 //!
-//! One table, of which everything is made that has to do with names: what is not passed on, what
-//! the configuration may not set, what is believed only of those in `listen.trusted_proxies`, and
-//! what no sender can assert.
+//! Everything that depends on the names of fields uses this one table: which fields are not passed
+//! on, which ones the configuration may not set, which ones are believed only if they come from
+//! `listen.trusted_proxies`, and which ones no client can assert.
 
 use std::cmp::Ordering;
 
-/// What becomes of a field of a request that has one of these names.
+/// The treatment of a request's field by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// It ends at this hop (RFC 9110 section 7.6.1). The configuration cannot set it.
+    /// The field ends at this hop (RFC 9110 section 7.6.1). The configuration cannot set it.
     HopByHop,
-    /// It tells where the message ends, and is said anew. The configuration cannot set it.
+    /// The field frames the message and is generated again. The configuration cannot set it.
     Framing,
-    /// It is set here whatever anything else says. The configuration cannot set it.
+    /// This program always sets the field. The configuration cannot set it.
     Ours,
-    /// It is set here, unless the configuration sets it.
+    /// This program sets the field, unless the configuration does.
     Preset,
-    /// It says where a request came from, or how it was asked for, before a proxy changed that. It
-    /// is passed on if a trusted proxy says so, and dropped otherwise.
+    /// The field describes where a request came from, or how it looked before a proxy changed it.
+    /// It is passed on if a trusted proxy sent it, and dropped otherwise.
     Forwarding,
-    /// It asserts a client certificate or an identity, to applications that believe the proxy in
-    /// front of them. It is dropped, unless the configuration sets it or lets it pass.
+    /// The field asserts a client certificate or an identity to applications that believe the proxy
+    /// in front of them. It is dropped, unless the configuration sets it or passes it on.
     Identity,
 }
 
@@ -183,7 +183,7 @@ const PREFIXES: [(&str, Class); 22] = [
     ("x-webauth-", Identity),
 ];
 
-/// The class of a name, if it has one. Any other field is the sender's to say.
+/// Returns the class of a name, if it has one. A client may send any other field.
 pub fn class(name: &[u8]) -> Option<Class> {
     entry(name).map(|(_, class)| class)
 }
@@ -215,21 +215,20 @@ pub fn names(class: Class) -> Vec<String> {
     whole.chain(begun).collect()
 }
 
-/// Whether a header is set by this program whatever it is told.
+/// Returns `true` for headers that this program sets or removes, whatever the configuration says.
 pub(crate) fn is_reserved(name: &str) -> bool {
     matches!(class(name.as_bytes()), Some(HopByHop | Framing | Ours))
 }
 
-/// Whether a field that came from a trusted proxy has a name that is the proxy's own spelling.
-/// Others may have passed it by, from a sender that hopes for an application to which they are the
-/// same.
+/// Returns `true` if a name is spelt as a proxy spells it. A trusted proxy may have let any other
+/// spelling pass unchanged, from a client that hopes for an application to which both are the same.
 pub(crate) fn is_plainly_spelt(name: &[u8]) -> bool {
     name.iter()
         .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
-/// Whether two names are the same to an application behind a CGI-like interface, which knows
-/// neither case nor the difference between one sign and another: PHP makes the same variable of
+/// Returns `true` if two names are the same to an application behind a CGI-like interface, which
+/// ignores case and the difference between one sign and another: PHP makes the same variable of
 /// `X.A`, `x_a` and `X-A`.
 pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && compare(one, other) == Ordering::Equal

@@ -1,6 +1,8 @@
 //! HTTP messages as bytes: framing, heads, bodies, paths, header classes, forwarded addresses.
 
 pub(crate) mod buffers;
+#[cfg(feature = "server")]
+pub(crate) mod chunked;
 pub mod forwarded;
 pub mod framing;
 pub mod header_class;

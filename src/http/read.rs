@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::task::ready;
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// How much is read at once: a whole record of TLS.
+/// The size of a read: a whole TLS record.
 const READ: usize = 16 * 1024;
 
-/// Reads what is there into `buffer`, which stays empty and without memory as long as nothing
-/// comes. Returns how many bytes that were; none is the end. Nothing is lost if this is cancelled.
+/// Reads the available bytes into `buffer`, which stays without memory until something arrives.
+/// Returns the number of bytes; 0 is the end. Cancel safe.
 pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin + ?Sized),
     buffer: &mut BytesMut,

@@ -3,19 +3,19 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use std::ops::Range;
 
-/// In which version of HTTP a request came.
+/// The version of HTTP that a request came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// RFC 1945.
+    /// HTTP/1.0 (RFC 1945).
     Http10,
-    /// RFC 9112.
+    /// HTTP/1.1 (RFC 9112).
     Http11,
-    /// RFC 9113.
+    /// HTTP/2 (RFC 9113).
     Http2,
 }
 
 impl HttpVersion {
-    /// The word for it in logs.
+    /// The name of the version in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",
@@ -25,9 +25,9 @@ impl HttpVersion {
     }
 }
 
-/// A request's head: its request line and its fields.
+/// The head of a request: its request line and its fields.
 ///
-/// It refers to spans in the bytes that came over the wire, so that reading one costs no copy and
+/// It refers to spans of the bytes that came over the wire, so that reading one costs no copy and
 /// passing it on is a matter of copying lines.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
@@ -51,7 +51,8 @@ struct FieldSpans {
 }
 
 impl Span {
-    /// Of bytes that are no more than 4 GiB into a head, as every bounded head's are.
+    /// Creates a span that ends within the first 4 GiB of a head, as every span of a bounded head
+    /// does.
     pub(crate) fn new(range: Range<usize>) -> Self {
         let position = |index| u32::try_from(index).unwrap_or(u32::MAX);
         Self {
@@ -60,14 +61,14 @@ impl Span {
         }
     }
 
-    fn of(self, bytes: &[u8]) -> &[u8] {
+    pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         bytes
             .get(self.start as usize..self.end as usize)
             .unwrap_or_default()
     }
 }
 
-/// Where the parts of a head are.
+/// The positions of the parts of a head.
 #[derive(Debug)]
 pub(crate) struct HeadSpans {
     pub(crate) version: HttpVersion,
@@ -109,7 +110,7 @@ impl HeadSpans {
 }
 
 impl RequestHead {
-    /// A head whose parts came in another form than HTTP/1.1's.
+    /// Creates a head whose parts did not come in the form of HTTP/1.1.
     pub fn from_parts<'p>(
         version: HttpVersion,
         method: &str,
@@ -169,7 +170,7 @@ impl RequestHead {
         }
     }
 
-    /// What follows the first question mark, if there is one.
+    /// The part after the first question mark, if there is one.
     pub fn query(&self) -> Option<&[u8]> {
         let target = self.path_and_query();
         let mark = target.iter().position(|b| *b == b'?')?;
@@ -205,15 +206,15 @@ impl RequestHead {
         self.all(name).next()
     }
 
-    /// Whether `token` is among the comma-separated values of the fields of this name, in whatever
-    /// case.
+    /// Returns `true` if `token` is among the comma-separated values of the fields of this name, in
+    /// whatever case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         let is_token = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
         self.all(name)
             .any(|value| value.split(|b| *b == b',').any(is_token))
     }
 
-    /// Whom it is for.
+    /// The value of `Host`: the host that the request is for.
     pub fn host(&self) -> &[u8] {
         self.first("host").unwrap_or_default()
     }

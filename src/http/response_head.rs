@@ -1,4 +1,4 @@
-//! The head of an answer: an application's, or one of ours.
+//! The head of a response, from an application or from this program.
 //!
 //! Its fields are kept as the lines that they are in HTTP/1.1, so that passing one on is a matter
 //! of copying bytes.
@@ -6,12 +6,12 @@
 use bytes::{BufMut as _, BytesMut};
 use http::StatusCode;
 
-/// The status and the fields of an answer, but for those that end at this hop (RFC 9110 section
+/// The status and the fields of a response, without those that end at this hop (RFC 9110 section
 /// 7.6.1).
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
     status: StatusCode,
-    /// Where it is not the usual one.
+    /// The reason phrase, if it is not the usual one.
     reason: Option<Box<str>>,
     /// `Name: value\r\n`, one after the other.
     lines: BytesMut,
@@ -29,7 +29,7 @@ impl ResponseHead {
         }
     }
 
-    /// The same with a reason phrase, which has no control characters.
+    /// Sets the reason phrase, which must not contain control characters.
     pub fn with_reason(mut self, reason: &str) -> Self {
         self.reason = (reason != self.reason()).then(|| reason.into());
         self
@@ -51,13 +51,13 @@ impl ResponseHead {
         self.lines.put_slice(b"\r\n");
     }
 
-    /// The status.
+    /// The status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Whether this is what a server says that has closed an idle connection (RFC 9110 section
-    /// 15.5.9): of a request that was on its way meanwhile, nothing has been taken.
+    /// Returns `true` for the response of a server that has closed an idle connection (RFC 9110
+    /// section 15.5.9): it has taken nothing of a request that was on its way.
     pub fn is_idle_timeout(&self) -> bool {
         self.status == StatusCode::REQUEST_TIMEOUT
     }
@@ -70,7 +70,7 @@ impl ResponseHead {
             .unwrap_or_default()
     }
 
-    /// Whether there is a `Content-Length`.
+    /// Returns `true` if there is a `Content-Length`.
     pub fn has_length(&self) -> bool {
         self.has_length
     }

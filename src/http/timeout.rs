@@ -1,9 +1,9 @@
-//! Waiting for a while, and no longer.
+//! Timeouts that survive a standstill of the process.
 //!
-//! A process may stand still: a frozen container, a paused virtual machine, a processor that was
-//! taken away. When it goes on, each of its timers has run out, and what came meanwhile lies in its
-//! sockets, of which it has not heard yet. So a timer that has run out gives them a chance to be
-//! looked into before it counts.
+//! A process may stop for a while: a frozen container, a paused virtual machine, a processor that
+//! was taken away. When it continues, each of its timers has expired, while the data that arrived
+//! in the meantime is still unread in its sockets. A timer that has expired therefore gives the
+//! sockets a chance to be read before it counts.
 
 use futures_util::poll;
 use std::fmt;
@@ -13,17 +13,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A timer that is so late says that the process stood still.
+/// A timer that fires this late shows that the process stood still.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
-/// How much time there is then for what could not be sent meanwhile: a large body fits into no
-/// socket.
+/// The time that is left after a standstill for data that could not be sent meanwhile: a large body
+/// does not fit into the buffer of a socket.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What it takes at least to hear of the sockets.
+/// The time that it takes at least to poll the sockets.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// The time is over.
+/// The error of a future that did not complete in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Late;
 
@@ -35,12 +35,12 @@ impl fmt::Display for Late {
 
 impl std::error::Error for Late {}
 
-/// A while. What is waited for besides is to be polled first.
+/// A timer. The future that it limits is to be polled first.
 #[derive(Debug)]
 pub(crate) struct Sleep {
     timer: Pin<Box<tokio::time::Sleep>>,
     grace: Duration,
-    /// What was in the sockets when the time was over has been heard of.
+    /// The sockets have been polled since the time was up.
     has_looked: bool,
 }
 
@@ -95,7 +95,7 @@ impl Deadline {
         }
     }
 
-    /// What `future` gives, if it does so in time.
+    /// Waits for `future` until the deadline.
     pub(crate) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, Late> {
         let mut future = pin!(future);
         if let Poll::Ready(output) = poll!(&mut future) {
@@ -112,10 +112,11 @@ impl Deadline {
     }
 }
 
-/// What `future` gives, if it does so within `limit`.
+/// Limits the duration of `future`, like `tokio::time::timeout`, but polls it once before it sets
+/// up a timer.
 ///
-/// One that is ready at once, as most reads of what has arrived and most writes are, does not even
-/// ask for the time.
+/// Most reads of data that has arrived and most writes are ready at once, and do not even read the
+/// clock.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Late> {
     let mut future = pin!(future);
     match poll!(&mut future) {

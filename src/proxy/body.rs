@@ -1,5 +1,5 @@
-//! Reads a request's body whole, within bounds of size and time, or reads a refused one out of the
-//! way.
+//! Reads the body of a request: whole, within bounds of size and time, or just out of the way if
+//! the request is refused.
 
 use super::interrupt::Interrupt;
 use super::policy::Policy;
@@ -12,11 +12,11 @@ use bytes::Bytes;
 use pingora::{Error, ErrorType};
 use std::time::Duration;
 
-/// How much of a refused request's body is read so that its connection can go on.
+/// The largest body of a refused request that is read so that its connection can be used again.
 const DRAIN_MAX_BYTES: u64 = 64 * 1024;
 
-/// How much of it is read, and for how long, so that the sender sees the refusal before the
-/// connection is closed.
+/// How much of the body of a refused request is read, and for how long, so that the client sees the
+/// refusal before the connection is closed.
 const LINGER_MAX_BYTES: u64 = 16 * 1024 * 1024;
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -51,10 +51,10 @@ pub(super) async fn read_whole<S: Session>(
     Ok(body.freeze())
 }
 
-/// Reads what is left of a refused request's body if that is little, so that the next request can
+/// Reads the rest of a refused request's body if that is small, so that the next request can
 /// follow.
 ///
-/// Otherwise the answer closes the connection, and [`linger`] is to follow it.
+/// Otherwise the response closes the connection, and [`linger`] is to be called after it.
 pub(super) async fn drain<S: Session>(session: &mut S, head: &RequestHead) {
     let little = head
         .content_length()
@@ -64,8 +64,8 @@ pub(super) async fn drain<S: Session>(session: &mut S, head: &RequestHead) {
     }
 }
 
-/// Reads on for a while after the answer: closing with unread data resets the connection, and the
-/// sender might never see why it was refused.
+/// Reads on for a while after the response: closing with unread data resets the connection, and the
+/// client might never see why its request was refused.
 pub(super) async fn linger<S: Session>(session: &mut S) {
     if !session.is_body_done() {
         discard(session, LINGER_MAX_BYTES).await;
@@ -83,7 +83,7 @@ async fn discard<S: Session>(session: &mut S, limit: u64) {
     }
 }
 
-/// Reads the next part, or says that there is none.
+/// Reads the next part; returns `None` at the end of the body.
 pub(super) async fn next<S: Session>(
     session: &mut S,
     deadline: &mut Deadline,
@@ -95,7 +95,7 @@ pub(super) async fn next<S: Session>(
     }
 }
 
-/// Tells a sender that left from one that sends nonsense.
+/// Distinguishes a client that left from one that sends a malformed body.
 pub(super) fn broken(error: &Error) -> Interrupt {
     match error.etype {
         ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::H2Error => {

@@ -1,4 +1,4 @@
-//! Brings a verified notification to its application, and the application's answer back unchanged.
+//! Delivers a verified notification to its application, and passes the response back unchanged.
 
 use super::origin::Origin;
 use super::respond;
@@ -13,6 +13,7 @@ use crate::telemetry::repeated::Repeated;
 use crate::upstream::Upstream;
 use crate::upstream::exchange::{self, ExchangeError, Message, UpstreamResponse};
 use bytes::{BufMut as _, Bytes, BytesMut};
+use http::StatusCode;
 use pingora::server::ShutdownWatch;
 use std::pin::pin;
 use std::task::Poll;
@@ -22,13 +23,13 @@ use std::time::{Duration, Instant};
 /// client is still connected: no client gives up sooner.
 const DISCONNECT_CHECK_AFTER: Duration = Duration::from_millis(100);
 
-/// The largest body, in bytes, that is copied behind its head: a second write costs more than that.
-const COPIED_BODY: usize = 16 * 1024;
-
-/// How long the rest of an answer may take to come when its sender has left, and how many bytes it
-/// may have.
+/// How long reading the rest of a response may take after the client has left, and how many bytes
+/// it may have.
 const REMAINDER_TIMEOUT: Duration = Duration::from_secs(5);
 const REMAINDER_MAX_BYTES: usize = 1024 * 1024;
+
+/// A body up to this size is copied behind its head: a second write costs more than that.
+const COPIED_BODY_MAX_BYTES: usize = 16 * 1024;
 
 /// Forwards `verified`, and answers the client with the response of the application, or with the
 /// reason why there is none.
@@ -43,17 +44,19 @@ pub(super) async fn deliver<S: Session>(
     let origin = Origin::of(&*transaction.session, &verified.policy);
     let message = encode(transaction, &origin, verified);
     match exchange::send(upstream, &message).await {
-        Ok(answer) => {
-            transaction.context.server = Some(answer.server().label().clone());
+        Ok(response) => {
+            let server = response.server().label().clone();
+            trace_response(&server, response.head.status());
+            transaction.context.server = Some(server);
             if *draining.borrow() {
                 // The client learns it now, instead of with its next request.
                 transaction.session.close_after();
             }
-            let outcome = respond_with(transaction, upstream, answer, started).await;
+            let outcome = pass_back(transaction, upstream, response, started).await;
             transaction.context.outcome = Some(outcome);
         }
         Err(error) => {
-            log_no_answer(transaction.context, upstream, &error);
+            log_upstream_failure(transaction.context, upstream, &error);
             respond::reject(transaction, &error.rejection()).await;
         }
     }
@@ -67,11 +70,8 @@ fn encode<S>(
     verified: &Verified,
 ) -> Message {
     let body = &verified.body;
-    let copied = if body.len() <= COPIED_BODY {
-        body.len()
-    } else {
-        0
-    };
+    let is_copied = body.len() <= COPIED_BODY_MAX_BYTES;
+    let copied = if is_copied { body.len() } else { 0 };
     let mut head = BytesMut::with_capacity(4096 + copied);
     let framing = RequestFraming::Length(body.len() as u64);
     encode_head(&mut head, transaction, origin, verified.facts(), framing);
@@ -82,27 +82,39 @@ fn encode<S>(
     }
 }
 
-async fn respond_with<S: Session>(
+/// Records which server responded.
+pub(super) fn trace_response(server: &str, status: StatusCode) {
+    let status = status.as_u16();
+    tracing::debug!(
+        event = "upstream_responded",
+        server,
+        status,
+        "upstream responded"
+    );
+}
+
+/// Passes the response back, and returns how the request ended.
+async fn pass_back<S: Session>(
     transaction: &mut Transaction<'_, S>,
     upstream: &Upstream,
-    answer: UpstreamResponse,
+    response: UpstreamResponse,
     started: Instant,
 ) -> Outcome {
     // Writing to a connection that the client has closed loses the response, and does not fail.
     let has_left =
         started.elapsed() > DISCONNECT_CHECK_AFTER && transaction.session.has_left().await;
-    match pass_back(transaction.session, answer).await {
+    match stream(transaction.session, response).await {
         Ok(Outcome::Forwarded) if has_left => Outcome::ClientGone,
         Ok(outcome) => outcome,
         Err(error) => {
-            log_no_answer(transaction.context, upstream, &error);
+            log_upstream_failure(transaction.context, upstream, &error);
             Outcome::Refused(error.rejection().code())
         }
     }
 }
 
-/// Says why a request has no answer of its application's.
-pub(super) fn log_no_answer(context: &Context, upstream: &Upstream, error: &ExchangeError) {
+/// Logs why a request has no response from its application.
+pub(super) fn log_upstream_failure(context: &Context, upstream: &Upstream, error: &ExchangeError) {
     if Repeated::NoAnswer.may_be_written() {
         let error = error.to_string();
         tracing::warn!(
@@ -116,17 +128,17 @@ pub(super) fn log_no_answer(context: &Context, upstream: &Upstream, error: &Exch
     }
 }
 
-/// Streams the answer to the sender.
+/// Streams the response to the client.
 ///
-/// One that breaks off is broken off towards the sender, too, which must not take a part for the
-/// whole. A sender that leaves changes nothing for the application, which has its notification.
-async fn pass_back<S: Session>(
+/// If the response breaks off, so does the response to the client, which must not take a part for
+/// the whole. A client that leaves changes nothing for the application, which has its notification.
+async fn stream<S: Session>(
     session: &mut S,
-    mut answer: UpstreamResponse,
+    mut response: UpstreamResponse,
 ) -> Result<Outcome, ExchangeError> {
-    let mut sent = session.begin(&answer.head).await;
+    let mut sent = session.begin(&response.head).await;
     while sent.is_ok() {
-        match next_chunk(session, &mut answer, &mut sent).await {
+        match next_chunk(session, &mut response, &mut sent).await {
             Ok(Some(chunk)) if sent.is_ok() => sent = session.write(chunk).await,
             Ok(Some(_)) => {}
             Ok(None) => {
@@ -143,23 +155,23 @@ async fn pass_back<S: Session>(
     }
     Ok(match sent {
         Ok(()) => {
-            answer.finish();
+            response.finish();
             Outcome::Forwarded
         }
         Err(ClientGone) => {
             session.close_after();
-            read_remainder(answer).await;
+            read_remainder(response).await;
             Outcome::ClientGone
         }
     })
 }
 
-/// Reads the rest of an answer that no sender waits for, so that its connection can be used again:
-/// but one that goes on and on is broken off.
-async fn read_remainder(mut answer: UpstreamResponse) {
+/// Reads the rest of a response that no client waits for, so that its connection can be used again.
+/// A long one is broken off.
+async fn read_remainder(mut response: UpstreamResponse) {
     let mut left = REMAINDER_MAX_BYTES;
     let rest = async {
-        while let Ok(chunk) = answer.chunk().await {
+        while let Ok(chunk) = response.chunk().await {
             let Some(chunk) = chunk else { return true };
             left = left.saturating_sub(chunk.len());
             if left == 0 {
@@ -169,17 +181,18 @@ async fn read_remainder(mut answer: UpstreamResponse) {
         false
     };
     if timeout(REMAINDER_TIMEOUT, rest).await == Ok(true) {
-        answer.finish();
+        response.finish();
     }
 }
 
-/// The next part of the answer. Before it is waited for, the sender gets what there is so far.
+/// Reads the next part of the response. Flushes before waiting, so that the client gets what has
+/// arrived so far.
 async fn next_chunk<S: Session>(
     session: &mut S,
-    answer: &mut UpstreamResponse,
+    response: &mut UpstreamResponse,
     sent: &mut Result<(), ClientGone>,
 ) -> Result<Option<Bytes>, ExchangeError> {
-    let mut chunk = pin!(answer.chunk());
+    let mut chunk = pin!(response.chunk());
     match futures_util::poll!(&mut chunk) {
         Poll::Ready(chunk) => chunk,
         Poll::Pending => {

@@ -10,6 +10,7 @@ use super::pingora_session::PingoraSession;
 use super::policy::{Policy, PolicyRoute};
 use super::respond;
 use super::session::Session;
+use super::trace::traced;
 use super::transaction::Transaction;
 use super::verified::{Authorized, Decision, Verified};
 use crate::auth::{Authenticated, Identified};
@@ -28,6 +29,7 @@ use arc_swap::ArcSwap;
 use http::Method;
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 /// The gate that every request passes: it applies the current policy.
 #[derive(Debug)]
@@ -86,7 +88,8 @@ impl Gate {
         transaction: &mut Transaction<'_, S>,
     ) -> Decision {
         note_origin(policy, transaction);
-        match check(policy, transaction).await {
+        let span = transaction.open_span();
+        match check(policy, transaction).instrument(span).await {
             Ok(decision) => return decision,
             Err(Interrupt::Reject(rejection)) => respond::reject(transaction, &rejection).await,
             Err(Interrupt::ClientGone) => transaction.client_gone(),
@@ -154,10 +157,12 @@ fn check_head<S: Session>(
     transaction: &mut Transaction<'_, S>,
 ) -> Result<HeadDecision, Rejection> {
     let head = transaction.head;
-    let route = check_route(policy, head)?;
-    transaction.context.route = Some(route.label.clone());
-    policy.rate_limiter.check(transaction.context.remote_addr)?;
-    let identified = check_certificate(policy, route, transaction)?;
+    let route = traced("path", check_route(policy, head))?;
+    transaction.context.note_route(&route.label);
+    let remote_addr = transaction.context.remote_addr;
+    traced("rate", policy.rate_limiter.check(remote_addr))?;
+    let identified = check_certificate(policy, route, transaction);
+    let identified = traced("client_certificate", identified)?;
     match route.kind {
         RouteKind::Proxy => check_proxy_head(policy, route, head, identified),
         RouteKind::Webhook => check_webhook_head(route, head, identified),
@@ -204,7 +209,7 @@ fn check_proxy_head(
     identified: Identified,
 ) -> Result<HeadDecision, Rejection> {
     let authenticated = check_authorization(route, head, identified)?;
-    check_declared_length(route, head)?;
+    traced("content_length", check_declared_length(route, head))?;
     Ok(HeadDecision::PassThrough(Authorized {
         authenticated,
         route: route.clone(),
@@ -219,13 +224,14 @@ fn check_webhook_head(
 ) -> Result<HeadDecision, Rejection> {
     let method = Method::from_bytes(head.method()).map_err(|_| Rejection::MethodNotAllowed)?;
     let challenge_enabled = route.challenge_secret.is_some();
-    match WebhookRequest::classify(&method, head.query(), challenge_enabled)? {
+    let request = WebhookRequest::classify(&method, head.query(), challenge_enabled);
+    match traced("method", request)? {
         WebhookRequest::Challenge { crc_token } => {
             answer_challenge(route, head, identified, &crc_token)
         }
         WebhookRequest::Notification => {
             let authenticated = check_authorization(route, head, identified)?;
-            check_content(head)?;
+            traced("content", check_content(head))?;
             Ok(HeadDecision::Notification(route.clone(), authenticated))
         }
     }
@@ -253,9 +259,9 @@ fn check_authorization(
     head: &RequestHead,
     identified: Identified,
 ) -> Result<Authenticated, Rejection> {
-    route
-        .requirements
-        .authorize(identified, head.all("authorization"))
+    let credentials = head.all("authorization");
+    let authenticated = route.requirements.authorize(identified, credentials);
+    traced("authorization", authenticated)
 }
 
 fn check_declared_length(route: &Route, head: &RequestHead) -> Result<(), Rejection> {
@@ -298,20 +304,20 @@ async fn check_body<S: Session>(
     authenticated: Authenticated,
 ) -> Result<Decision, Interrupt> {
     let max_body = route.max_body.min(transaction.session.max_body());
-    let body = body::read_whole(transaction, policy, max_body).await?;
+    let body = body::read_whole(transaction, policy, max_body).await;
+    let body = traced("body", body)?;
     transaction.context.body_bytes = body.len() as u64;
-    let notification = Arc::new(Notification::verify(&body, route.schema, &route.spaces)?);
+    let notification = Notification::verify(&body, route.schema, &route.spaces);
+    let notification = Arc::new(traced("notification", notification)?);
     transaction.context.notification = Some(notification.clone());
     log_mismatch(transaction.context, &notification);
-    if notification.kind == Kind::Test {
-        if route.tests == Tests::Answer {
+    match notification.kind {
+        Kind::Test if route.tests == Tests::Answer => {
             answer_test(transaction, &notification).await;
             return Ok(Decision::Answered(()));
         }
-        // It names no space, and what is forwarded has to be from one of the accepted ones.
-        if !route.spaces.is_empty() {
-            return Err(Rejection::SpaceNotAllowed.into());
-        }
+        Kind::Test => traced("space", check_test_space(&route))?,
+        _ => {}
     }
     Ok(Decision::Deliver(Verified {
         notification,
@@ -320,6 +326,14 @@ async fn check_body<S: Session>(
         route,
         policy: policy.clone(),
     }))
+}
+
+/// A Test notification names no space, and whatever is forwarded has to be from an accepted one.
+fn check_test_space(route: &Route) -> Result<(), Rejection> {
+    match route.spaces.is_empty() {
+        true => Ok(()),
+        false => Err(Rejection::SpaceNotAllowed),
+    }
 }
 
 fn log_mismatch(context: &Context, notification: &Notification) {
@@ -341,7 +355,7 @@ async fn answer_test<S: Session>(
     respond::answer(transaction, Outcome::TestAnswered, response).await;
 }
 
-/// Logs the token for the operator, who pastes it into Netdata's UI. Nothing else shows it.
+/// Logs the token for the operator, to be pasted into Netdata's UI. Nothing else shows it.
 fn show_test_token(context: &Context, notification: &Notification) {
     let request_id = &context.request_id;
     let route = context.route.as_deref();

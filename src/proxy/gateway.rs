@@ -14,6 +14,7 @@ use crate::telemetry::access_log::{self, Answered};
 use crate::telemetry::context::Context;
 use pingora::server::ShutdownWatch;
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 /// The way of every request, whichever connection it arrives on.
 pub(super) struct Gateway {
@@ -61,10 +62,16 @@ impl Gateway {
 
     async fn process<S: Session>(&self, transaction: &mut Transaction<'_, S>) {
         match self.gate.judge(transaction).await {
-            Decision::Deliver(verified) => deliver(&self.draining, transaction, &verified).await,
+            Decision::Deliver(verified) => {
+                let span = transaction.context.span.clone();
+                let delivery = deliver(&self.draining, transaction, &verified);
+                delivery.instrument(span).await;
+            }
             Decision::PassThrough(authorized) => {
                 // Boxed because its future is large, and most requests take another branch.
-                Box::pin(pass_through::run(&self.draining, transaction, &authorized)).await;
+                let span = transaction.context.span.clone();
+                let passing = pass_through::run(&self.draining, transaction, &authorized);
+                Box::pin(passing).instrument(span).await;
             }
             Decision::Answered(()) => {}
             Decision::Unrouted => respond::reject(transaction, &Rejection::NotFound).await,

@@ -18,6 +18,7 @@ mod policy;
 mod rate_limit;
 mod respond;
 mod session;
+mod trace;
 mod transaction;
 mod upstream_request;
 mod verified;

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// A session of Pingora's.
 pub(super) struct PingoraSession<'s> {
     session: &'s mut ServerSession,
-    /// The last part of the answer's body so far. If nothing follows it, it leaves together with
+    /// The last part of the response's body so far. If nothing follows, it is sent together with
     /// the end.
     held_back: Bytes,
     write_timeout: Duration,
@@ -23,7 +23,8 @@ pub(super) struct PingoraSession<'s> {
 }
 
 impl<'s> PingoraSession<'s> {
-    /// `write_timeout` is for the sender to take each part of the answer.
+    /// Creates a session. `write_timeout` limits how long the client may take to accept each part
+    /// of the response.
     pub(super) fn new(session: &'s mut ServerSession, write_timeout: Duration) -> Self {
         Self {
             session,
@@ -49,7 +50,7 @@ impl<'s> PingoraSession<'s> {
         .await
     }
 
-    /// Whether an answer with this status has no body, whatever its head says.
+    /// Returns `true` if a response with this status has no body, whatever its head says.
     fn is_bodiless(&self, status: StatusCode) -> bool {
         self.session.req_header().method == Method::HEAD
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
@@ -61,17 +62,18 @@ impl<'s> PingoraSession<'s> {
     }
 }
 
-/// A head as Pingora writes it. In HTTP/2, names are lowercase, and there is no reason phrase.
+/// Converts a head to Pingora's form. In HTTP/2, names are in lower case, and there is no reason
+/// phrase.
 fn response_header(
-    answer: &ResponseHead,
+    response: &ResponseHead,
     version: http::Version,
 ) -> pingora::Result<ResponseHeader> {
     let mut head = match version {
-        http::Version::HTTP_2 => ResponseHeader::build_no_case(answer.status(), Some(16))?,
-        _ => ResponseHeader::build(answer.status(), Some(16))?,
+        http::Version::HTTP_2 => ResponseHeader::build_no_case(response.status(), Some(16))?,
+        _ => ResponseHeader::build(response.status(), Some(16))?,
     };
-    head.set_reason_phrase(Some(answer.reason()))?;
-    for (name, value) in answer.fields() {
+    head.set_reason_phrase(Some(response.reason()))?;
+    for (name, value) in response.fields() {
         head.append_header(Bytes::copy_from_slice(name), value)?;
     }
     Ok(head)
@@ -112,7 +114,7 @@ pub(super) fn head(request: &RequestHeader) -> RequestHead {
     RequestHead::from_parts(version, method, target, authority.into_iter().chain(fields))
 }
 
-/// Waits for the sender to take what is written to it.
+/// Waits until the client accepts a write.
 async fn taken<T>(
     limit: Duration,
     write: impl Future<Output = pingora::Result<T>>,
@@ -154,8 +156,7 @@ impl Session for PingoraSession<'_> {
         let version = self.session.req_header().version;
         let mut head = response_header(head, version).map_err(|_| ClientGone)?;
         if is_unmeasured && version == http::Version::HTTP_11 {
-            // Otherwise Pingora ends it by closing, which looks the same when it breaks off.
-            // This is a well-formed field, so inserting it cannot fail.
+            // Ignore the error: inserting a well-formed field cannot fail.
             let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
         }
         let head = Box::new(head);

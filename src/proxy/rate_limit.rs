@@ -1,4 +1,4 @@
-//! How often an address may send requests.
+//! Limits how often an address may send requests.
 
 use crate::config::Limits;
 use crate::http::forwarded::rate_limit_key;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many requests lie between two looks for addresses that need not be remembered any more.
+/// The number of requests between two searches for addresses that can be forgotten.
 const FORGET_EVERY: usize = 1024;
 
 /// Limits requests by address.

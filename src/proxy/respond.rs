@@ -1,4 +1,4 @@
-//! Every answer that is ours: refusals, the challenge, Test notifications.
+//! Responses of this program itself: refusals, the challenge, Test notifications.
 
 use super::body;
 use super::session::Session;
@@ -13,7 +13,7 @@ use pingora::protocols::http::date::get_cached_date;
 /// The media type of refusals (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
 
-/// Refuses a request, and notes so.
+/// Refuses a request, and records the outcome.
 pub(super) async fn reject<S: Session>(
     transaction: &mut Transaction<'_, S>,
     rejection: &Rejection,
@@ -29,7 +29,7 @@ pub(super) async fn reject<S: Session>(
         rejection,
         Rejection::MalformedRequest(_) | Rejection::Timeout(_)
     ) {
-        // What such a sender still has to send is not waited for before it learns why.
+        // Respond at once, without waiting for the rest of the body: it may never come.
         session.close_after();
     } else {
         body::drain(*session, head).await;
@@ -44,7 +44,7 @@ pub(super) async fn reject<S: Session>(
     body::linger(*session).await;
 }
 
-/// Answers 200 with a JSON body.
+/// Responds with status 200 and a JSON body.
 pub(super) async fn answer<S: Session>(
     transaction: &mut Transaction<'_, S>,
     outcome: Outcome,
@@ -81,7 +81,7 @@ impl LocalResponse<'_> {
             session.finish().await
         };
         if sent.await.is_err() {
-            // Nobody is there to be told.
+            // The client is gone: nothing can be reported to it.
             session.close_after();
         }
     }

@@ -8,6 +8,7 @@ use pingora::protocols::Digest;
 use pingora::{Error, ErrorType};
 use std::future::Future;
 use std::net::IpAddr;
+use tracing::Span;
 
 /// The client can no longer be answered.
 #[derive(Debug)]
@@ -16,12 +17,11 @@ pub(super) struct ClientGone;
 /// The result of reading a body: its next part, or `None` at its end.
 pub(super) type BodyPart = pingora::Result<Option<Bytes>>;
 
-/// One request's body, and its answer.
+/// The body of one request, and its response.
 ///
-/// What is written may be held back until `flush` or `finish`, so that a small answer leaves in one
-/// piece.
+/// Writes may be held back until `flush` or `finish`, so that a small response leaves in one piece.
 pub(super) trait Session: Send {
-    /// What is known about the connection.
+    /// The properties of the connection.
     fn digest(&self) -> Option<&Digest>;
 
     /// The verdict on the client's certificates under the current trust.
@@ -39,8 +39,8 @@ pub(super) trait Session: Send {
         u64::MAX
     }
 
-    /// Whether a balancer passes it on without a word about where it comes from. What the request
-    /// says about that is not the balancer's.
+    /// Returns `true` if the peer is a load balancer that has not named the client. Forwarding
+    /// headers are then not the balancer's.
     fn is_anonymous(&self) -> bool {
         false
     }
@@ -48,47 +48,53 @@ pub(super) trait Session: Send {
     /// Reads the next part of the body.
     fn read_body(&mut self) -> impl Future<Output = BodyPart> + Send;
 
-    /// Whether the body has been read to its end.
+    /// Returns `true` if the body has been read to its end.
     fn is_body_done(&mut self) -> bool;
 
-    /// Tells a sender that waits for it to send the body (RFC 9110 section 10.1.1).
+    /// Invites a client that waits for it to send the body (RFC 9110 section 10.1.1).
     fn write_continue(&mut self) -> impl Future<Output = Result<(), ClientGone>> + Send;
 
-    /// Lets no other request follow on this connection, where it carries one at a time.
+    /// Closes the connection after this request, if it carries one request at a time.
     fn close_after(&mut self);
 
-    /// Begins the answer.
+    /// Begins the response.
     fn begin(&mut self, head: &ResponseHead)
     -> impl Future<Output = Result<(), ClientGone>> + Send;
 
     /// Continues with a part of its body.
     fn write(&mut self, part: Bytes) -> impl Future<Output = Result<(), ClientGone>> + Send;
 
-    /// Lets the sender see what has been written so far.
+    /// Sends everything that has been written so far.
     fn flush(&mut self) -> impl Future<Output = Result<(), ClientGone>> + Send;
 
-    /// Ends the answer.
+    /// Ends the response.
     fn finish(&mut self) -> impl Future<Output = Result<(), ClientGone>> + Send;
 
-    /// Whether the sender has closed its side of the connection, as far as that can be known before
-    /// it is answered.
+    /// Returns `true` if the client has closed its side of the connection, as far as that can be
+    /// known before the response is sent.
     fn has_left(&mut self) -> impl Future<Output = bool> + Send {
-        // Where it matters, writing says so.
+        // Writing fails where it matters.
         std::future::ready(false)
     }
 
-    /// Returns when the sender has given this request up, where it can do so and go on with others.
+    /// Completes when the client has given up this request, if it can do so and continue with
+    /// others.
     fn until_given_up(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 
-    /// Breaks an answer off, so that the sender does not take a part of it for the whole.
+    /// Breaks the response off, so that the client does not take a part of it for the whole.
     fn abort(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// The answer's status, once it has begun.
+    /// The span of the connection, if it has one.
+    fn connection_span(&self) -> Span {
+        Span::none()
+    }
+
+    /// The status of the response, once it has begun.
     fn status(&self) -> Option<u16>;
 
-    /// How many bytes of its body were sent.
+    /// The number of bytes of the response's body that were sent.
     fn bytes_sent(&self) -> u64;
 
     /// The address at the other end of the connection.

@@ -7,6 +7,7 @@ use crate::webhook::notification::Notification;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::Span;
 
 /// How a request ended, in one word, and the code of its refusal if it was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,8 @@ pub struct Context {
     pub outcome: Option<Outcome>,
     /// Why it was refused, if it was.
     pub rejection: Option<Rejection>,
+    /// The span that its records at level debug belong to.
+    pub(crate) span: Span,
 }
 
 impl Context {
@@ -123,7 +126,14 @@ impl Context {
             upstream_duration: None,
             outcome: None,
             rejection: None,
+            span: Span::none(),
         }
+    }
+
+    /// Records the route, for the access line and for the records of the request.
+    pub(crate) fn note_route(&mut self, route: &Arc<str>) {
+        self.span.record("route", &**route);
+        self.route = Some(route.clone());
     }
 
     /// Notes whose connection it is.

@@ -2,6 +2,7 @@
 //! important it is.
 
 use super::logging::is_ours;
+use super::span_fields::{self, SpanFields};
 use crate::config::LogFormat;
 use crate::sanitize::is_harmless;
 use std::fmt;
@@ -35,6 +36,13 @@ pub(super) struct Lines {
 pub(super) struct Switch(Arc<AtomicBool>);
 
 impl Switch {
+    /// The formatter of the fields of spans, which follows this switch.
+    pub(super) fn span_fields(&self) -> SpanFields {
+        SpanFields {
+            is_json: self.0.clone(),
+        }
+    }
+
     pub(super) fn to(&self, format: LogFormat) {
         self.0.store(format == LogFormat::Json, Ordering::Relaxed);
     }
@@ -57,6 +65,32 @@ impl Lines {
             untimed: Format::default().with_ansi(false).without_time(),
         };
         (lines, Switch(is_json))
+    }
+}
+
+impl Lines {
+    /// Writes a record as one object, with the spans that it is in.
+    fn format_json<S, N>(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+        is_foreign: bool,
+    ) -> fmt::Result
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+        N: for<'w> FormatFields<'w> + 'static,
+    {
+        let json = self.json.clone().with_target(is_foreign);
+        let spans = span_fields::as_json(context);
+        if spans.is_empty() {
+            return json.format_event(context, writer, event);
+        }
+        let mut object = String::new();
+        json.format_event(context, Writer::new(&mut object), event)?;
+        let fields = object.trim_end();
+        let fields = fields.strip_suffix('}').unwrap_or(fields);
+        writeln!(writer, "{fields},\"spans\":[{spans}]}}")
     }
 }
 
@@ -85,11 +119,7 @@ where
         };
         let inner = Writer::new(&mut line);
         match (self.is_json.load(Ordering::Relaxed), self.is_journal) {
-            (true, _) => self
-                .json
-                .clone()
-                .with_target(is_foreign)
-                .format_event(context, inner, event),
+            (true, _) => self.format_json(context, inner, event, is_foreign),
             (false, false) => self
                 .text
                 .clone()

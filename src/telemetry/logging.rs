@@ -47,7 +47,11 @@ pub fn init(log: &Log) {
         // Without a thread to be had, or a descriptor, there is little else to say.
         None => BoxMakeWriter::new(std::io::stderr),
     };
-    let lines = fmt::layer().with_writer(writer).event_format(lines);
+    let lines = fmt::layer()
+        .with_ansi(is_terminal)
+        .with_writer(writer)
+        .event_format(lines)
+        .fmt_fields(format.span_fields());
     // An error says that somebody else has set up logging, as tests do.
     if tracing_subscriber::registry()
         .with(filter)

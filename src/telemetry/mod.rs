@@ -17,6 +17,8 @@ mod monitor;
 #[cfg(feature = "server")]
 mod queue;
 pub(crate) mod repeated;
+#[cfg(feature = "server")]
+mod span_fields;
 
 #[cfg(feature = "server")]
 pub use logging::{change, flush, init, say};

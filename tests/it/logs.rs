@@ -381,6 +381,87 @@ fn a_request_id_leads_from_the_answer_through_the_log_to_the_application() {
     assert!(proxy.wait_for_log(id).contains("code=\"invalid_json\""));
 }
 
+/// The checks of a webhook that is delivered, in their order.
+const CHECKS: [&str; 8] = [
+    "path",
+    "rate",
+    "client_certificate",
+    "method",
+    "authorization",
+    "content",
+    "body",
+    "notification",
+];
+
+#[test]
+fn at_level_debug_the_log_of_a_request_tells_its_story() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let base = Proxy::config(&origin, "require", "");
+    let proxy = Proxy::spawn(&pki, &format!("{base}[log]\nlevel = \"debug\"\n"));
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    let post = |id: &str, body: &str| {
+        let headers = format!("X-Request-Id: {id}\r\n");
+        sender.send("POST", WEBHOOK, &headers, body).unwrap()
+    };
+
+    assert_eq!(post("story-1", ALERT).status, 200);
+    proxy.wait_for_log("outcome=\"forwarded\"");
+    let log = proxy.log();
+    let story: Vec<_> = log.iter().filter(|line| line.contains("story-1")).collect();
+    for line in &story {
+        assert_eq!(line.matches("story-1").count(), 1, "{line}");
+        assert_eq!(line.matches("remote_addr=").count(), 1, "{line}");
+    }
+    let passed = story.iter().filter(|line| is_event(line, "check_passed"));
+    for (line, check) in passed.clone().zip(CHECKS) {
+        assert!(line.contains(&format!(" check=\"{check}\"")), "{story:#?}");
+    }
+    assert_eq!(passed.count(), CHECKS.len(), "{story:#?}");
+    let position = |event| story.iter().position(|line| is_event(line, event));
+    assert_eq!(position("request"), Some(story.len() - 1), "{story:#?}");
+    let response = story[position("upstream_responded").unwrap()];
+    assert!(
+        response.contains("connection{remote_addr=127.0.0.1}:request{")
+            && response.contains(&format!(" route=\"{WEBHOOK}\"}}"))
+            && response.contains(" status=200"),
+        "{response}"
+    );
+
+    proxy.reload(&format!(
+        "{base}[log]\nlevel = \"debug\"\nformat = \"json\"\n"
+    ));
+    assert_eq!(post("story-2", "[]").status, 400);
+    proxy.wait_for_log("\"outcome\":\"refused\"");
+    let log = proxy.log();
+    let line = log.iter().find(|line| is_event(line, "check_failed"));
+    let line: serde_json::Value = serde_json::from_str(line.unwrap()).unwrap();
+    assert_eq!(
+        (&line["check"], &line["code"]),
+        (&"notification".into(), &"invalid_json".into())
+    );
+    let request = &line["spans"][1];
+    assert_eq!(
+        (&request["name"], &request["request_id"]),
+        (&"request".into(), &"story-2".into())
+    );
+    assert_eq!(request["route"], WEBHOOK);
+}
+
+#[test]
+fn at_level_info_a_request_has_its_line_alone() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let proxy = Proxy::spawn(&pki, &Proxy::config(&origin, "require", ""));
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    assert_eq!(sender.post(ALERT).status, 200);
+    proxy.wait_for_log("outcome=\"forwarded\"");
+    let lines = since_ready(&proxy);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(
+        is_event(&lines[0], "request") && !lines[0].contains("connection{"),
+        "{lines:#?}"
+    );
+}
+
 /// As systemd starts a service whose standard error is the journal, with a pipe for it.
 fn in_the_journal(pki: &Pki, config: &str) -> Proxy {
     pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");

@@ -1,20 +1,20 @@
-//! How applications may read a path.
+//! The ways in which applications may read a path.
 //!
-//! Express knows no case and no slash at the end, servlet containers cut off `;parameters`, IIS
-//! takes `\` for `/` and drops dots and spaces at the end of a name, Rails drops `.json`; most undo
-//! percent-encoding, some do so twice; and what `..` does depends on when it is looked at. What
-//! could be read in several ways is read in all of them.
+//! Express ignores case and a slash at the end, servlet containers cut off `;parameters`, IIS
+//! treats `\` as `/` and drops dots and spaces at the end of a name, Rails drops `.json`; most undo
+//! percent-encoding, some do so twice; and the effect of `..` depends on when it is applied. A path
+//! that can be read in several ways is read in all of them.
 
 use std::borrow::Cow;
 use std::iter;
 
-/// How often percent-encoding is undone.
+/// The number of times that percent-encoding is undone.
 const DECODINGS: usize = 2;
 
 /// Each `..` may be followed or taken for a name, so that each multiplies the readings.
 const MAX_UPS: usize = 3;
 
-/// How many segments a path with `..` may have.
+/// The largest number of segments of a path with `..`.
 const MAX_SEGMENTS: usize = 256;
 
 /// A slash, and what may be taken for one.
@@ -27,8 +27,8 @@ pub(super) struct Reading<'t> {
     pub(super) lacks_extension: bool,
 }
 
-/// Whether `is` says so of any way to read `path`. A path that can be read in too many ways could
-/// be anything.
+/// Returns `true` if `is` holds for any way to read `path`. It is assumed to hold for a path that
+/// can be read in too many ways.
 pub(super) fn is_any(path: &str, is: impl Fn(&Reading<'_>) -> bool) -> bool {
     let is_either = |segments: &[&str]| {
         is(&Reading {
@@ -60,8 +60,8 @@ pub(super) fn normalize_path(path: &str) -> Vec<String> {
     segments
 }
 
-/// The path with its encoding undone and its parameters cut off, in every order in which that may
-/// be done.
+/// Returns the path with its encoding undone and its parameters cut off, in every order in which
+/// that can be done.
 fn texts(path: &str) -> Vec<Cow<'_, str>> {
     let levels: Vec<Cow<'_, str>> = iter::successors(Some(Cow::Borrowed(path)), |text| {
         decoded(text).map(Cow::Owned)
@@ -89,7 +89,7 @@ fn texts(path: &str) -> Vec<Cow<'_, str>> {
     texts
 }
 
-/// The text with its percent-encoding undone, `%uXXXX` as well (which IIS knows); `None` where
+/// Undoes the percent-encoding of a text, including `%uXXXX`, which IIS decodes; returns `None` if
 /// there is nothing to undo.
 fn decoded(text: &str) -> Option<String> {
     let mut rest = text.as_bytes();
@@ -109,7 +109,8 @@ fn decoded(text: &str) -> Option<String> {
     is_changed.then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Appends what an escape at the beginning of `text` stands for, and gives its length.
+/// Appends the character that an escape at the beginning of `text` encodes, and returns the length
+/// of the escape.
 fn unescape(text: &[u8], bytes: &mut Vec<u8>) -> Option<usize> {
     let number = |digits: &[u8]| {
         let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
@@ -132,7 +133,7 @@ fn unescape(text: &[u8], bytes: &mut Vec<u8>) -> Option<usize> {
     }
 }
 
-/// The text without what stands between a `;` and the next slash.
+/// Removes everything between a `;` and the next slash.
 fn without_parameters(text: &str, slashes: &[char]) -> String {
     let segments = text.split_inclusive(slashes);
     let cut = |segment: &str| match segment.find(';') {
@@ -146,9 +147,10 @@ fn without_parameters(text: &str, slashes: &[char]) -> String {
 
 /// A part of a path between slashes.
 enum PathPart<'t> {
-    /// As it is compared: in one case, without what may be dropped at its end.
+    /// A name as it is compared: in one case, without the characters that may be dropped at its
+    /// end.
     Name(Cow<'t, str>),
-    /// `..`, and whether nothing or a `.` stands before it, which it may take away instead of a
+    /// `..`, and whether an empty segment or a `.` precedes it, which it may remove instead of a
     /// name.
     Up { is_after_gap: bool },
 }
@@ -187,8 +189,8 @@ fn folded(name: &str) -> Cow<'_, str> {
     )
 }
 
-/// What the parts may be read as, each `..` followed or taken for a name; `None` if that is too
-/// much.
+/// Returns every reading of the parts, with each `..` followed or taken for a name; `None` if there
+/// are too many.
 fn readings<'t>(parts: &'t [PathPart<'_>]) -> Option<Vec<Vec<&'t str>>> {
     let ups = parts
         .iter()
@@ -220,7 +222,7 @@ fn readings<'t>(parts: &'t [PathPart<'_>]) -> Option<Vec<Vec<&'t str>>> {
     Some(readings)
 }
 
-/// The same without what follows the last dot in the last name.
+/// Removes the extension of the last name.
 fn without_extension<'t>(segments: &[&'t str]) -> Option<Vec<&'t str>> {
     let (last, above) = segments.split_last()?;
     let (name, extension) = last.rsplit_once('.')?;
@@ -232,7 +234,7 @@ fn without_extension<'t>(segments: &[&'t str]) -> Option<Vec<&'t str>> {
 mod tests {
     use super::*;
 
-    /// Whether `path` can be read as `expected`.
+    /// Checks whether `path` can be read as `expected`.
     fn reads(path: &str, expected: &str) -> bool {
         is_any(path, |reading| {
             format!("/{}", reading.segments.join("/")) == expected

@@ -12,9 +12,9 @@ pub(super) struct PathTree {
 #[derive(Debug, Default)]
 struct PathNode {
     children: HashMap<Box<str>, usize>,
-    /// What is for this path and no other.
+    /// The items of this path and no other.
     exact: Vec<usize>,
-    /// What is for this path and everything below it.
+    /// The items of this path and everything below it.
     below: Vec<usize>,
 }
 
@@ -25,8 +25,7 @@ impl PathTree {
         }
     }
 
-    /// Adds what is for the path of these segments; where `has_below`, for everything below it,
-    /// too.
+    /// Adds an item for the path of these segments and, if `has_below`, for everything below it.
     pub(super) fn insert<'s>(
         &mut self,
         segments: impl Iterator<Item = &'s str>,
@@ -53,8 +52,8 @@ impl PathTree {
         .push(index);
     }
 
-    /// Hands `each` what is for the path of these segments, the least specific first, and by how
-    /// many of them.
+    /// Calls `each` with the items that match the path of these segments, the least specific first,
+    /// and with the number of segments that they match.
     pub(super) fn walk<'s>(
         &self,
         segments: impl Iterator<Item = &'s str>,

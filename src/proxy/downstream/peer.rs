@@ -6,9 +6,12 @@ use pingora::protocols::{Digest, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
+use tracing::Span;
+use tracing::field::DisplayValue;
 
 /// The other end of a connection: the client, or the proxy in between.
 pub(super) struct Peer {
@@ -19,6 +22,8 @@ pub(super) struct Peer {
     pub(super) is_anonymous: bool,
     /// Becomes `true` when the process is about to end.
     shutdown: ShutdownWatch,
+    /// The span of the connection, which those of its requests are in.
+    span: Span,
 }
 
 impl Peer {
@@ -29,11 +34,17 @@ impl Peer {
             proxy_digest: None,
             socket_digest: stream.get_socket_digest(),
         };
+        let span = tracing::debug_span!("connection", remote_addr = remote_addr(&digest));
         Self {
             digest,
             is_anonymous,
             shutdown,
+            span,
         }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Waits for `read`, a part of a body, but not much longer once the process is about to end.
@@ -63,4 +74,10 @@ impl Peer {
             }
         }
     }
+}
+
+fn remote_addr(digest: &Digest) -> Option<DisplayValue<IpAddr>> {
+    let address = digest.socket_digest.as_ref()?.peer_addr()?;
+    let address = address.as_inet()?.ip();
+    Some(tracing::field::display(address.to_canonical()))
 }

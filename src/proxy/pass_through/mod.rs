@@ -9,7 +9,7 @@
 mod request_body;
 
 use super::body;
-use super::deliver::log_no_answer;
+use super::deliver::{log_upstream_failure, trace_response};
 use super::interrupt::Interrupt;
 use super::origin::Origin;
 use super::respond;
@@ -115,8 +115,7 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
                 Err(RelayError::Stale(error)) if !is_repeated && self.may_repeat() => {
                     is_repeated = true;
                     self.body.start_again();
-                    let request_id = &self.transaction.context.request_id;
-                    tracing::debug!(event = "upstream_retried", request_id, %error, "retrying on a new connection");
+                    tracing::debug!(event = "upstream_retried", %error, "retrying on a new connection");
                 }
                 Err(RelayError::Stale(error) | RelayError::Upstream(error)) => {
                     return Err(self.upstream_failed(&error));
@@ -199,7 +198,7 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
 
     fn upstream_failed(&self, error: &ExchangeError) -> Interrupt {
         let upstream = &self.authorized.route.upstream;
-        log_no_answer(self.transaction.context, upstream, error);
+        log_upstream_failure(self.transaction.context, upstream, error);
         error.rejection().into()
     }
 
@@ -245,6 +244,8 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
         match part {
             ResponsePart::Head(head) => {
                 self.begin_response();
+                let server = self.transaction.context.server.as_deref();
+                trace_response(server.unwrap_or_default(), head.status());
                 self.transaction.session.begin(&head).await?;
             }
             ResponsePart::Body(part) => self.transaction.session.write(part).await?,

@@ -1,5 +1,6 @@
 //! The body of a request on its way from the client to the server, one part at a time.
 
+use crate::http::chunked;
 use crate::http::request_head::RequestHead;
 use crate::proxy::body;
 use crate::proxy::interrupt::Interrupt;
@@ -7,9 +8,8 @@ use crate::proxy::session::Session;
 use crate::proxy::upstream_request::RequestFraming;
 use crate::rejection::Rejection;
 use crate::upstream::exchange::relay::RequestSide;
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use std::collections::VecDeque;
-use std::io::Write as _;
 
 /// A request's body that is being sent while it is read.
 pub(super) struct RequestBody {
@@ -72,8 +72,9 @@ impl RequestBody {
     /// Sets the beginning of the body, which was gathered; the rest is still to be read.
     pub(super) fn begin_with(&mut self, gathered: Bytes) {
         // It is large: queue the parts of its chunk around it instead of copying it into one.
-        self.pending = format!("{:x}\r\n", gathered.len()).into();
-        self.queued.extend([gathered, Bytes::from_static(b"\r\n")]);
+        self.pending = chunked::size_line(gathered.len());
+        let end = Bytes::from_static(chunked::CHUNK_END);
+        self.queued.extend([gathered, end]);
         self.is_unflushed = true;
     }
 
@@ -163,7 +164,7 @@ impl RequestBody {
                 self.count(part.len())?;
                 self.check_length(|length| self.received <= length)?;
                 self.pending = match self.framing {
-                    RequestFraming::Chunked if !part.is_empty() => chunk(&part),
+                    RequestFraming::Chunked if !part.is_empty() => chunked::chunk(&part),
                     _ => part,
                 };
             }
@@ -171,7 +172,7 @@ impl RequestBody {
                 self.has_ended = true;
                 self.check_length(|length| self.received == length)?;
                 self.pending = match self.framing {
-                    RequestFraming::Chunked => Bytes::from_static(b"0\r\n\r\n"),
+                    RequestFraming::Chunked => Bytes::from_static(chunked::LAST_CHUNK),
                     _ => Bytes::new(),
                 };
             }
@@ -203,14 +204,4 @@ fn framing(head: &RequestHead, has_ended: bool) -> RequestFraming {
         None if has_ended => RequestFraming::NoBody,
         None => RequestFraming::Chunked,
     }
-}
-
-/// Encodes a chunk of the chunked coding (RFC 9112 section 7.1).
-fn chunk(part: &[u8]) -> Bytes {
-    let mut chunk = BytesMut::with_capacity(part.len() + 24);
-    // Ignore the result: writing to memory cannot fail.
-    let _ = write!((&mut chunk).writer(), "{:x}\r\n", part.len());
-    chunk.put_slice(part);
-    chunk.put_slice(b"\r\n");
-    chunk.freeze()
 }

@@ -1,19 +1,20 @@
-//! Reads the chunks of a request's body (RFC 9112 section 7.1), which can be done in one way only.
+//! Decodes the chunked coding of a request's body (RFC 9112 section 7.1), if it can be read in one
+//! way only.
 //!
 //! Extensions and trailers are checked and dropped: they are not part of the body, and no
-//! application asked for them.
+//! application expects them.
 
 use crate::http::framing;
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// How much of a request's chunked coding may be extensions and trailers, in bytes. A body could
-/// otherwise be hidden under a thousand times as much.
+/// The number of bytes of a request's chunked coding that may be extensions and trailers. A body
+/// could otherwise be hidden under a thousand times as much.
 const MAX_EXTRA: usize = 16 * 1024;
 
-/// How long a line may be, in bytes.
+/// The largest length of a line in bytes.
 const MAX_LINE: usize = 4 * 1024;
 
-/// What can only be read in a way that other programs may not share; says what.
+/// The error of a coding that other programs may read differently; contains the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
@@ -25,19 +26,19 @@ pub(super) struct Chunked {
     extra: usize,
 }
 
-/// What is to come next.
+/// The element of the coding that is expected next.
 #[derive(Debug)]
 enum Next {
     /// The line with a chunk's size.
     Size,
-    /// So many bytes of a chunk.
+    /// The rest of a chunk: `n` bytes remain.
     Chunk(u64),
-    /// The end of the line that a chunk is.
+    /// The end of the line that contains a chunk.
     ChunkEnd,
     /// A line after the last chunk.
     Trailer,
     Nothing,
-    /// What cannot be read.
+    /// The coding is malformed.
     Broken(Malformed),
 }
 
@@ -49,13 +50,13 @@ impl Chunked {
         }
     }
 
-    /// Whether it has been read to its end.
+    /// Returns `true` if the body has been read to its end.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.next, Next::Nothing)
     }
 
-    /// Takes the next part of the body from the beginning of `input`, if there is one. After an
-    /// error, none is.
+    /// Takes the next part of the body from the beginning of `input`, if there is one. Every call
+    /// after an error returns that error.
     pub(super) fn take(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
         self.take_next(input)
             .inspect_err(|error| self.next = Next::Broken(*error))
@@ -63,7 +64,7 @@ impl Chunked {
 
     fn take_next(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
         loop {
-            match &mut self.next {
+            let has_advanced = match &mut self.next {
                 Next::Broken(error) => return Err(*error),
                 Next::Nothing => return Ok(None),
                 Next::Chunk(_) if input.is_empty() => return Ok(None),
@@ -74,37 +75,55 @@ impl Chunked {
                     }
                     return Ok(Some(part));
                 }
-                Next::ChunkEnd => match &input[..] {
-                    [b'\r', b'\n', ..] => {
-                        input.advance(2);
-                        self.next = Next::Size;
-                    }
-                    [] | [b'\r'] => return Ok(None),
-                    _ => return Err(Malformed("A chunk is longer than its size.")),
-                },
-                Next::Size => {
-                    let Some(line) = line(input)? else {
-                        return Ok(None);
-                    };
-                    let (size, extension) = size(&line)?;
-                    self.count(extension)?;
-                    self.next = if size == 0 {
-                        Next::Trailer
-                    } else {
-                        Next::Chunk(size)
-                    };
-                }
-                Next::Trailer => match line(input)? {
-                    None => return Ok(None),
-                    Some(line) if line.is_empty() => self.next = Next::Nothing,
-                    Some(line) => {
-                        framing::field(&line)
-                            .map_err(|_| Malformed("A trailer is not a header field."))?;
-                        self.count(line.len())?;
-                    }
-                },
+                Next::ChunkEnd => self.take_chunk_end(input)?,
+                Next::Size => self.take_size(input)?,
+                Next::Trailer => self.take_trailer(input)?,
+            };
+            if !has_advanced {
+                return Ok(None);
             }
         }
+    }
+
+    /// Takes the end of a chunk's line; returns `false` if it has not arrived yet.
+    fn take_chunk_end(&mut self, input: &mut BytesMut) -> Result<bool, Malformed> {
+        match &input[..] {
+            [b'\r', b'\n', ..] => {
+                input.advance(2);
+                self.next = Next::Size;
+                Ok(true)
+            }
+            [] | [b'\r'] => Ok(false),
+            _ => Err(Malformed("A chunk is longer than its size.")),
+        }
+    }
+
+    /// Takes the line with a chunk's size; returns `false` if it has not arrived yet.
+    fn take_size(&mut self, input: &mut BytesMut) -> Result<bool, Malformed> {
+        let Some(line) = line(input)? else {
+            return Ok(false);
+        };
+        let (size, extension) = size(&line)?;
+        self.count(extension)?;
+        self.next = match size {
+            0 => Next::Trailer,
+            size => Next::Chunk(size),
+        };
+        Ok(true)
+    }
+
+    /// Takes a line after the last chunk; returns `false` if it has not arrived yet.
+    fn take_trailer(&mut self, input: &mut BytesMut) -> Result<bool, Malformed> {
+        let Some(line) = line(input)? else {
+            return Ok(false);
+        };
+        if line.is_empty() {
+            self.next = Next::Nothing;
+        } else {
+            framing::field(&line).map_err(|_| Malformed("A trailer is not a header field."))?;
+            self.count(line.len())?;
+        }
+        Ok(true)
     }
 
     fn count(&mut self, extra: usize) -> Result<(), Malformed> {

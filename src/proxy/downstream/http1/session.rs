@@ -1,8 +1,9 @@
-//! Carries one HTTP/1.1 request and its answer.
+//! Carries one HTTP/1.1 request and its response.
 //!
-//! A small answer leaves in one write, and with it in one record of TLS.
+//! A small response leaves in one write, and so in one TLS record.
 
 use super::chunked::{self, Chunked};
+use crate::http::chunked::{LAST_CHUNK, put_chunk};
 use crate::http::read::read;
 use crate::http::request_head::{HttpVersion, RequestHead};
 use crate::http::response_head::ResponseHead;
@@ -11,28 +12,28 @@ use crate::proxy::downstream::peer::Peer;
 use crate::proxy::session::{BodyPart, ClientGone, Session, broken_off, malformed};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use pingora::protocols::{Digest, Stream};
-use std::io::Write as _;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
+use tracing::Span;
 
-/// How much of an answer is held back.
+/// A response is written when this much of it has been buffered.
 const HELD_BACK: usize = 16 * 1024;
 
-/// How the end of the answer's body is told.
+/// The way in which the end of the response's body is marked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ResponseFraming {
-    /// There is none, whatever the head says.
+    /// The response has no body, whatever its head says.
     NoBody,
-    /// By `Content-Length`, or by closing.
+    /// `Content-Length`, or the end of the connection, marks the end.
     Plain,
     Chunked,
 }
 
-/// What is still to be read of a request's body (RFC 9112 section 6).
+/// The part of a request's body that has not been read (RFC 9112 section 6).
 enum Unread {
-    /// So many bytes.
+    /// `n` bytes remain.
     Length(u64),
     Chunked(Chunked),
 }
@@ -64,11 +65,11 @@ impl Unread {
     }
 }
 
-/// A request on a connection that carries one after the other.
+/// A request on a connection that carries one request at a time.
 pub(super) struct Http1<'c> {
     stream: &'c mut Stream,
     peer: &'c Peer,
-    /// What was read beyond the head: of the body, and perhaps of the next request.
+    /// The bytes that were read after the head: of the body, and perhaps of the next request.
     input: &'c mut BytesMut,
     unread: Unread,
     version: HttpVersion,
@@ -80,13 +81,14 @@ pub(super) struct Http1<'c> {
     write_timeout: Duration,
     closes: bool,
     is_finished: bool,
-    /// Whether its body was waited for in vain while the process was to end.
+    /// The body was waited for in vain after the process was about to end.
     has_stalled: bool,
 }
 
 impl<'c> Http1<'c> {
-    /// The request of which `head` was read from `stream`, and `input` after it. `write_timeout` is
-    /// for the sender to take each part of the answer.
+    /// Creates the session of the request with this `head`, which was read from `stream`, with
+    /// `input` after it. `write_timeout` limits how long the client may take to accept each part of
+    /// the response.
     pub(super) fn new(
         stream: &'c mut Stream,
         peer: &'c Peer,
@@ -94,7 +96,7 @@ impl<'c> Http1<'c> {
         head: &RequestHead,
         write_timeout: Duration,
     ) -> Self {
-        // HTTP/1.0 closes, unless the client asks for more (RFC 9112 section 9.3).
+        // HTTP/1.0 closes, unless the client requests otherwise (RFC 9112 section 9.3).
         let keeps_alive =
             head.version() == HttpVersion::Http11 || head.has_token("connection", "keep-alive");
         Self {
@@ -115,8 +117,8 @@ impl<'c> Http1<'c> {
         }
     }
 
-    /// Whether another request may follow: this one was read and answered whole, and neither side
-    /// said otherwise.
+    /// Returns `true` if another request may follow: this one was read and answered completely, and
+    /// neither side has asked to close the connection.
     pub(super) fn is_reusable(&self) -> bool {
         self.is_finished && !self.closes && self.unread.is_done()
     }
@@ -213,7 +215,7 @@ impl Session for Http1<'_> {
             _ => ResponseFraming::Plain,
         };
         self.closes |= !self.unread.is_done();
-        // There is no other way left to tell its end.
+        // Nothing else can mark the end of the body.
         self.closes |= self.framing == ResponseFraming::Plain && !head.has_length();
         self.status = Some(head.status().as_u16());
         self.put_head(head);
@@ -225,13 +227,9 @@ impl Session for Http1<'_> {
             return Ok(());
         }
         self.sent += part.len() as u64;
-        if self.framing == ResponseFraming::Chunked {
-            // Writing to memory cannot fail.
-            let _ = write!((&mut self.output).writer(), "{:x}\r\n", part.len());
-        }
-        self.output.put_slice(&part);
-        if self.framing == ResponseFraming::Chunked {
-            self.output.put_slice(b"\r\n");
+        match self.framing {
+            ResponseFraming::Chunked => put_chunk(&mut self.output, &part),
+            _ => self.output.put_slice(&part),
         }
         match self.output.len() >= HELD_BACK {
             true => self.send().await,
@@ -248,7 +246,7 @@ impl Session for Http1<'_> {
 
     async fn finish(&mut self) -> Result<(), ClientGone> {
         if self.framing == ResponseFraming::Chunked {
-            self.output.put_slice(b"0\r\n\r\n");
+            self.output.put_slice(LAST_CHUNK);
         }
         self.flush().await?;
         self.is_finished = true;
@@ -256,8 +254,7 @@ impl Session for Http1<'_> {
     }
 
     async fn has_left(&mut self) -> bool {
-        // What comes instead of the end is the beginning of the next request, for which there is no
-        // hurry.
+        // Data instead of the end is the beginning of the next request, which can wait.
         self.input.is_empty()
             && matches!(
                 futures_util::poll!(pin!(read(self.stream, self.input))),
@@ -267,9 +264,13 @@ impl Session for Http1<'_> {
 
     async fn abort(&mut self) {
         self.closes = true;
-        // What was held back tells the sender that there was an answer; whether it arrives makes no
-        // difference.
+        // Ignore the error: a client that gets the beginning of the response learns more than one
+        // that gets nothing, but the connection is closed in any case.
         let _ = self.flush().await;
+    }
+
+    fn connection_span(&self) -> Span {
+        self.peer.span().clone()
     }
 
     fn status(&self) -> Option<u16> {

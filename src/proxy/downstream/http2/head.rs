@@ -5,7 +5,7 @@ use crate::http::framing;
 use crate::http::request_head::{HttpVersion, RequestHead};
 use crate::rejection::Rejection;
 
-/// End at a hop of HTTP/1.1, and do not exist in HTTP/2 (RFC 9113 section 8.2.2).
+/// The fields that end at a hop of HTTP/1.1, and do not exist in HTTP/2 (RFC 9113 section 8.2.2).
 const CONNECTION_SPECIFIC: [&[u8]; 5] = [
     b"connection",
     b"keep-alive",
@@ -14,7 +14,7 @@ const CONNECTION_SPECIFIC: [&[u8]; 5] = [
     b"upgrade",
 ];
 
-/// What separates the parts of a field's name from its value in HTTP/1.1, and it from the next.
+/// The characters that HTTP/1.1 has after the name and after the value of a field.
 const SEPARATORS: usize = ": \r\n".len();
 
 /// The fields of a block, in their order.
@@ -22,19 +22,20 @@ const SEPARATORS: usize = ": \r\n".len();
 pub(super) struct FieldBlock {
     /// Names and values, one after the other.
     bytes: Vec<u8>,
-    /// Where each name starts, where its value does, and where that ends.
-    places: Vec<[usize; 3]>,
-    /// How large they would be in HTTP/1.1, and may be.
+    /// The start of each name, the start of its value, and the end of that.
+    spans: Vec<[usize; 3]>,
+    /// The size of the fields in the form of HTTP/1.1.
     size: usize,
+    /// The largest size that is accepted.
     limit: usize,
 }
 
-/// What was read of a request.
+/// The head of a request that was read.
 #[derive(Debug)]
 pub(in crate::proxy) struct StreamHead {
-    /// The head. Of a request that is refused, what is known of it.
+    /// The head; if the request is refused, as much as is known of it.
     pub(in crate::proxy) head: RequestHead,
-    /// Why it is refused.
+    /// The reason to refuse the request.
     pub(in crate::proxy) rejection: Option<Rejection>,
 }
 
@@ -42,24 +43,24 @@ impl FieldBlock {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(1024),
-            places: Vec::with_capacity(16),
+            spans: Vec::with_capacity(16),
             size: 0,
             limit,
         }
     }
 
-    /// Takes a field. What exceeds the limit is counted, and not kept.
+    /// Adds a field. Fields that exceed the limit are counted, and not kept.
     pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
         self.size = self
             .size
             .saturating_add(name.len() + value.len() + SEPARATORS);
-        if self.is_too_large() || self.places.len() > framing::MAX_FIELDS {
+        if self.is_too_large() || self.spans.len() > framing::MAX_FIELDS {
             return;
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
-        self.places
+        self.spans
             .push([start, start + name.len(), self.bytes.len()]);
     }
 
@@ -68,12 +69,12 @@ impl FieldBlock {
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.places
+        self.spans
             .iter()
             .map(|[start, middle, end]| (&self.bytes[*start..*middle], &self.bytes[*middle..*end]))
     }
 
-    /// The request that they make, of which `is_bodiless` says that nothing follows.
+    /// Builds the head of a request, which has no body if `is_bodiless`.
     pub(super) fn request(&self, is_bodiless: bool) -> StreamHead {
         let mut builder = RequestBuilder::default();
         let mut rejection = self
@@ -81,7 +82,7 @@ impl FieldBlock {
             .find_map(|(name, value)| builder.read(name, value).err());
         if self.is_too_large() {
             rejection = Some(Rejection::HeaderTooLarge(self.limit));
-        } else if self.places.len() > framing::MAX_FIELDS {
+        } else if self.spans.len() > framing::MAX_FIELDS {
             rejection = Some(Rejection::TooManyFields(framing::MAX_FIELDS));
         }
         let rejection = rejection.or_else(|| builder.check(is_bodiless).err());
@@ -91,7 +92,7 @@ impl FieldBlock {
         }
     }
 
-    /// Whether they can be trailers (section 8.1).
+    /// Returns `true` if the fields can be trailers (section 8.1).
     pub(super) fn are_trailers(&self) -> bool {
         !self.is_too_large()
             && self
@@ -100,7 +101,7 @@ impl FieldBlock {
     }
 }
 
-/// A request in the making.
+/// The head of a request that is being read.
 #[derive(Default)]
 struct RequestBuilder<'f> {
     method: Option<&'f [u8]>,
@@ -110,7 +111,7 @@ struct RequestBuilder<'f> {
     host: Option<&'f [u8]>,
     content_length: Option<&'f [u8]>,
     fields: Vec<(&'f [u8], &'f [u8])>,
-    /// The parts of it, and among which of the fields it is.
+    /// The joined value, and its index among the fields.
     cookie: Option<(usize, Vec<u8>)>,
 }
 
@@ -137,11 +138,7 @@ impl<'f> RequestBuilder<'f> {
                 Ok(())
             }
             b"cookie" => {
-                // HTTP/1.1 has one such line (section 8.2.3).
-                match &mut self.cookie {
-                    Some((_, crumbs)) => crumbs.extend_from_slice(&[b"; ", value].concat()),
-                    None => self.cookie = Some((self.fields.len(), value.to_vec())),
-                }
+                self.add_cookie(value);
                 Ok(())
             }
             _ => {
@@ -151,72 +148,86 @@ impl<'f> RequestBuilder<'f> {
         }
     }
 
+    /// Joins the cookies: HTTP/1.1 has one line of them (section 8.2.3).
+    fn add_cookie(&mut self, value: &[u8]) {
+        match &mut self.cookie {
+            Some((_, crumbs)) => {
+                crumbs.extend_from_slice(b"; ");
+                crumbs.extend_from_slice(value);
+            }
+            None => self.cookie = Some((self.fields.len(), value.to_vec())),
+        }
+    }
+
     fn read_pseudo(&mut self, name: &[u8], value: &'f [u8]) -> Result<(), Rejection> {
         if self.host.is_some() || self.cookie.is_some() || !self.fields.is_empty() {
-            return Err(Rejection::MalformedRequest(
-                "A pseudo-header field follows a header field.",
-            ));
+            return Rejection::malformed("A pseudo-header field follows a header field.");
         }
         let slot = match name {
             b":method" => &mut self.method,
             b":scheme" => &mut self.scheme,
             b":authority" => &mut self.authority,
             b":path" => &mut self.path,
-            _ => {
-                return Err(Rejection::MalformedRequest(
-                    "A pseudo-header field is none of a request's.",
-                ));
-            }
+            _ => return Rejection::malformed("A pseudo-header field is not one of a request."),
         };
         set(slot, value, "A pseudo-header field is given twice.")
     }
 
     fn check(&self, is_bodiless: bool) -> Result<(), Rejection> {
-        let malformed = |what| Err(Rejection::MalformedRequest(what));
-        match self.method {
-            Some(method) if !method.is_empty() && method.iter().all(|b| framing::is_token(*b)) => {}
-            _ => return malformed("The method is not a token."),
-        }
-        match (self.authority, self.host) {
-            (None, None) => return malformed("There must be exactly one Host."),
-            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
-                return malformed(":authority names another host than Host.");
-            }
-            (Some(authority), _) => framing::check_host(authority)?,
-            (None, Some(_)) => {}
-        }
+        self.check_method()?;
+        self.check_authority()?;
         if self.method == Some(b"CONNECT") {
             return match (self.scheme, self.path) {
                 (None, None) => Err(Rejection::NoTunnel),
-                _ => malformed("CONNECT has neither a scheme nor a path."),
+                _ => Rejection::malformed("CONNECT has neither a scheme nor a path."),
             };
         }
-        if !self
-            .scheme
-            .is_some_and(|scheme| matches!(scheme, b"http" | b"https"))
-        {
-            return malformed("The scheme is neither http nor https.");
+        self.check_target()?;
+        self.check_content_length(is_bodiless)
+    }
+
+    fn check_method(&self) -> Result<(), Rejection> {
+        let method = self.method.unwrap_or_default();
+        match !method.is_empty() && method.iter().all(|b| framing::is_token(*b)) {
+            true => Ok(()),
+            false => Rejection::malformed("The method is not a token."),
+        }
+    }
+
+    fn check_authority(&self) -> Result<(), Rejection> {
+        match (self.authority, self.host) {
+            (None, None) => Rejection::malformed("There must be exactly one Host."),
+            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+                Rejection::malformed(":authority names another host than Host.")
+            }
+            (Some(authority), _) => framing::check_host(authority),
+            (None, Some(_)) => Ok(()),
+        }
+    }
+
+    fn check_target(&self) -> Result<(), Rejection> {
+        if !matches!(self.scheme, Some(b"http" | b"https")) {
+            return Rejection::malformed("The scheme is neither http nor https.");
         }
         let path = self.path.unwrap_or_default();
         framing::check_target(path)?;
-        if !path.starts_with(b"/") && path != b"*" {
-            return malformed(":path is not a path.");
+        match path.starts_with(b"/") || path == b"*" {
+            true => Ok(()),
+            false => Rejection::malformed(":path is not a path."),
         }
-        if is_bodiless
-            && self
-                .content_length
-                .is_some_and(|length| length.iter().any(|digit| *digit != b'0'))
-        {
-            return malformed("Content-Length promises a body that does not come.");
+    }
+
+    /// Checks that a request without a body does not declare one.
+    fn check_content_length(&self, is_bodiless: bool) -> Result<(), Rejection> {
+        let length = self.content_length.unwrap_or_default();
+        match is_bodiless && length.iter().any(|digit| *digit != b'0') {
+            true => Rejection::malformed("Content-Length promises a body that does not come."),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn head(&self) -> RequestHead {
-        let method = self
-            .method
-            .and_then(|method| std::str::from_utf8(method).ok())
-            .unwrap_or_default();
+        let method = std::str::from_utf8(self.method.unwrap_or_default()).unwrap_or_default();
         let target = self.path.or(self.authority).unwrap_or_default();
         let host = self
             .authority
@@ -249,29 +260,24 @@ fn set<'f>(
     twice: &'static str,
 ) -> Result<(), Rejection> {
     match slot.replace(value) {
-        Some(_) => Err(Rejection::MalformedRequest(twice)),
+        Some(_) => Rejection::malformed(twice),
         None => Ok(()),
     }
 }
 
-/// RFC 9113 section 8.2.
+/// Checks a field that is not a pseudo-header field (RFC 9113 section 8.2).
 fn check_field(name: &[u8], value: &[u8]) -> Result<(), Rejection> {
-    let malformed = |what| Err(Rejection::MalformedRequest(what));
-    if name.is_empty()
-        || !name
-            .iter()
-            .all(|b| framing::is_token(*b) && !b.is_ascii_uppercase())
-    {
-        return malformed("The name of a header field is not a token in lower case.");
+    let is_allowed = |b: &u8| framing::is_token(*b) && !b.is_ascii_uppercase();
+    if name.is_empty() || !name.iter().all(is_allowed) {
+        return Rejection::malformed("The name of a header field is not a token in lower case.");
     }
     if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
-        return malformed("A header field holds a control character.");
+        return Rejection::malformed("A header field holds a control character.");
     }
     let is_for_hop = CONNECTION_SPECIFIC.contains(&name) || (name == b"te" && value != b"trailers");
-    if is_for_hop {
-        malformed("A header field is one that HTTP/2 does not have.")
-    } else {
-        Ok(())
+    match is_for_hop {
+        true => Rejection::malformed("A header field is one that HTTP/2 does not have."),
+        false => Ok(()),
     }
 }
 
@@ -432,7 +438,7 @@ mod tests {
             many.request(false).rejection,
             Some(Rejection::TooManyFields(framing::MAX_FIELDS))
         );
-        assert!(many.places.len() < 300);
+        assert!(many.spans.len() < 300);
     }
 
     #[test]

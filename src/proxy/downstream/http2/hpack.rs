@@ -4,11 +4,11 @@ use super::huffman;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// How large the table may be into which the other side puts fields, in bytes: what holds as long
-/// as no other size is announced (RFC 9113 section 6.5.2).
+/// The size of the dynamic table in bytes, which is the default as no other size is announced (RFC
+/// 9113 section 6.5.2).
 const TABLE_SIZE: usize = 4096;
 
-/// What each of its entries counts beside the bytes of its name and value.
+/// The size of an entry in addition to the bytes of its name and value.
 const ENTRY_OVERHEAD: usize = 32;
 
 /// A number larger than any that a block of bounded length needs.
@@ -19,7 +19,7 @@ const MAX_NUMBER: usize = 1 << 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Undecodable;
 
-/// What is remembered from one block to the next.
+/// The state that is kept from one block to the next.
 #[derive(Debug)]
 pub(super) struct Decoder {
     /// The latest entry first.
@@ -139,7 +139,7 @@ impl Decoder {
     }
 }
 
-/// What is left of a block.
+/// The rest of a block that is being decoded.
 struct Block<'b>(&'b [u8]);
 
 impl Block<'_> {

@@ -1,6 +1,7 @@
 //! Decodes strings of the Huffman code of RFC 7541 (appendix B), four bits at a time.
 
-/// The lengths of the symbols' codes, in bits. The code is canonical, so that they say everything.
+/// The lengths of the symbols' codes in bits. The code is canonical, so the lengths define it
+/// completely.
 #[rustfmt::skip]
 const LENGTHS: [u8; SYMBOLS] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28,
@@ -20,18 +21,18 @@ const SYMBOLS: usize = 257;
 /// The nodes of the code's tree that are not leaves.
 const NODES: usize = SYMBOLS - 1;
 
-/// What four bits lead to from a node.
+/// The result of following four bits from a node.
 #[derive(Clone, Copy)]
 struct Step {
     /// The node after them.
     node: u8,
-    /// What they complete. No code is shorter than five bits, so that it is one byte at most.
+    /// The symbol that the bits complete. No code is shorter than five bits, so it is one at most.
     byte: Option<u8>,
     /// No string goes this way.
     is_wrong: bool,
 }
 
-/// Where a tree's branch ends.
+/// The end of a branch of the tree.
 #[derive(Clone, Copy)]
 enum Branch {
     Nowhere,
@@ -115,7 +116,7 @@ const fn step(start: usize, bits: usize) -> Step {
     step
 }
 
-/// Whether a string may end at a node: what is left of a byte is filled up with ones, of which
+/// Returns `true` if a string may end at a node: the rest of a byte is filled up with ones, of which
 /// there are up to seven.
 static IS_END: [bool; NODES] = {
     let mut is_end = [false; NODES];

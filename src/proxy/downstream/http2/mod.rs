@@ -1,11 +1,16 @@
-//! Serves an HTTP/2 connection: all of its requests in one task, which wakes no other.
+//! Serves an HTTP/2 connection, polling all of its requests in a single task to avoid wake-ups
+//! across tasks.
 
+mod allowance;
+mod frames;
 mod head;
 mod hpack;
 mod huffman;
+mod inbox;
 mod reader;
 mod session;
 
+use crate::config::Limits;
 use crate::http::timeout::sleep;
 use crate::proxy::downstream::peer::Peer;
 use crate::proxy::downstream::shutdown::{
@@ -14,12 +19,14 @@ use crate::proxy::downstream::shutdown::{
 use crate::proxy::gateway::Gateway;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use h2::server::{Builder, SendResponse};
+use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use head::StreamHead;
+use http::Request;
+use inbox::{Inbox, MAX_STREAMS};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
-use reader::{FrameReader, Inbox, MAX_STREAMS};
+use reader::FrameReader;
 use session::Http2;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -27,19 +34,19 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time;
 
-/// How long a client may take to acknowledge that no more requests are served: what it has sent
-/// until then is.
+/// How long a client may take to acknowledge that no more requests are accepted. Requests that it
+/// sends until then are served.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How far a connection has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The state of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Phase {
-    /// No request has come on it.
+    /// No request has arrived yet.
     New,
     Open,
-    /// The client has been told that no more requests are served than those that it has sent.
+    /// A GOAWAY frame has asked the client to send no more requests.
     Leaving,
-    /// It has been told that this is the end.
+    /// The connection is being closed.
     Over,
 }
 
@@ -52,100 +59,178 @@ pub(super) async fn serve(
     mut shutdown: ShutdownWatch,
 ) {
     let limits = *gateway.gate.policy().limits();
-    let (inbox, peer) = (Inbox::default(), Arc::new(peer));
+    let inbox = Inbox::default();
+    let peer = Arc::new(peer);
     let reader = FrameReader::new(stream, &limits, inbox.clone());
-    let mut builder = Builder::new();
-    builder.max_concurrent_streams(MAX_STREAMS as u32);
-    // What is beyond this, some clients do not even send. So that a refusal says why, it has room.
-    builder.max_header_list_size(u32::try_from(2 * limits.max_header_size).unwrap_or(u32::MAX));
-    let handshake = builder.handshake::<_, Bytes>(reader);
     let connection = tokio::select! {
         biased;
-        connection = handshake => connection,
+        connection = builder(&limits).handshake(reader) => connection,
         () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return,
     };
-    let Ok(mut connection) = connection else {
+    let Ok(connection) = connection else {
         return;
     };
-    let mut in_flight = FuturesUnordered::new();
-    let mut phase = Phase::New;
+    let mut connection = Http2Connection::new(connection, inbox.clone(), shutdown);
     loop {
-        let patience = match phase {
-            Phase::Leaving if *shutdown.borrow() => KEEPALIVE_DRAIN_GRACE,
-            Phase::Leaving => GOAWAY_TIMEOUT,
-            _ => limits.idle_timeout,
-        };
-        let is_idle = in_flight.is_empty() && phase != Phase::Over;
-        let accepted = tokio::select! {
-            biased;
-            reason = cut_off(&inbox), if phase != Phase::Over => {
-                connection.abrupt_shutdown(reason);
-                phase = Phase::Over;
-                continue;
-            }
-            () = call(&mut shutdown, phase), if matches!(phase, Phase::New | Phase::Open) => {
-                // The sender learns which requests are still served, and sends the others
-                // elsewhere.
-                connection.graceful_shutdown();
-                phase = Phase::Leaving;
-                continue;
-            }
-            Some(()) = in_flight.next() => continue,
-            accepted = connection.accept() => accepted,
-            () = sleep(patience), if is_idle => {
-                // Closing without a word would lose what is being sent just now.
-                match phase {
-                    Phase::Leaving => connection.abrupt_shutdown(Reason::NO_ERROR),
-                    _ => connection.graceful_shutdown(),
+        match connection.next_event(limits.idle_timeout).await {
+            ConnectionEvent::Request(request, respond) => {
+                if let Some(request) = connection.accept(request.into_body(), respond) {
+                    let response = request.answer(gateway, &peer, &inbox, limits.body_timeout);
+                    connection.in_flight.push(response);
                 }
-                phase = if phase == Phase::Leaving { Phase::Over } else { Phase::Leaving };
-                continue;
             }
-        };
-        // None says that the connection has ended; an error, that it is broken.
-        let Some(Ok((request, mut respond))) = accepted else {
-            break;
-        };
-        if phase == Phase::New {
-            phase = Phase::Open;
-        }
-        match inbox.take(respond.stream_id().as_u32()) {
-            // One that the client has reset is in flight as long as it keeps something busy here.
-            Some(received) if in_flight.len() < MAX_STREAMS => {
-                let request = StreamRequest {
-                    received,
-                    body: request.into_body(),
-                    respond,
-                };
-                in_flight.push(request.answer(gateway, &peer, &inbox, limits.body_timeout));
-            }
-            _ => respond.send_reset(Reason::REFUSED_STREAM),
+            ConnectionEvent::RequestFinished => {}
+            ConnectionEvent::Unreadable(reason) => connection.abort(reason),
+            ConnectionEvent::Draining => connection.leave(),
+            ConnectionEvent::Idle => connection.end_idle(),
+            ConnectionEvent::Ended => break,
         }
     }
-    // Of an error in writing, h2 tells what waits to write only with this.
-    drop(connection);
-    // What is in flight finds out for itself, so that it is noted how it ended. An application that
-    // has been sent a notification is not left in the middle of it.
-    while in_flight.next().await.is_some() {}
+    connection.finish().await;
 }
 
-/// Returns when the process is to end. A connection that it has accepted is served its first
-/// request.
-async fn call(shutdown: &mut ShutdownWatch, phase: Phase) {
+fn builder(limits: &Limits) -> Builder {
+    // Some clients do not send a head that exceeds the announced size. Announce more than is
+    // accepted, so that the head is sent and the refusal says what is wrong.
+    let header_list_size = u32::try_from(2 * limits.max_header_size).unwrap_or(u32::MAX);
+    let mut builder = Builder::new();
+    builder.max_concurrent_streams(MAX_STREAMS as u32);
+    builder.max_header_list_size(header_list_size);
+    builder
+}
+
+/// A connection and its requests in flight, whose futures are of type `F`.
+struct Http2Connection<F> {
+    connection: Connection<FrameReader, Bytes>,
+    in_flight: FuturesUnordered<F>,
+    inbox: Inbox,
+    shutdown: ShutdownWatch,
+    phase: Phase,
+}
+
+/// An event that the connection has to react to.
+enum ConnectionEvent {
+    /// A request has arrived.
+    Request(Request<RecvStream>, SendResponse<Bytes>),
+    RequestFinished,
+    /// The client has sent something that ends the connection.
+    Unreadable(Reason),
+    /// The process is about to end.
+    Draining,
+    /// No request has been in flight for too long.
+    Idle,
+    /// The connection has ended, or is broken.
+    Ended,
+}
+
+impl<F: Future<Output = ()>> Http2Connection<F> {
+    fn new(
+        connection: Connection<FrameReader, Bytes>,
+        inbox: Inbox,
+        shutdown: ShutdownWatch,
+    ) -> Self {
+        Self {
+            connection,
+            in_flight: FuturesUnordered::new(),
+            inbox,
+            shutdown,
+            phase: Phase::New,
+        }
+    }
+
+    /// Waits for the next event, while the requests in flight make progress.
+    async fn next_event(&mut self, idle_timeout: Duration) -> ConnectionEvent {
+        let phase = self.phase;
+        let timeout = match phase {
+            Phase::Leaving if *self.shutdown.borrow() => KEEPALIVE_DRAIN_GRACE,
+            Phase::Leaving => GOAWAY_TIMEOUT,
+            _ => idle_timeout,
+        };
+        let is_idle = self.in_flight.is_empty() && phase != Phase::Over;
+        let accepted = tokio::select! {
+            biased;
+            reason = unreadable(&self.inbox), if phase != Phase::Over => {
+                return ConnectionEvent::Unreadable(reason);
+            }
+            () = draining(&mut self.shutdown, phase), if phase < Phase::Leaving => {
+                return ConnectionEvent::Draining;
+            }
+            Some(()) = self.in_flight.next() => return ConnectionEvent::RequestFinished,
+            accepted = self.connection.accept() => accepted,
+            () = sleep(timeout), if is_idle => return ConnectionEvent::Idle,
+        };
+        let Some(Ok((request, respond))) = accepted else {
+            return ConnectionEvent::Ended;
+        };
+        if phase == Phase::New {
+            self.phase = Phase::Open;
+        }
+        ConnectionEvent::Request(request, respond)
+    }
+
+    /// Returns a request that has arrived with its head, or refuses it if there are too many.
+    fn accept(&self, body: RecvStream, mut respond: SendResponse<Bytes>) -> Option<StreamRequest> {
+        let head = self.inbox.take(respond.stream_id().as_u32());
+        // A request that the client has reset counts until it has been dropped here.
+        let is_accepted = self.in_flight.len() < MAX_STREAMS;
+        let Some(head) = head.filter(|_| is_accepted) else {
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return None;
+        };
+        Some(StreamRequest {
+            head,
+            body,
+            respond,
+        })
+    }
+
+    /// Announces which requests are still served, so that the client sends the others elsewhere.
+    fn leave(&mut self) {
+        self.connection.graceful_shutdown();
+        self.phase = Phase::Leaving;
+    }
+
+    fn abort(&mut self, reason: Reason) {
+        self.connection.abrupt_shutdown(reason);
+        self.phase = Phase::Over;
+    }
+
+    /// Ends an idle connection in two steps: closing it without an announcement would lose a
+    /// request that is on its way.
+    fn end_idle(&mut self) {
+        match self.phase {
+            Phase::Leaving => self.abort(Reason::NO_ERROR),
+            _ => self.leave(),
+        }
+    }
+
+    /// Waits for the requests in flight, which record how they end. An application that has been
+    /// sent a notification is not abandoned in the middle of it.
+    async fn finish(mut self) {
+        // Only dropping the connection makes h2 report a failed write to the requests that wait to
+        // write.
+        drop(self.connection);
+        while self.in_flight.next().await.is_some() {}
+    }
+}
+
+/// Completes when the process is about to end. A connection that it has accepted is served its
+/// first request.
+async fn draining(shutdown: &mut ShutdownWatch, phase: Phase) {
     shutdown::signalled(shutdown).await;
     if phase == Phase::New {
         time::sleep(KEEPALIVE_DRAIN_GRACE).await;
     }
 }
 
-/// Returns when the connection cannot go on. What reads it wakes its task then.
-async fn cut_off(inbox: &Inbox) -> Reason {
+/// Completes when the connection cannot continue. Its reader then wakes this task.
+async fn unreadable(inbox: &Inbox) -> Reason {
     poll_fn(|_| inbox.end().map_or(Poll::Pending, Poll::Ready)).await
 }
 
-/// A request, and the stream that it came on.
+/// A request, and the stream that it arrived on.
 struct StreamRequest {
-    received: StreamHead,
+    head: StreamHead,
     body: RecvStream,
     respond: SendResponse<Bytes>,
 }
@@ -159,7 +244,7 @@ impl StreamRequest {
         write_timeout: Duration,
     ) {
         let Self {
-            received: StreamHead { head, rejection },
+            head: StreamHead { head, rejection },
             body,
             respond,
         } = self;

@@ -1,6 +1,6 @@
-//! Carries one HTTP/2 request and its answer.
+//! Carries one HTTP/2 request and its response.
 
-use super::reader::Inbox;
+use super::inbox::Inbox;
 use crate::http::request_head::RequestHead;
 use crate::http::response_head::ResponseHead;
 use crate::http::timeout::timeout;
@@ -15,22 +15,24 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Span;
 
 /// A request on a stream of its own.
 pub(super) struct Http2 {
     peer: Arc<Peer>,
-    /// Whether its body was waited for in vain while the process was to end.
+    /// The body was waited for in vain after the process was about to end.
     has_stalled: bool,
     inbox: Inbox,
     request: RecvStream,
-    /// Of the body, as it was declared, and as it has come.
+    /// The declared length of the body.
     declared: Option<u64>,
     received: u64,
     is_read: bool,
     is_head: bool,
     respond: SendResponse<Bytes>,
-    answer: Option<SendStream<Bytes>>,
-    /// The last part of the answer's body so far. If nothing follows it, it leaves together with
+    /// The stream of the response's body, once its head was sent.
+    response: Option<SendStream<Bytes>>,
+    /// The last part of the response's body so far. If nothing follows, it is sent together with
     /// the end.
     held_back: Bytes,
     has_ended: bool,
@@ -40,8 +42,9 @@ pub(super) struct Http2 {
 }
 
 impl Http2 {
-    /// The request with this `head`, whose body comes from `request`, and which is answered through
-    /// `respond`. `write_timeout` is for the sender to take each part of the answer.
+    /// Creates the session of the request with this `head`, whose body comes from `request`, and
+    /// which is answered through `respond`. `write_timeout` limits how long the client may take to
+    /// accept each part of the response.
     pub(super) fn new(
         peer: Arc<Peer>,
         inbox: Inbox,
@@ -60,7 +63,7 @@ impl Http2 {
             is_read: false,
             is_head: head.method() == b"HEAD",
             respond,
-            answer: None,
+            response: None,
             held_back: Bytes::new(),
             has_ended: false,
             status: None,
@@ -86,22 +89,22 @@ impl Http2 {
         }
     }
 
-    /// Sends what was held back, as far and as fast as the sender takes it.
+    /// Sends the part that was held back, as fast as the client accepts it.
     async fn release(&mut self, is_end: bool) -> Result<(), ClientGone> {
         let mut part = std::mem::take(&mut self.held_back);
-        let Some(answer) = &mut self.answer else {
+        let Some(response) = &mut self.response else {
             return Err(ClientGone);
         };
         while !part.is_empty() {
-            answer.reserve_capacity(part.len());
+            response.reserve_capacity(part.len());
             let capacity =
-                timeout(self.write_timeout, poll_fn(|cx| answer.poll_capacity(cx))).await;
+                timeout(self.write_timeout, poll_fn(|cx| response.poll_capacity(cx))).await;
             let Ok(Some(Ok(capacity))) = capacity else {
                 return Err(ClientGone);
             };
             let chunk = part.split_to(capacity.min(part.len()));
             self.sent += chunk.len() as u64;
-            answer
+            response
                 .send_data(chunk, is_end && part.is_empty())
                 .map_err(|_| ClientGone)?;
         }
@@ -130,7 +133,7 @@ impl Session for Http2 {
         {
             Some(Ok(part)) => {
                 self.received += part.len() as u64;
-                // An error says that the stream has ended, which is noticed soon enough.
+                // Ignore the error: the stream has ended, which the next read reports.
                 let _ = self.request.flow_control().release_capacity(part.len());
                 self.check_body(false)?;
                 Ok(Some(part))
@@ -149,8 +152,8 @@ impl Session for Http2 {
     }
 
     async fn write_continue(&mut self) -> Result<(), ClientGone> {
-        // Nothing waits for it: the end of the stream tells where the body ends, whether it comes
-        // or not.
+        // Clients do not need it: the end of the stream marks the end of the body, whether the body
+        // comes or not.
         Ok(())
     }
 
@@ -158,20 +161,20 @@ impl Session for Http2 {
 
     async fn begin(&mut self, head: &ResponseHead) -> Result<(), ClientGone> {
         let is_bodiless = self.is_head || matches!(head.status().as_u16(), 204 | 304);
-        let mut answer = Response::new(());
-        *answer.status_mut() = head.status();
+        let mut response = Response::new(());
+        *response.status_mut() = head.status();
         for (name, value) in head.fields() {
             let name = HeaderName::from_bytes(name).map_err(|_| ClientGone)?;
-            answer.headers_mut().append(
+            response.headers_mut().append(
                 name,
                 HeaderValue::from_bytes(value).map_err(|_| ClientGone)?,
             );
         }
         // An end that follows the head, instead of coming with it, makes a length in the head look
         // wrong to some.
-        self.answer = Some(
+        self.response = Some(
             self.respond
-                .send_response(answer, is_bodiless)
+                .send_response(response, is_bodiless)
                 .map_err(|_| ClientGone)?,
         );
         self.has_ended = is_bodiless;
@@ -198,8 +201,10 @@ impl Session for Http2 {
         }
         if self.held_back.is_empty() {
             self.has_ended = true;
-            let answer = self.answer.as_mut().ok_or(ClientGone)?;
-            return answer.send_data(Bytes::new(), true).map_err(|_| ClientGone);
+            let response = self.response.as_mut().ok_or(ClientGone)?;
+            return response
+                .send_data(Bytes::new(), true)
+                .map_err(|_| ClientGone);
         }
         self.release(true).await
     }
@@ -209,9 +214,9 @@ impl Session for Http2 {
     }
 
     async fn until_given_up(&mut self) {
-        // An error says that the whole connection has ended.
-        let _ = poll_fn(|cx| match &mut self.answer {
-            Some(answer) => answer.poll_reset(cx),
+        // Ignore the error: the whole connection has ended.
+        let _ = poll_fn(|cx| match &mut self.response {
+            Some(response) => response.poll_reset(cx),
             None => self.respond.poll_reset(cx),
         })
         .await;
@@ -221,6 +226,10 @@ impl Session for Http2 {
         if !self.has_ended {
             self.respond.send_reset(Reason::INTERNAL_ERROR);
         }
+    }
+
+    fn connection_span(&self) -> Span {
+        self.peer.span().clone()
     }
 
     fn status(&self) -> Option<u16> {

@@ -4,16 +4,19 @@
 //! first program's checks. HTTP parsers are lenient by tradition; this is not. What a conforming
 //! client sends passes, everything that RFC 9112 lets a server refuse is refused.
 
+mod fields;
+mod target;
+
 use crate::http::request_head::{HeadSpans, HttpVersion, RequestHead, Span};
 use crate::rejection::Rejection;
 use bytes::Bytes;
+use fields::FramingFields;
 use std::ops::Range;
 
-/// More than any client sends.
-pub(crate) const MAX_FIELDS: usize = 256;
+pub(crate) use fields::{MAX_FIELDS, check_content_length, check_host, field, is_token};
+pub(crate) use target::check_target;
 
-/// Where the head that starts at the beginning of `bytes` ends, counted from there, if it is
-/// complete.
+/// Returns the length of the head at the beginning of `bytes`, if it is complete.
 pub fn head_length(bytes: &[u8]) -> Option<usize> {
     let mut line_ends = memchr::memchr_iter(b'\n', bytes);
     line_ends
@@ -27,9 +30,9 @@ pub fn parse(head: Bytes) -> Result<RequestHead, Rejection> {
 }
 
 fn spans(head: &[u8]) -> Result<HeadSpans, Rejection> {
-    let lines = head
-        .strip_suffix(b"\r\n\r\n")
-        .ok_or(Rejection::MalformedRequest("The head does not end."))?;
+    let Some(lines) = head.strip_suffix(b"\r\n\r\n") else {
+        return Rejection::malformed("The head does not end.");
+    };
     let mut lines = HeadLines {
         bytes: lines,
         next: Some(0),
@@ -41,22 +44,18 @@ fn spans(head: &[u8]) -> Result<HeadSpans, Rejection> {
         if index == MAX_FIELDS {
             return Err(Rejection::TooManyFields(MAX_FIELDS));
         }
-        let (name, value) = framing.read(line)?;
-        spans.push(name, value);
+        let (name, value) = field(line.bytes)?;
+        framing.note(name, value)?;
+        let end = line.bytes.trim_ascii_end().len();
+        spans.push(line.span(0..name.len()), line.span(end - value.len()..end));
     }
     framing.check(spans.version)?;
-    framing.check_target(
-        request_line
-            .bytes
-            .split(|b| *b == b' ')
-            .nth(1)
-            .unwrap_or_default(),
-    )?;
+    framing.check_target(spans.target.of(head))?;
     Ok(spans)
 }
 
-/// What the first line of a head that is refused, or incomplete, seems to ask for: the method and
-/// the target, as far as they can be told.
+/// Returns the method and the target in the first line of a head that is refused or incomplete, as
+/// far as they can be read.
 pub(crate) fn glimpse(head: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = head.split(|b| b"\r\n".contains(b)).next()?;
     let mut words = line.split(|b| *b == b' ');
@@ -69,9 +68,7 @@ pub(crate) fn glimpse(head: &[u8]) -> Option<(&[u8], &[u8])> {
 pub fn check_unfinished(bytes: &[u8]) -> Result<(), Rejection> {
     let is_bare = |index: usize| index == 0 || bytes[index - 1] != b'\r';
     match memchr::memchr_iter(b'\n', bytes).any(is_bare) {
-        true => Err(Rejection::MalformedRequest(
-            "A line ends in LF instead of CRLF.",
-        )),
+        true => Rejection::malformed("A line ends in LF instead of CRLF."),
         false => Ok(()),
     }
 }
@@ -112,27 +109,19 @@ impl<'h> Iterator for HeadLines<'h> {
     }
 }
 
-/// `method SP request-target SP HTTP-version` (RFC 9112 section 3).
+/// Reads `method SP request-target SP HTTP-version` (RFC 9112 section 3).
 fn read_request_line(line: HeadLine<'_>) -> Result<HeadSpans, Rejection> {
-    let malformed = Rejection::MalformedRequest;
     let mut words = line.bytes.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
     else {
-        return Err(malformed(
-            "The request line is not \"method target version\".",
-        ));
+        return Rejection::malformed("The request line is not \"method target version\".");
     };
-    if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
-        return Err(malformed("The method is not a token."));
-    }
-    if method == b"CONNECT" {
-        return Err(Rejection::NoTunnel);
-    }
+    check_method(method)?;
     let version = match version {
         b"HTTP/1.1" => HttpVersion::Http11,
         b"HTTP/1.0" => HttpVersion::Http10,
-        _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0.")),
+        _ => return Rejection::malformed("The version is neither HTTP/1.1 nor HTTP/1.0."),
     };
     check_target(target)?;
     let start = method.len() + 1;
@@ -143,199 +132,14 @@ fn read_request_line(line: HeadLine<'_>) -> Result<HeadSpans, Rejection> {
     ))
 }
 
-/// Whether a target is a path, an absolute URL or `*`, of which each character is one that a URL
-/// may have there.
-pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
-    let malformed = |what| Err(Rejection::MalformedRequest(what));
-    if !target.iter().all(u8::is_ascii_graphic) {
-        return malformed("The request target holds characters that must be percent-encoded.");
+fn check_method(method: &[u8]) -> Result<(), Rejection> {
+    if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
+        return Rejection::malformed("The method is not a token.");
     }
-    if !(target.starts_with(b"/") || absolute(target).is_some() || target == b"*") {
-        return malformed("The request target is neither a path nor an absolute URL.");
+    match method {
+        b"CONNECT" => Err(Rejection::NoTunnel),
+        _ => Ok(()),
     }
-    if target.contains(&b'#') {
-        return malformed("The request target holds a fragment.");
-    }
-    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
-    if path.contains(&b'%') && NULS.iter().any(|nul| holds(path, nul)) {
-        return malformed("The path holds a NUL.");
-    }
-    Ok(())
-}
-
-/// A NUL as a path may hold it: encoded once or twice, in two bytes, or as IIS knows it. To some
-/// programs, the path ends there.
-const NULS: [&[u8]; 4] = [b"%00", b"%2500", b"%c0%80", b"%u0000"];
-
-/// Whether `text` holds `part`, which is in lower case, in any case.
-fn holds(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len())
-        .any(|window| window.eq_ignore_ascii_case(part))
-}
-
-/// The default port of its scheme and the rest of a target that is a whole URL (RFC 9112 section
-/// 3.2.2).
-fn absolute(target: &[u8]) -> Option<(&'static [u8], &[u8])> {
-    let http = target
-        .strip_prefix(b"http://")
-        .map(|rest| (&b"80"[..], rest));
-    http.or_else(|| {
-        target
-            .strip_prefix(b"https://")
-            .map(|rest| (&b"443"[..], rest))
-    })
-}
-
-/// An authority without its port, where that is the default one or empty (RFC 3986 section 6.2.3).
-fn without_port<'a>(authority: &'a [u8], default: &[u8]) -> &'a [u8] {
-    match authority.iter().rposition(|b| *b == b':') {
-        Some(colon) if authority[colon + 1..].is_empty() || authority[colon + 1..] == *default => {
-            &authority[..colon]
-        }
-        _ => authority,
-    }
-}
-
-/// What the fields say about where the request ends, and whom it is for.
-#[derive(Default)]
-struct FramingFields<'h> {
-    host: &'h [u8],
-    hosts: usize,
-    content_lengths: usize,
-    transfer_codings: usize,
-    /// What `Connection` names.
-    nominated: usize,
-}
-
-impl<'h> FramingFields<'h> {
-    /// `field-name ":" OWS field-value OWS` (RFC 9112 section 5): where name and value are.
-    fn read(&mut self, line: HeadLine<'h>) -> Result<(Span, Span), Rejection> {
-        let (name, value) = field(line.bytes)?;
-        let (colon, end) = (name.len(), line.bytes.trim_ascii_end().len());
-        self.note(name, value)?;
-        Ok((line.span(0..colon), line.span(end - value.len()..end)))
-    }
-
-    fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Rejection> {
-        let malformed = |what| Err(Rejection::MalformedRequest(what));
-        if name.eq_ignore_ascii_case(b"host") {
-            self.hosts += 1;
-            self.host = value;
-            check_host(value)?;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
-            self.content_lengths += 1;
-            check_content_length(value)?;
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.transfer_codings += 1;
-            if !value.eq_ignore_ascii_case(b"chunked") {
-                return malformed("Transfer-Encoding is not \"chunked\".");
-            }
-        } else if name.eq_ignore_ascii_case(b"connection") {
-            self.nominated += value.split(|b| *b == b',').count();
-            if self.nominated > MAX_FIELDS {
-                return malformed("Connection names more fields than a head may have.");
-            }
-        }
-        Ok(())
-    }
-
-    /// RFC 9112 sections 3.2, 6.1 and 6.3.
-    fn check(&self, version: HttpVersion) -> Result<(), Rejection> {
-        let malformed = |what| Err(Rejection::MalformedRequest(what));
-        if self.hosts > 1 || (self.hosts == 0 && version != HttpVersion::Http10) {
-            return malformed("There must be exactly one Host.");
-        }
-        if self.content_lengths > 1 {
-            return malformed("Content-Length is given twice.");
-        }
-        if self.transfer_codings > 1 {
-            return malformed("Transfer-Encoding is given twice.");
-        }
-        if self.transfer_codings == 1 && self.content_lengths == 1 {
-            return malformed("Both Content-Length and Transfer-Encoding are given.");
-        }
-        if self.transfer_codings == 1 && version == HttpVersion::Http10 {
-            return malformed("HTTP/1.0 has no Transfer-Encoding.");
-        }
-        Ok(())
-    }
-
-    /// What the target of a request line must be, beside the fields.
-    fn check_target(&self, target: &[u8]) -> Result<(), Rejection> {
-        let malformed = |what| Err(Rejection::MalformedRequest(what));
-        let Some((port, rest)) = absolute(target) else {
-            return Ok(());
-        };
-        let authority = rest.split(|b| b"/?".contains(b)).next().unwrap_or_default();
-        match without_port(authority, port).eq_ignore_ascii_case(without_port(self.host, port)) {
-            true => Ok(()),
-            false => malformed("The request target names another host than Host."),
-        }
-    }
-}
-
-/// The name and the value of a field, without the white space around the value.
-///
-/// # Errors
-/// If the line could be read in another way.
-pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Rejection> {
-    let malformed = Rejection::MalformedRequest;
-    if line.first().is_some_and(|b| b" \t".contains(b)) {
-        return Err(malformed("A header field is folded over two lines."));
-    }
-    let colon = memchr::memchr(b':', line).ok_or(malformed("A header field has no colon."))?;
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
-        return Err(malformed(
-            "The name of a header field is not a token directly before its colon.",
-        ));
-    }
-    if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
-        return Err(malformed("A header field holds a control character."));
-    }
-    Ok((name, value.trim_ascii()))
-}
-
-/// Whether the host of a request is a name and, perhaps, a port.
-pub(crate) fn check_host(host: &[u8]) -> Result<(), Rejection> {
-    match !host.is_empty()
-        && host
-            .iter()
-            .all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(b))
-    {
-        true => Ok(()),
-        false => Err(Rejection::MalformedRequest(
-            "Host is not a name and a port.",
-        )),
-    }
-}
-
-/// Whether the declared length of a body is a number that fits.
-pub(crate) fn check_content_length(value: &[u8]) -> Result<(), Rejection> {
-    match !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit) {
-        true => Ok(()),
-        false => Err(Rejection::MalformedRequest(
-            "Content-Length is not one number.",
-        )),
-    }
-}
-
-const TOKEN: [bool; 256] = {
-    let (mut table, mut byte) = ([false; 256], 0);
-    while byte < 256 {
-        table[byte] = matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'#' | b'$' | b'%' | b'&')
-            || matches!(
-                byte as u8,
-                b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-            );
-        byte += 1;
-    }
-    table
-};
-
-/// RFC 9110 section 5.6.2.
-pub(crate) fn is_token(byte: u8) -> bool {
-    TOKEN[byte as usize]
 }
 
 #[cfg(test)]

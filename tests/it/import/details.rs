@@ -140,6 +140,8 @@ fn a_rule_that_is_not_understood_closes_the_route_and_says_so() {
         "include snippets/who-may.conf;",
         "if ($http_authorization !~ \"Bearer .+\") { return 401; }",
         r#"if ($http_authorization !~ "^Bearer \w{8}$") { return 401; }"#,
+        "access_by_lua_block { ngx.exit(403) }",
+        "if ($http_x = b) { set $ok 0; } if ($ssl_client_s_dn ~ CN=a) { set $ok 1; } if ($ok = 0) { return 403; }",
     ] {
         let found = nginx(rule);
         assert!(
@@ -632,4 +634,55 @@ fn the_report_is_whole_where_that_is_asked_for() {
         whole.lines().count() > 85 && whole.contains("keepalive_requests 39"),
         "{whole}"
     );
+}
+
+/// The value of the header `X-A` of the first route.
+fn header(config: &str) -> String {
+    let root = toml::de::DeTable::parse(config).unwrap();
+    let routes = root.get_ref()["routes"].get_ref().as_array().unwrap();
+    let route = routes[0].get_ref().as_table().unwrap();
+    let headers = route["set_headers"].get_ref().as_table().unwrap();
+    headers["X-A"].get_ref().as_str().unwrap().to_owned()
+}
+
+#[test]
+fn words_end_as_they_do_in_nginx() {
+    for (words, expected) in [
+        ("X-A b#c;", "b#c"),
+        ("X-A # c\n#d;\n\tb;", "b"),
+        ("X-A \"b ; { } # c\";", "b ; { } # c"),
+        ("X-A 'd \"e';", "d \"e"),
+        (r#"X-A "b\"c";"#, "b\"c"),
+        (r"X-A 'd\'e';", "d'e"),
+        (r"X-A f\ g;", r"f\ g"),
+        (r"X-A h\;i;", r"h\;i"),
+        (r"X-A ^/a\.b\\c;", r"^/a\.b\c"),
+        ("X-A a}b;", "a}b"),
+        ("X-A a\"b\"c;", "a\"b\"c"),
+        ("X-A ${server_name}c;", "a.example.comc"),
+        ("X-A\r\nb\r\n;", "b"),
+    ] {
+        let location = format!(
+            "location /hook {{ proxy_set_header {words} proxy_pass http://127.0.0.1:3000; }}"
+        );
+        let found = from("nginx", &nginx_location(&location), &[]);
+        assert_eq!(header(&found.config), expected, "{words}");
+    }
+}
+
+#[test]
+fn braces_in_lua_end_no_block() {
+    for lua in [
+        " return {a = {}} ",
+        " local a = '}' .. \"\\\"}\" ",
+        " -- }\n --[[ }\n ]] --[=[ } ]] ]=] ",
+        " local a = [[ } ]] .. b[c[1]] ",
+        "",
+    ] {
+        let location = format!(
+            "location /hook {{ log_by_lua_block {{{lua}}} proxy_set_header X-A b; proxy_pass http://a; }}"
+        );
+        let found = from("nginx", &nginx_location(&location), &[]);
+        assert_eq!(header(&found.config), "b", "{lua}");
+    }
 }

@@ -20,14 +20,14 @@ pub(super) struct Choice<'r, 't> {
     pub(super) options: &'r Options,
 }
 
-type Chosen<T> = Result<T, ImportError>;
+type Targets<'t> = Result<Vec<ProxiedLocation<'t>>, ImportError>;
 
 impl<'r, 't> Choice<'r, 't> {
     /// Returns the server, and its locations that become routes.
     pub(super) fn make(
         &self,
         ledger: &Ledger,
-    ) -> Chosen<(&'r ServerBlock<'t>, Vec<ProxiedLocation<'t>>)> {
+    ) -> Result<(&'r ServerBlock<'t>, Vec<ProxiedLocation<'t>>), ImportError> {
         let server = self.server()?;
         if server.locations.len() > MAX_LOCATIONS {
             let message = format!("this server has more than {MAX_LOCATIONS} locations");
@@ -43,7 +43,7 @@ impl<'r, 't> Choice<'r, 't> {
     }
 
     /// Returns the most likely server, the first of several alike.
-    fn server(&self) -> Chosen<&'r ServerBlock<'t>> {
+    fn server(&self) -> Result<&'r ServerBlock<'t>, ImportError> {
         let is_named = |it: &&ServerBlock<'t>| match &self.options.server {
             Some(name) => it.names().iter().any(|own| own.eq_ignore_ascii_case(name)),
             None => true,
@@ -120,11 +120,7 @@ impl<'r, 't> Choice<'r, 't> {
     }
 
     /// Returns the locations that are probably the webhook's.
-    fn guessed(
-        &self,
-        server: &ServerBlock<'t>,
-        ledger: &Ledger,
-    ) -> Chosen<Vec<ProxiedLocation<'t>>> {
+    fn guessed(&self, server: &ServerBlock<'t>, ledger: &Ledger) -> Targets<'t> {
         let all = server.proxied();
         let mut targets = Vec::new();
         let mut places = Vec::new();
@@ -157,24 +153,16 @@ impl<'r, 't> Choice<'r, 't> {
 }
 
 /// Returns the locations for paths that the options name.
-fn named<'t>(
-    server: &ServerBlock<'t>,
-    paths: &[String],
-    is_webhook: bool,
-) -> Chosen<Vec<ProxiedLocation<'t>>> {
+fn named<'t>(server: &ServerBlock<'t>, paths: &[String], is_webhook: bool) -> Targets<'t> {
     let fail = |message: String| ImportError::new(&server.directive.place, message);
     let mut targets = Vec::new();
     for path in paths {
         PathPattern::parse(path).map_err(|message| fail(format!("{path} {message}")))?;
-        let missing = || {
-            fail(format!(
-                "requests for {path} are not passed on from this server"
-            ))
-        };
+        let missing = format!("requests for {path} are not passed on from this server");
         targets.push(ProxiedLocation {
             paths: vec![path.clone()],
             is_webhook,
-            ..server.proxies(path).ok_or_else(missing)?
+            ..server.proxies(path).ok_or_else(|| fail(missing))?
         });
     }
     Ok(targets)

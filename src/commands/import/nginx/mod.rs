@@ -26,23 +26,15 @@ use reader::{LocationReader, NginxSite};
 use server::{ProxiedLocation, ServerBlock};
 
 /// Directories whose files are included by one in the directory above.
-const INCLUDED: [&str; 7] = [
-    "conf.d",
-    "sites-enabled",
-    "sites-available",
-    "snippets",
-    "servers",
-    "vhosts.d",
-    "http.d",
-];
+const INCLUDED: &str = "conf.d sites-enabled sites-available snippets servers vhosts.d http.d";
 
 /// What is said about networks that cannot be carried over.
-const LOST_NETWORKS: &str = "listen.allow is for all routes alike, has only what may connect, and \
-    sees the proxy where there is one: name networks there, or have a firewall look at them";
+const LOST_NETWORKS: &str = "listen.allow applies to all routes, names only networks that may \
+    connect, and sees the address of a proxy in front: name networks there, or in a firewall";
 
 /// Reads a whole `nginx.conf`, or a file with servers only.
 pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), ImportError> {
-    let prefix = super::base(options, &INCLUDED);
+    let prefix = super::base(options, &INCLUDED.split(' ').collect::<Vec<_>>());
     let tree = tree::read(&options.file, &prefix)?;
     let http = tree.iter().find(|it| it.name == "http");
     let http = http.map_or(&tree[..], Directive::children);
@@ -113,7 +105,7 @@ impl<'t> LocationReader<'_, 't> {
         let upstream = self.upstream(&url, draft)?;
         let timeout = match self.target.scope.one("proxy_read_timeout") {
             None => {
-                "; it has 30 s to answer, with NGINX it had 60 (response_timeout, in a group of [upstreams])"
+                "; the response timeout is 30 s, with NGINX it was 60 s (response_timeout in [upstreams])"
             }
             Some(_) => "",
         };
@@ -143,7 +135,7 @@ impl<'t> LocationReader<'_, 't> {
         let text = location.text;
         if let Some(new) = new.filter(|new| *new != text && !location.modifier.starts_with('~')) {
             let remedy = format!(
-                "the path: NGINX sent {text} on as {new}; now the application gets it as it came: \
+                "the path: NGINX sent {text} on as {new}; now the application gets it unchanged: \
                  configure it so, or set path = \"{new}\" and the same in Netdata Cloud"
             );
             self.ledger.not_carried(self.target.proxy_pass, remedy);
@@ -157,7 +149,7 @@ impl<'t> LocationReader<'_, 't> {
             ));
         }
         if location.modifier == "~*" {
-            let remedy = "~*: paths are told apart by their case now";
+            let remedy = "~*: paths are case-sensitive now";
             self.ledger.not_carried(location.directive, remedy);
         }
     }

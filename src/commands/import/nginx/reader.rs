@@ -42,18 +42,6 @@ impl<'r, 't> LocationReader<'r, 't> {
         }
     }
 
-    /// Reads the name of a file. A name that is not a file's is reported.
-    pub(super) fn file(&self, directive: &Directive, key: &str) -> Option<String> {
-        let name = directive.value();
-        let mut others = ["data:", "engine:", "store:"].into_iter();
-        if name.contains('$') || others.any(|scheme| name.starts_with(scheme)) {
-            let remedy = format!("{key} must be the name of a file");
-            self.ledger.not_carried(directive, remedy);
-            return None;
-        }
-        Some(self.site.prefix.join(name).display().to_string())
-    }
-
     /// Sets a key, or reports that there is no value for it.
     pub(super) fn carry(
         &self,

@@ -6,9 +6,11 @@ use crate::commands::import::location::{ImportError, SourceLocation};
 use crate::commands::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, SourceFiles};
 use std::path::Path;
 
+type Directives = Result<Vec<Directive>, ImportError>;
+
 /// Reads `file` and what it includes. Names of files are relative to `prefix`, in whichever file
 /// they appear.
-pub(super) fn read(file: &Path, prefix: &Path) -> Result<Vec<Directive>, ImportError> {
+pub(super) fn read(file: &Path, prefix: &Path) -> Directives {
     let mut reader = TreeReader {
         prefix,
         sources: SourceFiles::default(),
@@ -43,20 +45,14 @@ struct GrowingTree {
 
 impl TreeReader<'_> {
     /// Reads a file that is named at `named`, within `nesting` blocks.
-    fn file(
-        &mut self,
-        path: &Path,
-        named: &SourceLocation,
-        nesting: usize,
-    ) -> Result<Vec<Directive>, ImportError> {
+    fn file(&mut self, path: &Path, named: &SourceLocation, nesting: usize) -> Directives {
+        let fail = |message: String| ImportError::new(named, message);
         if self.depth > MAX_DEPTH {
             let deeper = format!("files include each other deeper than {MAX_DEPTH}");
-            let message = format!("{deeper}: does one include itself?");
-            return Err(ImportError::new(named, message));
+            return Err(fail(format!("{deeper}: does one include itself?")));
         }
         self.depth += 1;
-        let text = self.sources.read(path);
-        let text = text.map_err(|message| ImportError::new(named, message))?;
+        let text = self.sources.read(path).map_err(fail)?;
         let mut file = NginxFile::new(path, &text);
         let mut tree = GrowingTree {
             nesting,
@@ -88,18 +84,18 @@ impl TreeReader<'_> {
                 directive.arguments.push(argument);
                 tree.current = Some(directive);
             }
-            (NginxToken::End, directive) => {
-                if let Some(directive) = directive {
-                    let nesting = tree.nesting + tree.open.len();
-                    tree.siblings().extend(self.include(directive, nesting)?);
-                }
+            (NginxToken::End, Some(directive)) => {
+                let nesting = tree.nesting + tree.open.len();
+                tree.siblings().extend(self.include(directive, nesting)?);
             }
-            (NginxToken::Open, directive) => {
-                let is_lua = tree.open(directive, &place)?;
-                if is_lua {
-                    file.skip_lua()?;
-                    tree.close(&place)?;
-                }
+            (NginxToken::Open, Some(directive)) if directive.name.ends_with("_by_lua_block") => {
+                file.skip_lua()?;
+                tree.siblings().push(directive);
+            }
+            (NginxToken::Open, Some(directive)) => tree.open(directive)?,
+            (NginxToken::End | NginxToken::Open, None) => {
+                let message = "there is no directive before this: remove it";
+                return Err(ImportError::new(&place, message));
             }
             (NginxToken::Close, directive) => {
                 tree.siblings().extend(directive);
@@ -125,11 +121,7 @@ impl TreeReader<'_> {
     }
 
     /// Replaces an `include` by the directives of its files. Where a file is missing, it stays.
-    fn include(
-        &mut self,
-        directive: Directive,
-        nesting: usize,
-    ) -> Result<Vec<Directive>, ImportError> {
+    fn include(&mut self, directive: Directive, nesting: usize) -> Directives {
         if directive.name != "include" || directive.arguments.len() != 1 {
             return Ok(vec![directive]);
         }
@@ -157,22 +149,14 @@ impl GrowingTree {
         }
     }
 
-    /// Opens a block, and returns whether it is one of Lua.
-    fn open(
-        &mut self,
-        block: Option<Directive>,
-        place: &SourceLocation,
-    ) -> Result<bool, ImportError> {
-        let message = "there is no directive before this {: remove it";
-        let mut block = block.ok_or_else(|| ImportError::new(place, message))?;
+    fn open(&mut self, mut block: Directive) -> Result<(), ImportError> {
         if self.nesting + self.open.len() >= MAX_NESTING {
             let message = format!("blocks are nested deeper than {MAX_NESTING}");
-            return Err(ImportError::new(place, message));
+            return Err(ImportError::new(&block.place, message));
         }
         block.block = Some(Vec::new());
-        let is_lua = block.name.ends_with("_by_lua_block");
         self.open.push(block);
-        Ok(is_lua)
+        Ok(())
     }
 
     fn close(&mut self, place: &SourceLocation) -> Result<(), ImportError> {

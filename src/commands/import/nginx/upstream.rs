@@ -89,7 +89,7 @@ impl<'t> LocationReader<'_, 't> {
         };
         let servers = self.servers(block, url);
         if servers.is_empty() {
-            let remedy = "no server always takes part: name one in a group of [upstreams]";
+            let remedy = "no server always receives requests: name one in [upstreams]";
             self.ledger.not_carried(block, remedy);
             return None;
         }
@@ -103,7 +103,7 @@ impl<'t> LocationReader<'_, 't> {
         Some(name)
     }
 
-    /// Returns the servers of an `upstream` that always take part.
+    /// Returns the servers of an `upstream` that always receive requests.
     fn servers(&self, block: &Directive, url: &ProxyUrl) -> Vec<String> {
         let mut servers = Vec::new();
         for server in block.children().iter().filter(|it| it.name == "server") {
@@ -115,11 +115,11 @@ impl<'t> LocationReader<'_, 't> {
                     self.ledger.carried(server, said);
                 }
                 Some(parameter) if parameter == "down" => {
-                    self.ledger.not_needed(server, "it is down")
+                    self.ledger.not_needed(server, "it is marked as down")
                 }
                 Some(_) => {
-                    let remedy = "every server of a group takes part: add it to servers if it may \
-                                  do so always";
+                    let remedy = "there are no backup servers: add it to servers if it may always \
+                                  receive requests";
                     self.ledger.not_carried(server, remedy);
                 }
             }
@@ -154,7 +154,9 @@ impl<'t> LocationReader<'_, 't> {
         }
         for (name, key) in FILES {
             if let Some(directive) = scope.one(name).filter(|_| is_tls) {
-                self.carry(directive, key, self.file(directive, key), &mut keys);
+                let path = self.site.prefix.join(directive.value());
+                let path = path.to_str().filter(|path| !path.contains('$'));
+                self.carry(directive, key, path, &mut keys);
             }
         }
         if let Some(directive) = scope.one("proxy_ssl_name").filter(|_| is_tls) {

@@ -213,6 +213,7 @@ const UNKNOWN: Fields = &[("message", Type::String)];
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    #[cfg(feature = "cli")]
     use crate::commands::client::{EVERY_NOTIFICATION, Generator};
     use crate::webhook::notification::{Notification, SchemaPolicy};
     use serde_json::Value;
@@ -238,7 +239,8 @@ pub(super) mod tests {
         "/alarm_url",
     ];
 
-    /// Every notice of `send`, with all that is left to chance.
+    /// Every notification of `send`, with all that is left to chance.
+    #[cfg(feature = "cli")]
     fn sent() -> impl Iterator<Item = String> {
         (0..20).flat_map(|seed| {
             let author = Generator {
@@ -295,6 +297,7 @@ pub(super) mod tests {
         verdict.unwrap_or_else(|rejection| panic!("{rejection}: {body}"))
     }
 
+    #[cfg(feature = "cli")]
     #[test]
     fn what_was_captured_and_what_send_makes_have_the_keys_and_types_of_the_table() {
         for body in CAPTURED.into_iter().map(str::to_owned).chain(sent()) {
@@ -303,6 +306,7 @@ pub(super) mod tests {
         }
     }
 
+    #[cfg(feature = "cli")]
     #[test]
     fn the_table_has_nothing_that_was_not_captured_and_that_send_does_not_make() {
         let kinds = [
@@ -334,6 +338,7 @@ pub(super) mod tests {
         }
     }
 
+    #[cfg(feature = "cli")]
     #[test]
     fn a_number_that_may_be_an_integer_or_not_is_sent_as_both() {
         let mut found = BTreeSet::new();

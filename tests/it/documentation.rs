@@ -64,8 +64,8 @@ fn check_passes(text: &str) {
         });
     // What other servers have there.
     let text = text
-        .edit("/etc/ssl/hooks.pem", "fullchain.pem")
-        .edit("/etc/ssl/hooks.key", "privkey.pem");
+        .replace("/etc/ssl/hooks.pem", "fullchain.pem")
+        .replace("/etc/ssl/hooks.key", "privkey.pem");
     std::fs::write(directory.path().join("config.toml"), &text).unwrap();
     let output = program(directory.path(), &["check", "--config", "config.toml"]);
     assert!(
@@ -284,7 +284,7 @@ fn doctor_makes_the_documented_checks() {
     let documented = first_column("| check | expectation |");
     for command in commands().filter(|command| command.starts_with("netdata-webhook-proxy doctor "))
     {
-        let command = command.edit("https://hooks.example/webhooks/netdata", &url) + " --json";
+        let command = command.replace("https://hooks.example/webhooks/netdata", &url) + " --json";
         let output = program(pki.path(), &command.split(' ').skip(1).collect::<Vec<_>>());
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let checks = report["targets"][0]["checks"].as_array().unwrap();

@@ -82,7 +82,7 @@ fn a_certificate_that_is_not_trusted_is_found() {
     kit.examine_whole(&url(address), &[]).has(
         "challenge",
         "fail",
-        "does not trust the certificate given: TLS alert",
+        "does not trust the given certificate: TLS alert",
     );
 }
 
@@ -175,7 +175,7 @@ fn a_connection_that_is_closed_early_is_found() {
         &url(MisconfiguredServer::new(&kit.pki).answers(refuses).spawn()),
         &["--slow=1"],
     );
-    found.has("idle timeout", "skip", "after the answer, 404");
+    found.has("idle timeout", "skip", "after the response, 404");
     assert!(
         !found.checks["idle timeout"].1.contains("--certificate"),
         "{found:#?}"

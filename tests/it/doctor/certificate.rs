@@ -127,7 +127,7 @@ fn a_chain_that_is_not_whole_is_found() {
     let ca = kit.file("ca.pem");
     doctor(&[&url(address), "--client-ca", &ca]).has("chain", "fail", "Test Root CA");
     let own = kit.pki.self_signed();
-    examine(&own).has("chain", "fail", "signed itself");
+    examine(&own).has("chain", "fail", "is self-signed");
     let impostor = MisconfiguredServer::new(&Pki::new()).spawn();
     kit.examine(&url(impostor), &[])
         .has("chain", "fail", "only has the name of one that is known");

@@ -55,7 +55,7 @@ fn a_configuration_says_what_to_expect() {
         "each path is: {text}"
     );
     assert!(
-        text.contains("300 s, by the configuration") && text.contains("right, after"),
+        text.contains("300 s, according to the configuration") && text.contains("right, after"),
         "{text}"
     );
     assert!(
@@ -133,7 +133,7 @@ fn a_listener_behind_a_balancer_is_examined_as_far_as_it_goes() {
     let proxy = Proxy::spawn(&kit.pki, &plain);
     let found = doctor(&["--config", &with_port(&kit, &proxy, &plain)]);
     found
-        .has("certificate", "warn", "no TLS here")
+        .has("certificate", "warn", "the URL is not encrypted")
         .has("challenge", "pass", "right")
         .has("clock", "pass", "");
     found.has("no credentials", "pass", "401");

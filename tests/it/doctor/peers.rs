@@ -110,7 +110,7 @@ fn what_nginx_says_to_the_wrong_scheme_or_certificate_is_understood() {
     found.has(
         "challenge",
         "fail",
-        "does not trust the certificate given: it answered 400",
+        "does not trust the given certificate: it responded with 400",
     );
     let found = kit.examine(&format!("http://{}/", peer.address(443)), &[]);
     found.has("certificate", "fail", "this port speaks TLS");

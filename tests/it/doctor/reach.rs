@@ -106,9 +106,9 @@ fn wrong_usage_is_exit_code_2() {
         (&["https://a:b@hooks.example/"], "credentials"),
         (
             &["https://localhost:99999/"],
-            "\"99999\" is no port: those are 1 to 65535",
+            "\"99999\" is not a port: those are 1 to 65535",
         ),
-        (&["https://localhost:8443x/"], "\"8443x\" is no port"),
+        (&["https://localhost:8443x/"], "\"8443x\" is not a port"),
         (
             &["https://localhost:1/#x"],
             "a fragment is not sent: remove #x",

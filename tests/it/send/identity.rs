@@ -244,7 +244,7 @@ fn a_throw_away_certificate_works_where_it_is_trusted_and_nowhere_else() {
     );
 
     let again = run(&["certificate", directory.to_str().unwrap()]).ends_with(2);
-    assert!(again.err.contains("ca.pem is there already"), "{again:?}");
+    assert!(again.err.contains("ca.pem exists already"), "{again:?}");
     let other = pki.path().join("other");
     run(&[
         "certificate",

@@ -488,11 +488,11 @@ fn what_is_wrong_with_the_arguments_is_exit_code_2() {
         (&["alert", "https://x/", "--repeat", "0"], "--repeat"),
         (
             &["alert", "https://x/", "--repeat", "1k"],
-            "must be a whole number from 1 on",
+            "must be an integer of at least 1",
         ),
         (
             &["alert", "https://x/", "--active-alerts", "100001"],
-            "must be a whole number from 0 to 100000",
+            "must be an integer from 0 to 100000",
         ),
         (
             &["alert", "https://x/", "--duration", "0"],

@@ -112,7 +112,8 @@ fn judge(
     if let Some((text, remedy)) = mistake(secret, token, &response.body) {
         return CheckFinding::fail(CHECK, text, remedy);
     }
-    let text = format!("right, after {} ms", took.as_millis());
+    let late = if took > SLOW { "but " } else { "" };
+    let text = format!("right, {late}after {} ms", took.as_millis());
     if took > CHALLENGE_LIMIT {
         CheckFinding::fail(CHECK, text, IN_TIME)
     } else if took > SLOW {

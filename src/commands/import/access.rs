@@ -241,7 +241,8 @@ impl<'t> AccessRules<'t> {
 
 /// Returns `true` for parts of a request that each client chooses, and that identify no client.
 fn is_chosen_by_client(variable: &str) -> bool {
-    const NAMES: &str = "http_user_agent http:user-agent http_referer http:referer args query_string invalid_referer";
+    const NAMES: &str = "http_user_agent http:user-agent http_referer http:referer args \
+        query_string invalid_referer";
     let variable = variable.to_ascii_lowercase();
     NAMES.split(' ').any(|name| name == variable) || variable.starts_with("arg_")
 }

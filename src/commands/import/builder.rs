@@ -10,8 +10,8 @@ use super::toml_writer::{ConfigDraft, ConfigTable, SecretFiles};
 use toml_edit::{Array, InlineTable, Value};
 
 /// The request for the secret of a webhook.
-const CHALLENGE: &str = "the challenge secret of the integration in Netdata Cloud (the application no longer answers \
-                         challenges); if there is none, remove challenge_secret instead";
+const CHALLENGE: &str = "the challenge secret of the integration in Netdata Cloud (the application \
+    no longer answers challenges); if there is none, remove challenge_secret instead";
 
 /// The rules for requests that another server passes to one application.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ impl Builder {
     pub(super) fn add(&mut self, rules: RouteRules<'_>) {
         let demanded = rules.access.names.clone().filter(|names| !names.is_empty());
         if self.names.is_some() && demanded.is_some() && demanded != self.names {
-            let remedy = "tls.client.common_names, which is for all routes, has the names of the first \
-                          route: run another process for this one";
+            let remedy = "tls.client.common_names, which is for all routes, has the names of the \
+                first route: run another process for this one";
             return self.ledger.not_carried(rules.directive, remedy);
         }
         let auth = self.auth(&rules);
@@ -123,14 +123,16 @@ impl Builder {
         let access = &rules.access;
         if let Some(rule) = access.unknown_rules.first() {
             self.ledger.first(format!(
-                "closed: nothing gets through at {} until you replace its auth, for the rule at {} is not carried over",
+                "closed: nothing gets through at {} until you replace its auth, for the rule at {} \
+                 is not carried over",
                 rules.paths.join(", "),
                 rule.place
             ));
             return RouteAuth::Closed;
         }
         if access.certificate && !self.is_tls {
-            let remedy = "nothing gets through here, as before: a client certificate is demanded, and there is no TLS";
+            let remedy = "nothing gets through here, as before: a client certificate is demanded, \
+                and there is no TLS";
             self.ledger.not_carried(rules.directive, remedy);
             return RouteAuth::Closed;
         }
@@ -209,11 +211,11 @@ impl Builder {
             (None, None) => "no certificate was demanded before".to_owned(),
         };
         self.ledger.first(format!(
-            "look at names: {NETDATA} is the only common name that gets in now, for {why}; every other client is \
-             locked out until tls.client.common_names has its name"
+            "look at names: {NETDATA} is the only common name that gets in now, for {why}; every \
+             other client is locked out until tls.client.common_names has its name"
         ));
-        let certified = "any certificate of the authority got in; now its common name must be one of \
-                         tls.client.common_names";
+        let certified = "any certificate of the authority got in; now its common name must be one \
+            of tls.client.common_names";
         let open = "no client certificate was demanded; now Netdata Cloud's is, which it always \
                     presents (auth.client_certificate = false: it is not)";
         if access.names.is_none() {
@@ -228,7 +230,8 @@ impl Builder {
             return;
         }
         if let Some(server) = server.filter(|_| !self.tls.has_certificate) {
-            let remedy = "no certificate is named here: put one where tls.certificate and tls.private_key say";
+            let remedy = "no certificate is named here: put one where tls.certificate and \
+                tls.private_key say";
             self.ledger.not_carried(server, remedy);
         }
         let names = self.names.take().filter(|names| names[..] != [NETDATA]);

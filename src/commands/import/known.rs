@@ -15,8 +15,9 @@ pub(super) const NGINX: &KnownDirectives = &[
     (
         Disposition::NotCarried,
         GUARDS,
-        "modsecurity* naxsi* limit_* ssl_ocsp* auth_* satisfy secure_link* *_by_lua* js_* perl* geoip* valid_referers \
-         ssl_verify_client ssl_client_certificate ssl_crl allow deny proxy_ssl_*",
+        "modsecurity* naxsi* limit_* ssl_ocsp* auth_* satisfy secure_link* *_by_lua* js_* perl* \
+         geoip* valid_referers ssl_verify_client ssl_client_certificate ssl_crl allow deny \
+         proxy_ssl_*",
     ),
     (
         Disposition::NotCarried,
@@ -26,20 +27,23 @@ pub(super) const NGINX: &KnownDirectives = &[
     (
         Disposition::NotCarried,
         WHOLE,
-        "rewrite proxy_pass_request_headers proxy_pass_request_body proxy_method proxy_set_body mirror*",
+        "rewrite proxy_pass_request_headers proxy_pass_request_body proxy_method proxy_set_body \
+         mirror*",
     ),
     (
         Disposition::NotNeeded,
         OF_SERVER,
-        "return error_page add_* expires more_* sub_filter* gzip* gunzip brotli* etag try_files root alias index \
-         autoindex* internal ssl ssl_* server_* listen user worker_* pid daemon master_process events load_module \
-         pcre_jit env include sendfile* tcp_* aio* directio* output_buffers postpone_output read_ahead \
-         reset_timedout_connection lingering_* keepalive_* send_timeout variables_hash_* map_hash_* types* \
-         default_type charset* if_modified_since log_* open_* connection_pool_size request_pool_size client_* \
-         ignore_invalid_headers underscores_in_headers merge_slashes max_ranges chunked_transfer_encoding \
-         recursive_error_pages msie_* disable_symlinks subrequest_* port_in_redirect absolute_redirect http2* http3* \
-         quic_* large_client_header_buffers access_log error_log resolver* real_ip_recursive proxy_* fastcgi_* uwsgi_* \
-         scgi_* lua_* init_*",
+        "return error_page add_* expires more_* sub_filter* gzip* gunzip brotli* etag try_files \
+         root alias index autoindex* internal ssl ssl_* server_* listen user worker_* pid daemon \
+         master_process events load_module pcre_jit env include sendfile* tcp_* aio* directio* \
+         output_buffers postpone_output read_ahead reset_timedout_connection lingering_* \
+         keepalive_* send_timeout variables_hash_* map_hash_* types* default_type charset* \
+         if_modified_since log_* open_* connection_pool_size request_pool_size client_* \
+         ignore_invalid_headers underscores_in_headers merge_slashes max_ranges \
+         chunked_transfer_encoding recursive_error_pages msie_* disable_symlinks subrequest_* \
+         port_in_redirect absolute_redirect http2* http3* quic_* large_client_header_buffers \
+         access_log error_log resolver* real_ip_recursive proxy_* fastcgi_* uwsgi_* scgi_* lua_* \
+         init_*",
     ),
 ];
 
@@ -57,26 +61,30 @@ pub(super) const APACHE: &KnownDirectives = &[
     (
         Disposition::NotCarried,
         GUARDS,
-        "sslocsp* sslverifyclient sslcacertificate* sslcarevocationfile sslrequire* sslusername require* allow deny \
-         order satisfy auth* sec* modsec* evasive* dos* limit limitexcept allowmethods authz* rewriterule \
-         limitrequestbody",
+        "sslocsp* sslverifyclient sslcacertificate* sslcarevocationfile sslrequire* sslusername \
+         require* allow deny order satisfy auth* sec* modsec* evasive* dos* limit limitexcept \
+         allowmethods authz* rewriterule limitrequestbody",
     ),
     (
         Disposition::NotNeeded,
         EXAMINED,
-        "rewrite* setenv* passenv unsetenv browsermatch* proxypass* proxy proxyset location* virtualhost define",
+        "rewrite* setenv* passenv unsetenv browsermatch* proxypass* proxy proxyset location* \
+         virtualhost define",
     ),
     (
         Disposition::NotNeeded,
         OF_SERVER,
-        "header* errordocument expires* setoutputfilter addoutputfilter* deflate* redirect* documentroot alias* \
-         scriptalias* directory* files* userdir proxy* ssl* server* usecanonicalname* listen* loadmodule pidfile user \
-         group mutex defaultruntimedir startservers minspare* maxspare* maxrequestworkers maxclients threads* \
-         threadlimit maxconnectionsperchild undefine enable* coredumpdirectory graceful* asyncrequestworkerfactor \
-         acceptfilter traceenable hostnamelookups contentdigest accessfilename allowoverride* options add* sethandler \
-         mime* typesconfig filetag index* default* errorlog* loglevel customlog transferlog logformat forensiclog \
-         protocols* h2* http2* maxkeepaliverequests keepalive* timeout limit* requestreadtimeout remoteip* php* cgi* \
-         scriptsock readmename force* extendedstatus lang* cache* unsafe* remove* ifdefine namevirtualhost",
+        "header* errordocument expires* setoutputfilter addoutputfilter* deflate* redirect* \
+         documentroot alias* scriptalias* directory* files* userdir proxy* ssl* server* \
+         usecanonicalname* listen* loadmodule pidfile user group mutex defaultruntimedir \
+         startservers minspare* maxspare* maxrequestworkers maxclients threads* threadlimit \
+         maxconnectionsperchild undefine enable* coredumpdirectory graceful* \
+         asyncrequestworkerfactor acceptfilter traceenable hostnamelookups contentdigest \
+         accessfilename allowoverride* options add* sethandler mime* typesconfig filetag index* \
+         default* errorlog* loglevel customlog transferlog logformat forensiclog protocols* h2* \
+         http2* maxkeepaliverequests keepalive* timeout limit* requestreadtimeout remoteip* php* \
+         cgi* scriptsock readmename force* extendedstatus lang* cache* unsafe* remove* ifdefine \
+         namevirtualhost",
     ),
 ];
 
@@ -84,8 +92,8 @@ const EXAMINED: &str = "has been examined where something depends on it";
 const GUARDS: &str = "guards something, and is not carried over: see whether the webhook needs it";
 const WHOLE: &str =
     "requests are passed on whole, with their own path: configure the application to accept them";
-const OF_SERVER: &str = "is about the other server; only the webhook is answered here, and [listen], [tls], [limits] and \
-                         [log] say how";
+const OF_SERVER: &str = "is about the other server; only the webhook is answered here, and \
+    [listen], [tls], [limits] and [log] say how";
 
 /// Reports the treatment of directives that have no remark yet.
 pub(super) fn say_the_rest<'t>(

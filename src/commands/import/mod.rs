@@ -135,7 +135,8 @@ const CHECK: &str = "Then: netdata-webhook-proxy check --config FILE";
 fn other_servers(names: &[&str]) -> String {
     let names: Vec<&str> = names.iter().take(5).copied().collect();
     format!(
-        "look at servers: {} may have a webhook, too: import that with --server, for a process of its own",
+        "look at servers: {} may have a webhook, too: import that with --server, for a process of \
+         its own",
         names.join(", ")
     )
 }

@@ -45,8 +45,8 @@ pub(super) fn idle_timeout(directive: &Directive, limits: &mut ConfigTable, ledg
         let key = format!("limits.idle_timeout = \"{seconds}s\"");
         return ledger.carried(directive, key);
     }
-    let hole = "Netdata Cloud's client keeps idle connections for 90 s, and loses an alert when the \
-                server closes first; limits.idle_timeout stays at 300s";
+    let hole = "Netdata Cloud's client keeps idle connections for 90 s, and loses an alert when \
+        the server closes first; limits.idle_timeout stays at 300s";
     ledger.closed(directive, hole);
 }
 

@@ -71,8 +71,8 @@ struct SubjectCheck<'p> {
     ignores_case: bool,
 }
 
-/// Subjects that are not Netdata Cloud's, in the forms of the manual and of each [`Rendering`]; `{}`
-/// is the name and `{x}` one that looks like it.
+/// Subjects that are not Netdata Cloud's, in the forms of the manual and of each [`Rendering`]:
+/// `{}` is the name and `{x}` one that looks like it.
 const FORGERIES: &str = "\
 CN={}.evil.example | CN={}.evil.example | /CN={}.evil.example | {}.evil.example
 CN={x} | CN={x} | /CN={x} | {x}

@@ -77,8 +77,8 @@ pub(super) fn choose(paths: &[(&str, Evidence)], ledger: &Ledger) -> Vec<usize> 
         .filter(|other| *other != path);
     let others: Vec<&str> = others.take(MAX_OTHERS).collect();
     ledger.first(format!(
-        "look at the webhook: {path} was taken for its path; if that is wrong, name it with --webhook \
-         (there are {}, too)",
+        "look at the webhook: {path} was taken for its path; if that is wrong, name it with \
+         --webhook (there are {}, too)",
         others.join(", ")
     ));
     vec![chosen]

@@ -100,7 +100,7 @@ impl<'t> AccessReader<'_, 't> {
         ) {
             ("requireall", _) => directive.children().iter().for_each(|it| self.rule(it)),
             ("requireany", _) => self.any(&requirements(directive.children())),
-            ("require", ["expr", words @ ..]) | ("sslrequire", [words @ ..]) => {
+            ("require", ["expr", words @ ..]) | ("sslrequire", words) => {
                 self.expression(directive, &words.join(" "), OnMatch::Serve);
             }
             ("require", ["ssl-verify-client"]) => self.rules.certificate(directive, ledger),

@@ -275,8 +275,9 @@ impl<'t> SiteImport<'_, 't> {
         let backend = BackendReader { host, ledger }.read(mapping, draft)?;
         let sections = self.host.sections_for(path, mapping.url());
         let headers = headers::set_headers(self.host, &sections, mapping, &backend, ledger);
-        let limits = sections.iter().filter_map(|it| it.one("LimitRequestBody"));
-        let limit = limits.last().or_else(|| self.host.one("LimitRequestBody"));
+        let mut sections = sections.iter().rev();
+        let limit = sections.find_map(|it| it.one("LimitRequestBody"));
+        let limit = limit.or_else(|| self.host.one("LimitRequestBody"));
         let bytes = limit.and_then(|it| it.value().parse().ok());
         Some(RouteRules {
             directive: route.directive,

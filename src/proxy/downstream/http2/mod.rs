@@ -22,7 +22,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use head::StreamHead;
-use http::Request;
 use inbox::{Inbox, MAX_STREAMS};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
@@ -73,8 +72,8 @@ pub(super) async fn serve(
     let mut connection = Http2Connection::new(connection, inbox.clone(), shutdown);
     loop {
         match connection.next_event(limits.idle_timeout).await {
-            ConnectionEvent::Request(request, respond) => {
-                if let Some(request) = connection.accept(request.into_body(), respond) {
+            ConnectionEvent::Request(body, respond) => {
+                if let Some(request) = connection.accept(body, respond) {
                     let response = request.answer(gateway, &peer, &inbox, limits.body_timeout);
                     connection.in_flight.push(response);
                 }
@@ -110,8 +109,8 @@ struct Http2Connection<F> {
 
 /// An event that the connection has to react to.
 enum ConnectionEvent {
-    /// A request has arrived.
-    Request(Request<RecvStream>, SendResponse<Bytes>),
+    /// A request has arrived, with this body.
+    Request(RecvStream, SendResponse<Bytes>),
     RequestFinished,
     /// The client has sent something that ends the connection.
     Unreadable(Reason),
@@ -165,7 +164,7 @@ impl<F: Future<Output = ()>> Http2Connection<F> {
         if phase == Phase::New {
             self.phase = Phase::Open;
         }
-        ConnectionEvent::Request(request, respond)
+        ConnectionEvent::Request(request.into_body(), respond)
     }
 
     /// Returns a request that has arrived with its head, or refuses it if there are too many.

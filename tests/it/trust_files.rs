@@ -99,7 +99,7 @@ fn a_section_that_is_not_understood_is_an_error_with_its_line() {
             (good.edit("-----END", "\t-----END"), 0, "indented"),
             (format!("# mine\n\n{second}"), lines + 3, ""),
             (
-                relabelled.edit("TRUSTED CERTIFICATE", "X509 CERTIFICATE"),
+                relabelled.replace("TRUSTED CERTIFICATE", "X509 CERTIFICATE"),
                 1,
                 "",
             ),

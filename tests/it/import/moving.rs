@@ -133,7 +133,7 @@ fn does_not_notice(kind: &str, entry: &str, peer: fn(&Stage, &str) -> Peer) {
     };
     let stage = stage(kind, entry);
     let authority = application.url.strip_prefix("http://").unwrap();
-    stage.edit(|text| text.edit("127.0.0.1:3000", authority));
+    stage.edit(|text| text.replace("127.0.0.1:3000", authority));
     let imported = import_from(&stage, kind, entry);
     install(&stage, &imported, &[]);
     let ours = serve(&stage, &imported);

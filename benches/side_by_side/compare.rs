@@ -4,31 +4,11 @@ use crate::Failure;
 use crate::gateway::{Gateway, Lab};
 use crate::load::Driver;
 use crate::peers::{Features, Peer};
-use crate::report::median;
+use crate::sample::{Sample, median};
 use crate::scenario::{Effort, Line, Mode};
-use serde::Serialize;
 use std::collections::HashMap;
 use std::thread::sleep;
 use std::time::Duration;
-
-/// What one server did in one round.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Sample {
-    pub(crate) line: String,
-    pub(crate) server: String,
-    pub(crate) round: usize,
-    /// Requests a second that were sent; absent, when each sender sent as fast as it was answered.
-    pub(crate) rate: Option<f64>,
-    /// Of the server's whole process tree, in microseconds.
-    pub(crate) cpu_per_request: f64,
-    pub(crate) requests_per_second: f64,
-    /// Of the server's whole process tree, in bytes, after the work.
-    pub(crate) memory: u64,
-    /// What an idle connection needs, in bytes.
-    pub(crate) memory_per_connection: Option<f64>,
-    #[serde(flatten)]
-    pub(crate) outcome: crate::load::Outcome,
-}
 
 /// What is compared, and how thoroughly.
 pub(crate) struct Comparison<'a> {

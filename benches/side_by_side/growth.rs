@@ -5,7 +5,7 @@ use crate::Failure;
 use crate::gateway::Lab;
 use crate::load::{Driver, Job, Message, Pattern};
 use crate::peers::{Features, Peer};
-use crate::report::median;
+use crate::sample::median;
 use crate::scenario::{self, Variant};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;

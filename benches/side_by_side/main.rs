@@ -28,6 +28,7 @@ mod origin;
 mod peers;
 mod plot;
 mod report;
+mod sample;
 mod scenario;
 mod usage;
 

@@ -1,6 +1,6 @@
 //! The table, for people.
 
-use crate::compare::Sample;
+use crate::sample::{Sample, median};
 
 /// The medians of what one server did on one line.
 struct Row {
@@ -136,16 +136,5 @@ impl std::fmt::Display for Latency {
             false => write!(f, "{:.0} / {:.0} / {:.0}", self.p50, self.p99, self.p999),
             true => f.write_str("cannot keep up"),
         }
-    }
-}
-
-/// The middle one; of an even number, the mean of the two in the middle.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    match values.len() {
-        0 => 0.0,
-        length if length % 2 == 1 => values[length / 2],
-        length => f64::midpoint(values[length / 2 - 1], values[length / 2]),
     }
 }

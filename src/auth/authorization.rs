@@ -36,7 +36,7 @@ impl BasicCredential {
 
 /// With which scheme a request passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub enum AuthScheme {
     /// RFC 7617.
     Basic,
     /// RFC 6750.
@@ -86,16 +86,16 @@ impl Authorization {
     pub fn check<'h>(
         &self,
         mut headers: impl Iterator<Item = &'h [u8]>,
-    ) -> Result<Scheme, Rejection> {
+    ) -> Result<AuthScheme, Rejection> {
         let header = headers
             .next()
             .ok_or(Rejection::AuthorizationMissing(self.schemes()))?;
         let scheme = match (headers.next(), Credentials::parse(header)) {
             (None, Some(Credentials::Basic { username, password })) => {
-                (Scheme::Basic, self.knows_basic(&username, &password))
+                (AuthScheme::Basic, self.knows_basic(&username, &password))
             }
             (None, Some(Credentials::Bearer { token })) => {
-                (Scheme::Bearer, self.knows_bearer(token))
+                (AuthScheme::Bearer, self.knows_bearer(token))
             }
             _ => return Err(Rejection::AuthorizationInvalid(self.schemes())),
         };
@@ -188,7 +188,7 @@ mod tests {
         format!("Basic {}", BASE64_STANDARD.encode(credentials))
     }
 
-    fn check(authorization: &Authorization, header: &str, expected: Option<Scheme>) {
+    fn check(authorization: &Authorization, header: &str, expected: Option<AuthScheme>) {
         let verdict = authorization.check([header.as_bytes()].into_iter());
         assert_eq!(verdict.ok(), expected, "{header}");
     }
@@ -199,11 +199,11 @@ mod tests {
             .with_basic("netdata", digest("a:b:"))
             .with_basic("zweite", digest("pässword"));
         for good in [basic("netdata:a:b:"), basic("zweite:pässword")] {
-            check(&accepted, &good, Some(Scheme::Basic));
+            check(&accepted, &good, Some(AuthScheme::Basic));
             check(
                 &accepted,
                 &good.replace("Basic ", "bAsIc   "),
-                Some(Scheme::Basic),
+                Some(AuthScheme::Basic),
             );
         }
         for bad in [
@@ -248,7 +248,7 @@ mod tests {
             "Bearer old",
             " Bearer old ",
         ] {
-            check(&accepted, good, Some(Scheme::Bearer));
+            check(&accepted, good, Some(AuthScheme::Bearer));
         }
         for bad in [
             "Bearer s3cre",
@@ -272,7 +272,7 @@ mod tests {
         let check =
             |headers: &[&str]| accepted.check(headers.iter().map(|header| header.as_bytes()));
         assert_eq!(check(&[]), Err(Rejection::AuthorizationMissing(schemes)));
-        assert_eq!(check(&["Bearer x"]), Ok(Scheme::Bearer));
+        assert_eq!(check(&["Bearer x"]), Ok(AuthScheme::Bearer));
         assert_eq!(
             check(&["Bearer x", "Bearer x"]),
             Err(Rejection::AuthorizationInvalid(schemes))
@@ -292,7 +292,7 @@ mod tests {
         check(
             &Authorization::default().with_bearer(digest),
             "Bearer secret",
-            Some(Scheme::Bearer),
+            Some(AuthScheme::Bearer),
         );
     }
 
@@ -309,9 +309,9 @@ mod tests {
             name in "[^:]{0,20}", password in "\\PC{0,20}", other_name in "[^:]{0,20}", other in "\\PC{0,20}"
         ) {
             let accepted = Authorization::default().with_basic(&name, digest(&password));
-            check(&accepted, &basic(&format!("{name}:{password}")), Some(Scheme::Basic));
+            check(&accepted, &basic(&format!("{name}:{password}")), Some(AuthScheme::Basic));
             let same = name == other_name && password == other;
-            check(&accepted, &basic(&format!("{other_name}:{other}")), same.then_some(Scheme::Basic));
+            check(&accepted, &basic(&format!("{other_name}:{other}")), same.then_some(AuthScheme::Basic));
         }
     }
 

@@ -4,7 +4,7 @@
 //! Nothing is decided by these texts. They may go into headers: whatever a certificate holds, they
 //! are printable ASCII.
 
-use super::client_certificate::directory_string;
+use super::directory_string::directory_string;
 use std::fmt::Write as _;
 use x509_parser::asn1_rs::ToDer as _;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};

@@ -3,10 +3,11 @@
 mod authorization;
 mod client_certificate;
 pub(crate) mod digest;
+mod directory_string;
 mod distinguished_name;
 pub mod secret;
 
-pub use authorization::{Authorization, Scheme};
+pub use authorization::{AuthScheme, Authorization};
 pub use client_certificate::ClientIdentity;
 pub use distinguished_name::DistinguishedName;
 
@@ -56,7 +57,7 @@ pub struct Identified {
 #[derive(Clone, Debug)]
 pub struct Authenticated {
     identity: Option<Arc<ClientIdentity>>,
-    scheme: Option<Scheme>,
+    scheme: Option<AuthScheme>,
 }
 
 impl Requirements {
@@ -110,10 +111,10 @@ impl Authenticated {
     pub fn mechanisms(&self) -> &'static str {
         match (self.identity.is_some(), self.scheme) {
             (true, None) => "client-certificate",
-            (true, Some(Scheme::Basic)) => "client-certificate, basic",
-            (true, Some(Scheme::Bearer)) => "client-certificate, bearer",
-            (false, Some(Scheme::Basic)) => "basic",
-            (false, Some(Scheme::Bearer)) => "bearer",
+            (true, Some(AuthScheme::Basic)) => "client-certificate, basic",
+            (true, Some(AuthScheme::Bearer)) => "client-certificate, bearer",
+            (false, Some(AuthScheme::Basic)) => "basic",
+            (false, Some(AuthScheme::Bearer)) => "bearer",
             (false, None) => "",
         }
     }

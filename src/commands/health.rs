@@ -4,7 +4,7 @@ use super::client::{
     self, ClientConnection, ClientFailure, ClientRequest, ClientResponse, Protocol, WebhookTarget,
     local_address,
 };
-use crate::config::Admin;
+use crate::config::AdminSettings;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -35,7 +35,7 @@ impl HealthQuery {
 ///
 /// # Errors
 /// One line with the reason, if the response is negative or missing.
-pub(crate) fn query(admin: &Admin, query: HealthQuery) -> Result<String, String> {
+pub(crate) fn query(admin: &AdminSettings, query: HealthQuery) -> Result<String, String> {
     let address = local_address(admin.listen);
     let target = WebhookTarget {
         is_https: false,

@@ -17,6 +17,7 @@ mod pem;
 mod revocation_list;
 pub(crate) mod signature;
 mod sources;
+mod stamp;
 mod upgrade_socket;
 mod upstream;
 
@@ -55,7 +56,7 @@ pub struct Config {
     /// Present if there is an HTTPS listener.
     pub tls: Option<Tls>,
     /// The process.
-    pub server: Server,
+    pub server: ServerSettings,
     /// What a sender may take.
     pub limits: Limits,
     /// The groups that routes may name.
@@ -63,7 +64,7 @@ pub struct Config {
     /// At least one.
     pub routes: Vec<Route>,
     /// Where the program can be asked about itself, if anywhere.
-    pub admin: Option<Admin>,
+    pub admin: Option<AdminSettings>,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -213,7 +214,7 @@ pub enum Verify {
 
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerSettings {
     /// Worker threads.
     pub threads: usize,
     /// How long requests in flight may take to finish when the process ends.
@@ -325,7 +326,7 @@ pub enum Tests {
 
 /// `[admin]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admin {
+pub struct AdminSettings {
     /// A plain HTTP listener.
     pub listen: SocketAddr,
 }
@@ -390,7 +391,7 @@ impl Config {
     /// # Errors
     /// Holds every problem that was found, not only the first.
     pub fn load(file: &Path) -> Result<Loaded, ConfigError> {
-        load::load(file)
+        Loaded::read(file)
     }
 
     /// Reads a configuration that is not in a file of its own. Relative paths are relative to
@@ -399,14 +400,14 @@ impl Config {
     /// # Errors
     /// Holds every problem that was found, not only the first.
     pub fn from_toml(text: &str, directory: &Path) -> Result<Loaded, ConfigError> {
-        load::parse(&directory.join("<inline>"), text.to_owned())
+        Loaded::parse(&directory.join("<inline>"), text.to_owned())
     }
 
     /// Reads only `[admin]` of `file`. What else it names need not be readable, or there.
     ///
     /// # Errors
     /// Holds what is wrong with the file, or with this part of it.
-    pub fn load_admin(file: &Path) -> Result<Option<Admin>, ConfigError> {
+    pub fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigError> {
         load::load_admin(file)
     }
 

@@ -1,6 +1,6 @@
-//! Listens for questions about the server, on a socket and a thread of their own: answers must come
-//! while all else is busy, and until the very end. A process that has a successor leaves them to
-//! that as soon as it serves.
+//! Accepts the connections of the admin listener on a thread of its own, so that responses come
+//! while everything else is busy, until the process ends. On an upgrade, the successor takes over as
+//! soon as it serves.
 
 use super::drain::Drain;
 use crate::telemetry::Monitor;
@@ -15,17 +15,17 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
-/// How many may ask at once; others wait.
+/// Number of connections that are served at once; others wait.
 const CONNECTIONS: usize = 64;
 
-/// The service that listens.
+/// The service of the admin listener.
 pub(super) struct AdminListener {
     listener: Option<StdListener>,
     admin: Arc<Admin>,
     monitor: Arc<Monitor>,
-    /// Whether another process answers until this one serves.
+    /// `true` if another process serves the admin listener until this one is ready.
     is_successor: bool,
-    /// Turns true when another process answers.
+    /// Becomes `true` when a successor serves the admin listener.
     succession: watch::Receiver<bool>,
 }
 
@@ -42,7 +42,7 @@ impl AdminListener {
             .map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
         let admin = Arc::new(Admin::new(
             monitor.clone(),
-            drain.leaves(),
+            drain.going_away(),
             drain.in_flight(),
             liveness,
             address,
@@ -52,7 +52,7 @@ impl AdminListener {
             admin,
             monitor,
             is_successor,
-            succession: drain.succession(),
+            succession: drain.succeeded(),
         }
     }
 
@@ -66,7 +66,7 @@ impl AdminListener {
             self.monitor.until_ready().await;
         }
         let places = Arc::new(Semaphore::new(CONNECTIONS));
-        // The semaphore is never closed.
+        // `Err` cannot happen: the semaphore is never closed.
         while let Ok(place) = places.clone().acquire_owned().await {
             match listener.accept().await {
                 Ok((socket, _)) => {

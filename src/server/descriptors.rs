@@ -1,11 +1,10 @@
-//! How many files this process may have open: each connection is one, to a client as to an
-//! application.
+//! The limit of open files: each connection to a client or to an upstream server is one.
 
 use crate::config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises the limit as far as this process may: the usual soft limit is a tenth of
+/// Raises the soft limit to the hard limit: the usual soft limit is a tenth of
 /// `limits.max_connections`.
 pub(crate) fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
@@ -22,7 +21,7 @@ pub(crate) fn raise_limit() {
     }
 }
 
-/// Why connections will be refused before `limits.max_connections` is reached, if they will.
+/// Returns a warning if the limit is reached before `limits.max_connections` is.
 pub(crate) fn shortage(config: &Config) -> Option<String> {
     shortage_of(
         config.limits.max_connections,
@@ -30,9 +29,9 @@ pub(crate) fn shortage(config: &Config) -> Option<String> {
     )
 }
 
-/// `limit` is the hard one, to which the soft one is raised; without it there is none.
+/// Checks the hard limit, to which the soft limit is raised; `None` is unlimited.
 fn shortage_of(max_connections: usize, limit: Option<u64>) -> Option<String> {
-    // A few dozen for everything else make no difference.
+    // The few dozen files for everything else make no difference.
     let needed = (max_connections as u64).saturating_mul(2);
     let limit = limit.filter(|limit| *limit < needed)?;
     Some(format!(

@@ -1,9 +1,9 @@
-//! Ending without losing what is in flight.
+//! Graceful shutdown: stops accepting, and waits until requests in flight are finished.
 
 use super::pid_file::PidFile;
-use super::signals::{Order, Signals};
+use super::signals::{SignalAction, Signals};
 use super::systemd;
-use super::upgrade::Legacy;
+use super::upgrade::ListenSockets;
 use super::upgrade::launch::Launch;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
@@ -18,30 +18,31 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-/// Says when to end, and knows what is in flight.
+/// Announces the shutdown, and tracks the tasks that must finish first.
 #[derive(Clone)]
 pub(super) struct Drain {
     begun: watch::Sender<bool>,
-    /// Whether it has begun without a successor.
-    leaves: watch::Sender<bool>,
-    /// Whether a successor serves.
+    /// `true` once draining has started without a successor.
+    going_away: watch::Sender<bool>,
+    /// `true` once a successor serves.
     succeeded: watch::Sender<bool>,
-    /// The accept loops and the connections.
+    /// Accept loops and connections.
     in_flight: TaskTracker,
 }
 
 impl Drain {
     pub(super) fn new() -> Self {
-        let [begun, leaves, succeeded] = std::array::from_fn(|_| watch::Sender::new(false));
+        let [begun, going_away, succeeded] = std::array::from_fn(|_| watch::Sender::new(false));
         Self {
             begun,
-            leaves,
+            going_away,
             succeeded,
             in_flight: TaskTracker::new(),
         }
     }
 
-    /// Turns true when the drain begins. If it has begun, that is news to this one all the same.
+    /// Returns a watch that becomes `true` when draining starts. If draining has already started,
+    /// the new receiver still observes a change.
     pub(super) fn watch(&self) -> ShutdownWatch {
         let mut watch = self.begun.subscribe();
         if *watch.borrow() {
@@ -50,28 +51,28 @@ impl Drain {
         watch
     }
 
-    /// For who knows best what of its work is to be finished.
+    /// Tracks work that must finish before the process exits.
     pub(super) fn in_flight(&self) -> TaskTracker {
         self.in_flight.clone()
     }
 
-    /// Turns true when the drain begins and no successor serves: who asks then is not to send
-    /// anybody here.
-    pub(super) fn leaves(&self) -> watch::Receiver<bool> {
-        self.leaves.subscribe()
+    /// Becomes `true` when draining starts and no successor has taken over. `/readyz` then reports
+    /// 503 so that load balancers stop sending traffic.
+    pub(super) fn going_away(&self) -> watch::Receiver<bool> {
+        self.going_away.subscribe()
     }
 
-    /// Turns true when a successor serves.
-    pub(super) fn succession(&self) -> watch::Receiver<bool> {
+    /// Becomes `true` when a successor serves.
+    pub(super) fn succeeded(&self) -> watch::Receiver<bool> {
         self.succeeded.subscribe()
     }
 
-    /// Runs what is to be finished before the process ends.
+    /// Spawns a task that must finish before the process exits.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.in_flight.spawn(task)
     }
 
-    /// Likewise, on another runtime.
+    /// Spawns a task on another runtime; it must finish before the process exits.
     pub(super) fn spawn_on(
         &self,
         runtime: &Handle,
@@ -80,14 +81,14 @@ impl Drain {
         self.in_flight.spawn_on(task, runtime);
     }
 
-    /// Returns when the drain has begun and everything in flight is finished.
+    /// Waits until draining has started and every tracked task is finished.
     pub(super) async fn finished(&self) {
         self.in_flight.wait().await;
     }
 
-    /// Asks everything in flight to finish, and waits for that.
+    /// Starts draining, and waits at most `limit` until every tracked task is finished.
     async fn complete(&self, limit: Duration) {
-        self.leaves.send_replace(!*self.succeeded.borrow());
+        self.going_away.send_replace(!*self.succeeded.borrow());
         self.begun.send_replace(true);
         self.in_flight.close();
         match timeout(limit, self.in_flight.wait()).await {
@@ -101,7 +102,7 @@ impl Drain {
     }
 }
 
-/// Ends a server from within its process, as SIGTERM does from without.
+/// A handle that ends a server from within its process, as SIGTERM does from outside.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Notify>);
 
@@ -112,27 +113,27 @@ impl Stop {
     }
 }
 
-/// What Pingora waits for: a signal or [`Stop`], and then the end of the drain.
+/// Pingora's shutdown signal: waits for a signal or [`Stop`], and then for the end of the drain.
 pub(super) struct UntilDrained {
     pub(super) drain: Drain,
     pub(super) stop: Stop,
     pub(super) shutdown_timeout: Duration,
     pub(super) pid_file: PidFile,
-    /// What a successor gets. It is let go when the drain begins, for then nobody is to listen on
-    /// its sockets.
-    pub(super) legacy: Mutex<Option<Legacy>>,
-    /// How a successor is started.
+    /// The sockets for a successor. They are closed when draining starts, because this process must
+    /// not listen on them any longer.
+    pub(super) listen_sockets: Mutex<Option<ListenSockets>>,
+    /// The command that starts a successor.
     pub(super) launch: Option<Launch>,
-    /// Passed by everybody who has a signal to listen for: nobody is served before that.
-    pub(super) listening: Arc<Barrier>,
+    /// Passed once every signal handler is installed; no connection is accepted before.
+    pub(super) signals_installed: Arc<Barrier>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for UntilDrained {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = Signals::listen();
-        self.listening.wait().await;
-        if self.until_told(&mut signals).await == Order::End {
+        self.signals_installed.wait().await;
+        if self.until_shutdown(&mut signals).await == SignalAction::End {
             return ShutdownSignal::FastShutdown;
         }
         tokio::select! {
@@ -142,41 +143,41 @@ impl ShutdownSignalWatch for UntilDrained {
     }
 }
 
-/// A hand-over that is under way.
-type HandOver<'l> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'l>>;
+/// A handover of the sockets that has started.
+type HandoverTask<'l> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'l>>;
 
 impl UntilDrained {
-    /// Returns when this process is not to serve any longer, and how it is to end.
-    async fn until_told(&self, signals: &mut Signals) -> Order {
-        let legacy = self
-            .legacy
+    /// Waits until this process must stop serving, and returns how it must end.
+    async fn until_shutdown(&self, signals: &mut Signals) -> SignalAction {
+        let listen_sockets = self
+            .listen_sockets
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let mut under_way: Option<HandOver<'_>> = None;
+        let mut under_way: Option<HandoverTask<'_>> = None;
         loop {
             tokio::select! {
                 order = signals.next() => match order {
-                    Order::End => return Order::End,
-                    Order::Drain => {
+                    SignalAction::End => return SignalAction::End,
+                    SignalAction::Drain => {
                         info!(event = "draining", "SIGTERM received, draining");
                         systemd::stopping();
-                        return Order::Drain;
+                        return SignalAction::Drain;
                     }
-                    Order::HandOver | Order::Succeed if under_way.is_some() => warn!(event = "upgrade_in_progress", "an upgrade is already in progress, signal ignored"),
-                    order if self.has_launched(order) => under_way = legacy.as_ref().map(begin),
+                    SignalAction::HandOver | SignalAction::Succeed if under_way.is_some() => warn!(event = "upgrade_in_progress", "an upgrade is already in progress, signal ignored"),
+                    order if self.has_launched(order) => under_way = listen_sockets.as_ref().map(begin),
                     _ => {}
                 },
                 () = self.stop.0.notified() => {
                     info!(event = "draining", "draining");
                     systemd::stopping();
-                    return Order::Drain;
+                    return SignalAction::Drain;
                 }
                 result = finished(&mut under_way) => match result {
                     Ok(()) => {
                         info!(event = "draining", "the successor serves requests, draining");
                         self.drain.succeeded.send_replace(true);
-                        return Order::Drain;
+                        return SignalAction::Drain;
                     }
                     Err(error) => {
                         error!(event = "upgrade_failed", %error, "upgrade failed, this process continues to serve");
@@ -188,25 +189,26 @@ impl UntilDrained {
         }
     }
 
-    /// Starts a successor, if that is the order. Otherwise somebody else does.
-    fn has_launched(&self, order: Order) -> bool {
+    /// Starts a successor on SIGUSR2; on SIGQUIT, the operator starts it. Returns `false` if the
+    /// handover must not begin.
+    fn has_launched(&self, order: SignalAction) -> bool {
         match (order, &self.launch) {
-            (Order::Succeed, None) => {
+            (SignalAction::Succeed, None) => {
                 warn!(
                     event = "upgrade_refused",
                     "SIGUSR2 ignored: the command line of this process is unknown"
                 );
                 false
             }
-            (Order::Succeed, Some(_)) if std::process::id() == 1 => {
-                // The container ends with its first process, and takes a successor with it.
+            (SignalAction::Succeed, Some(_)) if std::process::id() == 1 => {
+                // A container ends with its first process, and a successor would end with it.
                 error!(
                     event = "upgrade_refused",
                     "SIGUSR2 ignored: this is the first process of its container, replace the container instead"
                 );
                 false
             }
-            (Order::Succeed, Some(launch)) => launch
+            (SignalAction::Succeed, Some(launch)) => launch
                 .start()
                 .inspect_err(
                     |error| error!(event = "upgrade_failed", %error, "cannot start a successor"),
@@ -217,11 +219,11 @@ impl UntilDrained {
     }
 }
 
-fn begin(legacy: &Legacy) -> HandOver<'_> {
-    Box::pin(legacy.hand_over())
+fn begin(listen_sockets: &ListenSockets) -> HandoverTask<'_> {
+    Box::pin(listen_sockets.hand_over())
 }
 
-async fn finished(under_way: &mut Option<HandOver<'_>>) -> io::Result<()> {
+async fn finished(under_way: &mut Option<HandoverTask<'_>>) -> io::Result<()> {
     match under_way {
         Some(hand_over) => hand_over.await,
         None => std::future::pending().await,
@@ -229,5 +231,5 @@ async fn finished(under_way: &mut Option<HandOver<'_>>) -> io::Result<()> {
 }
 
 async fn interrupted(signals: &mut Signals) {
-    while signals.next().await != Order::End {}
+    while signals.next().await != SignalAction::End {}
 }

@@ -1,12 +1,12 @@
-//! Listens: accepts connections and hands each to the worker, once the self-test has passed.
+//! Accepts connections once the self-test has passed, and assigns each to a worker thread.
 
-use super::accept::Worker;
+use super::accept::ConnectionHandler;
 use super::drain::{Drain, Stop};
 use super::pid_file::PidFile;
 use super::self_test::SelfTest;
-use super::threads::Cores;
-use super::upgrade::{Permission, Predecessor};
-use super::{Failure, ServerError, systemd};
+use super::threads::WorkerThreads;
+use super::upgrade::{RunningProcess, ServeGrant};
+use super::{ServerError, StartupError, systemd};
 use crate::config::Sources;
 use crate::telemetry::Monitor;
 use crate::telemetry::repeated::Repeated;
@@ -21,10 +21,10 @@ use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-/// How long a process that ends may take to accept what had connected before.
+/// Time within which a process that ends accepts the connections that are still queued.
 const LAST_ACCEPT: Duration = Duration::from_millis(100);
 
-/// A bound socket, and whether TLS is spoken on it.
+/// A bound socket, with or without TLS.
 pub(super) struct Socket {
     pub(super) listener: std::net::TcpListener,
     pub(super) is_tls: bool,
@@ -37,26 +37,26 @@ pub(super) struct Listener {
     start: Start,
 }
 
-/// What serves the connections that are accepted.
+/// The parts that serve accepted connections.
 pub(super) struct Serving {
-    pub(super) worker: Arc<Worker>,
-    pub(super) cores: Cores,
+    pub(super) handler: Arc<ConnectionHandler>,
+    pub(super) threads: WorkerThreads,
     pub(super) drain: Drain,
 }
 
-/// What happens between listening and serving.
+/// The inputs of the start-up between binding and serving.
 pub(super) struct Start {
     pub(super) self_test: SelfTest,
     pub(super) monitor: Arc<Monitor>,
-    /// Who served until now.
-    pub(super) predecessor: Option<Predecessor>,
-    /// What it is to serve by.
+    /// The process that serves so far, on an upgrade.
+    pub(super) predecessor: Option<RunningProcess>,
+    /// The configuration to serve by.
     pub(super) sources: Sources,
     pub(super) pid_file: PidFile,
-    /// Passed when this process obeys signals.
-    pub(super) listening: Arc<Barrier>,
+    /// Passed once every signal handler is installed.
+    pub(super) signals_installed: Arc<Barrier>,
     pub(super) stop: Stop,
-    pub(super) failure: Failure,
+    pub(super) startup_error: StartupError,
 }
 
 impl Listener {
@@ -68,47 +68,47 @@ impl Listener {
         }
     }
 
-    /// What connects before this waits in the sockets' queues. Connections are accepted last, when
-    /// nothing can fail any more: they would be lost with this process.
+    /// Accepts connections until the drain begins, and returns when it is complete.
+    ///
+    /// Accepting comes last, when nothing can fail any more: accepted connections would be lost with
+    /// this process, whereas those that wait in the queues of the sockets are not.
     async fn serve(&mut self) -> Result<(), ServerError> {
         let sockets = self
             .sockets
             .drain(..)
             .map(listen)
             .collect::<Result<Vec<_>, _>>()?;
-        self.start.listening.wait().await;
+        self.start.signals_installed.wait().await;
         self.test_self().await?;
-        let permission = self.permission().await?;
-        self.write_pid_file(permission.is_some())?;
+        let grant = self.grant().await?;
+        self.write_pid_file(grant.is_some())?;
         self.start.monitor.ready();
         let accepting: Vec<_> = sockets
             .into_iter()
             .map(|(listener, is_tls)| self.accept(listener, is_tls))
             .collect();
-        if let Some(permission) = permission {
-            permission
-                .announce()
-                .await
-                .map_err(ServerError::CalledOff)?;
+        if let Some(grant) = grant {
+            grant.announce().await.map_err(ServerError::CalledOff)?;
         }
         systemd::ready("Serving");
         info!(event = "ready", "ready");
-        let liveness = self.serving.cores.liveness_probe();
+        let liveness = self.serving.threads.liveness_probe();
         tokio::spawn(async move { systemd::keep_watchdog_calm(|| liveness.responded()).await });
         for task in accepting {
-            // It ends when the drain begins; a panic in it has been reported by the runtime.
+            // Each ends when the drain begins. Ignore the error: the runtime reports panics.
             let _ = task.await;
         }
-        // The threads that serve what is in flight end with `self`.
+        // The worker threads, which still serve requests in flight, end when `self` is dropped.
         self.serving.drain.finished().await;
         Ok(())
     }
 
-    /// Makes sure that who must be refused is, before anybody is let in.
+    /// Runs the self-test: verifies that unauthenticated clients are rejected before any connection
+    /// is accepted.
     async fn test_self(&self) -> Result<(), ServerError> {
         let serve = |stream, peer| {
-            let (worker, shutdown) = (self.serving.worker.clone(), self.serving.drain.watch());
-            async move { worker.serve_probe(stream, peer, shutdown).await }
+            let (handler, shutdown) = (self.serving.handler.clone(), self.serving.drain.watch());
+            async move { handler.serve_probe(stream, peer, shutdown).await }
         };
         self.start
             .self_test
@@ -117,16 +117,19 @@ impl Listener {
             .map_err(ServerError::SelfTest)
     }
 
-    async fn permission(&mut self) -> Result<Option<Permission>, ServerError> {
+    /// Waits until the process that serves so far agrees to be replaced, if there is one.
+    async fn grant(&mut self) -> Result<Option<ServeGrant>, ServerError> {
         match self.start.predecessor.take() {
             None => Ok(None),
             Some(predecessor) => {
-                let permission = predecessor.allow().await.map_err(ServerError::CalledOff)?;
-                // The reload that withdrew trust was one of the process that ends: this one would
-                // not hear of it.
+                let grant = predecessor
+                    .request_grant()
+                    .await
+                    .map_err(ServerError::CalledOff)?;
+                // A reload that withdrew trust happened in the process that ends, not in this one.
                 match self.start.sources.text_changed() {
                     true => Err(ServerError::Changed),
-                    false => Ok(Some(permission)),
+                    false => Ok(Some(grant)),
                 }
             }
         }
@@ -152,7 +155,7 @@ impl Listener {
     }
 }
 
-/// Hands the socket to the runtime; nobody is accepted yet.
+/// Registers the socket with the runtime. No connection is accepted yet.
 fn listen(Socket { listener, is_tls }: Socket) -> Result<(TcpListener, bool), ServerError> {
     let listener = TcpListener::from_std(listener).map_err(ServerError::Listen)?;
     let address = listener.local_addr().map_err(ServerError::Listen)?;
@@ -163,8 +166,8 @@ fn listen(Socket { listener, is_tls }: Socket) -> Result<(TcpListener, bool), Se
 #[async_trait]
 impl Service for Listener {
     async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, _: usize) {
-        if let Err(failure) = self.serve().await {
-            let _ = self.start.failure.set(failure);
+        if let Err(startup_error) = self.serve().await {
+            let _ = self.start.startup_error.set(startup_error);
             self.start.stop.stop();
         }
     }
@@ -173,7 +176,7 @@ impl Service for Listener {
         "listener"
     }
 
-    /// It accepts only; what is accepted is served by [`Cores`].
+    /// One thread accepts; [`WorkerThreads`] serve the connections.
     fn threads(&self) -> Option<usize> {
         Some(1)
     }
@@ -190,7 +193,7 @@ async fn accept(listener: TcpListener, is_tls: bool, serving: Arc<Serving>) {
             Ok((stream, peer)) => serving.serve(stream, peer, is_tls),
             Err(error) => {
                 warn!(event = "accept_failed", %error, "cannot accept a connection");
-                // Out of file descriptors, most likely: the next attempt would fail at once, too.
+                // The process is probably out of file descriptors: an immediate retry would fail, too.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -200,7 +203,7 @@ async fn accept(listener: TcpListener, is_tls: bool, serving: Arc<Serving>) {
     }
 }
 
-/// Accepts what is in the queue, which would be reset with the socket.
+/// Accepts the queued connections, which would be reset when the socket is closed.
 fn accept_rest(listener: TcpListener, is_tls: bool, serving: &Serving) -> std::io::Result<()> {
     let listener = listener.into_std()?;
     let started = Instant::now();
@@ -217,10 +220,10 @@ fn accept_rest(listener: TcpListener, is_tls: bool, serving: &Serving) -> std::i
 
 impl Serving {
     fn serve(&self, stream: std::net::TcpStream, peer: SocketAddr, is_tls: bool) {
-        let (worker, shutdown) = (self.worker.clone(), self.drain.watch());
-        let (runtime, connection) = self.cores.place(async move {
+        let (handler, shutdown) = (self.handler.clone(), self.drain.watch());
+        let (runtime, connection) = self.threads.assign(async move {
             match TcpStream::from_std(stream) {
-                Ok(stream) => worker.serve(stream, peer, is_tls, shutdown).await,
+                Ok(stream) => handler.serve(stream, peer, is_tls, shutdown).await,
                 Err(error) if Repeated::ConnectionNotServed.may_be_written() => {
                     warn!(event = "connection_failed", %error, "cannot serve a connection");
                 }

@@ -1,4 +1,4 @@
-//! All wiring: a configuration becomes a running server.
+//! The running process: wires a configuration to listeners, threads, reload, drain and upgrade.
 
 mod accept;
 mod admin_listener;
@@ -21,104 +21,105 @@ pub use drain::Stop;
 pub use sockets::Inherited;
 pub use upgrade::launch::Launch;
 
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Sources};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::telemetry::Monitor;
+use crate::telemetry::admin::LivenessProbe;
 use crate::tls;
-use crate::upstream::make_connector;
-use accept::{Access, Worker};
+use crate::upstream::{Upstreams, make_connector};
+use accept::{Access, ConnectionHandler};
 use admin_listener::AdminListener;
 use drain::{Drain, UntilDrained};
 use listener::{Listener, Serving, Socket, Start};
 use pid_file::PidFile;
+use pingora::listeners::tls::Acceptor;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
 use reload::Reloader;
 use self_test::SelfTest;
 use sockets::Sockets;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use thiserror::Error;
-use threads::Cores;
-use tokio::sync::Barrier;
+use threads::WorkerThreads;
+use tokio::sync::{Barrier, watch};
 use tracing::{info, warn};
-use upgrade::Legacy;
-use upstream_watcher::Watcher;
+use upgrade::{ListenSockets, RunningProcess};
+use upstream_watcher::UpstreamWatcher;
 
-/// A server whose sockets are bound, and which serves once it is [run](Server::run).
+/// A server with bound sockets. It accepts connections once it is [run](Server::run).
 pub struct Server {
     pingora: PingoraServer,
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
-    failure: Failure,
+    startup_error: StartupError,
     until_drained: UntilDrained,
 }
 
-/// Where the listener leaves word when it refuses to start.
-type Failure = Arc<OnceLock<ServerError>>;
+/// The error with which the listener ended the server instead of starting it.
+type StartupError = Arc<OnceLock<ServerError>>;
 
-/// The parts of the server that listen for a signal: the listener waits for the reloader and for
-/// what ends the process.
-const LISTENING: usize = 3;
+/// Number of services that install signal handlers before the first connection is accepted: the
+/// listener waits at a barrier for the reloader and for the service that ends the process.
+const SIGNAL_LISTENERS: usize = 3;
 
-/// Why a server cannot start.
+/// An error because of which a server cannot start.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    /// An address cannot be listened on.
+    /// Binding or listening on an address failed.
     #[error("cannot listen on {address}: {error}")]
     Bind {
-        /// Which.
+        /// The address as configured.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
-    /// A socket cannot be listened on after all.
+    /// Handing a bound socket to the runtime failed.
     #[error("cannot listen: {0}")]
     Listen(io::Error),
-    /// There are no threads to be had.
+    /// Starting the worker threads failed.
     #[error("cannot start the threads that serve connections: {0}")]
     Threads(io::Error),
-    /// Nobody hands sockets over.
+    /// The running process did not hand over its listening sockets.
     #[error("cannot take the listening sockets over at {}: {error}", path.display())]
     TakeOver {
-        /// Where they would come from.
+        /// The path of the upgrade socket.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// Somebody did, and thought better of it.
+    /// The running process cancelled the upgrade.
     #[error("the listening sockets were not taken over: {0}")]
     CalledOff(io::Error),
-    /// The configuration that this process read is not the one that is there by now.
+    /// The configuration file changed after this process had read it.
     #[error("the configuration changed while this process took over: start it again")]
     Changed,
-    /// There is nothing to connect to applications with.
+    /// Creating the connector for upstream servers failed.
     #[error("cannot connect to applications: {0}")]
     Connector(io::Error),
-    /// The trusted authorities or the certificate cannot be used.
+    /// The trusted authorities or the server certificate cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// Somebody got through where nobody must.
+    /// The self-test failed: an unauthenticated client was accepted.
     #[error("the self-test failed: {0}")]
     SelfTest(String),
-    /// The process id cannot be written.
+    /// Writing the pid file failed.
     #[error("cannot write the pid file {}: {error}", path.display())]
     PidFile {
-        /// Where.
+        /// The path of the pid file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
 }
 
 impl Server {
-    /// Binds every socket that the configuration names and that is not `inherited`. Nothing is
-    /// accepted yet.
+    /// Binds every configured socket that is not `inherited`. No connection is accepted yet.
     ///
-    /// A configuration that was read before the sockets of a running process came may be out of
-    /// date: read it after that.
+    /// A configuration that was read before the sockets of a running process arrived may be out of
+    /// date: read it again after that.
     ///
     /// With `launch`, SIGUSR2 starts a successor.
     pub fn bind(
@@ -126,22 +127,14 @@ impl Server {
         inherited: Inherited,
         launch: Option<Launch>,
     ) -> Result<Self, ServerError> {
-        let config = &loaded.config;
-        tls::install_crypto_provider();
-        make_connector().map_err(ServerError::Connector)?;
-        if let Some(shortage) = descriptor_shortage(config) {
-            warn!(event = "file_limit_low", "{shortage}");
-        }
-        let policy = Policy::new(config).map_err(ServerError::Tls)?;
-        let acceptor = match &config.tls {
-            Some(tls) => Some(
-                tls::acceptor(tls, policy.trust().clone(), config.listen.http2)
-                    .map_err(ServerError::Tls)?,
-            ),
-            None => None,
-        };
-        let (mut sockets, predecessor) = Sockets::new(inherited, config);
-        let listeners = listen_on_all(config, &mut sockets)?;
+        let Loaded {
+            config, sources, ..
+        } = loaded;
+        prepare_process(&config)?;
+        let policy = Policy::new(&config).map_err(ServerError::Tls)?;
+        let acceptor = make_acceptor(&config, &policy).map_err(ServerError::Tls)?;
+        let (mut sockets, predecessor) = Sockets::new(inherited, &config);
+        let listeners = listen_on_all(&config, &mut sockets)?;
         let addresses = listeners
             .iter()
             .filter_map(|socket| socket.listener.local_addr().ok())
@@ -150,101 +143,53 @@ impl Server {
             .admin
             .map(|admin| sockets.listen(admin.listen))
             .transpose()?;
-        let (drain, is_successor) = (Drain::new(), predecessor.is_some());
-        let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
-        let monitor = Arc::new(Monitor::new(config));
-        monitor.watch(policy.buffers());
-        let (watcher, upstreams) = Watcher::new(policy.upstreams().clone(), monitor.clone());
-        let gate = Arc::new(Gate::new(policy));
-        let downstream = Downstream::new(gate.clone(), drain.watch(), monitor.clone());
-        let access = Access::new(&config.listen);
-        let worker = Arc::new(Worker::new(
-            acceptor,
-            access,
-            gate,
-            downstream,
-            monitor.clone(),
-        ));
-        let (stop, failure, listening) = (
-            Stop::default(),
-            Failure::default(),
-            Arc::new(Barrier::new(LISTENING)),
-        );
-        let pid_file = PidFile::new(config.server.pid_file.clone());
-        let start = Start {
-            self_test: SelfTest::new(config),
-            monitor: monitor.clone(),
-            predecessor,
-            sources: loaded.sources.clone(),
-            pid_file: pid_file.clone(),
-            listening: listening.clone(),
-            stop: stop.clone(),
-            failure: failure.clone(),
-        };
-        let cores = Cores::start(config.server.threads).map_err(ServerError::Threads)?;
-        let liveness = cores.liveness_probe();
-        let serving = Serving {
-            worker: worker.clone(),
-            cores,
-            drain: drain.clone(),
-        };
-        pingora.add_service(Listener::new(listeners, serving, start));
-        let reloader = Reloader::new(
-            worker,
-            monitor.clone(),
-            upstreams,
-            config,
-            loaded.sources,
-            listening.clone(),
-        );
-        pingora.add_service(reloader);
-        pingora.add_service(watcher);
         let admin_address = admin
             .as_ref()
             .and_then(|listener| listener.local_addr().ok());
-        if let Some(listener) = admin {
-            pingora.add_service(AdminListener::new(
-                listener,
-                monitor,
-                &drain,
-                liveness,
-                is_successor,
-            ));
+        let shared = Shared::new(&config);
+        shared.monitor.watch(policy.buffers());
+        let (watcher, upstreams) =
+            UpstreamWatcher::new(policy.upstreams().clone(), shared.monitor.clone());
+        let handler = shared.connection_handler(&config, acceptor, policy);
+        let threads = WorkerThreads::start(config.server.threads).map_err(ServerError::Threads)?;
+        let admin = admin.map(|listener| {
+            let liveness = threads.liveness_probe();
+            shared.admin_listener(listener, liveness, predecessor.is_some())
+        });
+        let serving = Serving {
+            handler: handler.clone(),
+            threads,
+            drain: shared.drain.clone(),
+        };
+        let start = shared.start(&config, sources.clone(), predecessor);
+        let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(&config));
+        pingora.add_service(Listener::new(listeners, serving, start));
+        pingora.add_service(shared.reloader(&config, handler, upstreams, sources));
+        pingora.add_service(watcher);
+        if let Some(admin) = admin {
+            pingora.add_service(admin);
         }
         pingora.bootstrap();
-        let legacy = Legacy {
-            path: config.server.upgrade_socket.clone(),
-            sockets: sockets.into_legacy(),
-        };
-        let until_drained = UntilDrained {
-            drain,
-            stop,
-            shutdown_timeout: config.server.shutdown_timeout,
-            pid_file,
-            legacy: Mutex::new(Some(legacy)),
-            launch,
-            listening,
-        };
         Ok(Self {
             pingora,
             addresses,
             admin_address,
-            failure,
-            until_drained,
+            startup_error: shared.startup_error.clone(),
+            until_drained: shared.until_drained(&config, sockets, launch),
         })
     }
 
-    /// Where it listens, in the order of the configuration, HTTPS first.
+    /// The bound addresses in the order of the configuration, HTTPS first.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Where the admin listener is, if there is one.
+    /// The bound address of the admin listener, if one is configured.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
 
-    /// Ends it from another thread.
+    /// Returns a handle that ends the server from another thread.
     pub fn stop(&self) -> Stop {
         self.until_drained.stop.clone()
     }
@@ -258,11 +203,134 @@ impl Server {
         });
         pid_file.remove();
         info!(event = "stopped", "stopped");
-        match Arc::into_inner(self.failure).and_then(OnceLock::into_inner) {
-            Some(failure) => Err(failure),
+        match Arc::into_inner(self.startup_error).and_then(OnceLock::into_inner) {
+            Some(error) => Err(error),
             None => Ok(()),
         }
     }
+}
+
+/// Handles that several services of a server share.
+struct Shared {
+    monitor: Arc<Monitor>,
+    drain: Drain,
+    pid_file: PidFile,
+    /// Passed once every signal handler is installed.
+    signals_installed: Arc<Barrier>,
+    stop: Stop,
+    startup_error: StartupError,
+}
+
+impl Shared {
+    fn new(config: &Config) -> Self {
+        Self {
+            monitor: Arc::new(Monitor::new(config)),
+            drain: Drain::new(),
+            pid_file: PidFile::new(config.server.pid_file.clone()),
+            signals_installed: Arc::new(Barrier::new(SIGNAL_LISTENERS)),
+            stop: Stop::default(),
+            startup_error: StartupError::default(),
+        }
+    }
+
+    fn connection_handler(
+        &self,
+        config: &Config,
+        acceptor: Option<Acceptor>,
+        policy: Policy,
+    ) -> Arc<ConnectionHandler> {
+        let gate = Arc::new(Gate::new(policy));
+        let downstream = Downstream::new(gate.clone(), self.drain.watch(), self.monitor.clone());
+        let access = Access::new(&config.listen);
+        let monitor = self.monitor.clone();
+        Arc::new(ConnectionHandler::new(
+            acceptor, access, gate, downstream, monitor,
+        ))
+    }
+
+    fn start(
+        &self,
+        config: &Config,
+        sources: Sources,
+        predecessor: Option<RunningProcess>,
+    ) -> Start {
+        Start {
+            self_test: SelfTest::new(config),
+            monitor: self.monitor.clone(),
+            predecessor,
+            sources,
+            pid_file: self.pid_file.clone(),
+            signals_installed: self.signals_installed.clone(),
+            stop: self.stop.clone(),
+            startup_error: self.startup_error.clone(),
+        }
+    }
+
+    fn reloader(
+        &self,
+        config: &Config,
+        handler: Arc<ConnectionHandler>,
+        upstreams: watch::Sender<Arc<Upstreams>>,
+        sources: Sources,
+    ) -> Reloader {
+        Reloader::new(
+            handler,
+            self.monitor.clone(),
+            upstreams,
+            config,
+            sources,
+            self.signals_installed.clone(),
+        )
+    }
+
+    fn admin_listener(
+        &self,
+        listener: TcpListener,
+        liveness: LivenessProbe,
+        is_successor: bool,
+    ) -> AdminListener {
+        let monitor = self.monitor.clone();
+        AdminListener::new(listener, monitor, &self.drain, liveness, is_successor)
+    }
+
+    fn until_drained(
+        self,
+        config: &Config,
+        sockets: Sockets,
+        launch: Option<Launch>,
+    ) -> UntilDrained {
+        let listen_sockets = ListenSockets {
+            path: config.server.upgrade_socket.clone(),
+            sockets: sockets.into_listen_sockets(),
+        };
+        UntilDrained {
+            drain: self.drain,
+            stop: self.stop,
+            shutdown_timeout: config.server.shutdown_timeout,
+            pid_file: self.pid_file,
+            listen_sockets: Mutex::new(Some(listen_sockets)),
+            launch,
+            signals_installed: self.signals_installed,
+        }
+    }
+}
+
+/// Sets up what is global in the process.
+fn prepare_process(config: &Config) -> Result<(), ServerError> {
+    tls::install_crypto_provider();
+    make_connector().map_err(ServerError::Connector)?;
+    if let Some(shortage) = descriptor_shortage(config) {
+        warn!(event = "file_limit_low", "{shortage}");
+    }
+    Ok(())
+}
+
+/// Creates the TLS acceptor, if TLS is configured; it trusts what `policy` trusts.
+fn make_acceptor(config: &Config, policy: &Policy) -> Result<Option<Acceptor>, String> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    tls::acceptor(tls, policy.trust().clone(), config.listen.http2).map(Some)
 }
 
 fn listen_on_all(config: &Config, sockets: &mut Sockets) -> Result<Vec<Socket>, ServerError> {
@@ -282,7 +350,7 @@ fn listen_on_all(config: &Config, sockets: &mut Sockets) -> Result<Vec<Socket>, 
 fn server_conf(config: &Config) -> ServerConf {
     ServerConf {
         threads: config.server.threads,
-        // The drain is over when Pingora hears of the end: there is nothing left to wait for.
+        // Pingora is told to shut down after the drain, when there is nothing left to wait for.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()

@@ -1,4 +1,4 @@
-//! The file that says which process serves.
+//! The pid file, which names the process that serves.
 
 use rustix::fs::OFlags;
 use std::fmt::Display;
@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::warn;
 
-/// `server.pid_file`, if it is configured. After an upgrade it is the successor's.
+/// The file at `server.pid_file`, if it is configured. After an upgrade it names the successor.
 #[derive(Clone, Debug)]
 pub(super) struct PidFile {
     path: Option<PathBuf>,
-    /// Whether it has been this process's.
+    /// `true` once this process has written it.
     is_held: Arc<AtomicBool>,
 }
 
@@ -30,8 +30,8 @@ impl PidFile {
         self.path.as_deref()
     }
 
-    /// Names this process, unless it names another one that runs. One that is a link is an error:
-    /// what it leads to would be overwritten.
+    /// Writes the id of this process, unless the file names another one that runs. A symbolic link
+    /// is an error: its target would be overwritten.
     pub(super) fn claim(&self) -> io::Result<()> {
         match self.path.as_deref().map(|path| (path, other_in(path))) {
             Some((path, Some(other))) => {
@@ -42,7 +42,7 @@ impl PidFile {
         }
     }
 
-    /// Names this process, in the place of the one that it succeeds.
+    /// Writes the id of this process, replacing that of its predecessor.
     pub(super) fn write(&self) -> io::Result<()> {
         let Some(path) = &self.path else {
             return Ok(());
@@ -58,7 +58,7 @@ impl PidFile {
         file.write_all(own().as_bytes())
     }
 
-    /// Names this process again, if a successor that failed had named itself.
+    /// Writes the id of this process again after a failed successor has written its own.
     pub(super) fn restore(&self) {
         if self.is_held.load(Ordering::Relaxed)
             && !self.is_own()
@@ -68,7 +68,7 @@ impl PidFile {
         }
     }
 
-    /// Removes it, unless it names another process.
+    /// Removes the file, unless it names another process.
     pub(super) fn remove(&self) {
         if let Some(path) = &self.path
             && self.is_own()
@@ -85,8 +85,8 @@ impl PidFile {
     }
 }
 
-/// The process that a pid file names, if that is another one of this program. After a crash, or a
-/// restart of the machine, the number may be that of anything.
+/// Returns the process that a pid file names, if it is another process of this program. After a
+/// crash or a reboot, the number may belong to any process.
 fn other_in(path: &Path) -> Option<u32> {
     let pid = fs::read_to_string(path)
         .ok()?

@@ -1,17 +1,16 @@
-//! Takes a changed configuration over, whole or not at all.
+//! Applies a changed configuration, whole or not at all.
 //!
-//! SIGHUP reads the configuration and everything it names again. The files that it names are
-//! watched besides: when one of them changes, they are read again under the configuration as it
-//! was, for somebody may be in the middle of editing that. Watching is asking, once a second: it
-//! sees a renewed link of Let's Encrypt, the switched link of a Kubernetes volume and an editor's
-//! rename alike, on every file system.
+//! On SIGHUP, the configuration and all files that it names are read again. These files are also
+//! watched: when one of them changes, they are read again under the unchanged configuration, which
+//! may be in the middle of an edit. Watching means polling once a second: this detects a renewed
+//! link of Let's Encrypt, the switched link of a Kubernetes volume and an editor's rename alike, on
+//! every file system.
 
-use super::accept::{Access, Worker};
-use super::systemd;
+use super::accept::{Access, ConnectionHandler};
+use super::{make_acceptor, systemd};
 use crate::config::{self, Config, ConfigError, Listen, Loaded, RevocationList, Sources};
-use crate::telemetry::Monitor;
+use crate::telemetry::{self, Monitor};
 use crate::upstream::Upstreams;
-use crate::{telemetry, tls};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
@@ -23,45 +22,45 @@ use tokio::sync::{Barrier, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-/// How often the files are looked at.
+/// Interval at which the files are checked for changes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// When files that could not be taken over are read again, whether they have changed or not: what
-/// was wrong may lie in the system, which ran out of descriptors.
+/// Time after which rejected files are read again even if they have not changed: the cause may lie
+/// in the system, for example if it ran out of descriptors.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// How often an alarm is repeated.
+/// Interval at which the error about outdated revocation lists is repeated.
 const ALARM_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// The service that reloads.
+/// The service that reloads the configuration.
 pub(super) struct Reloader {
-    worker: Arc<Worker>,
+    handler: Arc<ConnectionHandler>,
     monitor: Arc<Monitor>,
-    /// Where the groups of servers are watched.
+    /// Replaces the groups of servers that are watched.
     upstreams: watch::Sender<Arc<Upstreams>>,
     sources: Sources,
     listen: Listen,
-    server: config::Server,
-    admin: Option<config::Admin>,
-    /// When changed files were last refused.
+    server: config::ServerSettings,
+    admin: Option<config::AdminSettings>,
+    /// Time at which changed files were last rejected.
     refused: Option<Instant>,
     revocation_lists: Vec<RevocationList>,
     alarmed: Option<Instant>,
-    /// Passed when it listens for its signal.
-    listening: Arc<Barrier>,
+    /// Passed once the handler of SIGHUP is installed.
+    signals_installed: Arc<Barrier>,
 }
 
 impl Reloader {
     pub(super) fn new(
-        worker: Arc<Worker>,
+        handler: Arc<ConnectionHandler>,
         monitor: Arc<Monitor>,
         upstreams: watch::Sender<Arc<Upstreams>>,
         config: &Config,
         sources: Sources,
-        listening: Arc<Barrier>,
+        signals_installed: Arc<Barrier>,
     ) -> Self {
         Self {
-            worker,
+            handler,
             monitor,
             upstreams,
             sources,
@@ -71,22 +70,22 @@ impl Reloader {
             refused: None,
             revocation_lists: revocation_lists(config),
             alarmed: None,
-            listening,
+            signals_installed,
         }
     }
 
-    /// Reads everything again, because somebody said so.
+    /// Reads everything again, on request.
     ///
-    /// What is wrong leaves the files that the old configuration names to be looked at: they may
-    /// have changed as well.
+    /// After a failure, the files that the old configuration names are still watched: they may have
+    /// changed as well.
     fn reload(&mut self) {
         systemd::reloading();
         let loaded = self.sources.reload();
         self.take_over(loaded);
     }
 
-    /// Reads the named files again if one of them changed since it was read, or could not be taken
-    /// over a while ago.
+    /// Reads the named files again if one of them has changed since it was read, or if they were
+    /// rejected a while ago.
     fn reload_changed(&mut self) {
         let is_retried = self
             .refused
@@ -102,10 +101,10 @@ impl Reloader {
         }
     }
 
-    /// Raises the alarm about revocation lists that have run out, at once and then every hour.
+    /// Logs an error about outdated revocation lists, at once and then every hour.
     ///
-    /// The old ones go on: they still say who was revoked until then, and refusing everybody would
-    /// lose alerts.
+    /// They remain in use: they still list the certificates that were revoked until then, and
+    /// refusing every client would lose alerts.
     fn watch_revocation_lists(&mut self) {
         if self
             .alarmed
@@ -124,7 +123,7 @@ impl Reloader {
         }
     }
 
-    /// Whether it did.
+    /// Applies a configuration, and logs the result. Returns `true` on success.
     fn take_over(&mut self, loaded: Result<Loaded, ConfigError>) -> bool {
         let result = loaded
             .map_err(|error| error.to_string())
@@ -161,26 +160,15 @@ impl Reloader {
             sources,
         }: Loaded,
     ) -> Result<(), String> {
-        let policy = self.worker.policy().successor(&config)?;
-        let acceptor = match &config.tls {
-            Some(tls) => Some(tls::acceptor(
-                tls,
-                policy.trust().clone(),
-                config.listen.http2,
-            )?),
-            None => None,
-        };
+        let policy = self.handler.policy().successor(&config)?;
+        let acceptor = make_acceptor(&config, &policy)?;
         for problem in errors {
             error!(event = "config_error", "{problem}");
         }
         for warning in warnings {
             warn!(event = "config_warning", "{warning}");
         }
-        if config.listen.https != self.listen.https
-            || config.listen.http != self.listen.http
-            || config.server != self.server
-            || config.admin != self.admin
-        {
+        if self.needs_restart(&config) {
             warn!(
                 event = "config_restart_required",
                 "changes of listen.https, listen.http, admin.listen and [server] take effect after a restart or an upgrade"
@@ -189,7 +177,7 @@ impl Reloader {
         telemetry::change(&config.log);
         self.monitor.configured(&config);
         let upstreams = policy.upstreams().clone();
-        self.worker
+        self.handler
             .replace(acceptor, Access::new(&config.listen), policy);
         self.upstreams.send_replace(upstreams);
         self.sources = sources;
@@ -197,6 +185,16 @@ impl Reloader {
         self.revocation_lists = revocation_lists(&config);
         self.alarmed = None;
         Ok(())
+    }
+}
+
+impl Reloader {
+    /// Returns `true` if `config` differs in what is fixed for the life of the process.
+    fn needs_restart(&self, config: &Config) -> bool {
+        config.listen.https != self.listen.https
+            || config.listen.http != self.listen.http
+            || config.server != self.server
+            || config.admin != self.admin
     }
 }
 
@@ -212,7 +210,7 @@ fn revocation_lists(config: &Config) -> Vec<RevocationList> {
 impl Service for Reloader {
     async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
         let hangup = signal(SignalKind::hangup());
-        self.listening.wait().await;
+        self.signals_installed.wait().await;
         let mut hangup = match hangup {
             Ok(hangup) => hangup,
             Err(error) => {

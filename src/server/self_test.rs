@@ -1,11 +1,12 @@
-//! Before anybody is served: the listener refuses who must be refused.
+//! Verifies at start-up that unauthenticated clients are rejected.
 //!
-//! A setting that is read, shown and never applied looks exactly like one that is. So the process
-//! connects to itself without a certificate, and with one that a throw-away authority issued in
-//! Netdata's name, and refuses to start if either gets through where a certificate is demanded.
+//! A setting that is read and shown but never applied looks exactly like one that is. Therefore the
+//! process connects to itself without a certificate, and with one in Netdata's name that a throw-away
+//! authority issued. If either is accepted where a certificate is required, the process does not
+//! start.
 //!
-//! These connections do not come over the sockets that it listens on, which another process may
-//! share, but are served in the same way from there on.
+//! These connections do not use the listening sockets, which another process may share, but are
+//! served in the same way from there on.
 
 use crate::config::{Config, Verify};
 use crate::http::path::PathPattern;
@@ -22,20 +23,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// How long a probe may take. Silence is a refusal, too.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum duration of a probe. No response counts as a refusal.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a configuration demands of its listeners.
+/// The probes that follow from a configuration.
 pub(super) struct SelfTest {
     verify: Verify,
-    /// A path of each kind of route on which a certificate is demanded.
+    /// One path for each kind of route that requires a certificate.
     paths: Vec<String>,
 }
 
 impl SelfTest {
     pub(super) fn new(config: &Config) -> Self {
-        // A route is as good as another one that demands the same in the same way; and where a
-        // handshake demands it, none is reached.
+        // Routes with the same requirements are equivalent. If the handshake requires a certificate,
+        // no route is reached, and one is enough.
         let mut kinds = Vec::new();
         let mut paths = Vec::new();
         for route in config
@@ -58,10 +59,10 @@ impl SelfTest {
         }
     }
 
-    /// Tries to get through `serve`, which is given connections and where they come from.
+    /// Runs the probes against `serve`, which serves a connection from the given address.
     ///
     /// # Errors
-    /// Says what got through, or why it could not be tried.
+    /// If a probe was accepted, or could not be made.
     pub(super) async fn run<F>(
         &self,
         serve: impl Fn(TcpStream, SocketAddr) -> F,
@@ -72,20 +73,23 @@ impl SelfTest {
         if self.verify == Verify::Off {
             return Ok(());
         }
-        let stranger = stranger()
+        let untrusted = untrusted_certificate()
             .map_err(|error| format!("cannot make a certificate for the self-test: {error}"))?;
-        for (who, client) in [
+        for (what, client) in [
             ("no certificate", client(None)?),
-            ("a stranger's certificate", client(Some(stranger))?),
+            (
+                "a certificate of an unknown authority",
+                client(Some(untrusted))?,
+            ),
         ] {
             for path in &self.paths {
                 let (ours, theirs, address) = pair().await.map_err(|error| {
                     format!("cannot connect to itself for the self-test: {error}")
                 })?;
-                let probe = timeout(PATIENCE, probe(ours, &client, path));
+                let probe = timeout(PROBE_TIMEOUT, probe(ours, &client, path));
                 let (status, ()) = tokio::join!(probe, serve(theirs, address));
                 self.judge(status.ok().flatten())
-                    .map_err(|what| format!("a client with {who} {what} on {path}"))?;
+                    .map_err(|result| format!("a client with {what} {result} on {path}"))?;
             }
         }
         Ok(())
@@ -102,7 +106,8 @@ impl SelfTest {
     }
 }
 
-/// Both ends of a connection that nobody else can have made, and the address of the first.
+/// Returns both ends of a new connection, and the address of the first. Connections of other
+/// processes to the temporary listener are ignored.
 async fn pair() -> std::io::Result<(TcpStream, TcpStream, SocketAddr)> {
     let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await {
         Ok(listener) => listener,
@@ -118,7 +123,7 @@ async fn pair() -> std::io::Result<(TcpStream, TcpStream, SocketAddr)> {
     }
 }
 
-/// The status of the answer to a request, if there is one.
+/// Sends a request, and returns the status of the response, if there is one.
 async fn probe(socket: TcpStream, client: &TlsConnector, path: &str) -> Option<u16> {
     let name = ServerName::try_from("self-test").ok()?;
     let mut stream = client.connect(name, socket).await.ok()?;
@@ -131,10 +136,10 @@ async fn probe(socket: TcpStream, client: &TlsConnector, path: &str) -> Option<u
     std::str::from_utf8(&status_line[9..]).ok()?.parse().ok()
 }
 
-type Credentials = (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>);
+type CertificateAndKey = (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>);
 
-/// A certificate in Netdata's name, of an authority that nobody trusts.
-fn stranger() -> Result<Credentials, rcgen::Error> {
+/// Creates a certificate in Netdata's name, issued by a new authority.
+fn untrusted_certificate() -> Result<CertificateAndKey, rcgen::Error> {
     let mut authority = CertificateParams::default();
     authority
         .distinguished_name
@@ -149,7 +154,7 @@ fn stranger() -> Result<Credentials, rcgen::Error> {
     Ok((leaf.der().clone(), key.serialize_der().into()))
 }
 
-fn client(credentials: Option<Credentials>) -> Result<TlsConnector, String> {
+fn client(credentials: Option<CertificateAndKey>) -> Result<TlsConnector, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -165,7 +170,7 @@ fn client(credentials: Option<Credentials>) -> Result<TlsConnector, String> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The server is this very process: whom it claims to be does not matter here.
+/// Accepts any server certificate: the server is this very process.
 #[derive(Debug)]
 struct AnyServer(Arc<CryptoProvider>);
 
@@ -218,7 +223,7 @@ impl ServerCertVerifier for AnyServer {
 mod tests {
     use super::*;
 
-    /// Demands nothing and answers everybody.
+    /// A server that requires no certificate.
     fn careless() -> tokio_rustls::TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(["localhost".to_owned()])

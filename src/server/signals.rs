@@ -1,10 +1,10 @@
-//! The signals that this process obeys.
+//! The signals that end this process or replace it.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
-/// Those that end it, one way or the other.
+/// Streams of the signals that are handled.
 pub(super) struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
@@ -13,21 +13,21 @@ pub(super) struct Signals {
     rotate: Option<Signal>,
 }
 
-/// What a signal asks for.
+/// The action that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// SIGTERM: finish what is in flight, and end.
+pub(super) enum SignalAction {
+    /// SIGTERM: finish the requests in flight, then end.
     Drain,
-    /// SIGINT: end.
+    /// SIGINT: end at once.
     End,
-    /// SIGQUIT: hand the sockets over to a successor that somebody starts.
+    /// SIGQUIT: hand the sockets over to a successor that the operator starts.
     HandOver,
     /// SIGUSR2: start a successor, and hand the sockets over to it.
     Succeed,
 }
 
 impl Signals {
-    /// From here on none of them has the system's effect.
+    /// Installs the handlers: from here on, none of these signals has its default effect.
     pub(super) fn listen() -> Self {
         Self {
             terminate: listen(SignalKind::terminate()),
@@ -38,14 +38,14 @@ impl Signals {
         }
     }
 
-    pub(super) async fn next(&mut self) -> Order {
+    pub(super) async fn next(&mut self) -> SignalAction {
         loop {
             tokio::select! {
-                () = received(&mut self.terminate) => return Order::Drain,
-                () = received(&mut self.interrupt) => return Order::End,
-                () = received(&mut self.quit) => return Order::HandOver,
-                () = received(&mut self.user) => return Order::Succeed,
-                // What rotates NGINX's logs sends it.
+                () = received(&mut self.terminate) => return SignalAction::Drain,
+                () = received(&mut self.interrupt) => return SignalAction::End,
+                () = received(&mut self.quit) => return SignalAction::HandOver,
+                () = received(&mut self.user) => return SignalAction::Succeed,
+                // Tools that rotate NGINX's logs send SIGUSR1.
                 () = received(&mut self.rotate) => {
                     info!(event = "log_rotation_ignored", "SIGUSR1 ignored: logs go to standard error, its reader rotates them");
                 }

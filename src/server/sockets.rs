@@ -1,7 +1,7 @@
 //! The sockets to listen on: bound here, passed by systemd, or taken over from a running process.
 
 use super::ServerError;
-use super::upgrade::{Predecessor, Successor};
+use super::upgrade::{RunningProcess, Successor};
 use crate::config::{self, Config, Listen};
 use listenfd::ListenFd;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, socket_acceptconn};
@@ -10,27 +10,26 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use tracing::warn;
 
-/// How many connections may wait to be accepted.
+/// Number of connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Sockets that listen already, and where they come from.
+/// Listening sockets that systemd or a running process passed to this one.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    /// Each with the address that the configuration calls it by.
+    /// Each socket with its address in the configuration.
     sockets: Vec<(SocketAddr, TcpListener)>,
-    predecessor: Option<Predecessor>,
+    predecessor: Option<RunningProcess>,
 }
 
 impl Inherited {
-    /// None.
+    /// Returns an empty set: every socket will be bound by this process.
     pub fn nothing() -> Self {
         Self::default()
     }
 
-    /// What systemd passed (`LISTEN_FDS`); nothing, if it did not start this process or passed
-    /// none.
+    /// Takes the sockets that systemd passed (`LISTEN_FDS`), if any.
     ///
-    /// To be called before there are threads: it takes the variables out of the environment.
+    /// Call this before any thread is started: it removes the variables from the environment.
     pub fn from_systemd() -> Self {
         let mut passed = ListenFd::from_env();
         let sockets = (0..passed.len()).filter_map(|index| match passed.take_tcp_listener(index) {
@@ -49,12 +48,12 @@ impl Inherited {
         }
     }
 
-    /// What a running process with this configuration hands over, as soon as it has received
-    /// SIGQUIT.
+    /// Waits for the sockets of a running process with this configuration, which hands them over
+    /// when it receives SIGQUIT.
     ///
     /// # Errors
-    /// If none does in time.
-    pub fn from_running(server: &config::Server) -> Result<Self, ServerError> {
+    /// If no process hands them over in time.
+    pub fn from_running(server: &config::ServerSettings) -> Result<Self, ServerError> {
         let (predecessor, sockets) =
             Successor::new(&server.upgrade_socket)
                 .take_over()
@@ -69,19 +68,18 @@ impl Inherited {
     }
 }
 
-/// Listens on each address once, with what was inherited or with a socket of its own, and keeps
-/// what a successor needs.
+/// Opens one socket per address, inherited or new, and keeps a copy for a successor.
 #[derive(Debug)]
 pub(super) struct Sockets {
     inherited: Vec<(SocketAddr, TcpListener)>,
     in_use: Vec<(SocketAddr, TcpListener)>,
-    /// Ports that are listened on over IPv4 by an address of their own.
+    /// Ports for which an IPv4 address is configured.
     ipv4_ports: Vec<u16>,
 }
 
 impl Sockets {
-    /// Says besides with whom a take-over is to be completed.
-    pub(super) fn new(inherited: Inherited, config: &Config) -> (Self, Option<Predecessor>) {
+    /// Returns the sockets, and the running process with which the upgrade must be completed.
+    pub(super) fn new(inherited: Inherited, config: &Config) -> (Self, Option<RunningProcess>) {
         let Listen { https, http, .. } = &config.listen;
         let addresses = https
             .iter()
@@ -120,9 +118,9 @@ impl Sockets {
         {
             None => {
                 let listener = self.bind(address)?;
-                // Again, for a longer queue than std's: when a sender connects a thousand times at
-                // once, what does not fit is tried again after a second. The kernel shortens it to
-                // `net.core.somaxconn`.
+                // A second call, for a longer queue than that of std: when a client opens a thousand
+                // connections at once, those that do not fit are retried only after a second. The
+                // kernel limits the length to `net.core.somaxconn`.
                 rustix::net::listen(&listener, BACKLOG)?;
                 Ok(listener)
             }
@@ -136,7 +134,8 @@ impl Sockets {
         }
     }
 
-    /// `[::]` takes the connections to IPv4 addresses along, unless another socket has them.
+    /// Binds a socket. `[::]` accepts connections to IPv4 addresses as well, unless another socket
+    /// is configured for them.
     fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
         if !address.is_ipv6()
             || !address.ip().is_unspecified()
@@ -150,7 +149,7 @@ impl Sockets {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        // As std does it: what is left of earlier connections is in the way of nothing.
+        // As in std: connections of an earlier process in TIME_WAIT must not prevent binding.
         set_socket_reuseaddr(&socket, true)?;
         set_ipv6_v6only(&socket, true)?;
         rustix::net::bind(&socket, &address)?;
@@ -158,8 +157,8 @@ impl Sockets {
         Ok(TcpListener::from(socket))
     }
 
-    /// What a successor gets. What was inherited and is not in use is closed.
-    pub(super) fn into_legacy(self) -> Vec<(SocketAddr, TcpListener)> {
+    /// Returns the sockets for a successor. Inherited sockets that are not in use are closed.
+    pub(super) fn into_listen_sockets(self) -> Vec<(SocketAddr, TcpListener)> {
         for (address, _) in &self.inherited {
             warn!(event = "inherited_socket_unused", %address, "inherited socket does not match any configured address, closing it");
         }

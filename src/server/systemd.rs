@@ -1,16 +1,16 @@
-//! Tells the service manager what goes on (sd_notify(3)). Without one, nothing happens.
+//! Notifies the service manager of state changes (sd_notify(3)), if there is one.
 
 use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
-/// Requests are served.
+/// Reports that requests are served.
 pub(super) fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration is being read again; [`ready`] ends it.
+/// Reports that the configuration is being reloaded; [`ready`] ends that state.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[
@@ -22,7 +22,7 @@ pub(super) fn reloading() {
     }
 }
 
-/// The process is about to end.
+/// Reports that the process is about to end.
 pub(super) fn stopping() {
     notify(&[
         NotifyState::Stopping,
@@ -30,7 +30,7 @@ pub(super) fn stopping() {
     ]);
 }
 
-/// Another process is to be followed from here on.
+/// Reports that the process `pid` replaces this one as the main process.
 pub(super) fn main_process_is(pid: u32) {
     notify(&[NotifyState::MainPid(pid)]);
 }
@@ -41,7 +41,7 @@ fn notify(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Gives signs of life, if they are asked for (`WatchdogSec=`), for as long as `is_alive` returns.
+/// Feeds the watchdog (`WatchdogSec=`), if it is enabled, for as long as `is_alive` returns.
 pub(super) async fn keep_watchdog_calm<F: Future<Output = ()>>(is_alive: impl Fn() -> F) {
     let Some(limit) =
         sd_notify::watchdog_enabled().filter(|limit| *limit > Duration::from_millis(2))

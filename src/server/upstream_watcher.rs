@@ -1,4 +1,4 @@
-//! Has the groups of servers watched: resolved and checked, as long as they are the ones in use.
+//! Runs name resolution and health checks for the groups of servers in use.
 
 use crate::telemetry::Monitor;
 use crate::upstream::Upstreams;
@@ -8,14 +8,15 @@ use pingora::services::Service;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// The service that watches, on a thread of its own: no request waits for a check.
-pub(super) struct Watcher {
+/// The service that watches upstream servers, on a thread of its own so that no request waits for a
+/// check.
+pub(super) struct UpstreamWatcher {
     upstreams: watch::Receiver<Arc<Upstreams>>,
     monitor: Arc<Monitor>,
 }
 
-impl Watcher {
-    /// Watches `upstreams`, and those that are sent in their place; `monitor` is told how they are.
+impl UpstreamWatcher {
+    /// Watches `upstreams`, and their replacements that are sent; reports their health to `monitor`.
     pub(super) fn new(
         upstreams: Arc<Upstreams>,
         monitor: Arc<Monitor>,
@@ -26,7 +27,7 @@ impl Watcher {
 }
 
 #[async_trait]
-impl Service for Watcher {
+impl Service for UpstreamWatcher {
     async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
         loop {
             let upstreams = self.upstreams.borrow_and_update().clone();
@@ -50,7 +51,7 @@ impl Service for Watcher {
     }
 }
 
-/// Tells how they are, now and whenever that changes.
+/// Reports the health of all servers now and after each change.
 async fn report(upstreams: &Upstreams, monitor: &Monitor) {
     loop {
         monitor.servers(upstreams.health());
@@ -58,7 +59,7 @@ async fn report(upstreams: &Upstreams, monitor: &Monitor) {
     }
 }
 
-/// Also where there is nothing to watch.
+/// Watches the servers; never returns, even if there are none.
 async fn watch_forever(upstreams: &Upstreams) {
     upstreams.watch().await;
     std::future::pending().await

@@ -299,7 +299,10 @@ fn what_a_crash_left_behind_is_replaced_and_nothing_else() {
     let socket = pki.path().join("proxy.upgrade");
     std::fs::write(&socket, "precious").unwrap();
     old.signal("QUIT");
-    assert!(old.wait_for_event("upgrade_failed").contains("no socket"));
+    assert!(
+        old.wait_for_event("upgrade_failed")
+            .contains("not a socket")
+    );
     assert_eq!(std::fs::read_to_string(&socket).unwrap(), "precious");
     std::fs::remove_file(&socket).unwrap();
     let somebody = UnixListener::bind(&socket).unwrap();

@@ -7,11 +7,11 @@ mod upstreams;
 use super::document::{Document, Located, Table};
 use super::files::{self, KeyPairError};
 use super::lints;
-use super::sources::Stamp;
+use super::stamp::Stamp;
 use super::upgrade_socket;
 use super::{
-    Admin, ClientTrust, Config, ConfigError, CrlCoverage, Limits, Listen, Loaded, Log, LogFormat,
-    LogLevel, MAX_BUFFERED, Problem, RevocationList, Route, RouteKind, Server, Sources, Tls,
+    AdminSettings, ClientTrust, Config, ConfigError, CrlCoverage, Limits, Listen, Log, LogFormat,
+    LogLevel, MAX_BUFFERED, Problem, RevocationList, Route, RouteKind, ServerSettings, Tls,
     TlsVersion, Verify,
 };
 use crate::config::NETDATA_COMMON_NAME;
@@ -26,13 +26,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use upstreams::SystemTrust;
 
-pub(super) fn load(file: &Path) -> Result<Loaded, ConfigError> {
-    parse(file, read(file)?)
+/// A configuration, the findings about it, and the files that were read for it.
+pub(super) struct Parsed {
+    pub(super) config: Config,
+    pub(super) errors: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+    pub(super) stamps: Vec<Stamp>,
 }
 
-/// Bytes of a configuration.
+/// Maximum length of a configuration, in bytes.
 const MAX_CONFIG: u64 = 16 << 20;
 
+/// Reads the text of a configuration.
 pub(super) fn read(file: &Path) -> Result<String, ConfigError> {
     let text = files::read_within(file, MAX_CONFIG).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
@@ -51,8 +56,9 @@ pub(super) fn read(file: &Path) -> Result<String, ConfigError> {
     })
 }
 
-pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
-    let document = Document::new(file, text.clone());
+/// Reads the configuration in `text`, and all files that it names.
+pub(super) fn parse(file: &Path, text: &str) -> Result<Parsed, ConfigError> {
+    let document = Document::new(file, text.to_owned());
     let loader = Loader {
         file,
         directory: file.parent().unwrap_or(Path::new("")),
@@ -63,21 +69,18 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Loaded, ConfigError> {
     let config = document.read(|root| loader.config(root)).flatten();
     let (problems, warnings) = document.into_findings();
     match config {
-        Some(config) if problems.is_empty() => {
-            let sources = Sources::new(file, text, loader.files.into_inner());
-            Ok(Loaded {
-                config,
-                errors: loader.errors.into_inner(),
-                warnings,
-                sources,
-            })
-        }
+        Some(config) if problems.is_empty() => Ok(Parsed {
+            config,
+            errors: loader.errors.into_inner(),
+            warnings,
+            stamps: loader.files.into_inner(),
+        }),
         _ => Err(ConfigError(problems)),
     }
 }
 
 /// Only `[admin]`, whatever the rest may be: neither secrets nor keys are read.
-pub(super) fn load_admin(file: &Path) -> Result<Option<Admin>, ConfigError> {
+pub(super) fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigError> {
     let document = Document::new(file, read(file)?);
     let admin = document.read(|root| root.table("admin", admin)).flatten();
     let is_about_it =
@@ -329,7 +332,7 @@ impl Loader<'_> {
         sources.into_iter().flat_map(of_source).collect()
     }
 
-    fn server(&self, table: &mut Table<'_>) -> Server {
+    fn server(&self, table: &mut Table<'_>) -> ServerSettings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = table.integer("threads").map_or(0, |threads| {
             if threads.value > 1024 {
@@ -341,7 +344,7 @@ impl Loader<'_> {
             .string("pid_file")
             .filter(|path| !path.value.is_empty());
         let pid_file = pid_file.map(|path| self.path_to_make(table, &path));
-        Server {
+        ServerSettings {
             upgrade_socket: self.upgrade_socket(table, pid_file.as_deref()),
             pid_file,
             threads: if threads == 0 { cores } else { threads },
@@ -509,7 +512,7 @@ fn count(table: &mut Table<'_>, key: &'static str, default: usize) -> usize {
     }
 }
 
-fn admin(table: &mut Table<'_>) -> Option<Admin> {
+fn admin(table: &mut Table<'_>) -> Option<AdminSettings> {
     let text = table
         .string("listen")
         .filter(|text| !text.value.is_empty())?;
@@ -524,7 +527,7 @@ fn admin(table: &mut Table<'_>) -> Option<Admin> {
                        the tokens of Test notifications";
         table.document.warn(&place, message);
     }
-    Some(Admin { listen })
+    Some(AdminSettings { listen })
 }
 
 fn log(table: &mut Table<'_>) -> Log {

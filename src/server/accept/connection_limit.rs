@@ -1,34 +1,34 @@
-//! How many connections there may be, in all and from one address.
+//! Limits the number of connections, in total and per client address.
 
 use crate::http::forwarded::rate_limit_key;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts connections.
+/// ConnectionCounts connections.
 #[derive(Default)]
-pub(super) struct Quota(Mutex<Counts>);
+pub(super) struct ConnectionLimits(Mutex<ConnectionCounts>);
 
 #[derive(Default)]
-struct Counts {
+struct ConnectionCounts {
     total: usize,
     by_network: HashMap<IpAddr, usize>,
 }
 
-/// A connection that is counted until this is dropped.
-pub(super) struct Ticket {
-    quota: Arc<Quota>,
+/// Permission for one connection, which counts until the permit is dropped.
+pub(super) struct ConnectionPermit {
+    limits: Arc<ConnectionLimits>,
     network: IpAddr,
 }
 
-/// Which limit is reached.
+/// The limit that does not allow another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exhausted {
+pub(super) enum LimitReached {
     Total,
     Address,
 }
 
-impl Exhausted {
+impl LimitReached {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Total => "limits.max_connections is reached",
@@ -37,36 +37,36 @@ impl Exhausted {
     }
 }
 
-impl Quota {
-    /// Counts a connection from `address`, if there may be another. `per_address` is without limit
+impl ConnectionLimits {
+    /// ConnectionCounts a connection from `address`, if there may be another. `per_address` is without limit
     /// at 0; what it limits together is the [`network`] of an address.
-    pub(super) fn enter(
+    pub(super) fn acquire(
         self: &Arc<Self>,
         address: IpAddr,
         total: usize,
         per_address: usize,
-    ) -> Result<Ticket, Exhausted> {
+    ) -> Result<ConnectionPermit, LimitReached> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.total >= total {
-            return Err(Exhausted::Total);
+            return Err(LimitReached::Total);
         }
         let network = rate_limit_key(address);
         let own = counts.by_network.get(&network).copied().unwrap_or(0);
         if per_address != 0 && own >= per_address {
-            return Err(Exhausted::Address);
+            return Err(LimitReached::Address);
         }
         counts.total += 1;
         counts.by_network.insert(network, own + 1);
-        Ok(Ticket {
-            quota: self.clone(),
+        Ok(ConnectionPermit {
+            limits: self.clone(),
             network,
         })
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut counts = self.quota.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.limits.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.total -= 1;
         if let Some(own) = counts.by_network.get_mut(&self.network) {
             *own -= 1;
@@ -83,34 +83,34 @@ mod tests {
 
     #[test]
     fn connections_are_counted_while_they_last() {
-        let quota = Arc::new(Quota::default());
+        let limits = Arc::new(ConnectionLimits::default());
         let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
-        let first = quota.enter(a, 3, 2).ok();
-        let second = quota.enter(a, 3, 2).ok();
+        let first = limits.acquire(a, 3, 2).ok();
+        let second = limits.acquire(a, 3, 2).ok();
         assert!(first.is_some() && second.is_some());
-        assert_eq!(quota.enter(a, 3, 2).err(), Some(Exhausted::Address));
-        let third = quota.enter(b, 3, 2).ok();
+        assert_eq!(limits.acquire(a, 3, 2).err(), Some(LimitReached::Address));
+        let third = limits.acquire(b, 3, 2).ok();
         assert!(third.is_some());
-        assert_eq!(quota.enter(b, 3, 2).err(), Some(Exhausted::Total));
+        assert_eq!(limits.acquire(b, 3, 2).err(), Some(LimitReached::Total));
         drop(first);
-        assert!(quota.enter(a, 3, 0).is_ok());
+        assert!(limits.acquire(a, 3, 0).is_ok());
         drop((second, third));
         assert!(
-            quota.0.lock().unwrap().by_network.is_empty(),
+            limits.0.lock().unwrap().by_network.is_empty(),
             "nothing is kept about connections that ended"
         );
     }
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_address() {
-        let quota = Arc::new(Quota::default());
-        let enter = |address: &str| quota.enter(address.parse().unwrap(), 100, 2);
+        let limits = Arc::new(ConnectionLimits::default());
+        let enter = |address: &str| limits.acquire(address.parse().unwrap(), 100, 2);
         let first = (
             enter("2001:db8:0:1::1").ok(),
             enter("2001:db8:0:1:ffff::2").ok(),
         );
         assert!(first.0.is_some() && first.1.is_some());
-        assert_eq!(enter("2001:db8:0:1::3").err(), Some(Exhausted::Address));
+        assert_eq!(enter("2001:db8:0:1::3").err(), Some(LimitReached::Address));
         assert!(
             enter("2001:db8:0:2::1").is_ok(),
             "the network beside it is another"

@@ -1,4 +1,5 @@
-//! Serves a connection: learns who is there, takes it through TLS, and has its requests answered.
+//! Serves a connection: determines the client address, checks limits, performs the TLS handshake,
+//! and passes the connection on to the proxy.
 
 mod connection_limit;
 mod proxy_protocol;
@@ -15,13 +16,13 @@ use crate::telemetry::repeated::Repeated;
 use crate::telemetry::{Monitor, access_log};
 use crate::tls::{self, Refusal, RefusalCode};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use connection_limit::{Exhausted, Quota, Ticket};
+use connection_limit::{ConnectionLimits, ConnectionPermit, LimitReached};
 use ipnet::IpNet;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
-use proxy_protocol::Source;
+use proxy_protocol::ConnectionSource;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
@@ -30,10 +31,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
-/// Who may connect, and who speaks for others.
+/// The addresses that may connect, and those of load balancers that name the client.
 pub(super) struct Access {
     allow: Vec<IpNet>,
-    /// Who sends a PROXY protocol header.
+    /// Peers that send a PROXY protocol header.
     proxies: Vec<IpNet>,
 }
 
@@ -55,26 +56,27 @@ impl Access {
     }
 }
 
-/// Where a connection comes from.
+/// The origin of an accepted connection.
 struct Arrival {
     peer: SocketAddr,
-    /// What the balancer says, if one is there: the address is its own, unless that is a client's.
-    source: Option<Source>,
-    /// What was read behind the balancer's header.
+    /// The content of the PROXY protocol header, if one was sent. Unless it names a client, `peer` is
+    /// the address of the load balancer.
+    source: Option<ConnectionSource>,
+    /// Bytes that were read after that header.
     rest: Vec<u8>,
 }
 
-/// What each connection needs.
-pub(super) struct Worker {
+/// Serves connections; one object for all of them.
+pub(super) struct ConnectionHandler {
     acceptor: ArcSwapOption<Acceptor>,
     access: ArcSwap<Access>,
-    quota: Arc<Quota>,
+    limits: Arc<ConnectionLimits>,
     gate: Arc<Gate>,
     downstream: Downstream,
     monitor: Arc<Monitor>,
 }
 
-impl Worker {
+impl ConnectionHandler {
     pub(super) fn new(
         acceptor: Option<Acceptor>,
         access: Access,
@@ -89,39 +91,40 @@ impl Worker {
         Self {
             acceptor,
             access,
-            quota: Arc::default(),
+            limits: Arc::default(),
             gate,
             downstream,
             monitor,
         }
     }
 
-    /// Judges by another policy from here on, and takes new connections through another acceptor.
+    /// Replaces the policy, for open connections as well, and the acceptor for new connections.
     pub(super) fn replace(&self, acceptor: Option<Acceptor>, access: Access, policy: Policy) {
-        // The policy comes first: it judges each request again, whatever the handshake thought of
-        // the client.
+        // The policy comes first: it checks each request again, whatever the result of the handshake
+        // was.
         self.gate.replace(policy);
         self.access.store(Arc::new(access));
         self.acceptor.store(acceptor.map(Arc::new));
     }
 
-    /// What is judged by now.
+    /// The current policy.
     pub(super) fn policy(&self) -> Arc<Policy> {
         self.gate.policy()
     }
 
-    /// Learns who is there, and counts it, before anything is done for it.
+    /// Determines the client address and counts the connection, before anything else is done for
+    /// it.
     async fn admit(
         &self,
         stream: &mut TcpStream,
         mut peer: SocketAddr,
-    ) -> Option<(Arrival, Ticket)> {
+    ) -> Option<(Arrival, ConnectionPermit)> {
         let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
         let (mut rest, mut source) = (Vec::new(), None);
         if is_trusted(peer.ip(), &access.proxies) {
             match timeout(limits.handshake_timeout, proxy_protocol::read(stream)).await {
                 Ok(Ok(Some(proxied))) => {
-                    if let Source::Client(client) = proxied.source {
+                    if let ConnectionSource::Client(client) = proxied.source {
                         peer = client;
                     }
                     source = Some(proxied.source);
@@ -137,8 +140,8 @@ impl Worker {
                 }
             }
         }
-        if !access.is_allowed(peer.ip()) && source == Some(Source::Balancer) {
-            // That it can connect is what it wants to know.
+        if !access.is_allowed(peer.ip()) && source == Some(ConnectionSource::Balancer) {
+            // The check of the load balancer has succeeded by connecting.
             debug!(event = "balancer_check_not_allowed", remote_addr = %peer.ip(), "load balancer check from an address outside listen.allow");
             return None;
         }
@@ -149,14 +152,14 @@ impl Worker {
                 "the address is not in listen.allow",
             );
         }
-        let entered = self.quota.enter(
+        let entered = self.limits.acquire(
             peer.ip().to_canonical(),
             limits.max_connections,
             limits.max_connections_per_address,
         );
         match entered {
-            Ok(ticket) => Some((Arrival { peer, source, rest }, ticket)),
-            Err(exhausted) => self.refuse(peer, exhausted.into(), exhausted.as_str()),
+            Ok(permit) => Some((Arrival { peer, source, rest }, permit)),
+            Err(reached) => self.refuse(peer, reached.into(), reached.as_str()),
         }
     }
 
@@ -180,7 +183,7 @@ impl Worker {
             admitted = self.admit(&mut stream, peer) => admitted,
             () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return,
         };
-        let Some((arrival, _ticket)) = admitted else {
+        let Some((arrival, _permit)) = admitted else {
             return;
         };
         let _connected = self.monitor.connected();
@@ -190,7 +193,7 @@ impl Worker {
         else {
             return;
         };
-        if arrival.source == Some(Source::Balancer) {
+        if arrival.source == Some(ConnectionSource::Balancer) {
             debug!(event = "balancer_check_ended", remote_addr = %arrival.peer.ip(), reason = refusal.reason, "load balancer check ended");
             return;
         }
@@ -198,8 +201,7 @@ impl Worker {
         log_refusal(arrival.peer, &refusal);
     }
 
-    /// Serves one of the self-test's own attempts. That these are refused is what it is there for,
-    /// and no news.
+    /// Serves a connection of the self-test. Refusals are expected, so they are not logged.
     pub(super) async fn serve_probe(
         &self,
         stream: TcpStream,
@@ -222,7 +224,8 @@ impl Worker {
         mut shutdown: ShutdownWatch,
     ) -> Result<(), Refusal> {
         let Arrival { peer, source, rest } = arrival;
-        let is_anonymous = source.is_some_and(|source| !matches!(source, Source::Client(_)));
+        let is_anonymous =
+            source.is_some_and(|source| !matches!(source, ConnectionSource::Client(_)));
         let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
         if is_tls && rest.is_empty() {
             let speaks = tokio::select! {
@@ -235,9 +238,9 @@ impl Worker {
                 return Ok(());
             }
         }
-        // An error would only cost latency.
+        // Ignore the error: it only costs latency.
         let _ = stream.set_nodelay(true);
-        let spare = is_tls.then(|| Spare::of(&stream)).flatten();
+        let spare = is_tls.then(|| AlertLinger::of(&stream)).flatten();
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         let _ = digest.peer_addr.set(Some((*peer).into()));
         let mut stream = L4Stream::from(stream);
@@ -246,8 +249,8 @@ impl Worker {
         let stream: Stream = match (is_tls, self.acceptor.load_full(), spare) {
             (false, ..) => Box::new(stream),
             (true, Some(acceptor), Some(spare)) => {
-                // A handshake needs ten times what its connection needs afterwards: in a box of its
-                // own, it gives that back.
+                // A handshake needs ten times the memory of the connection: its own box releases that
+                // afterwards.
                 let handshake = Box::pin(Self::handshake_or_linger(
                     &acceptor, stream, spare, deadline,
                 ));
@@ -268,7 +271,7 @@ impl Worker {
     async fn handshake_or_linger(
         acceptor: &Acceptor,
         stream: L4Stream,
-        spare: Spare,
+        spare: AlertLinger,
         mut deadline: Deadline,
     ) -> Result<Stream, Refusal> {
         let result = handshake(acceptor, stream, &mut deadline).await;
@@ -279,8 +282,8 @@ impl Worker {
     }
 }
 
-/// Whether a client says anything at all before it leaves: balancers connect to see whether they
-/// can. Until it does, it costs no more than its connection.
+/// Waits for the first byte. Returns `false` if the client closes the connection without sending
+/// any, as the health checks of load balancers do. Until then, no TLS state is allocated.
 async fn speaks(stream: &TcpStream, deadline: &mut Deadline) -> Result<bool, Refusal> {
     match deadline.wait(stream.peek(&mut [0])).await {
         Ok(peeked) => Ok(matches!(peeked, Ok(1..))),
@@ -315,17 +318,17 @@ fn late() -> Refusal {
     }
 }
 
-impl From<Exhausted> for ConnectionRefusal {
-    fn from(exhausted: Exhausted) -> Self {
-        match exhausted {
-            Exhausted::Total => Self::MaxConnections,
-            Exhausted::Address => Self::MaxConnectionsPerAddress,
+impl From<LimitReached> for ConnectionRefusal {
+    fn from(reached: LimitReached) -> Self {
+        match reached {
+            LimitReached::Total => Self::MaxConnections,
+            LimitReached::Address => Self::MaxConnectionsPerAddress,
         }
     }
 }
 
-/// Notes a client that left without a word, as balancers do that only check whether they can
-/// connect.
+/// Logs, at debug level, a client that closed the connection without sending anything, as the
+/// health checks of load balancers do.
 fn silent<T>(peer: SocketAddr) -> Option<T> {
     debug!(event = "connection_unused", remote_addr = %peer.ip(), "client connected and disconnected without sending data");
     None
@@ -349,17 +352,17 @@ fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
     );
 }
 
-/// How long a refused client may take to read the alert.
+/// Time that a refused client has to read the TLS alert.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A second handle on a connection whose first one a failed handshake drops.
+/// A second handle to a connection, for use after a failed handshake has dropped the first one.
 ///
 /// A client of TLS 1.3 may have sent its request by the time it is refused. Closing with that
 /// unread would reset the connection, and the client would see the reset instead of the alert that
 /// says why.
-struct Spare(OwnedFd);
+struct AlertLinger(OwnedFd);
 
-impl Spare {
+impl AlertLinger {
     fn of(stream: &TcpStream) -> Option<Self> {
         match stream.as_fd().try_clone_to_owned() {
             Ok(spare) => Some(Self(spare)),
@@ -372,7 +375,7 @@ impl Spare {
         }
     }
 
-    /// Reads what the client had sent until it closes, within bounds.
+    /// Reads and discards until the client closes the connection, within [`LINGER`].
     async fn linger(self) {
         let Ok(mut stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else {
             return;
@@ -383,12 +386,12 @@ impl Spare {
             while stream.read(&mut discarded).await? > 0 {}
             Ok::<_, std::io::Error>(())
         };
-        // Whether it was heard makes no difference.
+        // Ignore the result: there is nothing left to do either way.
         let _ = timeout(LINGER, read).await;
     }
 }
 
-/// What rustls has against a client, without the words that Pingora puts before it.
+/// Extracts the error of rustls from that of Pingora, which wraps it in text.
 fn explain(error: &str) -> (RefusalCode, String) {
     let (_, error) = error
         .rsplit_once("tls connect error: ")

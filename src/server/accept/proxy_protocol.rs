@@ -1,4 +1,5 @@
-//! Learns from a load balancer that passes TCP through where a connection really comes from.
+//! Reads the client address from the PROXY protocol header of a load balancer that passes TCP
+//! through.
 //!
 //! The PROXY protocol's header (versions 1 and 2, haproxy.org/download/3.0/doc/proxy-protocol.txt)
 //! comes before TLS.
@@ -10,39 +11,40 @@ use std::net::SocketAddr;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// Longer than any header without exotic extensions. A longer one is refused.
+/// Maximum length of a header, in bytes. Only exotic extensions exceed it.
 const MAX_HEADER: usize = 1024;
 
-/// The longest header of version 1.
+/// Maximum length of a header of version 1, in bytes.
 const MAX_V1: usize = 107;
 
-/// How one begins that says no more than that there is a sender.
+/// The start of a version 1 header that names no client.
 const UNKNOWN: &[u8] = b"PROXY UNKNOWN";
 
-/// How a header of version 2 begins.
+/// The first bytes of a version 2 header.
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Where a connection really comes from.
+/// The origin that a header states for its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// From here.
+pub(super) enum ConnectionSource {
+    /// The client at this address.
     Client(SocketAddr),
-    /// From a client of which the balancer knows no address, or has none that means something here.
+    /// A client whose address is unknown, or not an IP address.
     Unknown,
-    /// From the balancer itself, which checks whether there is an answer.
+    /// The load balancer itself, for a health check.
     Balancer,
 }
 
-/// What a header says.
+/// A header that was read from a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Proxied {
-    pub(super) source: Source,
-    /// What had been read behind the header.
+pub(super) struct ProxyHeader {
+    pub(super) source: ConnectionSource,
+    /// Bytes that were read after the header.
     pub(super) rest: Vec<u8>,
 }
 
-/// Reads a header, which must be there unless nothing at all comes. The caller sets the deadline.
-pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<Proxied>> {
+/// Reads the header, which is mandatory. Returns `None` if the connection ends without any byte.
+/// The caller sets the deadline.
+pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<ProxyHeader>> {
     let mut bytes = Vec::with_capacity(MAX_HEADER);
     loop {
         match stream.read_buf(&mut bytes).await {
@@ -60,13 +62,13 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<Proxied>> 
     }
 }
 
-/// `None` as long as `bytes` could still become a header.
-fn parse(bytes: &[u8]) -> io::Result<Option<Proxied>> {
+/// Parses a header. Returns `None` as long as `bytes` are the beginning of one.
+fn parse(bytes: &[u8]) -> io::Result<Option<ProxyHeader>> {
     if is_unfinished(bytes) {
         return Ok(None);
     }
     let (source, length) = match unknown(bytes) {
-        Some(length) => (Source::Unknown, length),
+        Some(length) => (ConnectionSource::Unknown, length),
         None => match HeaderResult::parse(bytes) {
             HeaderResult::V1(Ok(header)) => (source_v1(header.addresses), header.header.len()),
             HeaderResult::V2(Ok(header)) => (source_v2(&header)?, header.len()),
@@ -74,11 +76,11 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Proxied>> {
         },
     };
     let rest = bytes.get(length..).ok_or_else(invalid)?.to_vec();
-    Ok(Some(Proxied { source, rest }))
+    Ok(Some(ProxyHeader { source, rest }))
 }
 
-/// The length of a header of version 1 that does not know the sender. Whatever follows in its line
-/// is to be ignored, and need not be text (section 2.1).
+/// Returns the length of a version 1 header that names no client. The rest of its line must be
+/// ignored, and need not be text (section 2.1).
 fn unknown(bytes: &[u8]) -> Option<usize> {
     let rest = bytes
         .strip_prefix(UNKNOWN)
@@ -87,7 +89,7 @@ fn unknown(bytes: &[u8]) -> Option<usize> {
     Some(UNKNOWN.len() + end).filter(|length| *length <= MAX_V1)
 }
 
-/// Whether more bytes could make a header of these.
+/// Returns `true` if more bytes could complete a header.
 fn is_unfinished(bytes: &[u8]) -> bool {
     let begins = |signature: &[u8]| {
         bytes
@@ -122,32 +124,40 @@ fn is_unfinished(bytes: &[u8]) -> bool {
     begins(b"PROXY ") && bytes.len() < MAX_V1 && !bytes.windows(2).any(|window| window == b"\r\n")
 }
 
-fn source_v1(addresses: v1::Addresses) -> Source {
+fn source_v1(addresses: v1::Addresses) -> ConnectionSource {
     match addresses {
-        v1::Addresses::Tcp4(ip) => Source::Client((ip.source_address, ip.source_port).into()),
-        v1::Addresses::Tcp6(ip) => Source::Client((ip.source_address, ip.source_port).into()),
-        v1::Addresses::Unknown => Source::Unknown,
+        v1::Addresses::Tcp4(ip) => {
+            ConnectionSource::Client((ip.source_address, ip.source_port).into())
+        }
+        v1::Addresses::Tcp6(ip) => {
+            ConnectionSource::Client((ip.source_address, ip.source_port).into())
+        }
+        v1::Addresses::Unknown => ConnectionSource::Unknown,
     }
 }
 
-fn source_v2(header: &v2::Header<'_>) -> io::Result<Source> {
-    // What a balancer says for itself, or without addresses, is to be ignored as a whole (section
-    // 2.2).
+fn source_v2(header: &v2::Header<'_>) -> io::Result<ConnectionSource> {
+    // A header for the balancer's own connection, or without addresses, must be ignored as a whole
+    // (section 2.2).
     if header.command == Command::Local {
-        return Ok(Source::Balancer);
+        return Ok(ConnectionSource::Balancer);
     }
     if header.address_family() == AddressFamily::Unspecified {
-        return Ok(Source::Unknown);
+        return Ok(ConnectionSource::Unknown);
     }
-    // Where the lengths of what follows do not add up, the addresses may not be where they seem to
+    // If the lengths of the extensions do not add up, the addresses may not be where they seem to
     // be.
     if header.tlvs().any(|tlv| tlv.is_err()) {
         return Err(invalid());
     }
     Ok(match &header.addresses {
-        v2::Addresses::IPv4(ip) => Source::Client((ip.source_address, ip.source_port).into()),
-        v2::Addresses::IPv6(ip) => Source::Client((ip.source_address, ip.source_port).into()),
-        v2::Addresses::Unix(_) | v2::Addresses::Unspecified => Source::Unknown,
+        v2::Addresses::IPv4(ip) => {
+            ConnectionSource::Client((ip.source_address, ip.source_port).into())
+        }
+        v2::Addresses::IPv6(ip) => {
+            ConnectionSource::Client((ip.source_address, ip.source_port).into())
+        }
+        v2::Addresses::Unix(_) | v2::Addresses::Unspecified => ConnectionSource::Unknown,
     })
 }
 
@@ -165,10 +175,10 @@ mod tests {
     const V2: &[u8] =
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x12\x34\x01\xbb";
 
-    fn check(bytes: &[u8], source: Source, rest: &[u8]) {
+    fn check(bytes: &[u8], source: ConnectionSource, rest: &[u8]) {
         assert_eq!(
             parse(bytes).unwrap(),
-            Some(Proxied {
+            Some(ProxyHeader {
                 source,
                 rest: rest.to_vec()
             }),
@@ -176,12 +186,12 @@ mod tests {
         );
     }
 
-    fn client(address: &str) -> Source {
-        Source::Client(address.parse().unwrap())
+    fn client(address: &str) -> ConnectionSource {
+        ConnectionSource::Client(address.parse().unwrap())
     }
 
     #[test]
-    fn both_versions_name_the_sender() {
+    fn both_versions_name_the_client() {
         check(
             b"PROXY TCP4 192.0.2.1 127.0.0.1 4660 443\r\nabc",
             client("192.0.2.1:4660"),
@@ -202,23 +212,31 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_for_an_unknown_sender_is_ignored() {
-        check(b"PROXY UNKNOWN\r\n", Source::Unknown, b"");
+    fn what_follows_for_an_unknown_client_is_ignored() {
+        check(b"PROXY UNKNOWN\r\n", ConnectionSource::Unknown, b"");
         check(
             b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\nabc",
-            Source::Unknown,
+            ConnectionSource::Unknown,
             b"abc",
         );
         check(
             b"PROXY UNKNOWN   many more words than there are addresses \xff\0\n\r\r\nabc",
-            Source::Unknown,
+            ConnectionSource::Unknown,
             b"abc",
         );
-        check(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", Source::Balancer, b"");
+        check(
+            b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+            ConnectionSource::Balancer,
+            b"",
+        );
         let mut local = with_more(b"\x04\xff\xff");
         local[12] = 0x20;
-        check(&local, Source::Balancer, b"");
-        check(b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x02ab", Source::Unknown, b"");
+        check(&local, ConnectionSource::Balancer, b"");
+        check(
+            b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x02ab",
+            ConnectionSource::Unknown,
+            b"",
+        );
     }
 
     /// A header of version 2 with `more` behind its addresses.
@@ -278,12 +296,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_names_no_sender_has_at_most_107_bytes() {
+    fn a_line_that_names_no_client_has_at_most_107_bytes() {
         let line = |length: usize| {
             let start = "PROXY UNKNOWN ";
             format!("{start}{}\r\n", "x".repeat(length - start.len() - 2))
         };
-        check(line(107).as_bytes(), Source::Unknown, b"");
+        check(line(107).as_bytes(), ConnectionSource::Unknown, b"");
         assert!(parse(line(108).as_bytes()).is_err());
         assert!(parse(&line(200).as_bytes()[..107]).is_err());
         assert_eq!(parse(&line(200).as_bytes()[..106]).unwrap(), None);

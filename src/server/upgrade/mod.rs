@@ -1,31 +1,29 @@
-//! Replacing the program without closing its sockets.
+//! Replaces the running program without closing its listening sockets.
 //!
-//! The process that runs and the one that is to succeed it meet at a unix socket, and nowhere is a
-//! moment in which nobody would accept a connection:
+//! The running process and its successor communicate over a unix socket. At every moment, one of the
+//! two accepts connections:
 //!
 //! ```text
 //!  running                                            successor (run --upgrade)
-//!  SIGQUIT: listens at upgrade_socket      ◀──────    connects, as soon as somebody is there
-//!  sockets, and what each is called        ──────▶    reads everything again, tests itself
+//!  SIGQUIT: listens at upgrade_socket      ◀──────    connects, as soon as it can          
+//!  sockets, with their addresses           ──────▶    reads everything again, tests itself
 //!                                          ◀──────    ready
 //!  go                                      ──────▶    writes the pid file, accepts connections
 //!                                          ◀──────    serving
-//!  tells systemd whom to follow, drains    ──────▶
+//!  notifies systemd, bye, drains           ──────▶
 //! ```
 //!
-//! Until `serving` has arrived the running process accepts connections as ever, so whatever goes
-//! wrong with a successor, or if none comes, changes nothing: it goes on, and says so. It calls a
-//! take-over off with `no`; should it end without a word, a successor that has the sockets serves
-//! all the same.
+//! Until it receives `serving`, the running process accepts connections as before. If the successor
+//! fails, or does not come, the running process logs that and continues. It cancels an upgrade with
+//! `no`. If it ends without a message, a successor that has received the sockets serves anyway.
 //!
-//! A successor has read its configuration before it connects, so that a mistake in it is found
-//! while nothing has happened yet. It reads everything again once it has the sockets: by what it
-//! read first it could trust an authority that was withdrawn while it waited. What is wrong by then
-//! ends it, and a configuration that changes until it serves does, too: the running process goes
-//! on, by what holds now.
+//! A successor reads its configuration before it connects, so that a mistake is found early. It
+//! reads everything again once it has the sockets, because it could otherwise trust an authority
+//! that was withdrawn in the meantime. It ends if there is an error by then, or if the configuration
+//! changes before it serves; the running process continues with the current configuration.
 //!
-//! Both make sure that the other belongs to the same user, and that the socket lies where no other
-//! user can have put it.
+//! Both processes verify that the other one belongs to the same user, and that no other user can
+//! have created the socket.
 
 pub(super) mod launch;
 mod predecessor;
@@ -34,6 +32,6 @@ mod socket;
 mod successor;
 mod wire;
 
-pub(super) use predecessor::{Permission, Predecessor};
-pub(super) use running::Legacy;
+pub(super) use predecessor::{RunningProcess, ServeGrant};
+pub(super) use running::ListenSockets;
 pub(super) use successor::Successor;

@@ -1,56 +1,57 @@
-//! The side that takes over, once it can serve: agrees with the running process on when it does.
+//! The successor's side once it can serve: agrees with the running process on the moment.
 
-use super::wire::{Conversation, Word};
+use super::wire::{Message, MessageStream};
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tracing::warn;
 
-/// How long the running process may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+/// Time within which the running process must respond.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The running process, while this one is about to succeed it.
+/// The process that serves until this one replaces it.
 #[derive(Debug)]
-pub(in crate::server) struct Predecessor(StdUnixStream);
+pub(in crate::server) struct RunningProcess(StdUnixStream);
 
-impl Predecessor {
-    /// May be moved to another runtime.
+impl RunningProcess {
+    /// Detaches `stream` from its runtime, so that another one can use it.
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.into_std().map(Self)
     }
 
-    /// Says that this process can serve, and waits for the word that it may.
+    /// Reports that this process can serve, and waits for the permission to do so.
     ///
     /// # Errors
-    /// If it must not.
-    pub(in crate::server) async fn allow(self) -> io::Result<Permission> {
-        let mut conversation = Conversation::new(UnixStream::from_std(self.0)?);
-        // If that is not heard, the answer says so.
-        let _ = conversation.say(Word::Ready).await;
-        settle(&mut conversation, Word::Go).await?;
-        Ok(Permission(conversation))
+    /// If the running process cancels the upgrade.
+    pub(in crate::server) async fn request_grant(self) -> io::Result<ServeGrant> {
+        let mut messages = MessageStream::new(UnixStream::from_std(self.0)?);
+        // Ignore the error: the response shows whether the message arrived.
+        let _ = messages.send(Message::Ready).await;
+        settle(&mut messages, Message::Go).await?;
+        Ok(ServeGrant(messages))
     }
 }
 
-/// The running process has agreed.
-pub(in crate::server) struct Permission(Conversation);
+/// Permission of the running process to serve in its place.
+pub(in crate::server) struct ServeGrant(MessageStream);
 
-impl Permission {
-    /// Says that this process serves, so that the other one may end.
+impl ServeGrant {
+    /// Reports that this process serves, so that the other one ends.
     ///
     /// # Errors
-    /// If the other one has waited too long and goes on.
+    /// If the other one has waited too long and continues to serve.
     pub(in crate::server) async fn announce(mut self) -> io::Result<()> {
-        let _ = self.0.say(Word::Serving).await;
-        settle(&mut self.0, Word::Bye).await
+        let _ = self.0.send(Message::Serving).await;
+        settle(&mut self.0, Message::Bye).await
     }
 }
 
-/// Waits for the word, or for the end of who was to say it: then nobody serves but this process.
-async fn settle(conversation: &mut Conversation, expected: Word) -> io::Result<()> {
-    match conversation.hear(ANSWER).await? {
-        Some(word) if word == expected => Ok(()),
+/// Waits for a message, or for the end of the process that should send it: then only this process
+/// can serve.
+async fn settle(messages: &mut MessageStream, expected: Message) -> io::Result<()> {
+    match messages.receive(RESPONSE_TIMEOUT).await? {
+        Some(message) if message == expected => Ok(()),
         Some(_) => Err(io::Error::other(
             "the running process called the take-over off and goes on",
         )),

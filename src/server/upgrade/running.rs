@@ -1,7 +1,7 @@
-//! The side that hands over: it serves on until somebody else does.
+//! The running process's side: hands the sockets over, and serves until the successor does.
 
 use super::socket;
-use super::wire::{Conversation, Word, same_user, send_sockets};
+use super::wire::{Message, MessageStream, same_user, send_sockets};
 use crate::server::systemd;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -15,72 +15,74 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-/// How long a process that received SIGQUIT waits for its successor.
-const ARRIVAL: Duration = Duration::from_secs(30);
+/// Time to wait for a successor to connect after SIGQUIT.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a successor may take to read its configuration and test itself.
-const STARTUP: Duration = Duration::from_secs(60);
+/// Time within which a successor must have read its configuration and passed its self-test.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a process that listens where this one is to may take to show it.
-const ANSWER: Duration = Duration::from_secs(1);
+/// Time to wait for a connection to an existing socket that may be stale.
+const STALE_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long it may take from being allowed to serve to serving.
-const START: Duration = Duration::from_secs(10);
+/// Time within which a successor must serve once it is allowed to.
+const SERVING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a successor gets, and where.
+/// The listening sockets for a successor, and the path of the upgrade socket.
 #[derive(Debug)]
-pub(in crate::server) struct Legacy {
+pub(in crate::server) struct ListenSockets {
     pub(in crate::server) path: PathBuf,
     pub(in crate::server) sockets: Vec<(SocketAddr, TcpListener)>,
 }
 
-impl Legacy {
+impl ListenSockets {
     /// Waits for a successor, and returns when it serves.
     ///
     /// # Errors
-    /// Says why nobody does.
+    /// If no successor comes, or if it fails.
     pub(in crate::server) async fn hand_over(&self) -> io::Result<()> {
-        let meeting = Meeting::open(&self.path).await?;
+        let upgrade_socket = UpgradeSocket::open(&self.path).await?;
         info!(event = "upgrade_waiting_for_successor", path = %self.path.display(), "waiting for a successor: start it with `run --upgrade`");
-        let arrival = timeout(ARRIVAL, meeting.arrival()).await;
-        let (stream, successor) =
-            arrival.map_err(|_| other(format!("no successor came within {ARRIVAL:?}")))??;
-        drop(meeting);
+        let arrival = timeout(CONNECT_TIMEOUT, upgrade_socket.accept()).await;
+        let (stream, successor) = arrival
+            .map_err(|_| other(format!("no successor came within {CONNECT_TIMEOUT:?}")))??;
+        drop(upgrade_socket);
         info!(
             event = "upgrade_sockets_sent",
             successor, "passing the listening sockets to the successor"
         );
         send_sockets(&stream, &self.sockets).await?;
-        let mut conversation = Conversation::new(stream);
-        if let Err(error) = see_it_serve(&mut conversation).await {
-            // If it does not hear that, it is gone.
-            let _ = conversation.say(Word::No).await;
+        let mut messages = MessageStream::new(stream);
+        if let Err(error) = until_serving(&mut messages).await {
+            // Ignore the error: then the successor has ended.
+            let _ = messages.send(Message::No).await;
             return Err(error);
         }
         if let Some(successor) = successor {
             systemd::main_process_is(successor);
         }
-        // It serves, whether it hears that or not.
-        let _ = conversation.say(Word::Bye).await;
+        // Ignore the error: the successor serves either way.
+        let _ = messages.send(Message::Bye).await;
         Ok(())
     }
 }
 
-async fn see_it_serve(conversation: &mut Conversation) -> io::Result<()> {
-    expect(conversation, Word::Ready, STARTUP).await?;
-    conversation.say(Word::Go).await?;
-    expect(conversation, Word::Serving, START).await
+/// Exchanges the messages up to the one that the successor serves.
+async fn until_serving(messages: &mut MessageStream) -> io::Result<()> {
+    expect(messages, Message::Ready, READY_TIMEOUT).await?;
+    messages.send(Message::Go).await?;
+    expect(messages, Message::Serving, SERVING_TIMEOUT).await
 }
 
+/// Waits for the message `expected`.
 async fn expect(
-    conversation: &mut Conversation,
-    expected: Word,
+    messages: &mut MessageStream,
+    expected: Message,
     limit: Duration,
 ) -> io::Result<()> {
-    match conversation.hear(limit).await? {
-        Some(word) if word == expected => Ok(()),
-        Some(word) => Err(other(format!(
-            "the successor said {word:?} instead of {expected:?}"
+    match messages.receive(limit).await? {
+        Some(message) if message == expected => Ok(()),
+        Some(message) => Err(other(format!(
+            "the successor sent {message:?} instead of {expected:?}"
         ))),
         None => Err(other("the successor ended; its log says why".into())),
     }
@@ -90,19 +92,19 @@ fn other(message: String) -> io::Error {
     io::Error::other(message)
 }
 
-/// The socket at which the two meet. It is there only while somebody waits at it.
-struct Meeting<'p> {
+/// The socket for the successor's connection. It exists only while this process waits for one.
+struct UpgradeSocket<'p> {
     listener: UnixListener,
     path: &'p Path,
 }
 
-impl<'p> Meeting<'p> {
+impl<'p> UpgradeSocket<'p> {
     async fn open(path: &'p Path) -> io::Result<Self> {
         let explain = |error| other(format!("cannot listen at {}: {error}", path.display()));
-        socket::make(path).map_err(explain)?;
+        socket::create_directory(path).map_err(explain)?;
         remove_stale(path).await.map_err(explain)?;
-        // From the beginning it is this user's alone. To change it by its name afterwards would
-        // follow a link.
+        // The mask makes it accessible to this user only, from the beginning. Changing its mode
+        // afterwards, by its path, would follow a link.
         let mask = umask(Mode::from_bits_truncate(0o177));
         let listener = UnixListener::bind(path);
         umask(mask);
@@ -112,8 +114,8 @@ impl<'p> Meeting<'p> {
         })
     }
 
-    /// The first that comes and may.
-    async fn arrival(&self) -> io::Result<(UnixStream, Option<u32>)> {
+    /// Accepts the first connection of a process that belongs to the same user.
+    async fn accept(&self) -> io::Result<(UnixStream, Option<u32>)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             match same_user(&stream) {
@@ -126,7 +128,7 @@ impl<'p> Meeting<'p> {
     }
 }
 
-impl Drop for Meeting<'_> {
+impl Drop for UpgradeSocket<'_> {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(self.path) {
             warn!(event = "upgrade_socket_failed", path = %self.path.display(), %error, "cannot remove the upgrade socket");
@@ -134,16 +136,15 @@ impl Drop for Meeting<'_> {
     }
 }
 
-/// Removes what a process that crashed has left there, and nothing else.
+/// Removes the socket of a process that crashed. Anything else at this path is an error.
 async fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(_) => Ok(()),
         Ok(file) if !file.file_type().is_socket() => {
-            Err(other("there is a file that is no socket".into()))
+            Err(other("the file there is not a socket".into()))
         }
-        // One that listens and accepts nothing has no room in its queue some time, which is an
-        // answer, too.
-        Ok(_) => match timeout(ANSWER, UnixStream::connect(path)).await {
+        // Only a refused connection shows that no process listens. A full queue means that one does.
+        Ok(_) => match timeout(STALE_CHECK_TIMEOUT, UnixStream::connect(path)).await {
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 fs::remove_file(path)
             }

@@ -1,5 +1,4 @@
-//! The directory of the socket at which two processes meet: one in which no other user can have put
-//! it.
+//! Checks the directory of the upgrade socket: no other user may be able to create the socket in it.
 
 use crate::config::is_own_directory;
 use rustix::process::geteuid;
@@ -8,22 +7,22 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// Makes the directory of `socket` where there is none, and makes sure that it is safe.
-pub(super) fn make(socket: &Path) -> io::Result<()> {
+/// Creates the directory of `socket` if it does not exist, and checks it.
+pub(super) fn create_directory(socket: &Path) -> io::Result<()> {
     if let Some(directory) = directory(socket) {
-        // An error shows when the socket cannot be made in it.
+        // Ignore the error: creating the socket will fail, too.
         let _ = DirBuilder::new().mode(0o700).create(directory);
     }
     check(socket)
 }
 
-/// Makes sure that the directory of `socket` is safe, if it is there.
+/// Checks that only this user can create files in the directory of `socket`, if it exists.
 pub(super) fn check(socket: &Path) -> io::Result<()> {
     let Some(directory) = directory(socket) else {
         return Ok(());
     };
     let is_own = is_own_directory(directory);
-    // A link to a directory of one's own would do only where the one that holds the link is safe.
+    // A link to a directory of this user is only as safe as the directory that contains the link.
     let found = if is_own {
         fs::symlink_metadata(directory)
     } else {
@@ -55,7 +54,7 @@ fn judge(owner: u32, mode: u32, is_directory: bool, is_own: bool, user: u32) -> 
     if !is_directory {
         return Err("is not a directory".into());
     }
-    // What root made is as safe as this program is; one that this program makes is its user's.
+    // A directory of root is safe. One that this program creates belongs to its user.
     if owner != user && (is_own || owner != 0) {
         return Err(format!(
             "belongs to another user ({owner}): name another directory in server.upgrade_socket"

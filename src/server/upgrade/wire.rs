@@ -1,4 +1,4 @@
-//! What is said between the two: sockets with their addresses, and then single words.
+//! The protocol of an upgrade: the sockets with their addresses, and then one-word messages.
 
 use rustix::cmsg_space;
 use rustix::net::{
@@ -18,31 +18,31 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
-/// How many descriptors Linux takes along with one message (`SCM_MAX_FD`).
+/// Maximum number of descriptors in one message (`SCM_MAX_FD` of Linux).
 const MAX_SOCKETS: usize = 253;
 
-/// An address is far shorter than this.
+/// Maximum length of the line of addresses, in bytes.
 const MAX_MESSAGE: usize = 64 * MAX_SOCKETS;
 
-/// All the words of a conversation fit.
-const MAX_CONVERSATION: u64 = 1024;
+/// Maximum length of all messages of one side together, in bytes.
+const MAX_MESSAGES_LENGTH: u64 = 1024;
 
-/// A word.
+/// A message of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
-    /// The successor can serve.
+pub(super) enum Message {
+    /// Successor: it can serve.
     Ready,
-    /// It may.
+    /// Running process: the successor may serve.
     Go,
-    /// It must not.
+    /// Running process: the upgrade is cancelled.
     No,
-    /// It does.
+    /// Successor: it serves.
     Serving,
-    /// The service manager has been told.
+    /// Running process: the service manager has been notified.
     Bye,
 }
 
-impl Word {
+impl Message {
     const ALL: [Self; 5] = [Self::Ready, Self::Go, Self::No, Self::Serving, Self::Bye];
 
     fn as_str(self) -> &'static str {
@@ -56,49 +56,52 @@ impl Word {
     }
 }
 
-/// A conversation, once the sockets are across.
-pub(super) struct Conversation {
-    heard: BufReader<Take<OwnedReadHalf>>,
-    said: OwnedWriteHalf,
+/// Sends and receives messages, once the sockets are transferred.
+pub(super) struct MessageStream {
+    reader: BufReader<Take<OwnedReadHalf>>,
+    writer: OwnedWriteHalf,
 }
 
-impl Conversation {
+impl MessageStream {
     pub(super) fn new(stream: UnixStream) -> Self {
-        let (heard, said) = stream.into_split();
+        let (reader, writer) = stream.into_split();
         Self {
-            heard: BufReader::new(heard.take(MAX_CONVERSATION)),
-            said,
+            reader: BufReader::new(reader.take(MAX_MESSAGES_LENGTH)),
+            writer,
         }
     }
 
-    pub(super) async fn say(&mut self, word: Word) -> io::Result<()> {
-        self.said.write_all(word.as_str().as_bytes()).await
+    pub(super) async fn send(&mut self, message: Message) -> io::Result<()> {
+        self.writer.write_all(message.as_str().as_bytes()).await
     }
 
-    /// The next word; none, if the other is gone.
-    pub(super) async fn hear(&mut self, limit: Duration) -> io::Result<Option<Word>> {
+    /// Waits for the next message. Returns `None` if the other process has closed the connection.
+    pub(super) async fn receive(&mut self, limit: Duration) -> io::Result<Option<Message>> {
         let mut line = String::new();
-        match timeout(limit, self.heard.read_line(&mut line)).await {
+        match timeout(limit, self.reader.read_line(&mut line)).await {
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("nothing was heard for {limit:?}"),
+                format!("no message within {limit:?}"),
             )),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
             Ok(Err(error)) => Err(error),
             Ok(Ok(0)) => Ok(None),
-            Ok(Ok(_)) => match Word::ALL.into_iter().find(|word| word.as_str() == line) {
-                Some(word) => Ok(Some(word)),
+            Ok(Ok(_)) => match Message::ALL
+                .into_iter()
+                .find(|message| message.as_str() == line)
+            {
+                Some(message) => Ok(Some(message)),
                 None => Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!("{line:?} was not expected"),
+                    format!("unexpected message {line:?}"),
                 )),
             },
         }
     }
 }
 
-/// Makes sure that the process at the other end belongs to the same user, and gives its id if it
-/// has one here.
+/// Checks that the process at the other end belongs to the same user. Returns its id, if it has one
+/// in this namespace.
 pub(super) fn same_user(stream: &UnixStream) -> io::Result<Option<u32>> {
     let peer = stream.peer_cred()?;
     match peer.uid() == geteuid().as_raw() {
@@ -131,7 +134,7 @@ pub(super) async fn receive_sockets(
     from.async_io(Interest::READABLE, || receive(from)).await
 }
 
-/// The addresses are one line of text.
+/// Sends one message: the addresses as a line of text, with the descriptors attached.
 fn send(to: impl AsFd, sockets: &[(SocketAddr, TcpListener)]) -> io::Result<()> {
     if sockets.len() > MAX_SOCKETS {
         return Err(io::Error::other(format!(
@@ -162,7 +165,7 @@ fn send(to: impl AsFd, sockets: &[(SocketAddr, TcpListener)]) -> io::Result<()> 
     }
 }
 
-/// The message comes in one piece, for it was sent in one.
+/// Receives the message, which arrives in one piece because it was sent in one.
 fn receive(from: impl AsFd) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
     let mut line = vec![0; MAX_MESSAGE];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
@@ -196,7 +199,7 @@ fn receive(from: impl AsFd) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
             .collect()),
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "what came are not sockets with their addresses",
+            "the message does not hold sockets with their addresses",
         )),
     }
 }

@@ -1,0 +1,70 @@
+//! Decodes the strings of distinguished names.
+
+use x509_parser::asn1_rs::{Any, Tag};
+
+/// Decodes a `DirectoryString` (RFC 5280 section 4.1.2.4). Names that differ in their encoding only
+/// must be equal. Returns `None` for any other type, and for contents that are not of their type.
+pub(super) fn directory_string(value: &Any<'_>) -> Option<String> {
+    let bytes = value.data;
+    match value.tag() {
+        Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
+        Tag::PrintableString | Tag::Ia5String => bytes
+            .is_ascii()
+            .then(|| bytes.iter().copied().map(char::from).collect()),
+        // T61 strings in certificates are Latin-1 in practice.
+        Tag::T61String => Some(bytes.iter().copied().map(char::from).collect()),
+        Tag::BmpString => {
+            let units: Option<Vec<u16>> = bytes
+                .chunks(2)
+                .map(|unit| Some(u16::from_be_bytes(unit.try_into().ok()?)))
+                .collect();
+            String::from_utf16(&units?).ok()
+        }
+        Tag::UniversalString => bytes
+            .chunks(4)
+            .map(|unit| char::from_u32(u32::from_be_bytes(unit.try_into().ok()?)))
+            .collect(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The types of strings that are read, and what makes each of them unreadable; no other type is a
+    /// name.
+    #[test]
+    fn a_name_is_read_by_its_type_or_not_at_all() {
+        for (tag, bytes, expected) in [
+            (Tag::Utf8String, "a\u{e9}".as_bytes(), Some("a\u{e9}")),
+            (Tag::Utf8String, b"a\xe9", None),
+            (Tag::PrintableString, b"a", Some("a")),
+            (Tag::PrintableString, b"a\xe9", None),
+            (Tag::Ia5String, b"a", Some("a")),
+            (Tag::Ia5String, b"a\xe9", None),
+            (Tag::T61String, b"a\xe9", Some("a\u{e9}")),
+            (Tag::BmpString, b"\0a\0\xe9", Some("a\u{e9}")),
+            (Tag::BmpString, b"\0a\0", None),
+            (Tag::BmpString, b"\xd8\0", None),
+            (Tag::UniversalString, b"\0\0\0a", Some("a")),
+            (Tag::UniversalString, b"\0\0\0a\0\0\0", None),
+            (Tag::UniversalString, b"\0\x11\0\0", None),
+            (Tag::NumericString, b"1", None),
+            (Tag::VisibleString, b"a", None),
+            (Tag::GeneralString, b"a", None),
+            (Tag::GraphicString, b"a", None),
+            (Tag::OctetString, b"a", None),
+            (Tag::BitString, b"\0a", None),
+            (Tag::Sequence, b"", None),
+            (Tag::Null, b"", None),
+        ] {
+            let value = Any::from_tag_and_data(tag, bytes.into());
+            assert_eq!(
+                directory_string(&value).as_deref(),
+                expected,
+                "{tag:?} {bytes:?}"
+            );
+        }
+    }
+}

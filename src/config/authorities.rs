@@ -13,7 +13,7 @@ use x509_parser::extensions::ParsedExtension;
 /// Reads trusted authorities in PEM. Each certificate must be one that can issue.
 pub(super) fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let certificates = pem::certificates(pem)?;
-    let judge = |certificate: pem::Located<CertificateDer<'static>>| match fault(&certificate.value)
+    let judge = |certificate: pem::AtLine<CertificateDer<'static>>| match fault(&certificate.value)
     {
         None => Ok(certificate.value),
         Some(what) => Err(Fault::at(certificate.line, what)),

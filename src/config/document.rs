@@ -1,7 +1,11 @@
-//! Reads a TOML file key by key, and remembers everything that is wrong with it.
+//! Reads a TOML file key by key, and collects all errors and warnings with their locations.
 //!
-//! Deriving a deserializer would stop at the first mistake. Here each key is asked for by name and
-//! type; what does not fit is noted with its line, and whatever was never asked for is unknown.
+//! Each key is read by name and type. A value that does not fit is reported with its line, and a key
+//! that was never read is unknown.
+//!
+//! A derived `Deserialize`, with `serde_spanned` as well, stops at the first error. `toml-span`
+//! collects type errors, but its parser stops at the first syntax error, and its messages repeat
+//! keys, which may be secrets in the wrong place.
 
 use super::error::Problem;
 use std::cell::RefCell;
@@ -10,7 +14,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A configuration file and what was found wrong, or unwise, in it so far.
+/// A configuration file, with the errors and warnings collected so far.
 pub(super) struct Document {
     pub(super) file: PathBuf,
     text: String,
@@ -18,17 +22,17 @@ pub(super) struct Document {
     warnings: RefCell<Vec<Problem>>,
 }
 
-/// Where a value stands, to complain about it.
+/// The location of a value, for messages about it.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct KeyLocation {
     pub(super) key: String,
     offset: usize,
 }
 
-/// A value and where it stands.
+/// A value with its location.
 pub(super) struct Located<T> {
     pub(super) value: T,
-    pub(super) place: Place,
+    pub(super) location: KeyLocation,
 }
 
 impl Document {
@@ -41,21 +45,21 @@ impl Document {
         }
     }
 
-    /// Runs `read` on the parsed file. `None` where it is not TOML, which is noted: what a parser
-    /// makes of the rest of a line could be a part of a secret, in the place of a key.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
+    /// Parses the file and runs `read` on it. Reports all syntax errors and returns `None` if there
+    /// are any: the rest of such a line could be part of a secret that the parser takes for a key.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&mut TableReader<'_>) -> T) -> Option<T> {
         let (root, errors) = DeTable::parse_recoverable(&self.text);
         let mut faults: Vec<_> = errors.iter().map(|error| self.fault(error)).collect();
-        // What follows in a line is mostly a consequence.
+        // Further errors in a line are mostly consequences of the first.
         faults.sort_by_key(|fault| fault.line);
         faults.dedup_by_key(|fault| fault.line);
         if !faults.is_empty() {
             self.problems.borrow_mut().extend(faults);
             return None;
         }
-        let mut table = Table::new(
+        let mut table = TableReader::new(
             self,
-            Place {
+            KeyLocation {
                 key: String::new(),
                 offset: 0,
             },
@@ -66,8 +70,7 @@ impl Document {
         Some(result)
     }
 
-    /// A syntax error, in words of our own: the line may hold a secret, and so might what a library
-    /// says about it.
+    /// Describes a syntax error without the text of the library, which may repeat a secret.
     fn fault(&self, error: &toml::de::Error) -> Problem {
         let offset = error.span().map_or(0, |span| span.start);
         let before = self.text.get(..offset).unwrap_or(&self.text);
@@ -85,7 +88,7 @@ impl Document {
             }
         };
         self.problem(
-            &Place {
+            &KeyLocation {
                 key: String::new(),
                 offset,
             },
@@ -93,24 +96,24 @@ impl Document {
         )
     }
 
-    pub(super) fn complain(&self, place: &Place, message: impl Into<String>) {
+    pub(super) fn complain(&self, location: &KeyLocation, message: impl Into<String>) {
         self.problems
             .borrow_mut()
-            .push(self.problem(place, message));
+            .push(self.problem(location, message));
     }
 
-    /// How many problems have been noted so far.
+    /// The number of errors so far.
     pub(super) fn count(&self) -> usize {
         self.problems.borrow().len()
     }
 
-    pub(super) fn warn(&self, place: &Place, message: impl Into<String>) {
+    pub(super) fn warn(&self, location: &KeyLocation, message: impl Into<String>) {
         self.warnings
             .borrow_mut()
-            .push(self.problem(place, message));
+            .push(self.problem(location, message));
     }
 
-    /// The problems and the warnings, in the order of their lines.
+    /// Returns the errors and the warnings, in the order of their lines.
     pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Problem>) {
         let sorted = |findings: RefCell<Vec<Problem>>| {
             let mut findings = findings.into_inner();
@@ -120,39 +123,44 @@ impl Document {
         (sorted(self.problems), sorted(self.warnings))
     }
 
-    pub(super) fn problem(&self, place: &Place, message: impl Into<String>) -> Problem {
-        let before = self.text.get(..place.offset).unwrap_or(&self.text);
+    pub(super) fn problem(&self, location: &KeyLocation, message: impl Into<String>) -> Problem {
+        let before = self.text.get(..location.offset).unwrap_or(&self.text);
         Problem {
             file: self.file.clone(),
             line: before.matches('\n').count() + 1,
-            key: place.key.clone(),
+            key: location.key.clone(),
             message: message.into(),
         }
     }
 }
 
-/// A table of the file; every key is asked for by name. An absent table reads like an empty one.
-pub(super) struct Table<'d> {
+/// Reads a table of the file, key by key. An absent table reads like an empty one.
+pub(super) struct TableReader<'d> {
     pub(super) document: &'d Document,
-    place: Place,
+    location: KeyLocation,
     members: Option<&'d DeTable<'d>>,
     known: Vec<&'static str>,
-    /// Whether a key in it that is not known might be a secret.
+    /// `true` if an unknown key may be a misplaced secret.
     is_discreet: bool,
 }
 
-impl<'d> Table<'d> {
-    fn new(document: &'d Document, place: Place, members: Option<&'d DeTable<'d>>) -> Self {
+impl<'d> TableReader<'d> {
+    fn new(
+        document: &'d Document,
+        location: KeyLocation,
+        members: Option<&'d DeTable<'d>>,
+    ) -> Self {
         Self {
             document,
-            place,
+            location,
             members,
             known: Vec::new(),
             is_discreet: false,
         }
     }
 
-    /// Names no key in it that is not known: it stands where a secret is written by mistake.
+    /// Omits unknown keys of this table from messages: one may be a secret that was written in place
+    /// of the table.
     pub(super) fn be_discreet(&mut self) {
         self.is_discreet = true;
     }
@@ -161,30 +169,30 @@ impl<'d> Table<'d> {
         self.members.is_some()
     }
 
-    /// Where this table starts.
-    pub(super) fn place(&self) -> Place {
-        self.place.clone()
+    /// The location of this table.
+    pub(super) fn location(&self) -> KeyLocation {
+        self.location.clone()
     }
 
-    /// Where `key` would stand.
-    pub(super) fn place_of(&self, key: &str) -> Place {
-        let prefix = if self.place.key.is_empty() {
+    /// The location of `key`, or of this table if the key is absent.
+    pub(super) fn location_of(&self, key: &str) -> KeyLocation {
+        let prefix = if self.location.key.is_empty() {
             String::new()
         } else {
-            format!("{}.", self.place.key)
+            format!("{}.", self.location.key)
         };
         let offset = self
             .members
             .and_then(|members| members.get(key))
-            .map_or(self.place.offset, |v| v.span().start);
-        Place {
+            .map_or(self.location.offset, |v| v.span().start);
+        KeyLocation {
             key: format!("{prefix}{key}"),
             offset,
         }
     }
 
     pub(super) fn complain(&self, key: &str, message: impl Into<String>) {
-        self.document.complain(&self.place_of(key), message);
+        self.document.complain(&self.location_of(key), message);
     }
 
     fn get(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
@@ -192,8 +200,8 @@ impl<'d> Table<'d> {
         self.members?.get(key)
     }
 
-    /// The value of `key` as `convert` reads it; `expected` says what it should have been, and
-    /// `describe` what it is.
+    /// Reads `key` by `convert`. The error message states what was `expected`, and how `describe`
+    /// describes the value.
     fn read_as<T>(
         &mut self,
         key: &'static str,
@@ -202,19 +210,19 @@ impl<'d> Table<'d> {
         convert: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
     ) -> Option<Located<T>> {
         let value = self.get(key)?;
-        let place = self.place_of(key);
+        let location = self.location_of(key);
         match convert(value.get_ref()) {
-            Some(value) => Some(Located { value, place }),
+            Some(value) => Some(Located { value, location }),
             None => {
                 let found = describe(value.get_ref());
                 self.document
-                    .complain(&place, format!("must be {expected}, not {found}"));
+                    .complain(&location, format!("must be {expected}, not {found}"));
                 None
             }
         }
     }
 
-    /// One of a few words, or a number: what is written instead is repeated.
+    /// Reads a word or a number. The error message repeats the value.
     fn read_word<T>(
         &mut self,
         key: &'static str,
@@ -224,7 +232,7 @@ impl<'d> Table<'d> {
         self.read_as(key, expected, describe, convert)
     }
 
-    /// Anything else: what is written instead may be a secret.
+    /// Reads any other value. The error message omits the value, which may be a secret.
     fn read<T>(
         &mut self,
         key: &'static str,
@@ -238,7 +246,7 @@ impl<'d> Table<'d> {
         self.read(key, "a string", |value| value.as_str().map(str::to_owned))
     }
 
-    /// A string that is one of `choices`.
+    /// Reads a string that must be one of `choices`.
     pub(super) fn choice<T: Copy>(
         &mut self,
         key: &'static str,
@@ -269,14 +277,14 @@ impl<'d> Table<'d> {
         self.read_word(key, "a whole number, 0 or more", |value| integer(value))
     }
 
-    /// `250ms`, `10s`, `5m` or `2h`; more than zero.
+    /// Reads a duration of more than zero, such as `250ms`, `10s`, `5m` or `2h`.
     pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
         let expected = "a duration of more than zero such as \"250ms\", \"10s\" or \"5m\"";
         self.read_word(key, expected, |value| parse_duration(value.as_str()?))
             .map(|duration| duration.value)
     }
 
-    /// `64KiB`, `1MiB`, or plain bytes as a number or a string.
+    /// Reads a size: `64KiB`, `1MiB`, or a number of bytes as an integer or a string.
     pub(super) fn size(&mut self, key: &'static str) -> Option<Located<u64>> {
         let expected = "a size such as \"64KiB\", \"1MiB\" or a number of bytes";
         self.read_word(key, expected, |value| {
@@ -284,9 +292,9 @@ impl<'d> Table<'d> {
         })
     }
 
-    /// Several strings, or one for which the brackets may be left out.
+    /// Reads an array of strings, or a single string.
     pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
-        let place = self.place_of(key);
+        let location = self.location_of(key);
         let document = self.document;
         let found = self.read(
             key,
@@ -294,25 +302,25 @@ impl<'d> Table<'d> {
             |value| match value {
                 DeValue::String(text) => Some(vec![Located {
                     value: text.to_string(),
-                    place: place.clone(),
+                    location: location.clone(),
                 }]),
                 DeValue::Array(items) => Some(
                     items
                         .iter()
                         .enumerate()
                         .filter_map(|(index, item)| {
-                            let place = Place {
-                                key: format!("{}[{index}]", place.key),
+                            let location = KeyLocation {
+                                key: format!("{}[{index}]", location.key),
                                 offset: item.span().start,
                             };
                             match item.get_ref().as_str() {
                                 Some(text) => Some(Located {
                                     value: text.to_owned(),
-                                    place,
+                                    location,
                                 }),
                                 None => {
                                     document.complain(
-                                        &place,
+                                        &location,
                                         format!("must be a string, not {}", kind(item.get_ref())),
                                     );
                                     None
@@ -327,13 +335,13 @@ impl<'d> Table<'d> {
         found.map(|found| found.value)
     }
 
-    /// A table of any string keys with string values.
+    /// Reads a table with arbitrary keys and string values.
     pub(super) fn string_map(&mut self, key: &'static str) -> Vec<(String, Located<String>)> {
-        let prefix = self.place_of(key).key;
+        let prefix = self.location_of(key).key;
         let document = self.document;
         let found = self.read(key, "a table of strings", |value| {
             let members = value.as_table()?.iter().filter_map(|(name, value)| {
-                let place = Place {
+                let location = KeyLocation {
                     key: format!("{prefix}.{}", name.get_ref()),
                     offset: value.span().start,
                 };
@@ -342,12 +350,12 @@ impl<'d> Table<'d> {
                         name.get_ref().to_string(),
                         Located {
                             value: text.to_owned(),
-                            place,
+                            location,
                         },
                     )),
                     None => {
                         document.complain(
-                            &place,
+                            &location,
                             format!("must be a string, not {}", kind(value.get_ref())),
                         );
                         None
@@ -359,39 +367,39 @@ impl<'d> Table<'d> {
         found.map(|found| found.value).unwrap_or_default()
     }
 
-    /// The table at `key`; `read` gets an absent one where there is none.
+    /// Reads the table at `key`, which may be absent.
     pub(super) fn table<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&mut Table<'d>) -> T,
+        read: impl FnOnce(&mut TableReader<'d>) -> T,
     ) -> T {
         self.table_like(key, "a table", read)
     }
 
-    /// Likewise; `expected` says what to write instead of something else.
+    /// Reads the table at `key`; `expected` describes it in the error message for another type.
     pub(super) fn table_like<T>(
         &mut self,
         key: &'static str,
         expected: &str,
-        read: impl FnOnce(&mut Table<'d>) -> T,
+        read: impl FnOnce(&mut TableReader<'d>) -> T,
     ) -> T {
         let members = self
             .read(key, expected, |value| value.as_table())
             .map(|table| table.value);
-        let mut table = Table::new(self.document, self.place_of(key), members);
+        let mut table = TableReader::new(self.document, self.location_of(key), members);
         let result = read(&mut table);
         table.finish();
         result
     }
 
-    /// Each of an array of tables; `example` is one of them.
+    /// Reads each table of an array; the error message for another type shows `example`.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
         example: &str,
-        mut read: impl FnMut(&mut Table<'d>) -> T,
+        mut read: impl FnMut(&mut TableReader<'d>) -> T,
     ) -> Vec<T> {
-        let prefix = self.place_of(key).key;
+        let prefix = self.location_of(key).key;
         let document = self.document;
         let expected = format!("an array of tables such as {example}");
         let found = self.read(key, &expected, |value| value.as_array());
@@ -400,7 +408,7 @@ impl<'d> Table<'d> {
             .flat_map(|found| found.value.iter().enumerate());
         items
             .filter_map(|(index, item)| {
-                let place = Place {
+                let location = KeyLocation {
                     key: format!("{prefix}[{index}]"),
                     offset: item.span().start,
                 };
@@ -409,10 +417,10 @@ impl<'d> Table<'d> {
                         "must be a table such as {example}, not {}",
                         kind(item.get_ref())
                     );
-                    document.complain(&place, message);
+                    document.complain(&location, message);
                     return None;
                 };
-                let mut table = Table::new(document, place, Some(members));
+                let mut table = TableReader::new(document, location, Some(members));
                 let result = read(&mut table);
                 table.finish();
                 Some(result)
@@ -420,13 +428,13 @@ impl<'d> Table<'d> {
             .collect()
     }
 
-    /// The tables at `key`, whose names are the user's; each is read with its name.
+    /// Reads the tables at `key`, whose names are arbitrary, each with its name.
     pub(super) fn named_tables<T>(
         &mut self,
         key: &'static str,
-        mut read: impl FnMut(&str, &mut Table<'d>) -> T,
+        mut read: impl FnMut(&str, &mut TableReader<'d>) -> T,
     ) -> Vec<(String, T)> {
-        let prefix = self.place_of(key).key;
+        let prefix = self.location_of(key).key;
         let document = self.document;
         let Some(tables) = self.read(key, "a table of tables", |value| value.as_table()) else {
             return Vec::new();
@@ -436,18 +444,18 @@ impl<'d> Table<'d> {
             .iter()
             .filter_map(|(name, value)| {
                 let name = name.get_ref();
-                let place = Place {
+                let location = KeyLocation {
                     key: format!("{prefix}.{name}"),
                     offset: value.span().start,
                 };
                 let Some(members) = value.get_ref().as_table() else {
                     document.complain(
-                        &place,
+                        &location,
                         format!("must be a table, not {}", kind(value.get_ref())),
                     );
                     return None;
                 };
-                let mut table = Table::new(document, place, Some(members));
+                let mut table = TableReader::new(document, location, Some(members));
                 let result = read(name, &mut table);
                 table.finish();
                 Some((name.to_string(), result))
@@ -455,14 +463,14 @@ impl<'d> Table<'d> {
             .collect()
     }
 
-    /// Whether `key` is this very string, for keys that take a table or one word.
+    /// Returns `true` if `key` is the string `word`, for keys that take a table or a word.
     pub(super) fn is_word(&self, key: &str, word: &str) -> bool {
         self.members
             .and_then(|members| members.get(key))
             .is_some_and(|value| value.get_ref().as_str() == Some(word))
     }
 
-    /// Whether any of `keys` is there, of whatever type.
+    /// Returns `true` if any of `keys` is present, whatever its type.
     pub(super) fn names_any(&self, keys: &[&str]) -> bool {
         self.members
             .is_some_and(|members| keys.iter().any(|key| members.contains_key(*key)))
@@ -473,14 +481,14 @@ impl<'d> Table<'d> {
         self.known.push(key);
     }
 
-    /// Notes every key that nobody asked for.
+    /// Reports every key that was not read.
     fn finish(self) {
         for (name, value) in self.members.into_iter().flatten() {
             if self.known.iter().any(|known| known == name.get_ref()) {
                 continue;
             }
-            let mut place = self.place_of(name.get_ref());
-            place.offset = if name.span().is_empty() {
+            let mut location = self.location_of(name.get_ref());
+            location.offset = if name.span().is_empty() {
                 value.span().start
             } else {
                 name.span().start
@@ -488,16 +496,16 @@ impl<'d> Table<'d> {
             let suggestion =
                 suggest(name.get_ref(), self.known.iter().copied()).unwrap_or_default();
             if self.is_discreet {
-                place.key.clone_from(&self.place.key);
+                location.key.clone_from(&self.location.key);
             }
             self.document
-                .complain(&place, format!("unknown key{suggestion}"));
+                .complain(&location, format!("unknown key{suggestion}"));
         }
     }
 }
 
-/// The rest of a sentence about the unknown `name`: which of `known` is nearest. `None` where
-/// nothing is known.
+/// Returns the end of a message about the unknown `name`, which suggests the nearest of `known`.
+/// Returns `None` if `known` is empty.
 pub(super) fn suggest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
     let mut known: Vec<_> = known.collect();
     known.sort_unstable();
@@ -515,7 +523,7 @@ pub(super) fn suggest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> O
     })
 }
 
-/// Says what stands where one of a few words or a number belongs.
+/// Describes a value that was found in place of a word or a number.
 fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) if text.len() <= 32 => format!("{text:?}"),
@@ -523,8 +531,7 @@ fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-/// Says as much of a value as can be said of a secret, which stands in the place of a table often
-/// enough.
+/// Describes the type of a value only: secrets are often written in place of a table.
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
@@ -550,7 +557,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "h" => 3_600_000,
         _ => return None,
     };
-    // A year is more than any timeout needs, and keeps sums of instants from overflowing.
+    // A year is longer than any sensible timeout, and sums of instants cannot overflow.
     let total = number
         .checked_mul(milliseconds)
         .filter(|total| (1..=31_536_000_000).contains(total))?;

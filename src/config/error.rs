@@ -1,19 +1,19 @@
-//! What is wrong with a configuration, and where.
+//! Errors of a configuration, with their locations.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing that is wrong, or unwise, in a configuration.
+/// An error or a warning about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The configuration file.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: usize,
     /// The key, with its tables: `tls.client.ca`. Empty where the file itself cannot be read or
     /// parsed.
     pub key: String,
-    /// What is wrong, and what to write.
+    /// The problem, and its remedy.
     pub message: String,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration, in the order of its lines.
+/// All errors of a configuration, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 

@@ -137,7 +137,7 @@ pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, Strin
             .map_err(|error| format!("{} {error}", path.display()));
     }
     let lists = pem::revocation_lists(&bytes).map_err(|fault| fault.in_file(path))?;
-    let parse = |list: pem::Located<Vec<u8>>| {
+    let parse = |list: pem::AtLine<Vec<u8>>| {
         RevocationList::from_der(path, list.value)
             .map_err(|error| Fault::at(list.line, format!("the list {error}")).in_file(path))
     };

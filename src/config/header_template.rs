@@ -67,14 +67,14 @@ const VARIABLES: [(&str, Variable); 18] = [
 ];
 
 #[derive(Clone, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Text(String),
     Variable(Variable),
 }
 
 /// A parsed value.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct HeaderTemplate(Vec<Part>);
+pub struct HeaderTemplate(Vec<TemplatePart>);
 
 impl fmt::Debug for HeaderTemplate {
     /// Without its text, which may be a credential for the application.
@@ -126,7 +126,7 @@ impl HeaderTemplate {
             let (name, after) = rest.split_at(end);
             let known = VARIABLES.iter().find(|(known, _)| *known == name);
             let (_, variable) = known.ok_or_else(|| UnknownVariable(name.to_owned()))?;
-            parts.push(Part::Variable(*variable));
+            parts.push(TemplatePart::Variable(*variable));
             rest = after;
         }
         push_text(&mut parts, rest);
@@ -136,7 +136,7 @@ impl HeaderTemplate {
     /// The text, where there is no variable in it.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.0[..] {
-            [Part::Text(text)] => Some(text),
+            [TemplatePart::Text(text)] => Some(text),
             _ => None,
         }
     }
@@ -145,7 +145,7 @@ impl HeaderTemplate {
     pub(crate) fn is_host(&self) -> bool {
         matches!(
             self.0[..],
-            [Part::Variable(Variable::Host | Variable::HttpHost)]
+            [TemplatePart::Variable(Variable::Host | Variable::HttpHost)]
         )
     }
 
@@ -154,19 +154,19 @@ impl HeaderTemplate {
         let mut rendered = String::new();
         for part in &self.0 {
             match part {
-                Part::Text(text) => rendered.push_str(text),
-                Part::Variable(variable) => rendered.push_str(&value(*variable)),
+                TemplatePart::Text(text) => rendered.push_str(text),
+                TemplatePart::Variable(variable) => rendered.push_str(&value(*variable)),
             }
         }
         rendered
     }
 }
 
-fn push_text(parts: &mut Vec<Part>, text: &str) {
+fn push_text(parts: &mut Vec<TemplatePart>, text: &str) {
     match parts.last_mut() {
-        Some(Part::Text(last)) => last.push_str(text),
+        Some(TemplatePart::Text(last)) => last.push_str(text),
         _ if text.is_empty() => {}
-        _ => parts.push(Part::Text(text.to_owned())),
+        _ => parts.push(TemplatePart::Text(text.to_owned())),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn on_key_file(path: &Path) -> Option<String> {
         _ if is_credential => return None,
         (false, false) => return None,
         (true, false) => "its group",
-        (_, true) => "everybody on this machine",
+        (_, true) => "every user of this machine",
     };
     Some(format!(
         "{} is open to {who} (mode {mode:04o}): chmod 600, and chown to the user of this program",
@@ -54,14 +54,12 @@ pub(super) fn on_chain(
         .chain(above.iter().filter_map(|it| on_spare(it, now)))
         .collect();
     if dns_names(leaf).is_empty() {
-        advice.push(
-            "names no host (subjectAltName has no DNS name): who verifies it refuses it".into(),
-        );
+        advice.push("has no DNS name in its subjectAltName: clients will reject it".into());
     }
     if leaf.is_ca() {
         // As "openssl req -x509" makes it, unless it is told otherwise.
         advice.push(
-            "is that of an authority (CA:TRUE), which strict clients refuse as a server's: make one with \
+            "is a CA certificate (CA:TRUE), which strict clients reject for a server: create one with \
              basicConstraints = CA:FALSE"
                 .into(),
         );
@@ -75,7 +73,7 @@ pub(super) fn on_leaf(chain: &[CertificateDer<'_>], now: i64) -> Option<String> 
     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
     let what = on_validity(&leaf, now).filter(|_| !is_valid(&leaf, now))?;
     Some(format!(
-        "{what}: whoever verifies it refuses it; renew it, or set the clock of this machine"
+        "{what}: clients reject it; renew it, or set the clock of this machine"
     ))
 }
 
@@ -91,7 +89,7 @@ fn on_spare(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
     Some(match is_valid(certificate, now) {
         true => what,
         false => format!(
-            "{what}: who needs it refuses the chain; leave it out if nobody does, or renew it"
+            "{what}: clients that need it reject the chain; renew it, or remove it if no client does"
         ),
     })
 }
@@ -144,7 +142,7 @@ fn on_issuer(
         && !is_known(leaf.issuer().as_raw());
     is_forgotten.then(|| {
         format!(
-            "holds no certificate of the issuer, \"{}\": who does not know that one refuses it; use the full chain",
+            "lacks the certificate of the issuer, \"{}\": clients that do not have it will reject the server; use the full chain",
             leaf.issuer()
         )
     })
@@ -305,7 +303,7 @@ mod tests {
             90,
             &["leaf", "intermediate"],
             "root",
-            "holds no certificate of the issuer, \"CN=intermediate\"",
+            "lacks the certificate of the issuer, \"CN=intermediate\"",
         );
         check(
             host,
@@ -314,13 +312,13 @@ mod tests {
             "root",
             "but \"CN=other\" follows",
         );
-        check(&[], 90, &["leaf", "root"], "root", "names no host");
+        check(&[], 90, &["leaf", "root"], "root", "has no DNS name");
         check(
             &["192.0.2.1"],
             90,
             &["leaf", "root"],
             "root",
-            "names no host",
+            "has no DNS name",
         );
         check(host, 14, &["leaf", "root"], "root", "");
         check(
@@ -341,8 +339,8 @@ mod tests {
             (0o600, None),
             (0o400, None),
             (0o640, Some("its group")),
-            (0o644, Some("everybody")),
-            (0o604, Some("everybody")),
+            (0o644, Some("every user")),
+            (0o604, Some("every user")),
         ] {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
             let advice = on_key_file(file.path());

@@ -1,7 +1,7 @@
-//! The configuration: a TOML file, read once into types that cannot be wrong.
+//! The configuration: a TOML file becomes a checked [`Config`].
 //!
-//! [`Config::load`] is the only way to a [`Config`]. It reads every file that is named, and reports
-//! everything that is wrong at once, each with its file, line and key.
+//! [`Config::load`] reads the file and every file that it names, and reports all errors at once, each
+//! with its file, line and key.
 
 mod authorities;
 mod carried_host;
@@ -48,58 +48,58 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything a proxy is to do.
+/// A complete, checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens.
+    /// The `[listen]` section.
     pub listen: Listen,
     /// Present if there is an HTTPS listener.
     pub tls: Option<Tls>,
-    /// The process.
+    /// The `[server]` section.
     pub server: ServerSettings,
-    /// What a sender may take.
+    /// Limits on what a client may use: time, size, connections, rate.
     pub limits: Limits,
-    /// The groups that routes may name.
+    /// The groups of servers that routes refer to.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// At least one.
+    /// The routes, at least one.
     pub routes: Vec<Route>,
-    /// Where the program can be asked about itself, if anywhere.
+    /// The `[admin]` section, if the admin listener is enabled.
     pub admin: Option<AdminSettings>,
-    /// What is logged, and how.
+    /// The `[log]` section.
     pub log: Log,
 }
 
-/// `[listen]`.
+/// The `[listen]` section.
 #[derive(Clone, Debug)]
 pub struct Listen {
-    /// TLS listeners.
+    /// The addresses of the TLS listeners.
     pub https: Vec<SocketAddr>,
-    /// Plain listeners, for where TLS ends before this program.
+    /// The addresses of the plain listeners, for deployments where TLS ends before this program.
     pub http: Vec<SocketAddr>,
     /// Whether HTTP/2 is offered beside HTTP/1.1.
     pub http2: bool,
     /// Whether the addresses in `trusted_proxies` send a PROXY protocol header before anything
     /// else.
     pub proxy_protocol: bool,
-    /// Whose `X-Forwarded-For` and PROXY protocol header are believed.
+    /// Proxies whose `X-Forwarded-For` and PROXY protocol headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Who may connect at all; empty: everybody.
+    /// Networks that may connect. If empty, all may.
     pub allow: Vec<IpNet>,
 }
 
-/// `[tls]`.
+/// The `[tls]` section.
 #[derive(Clone, Debug)]
 pub struct Tls {
     /// The server's own chain and key.
     pub certificate: Arc<CertifiedKey>,
-    /// The oldest version that is spoken.
+    /// The oldest TLS version that is accepted.
     pub min_version: TlsVersion,
     /// How clients are verified.
     pub client: ClientTrust,
 }
 
 impl Tls {
-    /// The hosts that the certificate is for, and until when, in words.
+    /// Describes the hosts of the certificate, and its expiry.
     pub fn describe_certificate(&self) -> Option<String> {
         lints::describe(&self.certificate.cert)
     }
@@ -146,7 +146,7 @@ impl ClientTrust {
         self
     }
 
-    /// The authorities none of whose certificates is checked for revocation, by their subjects.
+    /// The subjects of the authorities whose certificates are not checked for revocation.
     pub fn unchecked_authorities(&self) -> Vec<String> {
         let is_checked = |authority| {
             self.revocation_lists
@@ -165,91 +165,91 @@ impl ClientTrust {
     }
 }
 
-/// A version of TLS that is still safe.
+/// A TLS version that is considered secure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {
-    /// RFC 5246.
+    /// TLS 1.2 (RFC 5246).
     Tls12,
-    /// RFC 8446.
+    /// TLS 1.3 (RFC 8446).
     Tls13,
 }
 
 /// The common name of Netdata Cloud's client certificate.
 pub(crate) const NETDATA_COMMON_NAME: &str = "app.netdata.cloud";
 
-/// `[tls.client]`.
+/// The `[tls.client]` section.
 #[derive(Clone, Debug)]
 pub struct ClientTrust {
-    /// When a certificate is demanded.
+    /// Where a certificate is required.
     pub verify: Verify,
-    /// Who may issue client certificates. Never empty unless `verify` is off.
+    /// Authorities that may issue client certificates. Not empty unless `verify` is off.
     pub authorities: Vec<CertificateDer<'static>>,
-    /// What the authorities have revoked.
+    /// Revocation lists of the authorities.
     pub revocation_lists: Vec<RevocationList>,
-    /// Whose certificates must be covered by these lists, where there are any.
+    /// The handling of authorities without a revocation list, if there are lists of others.
     pub crl_coverage: CrlCoverage,
     /// The accepted common names.
     pub common_names: Vec<String>,
 }
 
-/// What it means that there is no revocation list of an authority, where there are lists of others.
+/// The handling of authorities without a revocation list, if there are lists of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrlCoverage {
-    /// Nothing is known about its certificates, so they are refused.
+    /// Certificates of such an authority are refused.
     All,
-    /// Its certificates are not checked for revocation.
+    /// Certificates of such an authority are not checked for revocation.
     Listed,
 }
 
-/// When a client certificate is demanded.
+/// The place where a client certificate is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
-    /// In the handshake: without a valid one there is no connection.
+    /// The handshake fails without a valid certificate.
     Require,
-    /// The handshake asks, and routes that need it answer with a status that explains.
+    /// The handshake requests a certificate; routes that require one respond with an explanation.
     Request,
-    /// Never.
+    /// No certificate is requested.
     Off,
 }
 
-/// `[server]`.
+/// The `[server]` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Worker threads.
+    /// Number of worker threads.
     pub threads: usize,
-    /// How long requests in flight may take to finish when the process ends.
+    /// Time within which requests in flight must finish when the process ends.
     pub shutdown_timeout: Duration,
-    /// Where the process id is written.
+    /// Path of the pid file.
     pub pid_file: Option<PathBuf>,
-    /// Where a successor takes the listening sockets over.
+    /// Path of the socket over which a successor receives the listening sockets.
     pub upgrade_socket: PathBuf,
 }
 
-/// As much as bodies take together by default, where there is memory enough.
+/// Maximum default of `limits.max_buffered`, in bytes.
 const MAX_BUFFERED: u64 = 256 << 20;
 
-/// `[limits]`.
+/// The `[limits]` section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From accept to the end of the TLS handshake.
+    /// Time from accepting a connection to the end of its TLS handshake.
     pub handshake_timeout: Duration,
-    /// From the first byte of a head to its last.
+    /// Time from the first to the last byte of a request head.
     pub header_timeout: Duration,
-    /// From the end of the head to the end of a webhook's body.
+    /// Time from the end of the head to the end of a webhook's body.
     pub body_timeout: Duration,
-    /// Between requests of a connection.
+    /// Time between two requests of a connection.
     pub idle_timeout: Duration,
-    /// Connections in all.
+    /// Maximum number of connections.
     pub max_connections: usize,
-    /// Connections from one address; 0 is no limit.
+    /// Maximum number of connections from one address; 0 is no limit.
     pub max_connections_per_address: usize,
-    /// Bytes of a head.
+    /// Maximum size of a request head, in bytes.
     pub max_header_size: usize,
-    /// Bytes of all bodies together that are held in memory.
+    /// Maximum size of all bodies in memory together, in bytes.
     pub max_buffered: u64,
-    /// Requests a second from one address, on average; 0 is no limit.
+    /// Average rate of requests per second from one address; 0 is no limit.
     pub requests_per_second: u32,
-    /// Requests from one address that may come at once beyond that.
+    /// Number of requests from one address that may exceed the rate at once.
     pub burst: u32,
 }
 
@@ -259,8 +259,8 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            // Go's own idle timeout is 90 s. A server that closes first races the sender's next
-            // POST, which is lost.
+            // Go clients close idle connections after 90 s. A server that closes earlier races the
+            // next POST of the client, which is lost.
             idle_timeout: Duration::from_secs(300),
             max_connections: 10_000,
             max_connections_per_address: 2_500,
@@ -272,86 +272,86 @@ impl Default for Limits {
     }
 }
 
-/// One of `[[routes]]`.
+/// One entry of `[[routes]]`.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Which requests it is for.
+    /// The path of the requests that it applies to.
     pub path: PathPattern,
-    /// What happens to them.
+    /// The handling of its requests.
     pub kind: RouteKind,
-    /// The application.
+    /// The servers of the application.
     pub upstream: Arc<Upstream>,
-    /// Answers challenges, where there is one.
+    /// Secret for responding to challenges. Without it, challenges are refused.
     pub challenge_secret: Option<Secret>,
-    /// Whether a challenge must carry credentials, too.
+    /// Whether challenges must carry credentials as well.
     pub challenge_requires_authorization: bool,
-    /// How strictly bodies are judged.
+    /// Strictness of the checks on bodies.
     pub schema: SchemaPolicy,
-    /// Bytes of a body; 0 is no limit, on a route of kind "proxy" only.
+    /// Maximum size of a body, in bytes; 0 is no limit, on routes of kind "proxy" only.
     pub max_body: u64,
-    /// Bytes of a body without a declared length that are gathered before it is passed on; 0
-    /// gathers none.
+    /// Number of bytes that are buffered of a body without a declared length before it is passed on;
+    /// 0 disables buffering.
     pub buffer_body: u64,
-    /// The only spaces accepted; empty accepts all.
+    /// The spaces that are accepted. If empty, all are.
     pub spaces: Vec<String>,
-    /// What happens to Test notifications.
+    /// The handling of Test notifications.
     pub tests: Tests,
-    /// Whether the application sees the `Authorization` header.
+    /// Whether the `Authorization` header is passed to the application.
     pub forward_authorization: bool,
-    /// Headers that the application gets in addition.
+    /// Headers that are added to requests.
     pub set_headers: Vec<(HeaderName, HeaderTemplate)>,
-    /// Headers that senders may set although they assert an identity, or where a request came from.
+    /// Headers of clients that are passed on although they assert an identity or an origin.
     pub pass_headers: Vec<HeaderName>,
-    /// Who may pass.
+    /// The authentication that is required.
     pub requirements: Requirements,
 }
 
-/// What happens to the requests of a route.
+/// The handling of the requests of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteKind {
-    /// Challenges are answered, and notifications verified.
+    /// Responds to challenges, and verifies notifications.
     Webhook,
-    /// Who sends them is verified, and what they are is passed on as it comes.
+    /// Authenticates the client, and passes requests on unchanged.
     Proxy,
 }
 
-/// What happens to Test notifications.
+/// The handling of Test notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tests {
-    /// They are answered here, and the operator is shown the token.
+    /// They are not forwarded; the token is logged for the operator.
     Answer,
-    /// They are forwarded like any other.
+    /// They are forwarded like any other notification.
     Forward,
 }
 
-/// `[admin]`.
+/// The `[admin]` section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
-    /// A plain HTTP listener.
+    /// The address of the admin listener, which is plain HTTP.
     pub listen: SocketAddr,
 }
 
-/// `[log]`.
+/// The `[log]` section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Lines of text or of JSON.
+    /// The format of log lines.
     pub format: LogFormat,
-    /// What is logged beside requests.
+    /// The level of log events.
     pub level: LogLevel,
     /// Whether each request is logged.
     pub access: bool,
 }
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// How much is logged.
+/// The level of log events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum LogLevel {
@@ -372,16 +372,16 @@ impl Default for Log {
     }
 }
 
-/// A configuration, and what in it is unwise but not wrong.
+/// A configuration with the findings about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What to do.
+    /// The configuration itself.
     pub config: Config,
-    /// What is wrong, but no reason not to serve: an error of `check` alone.
+    /// Problems with which a process still starts: they are errors of `check` only.
     pub errors: Vec<Problem>,
-    /// What to think about.
+    /// Recommendations.
     pub warnings: Vec<Problem>,
-    /// Where it comes from.
+    /// The files that it was read from.
     pub sources: Sources,
 }
 
@@ -389,7 +389,7 @@ impl Config {
     /// Reads `file` and everything it names. Relative paths are relative to the file.
     ///
     /// # Errors
-    /// Holds every problem that was found, not only the first.
+    /// Contains all problems that were found.
     pub fn load(file: &Path) -> Result<Loaded, ConfigError> {
         Loaded::read(file)
     }
@@ -398,20 +398,20 @@ impl Config {
     /// `directory`; problems name the file as `directory/<inline>`.
     ///
     /// # Errors
-    /// Holds every problem that was found, not only the first.
+    /// Contains all problems that were found.
     pub fn from_toml(text: &str, directory: &Path) -> Result<Loaded, ConfigError> {
         Loaded::parse(&directory.join("<inline>"), text.to_owned())
     }
 
-    /// Reads only `[admin]` of `file`. What else it names need not be readable, or there.
+    /// Reads only `[admin]` of `file`. The files that it names need not exist.
     ///
     /// # Errors
-    /// Holds what is wrong with the file, or with this part of it.
+    /// If the file, or this part of it, is invalid.
     pub fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigError> {
         load::load_admin(file)
     }
 
-    /// Whether a client certificate is asked for.
+    /// Where a client certificate is required.
     pub fn verify(&self) -> Verify {
         self.tls
             .as_ref()

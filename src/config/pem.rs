@@ -66,14 +66,14 @@ impl Fault {
 }
 
 /// What stood in a file, and the line where it began.
-pub(super) struct Located<T> {
+pub(super) struct AtLine<T> {
     pub(super) line: usize,
     pub(super) value: T,
 }
 
 /// The certificates of a file, of which there is at least one. Keys and the like may stand beside
 /// them.
-pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Located<CertificateDer<'static>>>, Fault> {
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<AtLine<CertificateDer<'static>>>, Fault> {
     let mut certificates = Vec::new();
     let mut holds_key = false;
     for section in sections(pem)? {
@@ -98,7 +98,7 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Located<CertificateDer<'sta
             label if BESIDE.contains(&label) => {}
             _ => {
                 return Err(
-                    section.fault("a section of another kind, where certificates are wanted")
+                    section.fault("a section of another kind, where certificates are expected")
                 );
             }
         }
@@ -117,16 +117,18 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Located<CertificateDer<'sta
 }
 
 /// The revocation lists of a file, of which there is at least one, and nothing else.
-pub(super) fn revocation_lists(pem: &[u8]) -> Result<Vec<Located<Vec<u8>>>, Fault> {
+pub(super) fn revocation_lists(pem: &[u8]) -> Result<Vec<AtLine<Vec<u8>>>, Fault> {
     let lists = sections(pem)?
         .into_iter()
         .map(|section| match section.label {
-            "X509 CRL" => Ok(Located {
+            "X509 CRL" => Ok(AtLine {
                 line: section.line,
                 value: section.decode()?.1,
             }),
             "CERTIFICATE" => Err(section.fault("holds a certificate, not a revocation list")),
-            _ => Err(section.fault("a section of another kind, where revocation lists are wanted")),
+            _ => {
+                Err(section.fault("a section of another kind, where revocation lists are expected"))
+            }
         });
     let lists = lists.collect::<Result<Vec<_>, Fault>>()?;
     match lists.is_empty() {
@@ -146,7 +148,7 @@ pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
             label if KEYS.contains(&label) => {
                 if key.is_some() {
                     return Err(
-                        section.fault("a second private key: leave the one of the certificate")
+                        section.fault("a second private key: keep only the one of the certificate")
                     );
                 }
                 key = Some(section.private_key()?);
@@ -161,7 +163,7 @@ pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
             label if BESIDE.contains(&label) => {}
             _ => {
                 return Err(
-                    section.fault("a section of another kind, where a private key is wanted")
+                    section.fault("a section of another kind, where a private key is expected")
                 );
             }
         }
@@ -178,7 +180,7 @@ pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
 const ENCRYPTED: &str = "the key is encrypted; store it decrypted, readable by this program alone";
 
 /// What stands between two lines with dashes, those included.
-struct Section<'p> {
+struct PemSection<'p> {
     line: usize,
     label: &'p str,
     /// As it is in the file, both lines with dashes included.
@@ -187,7 +189,7 @@ struct Section<'p> {
     has_headers: bool,
 }
 
-impl Section<'_> {
+impl PemSection<'_> {
     fn fault(&self, what: impl Into<String>) -> Fault {
         Fault::at(self.line, what)
     }
@@ -198,7 +200,7 @@ impl Section<'_> {
             return Err(self.fault(if is_key {
                 ENCRYPTED
             } else {
-                "the section has headers, which nothing is known of"
+                "the section has headers, which are not supported"
             }));
         }
         // The error may hold what could not be read.
@@ -206,15 +208,15 @@ impl Section<'_> {
             .map_err(|_| self.fault("the section is not Base64"))
     }
 
-    fn certificate(&self) -> Result<Located<CertificateDer<'static>>, Fault> {
+    fn certificate(&self) -> Result<AtLine<CertificateDer<'static>>, Fault> {
         let (_, der) = self.decode()?;
         match x509_parser::parse_x509_certificate(&der) {
-            Ok(([], _)) => Ok(Located {
+            Ok(([], _)) => Ok(AtLine {
                 line: self.line,
                 value: der.into(),
             }),
             Ok(_) => Err(self.fault(
-                "the certificate has something behind it, such as OpenSSL's trust settings",
+                "the certificate is followed by other data, such as OpenSSL's trust settings",
             )),
             Err(error) => Err(self.fault(format!("the certificate cannot be read: {error}"))),
         }
@@ -227,12 +229,12 @@ impl Section<'_> {
 }
 
 /// Every section. Text between them, as tools write it, is none of them, unless it looks like one.
-fn sections(pem: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
+fn sections(pem: &[u8]) -> Result<Vec<PemSection<'_>>, Fault> {
     if pem.starts_with(b"\xff\xfe") || pem.starts_with(b"\xfe\xff") {
         return Err(Fault::whole("is UTF-16: save it as UTF-8 or ASCII"));
     }
     let mut sections = Vec::new();
-    let mut open: Option<Section<'_>> = None;
+    let mut open: Option<PemSection<'_>> = None;
     for Line {
         number,
         start,
@@ -247,14 +249,14 @@ fn sections(pem: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
                 if !section.has_headers && !text.iter().all(|byte| is_base64(*byte)) {
                     return Err(Fault::at(
                         number,
-                        "not Base64, which is wanted up to the END line",
+                        "not Base64, which is expected up to the END line",
                     ));
                 }
                 open = Some(section);
             }
             (Some(Marker::Begin(label)), None) => {
                 let start = start + text.len() - without_mark(text).len();
-                open = Some(Section {
+                open = Some(PemSection {
                     line: number,
                     label,
                     text: &pem[start..],
@@ -268,7 +270,7 @@ fn sections(pem: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
             }
             (Some(Marker::End(label)), Some(section)) if section.label == label => {
                 let before = pem.len() - section.text.len();
-                sections.push(Section {
+                sections.push(PemSection {
                     text: &section.text[..start + text.len() - before],
                     ..section
                 });
@@ -363,8 +365,8 @@ impl<'p> Marker<'p> {
                     "an indented BEGIN or END line: its dashes must be the first characters of the line"
                 }
                 false => {
-                    "looks like a BEGIN or END line and is none: it must be one of them, with five dashes on each side, \
-                     on a line of its own"
+                    "looks like a BEGIN or END line but is not one: it must have five dashes on each side, on a line \
+                     of its own"
                 }
             },
         ))
@@ -727,7 +729,7 @@ mod tests {
             };
             let is_base64 = byte.is_ascii_alphanumeric() || b"+/= \t\x0c".contains(&byte);
             assert_eq!(
-                !said.contains("not Base64, which is wanted"),
+                !said.contains("not Base64, which is expected"),
                 is_base64,
                 "{byte:#x}: {said}"
             );

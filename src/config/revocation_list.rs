@@ -18,12 +18,12 @@ use x509_parser::x509::X509Name;
 
 /// A revocation list that can be used, which says nothing about whether its signature is anyone's.
 #[derive(Clone, Debug)]
-pub struct RevocationList(Arc<Contents>);
+pub struct RevocationList(Arc<ListContents>);
 
 #[derive(Debug)]
-struct Contents {
+struct ListContents {
     file: PathBuf,
-    issuer: Name,
+    issuer: IssuerName,
     /// The key that it says it is signed with. Nothing is decided by it alone.
     key_identifier: Option<Vec<u8>>,
     number: Option<BigUint>,
@@ -31,7 +31,7 @@ struct Contents {
     next_update: Option<i64>,
     /// The extension as it stands there; absent, the list is about every certificate of its issuer.
     distribution_point: Option<Vec<u8>>,
-    scope: Scope,
+    scope: ListScope,
     der: Vec<u8>,
     signed: Range<usize>,
     signature: Signature,
@@ -43,14 +43,14 @@ struct Contents {
 
 /// A distinguished name.
 #[derive(Clone, Debug)]
-struct Name {
+struct IssuerName {
     /// As it is encoded.
     der: Vec<u8>,
     text: String,
 }
 
 #[derive(Debug, Default)]
-struct Scope {
+struct ListScope {
     only_users: bool,
     only_authorities: bool,
     /// Where lists of this scope are published.
@@ -73,8 +73,8 @@ impl RevocationList {
     /// # Errors
     /// Says why it cannot be used.
     pub(super) fn from_der(file: &Path, der: Vec<u8>) -> Result<Self, String> {
-        let contents = Contents::read(file, &der)?;
-        Ok(Self(Arc::new(Contents { der, ..contents })))
+        let contents = ListContents::read(file, &der)?;
+        Ok(Self(Arc::new(ListContents { der, ..contents })))
     }
 
     /// Where it was read from.
@@ -189,7 +189,7 @@ impl RevocationList {
     }
 }
 
-impl Contents {
+impl ListContents {
     /// All but `der` itself.
     fn read(file: &Path, der: &[u8]) -> Result<Self, String> {
         let entries = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
@@ -212,13 +212,13 @@ impl Contents {
             Some(point) => scope(point.parsed_extension()).ok_or_else(|| {
                 unreadable(&"which certificates it is about (issuing distribution point)")
             })?,
-            None => Scope::default(),
+            None => ListScope::default(),
         };
         let signed: &[u8] = list.tbs_cert_list.as_ref();
         let start = signed.as_ptr().addr() - der.as_ptr().addr();
         Ok(Self {
             file: file.to_owned(),
-            issuer: Name {
+            issuer: IssuerName {
                 der: list.issuer().as_raw().to_vec(),
                 text: canonical(list.issuer()),
             },
@@ -264,7 +264,7 @@ fn canonical(name: &X509Name<'_>) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn scope(extension: &ParsedExtension<'_>) -> Option<Scope> {
+fn scope(extension: &ParsedExtension<'_>) -> Option<ListScope> {
     let ParsedExtension::IssuingDistributionPoint(point) = extension else {
         return None;
     };
@@ -272,7 +272,7 @@ fn scope(extension: &ParsedExtension<'_>) -> Option<Scope> {
         Some(DistributionPointName::FullName(names)) => uris(names),
         _ => Vec::new(),
     };
-    Some(Scope {
+    Some(ListScope {
         only_users: point.only_contains_user_certs,
         only_authorities: point.only_contains_ca_certs,
         uris,

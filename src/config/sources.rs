@@ -55,7 +55,7 @@ impl Sources {
     /// Reads the configuration and every file it names again.
     ///
     /// # Errors
-    /// Holds every problem that was found, not only the first.
+    /// Contains all problems that were found.
     pub fn reload(&self) -> Result<Loaded, ConfigError> {
         Loaded::read(&self.file)
     }
@@ -64,7 +64,7 @@ impl Sources {
     /// be half edited.
     ///
     /// # Errors
-    /// Holds every problem that was found, not only the first.
+    /// Contains all problems that were found.
     pub fn reload_files(&self) -> Result<Loaded, ConfigError> {
         Loaded::parse(&self.file, self.text.clone())
     }

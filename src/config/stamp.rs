@@ -84,7 +84,7 @@ impl Stamp {
         }
     }
 
-    fn has_changed(&mut self) -> bool {
+    pub(super) fn has_changed(&mut self) -> bool {
         let settles =
             self.content.is_some() && !self.version.as_ref().is_some_and(FileVersion::is_fresh);
         if FileVersion::of(&self.path) != self.version {

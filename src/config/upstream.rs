@@ -1,4 +1,4 @@
-//! `[upstreams]`: where the requests of a route go.
+//! `[upstreams]`: the servers that requests are forwarded to.
 
 use http::{HeaderName, HeaderValue};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -8,25 +8,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A group of servers, or the one server whose URL a route names instead.
+/// A group of servers, or the single server of a route that has a URL instead of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// The group's name, or the URL.
     pub name: String,
-    /// At least one; the same one is not there twice.
+    /// The servers, at least one, without duplicates.
     pub servers: Vec<Endpoint>,
-    /// Which of them is next.
+    /// The choice of the next server.
     pub balance: Balance,
-    /// For each attempt to connect, the TLS handshake included.
+    /// Timeout of each attempt to connect, including the TLS handshake.
     pub connect_timeout: Duration,
-    /// From the last byte of a request to the head of its answer, and between two parts of the
-    /// body.
+    /// Timeout from the last byte of a request to the head of its response, and between two parts of
+    /// the body.
     pub response_timeout: Duration,
-    /// How many idle connections to each server a thread keeps.
+    /// Number of idle connections to each server that a thread keeps.
     pub keepalive: usize,
-    /// How the servers are checked; `None` for a URL, which is tried whenever there is a request.
+    /// The health check of the servers; `None` for a URL, which is not checked.
     pub health_check: Option<HealthCheck>,
-    /// Present if any of the servers speaks TLS.
+    /// TLS settings, if any of the servers uses TLS.
     pub tls: Option<UpstreamTls>,
 }
 
@@ -46,7 +46,7 @@ impl Upstream {
         }
     }
 
-    /// One server, as a route names it: with every default, and never checked.
+    /// Creates a group of one server, with all defaults and without a health check.
     pub fn url(server: Endpoint, tls: Option<UpstreamTls>) -> Self {
         Self {
             name: server.to_string(),
@@ -67,16 +67,16 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `http://host:port` or `https://host:port`.
     Tcp {
-        /// A name or an address. A name is resolved again and again.
+        /// A name, which is resolved repeatedly, or an address.
         host: String,
-        /// The port.
+        /// The TCP port.
         port: u16,
-        /// Whether TLS is spoken.
+        /// Whether the server uses TLS.
         tls: bool,
     },
     /// `unix:/path`.
@@ -84,14 +84,14 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Whether TLS is spoken with it.
+    /// Returns `true` if the server uses TLS.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tcp { tls: true, .. })
     }
 }
 
 impl Endpoint {
-    /// The name that TLS asks for and verifies, where it is spoken.
+    /// The name for SNI and verification, if the server uses TLS.
     pub fn tls_name<'e>(&'e self, tls: Option<&'e UpstreamTls>) -> Option<&'e str> {
         match self {
             Self::Tcp {
@@ -120,54 +120,54 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// How a request's server is chosen.
+/// The choice of the server for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
-    /// One after the other.
+    /// Each server in turn.
     RoundRobin,
-    /// Any.
+    /// A random server.
     Random,
 }
 
-/// How it is found out whether a server is healthy.
+/// A health check of servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// The target of a GET; `None` only connects.
+    /// The path of a GET request. `None` only connects.
     pub path: Option<String>,
-    /// The host that the GET names; `None` is the server's own.
+    /// The `Host` of the request; `None` is the host of the server.
     pub host: Option<String>,
-    /// What it carries besides. `Debug` does not show the values.
+    /// Additional headers of the request. `Debug` does not show their values.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The statuses of answers that are good.
+    /// Statuses that mean healthy.
     pub statuses: Vec<RangeInclusive<u16>>,
-    /// How often.
+    /// Interval between checks.
     pub interval: Duration,
 }
 
 impl HealthCheck {
-    /// Whether an answer with this status is good.
+    /// Returns `true` if `status` means healthy.
     pub fn accepts(&self, status: u16) -> bool {
         self.statuses.iter().any(|good| good.contains(&status))
     }
 }
 
-/// How TLS is spoken with servers.
+/// TLS settings for connections to servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
-    /// Who may issue the servers' certificates.
+    /// Authorities that may issue the certificates of the servers.
     pub authorities: Arc<[CertificateDer<'static>]>,
-    /// The name that they must have, where it is not the host of their URL.
+    /// The name that the certificates must have, if it is not the host of the URL.
     pub server_name: Option<String>,
-    /// What is presented to them.
+    /// The client certificate for the servers.
     pub identity: Option<Arc<UpstreamIdentity>>,
 }
 
-/// A client certificate, and its key.
+/// A client certificate with its key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UpstreamIdentity {
-    /// Leaf first.
+    /// The certificate chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The leaf's. `Debug` does not show it.
+    /// The key of the leaf. `Debug` does not show it.
     pub key: PrivateKeyDer<'static>,
 }
 

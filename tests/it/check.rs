@@ -127,7 +127,7 @@ fn a_key_that_others_may_read() {
     let config = Proxy::config(&origin, "require", "");
     for (mode, who) in [
         (0o640, "is open to its group (mode 0640)"),
-        (0o644, "is open to everybody on this machine"),
+        (0o644, "is open to every user of this machine"),
     ] {
         std::fs::set_permissions(pki.path().join("server.key"), Permissions::from_mode(mode))
             .unwrap();
@@ -198,7 +198,7 @@ fn a_chain_that_is_not_whole() {
     warns(
         &pki,
         &config,
-        "tls.certificate: holds no certificate of the issuer, ",
+        "tls.certificate: lacks the certificate of the issuer, ",
     );
     let leaf = std::fs::read_to_string(pki.path().join("server.pem")).unwrap();
     let other = std::fs::read_to_string(Pki::of("Other Root CA").path().join("ca.pem")).unwrap();
@@ -213,7 +213,7 @@ fn a_certificate_without_a_host() {
     warns(
         &pki,
         &Proxy::config(&origin, "require", ""),
-        "tls.certificate: names no host",
+        "tls.certificate: has no DNS name",
     );
 }
 
@@ -231,7 +231,7 @@ fn a_certificate_of_an_authority() {
             true => warns(
                 &pki,
                 &config,
-                "tls.certificate: is that of an authority (CA:TRUE)",
+                "tls.certificate: is a CA certificate (CA:TRUE)",
             ),
             false => assert_eq!(check(&pki, &config).1, ""),
         }
@@ -257,7 +257,11 @@ fn a_challenge_secret_that_can_be_guessed() {
 fn a_route_for_everybody() {
     let (pki, origin) = (pki(), Origin::spawn());
     let config = Proxy::config(&origin, "require", "auth = \"none\"");
-    warns(&pki, &config, "routes[0].auth: anybody may use this route");
+    warns(
+        &pki,
+        &config,
+        "routes[0].auth: any client may use this route",
+    );
 }
 
 #[test]
@@ -367,9 +371,9 @@ fn a_start_and_a_reload_log_the_same() {
     let proxy = Proxy::spawn(&pki, &config);
     assert!(
         proxy
-            .wait_for_log("anybody may use this route")
+            .wait_for_log("any client may use this route")
             .contains(" WARN ")
     );
     proxy.reload(&config);
-    proxy.wait_for_logs("anybody may use this route", 2);
+    proxy.wait_for_logs("any client may use this route", 2);
 }

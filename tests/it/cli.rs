@@ -260,7 +260,7 @@ fn values_that_cannot_be_are_named() {
         ("kind = \"magic\"", "kind: must be one of"),
         (
             "[routes.auth]\nclient_certificate = false",
-            "would let everybody in",
+            "would admit every client",
         ),
         (
             "[routes.auth]\nbasic = [{ username = \"a:b\", password = { file = \"challenge.secret\" } }]",
@@ -280,10 +280,13 @@ fn values_that_cannot_be_are_named() {
             "[[routes]]\npath = \"/webhooks/netdata\"\nupstream = \"http://x\"",
             "two routes have the path",
         ),
-        ("[tls.client]\nverify = \"off\"\n", "would let everybody in"),
+        (
+            "[tls.client]\nverify = \"off\"\n",
+            "would admit every client",
+        ),
         (
             "[tls.client]\ncommon_names = []\n",
-            "common_names: is empty",
+            "common_names: must not be empty",
         ),
     ] {
         complains(&pki, &format!("{MINIMAL}{more}\n"), expected);
@@ -354,7 +357,7 @@ fn what_has_no_end_is_not_read_for_ever() {
 fn only_who_demands_nothing_lets_everybody_in() {
     let pki = pki();
     for (auth, expected) in [
-        ("basic = []", "would let everybody in"),
+        ("basic = []", "would admit every client"),
         (
             "bearer = [{ token = { sha256 = \"abc\" } }]",
             "64 hexadecimal digits",
@@ -425,7 +428,7 @@ fn files_that_are_not_what_they_should_be_are_errors() {
     complains(
         &pki,
         &format!("{MINIMAL}[tls.client]\nca = []\n"),
-        "tls.client.ca: is empty",
+        "tls.client.ca: must not be empty",
     );
     for wrong in [
         "missing.pem",

@@ -197,7 +197,7 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
             "servers = \"unix:~/app.sock\"",
             "~ does not stand for a home directory",
         ),
-        (&long, "is no path of a socket"),
+        (&long, "is not a valid path of a socket"),
         (
             "servers = \"http://a\"\nserver = 1",
             "upstreams.app.server: unknown key; did you mean \"servers\"?",
@@ -304,7 +304,7 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
         ),
         (
             "servers = \"https://a\"\nca = []",
-            "upstreams.app.ca: is empty",
+            "upstreams.app.ca: must not be empty",
         ),
         (
             "servers = \"https://a\"\nca = \"missing.pem\"",

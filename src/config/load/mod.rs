@@ -1,27 +1,25 @@
-//! From the keys of the file to a [`Config`]; knows every key, its default and what it must be.
+//! Reads every key of a configuration, checks its value, and applies defaults.
 
+mod limits;
+mod listen;
 mod revocation;
 mod routes;
+mod tls;
 mod upstreams;
 
-use super::document::{Document, Located, Table};
-use super::files::{self, KeyPairError};
-use super::lints;
+use super::document::{Document, KeyLocation, Located, TableReader};
+use super::files;
 use super::stamp::Stamp;
 use super::upgrade_socket;
 use super::{
-    AdminSettings, ClientTrust, Config, ConfigError, CrlCoverage, Limits, Listen, Log, LogFormat,
-    LogLevel, MAX_BUFFERED, Problem, RevocationList, Route, RouteKind, ServerSettings, Tls,
-    TlsVersion, Verify,
+    AdminSettings, Config, ConfigError, Limits, Log, LogFormat, LogLevel, Problem, Route,
+    RouteKind, ServerSettings, Tls, Verify,
 };
-use crate::config::NETDATA_COMMON_NAME;
-use crate::config::memory_limit::memory_limit;
-use ipnet::IpNet;
-use revocation::{current, uncovered};
-use rustls::crypto::aws_lc_rs;
+use limits::limits;
+use listen::listen;
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use upstreams::SystemTrust;
@@ -100,63 +98,36 @@ pub(super) fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigErr
 
 struct Loader<'f> {
     file: &'f Path,
-    /// What relative paths are relative to.
+    /// The directory that relative paths start from.
     directory: &'f Path,
-    /// What was read, or was to be, as it was before.
+    /// Every file that was to be read, stamped before.
     files: RefCell<Vec<Stamp>>,
-    /// What `check` refuses, and a running program goes on with.
+    /// Errors of `check` with which a process still starts.
     errors: RefCell<Vec<Problem>>,
     system_trust: SystemTrust,
 }
 
 impl Loader<'_> {
-    /// `None` only where a problem has been noted.
-    fn config(&self, root: &mut Table<'_>) -> Option<Config> {
+    /// Reads the whole file. Returns `None` only if an error has been reported.
+    fn config(&self, root: &mut TableReader<'_>) -> Option<Config> {
         let listen = root.table("listen", listen);
         let has_https = !listen.https.is_empty();
-        let tls_place = root.place_of("tls");
-        let mut verify = Verify::Off;
-        let mut has_tls = false;
-        let tls = root.table("tls", |table| {
-            has_tls = table.is_present();
-            if !has_tls && !has_https {
-                return None;
-            }
-            let client = table.table("client", |table| self.client_trust(table));
-            verify = client.verify;
-            self.tls(table, client)
-        });
-        if has_https && !has_tls {
-            let message = "missing; an HTTPS listener needs certificate = \"fullchain.pem\" and private_key = \"…\"";
-            root.document.complain(&tls_place, message);
-        }
+        let (tls, verify) = self.tls_section(root, has_https);
         let server = root.table("server", |table| self.server(table));
-        let (limits, max_buffered_place) = root.table("limits", |table| {
-            (limits(table), table.place_of("max_buffered"))
+        let (limits, max_buffered) = root.table("limits", |table| {
+            (limits(table), table.location_of("max_buffered"))
         });
         let groups = self.upstreams(root);
         let routes = self.routes(root, verify, &groups);
-        for route in routes
-            .iter()
-            .flatten()
-            .filter(|route| held_by(route) > limits.max_buffered)
-        {
-            let (path, held, limit) = (&route.path, held_by(route), limits.max_buffered);
-            let message = format!(
-                "{path} takes bodies of up to {held} bytes, of which those over {limit} get 503"
-            );
-            root.document.warn(&max_buffered_place, message);
-        }
+        warn_of_large_bodies(root, routes.iter().flatten(), &limits, &max_buffered);
         let admin = root.table("admin", admin);
         let log = root.table("log", log);
-        let upstreams = groups.into_values().flatten().collect();
-        let tls = if has_https { Some(tls?) } else { None };
         let mut config = Config {
             listen,
-            tls,
+            tls: if has_https { Some(tls?) } else { None },
             server,
             limits,
-            upstreams,
+            upstreams: groups.into_values().flatten().collect(),
             routes: routes?,
             admin,
             log,
@@ -165,174 +136,54 @@ impl Loader<'_> {
         Some(config)
     }
 
+    /// Reads `[tls]`. Without an HTTPS listener, the section may be absent; if it is present, it is
+    /// checked anyway.
+    fn tls_section(&self, root: &mut TableReader<'_>, has_https: bool) -> (Option<Tls>, Verify) {
+        let location = root.location_of("tls");
+        let mut verify = Verify::Off;
+        let mut is_present = false;
+        let tls = root.table("tls", |table| {
+            is_present = table.is_present();
+            if !is_present && !has_https {
+                return None;
+            }
+            let client = table.table("client", |table| self.client_trust(table));
+            verify = client.verify;
+            self.tls(table, client)
+        });
+        if has_https && !is_present {
+            let message = "missing; an HTTPS listener needs certificate = \"fullchain.pem\" and private_key = \"…\"";
+            root.document.complain(&location, message);
+        }
+        (tls, verify)
+    }
+
     fn path(&self, text: &str) -> PathBuf {
         self.directory.join(text)
     }
 
-    /// The path of a file that is to be made. That it is not there says nothing about its name.
-    fn path_to_make(&self, table: &Table<'_>, named: &Located<String>) -> PathBuf {
+    /// The path of a file that this program creates. Unlike for an input file, a mistake in its name
+    /// does not show when it is opened.
+    fn path_to_make(&self, table: &TableReader<'_>, named: &Located<String>) -> PathBuf {
         let path = self.path(&named.value);
         let untouched = files::untouched(&path);
         if !untouched.is_empty() {
             table.document.warn(
-                &named.place,
+                &named.location,
                 format!("the name is taken as it is{untouched}"),
             );
         }
         path
     }
 
-    /// The path of a file that is read next.
+    /// The path of a file that is read next. Stamps the file first.
     fn file(&self, text: &str) -> PathBuf {
         let path = self.path(text);
         self.files.borrow_mut().push(Stamp::of(&path));
         path
     }
 
-    fn tls(&self, table: &mut Table<'_>, client: ClientTrust) -> Option<Tls> {
-        let certificate = required(
-            table,
-            "certificate",
-            "the server's chain in PEM, leaf first",
-        );
-        let private_key = required(table, "private_key", "the certificate's key in PEM");
-        let min_version = table
-            .choice(
-                "min_version",
-                &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)],
-            )
-            .unwrap_or(TlsVersion::Tls12);
-        let (certificate, private_key) = (certificate?, private_key?);
-        let paths = (self.file(&certificate.value), self.file(&private_key.value));
-        match files::server_certificate(&paths.0, &paths.1, &aws_lc_rs::default_provider()) {
-            Ok(server) => {
-                let now = x509_parser::time::ASN1Time::now().timestamp();
-                if let Some(message) = lints::on_leaf(&server.cert, now) {
-                    self.errors
-                        .borrow_mut()
-                        .push(table.document.problem(&certificate.place, message));
-                }
-                for message in lints::on_chain(&server.cert, now, lints::is_known_to_system) {
-                    table.document.warn(&certificate.place, message);
-                }
-                if let Some(message) = lints::on_key_file(&paths.1) {
-                    table.document.warn(&private_key.place, message);
-                }
-                Some(Tls {
-                    certificate: server,
-                    min_version,
-                    client,
-                })
-            }
-            Err(KeyPairError::Certificate(message)) => {
-                table.document.complain(&certificate.place, message);
-                None
-            }
-            Err(KeyPairError::Key(message)) => {
-                table.document.complain(&private_key.place, message);
-                None
-            }
-        }
-    }
-
-    fn client_trust(&self, table: &mut Table<'_>) -> ClientTrust {
-        let choices = [
-            ("require", Verify::Require),
-            ("request", Verify::Request),
-            ("off", Verify::Off),
-        ];
-        let verify = table.choice("verify", &choices).unwrap_or(Verify::Require);
-        let noted = table.document.count();
-        let authorities = match table.strings("ca") {
-            None => files::builtin_authorities(),
-            Some(sources) => {
-                if sources.is_empty() && verify != Verify::Off {
-                    table.complain("ca", "is empty: name \"builtin:netdata\" or PEM files");
-                }
-                sources
-                    .iter()
-                    .flat_map(|source| self.authorities(table, source))
-                    .collect()
-            }
-        };
-        let choices = [("all", CrlCoverage::All), ("listed", CrlCoverage::Listed)];
-        let crl_coverage = table
-            .choice("crl_coverage", &choices)
-            .unwrap_or(CrlCoverage::All);
-        let lists = self.revocation_lists(table);
-        let uncovered = uncovered(&authorities, &lists, crl_coverage);
-        // Where something could not be read, it may be just that.
-        if table.document.count() == noted && verify != Verify::Off {
-            uncovered
-                .into_iter()
-                .for_each(|message| table.complain("crl", message));
-        }
-        let revocation_lists = current(table, lists);
-        let common_names = match table.strings("common_names") {
-            None => vec![NETDATA_COMMON_NAME.to_owned()],
-            Some(names) => {
-                if names.is_empty() {
-                    table.complain(
-                        "common_names",
-                        "is empty: nobody could pass; the default is [\"app.netdata.cloud\"]",
-                    );
-                }
-                for name in names
-                    .iter()
-                    .filter(|name| name.value.is_empty() || name.value.contains(char::is_control))
-                {
-                    table
-                        .document
-                        .complain(&name.place, "must be a name without control characters");
-                }
-                names.into_iter().map(|name| name.value).collect()
-            }
-        };
-        ClientTrust {
-            verify,
-            authorities,
-            revocation_lists,
-            crl_coverage,
-            common_names,
-        }
-    }
-
-    fn authorities(
-        &self,
-        table: &Table<'_>,
-        source: &Located<String>,
-    ) -> Vec<rustls::pki_types::CertificateDer<'static>> {
-        let loaded = match source.value.strip_prefix("builtin:") {
-            Some("netdata") => Ok(files::builtin_authorities()),
-            Some(_) => Err("the only built-in authority is \"builtin:netdata\"".to_owned()),
-            None => files::authorities(&self.file(&source.value)),
-        };
-        loaded.unwrap_or_else(|message| {
-            table.document.complain(&source.place, message);
-            Vec::new()
-        })
-    }
-
-    fn revocation_lists(&self, table: &mut Table<'_>) -> Vec<Located<RevocationList>> {
-        let sources = table.strings("crl").unwrap_or_default();
-        let of_source =
-            |source: Located<String>| match files::revocation_lists(&self.file(&source.value)) {
-                Ok(lists) => lists
-                    .into_iter()
-                    .map(|value| Located {
-                        value,
-                        place: source.place.clone(),
-                    })
-                    .collect(),
-                Err(message) => {
-                    table.document.complain(&source.place, message);
-                    Vec::new()
-                }
-            };
-        sources.into_iter().flat_map(of_source).collect()
-    }
-
-    fn server(&self, table: &mut Table<'_>) -> ServerSettings {
+    fn server(&self, table: &mut TableReader<'_>) -> ServerSettings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = table.integer("threads").map_or(0, |threads| {
             if threads.value > 1024 {
@@ -354,8 +205,8 @@ impl Loader<'_> {
         }
     }
 
-    fn upgrade_socket(&self, table: &mut Table<'_>, pid_file: Option<&Path>) -> PathBuf {
-        // Pingora's own name for it is known, too.
+    fn upgrade_socket(&self, table: &mut TableReader<'_>, pid_file: Option<&Path>) -> PathBuf {
+        // `upgrade_sock` is Pingora's own name for this key.
         let named = table
             .string("upgrade_socket")
             .or(table.string("upgrade_sock"));
@@ -368,13 +219,31 @@ impl Loader<'_> {
                 "must have at most {} bytes, as every socket's path",
                 upgrade_socket::MAX_LENGTH
             );
-            table.document.complain(&named.place, message);
+            table.document.complain(&named.location, message);
         }
         path
     }
 }
 
-/// How many bytes of a body a route holds in memory.
+/// Warns of routes whose bodies may exceed the memory for all bodies.
+fn warn_of_large_bodies<'r>(
+    root: &TableReader<'_>,
+    routes: impl Iterator<Item = &'r Route>,
+    limits: &Limits,
+    max_buffered: &KeyLocation,
+) {
+    for route in routes {
+        let (path, held, limit) = (&route.path, held_by(route), limits.max_buffered);
+        if held > limit {
+            let message = format!(
+                "{path} takes bodies of up to {held} bytes, of which those over {limit} get 503"
+            );
+            root.document.warn(max_buffered, message);
+        }
+    }
+}
+
+/// The number of bytes of a body that a route holds in memory.
 fn held_by(route: &Route) -> u64 {
     match (route.kind, route.max_body) {
         (RouteKind::Webhook, max_body) => max_body,
@@ -383,128 +252,12 @@ fn held_by(route: &Route) -> u64 {
     }
 }
 
-fn listen(table: &mut Table<'_>) -> Listen {
-    let document = table.document;
-    let noted = document.count();
-    let listen = Listen {
-        https: addresses(table, "https"),
-        http: addresses(table, "http"),
-        http2: table.boolean("http2").unwrap_or(true),
-        proxy_protocol: table.boolean("proxy_protocol").unwrap_or(false),
-        trusted_proxies: networks(table, "trusted_proxies"),
-        allow: networks(table, "allow"),
-    };
-    if listen.https.is_empty() && listen.http.is_empty() && document.count() == noted {
-        table.complain("https", "missing; name an address such as \"0.0.0.0:8443\"");
-    }
-    if listen.proxy_protocol && listen.trusted_proxies.is_empty() && document.count() == noted {
-        table.complain(
-            "proxy_protocol",
-            "needs trusted_proxies, the addresses whose headers are believed",
-        );
-    }
-    listen
-}
-
-fn addresses(table: &mut Table<'_>, key: &'static str) -> Vec<SocketAddr> {
-    let texts = table.strings(key).unwrap_or_default();
-    let texts = texts.into_iter().filter(|text| !text.value.is_empty());
-    texts
-        .filter_map(|text| {
-            parsed(table, text, |text| {
-                text.parse().map_err(
-                    |_| "must be an address and a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"",
-                )
-            })
-        })
-        .collect()
-}
-
-fn networks(table: &mut Table<'_>, key: &'static str) -> Vec<IpNet> {
-    let texts = table.strings(key).unwrap_or_default();
-    let parse = |text: &str| {
-        text.parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| "must be a network or an address, such as \"10.0.0.0/8\"")
-    };
-    texts
-        .into_iter()
-        .filter_map(|text| parsed(table, text, parse))
-        .collect()
-}
-
-fn limits(table: &mut Table<'_>) -> Limits {
-    let default = Limits::default();
-    let max_header_size =
-        table
-            .size("max_header_size")
-            .map_or(default.max_header_size as u64, |size| {
-                if !(1024..=1024 * 1024).contains(&size.value) {
-                    table.complain("max_header_size", "must be from 1KiB to 1MiB");
-                }
-                size.value
-            });
-    let max_buffered = table
-        .size("max_buffered")
-        .map_or_else(default_max_buffered, |size| {
-            if size.value == 0 {
-                table.complain(
-                    "max_buffered",
-                    "must be more than 0: a webhook's body is held in memory until it is verified",
-                );
-            }
-            size.value
-        });
-    let max_connections = count(table, "max_connections", default.max_connections);
-    if max_connections == 0 {
-        table.complain("max_connections", "must be more than 0");
-    }
-    Limits {
-        max_connections,
-        max_connections_per_address: count(
-            table,
-            "max_connections_per_address",
-            default_per_address(max_connections),
-        ),
-        requests_per_second: count(table, "requests_per_second", 0) as u32,
-        burst: count(table, "burst", 0) as u32,
-        handshake_timeout: table
-            .duration("handshake_timeout")
-            .unwrap_or(default.handshake_timeout),
-        header_timeout: table
-            .duration("header_timeout")
-            .unwrap_or(default.header_timeout),
-        body_timeout: table
-            .duration("body_timeout")
-            .unwrap_or(default.body_timeout),
-        idle_timeout: table
-            .duration("idle_timeout")
-            .unwrap_or(default.idle_timeout),
-        max_header_size: max_header_size as usize,
-        max_buffered,
-    }
-}
-
-/// A quarter of all, so that no single address takes every connection; where there are few, a
-/// handful is no attack.
-fn default_per_address(max_connections: usize) -> usize {
-    (max_connections / 4).max(16)
-}
-
-/// A quarter of what the process may have: connections take memory as well, and so does what the
-/// system holds for them.
-fn default_max_buffered() -> u64 {
-    memory_limit().map_or(MAX_BUFFERED, |limit| {
-        (limit / 4).clamp(1 << 20, MAX_BUFFERED)
-    })
-}
-
-fn count(table: &mut Table<'_>, key: &'static str, default: usize) -> usize {
+fn count(table: &mut TableReader<'_>, key: &'static str, default: usize) -> usize {
     match table.integer(key) {
         Some(count) if count.value > 1_000_000_000 => {
             table
                 .document
-                .complain(&count.place, "must be at most 1000000000");
+                .complain(&count.location, "must be at most 1000000000");
             default
         }
         Some(count) => count.value as usize,
@@ -512,25 +265,25 @@ fn count(table: &mut Table<'_>, key: &'static str, default: usize) -> usize {
     }
 }
 
-fn admin(table: &mut Table<'_>) -> Option<AdminSettings> {
+fn admin(table: &mut TableReader<'_>) -> Option<AdminSettings> {
     let text = table
         .string("listen")
         .filter(|text| !text.value.is_empty())?;
-    let place = text.place.clone();
+    let location = text.location.clone();
     let parse = |text: &str| {
         text.parse::<SocketAddr>()
             .map_err(|_| "must be an address and a port, such as \"127.0.0.1:9464\"")
     };
     let listen = parsed(table, text, parse)?;
     if !listen.ip().to_canonical().is_loopback() {
-        let message = "is not a loopback address: the admin listener has no authentication, and whoever reaches it sees \
-                       the tokens of Test notifications";
-        table.document.warn(&place, message);
+        let message = "is not a loopback address: the admin listener has no authentication, and any client that reaches it \
+                       sees the tokens of Test notifications";
+        table.document.warn(&location, message);
     }
     Some(AdminSettings { listen })
 }
 
-fn log(table: &mut Table<'_>) -> Log {
+fn log(table: &mut TableReader<'_>) -> Log {
     let default = Log::default();
     let levels = [
         ("error", LogLevel::Error),
@@ -551,8 +304,8 @@ fn log(table: &mut Table<'_>) -> Log {
     }
 }
 
-/// The string of a key that must be there.
-fn required(table: &mut Table<'_>, key: &'static str, what: &str) -> Option<Located<String>> {
+/// Reads a string that must be present.
+fn required(table: &mut TableReader<'_>, key: &'static str, what: &str) -> Option<Located<String>> {
     let is_named = table.names_any(&[key]);
     let value = table.string(key);
     if !is_named {
@@ -561,14 +314,14 @@ fn required(table: &mut Table<'_>, key: &'static str, what: &str) -> Option<Loca
     value
 }
 
-/// `text` as `parse` reads it; what it says against it is noted.
+/// Parses `text`, and reports the error of `parse`.
 fn parsed<T, E: Into<String>>(
-    table: &Table<'_>,
+    table: &TableReader<'_>,
     text: Located<String>,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Option<T> {
     parse(&text.value)
-        .map_err(|message| table.document.complain(&text.place, message.into()))
+        .map_err(|message| table.document.complain(&text.location, message.into()))
         .ok()
 }
 

@@ -1,6 +1,6 @@
 //! `tls.client.crl`: which of the lists count, and whose certificates they leave in the dark.
 
-use crate::config::document::{Located, Table};
+use crate::config::document::{Located, TableReader};
 use crate::config::files;
 use crate::config::{CrlCoverage, RevocationList};
 use rustls::pki_types::CertificateDer;
@@ -48,12 +48,12 @@ fn why_uncovered(
         .find(|list| list.value.is_in_name_of(parsed.subject()));
     match (signed, named) {
         (1.., _) if !may_sign_lists(&parsed) => Some(format!(
-            "{name} has signed a revocation list, which its key usage does not allow (cRLSign): no such list can be \
-             believed. Have its certificate issued anew, or take the list away"
+            "{name} has signed a revocation list, but its key usage does not allow that (cRLSign), so the list cannot be \
+             trusted: have its certificate reissued, or remove the list"
         )),
         (0, Some(list)) => Some(format!(
-            "{} says that it is of {name} and is not signed with that key, so none of its certificates would be \
-             accepted: name the list that is",
+            "{} claims to be issued by {name} but is not signed with its key, so none of its certificates would be \
+             accepted: use the list that is",
             list.value.file().display()
         )),
         (0, None) if coverage == CrlCoverage::All => Some(format!(
@@ -75,7 +75,7 @@ fn may_sign_lists(authority: &X509Certificate<'_>) -> bool {
 /// The lists that no newer one replaces. That one of them has run out is noted: it says nothing
 /// about what was revoked since.
 pub(super) fn current(
-    table: &Table<'_>,
+    table: &TableReader<'_>,
     lists: Vec<Located<RevocationList>>,
 ) -> Vec<RevocationList> {
     let is_current = |list: &Located<RevocationList>| {
@@ -92,7 +92,7 @@ pub(super) fn current(
             let message = format!(
                 "{file} is out of date: its next update was due on {due}; fetch the current list"
             );
-            table.document.complain(&list.place, message);
+            table.document.complain(&list.location, message);
         }
         if !list.value.has_known_signer() {
             let message = format!(
@@ -100,7 +100,7 @@ pub(super) fn current(
                  of an intermediate authority alone",
                 list.value.issuer()
             );
-            table.document.warn(&list.place, message);
+            table.document.warn(&list.location, message);
         }
     }
     lists

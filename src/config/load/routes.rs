@@ -4,7 +4,7 @@ use super::upstreams::Groups;
 use super::{Loader, parsed, required};
 use crate::auth::secret::{Secret, SecretDigest};
 use crate::auth::{Authorization, Requirements};
-use crate::config::document::Table;
+use crate::config::document::TableReader;
 use crate::config::files::{self, SecretSource};
 use crate::config::header_template::{HeaderTemplate, UnknownVariable, variables};
 use crate::config::lints;
@@ -44,24 +44,24 @@ const BASIC: &str = "{ username = \"netdata\", password = { file = \"basic.secre
 const BEARER: &str = "{ token = { file = \"bearer.secret\" } }";
 
 /// What to write where a secret itself is written by mistake.
-fn place_of_secret(forms: &str) -> String {
+fn secret_form(forms: &str) -> String {
     format!("a table that says where the secret is kept, {forms}")
 }
 
 impl Loader<'_> {
     pub(super) fn routes(
         &self,
-        root: &mut Table<'_>,
+        root: &mut TableReader<'_>,
         verify: Verify,
         groups: &Groups,
     ) -> Option<Vec<Route>> {
-        let place = root.place_of("routes");
+        let location = root.location_of("routes");
         let routes = root.tables("routes", "[[routes]] with path and upstream", |table| {
             self.route(table, verify, groups)
         });
         if routes.is_empty() {
             root.document.complain(
-                &place,
+                &location,
                 "missing; name at least one: [[routes]] with path and upstream",
             );
         }
@@ -70,22 +70,22 @@ impl Loader<'_> {
         for route in routes.iter().flatten() {
             if !seen.insert(route.path.to_string()) {
                 root.document.complain(
-                    &place,
+                    &location,
                     format!("two routes have the path \"{}\"", route.path),
                 );
             }
         }
         for route in routes.as_deref().map(unreachable).unwrap_or_default() {
             let message = format!(
-                "no request reaches \"{}\": applications may read it as the path of another route, which demands more",
+                "no request reaches \"{}\": applications may read it as the path of another route, which requires more",
                 route.path
             );
-            root.document.warn(&place, message);
+            root.document.warn(&location, message);
         }
         routes
     }
 
-    fn route(&self, table: &mut Table<'_>, verify: Verify, groups: &Groups) -> Option<Route> {
+    fn route(&self, table: &mut TableReader<'_>, verify: Verify, groups: &Groups) -> Option<Route> {
         let kinds = [("webhook", RouteKind::Webhook), ("proxy", RouteKind::Proxy)];
         let kind = table.choice("kind", &kinds).unwrap_or(RouteKind::Webhook);
         let path = required(
@@ -107,14 +107,14 @@ impl Loader<'_> {
             }
         }
         let challenge_secret =
-            table.table_like("challenge_secret", &place_of_secret(SOURCES), |table| {
+            table.table_like("challenge_secret", &secret_form(SOURCES), |table| {
                 self.challenge_secret(table)
             });
         let schema = table.choice("schema", &SCHEMAS).unwrap_or_default();
         let spaces = table.strings("spaces").unwrap_or_default();
         for space in spaces.iter().filter(|space| space.value.is_empty()) {
             table.document.complain(
-                &space.place,
+                &space.location,
                 "must be the id, the slug or the name of a space",
             );
         }
@@ -146,14 +146,15 @@ impl Loader<'_> {
         })
     }
 
-    fn requirements(&self, table: &mut Table<'_>, verify: Verify) -> Requirements {
+    fn requirements(&self, table: &mut TableReader<'_>, verify: Verify) -> Requirements {
         if table.is_word("auth", "none") {
-            let message = "anybody may use this route: demand client_certificate, basic or bearer";
-            table.document.warn(&table.place_of("auth"), message);
+            let message =
+                "any client may use this route: require client_certificate, basic or bearer";
+            table.document.warn(&table.location_of("auth"), message);
             table.skip("auth");
             return Requirements::default();
         }
-        let (place, document) = (table.place_of("auth"), table.document);
+        let (location, document) = (table.location_of("auth"), table.document);
         let before = document.count();
         let requirements = table.table_like("auth", "a table, [routes.auth], or \"none\"", |table| {
             let client_certificate = table.boolean("client_certificate");
@@ -174,14 +175,14 @@ impl Loader<'_> {
         // Who demands something that cannot be read has demanded something.
         if demands_nothing && document.count() == before {
             document.complain(
-                &place,
-                "would let everybody in: demand client_certificate, basic or bearer, or write auth = \"none\"",
+                &location,
+                "would admit every client: require client_certificate, basic or bearer, or set auth = \"none\"",
             );
         }
         requirements
     }
 
-    fn authorization(&self, table: &mut Table<'_>) -> Authorization {
+    fn authorization(&self, table: &mut TableReader<'_>) -> Authorization {
         let basic = table.tables("basic", BASIC, |table| {
             table.be_discreet();
             let username = required(table, "username", "the user's name");
@@ -190,7 +191,7 @@ impl Loader<'_> {
             if username.value.contains(':') {
                 table
                     .document
-                    .complain(&username.place, "must not contain \":\" (RFC 7617)");
+                    .complain(&username.location, "must not contain \":\" (RFC 7617)");
             }
             Some((username.value, password?))
         });
@@ -208,32 +209,36 @@ impl Loader<'_> {
             .fold(accepted, Authorization::with_bearer)
     }
 
-    fn secret_digest(&self, table: &mut Table<'_>, key: &'static str) -> Option<SecretDigest> {
-        table.table_like(key, &place_of_secret(SOURCES_OR_DIGEST), |table| {
-            let place = table.place();
+    fn secret_digest(
+        &self,
+        table: &mut TableReader<'_>,
+        key: &'static str,
+    ) -> Option<SecretDigest> {
+        table.table_like(key, &secret_form(SOURCES_OR_DIGEST), |table| {
+            let location = table.location();
             let source = self.secret_source(table, true)?;
             files::secret_digest(&source)
-                .map_err(|message| table.document.complain(&place, message))
+                .map_err(|message| table.document.complain(&location, message))
                 .ok()
         })
     }
 
-    fn challenge_secret(&self, table: &mut Table<'_>) -> Option<Secret> {
+    fn challenge_secret(&self, table: &mut TableReader<'_>) -> Option<Secret> {
         if !table.is_present() {
             return None;
         }
-        let place = table.place();
+        let location = table.location();
         let source = self.secret_source(table, false)?;
         let secret = files::secret(&source)
-            .map_err(|message| table.document.complain(&place, message))
+            .map_err(|message| table.document.complain(&location, message))
             .ok()?;
         if let Some(message) = lints::on_challenge_secret(secret.expose()) {
-            table.document.warn(&place, message);
+            table.document.warn(&location, message);
         }
         Some(secret)
     }
 
-    fn secret_source(&self, table: &mut Table<'_>, digest_too: bool) -> Option<SecretSource> {
+    fn secret_source(&self, table: &mut TableReader<'_>, digest_too: bool) -> Option<SecretSource> {
         table.be_discreet();
         let mut sources = Vec::new();
         sources.extend(
@@ -250,7 +255,7 @@ impl Loader<'_> {
             let plain = !name.value.is_empty() && !name.value.contains('/') && name.value != "..";
             if !plain {
                 table.document.complain(
-                    &name.place,
+                    &name.location,
                     "must be the name of a credential, without \"/\"",
                 );
             }
@@ -264,21 +269,21 @@ impl Loader<'_> {
                 if digest.is_none() {
                     table
                         .document
-                        .complain(&hex.place, "must be a SHA-256: 64 hexadecimal digits");
+                        .complain(&hex.location, "must be a SHA-256: 64 hexadecimal digits");
                 }
                 digest.map(SecretSource::Digest)
             }));
         }
         if sources.len() > 1 {
             table.document.complain(
-                &table.place(),
+                &table.location(),
                 format!("names several sources; write one of {forms}"),
             );
         } else if sources.is_empty() && !table.names_any(&["file", "env", "credential", "sha256"]) {
             // A secret never stands in the configuration itself.
             table
                 .document
-                .complain(&table.place(), format!("must be {forms}"));
+                .complain(&table.location(), format!("must be {forms}"));
         }
         sources.pop()
     }
@@ -286,15 +291,14 @@ impl Loader<'_> {
 
 /// With `schema = "off"`, keys that are about the content of bodies do something else than they
 /// say, or nothing.
-fn warn_of_what_is_not_looked_at(table: &Table<'_>, has_spaces: bool) {
+fn warn_of_what_is_not_looked_at(table: &TableReader<'_>, has_spaces: bool) {
     if has_spaces {
-        let message =
-            "has bodies read though schema is \"off\": one that cannot be is refused with 403";
-        table.document.warn(&table.place_of("spaces"), message);
+        let message = "requires reading bodies although schema is \"off\": a body that cannot be read is refused with 403";
+        table.document.warn(&table.location_of("spaces"), message);
     }
     if table.names_any(&["tests"]) {
         let message = "has no effect: with schema = \"off\", a Test notification is forwarded as any other body is";
-        table.document.warn(&table.place_of("tests"), message);
+        table.document.warn(&table.location_of("tests"), message);
     }
 }
 
@@ -309,7 +313,7 @@ fn unreachable(routes: &[Route]) -> Vec<&Route> {
     routes.iter().filter(is_unreachable).collect()
 }
 
-fn max_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
+fn max_body(table: &mut TableReader<'_>, kind: RouteKind) -> u64 {
     let size = table.size("max_body").map(|size| size.value);
     match kind {
         RouteKind::Proxy => size.unwrap_or(0),
@@ -325,7 +329,7 @@ fn max_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
 }
 
 /// As much as a webhook's body may have.
-fn buffer_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
+fn buffer_body(table: &mut TableReader<'_>, kind: RouteKind) -> u64 {
     let size = table.size("buffer_body").map(|size| size.value);
     if kind == RouteKind::Webhook && size.is_some() {
         table.complain(
@@ -336,7 +340,7 @@ fn buffer_body(table: &mut Table<'_>, kind: RouteKind) -> u64 {
     size.unwrap_or(1 << 20)
 }
 
-fn pass_headers(table: &mut Table<'_>) -> Vec<HeaderName> {
+fn pass_headers(table: &mut TableReader<'_>) -> Vec<HeaderName> {
     let parse = |name: &str| {
         let header =
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not the name of a header")?;
@@ -354,13 +358,13 @@ fn pass_headers(table: &mut Table<'_>) -> Vec<HeaderName> {
         .collect()
 }
 
-fn set_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderTemplate)> {
+fn set_headers(table: &mut TableReader<'_>) -> Vec<(HeaderName, HeaderTemplate)> {
     let headers = table.string_map("set_headers");
     headers
         .into_iter()
         .filter_map(|(name, template)| {
-            let place = template.place.clone();
-            let complain = |message: String| table.document.complain(&place, message);
+            let location = template.location.clone();
+            let complain = |message: String| table.document.complain(&location, message);
             let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
                 complain("is not the name of a header".into());
                 return None;

@@ -1,9 +1,9 @@
 //! `[upstreams.NAME]`, and what a route may name as its upstream.
 
+use super::tls::{complain_about_pair, lint_key_file};
 use super::{Loader, count, parsed, required};
-use crate::config::document::{Located, Place, Table, suggest};
-use crate::config::files::{self, KeyPairError};
-use crate::config::lints;
+use crate::config::document::{KeyLocation, Located, TableReader, suggest};
+use crate::config::files;
 use crate::config::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 use crate::http::header_class::is_reserved;
 use http::header::HOST;
@@ -38,12 +38,12 @@ pub(super) type Groups = BTreeMap<String, Option<Arc<Upstream>>>;
 pub(super) type SystemTrust = OnceCell<Result<Arc<[CertificateDer<'static>]>, String>>;
 
 impl Loader<'_> {
-    pub(super) fn upstreams(&self, root: &mut Table<'_>) -> Groups {
+    pub(super) fn upstreams(&self, root: &mut TableReader<'_>) -> Groups {
         let groups = root.named_tables("upstreams", |name, table| {
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             if name.is_empty() || !name.bytes().all(is_plain) {
                 table.document.complain(
-                    &table.place(),
+                    &table.location(),
                     "the name may have letters, digits, \"-\", \"_\" and \".\" only",
                 );
             }
@@ -52,7 +52,7 @@ impl Loader<'_> {
         groups.into_iter().collect()
     }
 
-    fn group(&self, name: &str, table: &mut Table<'_>) -> Option<Upstream> {
+    fn group(&self, name: &str, table: &mut TableReader<'_>) -> Option<Upstream> {
         let servers = self.servers(table);
         let keepalive = count(table, "keepalive", 128);
         if keepalive > 65_536 {
@@ -86,7 +86,7 @@ impl Loader<'_> {
         })
     }
 
-    fn servers(&self, table: &mut Table<'_>) -> Vec<Located<Option<Endpoint>>> {
+    fn servers(&self, table: &mut TableReader<'_>) -> Vec<Located<Option<Endpoint>>> {
         let texts = match table.strings("servers") {
             Some(texts) if !texts.is_empty() => texts,
             texts => {
@@ -100,15 +100,15 @@ impl Loader<'_> {
         texts
             .into_iter()
             .map(|text| {
-                let place = text.place.clone();
+                let location = text.location.clone();
                 let value = parsed(table, text, |text| self.endpoint(text));
                 if value
                     .as_ref()
                     .is_some_and(|endpoint| !seen.insert(address_of(endpoint)))
                 {
-                    table.document.complain(&place, "is there already");
+                    table.document.complain(&location, "is there already");
                 }
-                Located { value, place }
+                Located { value, location }
             })
             .collect()
     }
@@ -116,7 +116,7 @@ impl Loader<'_> {
     /// `None` where a problem has been noted, `Some(None)` where no server speaks TLS.
     fn group_tls(
         &self,
-        table: &mut Table<'_>,
+        table: &mut TableReader<'_>,
         servers: &[Located<Option<Endpoint>>],
     ) -> Option<Option<UpstreamTls>> {
         let is_tls = |server: &&Located<Option<Endpoint>>| {
@@ -132,7 +132,7 @@ impl Loader<'_> {
             return Some(None);
         };
         let authorities = match table.strings("ca") {
-            None => self.system_trust(table, &first.place),
+            None => self.system_trust(table, &first.location),
             Some(sources) => self.upstream_authorities(table, &sources),
         };
         let server_name = table.string("server_name").and_then(|name| {
@@ -156,19 +156,19 @@ impl Loader<'_> {
 
     fn upstream_authorities(
         &self,
-        table: &Table<'_>,
+        table: &TableReader<'_>,
         sources: &[Located<String>],
     ) -> Option<Arc<[CertificateDer<'static>]>> {
         if sources.is_empty() {
             table.complain(
                 "ca",
-                "is empty: name PEM files, or leave it out to trust whom the system trusts",
+                "must not be empty: set PEM files, or omit it to trust the authorities of the system",
             );
         }
         let loaded = sources.iter().map(|source| {
             let authorities = files::authorities(&self.file(&source.value));
             authorities
-                .map_err(|message| table.document.complain(&source.place, message))
+                .map_err(|message| table.document.complain(&source.location, message))
                 .ok()
         });
         // Every source is read, so that every problem is noted.
@@ -181,13 +181,13 @@ impl Loader<'_> {
 
     fn system_trust(
         &self,
-        table: &Table<'_>,
-        place: &Place,
+        table: &TableReader<'_>,
+        location: &KeyLocation,
     ) -> Option<Arc<[CertificateDer<'static>]>> {
         let trust = self.system_trust.get_or_init(files::system_authorities);
         let complain = |message| {
             table.document.complain(
-                place,
+                location,
                 format!("{message}, or name a ca in a group of [upstreams]"),
             )
         };
@@ -195,19 +195,19 @@ impl Loader<'_> {
     }
 
     /// A name that no certificate can have would be looked for in vain with every connection.
-    fn check_verifiable(&self, table: &Table<'_>, server: &Located<Option<Endpoint>>) {
+    fn check_verifiable(&self, table: &TableReader<'_>, server: &Located<Option<Endpoint>>) {
         if let Some(Endpoint::Tcp { host, .. }) = &server.value
             && !is_verifiable(host)
         {
             table.document.complain(
-                &server.place,
+                &server.location,
                 format!("no certificate can name \"{host}\"; set server_name"),
             );
         }
     }
 
     /// The client certificate and its key; both or neither.
-    fn identity(&self, table: &mut Table<'_>) -> Option<Option<Arc<UpstreamIdentity>>> {
+    fn identity(&self, table: &mut TableReader<'_>) -> Option<Option<Arc<UpstreamIdentity>>> {
         const BOTH: [&str; 2] = ["client_certificate", "client_private_key"];
         if !table.names_any(&BOTH) {
             BOTH.into_iter().for_each(|key| table.skip(key));
@@ -223,17 +223,11 @@ impl Loader<'_> {
         let paths = (self.file(&certificate.value), self.file(&key.value));
         match files::identity(&paths.0, &paths.1) {
             Ok(identity) => {
-                if let Some(message) = lints::on_key_file(&paths.1) {
-                    table.document.warn(&key.place, message);
-                }
+                lint_key_file(table, &key, &paths.1);
                 Some(Some(Arc::new(identity)))
             }
-            Err(KeyPairError::Certificate(message)) => {
-                table.document.complain(&certificate.place, message);
-                None
-            }
-            Err(KeyPairError::Key(message)) => {
-                table.document.complain(&key.place, message);
+            Err(error) => {
+                complain_about_pair(table, &certificate, &key, error);
                 None
             }
         }
@@ -242,7 +236,7 @@ impl Loader<'_> {
     /// The upstream of a route: one of `groups`, or a URL.
     pub(super) fn route_upstream(
         &self,
-        table: &mut Table<'_>,
+        table: &mut TableReader<'_>,
         groups: &Groups,
     ) -> Option<Arc<Upstream>> {
         let what = "the application, such as \"http://127.0.0.1:3000\", or one of [upstreams]";
@@ -258,19 +252,19 @@ impl Loader<'_> {
                     "must be {FORMS}, or the name of one of [upstreams], and there are none"
                 ),
             };
-            table.document.complain(&text.place, message);
+            table.document.complain(&text.location, message);
             return None;
         }
-        let place = text.place.clone();
+        let location = text.location.clone();
         let server = Located {
             value: parsed(table, text, |url| self.endpoint(url)),
-            place,
+            location,
         };
         let tls = match server.value.as_ref()?.is_tls() {
             false => None,
             true => {
                 self.check_verifiable(table, &server);
-                let authorities = self.system_trust(table, &server.place)?;
+                let authorities = self.system_trust(table, &server.location)?;
                 Some(UpstreamTls {
                     authorities,
                     server_name: None,
@@ -293,7 +287,7 @@ impl Loader<'_> {
                     }
                     // Too long a path, mostly.
                     SocketAddr::from_pathname(&path)
-                        .map_err(|error| format!("is no path of a socket: {error}"))?;
+                        .map_err(|error| format!("is not a valid path of a socket: {error}"))?;
                     Ok(Endpoint::Unix(path))
                 }
             };
@@ -363,7 +357,7 @@ fn is_verifiable(name: &str) -> bool {
     !name.contains('_') && ServerName::try_from(name).is_ok()
 }
 
-fn health_check(table: &mut Table<'_>) -> HealthCheck {
+fn health_check(table: &mut TableReader<'_>) -> HealthCheck {
     let path = table.string("path").and_then(|path| {
         parsed(table, path, |path| {
             match path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -377,16 +371,13 @@ fn health_check(table: &mut Table<'_>) -> HealthCheck {
             .into_iter()
             .filter(|key| table.names_any(&[key]))
         {
-            table.complain(
-                key,
-                "is for a check that asks for a path, and there is none",
-            );
+            table.complain(key, "requires path: without it, a check only connects");
         }
     }
     let host = table.string("host").and_then(|host| {
         parsed(table, host, |host| match host.parse::<Authority>() {
             Ok(_) if !host.contains('@') => Ok(host.to_owned()),
-            _ => Err("must be the name that the application is asked for under, such as \"hooks.example.com\""),
+            _ => Err("must be the host name for the request, such as \"hooks.example.com\""),
         })
     });
     let headers = table.string_map("headers").into_iter();
@@ -419,11 +410,11 @@ fn health_check(table: &mut Table<'_>) -> HealthCheck {
 }
 
 fn check_header(
-    table: &Table<'_>,
+    table: &TableReader<'_>,
     name: &str,
     value: &Located<String>,
 ) -> Option<(HeaderName, HeaderValue)> {
-    let complain = |message: &str| table.document.complain(&value.place, message);
+    let complain = |message: &str| table.document.complain(&value.location, message);
     let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
         complain("is not the name of a header");
         return None;

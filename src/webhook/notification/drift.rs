@@ -30,7 +30,7 @@ impl Drift {
             is_thorough,
             ..Self::default()
         };
-        drift.compare_object(body, fields, &Place::Root);
+        drift.compare_object(body, fields, &JsonPath::Root);
         drift
     }
 
@@ -59,7 +59,7 @@ impl Drift {
         self.pointers.len() == MAX_POINTERS && !self.is_thorough
     }
 
-    fn compare_object(&mut self, object: &Json<'_>, fields: Fields, place: &Place<'_>) {
+    fn compare_object(&mut self, object: &Json<'_>, fields: Fields, place: &JsonPath<'_>) {
         let Json::Object(members) = object else {
             self.note(place, Some("an object"));
             return;
@@ -68,7 +68,7 @@ impl Drift {
             if self.is_full() {
                 return;
             }
-            let place = Place::Member(place, key);
+            let place = JsonPath::Member(place, key);
             match fields.iter().find(|(name, _)| name == key) {
                 Some((_, known)) => self.compare(value, *known, &place),
                 None => self.note(&place, None),
@@ -76,7 +76,7 @@ impl Drift {
         }
     }
 
-    fn compare(&mut self, value: &Json<'_>, known: Type, place: &Place<'_>) {
+    fn compare(&mut self, value: &Json<'_>, known: Type, place: &JsonPath<'_>) {
         let expected = match (known, value) {
             (_, Json::Null)
             | (Type::String, Json::String(_))
@@ -101,14 +101,14 @@ impl Drift {
         self.note(place, Some(expected));
     }
 
-    fn compare_elements(&mut self, elements: &[Json<'_>], fields: Fields, place: &Place<'_>) {
+    fn compare_elements(&mut self, elements: &[Json<'_>], fields: Fields, place: &JsonPath<'_>) {
         let noted = self.pointers.len();
         for (index, element) in elements
             .iter()
             .enumerate()
             .filter(|(_, element)| **element != Json::Null)
         {
-            self.compare_object(element, fields, &Place::Element(place, index));
+            self.compare_object(element, fields, &JsonPath::Element(place, index));
             // What one element has, all of them have, most likely.
             if self.pointers.len() > noted && !self.is_thorough {
                 return;
@@ -116,7 +116,7 @@ impl Drift {
         }
     }
 
-    fn note(&mut self, place: &Place<'_>, expected: Option<&'static str>) {
+    fn note(&mut self, place: &JsonPath<'_>, expected: Option<&'static str>) {
         let is_first = self.mismatch.is_none();
         if let Some(expected) = expected.filter(|_| is_first) {
             self.mismatch = Some(Rejection::SchemaMismatch {
@@ -135,13 +135,13 @@ fn is_room(room: &Json<'_>) -> bool {
 }
 
 /// Where a value stands.
-enum Place<'p> {
+enum JsonPath<'p> {
     Root,
-    Member(&'p Place<'p>, &'p str),
-    Element(&'p Place<'p>, usize),
+    Member(&'p JsonPath<'p>, &'p str),
+    Element(&'p JsonPath<'p>, usize),
 }
 
-impl Place<'_> {
+impl JsonPath<'_> {
     /// The JSON pointer, safe to show: keys may be new, and are the sender's then.
     fn pointer(&self) -> String {
         let mut pointer = String::new();

@@ -72,7 +72,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Json<'_>, String> {
         )
     })?;
     let mut parser = serde_json::Deserializer::from_str(text);
-    let value = Value { depth: 0 }
+    let value = ValueSeed { depth: 0 }
         .deserialize(&mut parser)
         .map_err(|error| explain(&error))?;
     parser.end().map_err(|error| explain(&error))?;
@@ -98,22 +98,22 @@ fn explain(error: &serde_json::Error) -> String {
 
 /// Deserializes a value whose surroundings are `depth` deep.
 #[derive(Clone, Copy)]
-struct Value {
+struct ValueSeed {
     depth: usize,
 }
 
-impl Value {
-    fn deeper<E: serde::de::Error>(self) -> Result<Value, E> {
+impl ValueSeed {
+    fn deeper<E: serde::de::Error>(self) -> Result<ValueSeed, E> {
         if self.depth == MAX_DEPTH {
             return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
         }
-        Ok(Value {
+        Ok(ValueSeed {
             depth: self.depth + 1,
         })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Value {
+impl<'de> DeserializeSeed<'de> for ValueSeed {
     type Value = Json<'de>;
 
     fn deserialize<D: serde::Deserializer<'de>>(
@@ -124,7 +124,7 @@ impl<'de> DeserializeSeed<'de> for Value {
     }
 }
 
-impl<'de> Visitor<'de> for Value {
+impl<'de> Visitor<'de> for ValueSeed {
     type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,8 +173,8 @@ impl<'de> Visitor<'de> for Value {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json<'de>, A::Error> {
         let value = self.deeper()?;
         let mut members = Members::new();
-        let mut keys = Keys::default();
-        while let Some(key) = object.next_key_seed(Key)? {
+        let mut keys = SeenKeys::default();
+        while let Some(key) = object.next_key_seed(KeySeed)? {
             if !keys.add(&key, &members) {
                 return Err(A::Error::custom("a key is given twice in one object"));
             }
@@ -186,9 +186,9 @@ impl<'de> Visitor<'de> for Value {
 
 /// Notices a repeated key: by looking at each of a few, by a hash set from there on.
 #[derive(Default)]
-struct Keys<'de>(HashSet<Cow<'de, str>>);
+struct SeenKeys<'de>(HashSet<Cow<'de, str>>);
 
-impl<'de> Keys<'de> {
+impl<'de> SeenKeys<'de> {
     const FEW: usize = 16;
 
     /// Whether `key` is new.
@@ -208,9 +208,9 @@ impl<'de> Keys<'de> {
 }
 
 /// An object's key, borrowed where it has no escapes.
-struct Key;
+struct KeySeed;
 
-impl<'de> DeserializeSeed<'de> for Key {
+impl<'de> DeserializeSeed<'de> for KeySeed {
     type Value = Cow<'de, str>;
 
     fn deserialize<D: serde::Deserializer<'de>>(
@@ -221,7 +221,7 @@ impl<'de> DeserializeSeed<'de> for Key {
     }
 }
 
-impl<'de> Visitor<'de> for Key {
+impl<'de> Visitor<'de> for KeySeed {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

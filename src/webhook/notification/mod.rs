@@ -1,5 +1,4 @@
-//! Decides whether a body is a notification of Netdata Cloud, and reads from it what is needed to
-//! route it.
+//! Verifies that a body is a notification of Netdata Cloud, and reads the fields that are used.
 
 mod deciding;
 mod drift;
@@ -18,16 +17,16 @@ use std::fmt;
 /// Characters of a title or a name.
 const MAX_TITLE: usize = 200;
 
-/// What a notification is about.
+/// The subject of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An alert changed its state.
     Alert,
     /// A node became reachable or unreachable.
     Reachability,
-    /// The operator pressed *Test* and is to paste the token back.
+    /// The operator pressed *Test* and must paste the token back.
     Test,
-    /// Nothing that is known.
+    /// None of the known kinds.
     Unknown,
 }
 
@@ -49,7 +48,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// In which of its two shapes a notification came.
+/// The shape of a notification, which has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// As Netdata's documentation describes it.
@@ -68,7 +67,7 @@ impl Shape {
     }
 }
 
-/// Where a notification comes from, as far as it says. Each of these may be missing.
+/// The space that a notification comes from. Each part may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Space {
     /// A UUID.
@@ -80,14 +79,14 @@ pub struct Space {
 }
 
 impl Space {
-    /// Whether `wanted` is its id, slug or name.
+    /// Returns `true` if `wanted` is its id, slug or name.
     pub fn is(&self, wanted: &str) -> bool {
         [&self.id, &self.slug, &self.name]
             .into_iter()
             .any(|own| own.as_deref() == Some(wanted))
     }
 
-    /// The most telling of its names.
+    /// The name for display: the slug, or else the name or the id.
     pub fn label(&self) -> Option<&str> {
         [&self.slug, &self.name, &self.id]
             .into_iter()
@@ -95,26 +94,25 @@ impl Space {
     }
 }
 
-/// How strictly a body is judged.
+/// The strictness of the checks on a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SchemaPolicy {
-    /// The fields by which something is decided have to be readable. What is of no known kind has
-    /// to have a message.
+    /// Fields that decide something must be readable. A body of an unknown kind must have a message.
     #[default]
     Enforce,
-    /// What is of no known kind is refused, and so is every known field of another type.
+    /// In addition, a body of an unknown kind and any known field of another type are refused.
     Strict,
     /// Any unambiguous JSON object is forwarded, and the log says what [`Enforce`](Self::Enforce)
     /// would have refused.
     Warn,
-    /// Bodies are not looked at, unless it matters which space they are from.
+    /// Bodies are not read, unless the route accepts certain spaces only.
     Off,
 }
 
-/// What a notification says, as far as it matters here.
+/// The content of a notification, as far as it is used here.
 ///
-/// Every string in it was chosen by somebody who may use Netdata Cloud: escape what is shown,
-/// execute nothing.
+/// Its strings were chosen by users of Netdata Cloud: escape them for display, and never execute
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     /// What it is about.
@@ -147,10 +145,9 @@ pub struct Notification {
 impl Notification {
     /// Verifies a whole body.
     ///
-    /// It must be one JSON object that everybody reads alike (UTF-8, no key twice, at most 64
-    /// deep), with what `schema` demands, and from one of `spaces` unless that is empty. A Test
-    /// notification names no space; it passes here, and who forwards it decides whether that
-    /// matters.
+    /// It must be one JSON object that all parsers read alike (UTF-8, no key twice, at most 64 levels
+    /// deep), satisfy `schema`, and come from one of `spaces` unless that is empty. A Test
+    /// notification has no space; it passes here, and the caller decides whether to forward it.
     pub fn verify(body: &[u8], schema: SchemaPolicy, spaces: &[String]) -> Result<Self, Rejection> {
         if schema == SchemaPolicy::Off {
             return Self::unread(body, spaces);
@@ -162,20 +159,13 @@ impl Notification {
             wire::fields(kind, shape),
             schema == SchemaPolicy::Strict,
         );
-        let mut mismatch = None;
-        match (schema, judge(&json, kind, spaces)) {
-            (SchemaPolicy::Strict, verdict) => {
-                verdict?;
-                drift.check(kind)?;
-            }
-            (SchemaPolicy::Warn, verdict) => mismatch = verdict.err(),
-            (_, verdict) => verdict?,
-        }
-        if let Some(Rejection::SchemaMismatch { pointer, .. }) = &mismatch {
-            drift.lead_with(pointer);
-        } else if kind == Kind::Unknown && drift.pointers.is_empty() {
-            // There is nothing in it that could be pointed at.
-            drift.lead_with("");
+        let verdict = judge(&json, kind, spaces);
+        let mismatch = apply_policy(schema, verdict, &drift, kind)?;
+        match &mismatch {
+            Some(Rejection::SchemaMismatch { pointer, .. }) => drift.lead_with(pointer),
+            // Nothing in the body can be pointed at.
+            _ if kind == Kind::Unknown && drift.pointers.is_empty() => drift.lead_with(""),
+            _ => {}
         }
         if !spaces.is_empty() {
             check_space(&json, kind == Kind::Test, spaces)?;
@@ -183,13 +173,10 @@ impl Notification {
         let transition_id = reading::transition_id(&json)
             .filter(|id| is_token(id))
             .map(str::to_owned);
-        // What is shown is to be pasted: whole, or not at all.
-        let is_shown = |token: &&str| !token.is_empty() && is_clean(token);
-        let test_token = json
-            .string(&["token"])
-            .filter(|_| kind == Kind::Test)
-            .filter(is_shown)
-            .map(str::to_owned);
+        let test_token = match kind {
+            Kind::Test => shown_token(&json),
+            _ => None,
+        };
         if kind == Kind::Test && test_token.is_none() {
             drift.lead_with("/token");
         }
@@ -210,8 +197,8 @@ impl Notification {
         })
     }
 
-    /// A body that is not looked at. Where `spaces` are given, it has to be, and what is not
-    /// understood is from none of them.
+    /// Accepts a body without reading it, unless `spaces` are given: then a body that cannot be read
+    /// comes from none of them.
     fn unread(body: &[u8], spaces: &[String]) -> Result<Self, Rejection> {
         let mut space = None;
         if !spaces.is_empty() {
@@ -235,6 +222,32 @@ impl Notification {
     }
 }
 
+/// Applies `schema` to the verdict about the fields that decide. Returns the mismatch that
+/// [`SchemaPolicy::Warn`] lets pass.
+fn apply_policy(
+    schema: SchemaPolicy,
+    verdict: Result<(), Rejection>,
+    drift: &Drift,
+    kind: Kind,
+) -> Result<Option<Rejection>, Rejection> {
+    if schema == SchemaPolicy::Warn {
+        return Ok(verdict.err());
+    }
+    verdict?;
+    if schema == SchemaPolicy::Strict {
+        drift.check(kind)?;
+    }
+    Ok(None)
+}
+
+/// The token of a Test notification, if it can be shown whole: the operator pastes it into
+/// Netdata's UI.
+fn shown_token(json: &Json<'_>) -> Option<String> {
+    json.string(&["token"])
+        .filter(|token| !token.is_empty() && is_clean(token))
+        .map(str::to_owned)
+}
+
 /// Reads a body in exactly one way, or not at all.
 fn parse(body: &[u8]) -> Result<Json<'_>, Rejection> {
     let json = json::parse(body).map_err(Rejection::InvalidJson)?;
@@ -242,8 +255,8 @@ fn parse(body: &[u8]) -> Result<Json<'_>, Rejection> {
     Ok(json)
 }
 
-/// Whether what decides can be read. Where `spaces` are given, a space that cannot be read is from
-/// none of them.
+/// Checks that the fields that decide can be read. With `spaces`, an unreadable space is not an error
+/// here, because it is none of them.
 fn judge(json: &Json<'_>, kind: Kind, spaces: &[String]) -> Result<(), Rejection> {
     deciding::check(json, kind)?;
     if spaces.is_empty() {
@@ -264,7 +277,7 @@ fn check_space(json: &Json<'_>, may_name_none: bool, spaces: &[String]) -> Resul
     }
 }
 
-/// The first of a text: it is for people, who want to know what this is about.
+/// Truncates a text for display.
 fn shorten(text: &str) -> String {
     let end = text
         .char_indices()
@@ -273,8 +286,8 @@ fn shorten(text: &str) -> String {
     text[..end].to_owned()
 }
 
-/// Whether a word may stand in a header as it is: short, and no character that means anything
-/// there.
+/// Returns `true` if a word can be used in a header unchanged: it is short, and has no character
+/// with a meaning there.
 fn is_token(word: &str) -> bool {
     (1..=128).contains(&word.len())
         && word

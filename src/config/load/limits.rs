@@ -1,0 +1,76 @@
+//! `[limits]`: the limits on what clients may use.
+
+use super::count;
+use crate::config::document::TableReader;
+use crate::config::memory_limit::memory_limit;
+use crate::config::{Limits, MAX_BUFFERED};
+use std::time::Duration;
+
+pub(super) fn limits(table: &mut TableReader<'_>) -> Limits {
+    let default = Limits::default();
+    let max_header_size = max_header_size(table, default.max_header_size);
+    let max_buffered = max_buffered(table);
+    let max_connections = max_connections(table, default.max_connections);
+    let per_address = default_per_address(max_connections);
+    Limits {
+        max_connections,
+        max_connections_per_address: count(table, "max_connections_per_address", per_address),
+        requests_per_second: count(table, "requests_per_second", 0) as u32,
+        burst: count(table, "burst", 0) as u32,
+        handshake_timeout: timeout(table, "handshake_timeout", default.handshake_timeout),
+        header_timeout: timeout(table, "header_timeout", default.header_timeout),
+        body_timeout: timeout(table, "body_timeout", default.body_timeout),
+        idle_timeout: timeout(table, "idle_timeout", default.idle_timeout),
+        max_header_size,
+        max_buffered,
+    }
+}
+
+fn timeout(table: &mut TableReader<'_>, key: &'static str, default: Duration) -> Duration {
+    table.duration(key).unwrap_or(default)
+}
+
+fn max_header_size(table: &mut TableReader<'_>, default: usize) -> usize {
+    let Some(size) = table.size("max_header_size") else {
+        return default;
+    };
+    if !(1024..=1024 * 1024).contains(&size.value) {
+        table.complain("max_header_size", "must be from 1KiB to 1MiB");
+    }
+    size.value as usize
+}
+
+fn max_buffered(table: &mut TableReader<'_>) -> u64 {
+    let Some(size) = table.size("max_buffered") else {
+        return default_max_buffered();
+    };
+    if size.value == 0 {
+        table.complain(
+            "max_buffered",
+            "must be more than 0: a webhook's body is held in memory until it is verified",
+        );
+    }
+    size.value
+}
+
+fn max_connections(table: &mut TableReader<'_>, default: usize) -> usize {
+    let max_connections = count(table, "max_connections", default);
+    if max_connections == 0 {
+        table.complain("max_connections", "must be more than 0");
+    }
+    max_connections
+}
+
+/// A quarter of all connections, so that no single address can take every one. A few connections
+/// are no attack, so it is at least 16.
+fn default_per_address(max_connections: usize) -> usize {
+    (max_connections / 4).max(16)
+}
+
+/// A quarter of the memory that the process may use: connections need memory as well, in the
+/// process and in the kernel.
+fn default_max_buffered() -> u64 {
+    memory_limit().map_or(MAX_BUFFERED, |limit| {
+        (limit / 4).clamp(1 << 20, MAX_BUFFERED)
+    })
+}

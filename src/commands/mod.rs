@@ -12,7 +12,7 @@ mod man;
 mod output;
 mod send;
 
-use crate::config::{Admin, Config, ConfigError, Loaded, read_secret_file};
+use crate::config::{AdminSettings, Config, ConfigError, Loaded, read_secret_file};
 use crate::server::{Inherited, Launch, Server};
 use crate::telemetry;
 use crate::webhook::challenge;
@@ -332,7 +332,7 @@ fn health(path: &Path, ready: bool) -> ExitCode {
     fail(USAGE, format_args!("{problem}: {remedy}"))
 }
 
-fn query_health(admin: &Admin, ready: bool) -> ExitCode {
+fn query_health(admin: &AdminSettings, ready: bool) -> ExitCode {
     let query = if ready {
         HealthQuery::Ready
     } else {

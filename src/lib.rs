@@ -56,9 +56,9 @@
 //!
 //! # What always holds
 //!
-//! - Nothing from a webhook reaches an application without a [`Verified`](proxy::Verified), and
+//! - Nothing from a webhook reaches an application without a [`Verified`], and
 //!   only [`auth`] together with [`webhook`] leads to one. On routes of kind "proxy" it is an
-//!   [`Authorized`](proxy::Authorized), to which only [`auth`] leads.
+//!   [`Authorized`], to which only [`auth`] leads.
 //! - A field of a body by which nothing is decided never makes a notification refused, unless its
 //!   route is strict.
 //! - Credentials never reach an application, unless its route says so, and never a log.

@@ -11,13 +11,13 @@ pub(super) fn to_roff(markdown: &str) -> Roff {
     let lines: Vec<&str> = markdown.lines().collect();
     let mut rest = &lines[..];
     while let Some(line) = rest.first() {
-        let length = match Block::starting_with(line) {
-            Block::Blank => 1,
-            Block::Heading => heading(&mut page, line),
-            Block::Fence => fence(&mut page, rest),
-            Block::Table => table(&mut page, rest),
-            Block::Item => item(&mut page, rest),
-            Block::Paragraph => paragraph(&mut page, rest),
+        let length = match MarkdownBlock::starting_with(line) {
+            MarkdownBlock::Blank => 1,
+            MarkdownBlock::Heading => heading(&mut page, line),
+            MarkdownBlock::Fence => fence(&mut page, rest),
+            MarkdownBlock::Table => table(&mut page, rest),
+            MarkdownBlock::Item => item(&mut page, rest),
+            MarkdownBlock::Paragraph => paragraph(&mut page, rest),
         };
         rest = &rest[length..];
     }
@@ -26,7 +26,7 @@ pub(super) fn to_roff(markdown: &str) -> Roff {
 
 /// The kinds of blocks.
 #[derive(PartialEq)]
-enum Block {
+enum MarkdownBlock {
     /// An empty line, or the definition of a link.
     Blank,
     Heading,
@@ -36,7 +36,7 @@ enum Block {
     Paragraph,
 }
 
-impl Block {
+impl MarkdownBlock {
     fn starting_with(line: &str) -> Self {
         let is_definition = line.starts_with('[') && line.contains("]: ");
         match line {
@@ -95,25 +95,26 @@ fn cells(row: &str) -> Vec<&str> {
     row.trim_matches('|').split(" | ").map(str::trim).collect()
 }
 
-/// The default follows what it is the default of; other columns are named.
+/// The columns that describe the first.
+const DESCRIPTIONS: [&str; 3] = ["meaning", "value", "forwards"];
+
+/// Joins the cells of a row after the first, of which each but the description is named.
 fn description(head: &[&str], row: &[&str]) -> String {
-    let named = |(name, cell): (&&str, &&str)| match *name {
-        _ if *cell == "–" => None,
-        "default" => Some(format!("({name}: {cell})")),
+    let columns = || head.iter().zip(row).skip(1);
+    let descriptions = columns()
+        .filter(|(name, _)| DESCRIPTIONS.contains(name))
+        .map(|(_, cell)| format!("{cell}."));
+    let notes = columns().filter_map(|(name, cell)| note(name, cell));
+    descriptions.chain(notes).collect::<Vec<_>>().join(" ")
+}
+
+fn note(name: &str, cell: &str) -> Option<String> {
+    match name {
+        _ if cell == "–" => None,
+        "default" => Some(format!("(default: {cell})")),
         "NGINX" | "Apache" => Some(format!("{name}: {cell}.")),
         _ => None,
-    };
-    let meaning = head
-        .iter()
-        .zip(row)
-        .skip(1)
-        .find(|(name, _)| ["meaning", "value", "forwards"].contains(name));
-    let mut parts: Vec<String> = meaning
-        .map(|(_, cell)| format!("{cell}."))
-        .into_iter()
-        .collect();
-    parts.extend(head.iter().zip(row).skip(1).filter_map(named));
-    parts.join(" ")
+    }
 }
 
 fn item(page: &mut Roff, lines: &[&str]) -> usize {
@@ -128,7 +129,9 @@ fn item(page: &mut Roff, lines: &[&str]) -> usize {
 }
 
 fn paragraph(page: &mut Roff, lines: &[&str]) -> usize {
-    let length = count(lines, |line| Block::starting_with(line) == Block::Paragraph);
+    let length = count(lines, |line| {
+        MarkdownBlock::starting_with(line) == MarkdownBlock::Paragraph
+    });
     page.control("PP", [])
         .text(inlines(&lines[..length].join(" ")));
     length

@@ -1,5 +1,5 @@
-//! The manual page and the completion scripts, both generated from the command line, so that they
-//! are never out of date.
+//! The manual pages and the completion scripts, generated from the command line and the manual, so
+//! that they are never out of date.
 
 mod markdown;
 

@@ -1,9 +1,9 @@
 //! Reads the configuration of NGINX or Apache, and writes one for this program: the webhook, and
 //! nothing else.
 //!
-//! A reader for each server, [`nginx`] and [`apache`], finds the rules of the webhook's routes:
-//! paths, [access rules](access), [headers], [TLS](tls), upstream and limits. The [builder] turns
-//! them into a draft that `check` accepts, apart from secrets, and into an [`ImportReport`].
+//! A reader for each server, `nginx` and `apache`, finds the rules of the webhook's routes: paths,
+//! access rules, headers, TLS, upstream and limits. The builder turns them into a draft that `check`
+//! accepts, apart from secrets, and into an [`ImportReport`].
 
 mod access;
 mod apache;

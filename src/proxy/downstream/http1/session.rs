@@ -23,7 +23,7 @@ const HELD_BACK: usize = 16 * 1024;
 
 /// The way in which the end of the response's body is marked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ResponseFraming {
+enum DownstreamFraming {
     /// The response has no body, whatever its head says.
     NoBody,
     /// `Content-Length`, or the end of the connection, marks the end.
@@ -75,7 +75,7 @@ pub(super) struct Http1<'c> {
     version: HttpVersion,
     is_head: bool,
     output: BytesMut,
-    framing: ResponseFraming,
+    framing: DownstreamFraming,
     status: Option<u16>,
     sent: u64,
     write_timeout: Duration,
@@ -107,7 +107,7 @@ impl<'c> Http1<'c> {
             version: head.version(),
             is_head: head.method() == b"HEAD",
             output: BytesMut::new(),
-            framing: ResponseFraming::Plain,
+            framing: DownstreamFraming::Plain,
             status: None,
             sent: 0,
             write_timeout,
@@ -135,7 +135,7 @@ impl<'c> Http1<'c> {
             self.output.put_slice(part.as_bytes());
         }
         self.output.put_slice(head.lines());
-        if self.framing == ResponseFraming::Chunked {
+        if self.framing == DownstreamFraming::Chunked {
             self.output.put_slice(b"Transfer-Encoding: chunked\r\n");
         }
         if self.closes {
@@ -208,27 +208,27 @@ impl Session for Http1<'_> {
 
     async fn begin(&mut self, head: &ResponseHead) -> Result<(), ClientGone> {
         self.framing = match head.status().as_u16() {
-            _ if self.is_head => ResponseFraming::NoBody,
-            204 | 304 => ResponseFraming::NoBody,
-            _ if head.has_length() => ResponseFraming::Plain,
-            _ if self.version == HttpVersion::Http11 => ResponseFraming::Chunked,
-            _ => ResponseFraming::Plain,
+            _ if self.is_head => DownstreamFraming::NoBody,
+            204 | 304 => DownstreamFraming::NoBody,
+            _ if head.has_length() => DownstreamFraming::Plain,
+            _ if self.version == HttpVersion::Http11 => DownstreamFraming::Chunked,
+            _ => DownstreamFraming::Plain,
         };
         self.closes |= !self.unread.is_done();
         // Nothing else can mark the end of the body.
-        self.closes |= self.framing == ResponseFraming::Plain && !head.has_length();
+        self.closes |= self.framing == DownstreamFraming::Plain && !head.has_length();
         self.status = Some(head.status().as_u16());
         self.put_head(head);
         Ok(())
     }
 
     async fn write(&mut self, part: Bytes) -> Result<(), ClientGone> {
-        if self.framing == ResponseFraming::NoBody || part.is_empty() {
+        if self.framing == DownstreamFraming::NoBody || part.is_empty() {
             return Ok(());
         }
         self.sent += part.len() as u64;
         match self.framing {
-            ResponseFraming::Chunked => put_chunk(&mut self.output, &part),
+            DownstreamFraming::Chunked => put_chunk(&mut self.output, &part),
             _ => self.output.put_slice(&part),
         }
         match self.output.len() >= HELD_BACK {
@@ -245,7 +245,7 @@ impl Session for Http1<'_> {
     }
 
     async fn finish(&mut self) -> Result<(), ClientGone> {
-        if self.framing == ResponseFraming::Chunked {
+        if self.framing == DownstreamFraming::Chunked {
             self.output.put_slice(LAST_CHUNK);
         }
         self.flush().await?;

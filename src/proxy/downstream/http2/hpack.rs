@@ -58,7 +58,7 @@ impl Decoder {
         block: &[u8],
         mut each: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), Undecodable> {
-        let mut block = Block(block);
+        let mut block = EncodedBlock(block);
         let mut has_begun = false;
         while let Some(first) = block.0.first().copied() {
             match first {
@@ -91,7 +91,11 @@ impl Decoder {
         Ok(())
     }
 
-    fn literal(&self, block: &mut Block<'_>, prefix: u32) -> Result<TableEntry, Undecodable> {
+    fn literal(
+        &self,
+        block: &mut EncodedBlock<'_>,
+        prefix: u32,
+    ) -> Result<TableEntry, Undecodable> {
         let name = match block.number(prefix)? {
             0 => block.string()?,
             index => self.entry(index)?.name,
@@ -140,9 +144,9 @@ impl Decoder {
 }
 
 /// The rest of a block that is being decoded.
-struct Block<'b>(&'b [u8]);
+struct EncodedBlock<'b>(&'b [u8]);
 
-impl Block<'_> {
+impl EncodedBlock<'_> {
     fn byte(&mut self) -> Result<u8, Undecodable> {
         let (first, rest) = self.0.split_first().ok_or(Undecodable)?;
         self.0 = rest;

@@ -117,8 +117,7 @@ fn escaped(value: &str) -> String {
 
 fn der(attribute: &AttributeTypeAndValue<'_>) -> String {
     let der = attribute.attr_value().to_der_vec().unwrap_or_default();
-    der.iter()
-        .fold("#".to_owned(), |text, byte| text + &format!("{byte:02X}"))
+    format!("#{}", hex::encode_upper(der))
 }
 
 fn push_oneline(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {

@@ -49,12 +49,7 @@ impl SecretDigest {
     /// else.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let mut digest = [0; 32];
-        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
+        hex::decode_to_slice(hex, &mut digest).ok()?;
         Some(Self::from_bytes(digest))
     }
 

@@ -8,7 +8,6 @@ mod answer;
 mod connection;
 mod health;
 mod host;
-mod html;
 mod liveness;
 mod status;
 mod status_page;

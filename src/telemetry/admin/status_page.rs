@@ -1,10 +1,10 @@
-//! The status page, as a browser without scripts shows it; `page.js` keeps it up to date with the
+//! The status page, as a browser without scripts shows it. `page.js` keeps it up to date with the
 //! same elements.
 
 use super::health::Level;
-use super::html::Html;
 use super::status::{Entry, History, Server, Status, Token, Upstream, Validity};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use maud::{Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
 
@@ -12,7 +12,8 @@ const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
-/// What a browser may do with the page: run this very script and style, and ask this listener.
+/// The content security policy of the page: this script and this style alone may run, and requests
+/// may go to this listener alone.
 pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
     format!(
@@ -23,37 +24,65 @@ pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// How high a bar of the chart may be, on its side of the line.
-const BAR: u64 = 50;
+/// The height of the highest bar of the chart, on its side of the line.
+const BAR_HEIGHT: u64 = 50;
 
+/// The icon beside the headline, one mark for each level. The style shows one of them.
+const MARKS: PreEscaped<&str> = PreEscaped(
+    "<svg viewBox=\"0 0 32 32\" aria-hidden=\"true\"><circle cx=\"16\" cy=\"16\" r=\"16\"></circle>\
+     <path class=\"mark-ok\" d=\"M9 16.8l4.8 4.7L23 11.8\"></path>\
+     <path class=\"mark-warning\" d=\"M16 8v9.5M16 23.2v.1\"></path>\
+     <path class=\"mark-error\" d=\"M11 11l10 10M21 11L11 21\"></path></svg>",
+);
+
+/// The buttons that choose which events are shown.
+const EVENT_FILTER: PreEscaped<&str> = PreEscaped(
+    "<fieldset><legend class=\"hidden\">Show</legend>\
+     <input type=\"radio\" name=\"show\" id=\"all\" checked><label for=\"all\">All</label>\
+     <input type=\"radio\" name=\"show\" id=\"only-passed\"><label for=\"only-passed\">Passed</label>\
+     <input type=\"radio\" name=\"show\" id=\"only-refused\"><label for=\"only-refused\">Refused</label>\
+     </fieldset>",
+);
+
+/// The head of the table of events.
+const EVENT_COLUMNS: PreEscaped<&str> = PreEscaped(
+    "<thead role=\"rowgroup\">\
+     <tr role=\"row\"><th role=\"columnheader\" scope=\"col\">When</th>\
+     <th role=\"columnheader\" scope=\"col\">What</th><th role=\"columnheader\" scope=\"col\">From</th>\
+     <th role=\"columnheader\" scope=\"col\">Result</th></tr></thead>",
+);
+
+/// Renders the page. Everything but the markup in this file is escaped.
 pub(super) fn render(status: &Status) -> String {
-    let mut main = Html::default();
-    top(&mut main, status);
-    health(&mut main, status);
-    main.markup("<div class=\"grid\">");
-    last_notification(&mut main, status.last_notification.as_ref());
-    activity(&mut main, &status.history);
-    certificates(&mut main, &status.certificates);
-    main.markup("<div class=\"side\">");
-    upstreams(&mut main, &status.upstreams);
-    tokens(&mut main, &status.test_tokens);
-    main.markup("</div></div>");
-    events(&mut main, &status.events);
-    footer(&mut main, status);
-    fill(&main.finish())
+    let main = html! {
+        (top(status))
+        (health(status))
+        div class="grid" {
+            (last_notification(status.last_notification.as_ref()))
+            (activity(&status.history))
+            (certificates(&status.certificates))
+            div class="side" {
+                (upstreams(&status.upstreams))
+                (tokens(&status.test_tokens))
+            }
+        }
+        (events(&status.events))
+        (footer(status))
+    };
+    fill(&main.into_string())
 }
 
 fn fill(main: &str) -> String {
     let mut page = String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + main.len());
     let mut rest = PAGE;
-    for (place, content) in [
+    for (placeholder, content) in [
         ("<!--style-->", STYLE),
         ("<!--main-->", main),
         ("<!--script-->", SCRIPT),
     ] {
         let (before, after) = rest
-            .split_once(place)
-            .expect("the page has a place for everything");
+            .split_once(placeholder)
+            .expect("the page has all placeholders");
         page.push_str(before);
         page.push_str(content);
         rest = after;
@@ -61,291 +90,275 @@ fn fill(main: &str) -> String {
     page + rest
 }
 
-fn top(html: &mut Html, status: &Status) {
-    html.markup("<header class=\"top\"><p class=\"name\">netdata-webhook-proxy</p>");
-    html.markup("<p class=\"quiet small\" id=\"updated\">As of ");
-    time(html, &status.now);
-    html.markup("</p></header><p id=\"stale\" role=\"alert\" hidden=\"\">The proxy does not answer. What stands here is old.</p>");
-}
-
-fn health(html: &mut Html, status: &Status) {
-    html.markup("<section id=\"health\" aria-labelledby=\"headline\" class=\"")
-        .markup(class_of(status.status));
-    html.markup(
-        "\"><svg viewBox=\"0 0 32 32\" aria-hidden=\"true\"><circle cx=\"16\" cy=\"16\" r=\"16\"></circle>\
-         <path class=\"mark-ok\" d=\"M9 16.8l4.8 4.7L23 11.8\"></path>\
-         <path class=\"mark-warning\" d=\"M16 8v9.5M16 23.2v.1\"></path>\
-         <path class=\"mark-error\" d=\"M11 11l10 10M21 11L11 21\"></path></svg>\
-         <div class=\"words\"><h1 id=\"headline\" role=\"status\">",
-    );
-    html.text(status.headline)
-        .markup("</h1><p id=\"summary\">Started ");
-    time(html, &status.started);
-    html.text(format_args!(
-        ", {}.",
-        count(status.connections, "open connection")
-    ));
-    html.markup("</p><ul id=\"findings\">");
-    for finding in &status.findings {
-        html.markup("<li class=\"")
-            .markup(class_of(finding.level))
-            .markup("\"><span>");
-        html.text(&finding.text).markup("</span></li>");
-    }
-    html.markup("</ul></div></section>");
-}
-
-fn last_notification(html: &mut Html, last: Option<&Entry>) {
-    html.markup("<section class=\"card stack\" id=\"last\"><h2>Last notification</h2><div class=\"stack body\">");
-    match last {
-        None => {
-            html.markup("<p class=\"big\">None yet</p><p class=\"quiet\">None has come since the start.</p>");
+fn top(status: &Status) -> Markup {
+    html! {
+        header class="top" {
+            p class="name" { "netdata-webhook-proxy" }
+            p class="quiet small" id="updated" { "As of " (time(&status.now)) }
         }
-        Some(entry) => {
-            html.markup("<p class=\"big\">");
-            time(html, &entry.at);
-            html.markup("</p>");
-            what(html, entry);
-            html.markup("<p>");
-            result(html, entry);
-            html.markup(" <span class=\"quiet small number\">")
-                .text(figures(entry))
-                .markup("</span></p>");
+        p id="stale" role="alert" hidden="" {
+            "The proxy does not answer. What stands here is old."
         }
     }
-    html.markup("</div></section>");
 }
 
-fn activity(html: &mut Html, history: &History) {
-    let (passed, refused) = (
-        history.passed.iter().sum::<u64>(),
-        history.refused.iter().sum::<u64>(),
-    );
-    html.markup(
-        "<section class=\"card stack\" id=\"activity\"><div class=\"head\"><h2>Last 24 hours</h2>",
-    );
-    html.markup("<p class=\"legend small number\"><span class=\"passed\">")
-        .text(passed);
-    html.markup(" passed</span><span class=\"refused\">")
-        .text(refused)
-        .markup(" refused</span></p></div>");
-    html.markup(
-        "<svg viewBox=\"0 0 960 104\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"",
-    );
-    html.text(format_args!(
-        "In the last 24 hours, {passed} passed and {refused} were refused."
-    ))
-    .markup("\">");
-    html.markup("<path d=\"M0 52h960M1 2v100M240 2v100M480 2v100M720 2v100M959 2v100\"></path>");
-    bars(html, "<rect class=\"passed\"", &history.passed, |height| {
-        51 - height
-    });
-    bars(html, "<rect class=\"refused\"", &history.refused, |_| 53);
-    html.markup(
-        "</svg><p class=\"axis quiet small\"><span>24 hours ago</span><span>12 hours ago</span><span>now</span></p></section>",
-    );
-}
-
-fn bars(html: &mut Html, rect: &'static str, counts: &[u64], top: impl Fn(u64) -> u64) {
-    // A single event does not fill the chart.
-    let most = counts.iter().copied().max().unwrap_or_default().max(4);
-    for (index, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let height = (count * BAR).div_ceil(most).max(3);
-        html.markup(rect)
-            .markup(" x=\"")
-            .text(index * 10 + 1)
-            .markup("\" y=\"")
-            .text(top(height));
-        html.markup("\" width=\"8\" height=\"")
-            .text(height)
-            .markup("\"></rect>");
-    }
-}
-
-fn certificates(html: &mut Html, certificates: &[Validity]) {
-    html.markup("<section class=\"card stack\" id=\"certificates\"><h2>Certificates</h2><div class=\"body\">");
-    if certificates.is_empty() {
-        html.markup("<p class=\"quiet\">There are none: TLS ends before this program.</p>");
-    } else {
-        html.markup("<ul class=\"rows\">");
-        for certificate in certificates {
-            html.markup("<li><span class=\"strong\">")
-                .text(certificate.label);
-            html.markup("</span><span class=\"state number ")
-                .markup(tone_of(certificate.status))
-                .markup("\">");
-            html.text(&certificate.left)
-                .markup("</span><span class=\"quiet small text\">")
-                .text(&certificate.name);
-            html.markup(", until <time class=\"date\" datetime=\"");
-            html.text(&certificate.not_after)
-                .markup("\">")
-                .text(day(&certificate.not_after));
-            html.markup("</time></span></li>");
-        }
-        html.markup("</ul>");
-    }
-    html.markup("</div></section>");
-}
-
-fn upstreams(html: &mut Html, upstreams: &[Upstream]) {
-    html.markup(
-        "<section class=\"card stack\" id=\"upstreams\"><h2>Applications</h2><div class=\"body\">",
-    );
-    if upstreams.is_empty() {
-        html.markup("<p class=\"quiet\">Their health is not checked. Each event below says whether it arrived.</p>");
-    } else {
-        html.markup("<ul class=\"rows\">");
-        for Upstream { name, servers } in upstreams {
-            for Server { server, healthy } in servers {
-                let (tone, state) = if *healthy {
-                    ("good", "in use")
-                } else {
-                    ("bad", "left out")
-                };
-                html.markup("<li><span class=\"strong text\">")
-                    .text(name)
-                    .markup("</span><span class=\"state ");
-                html.markup(tone)
-                    .markup("\">")
-                    .text(state)
-                    .markup("</span><span class=\"quiet small text\">");
-                html.text(server).markup("</span></li>");
+fn health(status: &Status) -> Markup {
+    html! {
+        section id="health" aria-labelledby="headline" class=(class_of(status.status)) {
+            (MARKS)
+            div class="words" {
+                h1 id="headline" role="status" { (status.headline) }
+                p id="summary" {
+                    "Started " (time(&status.started))
+                    ", " (count(status.connections, "open connection")) "."
+                }
+                ul id="findings" {
+                    @for finding in &status.findings {
+                        li class=(class_of(finding.level)) { span { (finding.text) } }
+                    }
+                }
             }
         }
-        html.markup("</ul>");
     }
-    html.markup("</div></section>");
 }
 
-fn tokens(html: &mut Html, tokens: &[Token]) {
-    html.markup(
-        "<section class=\"card stack\" id=\"tokens\"><h2>Test token</h2><div class=\"body\">",
-    );
-    if tokens.is_empty() {
-        html.markup(
-            "<p class=\"quiet\">When you press Test in Netdata Cloud, the token to paste there appears here.</p>",
-        );
+fn last_notification(last: Option<&Entry>) -> Markup {
+    html! {
+        section class="card stack" id="last" {
+            h2 { "Last notification" }
+            div class="stack body" {
+                @match last {
+                    None => {
+                        p class="big" { "None yet" }
+                        p class="quiet" { "None has come since the start." }
+                    }
+                    Some(entry) => {
+                        p class="big" { (time(&entry.at)) }
+                        (details(entry))
+                        p {
+                            (result(entry))
+                            " "
+                            span class="quiet small number" { (figures(entry)) }
+                        }
+                    }
+                }
+            }
+        }
     }
-    for Token { route, token, at } in tokens {
-        html.markup("<div class=\"token\"><p class=\"quiet small text\">")
-            .text(route)
-            .markup(", ");
-        time(html, at);
-        html.markup("</p><div class=\"value\"><code>").text(token);
-        html.markup("</code><button type=\"button\" hidden=\"\">Copy</button></div></div>");
-    }
-    html.markup("</div></section>");
 }
 
-fn events(html: &mut Html, events: &[Entry]) {
-    html.markup(
-        "<section class=\"card\" id=\"events\"><div class=\"head\"><h2 id=\"events-title\">Recent events</h2>\
-         <fieldset><legend class=\"hidden\">Show</legend>\
-         <input type=\"radio\" name=\"show\" id=\"all\" checked><label for=\"all\">All</label>\
-         <input type=\"radio\" name=\"show\" id=\"only-passed\"><label for=\"only-passed\">Passed</label>\
-         <input type=\"radio\" name=\"show\" id=\"only-refused\"><label for=\"only-refused\">Refused</label>\
-         </fieldset></div><table role=\"table\" aria-labelledby=\"events-title\"><thead role=\"rowgroup\">\
-         <tr role=\"row\"><th role=\"columnheader\" scope=\"col\">When</th>\
-         <th role=\"columnheader\" scope=\"col\">What</th><th role=\"columnheader\" scope=\"col\">From</th>\
-         <th role=\"columnheader\" scope=\"col\">Result</th></tr></thead><tbody role=\"rowgroup\" class=\"body\">",
-    );
-    if events.is_empty() {
-        html.markup("<tr role=\"row\"><td role=\"cell\" class=\"what quiet\">Nothing has happened yet.</td></tr>");
+fn activity(history: &History) -> Markup {
+    let passed: u64 = history.passed.iter().sum();
+    let refused: u64 = history.refused.iter().sum();
+    let summary = format!("In the last 24 hours, {passed} passed and {refused} were refused.");
+    html! {
+        section class="card stack" id="activity" {
+            div class="head" {
+                h2 { "Last 24 hours" }
+                p class="legend small number" {
+                    span class="passed" { (passed) " passed" }
+                    span class="refused" { (refused) " refused" }
+                }
+            }
+            svg viewBox="0 0 960 104" preserveAspectRatio="none" role="img" aria-label=(summary) {
+                path d="M0 52h960M1 2v100M240 2v100M480 2v100M720 2v100M959 2v100" {}
+                (bars("passed", &history.passed, |height| 51 - height))
+                (bars("refused", &history.refused, |_| 53))
+            }
+            p class="axis quiet small" {
+                span { "24 hours ago" }
+                span { "12 hours ago" }
+                span { "now" }
+            }
+        }
     }
-    events.iter().for_each(|entry| event(html, entry));
-    html.markup("</tbody></table></section>");
 }
 
-fn event(html: &mut Html, entry: &Entry) {
-    html.markup("<tr role=\"row\" class=\"")
-        .markup(if entry.ok { "passed" } else { "refused" });
-    html.markup("\"><td role=\"cell\" class=\"when small number\">");
-    time(html, &entry.at);
-    if entry.times > 1 {
-        html.markup(" <span class=\"badge\">×")
-            .text(entry.times)
-            .markup("</span>");
+fn bars(class: &str, counts: &[u64], top: impl Fn(u64) -> u64) -> Markup {
+    // A single event does not fill the chart.
+    let most = counts.iter().copied().max().unwrap_or_default().max(4);
+    let bars = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    let bars = bars.map(|(index, count)| (index, (count * BAR_HEIGHT).div_ceil(most).max(3)));
+    html! {
+        @for (index, height) in bars {
+            rect class=(class) x=(index * 10 + 1) y=(top(height)) width="8" height=(height) {}
+        }
     }
-    html.markup("</td><td role=\"cell\" class=\"what\">");
-    what(html, entry);
-    html.markup("</td><td role=\"cell\" class=\"from small\">");
-    if let Some(address) = &entry.remote_addr {
-        html.markup("<p class=\"number\">")
-            .text(address)
-            .markup("</p>");
-    }
-    if let Some(route) = &entry.route {
-        html.markup("<p class=\"quiet text\">")
-            .text(route)
-            .markup("</p>");
-    }
-    html.markup("</td><td role=\"cell\" class=\"result\"><p>");
-    result(html, entry);
-    html.markup("</p><p class=\"quiet small number\">")
-        .text(figures(entry))
-        .markup("</p></td></tr>");
 }
 
-/// What happened, and why.
-fn what(html: &mut Html, entry: &Entry) {
-    html.markup("<p class=\"text\"><span class=\"badge ")
-        .markup(badge(entry))
-        .markup("\">")
-        .text(entry.label);
-    if let Some(severity) = &entry.severity {
-        html.markup(", ").text(severity);
+fn certificates(certificates: &[Validity]) -> Markup {
+    html! {
+        section class="card stack" id="certificates" {
+            h2 { "Certificates" }
+            div class="body" {
+                @if certificates.is_empty() {
+                    p class="quiet" { "There are none: TLS ends before this program." }
+                } @else {
+                    ul class="rows" {
+                        @for certificate in certificates { (certificate_row(certificate)) }
+                    }
+                }
+            }
+        }
     }
-    html.markup("</span>");
-    if let Some(title) = &entry.title {
-        html.markup(" <span class=\"strong\">")
-            .text(title)
-            .markup("</span>");
+}
+
+fn certificate_row(certificate: &Validity) -> Markup {
+    let state = format!("state number {}", tone_of(certificate.status));
+    html! {
+        li {
+            span class="strong" { (certificate.label) }
+            span class=(state) { (certificate.left) }
+            span class="quiet small text" {
+                (certificate.name) ", until "
+                time class="date" datetime=(certificate.not_after) { (day(&certificate.not_after)) }
+            }
+        }
     }
-    if !entry.ok {
-        html.markup(" <code class=\"bad strong\">")
-            .text(entry.code)
-            .markup("</code>");
+}
+
+fn upstreams(upstreams: &[Upstream]) -> Markup {
+    html! {
+        section class="card stack" id="upstreams" {
+            h2 { "Applications" }
+            div class="body" {
+                @if upstreams.is_empty() {
+                    p class="quiet" {
+                        "Their health is not checked. Each event below says whether it arrived."
+                    }
+                } @else {
+                    ul class="rows" {
+                        @for upstream in upstreams {
+                            @for server in &upstream.servers { (server_row(&upstream.name, server)) }
+                        }
+                    }
+                }
+            }
+        }
     }
-    html.markup("</p>");
-    let place: Vec<_> = [&entry.node, &entry.space]
+}
+
+fn server_row(upstream: &str, server: &Server) -> Markup {
+    let (class, state) = match server.healthy {
+        true => ("state good", "in use"),
+        false => ("state bad", "left out"),
+    };
+    html! {
+        li {
+            span class="strong text" { (upstream) }
+            span class=(class) { (state) }
+            span class="quiet small text" { (server.server) }
+        }
+    }
+}
+
+fn tokens(tokens: &[Token]) -> Markup {
+    html! {
+        section class="card stack" id="tokens" {
+            h2 { "Test token" }
+            div class="body" {
+                @if tokens.is_empty() {
+                    p class="quiet" {
+                        "When you press Test in Netdata Cloud, the token to paste there appears here."
+                    }
+                }
+                @for token in tokens {
+                    div class="token" {
+                        p class="quiet small text" { (token.route) ", " (time(&token.at)) }
+                        div class="value" {
+                            code { (token.token) }
+                            button type="button" hidden="" { "Copy" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn events(events: &[Entry]) -> Markup {
+    html! {
+        section class="card" id="events" {
+            div class="head" {
+                h2 id="events-title" { "Recent events" }
+                (EVENT_FILTER)
+            }
+            table role="table" aria-labelledby="events-title" {
+                (EVENT_COLUMNS)
+                tbody role="rowgroup" class="body" {
+                    @if events.is_empty() {
+                        tr role="row" {
+                            td role="cell" class="what quiet" { "Nothing has happened yet." }
+                        }
+                    }
+                    @for entry in events { (event_row(entry)) }
+                }
+            }
+        }
+    }
+}
+
+fn event_row(entry: &Entry) -> Markup {
+    html! {
+        tr role="row" class=(if entry.ok { "passed" } else { "refused" }) {
+            td role="cell" class="when small number" {
+                (time(&entry.at))
+                @if entry.times > 1 { " " span class="badge" { "×" (entry.times) } }
+            }
+            td role="cell" class="what" { (details(entry)) }
+            td role="cell" class="from small" {
+                @if let Some(address) = &entry.remote_addr { p class="number" { (address) } }
+                @if let Some(route) = &entry.route { p class="quiet text" { (route) } }
+            }
+            td role="cell" class="result" {
+                p { (result(entry)) }
+                p class="quiet small number" { (figures(entry)) }
+            }
+        }
+    }
+}
+
+/// Describes an event and the reason of its result.
+fn details(entry: &Entry) -> Markup {
+    let origin: Vec<_> = [&entry.node, &entry.space]
         .into_iter()
         .flatten()
         .map(String::as_str)
         .collect();
-    if !place.is_empty() {
-        html.markup("<p class=\"quiet small text\">")
-            .text(place.join(", "))
-            .markup("</p>");
+    html! {
+        (summary(entry))
+        @if !origin.is_empty() { p class="quiet small text" { (origin.join(", ")) } }
+        @if let Some(reason) = &entry.reason { p class="small text" { (reason) } }
+        @if let Some(subject) = &entry.subject {
+            p class="quiet small text" { "Certificate: " (subject) }
+        }
+        @if let Some(advice) = entry.advice { p class="quiet small text" { (advice) } }
     }
-    if let Some(reason) = &entry.reason {
-        html.markup("<p class=\"small text\">")
-            .text(reason)
-            .markup("</p>");
-    }
-    for (name, text) in [
-        ("Certificate: ", entry.subject.as_deref()),
-        ("", entry.advice),
-    ] {
-        if let Some(text) = text {
-            html.markup("<p class=\"quiet small text\">")
-                .text(name)
-                .text(text)
-                .markup("</p>");
+}
+
+fn summary(entry: &Entry) -> Markup {
+    html! {
+        p class="text" {
+            span class={ "badge " (badge(entry)) } {
+                (entry.label)
+                @if let Some(severity) = &entry.severity { ", " (severity) }
+            }
+            @if let Some(title) = &entry.title { " " span class="strong" { (title) } }
+            @if !entry.ok { " " code class="bad strong" { (entry.code) } }
         }
     }
 }
 
-fn result(html: &mut Html, entry: &Entry) {
-    html.markup(if entry.ok {
-        "<span class=\"strong good\">"
+fn result(entry: &Entry) -> Markup {
+    let class = if entry.ok {
+        "strong good"
     } else {
-        "<span class=\"strong bad\">"
-    });
-    html.text(entry.result).markup("</span>");
+        "strong bad"
+    };
+    html! { span class=(class) { (entry.result) } }
 }
 
-/// The status and the duration, as far as there are any.
+/// Returns the status and the duration of an event, if it has them.
 fn figures(entry: &Entry) -> String {
     let status = entry.status.map(|status| status.to_string());
     let duration = entry
@@ -358,27 +371,24 @@ fn figures(entry: &Entry) -> String {
         .join(", ")
 }
 
-fn footer(html: &mut Html, status: &Status) {
-    html.markup(
-        "<footer class=\"quiet small\"><p id=\"totals\" class=\"number\">Since the start, ",
-    );
-    html.text(status.totals.passed)
-        .markup(" passed and ")
-        .text(status.totals.refused);
-    html.markup(" were refused.</p><p>Version ")
-        .text(status.version);
-    html.markup(
-        "</p><p><a href=\"/api/status.json\">JSON</a></p><p><a href=\"/metrics\">Metrics</a></p>\
-         <p><a href=\"/readyz\">Readiness</a></p></footer>",
-    );
+fn footer(status: &Status) -> Markup {
+    html! {
+        footer class="quiet small" {
+            p id="totals" class="number" {
+                "Since the start, " (status.totals.passed) " passed and "
+                (status.totals.refused) " were refused."
+            }
+            p { "Version " (status.version) }
+            p { a href="/api/status.json" { "JSON" } }
+            p { a href="/metrics" { "Metrics" } }
+            p { a href="/readyz" { "Readiness" } }
+        }
+    }
 }
 
-fn time(html: &mut Html, at: &str) {
-    html.markup("<time datetime=\"")
-        .text(at)
-        .markup("\">")
-        .text(at.replace('T', " ").replace('Z', " UTC"));
-    html.markup("</time>");
+fn time(at: &str) -> Markup {
+    let shown = at.replace('T', " ").replace('Z', " UTC");
+    html! { time datetime=(at) { (shown) } }
 }
 
 fn day(at: &str) -> &str {

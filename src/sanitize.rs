@@ -1,52 +1,54 @@
-//! Text of others that is safe to show.
+//! Sanitizes untrusted text for terminals, logs and pages.
 
 use std::borrow::Cow;
 
-/// Characters of a text, where nothing else is said.
+/// The maximum length of a text in the output of commands, in characters.
 pub(crate) const MAX_TEXT: usize = 600;
 
-/// Characters of a string that came over the wire, wherever it is shown: on a line of the log, on
-/// the status page, in an error.
+/// The maximum length of a string from the wire wherever it is shown, in characters: on a line of
+/// the log, on the status page, in an error.
 pub(crate) const MAX_WIRE: usize = 240;
 
-/// A string that came over the wire, as it may be shown: [`plain`], of at most [`MAX_WIRE`]
-/// characters.
-pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    shown(text, MAX_WIRE)
+/// Sanitizes a string from the wire and truncates it to [`MAX_WIRE`] characters: see
+/// [`sanitize_to`].
+pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
+    sanitize_and_truncate(text, MAX_WIRE)
 }
 
-/// Whether `text` can be shown as it is, and whole.
-pub(crate) fn is_clean(text: &str) -> bool {
-    matches!(clean(text), Cow::Borrowed(_))
+/// Returns `true` if [`sanitize`] does not change `text`.
+pub(crate) fn is_sanitized(text: &str) -> bool {
+    matches!(sanitize(text), Cow::Borrowed(_))
 }
 
-/// Without what could move a cursor, fill a screen, break a line or put what follows in another
-/// order: at most `limit` characters, and `…` where there were more.
-pub(crate) fn plain(text: &str, limit: usize) -> String {
-    shown(text, limit).into_owned()
+/// Replaces control characters, line separators and bidirectional controls with U+FFFD, so that
+/// `text` cannot move a cursor, break a line or reorder what follows. Truncates it to `limit`
+/// characters, with `…` behind them.
+pub(crate) fn sanitize_to(text: &str, limit: usize) -> String {
+    sanitize_and_truncate(text, limit).into_owned()
 }
 
-fn shown(text: &str, limit: usize) -> Cow<'_, str> {
-    let is_fine = |(number, c): (usize, char)| number < limit && is_harmless(c);
-    if text.chars().enumerate().all(is_fine) {
+fn sanitize_and_truncate(text: &str, limit: usize) -> Cow<'_, str> {
+    let is_kept = |(index, c): (usize, char)| index < limit && is_harmless(c);
+    if text.chars().enumerate().all(is_kept) {
         return text.into();
     }
-    let mut chars = text.chars().map(|c| {
-        if is_harmless(c) {
-            c
-        } else {
-            char::REPLACEMENT_CHARACTER
-        }
-    });
-    let mut shown: String = chars.by_ref().take(limit).collect();
+    let mut chars = text.chars().map(replace_harmful);
+    let mut sanitized: String = chars.by_ref().take(limit).collect();
     if chars.next().is_some() {
-        shown.push('…');
+        sanitized.push('…');
     }
-    shown.into()
+    sanitized.into()
 }
 
-/// Neither a control character nor a separator of lines, nor one of Unicode's Bidi_Control, which
-/// show text in another order than the one in which it is written.
+fn replace_harmful(c: char) -> char {
+    match is_harmless(c) {
+        true => c,
+        false => char::REPLACEMENT_CHARACTER,
+    }
+}
+
+/// Returns `true` unless `c` is a control character, a line separator or one of Unicode's
+/// Bidi_Control characters, which change the order in which text is shown.
 pub(crate) fn is_harmless(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{2028}' | '\u{2029}')
@@ -60,33 +62,38 @@ mod tests {
     #[test]
     fn what_others_say_moves_no_cursor_and_fills_no_screen() {
         assert_eq!(
-            plain("a\x1b[2Jb\r\nc\u{9b}", MAX_TEXT),
+            sanitize_to("a\x1b[2Jb\r\nc\u{9b}", MAX_TEXT),
             "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}"
         );
         assert_eq!(
-            plain("a\u{202e}b\u{2066}c\u{200f}d\u{61c}", MAX_TEXT),
+            sanitize_to("a\u{202e}b\u{2066}c\u{200f}d\u{61c}", MAX_TEXT),
             "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}"
         );
         assert_eq!(
-            plain("a\u{2028}b\u{2029}c\u{85}", MAX_TEXT),
+            sanitize_to("a\u{2028}b\u{2029}c\u{85}", MAX_TEXT),
             "a\u{fffd}b\u{fffd}c\u{fffd}"
         );
-        assert_eq!(plain("a\u{200d}\u{2065}b", MAX_TEXT), "a\u{200d}\u{2065}b");
-        assert_eq!(plain("üß", 2), "üß");
-        assert_eq!(plain("üß", 1), "ü…");
         assert_eq!(
-            plain(&"ü".repeat(MAX_TEXT), MAX_TEXT).chars().count(),
+            sanitize_to("a\u{200d}\u{2065}b", MAX_TEXT),
+            "a\u{200d}\u{2065}b"
+        );
+        assert_eq!(sanitize_to("üß", 2), "üß");
+        assert_eq!(sanitize_to("üß", 1), "ü…");
+        assert_eq!(
+            sanitize_to(&"ü".repeat(MAX_TEXT), MAX_TEXT).chars().count(),
             MAX_TEXT
         );
         assert_eq!(
-            plain(&"ü".repeat(MAX_TEXT + 1), MAX_TEXT).chars().count(),
+            sanitize_to(&"ü".repeat(MAX_TEXT + 1), MAX_TEXT)
+                .chars()
+                .count(),
             MAX_TEXT + 1
         );
     }
 
     #[test]
     fn what_can_be_shown_as_it_is_is_not_copied() {
-        assert!(is_clean("") && is_clean("a<b> ü") && is_clean(&"ü".repeat(MAX_WIRE)));
+        assert!(is_sanitized("") && is_sanitized("a<b> ü") && is_sanitized(&"ü".repeat(MAX_WIRE)));
         for text in [
             "a\n",
             "\0",
@@ -94,10 +101,10 @@ mod tests {
             "\u{2029}",
             &"x".repeat(MAX_WIRE + 1),
         ] {
-            assert!(!is_clean(text), "{text}");
+            assert!(!is_sanitized(text), "{text}");
         }
         let long = "ä".repeat(100_000);
-        assert_eq!(clean(&long), format!("{}…", "ä".repeat(MAX_WIRE)));
+        assert_eq!(sanitize(&long), format!("{}…", "ä".repeat(MAX_WIRE)));
     }
 
     /// Every control character, both separators of lines, and all of Bidi_Control (UAX #9), each alone.

@@ -8,7 +8,7 @@ use super::directory_string::directory_string;
 use super::distinguished_name::DistinguishedName;
 use crate::auth::digest::sha256_hex;
 use crate::rejection::Rejection;
-use crate::sanitize::clean;
+use crate::sanitize::sanitize;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use x509_parser::oid_registry::OID_X509_COMMON_NAME;
@@ -57,8 +57,8 @@ impl ClientIdentity {
         }
         Some(Self {
             common_names: common_names(certificate.subject()),
-            subject: clean(&certificate.subject().to_string()).into_owned(),
-            issuer: clean(&certificate.issuer().to_string()).into_owned(),
+            subject: sanitize(&certificate.subject().to_string()).into_owned(),
+            issuer: sanitize(&certificate.issuer().to_string()).into_owned(),
             subject_dn: DistinguishedName::of(certificate.subject()),
             issuer_dn: DistinguishedName::of(certificate.issuer()),
             serial: serial(certificate.raw_serial()),
@@ -120,7 +120,7 @@ impl ClientIdentity {
             [Some(name)] if allowed.contains(name) => Ok(()),
             [Some(name)] => Err(Rejection::CommonNameMismatch(format!(
                 "The certificate's common name is {:?}; accepted: {allowed:?}.",
-                clean(name)
+                sanitize(name)
             ))),
             [None] => Err(Rejection::CommonNameMismatch(
                 "The certificate's common name cannot be decoded.".into(),

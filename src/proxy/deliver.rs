@@ -7,7 +7,7 @@ use super::transaction::Transaction;
 use super::upstream_request::{RequestFraming, encode_head};
 use super::verified::Verified;
 use crate::http::timeout::timeout;
-use crate::sanitize::clean;
+use crate::sanitize::sanitize;
 use crate::telemetry::context::{Context, Outcome};
 use crate::telemetry::repeated::Repeated;
 use crate::upstream::Upstream;
@@ -122,7 +122,7 @@ pub(super) fn log_upstream_failure(context: &Context, upstream: &Upstream, error
             request_id = context.request_id,
             %upstream,
             server = context.server.as_deref(),
-            error = %clean(&error),
+            error = %sanitize(&error),
             "no complete response from the upstream"
         );
     }

@@ -4,7 +4,7 @@ use super::interrupt::Interrupt;
 use super::session::Session;
 use super::transaction::Transaction;
 use crate::rejection::Rejection;
-use crate::sanitize::clean;
+use crate::sanitize::sanitize;
 use std::borrow::Cow;
 use tracing::Span;
 use tracing::field::Empty;
@@ -64,7 +64,7 @@ pub(super) fn traced<T, E: CheckFailure>(
             event = "check_failed",
             check,
             code = failure.code(),
-            detail = %clean(&failure.detail()),
+            detail = %sanitize(&failure.detail()),
             "check failed"
         ),
     }

@@ -1,36 +1,36 @@
-//! One line a request. Secrets, `Authorization` and bodies are never in it.
+//! The access log: one line for each request, without secrets, `Authorization` and bodies.
 
 use super::context::Context;
 use crate::http::request_head::RequestHead;
-use crate::sanitize::clean;
+use crate::sanitize::sanitize;
 use crate::webhook::notification::Kind;
 use std::borrow::Cow;
 use tracing::info;
 
-/// By which the lines are switched on and off.
+/// The target of access lines, by which they are filtered.
 pub const TARGET: &str = "access";
 
 tokio::task_local! {
     static WITHOUT: ();
 }
 
-/// What is served by `served` has no lines.
+/// Runs `served` without access lines.
 pub(crate) async fn without<T>(served: impl Future<Output = T>) -> T {
     WITHOUT.scope((), served).await
 }
 
-/// A request and what became of it, as far as the connection knows.
+/// A request that has ended, as the connection describes it.
 pub(crate) struct Answered<'r> {
     pub(crate) head: &'r RequestHead,
-    /// Whether the head could be read. Otherwise, it is what is known of it.
+    /// `false` if the head could not be parsed, and is incomplete.
     pub(crate) was_read: bool,
-    /// As rustls writes it.
+    /// The TLS version as rustls writes it.
     pub(crate) tls: Option<&'r str>,
     pub(crate) status: Option<u16>,
     pub(crate) bytes_sent: u64,
 }
 
-/// Writes the line of a request that has been answered.
+/// Writes the line of a request that has ended.
 pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
     if !tracing::enabled!(target: TARGET, tracing::Level::INFO) || WITHOUT.try_get().is_ok() {
         return;
@@ -40,14 +40,14 @@ pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
         String::from_utf8_lossy(head.method()),
         String::from_utf8_lossy(head.target()),
     );
-    // What is cut is masked: the other way round, a name could be cut off from its value.
+    // Masked before it is truncated: otherwise a name could be cut off from its value.
     let target = mask_crc_token(&target);
-    let (method, path) = (clean(&method), clean(&target));
+    let (method, path) = (sanitize(&method), sanitize(&target));
     let request = Request {
-        // rustls writes `TLSv1_3`; everybody else, `TLSv1.3`.
+        // rustls writes `TLSv1_3` instead of the usual `TLSv1.3`.
         tls: answered.tls.map(|version| version.replace('_', ".")),
         protocol: Some(head.version().as_str()),
-        // What cannot be read may have neither.
+        // A head that cannot be parsed may have neither.
         method: Some(&*method).filter(|method| !method.is_empty()),
         path: Some(&*path).filter(|path| !path.is_empty()),
         status: answered.status,
@@ -56,7 +56,7 @@ pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
     line(&request, context);
 }
 
-/// What is known of the request and its answer themselves.
+/// The fields of the line that the connection provides.
 struct Request<'r> {
     tls: Option<String>,
     protocol: Option<&'static str>,
@@ -70,14 +70,14 @@ fn line(request: &Request<'_>, context: &Context) {
     let identity = context.identity.as_deref();
     let notification = context.notification.as_deref();
     let outcome = context.outcome;
-    // Strings are escaped by the format. Those that may be of any length are cut here.
+    // The format escapes strings. Those of unlimited length are truncated here.
     let client_cn = identity
         .and_then(|identity| identity.common_name())
-        .map(clean);
-    let client_serial = identity.map(|identity| clean(&identity.serial));
+        .map(sanitize);
+    let client_serial = identity.map(|identity| sanitize(&identity.serial));
     let space = notification
         .and_then(|n| n.space.as_ref()?.label())
-        .map(clean);
+        .map(sanitize);
     info!(
         target: TARGET,
         event = "request",
@@ -114,7 +114,8 @@ fn milliseconds(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Hides the value of `crc_token`: with its answer it would let the secret be guessed offline.
+/// Masks the value of `crc_token`: together with the response it would allow the secret to be
+/// guessed offline.
 fn mask_crc_token(target: &str) -> Cow<'_, str> {
     let Some((path, query)) = target.split_once('?') else {
         return target.into();

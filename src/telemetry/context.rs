@@ -1,5 +1,4 @@
-//! What is noted down about a request while it is served: for its answer, its log line and its
-//! upstream.
+//! The state of a request while it is served: for its response, its log line and its upstream.
 
 use crate::auth::{ClientIdentity, Presented};
 use crate::rejection::Rejection;
@@ -9,23 +8,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Span;
 
-/// How a request ended, in one word, and the code of its refusal if it was refused.
+/// The outcome of a request, with the code of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The upstream's answer went back.
+    /// The response of the upstream was passed back.
     Forwarded,
-    /// A challenge was answered here.
+    /// The proxy answered a challenge.
     Challenged,
-    /// A Test notification was answered here.
+    /// The proxy answered a Test notification.
     TestAnswered,
-    /// Refused, with this code.
+    /// The request was refused with this code.
     Refused(&'static str),
-    /// The sender left before it had its answer.
+    /// The client left before it had the response.
     ClientGone,
 }
 
 impl Outcome {
-    /// The word for it in logs and metrics.
+    /// Returns the name of the outcome in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
@@ -36,7 +35,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it ended as it should.
+    /// Returns `true` if the request was neither refused nor abandoned.
     pub fn is_good(self) -> bool {
         matches!(
             self,
@@ -44,7 +43,7 @@ impl Outcome {
         )
     }
 
-    /// The refusal's code; `ok` for what was not refused.
+    /// Returns the code of the refusal, or `ok`.
     pub fn code(self) -> &'static str {
         match self {
             Self::Refused(code) => code,
@@ -54,17 +53,17 @@ impl Outcome {
     }
 }
 
-/// Header fields that assert a client certificate or an identity, and were not passed on.
+/// Header fields that assert a client certificate or an identity and were dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DroppedHeaders {
-    /// How many.
+    /// The number of dropped fields.
     pub count: u64,
-    /// Some of the names under which they are known.
+    /// Some of the canonical names of these fields.
     pub names: Vec<&'static str>,
 }
 
 impl DroppedHeaders {
-    /// As many names are kept.
+    /// The number of names that are kept.
     const NAMES: usize = 5;
 
     pub(crate) fn note(&mut self, name: &'static str) {
@@ -75,42 +74,41 @@ impl DroppedHeaders {
     }
 }
 
-/// What is known about a request so far.
+/// The state of a request.
 #[derive(Debug)]
 pub struct Context {
-    /// When its head had arrived.
+    /// The time when the head had arrived.
     pub started: Instant,
-    /// The sender's, if it was valid, or a new one.
+    /// The id that the client sent, if it is valid, or a new one.
     pub request_id: String,
-    /// The sender's address.
+    /// The address of the client.
     pub remote_addr: Option<IpAddr>,
-    /// The path of its route.
+    /// The configured path of the route.
     pub route: Option<Arc<str>>,
-    /// The certificate of its connection, if it is trusted. Whether it was demanded is another
-    /// matter.
+    /// The certificate of the connection, if it is trusted, even if it was not required.
     pub identity: Option<Arc<ClientIdentity>>,
-    /// What its body says, once that is verified.
+    /// The notification, once it is verified.
     pub notification: Option<Arc<Notification>>,
-    /// What it asserted of an identity, and did not get through with.
+    /// Dropped header fields that assert an identity.
     pub dropped_headers: DroppedHeaders,
-    /// Bytes of its body that were read.
+    /// The number of bytes read of the body.
     pub body_bytes: u64,
-    /// Where it was to be forwarded: a group, or a URL.
+    /// The name of the upstream group, or the URL.
     pub upstream: Option<Arc<str>>,
-    /// Which server of a group answered.
+    /// The server that responded.
     pub server: Option<Arc<str>>,
-    /// From sending it to the end of the answer.
+    /// The time from sending the request to the end of the response.
     pub upstream_duration: Option<Duration>,
-    /// How it ended.
+    /// The outcome, once the request has ended.
     pub outcome: Option<Outcome>,
-    /// Why it was refused, if it was.
+    /// The rejection of a refused request.
     pub rejection: Option<Rejection>,
     /// The span that its records at level debug belong to.
     pub(crate) span: Span,
 }
 
 impl Context {
-    /// A request of which nothing is known.
+    /// Creates the state of a new request.
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
@@ -136,7 +134,7 @@ impl Context {
         self.route = Some(route.clone());
     }
 
-    /// Notes whose connection it is.
+    /// Records the client certificate of the connection.
     pub(crate) fn note_presented(&mut self, presented: &Presented) {
         if let Presented::Trusted(identity) = presented {
             self.identity = Some(identity.clone());
@@ -150,12 +148,12 @@ impl Default for Context {
     }
 }
 
-/// A new request id: 128 random bits.
+/// Returns a new request id: 128 random bits.
 pub(crate) fn new_request_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// The sender's request id, if it is one: short, and harmless in a header and a log.
+/// Returns the id of the client if it is valid: short, and safe in a header and a log.
 pub(crate) fn valid_request_id(id: &[u8]) -> Option<&str> {
     let is_harmless = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:".contains(b);
     let valid = (1..=128).contains(&id.len()) && id.iter().all(is_harmless);

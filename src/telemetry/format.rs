@@ -1,5 +1,4 @@
-//! What a record looks like: one line of text or of JSON, and for the journal one that says how
-//! important it is.
+//! The format of log lines: text or JSON, with a priority for systemd's journal.
 
 use super::logging::is_ours;
 use super::span_fields::{self, SpanFields};
@@ -19,23 +18,23 @@ use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes records in the format of the moment.
-pub(super) struct Lines {
+/// Formats log lines. The format can be changed at runtime.
+pub(super) struct LogFormatter {
     is_json: Arc<AtomicBool>,
     is_journal: bool,
-    /// Colours are wanted.
+    /// The output has colours.
     is_terminal: bool,
     json: Format<Json, SystemTime>,
     text: Format<Full, SystemTime>,
-    /// The journal knows the time.
+    /// The format for the journal, which records the time itself.
     untimed: Format<Full, ()>,
 }
 
-/// Changes the format.
+/// Changes the format of a [`LogFormatter`].
 #[derive(Clone)]
-pub(super) struct Switch(Arc<AtomicBool>);
+pub(super) struct FormatHandle(Arc<AtomicBool>);
 
-impl Switch {
+impl FormatHandle {
     /// The formatter of the fields of spans, which follows this switch.
     pub(super) fn span_fields(&self) -> SpanFields {
         SpanFields {
@@ -48,9 +47,13 @@ impl Switch {
     }
 }
 
-impl Lines {
-    /// In `format`, until it is switched. `is_terminal` asks for colours.
-    pub(super) fn new(format: LogFormat, is_terminal: bool, is_journal: bool) -> (Self, Switch) {
+impl LogFormatter {
+    /// Creates a formatter and the handle that changes its format. `is_terminal` adds colours.
+    pub(super) fn new(
+        format: LogFormat,
+        is_terminal: bool,
+        is_journal: bool,
+    ) -> (Self, FormatHandle) {
         let is_json = Arc::new(AtomicBool::new(format == LogFormat::Json));
         let lines = Self {
             is_json: is_json.clone(),
@@ -64,11 +67,11 @@ impl Lines {
             text: Format::default().with_ansi(is_terminal),
             untimed: Format::default().with_ansi(false).without_time(),
         };
-        (lines, Switch(is_json))
+        (lines, FormatHandle(is_json))
     }
 }
 
-impl Lines {
+impl LogFormatter {
     /// Writes a record as one object, with the spans that it is in.
     fn format_json<S, N>(
         &self,
@@ -94,7 +97,7 @@ impl Lines {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LogFormatter
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
     N: for<'w> FormatFields<'w> + 'static,
@@ -107,7 +110,7 @@ where
     ) -> fmt::Result {
         let bridged = event.normalized_metadata();
         let metadata = bridged.as_ref().unwrap_or_else(|| event.metadata());
-        // Whose record it is matters only where it is not this program's own.
+        // The target is shown for records of other crates only.
         let is_foreign = !is_ours(metadata.target());
         if self.is_journal {
             write!(writer, "<{}>", priority(metadata.level()))?;
@@ -135,7 +138,7 @@ where
     }
 }
 
-/// As sd-daemon(3) has it.
+/// Returns the priority as sd-daemon(3) defines it.
 fn priority(level: &Level) -> u8 {
     match *level {
         Level::ERROR => 3,
@@ -145,14 +148,14 @@ fn priority(level: &Level) -> u8 {
     }
 }
 
-/// Keeps a record on one line, whatever is in it: otherwise it could look like two. The line's end
-/// is left to others.
+/// Keeps a record on one line, whatever it contains: otherwise it could look like two. Does not
+/// write the end of the line.
 ///
-/// What records of this program hold is safe to show already; this is for those of others, and for
-/// what is forgotten.
+/// Values in records of this program are sanitized already; this is for records of other crates,
+/// and a second line of defence.
 struct OneLine<'l, 'w> {
     writer: &'l mut Writer<'w>,
-    /// Whether a break has come that may be the end.
+    /// A line break was written that may be the last.
     is_broken: bool,
     is_terminal: bool,
 }
@@ -187,7 +190,7 @@ impl fmt::Write for OneLine<'_, '_> {
     }
 }
 
-/// Whether standard error is the journal (systemd.exec(5), `$JOURNAL_STREAM`).
+/// Returns `true` if standard error is the journal (systemd.exec(5), `$JOURNAL_STREAM`).
 pub(super) fn stderr_is_journal() -> bool {
     let stderr = || {
         io::stderr()

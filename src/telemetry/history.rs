@@ -1,8 +1,8 @@
-//! What happened lately, for the operator: kept in memory, within bounds, and never a body.
+//! Recent events for the operator: kept in memory, bounded, and without bodies.
 
 use super::context::{Context, Outcome};
 use super::metrics::ConnectionRefusal;
-use crate::sanitize::{clean, is_clean};
+use crate::sanitize::{is_sanitized, sanitize};
 use crate::tls::Refusal;
 use crate::webhook::notification::{Kind, Notification, Shape};
 use std::borrow::Cow;
@@ -11,34 +11,34 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How many events are kept of those that went well, and as many of those that were refused: a
-/// flood of the one does not wash the others away.
+/// The number of passed events, and of refused events, that are kept: a flood of one does not
+/// displace the other.
 pub const KEPT: usize = 100;
 
-/// How long one step of the history is.
+/// The length of one step of the history.
 pub const STEP: Duration = Duration::from_secs(15 * 60);
 
-/// How many steps are kept: a day.
+/// The number of steps that are kept: a day.
 pub const STEPS: usize = 96;
 
-/// How something ended.
+/// The result of a request, a handshake or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// A request came to this.
+pub enum EventResult {
+    /// A request ended with this outcome.
     Request(Outcome),
     /// A TLS handshake was refused, with this code.
     Handshake(&'static str),
-    /// A connection was refused before anything was said on it, with this code.
+    /// A connection was refused before any data was exchanged, with this code.
     Connection(&'static str),
 }
 
-impl Ending {
-    /// Whether it went as it should.
+impl EventResult {
+    /// Returns `true` if nothing was refused or failed.
     pub fn is_good(self) -> bool {
         matches!(self, Self::Request(outcome) if outcome.is_good())
     }
 
-    /// The code that stands in answers, logs and metrics.
+    /// Returns the code that responses, logs and metrics show.
     pub fn code(self) -> &'static str {
         match self {
             Self::Request(outcome) => outcome.code(),
@@ -47,41 +47,42 @@ impl Ending {
     }
 }
 
-/// Something that happened.
+/// An event, or several equal ones.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// When; of several, the last.
+    /// The time of the last occurrence.
     pub at: SystemTime,
-    /// How often; of what was not refused, in a row.
+    /// The number of occurrences, which are consecutive unless refused.
     pub times: u64,
-    /// How it ended.
-    pub ending: Ending,
-    /// Why, in a sentence, if it was refused.
+    /// The result of the event.
+    pub ending: EventResult,
+    /// The reason of a refusal in a sentence.
     pub reason: Option<String>,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: Option<u16>,
-    /// How long it took.
+    /// The duration of the request.
     pub duration: Option<Duration>,
-    /// The path of its route.
+    /// The configured path of the route.
     pub route: Option<Arc<str>>,
-    /// From where it came.
+    /// The address of the client.
     pub remote_addr: Option<IpAddr>,
-    /// Which log line it belongs to.
+    /// The id of the request in the log.
     pub request_id: Option<String>,
-    /// Whom the client certificate names, if the handshake was refused.
+    /// The subject of the client certificate, if the handshake was refused.
     pub subject: Option<String>,
-    /// What a verified notification said.
+    /// An excerpt of a verified notification.
     pub notification: Option<Excerpt>,
 }
 
-/// What is kept of a notification. The strings were chosen by somebody who may use Netdata Cloud.
+/// An excerpt of a notification. Its strings are untrusted: any user of Netdata Cloud can choose
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
-    /// What it is about.
+    /// The kind of the notification.
     pub kind: Kind,
-    /// In which shape it came.
+    /// The shape of its body.
     pub shape: Option<Shape>,
-    /// In lower case.
+    /// The severity in lower case.
     pub severity: Option<String>,
     /// The alert's name, or the message.
     pub title: Option<String>,
@@ -89,13 +90,13 @@ pub struct Excerpt {
     pub node: Option<String>,
     /// The space's name.
     pub space: Option<String>,
-    /// JSON pointers to what was not as it is known.
+    /// JSON pointers to unexpected values.
     pub drift: Vec<String>,
 }
 
 impl Excerpt {
     fn of(notification: &Notification) -> Self {
-        let text = |text: &Option<String>| text.as_deref().map(clean).map(Cow::into_owned);
+        let text = |text: &Option<String>| text.as_deref().map(sanitize).map(Cow::into_owned);
         Self {
             kind: notification.kind,
             shape: notification.shape,
@@ -106,7 +107,7 @@ impl Excerpt {
                 .space
                 .as_ref()
                 .and_then(|space| space.label())
-                .map(clean)
+                .map(sanitize)
                 .map(Cow::into_owned),
             drift: notification.drift.clone(),
         }
@@ -114,7 +115,7 @@ impl Excerpt {
 }
 
 impl Event {
-    /// A request that has ended.
+    /// Describes a request that has ended.
     pub(crate) fn of_request(
         context: &Context,
         status: Option<u16>,
@@ -126,7 +127,7 @@ impl Event {
         let reason = context
             .rejection
             .as_ref()
-            .map(|rejection| clean(&rejection.detail()).into_owned());
+            .map(|rejection| sanitize(&rejection.detail()).into_owned());
         Self {
             status,
             duration,
@@ -134,31 +135,31 @@ impl Event {
             route: context.route.clone(),
             request_id: Some(context.request_id.clone()),
             notification: context.notification.as_deref().map(Excerpt::of),
-            ..Self::now(Ending::Request(outcome), context.remote_addr)
+            ..Self::now(EventResult::Request(outcome), context.remote_addr)
         }
     }
 
-    /// A handshake that was refused.
+    /// Describes a refused handshake.
     pub(crate) fn of_handshake(peer: IpAddr, refusal: &Refusal) -> Self {
         Self {
-            reason: Some(clean(&refusal.reason).into_owned()),
+            reason: Some(sanitize(&refusal.reason).into_owned()),
             subject: refusal
                 .identity
                 .as_ref()
                 .map(|identity| identity.subject.clone()),
-            ..Self::now(Ending::Handshake(refusal.code.as_str()), Some(peer))
+            ..Self::now(EventResult::Handshake(refusal.code.as_str()), Some(peer))
         }
     }
 
-    /// A connection that was refused.
+    /// Describes a refused connection.
     pub(crate) fn of_connection(peer: IpAddr, why: ConnectionRefusal, reason: &str) -> Self {
         Self {
-            reason: Some(clean(reason).into_owned()),
-            ..Self::now(Ending::Connection(why.as_str()), Some(peer))
+            reason: Some(sanitize(reason).into_owned()),
+            ..Self::now(EventResult::Connection(why.as_str()), Some(peer))
         }
     }
 
-    fn now(ending: Ending, remote_addr: Option<IpAddr>) -> Self {
+    fn now(ending: EventResult, remote_addr: Option<IpAddr>) -> Self {
         Self {
             at: SystemTime::now(),
             times: 1,
@@ -174,15 +175,15 @@ impl Event {
         }
     }
 
-    /// Whether this is what `other` was, once more, wherever it came from.
+    /// Returns `true` if this is a repetition of `other`, whatever its address.
     fn repeats(&self, other: &Self) -> bool {
         self.ending == other.ending
             && (&self.route, &self.reason, &self.subject)
                 == (&other.route, &other.reason, &other.subject)
     }
 
-    /// Which of `events` this repeats. Each notification counts. A hundred addresses that are
-    /// refused for one reason are not to hide what was refused for another.
+    /// Returns the index of the event that this repeats. Notifications are never merged. Refusals
+    /// are merged across addresses, so that a hundred for one reason do not hide another reason.
     fn earlier(&self, events: &VecDeque<Self>) -> Option<usize> {
         let is_again = |last: &&Self| self.repeats(last) && self.remote_addr == last.remote_addr;
         match (&self.notification, self.ending.is_good()) {
@@ -193,56 +194,55 @@ impl Event {
     }
 }
 
-/// The token of a Test notification that was answered here.
+/// The token of a Test notification that the proxy answered.
 #[derive(Clone, Debug)]
 pub struct TestToken {
-    /// When it came.
+    /// The time of its arrival.
     pub at: SystemTime,
-    /// As it came.
+    /// The token as it was received.
     pub token: String,
 }
 
-/// Notifications that were not as they are known, and were let through.
+/// Accepted notifications with unexpected values.
 #[derive(Clone, Debug)]
-pub struct Drift {
-    /// When the last came.
+pub struct DriftSummary {
+    /// The time of the last one.
     pub at: SystemTime,
-    /// How many have come since the start.
+    /// Their number since the start.
     pub times: u64,
-    /// JSON pointers to what the last had.
+    /// JSON pointers to the unexpected values of the last one.
     pub pointers: Vec<String>,
 }
 
-/// How much happened.
+/// The numbers of passed and refused events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// What went as it should.
+pub struct EventCounts {
+    /// The number of passed events.
     pub passed: u64,
-    /// What did not.
+    /// The number of refused events.
     pub refused: u64,
 }
 
-/// What happened lately.
+/// The recent events.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Notifications, challenges and Test notifications that came through every check; the newest
-    /// last.
+    /// Notifications, challenges and Test notifications that passed every check, the newest last.
     pub passed: VecDeque<Event>,
-    /// What was refused; the newest last.
+    /// Refused events, the newest last.
     pub refused: VecDeque<Event>,
     /// The last token of each route.
     pub tokens: BTreeMap<String, TestToken>,
-    /// What was not as it is known, by route and kind: there are few of either.
-    pub drift: BTreeMap<(String, &'static str), Drift>,
-    /// Since the start.
-    pub totals: Counts,
-    /// The last notification that `passed` keeps no more.
+    /// Unexpected values by route and kind, of which there are few.
+    pub drift: BTreeMap<(String, &'static str), DriftSummary>,
+    /// The totals since the start.
+    pub totals: EventCounts,
+    /// The last notification, if `passed` no longer contains it.
     forgotten: Option<Event>,
-    /// By the number of their step since 1970; the newest last.
-    history: VecDeque<(u64, Counts)>,
+    /// The steps by their number since 1970, the newest last.
+    history: VecDeque<(u64, EventCounts)>,
 }
 
-/// Keeps what happened lately.
+/// Collects recent events.
 #[derive(Debug, Default)]
 pub(super) struct Recent(Mutex<Snapshot>);
 
@@ -254,7 +254,7 @@ impl Recent {
             .note(event);
     }
 
-    /// Counts what went as it should, and is of no further interest.
+    /// Counts a passed event that is not kept.
     pub(super) fn count_passed(&self) {
         self.0
             .lock()
@@ -262,9 +262,9 @@ impl Recent {
             .count(step(SystemTime::now()), true);
     }
 
-    /// It is kept whole or not at all: half a token is of no use.
+    /// Keeps a token, unless it would have to be truncated or sanitized: it would be useless.
     pub(super) fn note_token(&self, route: &str, token: &str) {
-        if is_clean(token) {
+        if is_sanitized(token) {
             let token = TestToken {
                 at: SystemTime::now(),
                 token: token.to_owned(),
@@ -277,7 +277,7 @@ impl Recent {
         }
     }
 
-    /// Forgets the tokens and the drift of routes that are gone.
+    /// Removes the tokens and unexpected values of routes that no longer exist.
     pub(super) fn keep_routes(&self, is_route: impl Fn(&str) -> bool) {
         let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         snapshot.tokens.retain(|route, _| is_route(route));
@@ -329,7 +329,7 @@ impl Snapshot {
             let times = self.drift.get(&key).map_or(0, |drift| drift.times) + 1;
             self.drift.insert(
                 key,
-                Drift {
+                DriftSummary {
                     at: event.at,
                     times,
                     pointers: excerpt.drift.clone(),
@@ -338,7 +338,7 @@ impl Snapshot {
         }
     }
 
-    /// The last verified notification.
+    /// Returns the last verified notification.
     pub fn last_notification(&self) -> Option<&Event> {
         self.passed
             .iter()
@@ -351,9 +351,9 @@ impl Snapshot {
             if self.history.len() == STEPS {
                 self.history.pop_front();
             }
-            self.history.push_back((step, Counts::default()));
+            self.history.push_back((step, EventCounts::default()));
         }
-        // If the clock was set back, what happens now is counted where it stood before.
+        // If the clock was set back, the event counts for the latest step.
         let current = self.history.back_mut().map(|(_, counts)| counts);
         for counts in current.into_iter().chain([&mut self.totals]) {
             if is_good {
@@ -364,9 +364,9 @@ impl Snapshot {
         }
     }
 
-    /// What happened in each step of the day that ends with the step of `now`; the newest last.
-    pub fn history(&self, now: SystemTime) -> [Counts; STEPS] {
-        let mut day = [Counts::default(); STEPS];
+    /// Returns the steps of the day that ends with the step of `now`, the newest last.
+    pub fn history(&self, now: SystemTime) -> [EventCounts; STEPS] {
+        let mut day = [EventCounts::default(); STEPS];
         let last = step(now);
         for (step, counts) in &self.history {
             if let Some(age) = last
@@ -395,7 +395,7 @@ mod tests {
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     fn refused(code: &'static str) -> Event {
-        Event::now(Ending::Request(Outcome::Refused(code)), HERE)
+        Event::now(EventResult::Request(Outcome::Refused(code)), HERE)
     }
 
     fn notification(title: &str) -> Event {
@@ -410,7 +410,7 @@ mod tests {
         };
         Event {
             notification: Some(notification),
-            ..Event::now(Ending::Request(Outcome::Forwarded), HERE)
+            ..Event::now(EventResult::Request(Outcome::Forwarded), HERE)
         }
     }
 
@@ -437,7 +437,7 @@ mod tests {
         assert_eq!((recent.passed.len(), recent.refused.len()), (KEPT, KEPT));
         assert_eq!(
             recent.totals,
-            Counts {
+            EventCounts {
                 passed: 1001,
                 refused: 10_000
             }
@@ -452,7 +452,7 @@ mod tests {
         recent.note(notification("last"));
         for n in 0..1000_u32 {
             let challenge = Event::now(
-                Ending::Request(Outcome::Challenged),
+                EventResult::Request(Outcome::Challenged),
                 Some(n.to_be_bytes().into()),
             );
             recent.note(challenge);
@@ -524,14 +524,14 @@ mod tests {
         let day = recent.history(at(3));
         assert_eq!(
             day[STEPS - 4],
-            Counts {
+            EventCounts {
                 passed: 1,
                 refused: 1
             }
         );
         assert_eq!(
             day[STEPS - 2],
-            Counts {
+            EventCounts {
                 passed: 1,
                 refused: 0
             }
@@ -544,7 +544,7 @@ mod tests {
         );
         assert_eq!(
             recent.history(at(95))[0],
-            Counts {
+            EventCounts {
                 passed: 1,
                 refused: 1
             }
@@ -553,13 +553,13 @@ mod tests {
             recent
                 .history(at(96))
                 .iter()
-                .filter(|counts| **counts != Counts::default())
+                .filter(|counts| **counts != EventCounts::default())
                 .count(),
             1
         );
         assert_eq!(
             recent.history(UNIX_EPOCH),
-            [Counts::default(); STEPS],
+            [EventCounts::default(); STEPS],
             "a clock that was set back"
         );
         for step in 0..10_000 {

@@ -1,7 +1,7 @@
 //! The log of the process: its format, its filter, and the queue of lines that are not written yet.
 
 use super::access_log::TARGET as ACCESS_TARGET;
-use super::format::{Lines, Switch, stderr_is_journal};
+use super::format::{FormatHandle, LogFormatter, stderr_is_journal};
 use super::queue::Queue;
 use crate::config::{Log, LogLevel};
 use std::fmt::Display;
@@ -20,27 +20,27 @@ use tracing_subscriber::{Registry, fmt, reload};
 const OWN: &str = "netdata_webhook_proxy";
 
 /// What a reload changes.
-struct Settings {
+struct LogSettings {
     filter: reload::Handle<Targets, Registry>,
-    format: Switch,
+    format: FormatHandle,
     queue: Option<Queue>,
 }
 
-static SETTINGS: OnceLock<Settings> = OnceLock::new();
+static SETTINGS: OnceLock<LogSettings> = OnceLock::new();
 
-/// How long a process that ends waits for whoever reads its last lines.
+/// The time for which an exiting process waits for its last lines to be read.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Writes log lines to standard error, as `log` says; records of Pingora and rustls come along, and
-/// panics.
+/// Starts logging to standard error as `log` configures it, including panics and the records of
+/// Pingora and rustls.
 ///
-/// No thread but one waits for whoever reads them: [`flush`] before the process ends.
+/// A thread writes the lines, so that others do not wait: call [`flush`] before the process exits.
 ///
 /// Does nothing if the process logs already.
 pub fn init(log: &Log) {
     let (is_terminal, is_journal) = (std::io::stderr().is_terminal(), stderr_is_journal());
     let (filter, handle) = reload::Layer::new(filter(log));
-    let (lines, format) = Lines::new(log.format, is_terminal, is_journal);
+    let (lines, format) = LogFormatter::new(log.format, is_terminal, is_journal);
     let queue = Queue::to_stderr().ok();
     let writer = match &queue {
         Some(queue) => BoxMakeWriter::new(queue.clone()),
@@ -52,7 +52,7 @@ pub fn init(log: &Log) {
         .with_writer(writer)
         .event_format(lines)
         .fmt_fields(format.span_fields());
-    // An error says that somebody else has set up logging, as tests do.
+    // Ignore the error: logging has been set up already, as in tests.
     if tracing_subscriber::registry()
         .with(filter)
         .with(lines)
@@ -60,7 +60,7 @@ pub fn init(log: &Log) {
         .is_ok()
     {
         // Nobody was here before, or this would have been an error.
-        let _ = SETTINGS.set(Settings {
+        let _ = SETTINGS.set(LogSettings {
             filter: handle,
             format,
             queue,
@@ -82,7 +82,7 @@ pub fn init(log: &Log) {
     }
 }
 
-/// Writes what waits to be written, unless whoever reads it takes more than a second.
+/// Waits until all lines are written, for a second at most.
 pub fn flush() {
     if let Some(queue) = SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
         queue.flush(LAST_LINES);

@@ -23,4 +23,4 @@ mod span_fields;
 #[cfg(feature = "server")]
 pub use logging::{change, flush, init, say};
 #[cfg(feature = "server")]
-pub use monitor::{Certificate, Monitor, Upstreams};
+pub use monitor::{Certificate, Monitor, UpstreamHealth};

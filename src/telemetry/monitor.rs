@@ -1,9 +1,9 @@
-//! What a running server knows about itself: what it counted, and in which state it is.
+//! The state of a running server: counters, recent events, certificates and health.
 
 use super::access_log::Answered;
 use super::context::{Context, Outcome};
 use super::history::{Event, Recent, Snapshot};
-use super::metrics::{ConnectionRefusal, Ended, Metrics, Which};
+use super::metrics::{CertificateKind, ConnectionRefusal, Ended, Metrics};
 use crate::auth::ClientIdentity;
 use crate::config::{Config, Tls};
 use crate::http::buffers::Buffers;
@@ -18,42 +18,42 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
-/// Is told what happens, and asked by the admin listener.
+/// Records what happens, for the metrics and the admin listener.
 pub struct Monitor {
-    /// Whether anybody can ask.
+    /// `true` if there is an admin listener, so that requests are recorded.
     is_watched: bool,
     started: SystemTime,
     is_ready: AtomicBool,
     became_ready: Notify,
     has_failed_to_reload: AtomicBool,
     metrics: Metrics,
-    /// Those of the configuration.
+    /// The certificates and revocation lists of the configuration.
     certificates: ArcSwap<Vec<Certificate>>,
     client_last_seen: ArcSwapOption<ClientIdentity>,
-    /// Whether each server is in use, by upstream and server.
-    upstreams: Mutex<Upstreams>,
+    /// The health of each server of each upstream.
+    upstreams: Mutex<UpstreamHealth>,
     recent: Recent,
-    /// The memory of bodies.
+    /// The memory of request bodies.
     buffers: OnceLock<Arc<Buffers>>,
-    /// When a body was last refused for want of memory.
+    /// The time when a body was last refused because the memory limit was reached.
     overloaded: ArcSwapOption<SystemTime>,
 }
 
-/// Whether each server of each upstream is in use.
-pub type Upstreams = BTreeMap<String, BTreeMap<String, bool>>;
+/// `true` for each healthy server, by upstream and server.
+pub type UpstreamHealth = BTreeMap<String, BTreeMap<String, bool>>;
 
-/// Something that is valid until a certain time.
+/// A certificate or a revocation list with its expiry.
 #[derive(Clone, Debug)]
 pub struct Certificate {
-    /// What it is for.
-    pub which: Which,
-    /// Its subject; of a revocation list, its file.
+    /// The purpose of the certificate.
+    pub which: CertificateKind,
+    /// The subject of a certificate, or the file of a revocation list.
     pub name: String,
-    /// Until when, in seconds since 1970.
+    /// The expiry in seconds since 1970.
     pub not_after: i64,
 }
 
-/// An open connection, counted until this is dropped.
+/// Counts an open connection until it is dropped.
 pub(crate) struct Connected(IntGauge);
 
 impl Drop for Connected {
@@ -63,8 +63,7 @@ impl Drop for Connected {
 }
 
 impl Monitor {
-    /// What `config` is to be watched by: without an admin listener nobody can ask, and requests
-    /// are not noted.
+    /// Creates a monitor for `config`. Without `[admin]`, requests are not recorded.
     pub fn new(config: &Config) -> Self {
         let monitor = Self {
             is_watched: config.admin.is_some(),
@@ -74,7 +73,7 @@ impl Monitor {
         monitor
     }
 
-    /// One that notes no requests.
+    /// Creates a monitor that records no requests.
     pub fn off() -> Self {
         Self {
             is_watched: false,
@@ -92,18 +91,18 @@ impl Monitor {
         }
     }
 
-    /// Says how much memory bodies have, whenever that is asked for.
+    /// Sets the memory of request bodies, which the metrics report.
     pub(crate) fn watch(&self, buffers: &Arc<Buffers>) {
-        // There is one of these in a process.
+        // Ignore the error: a process has one such memory.
         let _ = self.buffers.set(buffers.clone());
     }
 
-    /// When a body was last refused for want of memory.
+    /// The time when a body was last refused because the memory limit was reached.
     pub fn overloaded(&self) -> Option<SystemTime> {
         self.overloaded.load().as_deref().copied()
     }
 
-    /// Follows another configuration.
+    /// Applies another configuration.
     pub(crate) fn configured(&self, config: &Config) {
         self.metrics.buffered_limit(config.limits.max_buffered);
         let routes = config
@@ -120,13 +119,19 @@ impl Monitor {
         });
         let certificates = config.tls.as_ref().map(certificates).unwrap_or_default();
         let now = unix_now();
-        for which in [Which::Server, Which::Chain, Which::Ca, Which::Crl] {
+        for which in [
+            CertificateKind::Server,
+            CertificateKind::Chain,
+            CertificateKind::Ca,
+            CertificateKind::Crl,
+        ] {
             let of_this_kind = certificates
                 .iter()
                 .filter(|certificate| certificate.which == which);
-            // What had run out of the chain before would hide what is going to.
-            let counted = of_this_kind
-                .filter(|certificate| which != Which::Chain || certificate.not_after >= now);
+            // An expired certificate of the chain would hide one that is about to expire.
+            let counted = of_this_kind.filter(|certificate| {
+                which != CertificateKind::Chain || certificate.not_after >= now
+            });
             self.metrics.certificate(
                 which,
                 counted.map(|certificate| certificate.not_after).min(),
@@ -135,13 +140,13 @@ impl Monitor {
         self.certificates.store(Arc::new(certificates));
     }
 
-    /// The self-test has passed: everybody is served.
+    /// Records that the self-test has passed and requests are served.
     pub(crate) fn ready(&self) {
         self.is_ready.store(true, Ordering::Release);
         self.became_ready.notify_waiters();
     }
 
-    /// Returns when it has.
+    /// Waits until the self-test has passed.
     pub(crate) async fn until_ready(&self) {
         let became_ready = self.became_ready.notified();
         if !self.is_ready() {
@@ -149,25 +154,25 @@ impl Monitor {
         }
     }
 
-    /// Whether the last attempt to reload the configuration failed.
+    /// Returns `true` if the last attempt to reload the configuration failed.
     pub fn has_failed_to_reload(&self) -> bool {
         self.has_failed_to_reload.load(Ordering::Relaxed)
     }
 
-    /// Whether the self-test has passed.
+    /// Returns `true` if the self-test has passed.
     pub fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
     }
 
-    /// Whether anybody can ask. What comes before the self-test has passed is its own.
+    /// Returns `true` if requests are recorded. Those of the self-test are not.
     fn is_noting(&self) -> bool {
         self.is_watched && self.is_ready()
     }
 
-    /// Notes a request that has ended.
+    /// Records a request that has ended.
     pub(crate) fn request(&self, answered: &Answered<'_>, context: &Context) {
         if self.is_noting() {
-            // On a webhook, a GET is a challenge or nothing.
+            // On a webhook route, every GET is a challenge.
             let is_challenge = answered.head.method() == b"GET";
             let duration = answered.was_read.then(|| context.started.elapsed());
             self.metrics.request(Ended {
@@ -181,8 +186,8 @@ impl Monitor {
                 self.overloaded.store(Some(Arc::new(SystemTime::now())));
             }
             match context.outcome {
-                // Of these there may be a thousand for each notification, which would soon be
-                // forgotten for them.
+                // There may be a thousand of these for each notification, which they would soon
+                // displace.
                 Some(Outcome::Forwarded) if context.notification.is_none() => {
                     self.recent.count_passed()
                 }
@@ -193,7 +198,7 @@ impl Monitor {
         }
     }
 
-    /// Only what was answered here is for the operator.
+    /// Keeps the token of a Test notification that the proxy answered.
     fn note_token(&self, context: &Context) {
         let token = context
             .notification
@@ -206,11 +211,10 @@ impl Monitor {
         }
     }
 
-    /// The certificate seems the same for years, and so does its expiry, which then takes everybody
-    /// by surprise.
+    /// Keeps the expiry of the client certificate, which otherwise goes unnoticed for years.
     fn note_client(&self, context: &Context) {
-        // Any certificate of a trusted authority is an identity; only one that got through is the
-        // sender's.
+        // Any certificate of a trusted authority is an identity, but only an admitted one is that
+        // of Netdata Cloud.
         let got_through =
             context.outcome.is_some_and(Outcome::is_good) || context.notification.is_some();
         let Some(identity) = context.identity.as_ref().filter(|_| got_through) else {
@@ -224,17 +228,17 @@ impl Monitor {
         {
             self.client_last_seen.store(Some(identity.clone()));
             self.metrics
-                .certificate(Which::ClientLastSeen, Some(identity.not_after));
+                .certificate(CertificateKind::ClientLastSeen, Some(identity.not_after));
         }
     }
 
-    /// Notes a connection, which lasts as long as what is returned.
+    /// Records a connection, which lasts until the returned value is dropped.
     pub(crate) fn connected(&self) -> Connected {
         self.metrics.connections().inc();
         Connected(self.metrics.connections().clone())
     }
 
-    /// Notes a connection that is refused before anything is said on it.
+    /// Records a connection that is refused before any data is exchanged.
     pub(crate) fn connection_refused(&self, peer: IpAddr, why: ConnectionRefusal, reason: &str) {
         self.metrics.connection_refused(why);
         if self.is_watched {
@@ -242,7 +246,7 @@ impl Monitor {
         }
     }
 
-    /// Notes how a handshake ended.
+    /// Records the result of a handshake.
     pub(crate) fn handshake(&self, peer: IpAddr, result: Result<(), &Refusal>) {
         if !self.is_noting() {
             return;
@@ -254,16 +258,16 @@ impl Monitor {
         }
     }
 
-    /// Notes an attempt to reload the configuration.
+    /// Records an attempt to reload the configuration.
     pub(crate) fn reload(&self, is_ok: bool) {
         self.has_failed_to_reload.store(!is_ok, Ordering::Relaxed);
         self.metrics.reload(is_ok);
     }
 
-    /// Notes every server of every upstream, and whether it is in use. Those that are not mentioned
-    /// are no more.
+    /// Records the health of all servers of all upstreams. Servers that are not listed have been
+    /// removed.
     pub fn servers<'s>(&self, servers: impl IntoIterator<Item = (&'s str, &'s str, bool)>) {
-        let mut now = Upstreams::new();
+        let mut now = UpstreamHealth::new();
         for (upstream, server, is_healthy) in servers {
             now.entry(upstream.to_owned())
                 .or_default()
@@ -284,20 +288,20 @@ impl Monitor {
         *known = now;
     }
 
-    /// Whether each server of each upstream is in use.
-    pub fn upstreams(&self) -> Upstreams {
+    /// `true` for each healthy server, by upstream and server.
+    pub fn upstreams(&self) -> UpstreamHealth {
         self.upstreams
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// The certificates and revocation lists of the configuration, and the client certificate that
-    /// was seen last.
+    /// Returns the certificates and revocation lists of the configuration, and the client
+    /// certificate seen last.
     pub fn certificates(&self) -> Vec<Certificate> {
         let client = self.client_last_seen.load();
         let client = client.as_ref().map(|identity| Certificate {
-            which: Which::ClientLastSeen,
+            which: CertificateKind::ClientLastSeen,
             name: identity.subject.clone(),
             not_after: identity.not_after,
         });
@@ -309,22 +313,22 @@ impl Monitor {
             .collect()
     }
 
-    /// What happened lately.
+    /// Returns the recent events.
     pub fn recent(&self) -> Snapshot {
         self.recent.snapshot()
     }
 
-    /// Since when it is told what happens.
+    /// Returns the time of the start.
     pub fn started(&self) -> SystemTime {
         self.started
     }
 
-    /// The number of open connections.
+    /// Returns the number of open connections.
     pub fn connections(&self) -> i64 {
         self.metrics.connections().get()
     }
 
-    /// Everything that was counted, in Prometheus' text format.
+    /// Returns the metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
         self.metrics
             .buffered(self.buffers.get().map_or(0, |buffers| buffers.used()));
@@ -338,7 +342,7 @@ fn unix_now() -> i64 {
         .map_or(0, |time| time.as_secs().cast_signed())
 }
 
-fn each(upstreams: &Upstreams) -> impl Iterator<Item = (&str, &str, bool)> {
+fn each(upstreams: &UpstreamHealth) -> impl Iterator<Item = (&str, &str, bool)> {
     upstreams.iter().flat_map(|(name, servers)| {
         servers
             .iter()
@@ -346,25 +350,24 @@ fn each(upstreams: &Upstreams) -> impl Iterator<Item = (&str, &str, bool)> {
     })
 }
 
-fn has(upstreams: &Upstreams, upstream: &str, server: &str) -> bool {
+fn has(upstreams: &UpstreamHealth, upstream: &str, server: &str) -> bool {
     upstreams
         .get(upstream)
         .is_some_and(|servers| servers.contains_key(server))
 }
 
 fn certificates(tls: &Tls) -> Vec<Certificate> {
-    // A client needs the leaf. What else is in the chain may be of use to some and has run out for
-    // others: one that signed itself, or was signed across, may have been there for years after its
-    // end.
+    // Every client needs the leaf. The rest of the chain may be expired and unused: a self-signed
+    // or cross-signed certificate may stay in a chain for years after its expiry.
     let mut chain = tls
         .certificate
         .cert
         .iter()
         .filter_map(|der| ClientIdentity::from_der(der));
-    let leaf = chain.next().map(|leaf| (Which::Server, leaf));
+    let leaf = chain.next().map(|leaf| (CertificateKind::Server, leaf));
     let server = leaf
         .into_iter()
-        .chain(chain.map(|above| (Which::Chain, above)));
+        .chain(chain.map(|above| (CertificateKind::Chain, above)));
     let server = server.map(|(which, it)| Certificate {
         which,
         name: it.subject,
@@ -376,14 +379,14 @@ fn certificates(tls: &Tls) -> Vec<Certificate> {
         .iter()
         .filter_map(|der| ClientIdentity::from_der(der));
     let authorities = authorities.map(|ca| Certificate {
-        which: Which::Ca,
+        which: CertificateKind::Ca,
         name: ca.subject,
         not_after: ca.not_after,
     });
     let lists = tls.client.revocation_lists.iter().filter_map(|list| {
         let name = list.file().display().to_string();
         Some(Certificate {
-            which: Which::Crl,
+            which: CertificateKind::Crl,
             name,
             not_after: list.next_update()?,
         })

@@ -1,9 +1,9 @@
-//! Log lines on their way to standard error, which one thread writes: no request, no handshake and
-//! no signal waits for whoever reads them.
+//! A queue of log lines, which one thread writes to standard error: no request, handshake or signal
+//! waits for a slow reader.
 //!
-//! A pipe that is not read holds 64 KiB, and whoever writes to it then sleeps. Here only this
-//! thread does. What finds no room in the queue meanwhile is dropped and counted, and a line says
-//! so as soon as there is room again.
+//! A pipe that is not read holds 64 KiB, and a write to it then blocks. Here that blocks only this
+//! thread. Lines that do not fit into the queue meanwhile are dropped and counted, and a line
+//! reports them as soon as there is room again.
 
 use super::metrics::LOG_LINES_DROPPED;
 use std::collections::VecDeque;
@@ -15,19 +15,19 @@ use std::thread;
 use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that wait: those of a busy second.
+/// The capacity of the queue in bytes: the lines of a busy second.
 const CAPACITY: usize = 4 << 20;
 
-/// How long a pipe that its owner made non-blocking is left alone when it is full.
+/// The time between two attempts to write to a full pipe that its owner made non-blocking.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Lines that wait to be written.
+/// The lines that wait to be written.
 #[derive(Clone)]
 pub(super) struct Queue(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// There is a line to write, or there is none any more.
+    /// Notified when a line was added or written.
     changed: Condvar,
     capacity: usize,
 }
@@ -35,16 +35,16 @@ struct Shared {
 #[derive(Default)]
 struct State {
     lines: VecDeque<Vec<u8>>,
-    /// Of these lines and the one that is being written.
+    /// The size of these lines and the one that is being written.
     bytes: usize,
-    /// Lines that were dropped since it was last said.
+    /// The number of lines dropped since the last report.
     dropped: u64,
 }
 
 impl Queue {
     /// Starts the thread that writes to standard error.
     pub(super) fn to_stderr() -> io::Result<Self> {
-        // A descriptor of its own: whoever writes with that of std holds a lock that a panic needs.
+        // A descriptor of its own: writing with that of std holds a lock that a panic needs.
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         Self::start(stderr, CAPACITY)
     }
@@ -59,8 +59,8 @@ impl Queue {
         thread::Builder::new().name("log".into()).spawn(move || {
             loop {
                 let line = shared.next();
-                // It is lost to an error as it is where there is no room, but nothing is left to
-                // report that to.
+                // A failed write loses the line like a full queue, but there is no output to report
+                // that to.
                 if write(&mut to, &line).is_err() {
                     LOG_LINES_DROPPED.inc();
                 }
@@ -70,7 +70,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Takes a line, if there is room.
+    /// Adds a line if there is room, and drops it otherwise.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.0.state();
         if state.bytes + line.len() > self.0.capacity {
@@ -83,10 +83,10 @@ impl Queue {
         self.0.changed.notify_all();
     }
 
-    /// Returns when everything is written, or after `limit`.
+    /// Waits until all lines are written, or for `limit`.
     pub(super) fn flush(&self, limit: Duration) {
         let is_waiting = |state: &mut State| state.bytes > 0;
-        // What is not written by then is lost: whoever reads it does not.
+        // Ignore a timeout: lines that nothing reads are lost.
         let _ = self
             .0
             .changed
@@ -99,7 +99,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The line that is to be written next. It counts until [`Shared::written`].
+    /// Waits for the next line. Its size counts until [`Shared::written`].
     fn next(&self) -> Vec<u8> {
         let mut state = self.state();
         loop {
@@ -118,7 +118,7 @@ impl Shared {
     fn written(&self, bytes: usize) {
         let mut state = self.state();
         state.bytes -= bytes;
-        // Sooner, and the line that says it would take the place of another.
+        // The report must not take the place of another line.
         let dropped = if state.bytes <= self.capacity / 2 {
             std::mem::take(&mut state.dropped)
         } else {
@@ -150,7 +150,7 @@ fn write(to: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A line comes in one piece.
+/// Each line is written in one piece.
 impl Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);

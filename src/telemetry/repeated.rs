@@ -1,5 +1,5 @@
-//! Warnings that a client can cause as often as it likes: so many of a kind are written each
-//! second, and the rest counted.
+//! Rate limits for warnings that a client can cause: a number of each event is logged per second,
+//! and the rest is counted.
 
 #[cfg(feature = "server")]
 use prometheus::{IntCounter, IntCounterVec, Opts};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tracing::{Level, warn};
 
-/// Lines of one kind that are written in a second. Who attacks causes as many as he can; who has a
-/// mistake in his set-up, a few.
+/// The number of lines of one event that are written in a second. An attack causes as many as it
+/// can, a mistake in a configuration only a few.
 const PER_SECOND: u32 = 50;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A kind of warning that may be repeated without end.
+/// An event that a client can cause without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeated {
     HandshakeRefused,
@@ -47,16 +47,16 @@ impl Repeated {
         }
     }
 
-    /// Whether another such line is to be written. If not, it is counted, and when the second is
-    /// over, one line says how many there were.
+    /// Returns `true` if a line of this event may be written. Otherwise it is counted, and at the
+    /// end of the second one line reports the number.
     pub(crate) fn may_be_written(self) -> bool {
         if !tracing::enabled!(Level::WARN) {
-            return true; // It will not be, and was not left out for being repeated.
+            return true; // The level filters the line: it is not counted as left out.
         }
         let limit = &LIMITS[self as usize];
         match limit.enter(Instant::now()) {
-            Entry::Written => true,
-            Entry::LeftOut {
+            LineDecision::Written => true,
+            LineDecision::LeftOut {
                 is_first,
                 until_next,
             } => {
@@ -84,7 +84,7 @@ impl Repeated {
     }
 }
 
-/// How many lines of each kind were left out.
+/// The number of lines left out of each event.
 #[cfg(feature = "server")]
 pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help =
@@ -93,7 +93,7 @@ pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
     IntCounterVec::new(opts, &["event"]).expect("the metric is valid")
 });
 
-/// In the order of the kinds.
+/// The limits in the order of [`Repeated::ALL`].
 static LIMITS: LazyLock<[Limit; Repeated::ALL.len()]> = LazyLock::new(|| {
     Repeated::ALL.map(|_kind| Limit {
         window: Mutex::default(),
@@ -102,7 +102,7 @@ static LIMITS: LazyLock<[Limit; Repeated::ALL.len()]> = LazyLock::new(|| {
     })
 });
 
-/// Has each kind counted from 0 on.
+/// Creates the counter of each event, which starts at 0.
 #[cfg(feature = "server")]
 pub(super) fn start() {
     LazyLock::force(&LIMITS);
@@ -114,27 +114,27 @@ struct Limit {
     counter: IntCounter,
 }
 
-/// What there was in the second that began last.
+/// The lines of the current second.
 #[derive(Default)]
 struct Window {
     began: Option<Instant>,
     written: u32,
-    /// Since it was said last how many there were.
+    /// The number of lines left out since the last report.
     left_out: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Entry {
+enum LineDecision {
     Written,
     LeftOut {
-        /// Whether nothing has been left out since it was said last how many there were.
+        /// `true` if this is the first line left out since the last report.
         is_first: bool,
         until_next: Duration,
     },
 }
 
 impl Limit {
-    fn enter(&self, now: Instant) -> Entry {
+    fn enter(&self, now: Instant) -> LineDecision {
         self.window
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -143,7 +143,7 @@ impl Limit {
 }
 
 impl Window {
-    fn enter(&mut self, now: Instant) -> Entry {
+    fn enter(&mut self, now: Instant) -> LineDecision {
         let age = self
             .began
             .map(|began| now.saturating_duration_since(began))
@@ -153,10 +153,10 @@ impl Window {
         }
         if self.written < PER_SECOND {
             self.written += 1;
-            return Entry::Written;
+            return LineDecision::Written;
         }
         self.left_out += 1;
-        Entry::LeftOut {
+        LineDecision::LeftOut {
             is_first: self.left_out == 1,
             until_next: SECOND.saturating_sub(age.unwrap_or_default()),
         }
@@ -176,9 +176,9 @@ mod tests {
         let (mut window, start) = (Window::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         for _ in 0..PER_SECOND {
-            assert_eq!(window.enter(at(0)), Entry::Written);
+            assert_eq!(window.enter(at(0)), LineDecision::Written);
         }
-        let left_out = |is_first, millis| Entry::LeftOut {
+        let left_out = |is_first, millis| LineDecision::LeftOut {
             is_first,
             until_next: Duration::from_millis(millis),
         };
@@ -186,12 +186,12 @@ mod tests {
         assert_eq!(window.enter(at(999)), left_out(false, 1));
         assert_eq!(window.settle(), 2);
         for _ in 0..PER_SECOND {
-            assert_eq!(window.enter(at(1000)), Entry::Written);
+            assert_eq!(window.enter(at(1000)), LineDecision::Written);
         }
         assert_eq!(window.enter(at(1000)), left_out(true, 1000));
         // A second in which nothing was said about the last one.
         for _ in 0..PER_SECOND {
-            assert_eq!(window.enter(at(5000)), Entry::Written);
+            assert_eq!(window.enter(at(5000)), LineDecision::Written);
         }
         assert_eq!(window.enter(at(5000)), left_out(false, 1000));
         assert_eq!(window.settle(), 2);

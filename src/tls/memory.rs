@@ -1,4 +1,4 @@
-//! Chains that were found good, so that finding that out again costs a comparison.
+//! A cache of valid chains, so that validating one again costs a comparison.
 
 use crate::auth::ClientIdentity;
 use rustls::pki_types::CertificateDer;
@@ -6,21 +6,21 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many chains are remembered. Netdata Cloud has one, and a few while it rotates.
+/// The number of cached chains. Netdata Cloud has one, and a few while it rotates.
 const REMEMBERED: usize = 16;
 
 /// A chain that leads to a trusted authority.
 #[derive(Debug)]
 pub(super) struct GoodChain {
-    /// As it was presented, leaf first.
+    /// The chain as it was presented, leaf first.
     chain: Vec<CertificateDer<'static>>,
-    /// Seconds since 1970 in which every certificate is valid that was needed.
+    /// The seconds since 1970 in which every certificate of the path is valid.
     pub(super) validity: RangeInclusive<i64>,
     pub(super) identity: Arc<ClientIdentity>,
 }
 
 impl GoodChain {
-    /// One that was presented so.
+    /// Creates an entry for a chain that was presented.
     pub(super) fn new(
         leaf: &CertificateDer<'_>,
         above: &[CertificateDer<'_>],
@@ -45,12 +45,12 @@ impl GoodChain {
     }
 }
 
-/// The chains that were found good last.
+/// The chains that were validated last.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<VecDeque<Arc<GoodChain>>>);
 
 impl Memory {
-    /// The chain, if just this one was found good, and that holds `now`, in seconds since 1970.
+    /// Returns the entry of this chain, if it is valid at `now`, in seconds since 1970.
     pub(super) fn recall(
         &self,
         leaf: &CertificateDer<'_>,
@@ -65,11 +65,10 @@ impl Memory {
             .cloned()
     }
 
-    /// Remembers a chain in place of the one that was remembered first.
+    /// Adds a chain in place of the oldest one.
     pub(super) fn remember(&self, good: Arc<GoodChain>) {
         let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have led another way, by a certificate that has run out; or another thread was
-        // here before.
+        // The chain may be present with another path that has expired, or through another thread.
         chains.retain(|other| other.chain != good.chain);
         if chains.len() == REMEMBERED {
             chains.pop_front();

@@ -1,5 +1,5 @@
-//! TLS towards the sender: what is served, who is trusted, and what a connection knows about its
-//! client.
+//! Server-side TLS: the certificate of the server, the trust in client certificates, and refused
+//! handshakes.
 
 mod memory;
 mod path;
@@ -22,14 +22,13 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
-/// Makes aws-lc-rs the process's cryptography. Pingora would install ring, unless something is
-/// installed already.
+/// Installs aws-lc-rs as the crypto provider of the process. Otherwise Pingora would install ring.
 pub fn install_crypto_provider() {
-    // An error says that a provider is installed already, which is as good.
+    // Ignore the error: a provider is installed already.
     let _ = aws_lc_rs::default_provider().install_default();
 }
 
-/// Serves one certificate, whatever name the client asks for: there is one policy per listener.
+/// Serves one certificate for every server name: there is one policy per listener.
 #[derive(Debug)]
 struct OneCertificate(Arc<CertifiedKey>);
 
@@ -39,11 +38,10 @@ impl ResolvesServerCert for OneCertificate {
     }
 }
 
-/// TLS settings for a listener of Pingora's own, as in a service that uses the checks as
-/// middleware.
+/// Creates the TLS settings for a listener of a Pingora service that uses the checks as middleware.
 ///
-/// Such a listener resumes sessions. That does no harm: what a client presented is judged anew for
-/// each request. It speaks TLS 1.2 and 1.3, whatever `min_version` says.
+/// Such a listener resumes sessions, which is safe: the client certificate is evaluated again for
+/// each request. It accepts TLS 1.2 and 1.3, whatever `min_version` is.
 pub fn listener_settings(
     tls: &Tls,
     trust: Arc<Trust>,
@@ -52,7 +50,7 @@ pub fn listener_settings(
     settings(tls.certificate.clone(), trust, http2)
 }
 
-/// Settings that serve `identity`, and keep the chain that a client presents with its connection.
+/// Creates settings that serve `identity` and keep the client's chain with its connection.
 pub(crate) fn settings(
     identity: Arc<CertifiedKey>,
     verifier: Arc<dyn ClientCertVerifier>,
@@ -68,10 +66,10 @@ pub(crate) fn settings(
     Ok(settings)
 }
 
-/// An acceptor for this program's own listener.
+/// Creates the acceptor of this program's own listener.
 ///
-/// It never resumes a session: Netdata Cloud's sender keeps none, and what is never resumed escapes
-/// no newer policy.
+/// It never resumes a session: Netdata Cloud keeps none, and a resumed session could outlive a
+/// policy.
 pub fn acceptor(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<Acceptor, String> {
     let settings =
         listener_settings(tls, trust.clone(), http2).map_err(|error| error.to_string())?;

@@ -1,13 +1,12 @@
-//! What path building leaves open about a path that it has found: what its keys may be used for,
-//! and whether any of its certificates was revoked.
+//! Checks of a path that path building leaves out: key usage, and revocation.
 //!
-//! webpki ignores the key usage of certificates, and of several revocation lists of an issuer it
-//! reads the first. So its candidates are judged here before it returns one; if one does not do, it
-//! goes on to look for another.
+//! webpki ignores the key usage of certificates, and all but the first revocation list of an
+//! issuer. Each path that it finds is therefore checked here; if one is rejected, it looks for
+//! another.
 
 use super::refusal::KeyUsageFault;
 use crate::config::{CrlCoverage, RevocationList, Subject};
-use crate::sanitize::clean;
+use crate::sanitize::sanitize;
 use rustls::pki_types::CertificateDer;
 use webpki::{Cert, VerifiedPath};
 use x509_parser::certificate::X509Certificate;
@@ -27,23 +26,23 @@ impl<'p> Link<'p> {
     }
 }
 
-/// Why a path that leads to a trusted authority is not followed.
+/// The reason why a path to a trusted authority is rejected.
 pub(super) enum Obstacle {
     KeyUsage(KeyUsageFault),
     Revoked,
     RevocationUnknown,
 }
 
-/// What paths are judged by.
+/// The rules by which paths are checked.
 #[derive(Debug)]
 pub(super) struct Rules {
     lists: Vec<RevocationList>,
     coverage: CrlCoverage,
 }
 
-/// A path that may be followed.
+/// A path that passed the checks.
 pub(super) struct Judged {
-    /// Seconds since 1970 in which every certificate of it is valid.
+    /// The seconds since 1970 in which every certificate of the path is valid.
     pub(super) validity: std::ops::RangeInclusive<i64>,
 }
 
@@ -52,7 +51,7 @@ impl Rules {
         Self { lists, coverage }
     }
 
-    /// Judges a path to `anchor`, the certificate of the trusted authority at its end.
+    /// Checks a path to `anchor`, the certificate of the trusted authority at its end.
     pub(super) fn judge(
         &self,
         path: &VerifiedPath<'_>,
@@ -82,8 +81,8 @@ impl Rules {
         Ok(Judged { validity })
     }
 
-    /// Of the lists that the issuer has signed, those count that no newer one of the same scope
-    /// replaces: together, so that none lets through what another one names.
+    /// Checks a certificate against the current lists of its issuer: those that no newer list of
+    /// the same scope replaces. All of them must agree.
     fn check_revocation(
         &self,
         subject: &Subject<'_>,
@@ -118,7 +117,7 @@ impl Rules {
     }
 }
 
-/// RFC 5280 section 6.3.3 (f).
+/// Returns `true` if the issuer may sign revocation lists (RFC 5280 section 6.3.3 (f)).
 fn may_sign_lists(issuer: &CertificateDer<'_>) -> bool {
     let parsed = x509_parser::parse_x509_certificate(issuer);
     parsed.is_ok_and(|(_, issuer)| {
@@ -128,9 +127,9 @@ fn may_sign_lists(issuer: &CertificateDer<'_>) -> bool {
     })
 }
 
-/// An authority signs certificates (RFC 5280 section 6.1.4 (n)), and a client the handshake,
-/// whatever the version of TLS and the kind of key. Without a key usage, a key may be used for
-/// everything.
+/// Checks that an authority may sign certificates (RFC 5280 section 6.1.4 (n)), and a client the
+/// handshake, in every version of TLS and with every kind of key. Without the extension, a key may
+/// be used for everything.
 fn check_key_usage(
     certificate: &X509Certificate<'_>,
     is_authority: bool,
@@ -143,7 +142,7 @@ fn check_key_usage(
     };
     match is_authority {
         true if !usage.value.key_cert_sign() => Err(KeyUsageFault::Authority(
-            clean(&certificate.subject().to_string()).into_owned(),
+            sanitize(&certificate.subject().to_string()).into_owned(),
         )),
         false if !usage.value.digital_signature() => Err(KeyUsageFault::Client),
         _ => Ok(()),

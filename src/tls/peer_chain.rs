@@ -1,5 +1,4 @@
-//! What a connection knows about its client: the chain it presented, and what was found out about
-//! that.
+//! The certificate chain of a connection's client, and its last evaluation.
 
 use super::Trust;
 use super::trust::Verdict;
@@ -12,11 +11,11 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The chain as the client presented it, leaf first.
+/// A chain as the client presented it, leaf first.
 struct PresentedChain {
     chain: Vec<CertificateDer<'static>>,
-    /// The last one. A bad chain is judged no more often than a good one: a client that is refused
-    /// may try again, as often as it likes, on each of its connections.
+    /// The last verdict. Keeping those of bad chains, too, bounds the work that a refused client
+    /// causes with repeated requests.
     verdict: Mutex<Option<Verdict>>,
 }
 
@@ -26,8 +25,8 @@ impl PresentedChain {
     }
 
     fn judge(&self, trust: &Trust, now: UnixTime) -> Presented {
-        // It is held while the chain is judged, so that the requests of an HTTP/2 connection wait
-        // for one verdict.
+        // Locked during the evaluation, so that the requests of an HTTP/2 connection wait for one
+        // verdict.
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         match &*verdict {
             Some(verdict) if verdict.holds(trust, now) => verdict.presented.clone(),
@@ -56,15 +55,15 @@ impl TlsAccept for KeepChain {
     }
 }
 
-/// What the client of a connection presented, judged against the trust of now and not of the
-/// handshake: a session or a connection outlives certificates, and a policy that changed.
+/// Evaluates the chain of a connection's client against the current trust, and not that of the
+/// handshake: a connection outlives certificates and policies.
 pub fn presented(digest: Option<&Digest>, trust: &Trust) -> Presented {
     PresentedChain::of(digest).map_or(Presented::Nothing, |chain| {
         chain.judge(trust, UnixTime::now())
     })
 }
 
-/// The same, but `None` where it would have to be found out yet.
+/// Returns the last verdict if it still holds, without evaluating the chain.
 pub fn presented_before(digest: Option<&Digest>, trust: &Trust) -> Option<Presented> {
     let Some(chain) = PresentedChain::of(digest) else {
         return Some(Presented::Nothing);

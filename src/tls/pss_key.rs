@@ -1,4 +1,4 @@
-//! Signatures by RSA keys that are for RSASSA-PSS alone, of which rustls knows nothing.
+//! Verifies signatures by RSA keys restricted to RSASSA-PSS, which rustls does not support.
 //!
 //! The key of such a certificate has an identifier of its own (`id-RSASSA-PSS`), and so have its
 //! signatures in TLS 1.3 (`rsa_pss_pss_*`, RFC 8446 section 4.2.3): a client presents no such
@@ -14,30 +14,30 @@ use x509_parser::oid_registry::{
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-struct Scheme {
-    /// With a key for RSASSA-PSS.
+struct PssScheme {
+    /// The scheme with a key restricted to RSASSA-PSS.
     scheme: SignatureScheme,
-    /// The same with a key for everything.
+    /// The equivalent scheme with an unrestricted RSA key.
     common: SignatureScheme,
     hash: Oid<'static>,
-    /// The bytes of a hash, and of the salt.
+    /// The length of the hash and of the salt in bytes.
     length: u32,
 }
 
-static SCHEMES: [Scheme; 3] = [
-    Scheme {
+static SCHEMES: [PssScheme; 3] = [
+    PssScheme {
         scheme: SignatureScheme::Unknown(0x0809),
         common: SignatureScheme::RSA_PSS_SHA256,
         hash: OID_NIST_HASH_SHA256,
         length: 32,
     },
-    Scheme {
+    PssScheme {
         scheme: SignatureScheme::Unknown(0x080a),
         common: SignatureScheme::RSA_PSS_SHA384,
         hash: OID_NIST_HASH_SHA384,
         length: 48,
     },
-    Scheme {
+    PssScheme {
         scheme: SignatureScheme::Unknown(0x080b),
         common: SignatureScheme::RSA_PSS_SHA512,
         hash: OID_NIST_HASH_SHA512,
@@ -45,13 +45,13 @@ static SCHEMES: [Scheme; 3] = [
     },
 ];
 
-/// What is offered to clients for these keys.
+/// Returns the schemes to offer to clients for these keys.
 pub(super) fn schemes() -> impl Iterator<Item = SignatureScheme> {
     SCHEMES.iter().map(|it| it.scheme)
 }
 
-/// Whether a signature of `scheme` is that of the certificate's key; `None` if the scheme is not
-/// one of these.
+/// Verifies a signature of `scheme` by the key of the certificate. Returns `None` if the scheme is
+/// not one of these.
 pub(super) fn verify(
     scheme: SignatureScheme,
     certificate: &CertificateDer<'_>,
@@ -86,8 +86,9 @@ pub(super) fn verify(
     })
 }
 
-/// A key may be for all hashes, or with its parameters for one (RFC 4055 section 3.1).
-fn allows(key: &AlgorithmIdentifier<'_>, scheme: &Scheme) -> bool {
+/// Returns `true` if the key may be used with `scheme`: its parameters may restrict it to one hash
+/// (RFC 4055 section 3.1).
+fn allows(key: &AlgorithmIdentifier<'_>, scheme: &PssScheme) -> bool {
     if key.algorithm != OID_PKCS1_RSASSAPSS {
         return false;
     }

@@ -1,10 +1,9 @@
-//! Which of the certificates that a client sends can be of any use, before paths through them are
+//! Selects the certificates of a client's chain that an authority has issued, before paths are
 //! built.
 //!
-//! webpki tries all paths through what was sent, upwards from the leaf, and looks at signatures
-//! only when a path has reached an authority. Of nine certificates of one name there are 80,000
-//! such paths, for each of which the client has paid nothing. Downwards from the authorities there
-//! are only those that were really issued: of what a stranger makes, none.
+//! webpki tries all paths upwards from the leaf, and verifies signatures only when a path has
+//! reached an authority. Nine certificates of one name have 80,000 such paths, at no cost for the
+//! client. Downwards from the authorities there are only certificates that were really issued.
 
 use crate::config::signature::Signature;
 use rustls::pki_types::CertificateDer;
@@ -12,20 +11,20 @@ use std::borrow::Cow;
 use webpki::EndEntityCert;
 use x509_parser::certificate::X509Certificate;
 
-/// How many can be of use at once: no path is longer, and of so many there are a few hundred at
-/// most.
+/// The maximum number of useful certificates: no path is longer, and these have a few hundred paths
+/// at most.
 pub(super) const MAX_USEFUL: usize = 6;
 
 /// A certificate that may have issued others.
 #[derive(Clone)]
 pub(super) struct Issuer<'c> {
-    /// As it is encoded.
+    /// The encoded subject.
     pub(super) subject: Cow<'c, [u8]>,
     pub(super) der: &'c CertificateDer<'c>,
 }
 
 impl Issuer<'_> {
-    /// The name is compared first, for it costs nothing.
+    /// Compares the name first, because that is cheap.
     fn has_issued(&self, certificate: &X509Certificate<'_>, signature: &Signature) -> bool {
         certificate.issuer().as_raw() == &*self.subject
             && EndEntityCert::try_from(self.der)
@@ -33,14 +32,15 @@ impl Issuer<'_> {
     }
 }
 
-/// Those of `sent` that one of the authorities has issued, or another one of these, in their order.
+/// Returns those of `sent` that an authority has issued, directly or through another one, in their
+/// order.
 pub(super) fn useful<'c>(
     authorities: impl Iterator<Item = Issuer<'c>>,
     sent: &'c [CertificateDer<'c>],
 ) -> Vec<CertificateDer<'c>> {
     let mut is_useful = vec![false; sent.len()];
     let mut issuers: Vec<Issuer<'_>> = authorities.collect();
-    // Each issuer is asked about each certificate at most once.
+    // Each issuer is compared with each certificate at most once.
     while !issuers.is_empty() {
         let mut found = Vec::new();
         for (der, is_useful) in sent

@@ -1,8 +1,8 @@
-//! Why a handshake was refused, for the one log line about it.
+//! The reason of a refused handshake, for its log line.
 
 use super::trust::{MAX_CERTIFICATES, MAX_CHAIN};
 use crate::auth::ClientIdentity;
-use crate::sanitize::clean;
+use crate::sanitize::sanitize;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
 use std::cell::RefCell;
@@ -10,18 +10,18 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-/// What is known about a refused client.
+/// A refused handshake.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// Why, in one word.
+    /// The code of the reason.
     pub code: RefusalCode,
-    /// Why, in a sentence.
+    /// The reason in a sentence.
     pub reason: String,
-    /// Whom the certificate names, if it could be read.
+    /// The identity in the certificate, if it could be parsed.
     pub identity: Option<ClientIdentity>,
 }
 
-/// The reasons for which a handshake is refused, as metrics tell them apart.
+/// The reasons for which a handshake is refused, as metrics distinguish them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum RefusalCode {
@@ -35,17 +35,17 @@ pub enum RefusalCode {
     CertificateKeyUsage,
     CertificateChainTooLong,
     CertificateInvalid,
-    /// The client did not show that it holds the certificate's key.
+    /// The client did not prove that it holds the key of the certificate.
     KeyUnproven,
-    /// The client does not speak TLS, or not as this server does.
+    /// The client does not use TLS, or no version or cipher that is accepted.
     TlsError,
-    /// The client left.
+    /// The client closed the connection.
     Closed,
     Timeout,
 }
 
 impl RefusalCode {
-    /// Each of them, in their order.
+    /// All codes in their order.
     pub const ALL: [Self; 14] = [
         Self::CertificateMissing,
         Self::CertificateUntrusted,
@@ -63,7 +63,7 @@ impl RefusalCode {
         Self::Timeout,
     ];
 
-    /// The word for it in logs and metrics.
+    /// Returns the name of the code in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CertificateMissing => "certificate_missing",
@@ -85,11 +85,12 @@ impl RefusalCode {
 }
 
 tokio::task_local! {
-    /// The verifier knows the certificate, the listener the address: this is where they meet.
+    /// Passes the refusal from the verifier, which has the certificate, to the listener, which has
+    /// the address.
     static REFUSAL: RefCell<Option<Refusal>>;
 }
 
-/// Runs a handshake, and returns what the verifier had against its client.
+/// Runs a handshake and returns the verifier's refusal, if there is one.
 pub async fn observe<T>(handshake: impl Future<Output = T>) -> (T, Option<Refusal>) {
     REFUSAL
         .scope(RefCell::new(None), async {
@@ -99,14 +100,14 @@ pub async fn observe<T>(handshake: impl Future<Output = T>) -> (T, Option<Refusa
         .await
 }
 
-/// Notes that the handshake in progress is refused for its certificate. Outside of [`observe`]
-/// nothing happens.
+/// Records that the current handshake is refused because of its certificate. Outside of [`observe`]
+/// this has no effect.
 pub(super) fn record(leaf: &CertificateDer<'_>, distrust: &Distrust) {
     note(leaf, distrust.code(), distrust.explain());
 }
 
-/// Notes that the handshake in progress is refused because the client could not show that the
-/// certificate is its own.
+/// Records that the current handshake is refused because the client did not prove that it holds the
+/// key.
 pub(super) fn record_unproven(leaf: &CertificateDer<'_>, error: &Error) {
     let reason = format!(
         "The client's signature does not prove that it holds the certificate's key: {error}."
@@ -120,29 +121,29 @@ fn note(leaf: &CertificateDer<'_>, code: RefusalCode, reason: String) {
         reason,
         identity: ClientIdentity::from_der(leaf),
     };
-    // Without `observe`, as in somebody else's listener, the error itself is all there is.
+    // Ignore the error: a listener without `observe` reports the TLS error alone.
     let _ = REFUSAL.try_with(|slot| slot.replace(Some(refusal)));
 }
 
-/// What speaks against a chain.
+/// The reason why a chain is not trusted.
 #[derive(Debug)]
 pub(super) enum Distrust {
-    /// There is no path to a trusted authority, or each has something wrong.
+    /// No valid path leads to a trusted authority.
     Path(webpki::Error),
-    /// There is one, but for what a key on it may be used for.
+    /// The path is valid, but for the key usage of a certificate.
     KeyUsage(KeyUsageFault),
-    /// The chain has more than is looked at.
+    /// The chain exceeds the limits.
     TooLong { certificates: usize, bytes: usize },
 }
 
-/// What is wrong with the key usage of a certificate.
+/// A problem with the key usage of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum KeyUsageFault {
-    /// The client's own certificate is not for signatures.
+    /// The client's certificate does not allow signatures.
     Client,
-    /// An authority, which this is the subject of, is not for certificates.
+    /// The authority with this subject may not issue certificates.
     Authority(String),
-    /// A certificate says it twice, or so that it cannot be read.
+    /// The extension is duplicated or malformed.
     Unreadable,
 }
 
@@ -166,7 +167,7 @@ impl fmt::Display for KeyUsageFault {
 impl std::error::Error for KeyUsageFault {}
 
 impl Distrust {
-    /// The word for it.
+    /// Returns the code of the reason.
     fn code(&self) -> RefusalCode {
         use webpki::Error as E;
         let error = match self {
@@ -187,7 +188,7 @@ impl Distrust {
         }
     }
 
-    /// A sentence for it.
+    /// Describes the reason in a sentence.
     pub(super) fn explain(&self) -> String {
         use webpki::Error as E;
         let error = match self {
@@ -232,14 +233,14 @@ impl Distrust {
             | E::MaximumPathBuildCallsExceeded
             | E::MaximumSignatureChecksExceeded
             | E::MaximumNameConstraintComparisonsExceeded => "The certificate's chain is too long.",
-            // Some of these repeat what stands in the certificate.
-            error => return clean(&format!("The certificate is not valid: {error:?}.")).into_owned(),
+            // Some of these contain text of the certificate.
+            error => return sanitize(&format!("The certificate is not valid: {error:?}.")).into_owned(),
         }
         .into()
     }
 }
 
-/// What the client is told with a TLS alert.
+/// Converts the reason to the error whose TLS alert the client gets.
 impl From<Distrust> for Error {
     fn from(distrust: Distrust) -> Self {
         use webpki::Error as E;

@@ -1,5 +1,5 @@
-//! Who is trusted now: judges a client's certificate chain, in the handshake and again for each
-//! request.
+//! Evaluates a client's certificate chain against the current trust, in the handshake and again for
+//! each request.
 
 use super::memory::{GoodChain, Memory};
 use super::path::{Judged, Obstacle, Rules};
@@ -20,45 +20,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-/// Certificates of a chain, those included that are not needed.
+/// The maximum number of certificates in a chain, including unused ones.
 pub(super) const MAX_CERTIFICATES: usize = 10;
 
-/// Bytes of a chain, which is kept as long as its connection.
+/// The maximum size of a chain in bytes, which is kept with its connection.
 pub(super) const MAX_CHAIN: usize = 32 * 1024;
 
-/// The authorities and names that are trusted, as one configuration has them.
+/// The trusted authorities and names of a configuration.
 ///
-/// A chain that was found good is remembered, with the time for which that holds, so that judging
-/// it again for the next connection costs a comparison; for the next request of a connection,
-/// whatever was found out is kept with that. A new configuration makes a new `Trust`, which
-/// remembers nothing.
+/// A valid chain is cached with the time for which it is valid, so that evaluating it again for the
+/// next connection costs a comparison. The verdict is also kept with the connection for its next
+/// request. A new configuration creates a new `Trust` with an empty cache.
 pub struct Trust {
     verify: Verify,
     common_names: Vec<String>,
-    /// Each with its anchor in `anchors`, at the same place.
+    /// The authorities, in the order of their `anchors`.
     authorities: Vec<CertificateDer<'static>>,
     anchors: RootCertStore,
     hints: Vec<DistinguishedName>,
     rules: Rules,
     algorithms: WebPkiSupportedAlgorithms,
     memory: Memory,
-    /// How many chains were not remembered.
+    /// The number of evaluations that were not cached.
     paths_built: AtomicU64,
-    /// Tells it from every other one.
+    /// A number that no other `Trust` has.
     generation: u64,
 }
 
-/// What was found out about a chain, and for how long it is so.
+/// The result of evaluating a chain, and the time for which it holds.
 #[derive(Debug)]
 pub(super) struct Verdict {
     generation: u64,
-    /// Seconds since 1970 in which the same would be found out again.
+    /// The seconds since 1970 in which the result is the same.
     period: RangeInclusive<i64>,
     pub(super) presented: Presented,
 }
 
 impl Verdict {
-    /// Whether `trust` would find out the same now.
+    /// Returns `true` if `trust` would have the same result at `now`.
     pub(super) fn holds(&self, trust: &Trust, now: UnixTime) -> bool {
         self.generation == trust.generation && self.period.contains(&seconds(now))
     }
@@ -71,11 +70,11 @@ fn seconds(time: UnixTime) -> i64 {
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 
 impl Trust {
-    /// What `config` trusts.
+    /// Creates the trust that `config` describes.
     ///
     /// # Errors
-    /// If there are no authorities while certificates are to be verified, or one of them cannot be
-    /// used.
+    /// Returns an error if certificates are verified without authorities, or an authority is
+    /// unusable.
     pub fn new(config: &ClientTrust) -> Result<Self, String> {
         if config.verify == Verify::Off {
             return Ok(Self::nobody());
@@ -103,7 +102,7 @@ impl Trust {
         })
     }
 
-    /// Trusts nobody, for where there are no client certificates.
+    /// Creates a trust without authorities, for listeners without client certificates.
     pub fn nobody() -> Self {
         Self {
             verify: Verify::Off,
@@ -119,22 +118,22 @@ impl Trust {
         }
     }
 
-    /// The accepted common names.
+    /// Returns the accepted common names.
     pub fn common_names(&self) -> &[String] {
         &self.common_names
     }
 
-    /// When certificates are demanded.
+    /// Returns whether certificates are required.
     pub fn verify(&self) -> Verify {
         self.verify
     }
 
-    /// Judges the chain that a connection's client presented, at the time of the call.
+    /// Evaluates the chain that a client presented, at the current time.
     pub fn judge(&self, chain: &[CertificateDer<'static>]) -> Presented {
         self.verdict(chain, UnixTime::now()).presented
     }
 
-    /// The same at another time, and for how long it holds.
+    /// Evaluates a chain at the time `now`.
     pub(super) fn verdict(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Verdict {
         let judged = match chain.split_first() {
             None => (i64::MIN..=i64::MAX, Presented::Nothing),
@@ -156,7 +155,7 @@ impl Trust {
         }
     }
 
-    /// What is known of a chain without looking for a path.
+    /// Returns the cached result for a chain.
     pub(super) fn recall(
         &self,
         chain: &[CertificateDer<'static>],

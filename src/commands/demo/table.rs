@@ -1,6 +1,6 @@
 //! A table that is printed row by row, as the scenes end.
 
-use crate::sanitize::{MAX_TEXT, plain};
+use crate::sanitize::{MAX_TEXT, sanitize_to};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Row, Width};
 use std::io::{self, IsTerminal as _, Write};
@@ -143,7 +143,8 @@ fn blank() -> comfy_table::Cell {
 /// Returns a row of these texts. Some are those of the other side: they must not control the
 /// terminal.
 fn row(mark: comfy_table::Cell, texts: [&str; 3], look: Attribute) -> Row {
-    let cells = texts.map(|text| comfy_table::Cell::new(plain(text, MAX_TEXT)).add_attribute(look));
+    let cells =
+        texts.map(|text| comfy_table::Cell::new(sanitize_to(text, MAX_TEXT)).add_attribute(look));
     Row::from([mark].into_iter().chain(cells).collect::<Vec<_>>())
 }
 

@@ -1,6 +1,6 @@
 //! Findings of checks, in text that is safe to show.
 
-use crate::sanitize::{MAX_TEXT, plain};
+use crate::sanitize::{MAX_TEXT, sanitize_to};
 use serde::Serialize;
 
 /// Level of a finding.
@@ -47,7 +47,7 @@ impl CheckFinding {
         Self {
             check,
             level: FindingLevel::Pass,
-            text: plain(text.as_ref(), MAX_TEXT),
+            text: sanitize_to(text.as_ref(), MAX_TEXT),
             remedy: None,
         }
     }
@@ -66,7 +66,7 @@ impl CheckFinding {
     ) -> Self {
         Self {
             level: FindingLevel::Warn,
-            remedy: Some(plain(remedy.as_ref(), MAX_TEXT)),
+            remedy: Some(sanitize_to(remedy.as_ref(), MAX_TEXT)),
             ..Self::pass(check, text)
         }
     }
@@ -78,7 +78,7 @@ impl CheckFinding {
     ) -> Self {
         Self {
             level: FindingLevel::Fail,
-            remedy: Some(plain(remedy.as_ref(), MAX_TEXT)),
+            remedy: Some(sanitize_to(remedy.as_ref(), MAX_TEXT)),
             ..Self::pass(check, text)
         }
     }

@@ -1,7 +1,7 @@
 //! Directives of NGINX and Apache, as a tree.
 
 use super::location::SourceLocation;
-use crate::sanitize::plain;
+use crate::sanitize::sanitize_to;
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -94,7 +94,7 @@ impl Directive {
         // A quoted argument ends a word, which separates the parenthesis that follows.
         let arguments = self.arguments.join(" ").replace(" )", ")");
         let text = format!("{} {arguments}", self.name);
-        plain(&without_secrets(text.trim_end()), MAX_SHOWN)
+        sanitize_to(&without_secrets(text.trim_end()), MAX_SHOWN)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Positions in the configuration that is read, and what can be wrong there.
 
-use crate::sanitize::plain;
+use crate::sanitize::sanitize_to;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl SourceLocation {
 
 impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = plain(&self.file.display().to_string(), MAX_PATH);
+        let file = sanitize_to(&self.file.display().to_string(), MAX_PATH);
         write!(f, "{file}:{}", self.line)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::directive::Directive;
 use super::location::SourceLocation;
-use crate::sanitize::plain;
+use crate::sanitize::sanitize_to;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt::{self, Display, Formatter};
@@ -79,7 +79,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Adds a task that comes before all others.
     pub(super) fn first(&self, remark: impl AsRef<str>) {
-        let remark = plain(remark.as_ref(), MAX_REMARK);
+        let remark = sanitize_to(remark.as_ref(), MAX_REMARK);
         let mut first = self.first.borrow_mut();
         if !first.contains(&remark) {
             first.push(remark);
@@ -88,7 +88,7 @@ impl Ledger {
 
     /// Adds a remark about a directive, unless it was made before.
     pub(super) fn note(&self, directive: &Directive, kind: Disposition, remark: impl AsRef<str>) {
-        let remark = plain(remark.as_ref(), MAX_REMARK);
+        let remark = sanitize_to(remark.as_ref(), MAX_REMARK);
         self.mentioned.borrow_mut().insert(directive.id);
         let entry = (directive.id, kind, remark.clone());
         if self.remarks.borrow_mut().insert(entry) {

@@ -2,7 +2,7 @@
 //! credentials.
 
 use super::toml_writer::{ConfigDraft, ConfigTable};
-use crate::sanitize::plain;
+use crate::sanitize::sanitize_to;
 
 /// The directory of the credentials while the service runs.
 const CREDENTIALS: &str = "/run/credentials/netdata-webhook-proxy.service";
@@ -49,7 +49,7 @@ fn line(name: &str, path: &str) -> String {
         format!("{DIRECTORY}/")
     };
     // A percent sign begins a specifier in a unit.
-    let path = plain(&path.replace('%', "%%"), MAX_PATH);
+    let path = sanitize_to(&path.replace('%', "%%"), MAX_PATH);
     format!("LoadCredential={name}:{directory}{path}")
 }
 

@@ -1,6 +1,6 @@
 //! The configuration that is written, as a TOML document.
 
-use crate::sanitize::plain;
+use crate::sanitize::sanitize_to;
 use std::collections::HashSet;
 use std::fmt::Display;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
@@ -109,7 +109,7 @@ impl ConfigDraft {
         add(&mut document, "upstreams", upstreams);
         let routes: ArrayOfTables = self.routes.into_iter().map(|route| route.0).collect();
         document.insert("routes", Item::ArrayOfTables(routes));
-        let source = plain(source, MAX_SOURCE);
+        let source = sanitize_to(source, MAX_SOURCE);
         let line = format!("# Imported from {source}. Relative paths are relative to this file.");
         document.decor_mut().set_prefix(line + "\n\n");
         document

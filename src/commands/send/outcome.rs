@@ -2,7 +2,7 @@
 
 use super::advice;
 use crate::commands::client::{ClientFailure, ClientResponse, alert_name};
-use crate::sanitize::{MAX_TEXT, plain};
+use crate::sanitize::{MAX_TEXT, sanitize_to};
 use http::StatusCode;
 use rustls::AlertDescription;
 use serde::Serialize;
@@ -184,7 +184,7 @@ fn code(failure: &ClientFailure) -> String {
 
 /// Returns text of the server in a form that is safe to show.
 fn shown(text: &str) -> String {
-    plain(text, MAX_TEXT)
+    sanitize_to(text, MAX_TEXT)
 }
 
 /// Returns `true` for alerts that refuse the client's identity.

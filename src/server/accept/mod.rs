@@ -10,7 +10,7 @@ use crate::http::timeout::{Deadline, timeout};
 use crate::proxy::{
     DRAIN_READ_TIMEOUT, Downstream, Gate, KEEPALIVE_DRAIN_GRACE, Policy, after_shutdown,
 };
-use crate::sanitize::clean;
+use crate::sanitize::sanitize;
 use crate::telemetry::metrics::ConnectionRefusal;
 use crate::telemetry::repeated::Repeated;
 use crate::telemetry::{Monitor, access_log};
@@ -343,10 +343,10 @@ fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
         event = "handshake_refused",
         remote_addr = %peer.ip(),
         code = refusal.code.as_str(),
-        reason = &*clean(&refusal.reason),
+        reason = &*sanitize(&refusal.reason),
         subject = identity.map(|identity| identity.subject.as_str()),
         issuer = identity.map(|identity| identity.issuer.as_str()),
-        serial = identity.map(|identity| clean(&identity.serial)).as_deref(),
+        serial = identity.map(|identity| sanitize(&identity.serial)).as_deref(),
         fingerprint = identity.map(|identity| identity.fingerprint.as_str()),
         "TLS handshake refused"
     );

@@ -1,7 +1,7 @@
 //! Serves a connection to the admin listener: one request, within bounds of size and time.
 
 use super::Admin;
-use super::answer::Answer;
+use super::response::AdminResponse;
 use crate::http::framing;
 use crate::http::request_head::RequestHead;
 use crate::http::timeout::timeout;
@@ -15,21 +15,21 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Bytes of a head.
+/// The maximum size of a request head in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// For a whole head.
+/// The time within which the head must arrive.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// For a whole answer.
+/// The time within which the response must be read.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// How long a body that nobody asked for is read, so that its sender sees the answer before the
-/// connection closes.
+/// The time for which a request body is read and discarded, so that its client gets the response
+/// before the connection closes.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Admin {
-    /// Answers the request of a connection. Whether the answer was heard makes no difference.
+    /// Answers the request of a connection. Errors of the connection are ignored.
     pub async fn serve(&self, socket: TcpStream) {
         let mut stream: Stream = Box::new(L4Stream::from(socket));
         let head = match timeout(HEAD, read_head(&mut stream)).await {
@@ -38,7 +38,7 @@ impl Admin {
             Ok(Err(Some(status))) => return refuse(stream, status).await,
             Err(_) => return refuse(stream, StatusCode::REQUEST_TIMEOUT).await,
         };
-        // Who has not asked yet keeps no process from ending.
+        // Connections without a request do not delay the end of the process.
         let _in_flight = self.in_flight.token();
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(head);
@@ -51,7 +51,7 @@ impl Admin {
     }
 }
 
-/// Reads until a head is complete. Without a status in the error, there is nobody to tell.
+/// Reads until the head is complete. An error without a status means that the client has left.
 async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> {
     let mut bytes = BytesMut::with_capacity(1024);
     loop {
@@ -75,7 +75,7 @@ async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> 
     }
 }
 
-/// Pingora reads the head once more, and has no answer to a target that it cannot read.
+/// Pingora parses the head again, and does not respond to a target that it cannot parse.
 fn check_target(head: &RequestHead) -> Result<(), Rejection> {
     let is_uri = Uri::try_from(head.target()).is_ok();
     if is_uri {
@@ -85,7 +85,7 @@ fn check_target(head: &RequestHead) -> Result<(), Rejection> {
     }
 }
 
-async fn send(session: &mut ServerSession, answer: Answer) -> pingora::Result<()> {
+async fn send(session: &mut ServerSession, answer: AdminResponse) -> pingora::Result<()> {
     session.set_keepalive(None);
     session
         .write_response_header(Box::new(answer.head()?))
@@ -96,7 +96,7 @@ async fn send(session: &mut ServerSession, answer: Answer) -> pingora::Result<()
     session.finish_body().await
 }
 
-/// Says that no request could be read, and closes.
+/// Responds that the request could not be parsed, and closes the connection.
 async fn refuse(mut stream: Stream, status: StatusCode) {
     let reason = status.canonical_reason().unwrap_or_default();
     let message = format!(

@@ -1,45 +1,45 @@
-//! Decides whether all is well, and says why not.
+//! Judges the health of the server and describes its problems.
 
 use crate::telemetry::context::Outcome;
-use crate::telemetry::history::{Drift, Ending, Snapshot};
-use crate::telemetry::metrics::Which;
+use crate::telemetry::history::{DriftSummary, EventResult, Snapshot};
+use crate::telemetry::metrics::CertificateKind;
 use crate::telemetry::{Certificate, Monitor};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// For how many seconds a refusal for want of memory is worth a look.
+/// The number of seconds for which a refusal because of the memory limit is reported.
 const REMEMBERED: u64 = 60 * 60;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// How bad something is.
+/// The severity of a finding, and of the state of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
-    /// All is well.
+    /// There is no problem.
     Ok,
-    /// Somebody should look at it.
+    /// An operator should look at it.
     Warning,
     /// No traffic should be sent here.
     Error,
 }
 
-/// Something that is not as it should be.
+/// A problem of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(super) struct StatusFinding {
     pub(super) level: Level,
-    /// What, in a sentence.
+    /// The description of the problem in a sentence.
     pub(super) text: String,
 }
 
-/// Everything that is not as it should be, the worst first.
+/// Returns all problems, the most severe first.
 pub(super) fn findings(
     monitor: &Monitor,
     recent: &Snapshot,
     is_draining: bool,
     now: SystemTime,
-) -> Vec<Finding> {
+) -> Vec<StatusFinding> {
     let mut findings = Findings(Vec::new());
     if !monitor.is_ready() {
         findings.error("The self-test has not passed yet.");
@@ -67,18 +67,18 @@ pub(super) fn findings(
     findings.0
 }
 
-struct Findings(Vec<Finding>);
+struct Findings(Vec<StatusFinding>);
 
 impl Findings {
     fn error(&mut self, text: impl Into<String>) {
-        self.0.push(Finding {
+        self.0.push(StatusFinding {
             level: Level::Error,
             text: text.into(),
         });
     }
 
     fn warn(&mut self, text: impl Into<String>) {
-        self.0.push(Finding {
+        self.0.push(StatusFinding {
             level: Level::Warning,
             text: text.into(),
         });
@@ -88,33 +88,33 @@ impl Findings {
         let level = level(certificate, now);
         let (name, left) = (&certificate.name, time_left(certificate.not_after - now));
         match (certificate.which, level) {
-            (_, Level::Ok) | (Which::ClientLastSeen, _) => {}
-            (Which::Server, Level::Error) => {
+            (_, Level::Ok) | (CertificateKind::ClientLastSeen, _) => {}
+            (CertificateKind::Server, Level::Error) => {
                 self.error(format!("The server's certificate has expired: {name}."))
             }
-            (Which::Server, Level::Warning) => {
+            (CertificateKind::Server, Level::Warning) => {
                 self.warn(format!("The server's certificate expires soon ({left})."))
             }
-            (Which::Chain, Level::Error) => {
+            (CertificateKind::Chain, Level::Error) => {
                 self.warn(format!(
                     "A certificate of the server's chain, beside its own, has expired: {name}."
                 ));
             }
-            (Which::Chain, Level::Warning) => {
+            (CertificateKind::Chain, Level::Warning) => {
                 self.warn(format!(
                     "A certificate of the server's chain expires soon ({left}): {name}."
                 ));
             }
-            (Which::Crl, Level::Error) => {
+            (CertificateKind::Crl, Level::Error) => {
                 self.error(format!("A revocation list is out of date: {name}."))
             }
-            (Which::Crl, Level::Warning) => {
+            (CertificateKind::Crl, Level::Warning) => {
                 self.warn(format!("A revocation list is due soon ({left}): {name}."))
             }
-            (Which::Ca, Level::Error) => {
+            (CertificateKind::Ca, Level::Error) => {
                 self.warn(format!("A trusted authority has expired: {name}."))
             }
-            (Which::Ca, Level::Warning) => self.warn(format!(
+            (CertificateKind::Ca, Level::Warning) => self.warn(format!(
                 "A trusted authority expires soon ({left}): {name}."
             )),
         }
@@ -142,15 +142,15 @@ impl Findings {
     }
 
     fn judge_delivery(&mut self, recent: &Snapshot) {
-        if let Some(Ending::Request(Outcome::Refused(code))) =
+        if let Some(EventResult::Request(Outcome::Refused(code))) =
             recent.last_notification().map(|last| last.ending)
         {
             self.warn(format!("The last notification was not delivered ({code})."));
         }
     }
 
-    /// What came yesterday is in the log and in the metrics.
-    fn judge_drift(&mut self, route: &str, kind: &str, drift: &Drift, now: i64) {
+    /// Older values are in the log and in the metrics.
+    fn judge_drift(&mut self, route: &str, kind: &str, drift: &DriftSummary, now: i64) {
         if now - unix(drift.at) < DAY {
             let times = if drift.times == 1 {
                 String::new()
@@ -171,10 +171,10 @@ impl Findings {
     }
 }
 
-/// How soon a certificate, or a revocation list, has to be replaced.
+/// Returns the urgency of replacing a certificate or a revocation list.
 pub(super) fn level(certificate: &Certificate, now: i64) -> Level {
-    // A list may be made for a week, or a day. It is renewed in time by whoever makes it.
-    let soon = if certificate.which == Which::Crl {
+    // A list may be valid for a week or a day, and its issuer renews it in time.
+    let soon = if certificate.which == CertificateKind::Crl {
         DAY / 4
     } else {
         14 * DAY
@@ -186,7 +186,7 @@ pub(super) fn level(certificate: &Certificate, now: i64) -> Level {
     }
 }
 
-/// A number of seconds, in words for people.
+/// Describes a number of seconds for people.
 pub(super) fn time_left(seconds: i64) -> String {
     let (number, unit) = match seconds {
         ..0 => return "expired".into(),
@@ -197,7 +197,7 @@ pub(super) fn time_left(seconds: i64) -> String {
     format!("{number} {unit}{} left", if number == 1 { "" } else { "s" })
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub(super) fn unix(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs().cast_signed())
@@ -258,7 +258,7 @@ mod tests {
         let now = SystemTime::now();
         let drift = |age: u64, times, pointers: &[&str]| {
             let pointers = pointers.iter().map(ToString::to_string).collect();
-            Drift {
+            DriftSummary {
                 at: now - Duration::from_secs(age),
                 times,
                 pointers,
@@ -340,9 +340,9 @@ mod tests {
             });
             assert_eq!(found, expected, "{which:?} {left}");
         };
-        check(Which::Server, 15 * DAY, (Level::Ok, ""));
+        check(CertificateKind::Server, 15 * DAY, (Level::Ok, ""));
         check(
-            Which::Server,
+            CertificateKind::Server,
             13 * DAY,
             (
                 Level::Warning,
@@ -350,7 +350,7 @@ mod tests {
             ),
         );
         check(
-            Which::Server,
+            CertificateKind::Server,
             0,
             (
                 Level::Warning,
@@ -358,12 +358,12 @@ mod tests {
             ),
         );
         check(
-            Which::Server,
+            CertificateKind::Server,
             -1,
             (Level::Error, "The server's certificate has expired: CN=x."),
         );
         check(
-            Which::Chain,
+            CertificateKind::Chain,
             DAY,
             (
                 Level::Warning,
@@ -371,7 +371,7 @@ mod tests {
             ),
         );
         check(
-            Which::Chain,
+            CertificateKind::Chain,
             -1,
             (
                 Level::Warning,
@@ -379,7 +379,7 @@ mod tests {
             ),
         );
         check(
-            Which::Ca,
+            CertificateKind::Ca,
             DAY,
             (
                 Level::Warning,
@@ -387,13 +387,13 @@ mod tests {
             ),
         );
         check(
-            Which::Ca,
+            CertificateKind::Ca,
             -1,
             (Level::Warning, "A trusted authority has expired: CN=x."),
         );
-        check(Which::Crl, DAY, (Level::Ok, ""));
+        check(CertificateKind::Crl, DAY, (Level::Ok, ""));
         check(
-            Which::Crl,
+            CertificateKind::Crl,
             3600,
             (
                 Level::Warning,
@@ -401,10 +401,10 @@ mod tests {
             ),
         );
         check(
-            Which::Crl,
+            CertificateKind::Crl,
             -DAY,
             (Level::Error, "A revocation list is out of date: CN=x."),
         );
-        check(Which::ClientLastSeen, -1, (Level::Ok, ""));
+        check(CertificateKind::ClientLastSeen, -1, (Level::Ok, ""));
     }
 }

@@ -1,18 +1,18 @@
-//! Decides whether a request is meant for this listener.
+//! Checks whether a request is meant for this listener.
 //!
-//! A page in the operator's browser may point a name of its own at 127.0.0.1 and then read from
-//! there what it likes (DNS rebinding). Such requests carry that name.
+//! A page in the operator's browser may point a name of its own at 127.0.0.1 and then read all
+//! responses (DNS rebinding). Such requests carry that name.
 
 use http::header;
 use http::uri::Authority;
 use pingora::http::RequestHeader;
 use std::net::IpAddr;
 
-/// Under which names a listener may be asked.
+/// The names of the listener that requests may have.
 pub(super) enum AcceptedHosts {
-    /// It is on a loopback address: under that, another loopback address, or `localhost`.
+    /// The listener has a loopback address: any loopback address and `localhost` are accepted.
     Local,
-    /// It is on a network, where nobody here knows its names.
+    /// The listener is on a network, where its names are unknown: all are accepted.
     Any,
 }
 

@@ -1,25 +1,24 @@
-//! The admin listener: says whether the program lives, is ready, what it counted and what happened
-//! last.
+//! The admin listener: liveness, readiness, metrics and the status page.
 //!
 //! It has no authentication and is meant for a loopback address. It answers GET and HEAD alone, one
 //! request for each connection, and changes nothing.
 
-mod answer;
 mod connection;
 mod health;
 mod host;
 mod liveness;
+mod response;
 mod status;
 mod status_page;
 
 pub(crate) use liveness::LivenessProbe;
 
 use crate::telemetry::Monitor;
-use answer::Answer;
 use health::Level;
 use host::AcceptedHosts;
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
+use response::AdminResponse;
 use status::Status;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,28 +27,27 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-/// Answers what is asked about a running server.
+/// Serves the admin listener.
 pub struct Admin {
     monitor: Arc<Monitor>,
-    /// Turns true when nobody is to be sent here any more.
+    /// Becomes `true` when load balancers should stop sending traffic.
     leaves: watch::Receiver<bool>,
-    /// What is to be finished before that.
+    /// Requests that must finish before the process exits.
     in_flight: TaskTracker,
-    /// Of the threads that serve.
+    /// Probes the threads that serve connections.
     liveness: LivenessProbe,
     hosts: AcceptedHosts,
 }
 
-/// How long the threads that serve may take to answer: longer than any of them has anything to do
-/// at a stretch.
+/// The time within which the serving threads must respond: longer than any task occupies a thread.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
-/// What is said if one of them does not.
+/// The response if a thread does not.
 const HANGING: &str = "A thread that serves connections does not answer.\n";
 
 impl Admin {
-    /// Answers from what `monitor` was told; `listen` is the address of the listener. `leaves`
-    /// turns true when the process ends and no other serves in its place.
+    /// Creates the listener's service. `listen` is its address. `leaves` becomes `true` when the
+    /// process ends without a successor.
     pub(crate) fn new(
         monitor: Arc<Monitor>,
         leaves: watch::Receiver<bool>,
@@ -66,34 +64,34 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, request: &RequestHeader) -> Answer {
+    async fn answer(&self, request: &RequestHeader) -> AdminResponse {
         if !self.hosts.accept(request) {
             let reason =
                 "This listener is for the local machine: use its address or \"localhost\".\n";
-            return Answer::text(StatusCode::MISDIRECTED_REQUEST, reason);
+            return AdminResponse::text(StatusCode::MISDIRECTED_REQUEST, reason);
         }
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         match request.uri.path() {
             "/livez" | "/readyz" | "/metrics" | "/api/status.json" | "/" if !is_read => {
-                Answer::method_not_allowed()
+                AdminResponse::method_not_allowed()
             }
             "/livez" | "/readyz"
                 if timeout(SIGN_OF_LIFE, self.liveness.responded())
                     .await
                     .is_err() =>
             {
-                Answer::text(StatusCode::SERVICE_UNAVAILABLE, HANGING)
+                AdminResponse::text(StatusCode::SERVICE_UNAVAILABLE, HANGING)
             }
-            "/livez" => Answer::text(StatusCode::OK, "ok\n"),
+            "/livez" => AdminResponse::text(StatusCode::OK, "ok\n"),
             "/readyz" => self.readiness(),
-            "/metrics" => Answer::metrics(self.monitor.metrics()),
-            "/api/status.json" => Answer::json(&self.status()),
-            "/" => Answer::page(status_page::render(&self.status())),
-            _ => Answer::text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
+            "/metrics" => AdminResponse::metrics(self.monitor.metrics()),
+            "/api/status.json" => AdminResponse::json(&self.status()),
+            "/" => AdminResponse::page(status_page::render(&self.status())),
+            _ => AdminResponse::text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
         }
     }
 
-    fn readiness(&self) -> Answer {
+    fn readiness(&self) -> AdminResponse {
         let findings = self.status().findings;
         let obstacles = findings
             .iter()
@@ -102,8 +100,8 @@ impl Admin {
             .map(|finding| format!("{}\n", finding.text))
             .collect::<String>()
         {
-            none if none.is_empty() => Answer::text(StatusCode::OK, "ok\n"),
-            obstacles => Answer::text(StatusCode::SERVICE_UNAVAILABLE, obstacles),
+            none if none.is_empty() => AdminResponse::text(StatusCode::OK, "ok\n"),
+            obstacles => AdminResponse::text(StatusCode::SERVICE_UNAVAILABLE, obstacles),
         }
     }
 

@@ -1,12 +1,12 @@
-//! Everything that the status page shows, as values.
+//! The values that the status page shows, and that are its JSON.
 
-use super::health::{self, Finding, Level, findings, time_left, unix};
+use super::health::{self, Level, StatusFinding, findings, time_left, unix};
 use crate::rejection::operator_advice;
 use crate::telemetry::context::Outcome::{
     Challenged, ClientGone, Forwarded, Refused, TestAnswered,
 };
-use crate::telemetry::history::{Counts, Ending, Event, STEP, Snapshot, TestToken};
-use crate::telemetry::metrics::Which;
+use crate::telemetry::history::{Event, EventCounts, EventResult, STEP, Snapshot, TestToken};
+use crate::telemetry::metrics::CertificateKind;
 use crate::telemetry::{Certificate, Monitor};
 use crate::webhook::notification::Kind;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// What the page shows.
+/// The contents of the status page.
 #[derive(Serialize)]
 pub(super) struct Status {
     pub(super) version: &'static str,
@@ -24,26 +24,26 @@ pub(super) struct Status {
     pub(super) status: Level,
     /// The same for people.
     pub(super) headline: &'static str,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<StatusFinding>,
     pub(super) connections: i64,
     pub(super) totals: Tally,
-    pub(super) last_notification: Option<Entry>,
+    pub(super) last_notification: Option<StatusEvent>,
     pub(super) history: History,
     pub(super) certificates: Vec<Validity>,
-    pub(super) upstreams: Vec<Upstream>,
-    pub(super) test_tokens: Vec<Token>,
+    pub(super) upstreams: Vec<UpstreamStatus>,
+    pub(super) test_tokens: Vec<RouteToken>,
     /// The newest first.
-    pub(super) events: Vec<Entry>,
+    pub(super) events: Vec<StatusEvent>,
 }
 
-/// How much went well, and how much did not.
+/// The numbers of passed and refused events.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Tally {
     pub(super) passed: u64,
     pub(super) refused: u64,
 }
 
-/// The last day in steps, the newest last.
+/// The history of the last day in steps, the newest last.
 #[derive(Serialize)]
 pub(super) struct History {
     pub(super) step_seconds: u64,
@@ -55,7 +55,7 @@ pub(super) struct History {
 #[derive(Serialize)]
 pub(super) struct Validity {
     pub(super) which: &'static str,
-    /// What it is for.
+    /// The purpose for people.
     pub(super) label: &'static str,
     pub(super) name: String,
     pub(super) not_after: String,
@@ -67,37 +67,37 @@ pub(super) struct Validity {
 
 /// An upstream with several servers, or with health checks.
 #[derive(Serialize)]
-pub(super) struct Upstream {
+pub(super) struct UpstreamStatus {
     pub(super) name: String,
-    pub(super) servers: Vec<Server>,
+    pub(super) servers: Vec<ServerStatus>,
 }
 
-/// One of them.
+/// A server of an upstream.
 #[derive(Serialize)]
-pub(super) struct Server {
+pub(super) struct ServerStatus {
     pub(super) server: String,
     pub(super) healthy: bool,
 }
 
 /// The token of the last Test notification of a route.
 #[derive(Serialize)]
-pub(super) struct Token {
+pub(super) struct RouteToken {
     pub(super) route: String,
     pub(super) token: String,
     pub(super) at: String,
 }
 
-/// Something that happened.
+/// An event, or several equal ones.
 #[derive(Serialize)]
-pub(super) struct Entry {
+pub(super) struct StatusEvent {
     pub(super) at: String,
-    /// How often in a row, if it was refused.
+    /// The number of equal events.
     pub(super) times: u64,
-    /// Whether it went as it should.
+    /// `true` if nothing was refused or failed.
     pub(super) ok: bool,
-    /// What it was, for people.
+    /// The kind of event for people.
     pub(super) label: &'static str,
-    /// What became of it, for people.
+    /// The result for people.
     pub(super) result: &'static str,
     pub(super) code: &'static str,
     pub(super) reason: Option<String>,
@@ -135,7 +135,7 @@ impl Status {
             findings,
             connections: monitor.connections(),
             totals: recent.totals.into(),
-            last_notification: recent.last_notification().map(Entry::of),
+            last_notification: recent.last_notification().map(StatusEvent::of),
             history: History {
                 step_seconds: STEP.as_secs(),
                 passed: history.iter().map(|counts| counts.passed).collect(),
@@ -149,7 +149,7 @@ impl Status {
             upstreams: monitor
                 .upstreams()
                 .into_iter()
-                .map(Upstream::from)
+                .map(UpstreamStatus::from)
                 .collect(),
             test_tokens: tokens(&recent),
             events: events(&recent),
@@ -157,8 +157,8 @@ impl Status {
     }
 }
 
-fn tokens(recent: &Snapshot) -> Vec<Token> {
-    let token = |(route, token): (&String, &TestToken)| Token {
+fn tokens(recent: &Snapshot) -> Vec<RouteToken> {
+    let token = |(route, token): (&String, &TestToken)| RouteToken {
         route: route.clone(),
         token: token.token.clone(),
         at: rfc3339(token.at),
@@ -166,25 +166,25 @@ fn tokens(recent: &Snapshot) -> Vec<Token> {
     recent.tokens.iter().map(token).collect()
 }
 
-fn events(recent: &Snapshot) -> Vec<Entry> {
+fn events(recent: &Snapshot) -> Vec<StatusEvent> {
     let mut events: Vec<&Event> = recent.passed.iter().chain(&recent.refused).collect();
     events.sort_by_key(|event| std::cmp::Reverse(event.at));
-    events.into_iter().map(Entry::of).collect()
+    events.into_iter().map(StatusEvent::of).collect()
 }
 
-impl From<Counts> for Tally {
-    fn from(Counts { passed, refused }: Counts) -> Self {
+impl From<EventCounts> for Tally {
+    fn from(EventCounts { passed, refused }: EventCounts) -> Self {
         Self { passed, refused }
     }
 }
 
-impl From<(String, BTreeMap<String, bool>)> for Upstream {
+impl From<(String, BTreeMap<String, bool>)> for UpstreamStatus {
     fn from((name, servers): (String, BTreeMap<String, bool>)) -> Self {
         Self {
             name,
             servers: servers
                 .into_iter()
-                .map(|(server, healthy)| Server { server, healthy })
+                .map(|(server, healthy)| ServerStatus { server, healthy })
                 .collect(),
         }
     }
@@ -196,11 +196,11 @@ impl Validity {
         Self {
             which: certificate.which.as_str(),
             label: match certificate.which {
-                Which::Server => "Server",
-                Which::Chain => "Server's chain",
-                Which::Ca => "Trusted CA",
-                Which::ClientLastSeen => "Client, last seen",
-                Which::Crl => "Revocation list",
+                CertificateKind::Server => "Server",
+                CertificateKind::Chain => "Server's chain",
+                CertificateKind::Ca => "Trusted CA",
+                CertificateKind::ClientLastSeen => "Client, last seen",
+                CertificateKind::Crl => "Revocation list",
             },
             name: certificate.name.clone(),
             not_after: OffsetDateTime::from_unix_timestamp(certificate.not_after)
@@ -212,7 +212,7 @@ impl Validity {
     }
 }
 
-impl Entry {
+impl StatusEvent {
     fn of(event: &Event) -> Self {
         let notification = event.notification.as_ref();
         Self {
@@ -256,30 +256,34 @@ fn label(event: &Event) -> &'static str {
         (Some(Kind::Reachability), _) => "Reachability",
         (Some(Kind::Test), _) => "Test notification",
         (Some(Kind::Unknown), _) => "Unrecognised",
-        (None, Ending::Request(Challenged)) => "Challenge",
-        (None, Ending::Request(_)) => "Request",
-        (None, Ending::Handshake(_)) => "Handshake",
-        (None, Ending::Connection(_)) => "Connection",
+        (None, EventResult::Request(Challenged)) => "Challenge",
+        (None, EventResult::Request(_)) => "Request",
+        (None, EventResult::Handshake(_)) => "Handshake",
+        (None, EventResult::Connection(_)) => "Connection",
     }
 }
 
 fn result(event: &Event) -> &'static str {
     match event.ending {
-        Ending::Request(Forwarded) => "delivered",
-        Ending::Request(Challenged | TestAnswered) => "answered",
-        Ending::Request(ClientGone) => "sender left",
-        Ending::Request(Refused(_)) if event.notification.is_some() => "not delivered",
-        Ending::Request(Refused(_)) | Ending::Handshake(_) | Ending::Connection(_) => "refused",
+        EventResult::Request(Forwarded) => "delivered",
+        EventResult::Request(Challenged | TestAnswered) => "answered",
+        EventResult::Request(ClientGone) => "sender left",
+        EventResult::Request(Refused(_)) if event.notification.is_some() => "not delivered",
+        EventResult::Request(Refused(_))
+        | EventResult::Handshake(_)
+        | EventResult::Connection(_) => "refused",
     }
 }
 
-fn reason(ending: Ending) -> Option<String> {
+fn reason(ending: EventResult) -> Option<String> {
     match ending {
-        Ending::Request(ClientGone) => Some("The sender left before it had its answer.".into()),
-        Ending::Request(Refused("upstream_unreachable")) => {
+        EventResult::Request(ClientGone) => {
+            Some("The sender left before it had its answer.".into())
+        }
+        EventResult::Request(Refused("upstream_unreachable")) => {
             Some("The application's answer broke off.".into())
         }
-        Ending::Request(Refused("upstream_timeout")) => {
+        EventResult::Request(Refused("upstream_timeout")) => {
             Some("The application's answer stopped coming.".into())
         }
         _ => None,

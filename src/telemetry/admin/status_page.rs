@@ -2,7 +2,9 @@
 //! same elements.
 
 use super::health::Level;
-use super::status::{Entry, History, Server, Status, Token, Upstream, Validity};
+use super::status::{
+    History, RouteToken, ServerStatus, Status, StatusEvent, UpstreamStatus, Validity,
+};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use maud::{Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
@@ -122,7 +124,7 @@ fn health(status: &Status) -> Markup {
     }
 }
 
-fn last_notification(last: Option<&Entry>) -> Markup {
+fn last_notification(last: Option<&StatusEvent>) -> Markup {
     html! {
         section class="card stack" id="last" {
             h2 { "Last notification" }
@@ -217,7 +219,7 @@ fn certificate_row(certificate: &Validity) -> Markup {
     }
 }
 
-fn upstreams(upstreams: &[Upstream]) -> Markup {
+fn upstreams(upstreams: &[UpstreamStatus]) -> Markup {
     html! {
         section class="card stack" id="upstreams" {
             h2 { "Applications" }
@@ -238,7 +240,7 @@ fn upstreams(upstreams: &[Upstream]) -> Markup {
     }
 }
 
-fn server_row(upstream: &str, server: &Server) -> Markup {
+fn server_row(upstream: &str, server: &ServerStatus) -> Markup {
     let (class, state) = match server.healthy {
         true => ("state good", "in use"),
         false => ("state bad", "left out"),
@@ -252,7 +254,7 @@ fn server_row(upstream: &str, server: &Server) -> Markup {
     }
 }
 
-fn tokens(tokens: &[Token]) -> Markup {
+fn tokens(tokens: &[RouteToken]) -> Markup {
     html! {
         section class="card stack" id="tokens" {
             h2 { "Test token" }
@@ -276,7 +278,7 @@ fn tokens(tokens: &[Token]) -> Markup {
     }
 }
 
-fn events(events: &[Entry]) -> Markup {
+fn events(events: &[StatusEvent]) -> Markup {
     html! {
         section class="card" id="events" {
             div class="head" {
@@ -298,7 +300,7 @@ fn events(events: &[Entry]) -> Markup {
     }
 }
 
-fn event_row(entry: &Entry) -> Markup {
+fn event_row(entry: &StatusEvent) -> Markup {
     html! {
         tr role="row" class=(if entry.ok { "passed" } else { "refused" }) {
             td role="cell" class="when small number" {
@@ -319,7 +321,7 @@ fn event_row(entry: &Entry) -> Markup {
 }
 
 /// Describes an event and the reason of its result.
-fn details(entry: &Entry) -> Markup {
+fn details(entry: &StatusEvent) -> Markup {
     let origin: Vec<_> = [&entry.node, &entry.space]
         .into_iter()
         .flatten()
@@ -336,7 +338,7 @@ fn details(entry: &Entry) -> Markup {
     }
 }
 
-fn summary(entry: &Entry) -> Markup {
+fn summary(entry: &StatusEvent) -> Markup {
     html! {
         p class="text" {
             span class={ "badge " (badge(entry)) } {
@@ -349,7 +351,7 @@ fn summary(entry: &Entry) -> Markup {
     }
 }
 
-fn result(entry: &Entry) -> Markup {
+fn result(entry: &StatusEvent) -> Markup {
     let class = if entry.ok {
         "strong good"
     } else {
@@ -359,7 +361,7 @@ fn result(entry: &Entry) -> Markup {
 }
 
 /// Returns the status and the duration of an event, if it has them.
-fn figures(entry: &Entry) -> String {
+fn figures(entry: &StatusEvent) -> String {
     let status = entry.status.map(|status| status.to_string());
     let duration = entry
         .duration_ms
@@ -415,7 +417,7 @@ fn tone_of(level: Level) -> &'static str {
     }
 }
 
-fn badge(entry: &Entry) -> &'static str {
+fn badge(entry: &StatusEvent) -> &'static str {
     match entry.severity.as_deref() {
         Some("critical") => "critical",
         Some("warning") => "warning",

@@ -1,4 +1,4 @@
-//! What is counted, in the words of Prometheus.
+//! The Prometheus metrics.
 //!
 //! A label's value comes from a closed set or from the configuration, never from the wire. What a
 //! request moves is resolved when the configuration is read, so that counting a request takes a
@@ -24,37 +24,37 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use webhooks::{WebhookFamilies, WebhookMetrics};
 
-/// What every name begins with.
+/// The prefix of every metric name.
 pub(super) const NAMESPACE: &str = "netdata_webhook_proxy";
 
-/// From a challenge that is answered here to an upstream that is given up.
+/// Buckets from the duration of a challenge to that of an upstream timeout, in seconds.
 const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
 
-/// Log lines for which there was no room. Of the process, whose standard error is one.
+/// Counts log lines dropped because the queue was full. Global, as standard error is.
 pub(super) static LOG_LINES_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Log lines that were dropped because standard error was not read fast enough.";
     IntCounter::with_opts(opts("log_lines_dropped_total", help)).expect("the metric is valid")
 });
 
-/// Which certificate, or list, `certificate_not_after_timestamp_seconds` is about.
+/// The label `which` of `certificate_not_after_timestamp_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum CertificateKind {
     /// The server's own certificate.
     Server,
-    /// The others of its chain.
+    /// The intermediate certificates of the server.
     Chain,
     /// An authority that issues client certificates.
     Ca,
     /// The trusted client certificate that was presented last.
     ClientLastSeen,
-    /// A revocation list, whose next one is due then.
+    /// A revocation list, whose expiry is that of `nextUpdate`.
     Crl,
 }
 
-impl Which {
-    /// The word for it.
+impl CertificateKind {
+    /// Returns the value of the label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -66,7 +66,7 @@ impl Which {
     }
 }
 
-/// Why a connection was refused before anything was said on it.
+/// The reason why a connection was refused before any data was exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionRefusal {
     /// The PROXY protocol header is missing, late or unreadable.
@@ -87,7 +87,7 @@ impl ConnectionRefusal {
         Self::MaxConnectionsPerAddress,
     ];
 
-    /// The word for it.
+    /// Returns the value of the label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ProxyProtocol => "proxy_protocol",
@@ -98,7 +98,7 @@ impl ConnectionRefusal {
     }
 }
 
-/// Everything that is counted.
+/// All metrics.
 pub struct Metrics {
     registry: Registry,
     requests: RequestFamilies,
@@ -111,15 +111,15 @@ pub struct Metrics {
     connections_refused: [IntCounter; ConnectionRefusal::ALL.len()],
     reloads: [IntCounter; 2],
     certificate_not_after: IntGaugeVec,
-    /// The memory of bodies, and how much there may be.
+    /// The memory of request bodies, and its limit.
     buffered: IntGauge,
     buffered_limit: IntGauge,
-    /// Of requests for which there is no route.
+    /// The metrics of requests without a route.
     nowhere: RequestMetrics,
     handles: ArcSwap<Handles>,
 }
 
-/// What the routes and upstreams of the configuration move.
+/// The metrics of the configured routes and upstreams.
 #[derive(Default)]
 struct Handles {
     routes: HashMap<String, Arc<RouteMetrics>>,
@@ -128,16 +128,16 @@ struct Handles {
 
 struct RouteMetrics {
     requests: RequestMetrics,
-    /// Of a webhook only.
+    /// The metrics of webhook routes.
     webhooks: Option<WebhookMetrics>,
 }
 
 /// A request that has ended.
 pub(crate) struct Ended<'c> {
     pub(crate) context: &'c Context,
-    /// Whether it asked for a challenge to be answered.
+    /// The request is a challenge.
     pub(crate) is_challenge: bool,
-    /// From its head to its end; `None` if its head could not be read.
+    /// The time from the head to the end, or `None` if the head could not be read.
     pub(crate) duration: Option<Duration>,
 }
 
@@ -148,7 +148,7 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Metrics of which nothing has moved.
+    /// Creates metrics with all counters at 0.
     pub(crate) fn new() -> Self {
         let registry = Registry::new();
         let (requests, webhooks) = (
@@ -234,8 +234,8 @@ impl Metrics {
         }
     }
 
-    /// Resolves what the routes and upstreams of a configuration move, and drops what none of them
-    /// is any more.
+    /// Resolves the metrics of the configured routes and upstreams, and drops those that no longer
+    /// exist.
     pub(crate) fn serve(
         &self,
         routes: impl Iterator<Item = (String, RouteKind)>,
@@ -275,7 +275,7 @@ impl Metrics {
             .keys()
             .filter(|name| !new.upstreams.contains_key(*name))
         {
-            // An error would say that it was not there.
+            // Ignore the error: the series did not exist.
             let _ = self.upstream_duration.remove_label_values(&[name]);
         }
         self.handles.store(Arc::new(new));
@@ -303,7 +303,7 @@ impl Metrics {
             .route
             .as_deref()
             .and_then(|route| handles.routes.get(route));
-        // Every end is noted; one that is not would be a mistake of ours.
+        // Every request has an outcome; a missing one would be a bug.
         let outcome = context
             .outcome
             .unwrap_or(Outcome::Refused("internal_error"));
@@ -345,12 +345,12 @@ impl Metrics {
         &self.connections
     }
 
-    /// Notes how much memory bodies take.
+    /// Records the memory that bodies use.
     pub(crate) fn buffered(&self, bytes: u64) {
         self.buffered.set(bytes.try_into().unwrap_or(i64::MAX));
     }
 
-    /// Notes how much memory bodies may take.
+    /// Records the memory that bodies may use.
     pub(crate) fn buffered_limit(&self, bytes: u64) {
         self.buffered_limit
             .set(bytes.try_into().unwrap_or(i64::MAX));
@@ -361,15 +361,14 @@ impl Metrics {
         self.reloads[usize::from(!is_ok)].inc();
     }
 
-    /// Notes until when the certificates are valid, in seconds since 1970. `None` removes one that
-    /// is not there.
-    pub(crate) fn certificate(&self, which: Which, not_after: Option<i64>) {
+    /// Records the expiry of certificates in seconds since 1970. `None` removes the series.
+    pub(crate) fn certificate(&self, which: CertificateKind, not_after: Option<i64>) {
         match not_after {
             Some(time) => self
                 .certificate_not_after
                 .with_label_values(&[which.as_str()])
                 .set(time),
-            // An error would say that it was not there.
+            // Ignore the error: the series did not exist.
             None => drop(
                 self.certificate_not_after
                     .remove_label_values(&[which.as_str()]),
@@ -377,24 +376,24 @@ impl Metrics {
         }
     }
 
-    /// Notes whether a server of an upstream is in use.
+    /// Records the health of a server.
     pub(crate) fn upstream_healthy(&self, upstream: &str, server: &str, is_healthy: bool) {
         self.upstream_healthy
             .with_label_values(&[upstream, server])
             .set(is_healthy.into());
     }
 
-    /// Forgets a server that is no more.
+    /// Removes a server that no longer exists.
     pub(crate) fn forget_server(&self, upstream: &str, server: &str) {
-        // An error would say that it was not there.
+        // Ignore the error: the series did not exist.
         let _ = self
             .upstream_healthy
             .remove_label_values(&[upstream, server]);
     }
 
-    /// Everything, in Prometheus' text format.
+    /// Returns all metrics in Prometheus' text format.
     pub(crate) fn expose(&self) -> String {
-        // It fails for metrics without a name or of mixed types, which the tests would have seen.
+        // Encoding fails for unnamed or mixed metrics only, which tests would detect.
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! How requests ended, and how long they took.
+//! Metrics of requests: their outcomes and durations.
 
 use super::{counters, histograms};
 use crate::rejection::REFUSALS;
@@ -6,7 +6,7 @@ use crate::telemetry::context::Outcome;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 use std::time::Duration;
 
-/// How a request ends that is not refused.
+/// The outcomes of requests that are not refused.
 const OUTCOMES: [Outcome; 4] = [
     Outcome::Forwarded,
     Outcome::Challenged,
@@ -45,9 +45,9 @@ impl RequestFamilies {
         }
     }
 
-    /// Drops what belongs to a route that is gone.
+    /// Removes the metrics of a route that no longer exists.
     pub(super) fn forget(&self, route: &str) {
-        // An error says that it was not there.
+        // Ignore the error: the series did not exist.
         for outcome in OUTCOMES
             .into_iter()
             .chain(REFUSALS.map(|refusal| Outcome::Refused(refusal.code)))
@@ -64,7 +64,7 @@ impl RequestFamilies {
 /// The metrics of one route.
 pub(super) struct RequestMetrics {
     route: String,
-    /// In the order of [`OUTCOMES`].
+    /// Counters in the order of [`OUTCOMES`].
     passed: [IntCounter; OUTCOMES.len()],
     /// In the order of [`REFUSALS`].
     refused: [IntCounter; REFUSALS.len()],
@@ -88,7 +88,7 @@ impl RequestMetrics {
         }
     }
 
-    /// Counts header fields that were not passed on.
+    /// Counts dropped header fields.
     pub(super) fn dropped_headers(&self, count: u64) {
         self.dropped_headers.inc_by(count);
     }

@@ -1,4 +1,4 @@
-//! What Netdata Cloud sent: notifications and challenges.
+//! Metrics of webhooks: notifications and challenges.
 
 use super::{counters, gauges};
 use crate::webhook::notification::{Kind, Notification, Shape};
@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const KINDS: [Kind; 4] = [Kind::Alert, Kind::Reachability, Kind::Test, Kind::Unknown];
 const SHAPES: [Option<Shape>; 3] = [None, Some(Shape::Flat), Some(Shape::Nested)];
-/// Of the severities that may come over the wire, these are told apart. The last is for all others.
+/// The values of the label `severity`. The last stands for all others.
 const SEVERITIES: [&str; 6] = ["", "critical", "warning", "clear", "info", "other"];
 const COMBINATIONS: usize = KINDS.len() * SHAPES.len() * SEVERITIES.len();
 
@@ -50,9 +50,9 @@ impl WebhookFamilies {
         }
     }
 
-    /// Drops what belongs to a route that is gone.
+    /// Removes the metrics of a route that no longer exists.
     pub(super) fn forget(&self, route: &str) {
-        // An error says that it was not there.
+        // Ignore the error: the series did not exist.
         for index in 0..COMBINATIONS {
             let _ = self
                 .notifications
@@ -71,9 +71,9 @@ impl WebhookFamilies {
 /// The metrics of one route.
 pub(super) struct WebhookMetrics {
     route: String,
-    /// By kind, shape and severity. Few of all the combinations ever occur.
+    /// Counters by kind, shape and severity, created when a combination first occurs.
     notifications: [OnceLock<IntCounter>; COMBINATIONS],
-    /// In the order of [`KINDS`].
+    /// Counters in the order of [`KINDS`].
     drift: [IntCounter; KINDS.len()],
     challenges_answered: IntCounter,
     challenges_refused: IntCounter,
@@ -102,7 +102,7 @@ impl WebhookMetrics {
         metrics
     }
 
-    /// Counts a notification that was verified.
+    /// Counts a verified notification.
     pub(super) fn notification(&self, families: &WebhookFamilies, notification: &Notification) {
         let severity = notification.severity.as_deref().unwrap_or_default();
         self.counter(

@@ -4,7 +4,7 @@ use super::Kind;
 use super::json::Json;
 use super::wire::{Fields, Type};
 use crate::rejection::Rejection;
-use crate::sanitize::{MAX_WIRE, clean};
+use crate::sanitize::{MAX_WIRE, sanitize};
 use std::fmt::Write as _;
 
 /// How many places are noted of a body.
@@ -50,7 +50,7 @@ impl Drift {
     /// Notes a place that was found in another way, before all others.
     pub(super) fn lead_with(&mut self, pointer: &str) {
         if !self.pointers.iter().any(|noted| noted == pointer) {
-            self.pointers.insert(0, clean(pointer).into_owned());
+            self.pointers.insert(0, sanitize(pointer).into_owned());
             self.pointers.truncate(MAX_POINTERS);
         }
     }
@@ -146,7 +146,7 @@ impl JsonPath<'_> {
     fn pointer(&self) -> String {
         let mut pointer = String::new();
         self.write(&mut pointer);
-        clean(&pointer).into_owned()
+        sanitize(&pointer).into_owned()
     }
 
     fn write(&self, pointer: &mut String) {

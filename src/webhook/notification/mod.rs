@@ -9,7 +9,7 @@ mod wire;
 
 use crate::auth::digest::sha256_hex;
 use crate::rejection::Rejection;
-use crate::sanitize::is_clean;
+use crate::sanitize::is_sanitized;
 use drift::Drift;
 use json::Json;
 use std::fmt;
@@ -244,7 +244,7 @@ fn apply_policy(
 /// Netdata's UI.
 fn shown_token(json: &Json<'_>) -> Option<String> {
     json.string(&["token"])
-        .filter(|token| !token.is_empty() && is_clean(token))
+        .filter(|token| !token.is_empty() && is_sanitized(token))
         .map(str::to_owned)
 }
 

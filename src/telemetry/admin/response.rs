@@ -1,5 +1,4 @@
-//! An answer of the admin listener, and the headers that keep browsers from doing more with it than
-//! showing it.
+//! A response of the admin listener, with headers that restrict what browsers do with it.
 
 use super::status_page;
 use bytes::Bytes;
@@ -7,19 +6,19 @@ use http::{StatusCode, header};
 use pingora::http::ResponseHeader;
 use serde::Serialize;
 
-/// What a browser may do with anything but the status page: nothing.
+/// The content security policy of everything but the status page: nothing is allowed.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// An answer.
-pub(super) struct Answer {
+/// A response of the admin listener.
+pub(super) struct AdminResponse {
     status: StatusCode,
     media_type: &'static str,
     policy: &'static str,
     pub(super) body: Bytes,
 }
 
-impl Answer {
-    /// A line or more for people, and for probes that look at the status.
+impl AdminResponse {
+    /// Creates a plain text response.
     pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
         Self {
             status,
@@ -29,7 +28,7 @@ impl Answer {
         }
     }
 
-    /// Metrics in Prometheus' text format.
+    /// Creates a response with metrics in Prometheus' text format.
     pub(super) fn metrics(text: String) -> Self {
         let media_type = "text/plain; version=0.0.4; charset=utf-8";
         Self {
@@ -40,9 +39,9 @@ impl Answer {
         }
     }
 
-    /// A value as JSON.
+    /// Creates a JSON response.
     pub(super) fn json(value: &impl Serialize) -> Self {
-        // It fails for maps whose keys are no strings, and there are none.
+        // Encoding fails only for maps whose keys are not strings, and there are none.
         let body = serde_json::to_vec(value).unwrap_or_default();
         Self {
             status: StatusCode::OK,
@@ -52,7 +51,7 @@ impl Answer {
         }
     }
 
-    /// The status page.
+    /// Creates a response with the status page.
     pub(super) fn page(html: String) -> Self {
         let media_type = "text/html; charset=utf-8";
         Self {
@@ -63,7 +62,7 @@ impl Answer {
         }
     }
 
-    /// Only GET and HEAD are answered.
+    /// Creates the response to methods other than GET and HEAD.
     pub(super) fn method_not_allowed() -> Self {
         Self::text(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -71,7 +70,7 @@ impl Answer {
         )
     }
 
-    /// The head. The connection ends with the answer.
+    /// Returns the head of the response.
     pub(super) fn head(&self) -> pingora::Result<ResponseHeader> {
         let mut head = ResponseHeader::build(self.status, Some(10))?;
         head.insert_header(header::CONTENT_TYPE, self.media_type)?;

@@ -137,6 +137,18 @@ fn what_is_wrong_is_said_with_file_line_and_remedy() {
         ),
         (
             "apache",
+            &[("a.conf", "Listen 443\n</Location>\n")],
+            &[],
+            "a.conf:2: no <Location> is open here",
+        ),
+        (
+            "apache",
+            &[("a.conf", &"<Location />\n".repeat(100))],
+            &[],
+            "a.conf:65: sections are nested deeper than 64",
+        ),
+        (
+            "apache",
             &[("a.conf", "Include a.conf\n")],
             &[],
             "a.conf:1: files include each other deeper than 32",

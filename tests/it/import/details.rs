@@ -477,6 +477,10 @@ fn sections_of_apache_depend_on_what_is_there() {
         ("IfModule mod_ssl.c", true),
         ("IfVersion < 2.4", false),
         ("IfVersion >= 2.4", true),
+        ("IfVersion !< 2.4", true),
+        ("IfVersion <= 2.4.61", false),
+        ("IfVersion 2.2", false),
+        ("IfVersion ~ ^2", true),
         ("IfDefine SECRET", false),
         ("IfDefine !SECRET", true),
     ] {
@@ -685,4 +689,85 @@ fn braces_in_lua_end_no_block() {
         let found = from("nginx", &nginx_location(&location), &[]);
         assert_eq!(header(&found.config), "b", "{lua}");
     }
+}
+
+#[test]
+fn conditions_of_apache_are_read_in_their_usual_forms_and_others_close_the_route() {
+    let with = |rule: &str| {
+        let usual = "Require expr \"%{SSL_CLIENT_S_DN_CN} == 'app.netdata.cloud'\"";
+        from("apache", &apache_text("").replace(usual, rule), &[])
+    };
+    for rule in [
+        "Require expr %{SSL_CLIENT_S_DN_CN} == 'a.example'",
+        "SSLRequire %{SSL_CLIENT_S_DN_CN} eq \"a.example\"",
+        "Require expr \"(%{SSL:SSL_CLIENT_S_DN_CN} = 'a.example')\"",
+        "SSLRequire (%{SSL_CLIENT_VERIFY} eq \"SUCCESS\" and %{SSL_CLIENT_S_DN_CN} =~ m#^a\\.example$#)",
+        "Require expr \"%{REQUEST_METHOD} -ne 'GET' && %{SSL_CLIENT_S_DN} =~ /CN=a\\.example/i\"",
+    ] {
+        let found = with(rule);
+        assert!(
+            found.config.contains("common_names = \"a.example\"\n")
+                && !found.config.contains(CLOSED),
+            "{rule}: {}",
+            found.report
+        );
+    }
+    for expression in [
+        "%{SSL_CLIENT_S_DN_CN} == 'a' || %{SSL_CLIENT_S_DN_CN} == 'b'",
+        "%{SSL_CLIENT_S_DN_CN} == 'a' b",
+        "%{SSL_CLIENT_S_DN_CN} == '%{HTTP:X-Name}'",
+        "%{SSL_CLIENT_S_DN_CN} == /a/",
+        "%{SSL_CLIENT_S_DN_CN} =~ 'a'",
+        "%{SSL_CLIENT_S_DN_CN} in {'a'}",
+        "! (%{SSL_CLIENT_S_DN_CN} == 'a')",
+        "%{SSL_CLIENT_S_DN_CN} != 'a'",
+        "%{SSL_CLIENT_S_DN_CN}",
+        "%{SSL_CLIENT_S_DN_CN} == ",
+        "",
+    ] {
+        let found = with(&format!("Require expr \"{expression}\""));
+        assert!(
+            found.route("/webhooks/netdata/*").contains(CLOSED),
+            "{expression}: {}",
+            found.config
+        );
+    }
+}
+
+#[test]
+fn a_pattern_adds_its_rules_to_those_of_the_path() {
+    let pattern = "<LocationMatch \"^/webhooks/[a-z]+\">\nRequire all denied\n</LocationMatch>";
+    let found = apache(pattern);
+    assert!(
+        found.route("/webhooks/netdata/*").contains(CLOSED),
+        "{}",
+        found.config
+    );
+    // A section that comes later replaces the rules, also if it demands nothing.
+    let found = apache("<Location /webhooks>\nRequire all granted\n</Location>");
+    assert!(!found.config.contains(CLOSED), "{}", found.config);
+}
+
+#[test]
+fn lines_words_and_formats_of_apache_are_read_as_it_does() {
+    let found = apache(
+        "# RequestHeader set X-Not a\nDefine who netdata\n\
+         RequestHeader \\\n  set X-Words \"a 'b' c\"\nRequestHeader set X-Defined ${who}\n\
+         RequestHeader set X-Escaped 'f\\'g'\n\
+         RequestHeader set X-Format \"CN=%{SSL_CLIENT_S_DN_CN}s;v=%{SSL_CLIENT_VERIFY}s 100%%\"\n\
+         RequestHeader set X-Expression \"expr=%{REMOTE_ADDR}\"\n\
+         RequestHeader set X-Unknown \"%{UNKNOWN}e\"",
+    );
+    let route = found.route("/webhooks/netdata/*");
+    for member in [
+        "X-Words = \"a 'b' c\"",
+        "X-Defined = \"netdata\"",
+        "X-Escaped = \"f'g\"",
+        "X-Format = \"CN=$client_cn;v=$client_verify 100%\"",
+        "X-Expression = \"$remote_addr\"",
+        "X-Unknown = \"\"",
+    ] {
+        assert!(route.contains(member), "{member}: {route}");
+    }
+    assert!(!route.contains("X-Not"), "{route}");
 }

@@ -1,7 +1,7 @@
 //! The access rules at a path: `Require`, `SSLRequire`, `<If>` and `RewriteRule … [F]`.
 
 use super::expression::{self, has_flag};
-use super::host::{SectionScope, VirtualHost, is};
+use super::host::{SectionScope, VirtualHost, is, is_one_of};
 use super::proxy::ProxyMapping;
 use crate::commands::import::access::{AccessRules, OnMatch, UNREADABLE};
 use crate::commands::import::directive::Directive;
@@ -11,9 +11,15 @@ use regex::Regex;
 const GRANTED: &str = "is so, unless [routes.auth] demands more";
 const METHODS: &str = "a webhook takes GET (the challenge) and POST";
 const NETWORKS: &str = "name the networks that may connect in listen.allow";
-const MISSING: &str = "this file is missing, and may have rules: import where Apache runs, or name the directory of apache2.conf or \
-     httpd.conf with --prefix";
 const NOTHING: &str = "nothing got through here, as now";
+const MISSING: &str = "this file is missing, and may have rules: import where Apache runs, or \
+                       name the directory of apache2.conf or httpd.conf with --prefix";
+const UNREACHED: &str = "it never ran: requests that are passed on reach no <Directory>, so any \
+                         certificate of the authority got in";
+const RENEGOTIATION: &str = "Apache requests the certificate after the request, which Netdata \
+                             Cloud's client does not support; now the first handshake does";
+const UNCHANGED: &str =
+    "the path reaches the application unchanged, and Netdata Cloud follows no redirects";
 
 /// Reads every rule that applies to requests of `path`, which `mapping` passes on.
 pub(super) fn read<'t>(
@@ -41,26 +47,19 @@ pub(super) fn read<'t>(
             // `Require` replaces that of the sections before.
             in_effect = required;
         }
-        reader.handshake(children);
         let others = children.iter().filter(|it| !is_requirement(it));
         others.for_each(|it| reader.rule(it));
         reader.rewrites(children);
     }
     reader.any(&in_effect);
-    host.directives().for_each(|it| reader.rule(it));
+    // The demand for all requests is a setting of TLS.
+    let others = host.directives().filter(|it| !is(it, "SSLVerifyClient"));
+    others.for_each(|it| reader.rule(it));
     reader.rewrites(host.own);
-    reader.rules
-}
-
-/// Reports rules on certificates in `<Directory>`, where Netdata's documentation has them.
-pub(super) fn say_unreached(host: &VirtualHost<'_>, ledger: &Ledger) {
-    let sections = host.sections().iter();
-    let files = sections.filter(|it| matches!(it.scope, SectionScope::Files));
-    let rules = files.flat_map(|it| requirements(it.directive.children()));
-    for rule in rules.filter(|it| it.holds(&looks_at_certificates)) {
-        let hole = "it never ran: requests that are passed on reach no <Directory>, so any certificate of the authority got in";
-        ledger.closed(rule, hole);
+    if reader.rules.names.is_none() {
+        reader.say_unreached();
     }
+    reader.rules
 }
 
 struct AccessReader<'r, 't> {
@@ -75,6 +74,16 @@ impl<'t> AccessReader<'_, 't> {
     fn close(&mut self, directive: &'t Directive, remedy: &str) {
         self.ledger.cover(directive);
         self.rules.close(directive, remedy, self.ledger);
+    }
+
+    /// Reports rules on certificates in `<Directory>`, where Netdata's documentation has them.
+    fn say_unreached(&self) {
+        let sections = self.host.sections().iter();
+        let files = sections.filter(|it| matches!(it.scope, SectionScope::Files));
+        let rules = files.flat_map(|it| requirements(it.directive.children()));
+        for rule in rules.filter(|it| it.holds(&looks_at_certificates)) {
+            self.ledger.closed(rule, UNREACHED);
+        }
     }
 
     /// Applies rules of which one is enough, as is Apache's default.
@@ -94,56 +103,47 @@ impl<'t> AccessReader<'_, 't> {
     /// Applies a rule; other directives demand nothing.
     fn rule(&mut self, directive: &'t Directive) {
         let ledger = self.ledger;
-        match (
-            directive.name.to_ascii_lowercase().as_str(),
-            &directive.words()[..],
-        ) {
-            ("requireall", _) => directive.children().iter().for_each(|it| self.rule(it)),
-            ("requireany", _) => self.any(&requirements(directive.children())),
-            ("require", ["expr", words @ ..]) | ("sslrequire", words) => {
-                self.expression(directive, &words.join(" "), OnMatch::Serve);
+        match directive.name.to_ascii_lowercase().as_str() {
+            "require" => self.requirement(directive),
+            "requireall" => directive.children().iter().for_each(|it| self.rule(it)),
+            "requireany" => self.any(&requirements(directive.children())),
+            "sslrequire" => self.expression(directive, &directive.words(), OnMatch::Serve),
+            "sslrequiressl" if self.host.is_tls() => ledger.not_needed(directive, GRANTED),
+            "sslverifyclient" if directive.keyword() == "require" => {
+                self.rules.certificate(directive, ledger);
+                ledger.closed(directive, RENEGOTIATION);
             }
-            ("require", ["ssl-verify-client"]) => self.rules.certificate(directive, ledger),
-            ("require", ["all", "granted"]) | ("allow", [_, "all"]) => {}
-            ("require", ["ssl"]) | ("sslrequiressl", _) if self.host.is_tls() => {
-                ledger.not_needed(directive, GRANTED);
-            }
-            ("require", ["method", ..]) | ("limit" | "limitexcept" | "allowmethods", _)
+            "allow" if directive.argument(1) == "all" => {}
+            "allow" | "deny" => self.close(directive, NETWORKS),
+            "limit" | "limitexcept" | "allowmethods"
                 if self.rules.is_webhook && !holds_rules(directive) =>
             {
                 ledger.cover(directive);
                 ledger.not_needed(directive, METHODS);
             }
-            ("require", ["all", "denied"]) => self.close(directive, NOTHING),
-            ("require", ["ip" | "host" | "local" | "forward-dns", ..]) | ("allow" | "deny", _) => {
-                self.close(directive, NETWORKS);
+            "include" if directive.value().contains("options-ssl-apache") => {
+                ledger.not_carried(directive, "this file is missing; it has no access rules");
             }
-            ("include", [file]) if file.contains("options-ssl-apache") => {
-                ledger.not_carried(
-                    directive,
-                    "this file is missing; it seldom has access rules",
-                );
+            "include" => self.close(directive, MISSING),
+            "if" | "elseif" | "else" if holds_rules(directive) => self.conditional(directive),
+            "requirenone" | "sslrequiressl" | "limit" | "limitexcept" | "allowmethods" => {
+                self.close(directive, UNREADABLE);
             }
-            ("include", _) => self.close(directive, MISSING),
-            ("if" | "elseif" | "else", _) if holds_rules(directive) => self.conditional(directive),
-            (
-                "require" | "requirenone" | "sslrequiressl" | "limit" | "limitexcept"
-                | "allowmethods",
-                _,
-            ) => self.close(directive, UNREADABLE),
             _ => {}
         }
     }
 
-    /// Applies `SSLVerifyClient` of a section.
-    fn handshake(&mut self, section: &'t [Directive]) {
-        for directive in section.iter().filter(|it| is(it, "SSLVerifyClient")) {
-            if directive.keyword() == "require" {
-                self.rules.certificate(directive, self.ledger);
-                let hole = "Apache requests the certificate after the request, which Netdata Cloud's client does not support; \
-                            now it is requested in the first handshake";
-                self.ledger.closed(directive, hole);
-            }
+    /// Applies `Require`.
+    fn requirement(&mut self, directive: &'t Directive) {
+        match directive.words()[..] {
+            ["expr", ref words @ ..] => self.expression(directive, words, OnMatch::Serve),
+            ["ssl-verify-client"] => self.rules.certificate(directive, self.ledger),
+            ["all", "granted"] => {}
+            ["all", "denied"] => self.close(directive, NOTHING),
+            ["ssl"] if self.host.is_tls() => self.ledger.not_needed(directive, GRANTED),
+            ["method", ..] if self.rules.is_webhook => self.ledger.not_needed(directive, METHODS),
+            ["ip" | "host" | "local" | "forward-dns", ..] => self.close(directive, NETWORKS),
+            _ => self.close(directive, UNREADABLE),
         }
     }
 
@@ -152,15 +152,14 @@ impl<'t> AccessReader<'_, 't> {
         match requirements(directive.children())[..] {
             [only] if is(directive, "If") && only.arguments == ["all", "denied"] => {
                 self.ledger.cover(directive);
-                let text = directive.arguments.join(" ");
-                self.expression(directive, &text, OnMatch::Refuse);
+                self.expression(directive, &directive.words(), OnMatch::Refuse);
             }
             _ => self.close(directive, UNREADABLE),
         }
     }
 
-    fn expression(&mut self, directive: &'t Directive, text: &str, on_match: OnMatch) {
-        let requests = expression::requests(directive, text).unwrap_or_default();
+    fn expression(&mut self, directive: &'t Directive, words: &[&str], on_match: OnMatch) {
+        let requests = expression::requests(directive, &words.join(" ")).unwrap_or_default();
         // Requests that meet only one of two conditions are served, so neither is demanded.
         if requests.is_empty() || (on_match == OnMatch::Refuse && requests.len() > 1) {
             return self.close(directive, UNREADABLE);
@@ -180,8 +179,7 @@ impl<'t> AccessReader<'_, 't> {
                 if directive.id == self.mapping.directive.id {
                     // Only requests that meet the conditions are passed on; the rules that follow
                     // are not reached.
-                    let are_all_met = !conditions.iter().any(|it| has_flag(it, "OR"));
-                    return self.conditions(directive, &conditions, are_all_met, OnMatch::Serve);
+                    return self.conditions(directive, &conditions, OnMatch::Serve);
                 }
                 self.rewrite(directive, &conditions);
                 conditions.clear();
@@ -195,37 +193,29 @@ impl<'t> AccessReader<'_, 't> {
         if Regex::new(rule.value()).is_ok_and(|pattern| !pattern.is_match(probe)) {
             self.ledger.not_needed(rule, "is for other paths");
         } else if !refuses(rule) {
-            let remedy = "the path reaches the application unchanged: configure the application to accept it";
             match has_flag(rule, "R") || rule.argument(1) == "-" {
-                true => self
-                    .ledger
-                    .not_needed(rule, "Netdata Cloud follows no redirects"),
-                false => self.ledger.not_carried(rule, remedy),
+                true => self.ledger.not_needed(rule, UNCHANGED),
+                false => self.ledger.not_carried(rule, UNCHANGED),
             }
         } else if conditions.is_empty() {
             self.close(rule, NOTHING);
         } else {
-            // Each condition is enough to refuse a request only if all but the last say so.
-            let are_separate = conditions.iter().rev().skip(1).all(|it| has_flag(it, "OR"));
-            self.conditions(rule, conditions, are_separate, OnMatch::Refuse);
+            self.conditions(rule, conditions, OnMatch::Refuse);
         }
     }
 
-    fn conditions(
-        &mut self,
-        rule: &'t Directive,
-        conditions: &[&'t Directive],
-        are_separate: bool,
-        on_match: OnMatch,
-    ) {
+    /// Applies conditions one by one, of which a served request meets all, or a refused one any.
+    fn conditions(&mut self, rule: &'t Directive, all: &[&'t Directive], on_match: OnMatch) {
+        let are_separate = match on_match {
+            OnMatch::Serve => !all.iter().any(|it| has_flag(it, "OR")),
+            OnMatch::Refuse => all.iter().rev().skip(1).all(|it| has_flag(it, "OR")),
+        };
         if !are_separate {
             return self.close(rule, UNREADABLE);
         }
-        for condition in conditions {
+        for condition in all {
             match expression::condition(condition) {
-                Some(requests) => self
-                    .rules
-                    .apply(condition, &requests, on_match, self.ledger),
+                Some(one) => self.rules.apply(condition, &one, on_match, self.ledger),
                 None => self.close(condition, UNREADABLE),
             }
         }
@@ -273,6 +263,5 @@ fn requirements(section: &[Directive]) -> Vec<&Directive> {
 }
 
 fn is_requirement(directive: &Directive) -> bool {
-    let names = ["Require", "RequireAll", "RequireAny", "RequireNone"];
-    names.iter().any(|name| is(directive, name))
+    is_one_of(directive, "Require RequireAll RequireAny RequireNone")
 }

@@ -1,50 +1,63 @@
 //! `RequestHeader` and `ProxyPreserveHost`.
 
-use super::host::{SiteSection, VirtualHost, is};
-use super::proxy::{Backend, ProxyMapping};
+use super::host::{SiteSection, VirtualHost, is, is_one_of};
+use super::proxy::Backend;
 use crate::commands::import::directive::Directive;
 use crate::commands::import::headers::{SetHeaders, known};
 use crate::commands::import::report::Ledger;
 use regex::{Captures, Regex};
 use std::sync::LazyLock;
 
-const CONDITIONAL: &str = "headers are set or removed unconditionally: the application gets none from the client; set the value \
-                           with set_headers";
+const CONDITIONAL: &str =
+    "only plain set and unset are supported: the application gets none from the client";
+
+const CLIENT_HOST: &str = "Host: Apache sent each server its own address, and now it is the \
+                           client's: if it matters, set it with set_headers";
 
 static FORMAT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"%%|%\{([^}]*)\}([se]?)").expect("the pattern is valid"));
 
-/// Returns the headers that the application gets in addition to those of the client.
-pub(super) fn set_headers<'t>(
-    host: &VirtualHost<'t>,
-    sections: &[&SiteSection<'t>],
-    mapping: &ProxyMapping<'_>,
-    backend: &Backend,
-    ledger: &Ledger,
-) -> SetHeaders {
-    let is_tls = host.is_tls();
-    let mut headers = SetHeaders::new(is_tls);
-    let inner = sections.iter().flat_map(|it| it.directive.children());
-    let all: Vec<&'t Directive> = host.directives().chain(inner).collect();
-    let preserves = all.iter().rfind(|it| is(it, "ProxyPreserveHost"));
-    let preserves = preserves.filter(|it| it.keyword() == "on");
-    match (preserves, &backend.host) {
-        (Some(directive), _) => ledger.not_needed(directive, "Host is passed on unchanged"),
-        (None, Some(own)) => headers.insert("Host", own),
-        (None, None) => {
-            let remedy = "Host: Apache sent each server its own address, and now it is the client's: if it matters, set it with \
-                          set_headers";
-            ledger.not_carried(mapping.directive, remedy);
+/// Reads the headers that the application gets in addition to those of the client.
+pub(super) struct HeaderReader<'r, 't> {
+    pub(super) host: &'r VirtualHost<'t>,
+    pub(super) ledger: &'r Ledger,
+    pub(super) is_tls: bool,
+    pub(super) headers: SetHeaders,
+}
+
+impl<'t> HeaderReader<'_, 't> {
+    /// Reads the directives of the host and of the sections for a path.
+    pub(super) fn read(
+        mut self,
+        sections: &[&SiteSection<'t>],
+        mapping: &Directive,
+        backend: &Backend,
+    ) -> SetHeaders {
+        let inner = sections.iter().flat_map(|it| it.directive.children());
+        let all: Vec<&'t Directive> = self.host.directives().chain(inner).collect();
+        let preserves = all.iter().rfind(|it| is(it, "ProxyPreserveHost"));
+        match (preserves.filter(|it| it.keyword() == "on"), &backend.host) {
+            (Some(it), _) => self.ledger.not_needed(it, "Host is passed on unchanged"),
+            (None, Some(own)) => self.headers.insert("Host", own),
+            (None, None) => self.ledger.not_carried(mapping, CLIENT_HOST),
         }
+        for directive in all.iter().flat_map(|it| conditional(it)) {
+            let name = directive.argument(1);
+            self.headers
+                .blank(directive, name, CONDITIONAL, self.ledger);
+        }
+        for directive in all.iter().filter(|it| is(it, "RequestHeader")) {
+            self.header(directive);
+        }
+        self.headers
     }
-    for directive in all.iter().flat_map(|it| conditional(it)) {
-        headers.blank(directive, directive.argument(1), CONDITIONAL, ledger);
-    }
-    let variables = |name: &str| match name {
-        "server_name" => host.names().first().map(|name| (*name).to_owned()),
-        _ => known(name, is_tls).map(str::to_owned),
-    };
-    for directive in all.iter().filter(|it| is(it, "RequestHeader")) {
+
+    fn header(&mut self, directive: &Directive) {
+        let (headers, ledger) = (&mut self.headers, self.ledger);
+        let variables = |name: &str| match name {
+            "server_name" => self.host.names().first().map(|name| (*name).to_owned()),
+            _ => known(name, self.is_tls).map(str::to_owned),
+        };
         match directive.words()[..] {
             ["unset", name] if name.to_ascii_lowercase().starts_with("x-forwarded-") => {
                 ledger.not_needed(directive, "is always set, to a verified value");
@@ -57,22 +70,16 @@ pub(super) fn set_headers<'t>(
             _ => ledger.not_carried(directive, CONDITIONAL),
         }
     }
-    headers
 }
 
 /// Returns the `RequestHeader` directives in an `<If>` or the like.
 fn conditional(directive: &Directive) -> Vec<&Directive> {
-    let conditions = ["If", "ElseIf", "Else", "Limit", "LimitExcept"];
-    if !conditions.iter().any(|name| is(directive, name)) {
+    if !is_one_of(directive, "If ElseIf Else Limit LimitExcept") {
         return Vec::new();
     }
-    let mut found = Vec::new();
-    for inner in directive.children() {
-        if is(inner, "RequestHeader") {
-            found.push(inner);
-        }
-        found.extend(conditional(inner));
-    }
+    let inner = directive.children().iter();
+    let mut found: Vec<_> = inner.clone().flat_map(conditional).collect();
+    found.extend(inner.filter(|it| is(it, "RequestHeader")));
     found
 }
 
@@ -97,6 +104,8 @@ fn value_of(value: &str) -> String {
 /// Returns NGINX's variable for one of Apache. A name without one stays, and is not known there.
 fn variable(name: &str) -> String {
     let name = name.trim_start_matches("SSL:");
+    let same = "REMOTE_ADDR HTTP_HOST SERVER_NAME HTTPS SERVER_PORT";
+    let is_same = name.starts_with("SSL_CLIENT_") || same.split(' ').any(|it| it == name);
     let other = match name {
         "SSL_CLIENT_S_DN_CN" => "client_cn",
         "SSL_CLIENT_M_SERIAL" => "ssl_client_serial",
@@ -105,17 +114,8 @@ fn variable(name: &str) -> String {
         "REQUEST_SCHEME" => "scheme",
         "HTTP:Host" => "http_host",
         "HTTP:Authorization" => "http_authorization",
+        _ if is_same => return name.to_ascii_lowercase(),
         _ => name,
     };
-    let same = [
-        "REMOTE_ADDR",
-        "HTTP_HOST",
-        "SERVER_NAME",
-        "HTTPS",
-        "SERVER_PORT",
-    ];
-    match name.starts_with("SSL_CLIENT_") || same.contains(&name) {
-        true => other.to_ascii_lowercase(),
-        false => other.to_owned(),
-    }
+    other.to_owned()
 }

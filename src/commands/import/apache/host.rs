@@ -23,6 +23,11 @@ pub(super) fn is(directive: &Directive, name: &str) -> bool {
     directive.name.eq_ignore_ascii_case(name)
 }
 
+/// Returns whether a directive has one of several names.
+pub(super) fn is_one_of(directive: &Directive, names: &str) -> bool {
+    names.split(' ').any(|name| is(directive, name))
+}
+
 impl<'t> VirtualHost<'t> {
     pub(super) fn read_all(directives: &'t [Directive], root: &'t Path) -> Vec<Self> {
         let new = |section, own, main| Self {
@@ -66,10 +71,15 @@ impl<'t> VirtualHost<'t> {
         self.root.join(name).display().to_string()
     }
 
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        let mut names = self.names().into_iter();
+        names.any(|own| own.eq_ignore_ascii_case(name))
+    }
+
     /// `ServerName` and `ServerAlias`.
     pub(super) fn names(&self) -> Vec<&'t str> {
-        let is_name = |it: &&Directive| is(it, "ServerName") || is(it, "ServerAlias");
-        let names = self.own.iter().filter(is_name);
+        let names = self.own.iter();
+        let names = names.filter(|it| is_one_of(it, "ServerName ServerAlias"));
         names
             .flat_map(|it| &it.arguments)
             .map(String::as_str)
@@ -120,7 +130,26 @@ pub(super) struct SiteSection<'t> {
 
 impl<'t> SiteSection<'t> {
     fn of(directive: &'t Directive) -> Option<Self> {
-        let scope = SectionScope::of(directive)?;
+        let name = directive.name.to_ascii_lowercase();
+        let scope = match (name.as_str(), &directive.words()[..]) {
+            ("location", ["~", pattern]) | ("locationmatch", [pattern]) => {
+                let paths = regex_literal::paths(pattern).map(SectionScope::Paths);
+                paths.unwrap_or_else(|| SectionScope::PathPattern(Regex::new(pattern).ok()))
+            }
+            ("location", [path]) if path.contains(['*', '?', '[']) => {
+                SectionScope::PathPattern(None)
+            }
+            ("location", [path]) => {
+                SectionScope::Paths(vec![path.trim_end_matches('/').to_owned() + "/*"])
+            }
+            ("proxy", [url]) => {
+                let start = format!("^{}", regex::escape(url.trim_end_matches('*')));
+                SectionScope::Proxied(Regex::new(&start).ok())
+            }
+            ("proxymatch", [pattern]) => SectionScope::Proxied(Regex::new(pattern).ok()),
+            ("directory" | "directorymatch" | "files" | "filesmatch", _) => SectionScope::Files,
+            _ => return None,
+        };
         Some(Self { directive, scope })
     }
 
@@ -143,33 +172,6 @@ pub(super) enum SectionScope {
 }
 
 impl SectionScope {
-    fn of(section: &Directive) -> Option<Self> {
-        Some(
-            match (
-                section.name.to_ascii_lowercase().as_str(),
-                &section.words()[..],
-            ) {
-                ("location", ["~", pattern]) | ("locationmatch", [pattern]) => {
-                    match regex_literal::paths(pattern) {
-                        Some(paths) => Self::Paths(paths),
-                        None => Self::PathPattern(Regex::new(pattern).ok()),
-                    }
-                }
-                ("location", [path]) if path.contains(['*', '?', '[']) => Self::PathPattern(None),
-                ("location", [path]) => {
-                    Self::Paths(vec![path.trim_end_matches('/').to_owned() + "/*"])
-                }
-                ("proxy", [url]) => {
-                    let start = format!("^{}", regex::escape(url.trim_end_matches('*')));
-                    Self::Proxied(Regex::new(&start).ok())
-                }
-                ("proxymatch", [pattern]) => Self::Proxied(Regex::new(pattern).ok()),
-                ("directory" | "directorymatch" | "files" | "filesmatch", _) => Self::Files,
-                _ => return None,
-            },
-        )
-    }
-
     fn covers(&self, path: &str, url: &str) -> bool {
         match self {
             // A section for exactly `/a` does not apply to the whole of `/a/*`.

@@ -9,28 +9,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 /// Writes the addresses that a virtual host listens on.
 pub(super) fn addresses(host: &VirtualHost<'_>, keys: &mut ConfigTable, ledger: &Ledger) {
-    let key = if host.is_tls() { "https" } else { "http" };
-    let mut ports: Vec<u16> = Vec::new();
+    let mut ports = Vec::new();
     if let Some(section) = host.section {
         ledger.carried(section, "[listen]");
-        let own = section.arguments.iter();
-        ports.extend(own.filter_map(|it| it.rsplit(':').next()?.parse::<u16>().ok()));
+        let texts = section
+            .arguments
+            .iter()
+            .filter_map(|it| it.rsplit(':').next());
+        ports.extend(texts.filter_map(|it| it.parse::<u16>().ok()));
     }
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for directive in host.every("Listen") {
-        let Some(address) = address(directive.value()) else {
-            let remedy =
-                "listen needs an IP address and a port: write those that this name stands for";
-            ledger.not_carried(directive, remedy);
-            continue;
-        };
-        if !ports.is_empty() && !ports.contains(&address.port()) {
-            ledger.not_needed(directive, "another virtual host has this port");
-        } else if !addresses.contains(&address) {
-            ledger.carried(directive, format!("listen.{key}: {address}"));
-            addresses.push(address);
-        }
-    }
+    let mut addresses = listens(host, &ports, ledger);
     if addresses.is_empty() {
         // The file of one site, without `Listen`.
         if ports.is_empty() {
@@ -40,6 +28,25 @@ pub(super) fn addresses(host: &VirtualHost<'_>, keys: &mut ConfigTable, ledger: 
         addresses = ports.iter().map(|port| (any, *port).into()).collect();
     }
     networks::listen(&addresses, host.is_tls(), keys);
+}
+
+/// Returns the addresses of `Listen` with one of the ports.
+fn listens(host: &VirtualHost<'_>, ports: &[u16], ledger: &Ledger) -> Vec<SocketAddr> {
+    let key = if host.is_tls() { "https" } else { "http" };
+    let mut addresses = Vec::new();
+    for directive in host.every("Listen") {
+        match address(directive.value()) {
+            Some(address) if ports.is_empty() || ports.contains(&address.port()) => {
+                ledger.carried(directive, format!("listen.{key}: {address}"));
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            Some(_) => ledger.not_needed(directive, "another virtual host has this port"),
+            None => ledger.not_carried(directive, "listen needs an IP address and a port"),
+        }
+    }
+    addresses
 }
 
 /// Writes the proxies whose client addresses are believed: `mod_remoteip`.

@@ -11,14 +11,16 @@ mod syntax;
 use super::Options;
 use super::builder::{Builder, RouteRules};
 use super::directive::{Directive, InEffect};
+use super::headers::SetHeaders;
 use super::known::{self, APACHE};
 use super::location::{ImportError, SourceLocation};
 use super::quantity;
 use super::report::Ledger;
 use super::tls::TlsRules;
-use super::webhook_detection::{self, Evidence};
+use super::webhook_detection::{Evidence, choose as choose_paths, is_about_netdata};
 use crate::http::path::PathPattern;
-use host::{SectionScope, SiteSection, VirtualHost, is};
+use headers::HeaderReader;
+use host::{SectionScope, SiteSection, VirtualHost, is, is_one_of};
 use proxy::{BackendReader, ProxyMapping};
 use std::collections::HashSet;
 
@@ -50,8 +52,8 @@ pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), Imp
     site.build(builder, &routes)?;
     if hosts.len() > 1 || site.mappings.len() > routes.len() {
         builder.ledger.first(
-            "Apache keeps the rest: on another port, or behind the same one with SNI pass-through (manual: \"Where NGINX goes on \
-             serving other sites\")",
+            "Apache keeps the rest: on another port, or behind the same one with SNI pass-through \
+             (manual: \"Where NGINX goes on serving other sites\")",
         );
     }
     site.say_the_rest(&routes, &builder.ledger);
@@ -64,26 +66,9 @@ fn choose<'h, 't>(
     options: &Options,
 ) -> Result<&'h VirtualHost<'t>, ImportError> {
     let wanted = options.server.as_deref();
-    let is_name = |name: &str| wanted.is_none_or(|wanted| name.eq_ignore_ascii_case(wanted));
-    let is_wanted =
-        |host: &&VirtualHost<'t>| wanted.is_none() || host.names().into_iter().any(is_name);
+    let is_wanted = |host: &&VirtualHost<'t>| wanted.is_none_or(|name| host.has_name(name));
     // The first of several equals.
-    let best = hosts.iter().rev().filter(is_wanted).max_by_key(|host| {
-        let is_verified = |it: &Directive| is(it, "SSLVerifyClient") && it.value() != "none";
-        let verifies = host.holds(&is_verified);
-        let has_webhook = host.holds(&has_webhook_path);
-        let is_netdata = host
-            .section
-            .is_some_and(webhook_detection::is_about_netdata);
-        let is_netdata = is_netdata && (verifies || has_webhook);
-        (
-            passes_on(host),
-            is_netdata,
-            verifies,
-            has_webhook,
-            host.is_tls(),
-        )
-    });
+    let best = hosts.iter().rev().filter(is_wanted).max_by_key(likelihood);
     best.ok_or_else(|| {
         let names: Vec<_> = hosts.iter().flat_map(VirtualHost::names).collect();
         let wanted = wanted.unwrap_or_default();
@@ -93,23 +78,29 @@ fn choose<'h, 't>(
     })
 }
 
+/// Returns the facts that make a virtual host the webhook's, the most important first.
+fn likelihood(host: &&VirtualHost<'_>) -> [bool; 5] {
+    let verifies = host.holds(&|it| is(it, "SSLVerifyClient") && it.value() != "none");
+    let has_webhook = host.holds(&has_webhook_path);
+    let names_netdata = host.section.is_some_and(is_about_netdata);
+    let is_netdata = names_netdata && (verifies || has_webhook);
+    [
+        passes_on(host),
+        is_netdata,
+        verifies,
+        has_webhook,
+        host.is_tls(),
+    ]
+}
+
 fn passes_on(host: &VirtualHost<'_>) -> bool {
-    let names = ["ProxyPass", "ProxyPassMatch"];
-    let is_one = |it: &Directive| names.iter().any(|name| is(it, name));
-    host.holds(&|it| is_one(it) || proxy::is_proxy_rule(it))
+    host.holds(&|it| is_one_of(it, "ProxyPass ProxyPassMatch") || proxy::is_proxy_rule(it))
 }
 
 /// Returns whether a directive names a path that is probably a webhook's.
 fn has_webhook_path(directive: &Directive) -> bool {
-    let names = [
-        "ProxyPass",
-        "ProxyPassMatch",
-        "Location",
-        "LocationMatch",
-        "RewriteRule",
-    ];
-    let is_one = names.iter().any(|name| is(directive, name));
-    is_one && Evidence::of(directive.value(), false).is_any()
+    let names = "ProxyPass ProxyPassMatch Location LocationMatch RewriteRule";
+    is_one_of(directive, names) && Evidence::of(directive.value(), false).is_any()
 }
 
 /// The import of a virtual host.
@@ -138,7 +129,7 @@ impl<'t> SiteImport<'_, 't> {
         if webhooks.is_empty() {
             webhooks = self.guessed(ledger)?;
         }
-        let mut routes: Vec<_> = webhooks.into_iter().map(|route| (route, true)).collect();
+        let mut routes: Vec<_> = webhooks.into_iter().map(|it| (it, true)).collect();
         for path in &self.options.proxy {
             routes.push((self.named(path)?, false));
         }
@@ -167,11 +158,11 @@ impl<'t> SiteImport<'_, 't> {
 
     fn guessed(&self, ledger: &Ledger) -> Result<Vec<RoutePath<'t>>, ImportError> {
         let routes = self.candidates();
-        let evidence = routes
-            .iter()
-            .map(|it| (it.path.as_str(), self.evidence(it)));
-        let evidence: Vec<_> = evidence.collect();
-        let chosen = webhook_detection::choose(&evidence, ledger);
+        let mut evidence = Vec::new();
+        for route in &routes {
+            evidence.push((route.path.as_str(), self.evidence(route)));
+        }
+        let chosen = choose_paths(&evidence, ledger);
         if chosen.is_empty() {
             return Err(self.nothing(ledger));
         }
@@ -190,9 +181,8 @@ impl<'t> SiteImport<'_, 't> {
             if let SectionScope::Paths(paths) = scope
                 && (verifies || has_webhook_path(directive))
             {
-                let inner = paths
-                    .iter()
-                    .filter_map(|path| self.route(path, Some(directive)));
+                let inner = paths.iter();
+                let inner = inner.filter_map(|path| self.route(path, Some(directive)));
                 routes.extend(inner.filter(|it| self.evidence(it).is_any()));
             }
         }
@@ -241,21 +231,14 @@ impl<'t> SiteImport<'_, 't> {
             let message = format!("{} cannot be carried over: {}", note.directive, note.remark);
             return ImportError::new(&note.place, message);
         }
-        let message = match passes_on(self.host) {
-            true => "nothing here can be carried over: pass the webhook on with ProxyPass",
-            false => {
-                "no virtual host here passes requests on with ProxyPass: name the file that does"
-            }
-        };
+        let message =
+            "no virtual host here passes requests on with ProxyPass: name the file that does";
         ImportError::new(&self.place(), message)
     }
 
     fn place(&self) -> SourceLocation {
-        let directive = self.host.directive();
-        directive.map_or_else(
-            || SourceLocation::start_of(&self.options.file),
-            |it| it.place.clone(),
-        )
+        let place = self.host.directive().map(|it| it.place.clone());
+        place.unwrap_or_else(|| SourceLocation::start_of(&self.options.file))
     }
 
     /// Returns a route; `None` if its application is not supported, which has been reported then.
@@ -268,13 +251,17 @@ impl<'t> SiteImport<'_, 't> {
         let Builder { ledger, draft, .. } = builder;
         let RoutePath { mapping, path, .. } = route;
         let access = access::read(self.host, path, mapping, is_webhook, ledger);
-        if access.names.is_none() {
-            access::say_unreached(self.host, ledger);
-        }
         let host = self.host;
         let backend = BackendReader { host, ledger }.read(mapping, draft)?;
         let sections = self.host.sections_for(path, mapping.url());
-        let headers = headers::set_headers(self.host, &sections, mapping, &backend, ledger);
+        let is_tls = host.is_tls();
+        let reader = HeaderReader {
+            host,
+            ledger,
+            is_tls,
+            headers: SetHeaders::new(is_tls),
+        };
+        let headers = reader.read(&sections, mapping.directive, &backend);
         let mut sections = sections.iter().rev();
         let limit = sections.find_map(|it| it.one("LimitRequestBody"));
         let limit = limit.or_else(|| self.host.one("LimitRequestBody"));

@@ -7,11 +7,19 @@ use crate::commands::import::regex_literal;
 use crate::commands::import::report::Ledger;
 use crate::commands::import::toml_writer::{ConfigDraft, ConfigTable};
 use crate::http::path::PathPattern;
+use regex::Regex;
 
 /// Stands for the URL of paths that are not passed on.
 const EXCLUDED: &str = "!";
 
-const UNSUPPORTED: &str = "only HTTP upstreams with a fixed address are supported: configure the application to listen for HTTP";
+const UNSUPPORTED: &str = "only HTTP upstreams with a fixed address are supported: configure the \
+                           application to listen for HTTP";
+
+const NO_ROUTE: &str = "a pattern for many or changed paths, or for WebSockets, is not a route: \
+                        pass the webhook's path on with ProxyPass";
+
+const UNVERIFIED: &str = "the certificate of the application was not verified; now it is: name its \
+                          authority in ca";
 
 /// Requests that are passed on, or are excluded from that.
 #[derive(Clone)]
@@ -44,11 +52,9 @@ pub(super) fn mappings<'t>(host: &VirtualHost<'t>, ledger: &Ledger) -> Vec<Proxy
             (&section.scope, section.one("ProxyPass"))
         {
             let url = directive.value();
-            all.extend(
-                paths
-                    .iter()
-                    .filter_map(|path| prefix(directive, path, url, ledger)),
-            );
+            for path in paths {
+                all.extend(prefix(directive, path, url, ledger));
+            }
         }
     }
     for directive in host.directives().filter(|it| it.arguments.len() >= 2) {
@@ -81,8 +87,8 @@ fn prefix<'t>(
     let old = path.trim_end_matches("/*");
     let new = BackendUrl::of(url).path.trim_end_matches('/');
     let change = format!(
-        "the path: Apache passed {old}/ on as {new}/; now it is unchanged: configure the application to accept it, or set path = \
-         \"{new}/\" here and in Netdata Cloud"
+        "the path: Apache passed {old}/ on as {new}/; now it is unchanged: configure the \
+         application to accept it, or set path = \"{new}/\" here and in Netdata Cloud"
     );
     Some(ProxyMapping {
         directive,
@@ -92,24 +98,26 @@ fn prefix<'t>(
     })
 }
 
-/// Reads a pattern with a URL.
+/// Reads a pattern that stands for a few paths, which reach the application unchanged.
 fn matching<'t>(directive: &'t Directive, ledger: &Ledger) -> Option<ProxyMapping<'t>> {
-    let [pattern, url, ..] = directive.arguments.as_slice() else {
+    let (pattern, url) = (directive.value(), directive.argument(1));
+    let whole = pattern
+        .strip_prefix("^(")
+        .and_then(|it| it.strip_suffix(")$"));
+    let plain = match whole.filter(|it| !it.contains('(')) {
+        Some(path) => format!("^{path}$"),
+        // A `RewriteRule` without references is for one path.
+        None if is_proxy_rule(directive) && !url.contains('$') => {
+            format!("{}$", pattern.trim_end_matches('$'))
+        }
+        None => pattern.to_owned(),
+    };
+    let mut paths = regex_literal::paths(&plain).unwrap_or_default();
+    paths.retain(|path| base_url(directive, path).is_some());
+    let Some(url) = paths.first().and_then(|path| base_url(directive, path)) else {
+        ledger.not_carried(directive, NO_ROUTE);
         return None;
     };
-    if url.starts_with("ws://") || url.starts_with("wss://") {
-        // Requests without an Upgrade are left to the rules that follow.
-        ledger.not_carried(directive, "there are no WebSockets: Upgrade ends here");
-        return None;
-    }
-    let found = unchanged(pattern, url, is(directive, "RewriteRule"));
-    let found = found.and_then(|(pattern, url)| Some((regex_literal::paths(&pattern)?, url)));
-    if found.is_none() {
-        let remedy = "a route is not possible for a pattern that matches many paths or changes them: if the webhook's path is \
-                      among them, pass it on with ProxyPass";
-        ledger.not_carried(directive, remedy);
-    }
-    let (paths, url) = found?;
     let change = None;
     Some(ProxyMapping {
         directive,
@@ -119,36 +127,23 @@ fn matching<'t>(directive: &'t Directive, ledger: &Ledger) -> Option<ProxyMappin
     })
 }
 
-/// Returns the pattern and the URL without its path, if the path reaches the application unchanged.
-fn unchanged(pattern: &str, url: &str, is_rule: bool) -> Option<(String, String)> {
-    let base = |path: &str| {
-        let base = url.strip_suffix(&path.replace('\\', ""))?;
-        let has_path = !BackendUrl::of(base).path.is_empty();
-        (!has_path).then(|| base.to_owned())
-    };
-    if !is_rule && !url.contains('$') {
+/// Returns the URL without its path if a path reaches the application unchanged.
+fn base_url(directive: &Directive, path: &str) -> Option<String> {
+    let pattern = Regex::new(directive.value()).ok()?;
+    let path = path.replace('*', "x");
+    let groups = pattern.captures(&path)?;
+    let mut url = directive.argument(1).to_owned();
+    for (number, group) in groups.iter().enumerate() {
+        url = url.replace(&format!("${number}"), group.map_or("", |it| it.as_str()));
+    }
+    if is(directive, "ProxyPassMatch") && url == directive.argument(1) {
         // Apache appends the path to a URL without references.
-        return Some((pattern.to_owned(), base("")?));
+        url.push_str(&path);
     }
-    let path = pattern.strip_prefix('^')?.trim_end_matches('$');
-    match path.split_once('(') {
-        // `^(/a/.*)$ http://host$1`
-        Some(("", group)) => {
-            let path = group.strip_suffix(')').filter(|it| !it.contains('('))?;
-            Some((format!("^{path}$"), base("$1")?))
-        }
-        // `^/a/(.*)$ http://host/a/$1`
-        Some((start, group)) => {
-            let (_, rest) = group.split_once(')')?;
-            let base = base(&format!("{start}$1")).filter(|_| matches!(rest, "" | "?"));
-            Some((pattern.to_owned(), base?))
-        }
-        // `^/a$ http://host/a`
-        None => {
-            let fixed = path.strip_suffix("/?").unwrap_or(path);
-            Some((format!("^{path}$"), base(fixed)?))
-        }
-    }
+    let base = url.strip_suffix(&path)?;
+    // Requests without an Upgrade are left to the rules that follow one for WebSockets.
+    let is_http = !base.starts_with("ws");
+    (is_http && BackendUrl::of(base).path.is_empty()).then(|| base.to_owned())
 }
 
 impl<'t> ProxyMapping<'t> {
@@ -228,16 +223,19 @@ impl BackendReader<'_, '_> {
             self.ledger.carried(general, "response_timeout");
         }
         if url.scheme == "https" {
-            if let Some(authority) = self.host.one("SSLProxyCACertificateFile") {
-                keys.set("ca", self.host.path(authority.value()));
-                self.ledger.carried(authority, "ca");
-            }
-            if !self.host.has("SSLProxyVerify", "require") {
-                let hole = "the certificate of the application was not verified; now it is: name its authority in ca";
-                self.ledger.closed(directive, hole);
-            }
+            self.authority(directive, &mut keys);
         }
         keys
+    }
+
+    fn authority(&self, mapping: &Directive, keys: &mut ConfigTable) {
+        if let Some(directive) = self.host.one("SSLProxyCACertificateFile") {
+            keys.set("ca", self.host.path(directive.value()));
+            self.ledger.carried(directive, "ca");
+        }
+        if !self.host.has("SSLProxyVerify", "require") {
+            self.ledger.closed(mapping, UNVERIFIED);
+        }
     }
 
     /// Reads `<Proxy balancer://name>`.

@@ -8,6 +8,7 @@ use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::env;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -31,7 +32,7 @@ static WORD: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Reads `file` and the files that it includes. Relative names start from `root`, or from
 /// `ServerRoot` once that is set. Returns the directives and the final root.
-pub(super) fn read(file: &Path, root: &Path) -> Result<(Vec<Directive>, PathBuf), ImportError> {
+pub(super) fn read(file: &Path, root: &Path) -> Parsed<(Vec<Directive>, PathBuf)> {
     let mut reader = ApacheReader {
         root: root.to_owned(),
         ..ApacheReader::default()
@@ -50,85 +51,85 @@ struct ApacheReader {
     depth: usize,
     /// The number of sections that are open, in all files.
     nesting: usize,
+    /// The open sections do not apply.
+    skips: bool,
     /// Parameters set by `Define`.
     defined: HashMap<String, String>,
     /// Modules named by `LoadModule`.
     loaded: HashSet<String>,
 }
 
-/// The lines with a directive that are left of a file.
-type SourceLines = std::vec::IntoIter<(SourceLocation, String)>;
+/// A line with a directive, trimmed.
+type SourceLine = (SourceLocation, String);
+
+type SourceLines = std::vec::IntoIter<SourceLine>;
+
+type Parsed<T> = Result<T, ImportError>;
+
+fn fail<T>(place: &SourceLocation, message: String) -> Parsed<T> {
+    Err(ImportError::new(place, message))
+}
 
 impl ApacheReader {
-    fn file(&mut self, file: &Path, named: &SourceLocation) -> Result<Vec<Directive>, ImportError> {
+    fn file(&mut self, file: &Path, named: &SourceLocation) -> Parsed<Vec<Directive>> {
         let text = self.sources.read(file);
         let text = text.map_err(|message| ImportError::new(named, message))?;
         let mut lines = logical_lines(&text, &file.into()).into_iter();
-        self.block(&mut lines, None, false)
+        match self.block(&mut lines)? {
+            (block, None) => Ok(block),
+            (_, Some((place, name))) => fail(
+                &place,
+                format!("no <{name}> is open here: remove this line"),
+            ),
+        }
     }
 
-    /// Reads to the end of a section, or of the file. What does not apply is skipped.
-    fn block(
-        &mut self,
-        lines: &mut SourceLines,
-        section: Option<&Directive>,
-        is_skipped: bool,
-    ) -> Result<Vec<Directive>, ImportError> {
+    /// Reads to the end of the file, or to `</name>`, which is returned as well.
+    fn block(&mut self, lines: &mut SourceLines) -> Parsed<(Vec<Directive>, Option<SourceLine>)> {
         let mut block = Vec::new();
         while let Some((place, text)) = lines.next() {
             if let Some(name) = text.strip_prefix("</") {
-                let name = name.trim_end_matches('>').trim();
-                return match section.map(|open| &open.name) {
-                    Some(open) if open.eq_ignore_ascii_case(name) => Ok(block),
-                    Some(open) => Err(ImportError::new(
-                        &place,
-                        format!("this closes <{name}>, but <{open}> is open: close that first"),
-                    )),
-                    None => Err(ImportError::new(
-                        &place,
-                        format!("no <{name}> is open here: remove this line"),
-                    )),
-                };
-            }
-            if let Some(text) = text.strip_prefix('<') {
-                block.extend(self.section(lines, text, place, is_skipped)?);
-            } else if !is_skipped {
+                let name = name.trim_end_matches('>').trim().to_owned();
+                return Ok((block, Some((place, name))));
+            } else if let Some(start) = text.strip_prefix('<') {
+                let section = self.parse(start.trim_end_matches('>'), place)?;
+                block.extend(self.section(section, lines)?);
+            } else if !self.skips {
                 let directive = self.parse(&text, place)?;
-                block.extend(self.included(directive)?);
+                block.extend(self.directive(directive)?);
             }
         }
-        match section {
-            Some(open) => {
-                let message = format!("this has no end: write </{}>", open.name);
-                Err(ImportError::new(&open.place, message))
-            }
-            None => Ok(block),
-        }
+        Ok((block, None))
     }
 
     /// Reads a section; one that depends on the server itself is replaced by its directives.
-    fn section(
-        &mut self,
-        lines: &mut SourceLines,
-        text: &str,
-        place: SourceLocation,
-        is_skipped: bool,
-    ) -> Result<Vec<Directive>, ImportError> {
-        let mut section = self.parse(text.trim_end_matches('>'), place)?;
-        let applies = self.applies(&section);
+    fn section(&mut self, mut open: Directive, lines: &mut SourceLines) -> Parsed<Vec<Directive>> {
         self.nesting += 1;
         if self.nesting > MAX_NESTING {
             let message = format!("sections are nested deeper than {MAX_NESTING}");
-            return Err(ImportError::new(&section.place, message));
+            return fail(&open.place, message);
         }
-        let is_skipped = is_skipped || applies == Some(false);
-        let block = self.block(lines, Some(&section), is_skipped)?;
+        let applies = self.applies(&open);
+        let skips = self.skips || applies == Some(false);
+        let outer_skips = mem::replace(&mut self.skips, skips);
+        let (block, end) = self.block(lines)?;
+        self.skips = outer_skips;
         self.nesting -= 1;
-        if is_skipped || applies.is_some() {
+        let name = &open.name;
+        match end {
+            Some((_, end)) if end.eq_ignore_ascii_case(name) => {}
+            Some((place, end)) => {
+                let message =
+                    format!("this closes <{end}>, but <{name}> is open: close that first");
+                return fail(&place, message);
+            }
+            None => return fail(&open.place, format!("this has no end: write </{name}>")),
+        }
+        if skips || applies.is_some() {
             return Ok(block);
         }
-        section.block = Some(block);
-        Ok(vec![section])
+        open.block = Some(block);
+        Ok(vec![open])
     }
 
     /// Evaluates a section that depends on the server itself; `None` for any other section.
@@ -160,17 +161,15 @@ impl ApacheReader {
     }
 
     /// Puts included files in the place of their directive, and applies those for the reader.
-    fn included(&mut self, directive: Directive) -> Result<Vec<Directive>, ImportError> {
+    fn directive(&mut self, directive: Directive) -> Parsed<Vec<Directive>> {
         let name = directive.name.to_ascii_lowercase();
         match (name.as_str(), &directive.arguments[..]) {
-            ("include", [pattern]) => {
+            ("include" | "includeoptional", [pattern]) => {
                 let found = self.include(pattern, &directive.place)?;
                 // A missing file may hold access rules, so its directive is kept.
-                return Ok(found.unwrap_or_else(|| vec![directive]));
-            }
-            ("includeoptional", [pattern]) => {
-                let found = self.include(pattern, &directive.place)?;
-                return Ok(found.unwrap_or_default());
+                let is_missing = found.is_none() && name == "include";
+                let directive = is_missing.then_some(directive);
+                return Ok(found.unwrap_or_else(|| directive.into_iter().collect()));
             }
             ("define", [name, value @ ..]) => {
                 self.defined.insert(name.clone(), value.join(" "));
@@ -185,21 +184,17 @@ impl ApacheReader {
     }
 
     /// Reads the files that match a pattern; `None` if there is no file.
-    fn include(
-        &mut self,
-        pattern: &str,
-        place: &SourceLocation,
-    ) -> Result<Option<Vec<Directive>>, ImportError> {
-        let error = |message| ImportError::new(place, message);
+    fn include(&mut self, pattern: &str, place: &SourceLocation) -> Parsed<Option<Vec<Directive>>> {
         if self.depth >= MAX_DEPTH {
             let message = format!("files include each other deeper than {MAX_DEPTH}");
-            return Err(error(message + ": does one include itself?"));
+            return fail(place, message + ": does one include itself?");
         }
         let mut path = self.root.join(pattern);
         if path.is_dir() {
             path.push("*");
         }
-        let paths = match self.sources.matching(&path).map_err(error)? {
+        let found = self.sources.matching(&path);
+        let paths = match found.map_err(|message| ImportError::new(place, message))? {
             Some(paths) => paths,
             None if path.exists() => vec![path],
             None => return Ok(None),
@@ -214,13 +209,13 @@ impl ApacheReader {
     }
 
     /// Splits a line into a name and arguments, with known `${NAME}` filled in.
-    fn parse(&mut self, line: &str, place: SourceLocation) -> Result<Directive, ImportError> {
+    fn parse(&mut self, line: &str, place: SourceLocation) -> Parsed<Directive> {
         let id = self.words;
         let mut arguments = words(&self.filled_in(line));
         self.words += arguments.len().max(1);
         if self.words > MAX_PARTS {
             let message = format!("the configuration has more than {MAX_PARTS} words");
-            return Err(ImportError::new(&place, message));
+            return fail(&place, message);
         }
         let rest = arguments.split_off(arguments.len().min(1));
         Ok(Directive {
@@ -242,7 +237,7 @@ impl ApacheReader {
 }
 
 /// Returns the lines with a directive, trimmed. A backslash at the end of a line continues it.
-fn logical_lines(text: &str, file: &Arc<Path>) -> Vec<(SourceLocation, String)> {
+fn logical_lines(text: &str, file: &Arc<Path>) -> Vec<SourceLine> {
     let mut lines = Vec::new();
     let mut next = 1;
     for text in text.replace("\\\n", "\0").lines() {

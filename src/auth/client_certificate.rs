@@ -1,4 +1,4 @@
-//! Reads who a client certificate names, and decides whether that is Netdata Cloud.
+//! Reads the identity in a client certificate, and decides whether that is Netdata Cloud.
 //!
 //! A name is read from the DER subject and compared whole. Looking for `CN=app.netdata.cloud` in a
 //! subject that was turned into text, as the documented recipes do, lets
@@ -22,7 +22,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Who a certificate names. Says nothing about whether the certificate is trusted.
+/// The identity that a client certificate names. Says nothing about whether the certificate is
+/// trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIdentity {
     /// Every common name of the subject, in its order; one that cannot be decoded is `None`.

@@ -1,4 +1,4 @@
-//! Decides who may pass, and hands back proof of it.
+//! Decides which requests may pass, and hands back proof of it.
 
 mod authorization;
 mod client_certificate;
@@ -35,7 +35,7 @@ pub enum Presented {
 }
 
 impl Presented {
-    /// Whom a trusted certificate names, whether or not that name is accepted.
+    /// Returns the identity in a trusted certificate, whether or not its name is accepted.
     pub fn check_trusted(&self) -> Result<&Arc<ClientIdentity>, Rejection> {
         match self {
             Self::Nothing => Err(Rejection::ClientCertificateMissing),
@@ -102,7 +102,7 @@ impl Requirements {
 }
 
 impl Authenticated {
-    /// Whom the certificate names, where one was demanded.
+    /// Returns the identity in the client certificate, where one was demanded.
     pub fn identity(&self) -> Option<&ClientIdentity> {
         self.identity.as_deref()
     }

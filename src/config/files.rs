@@ -1,7 +1,8 @@
 //! Reads the files and variables that a configuration names: certificates, keys and secrets.
 //!
-//! What cannot be read as what it should be is an error. There is no fallback: a proxy that trusted
-//! the system's authorities because its own file was missing would let anybody in.
+//! A file or variable that cannot be read as what it should be is an error. There is no fallback: a
+//! proxy that trusted the system's authorities because its own file was missing would let any
+//! client in.
 
 use super::pem::{self, Fault};
 use super::{RevocationList, UpstreamIdentity, authorities};

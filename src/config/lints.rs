@@ -15,10 +15,10 @@ const DAY: i64 = 24 * 60 * 60;
 /// A challenge secret shorter than this can be guessed from one answered challenge.
 const SHORT_SECRET: usize = 16;
 
-/// One that somebody invented has fewer bits of information than this.
+/// A secret that a person made up has fewer bits of information than this.
 const GUESSABLE: f64 = 40.0;
 
-/// Who else may read a private key.
+/// Reports a private key that other users of the machine may read.
 pub(super) fn on_key_file(path: &Path) -> Option<String> {
     // systemd protects its credentials by other means than their mode.
     let is_credential = std::env::var_os("CREDENTIALS_DIRECTORY")
@@ -118,7 +118,7 @@ fn on_validity(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
     })
 }
 
-/// Each certificate is to be issued by the next one, and the last by somebody who is known.
+/// Requires each certificate to be issued by the next one, and the last by a known authority.
 fn on_issuer(
     leaf: &X509Certificate<'_>,
     above: &[X509Certificate<'_>],
@@ -181,8 +181,8 @@ pub(super) fn describe(chain: &[CertificateDer<'_>]) -> Option<String> {
     Some(format!("for {names}, until {}", leaf.validity().not_after))
 }
 
-/// Whether this is the subject of an authority that the system trusts, as others do who follow the
-/// same lists.
+/// Returns `true` if this is the subject of an authority that the system trusts, as do other
+/// systems with the same lists.
 pub(super) fn is_known_to_system(subject: &[u8]) -> bool {
     let roots = rustls_native_certs::load_native_certs().certs;
     roots

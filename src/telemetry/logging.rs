@@ -59,7 +59,7 @@ pub fn init(log: &Log) {
         .try_init()
         .is_ok()
     {
-        // Nobody was here before, or this would have been an error.
+        // No subscriber was installed before, or this would have been an error.
         let _ = SETTINGS.set(LogSettings {
             filter: handle,
             format,

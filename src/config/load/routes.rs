@@ -1,4 +1,4 @@
-//! `[[routes]]`: what is passed on, and who has to be let in for that.
+//! `[[routes]]`: what is passed on, and which credentials a request needs for that.
 
 use super::upstreams::Groups;
 use super::{Loader, parsed, required};
@@ -172,7 +172,7 @@ impl Loader<'_> {
         });
         let demands_nothing =
             !requirements.client_certificate && requirements.authorization.is_empty();
-        // Who demands something that cannot be read has demanded something.
+        // A demand that cannot be read is a demand nevertheless.
         if demands_nothing && document.count() == before {
             document.complain(
                 &location,

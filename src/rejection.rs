@@ -73,9 +73,9 @@ pub enum Rejection {
 /// The `Authorization` schemes that a route accepts, for `WWW-Authenticate`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schemes {
-    /// RFC 7617.
+    /// The Basic scheme of RFC 7617.
     pub basic: bool,
-    /// RFC 6750.
+    /// The Bearer scheme of RFC 6750.
     pub bearer: bool,
 }
 

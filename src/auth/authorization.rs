@@ -37,9 +37,9 @@ impl BasicCredential {
 /// With which scheme a request passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthScheme {
-    /// RFC 7617.
+    /// The Basic scheme of RFC 7617.
     Basic,
-    /// RFC 6750.
+    /// The Bearer scheme of RFC 6750.
     Bearer,
 }
 
@@ -71,7 +71,7 @@ impl Authorization {
             && are_among(&self.bearer, &other.bearer, SecretDigest::compare)
     }
 
-    /// What `WWW-Authenticate` offers.
+    /// Returns the schemes that `WWW-Authenticate` offers.
     pub fn schemes(&self) -> Schemes {
         Schemes {
             basic: !self.basic.is_empty(),

@@ -31,7 +31,7 @@ pub struct ClientIdentity {
     /// The subject, as text for people: safe to show, and cut if it is long. Nothing is decided by
     /// it.
     pub subject: String,
-    /// The issuer, likewise.
+    /// The issuer, as text for people, like `subject`.
     pub issuer: String,
     /// The subject, as applications are told.
     pub subject_dn: DistinguishedName,

@@ -54,7 +54,7 @@ const SHORT_NAMES: [(&str, &str); 30] = [
 ];
 
 impl DistinguishedName {
-    /// Writes `name`.
+    /// Writes `name` in both notations.
     pub fn of(name: &X509Name<'_>) -> Self {
         let mut parts: Vec<String> = Vec::new();
         let mut oneline = String::new();

@@ -26,7 +26,7 @@ pub struct Requirements {
 /// What a connection proved about its client, judged against the trust of now.
 #[derive(Clone, Debug)]
 pub enum Presented {
-    /// No certificate.
+    /// The client presented no certificate.
     Nothing,
     /// One that is not trusted; says why.
     Untrusted(Arc<str>),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// An error or a warning about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The configuration file.
+    /// Path of the configuration file.
     pub file: PathBuf,
     /// The line number, from 1.
     pub line: usize,

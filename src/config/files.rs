@@ -96,7 +96,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, S
     authorities::read(&read(path, MAX_PEM)?).map_err(|fault| fault.in_file(path))
 }
 
-/// The built-in authority.
+/// Returns the built-in authority of Netdata Cloud.
 pub(super) fn builtin_authorities() -> Vec<CertificateDer<'static>> {
     authorities::read(NETDATA_ROOT_CA.as_bytes()).expect("the built-in certificate is valid")
 }

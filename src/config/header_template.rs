@@ -18,7 +18,7 @@ pub enum Variable {
     ClientIssuerDnLegacy,
     /// Its serial number, hexadecimal in upper case.
     ClientSerial,
-    /// Its SHA-256, hexadecimal.
+    /// The certificate's SHA-256 in hexadecimal.
     ClientFingerprint,
     /// The certificate itself, in PEM, percent-encoded.
     ClientCert,
@@ -28,13 +28,13 @@ pub enum Variable {
     ClientDaysLeft,
     /// `SUCCESS` where a certificate was verified, otherwise `NONE`.
     ClientVerify,
-    /// The sender's address.
+    /// The IP address of the client.
     RemoteAddr,
-    /// The request's id.
+    /// The id of the request, as in logs.
     RequestId,
-    /// The notification's kind.
+    /// The kind of the notification.
     Notification,
-    /// The notification's severity.
+    /// The severity of the notification.
     Severity,
     /// The request's host, in lower case and without its port.
     Host,
@@ -72,7 +72,7 @@ enum TemplatePart {
     Variable(Variable),
 }
 
-/// A parsed value.
+/// A header's value, parsed into text and variables.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeaderTemplate(Vec<TemplatePart>);
 

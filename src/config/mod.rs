@@ -51,11 +51,11 @@ use std::time::Duration;
 /// A complete, checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The `[listen]` section.
+    /// Listeners from the `[listen]` section.
     pub listen: Listen,
     /// Present if there is an HTTPS listener.
     pub tls: Option<Tls>,
-    /// The `[server]` section.
+    /// Process settings from the `[server]` section.
     pub server: ServerSettings,
     /// Limits on what a client may use: time, size, connections, rate.
     pub limits: Limits,
@@ -65,11 +65,11 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The `[admin]` section, if the admin listener is enabled.
     pub admin: Option<AdminSettings>,
-    /// The `[log]` section.
+    /// Log settings from the `[log]` section.
     pub log: Log,
 }
 
-/// The `[listen]` section.
+/// The `[listen]` section: the addresses that the proxy listens on.
 #[derive(Clone, Debug)]
 pub struct Listen {
     /// The addresses of the TLS listeners.
@@ -87,7 +87,7 @@ pub struct Listen {
     pub allow: Vec<IpNet>,
 }
 
-/// The `[tls]` section.
+/// The `[tls]` section: the server's certificate and its protocol settings.
 #[derive(Clone, Debug)]
 pub struct Tls {
     /// The server's own chain and key.
@@ -177,7 +177,7 @@ pub enum TlsVersion {
 /// The common name of Netdata Cloud's client certificate.
 pub(crate) const NETDATA_COMMON_NAME: &str = "app.netdata.cloud";
 
-/// The `[tls.client]` section.
+/// The `[tls.client]` section: how client certificates are verified.
 #[derive(Clone, Debug)]
 pub struct ClientTrust {
     /// Where a certificate is required.
@@ -212,7 +212,7 @@ pub enum Verify {
     Off,
 }
 
-/// The `[server]` section.
+/// The `[server]` section: settings of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
     /// Number of worker threads.
@@ -228,7 +228,7 @@ pub struct ServerSettings {
 /// Maximum default of `limits.max_buffered`, in bytes.
 const MAX_BUFFERED: u64 = 256 << 20;
 
-/// The `[limits]` section.
+/// The `[limits]` section: bounds on time, size, connections and rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Time from accepting a connection to the end of its TLS handshake.
@@ -324,14 +324,14 @@ pub enum Tests {
     Forward,
 }
 
-/// The `[admin]` section.
+/// The `[admin]` section: the listener for metrics and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     /// The address of the admin listener, which is plain HTTP.
     pub listen: SocketAddr,
 }
 
-/// The `[log]` section.
+/// The `[log]` section: what is logged, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The format of log lines.
@@ -345,7 +345,7 @@ pub struct Log {
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Human-readable text.
+    /// Lines of text for people.
     Text,
     /// One JSON object per line.
     Json,
@@ -375,11 +375,11 @@ impl Default for Log {
 /// A configuration with the findings about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The configuration itself.
+    /// The configuration that was read.
     pub config: Config,
     /// Problems with which a process still starts: they are errors of `check` only.
     pub errors: Vec<Problem>,
-    /// Recommendations.
+    /// Recommendations, which do not make `check` fail.
     pub warnings: Vec<Problem>,
     /// The files that it was read from.
     pub sources: Sources,

@@ -301,7 +301,7 @@ fn is_base64(byte: u8) -> bool {
 }
 
 struct Line<'p> {
-    /// From 1.
+    /// Number of the line, from 1.
     number: usize,
     /// Where it begins in the file.
     start: usize,

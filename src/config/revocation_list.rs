@@ -41,7 +41,7 @@ struct ListContents {
     signer: OnceLock<SubjectPublicKeyInfoDer<'static>>,
 }
 
-/// A distinguished name.
+/// The distinguished name of a list's issuer.
 #[derive(Clone, Debug)]
 struct IssuerName {
     /// As it is encoded.
@@ -59,7 +59,7 @@ struct ListScope {
 
 /// A certificate, as far as revocation lists are concerned with it.
 pub(crate) struct Subject<'c> {
-    /// Its own DER.
+    /// The DER of the whole certificate.
     pub(crate) der: &'c [u8],
     /// As webpki gives it.
     pub(crate) serial: &'c [u8],

@@ -70,16 +70,16 @@ impl fmt::Display for Upstream {
 /// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// `http://host:port` or `https://host:port`.
+    /// A TCP address: `http://host:port` or `https://host:port`.
     Tcp {
         /// A name, which is resolved repeatedly, or an address.
         host: String,
-        /// The TCP port.
+        /// The TCP port of the server.
         port: u16,
         /// Whether the server uses TLS.
         tls: bool,
     },
-    /// `unix:/path`.
+    /// The path of a Unix socket: `unix:/path`.
     Unix(PathBuf),
 }
 
@@ -125,7 +125,7 @@ impl fmt::Display for Endpoint {
 pub enum Balance {
     /// Each server in turn.
     RoundRobin,
-    /// A random server.
+    /// A server chosen at random.
     Random,
 }
 
@@ -140,7 +140,7 @@ pub struct HealthCheck {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Statuses that mean healthy.
     pub statuses: Vec<RangeInclusive<u16>>,
-    /// Interval between checks.
+    /// Interval between two checks of a server.
     pub interval: Duration,
 }
 

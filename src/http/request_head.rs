@@ -6,11 +6,11 @@ use std::ops::Range;
 /// The version of HTTP that a request came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/1.0 (RFC 1945).
+    /// Version 1.0 of HTTP (RFC 1945).
     Http10,
-    /// HTTP/1.1 (RFC 9112).
+    /// Version 1.1 of HTTP (RFC 9112).
     Http11,
-    /// HTTP/2 (RFC 9113).
+    /// Version 2 of HTTP (RFC 9113).
     Http2,
 }
 

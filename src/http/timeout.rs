@@ -72,7 +72,7 @@ impl Future for Sleep {
     }
 }
 
-/// Lasts for `limit`.
+/// Returns a sleep that lasts for `limit`.
 pub(crate) fn sleep(limit: Duration) -> Sleep {
     Sleep::until(Instant::now() + limit, limit)
 }
@@ -86,7 +86,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// `limit` from now.
+    /// Returns the deadline that is `limit` from now.
     pub(crate) fn after(limit: Duration) -> Self {
         Self {
             end: Instant::now() + limit,

@@ -59,7 +59,7 @@ impl Gate {
         self.policy.store(Arc::new(policy));
     }
 
-    /// The current policy.
+    /// Returns the current policy, which a reload replaces.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
     }

@@ -57,7 +57,7 @@ pub(super) trait Session: Send {
     /// Closes the connection after this request, if it carries one request at a time.
     fn close_after(&mut self);
 
-    /// Begins the response.
+    /// Begins the response with its head.
     fn begin(&mut self, head: &ResponseHead)
     -> impl Future<Output = Result<(), ClientGone>> + Send;
 
@@ -67,7 +67,7 @@ pub(super) trait Session: Send {
     /// Sends everything that has been written so far.
     fn flush(&mut self) -> impl Future<Output = Result<(), ClientGone>> + Send;
 
-    /// Ends the response.
+    /// Ends the response after its body.
     fn finish(&mut self) -> impl Future<Output = Result<(), ClientGone>> + Send;
 
     /// Returns `true` if the client has closed its side of the connection, as far as that can be

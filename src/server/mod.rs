@@ -73,7 +73,7 @@ pub enum ServerError {
     Bind {
         /// The address as configured.
         address: SocketAddr,
-        /// The system's error.
+        /// The error that the system returned.
         error: io::Error,
     },
     /// Handing a bound socket to the runtime failed.
@@ -87,7 +87,7 @@ pub enum ServerError {
     TakeOver {
         /// The path of the upgrade socket.
         path: PathBuf,
-        /// The reason.
+        /// The reason of the failure.
         error: io::Error,
     },
     /// The running process cancelled the upgrade.
@@ -110,7 +110,7 @@ pub enum ServerError {
     PidFile {
         /// The path of the pid file.
         path: PathBuf,
-        /// The system's error.
+        /// The error that the system returned.
         error: io::Error,
     },
 }

@@ -86,9 +86,9 @@ pub struct Excerpt {
     pub severity: Option<String>,
     /// The alert's name, or the message.
     pub title: Option<String>,
-    /// The node's name.
+    /// The name of the node.
     pub node: Option<String>,
-    /// The space's name.
+    /// The name of the space.
     pub space: Option<String>,
     /// JSON pointers to unexpected values.
     pub drift: Vec<String>,
@@ -223,7 +223,7 @@ pub struct EventCounts {
     pub refused: u64,
 }
 
-/// The recent events.
+/// The recent events at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Notifications, challenges and Test notifications that passed every check, the newest last.
@@ -242,7 +242,7 @@ pub struct Snapshot {
     history: VecDeque<(u64, EventCounts)>,
 }
 
-/// Collects recent events.
+/// Collects recent events of all threads.
 #[derive(Debug, Default)]
 pub(super) struct Recent(Mutex<Snapshot>);
 

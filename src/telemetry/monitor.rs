@@ -102,7 +102,7 @@ impl Monitor {
         self.overloaded.load().as_deref().copied()
     }
 
-    /// Applies another configuration.
+    /// Applies `config` to metrics and history.
     pub(crate) fn configured(&self, config: &Config) {
         self.metrics.buffered_limit(config.limits.max_buffered);
         let routes = config

@@ -18,7 +18,7 @@ pub(super) const MAX_USEFUL: usize = 6;
 /// A certificate that may have issued others.
 #[derive(Clone)]
 pub(super) struct Issuer<'c> {
-    /// The encoded subject.
+    /// The DER of the subject.
     pub(super) subject: Cow<'c, [u8]>,
     pub(super) der: &'c CertificateDer<'c>,
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-/// A refused handshake.
+/// A refused handshake and its reason.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     /// The code of the reason.

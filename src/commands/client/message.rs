@@ -33,7 +33,7 @@ impl ClientRequest {
         }
     }
 
-    /// Creates a GET.
+    /// Creates a GET request without a body.
     pub(crate) fn get(target: &WebhookTarget) -> Self {
         Self {
             method: Method::GET,
@@ -52,7 +52,7 @@ impl ClientRequest {
         request
     }
 
-    /// Adds `Connection: close`.
+    /// Asks the server to close the connection after this request.
     pub(crate) fn last(mut self) -> Self {
         self.headers
             .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -19,7 +19,7 @@ pub(super) struct Bodies {
     pub(super) reachability_flat: String,
     /// A notification of a reachable node, as the service sends it.
     pub(super) reachability_nested: String,
-    /// A Test notification.
+    /// A Test notification, as the service sends it.
     pub(super) test: String,
 }
 

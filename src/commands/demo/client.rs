@@ -29,7 +29,7 @@ pub(super) struct DemoRequest<'a> {
 /// Result of a request, as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SceneResult {
-    /// An HTTP response.
+    /// The proxy sent an HTTP response.
     Response {
         /// Status of the response.
         status: u16,

@@ -31,7 +31,6 @@ const VERIFIED: &str = "client-certificate, bearer";
 pub(super) enum SceneIdentity {
     /// A certificate like that of Netdata Cloud.
     Netdata,
-    /// No certificate.
     NoCertificate,
     /// The right names, but issued by another authority of the same name.
     ForeignCa,
@@ -78,7 +77,6 @@ pub(super) struct Scene<'a> {
     pub(super) identity: SceneIdentity,
     /// Request of the client.
     pub(super) message: DemoRequest<'a>,
-    /// Expected outcome.
     pub(super) outcome: ExpectedOutcome,
 }
 

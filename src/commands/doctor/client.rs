@@ -34,7 +34,7 @@ pub(super) struct Exchange {
 /// Outcome of an exchange.
 #[derive(Debug)]
 pub(super) enum ExchangeOutcome {
-    /// The server responded.
+    /// The server sent an HTTP response.
     Answered(ClientResponse),
     /// The server sent an alert, or aborted the handshake; holds how.
     Refused(String),

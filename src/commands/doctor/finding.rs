@@ -7,7 +7,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum FindingLevel {
-    /// The check passed.
+    /// The check found no problem.
     Pass,
     /// It works, but is unwise or uncertain.
     Warn,

@@ -10,7 +10,7 @@ pub(super) fn post(target: &WebhookTarget) -> ClientRequest {
     named(ClientRequest::post(target, Bytes::new())).last()
 }
 
-/// Returns a challenge.
+/// Returns a challenge with `crc_token`.
 pub(super) fn get(target: &WebhookTarget, crc_token: &str) -> ClientRequest {
     named(ClientRequest::challenge(target, crc_token))
 }

@@ -22,7 +22,7 @@ pub(super) struct Pace {
     pub(super) repeat: Option<u64>,
     duration: Option<Duration>,
     pub(super) concurrency: u64,
-    /// Requests per second.
+    /// Requests per second, over all connections.
     rate: Option<f64>,
     new_connections: bool,
 }

@@ -27,7 +27,7 @@ pub(super) struct SendPlan {
 
 enum Payload {
     Challenges(ChallengePlan),
-    /// Notifications in turn.
+    /// Notifications that are sent in turn.
     Notifications {
         generator: Generator,
         notifications: Vec<NotificationSpec>,

@@ -28,7 +28,7 @@ pub(super) struct AcceptedTests {
     pub(super) token: String,
 }
 
-/// Latencies in milliseconds.
+/// Latencies of responses in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub(super) struct Latency {
     pub(super) mean: f64,

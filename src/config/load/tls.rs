@@ -15,17 +15,17 @@ use std::path::Path;
 use std::sync::Arc;
 use x509_parser::time::ASN1Time;
 
-/// Values of `tls.min_version`.
+/// The values that `tls.min_version` may have.
 const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 
-/// Values of `tls.client.verify`.
+/// The values that `tls.client.verify` may have.
 const VERIFY: [(&str, Verify); 3] = [
     ("require", Verify::Require),
     ("request", Verify::Request),
     ("off", Verify::Off),
 ];
 
-/// Values of `tls.client.crl_coverage`.
+/// The values that `tls.client.crl_coverage` may have.
 const COVERAGE: [(&str, CrlCoverage); 2] =
     [("all", CrlCoverage::All), ("listed", CrlCoverage::Listed)];
 

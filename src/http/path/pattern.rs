@@ -5,7 +5,7 @@ use std::fmt;
 /// The path of a route, as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathPattern {
-    /// A single path.
+    /// A single path, without anything below it.
     Exact(String),
     /// `/prefix` and everything below it; holds `/prefix` without a slash at its end.
     Subtree(String),

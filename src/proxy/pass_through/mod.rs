@@ -278,7 +278,7 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
 enum RelayError {
     /// The connection to the server was being closed when it was used.
     Stale(ExchangeError),
-    /// The server failed.
+    /// The server failed to respond, or to complete its response.
     Upstream(ExchangeError),
     /// The client left, or its request is refused.
     Interrupt(Interrupt),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// ConnectionCounts connections.
+/// Counts of open connections, by which they are limited.
 #[derive(Default)]
 pub(super) struct ConnectionLimits(Mutex<ConnectionCounts>);
 

@@ -107,7 +107,6 @@ impl ConnectionHandler {
         self.acceptor.store(acceptor.map(Arc::new));
     }
 
-    /// The current policy.
     pub(super) fn policy(&self) -> Arc<Policy> {
         self.gate.policy()
     }

@@ -36,7 +36,7 @@ pub(super) enum Message {
     Go,
     /// Running process: the upgrade is cancelled.
     No,
-    /// Successor: it serves.
+    /// Successor: it serves new connections.
     Serving,
     /// Running process: the service manager has been notified.
     Bye,

@@ -32,7 +32,7 @@ pub(super) struct Status {
     pub(super) certificates: Vec<Validity>,
     pub(super) upstreams: Vec<UpstreamStatus>,
     pub(super) test_tokens: Vec<RouteToken>,
-    /// The newest first.
+    /// Recent events, the newest first.
     pub(super) events: Vec<StatusEvent>,
 }
 

@@ -73,9 +73,9 @@ pub enum ConnectionRefusal {
     ProxyProtocol,
     /// The address is not in `listen.allow`.
     NotAllowed,
-    /// `limits.max_connections` is reached.
+    /// The limit `limits.max_connections` is reached.
     MaxConnections,
-    /// `limits.max_connections_per_address` is reached.
+    /// The limit `limits.max_connections_per_address` is reached.
     MaxConnectionsPerAddress,
 }
 
@@ -98,7 +98,7 @@ impl ConnectionRefusal {
     }
 }
 
-/// All metrics.
+/// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
     requests: RequestFamilies,
@@ -289,7 +289,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request.
+    /// Counts a request that has ended.
     pub(crate) fn request(
         &self,
         Ended {
@@ -327,7 +327,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a handshake.
+    /// Counts a handshake, by the reason if it was refused.
     pub(crate) fn handshake(&self, refused: Option<RefusalCode>) {
         match refused {
             None => self.handshakes_ok.inc(),

@@ -116,7 +116,7 @@ impl WebhookMetrics {
         self.last_notification.set(now());
     }
 
-    /// Counts a challenge.
+    /// Counts a challenge as answered or refused.
     pub(super) fn challenge(&self, is_answered: bool) {
         if is_answered {
             &self.challenges_answered

@@ -10,7 +10,7 @@ const MAX_LINE: usize = 16 * 1024;
 
 /// The rest of a body that is being read.
 pub(super) enum ResponseBody {
-    /// `n` bytes remain.
+    /// The number of bytes that remain.
     Length(u64),
     /// The size of a chunk is next. After a chunk, the end of its line comes first.
     ChunkSize { after_chunk: bool },

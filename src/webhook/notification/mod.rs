@@ -70,7 +70,7 @@ impl Shape {
 /// The space that a notification comes from. Each part may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Space {
-    /// A UUID.
+    /// The UUID of the space.
     pub id: Option<String>,
     /// Chosen by its owner.
     pub name: Option<String>,

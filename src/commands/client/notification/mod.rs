@@ -101,7 +101,7 @@ const SPACES: [&str; 4] = [
 
 const NODES: [&str; 6] = ["web-1", "web-2", "db-1", "db-2", "cache-1", "mail-1"];
 
-/// 2026-01-01T00:00:00Z.
+/// The Unix time of 2026-01-01T00:00:00Z.
 const EPOCH: i64 = 1_767_225_600;
 
 const YEAR: u64 = 365 * 24 * 60 * 60;

@@ -41,7 +41,7 @@ pub(in crate::commands::doctor) fn judge(
     }
 }
 
-/// Judges a response.
+/// Tells from a response whether the request was accepted or refused.
 pub(in crate::commands::doctor) fn judge_response(
     expected: &Expectation,
     answer: &ClientResponse,

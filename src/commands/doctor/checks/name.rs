@@ -69,7 +69,7 @@ fn is_public(ip: Ipv4Addr) -> bool {
         || is_protocol
         || is_for_benchmarks
         || a == 0
-        // Multicast, reserved, broadcast.
+        // Multicast addresses, reserved ones, and broadcast.
         || a >= 224)
 }
 

@@ -76,7 +76,7 @@ async fn reply(client: CheckClient<'_>) -> std::io::Result<OldVersionReply> {
                 }
             }
             [HANDSHAKE, 3, ..] => {
-                // Type, length, version.
+                // Message type, length in three bytes, version in two.
                 let mut handshake = [0; 6];
                 socket.read_exact(&mut handshake).await?;
                 return Ok(match handshake {

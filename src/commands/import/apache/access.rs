@@ -133,7 +133,7 @@ impl<'t> AccessReader<'_, 't> {
         }
     }
 
-    /// Applies `Require`.
+    /// Applies a `Require` directive to the rules.
     fn requirement(&mut self, directive: &'t Directive) {
         match directive.words()[..] {
             ["expr", ref words @ ..] => self.expression(directive, words, OnMatch::Serve),

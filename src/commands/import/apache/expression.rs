@@ -48,7 +48,7 @@ pub(super) fn requests<'t>(
     Some(all)
 }
 
-/// Reads a `RewriteCond`.
+/// Returns the requests that a `RewriteCond` matches; `None` if it is not understood.
 pub(super) fn condition(directive: &Directive) -> Option<MatchedRequests<'_>> {
     let [subject, pattern, ..] = directive.arguments.as_slice() else {
         return None;

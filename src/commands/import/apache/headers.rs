@@ -1,4 +1,4 @@
-//! `RequestHeader` and `ProxyPreserveHost`.
+//! Reads `RequestHeader` and `ProxyPreserveHost` directives.
 
 use super::host::{SiteSection, VirtualHost, is, is_one_of};
 use super::proxy::Backend;

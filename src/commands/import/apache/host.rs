@@ -76,7 +76,7 @@ impl<'t> VirtualHost<'t> {
         names.any(|own| own.eq_ignore_ascii_case(name))
     }
 
-    /// `ServerName` and `ServerAlias`.
+    /// Returns the names of `ServerName` and `ServerAlias`.
     pub(super) fn names(&self) -> Vec<&'t str> {
         let names = self.own.iter();
         let names = names.filter(|it| is_one_of(it, "ServerName ServerAlias"));

@@ -1,4 +1,4 @@
-//! Reads Apache's configuration.
+//! Reads the configuration of an Apache server.
 
 mod access;
 mod expression;

@@ -164,7 +164,7 @@ impl<'t> ProxyMapping<'t> {
     }
 }
 
-/// Reads applications.
+/// Reads the application that a virtual host proxies to.
 pub(super) struct BackendReader<'r, 't> {
     pub(super) host: &'r VirtualHost<'t>,
     pub(super) ledger: &'r Ledger,
@@ -238,7 +238,7 @@ impl BackendReader<'_, '_> {
         }
     }
 
-    /// Reads `<Proxy balancer://name>`.
+    /// Reads the servers of `<Proxy balancer://name>`.
     fn members(&self, name: &str, keys: &mut ConfigTable) -> Vec<String> {
         let mut servers = Vec::new();
         let url = format!("balancer://{name}");
@@ -250,7 +250,7 @@ impl BackendReader<'_, '_> {
             if is(directive, "BalancerMember") {
                 servers.extend(self.member(directive));
             } else if let Some(timeout) = directive.parameter("timeout").and_then(duration) {
-                // `ProxySet`
+                // A `ProxySet` directive, for all members.
                 keys.set("response_timeout", timeout);
                 self.ledger.carried(directive, "response_timeout");
             }
@@ -313,7 +313,7 @@ impl<'u> BackendUrl<'u> {
         }
     }
 
-    /// The `Host` header.
+    /// Returns the value of the `Host` header that Apache sends to the application.
     fn host(&self) -> Option<String> {
         let port = if self.scheme == "https" {
             ":443"

@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 /// More locations than a real server has.
 const MAX_LOCATIONS: usize = 2000;
 
-/// Chooses among servers.
+/// Chooses the server that is imported, and its locations.
 pub(super) struct Choice<'r, 't> {
     pub(super) servers: &'r [ServerBlock<'t>],
     pub(super) maps: &'r NginxMaps<'t>,

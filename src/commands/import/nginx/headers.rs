@@ -1,4 +1,4 @@
-//! Reads `proxy_set_header`.
+//! Reads the `proxy_set_header` directives of a location.
 
 use super::condition;
 use super::reader::LocationReader;

@@ -9,7 +9,7 @@ use crate::commands::import::toml_writer::ConfigTable;
 const MAX_RATE: u32 = 1_000_000_000;
 
 impl LocationReader<'_, '_> {
-    /// Carries over `[limits]`.
+    /// Carries over timeouts and sizes to `[limits]`.
     pub(super) fn limits(&self, limits: &mut ConfigTable) {
         let scope = &self.target.scope;
         if let Some(directive) = scope.one("keepalive_timeout") {

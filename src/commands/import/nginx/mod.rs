@@ -1,4 +1,4 @@
-//! Reads NGINX's configuration.
+//! Reads the configuration of an NGINX server.
 
 mod access;
 mod choice;

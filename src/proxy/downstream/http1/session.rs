@@ -33,7 +33,7 @@ enum DownstreamFraming {
 
 /// The part of a request's body that has not been read (RFC 9112 section 6).
 enum Unread {
-    /// `n` bytes remain.
+    /// The number of bytes that remain.
     Length(u64),
     Chunked(Chunked),
 }

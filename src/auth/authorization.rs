@@ -59,12 +59,12 @@ impl Authorization {
         self
     }
 
-    /// Whether no credentials are wanted at all.
+    /// Returns `true` if no credentials are wanted at all.
     pub fn is_empty(&self) -> bool {
         self.basic.is_empty() && self.bearer.is_empty()
     }
 
-    /// Whether credentials are wanted, and none but some of those that `other` accepts.
+    /// Returns `true` if credentials are wanted, and none but some of those that `other` accepts.
     pub fn accepts_only(&self, other: &Self) -> bool {
         !self.is_empty()
             && are_among(&self.basic, &other.basic, BasicCredential::compare)
@@ -119,7 +119,7 @@ impl Authorization {
     }
 }
 
-/// Whether each of `some` is one of `all`.
+/// Returns `true` if each of `some` is one of `all`.
 fn are_among<C>(some: &[C], all: &[C], compare: impl Fn(&C, &C) -> Ordering) -> bool {
     let mut all: Vec<_> = all.iter().collect();
     all.sort_unstable_by(|one, other| compare(one, other));
@@ -127,12 +127,12 @@ fn are_among<C>(some: &[C], all: &[C], compare: impl Fn(&C, &C) -> Ordering) -> 
         .all(|one| all.binary_search_by(|other| compare(other, one)).is_ok())
 }
 
-/// Whether one of them holds; all of them are computed.
+/// Returns true if one of the choices holds; all of them are computed.
 fn any(choices: impl Iterator<Item = Choice>) -> Choice {
     choices.fold(0u8.ct_eq(&1), |any, choice| any | choice)
 }
 
-/// What one header says.
+/// The credentials in one `Authorization` header.
 enum Credentials<'h> {
     Basic {
         username: Vec<u8>,

@@ -15,7 +15,7 @@ use x509_parser::oid_registry::OID_X509_COMMON_NAME;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 use x509_parser::x509::X509Name;
 
-/// What stands for itself in a URL.
+/// Characters that are escaped in a URL: all but those that stand for themselves.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -108,14 +108,14 @@ impl ClientIdentity {
         )
     }
 
-    /// How many whole days it is valid from `now` on, in seconds since 1970, as
-    /// `$ssl_client_v_remain` has it.
+    /// Returns how many whole days the certificate is valid from `now` on, in seconds since 1970,
+    /// as `$ssl_client_v_remain` has it.
     pub fn days_left(&self, now: i64) -> i64 {
         (self.not_after.saturating_sub(now) / 86_400).max(0)
     }
 
-    /// Whether the subject has exactly one common name, and that is one of `allowed`, byte for
-    /// byte.
+    /// Checks that the subject has exactly one common name, and that this is one of `allowed`, byte
+    /// for byte.
     pub fn check_common_name(&self, allowed: &[String]) -> Result<(), Rejection> {
         match self.common_names.as_slice() {
             [Some(name)] if allowed.contains(name) => Ok(()),

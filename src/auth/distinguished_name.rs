@@ -19,7 +19,7 @@ pub struct DistinguishedName {
     pub oneline: String,
 }
 
-/// What OpenSSL calls attributes, by their object identifiers.
+/// Names of attributes in OpenSSL, by their object identifiers.
 const SHORT_NAMES: [(&str, &str); 30] = [
     ("2.5.4.3", "CN"),
     ("2.5.4.4", "SN"),

@@ -14,7 +14,7 @@ pub use distinguished_name::DistinguishedName;
 use crate::rejection::Rejection;
 use std::sync::Arc;
 
-/// What a route demands of a sender. Every mechanism named must pass.
+/// The demands of a route on a sender. Every mechanism named must pass.
 #[derive(Clone, Debug, Default)]
 pub struct Requirements {
     /// A trusted client certificate whose one common name is accepted.
@@ -23,12 +23,12 @@ pub struct Requirements {
     pub authorization: Authorization,
 }
 
-/// What a connection proved about its client, judged against the trust of now.
+/// The evidence of a connection about its client, judged against the trust of now.
 #[derive(Clone, Debug)]
 pub enum Presented {
     /// The client presented no certificate.
     Nothing,
-    /// One that is not trusted; says why.
+    /// The client presented a certificate that is not trusted; holds the reason.
     Untrusted(Arc<str>),
     /// A trusted one. Whether its name is accepted has yet to be decided.
     Trusted(Arc<ClientIdentity>),
@@ -61,7 +61,7 @@ pub struct Authenticated {
 }
 
 impl Requirements {
-    /// Whether what meets these meets `other`, too.
+    /// Returns `true` if a client that meets these demands meets `other`, too.
     pub fn are_at_least(&self, other: &Self) -> bool {
         (self.client_certificate || !other.client_certificate)
             && (other.authorization.is_empty()

@@ -63,7 +63,7 @@ impl SecretDigest {
         Self(digest)
     }
 
-    /// Whether both are digests of the same secret, in constant time.
+    /// Returns true if both are digests of the same secret, in constant time.
     pub fn matches(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }

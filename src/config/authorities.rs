@@ -82,7 +82,8 @@ fn may_issue(certificate: &X509Certificate<'_>) -> bool {
         .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
 }
 
-/// Those that path building acts upon, and those that only say more about the certificate itself.
+/// Returns `true` for extensions that path building acts upon, and for those that only say more
+/// about the certificate itself.
 fn is_understood(extension: &ParsedExtension<'_>) -> bool {
     matches!(
         extension,
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
     use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair};
 
-    /// What speaks against an authority with this extension, which is critical.
+    /// Returns the objection to an authority with this extension, which is critical.
     fn against(identifier: &[u64], contents: &[u8]) -> Option<String> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "root");

@@ -10,8 +10,8 @@ impl Guarded for Route {
         &self.path
     }
 
-    /// Whether an application that takes a request of this route for one of `other` gets nothing
-    /// that it would not have got there.
+    /// Returns `true` if an application that takes a request of this route for one of `other` gets
+    /// nothing that it would not have got there.
     fn demands_at_least(&self, other: &Self) -> bool {
         self.requirements.are_at_least(&other.requirements)
             && bound(self.max_body) <= bound(other.max_body)
@@ -29,7 +29,8 @@ impl Guarded for Route {
 }
 
 impl Route {
-    /// The same of two webhooks, as far as it is about what notifications say.
+    /// Returns `true` if this webhook checks the contents of notifications at least as strictly as
+    /// `other`.
     fn verifies_at_least(&self, other: &Self) -> bool {
         let names_fewer =
             !self.spaces.is_empty() && self.spaces.iter().all(|space| other.spaces.contains(space));
@@ -38,7 +39,7 @@ impl Route {
             && (other.tests == Tests::Forward || self.tests == Tests::Answer)
     }
 
-    /// Whether the application gets no header of this name that the sender made up.
+    /// Returns `true` if the application gets no header of this name that the sender made up.
     fn replaces(&self, header: &str) -> bool {
         self.set_headers
             .iter()
@@ -75,7 +76,7 @@ mod tests {
         config.config.routes.into_iter().next().unwrap()
     }
 
-    /// What a route of each of these kinds demands beside credentials.
+    /// Demands of a route that every client may use.
     const OPEN: &str = "auth = \"none\"\n";
 
     fn token(digits: &[char]) -> String {

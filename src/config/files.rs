@@ -46,8 +46,8 @@ pub(super) fn read_within(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What shells and other programs do with the name of a file, and what is not done here: to be said
-/// of one that is not there.
+/// Names what shells and other programs do with the name of a file, and what is not done here: the
+/// hint for a file that is not there.
 pub(super) fn untouched(path: &Path) -> &'static str {
     let name = path.to_string_lossy();
     if name.contains("file:/") {
@@ -216,7 +216,7 @@ fn certify(
     }
 }
 
-/// Where a secret is kept.
+/// The place where a secret is kept.
 pub(super) enum SecretSource {
     File(std::path::PathBuf),
     Environment(String),
@@ -265,8 +265,8 @@ pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
     Ok(Secret::new(mem::take(&mut *bytes)))
 }
 
-/// What an environment variable is called in a message: by its name, if that is in capitals as
-/// names are. What is not may be the secret itself.
+/// Describes an environment variable in a message: by its name, if that is in capitals as names
+/// are. Any other text may be the secret itself.
 fn variable(name: &str) -> String {
     let is_usual = name.contains('_')
         && name

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a value may refer to.
+/// A variable that a value may refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variable {
     /// The verified certificate's common name.
@@ -141,7 +141,7 @@ impl HeaderTemplate {
         }
     }
 
-    /// Whether it is the request's own host.
+    /// Returns `true` if the value is the request's own host.
     pub(crate) fn is_host(&self) -> bool {
         matches!(
             self.0[..],

@@ -36,8 +36,8 @@ pub(super) fn on_key_file(path: &Path) -> Option<String> {
     ))
 }
 
-/// What senders may have against a server's chain. `is_known` tells whether a subject is that of an
-/// authority which they know anyway.
+/// Returns what senders may have against a server's chain. `is_known` tells whether a subject is
+/// that of an authority which they know anyway.
 pub(super) fn on_chain(
     chain: &[CertificateDer<'_>],
     now: i64,
@@ -82,8 +82,8 @@ fn is_valid(certificate: &X509Certificate<'_>, now: i64) -> bool {
     (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
 }
 
-/// What stands above the leaf may be needed or not: a client that verifies the chain finds a path
-/// of its own.
+/// Checks a certificate above the leaf, which may be needed or not: a client that verifies the
+/// chain finds a path of its own.
 fn on_spare(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
     let what = on_validity(certificate, now)?;
     Some(match is_valid(certificate, now) {
@@ -206,8 +206,8 @@ pub(super) fn on_challenge_secret(secret: &[u8]) -> Option<String> {
     })
 }
 
-/// How many bits of information there are at most: by how often each byte occurs, and once for what
-/// is repeated.
+/// Estimates the bits of information that there are at most: by how often each byte occurs, and
+/// once for what is repeated.
 fn information(secret: &[u8]) -> f64 {
     let is_period = |length: &usize| secret.iter().zip(&secret[*length..]).all(|(a, b)| a == b);
     let period = (1..=secret.len()).find(is_period).unwrap_or(secret.len());
@@ -227,7 +227,7 @@ fn information(secret: &[u8]) -> f64 {
 mod tests {
     use super::*;
 
-    /// What is said about a chain, with a certificate for each of these subjects, issued by the
+    /// Returns the advice on a chain, with a certificate for each of these subjects, issued by the
     /// next one.
     fn advice(hosts: &[&str], days: i64, subjects: &[&str], known: &str) -> String {
         use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

@@ -3,8 +3,8 @@
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 
-/// Where the system says how cgroups are limited: version 2 where it is alone, and beside version
-/// 1; version 1.
+/// Places where the system says how cgroups are limited: version 2 where it is alone, and beside
+/// version 1; version 1.
 const ROOTS: [(&str, &str, &str); 3] = [
     ("", "/sys/fs/cgroup", "memory.max"),
     ("", "/sys/fs/cgroup/unified", "memory.max"),

@@ -76,9 +76,9 @@ pub struct Listen {
     pub https: Vec<SocketAddr>,
     /// The addresses of the plain listeners, for deployments where TLS ends before this program.
     pub http: Vec<SocketAddr>,
-    /// Whether HTTP/2 is offered beside HTTP/1.1.
+    /// `true` if HTTP/2 is offered beside HTTP/1.1.
     pub http2: bool,
-    /// Whether the addresses in `trusted_proxies` send a PROXY protocol header before anything
+    /// `true` if the addresses in `trusted_proxies` send a PROXY protocol header before anything
     /// else.
     pub proxy_protocol: bool,
     /// Proxies whose `X-Forwarded-For` and PROXY protocol headers are trusted.
@@ -94,7 +94,7 @@ pub struct Tls {
     pub certificate: Arc<CertifiedKey>,
     /// The oldest TLS version that is accepted.
     pub min_version: TlsVersion,
-    /// How clients are verified.
+    /// The verification of client certificates.
     pub client: ClientTrust,
 }
 
@@ -180,7 +180,7 @@ pub(crate) const NETDATA_COMMON_NAME: &str = "app.netdata.cloud";
 /// The `[tls.client]` section: how client certificates are verified.
 #[derive(Clone, Debug)]
 pub struct ClientTrust {
-    /// Where a certificate is required.
+    /// The place where a certificate is required: the handshake, or a route.
     pub verify: Verify,
     /// Authorities that may issue client certificates. Not empty unless `verify` is off.
     pub authorities: Vec<CertificateDer<'static>>,
@@ -283,7 +283,7 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     /// Secret for responding to challenges. Without it, challenges are refused.
     pub challenge_secret: Option<Secret>,
-    /// Whether challenges must carry credentials as well.
+    /// `true` if challenges must carry credentials as well.
     pub challenge_requires_authorization: bool,
     /// Strictness of the checks on bodies.
     pub schema: SchemaPolicy,
@@ -296,7 +296,7 @@ pub struct Route {
     pub spaces: Vec<String>,
     /// The handling of Test notifications.
     pub tests: Tests,
-    /// Whether the `Authorization` header is passed to the application.
+    /// `true` if the `Authorization` header is passed to the application.
     pub forward_authorization: bool,
     /// Headers that are added to requests.
     pub set_headers: Vec<(HeaderName, HeaderTemplate)>,
@@ -338,7 +338,7 @@ pub struct Log {
     pub format: LogFormat,
     /// The level of log events.
     pub level: LogLevel,
-    /// Whether each request is logged.
+    /// `true` if each request is logged.
     pub access: bool,
 }
 
@@ -411,7 +411,7 @@ impl Config {
         load::load_admin(file)
     }
 
-    /// Where a client certificate is required.
+    /// Returns the place where a client certificate is required.
     pub fn verify(&self) -> Verify {
         self.tls
             .as_ref()

@@ -34,7 +34,7 @@ const OTHER_KEYS: [&str; 3] = [
     "DSA PRIVATE KEY",
 ];
 
-/// What is wrong with a file, and in which of its lines if it is one of them.
+/// The fault of a file, and its line if it is in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     line: Option<usize>,
@@ -65,7 +65,7 @@ impl Fault {
     }
 }
 
-/// What stood in a file, and the line where it began.
+/// A part of a file, and the line where it began.
 pub(super) struct AtLine<T> {
     pub(super) line: usize,
     pub(super) value: T,
@@ -179,13 +179,13 @@ pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
 
 const ENCRYPTED: &str = "the key is encrypted; store it decrypted, readable by this program alone";
 
-/// What stands between two lines with dashes, those included.
+/// The lines from one with dashes to the next, both included.
 struct PemSection<'p> {
     line: usize,
     label: &'p str,
-    /// As it is in the file, both lines with dashes included.
+    /// The text as it is in the file, both lines with dashes included.
     text: &'p [u8],
-    /// Whether lines such as `Proc-Type: 4,ENCRYPTED` stand before its contents.
+    /// `true` if lines such as `Proc-Type: 4,ENCRYPTED` stand before its contents.
     has_headers: bool,
 }
 
@@ -303,7 +303,7 @@ fn is_base64(byte: u8) -> bool {
 struct Line<'p> {
     /// Number of the line, from 1.
     number: usize,
-    /// Where it begins in the file.
+    /// Offset of the line in the file.
     start: usize,
     text: &'p [u8],
 }
@@ -381,8 +381,8 @@ fn as_label(label: &[u8]) -> Option<&str> {
         .filter(|label| label.as_bytes().iter().all(is_plain))
 }
 
-/// Whether there is `BEGIN` or `END` behind dashes, of whatever kind: word processors make long
-/// ones of two.
+/// Returns `true` if there is `BEGIN` or `END` behind dashes, of whatever kind: word processors
+/// make long ones of two.
 fn looks_like_marker(line: &[u8]) -> bool {
     let line = String::from_utf8_lossy(line);
     let is_dash = |c: char| c == '-' || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}');
@@ -420,7 +420,7 @@ mod tests {
         )
     });
 
-    /// How many certificates are read, or what is wrong.
+    /// Returns the number of certificates that are read, or the fault.
     fn read(pem: &str) -> Result<usize, String> {
         certificates(pem.as_bytes())
             .map(|them| them.len())

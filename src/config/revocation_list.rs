@@ -44,7 +44,7 @@ struct ListContents {
 /// The distinguished name of a list's issuer.
 #[derive(Clone, Debug)]
 struct IssuerName {
-    /// As it is encoded.
+    /// The name as it is encoded.
     der: Vec<u8>,
     text: String,
 }
@@ -53,7 +53,7 @@ struct IssuerName {
 struct ListScope {
     only_users: bool,
     only_authorities: bool,
-    /// Where lists of this scope are published.
+    /// The URIs where lists of this scope are published.
     uris: Vec<String>,
 }
 
@@ -61,9 +61,9 @@ struct ListScope {
 pub(crate) struct Subject<'c> {
     /// The DER of the whole certificate.
     pub(crate) der: &'c [u8],
-    /// As webpki gives it.
+    /// The serial number, as webpki gives it.
     pub(crate) serial: &'c [u8],
-    /// Whether it has issued another certificate of its chain.
+    /// `true` if the certificate has issued another one of its chain.
     pub(crate) is_authority: bool,
 }
 
@@ -77,23 +77,24 @@ impl RevocationList {
         Ok(Self(Arc::new(ListContents { der, ..contents })))
     }
 
-    /// Where it was read from.
+    /// Returns the file that the list was read from.
     pub fn file(&self) -> &Path {
         &self.0.file
     }
 
-    /// When the next one is due, in seconds since 1970.
+    /// Returns when the next list is due, in seconds since 1970.
     pub fn next_update(&self) -> Option<i64> {
         self.0.next_update
     }
 
-    /// Whether it carries this name as its issuer's, which anyone can write into a list.
+    /// Returns `true` if the list carries this name as its issuer's, which anyone can write into a
+    /// list.
     pub(crate) fn is_in_name_of(&self, name: &X509Name<'_>) -> bool {
         // The same name may be encoded in several ways.
         name.as_raw() == self.0.issuer.der || canonical(name) == self.0.issuer.text
     }
 
-    /// Whether it is signed with the key of this certificate, which may do that.
+    /// Returns `true` if the list is signed with the key of this certificate, which may do that.
     pub(crate) fn is_signed_by(&self, issuer: &CertificateDer<'_>) -> bool {
         let Ok(issuer) = EndEntityCert::try_from(issuer) else {
             return false;
@@ -113,12 +114,13 @@ impl RevocationList {
         is_signed
     }
 
-    /// Whether it is about the same certificates as `other`: one of the two replaces the other.
+    /// Returns `true` if the list is about the same certificates as `other`: one of the two
+    /// replaces the other.
     pub(crate) fn has_scope_of(&self, other: &Self) -> bool {
         self.0.distribution_point == other.0.distribution_point
     }
 
-    /// Whether it is newer than `other`, by its number or else by its date.
+    /// Returns `true` if the list is newer than `other`, by its number or else by its date.
     pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
         let by_number = match (&self.0.number, &other.0.number) {
             (Some(ours), Some(theirs)) => ours.cmp(theirs),
@@ -129,9 +131,9 @@ impl RevocationList {
             .is_gt()
     }
 
-    /// Whether `other`, which is at hand as well, says the same of a later time. That both are of
-    /// one issuer is proved where the issuer is at hand, and otherwise believed; then a forgery in
-    /// place of the list has everyone refused.
+    /// Returns `true` if `other`, which is at hand as well, says the same of a later time. That
+    /// both are of one issuer is proved where the issuer is at hand, and otherwise believed; then a
+    /// forgery in place of the list has everyone refused.
     pub(super) fn is_superseded_by(&self, other: &Self) -> bool {
         let is_of_one_key = match (self.0.signer.get(), other.0.signer.get()) {
             (Some(ours), Some(theirs)) => ours == theirs,
@@ -146,7 +148,7 @@ impl RevocationList {
             && other.is_newer_than(self)
     }
 
-    /// Whether anything that is at hand has signed it.
+    /// Returns `true` if the key that signed the list is at hand.
     pub(super) fn has_known_signer(&self) -> bool {
         self.0.signer.get().is_some()
     }
@@ -157,7 +159,7 @@ impl RevocationList {
         parsed.map_or_else(|_| String::new(), |(_, list)| list.issuer().to_string())
     }
 
-    /// Whether the certificate is in the list. The list is its issuer's.
+    /// Returns `true` if the certificate is in the list. The list is its issuer's.
     pub(crate) fn revokes(&self, certificate: &Subject<'_>) -> bool {
         // Every entry has been read, so there is no error left; if there were one, nothing would be
         // known.
@@ -167,7 +169,8 @@ impl RevocationList {
             .map_or(true, |entry| entry.is_some())
     }
 
-    /// Whether the certificate would be in the list if it were revoked. The list is its issuer's.
+    /// Returns `true` if the certificate would be in the list if it were revoked. The list is its
+    /// issuer's.
     pub(crate) fn covers(&self, certificate: &Subject<'_>) -> bool {
         let scope = &self.0.scope;
         if scope.only_users && certificate.is_authority
@@ -287,7 +290,7 @@ fn uris(names: &[GeneralName<'_>]) -> Vec<String> {
     names.iter().filter_map(uri).collect()
 }
 
-/// Where the certificate says that its list is; `None` if it says nothing.
+/// Returns where the certificate says that its list is; `None` if it says nothing.
 fn published_at(certificate: &X509Certificate<'_>) -> Result<Option<Vec<String>>, ()> {
     let extension = certificate
         .get_extension_unique(&OID_X509_EXT_CRL_DISTRIBUTION_POINTS)

@@ -5,7 +5,7 @@ use webpki::EndEntityCert;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-/// What is signed, and how.
+/// A signature: its algorithm and its value.
 #[derive(Debug)]
 pub(crate) struct Signature {
     /// The signature's algorithm, as its identifier begins.
@@ -37,8 +37,8 @@ impl Signature {
         }
     }
 
-    /// Whether it is that of `signed` by the key of `issuer`. With the same identifier there may be
-    /// several algorithms, of which any does.
+    /// Returns `true` if the signature is that of `signed` by the key of `issuer`. With the same
+    /// identifier there may be several algorithms, of which any does.
     pub(crate) fn is_by(&self, issuer: &EndEntityCert<'_>, signed: &[u8]) -> bool {
         let algorithms = aws_lc_rs::default_provider()
             .signature_verification_algorithms

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The longest path of a unix socket (unix(7)).
 pub(super) const MAX_LENGTH: usize = 107;
 
-/// What the socket is called in a directory of its own.
+/// The name of the socket in a directory of its own.
 const NAME: &str = "netdata-webhook-proxy.upgrade";
 
 /// Next to the pid file, or where the system keeps such things.
@@ -39,7 +39,8 @@ fn own_directory(user: u32) -> String {
     format!("netdata-webhook-proxy-{user}")
 }
 
-/// Whether this is a directory that this program makes for its user, among those of others.
+/// Returns `true` if this is a directory that this program makes for its user, among those of
+/// others.
 pub(crate) fn is_own_directory(directory: &Path) -> bool {
     directory
         .file_name()

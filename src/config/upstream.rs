@@ -76,7 +76,7 @@ pub enum Endpoint {
         host: String,
         /// The TCP port of the server.
         port: u16,
-        /// Whether the server uses TLS.
+        /// `true` if the server uses TLS.
         tls: bool,
     },
     /// The path of a Unix socket: `unix:/path`.

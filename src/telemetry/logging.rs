@@ -16,10 +16,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
-/// What this program's own records are filed under.
+/// The target of this program's own records.
 const OWN: &str = "netdata_webhook_proxy";
 
-/// What a reload changes.
+/// The settings that a reload changes.
 struct LogSettings {
     filter: reload::Handle<Targets, Registry>,
     format: FormatHandle,

@@ -23,7 +23,7 @@ const CRC_TOKEN: &str = "kR7+vQ 2x/A=";
 const NETDATA_AS_PREFIX: &str = "app.netdata.cloud.evil.example";
 /// Common name of another client of the same authority.
 const OTHER_CLIENT: &str = "registry.netdata.cloud";
-/// How the client was verified, in the header for the application.
+/// The verification of the client, in the header for the application.
 const VERIFIED: &str = "client-certificate, bearer";
 
 /// Certificate of the client.

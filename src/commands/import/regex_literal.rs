@@ -2,7 +2,7 @@
 
 use crate::http::path::PathPattern;
 
-/// How many words one expression may match.
+/// Maximum number of words that one expression may match.
 const MAX_WORDS: usize = 64;
 
 /// Ends of expressions after which any path may follow, beginning with none.

@@ -6,19 +6,19 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// How many files one configuration may consist of.
+/// Maximum number of files of one configuration.
 const MAX_FILES: usize = 1000;
 
-/// How many bytes all of them may have.
+/// Maximum size of all files together, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// How deep files may include each other. A file that includes itself gets here.
+/// Maximum depth of files that include each other. A file that includes itself gets here.
 pub(super) const MAX_DEPTH: usize = 32;
 
-/// How deep blocks may be nested.
+/// Maximum depth of nested blocks.
 pub(super) const MAX_NESTING: usize = 64;
 
-/// How many words a configuration may have.
+/// Maximum number of words in a configuration.
 pub(super) const MAX_PARTS: usize = 1_000_000;
 
 /// The rules of glob(3).

@@ -8,10 +8,10 @@ use regex::RegexBuilder;
 /// The common name of Netdata Cloud's certificate.
 pub(super) const NETDATA: &str = "app.netdata.cloud";
 
-/// How many names one pattern may match.
+/// Maximum number of names that one pattern may match.
 const MAX_NAMES: usize = 64;
 
-/// How much memory a pattern may take.
+/// Maximum memory of a pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
 
 /// The text form of the subject that is compared.

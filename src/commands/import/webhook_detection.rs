@@ -13,7 +13,7 @@ const PAGES: &str =
 /// Directives with a path.
 const PATHS: &str = "location locationmatch proxypass proxypassmatch rewriterule";
 
-/// How many other paths are named if none is probable.
+/// Maximum number of other paths that are named if none is probable.
 const MAX_OTHERS: usize = 5;
 
 /// Returns `true` if something in a server is about Netdata Cloud, and not only about client

@@ -15,7 +15,7 @@ use crate::webhook::notification::SchemaPolicy;
 use http::HeaderName;
 use std::collections::HashSet;
 
-/// How strictly bodies are judged.
+/// The values that `schema` may have: how strictly bodies are judged.
 const SCHEMAS: [(&str, SchemaPolicy); 4] = [
     ("enforce", SchemaPolicy::Enforce),
     ("strict", SchemaPolicy::Strict),
@@ -23,7 +23,7 @@ const SCHEMAS: [(&str, SchemaPolicy); 4] = [
     ("off", SchemaPolicy::Off),
 ];
 
-/// What only a webhook can have.
+/// Keys that only a webhook can have.
 const WEBHOOK_KEYS: [&str; 5] = [
     "challenge_secret",
     "challenge_requires_authorization",
@@ -32,10 +32,10 @@ const WEBHOOK_KEYS: [&str; 5] = [
     "tests",
 ];
 
-/// Where a secret may be kept.
+/// The places where a secret may be kept.
 const SOURCES: &str = "{ file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
 
-/// Likewise, where it is compared only.
+/// The places where a secret that is only compared may be kept.
 const SOURCES_OR_DIGEST: &str =
     "{ file = \"…\" }, { env = \"…\" }, { credential = \"…\" } or { sha256 = \"<hex>\" }";
 
@@ -43,7 +43,7 @@ const BASIC: &str = "{ username = \"netdata\", password = { file = \"basic.secre
 
 const BEARER: &str = "{ token = { file = \"bearer.secret\" } }";
 
-/// What to write where a secret itself is written by mistake.
+/// Says what to write where a secret itself is written by mistake.
 fn secret_form(forms: &str) -> String {
     format!("a table that says where the secret is kept, {forms}")
 }
@@ -328,7 +328,7 @@ fn max_body(table: &mut TableReader<'_>, kind: RouteKind) -> u64 {
     }
 }
 
-/// As much as a webhook's body may have.
+/// Reads `buffer_body`. The default is as much as a webhook's body may have.
 fn buffer_body(table: &mut TableReader<'_>, kind: RouteKind) -> u64 {
     let size = table.size("buffer_body").map(|size| size.value);
     if kind == RouteKind::Webhook && size.is_some() {

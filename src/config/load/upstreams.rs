@@ -17,10 +17,10 @@ use std::os::unix::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a server may be.
+/// The forms of a server's address, for messages.
 const FORMS: &str = "\"http://host:port\", \"https://host:port\" or \"unix:/path\"";
 
-/// How often a server is checked unless the configuration says so.
+/// The interval between checks of a server, unless the configuration names another.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The keys that only `https://` servers have a use for.
@@ -339,7 +339,7 @@ fn located(servers: Vec<Located<Option<Endpoint>>>) -> Option<Vec<Endpoint>> {
     Some(servers).filter(|servers: &Vec<Endpoint>| !servers.is_empty())
 }
 
-/// What tells servers of a group apart, whatever they speak.
+/// Returns what tells servers of a group apart, whatever they speak.
 fn address_of(endpoint: &Endpoint) -> Endpoint {
     match endpoint {
         Endpoint::Tcp { host, port, .. } => Endpoint::Tcp {
@@ -351,8 +351,8 @@ fn address_of(endpoint: &Endpoint) -> Endpoint {
     }
 }
 
-/// Whether a certificate can be for this name. Pingora would look for `a-b.example` in place of
-/// `a_b.example`.
+/// Returns `true` if a certificate can be for this name. Pingora would look for `a-b.example` in
+/// place of `a_b.example`.
 fn is_verifiable(name: &str) -> bool {
     !name.contains('_') && ServerName::try_from(name).is_ok()
 }

@@ -22,7 +22,7 @@ pub(super) struct Status {
     pub(super) now: String,
     pub(super) started: String,
     pub(super) status: Level,
-    /// The same for people.
+    /// The status in words, for people.
     pub(super) headline: &'static str,
     pub(super) findings: Vec<StatusFinding>,
     pub(super) connections: i64,
@@ -60,7 +60,7 @@ pub(super) struct Validity {
     pub(super) name: String,
     pub(super) not_after: String,
     pub(super) days_left: i64,
-    /// The same for people.
+    /// The remaining time in words, for people.
     pub(super) left: String,
     pub(super) status: Level,
 }

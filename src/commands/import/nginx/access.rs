@@ -18,7 +18,7 @@ const ABOUT_THE_REQUEST: &str = "request_method args arg_crc_token query_string 
     http_host server_name server_port scheme https http_x_forwarded_proto uri request_uri \
     request_filename http_upgrade content_type http_content_type";
 
-/// What is said about a file that is missing.
+/// The message about a file that is missing.
 const MISSING: &str = "this file is missing and may restrict access: run import on the machine of \
     NGINX, or name its directory with --prefix";
 

@@ -28,7 +28,7 @@ use server::{ProxiedLocation, ServerBlock};
 /// Directories whose files are included by one in the directory above.
 const INCLUDED: &str = "conf.d sites-enabled sites-available snippets servers vhosts.d http.d";
 
-/// What is said about networks that cannot be carried over.
+/// The message about networks that cannot be carried over.
 const LOST_NETWORKS: &str = "listen.allow applies to all routes, names only networks that may \
     connect, and sees the address of a proxy in front: name networks there, or in a firewall";
 

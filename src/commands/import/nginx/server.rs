@@ -7,7 +7,7 @@ use crate::http::path::PathPattern;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use regex::RegexBuilder;
 
-/// What is encoded in the path of a route: NGINX compares decoded paths.
+/// Characters that are encoded in the path of a route: NGINX compares decoded paths.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'*');
 
 /// A block `server { … }`.
@@ -41,7 +41,7 @@ pub(super) struct ProxiedLocation<'t> {
     pub(super) scope: NginxScope<'t>,
     /// The `if` around `proxy_pass`.
     pub(super) condition: Option<&'t Directive>,
-    /// Whether `proxy_pass` is in another location, whose rules apply, too.
+    /// `true` if `proxy_pass` is in another location, whose rules apply, too.
     pub(super) is_elsewhere: bool,
     /// The paths of its routes.
     pub(super) paths: Vec<String>,

@@ -5,7 +5,7 @@ use crate::commands::import::directive::Directive;
 use crate::commands::import::template::expand;
 use std::collections::HashMap;
 
-/// How far a variable is followed through others.
+/// Maximum number of variables through which one is followed.
 const MAX_STEPS: usize = 8;
 
 /// The length to which a text may expand.

@@ -34,7 +34,7 @@ impl BasicCredential {
     }
 }
 
-/// With which scheme a request passed.
+/// The scheme with which a request passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthScheme {
     /// The Basic scheme of RFC 7617.
@@ -144,7 +144,7 @@ enum Credentials<'h> {
 }
 
 impl<'h> Credentials<'h> {
-    /// `auth-scheme 1*SP token68`, the scheme in any case (RFC 9110 section 11.4).
+    /// Parses `auth-scheme 1*SP token68`, the scheme in any case (RFC 9110 section 11.4).
     fn parse(header: &'h [u8]) -> Option<Self> {
         let header = header.trim_ascii();
         let space = header.iter().position(|b| *b == b' ')?;
@@ -160,7 +160,8 @@ impl<'h> Credentials<'h> {
             .then_some(Self::Bearer { token: value })
     }
 
-    /// The name ends at the first colon; the password may hold more of them (RFC 7617 section 2).
+    /// Parses the name and the password. The name ends at the first colon; the password may hold
+    /// more of them (RFC 7617 section 2).
     fn parse_basic(value: &[u8]) -> Option<Self> {
         let decoded = BASE64_STANDARD.decode(value).ok()?;
         let colon = decoded.iter().position(|b| *b == b':')?;
@@ -171,7 +172,7 @@ impl<'h> Credentials<'h> {
     }
 }
 
-/// RFC 9110 section 11.2.
+/// Returns `true` for the characters of a `token68` (RFC 9110 section 11.2).
 fn is_token68(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }

@@ -41,9 +41,9 @@ pub struct ClientIdentity {
     pub serial: String,
     /// The SHA-256 of the certificate, hexadecimal.
     pub fingerprint: String,
-    /// From when it is valid, in seconds since 1970.
+    /// The time from which the certificate is valid, in seconds since 1970.
     pub not_before: i64,
-    /// Until when it is valid, in seconds since 1970.
+    /// The time until which the certificate is valid, in seconds since 1970.
     pub not_after: i64,
     /// The certificate as RFC 9440 passes it on.
     pub client_cert: String,
@@ -70,7 +70,7 @@ impl ClientIdentity {
         })
     }
 
-    /// The one common name, if there is exactly one.
+    /// Returns the one common name, if there is exactly one.
     pub fn common_name(&self) -> Option<&str> {
         match self.common_names.as_slice() {
             [Some(name)] => Some(name),
@@ -78,7 +78,7 @@ impl ClientIdentity {
         }
     }
 
-    /// The certificate in PEM, percent-encoded, as `$ssl_client_escaped_cert` has it.
+    /// Returns the certificate in PEM, percent-encoded, as `$ssl_client_escaped_cert` has it.
     pub fn escaped_pem(&self) -> String {
         let base64 = self.client_cert.trim_matches(':');
         let lines: Vec<&str> = base64
@@ -93,7 +93,8 @@ impl ClientIdentity {
         utf8_percent_encode(&pem, ESCAPED).to_string()
     }
 
-    /// Until when it is valid, as `$ssl_client_v_end` has it: `Nov  5 07:00:00 2027 GMT`.
+    /// Returns the time until which the certificate is valid, as `$ssl_client_v_end` has it:
+    /// `Nov  5 07:00:00 2027 GMT`.
     pub fn not_after_text(&self) -> String {
         let Ok(time) = ASN1Time::from_timestamp(self.not_after) else {
             return String::new();
@@ -137,7 +138,7 @@ impl ClientIdentity {
     }
 }
 
-/// A serial number without the zero that keeps it positive.
+/// Returns a serial number without the zero that keeps it positive.
 fn serial(bytes: &[u8]) -> String {
     let start = bytes
         .iter()

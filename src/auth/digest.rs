@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
+/// Returns the SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }

@@ -75,7 +75,7 @@ impl DistinguishedName {
     }
 }
 
-/// The short name of an attribute's type; an error is its object identifier.
+/// Returns the short name of an attribute's type; an error is its object identifier.
 fn kind(attribute: &AttributeTypeAndValue<'_>) -> Result<&'static str, String> {
     let identifier = attribute.attr_type().to_id_string();
     SHORT_NAMES
@@ -94,8 +94,8 @@ fn rfc4514(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// A value with everything escaped that means something else, that no header may hold, or that is
-/// not ASCII.
+/// Returns a value with everything escaped that means something else, that no header may hold, or
+/// that is not ASCII.
 fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let last = value.chars().count().saturating_sub(1);

@@ -68,7 +68,7 @@ impl Requirements {
                 || self.authorization.accepts_only(&other.authorization))
     }
 
-    /// The first half, which every request must pass: the client certificate.
+    /// Checks the first half, which every request must pass: the client certificate.
     pub fn identify(
         &self,
         presented: &Presented,
@@ -84,7 +84,7 @@ impl Requirements {
         })
     }
 
-    /// The second half, which notifications must pass: the `Authorization` headers.
+    /// Checks the second half, which notifications must pass: the `Authorization` headers.
     pub fn authorize<'h>(
         &self,
         identified: Identified,
@@ -107,7 +107,7 @@ impl Authenticated {
         self.identity.as_deref()
     }
 
-    /// The mechanisms that passed, as `X-Netdata-Verified` lists them.
+    /// Returns the mechanisms that passed, as `X-Netdata-Verified` lists them.
     pub fn mechanisms(&self) -> &'static str {
         match (self.identity.is_some(), self.scheme) {
             (true, None) => "client-certificate",

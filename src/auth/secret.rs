@@ -18,7 +18,7 @@ impl Secret {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes themselves. Never log them.
+    /// Returns the bytes themselves. Never log them.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -40,13 +40,13 @@ impl fmt::Debug for Secret {
 pub struct SecretDigest([u64; 4]);
 
 impl SecretDigest {
-    /// The digest of `secret`.
+    /// Returns the digest of `secret`.
     pub fn of(secret: &[u8]) -> Self {
         Self::from_bytes(Sha256::digest(secret).into())
     }
 
-    /// A digest that was computed elsewhere, as 64 hexadecimal digits; `None` if it is anything
-    /// else.
+    /// Returns a digest that was computed elsewhere, as 64 hexadecimal digits; `None` if it is
+    /// anything else.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let mut digest = [0; 32];
         hex::decode_to_slice(hex, &mut digest).ok()?;
@@ -68,8 +68,8 @@ impl SecretDigest {
         self.0.ct_eq(&other.0)
     }
 
-    /// An order, for the digests of a configuration among themselves. How long it takes tells how
-    /// equal they are, so it is not for what comes over the wire.
+    /// Orders the digests of a configuration among themselves. How long it takes tells how equal
+    /// they are, so it is not for what comes over the wire.
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
         self.0.cmp(&other.0)
     }

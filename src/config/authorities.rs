@@ -21,7 +21,7 @@ pub(super) fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
     certificates.into_iter().map(judge).collect()
 }
 
-/// Why a certificate cannot be that of a trusted authority.
+/// Returns why a certificate cannot be that of a trusted authority.
 pub(crate) fn fault(certificate: &CertificateDer<'_>) -> Option<String> {
     let parsed = match x509_parser::parse_x509_certificate(certificate) {
         Ok((_, parsed)) => parsed,
@@ -75,7 +75,8 @@ pub(crate) fn fault(certificate: &CertificateDer<'_>) -> Option<String> {
         .map(|error| format!("\"{name}\" cannot be trusted: {error}"))
 }
 
-/// Without a key usage, a key may be used for everything.
+/// Returns `true` if the key may sign certificates. Without a key usage, it may be used for
+/// everything.
 fn may_issue(certificate: &X509Certificate<'_>) -> bool {
     certificate
         .key_usage()

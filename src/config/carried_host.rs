@@ -4,7 +4,8 @@ use super::{Config, Route, Upstream, lints};
 use std::sync::Arc;
 
 impl Config {
-    /// The host that the requests to `upstream` carry, where that is one name and can be known.
+    /// Returns the host that the requests to `upstream` carry, where that is one name and can be
+    /// known.
     ///
     /// It is what the routes put in its place, or else what senders ask for: the name in the
     /// server's certificate.

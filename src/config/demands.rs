@@ -47,7 +47,7 @@ impl Route {
     }
 }
 
-/// 0 is no limit.
+/// Returns the maximum size of a body, where 0 is no limit.
 fn bound(max_body: u64) -> u64 {
     if max_body == 0 { u64::MAX } else { max_body }
 }

@@ -102,7 +102,7 @@ impl Document {
             .push(self.problem(location, message));
     }
 
-    /// The number of errors so far.
+    /// Returns the number of errors so far.
     pub(super) fn count(&self) -> usize {
         self.problems.borrow().len()
     }
@@ -169,12 +169,12 @@ impl<'d> TableReader<'d> {
         self.members.is_some()
     }
 
-    /// The location of this table.
+    /// Returns the location of this table.
     pub(super) fn location(&self) -> KeyLocation {
         self.location.clone()
     }
 
-    /// The location of `key`, or of this table if the key is absent.
+    /// Returns the location of `key`, or of this table if the key is absent.
     pub(super) fn location_of(&self, key: &str) -> KeyLocation {
         let prefix = if self.location.key.is_empty() {
             String::new()

@@ -101,8 +101,8 @@ pub(super) fn builtin_authorities() -> Vec<CertificateDer<'static>> {
     authorities::read(NETDATA_ROOT_CA.as_bytes()).expect("the built-in certificate is valid")
 }
 
-/// The authorities that the system trusts. One that cannot be read is left out: systems come with
-/// exotic ones.
+/// Returns the authorities that the system trusts. One that cannot be read is left out: systems
+/// come with exotic ones.
 ///
 /// # Errors
 /// Says that there are none, and what to do.
@@ -145,7 +145,7 @@ pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, Strin
     lists.into_iter().map(parse).collect()
 }
 
-/// Why a certificate and its key cannot be used.
+/// The reason why a certificate and its key cannot be used.
 pub(super) enum KeyPairError {
     Certificate(String),
     Key(String),
@@ -278,7 +278,7 @@ fn variable(name: &str) -> String {
     }
 }
 
-/// The digest of a secret that is only ever compared.
+/// Returns the digest of a secret that is only ever compared.
 pub(super) fn secret_digest(source: &SecretSource) -> Result<SecretDigest, String> {
     match source {
         SecretSource::Digest(digest) => Ok(digest.clone()),
@@ -316,8 +316,8 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, St
         .collect())
 }
 
-/// The certificates of a file in PEM that has been read; `None` if there are none, or not all of it
-/// can be read.
+/// Returns the certificates of a file in PEM that has been read; `None` if there are none, or not
+/// all of it can be read.
 pub(crate) fn certificates_in(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     Some(
         pem::certificates(pem)

@@ -8,23 +8,23 @@ use std::fmt;
 pub enum Variable {
     /// The verified certificate's common name.
     ClientCn,
-    /// Its subject, as RFC 4514 has it.
+    /// The subject of the certificate, as RFC 4514 has it.
     ClientDn,
-    /// Its subject, as OpenSSL used to write it.
+    /// The subject of the certificate, as OpenSSL used to write it.
     ClientDnLegacy,
-    /// Its issuer, as RFC 4514 has it.
+    /// The issuer of the certificate, as RFC 4514 has it.
     ClientIssuerDn,
-    /// Its issuer, as OpenSSL used to write it.
+    /// The issuer of the certificate, as OpenSSL used to write it.
     ClientIssuerDnLegacy,
-    /// Its serial number, hexadecimal in upper case.
+    /// The certificate's serial number, hexadecimal in upper case.
     ClientSerial,
     /// The certificate's SHA-256 in hexadecimal.
     ClientFingerprint,
     /// The certificate itself, in PEM, percent-encoded.
     ClientCert,
-    /// Until when it is valid.
+    /// The time until which the certificate is valid.
     ClientNotAfter,
-    /// For how many days that is.
+    /// The number of days for which the certificate is valid.
     ClientDaysLeft,
     /// `SUCCESS` where a certificate was verified, otherwise `NONE`.
     ClientVerify,
@@ -77,7 +77,7 @@ enum TemplatePart {
 pub struct HeaderTemplate(Vec<TemplatePart>);
 
 impl fmt::Debug for HeaderTemplate {
-    /// Without its text, which may be a credential for the application.
+    /// Hides the text, which may be a credential for the application.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HeaderTemplate(..)")
     }
@@ -98,7 +98,7 @@ impl fmt::Display for UnknownVariable {
     }
 }
 
-/// Every variable, and how a dollar sign is written.
+/// Returns every variable, and how a dollar sign is written.
 pub(crate) fn variables() -> String {
     let names: Vec<_> = VARIABLES
         .iter()
@@ -133,7 +133,7 @@ impl HeaderTemplate {
         Ok(Self(parts))
     }
 
-    /// The text, where there is no variable in it.
+    /// Returns the text, where there is no variable in it.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.0[..] {
             [TemplatePart::Text(text)] => Some(text),
@@ -149,7 +149,7 @@ impl HeaderTemplate {
         )
     }
 
-    /// The text, with `value` asked for each variable.
+    /// Returns the text, with `value` called for each variable.
     pub fn render<'v>(&self, value: impl Fn(Variable) -> Cow<'v, str>) -> String {
         let mut rendered = String::new();
         for part in &self.0 {

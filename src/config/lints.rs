@@ -1,4 +1,4 @@
-//! What is unwise about certificates, keys and secrets, though it works.
+//! Reports what is unwise about certificates, keys and secrets, though it works.
 
 use rustls::pki_types::CertificateDer;
 use std::fs;
@@ -68,7 +68,7 @@ pub(super) fn on_chain(
     advice
 }
 
-/// Why no client accepts a server's leaf now.
+/// Returns why no client accepts a server's leaf now.
 pub(super) fn on_leaf(chain: &[CertificateDer<'_>], now: i64) -> Option<String> {
     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
     let what = on_validity(&leaf, now).filter(|_| !is_valid(&leaf, now))?;
@@ -148,7 +148,7 @@ fn on_issuer(
     })
 }
 
-/// The hosts that a certificate is for.
+/// Returns the hosts that a certificate is for.
 fn dns_names<'c>(certificate: &'c X509Certificate<'_>) -> Vec<&'c str> {
     let extension = certificate.subject_alternative_name().ok().flatten();
     let names = extension
@@ -162,7 +162,7 @@ fn dns_names<'c>(certificate: &'c X509Certificate<'_>) -> Vec<&'c str> {
         .collect()
 }
 
-/// The host that the first certificate of a chain is for, if it is for one and no more.
+/// Returns the host that the first certificate of a chain is for, if it is for one and no more.
 pub(super) fn only_host(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
     match dns_names(&leaf)[..] {
@@ -171,7 +171,7 @@ pub(super) fn only_host(chain: &[CertificateDer<'_>]) -> Option<String> {
     }
 }
 
-/// The hosts that the first certificate of a chain is for, and until when, in words.
+/// Returns the hosts that the first certificate of a chain is for, and until when, in words.
 pub(super) fn describe(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
     let names = match dns_names(&leaf) {
@@ -191,7 +191,7 @@ pub(super) fn is_known_to_system(subject: &[u8]) -> bool {
         .any(|(_, it)| it.subject().as_raw() == subject)
 }
 
-/// Why a challenge secret might be guessed. It does not say what it is.
+/// Returns why a challenge secret might be guessed, without the secret itself.
 pub(super) fn on_challenge_secret(secret: &[u8]) -> Option<String> {
     if secret.len() < SHORT_SECRET {
         return Some(format!(

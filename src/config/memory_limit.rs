@@ -1,4 +1,4 @@
-//! How much memory this process may have, before the system ends it.
+//! Finds out how much memory this process may have, before the system ends it.
 
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
@@ -11,7 +11,7 @@ const ROOTS: [(&str, &str, &str); 3] = [
     ("memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
 ];
 
-/// The least of what its cgroups, its address space and the machine allow, in bytes.
+/// Returns the least of what its cgroups, its address space and the machine allow, in bytes.
 pub(crate) fn memory_limit() -> Option<u64> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_cgroups = ROOTS.iter().filter_map(|(controller, root, file)| {
@@ -28,8 +28,8 @@ pub(crate) fn memory_limit() -> Option<u64> {
         .min()
 }
 
-/// The least limit of a cgroup and of those around it. In a container, the names of those outside
-/// lead nowhere, and the root is its own.
+/// Returns the least limit of a cgroup and of those around it. In a container, the names of those
+/// outside lead nowhere, and the root is its own.
 fn limit_of_cgroups(membership: &str, controller: &str, root: &Path, file: &str) -> Option<u64> {
     // `hierarchy:controllers:path`; version 2 has no controllers.
     let path = membership.lines().find_map(|line| {

@@ -106,7 +106,7 @@ impl Tls {
 }
 
 impl ClientTrust {
-    /// The trust in Netdata Cloud: its authority, and the name `app.netdata.cloud`.
+    /// Returns the trust in Netdata Cloud: its authority, and the name `app.netdata.cloud`.
     ///
     /// Certificates are requested in the handshake and demanded by routes, so that clients without
     /// one can use other paths of a listener.
@@ -114,7 +114,7 @@ impl ClientTrust {
         Self::new(files::builtin_authorities())
     }
 
-    /// The trust in the authorities of a PEM file, otherwise as [`netdata`](Self::netdata).
+    /// Returns the trust in the authorities of a PEM file, otherwise as [`netdata`](Self::netdata).
     ///
     /// Returns `None` if the file has no certificate, or a part that cannot be read.
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
@@ -146,7 +146,7 @@ impl ClientTrust {
         self
     }
 
-    /// The subjects of the authorities whose certificates are not checked for revocation.
+    /// Returns the subjects of the authorities whose certificates are not checked for revocation.
     pub fn unchecked_authorities(&self) -> Vec<String> {
         let is_checked = |authority| {
             self.revocation_lists

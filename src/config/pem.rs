@@ -56,7 +56,7 @@ impl Fault {
         }
     }
 
-    /// A sentence about the file at `path`.
+    /// Returns a sentence about the file at `path`.
     pub(super) fn in_file(&self, path: &Path) -> String {
         match self.line {
             Some(line) => format!("{}:{line}: {}", path.display(), self.what),
@@ -71,8 +71,8 @@ pub(super) struct AtLine<T> {
     pub(super) value: T,
 }
 
-/// The certificates of a file, of which there is at least one. Keys and the like may stand beside
-/// them.
+/// Returns the certificates of a file, of which there is at least one. Keys and the like may stand
+/// beside them.
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<AtLine<CertificateDer<'static>>>, Fault> {
     let mut certificates = Vec::new();
     let mut holds_key = false;
@@ -116,7 +116,7 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<AtLine<CertificateDer<'stat
     }))
 }
 
-/// The revocation lists of a file, of which there is at least one, and nothing else.
+/// Returns the revocation lists of a file, of which there is at least one, and nothing else.
 pub(super) fn revocation_lists(pem: &[u8]) -> Result<Vec<AtLine<Vec<u8>>>, Fault> {
     let lists = sections(pem)?
         .into_iter()
@@ -139,7 +139,7 @@ pub(super) fn revocation_lists(pem: &[u8]) -> Result<Vec<AtLine<Vec<u8>>>, Fault
     }
 }
 
-/// The one private key of a file. Certificates and the like may stand beside it.
+/// Returns the one private key of a file. Certificates and the like may stand beside it.
 pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
     let mut key = None;
     let mut holds_certificate = false;
@@ -228,7 +228,8 @@ impl PemSection<'_> {
     }
 }
 
-/// Every section. Text between them, as tools write it, is none of them, unless it looks like one.
+/// Returns every section. Text between them, as tools write it, is none of them, unless it looks
+/// like one.
 fn sections(pem: &[u8]) -> Result<Vec<PemSection<'_>>, Fault> {
     if pem.starts_with(b"\xff\xfe") || pem.starts_with(b"\xfe\xff") {
         return Err(Fault::whole("is UTF-16: save it as UTF-8 or ASCII"));
@@ -308,7 +309,7 @@ struct Line<'p> {
     text: &'p [u8],
 }
 
-/// The lines, whether they end with LF, CR LF or CR.
+/// Returns the lines, whether they end with LF, CR LF or CR.
 fn lines(pem: &[u8]) -> impl Iterator<Item = Line<'_>> {
     let (mut number, mut start) = (0, 0);
     std::iter::from_fn(move || {

@@ -133,7 +133,7 @@ impl RevocationList {
 
     /// Returns `true` if `other`, which is at hand as well, says the same of a later time. That
     /// both are of one issuer is proved where the issuer is at hand, and otherwise believed; then a
-    /// forgery in place of the list has everyone refused.
+    /// forgery in place of the list has every client refused.
     pub(super) fn is_superseded_by(&self, other: &Self) -> bool {
         let is_of_one_key = match (self.0.signer.get(), other.0.signer.get()) {
             (Some(ours), Some(theirs)) => ours == theirs,
@@ -153,7 +153,7 @@ impl RevocationList {
         self.0.signer.get().is_some()
     }
 
-    /// Its issuer, in words.
+    /// Returns the name of its issuer, in words.
     pub(super) fn issuer(&self) -> String {
         let parsed = x509_parser::parse_x509_crl(&self.0.der);
         parsed.map_or_else(|_| String::new(), |(_, list)| list.issuer().to_string())
@@ -193,7 +193,7 @@ impl RevocationList {
 }
 
 impl ListContents {
-    /// All but `der` itself.
+    /// Reads all of a list but `der` itself.
     fn read(file: &Path, der: &[u8]) -> Result<Self, String> {
         let entries = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
         let unreadable = |error: &dyn Display| format!("cannot be read: {error}");
@@ -260,8 +260,8 @@ fn unusable(error: &webpki::Error) -> String {
     }
 }
 
-/// One text for all ways to encode a name: neither case nor the amount of white space matters (RFC
-/// 5280 section 7.1).
+/// Returns one text for all ways to encode a name: neither case nor the amount of white space
+/// matters (RFC 5280 section 7.1).
 fn canonical(name: &X509Name<'_>) -> String {
     let words = name.to_string().to_lowercase();
     words.split_whitespace().collect::<Vec<_>>().join(" ")

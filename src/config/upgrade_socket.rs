@@ -1,5 +1,5 @@
-//! Where a process and its successor meet, if the configuration does not say: a path that both find
-//! by themselves.
+//! The path at which a process and its successor meet, if the configuration names none: both find
+//! it by themselves.
 
 use crate::auth::digest;
 use std::env;
@@ -11,7 +11,7 @@ pub(super) const MAX_LENGTH: usize = 107;
 /// The name of the socket in a directory of its own.
 const NAME: &str = "netdata-webhook-proxy.upgrade";
 
-/// Next to the pid file, or where the system keeps such things.
+/// Returns a path next to the pid file, or where the system keeps such things.
 pub(super) fn default_path(pid_file: Option<&Path>, config: &Path) -> PathBuf {
     if let Some(pid_file) = pid_file {
         return pid_file.with_extension("upgrade");
@@ -26,7 +26,7 @@ pub(super) fn default_path(pid_file: Option<&Path>, config: &Path) -> PathBuf {
         Some(directory) => PathBuf::from(directory),
         None => env::temp_dir(),
     };
-    // Of everybody's, each has a directory of its own, and each configuration a socket.
+    // In a directory that all users share, each has its own, and each configuration a socket.
     let user = rustix::process::geteuid().as_raw();
     let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let hash = digest::sha256_hex(config.as_os_str().as_encoded_bytes());

@@ -31,8 +31,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// The upstream of a route whose requests another proxy forwards. It has no server, so that
-    /// whatever is sent to it fails.
+    /// Creates the upstream of a route whose requests another proxy forwards. It has no server, so
+    /// that whatever is sent to it fails.
     pub(crate) fn outside() -> Self {
         Self {
             name: "outside".into(),
@@ -91,7 +91,7 @@ impl Endpoint {
 }
 
 impl Endpoint {
-    /// The name for SNI and verification, if the server uses TLS.
+    /// Returns the name for SNI and verification, if the server uses TLS.
     pub fn tls_name<'e>(&'e self, tls: Option<&'e UpstreamTls>) -> Option<&'e str> {
         match self {
             Self::Tcp {

@@ -35,7 +35,7 @@ pub(super) struct LogFormatter {
 pub(super) struct FormatHandle(Arc<AtomicBool>);
 
 impl FormatHandle {
-    /// The formatter of the fields of spans, which follows this switch.
+    /// Returns the formatter of the fields of spans, which follows this switch.
     pub(super) fn span_fields(&self) -> SpanFields {
         SpanFields {
             is_json: self.0.clone(),

@@ -1,4 +1,4 @@
-//! What the program says about itself.
+//! Logs, metrics and history: what the program says about itself.
 
 pub mod access_log;
 #[cfg(feature = "server")]

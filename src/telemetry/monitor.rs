@@ -97,7 +97,7 @@ impl Monitor {
         let _ = self.buffers.set(buffers.clone());
     }
 
-    /// The time when a body was last refused because the memory limit was reached.
+    /// Returns the time when a body was last refused because the memory limit was reached.
     pub fn overloaded(&self) -> Option<SystemTime> {
         self.overloaded.load().as_deref().copied()
     }
@@ -288,7 +288,7 @@ impl Monitor {
         *known = now;
     }
 
-    /// `true` for each healthy server, by upstream and server.
+    /// Returns the health of each server, by upstream and server: `true` if it is healthy.
     pub fn upstreams(&self) -> UpstreamHealth {
         self.upstreams
             .lock()

@@ -35,7 +35,7 @@ impl Repeated {
         Self::NoAnswer,
     ];
 
-    /// The name of the event, in the log and in the metric.
+    /// Returns the name of the event, in the log and in the metric.
     fn event(self) -> &'static str {
         match self {
             Self::HandshakeRefused => "handshake_refused",

@@ -255,7 +255,7 @@ impl Trust {
     }
 }
 
-/// In the handshake already, before anything is looked for.
+/// Limits the size of a chain, in the handshake already, before anything is looked for.
 fn check_size(leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> Result<(), Distrust> {
     let certificates = above.len() + 1;
     let bytes = above
@@ -272,8 +272,8 @@ fn check_size(leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> Result
     }
 }
 
-/// For how long nothing can be found out about a bad chain but the same: until one of its
-/// certificates begins to be valid. That one ceases to be makes nothing better.
+/// Returns the times at which a bad chain is judged the same: until one of its certificates begins
+/// to be valid. That one ceases to be makes nothing better.
 fn until_more_is_valid(chain: &[CertificateDer<'_>], now: UnixTime) -> RangeInclusive<i64> {
     let now = seconds(now);
     let begins = chain.iter().filter_map(|der| {
@@ -309,8 +309,8 @@ impl ClientCertVerifier for Trust {
         self.verify == Verify::Require
     }
 
-    /// Exactly the configured authorities: Go's clients send no certificate if none of these issued
-    /// theirs.
+    /// Returns exactly the configured authorities: Go's clients send no certificate if none of
+    /// these issued theirs.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &self.hints
     }

@@ -61,14 +61,14 @@ fn max_connections(table: &mut TableReader<'_>, default: usize) -> usize {
     max_connections
 }
 
-/// A quarter of all connections, so that no single address can take every one. A few connections
-/// are no attack, so it is at least 16.
+/// Returns a quarter of all connections, so that no single address can take every one. A few
+/// connections are no attack, so it is at least 16.
 fn default_per_address(max_connections: usize) -> usize {
     (max_connections / 4).max(16)
 }
 
-/// A quarter of the memory that the process may use: connections need memory as well, in the
-/// process and in the kernel.
+/// Returns a quarter of the memory that the process may use: connections need memory as well, in
+/// the process and in the kernel.
 fn default_max_buffered() -> u64 {
     memory_limit().map_or(MAX_BUFFERED, |limit| {
         (limit / 4).clamp(1 << 20, MAX_BUFFERED)

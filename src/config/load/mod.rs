@@ -77,7 +77,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Parsed, ConfigError> {
     }
 }
 
-/// Only `[admin]`, whatever the rest may be: neither secrets nor keys are read.
+/// Reads only `[admin]`, whatever the rest may be: neither secrets nor keys are read.
 pub(super) fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigError> {
     let document = Document::new(file, read(file)?);
     let admin = document.read(|root| root.table("admin", admin)).flatten();
@@ -162,8 +162,8 @@ impl Loader<'_> {
         self.directory.join(text)
     }
 
-    /// The path of a file that this program creates. Unlike for an input file, a mistake in its name
-    /// does not show when it is opened.
+    /// Returns the path of a file that this program creates. Unlike for an input file, a mistake in
+    /// its name does not show when it is opened.
     fn path_to_make(&self, table: &TableReader<'_>, named: &Located<String>) -> PathBuf {
         let path = self.path(&named.value);
         let untouched = files::untouched(&path);
@@ -176,7 +176,7 @@ impl Loader<'_> {
         path
     }
 
-    /// The path of a file that is read next. Stamps the file first.
+    /// Returns the path of a file that is read next, and stamps the file first.
     fn file(&self, text: &str) -> PathBuf {
         let path = self.path(text);
         self.files.borrow_mut().push(Stamp::of(&path));
@@ -243,7 +243,7 @@ fn warn_of_large_bodies<'r>(
     }
 }
 
-/// The number of bytes of a body that a route holds in memory.
+/// Returns the number of bytes of a body that a route holds in memory.
 fn held_by(route: &Route) -> u64 {
     match (route.kind, route.max_body) {
         (RouteKind::Webhook, max_body) => max_body,

@@ -7,8 +7,8 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::time::ASN1Time;
 
-/// A sentence for each of `authorities` that the lists say nothing about, though `coverage` wants
-/// it.
+/// Returns a sentence for each of `authorities` that the lists say nothing about, though `coverage`
+/// wants it.
 pub(super) fn uncovered(
     authorities: &[CertificateDer<'_>],
     lists: &[Located<RevocationList>],
@@ -65,15 +65,16 @@ fn why_uncovered(
     }
 }
 
-/// Without a key usage, a key may be used for everything.
+/// Returns `true` if the key may sign revocation lists. Without a key usage, it may be used for
+/// everything.
 fn may_sign_lists(authority: &X509Certificate<'_>) -> bool {
     authority
         .key_usage()
         .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
 }
 
-/// The lists that no newer one replaces. That one of them has run out is noted: it says nothing
-/// about what was revoked since.
+/// Returns the lists that no newer one replaces. That one of them has run out is noted: it says
+/// nothing about what was revoked since.
 pub(super) fn current(
     table: &TableReader<'_>,
     lists: Vec<Located<RevocationList>>,

@@ -289,8 +289,8 @@ impl Loader<'_> {
     }
 }
 
-/// With `schema = "off"`, keys that are about the content of bodies do something else than they
-/// say, or nothing.
+/// Warns of keys that are about the content of bodies: with `schema = "off"`, they do something
+/// else than they say, or nothing.
 fn warn_of_what_is_not_looked_at(table: &TableReader<'_>, has_spaces: bool) {
     if has_spaces {
         let message = "requires reading bodies although schema is \"off\": a body that cannot be read is refused with 403";
@@ -302,7 +302,8 @@ fn warn_of_what_is_not_looked_at(table: &TableReader<'_>, has_spaces: bool) {
     }
 }
 
-/// The routes at whose own paths there is none, because others that demand more pass for the same.
+/// Returns the routes that no request reaches at their own paths, because others that demand more
+/// pass for the same.
 fn unreachable(routes: &[Route]) -> Vec<&Route> {
     let all = Routes::new(routes.iter().collect());
     let is_unreachable = |route: &&Route| match &route.path {

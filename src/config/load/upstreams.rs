@@ -113,7 +113,8 @@ impl Loader<'_> {
             .collect()
     }
 
-    /// `None` where a problem has been noted, `Some(None)` where no server speaks TLS.
+    /// Reads the TLS settings of a group: `None` where a problem has been noted, `Some(None)` where
+    /// no server speaks TLS.
     fn group_tls(
         &self,
         table: &mut TableReader<'_>,
@@ -194,7 +195,7 @@ impl Loader<'_> {
         trust.clone().map_err(complain).ok()
     }
 
-    /// A name that no certificate can have would be looked for in vain with every connection.
+    /// Complains of a name that no certificate can have: every connection to it would fail.
     fn check_verifiable(&self, table: &TableReader<'_>, server: &Located<Option<Endpoint>>) {
         if let Some(Endpoint::Tcp { host, .. }) = &server.value
             && !is_verifiable(host)
@@ -206,7 +207,7 @@ impl Loader<'_> {
         }
     }
 
-    /// The client certificate and its key; both or neither.
+    /// Reads the client certificate and its key; both or neither.
     fn identity(&self, table: &mut TableReader<'_>) -> Option<Option<Arc<UpstreamIdentity>>> {
         const BOTH: [&str; 2] = ["client_certificate", "client_private_key"];
         if !table.names_any(&BOTH) {
@@ -233,7 +234,7 @@ impl Loader<'_> {
         }
     }
 
-    /// The upstream of a route: one of `groups`, or a URL.
+    /// Reads the upstream of a route: one of `groups`, or a URL.
     pub(super) fn route_upstream(
         &self,
         table: &mut TableReader<'_>,
@@ -330,7 +331,7 @@ impl Loader<'_> {
     }
 }
 
-/// All of `servers`, unless there was a problem with one.
+/// Returns all of `servers`, unless there was a problem with one.
 fn located(servers: Vec<Located<Option<Endpoint>>>) -> Option<Vec<Endpoint>> {
     let servers: Vec<_> = servers
         .into_iter()
@@ -433,7 +434,7 @@ fn check_header(
     Some((header, value))
 }
 
-/// `"404"`, or `"2xx"` for all that begin with that digit.
+/// Parses `"404"`, or `"2xx"` for all that begin with that digit.
 fn parse_statuses(text: &str) -> Result<RangeInclusive<u16>, &'static str> {
     const FORMS: &str = "must be a status such as \"404\", or \"2xx\" for a class of them";
     let (first, last) = match text.strip_suffix("xx") {

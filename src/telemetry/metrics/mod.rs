@@ -340,7 +340,7 @@ impl Metrics {
         self.connections_refused[why as usize].inc();
     }
 
-    /// The number of open connections.
+    /// Returns the gauge of open connections.
     pub(crate) fn connections(&self) -> &IntGauge {
         &self.connections
     }

@@ -66,7 +66,7 @@ pub(super) struct RequestMetrics {
     route: String,
     /// Counters in the order of [`OUTCOMES`].
     passed: [IntCounter; OUTCOMES.len()],
-    /// In the order of [`REFUSALS`].
+    /// Counters in the order of [`REFUSALS`].
     refused: [IntCounter; REFUSALS.len()],
     dropped_headers: IntCounter,
     duration: Histogram,

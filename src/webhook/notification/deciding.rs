@@ -128,8 +128,8 @@ pub(super) fn check_space(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> 
     }
 }
 
-/// Whether everybody reads the same space from `body`, or none: it has no unusable part, and no key
-/// that only some readers take for one of them.
+/// Returns `true` if every reader takes the same space from `body`, or none: it has no unusable
+/// part, and no key that only some readers take for one of them.
 pub(super) fn is_space_unambiguous(body: &Json<'_>) -> bool {
     let is_other =
         |key: &str, names: &[&str]| names.iter().any(|name| folds_to(key, name) && key != *name);
@@ -172,9 +172,9 @@ fn mismatch(pointer: &str, expected: &'static str) -> Rejection {
     }
 }
 
-/// Whether `key` is `name`, which is lower-case ASCII, under Unicode's simple case folding. Besides
-/// its capital, a letter of ASCII has a twin in two cases only: `ſ` (U+017F) for `s` and the Kelvin
-/// sign (U+212A) for `k`.
+/// Returns `true` if `key` is `name`, which is lower-case ASCII, under Unicode's simple case
+/// folding. Besides its capital, a letter of ASCII has a twin in two cases only: `ſ` (U+017F) for
+/// `s` and the Kelvin sign (U+212A) for `k`.
 fn folds_to(key: &str, name: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',

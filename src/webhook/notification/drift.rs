@@ -19,7 +19,7 @@ pub(super) struct Drift {
     /// The first known field that has another type. A new key is none, nor is an integer that is
     /// written as `12.0`.
     pub(super) mismatch: Option<Rejection>,
-    /// Whether all of the body is looked at, rather than as much as there are places to be noted.
+    /// `true` if all of the body is looked at, rather than as much as there are places to be noted.
     is_thorough: bool,
 }
 

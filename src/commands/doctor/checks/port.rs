@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 const CHECK: &str = "port";
 
-/// Also returns the address for the other checks.
+/// Connects to the addresses in turn. Also returns the address for the other checks.
 pub(in crate::commands::doctor) async fn check(
     target: &WebhookTarget,
     addresses: &[SocketAddr],

@@ -46,17 +46,17 @@ impl<'t> VirtualHost<'t> {
         hosts
     }
 
-    /// The directive that stands for the whole host in messages.
+    /// Returns the directive that stands for the whole host in messages.
     pub(super) fn directive(&self) -> Option<&'t Directive> {
         self.section.or(self.own.first())
     }
 
-    /// The directives of the main server, then its own.
+    /// Returns the directives of the main server, then its own.
     pub(super) fn directives(&self) -> impl Iterator<Item = &'t Directive> + use<'t> {
         self.main.iter().chain(self.own)
     }
 
-    /// Every directive with a name.
+    /// Returns every directive with a name.
     pub(super) fn every(&self, name: &str) -> impl Iterator<Item = &'t Directive> {
         self.directives().filter(move |it| is(it, name))
     }
@@ -95,7 +95,7 @@ impl<'t> VirtualHost<'t> {
         self.own.iter().any(|it| it.holds(is))
     }
 
-    /// The sections in the order in which Apache merges them.
+    /// Returns the sections in the order in which Apache merges them.
     pub(super) fn sections(&self) -> &[SiteSection<'t>] {
         self.sections.get_or_init(|| {
             let mut sections: Vec<_> = self.directives().filter_map(SiteSection::of).collect();
@@ -104,7 +104,7 @@ impl<'t> VirtualHost<'t> {
         })
     }
 
-    /// The sections for requests of a route for `path` that are passed on to `url`.
+    /// Returns the sections for requests of a route for `path` that are passed on to `url`.
     pub(super) fn sections_for(&self, path: &str, url: &str) -> Vec<&SiteSection<'t>> {
         let sections = self.sections().iter();
         sections.filter(|it| it.scope.covers(path, url)).collect()
@@ -153,7 +153,7 @@ impl<'t> SiteSection<'t> {
         Some(Self { directive, scope })
     }
 
-    /// The directive with a name in the section that is in effect.
+    /// Returns the directive with a name in the section that is in effect.
     pub(super) fn one(&self, name: &str) -> Option<&'t Directive> {
         self.directive.children().iter().rfind(|it| is(it, name))
     }

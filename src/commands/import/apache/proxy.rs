@@ -152,7 +152,7 @@ impl<'t> ProxyMapping<'t> {
         self.url == EXCLUDED
     }
 
-    /// The URL that `<Proxy>` is compared with.
+    /// Returns the URL that `<Proxy>` is compared with.
     pub(super) fn url(&self) -> &str {
         self.url.split_once('|').map_or(&self.url, |(_, url)| url)
     }

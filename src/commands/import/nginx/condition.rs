@@ -19,7 +19,8 @@ static CONDITION: LazyLock<Regex> =
 /// A condition `($variable operator value)`.
 struct IfCondition {
     variable: String,
-    /// One of `=`, `!=`, `~`, `~*`, `!~` and `!~*`, or empty: the variable is neither empty nor 0.
+    /// The operator: one of `=`, `!=`, `~`, `~*`, `!~` and `!~*`, or empty: the variable is neither
+    /// empty nor 0.
     operator: String,
     value: String,
 }

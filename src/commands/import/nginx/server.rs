@@ -24,7 +24,8 @@ pub(super) struct ServerBlock<'t> {
 pub(super) struct LocationBlock<'t> {
     pub(super) directive: &'t Directive,
     pub(super) scope: NginxScope<'t>,
-    /// One of `=`, `^~`, `~`, `~*` and `@`, or empty for an ordinary prefix.
+    /// The modifier of the location: one of `=`, `^~`, `~`, `~*` and `@`, or empty for an ordinary
+    /// prefix.
     pub(super) modifier: &'t str,
     /// A path, an expression or a name.
     pub(super) text: &'t str,

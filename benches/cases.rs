@@ -5,13 +5,14 @@ mod alerts;
 
 use bytes::Bytes;
 use http::Method;
-use netdata_webhook_proxy::auth::secret::{Secret, SecretDigest};
-use netdata_webhook_proxy::auth::{Authorization, ClientIdentity};
-use netdata_webhook_proxy::http::framing;
-use netdata_webhook_proxy::http::path::{Guarded, PathPattern, Routes};
-use netdata_webhook_proxy::webhook::challenge;
-use netdata_webhook_proxy::webhook::notification::{Notification, SchemaPolicy};
-use netdata_webhook_proxy::webhook::request::WebhookRequest;
+use netdata_webhook_proxy::ClientIdentity;
+use netdata_webhook_proxy::internals::Authorization;
+use netdata_webhook_proxy::internals::WebhookRequest;
+use netdata_webhook_proxy::internals::challenge;
+use netdata_webhook_proxy::internals::framing;
+use netdata_webhook_proxy::internals::path::{Guarded, PathPattern, Routes};
+use netdata_webhook_proxy::internals::{Secret, SecretDigest};
+use netdata_webhook_proxy::{Notification, SchemaPolicy};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use std::hint::black_box;
 

@@ -32,8 +32,8 @@
 //!  telemetry   logs, metrics, history, and the admin listener that shows them
 //!  proxy       one request from its head to its log line: gate, deliver, pass through
 //!  server      the running process: listeners, threads, reload, drain, upgrade, self-test
-//!  commands    the command line and its tools
 //!  manual      the guide
+//!  commands    the command line and its tools
 //! ```
 //!
 //! A request flows through them like this:
@@ -51,14 +51,14 @@
 //!    path ▶ client certificate ▶ Authorization ▶ Authorized ▶ proxy::pass_through ◀──▶ the application
 //! ```
 //!
-//! Each step is reported to a [`Monitor`](telemetry::Monitor), which counts it and, if there is an
-//! [`admin`](telemetry::admin) listener, remembers the latest.
+//! Each step is reported to `telemetry::Monitor`, which counts it and, if there is an admin
+//! listener, remembers the latest.
 //!
 //! # What always holds
 //!
 //! - Nothing from a webhook reaches an application without a [`Verified`], and
-//!   only [`auth`] together with [`webhook`] leads to one. On routes of kind "proxy" it is an
-//!   [`Authorized`], to which only [`auth`] leads.
+//!   only `auth` together with `webhook` leads to one. On routes of kind "proxy" it is an
+//!   [`Authorized`], to which only `auth` leads.
 //! - A field of a body by which nothing is decided never makes a notification refused, unless its
 //!   route is strict.
 //! - Credentials never reach an application, unless its route says so, and never a log.
@@ -72,27 +72,43 @@
 // Without it, parts of the lower rooms have nothing that uses them.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
-pub mod auth;
+mod auth;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod commands;
-pub mod config;
-pub mod http;
+mod config;
+mod http;
 pub mod manual;
-pub mod proxy;
-pub mod rejection;
+mod proxy;
+mod rejection;
 mod sanitize;
 #[cfg(feature = "server")]
-pub mod server;
-pub mod telemetry;
-pub mod tls;
+mod server;
+mod telemetry;
+mod tls;
 #[cfg(feature = "server")]
-pub mod upstream;
-pub mod webhook;
+mod upstream;
+mod webhook;
 
-pub use auth::ClientIdentity;
-pub use config::{ClientTrust, Config, ConfigError, Limits, Tests, Verify, read_identity};
+pub use auth::{Authenticated, ClientIdentity};
+pub use config::{
+    ClientTrust, Config, ConfigError, Limits, Loaded, RevocationList, Tests, Verify, read_identity,
+};
 pub use proxy::middleware::{BuildError, GateBuilder, MAX_BODY, WebhookContext, WebhookRoute};
 pub use proxy::{Authorized, Context, Decision, Gate, Outcome, Policy, Verified};
 pub use webhook::challenge::response_token;
 pub use webhook::notification::{Kind, Notification, SchemaPolicy};
+
+/// Parts that the tests and the benchmarks of this repository look at. They are not an interface.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::auth::secret::{Secret, SecretDigest};
+    pub use crate::auth::{Authorization, Presented};
+    pub use crate::config::{Balance, CrlCoverage, NETDATA_ROOT_CA};
+    pub use crate::http::{framing, header_class, path};
+    pub use crate::tls::Trust;
+    #[cfg(feature = "server")]
+    pub use crate::upstream::Upstreams;
+    pub use crate::webhook::challenge;
+    pub use crate::webhook::request::WebhookRequest;
+}

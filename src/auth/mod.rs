@@ -5,11 +5,11 @@ mod client_certificate;
 pub(crate) mod digest;
 mod directory_string;
 mod distinguished_name;
-pub mod secret;
+pub(crate) mod secret;
 
-pub use authorization::{AuthScheme, Authorization};
+pub(crate) use authorization::AuthScheme;
+pub use authorization::Authorization;
 pub use client_certificate::ClientIdentity;
-pub use distinguished_name::DistinguishedName;
 
 use crate::rejection::Rejection;
 use std::sync::Arc;

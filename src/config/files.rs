@@ -106,7 +106,7 @@ pub(super) fn builtin_authorities() -> Vec<CertificateDer<'static>> {
 ///
 /// # Errors
 /// Says that there are none, and what to do.
-pub fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, String> {
+pub(crate) fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, String> {
     let found = rustls_native_certs::load_native_certs();
     let can_be_used = |certificate: &CertificateDer<'static>| {
         x509_parser::parse_x509_certificate(certificate).is_ok()
@@ -290,7 +290,7 @@ pub(super) fn secret_digest(source: &SecretSource) -> Result<SecretDigest, Strin
 ///
 /// # Errors
 /// Says what is wrong with the file, and nothing of what is in it.
-pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
+pub(crate) fn read_secret_file(path: &Path) -> Result<Secret, String> {
     secret(&SecretSource::File(path.to_owned()))
 }
 
@@ -298,7 +298,7 @@ pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
 ///
 /// # Errors
 /// Says that there is none.
-pub fn read_secret_variable(name: &str) -> Result<Secret, String> {
+pub(crate) fn read_secret_variable(name: &str) -> Result<Secret, String> {
     secret(&SecretSource::Environment(name.to_owned()))
 }
 
@@ -307,7 +307,7 @@ pub fn read_secret_variable(name: &str) -> Result<Secret, String> {
 ///
 /// # Errors
 /// Says what the file holds instead.
-pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates =
         pem::certificates(&read(path, MAX_PEM)?).map_err(|fault| fault.in_file(path))?;
     Ok(certificates

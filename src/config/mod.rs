@@ -9,7 +9,7 @@ mod demands;
 mod document;
 mod error;
 mod files;
-pub mod header_template;
+pub(crate) mod header_template;
 mod lints;
 mod load;
 mod memory_limit;
@@ -22,17 +22,19 @@ mod upgrade_socket;
 mod upstream;
 
 pub(crate) use authorities::fault as authority_fault;
-pub use error::{ConfigError, Problem};
+pub use error::ConfigError;
+pub(crate) use error::Problem;
 pub(crate) use files::certificates_in;
-pub use files::{
-    NETDATA_ROOT_CA, read_certificates, read_identity, read_secret_file, read_secret_variable,
-    system_authorities,
+pub use files::{NETDATA_ROOT_CA, read_identity};
+pub(crate) use files::{
+    read_certificates, read_secret_file, read_secret_variable, system_authorities,
 };
 pub use revocation_list::RevocationList;
 pub(crate) use revocation_list::Subject;
-pub use sources::Sources;
+pub(crate) use sources::Sources;
 pub(crate) use upgrade_socket::is_own_directory;
-pub use upstream::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
+pub use upstream::Balance;
+pub(crate) use upstream::{Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 
 use crate::auth::Requirements;
 use crate::auth::secret::Secret;

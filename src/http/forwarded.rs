@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// The addresses in `X-Forwarded-For` are read from the right; each was added by the hop before. As
 /// long as a hop is trusted, its entry is believed; the first address that is not trusted is the
 /// client's. An entry that is not an address ends the walk.
-pub fn client_address<'h>(
+pub(crate) fn client_address<'h>(
     peer: IpAddr,
     forwarded_for: impl DoubleEndedIterator<Item = &'h [u8]>,
     trusted: &[IpNet],
@@ -48,7 +48,7 @@ fn parse(entry: &[u8]) -> Option<IpAddr> {
 }
 
 /// Returns `true` if `peer` is in one of the `trusted` networks.
-pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     let peer = peer.to_canonical();
     trusted.iter().any(|network| network.contains(&peer))
 }

@@ -3,12 +3,12 @@
 pub(crate) mod buffers;
 #[cfg(feature = "server")]
 pub(crate) mod chunked;
-pub mod forwarded;
+pub(crate) mod forwarded;
 pub mod framing;
 pub mod header_class;
 pub mod path;
 #[cfg(feature = "server")]
 pub(crate) mod read;
-pub mod request_head;
-pub mod response_head;
+pub(crate) mod request_head;
+pub(crate) mod response_head;
 pub(crate) mod timeout;

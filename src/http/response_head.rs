@@ -9,7 +9,7 @@ use http::StatusCode;
 /// The status and the fields of a response, without those that end at this hop (RFC 9110 section
 /// 7.6.1).
 #[derive(Clone, Debug)]
-pub struct ResponseHead {
+pub(crate) struct ResponseHead {
     status: StatusCode,
     /// The reason phrase, if it is not the usual one.
     reason: Option<Box<str>>,
@@ -20,7 +20,7 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// A head without fields.
-    pub fn new(status: StatusCode) -> Self {
+    pub(crate) fn new(status: StatusCode) -> Self {
         Self {
             status,
             reason: None,
@@ -30,14 +30,14 @@ impl ResponseHead {
     }
 
     /// Sets the reason phrase, which must not contain control characters.
-    pub fn with_reason(mut self, reason: &str) -> Self {
+    pub(crate) fn with_reason(mut self, reason: &str) -> Self {
         self.reason = (reason != self.reason()).then(|| reason.into());
         self
     }
 
     /// Adds a field. What would end its line is left out of `value`: an obsolete folding becomes
     /// spaces (RFC 9112 section 5.2).
-    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
         self.has_length |= name.eq_ignore_ascii_case(b"content-length");
         self.lines.put_slice(name);
         self.lines.put_slice(b": ");
@@ -52,18 +52,18 @@ impl ResponseHead {
     }
 
     /// The status of the response.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
     /// Returns `true` for the response of a server that has closed an idle connection (RFC 9110
     /// section 15.5.9): it has taken nothing of a request that was on its way.
-    pub fn is_idle_timeout(&self) -> bool {
+    pub(crate) fn is_idle_timeout(&self) -> bool {
         self.status == StatusCode::REQUEST_TIMEOUT
     }
 
     /// The reason phrase (RFC 9112 section 4), which may be empty.
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         self.reason
             .as_deref()
             .or(self.status.canonical_reason())
@@ -71,17 +71,17 @@ impl ResponseHead {
     }
 
     /// Returns `true` if there is a `Content-Length`.
-    pub fn has_length(&self) -> bool {
+    pub(crate) fn has_length(&self) -> bool {
         self.has_length
     }
 
     /// The fields as the lines of an HTTP/1.1 message.
-    pub fn lines(&self) -> &[u8] {
+    pub(crate) fn lines(&self) -> &[u8] {
         &self.lines
     }
 
     /// The fields, in the order and the spelling they came in.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &self.lines[..];
         std::iter::from_fn(move || {
             let end = memchr::memchr(b'\n', rest)?;

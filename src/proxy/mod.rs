@@ -9,7 +9,7 @@ mod gate;
 #[cfg(feature = "server")]
 mod gateway;
 mod interrupt;
-pub mod middleware;
+pub(crate) mod middleware;
 mod origin;
 #[cfg(feature = "server")]
 mod pass_through;
@@ -25,7 +25,7 @@ mod verified;
 
 pub use crate::telemetry::context::{Context, Outcome};
 #[cfg(feature = "server")]
-pub use downstream::Downstream;
+pub(crate) use downstream::Downstream;
 #[cfg(feature = "server")]
 pub(crate) use downstream::shutdown::{DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, after_shutdown};
 pub use gate::Gate;

@@ -104,11 +104,11 @@ impl Drain {
 
 /// A handle that ends a server from within its process, as SIGTERM does from outside.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<Notify>);
+pub(crate) struct Stop(Arc<Notify>);
 
 impl Stop {
     /// Stops accepting, lets requests in flight finish, and ends.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.0.notify_one();
     }
 }

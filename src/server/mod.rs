@@ -17,9 +17,9 @@ mod upstream_watcher;
 
 pub(crate) use descriptors::raise_limit as raise_descriptor_limit;
 pub(crate) use descriptors::shortage as descriptor_shortage;
-pub use drain::Stop;
-pub use sockets::Inherited;
-pub use upgrade::launch::Launch;
+pub(crate) use drain::Stop;
+pub(crate) use sockets::Inherited;
+pub(crate) use upgrade::launch::Launch;
 
 use crate::config::{Config, Loaded, Sources};
 use crate::proxy::{Downstream, Gate, Policy};
@@ -50,10 +50,9 @@ use upgrade::{ListenSockets, RunningProcess};
 use upstream_watcher::UpstreamWatcher;
 
 /// A server with bound sockets. It accepts connections once it is [run](Server::run).
-pub struct Server {
+pub(crate) struct Server {
     pingora: PingoraServer,
     addresses: Vec<SocketAddr>,
-    admin_address: Option<SocketAddr>,
     startup_error: StartupError,
     until_drained: UntilDrained,
 }
@@ -67,7 +66,7 @@ const SIGNAL_LISTENERS: usize = 3;
 
 /// An error because of which a server cannot start.
 #[derive(Debug, Error)]
-pub enum ServerError {
+pub(crate) enum ServerError {
     /// Binding or listening on an address failed.
     #[error("cannot listen on {address}: {error}")]
     Bind {
@@ -122,7 +121,7 @@ impl Server {
     /// date: read it again after that.
     ///
     /// With `launch`, SIGUSR2 starts a successor.
-    pub fn bind(
+    pub(crate) fn bind(
         loaded: Loaded,
         inherited: Inherited,
         launch: Option<Launch>,
@@ -143,9 +142,6 @@ impl Server {
             .admin
             .map(|admin| sockets.listen(admin.listen))
             .transpose()?;
-        let admin_address = admin
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok());
         let shared = Shared::new(&config);
         shared.monitor.watch(policy.buffers());
         let (watcher, upstreams) =
@@ -173,29 +169,23 @@ impl Server {
         Ok(Self {
             pingora,
             addresses,
-            admin_address,
             startup_error: shared.startup_error.clone(),
             until_drained: shared.until_drained(&config, sockets, launch),
         })
     }
 
     /// The bound addresses in the order of the configuration, HTTPS first.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The bound address of the admin listener, if one is configured.
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin_address
-    }
-
     /// Returns a handle that ends the server from another thread.
-    pub fn stop(&self) -> Stop {
+    pub(crate) fn stop(&self) -> Stop {
         self.until_drained.stop.clone()
     }
 
     /// Serves until a signal or [`Stop`] ends it, or a successor serves. Blocks the thread.
-    pub fn run(self) -> Result<(), ServerError> {
+    pub(crate) fn run(self) -> Result<(), ServerError> {
         raise_descriptor_limit();
         let pid_file = self.until_drained.pid_file.clone();
         self.pingora.run(RunArgs {

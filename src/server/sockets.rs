@@ -15,7 +15,7 @@ const BACKLOG: i32 = 4096;
 
 /// Listening sockets that systemd or a running process passed to this one.
 #[derive(Debug, Default)]
-pub struct Inherited {
+pub(crate) struct Inherited {
     /// Each socket with its address in the configuration.
     sockets: Vec<(SocketAddr, TcpListener)>,
     predecessor: Option<RunningProcess>,
@@ -23,14 +23,14 @@ pub struct Inherited {
 
 impl Inherited {
     /// Returns an empty set: every socket will be bound by this process.
-    pub fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self::default()
     }
 
     /// Takes the sockets that systemd passed (`LISTEN_FDS`), if any.
     ///
     /// Call this before any thread is started: it removes the variables from the environment.
-    pub fn from_systemd() -> Self {
+    pub(crate) fn from_systemd() -> Self {
         let mut passed = ListenFd::from_env();
         let sockets = (0..passed.len()).filter_map(|index| match passed.take_tcp_listener(index) {
             Ok(listener) => {
@@ -53,7 +53,7 @@ impl Inherited {
     ///
     /// # Errors
     /// If no process hands them over in time.
-    pub fn from_running(server: &config::ServerSettings) -> Result<Self, ServerError> {
+    pub(crate) fn from_running(server: &config::ServerSettings) -> Result<Self, ServerError> {
         let (predecessor, sockets) =
             Successor::new(&server.upgrade_socket)
                 .take_over()

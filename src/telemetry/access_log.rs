@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use tracing::info;
 
 /// The target of access lines, by which they are filtered.
-pub const TARGET: &str = "access";
+pub(crate) const TARGET: &str = "access";
 
 tokio::task_local! {
     static WITHOUT: ();

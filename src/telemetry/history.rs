@@ -13,17 +13,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The number of passed events, and of refused events, that are kept: a flood of one does not
 /// displace the other.
-pub const KEPT: usize = 100;
+pub(crate) const KEPT: usize = 100;
 
 /// The length of one step of the history.
-pub const STEP: Duration = Duration::from_secs(15 * 60);
+pub(crate) const STEP: Duration = Duration::from_secs(15 * 60);
 
 /// The number of steps that are kept: a day.
-pub const STEPS: usize = 96;
+pub(crate) const STEPS: usize = 96;
 
 /// The result of a request, a handshake or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventResult {
+pub(crate) enum EventResult {
     /// A request ended with this outcome.
     Request(Outcome),
     /// A TLS handshake was refused, with this code.
@@ -34,12 +34,12 @@ pub enum EventResult {
 
 impl EventResult {
     /// Returns `true` if nothing was refused or failed.
-    pub fn is_good(self) -> bool {
+    pub(crate) fn is_good(self) -> bool {
         matches!(self, Self::Request(outcome) if outcome.is_good())
     }
 
     /// Returns the code that responses, logs and metrics show.
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Request(outcome) => outcome.code(),
             Self::Handshake(code) | Self::Connection(code) => code,
@@ -49,7 +49,7 @@ impl EventResult {
 
 /// An event, or several equal ones.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub(crate) struct Event {
     /// The time of the last occurrence.
     pub at: SystemTime,
     /// The number of occurrences, which are consecutive unless refused.
@@ -77,7 +77,7 @@ pub struct Event {
 /// An excerpt of a notification. Its strings are untrusted: any user of Netdata Cloud can choose
 /// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
+pub(crate) struct Excerpt {
     /// The kind of the notification.
     pub kind: Kind,
     /// The shape of its body.
@@ -196,7 +196,7 @@ impl Event {
 
 /// The token of a Test notification that the proxy answered.
 #[derive(Clone, Debug)]
-pub struct TestToken {
+pub(crate) struct TestToken {
     /// The time of its arrival.
     pub at: SystemTime,
     /// The token as it was received.
@@ -205,7 +205,7 @@ pub struct TestToken {
 
 /// Accepted notifications with unexpected values.
 #[derive(Clone, Debug)]
-pub struct DriftSummary {
+pub(crate) struct DriftSummary {
     /// The time of the last one.
     pub at: SystemTime,
     /// Their number since the start.
@@ -216,7 +216,7 @@ pub struct DriftSummary {
 
 /// The numbers of passed and refused events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EventCounts {
+pub(crate) struct EventCounts {
     /// The number of passed events.
     pub passed: u64,
     /// The number of refused events.
@@ -225,7 +225,7 @@ pub struct EventCounts {
 
 /// The recent events at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Notifications, challenges and Test notifications that passed every check, the newest last.
     pub passed: VecDeque<Event>,
     /// Refused events, the newest last.
@@ -339,7 +339,7 @@ impl Snapshot {
     }
 
     /// Returns the last verified notification.
-    pub fn last_notification(&self) -> Option<&Event> {
+    pub(crate) fn last_notification(&self) -> Option<&Event> {
         self.passed
             .iter()
             .rfind(|event| event.notification.is_some())
@@ -365,7 +365,7 @@ impl Snapshot {
     }
 
     /// Returns the steps of the day that ends with the step of `now`, the newest last.
-    pub fn history(&self, now: SystemTime) -> [EventCounts; STEPS] {
+    pub(crate) fn history(&self, now: SystemTime) -> [EventCounts; STEPS] {
         let mut day = [EventCounts::default(); STEPS];
         let last = step(now);
         for (step, counts) in &self.history {

@@ -37,7 +37,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// A thread writes the lines, so that others do not wait: call [`flush`] before the process exits.
 ///
 /// Does nothing if the process logs already.
-pub fn init(log: &Log) {
+pub(crate) fn init(log: &Log) {
     let (is_terminal, is_journal) = (std::io::stderr().is_terminal(), stderr_is_journal());
     let (filter, handle) = reload::Layer::new(filter(log));
     let (lines, format) = LogFormatter::new(log.format, is_terminal, is_journal);
@@ -83,14 +83,14 @@ pub fn init(log: &Log) {
 }
 
 /// Waits until all lines are written, for a second at most.
-pub fn flush() {
+pub(crate) fn flush() {
     if let Some(queue) = SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
         queue.flush(LAST_LINES);
     }
 }
 
 /// Says something on standard error that is no record, behind the records.
-pub fn say(line: impl Display) {
+pub(crate) fn say(line: impl Display) {
     match SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
         Some(queue) => queue.push(format!("{line}\n").as_bytes()),
         // An error that cannot be written cannot be reported either.
@@ -99,7 +99,7 @@ pub fn say(line: impl Display) {
 }
 
 /// Writes them as `log` says from here on.
-pub fn change(log: &Log) {
+pub(crate) fn change(log: &Log) {
     let Some(settings) = SETTINGS.get() else {
         return;
     };

@@ -1,17 +1,17 @@
 //! Logs, metrics and history: what the program says about itself.
 
-pub mod access_log;
+pub(crate) mod access_log;
 #[cfg(feature = "server")]
-pub mod admin;
-pub mod context;
+pub(crate) mod admin;
+pub(crate) mod context;
 #[cfg(feature = "server")]
 mod format;
 #[cfg(feature = "server")]
-pub mod history;
+pub(crate) mod history;
 #[cfg(feature = "server")]
 mod logging;
 #[cfg(feature = "server")]
-pub mod metrics;
+pub(crate) mod metrics;
 #[cfg(feature = "server")]
 mod monitor;
 #[cfg(feature = "server")]
@@ -21,6 +21,6 @@ pub(crate) mod repeated;
 mod span_fields;
 
 #[cfg(feature = "server")]
-pub use logging::{change, flush, init, say};
+pub(crate) use logging::{change, flush, init, say};
 #[cfg(feature = "server")]
-pub use monitor::{Certificate, Monitor, UpstreamHealth};
+pub(crate) use monitor::{Certificate, Monitor};

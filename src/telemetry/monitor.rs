@@ -19,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 /// Records what happens, for the metrics and the admin listener.
-pub struct Monitor {
+pub(crate) struct Monitor {
     /// `true` if there is an admin listener, so that requests are recorded.
     is_watched: bool,
     started: SystemTime,
@@ -40,11 +40,11 @@ pub struct Monitor {
 }
 
 /// `true` for each healthy server, by upstream and server.
-pub type UpstreamHealth = BTreeMap<String, BTreeMap<String, bool>>;
+pub(crate) type UpstreamHealth = BTreeMap<String, BTreeMap<String, bool>>;
 
 /// A certificate or a revocation list with its expiry.
 #[derive(Clone, Debug)]
-pub struct Certificate {
+pub(crate) struct Certificate {
     /// The purpose of the certificate.
     pub which: CertificateKind,
     /// The subject of a certificate, or the file of a revocation list.
@@ -64,7 +64,7 @@ impl Drop for Connected {
 
 impl Monitor {
     /// Creates a monitor for `config`. Without `[admin]`, requests are not recorded.
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let monitor = Self {
             is_watched: config.admin.is_some(),
             ..Self::off()
@@ -74,7 +74,7 @@ impl Monitor {
     }
 
     /// Creates a monitor that records no requests.
-    pub fn off() -> Self {
+    pub(crate) fn off() -> Self {
         Self {
             is_watched: false,
             started: SystemTime::now(),
@@ -98,7 +98,7 @@ impl Monitor {
     }
 
     /// Returns the time when a body was last refused because the memory limit was reached.
-    pub fn overloaded(&self) -> Option<SystemTime> {
+    pub(crate) fn overloaded(&self) -> Option<SystemTime> {
         self.overloaded.load().as_deref().copied()
     }
 
@@ -155,12 +155,12 @@ impl Monitor {
     }
 
     /// Returns `true` if the last attempt to reload the configuration failed.
-    pub fn has_failed_to_reload(&self) -> bool {
+    pub(crate) fn has_failed_to_reload(&self) -> bool {
         self.has_failed_to_reload.load(Ordering::Relaxed)
     }
 
     /// Returns `true` if the self-test has passed.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
     }
 
@@ -266,7 +266,7 @@ impl Monitor {
 
     /// Records the health of all servers of all upstreams. Servers that are not listed have been
     /// removed.
-    pub fn servers<'s>(&self, servers: impl IntoIterator<Item = (&'s str, &'s str, bool)>) {
+    pub(crate) fn servers<'s>(&self, servers: impl IntoIterator<Item = (&'s str, &'s str, bool)>) {
         let mut now = UpstreamHealth::new();
         for (upstream, server, is_healthy) in servers {
             now.entry(upstream.to_owned())
@@ -289,7 +289,7 @@ impl Monitor {
     }
 
     /// Returns the health of each server, by upstream and server: `true` if it is healthy.
-    pub fn upstreams(&self) -> UpstreamHealth {
+    pub(crate) fn upstreams(&self) -> UpstreamHealth {
         self.upstreams
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -298,7 +298,7 @@ impl Monitor {
 
     /// Returns the certificates and revocation lists of the configuration, and the client
     /// certificate seen last.
-    pub fn certificates(&self) -> Vec<Certificate> {
+    pub(crate) fn certificates(&self) -> Vec<Certificate> {
         let client = self.client_last_seen.load();
         let client = client.as_ref().map(|identity| Certificate {
             which: CertificateKind::ClientLastSeen,
@@ -314,22 +314,22 @@ impl Monitor {
     }
 
     /// Returns the recent events.
-    pub fn recent(&self) -> Snapshot {
+    pub(crate) fn recent(&self) -> Snapshot {
         self.recent.snapshot()
     }
 
     /// Returns the time of the start.
-    pub fn started(&self) -> SystemTime {
+    pub(crate) fn started(&self) -> SystemTime {
         self.started
     }
 
     /// Returns the number of open connections.
-    pub fn connections(&self) -> i64 {
+    pub(crate) fn connections(&self) -> i64 {
         self.metrics.connections().get()
     }
 
     /// Returns the metrics in Prometheus' text format.
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         self.metrics
             .buffered(self.buffers.get().map_or(0, |buffers| buffers.used()));
         self.metrics.expose()

@@ -9,8 +9,8 @@ mod reach;
 mod refusal;
 mod trust;
 
-pub use peer_chain::{presented, presented_before};
-pub use refusal::{Refusal, RefusalCode, observe};
+pub(crate) use peer_chain::{presented, presented_before};
+pub(crate) use refusal::{Refusal, RefusalCode, observe};
 pub use trust::Trust;
 
 use crate::config::{Tls, TlsVersion};
@@ -23,7 +23,7 @@ use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
 /// Installs aws-lc-rs as the crypto provider of the process. Otherwise Pingora would install ring.
-pub fn install_crypto_provider() {
+pub(crate) fn install_crypto_provider() {
     // Ignore the error: a provider is installed already.
     let _ = aws_lc_rs::default_provider().install_default();
 }
@@ -38,19 +38,10 @@ impl ResolvesServerCert for OneCertificate {
     }
 }
 
-/// Creates the TLS settings for a listener of a Pingora service that uses the checks as middleware.
-///
-/// Such a listener resumes sessions, which is safe: the client certificate is evaluated again for
-/// each request. It accepts TLS 1.2 and 1.3, whatever `min_version` is.
-pub fn listener_settings(
-    tls: &Tls,
-    trust: Arc<Trust>,
-    http2: bool,
-) -> pingora::Result<TlsSettings> {
-    settings(tls.certificate.clone(), trust, http2)
-}
-
 /// Creates settings that serve `identity` and keep the client's chain with its connection.
+///
+/// A listener with these settings resumes sessions, which is safe: the client certificate is
+/// evaluated again for each request.
 pub(crate) fn settings(
     identity: Arc<CertifiedKey>,
     verifier: Arc<dyn ClientCertVerifier>,
@@ -70,9 +61,9 @@ pub(crate) fn settings(
 ///
 /// It never resumes a session: Netdata Cloud keeps none, and a resumed session could outlive a
 /// policy.
-pub fn acceptor(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<Acceptor, String> {
-    let settings =
-        listener_settings(tls, trust.clone(), http2).map_err(|error| error.to_string())?;
+pub(crate) fn acceptor(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<Acceptor, String> {
+    let settings = settings(tls.certificate.clone(), trust.clone(), http2)
+        .map_err(|error| error.to_string())?;
     let mut acceptor = settings.build();
     let versions: &[_] = match tls.min_version {
         TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],

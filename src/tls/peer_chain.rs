@@ -57,14 +57,14 @@ impl TlsAccept for KeepChain {
 
 /// Evaluates the chain of a connection's client against the current trust, and not that of the
 /// handshake: a connection outlives certificates and policies.
-pub fn presented(digest: Option<&Digest>, trust: &Trust) -> Presented {
+pub(crate) fn presented(digest: Option<&Digest>, trust: &Trust) -> Presented {
     PresentedChain::of(digest).map_or(Presented::Nothing, |chain| {
         chain.judge(trust, UnixTime::now())
     })
 }
 
 /// Returns the last verdict if it still holds, without evaluating the chain.
-pub fn presented_before(digest: Option<&Digest>, trust: &Trust) -> Option<Presented> {
+pub(crate) fn presented_before(digest: Option<&Digest>, trust: &Trust) -> Option<Presented> {
     let Some(chain) = PresentedChain::of(digest) else {
         return Some(Presented::Nothing);
     };

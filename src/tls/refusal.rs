@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// A refused handshake and its reason.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The code of the reason.
     pub code: RefusalCode,
     /// The reason in a sentence.
@@ -24,7 +24,7 @@ pub struct Refusal {
 /// The reasons for which a handshake is refused, as metrics distinguish them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum RefusalCode {
+pub(crate) enum RefusalCode {
     CertificateMissing,
     CertificateUntrusted,
     CertificateExpired,
@@ -46,7 +46,7 @@ pub enum RefusalCode {
 
 impl RefusalCode {
     /// All codes in their order.
-    pub const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::CertificateMissing,
         Self::CertificateUntrusted,
         Self::CertificateExpired,
@@ -64,7 +64,7 @@ impl RefusalCode {
     ];
 
     /// Returns the name of the code in logs and metrics.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::CertificateMissing => "certificate_missing",
             Self::CertificateUntrusted => "certificate_untrusted",
@@ -91,7 +91,7 @@ tokio::task_local! {
 }
 
 /// Runs a handshake and returns the verifier's refusal, if there is one.
-pub async fn observe<T>(handshake: impl Future<Output = T>) -> (T, Option<Refusal>) {
+pub(crate) async fn observe<T>(handshake: impl Future<Output = T>) -> (T, Option<Refusal>) {
     REFUSAL
         .scope(RefCell::new(None), async {
             let result = handshake.await;

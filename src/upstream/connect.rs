@@ -25,7 +25,7 @@ const EMPTY_FILE: &str = "/dev/null";
 
 /// The reason why a connection cannot be opened.
 #[derive(Debug, Error)]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     /// The connection was refused, or the certificate of the server is not accepted.
     #[error("{0}")]
     Refused(String),

@@ -23,7 +23,7 @@ use std::task::{Context, Waker};
 use tokio::sync::{Notify, watch};
 
 /// Servers between which requests are balanced.
-pub struct ServerGroup {
+pub(crate) struct ServerGroup {
     config: Arc<UpstreamConfig>,
     balancer: Balancer,
     members: Arc<Members>,
@@ -59,7 +59,7 @@ impl ServerGroup {
     }
 
     /// Returns the name of the group.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.config.name
     }
 

@@ -5,7 +5,7 @@
 
 mod address;
 mod connect;
-pub mod exchange;
+pub(crate) mod exchange;
 mod group;
 mod health;
 mod health_check;
@@ -14,10 +14,10 @@ mod resolve;
 mod server;
 mod tls;
 
-pub use connect::ConnectError;
+pub(crate) use connect::ConnectError;
 pub(crate) use connect::make_connector;
-pub use group::ServerGroup;
-pub use server::UpstreamServer;
+pub(crate) use group::ServerGroup;
+pub(crate) use server::UpstreamServer;
 
 use crate::config::{Config, Upstream as UpstreamConfig};
 use server::ServerSettings;
@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 
 /// The destination of the requests of a route.
 #[derive(Clone, Debug)]
-pub enum Upstream {
+pub(crate) enum Upstream {
     /// The server whose URL the route names.
     Server(Arc<UpstreamServer>),
     /// A group of servers.
@@ -41,7 +41,7 @@ pub enum Upstream {
 
 impl Upstream {
     /// Returns the name of the group, or the URL of the server.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Server(server) => server.label(),
             Self::Group(group) => group.name(),
@@ -103,7 +103,7 @@ impl fmt::Display for Upstream {
 }
 
 /// Checks each server of a group once. Returns those that fail and the reasons.
-pub async fn check_once(group: &Arc<UpstreamConfig>) -> Vec<(String, String)> {
+pub(crate) async fn check_once(group: &Arc<UpstreamConfig>) -> Vec<(String, String)> {
     ServerGroup::new(group.clone(), None, Arc::default())
         .check_once()
         .await

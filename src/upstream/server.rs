@@ -54,7 +54,7 @@ impl ServerSettings {
 }
 
 /// A server at one address, or the server of a host name outside of any group.
-pub struct UpstreamServer {
+pub(crate) struct UpstreamServer {
     id: u64,
     endpoint: Endpoint,
     label: Arc<str>,
@@ -119,7 +119,7 @@ impl UpstreamServer {
     }
 
     /// Returns the URL of the server as it is configured.
-    pub fn label(&self) -> &Arc<str> {
+    pub(crate) fn label(&self) -> &Arc<str> {
         &self.label
     }
 

@@ -1,5 +1,5 @@
 //! What Netdata Cloud sends: the challenge, notifications, and their shapes.
 
 pub mod challenge;
-pub mod notification;
-pub mod request;
+pub(crate) mod notification;
+pub(crate) mod request;

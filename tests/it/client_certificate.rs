@@ -11,9 +11,10 @@ use crate::support::{
     Answer, Edit as _, Http2, Leaf, NETDATA, Origin, Pki, Proxy, Sender, WEBHOOK,
     another_common_name, critical_unknown_extension, eventually, subject,
 };
-use netdata_webhook_proxy::auth::Presented;
-use netdata_webhook_proxy::config::{ClientTrust, CrlCoverage, Verify};
-use netdata_webhook_proxy::tls::Trust;
+use netdata_webhook_proxy::internals::CrlCoverage;
+use netdata_webhook_proxy::internals::Presented;
+use netdata_webhook_proxy::internals::Trust;
+use netdata_webhook_proxy::{ClientTrust, Verify};
 use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose,

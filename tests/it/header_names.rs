@@ -11,7 +11,7 @@
 //! | `check` accepted `set_headers` of `Client-Cert-Chain`, `Expect`, `HTTP2-Settings` | lists that drift apart | `check_refuses_to_set_what_is_reserved`, `the_lists_are_whole` |
 
 use crate::support::{Http2, Operator, Origin, Pki, Proxy, Sender, WEBHOOK, is_documented};
-use netdata_webhook_proxy::http::header_class::{self, Class};
+use netdata_webhook_proxy::internals::header_class::{self, Class};
 use std::process::Command;
 
 const ALERT: &str = r#"{"alert":{"transition_id":"t-1","state":{"status":"Critical"}}}"#;

@@ -2,9 +2,8 @@
 
 use crate::support::{Leaf, Pki, Sender, WEBHOOK, eventually};
 use async_trait::async_trait;
-use netdata_webhook_proxy::config::Config;
-use netdata_webhook_proxy::proxy::{Context, Decision, Gate, Policy};
-use netdata_webhook_proxy::tls;
+use netdata_webhook_proxy::Config;
+use netdata_webhook_proxy::{Context, Decision, Gate, Policy};
 use pingora::prelude::*;
 use pingora::server::ShutdownWatch;
 use pingora::services::Service as _;
@@ -81,9 +80,11 @@ fn policy(pki: &Pki, config: &str) -> (Config, Policy) {
 fn serve(pki: &Pki) -> Scene {
     pki.write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
     let (config, policy) = policy(pki, CONFIG);
-    let settings =
-        tls::listener_settings(config.tls.as_ref().unwrap(), policy.trust().clone(), true).unwrap();
-    let (gate, seen) = (Arc::new(Gate::new(policy)), Arc::default());
+    let gate = Arc::new(Gate::new(policy));
+    let settings = gate
+        .listener_settings(config.tls.unwrap().certificate, true)
+        .unwrap();
+    let seen = Arc::default();
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     free.set_nonblocking(true).unwrap();

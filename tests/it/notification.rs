@@ -24,7 +24,7 @@ use crate::support::{
     Answer, Edit as _, Http2, Operator, Origin, Pki, Proxy, Received, Sender, WEBHOOK, eventually,
     is_event,
 };
-use netdata_webhook_proxy::webhook::notification::{Notification, SchemaPolicy};
+use netdata_webhook_proxy::{Notification, SchemaPolicy};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Map, Value, json};

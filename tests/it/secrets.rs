@@ -13,7 +13,7 @@
 //! What the log shows at each level is in `logs`.
 
 use crate::support::{Edit as _, Origin, Pki, Proxy};
-use netdata_webhook_proxy::config::Config;
+use netdata_webhook_proxy::Config;
 use proptest::prelude::{ProptestConfig, proptest};
 use std::fmt::Write as _;
 use std::path::Path;

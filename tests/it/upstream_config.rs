@@ -2,7 +2,8 @@
 
 use crate::support::Pki;
 use netdata_webhook_proxy::commands::check;
-use netdata_webhook_proxy::config::{Balance, Config, Loaded};
+use netdata_webhook_proxy::internals::Balance;
+use netdata_webhook_proxy::{Config, Loaded};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;

@@ -4,8 +4,8 @@ use crate::support::{
     Connection, Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, Reply, Sender, WEBHOOK,
     eventually, is_event,
 };
-use netdata_webhook_proxy::config::Config;
-use netdata_webhook_proxy::upstream::Upstreams;
+use netdata_webhook_proxy::Config;
+use netdata_webhook_proxy::internals::Upstreams;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 

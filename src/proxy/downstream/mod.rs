@@ -14,13 +14,13 @@ use pingora::server::ShutdownWatch;
 use std::sync::Arc;
 
 /// Serves the connections of clients.
-pub struct Downstream {
+pub(crate) struct Downstream {
     gateway: Gateway,
 }
 
 impl Downstream {
     /// Serves requests that `gate` admits, and reports them to `monitor`.
-    pub fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
         Self {
             gateway: Gateway::new(gate, draining, monitor),
         }
@@ -29,7 +29,7 @@ impl Downstream {
     /// Serves requests until the connection ends. A drain that is signalled through `shutdown` lets
     /// the request in flight finish. `is_anonymous` says that the peer is a load balancer that has
     /// not named the client.
-    pub async fn serve(&self, stream: Stream, is_anonymous: bool, shutdown: ShutdownWatch) {
+    pub(crate) async fn serve(&self, stream: Stream, is_anonymous: bool, shutdown: ShutdownWatch) {
         let peer = Peer::new(&stream, is_anonymous, shutdown.clone());
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             // Boxed because its future is large, and most connections use HTTP/1.1.

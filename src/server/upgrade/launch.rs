@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 /// The command that started this process, by which its successor is started as well.
 #[derive(Clone, Debug)]
-pub struct Launch {
+pub(crate) struct Launch {
     /// The path of the program, where a newer version may have been installed.
     pub program: PathBuf,
     /// The arguments, including the option to take the sockets over.

@@ -30,7 +30,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Admin {
     /// Answers the request of a connection. Errors of the connection are ignored.
-    pub async fn serve(&self, socket: TcpStream) {
+    pub(crate) async fn serve(&self, socket: TcpStream) {
         let mut stream: Stream = Box::new(L4Stream::from(socket));
         let head = match timeout(HEAD, read_head(&mut stream)).await {
             Ok(Ok(head)) => head,

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 /// Serves the admin listener.
-pub struct Admin {
+pub(crate) struct Admin {
     monitor: Arc<Monitor>,
     /// Becomes `true` when load balancers should stop sending traffic.
     leaves: watch::Receiver<bool>,

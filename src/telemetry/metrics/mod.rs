@@ -40,7 +40,7 @@ pub(super) static LOG_LINES_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
 
 /// The label `which` of `certificate_not_after_timestamp_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CertificateKind {
+pub(crate) enum CertificateKind {
     /// The server's own certificate.
     Server,
     /// The intermediate certificates of the server.
@@ -55,7 +55,7 @@ pub enum CertificateKind {
 
 impl CertificateKind {
     /// Returns the value of the label.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Server => "server",
             Self::Chain => "chain",
@@ -68,7 +68,7 @@ impl CertificateKind {
 
 /// The reason why a connection was refused before any data was exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionRefusal {
+pub(crate) enum ConnectionRefusal {
     /// The PROXY protocol header is missing, late or unreadable.
     ProxyProtocol,
     /// The address is not in `listen.allow`.
@@ -88,7 +88,7 @@ impl ConnectionRefusal {
     ];
 
     /// Returns the value of the label.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::ProxyProtocol => "proxy_protocol",
             Self::NotAllowed => "not_allowed",
@@ -99,7 +99,7 @@ impl ConnectionRefusal {
 }
 
 /// All metrics of the process.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     requests: RequestFamilies,
     webhooks: WebhookFamilies,

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// The reason why there is no response, as the proxy answers and logs it.
 #[derive(Debug, Error)]
-pub enum ExchangeError {
+pub(crate) enum ExchangeError {
     /// The connection was refused or closed, or the response is not HTTP.
     #[error("{0}")]
     Unreachable(String),
@@ -21,7 +21,7 @@ pub enum ExchangeError {
 
 impl ExchangeError {
     /// Returns the rejection that the client gets.
-    pub fn rejection(&self) -> Rejection {
+    pub(crate) fn rejection(&self) -> Rejection {
         match self {
             Self::Unreachable(_) => Rejection::UpstreamUnreachable,
             Self::Timeout(_) => Rejection::UpstreamTimeout,

@@ -7,12 +7,12 @@
 mod connection;
 mod error;
 mod pool;
-pub mod relay;
+pub(crate) mod relay;
 mod response_body;
 mod response_framing;
 mod response_reader;
 
-pub use error::ExchangeError;
+pub(crate) use error::ExchangeError;
 
 use crate::http::response_head::ResponseHead;
 use crate::http::timeout::{Deadline, timeout};
@@ -28,7 +28,7 @@ use tokio::io::AsyncWriteExt as _;
 
 /// A request: its head and its body.
 #[derive(Debug)]
-pub struct Message {
+pub(crate) struct Message {
     /// The head, with a small body, so that both are sent in one piece.
     pub head: BytesMut,
     /// The rest of a body that is too large to be copied.
@@ -36,7 +36,7 @@ pub struct Message {
 }
 
 /// The response of an upstream: its head, and a body that is still to be read.
-pub struct UpstreamResponse {
+pub(crate) struct UpstreamResponse {
     /// The head. Its status is never informational.
     pub head: ResponseHead,
     reader: ResponseReader<Stream>,
@@ -66,7 +66,7 @@ impl AttemptError {
 ///
 /// If the connection closes before the first byte of a response, the message is sent once more over
 /// a new connection, to another server if there is one: a duplicate is better than a lost alert.
-pub async fn send(
+pub(crate) async fn send(
     upstream: &Upstream,
     message: &Message,
 ) -> Result<UpstreamResponse, ExchangeError> {
@@ -144,12 +144,12 @@ fn failure(written: io::Result<()>, error: &ResponseError) -> ExchangeError {
 
 impl UpstreamResponse {
     /// Returns the server that responded.
-    pub fn server(&self) -> &Arc<UpstreamServer> {
+    pub(crate) fn server(&self) -> &Arc<UpstreamServer> {
         &self.server
     }
 
     /// Returns the next part of the body, or `None` at its end.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ExchangeError> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, ExchangeError> {
         match timeout(self.server.response_timeout(), self.reader.chunk()).await {
             Ok(chunk) => chunk.map_err(|error| ExchangeError::truncated(&error)),
             Err(_) => Err(ExchangeError::timeout("the response stalled")),
@@ -158,7 +158,7 @@ impl UpstreamResponse {
 
     /// Keeps the connection for another request, if the upstream allows that. To be called at the
     /// end of the body.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(stream) = self.reader.reuse().filter(|_| self.was_sent) {
             pool::put(&self.server, stream);
         }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 
 /// A connection over which the head of a request has been sent.
-pub struct Relay {
+pub(crate) struct Relay {
     /// The side that takes the rest of the request.
     pub request: RequestSide,
     /// The side that gives the response.
@@ -24,10 +24,10 @@ pub struct Relay {
 }
 
 /// The side of a relay that takes the request.
-pub struct RequestSide(WriteHalf<Stream>);
+pub(crate) struct RequestSide(WriteHalf<Stream>);
 
 /// The side of a relay that gives the response.
-pub struct ResponseSide {
+pub(crate) struct ResponseSide {
     reader: ResponseReader<ReadHalf<Stream>>,
     server: Arc<UpstreamServer>,
     is_pooled: bool,
@@ -35,7 +35,7 @@ pub struct ResponseSide {
 }
 
 /// A part of a response.
-pub enum ResponsePart {
+pub(crate) enum ResponsePart {
     /// The head. Its status is never informational.
     Head(ResponseHead),
     /// A part of the body.
@@ -45,7 +45,7 @@ pub enum ResponsePart {
 }
 
 /// The reason why a response is missing or incomplete.
-pub struct RelayFailure {
+pub(crate) struct RelayFailure {
     /// The error to answer and to log.
     pub error: ExchangeError,
     /// A pooled connection was closed before the first byte of a response, or with a response that
@@ -71,7 +71,7 @@ impl RelayFailure {
 
 /// Connects to a server of `upstream` and sends `head`. With `fresh`, pooled connections are not
 /// used. `is_head` says that the method is HEAD.
-pub async fn open(
+pub(crate) async fn open(
     upstream: &Upstream,
     head: &[u8],
     is_head: bool,
@@ -102,13 +102,13 @@ pub async fn open(
 
 impl Relay {
     /// Returns the server that the request was sent to.
-    pub fn server(&self) -> &Arc<UpstreamServer> {
+    pub(crate) fn server(&self) -> &Arc<UpstreamServer> {
         &self.server
     }
 
     /// Keeps the connection for another request, if the server allows that. To be called when both
     /// sides are done.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(read_half) = self.response.reader.reuse() {
             pool::put(&self.server, read_half.unsplit(self.request.0));
         }
@@ -122,7 +122,7 @@ impl RequestSide {
     }
 
     /// Sends some of `bytes` and returns their number. Cancel safe.
-    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.write(bytes).await {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             sent => sent,
@@ -130,7 +130,7 @@ impl RequestSide {
     }
 
     /// Flushes buffered bytes to the socket.
-    pub async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         self.0.flush().await
     }
 }
@@ -140,7 +140,7 @@ impl ResponseSide {
     ///
     /// With `may_repeat`, the request can be sent again: a 408 on a connection that had been idle
     /// is then a stale connection, and not a response.
-    pub async fn next(&mut self, may_repeat: bool) -> Result<ResponsePart, RelayFailure> {
+    pub(crate) async fn next(&mut self, may_repeat: bool) -> Result<ResponsePart, RelayFailure> {
         if !self.has_head {
             return self.head(may_repeat).await.map(ResponsePart::Head);
         }

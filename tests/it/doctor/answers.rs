@@ -2,8 +2,8 @@
 
 use super::{Kit, SECRET, answer, rightly, run, url};
 use crate::support::{Edit as _, MisconfiguredServer, Origin, Pki, Proxy, Seen};
-use netdata_webhook_proxy::auth::secret::Secret;
-use netdata_webhook_proxy::webhook::challenge::response_token;
+use netdata_webhook_proxy::internals::Secret;
+use netdata_webhook_proxy::response_token;
 use std::thread;
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;

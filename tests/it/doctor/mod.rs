@@ -9,8 +9,8 @@ mod peers;
 mod reach;
 
 use crate::support::{Leaf, MisconfiguredServer, Origin, Pki, Proxy, Seen, WEBHOOK, is_documented};
-use netdata_webhook_proxy::auth::secret::Secret;
-use netdata_webhook_proxy::webhook::challenge::{crc_token, response_token};
+use netdata_webhook_proxy::internals::Secret;
+use netdata_webhook_proxy::internals::challenge::{crc_token, response_token};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

@@ -5,7 +5,7 @@
 
 use super::sample::{import, program};
 use crate::support::Pki;
-use netdata_webhook_proxy::config::NETDATA_ROOT_CA;
+use netdata_webhook_proxy::internals::NETDATA_ROOT_CA;
 use std::fs;
 use std::path::Path;
 use std::process::Command;

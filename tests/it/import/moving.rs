@@ -6,7 +6,7 @@ use crate::support::{
     Answer, Edit as _, Language, Peer, Pki, Receiver, Sender, Stage, block_after, blocks,
     client_config, complete, eventually, is_installed,
 };
-use netdata_webhook_proxy::config::NETDATA_ROOT_CA;
+use netdata_webhook_proxy::internals::NETDATA_ROOT_CA;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! bounds.
 
 use netdata_webhook_proxy::commands::import::{ImportSource, Imported, Options, run};
-use netdata_webhook_proxy::config::NETDATA_ROOT_CA;
+use netdata_webhook_proxy::internals::NETDATA_ROOT_CA;
 use std::fs;
 use std::path::Path;
 use toml::de::DeTable;

@@ -3,8 +3,8 @@
 use super::{SECRET, Said, Scene, run, url};
 use crate::support::{Edit as _, MisconfiguredServer, Origin, Pki, Proxy, Reply};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use netdata_webhook_proxy::auth::secret::Secret;
-use netdata_webhook_proxy::webhook::challenge::{crc_token, response_token};
+use netdata_webhook_proxy::internals::Secret;
+use netdata_webhook_proxy::internals::challenge::{crc_token, response_token};
 use serde_json::Value;
 use std::thread;
 use std::time::Duration;

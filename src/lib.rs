@@ -23,7 +23,7 @@
 //! ```text
 //!  rejection   every reason to refuse a request
 //!  sanitize    untrusted text, made safe for terminals and logs
-//!  auth        who is calling: client certificate, Authorization header, secrets; returns proof
+//!  auth        the client's identity: client certificate, Authorization header, secrets; returns proof
 //!  webhook     what Netdata Cloud sends: the challenge, notifications, their shapes
 //!  http        HTTP messages as bytes: framing, heads, bodies, paths, header classes
 //!  config      a TOML file becomes a checked Config

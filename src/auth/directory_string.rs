@@ -59,7 +59,7 @@ mod tests {
             (Tag::Sequence, b"", None),
             (Tag::Null, b"", None),
         ] {
-            let value = Any::from_tag_and_data(tag, bytes.into());
+            let value = Any::from_tag_and_data(tag, bytes);
             assert_eq!(
                 directory_string(&value).as_deref(),
                 expected,

@@ -187,7 +187,7 @@ fn a_certificate_that_expires_soon_or_has() {
     let good = std::fs::read_to_string(pki.path().join("server.pem")).unwrap();
     let old = pki.changed_authority(|params| params.not_after = now - days(1));
     pki.write("server.pem", &(good + &old));
-    warns(&pki, &config, "leave it out if nobody does, or renew it");
+    warns(&pki, &config, "renew it, or remove it if no client does");
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn keys_about_bodies_that_are_not_looked_at() {
     warns(
         &pki,
         &config("spaces = [\"acme\"]"),
-        "routes[0].spaces: has bodies read though schema is \"off\"",
+        "routes[0].spaces: requires reading bodies although schema is \"off\"",
     );
     warns(
         &pki,

@@ -193,7 +193,7 @@ fn lists_of_an_old_and_a_new_key_count_both() {
         complains(
             &old,
             &config(&origin, &client),
-            "is not signed with that key",
+            "is not signed with its key",
         );
     }
 }
@@ -417,7 +417,7 @@ fn listed_authorities_are_checked_and_others_are_not() {
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let expected =
-        "not revoked by 1 list; not checked, for there is no list: O=Test, CN=Other Root CA; ";
+        "not revoked by 1 list; not checked because there is no list: O=Test, CN=Other Root CA; ";
     assert!(
         said.contains(expected) && said.contains("CN=Netdata Root CA"),
         "{said}"

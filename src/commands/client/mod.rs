@@ -5,9 +5,9 @@
 //! bounded.
 
 mod challenge;
-mod client;
 mod connection;
 mod failure;
+mod handshake;
 mod message;
 mod notification;
 mod stream;
@@ -16,9 +16,9 @@ mod target;
 pub(crate) mod pki;
 
 pub(crate) use challenge::mistake;
-pub(crate) use client::{client_config, dial, tls_handshake};
 pub(crate) use connection::{ClientConnection, Protocol};
 pub(crate) use failure::{ClientFailure, alert_name, path_words};
+pub(crate) use handshake::{client_config, dial, tls_handshake};
 pub(crate) use message::{ClientRequest, ClientResponse};
 pub(crate) use notification::{EVERY_NOTIFICATION, Generator, NotificationSpec, Severity};
 pub(crate) use stream::Stream;

@@ -241,27 +241,27 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
         ),
         (
             "servers = \"http://a\"\nhealth_check = { host = \"a\" }",
-            "health_check.host: is for a check that asks for a path",
+            "health_check.host: requires path",
         ),
         (
             "servers = \"http://a\"\nhealth_check = { status = \"2xx\" }",
-            "health_check.status: is for a check",
+            "health_check.status: requires path",
         ),
         (
             "servers = \"http://a\"\nhealth_check = { headers = { A = \"b\" } }",
-            "health_check.headers: is for a check",
+            "health_check.headers: requires path",
         ),
         (
             "servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"\" }",
-            "health_check.host: must be the name",
+            "health_check.host: must be the host name",
         ),
         (
             "servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"a b\" }",
-            "health_check.host: must be the name",
+            "health_check.host: must be the host name",
         ),
         (
             "servers = \"http://a\"\nhealth_check = { path = \"/\", host = \"a@b\" }",
-            "health_check.host: must be the name",
+            "health_check.host: must be the host name",
         ),
         (
             "servers = \"http://a\"\nhealth_check = { path = \"/\", status = [] }",

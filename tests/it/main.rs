@@ -8,7 +8,7 @@
 //! | nginx CVE-2025-23419, Apache CVE-2025-23048, Go CVE-2025-68121, HAProxy, Envoy CVE-2022-21654: a resumed session or an open connection escapes a newer policy | `reload` |
 //! | Traefik CVE-2026-32305, Caddy: SNI or Host selects a laxer policy | `client_certificate::no_server_name_and_no_host_changes_the_verdict` |
 //! | a fragmented ClientHello falls to a default | `hostile::a_client_hello_in_single_bytes_changes_nothing` |
-//! | Caddy CVE-2026-27586: a missing CA file means the system's authorities | `cli::files_that_are_not_what_they_should_be_are_errors` |
+//! | Caddy CVE-2026-27586: a missing CA file means the system's authorities | `cli::files::files_that_are_not_what_they_should_be_are_errors` |
 //! | Zentinel: client authentication configured, logged, never applied | `server::self_test`, and each setting's own test |
 //! | Envoy CVE-2022-21657, -21656: extended key usage not enforced; odd chains panic | `client_certificate` |
 //! | Pingora CVE-2026-2833, -2835, -2836, CVE-2025-4366: upgrades, HTTP/1.0 framing, bodies left on the connection | `hostile`, and `proxy_routes` for what is passed on |

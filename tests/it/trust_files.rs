@@ -9,7 +9,7 @@
 //! | the same for `send` and `doctor` | `commands_read_files_as_the_proxy_does` |
 //! | an authority with an empty subject, an unknown critical extension or extensions that contradict each other was taken, and none of its clients, or more than it says | `authorities_that_cannot_issue_are_errors` |
 //! | a leaf that no client accepts any more was a warning | `check::a_certificate_that_expires_soon_or_has` |
-//! | an expired certificate that is not needed, behind a good one, had the server not ready | `admin::what_is_not_needed_of_the_chain_may_have_run_out` |
+//! | an expired certificate that is not needed, behind a good one, had the server not ready | `admin::readiness::what_is_not_needed_of_the_chain_may_have_run_out` |
 
 use crate::support::{Edit as _, Origin, Pki, Proxy, Sender, critical_unknown_extension, is_event};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, IsCa, KeyUsagePurpose};

@@ -84,6 +84,11 @@ enum Command {
     },
     /// Demonstrate the proxy with temporary certificates, an application, and a stand-in for Netdata
     /// Cloud.
+    ///
+    /// It plays a challenge, alerts and reachability notifications in both shapes, a Test
+    /// notification, and forgeries, and shows for each what the client and the application received.
+    /// Then the proxy and its status page continue to serve, until Ctrl-C, with commands to try.
+    /// Everything stays on this machine.
     Demo {
         /// Exit after the last scene, with an error if a scene failed.
         #[arg(long)]

@@ -53,6 +53,7 @@ use upstream_watcher::UpstreamWatcher;
 pub(crate) struct Server {
     pingora: PingoraServer,
     addresses: Vec<SocketAddr>,
+    admin_address: Option<SocketAddr>,
     startup_error: StartupError,
     until_drained: UntilDrained,
 }
@@ -142,6 +143,9 @@ impl Server {
             .admin
             .map(|admin| sockets.listen(admin.listen))
             .transpose()?;
+        let admin_address = admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
         let shared = Shared::new(&config);
         shared.monitor.watch(policy.buffers());
         let (watcher, upstreams) =
@@ -169,6 +173,7 @@ impl Server {
         Ok(Self {
             pingora,
             addresses,
+            admin_address,
             startup_error: shared.startup_error.clone(),
             until_drained: shared.until_drained(&config, sockets, launch),
         })
@@ -177,6 +182,11 @@ impl Server {
     /// The bound addresses in the order of the configuration, HTTPS first.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The bound address of the admin listener, if there is one.
+    pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// Returns a handle that ends the server from another thread.

@@ -153,7 +153,7 @@ pub(crate) fn image() -> tempfile::TempDir {
         .find(|run| run.contains("ldd"))
         .unwrap();
     let script = script
-        .replace("target/release/netdata-webhook-proxy", PROGRAM)
+        .replace("target/dist/netdata-webhook-proxy", PROGRAM)
         .replace(
             "/etc/ssl/certs/ca-certificates.crt ",
             "conf/netdata-root-ca.pem ",

@@ -86,6 +86,15 @@ impl Demo {
         }
     }
 
+    /// Reads the rest of a shell command of several lines, and returns all of it.
+    fn command(&mut self) -> String {
+        let start = self.printed.len() - 1;
+        while self.printed.last().is_some_and(|line| line.ends_with('\\')) {
+            self.line_with("");
+        }
+        self.printed[start..].join("\n")
+    }
+
     fn exit_code(&mut self) -> Option<i32> {
         let started = Instant::now();
         while started.elapsed() < DEADLINE {
@@ -122,16 +131,25 @@ fn once_shows_every_scene_and_ends_well() {
     let rows: Vec<&String> = demo
         .printed
         .iter()
-        .filter(|line| line.starts_with(['✓', '✗']))
+        .filter(|line| line.starts_with(['✓', '⊘', '✗']))
         .collect();
     assert_eq!(rows.len(), SCENES.len());
     for (row, (scene, answer, application)) in rows.into_iter().zip(SCENES) {
+        let mark = if answer.starts_with('2') {
+            '✓'
+        } else {
+            '⊘'
+        };
         assert!(
-            row.starts_with(&format!("✓ {scene} ")) && row.contains(&format!("  {answer} ")),
+            row.starts_with(&format!("{mark} {scene} ")) && row.contains(&format!(" {answer} ")),
             "{row}"
         );
         assert!(row.ends_with(&format!("  {application}")), "{row}");
     }
+    demo.printed
+        .iter()
+        .find(|line| line.contains("6 genuine requests were served, 7 forgeries were stopped"))
+        .expect("a summary");
     let identical = demo
         .printed
         .iter()
@@ -140,16 +158,32 @@ fn once_shows_every_scene_and_ends_well() {
     assert_eq!(identical, 4, "{}", demo.printed.join("\n"));
     for line in &demo.printed {
         assert!(
-            !line.contains('\x1b') && line.chars().count() <= 100,
+            !line.contains('\x1b') && line.chars().count() <= 80,
             "{line:?}"
         );
     }
 }
 
+fn status_page(url: &str) -> String {
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
+}
+
 #[test]
 fn it_keeps_serving_until_it_is_interrupted() {
     let mut demo = Demo::start(&[]);
+    let page = demo.line_with("http://127.0.0.1:");
     demo.line_with("An alert of your own");
+    demo.line_with(" send alert ");
+    let send = demo.command();
     let [ca, certificate, key] = ["--cacert ", "--cert ", "--key "].map(|option| {
         let line = demo.line_with(option);
         PathBuf::from(
@@ -204,6 +238,13 @@ fn it_keeps_serving_until_it_is_interrupted() {
     assert!(
         announcement.contains(&format!("alert, warning; {length} bytes")),
         "{announcement}"
+    );
+
+    let sent = Command::new("sh").args(["-c", &send]).status().unwrap();
+    assert!(sent.success(), "{send}");
+    demo.line_with("→ the application received: alert");
+    assert!(
+        status_page(page.split_whitespace().last().unwrap()).contains("app.netdata.cloud.test")
     );
 
     demo.interrupt();

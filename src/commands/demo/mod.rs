@@ -20,7 +20,7 @@ use bodies::Bodies;
 use scenarios::Scene;
 use setup::Setup;
 use std::io;
-use table::SceneTable;
+use table::{SceneTable, Verdict};
 
 type DemoOutput = SceneTable<io::Stdout>;
 
@@ -88,46 +88,68 @@ fn play(table: &mut DemoOutput, setup: &mut Setup) -> Result<Option<bool>, DemoE
     let acts = [
         (
             "As Netdata Cloud",
+            Verdict::Served,
             scenarios::genuine(&secret, &token, &bodies),
         ),
-        ("As a forger", scenarios::forged(&token, &bodies)),
+        (
+            "As a forger",
+            Verdict::Stopped,
+            scenarios::forged(&token, &bodies),
+        ),
     ];
-    let (mut played, mut well) = (0, 0);
-    for (title, scenes) in acts {
+    let mut verdicts = Vec::new();
+    for (title, right, scenes) in acts {
         table.line(&format!("\n  {title}:"))?;
         for scene in scenes {
-            let Some(passed) = show(table, setup, &scene)? else {
+            let Some(verdict) = show(table, setup, &scene, right)? else {
                 return Ok(None);
             };
-            played += 1;
-            well += usize::from(passed);
+            verdicts.push(verdict);
         }
     }
-    let conclusion = match played - well {
-        0 => format!("\nAll {played} scenes passed."),
-        wrong => format!("\n{wrong} of {played} scenes failed."),
-    };
-    table.line(&conclusion)?;
-    Ok(Some(played == well))
+    table.line(&conclusion(&verdicts))?;
+    Ok(Some(!verdicts.contains(&Verdict::Failed)))
 }
 
-/// Plays a scene and shows it. Returns `None` if a signal has ended the proxy.
+fn conclusion(verdicts: &[Verdict]) -> String {
+    let count = |wanted| {
+        verdicts
+            .iter()
+            .filter(|verdict| **verdict == wanted)
+            .count()
+    };
+    let (served, stopped) = (count(Verdict::Served), count(Verdict::Stopped));
+    let summary =
+        format!("{served} genuine requests were served, {stopped} forgeries were stopped");
+    match count(Verdict::Failed) {
+        0 => format!("\nAll {} scenes passed: {summary}.", verdicts.len()),
+        failed => format!("\n{failed} of {} scenes FAILED: {summary}.", verdicts.len()),
+    }
+}
+
+/// Plays a scene and shows it. Returns the verdict, which is `right` if the scene passed, or `None`
+/// if a signal has ended the proxy.
 fn show(
     table: &mut DemoOutput,
     setup: &mut Setup,
     scene: &Scene<'_>,
-) -> Result<Option<bool>, DemoError> {
+    right: Verdict,
+) -> Result<Option<Verdict>, DemoError> {
     let answer = setup.client(scene.identity)?.send(&scene.message);
     let received = setup.received();
     if setup.has_ended() {
         return Ok(None);
     }
-    let passed = scene.passed(&answer, &received);
-    table.row(passed, &scene.cells(&answer, &received))?;
-    if !passed {
+    let verdict = if scene.passed(&answer, &received) {
+        right
+    } else {
+        Verdict::Failed
+    };
+    table.row(verdict, &scene.cells(&answer, &received))?;
+    if verdict == Verdict::Failed {
         table.line(&format!("  expected: {}", scene.outcome))?;
     }
-    Ok(Some(passed))
+    Ok(Some(verdict))
 }
 
 /// Shows the requests that the application receives, until a signal ends the proxy.
@@ -143,12 +165,14 @@ fn serve(table: &mut DemoOutput, setup: &mut Setup) -> io::Result<()> {
 
 fn introduction(setup: &Setup) -> String {
     format!(
-        "A stand-in for Netdata Cloud, this proxy, and an application, on this machine only:\n\n  \
+        "A stand-in for Netdata Cloud, this proxy, and an application, on this machine:\n\n  \
          client       TLS, CN={}, with a Bearer token\n  \
          proxy        {}\n  \
+         status page  http://{}/\n  \
          application  http://{}\n",
         NETDATA,
         setup.url(),
+        setup.admin,
         setup.application
     )
 }

@@ -20,7 +20,7 @@ const CHALLENGE: &str = "/webhooks/netdata?nonce=1&crc_token=kR7%2BvQ+2x/A%3D";
 /// Decoded token of the challenge.
 const CRC_TOKEN: &str = "kR7+vQ 2x/A=";
 /// A common name that begins with that of Netdata Cloud.
-const NETDATA_AS_PREFIX: &str = "app.netdata.cloud.evil.example";
+const NETDATA_AS_PREFIX: &str = "app.netdata.cloud.test";
 /// Common name of another client of the same authority.
 const OTHER_CLIENT: &str = "registry.netdata.cloud";
 /// The verification of the client, in the header for the application.
@@ -86,16 +86,11 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> V
         challenge(secret, token),
         Scene {
             outcome: forwarded("alert", "critical"),
-            ..notification("Alert, flat", token, &bodies.alert_flat, ", as documented")
+            ..notification("Alert, flat", token, &bodies.alert_flat, ", documented")
         },
         Scene {
             outcome: forwarded("alert", "warning"),
-            ..notification(
-                "Alert, nested",
-                token,
-                &bodies.alert_nested,
-                ", as observed",
-            )
+            ..notification("Alert, nested", token, &bodies.alert_nested, ", observed")
         },
         Scene {
             outcome: forwarded("reachability", "critical"),
@@ -103,7 +98,7 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> V
                 "Reachability, flat",
                 token,
                 &bodies.reachability_flat,
-                ", as documented",
+                ", documented",
             )
         },
         Scene {
@@ -112,10 +107,10 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> V
                 "Reachability, nested",
                 token,
                 &bodies.reachability_nested,
-                ", as observed",
+                ", observed",
             )
         },
-        notification("Test notification", token, &bodies.test, ", with a token"),
+        notification("Test notification", token, &bodies.test, ", a token"),
     ]
 }
 
@@ -140,7 +135,7 @@ fn challenge<'a>(secret: &str, token: &'a str) -> Scene<'a> {
 fn notification<'a>(name: &'static str, token: &'a str, body: &'a str, note: &str) -> Scene<'a> {
     Scene {
         name,
-        detail: format!("POST {} bytes{note}", body.len()),
+        detail: format!("{} bytes{note}", body.len()),
         identity: SceneIdentity::Netdata,
         message: post(token, body),
         outcome: ExpectedOutcome::Kept,
@@ -182,12 +177,7 @@ fn forged_certificates<'a>(alert: &dyn Fn() -> DemoRequest<'a>) -> Vec<Scene<'a>
             NoCertificate,
             no_certificate,
         ),
-        scene(
-            "Foreign CA",
-            "same names, another key",
-            ForeignCa,
-            foreign_ca,
-        ),
+        scene("Foreign CA", "same names, other key", ForeignCa, foreign_ca),
         scene("Wrong CN", OTHER_CLIENT, Named(OTHER_CLIENT), mismatch()),
         scene(
             "CN as prefix",
@@ -225,7 +215,7 @@ fn forged_requests<'a>(token: &'a str, alert: DemoRequest<'a>) -> Vec<Scene<'a>>
         ),
         scene(
             "Schema mismatch",
-            "a string instead of an object",
+            "a string as the state",
             post(token, SCHEMA_MISMATCH),
             refused(422, "schema_mismatch"),
         ),
@@ -381,8 +371,11 @@ impl Scene<'_> {
         } else {
             ""
         };
-        let (length, verified) = (received.body.len(), received.verified());
-        format!("{length} bytes, {identical}; by {verified}{leak}")
+        let proof = match received.verified() {
+            VERIFIED => String::new(),
+            other => format!("; verified by {other:?}"),
+        };
+        format!("{} bytes, {identical}{proof}{leak}", received.body.len())
     }
 }
 

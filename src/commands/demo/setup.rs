@@ -40,6 +40,8 @@ pub(super) struct Setup {
     foreign: Authority,
     /// Address of the proxy.
     pub(super) address: SocketAddr,
+    /// Address of the admin listener.
+    pub(super) admin: SocketAddr,
     /// Address of the application.
     pub(super) application: SocketAddr,
     /// Challenge secret of the route.
@@ -77,6 +79,9 @@ impl Setup {
             .addresses()
             .first()
             .ok_or("the proxy does not listen on any address")?;
+        let admin = server
+            .admin_address()
+            .ok_or("the proxy has no admin listener")?;
         let stop = server.stop();
         run(server, events).map_err(cannot("start the proxy"))?;
         Ok(Self {
@@ -84,6 +89,7 @@ impl Setup {
             root,
             foreign,
             address,
+            admin,
             application,
             secret,
             token,
@@ -211,7 +217,8 @@ fn run(server: Server, events: mpsc::Sender<SetupEvent>) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the smallest complete configuration, with an authority and a Bearer token.
+/// Returns the smallest complete configuration, with an authority, a Bearer token and an admin
+/// listener.
 fn configuration(application: SocketAddr) -> String {
     format!(
         r#"[listen]
@@ -223,6 +230,9 @@ private_key = "privkey.pem"
 
 [tls.client]
 ca = ["demo-root-ca.pem"]
+
+[admin]
+listen = "127.0.0.1:0"
 
 [[routes]]
 path = "{PATH}"

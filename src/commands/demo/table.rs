@@ -6,16 +6,45 @@ use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Row, W
 use std::io::{self, IsTerminal as _, Write};
 
 /// Width of the table, unless the terminal is narrower.
-const MAX_WIDTH: u16 = 100;
+const MAX_WIDTH: u16 = 80;
 
 /// Width of the first column, which holds the mark.
 const MARK_WIDTH: u16 = 2;
 
 /// Parts that the other columns have of the rest of the width.
-const SHARES: [u16; 3] = [32, 38, 28];
+const SHARES: [u16; 3] = [24, 32, 22];
 
 /// Spaces at the end of each column.
 const GAPS: [u16; 4] = [1, 2, 2, 0];
+
+/// Verdict on a scene, which its mark and its colour show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// A genuine request got its response.
+    Served,
+    /// A forgery was refused.
+    Stopped,
+    /// Something else happened than must.
+    Failed,
+}
+
+impl Verdict {
+    fn mark(self) -> char {
+        match self {
+            Self::Served => '✓',
+            Self::Stopped => '⊘',
+            Self::Failed => '✗',
+        }
+    }
+
+    fn colour(self) -> Color {
+        match self {
+            Self::Served => Color::DarkGreen,
+            Self::Stopped => Color::DarkYellow,
+            Self::Failed => Color::DarkRed,
+        }
+    }
+}
 
 /// One column of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,26 +107,23 @@ impl<W: Write> SceneTable<W> {
         let rules = rules.each_ref().map(String::as_str);
         let mut table = self.grid();
         for texts in [titles, rules] {
-            table.add_row(row(blank(), texts, Attribute::Dim));
+            table.add_row(row(blank(), cells(texts, Attribute::Dim)));
         }
         self.print(table)
     }
 
-    /// Prints a row, marked as passed or failed.
-    pub(super) fn row(&mut self, passed: bool, columns: &[Cell; 3]) -> io::Result<()> {
-        let mark = if passed {
-            comfy_table::Cell::new('✓').fg(Color::DarkGreen)
-        } else {
-            comfy_table::Cell::new('✗').fg(Color::DarkRed)
-        };
+    /// Prints a row. The mark and the response of the proxy show the verdict.
+    pub(super) fn row(&mut self, verdict: Verdict, columns: &[Cell; 3]) -> io::Result<()> {
         let headlines = columns.each_ref().map(|column| column.headline.as_str());
         let details = columns.each_ref().map(|column| column.detail.as_str());
         let mut table = self.grid();
-        let mut first = row(mark, headlines, Attribute::Bold);
+        let mark = comfy_table::Cell::new(verdict.mark()).fg(verdict.colour());
+        let [sent, response, received] = cells(headlines, Attribute::Bold);
+        let mut first = row(mark, [sent, response.fg(verdict.colour()), received]);
         first.max_height(1);
         table.add_row(first);
         if details.iter().any(|detail| !detail.is_empty()) {
-            table.add_row(row(blank(), details, Attribute::Dim));
+            table.add_row(row(blank(), cells(details, Attribute::Dim)));
         }
         self.print(table)
     }
@@ -140,12 +166,14 @@ fn blank() -> comfy_table::Cell {
     comfy_table::Cell::new("")
 }
 
-/// Returns a row of these texts. Some are those of the other side: they must not control the
+/// Returns cells with these texts. Some are those of the other side: they must not control the
 /// terminal.
-fn row(mark: comfy_table::Cell, texts: [&str; 3], look: Attribute) -> Row {
-    let cells =
-        texts.map(|text| comfy_table::Cell::new(sanitize_to(text, MAX_TEXT)).add_attribute(look));
-    Row::from([mark].into_iter().chain(cells).collect::<Vec<_>>())
+fn cells(texts: [&str; 3], look: Attribute) -> [comfy_table::Cell; 3] {
+    texts.map(|text| comfy_table::Cell::new(sanitize_to(text, MAX_TEXT)).add_attribute(look))
+}
+
+fn row(mark: comfy_table::Cell, columns: [comfy_table::Cell; 3]) -> Row {
+    Row::from([mark].into_iter().chain(columns).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -160,7 +188,7 @@ mod tests {
             .unwrap();
         table
             .row(
-                true,
+                Verdict::Served,
                 &[
                     Cell::new("a", long),
                     Cell::new(long, "\x1b[2J"),
@@ -168,18 +196,16 @@ mod tests {
                 ],
             )
             .unwrap();
-        table
-            .row(
-                false,
-                &[Cell::new("b", ""), Cell::default(), Cell::default()],
-            )
-            .unwrap();
+        for verdict in [Verdict::Stopped, Verdict::Failed] {
+            let columns = [Cell::new("b", ""), Cell::new("c", ""), Cell::default()];
+            table.row(verdict, &columns).unwrap();
+        }
         String::from_utf8(table.out).unwrap()
     }
 
     #[test]
     fn columns_are_aligned_and_fit() {
-        for width in [100, 60] {
+        for width in [80, 60] {
             let text = rendered(false, width);
             let fits = |line: &str| line.chars().count() <= usize::from(width);
             assert!(text.lines().all(fits), "{text}");
@@ -194,17 +220,25 @@ mod tests {
             let marked = text.lines().find(|line| line.starts_with('✓'));
             let third_text = marked.and_then(|line| line.chars().nth(title.unwrap()));
             assert_eq!(third_text, Some('c'), "{text}");
-            assert_eq!(text.lines().last(), Some("✗ b"));
+            let marks: Vec<_> = text
+                .lines()
+                .filter_map(|line| line.chars().next())
+                .collect();
+            assert!(marks.ends_with(&['⊘', '✗']), "{text}");
         }
     }
 
     #[test]
     fn colour_is_only_where_it_is_wanted() {
-        let text = rendered(true, 100);
-        assert!(
-            text.contains("m✓\x1b[") && text.contains("m✗\x1b["),
-            "{text:?}"
-        );
+        let text = rendered(true, 80);
+        for (verdict, code) in [
+            (Verdict::Served, "\x1b[38;5;2m"),
+            (Verdict::Stopped, "\x1b[38;5;3m"),
+            (Verdict::Failed, "\x1b[38;5;1m"),
+        ] {
+            let row = text.lines().find(|line| line.contains(verdict.mark()));
+            assert_eq!(row.unwrap().matches(code).count(), 2, "{text:?}");
+        }
         assert!(
             !text.contains("\x1b[2J"),
             "text of the other side does not control the terminal"

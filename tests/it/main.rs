@@ -6,7 +6,7 @@
 //! | elsewhere | here |
 //! |---|---|
 //! | nginx CVE-2025-23419, Apache CVE-2025-23048, Go CVE-2025-68121, HAProxy, Envoy CVE-2022-21654: a resumed session or an open connection escapes a newer policy | `reload` |
-//! | Traefik CVE-2026-32305, Caddy: SNI or Host selects a laxer policy | `client_certificate::no_server_name_and_no_host_changes_the_verdict` |
+//! | Traefik CVE-2026-32305, Caddy: SNI or Host selects a laxer policy | `client_certificate::asked::no_server_name_and_no_host_changes_the_verdict` |
 //! | a fragmented ClientHello falls to a default | `hostile::a_client_hello_in_single_bytes_changes_nothing` |
 //! | Caddy CVE-2026-27586: a missing CA file means the system's authorities | `cli::files::files_that_are_not_what_they_should_be_are_errors` |
 //! | Zentinel: client authentication configured, logged, never applied | `server::self_test`, and each setting's own test |
@@ -14,7 +14,7 @@
 //! | Pingora CVE-2026-2833, -2835, -2836, CVE-2025-4366: upgrades, HTTP/1.0 framing, bodies left on the connection | `hostile`, and `proxy_routes` for what is passed on |
 //! | HTTP/2 MadeYouReset CVE-2025-8671 | `hostile::resets_without_end_do_not_stop_others` |
 //! | oauth2-proxy CVE-2025-64484, Caddy, Fabio CVE-2025-48865: forged identity headers | `header_names` |
-//! | HAProxy CVE-2025-11230: numbers that burn CPU | `notification::hostile_json_is_refused_quickly` |
+//! | HAProxy CVE-2025-11230: numbers that burn CPU | `notification::refused::hostile_json_is_refused_quickly` |
 //! | receivers of Netdata's webhooks: wrong query parameter, encoded twice, 200 on failure | `challenge`, `notification` |
 
 // A test that cannot be set up fails where it stands, and says what it knows.

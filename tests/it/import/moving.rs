@@ -1,4 +1,5 @@
-//! What the manual says about migrating: one configuration becomes the other, and an application does
+//! What the manual says about migrating: one configuration becomes the other, and an application
+//! does
 //! not notice.
 
 use super::sample::{Imported, import, install, program, serve};

@@ -1,36 +1,30 @@
 //! Decides whether an `Authorization` header holds what a route wants.
 
+use crate::auth::credential_set::{Credential, CredentialSet};
 use crate::auth::secret::SecretDigest;
 use crate::rejection::{Rejection, Schemes};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use std::cmp::Ordering;
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::Choice;
 
 /// The credentials a route accepts, each scheme with several of them for rotation.
 ///
 /// Basic and Bearer share the one header, so a request that holds any of these passes.
 #[derive(Clone, Debug, Default)]
 pub struct Authorization {
-    basic: Vec<BasicCredential>,
-    bearer: Vec<SecretDigest>,
+    basic: CredentialSet<BasicCredential>,
+    bearer: CredentialSet<SecretDigest>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct BasicCredential {
     username: SecretDigest,
     password: SecretDigest,
 }
 
-impl BasicCredential {
+impl Credential for BasicCredential {
     fn matches(&self, other: &Self) -> Choice {
         // `&`, not `&&`: the password is compared even if the name is wrong.
         self.username.matches(&other.username) & self.password.matches(&other.password)
-    }
-
-    fn compare(&self, other: &Self) -> Ordering {
-        self.username
-            .compare(&other.username)
-            .then_with(|| self.password.compare(&other.password))
     }
 }
 
@@ -46,7 +40,7 @@ pub enum AuthScheme {
 impl Authorization {
     /// Accepts this user with this password, too.
     pub fn with_basic(mut self, username: &str, password: SecretDigest) -> Self {
-        self.basic.push(BasicCredential {
+        self.basic.insert(BasicCredential {
             username: SecretDigest::of(username.as_bytes()),
             password,
         });
@@ -55,7 +49,7 @@ impl Authorization {
 
     /// Accepts this token, too.
     pub fn with_bearer(mut self, token: SecretDigest) -> Self {
-        self.bearer.push(token);
+        self.bearer.insert(token);
         self
     }
 
@@ -67,8 +61,8 @@ impl Authorization {
     /// Returns `true` if credentials are wanted, and none but some of those that `other` accepts.
     pub fn accepts_only(&self, other: &Self) -> bool {
         !self.is_empty()
-            && are_among(&self.basic, &other.basic, BasicCredential::compare)
-            && are_among(&self.bearer, &other.bearer, SecretDigest::compare)
+            && self.basic.is_subset_of(&other.basic)
+            && self.bearer.is_subset_of(&other.bearer)
     }
 
     /// Returns the schemes that `WWW-Authenticate` offers.
@@ -81,8 +75,7 @@ impl Authorization {
 
     /// Judges all the `Authorization` headers of a request; there must be exactly one.
     ///
-    /// Every accepted credential of the scheme is compared, in constant time, whether an earlier
-    /// one matched or not.
+    /// How long it takes tells nothing about the accepted credentials.
     pub fn check<'h>(
         &self,
         mut headers: impl Iterator<Item = &'h [u8]>,
@@ -110,26 +103,12 @@ impl Authorization {
             username: SecretDigest::of(username),
             password: SecretDigest::of(password),
         };
-        any(self.basic.iter().map(|known| known.matches(&given)))
+        self.basic.knows(&given)
     }
 
     fn knows_bearer(&self, token: &[u8]) -> Choice {
-        let token = SecretDigest::of(token);
-        any(self.bearer.iter().map(|known| known.matches(&token)))
+        self.bearer.knows(&SecretDigest::of(token))
     }
-}
-
-/// Returns `true` if each of `some` is one of `all`.
-fn are_among<C>(some: &[C], all: &[C], compare: impl Fn(&C, &C) -> Ordering) -> bool {
-    let mut all: Vec<_> = all.iter().collect();
-    all.sort_unstable_by(|one, other| compare(one, other));
-    some.iter()
-        .all(|one| all.binary_search_by(|other| compare(other, one)).is_ok())
-}
-
-/// Returns true if one of the choices holds; all of them are computed.
-fn any(choices: impl Iterator<Item = Choice>) -> Choice {
-    choices.fold(0u8.ct_eq(&1), |any, choice| any | choice)
 }
 
 /// The credentials in one `Authorization` header.

@@ -2,6 +2,7 @@
 
 mod authorization;
 mod client_certificate;
+mod credential_set;
 pub(crate) mod digest;
 mod directory_string;
 mod distinguished_name;

@@ -1,7 +1,6 @@
 //! Secrets that cannot be printed, and the only ways to compare them.
 
 use sha2::{Digest as _, Sha256};
-use std::cmp::Ordering;
 use std::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
@@ -34,15 +33,15 @@ impl fmt::Debug for Secret {
 ///
 /// Comparing digests hides the length as well, and the secret itself need not stay in memory.
 ///
-/// It is kept in words: a route may have a thousand tokens, all of which are compared for each
-/// request.
-#[derive(Clone)]
-pub struct SecretDigest([u64; 4]);
+/// Its hash is for tables whose key no client knows: with another one, the time of a look-up would
+/// tell which digests begin alike.
+#[derive(Clone, Hash)]
+pub struct SecretDigest([u8; 32]);
 
 impl SecretDigest {
     /// Returns the digest of `secret`.
     pub fn of(secret: &[u8]) -> Self {
-        Self::from_bytes(Sha256::digest(secret).into())
+        Self(Sha256::digest(secret).into())
     }
 
     /// Returns a digest that was computed elsewhere, as 64 hexadecimal digits; `None` if it is
@@ -50,28 +49,12 @@ impl SecretDigest {
     pub fn from_hex(hex: &str) -> Option<Self> {
         let mut digest = [0; 32];
         hex::decode_to_slice(hex, &mut digest).ok()?;
-        Some(Self::from_bytes(digest))
-    }
-
-    fn from_bytes(bytes: [u8; 32]) -> Self {
-        let (words, _) = bytes.as_chunks::<8>();
-        let mut digest = [0; 4];
-        digest
-            .iter_mut()
-            .zip(words)
-            .for_each(|(word, bytes)| *word = u64::from_ne_bytes(*bytes));
-        Self(digest)
+        Some(Self(digest))
     }
 
     /// Returns true if both are digests of the same secret, in constant time.
     pub fn matches(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
-    }
-
-    /// Orders the digests of a configuration among themselves. How long it takes tells how equal
-    /// they are, so it is not for what comes over the wire.
-    pub(crate) fn compare(&self, other: &Self) -> Ordering {
-        self.0.cmp(&other.0)
     }
 }
 

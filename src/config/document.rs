@@ -284,6 +284,16 @@ impl<'d> TableReader<'d> {
             .map(|duration| duration.value)
     }
 
+    /// Reads a duration, which may also be `0s`.
+    pub(super) fn duration_or_zero(&mut self, key: &'static str) -> Option<Duration> {
+        let expected = "a duration such as \"0s\", \"250ms\", \"10s\" or \"5m\"";
+        self.read_word(key, expected, |value| match value.as_str()? {
+            "0s" => Some(Duration::ZERO),
+            text => parse_duration(text),
+        })
+        .map(|duration| duration.value)
+    }
+
     /// Reads a size: `64KiB`, `1MiB`, or a number of bytes as an integer or a string.
     pub(super) fn size(&mut self, key: &'static str) -> Option<Located<u64>> {
         let expected = "a size such as \"64KiB\", \"1MiB\" or a number of bytes";

@@ -22,6 +22,8 @@ pub struct Upstream {
     /// Timeout from the last byte of a request to the head of its response, and between two parts of
     /// the body.
     pub response_timeout: Duration,
+    /// Time for which a notification is tried again while no server can be connected to.
+    pub retry_for: Duration,
     /// Number of idle connections to each server that a thread keeps.
     pub keepalive: usize,
     /// The health check of the servers; `None` for a URL, which is not checked.
@@ -29,6 +31,9 @@ pub struct Upstream {
     /// TLS settings, if any of the servers uses TLS.
     pub tls: Option<UpstreamTls>,
 }
+
+/// Default of `retry_for`: most applications restart within it, and clients wait for longer.
+pub(super) const RETRY_FOR: Duration = Duration::from_secs(5);
 
 impl Upstream {
     /// Creates the upstream of a route whose requests another proxy forwards. It has no server, so
@@ -40,6 +45,7 @@ impl Upstream {
             balance: Balance::RoundRobin,
             connect_timeout: Duration::ZERO,
             response_timeout: Duration::ZERO,
+            retry_for: Duration::ZERO,
             keepalive: 0,
             health_check: None,
             tls: None,
@@ -54,6 +60,7 @@ impl Upstream {
             balance: Balance::RoundRobin,
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(30),
+            retry_for: RETRY_FOR,
             keepalive: 128,
             health_check: None,
             tls,

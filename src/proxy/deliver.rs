@@ -43,7 +43,7 @@ pub(super) async fn deliver<S: Session>(
     transaction.context.upstream = Some(verified.route.upstream_label.clone());
     let origin = Origin::of(&*transaction.session, &verified.policy);
     let message = encode(transaction, &origin, verified);
-    match exchange::send(upstream, &message).await {
+    match exchange::send(upstream, &message, upstream.retry_for()).await {
         Ok(response) => {
             let server = response.server().label().clone();
             trace_response(&server, response.head.status());

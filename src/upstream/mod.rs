@@ -49,6 +49,15 @@ impl Upstream {
         }
     }
 
+    /// Returns the time for which a notification is tried again while no server can be connected to.
+    pub(crate) fn retry_for(&self) -> Duration {
+        match self {
+            Self::Server(server) => server.retry_for(),
+            Self::Group(group) => group.config().retry_for,
+            Self::Outside => Duration::ZERO,
+        }
+    }
+
     /// Returns the server for the next attempt, after those in `tried`.
     ///
     /// A server outside of a group is tried twice.

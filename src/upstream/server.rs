@@ -160,6 +160,11 @@ impl UpstreamServer {
         self.settings.config.response_timeout
     }
 
+    /// Returns the time for which a notification is tried again while no server can be connected to.
+    pub(super) fn retry_for(&self) -> Duration {
+        self.settings.config.retry_for
+    }
+
     /// Opens a connection, with TLS if the URL is `https`.
     pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
         match &self.target {

@@ -73,4 +73,5 @@ mod upstream_delivery;
 mod upstream_groups;
 mod upstream_health;
 mod upstream_names;
+mod upstream_patience;
 mod upstream_tls;

@@ -38,6 +38,7 @@ fn a_group_has_defaults() {
     );
     assert_eq!(upstream.connect_timeout, Duration::from_secs(2));
     assert_eq!(upstream.response_timeout, Duration::from_secs(30));
+    assert_eq!(upstream.retry_for, Duration::from_secs(5));
     let check = upstream.health_check.as_ref().unwrap();
     assert_eq!(
         (check.path.as_deref(), check.interval),
@@ -81,6 +82,7 @@ servers = ["https://a.internal", "https://[::1]:8443", "unix:app.sock", "http://
 balance = "random"
 connect_timeout = "250ms"
 response_timeout = "5m"
+retry_for = "0s"
 keepalive = 7
 health_check = { path = "/healthz?deep=1", interval = "1s", host = "app:81", headers = { X-A = "b" }, status = ["2xx", "404"] }
 ca = ["ca.pem"]
@@ -104,6 +106,7 @@ client_private_key = "proxy.internal.key"
     assert_eq!((upstream.balance, upstream.keepalive), (Balance::Random, 7));
     assert_eq!(upstream.connect_timeout, Duration::from_millis(250));
     assert_eq!(upstream.response_timeout, Duration::from_secs(300));
+    assert_eq!(upstream.retry_for, Duration::ZERO);
     let check = upstream.health_check.as_ref().unwrap();
     assert_eq!(
         (check.path.as_deref(), check.interval),
@@ -222,6 +225,10 @@ fn what_is_wrong_with_a_group_is_said_with_its_key() {
         (
             "servers = \"http://a\"\nresponse_timeout = \"0s\"",
             "upstreams.app.response_timeout: must be a duration",
+        ),
+        (
+            "servers = \"http://a\"\nretry_for = 0",
+            "upstreams.app.retry_for: must be a duration",
         ),
         (
             "servers = \"http://a\"\nhealth_check = \"/h\"",

@@ -181,8 +181,8 @@ fn a_handshake_has_the_time_of_a_connection() {
     let (pki, _) = authorities();
     let origin = Origin::spawn();
     let url = format!("https://{}", silent.local_addr().unwrap());
-    let config =
-        Proxy::config_of_group(&[&origin], &format!("{NAMED}\nconnect_timeout = \"300ms\""));
+    let timeouts = "connect_timeout = \"300ms\"\nretry_for = \"0s\"";
+    let config = Proxy::config_of_group(&[&origin], &format!("{NAMED}\n{timeouts}"));
     let proxy = Proxy::spawn(&pki, &config.edit(&origin.url, &url));
     let sender = Sender::to(&proxy, Some(&pki.netdata()));
     let started = Instant::now();

@@ -4,6 +4,7 @@ use super::tls::{complain_about_pair, lint_key_file};
 use super::{Loader, count, parsed, required};
 use crate::config::document::{KeyLocation, Located, TableReader, suggest};
 use crate::config::files;
+use crate::config::upstream::RETRY_FOR;
 use crate::config::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
 use crate::http::header_class::is_reserved;
 use http::header::HOST;
@@ -71,6 +72,7 @@ impl Loader<'_> {
         let response_timeout = table
             .duration("response_timeout")
             .unwrap_or(Duration::from_secs(30));
+        let retry_for = table.duration_or_zero("retry_for").unwrap_or(RETRY_FOR);
         let health_check = Some(table.table("health_check", health_check));
         let tls = self.group_tls(table, &servers);
         let (name, servers, tls) = (name.to_owned(), located(servers)?, tls?);
@@ -80,6 +82,7 @@ impl Loader<'_> {
             balance,
             connect_timeout,
             response_timeout,
+            retry_for,
             keepalive,
             health_check,
             tls,

@@ -5,13 +5,52 @@ use super::pool;
 use crate::upstream::{Tried, Upstream, UpstreamServer};
 use pingora::protocols::Stream;
 use std::sync::Arc;
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// A connection that is ready for a request.
 pub(super) struct UpstreamConnection {
     pub(super) server: Arc<UpstreamServer>,
     pub(super) stream: Stream,
     pub(super) is_pooled: bool,
+}
+
+/// The pause before the first repetition of [`connect_within`], and the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+
+/// Connects as [`connect`] does, again and again for `limit` while that fails. Nothing has been sent
+/// by then, so that no repetition can be a duplicate.
+pub(super) async fn connect_within(
+    limit: Duration,
+    upstream: &Upstream,
+    tried: Tried,
+    may_be_pooled: bool,
+) -> Result<UpstreamConnection, ExchangeError> {
+    let deadline = Instant::now() + limit;
+    match connect(upstream, tried, may_be_pooled).await {
+        // Boxed for the same reason as the new connection.
+        Err(error) if !limit.is_zero() => Box::pin(connect_again(deadline, upstream, error)).await,
+        result => result,
+    }
+}
+
+async fn connect_again(
+    deadline: Instant,
+    upstream: &Upstream,
+    mut error: ExchangeError,
+) -> Result<UpstreamConnection, ExchangeError> {
+    let mut pause = FIRST_PAUSE;
+    while Instant::now() + pause < deadline {
+        tracing::debug!(event = "upstream_connect_retried", %upstream, %error, "no server can be connected to, trying again");
+        sleep(pause).await;
+        pause = MAX_PAUSE.min(2 * pause);
+        match connect(upstream, Tried::default(), false).await {
+            Ok(connection) => return Ok(connection),
+            Err(failure) => error = failure,
+        }
+    }
+    Err(error)
 }
 
 /// Connects to the next server of `upstream`. Servers that cannot be connected to are skipped.

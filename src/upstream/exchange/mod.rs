@@ -18,12 +18,13 @@ use crate::http::response_head::ResponseHead;
 use crate::http::timeout::{Deadline, timeout};
 use crate::upstream::{Tried, Upstream, UpstreamServer};
 use bytes::{Buf as _, Bytes, BytesMut};
-use connection::{UpstreamConnection, connect};
+use connection::{UpstreamConnection, connect_within};
 use error::ResponseError;
 use pingora::protocols::Stream;
 use response_reader::ResponseReader;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 /// A request: its head and its body.
@@ -64,13 +65,16 @@ impl AttemptError {
 
 /// Sends `message` and returns the response as soon as its head has arrived.
 ///
+/// While no server can be connected to, this is tried again for `retry_for`.
+///
 /// If the connection closes before the first byte of a response, the message is sent once more over
 /// a new connection, to another server if there is one: a duplicate is better than a lost alert.
 pub(crate) async fn send(
     upstream: &Upstream,
     message: &Message,
+    retry_for: Duration,
 ) -> Result<UpstreamResponse, ExchangeError> {
-    let connection = connect(upstream, Tried::default(), true).await?;
+    let connection = connect_within(retry_for, upstream, Tried::default(), true).await?;
     let failure = match attempt(connection, message).await {
         Ok(response) => return Ok(response),
         Err(failure) => failure,
@@ -80,7 +84,8 @@ pub(crate) async fn send(
         return Err(error);
     };
     tracing::debug!(event = "upstream_retried", %upstream, %server, %error, "retrying on a new connection");
-    let connection = connect(upstream, Tried::broke(&server), false).await?;
+    let tried = Tried::broke(&server);
+    let connection = connect_within(retry_for, upstream, tried, false).await?;
     attempt(connection, message)
         .await
         .map_err(|failure| failure.error)

@@ -119,7 +119,8 @@ fn where_none_is_healthy_a_request_waits_for_one_that_is_silent_and_no_more() {
         .map(|host| format!("\"http://192.0.2.{host}:9\""))
         .collect();
     let origin = Origin::spawn();
-    let group = "connect_timeout = \"300ms\"\nretry_for = \"0s\"\nhealth_check = { interval = \"1s\" }";
+    let group =
+        "connect_timeout = \"300ms\"\nretry_for = \"0s\"\nhealth_check = { interval = \"1s\" }";
     let config = Proxy::config_of_group(&[&origin], group);
     let config = config.edit(
         &format!("servers = [{:?}]", origin.url),

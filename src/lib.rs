@@ -106,6 +106,8 @@ pub mod internals {
     pub use crate::auth::{Authorization, Presented};
     pub use crate::config::{Balance, CrlCoverage, NETDATA_ROOT_CA};
     pub use crate::http::{framing, header_class, path};
+    #[cfg(feature = "server")]
+    pub use crate::tls::AnyServer;
     pub use crate::tls::Trust;
     #[cfg(feature = "server")]
     pub use crate::upstream::Upstreams;

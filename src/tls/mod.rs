@@ -1,6 +1,8 @@
 //! Server-side TLS: the certificate of the server, the trust in client certificates, and refused
 //! handshakes.
 
+#[cfg(feature = "server")]
+mod any_server;
 mod memory;
 mod path;
 mod peer_chain;
@@ -9,6 +11,8 @@ mod reach;
 mod refusal;
 mod trust;
 
+#[cfg(feature = "server")]
+pub use any_server::AnyServer;
 pub(crate) use peer_chain::{presented, presented_before};
 pub(crate) use refusal::{Refusal, RefusalCode, observe};
 pub use trust::Trust;

@@ -1,11 +1,12 @@
 //! A TLS client that accepts any server, and records the certificates and requests of handshakes.
 
+use crate::tls::AnyServer;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue,
     Tls13ClientSessionValue,
 };
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
@@ -42,7 +43,7 @@ impl RecordingTls {
         let recorder = Arc::new(Recorder {
             shown: Mutex::default(),
             credentials,
-            provider: provider.clone(),
+            any_server: AnyServer::default(),
         });
         let sessions = Arc::new(OneSession::default());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -78,7 +79,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 struct Recorder {
     shown: Mutex<HandshakeRecord>,
     credentials: Option<Arc<CertifiedKey>>,
-    provider: Arc<CryptoProvider>,
+    any_server: AnyServer,
 }
 
 impl ResolvesClientCert for Recorder {
@@ -98,16 +99,17 @@ impl ServerCertVerifier for Recorder {
         &self,
         leaf: &CertificateDer<'_>,
         above: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let chain = [leaf]
             .into_iter()
             .chain(above)
             .map(|certificate| certificate.clone().into_owned());
         lock(&self.shown).chain = chain.collect();
-        Ok(ServerCertVerified::assertion())
+        self.any_server
+            .verify_server_cert(leaf, above, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -116,12 +118,8 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        self.any_server
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -130,18 +128,12 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        self.any_server
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.any_server.supported_verify_schemes()
     }
 }
 

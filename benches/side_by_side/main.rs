@@ -18,6 +18,8 @@
 
 mod alerts;
 mod certificates;
+#[path = "../client/mod.rs"]
+mod client;
 mod compare;
 mod gateway;
 mod growth;

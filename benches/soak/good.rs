@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::application::Application;
 use crate::attacks::Target;
-use crate::client::{Answer, PATIENCE};
+use crate::client::{self, Answer, Connection};
 use crate::proxy::SECRET;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// Between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -135,7 +135,7 @@ impl Work {
     /// Over HTTP/2. What the proxy says it has not processed is sent again (RFC 9113 section 6.8).
     async fn http2(self) {
         while self.goes_on() {
-            let mut requests = match self.connect_http2().await {
+            let requests = match self.connect_http2().await {
                 Ok(requests) => requests,
                 Err(error) => {
                     self.ledger.lose("connecting for HTTP/2", &error);
@@ -146,15 +146,11 @@ impl Work {
             while self.goes_on() {
                 sleep(PAUSE).await;
                 let (key, body) = self.ledger.alert();
-                match timeout(PATIENCE, stream(&mut requests, body)).await {
-                    Ok(Ok(answer)) => drop(self.ledger.note("HTTP/2", key, Ok(answer))),
-                    Ok(Err(error)) if is_away(&*error) => break,
-                    Ok(Err(error)) => {
-                        self.ledger.lose("HTTP/2", &error);
-                        break;
-                    }
+                match client::exchange(&requests, post_http2(), body.into()).await {
+                    Ok(answer) => drop(self.ledger.note("HTTP/2", key, Ok(answer))),
+                    Err(error) if is_away(&*error) => break,
                     Err(error) => {
-                        self.ledger.lose("HTTP/2", &error.into());
+                        self.ledger.lose("HTTP/2", &error);
                         break;
                     }
                 }
@@ -175,34 +171,33 @@ impl Work {
         let mut kept = None;
         while self.goes_on() {
             sleep(PAUSE).await;
-            let token = format!("token-{}", self.ledger.next.fetch_add(1, Ordering::Relaxed));
-            let request = format!(
-                "GET /webhooks/netdata?crc_token={token} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-            );
             let started = Instant::now();
-            let answer = async {
-                let mut connection = match kept.take() {
-                    Some(connection) => connection,
-                    None => self.target.first().connect().await?,
-                };
-                let answer = connection.exchange(request.as_bytes()).await?;
-                let is_right = answer.body == expected(&token)?.into_bytes();
-                Ok::<_, Failure>((is_right, answer.may_stay.then_some(connection)))
-            };
-            match answer.await {
-                Ok((true, connection)) => {
-                    self.ledger
-                        .challenges
-                        .lock()
-                        .expect("no panic holds it")
-                        .push(started.elapsed());
+            match self.challenge(kept.take()).await {
+                Ok(connection) => {
+                    self.ledger.note_challenge(started.elapsed());
                     // Every other one is on a connection of its own.
                     kept = connection.filter(|_| rand::random());
                 }
-                Ok((false, _)) => self.ledger.lose("challenge", &"a wrong answer".into()),
                 Err(error) => self.ledger.lose("challenge", &error),
             }
         }
+    }
+
+    /// Sends a challenge on a connection that was kept, or on a new one. Returns the connection if
+    /// it stays.
+    async fn challenge(&self, kept: Option<Connection>) -> Result<Option<Connection>, Failure> {
+        let token = format!("token-{}", self.ledger.next.fetch_add(1, Ordering::Relaxed));
+        let request =
+            format!("GET /webhooks/netdata?crc_token={token} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self.target.first().connect().await?,
+        };
+        let answer = connection.exchange(request.as_bytes()).await?;
+        if answer.body != expected(&token)? {
+            return Err("a wrong answer".into());
+        }
+        Ok(answer.may_stay.then_some(connection))
     }
 }
 
@@ -236,6 +231,11 @@ impl Ledger {
         }
     }
 
+    fn note_challenge(&self, took: Duration) {
+        let mut challenges = self.challenges.lock().expect("no panic holds it");
+        challenges.push(took);
+    }
+
     fn lose(&self, what: &str, error: &Failure) {
         self.lost
             .lock()
@@ -245,32 +245,26 @@ impl Ledger {
 
     pub(crate) fn report(&self, application: &Application) -> Report {
         let answered = self.answered.lock().expect("no panic holds it");
+        let times = |key: &String| application.saw(key);
         let mut challenges = self.challenges.lock().expect("no panic holds it").clone();
         challenges.sort_unstable();
-        let quantile = |part: f64| {
-            let rank = (part * challenges.len() as f64).ceil() as usize;
-            challenges
-                .get(rank.saturating_sub(1))
-                .copied()
-                .unwrap_or(Duration::MAX)
-        };
         Report {
             lost: self.lost.lock().expect("no panic holds it").clone(),
-            unseen: answered
-                .iter()
-                .filter(|key| application.saw(key) == 0)
-                .count(),
-            twice: answered
-                .iter()
-                .filter(|key| application.saw(key) > 1)
-                .count(),
+            unseen: answered.iter().filter(|key| times(key) == 0).count(),
+            twice: answered.iter().filter(|key| times(key) > 1).count(),
             answered: answered.len(),
             challenges: challenges.len(),
-            challenge_p50: quantile(0.5),
-            challenge_p99: quantile(0.99),
-            challenge_max: quantile(1.0),
+            challenge_p50: quantile(&challenges, 0.5),
+            challenge_p99: quantile(&challenges, 0.99),
+            challenge_max: quantile(&challenges, 1.0),
         }
     }
+}
+
+fn quantile(sorted: &[Duration], part: f64) -> Duration {
+    let rank = (part * sorted.len() as f64).ceil() as usize;
+    let value = sorted.get(rank.saturating_sub(1));
+    value.copied().unwrap_or(Duration::MAX)
 }
 
 impl fmt::Display for Report {
@@ -307,27 +301,11 @@ fn post(body: &str) -> Vec<u8> {
     format!("{head}Content-Length: {length}\r\n\r\n{body}").into_bytes()
 }
 
-async fn stream(
-    requests: &mut h2::client::SendRequest<Bytes>,
-    body: String,
-) -> Result<Answer, Failure> {
-    let request = Request::post("https://localhost/webhooks/netdata")
-        .header("content-type", "application/json");
-    std::future::poll_fn(|cx| requests.poll_ready(cx)).await?;
-    let (response, mut outgoing) = requests.send_request(request.body(())?, false)?;
-    outgoing.send_data(Bytes::from(body), true)?;
-    let (head, mut incoming) = response.await?.into_parts();
-    let mut body = Vec::new();
-    while let Some(part) = incoming.data().await {
-        let part = part?;
-        incoming.flow_control().release_capacity(part.len())?;
-        body.extend_from_slice(&part);
-    }
-    Ok(Answer {
-        status: head.status.as_u16(),
-        body,
-        may_stay: true,
-    })
+fn post_http2() -> Request<()> {
+    Request::post("https://localhost/webhooks/netdata")
+        .header("content-type", "application/json")
+        .body(())
+        .expect("the request is a constant")
 }
 
 fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -20,6 +20,7 @@ mod application;
 mod attacks;
 #[path = "../side_by_side/certificates.rs"]
 mod certificates;
+#[path = "../client/mod.rs"]
 mod client;
 mod frames;
 mod good;
@@ -27,7 +28,7 @@ mod proxy;
 mod usage;
 
 use application::Application;
-use attacks::{Attack, Target};
+use attacks::{Attack, Target, get};
 use clap::Parser;
 use good::{Good, Ledger};
 use proxy::Proxy;
@@ -214,11 +215,11 @@ async fn recover(proxy: &Proxy, before: &Usage) -> Option<Duration> {
 async fn ends_well(mut proxy: Proxy, target: &Arc<Target>) -> Result<bool, Failure> {
     let slow = tokio::spawn({
         let target = target.clone();
-        async move { target.first().get("/app/slow").await }
+        async move { get(&target.first(), "/app/slow").await }
     });
     sleep(Duration::from_millis(300)).await;
     proxy.signal(rustix::process::Signal::TERM)?;
-    let is_answered = matches!(slow.await?, Ok(200));
+    let is_answered = slow.await?.is_ok_and(|answer| answer.status == 200);
     let ended = proxy.wait(Duration::from_secs(20)).await?;
     let panics = proxy.panics();
     println!("at the end: in flight answered: {is_answered}; {ended}; {panics} panics");

@@ -1,82 +1,16 @@
-//! One request and its answer, which must be the right one.
+//! Requests as they are sent, and answers, which must be the right ones.
 
 use super::Message;
 use crate::Failure;
+use crate::client::Answer;
 use bytes::Bytes;
-use h2::client::SendRequest;
 use http::Request;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
-/// A connection that speaks HTTP/1.1.
-pub(super) struct Http1 {
-    stream: TlsStream<TcpStream>,
-    buffer: Vec<u8>,
-}
-
-impl Http1 {
-    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
-        Self {
-            stream,
-            buffer: Vec::with_capacity(4096),
-        }
-    }
-
-    /// Whether the connection may be used again.
-    pub(super) async fn exchange(
-        &mut self,
-        request: &[u8],
-        expected: &str,
-    ) -> Result<bool, Failure> {
-        self.stream.write_all(request).await?;
-        self.stream.flush().await?;
-        self.buffer.clear();
-        loop {
-            if let Some(may_stay) = check(&self.buffer, expected)? {
-                return Ok(may_stay);
-            }
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err("the connection was closed before the answer".into());
-            }
-        }
-    }
-
-    pub(super) async fn close(mut self) {
-        // A connection that is closed already is not awaited.
-        let _ = self.stream.shutdown().await;
-    }
-}
-
-/// `None` if there is more to come; otherwise whether the connection stays open.
-fn check(bytes: &[u8], expected: &str) -> Result<Option<bool>, Failure> {
-    let mut headers = [httparse::EMPTY_HEADER; 48];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(bytes)? else {
-        return Ok(None);
-    };
-    let field = |name| {
-        response
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))
-    };
-    let length = field("content-length")
-        .ok_or("an answer without Content-Length")?
-        .value;
-    let length: usize = std::str::from_utf8(length)?.parse()?;
-    let Some(body) = bytes.get(head..head + length) else {
-        return Ok(None);
-    };
-    verify(response.code.unwrap_or_default(), body, expected)?;
-    Ok(Some(!field("connection").is_some_and(|header| {
-        header.value.eq_ignore_ascii_case(b"close")
-    })))
-}
-
-fn verify(status: u16, body: &[u8], expected: &str) -> Result<(), Failure> {
-    if status != 200 || body != expected.as_bytes() {
-        return Err(format!("status {status}, {:?}", String::from_utf8_lossy(body)).into());
+/// Fails if `answer` is not the right one.
+pub(super) fn verify(answer: &Answer, expected: &str) -> Result<(), Failure> {
+    if answer.status != 200 || answer.body != expected {
+        let body = String::from_utf8_lossy(&answer.body);
+        return Err(format!("status {}, {body:?}", answer.status).into());
     }
     Ok(())
 }
@@ -127,25 +61,4 @@ pub(super) fn http2(message: &Message) -> Result<(Request<()>, Bytes), Failure> 
         .header("accept-encoding", "identity")
         .header("user-agent", "Go-http-client/2.0");
     Ok((request.body(())?, Bytes::copy_from_slice(body.as_bytes())))
-}
-
-/// One stream of an HTTP/2 connection.
-pub(super) async fn stream(
-    requests: &SendRequest<Bytes>,
-    (request, body): (Request<()>, Bytes),
-    expected: &str,
-) -> Result<(), Failure> {
-    let mut requests = requests.clone().ready().await?;
-    let (response, mut outgoing) = requests.send_request(request, body.is_empty())?;
-    if !body.is_empty() {
-        outgoing.send_data(body, true)?;
-    }
-    let (head, mut incoming) = response.await?.into_parts();
-    let mut answer = Vec::new();
-    while let Some(chunk) = incoming.data().await {
-        let chunk = chunk?;
-        incoming.flow_control().release_capacity(chunk.len())?;
-        answer.extend_from_slice(&chunk);
-    }
-    verify(head.status.as_u16(), &answer, expected)
 }

@@ -1,28 +1,22 @@
 //! The senders of one thread.
 
 use super::arrivals::Arrivals;
-use super::exchange::{self, Http1};
+use super::exchange;
 use super::tally::Tally;
 use super::{Job, Pattern};
 use crate::Failure;
+use crate::client::{self, Client, Connection};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
-use rustls::pki_types::ServerName;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::{JoinSet, spawn_local};
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-
-/// How long an answer is waited for; Netdata Cloud wants that of a challenge within this.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many connections are opened at a time.
 const OPENING: usize = 16;
@@ -41,7 +35,7 @@ enum Kind {
         senders: usize,
     },
     Http1 {
-        pool: Rc<RefCell<VecDeque<Http1>>>,
+        pool: Rc<RefCell<VecDeque<Connection>>>,
         busy: usize,
     },
     Http2 {
@@ -55,9 +49,7 @@ enum Kind {
 }
 
 struct Shared {
-    connector: TlsConnector,
-    name: ServerName<'static>,
-    address: SocketAddr,
+    client: Client,
     sources: u8,
     /// Turns of the sources.
     connected: Cell<usize>,
@@ -169,7 +161,7 @@ impl Senders {
 
 /// Opens connections, several at a time, and sends once over each, so that the server has served
 /// all of them.
-async fn open(shared: &Rc<Shared>, count: usize) -> Result<VecDeque<Http1>, Failure> {
+async fn open(shared: &Rc<Shared>, count: usize) -> Result<VecDeque<Connection>, Failure> {
     let mut opening = JoinSet::new();
     let mut pool = VecDeque::with_capacity(count);
     for _ in 0..count {
@@ -179,7 +171,7 @@ async fn open(shared: &Rc<Shared>, count: usize) -> Result<VecDeque<Http1>, Fail
             pool.push_back(opened??);
         }
         let shared = shared.clone();
-        opening.spawn_local(async move { timeout(PATIENCE, shared.first()).await? });
+        opening.spawn_local(async move { shared.first().await });
     }
     while let Some(opened) = opening.join_next().await {
         pool.push_back(opened??);
@@ -189,9 +181,9 @@ async fn open(shared: &Rc<Shared>, count: usize) -> Result<VecDeque<Http1>, Fail
 
 async fn send_new(shared: Rc<Shared>, arrivals: Rc<Arrivals>) {
     while let Some(arrival) = arrivals.next().await {
-        let result = timeout(PATIENCE, shared.first()).await;
+        let result = shared.first().await;
         if let Some(connection) = shared.record(arrival, result) {
-            connection.close().await;
+            close(connection).await;
         }
     }
 }
@@ -199,18 +191,14 @@ async fn send_new(shared: Rc<Shared>, arrivals: Rc<Arrivals>) {
 async fn send_http1(
     shared: Rc<Shared>,
     arrivals: Rc<Arrivals>,
-    pool: Rc<RefCell<VecDeque<Http1>>>,
+    pool: Rc<RefCell<VecDeque<Connection>>>,
 ) {
     while let Some(arrival) = arrivals.next().await {
         // The connection that has rested longest, so that all of them are used.
         let Some(mut connection) = pool.borrow_mut().pop_front() else {
             return;
         };
-        let result = timeout(
-            PATIENCE,
-            connection.exchange(shared.next_http1(), &shared.expected),
-        )
-        .await;
+        let result = shared.exchange(&mut connection).await;
         if shared.record(arrival, result) == Some(true) {
             pool.borrow_mut().push_back(connection);
             continue;
@@ -218,18 +206,14 @@ async fn send_http1(
         shared.tally.borrow_mut().reconnected += 1;
         // A failed reconnection has been counted, and ends this sender.
         if let Ok(connection) = shared.connect().await {
-            pool.borrow_mut().push_back(Http1::new(connection));
+            pool.borrow_mut().push_back(connection);
         }
     }
 }
 
 async fn send_http2(shared: Rc<Shared>, arrivals: Rc<Arrivals>, requests: SendRequest<Bytes>) {
     while let Some(arrival) = arrivals.next().await {
-        let result = timeout(
-            PATIENCE,
-            exchange::stream(&requests, shared.next_http2(), &shared.expected),
-        )
-        .await;
+        let result = shared.stream(&requests).await;
         if shared.record(arrival, result).is_none() {
             return;
         }
@@ -238,7 +222,7 @@ async fn send_http2(shared: Rc<Shared>, arrivals: Rc<Arrivals>, requests: SendRe
 
 async fn send_storm(shared: Rc<Shared>, posts: usize) {
     let arrival = Instant::now();
-    let first = timeout(PATIENCE, shared.first()).await;
+    let first = shared.first().await;
     let Some(mut connection) = shared.record(arrival, first) else {
         // Those behind it are as lost.
         (1..posts).for_each(|_| shared.tally.borrow_mut().fail("lost with the connection"));
@@ -246,14 +230,15 @@ async fn send_storm(shared: Rc<Shared>, posts: usize) {
     };
     for _ in 1..posts {
         let arrival = Instant::now();
-        let result = timeout(
-            PATIENCE,
-            connection.exchange(shared.next_http1(), &shared.expected),
-        )
-        .await;
+        let result = shared.exchange(&mut connection).await;
         shared.record(arrival, result);
     }
-    connection.close().await;
+    close(connection).await;
+}
+
+async fn close(mut connection: Connection) {
+    // A connection that is closed already is not awaited.
+    let _ = connection.stream.shutdown().await;
 }
 
 impl Shared {
@@ -264,9 +249,11 @@ impl Shared {
         };
         let http2: Result<Vec<_>, _> = job.messages.iter().map(exchange::http2).collect();
         Ok(Self {
-            connector: TlsConnector::from(Arc::new(job.identity.client_config(protocol)?)),
-            name: ServerName::try_from("localhost")?,
-            address: job.address,
+            client: Client {
+                source: None,
+                address: job.address,
+                config: Arc::new(job.identity.client_config(protocol)?),
+            },
             sources: job.sources,
             connected: Cell::new(0),
             http1: job.messages.iter().map(exchange::http1).collect(),
@@ -278,21 +265,18 @@ impl Shared {
     }
 
     /// Keeps what a request has come to; gives back what it was answered with.
-    fn record<T>(
-        &self,
-        arrival: Instant,
-        result: Result<Result<T, Failure>, tokio::time::error::Elapsed>,
-    ) -> Option<T> {
+    fn record<T>(&self, arrival: Instant, result: Result<T, Failure>) -> Option<T> {
         let mut tally = self.tally.borrow_mut();
         match result {
-            Ok(Ok(value)) => {
+            Ok(value) => {
                 tally.answer(arrival.elapsed());
-                return Some(value);
+                Some(value)
             }
-            Ok(Err(failure)) => tally.fail(failure),
-            Err(_) => tally.fail("no answer in time"),
+            Err(failure) => {
+                tally.fail(failure);
+                None
+            }
         }
-        None
     }
 
     fn turn(&self, of: usize) -> usize {
@@ -309,36 +293,47 @@ impl Shared {
         self.http2[self.turn(self.http2.len())].clone()
     }
 
-    fn next_source(&self) -> Result<TcpSocket, Failure> {
+    /// The client, from the next of its addresses.
+    fn next_client(&self) -> Client {
         let connected = self.connected.replace(self.connected.get() + 1);
-        let last = 1 + u8::try_from(connected % usize::from(self.sources))?;
-        let socket = TcpSocket::new_v4()?;
-        socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
-        Ok(socket)
+        let source = (self.sources > 1).then(|| {
+            let last = 1 + connected % usize::from(self.sources);
+            Ipv4Addr::from(Ipv4Addr::LOCALHOST.to_bits() - 1 + last as u32)
+        });
+        Client {
+            source,
+            ..self.client.clone()
+        }
     }
 
-    async fn connect(&self) -> Result<TlsStream<TcpStream>, Failure> {
-        let stream = match self.sources {
-            1 => TcpStream::connect(self.address).await?,
-            _ => self.next_source()?.connect(self.address).await?,
-        };
-        stream.set_nodelay(true)?;
-        Ok(self.connector.connect(self.name.clone(), stream).await?)
+    async fn connect(&self) -> Result<Connection, Failure> {
+        self.next_client().connect().await
     }
 
     /// A new connection, and the answer to the first request on it.
-    async fn first(&self) -> Result<Http1, Failure> {
-        let mut connection = Http1::new(self.connect().await?);
-        connection
-            .exchange(self.next_http1(), &self.expected)
-            .await?;
+    async fn first(&self) -> Result<Connection, Failure> {
+        let mut connection = self.connect().await?;
+        self.exchange(&mut connection).await?;
         Ok(connection)
+    }
+
+    /// Sends the next request. Returns `true` if the connection may be used again.
+    async fn exchange(&self, connection: &mut Connection) -> Result<bool, Failure> {
+        let answer = connection.exchange(self.next_http1()).await?;
+        exchange::verify(&answer, &self.expected)?;
+        Ok(answer.may_stay)
+    }
+
+    async fn stream(&self, requests: &SendRequest<Bytes>) -> Result<(), Failure> {
+        let (request, body) = self.next_http2();
+        let answer = client::exchange(requests, request, body).await?;
+        exchange::verify(&answer, &self.expected)
     }
 
     async fn http2(&self, count: usize) -> Result<Vec<SendRequest<Bytes>>, Failure> {
         let mut connections = Vec::with_capacity(count);
         for _ in 0..count {
-            let stream = timeout(PATIENCE, self.connect()).await??;
+            let stream = self.next_client().tls().await?;
             let mut builder = h2::client::Builder::new();
             // Wide enough never to be waited for.
             builder

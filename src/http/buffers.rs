@@ -345,8 +345,11 @@ mod tests {
             buffers: &buffers,
             limit: MIB,
         };
+        let started = tokio::time::Instant::now();
         assert_eq!(budget.buffer(MIB + 1).await.unwrap_err(), Overloaded);
         assert_eq!(budget.buffer(u64::MAX).await.unwrap_err(), Overloaded);
+        // Nothing waits for what can never be.
+        assert_eq!(started.elapsed(), Duration::ZERO);
         let all = budget.buffer(MIB).await.unwrap();
         assert_eq!(budget.buffer(1).await.unwrap_err(), Overloaded);
         drop(all);

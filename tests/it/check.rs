@@ -1,11 +1,10 @@
 //! `check` warns of what works and is unwise, each with its place; `run` logs the same.
 
-use crate::support::{Edit as _, Origin, Pki, Proxy, is_event};
+use crate::support::{Edit as _, Origin, Pki, Proxy, finish, is_event};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 use time::OffsetDateTime;
 
 fn pki() -> Pki {
@@ -19,11 +18,12 @@ fn pki() -> Pki {
 fn check(pki: &Pki, config: &str) -> (String, String) {
     let path = pki.write("config.toml", config);
     let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    let output = command
+    command
         .args(["check", "--config"])
         .arg(path)
-        .output()
-        .unwrap();
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = finish(command.spawn().unwrap());
     let [stdout, stderr] =
         [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert_eq!(output.status.code(), Some(0), "{stderr}");
@@ -346,10 +346,8 @@ fn an_application_that_does_not_answer() {
         "unix:missing.sock".into(),
         "http://name.invalid:80".into(),
     ] {
-        let started = Instant::now();
         let config = config.edit(&origin.url, &upstream);
         warns(&pki, &config, " does not respond: ");
-        assert!(started.elapsed() < Duration::from_secs(10));
         // It may come later, so a start does not depend on it.
         let proxy = Proxy::spawn(&pki, &config);
         assert!(

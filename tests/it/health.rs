@@ -1,22 +1,22 @@
 //! `health` asks the running process, and says in one line what it answers.
 
-use crate::support::{Edit as _, Operator, Origin, Pki, Proxy};
+use crate::support::{Edit as _, Operator, Origin, Pki, Proxy, finish};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// The exit code, and what was said where.
 fn health(config: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    let output = command
+    command
         .args(["health", "--config"])
         .arg(config)
         .args(arguments)
-        .output()
-        .unwrap();
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = finish(command.spawn().unwrap());
     let [stdout, stderr] =
         [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     (output.status.code().unwrap(), stdout, stderr)
@@ -114,7 +114,5 @@ fn whoever_else_listens_there_is_not_waited_for() {
     });
     fails(&config, &[], 1, "does not");
     fails(&config, &[], 1, "does not");
-    let asked = Instant::now();
     fails(&config, &[], 1, "no response within");
-    assert!(asked.elapsed() < Duration::from_secs(10));
 }

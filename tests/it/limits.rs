@@ -149,17 +149,16 @@ fn requests_are_limited_by_address() {
         statuses[..5].iter().all(|status| *status == 200),
         "{statuses:?}"
     );
-    assert!(statuses.contains(&429), "{statuses:?}");
+    let mut passed = statuses.iter().filter(|status| **status == 200).count();
     let refused = eventually("a refusal", || {
-        Some(connection.post(ALERT).unwrap()).filter(|a| a.status == 429)
+        let answer = connection.post(ALERT).unwrap();
+        passed += usize::from(answer.status == 200);
+        Some(answer).filter(|answer| answer.status == 429)
     });
     refused.refuses(429, "rate_limited");
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=6).contains(&wait), "{wait}");
-    assert_eq!(
-        origin.received().len(),
-        origin.connections().max(origin.received().len())
-    );
+    assert_eq!(origin.received().len(), passed);
     let other = connection.send("POST", "/other", "", ALERT).unwrap();
     other.refuses(404, "not_found");
 }

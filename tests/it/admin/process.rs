@@ -121,7 +121,7 @@ fn reloads_are_counted_and_routes_that_are_gone_are_forgotten() {
     scene.proxy.wait_for_event("config_restart_required");
     scene.operator.moves(
         "a mistake",
-        || scene.proxy.reload("nonsense"),
+        || drop(scene.proxy.refuses_to_reload("nonsense")),
         &[&reload("failed")],
     );
     scene.operator.moves(

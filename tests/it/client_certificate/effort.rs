@@ -95,22 +95,6 @@ fn chains_have_bounds() {
     }
 }
 
-/// What a process has taken of the processors, in hundredths of a second.
-fn processor_time(proxy: &Proxy) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", proxy.id())).unwrap();
-    // Behind the name, which is in parentheses and may be anything.
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .unwrap()
-        .1
-        .split_whitespace()
-        .collect();
-    fields[11..13]
-        .iter()
-        .map(|ticks| ticks.parse::<u64>().unwrap())
-        .sum()
-}
-
 #[test]
 fn a_knot_of_certificates_costs_no_more_than_none() {
     const CONNECTIONS: usize = 8;
@@ -122,7 +106,7 @@ fn a_knot_of_certificates_costs_no_more_than_none() {
     let knot = knot(9);
     // Of connections with this certificate, or without one, each of whose requests is refused.
     let attack = |leaf: Option<&Leaf>| {
-        let before = processor_time(&proxy);
+        let before = proxy.processor_time();
         let good = Sender::to(&proxy, Some(&Pki::shared().netdata()));
         std::thread::scope(|scope| {
             for _ in 0..CONNECTIONS {
@@ -152,7 +136,7 @@ fn a_knot_of_certificates_costs_no_more_than_none() {
                 );
             }
         });
-        processor_time(&proxy) - before
+        proxy.processor_time() - before
     };
     // The first time, what is used for the first time takes its time.
     attack(None);
@@ -193,16 +177,16 @@ fn what_has_no_route_or_comes_too_often_is_not_judged() {
     );
     let anyone = Sender::to(&proxy, None);
     let mut count = 0;
-    // Each with a certificate of its own, for one that is let in is known from then on.
+    // Each with a certificate of its own, for one that is let in is known from then on. The request
+    // before it takes what may come in this second; on a slow machine there may be more by then.
     let late = eventually("a request over the limit", || {
         count += 1;
-        assert!([403, 429].contains(&anyone.post(ALERT).status));
+        anyone.post(ALERT);
         let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
         let id = format!("late-{count}");
-        let answer = sender
-            .send("POST", WEBHOOK, &format!("X-Request-Id: {id}\r\n"), ALERT)
-            .unwrap();
-        (answer.status == 429).then_some(id)
+        let headers = format!("X-Request-Id: {id}\r\n");
+        let answer = sender.send("POST", WEBHOOK, &headers, ALERT).unwrap();
+        (answer.code() == "rate_limited").then_some(id)
     });
     assert!(
         !proxy

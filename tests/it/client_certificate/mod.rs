@@ -69,11 +69,20 @@ impl Scene {
         for version in VERSIONS {
             let refused = Self::post(&self.require, Some(leaf), version);
             assert!(refused.is_err(), "{what} {version:?}: {refused:?}");
-            match Self::post(&self.request, Some(leaf), version) {
-                Ok(answer) => answer.refuses(403, "client_certificate_invalid"),
-                // Where the certificate cannot be read, neither can its key be used: no proof, no
-                // handshake.
-                Err(error) => assert!(what.contains("critical"), "{what} {version:?}: {error}"),
+            Self::post(&self.request, Some(leaf), version)
+                .unwrap_or_else(|error| panic!("{what} {version:?}: {error}"))
+                .refuses(403, "client_certificate_invalid");
+        }
+    }
+
+    /// No handshake in either mode: where the certificate cannot be read, its key cannot be used
+    /// either, so that nothing proves that the client holds it.
+    #[track_caller]
+    fn cannot_read(&self, what: &str, leaf: &Leaf) {
+        for proxy in [&self.require, &self.request] {
+            for version in VERSIONS {
+                let refused = Self::post(proxy, Some(leaf), version);
+                assert!(refused.is_err(), "{what} {version:?}: {refused:?}");
             }
         }
     }

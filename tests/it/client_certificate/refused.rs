@@ -92,7 +92,7 @@ fn chains_that_are_not_trusted_do_not_get_through() {
         "an authority's own",
         &pki.leaf(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
     );
-    scene.refuses_chain(
+    scene.cannot_read(
         "an unknown critical extension",
         &pki.leaf(|p| p.custom_extensions.push(critical_unknown_extension())),
     );

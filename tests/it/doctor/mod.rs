@@ -8,14 +8,16 @@ mod configuration;
 mod peers;
 mod reach;
 
-use crate::support::{Leaf, MisconfiguredServer, Origin, Pki, Proxy, Seen, WEBHOOK, is_documented};
+use crate::support::{
+    Leaf, MisconfiguredServer, Origin, Pki, Proxy, Seen, WEBHOOK, finish, is_documented,
+};
 use netdata_webhook_proxy::internals::Secret;
 use netdata_webhook_proxy::internals::challenge::{crc_token, response_token};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::SystemTime;
 
@@ -72,8 +74,9 @@ fn run(arguments: &[&str]) -> Output {
         .env_remove("NETDATA_WEBHOOK_PROXY_CONFIG")
         .arg("doctor")
         .args(arguments)
-        .output()
-        .unwrap()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    finish(command.spawn().unwrap())
 }
 
 /// Of the only target, or of the last of several.

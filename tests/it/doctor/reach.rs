@@ -5,8 +5,8 @@ use crate::support::{MisconfiguredServer, Origin, Proxy};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 #[test]
 fn a_name_without_an_ipv4_address_is_found() {
@@ -39,32 +39,27 @@ fn whoever_answers_nothing_or_never_stops_is_not_waited_for() {
     let kit = Kit::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
-    let began = Instant::now();
     let found = kit.examine_whole(&url(address), &["--timeout", "1"]);
     found.has("chain", "fail", "no response in time");
-    assert!(
-        began.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        began.elapsed()
-    );
 
     // One that shakes hands is asked twice at most.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (end, ended) = mpsc::channel::<()>();
+    let (count, ended) = (asked.clone(), Mutex::new(ended));
     let dumb = MisconfiguredServer::new(&kit.pki)
         .optional_client_cert()
-        .answers(|_| {
-            thread::sleep(Duration::from_secs(60));
+        .answers(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            // An error says that the test is over.
+            let _ = ended.lock().unwrap().recv();
             String::new()
         });
-    let began = Instant::now();
     let found = kit.examine_whole(&url(dumb.spawn()), &["--timeout", "1", "--slow=1"]);
     found
         .has("no certificate", "warn", "no response in time")
         .has("challenge", "fail", "within 1 s");
-    assert!(
-        began.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        began.elapsed()
-    );
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    drop(end);
 
     let garbage = scripted(|_| vec![b'x'; 1 << 20]);
     kit.examine_whole(&url(garbage), &["--timeout", "2"])

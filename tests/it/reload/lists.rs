@@ -138,12 +138,8 @@ fn a_revocation_list_that_runs_out_raises_an_alarm_and_goes_on() {
         Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
         200
     );
-    proxy.reload(&config);
-    assert!(
-        proxy
-            .wait_for_event("config_reload_failed")
-            .contains("out of date")
-    );
+    let refused = proxy.refuses_to_reload(&config);
+    assert!(refused.contains("out of date"), "{refused}");
     assert_eq!(
         Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
         200

@@ -8,15 +8,18 @@ use time::{Duration, OffsetDateTime};
 fn a_withdrawn_authority_lets_nobody_through() {
     let (pki, other) = (Pki::new(), Pki::new());
     std::fs::copy(other.path().join("ca.pem"), pki.path().join("other.pem")).unwrap();
-    withdrawn(&pki, &pki.netdata(), |config| {
-        config.edit("ca.pem", "other.pem")
-    });
+    withdrawn(
+        &pki,
+        &pki.netdata(),
+        "client_certificate_invalid",
+        |config| config.edit("ca.pem", "other.pem"),
+    );
 }
 
 #[test]
 fn a_withdrawn_name_lets_nobody_through() {
     let pki = Pki::new();
-    withdrawn(&pki, &pki.netdata(), |config| {
+    withdrawn(&pki, &pki.netdata(), "common_name_mismatch", |config| {
         config.edit(
             "[tls.client]",
             "[tls.client]\ncommon_names = [\"new.netdata.cloud\"]",
@@ -29,7 +32,7 @@ fn a_revoked_certificate_lets_nobody_through() {
     let pki = Pki::new();
     let leaf = pki.leaf(|params| params.serial_number = Some(7_u64.into()));
     pki.write("crl.pem", &pki.revocation_list(&[7], Duration::days(1)));
-    withdrawn(&pki, &leaf, |config| {
+    withdrawn(&pki, &leaf, "client_certificate_invalid", |config| {
         config.edit("[tls.client]", "[tls.client]\ncrl = \"crl.pem\"")
     });
 }
@@ -70,5 +73,5 @@ fn a_certificate_that_expires_lets_nobody_through() {
     });
     veterans
         .into_iter()
-        .for_each(|veteran| veteran.meets_refusal(&origin));
+        .for_each(|veteran| veteran.meets_refusal(&origin, "client_certificate_invalid"));
 }

@@ -197,18 +197,11 @@ fn only_200_answers_a_challenge() {
 }
 
 #[test]
-fn a_right_answer_that_netdata_cloud_would_not_wait_for_is_wrong() {
+fn a_right_answer_that_is_not_waited_for_is_no_answer() {
     let slow = |_: &str, token: &str| {
-        thread::sleep(Duration::from_millis(5100));
+        thread::sleep(Duration::from_millis(1100));
         json(&hmac(SECRET, token))
     };
-    let result = sent_to(slow, &[])
-        .ends_with(1)
-        .all("refused", "challenge_failed", 1);
-    assert!(
-        result["text"].as_str().unwrap().contains("more than 5 s"),
-        "{result:#}"
-    );
     sent_to(slow, &["--timeout", "1"])
         .ends_with(1)
         .all("unanswered", "timeout", 1);

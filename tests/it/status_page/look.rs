@@ -96,7 +96,7 @@ fn it_fits_and_can_be_read_on_a_phone_and_on_a_desk_by_day_and_by_night() {
         )),
         502
     );
-    scene.proxy.reload("nonsense");
+    scene.proxy.refuses_to_reload("nonsense");
     look(&mut browser, "warning");
     play_hostile(&scene);
     look(&mut browser, "hostile");

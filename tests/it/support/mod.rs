@@ -52,6 +52,8 @@ pub(crate) use stage::Stage;
 pub(crate) use stream::{Carrier, Stream};
 
 use std::io::Write as _;
+use std::process::{Child, Output};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails.
@@ -67,6 +69,17 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
         assert!(Instant::now() < deadline, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Waits for `child` to end by itself, for longer than any command takes that does not hang.
+#[track_caller]
+pub(crate) fn finish(child: Child) -> Output {
+    let id = child.id();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(child.wait_with_output()));
+    told.recv_timeout(4 * PATIENCE)
+        .unwrap_or_else(|_| panic!("process {id} does not end"))
+        .unwrap()
 }
 
 /// Skips a test as [`skip`] does. Fails it instead if `variable` is 1, which requires what is

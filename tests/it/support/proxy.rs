@@ -223,14 +223,39 @@ impl Proxy {
     }
 
     /// Replaces the configuration, and has it read.
+    #[track_caller]
     pub(crate) fn reload(&self, config: &str) {
+        let end = self.read_again(config);
+        assert!(is_event(&end, "config_reloaded"), "{end}");
+    }
+
+    /// Likewise, with a configuration that is refused. Returns the line that says why.
+    #[track_caller]
+    pub(crate) fn refuses_to_reload(&self, config: &str) -> String {
+        let end = self.read_again(config);
+        assert!(is_event(&end, "config_reload_failed"), "{end}");
+        end
+    }
+
+    /// Replaces the configuration, and has it read. Returns the line that says how that ended.
+    fn read_again(&self, config: &str) -> String {
         let ends = |line: &str| {
             is_event(line, "config_reloaded") || is_event(line, "config_reload_failed")
         };
         let reloads = self.log().iter().filter(|line| ends(line)).count();
         std::fs::write(&self.config, config).unwrap();
         self.signal("HUP");
-        self.wait_for_line("the end of a reload", reloads + 1, ends);
+        self.wait_for_line("the end of a reload", reloads + 1, ends)
+    }
+
+    /// Returns the processor time that the process has taken, in hundredths of a second.
+    pub(crate) fn processor_time(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // Behind the name, which is in parentheses and may be anything.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        let ticks = fields[11..13].iter().map(|ticks| ticks.parse::<u64>());
+        ticks.map(Result::unwrap).sum()
     }
 }
 

@@ -4,6 +4,7 @@
 //! here: a program that starts and then refuses every client, or trusts more than the certificate
 //! says, is worse than an error.
 
+use super::key_kind;
 use super::pem::{self, Fault};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -25,7 +26,7 @@ pub(super) fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
 pub(crate) fn fault(certificate: &CertificateDer<'_>) -> Option<String> {
     let parsed = match x509_parser::parse_x509_certificate(certificate) {
         Ok((_, parsed)) => parsed,
-        Err(error) => return Some(format!("the certificate cannot be read: {error}")),
+        Err(_) => return Some(pem::UNREADABLE.into()),
     };
     let name = parsed.subject();
     if name.iter().next().is_none() {
@@ -67,6 +68,13 @@ pub(crate) fn fault(certificate: &CertificateDer<'_>) -> Option<String> {
         return Some(format!(
             "\"{name}\" has a critical extension that is not understood: {}",
             unknown.oid
+        ));
+    }
+    if let Some(key) = key_kind::unverifiable(parsed.public_key()) {
+        return Some(format!(
+            "\"{name}\" has {key}, with which no signature can be verified, so none of its certificates would be \
+             accepted: a key must be {}",
+            key_kind::USABLE
         ));
     }
     RootCertStore::empty()

@@ -7,7 +7,8 @@
 //! collects type errors, but its parser stops at the first syntax error, and its messages repeat
 //! keys, which may be secrets in the wrong place.
 
-use super::error::Problem;
+use super::error::{Excerpt, Place, Problem};
+use super::excerpt::excerpt;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,8 +52,8 @@ impl Document {
         let (root, errors) = DeTable::parse_recoverable(&self.text);
         let mut faults: Vec<_> = errors.iter().map(|error| self.fault(error)).collect();
         // Further errors in a line are mostly consequences of the first.
-        faults.sort_by_key(|fault| fault.line);
-        faults.dedup_by_key(|fault| fault.line);
+        faults.sort_by_key(Problem::line);
+        faults.dedup_by_key(|fault| fault.line());
         if !faults.is_empty() {
             self.problems.borrow_mut().extend(faults);
             return None;
@@ -73,26 +74,20 @@ impl Document {
     /// Describes a syntax error without the text of the library, which may repeat a secret.
     fn fault(&self, error: &toml::de::Error) -> Problem {
         let offset = error.span().map_or(0, |span| span.start);
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let column = before
-            .rsplit('\n')
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .count()
-            + 1;
         let what = match error.message().contains("duplicate") {
             true => "the key, or the table, is there already",
             false => {
                 "write key = value, a line for each; what is neither a number nor true or false stands in \"quotes\""
             }
         };
-        self.problem(
-            &KeyLocation {
-                key: String::new(),
-                offset,
-            },
-            format!("not TOML at column {column}: {what}"),
+        let location = KeyLocation {
+            key: String::new(),
+            offset,
+        };
+        self.problem_in(
+            &location,
+            format!("not TOML: {what}"),
+            Some(excerpt(&self.text, offset)),
         )
     }
 
@@ -117,17 +112,27 @@ impl Document {
     pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Problem>) {
         let sorted = |findings: RefCell<Vec<Problem>>| {
             let mut findings = findings.into_inner();
-            findings.sort_by_key(|problem| problem.line);
+            findings.sort_by_key(Problem::line);
             findings
         };
         (sorted(self.problems), sorted(self.warnings))
     }
 
     pub(super) fn problem(&self, location: &KeyLocation, message: impl Into<String>) -> Problem {
+        self.problem_in(location, message, None)
+    }
+
+    fn problem_in(
+        &self,
+        location: &KeyLocation,
+        message: impl Into<String>,
+        syntax: Option<Excerpt>,
+    ) -> Problem {
         let before = self.text.get(..location.offset).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
         Problem {
             file: self.file.clone(),
-            line: before.matches('\n').count() + 1,
+            place: Some(Place { line, syntax }),
             key: location.key.clone(),
             message: message.into(),
         }
@@ -169,6 +174,11 @@ impl<'d> TableReader<'d> {
         self.members.is_some()
     }
 
+    /// Returns `true` if the table has no keys.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_none_or(|members| members.is_empty())
+    }
+
     /// Returns the location of this table.
     pub(super) fn location(&self) -> KeyLocation {
         self.location.clone()
@@ -191,8 +201,38 @@ impl<'d> TableReader<'d> {
         }
     }
 
+    /// Returns the location at `path`: keys, and indexes of arrays. If it is absent, the line is
+    /// that of the last part that is there.
+    pub(super) fn locate(&self, path: &[&str]) -> KeyLocation {
+        let Some((first, rest)) = path.split_first() else {
+            return self.location();
+        };
+        let mut location = self.location_of(first);
+        let mut value = self.members.and_then(|members| members.get(*first));
+        for step in rest {
+            value = match (value.map(Spanned::get_ref), step.parse::<usize>()) {
+                (Some(DeValue::Array(items)), Ok(index)) => {
+                    location.key += &format!("[{index}]");
+                    items.get(index)
+                }
+                // In place of an array of one.
+                (Some(DeValue::String(_)), Ok(_)) => return location,
+                (table, _) => {
+                    location.key += &format!(".{step}");
+                    table.and_then(|table| table.as_table()?.get(*step))
+                }
+            };
+            location.offset = value.map_or(location.offset, |value| value.span().start);
+        }
+        location
+    }
+
     pub(super) fn complain(&self, key: &str, message: impl Into<String>) {
         self.document.complain(&self.location_of(key), message);
+    }
+
+    pub(super) fn warn(&self, key: &str, message: impl Into<String>) {
+        self.document.warn(&self.location_of(key), message);
     }
 
     fn get(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
@@ -478,6 +518,13 @@ impl<'d> TableReader<'d> {
         self.members
             .and_then(|members| members.get(key))
             .is_some_and(|value| value.get_ref().as_str() == Some(word))
+    }
+
+    /// Returns `true` if `key` is a table.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.members
+            .and_then(|members| members.get(key))
+            .is_some_and(|value| value.get_ref().is_table())
     }
 
     /// Returns `true` if any of `keys` is present, whatever its type.

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 pub struct Problem {
     /// Path of the configuration file.
     pub file: PathBuf,
-    /// The line number, from 1.
-    pub line: usize,
+    /// The place in the file; `None` if the file itself cannot be read.
+    pub place: Option<Place>,
     /// The key, with its tables: `tls.client.ca`. Empty where the file itself cannot be read or
     /// parsed.
     pub key: String,
@@ -17,9 +17,47 @@ pub struct Problem {
     pub message: String,
 }
 
+/// A place in a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line number, from 1.
+    pub line: usize,
+    /// The column, from 1, and the line with a mark below it, if the line is not TOML.
+    pub syntax: Option<Excerpt>,
+}
+
+/// The place of a syntax error, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The column number, from 1.
+    pub column: usize,
+    /// The line without what may be a secret, and a mark below it.
+    pub text: String,
+}
+
+impl Problem {
+    /// Returns the number of its line; 0 if it has none.
+    pub(super) fn line(&self) -> usize {
+        self.place.as_ref().map_or(0, |place| place.line)
+    }
+
+    /// Returns the excerpt, in lines of its own, if there is one.
+    pub fn excerpt(&self) -> Option<&str> {
+        let syntax = self.place.as_ref()?.syntax.as_ref()?;
+        Some(&syntax.text)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        write!(f, "{}", self.file.display())?;
+        if let Some(place) = &self.place {
+            write!(f, ":{}", place.line)?;
+            if let Some(syntax) = &place.syntax {
+                write!(f, ":{}", syntax.column)?;
+            }
+        }
+        f.write_str(": ")?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }

@@ -5,7 +5,7 @@
 //! client in.
 
 use super::pem::{self, Fault};
-use super::{RevocationList, UpstreamIdentity, authorities};
+use super::{RevocationList, UpstreamIdentity, authorities, key_kind, secret_form};
 use crate::auth::secret::{Secret, SecretDigest};
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -145,10 +145,27 @@ pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, Strin
     lists.into_iter().map(parse).collect()
 }
 
-/// The reason why a certificate and its key cannot be used.
-pub(super) enum KeyPairError {
-    Certificate(String),
-    Key(String),
+/// The reasons why a certificate and its key cannot be used, of which there is at least one.
+#[derive(Default)]
+pub(super) struct KeyPairError {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+}
+
+impl KeyPairError {
+    fn of_certificate(error: String) -> Self {
+        Self {
+            certificate: Some(error),
+            key: None,
+        }
+    }
+
+    fn of_key(error: String) -> Self {
+        Self {
+            certificate: None,
+            key: Some(error),
+        }
+    }
 }
 
 /// Reads the server's chain and its key, and makes sure that they belong together.
@@ -181,11 +198,22 @@ fn key_pair(
     certificate: &Path,
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), KeyPairError> {
-    let chain = read_certificates(certificate).map_err(KeyPairError::Certificate)?;
-    let pem = read_secretly(key, MAX_PEM, "the key").map_err(KeyPairError::Key)?;
-    let private_key =
-        pem::private_key(&pem).map_err(|fault| KeyPairError::Key(fault.in_file(key)))?;
-    Ok((chain, private_key))
+    match (read_certificates(certificate), read_key(key)) {
+        (Ok(chain), Ok(key)) => Ok((chain, key)),
+        (chain, key) => Err(KeyPairError {
+            certificate: chain.err(),
+            key: key.err(),
+        }),
+    }
+}
+
+/// Reads the one private key in a PEM file.
+///
+/// # Errors
+/// Says what is wrong with the file, and nothing of what is in it.
+pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let pem = read_secretly(path, MAX_PEM, "the key")?;
+    pem::private_key(&pem).map_err(|fault| fault.in_file(path))
 }
 
 fn certify(
@@ -195,24 +223,47 @@ fn certify(
     private_key: PrivateKeyDer<'static>,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, KeyPairError> {
-    let signing_key = provider.key_provider.load_private_key(private_key).map_err(|_| {
-        let kinds = "a key must be RSA with 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519";
-        KeyPairError::Key(format!("{} holds what cannot be used as a private key; {kinds}", key.display()))
-    })?;
+    let kind = key_kind::describe(&private_key);
+    let signing_key = provider
+        .key_provider
+        .load_private_key(private_key)
+        .map_err(|_| {
+            let kind = kind.as_deref().unwrap_or("what is not a private key");
+            let (key, usable) = (key.display(), key_kind::USABLE);
+            KeyPairError::of_key(format!(
+                "{key} holds {kind}, and that cannot be used: a key must be {usable}"
+            ))
+        })?;
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             Ok(certified)
         }
-        Err(rustls::Error::InconsistentKeys(_)) => Err(KeyPairError::Key(format!(
-            "{} is not the key of {}",
-            key.display(),
-            certificate.display()
-        ))),
-        Err(error) => Err(KeyPairError::Certificate(format!(
+        Err(rustls::Error::InconsistentKeys(_)) => Err(mismatch(certificate, key, &certified)),
+        Err(error) => Err(KeyPairError::of_certificate(format!(
             "{} cannot be used: {error}",
             certificate.display()
         ))),
+    }
+}
+
+/// Explains that a key is not that of the first certificate: it may be that of a later one.
+fn mismatch(certificate: &Path, key: &Path, certified: &CertifiedKey) -> KeyPairError {
+    let is_its_key = |der: &CertificateDer<'static>| {
+        let pair = CertifiedKey::new(vec![der.clone()], certified.key.clone());
+        pair.keys_match().is_ok()
+    };
+    let (certificate, key) = (certificate.display(), key.display());
+    match certified.cert.iter().position(is_its_key) {
+        Some(index) => KeyPairError::of_certificate(format!(
+            "{certificate} has the certificate of {key} in place {} of {}, and must have it first: put the leaf first, \
+             and each issuer after it",
+            index + 1,
+            certified.cert.len()
+        )),
+        None => KeyPairError::of_key(format!(
+            "{key} is not the key of {certificate}: name the key that its certificate was requested with"
+        )),
     }
 }
 
@@ -220,8 +271,8 @@ fn certify(
 pub(super) enum SecretSource {
     File(std::path::PathBuf),
     Environment(String),
-    /// Passed by systemd (`LoadCredential=`), in `$CREDENTIALS_DIRECTORY`.
-    Credential(String),
+    /// Passed by systemd (`LoadCredential=`): a file in `$CREDENTIALS_DIRECTORY`.
+    Credential(std::path::PathBuf),
     /// Not the secret, but its SHA-256.
     Digest(SecretDigest),
 }
@@ -240,19 +291,17 @@ pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
             let value = std::env::var_os(name).ok_or_else(|| format!("{place} is not set"))?;
             (Zeroizing::new(value.into_encoded_bytes()), place)
         }
-        SecretSource::Credential(name) => {
-            let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
-                .ok_or("CREDENTIALS_DIRECTORY is not set; credentials are for services that systemd starts")?;
-            let path = Path::new(&directory).join(name);
-            (
-                read_secretly(&path, MAX_SECRET, "the credential")?,
-                path.display().to_string(),
-            )
-        }
+        SecretSource::Credential(path) => (
+            read_secretly(path, MAX_SECRET, "the credential")?,
+            path.display().to_string(),
+        ),
         SecretSource::Digest(_) => {
             return Err("a digest cannot be used here; the secret itself is needed".into());
         }
     };
+    if let Some(fault) = secret_form::fault(&bytes) {
+        return Err(format!("{place} {fault}"));
+    }
     if !matches!(source, SecretSource::Environment(_)) && bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
@@ -275,14 +324,6 @@ fn variable(name: &str) -> String {
     match is_usual {
         true => format!("the environment variable {name}"),
         false => "the environment variable of the name that is given".into(),
-    }
-}
-
-/// Returns the digest of a secret that is only ever compared.
-pub(super) fn secret_digest(source: &SecretSource) -> Result<SecretDigest, String> {
-    match source {
-        SecretSource::Digest(digest) => Ok(digest.clone()),
-        source => secret(source).map(|secret| SecretDigest::of(secret.expose())),
     }
 }
 
@@ -334,9 +375,8 @@ pub(crate) fn certificates_in(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>
 /// # Errors
 /// Says which of the files is wrong, and how.
 pub fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, String> {
-    server_certificate(certificate, key, &aws_lc_rs::default_provider()).map_err(
-        |error| match error {
-            KeyPairError::Certificate(error) | KeyPairError::Key(error) => error,
-        },
-    )
+    server_certificate(certificate, key, &aws_lc_rs::default_provider()).map_err(|error| {
+        let errors: Vec<_> = error.certificate.into_iter().chain(error.key).collect();
+        errors.join("; ")
+    })
 }

@@ -1,4 +1,4 @@
-//! Reports what is unwise about certificates, keys and secrets, though it works.
+//! Reports what is unwise about certificates and keys, though it works.
 
 use rustls::pki_types::CertificateDer;
 use std::fs;
@@ -11,12 +11,6 @@ use x509_parser::extensions::GeneralName;
 const RENEWAL: i64 = 14 * DAY;
 
 const DAY: i64 = 24 * 60 * 60;
-
-/// A challenge secret shorter than this can be guessed from one answered challenge.
-const SHORT_SECRET: usize = 16;
-
-/// A secret that a person made up has fewer bits of information than this.
-const GUESSABLE: f64 = 40.0;
 
 /// Reports a private key that other users of the machine may read.
 pub(super) fn on_key_file(path: &Path) -> Option<String> {
@@ -191,38 +185,6 @@ pub(super) fn is_known_to_system(subject: &[u8]) -> bool {
         .any(|(_, it)| it.subject().as_raw() == subject)
 }
 
-/// Returns why a challenge secret might be guessed, without the secret itself.
-pub(super) fn on_challenge_secret(secret: &[u8]) -> Option<String> {
-    if secret.len() < SHORT_SECRET {
-        return Some(format!(
-            "the secret has {} bytes; with fewer than {SHORT_SECRET} it can be guessed from one answered challenge",
-            secret.len()
-        ));
-    }
-    (information(secret) < GUESSABLE).then(|| {
-        "the secret repeats itself so much that it can be guessed from one answered challenge; make one with \
-         \"openssl rand -hex 32\""
-            .into()
-    })
-}
-
-/// Estimates the bits of information that there are at most: by how often each byte occurs, and
-/// once for what is repeated.
-fn information(secret: &[u8]) -> f64 {
-    let is_period = |length: &usize| secret.iter().zip(&secret[*length..]).all(|(a, b)| a == b);
-    let period = (1..=secret.len()).find(is_period).unwrap_or(secret.len());
-    let unit = &secret[..period];
-    let total = unit.len() as f64;
-    let mut counts = [0_u32; 256];
-    unit.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
-    let occurring = counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| f64::from(*count));
-    // A byte that never varies says nothing, but for how often it is repeated.
-    occurring.map(|count| count * (total / count).log2()).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,49 +315,12 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_repeat_themselves_are_weak() {
-        for (secret, is_weak) in [
-            ("short", true),
-            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true),
-            ("abababababababababababab", true),
-            ("passwordpasswordpassword", true),
-            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", true),
-            ("0123456789abcdef", false),
-            ("YOUR_CHALLENGE_SECRET", false),
-            ("correct horse battery staple", false),
-            ("9f86d081884c7d659a2feaa0c55ad015", false),
-        ] {
-            let advice = on_challenge_secret(secret.as_bytes());
-            assert_eq!(advice.is_some(), is_weak, "{secret}: {advice:?}");
-            assert!(!advice.is_some_and(|advice| advice.contains(secret)));
-        }
-    }
-
-    #[test]
     fn each_right_of_others_to_a_key_is_warned_of() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for bit in 0..9 {
             let mode = 1 << bit;
             fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600 | mode)).unwrap();
             assert_eq!(on_key_file(file.path()).is_some(), mode < 0o100, "{mode:o}");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_short_up_to_15_bytes_and_guessable_below_40_bits() {
-        for (secret, is_weak) in [
-            ("0123456789abcde", true),
-            ("0123456789abcdef", false),
-            // 20 bytes of two kinds are 20 bits; of four kinds, 40.
-            ("aaaaaaaaaabbbbbbbbbb", true),
-            ("aaaaabbbbbcccccddddd", false),
-            ("aaaaaabbbbbcccccdddd", true),
-        ] {
-            assert_eq!(
-                on_challenge_secret(secret.as_bytes()).is_some(),
-                is_weak,
-                "{secret}"
-            );
         }
     }
 

@@ -8,13 +8,16 @@ mod carried_host;
 mod demands;
 mod document;
 mod error;
+mod excerpt;
 mod files;
 pub(crate) mod header_template;
+mod key_kind;
 mod lints;
 mod load;
 mod memory_limit;
 mod pem;
 mod revocation_list;
+mod secret_form;
 pub(crate) mod signature;
 mod sources;
 mod stamp;
@@ -393,7 +396,16 @@ impl Config {
     /// # Errors
     /// Contains all problems that were found.
     pub fn load(file: &Path) -> Result<Loaded, ConfigError> {
-        Loaded::read(file)
+        Loaded::read(file, None)
+    }
+
+    /// Reads `file` as [`load`](Self::load) does, with systemd's credentials in `credentials`: a
+    /// service's, before it is started.
+    ///
+    /// # Errors
+    /// Contains all problems that were found.
+    pub fn load_with_credentials(file: &Path, credentials: &Path) -> Result<Loaded, ConfigError> {
+        Loaded::read(file, Some(credentials))
     }
 
     /// Reads a configuration that is not in a file of its own. Relative paths are relative to
@@ -402,7 +414,7 @@ impl Config {
     /// # Errors
     /// Contains all problems that were found.
     pub fn from_toml(text: &str, directory: &Path) -> Result<Loaded, ConfigError> {
-        Loaded::parse(&directory.join("<inline>"), text.to_owned())
+        Loaded::parse(&directory.join("<inline>"), text.to_owned(), None)
     }
 
     /// Reads only `[admin]` of `file`. The files that it names need not exist.

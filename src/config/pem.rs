@@ -177,6 +177,10 @@ pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
     })
 }
 
+/// The parser's own words are names of its types.
+pub(super) const UNREADABLE: &str =
+    "the certificate cannot be read: it is damaged, or not an X.509 certificate";
+
 const ENCRYPTED: &str = "the key is encrypted; store it decrypted, readable by this program alone";
 
 /// The lines from one with dashes to the next, both included.
@@ -218,7 +222,7 @@ impl PemSection<'_> {
             Ok(_) => Err(self.fault(
                 "the certificate is followed by other data, such as OpenSSL's trust settings",
             )),
-            Err(error) => Err(self.fault(format!("the certificate cannot be read: {error}"))),
+            Err(_) => Err(self.fault(UNREADABLE)),
         }
     }
 

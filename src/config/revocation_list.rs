@@ -3,7 +3,6 @@
 use crate::config::signature::Signature;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use std::cmp::Ordering;
-use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -196,8 +195,8 @@ impl ListContents {
     /// Reads all of a list but `der` itself.
     fn read(file: &Path, der: &[u8]) -> Result<Self, String> {
         let entries = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
-        let unreadable = |error: &dyn Display| format!("cannot be read: {error}");
-        let (_, list) = x509_parser::parse_x509_crl(der).map_err(|error| unreadable(&error))?;
+        let (_, list) = x509_parser::parse_x509_crl(der)
+            .map_err(|_| "cannot be read: it is damaged, or not a revocation list")?;
         let point = list
             .extensions()
             .iter()
@@ -212,9 +211,9 @@ impl ListContents {
                 _ => None,
             });
         let scope = match point {
-            Some(point) => scope(point.parsed_extension()).ok_or_else(|| {
-                unreadable(&"which certificates it is about (issuing distribution point)")
-            })?,
+            Some(point) => scope(point.parsed_extension()).ok_or_else(
+                || "cannot be read: which certificates it is about (issuing distribution point)",
+            )?,
             None => ListScope::default(),
         };
         let signed: &[u8] = list.tbs_cert_list.as_ref();
@@ -253,10 +252,9 @@ fn unusable(error: &webpki::Error) -> String {
             "is about some reasons for a revocation only: name a list with all of them".into()
         }
         // The usual reason is one of version 1, which openssl makes unless it is told otherwise.
-        error => format!(
-            "cannot be used: {error:?}. A list must be of version 2, with an authority key identifier and a CRL number \
-             (RFC 5280 section 5), and every entry must be readable; with openssl, set crl_extensions"
-        ),
+        _ => "cannot be used: a list must be of version 2, with an authority key identifier and a CRL number (RFC 5280 \
+              section 5), and every entry must be readable; with openssl, set crl_extensions"
+            .into(),
     }
 }
 

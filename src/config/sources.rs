@@ -8,19 +8,24 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 impl Loaded {
-    /// Reads the configuration in `file`.
-    pub(super) fn read(file: &Path) -> Result<Self, ConfigError> {
-        Self::parse(file, load::read(file)?)
+    /// Reads the configuration in `file`, and systemd's credentials in `credentials`; by default,
+    /// those that this process was started with.
+    pub(super) fn read(file: &Path, credentials: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::parse(file, load::read(file)?, credentials)
     }
 
     /// Reads a configuration with this text, as if it were in `file`.
-    pub(super) fn parse(file: &Path, text: String) -> Result<Self, ConfigError> {
+    pub(super) fn parse(
+        file: &Path,
+        text: String,
+        credentials: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
         let Parsed {
             config,
             errors,
             warnings,
             stamps,
-        } = load::parse(file, &text)?;
+        } = load::parse(file, &text, credentials)?;
         Ok(Self {
             config,
             errors,
@@ -57,7 +62,7 @@ impl Sources {
     /// # Errors
     /// Contains all problems that were found.
     pub fn reload(&self) -> Result<Loaded, ConfigError> {
-        Loaded::read(&self.file)
+        Loaded::read(&self.file, None)
     }
 
     /// Reads the files that the configuration names again, and the configuration as it was: it may
@@ -66,7 +71,7 @@ impl Sources {
     /// # Errors
     /// Contains all problems that were found.
     pub fn reload_files(&self) -> Result<Loaded, ConfigError> {
-        Loaded::parse(&self.file, self.text.clone())
+        Loaded::parse(&self.file, self.text.clone(), None)
     }
 
     /// Returns `true` if one of the named files has changed since it was read.

@@ -12,15 +12,18 @@ pub(super) fn limits(table: &mut TableReader<'_>) -> Limits {
     let max_buffered = max_buffered(table);
     let max_connections = max_connections(table, default.max_connections);
     let per_address = default_per_address(max_connections);
+    let requests_per_second = count(table, "requests_per_second", 0) as u32;
+    let idle_timeout = timeout(table, "idle_timeout", default.idle_timeout);
+    warn_of_short_idle(table, idle_timeout);
     Limits {
         max_connections,
         max_connections_per_address: count(table, "max_connections_per_address", per_address),
-        requests_per_second: count(table, "requests_per_second", 0) as u32,
-        burst: count(table, "burst", 0) as u32,
+        requests_per_second,
+        burst: burst(table, requests_per_second),
         handshake_timeout: timeout(table, "handshake_timeout", default.handshake_timeout),
         header_timeout: timeout(table, "header_timeout", default.header_timeout),
         body_timeout: timeout(table, "body_timeout", default.body_timeout),
-        idle_timeout: timeout(table, "idle_timeout", default.idle_timeout),
+        idle_timeout,
         max_header_size,
         max_buffered,
     }
@@ -28,6 +31,26 @@ pub(super) fn limits(table: &mut TableReader<'_>) -> Limits {
 
 fn timeout(table: &mut TableReader<'_>, key: &'static str, default: Duration) -> Duration {
     table.duration(key).unwrap_or(default)
+}
+
+/// The time for which Go's clients, such as Netdata Cloud's, keep an idle connection.
+const GO_KEEPS: Duration = Duration::from_secs(90);
+
+fn warn_of_short_idle(table: &TableReader<'_>, idle_timeout: Duration) {
+    if idle_timeout <= GO_KEEPS {
+        let message = "is not above 90s, for which Go's clients, such as Netdata Cloud's, keep connections: an alert that they \
+                       send while this end closes is lost; the default is \"300s\"";
+        table.warn("idle_timeout", message);
+    }
+}
+
+fn burst(table: &mut TableReader<'_>, requests_per_second: u32) -> u32 {
+    let burst = count(table, "burst", 0) as u32;
+    if burst > 0 && requests_per_second == 0 {
+        let message = "has no effect without a rate: set requests_per_second, too, or remove it";
+        table.warn("burst", message);
+    }
+    burst
 }
 
 fn max_header_size(table: &mut TableReader<'_>, default: usize) -> usize {

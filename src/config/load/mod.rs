@@ -1,5 +1,7 @@
 //! Reads every key of a configuration, checks its value, and applies defaults.
 
+mod consistency;
+mod credentials;
 mod limits;
 mod listen;
 mod revocation;
@@ -15,6 +17,7 @@ use super::{
     AdminSettings, Config, ConfigError, Limits, Log, LogFormat, LogLevel, Problem, Route,
     RouteKind, ServerSettings, Tls, Verify,
 };
+use consistency::Sections;
 use limits::limits;
 use listen::listen;
 use std::cell::RefCell;
@@ -47,19 +50,25 @@ pub(super) fn read(file: &Path) -> Result<String, ConfigError> {
         );
         ConfigError(vec![Problem {
             file: file.to_owned(),
-            line: 1,
+            place: None,
             key: String::new(),
             message,
         }])
     })
 }
 
-/// Reads the configuration in `text`, and all files that it names.
-pub(super) fn parse(file: &Path, text: &str) -> Result<Parsed, ConfigError> {
+/// Reads the configuration in `text`, and all files that it names. Credentials of systemd are in
+/// `credentials`, or else where the environment says.
+pub(super) fn parse(
+    file: &Path,
+    text: &str,
+    credentials: Option<&Path>,
+) -> Result<Parsed, ConfigError> {
     let document = Document::new(file, text.to_owned());
     let loader = Loader {
         file,
         directory: file.parent().unwrap_or(Path::new("")),
+        credentials: credentials::directory(credentials),
         files: RefCell::default(),
         errors: RefCell::default(),
         system_trust: SystemTrust::default(),
@@ -100,6 +109,8 @@ struct Loader<'f> {
     file: &'f Path,
     /// The directory that relative paths start from.
     directory: &'f Path,
+    /// The directory of systemd's credentials, if there are any.
+    credentials: Option<PathBuf>,
     /// Every file that was to be read, stamped before.
     files: RefCell<Vec<Stamp>>,
     /// Errors of `check` with which a process still starts.
@@ -110,7 +121,7 @@ struct Loader<'f> {
 impl Loader<'_> {
     /// Reads the whole file. Returns `None` only if an error has been reported.
     fn config(&self, root: &mut TableReader<'_>) -> Option<Config> {
-        let listen = root.table("listen", listen);
+        let (listen, listeners) = root.table("listen", listen);
         let has_https = !listen.https.is_empty();
         let (tls, verify) = self.tls_section(root, has_https);
         let server = root.table("server", |table| self.server(table));
@@ -122,13 +133,22 @@ impl Loader<'_> {
         warn_of_large_bodies(root, routes.iter().flatten(), &limits, &max_buffered);
         let admin = root.table("admin", admin);
         let log = root.table("log", log);
+        consistency::check(
+            root,
+            &Sections {
+                listeners: &listeners,
+                admin: admin.as_ref(),
+                groups: &groups,
+                routes: &routes,
+            },
+        );
         let mut config = Config {
             listen,
             tls: if has_https { Some(tls?) } else { None },
             server,
             limits,
             upstreams: groups.into_values().flatten().collect(),
-            routes: routes?,
+            routes: routes.into_iter().collect::<Option<_>>()?,
             admin,
             log,
         };

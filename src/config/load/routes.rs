@@ -7,7 +7,7 @@ use crate::auth::{Authorization, Requirements};
 use crate::config::document::TableReader;
 use crate::config::files::{self, SecretSource};
 use crate::config::header_template::{HeaderTemplate, UnknownVariable, variables};
-use crate::config::lints;
+use crate::config::secret_form;
 use crate::config::{Route, RouteKind, Tests, Verify};
 use crate::http::header_class::{Class, class, is_reserved};
 use crate::http::path::{PathPattern, Routes};
@@ -54,7 +54,7 @@ impl Loader<'_> {
         root: &mut TableReader<'_>,
         verify: Verify,
         groups: &Groups,
-    ) -> Option<Vec<Route>> {
+    ) -> Vec<Option<Route>> {
         let location = root.location_of("routes");
         let routes = root.tables("routes", "[[routes]] with path and upstream", |table| {
             self.route(table, verify, groups)
@@ -65,22 +65,20 @@ impl Loader<'_> {
                 "missing; name at least one: [[routes]] with path and upstream",
             );
         }
-        let routes: Option<Vec<Route>> = routes.into_iter().collect();
         let mut seen = HashSet::new();
-        for route in routes.iter().flatten() {
-            if !seen.insert(route.path.to_string()) {
+        for (index, route) in routes.iter().enumerate() {
+            if let Some(Route { path, .. }) = route
+                && !seen.insert(path.to_string())
+            {
+                let location = root.locate(&["routes", &index.to_string(), "path"]);
                 root.document.complain(
                     &location,
-                    format!("two routes have the path \"{}\"", route.path),
+                    format!("two routes have the path \"{path}\": remove one of them"),
                 );
             }
         }
-        for route in routes.as_deref().map(unreachable).unwrap_or_default() {
-            let message = format!(
-                "no request reaches \"{}\": applications may read it as the path of another route, which requires more",
-                route.path
-            );
-            root.document.warn(&location, message);
+        if routes.iter().all(Option::is_some) {
+            warn_of_unreachable(root, &routes);
         }
         routes
     }
@@ -215,11 +213,12 @@ impl Loader<'_> {
         key: &'static str,
     ) -> Option<SecretDigest> {
         table.table_like(key, &secret_form(SOURCES_OR_DIGEST), |table| {
-            let location = table.location();
             let source = self.secret_source(table, true)?;
-            files::secret_digest(&source)
-                .map_err(|message| table.document.complain(&location, message))
-                .ok()
+            if let SecretSource::Digest(digest) = source {
+                return Some(digest);
+            }
+            let secret = read_secret(table, &source)?;
+            Some(SecretDigest::of(secret.expose()))
         })
     }
 
@@ -227,13 +226,10 @@ impl Loader<'_> {
         if !table.is_present() {
             return None;
         }
-        let location = table.location();
         let source = self.secret_source(table, false)?;
-        let secret = files::secret(&source)
-            .map_err(|message| table.document.complain(&location, message))
-            .ok()?;
-        if let Some(message) = lints::on_challenge_secret(secret.expose()) {
-            table.document.warn(&location, message);
+        let secret = read_secret(table, &source)?;
+        if let Some(message) = secret_form::weakness(secret.expose()) {
+            table.document.warn(&table.location(), message);
         }
         Some(secret)
     }
@@ -251,16 +247,7 @@ impl Loader<'_> {
                 .string("env")
                 .map(|name| SecretSource::Environment(name.value)),
         );
-        sources.extend(table.string("credential").and_then(|name| {
-            let plain = !name.value.is_empty() && !name.value.contains('/') && name.value != "..";
-            if !plain {
-                table.document.complain(
-                    &name.location,
-                    "must be the name of a credential, without \"/\"",
-                );
-            }
-            plain.then_some(SecretSource::Credential(name.value))
-        }));
+        sources.extend(self.credential(table).map(SecretSource::Credential));
         let mut forms = SOURCES;
         if digest_too {
             forms = SOURCES_OR_DIGEST;
@@ -279,6 +266,7 @@ impl Loader<'_> {
                 &table.location(),
                 format!("names several sources; write one of {forms}"),
             );
+            return None;
         } else if sources.is_empty() && !table.names_any(&["file", "env", "credential", "sha256"]) {
             // A secret never stands in the configuration itself.
             table
@@ -287,6 +275,18 @@ impl Loader<'_> {
         }
         sources.pop()
     }
+}
+
+/// Reads a secret, and reports what is wrong or unusual about it.
+fn read_secret(table: &TableReader<'_>, source: &SecretSource) -> Option<Secret> {
+    let location = table.location();
+    let secret = files::secret(source)
+        .map_err(|message| table.document.complain(&location, message))
+        .ok()?;
+    for suspicion in secret_form::suspicions(secret.expose()) {
+        table.document.warn(&location, suspicion);
+    }
+    Some(secret)
 }
 
 /// Warns of keys that are about the content of bodies: with `schema = "off"`, they do something
@@ -302,16 +302,25 @@ fn warn_of_what_is_not_looked_at(table: &TableReader<'_>, has_spaces: bool) {
     }
 }
 
-/// Returns the routes that no request reaches at their own paths, because others that demand more
-/// pass for the same.
-fn unreachable(routes: &[Route]) -> Vec<&Route> {
-    let all = Routes::new(routes.iter().collect());
-    let is_unreachable = |route: &&Route| match &route.path {
-        PathPattern::Exact(path) => all.find(path).is_err(),
-        // Something below it that no other route has as its path.
-        PathPattern::Subtree(prefix) => all.find(&format!("{prefix}/0-0")).is_err(),
-    };
-    routes.iter().filter(is_unreachable).collect()
+/// Warns of routes that no request reaches at their own paths, because others that demand more pass
+/// for the same.
+fn warn_of_unreachable(root: &TableReader<'_>, routes: &[Option<Route>]) {
+    let all = Routes::new(routes.iter().flatten().collect());
+    for (index, Route { path, .. }) in routes.iter().flatten().enumerate() {
+        let found = match path {
+            PathPattern::Exact(path) => all.find(path),
+            // Something below it that no other route has as its path.
+            PathPattern::Subtree(prefix) => all.find(&format!("{prefix}/0-0")),
+        };
+        if found.is_err() {
+            let location = root.locate(&["routes", &index.to_string(), "path"]);
+            let message = format!(
+                "no request reaches \"{path}\": applications may read it as the path of another route, which requires \
+                 more: give it another path, or let both require the same"
+            );
+            root.document.warn(&location, message);
+        }
+    }
 }
 
 fn max_body(table: &mut TableReader<'_>, kind: RouteKind) -> u64 {

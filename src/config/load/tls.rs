@@ -1,7 +1,7 @@
 //! `[tls]`: the server certificate, and the trust in client certificates.
 
+use super::Loader;
 use super::revocation::{current, uncovered};
-use super::{Loader, required};
 use crate::config::document::{Located, TableReader};
 use crate::config::files::{self, KeyPairError};
 use crate::config::lints;
@@ -11,7 +11,7 @@ use crate::config::{
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use x509_parser::time::ASN1Time;
 
@@ -32,17 +32,17 @@ const COVERAGE: [(&str, CrlCoverage); 2] =
 impl Loader<'_> {
     /// Reads the section, except for `tls.client`, which has been read before.
     pub(super) fn tls(&self, table: &mut TableReader<'_>, client: ClientTrust) -> Option<Tls> {
-        let certificate = required(
+        let certificate = self.required_file(
             table,
             "certificate",
             "the server's chain in PEM, leaf first",
         );
-        let private_key = required(table, "private_key", "the certificate's key in PEM");
+        let private_key = self.required_file(table, "private_key", "the certificate's key in PEM");
         let min_version = table
             .choice("min_version", &VERSIONS)
             .unwrap_or(TlsVersion::Tls12);
         Some(Tls {
-            certificate: self.server_certificate(table, certificate?, private_key?)?,
+            certificate: self.server_certificate(table, certificate, private_key)?,
             min_version,
             client,
         })
@@ -51,16 +51,15 @@ impl Loader<'_> {
     fn server_certificate(
         &self,
         table: &TableReader<'_>,
-        certificate: Located<String>,
-        private_key: Located<String>,
+        certificate: Option<Located<PathBuf>>,
+        private_key: Option<Located<PathBuf>>,
     ) -> Option<Arc<CertifiedKey>> {
-        let certificate_path = self.file(&certificate.value);
-        let key_path = self.file(&private_key.value);
+        let (certificate, private_key) = both(table, certificate, private_key)?;
         let provider = aws_lc_rs::default_provider();
-        match files::server_certificate(&certificate_path, &key_path, &provider) {
+        match files::server_certificate(&certificate.value, &private_key.value, &provider) {
             Ok(server) => {
                 self.lint_certificate(table, &certificate, &server);
-                lint_key_file(table, &private_key, &key_path);
+                lint_key_file(table, &private_key);
                 Some(server)
             }
             Err(error) => {
@@ -74,7 +73,7 @@ impl Loader<'_> {
     fn lint_certificate(
         &self,
         table: &TableReader<'_>,
-        certificate: &Located<String>,
+        certificate: &Located<PathBuf>,
         server: &CertifiedKey,
     ) {
         let now = ASN1Time::now().timestamp();
@@ -178,32 +177,67 @@ fn common_names(table: &mut TableReader<'_>) -> Vec<String> {
         );
     }
     for name in &names {
-        if name.value.is_empty() || name.value.contains(char::is_control) {
-            table
-                .document
-                .complain(&name.location, "must be a name without control characters");
+        if let Some(fault) = fault_of_name(&name.value) {
+            table.document.complain(&name.location, fault);
         }
     }
     names.into_iter().map(|name| name.value).collect()
 }
 
-/// Reports the file of a certificate and its key that cannot be used.
+/// Returns why no certificate has this common name: names are compared whole.
+fn fault_of_name(name: &str) -> Option<&'static str> {
+    if name.is_empty() || name.contains(char::is_control) {
+        return Some("must be a name without control characters");
+    }
+    if name != name.trim() {
+        return Some("begins or ends with a blank, which names are compared with: remove it");
+    }
+    if name.contains('*') {
+        return Some(
+            "has a \"*\", which stands for nothing but itself, as names are compared whole: write each name, such as \
+             \"app.netdata.cloud\"",
+        );
+    }
+    name.to_ascii_uppercase().contains("CN=").then_some(
+        "has \"CN=\" in it, as no common name does: write the name alone, such as \"app.netdata.cloud\"",
+    )
+}
+
+/// Returns a certificate and its key. If one is missing, the other is checked alone.
+pub(super) fn both(
+    table: &TableReader<'_>,
+    certificate: Option<Located<PathBuf>>,
+    key: Option<Located<PathBuf>>,
+) -> Option<(Located<PathBuf>, Located<PathBuf>)> {
+    let (location, fault) = match (certificate, key) {
+        (Some(certificate), Some(key)) => return Some((certificate, key)),
+        (Some(it), None) => (it.location, files::read_certificates(&it.value).err()),
+        (None, Some(it)) => (it.location, files::read_key(&it.value).err()),
+        (None, None) => return None,
+    };
+    if let Some(fault) = fault {
+        table.document.complain(&location, fault);
+    }
+    None
+}
+
+/// Reports the files of a certificate and its key that cannot be used.
 pub(super) fn complain_about_pair(
     table: &TableReader<'_>,
-    certificate: &Located<String>,
-    key: &Located<String>,
+    certificate: &Located<PathBuf>,
+    key: &Located<PathBuf>,
     error: KeyPairError,
 ) {
-    let (location, message) = match error {
-        KeyPairError::Certificate(message) => (&certificate.location, message),
-        KeyPairError::Key(message) => (&key.location, message),
-    };
-    table.document.complain(location, message);
+    let of_certificate = error.certificate.map(|it| (&certificate.location, it));
+    let of_key = error.key.map(|it| (&key.location, it));
+    for (location, message) in of_certificate.into_iter().chain(of_key) {
+        table.document.complain(location, message);
+    }
 }
 
 /// Warns of a key file that other users can read.
-pub(super) fn lint_key_file(table: &TableReader<'_>, key: &Located<String>, path: &Path) {
-    if let Some(message) = lints::on_key_file(path) {
+pub(super) fn lint_key_file(table: &TableReader<'_>, key: &Located<PathBuf>) {
+    if let Some(message) = lints::on_key_file(&key.value) {
         table.document.warn(&key.location, message);
     }
 }

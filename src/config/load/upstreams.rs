@@ -1,6 +1,6 @@
 //! `[upstreams.NAME]`, and what a route may name as its upstream.
 
-use super::tls::{complain_about_pair, lint_key_file};
+use super::tls::{both, complain_about_pair, lint_key_file};
 use super::{Loader, count, parsed, required};
 use crate::config::document::{KeyLocation, Located, TableReader, suggest};
 use crate::config::files;
@@ -109,7 +109,9 @@ impl Loader<'_> {
                     .as_ref()
                     .is_some_and(|endpoint| !seen.insert(address_of(endpoint)))
                 {
-                    table.document.complain(&location, "is there already");
+                    table
+                        .document
+                        .complain(&location, "is there already: name each server once");
                 }
                 Located { value, location }
             })
@@ -217,17 +219,16 @@ impl Loader<'_> {
             BOTH.into_iter().for_each(|key| table.skip(key));
             return Some(None);
         }
-        let certificate = required(
+        let certificate = self.required_file(
             table,
             BOTH[0],
             "the certificate for the servers, in PEM, leaf first",
         );
-        let key = required(table, BOTH[1], "the certificate's key in PEM");
-        let (certificate, key) = (certificate?, key?);
-        let paths = (self.file(&certificate.value), self.file(&key.value));
-        match files::identity(&paths.0, &paths.1) {
+        let key = self.required_file(table, BOTH[1], "the certificate's key in PEM");
+        let (certificate, key) = both(table, certificate, key)?;
+        match files::identity(&certificate.value, &key.value) {
             Ok(identity) => {
-                lint_key_file(table, &key, &paths.1);
+                lint_key_file(table, &key);
                 Some(Some(Arc::new(identity)))
             }
             Err(error) => {

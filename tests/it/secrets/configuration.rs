@@ -62,10 +62,10 @@ fn what_to_write_instead_is_said() {
             "auth = \"SECRET\"",
             "auth: must be a table, [routes.auth], or \"none\"",
         ),
-        ("challenge_secret = SECRET", ":15: not TOML at column 20: "),
+        ("challenge_secret = SECRET", ":15:20: not TOML: "),
         (
             "max_body = 1\nmax_body = 2",
-            ":16: not TOML at column 1: the key, or the table, is there already",
+            ":16:1: not TOML: the key, or the table, is there already",
         ),
         (
             "challenge_secret = { file = \"SECRET\" }",

@@ -75,3 +75,4 @@ mod upstream_health;
 mod upstream_names;
 mod upstream_patience;
 mod upstream_tls;
+mod wrong_protocol;

@@ -2,6 +2,7 @@
 //! and passes the connection on to the proxy.
 
 mod connection_limit;
+mod opening;
 mod proxy_protocol;
 
 use crate::config::Listen;
@@ -18,6 +19,7 @@ use crate::tls::{self, Refusal, RefusalCode};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use connection_limit::{ConnectionLimits, ConnectionPermit, LimitReached};
 use ipnet::IpNet;
+use opening::Opening;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
@@ -226,16 +228,18 @@ impl ConnectionHandler {
         let is_anonymous =
             source.is_some_and(|source| !matches!(source, ConnectionSource::Client(_)));
         let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
+        let mut opening = Opening::of(rest);
         if is_tls && rest.is_empty() {
-            let speaks = tokio::select! {
+            let first = tokio::select! {
                 biased;
-                speaks = speaks(&stream, &mut deadline) => speaks?,
-                () = after_shutdown(&mut shutdown, KEEPALIVE_DRAIN_GRACE) => false,
+                first = first_bytes(&stream, &mut deadline) => first?,
+                () = after_shutdown(&mut shutdown, KEEPALIVE_DRAIN_GRACE) => None,
             };
-            if !speaks {
+            let Some(first) = first else {
                 silent::<()>(*peer);
                 return Ok(());
-            }
+            };
+            opening = first;
         }
         // Ignore the error: it only costs latency.
         let _ = stream.set_nodelay(true);
@@ -255,7 +259,7 @@ impl ConnectionHandler {
                 ));
                 let stream = tokio::select! {
                     biased;
-                    stream = handshake => stream?,
+                    stream = handshake => stream.map_err(|refusal| opening.explain(refusal))?,
                     () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return Ok(()),
                 };
                 self.monitor.handshake(peer.ip(), Ok(()));
@@ -281,11 +285,16 @@ impl ConnectionHandler {
     }
 }
 
-/// Waits for the first byte. Returns `false` if the client closes the connection without sending
+/// Waits for the first bytes. Returns `None` if the client closes the connection without sending
 /// any, as the health checks of load balancers do. Until then, no TLS state is allocated.
-async fn speaks(stream: &TcpStream, deadline: &mut Deadline) -> Result<bool, Refusal> {
-    match deadline.wait(stream.peek(&mut [0])).await {
-        Ok(peeked) => Ok(matches!(peeked, Ok(1..))),
+async fn first_bytes(
+    stream: &TcpStream,
+    deadline: &mut Deadline,
+) -> Result<Option<Opening>, Refusal> {
+    let mut first = [0; Opening::LENGTH];
+    match deadline.wait(stream.peek(&mut first)).await {
+        Ok(Ok(length @ 1..)) => Ok(Some(Opening::of(&first[..length]))),
+        Ok(_) => Ok(None),
         Err(_) => Err(late()),
     }
 }

@@ -5,18 +5,22 @@ pub mod check;
 pub(crate) mod client;
 mod demo;
 mod doctor;
+mod examples;
+mod forged_subjects;
 mod health;
 mod help;
 pub mod import;
+mod init;
 mod man;
+mod new_files;
 mod output;
+mod run;
 mod send;
+mod usage_error;
 
-use crate::config::{AdminSettings, Config, ConfigError, Loaded, read_secret_file};
-use crate::server::{Inherited, Launch, Server};
+use crate::config::{AdminSettings, Config, ConfigError, read_secret_file};
 use crate::telemetry;
 use crate::webhook::challenge;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use health::HealthQuery;
@@ -40,7 +44,8 @@ const UNREACHABLE: u8 = 3;
     version,
     about,
     arg_required_else_help = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    after_help = examples::PROGRAM
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -50,6 +55,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Run the proxy.
+    #[command(after_help = examples::RUN)]
     Run {
         #[command(flatten)]
         config: ConfigFile,
@@ -60,11 +66,21 @@ enum Command {
     },
     /// Read the configuration and all files it names, report all problems, and summarise what the
     /// proxy would do.
-    Check {
-        #[command(flatten)]
-        config: ConfigFile,
+    #[command(after_help = examples::CHECK)]
+    Check(check::CheckArguments),
+    /// Create a directory with a configuration, in which everything is explained, and a challenge
+    /// secret.
+    #[command(after_help = examples::INIT)]
+    Init {
+        /// Directory for config.toml and challenge.secret. It is created if it does not exist.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
+    /// Print a configuration with every key and its default.
+    #[command(after_help = examples::EXAMPLE)]
+    Example,
     /// Query the running process, through its admin listener, for its liveness.
+    #[command(after_help = examples::HEALTH)]
     Health {
         #[command(flatten)]
         config: ConfigFile,
@@ -73,11 +89,13 @@ enum Command {
         ready: bool,
     },
     /// Examine a URL, or the listeners of a configuration, before Netdata Cloud uses them.
+    #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::DoctorArguments),
     /// Act as Netdata Cloud: send a challenge or notifications to any URL.
     Send(Box<send::SendArguments>),
     /// Convert the configuration of another server, and report the result for each of its
     /// directives.
+    #[command(after_help = examples::IMPORT)]
     Import {
         #[command(subcommand)]
         server: import::ImportSource,
@@ -89,12 +107,14 @@ enum Command {
     /// notification, and forgeries, and shows for each what the client and the application received.
     /// Then the proxy and its status page continue to serve, until Ctrl-C, with commands to try.
     /// Everything stays on this machine.
+    #[command(after_help = examples::DEMO)]
     Demo {
         /// Exit after the last scene, with an error if a scene failed.
         #[arg(long)]
         once: bool,
     },
     /// Print the response to a challenge, for comparison by hand.
+    #[command(after_help = examples::CHALLENGE)]
     Challenge {
         /// File with the challenge secret.
         #[arg(long, value_name = "FILE")]
@@ -103,16 +123,19 @@ enum Command {
         token: String,
     },
     /// Print a completion script for a shell.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// Shell that the script is for.
         shell: Shell,
     },
     /// Print a manual page: of the command line, or of the configuration.
+    #[command(after_help = examples::MAN)]
     Man {
         /// The page; by default that of the command line.
         page: Option<man::ManPage>,
     },
     /// Print the help of a command or a page of the manual, or list all of them.
+    #[command(after_help = examples::HELP)]
     Help {
         /// A command and its subcommand, or the name of a page. `manual/NAME` is always a page.
         #[arg(value_name = "COMMAND|PAGE")]
@@ -129,9 +152,12 @@ const CONFIG_FILE: &str = "/etc/netdata-webhook-proxy/config.toml";
 #[derive(clap::Args)]
 struct ConfigFile {
     /// Path of the configuration file.
-    #[arg(long = "config", value_name = "FILE", env = CONFIG_VARIABLE, default_value = CONFIG_FILE)]
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = CONFIG_VARIABLE, default_value = CONFIG_FILE)]
     path: PathBuf,
 }
+
+/// A configuration with every key.
+const EXAMPLE: &str = include_str!("../../conf/example.toml");
 
 /// Returns the path of the configuration file for commands without `--config`.
 fn default_config() -> PathBuf {
@@ -141,7 +167,8 @@ fn default_config() -> PathBuf {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     unblock_signals();
-    let arguments = CommandLine::try_parse().unwrap_or_else(|error| discreet(error).exit());
+    let arguments =
+        CommandLine::try_parse().unwrap_or_else(|error| usage_error::discreet(error).exit());
     let code = execute(arguments.command);
     telemetry::flush();
     code
@@ -150,7 +177,9 @@ pub fn main() -> ExitCode {
 fn execute(command: Command) -> ExitCode {
     match command {
         Command::Run { config, upgrade } => run(&config.path, upgrade),
-        Command::Check { config } => check(&config.path),
+        Command::Check(arguments) => check(&arguments),
+        Command::Init { directory } => initialise(&directory),
+        Command::Example => print_bytes(EXAMPLE.as_bytes()),
         Command::Health { config, ready } => health(&config.path, ready),
         Command::Doctor(arguments) => examine(&arguments),
         Command::Send(arguments) => send(&arguments),
@@ -220,96 +249,25 @@ fn unblock_signals() {
     let _ = SigSet::from_iter(obeyed).thread_unblock();
 }
 
-/// Returns the error without an unexpected argument that is not the name of an option: it may be a
-/// password after an option that takes a path, or a key instead of that path.
-fn discreet(error: clap::Error) -> clap::Error {
-    let argument = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) if error.kind() == ErrorKind::UnknownArgument => {
-            argument
-        }
-        _ => return error,
-    };
-    if is_option_name(argument) {
-        return error;
-    }
-    let message = "unexpected argument found; it is not shown because it may be a secret";
-    CommandLine::command().error(ErrorKind::UnknownArgument, message)
-}
-
-fn is_option_name(argument: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    argument.starts_with('-') && !argument.starts_with("---") && argument.bytes().all(is_plain)
-}
-
 fn run(path: &Path, upgrade: bool) -> ExitCode {
-    match serve(path, upgrade) {
+    match run::serve(path, upgrade) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(RunError::Config(error)) => refuse_config(&error),
-        Err(RunError::Other(error)) => fail(FAILED, error),
+        Err(run::RunError::Config(error)) => explain_config(&error),
+        Err(run::RunError::Other(error)) => fail(FAILED, error),
     }
 }
 
-enum RunError {
-    Config(ConfigError),
-    Other(String),
-}
-
-impl From<ConfigError> for RunError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
+fn initialise(directory: &Path) -> ExitCode {
+    match init::make(directory) {
+        Ok(next_steps) => print(next_steps, SUCCESS),
+        Err(error) => fail(USAGE, error),
     }
 }
 
-fn serve(path: &Path, upgrade: bool) -> Result<(), RunError> {
-    let mut loaded = Config::load(path)?;
-    telemetry::init(&loaded.config.log);
-    let inherited = if upgrade {
-        // The first load reports errors before the running process is contacted.
-        let inherited = Inherited::from_running(&loaded.config.server)
-            .map_err(|error| RunError::Other(error.to_string()))?;
-        // The second one drops trust that the running process withdrew in the meantime. If it
-        // fails, the running process goes on.
-        loaded = Config::load(path)?;
-        telemetry::change(&loaded.config.log);
-        inherited
-    } else {
-        Inherited::from_systemd()
-    };
-    log_problems(&loaded);
-    allocator::tidy();
-    Server::bind(loaded, inherited, successor(path))
-        .and_then(Server::run)
-        .map_err(|error| RunError::Other(error.to_string()))
-}
-
-fn log_problems(loaded: &Loaded) {
-    for error in &loaded.errors {
-        tracing::error!(event = "config_error", "{error}");
-    }
-    for warning in &loaded.warnings {
-        tracing::warn!(event = "config_warning", "{warning}");
-    }
-}
-
-/// Returns how to start the successor of this process: as this process was started.
-fn successor(config: &Path) -> Option<Launch> {
-    let program = std::env::current_exe().ok()?;
-    let arguments = [
-        "run".into(),
-        "--upgrade".into(),
-        "--config".into(),
-        config.into(),
-    ];
-    Some(Launch {
-        program,
-        arguments: arguments.into(),
-    })
-}
-
-fn check(path: &Path) -> ExitCode {
-    let loaded = match Config::load(path) {
+fn check(arguments: &check::CheckArguments) -> ExitCode {
+    let loaded = match arguments.load() {
         Ok(loaded) => loaded,
-        Err(error) => return refuse_config(&error),
+        Err(error) => return explain_config(&error),
     };
     for error in &loaded.errors {
         telemetry::say(format_args!("error: {error}"));
@@ -394,6 +352,16 @@ fn printed(written: Result<(), OutputError>, code: u8) -> ExitCode {
     }
 }
 
+/// Prints what is wrong with a configuration, and the lines that are not TOML.
+fn explain_config(error: &ConfigError) -> ExitCode {
+    for problem in &error.0 {
+        telemetry::say(format_args!("error: {problem}"));
+        problem.excerpt().into_iter().for_each(telemetry::say);
+    }
+    ExitCode::from(USAGE)
+}
+
+/// Prints what is wrong with a configuration, a line for each problem.
 fn refuse_config(error: &ConfigError) -> ExitCode {
     for problem in &error.0 {
         telemetry::say(format_args!("error: {problem}"));

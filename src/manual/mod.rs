@@ -20,6 +20,7 @@ macro_rules! pages {
                 [configuration#check-it-first]: crate::manual::configuration#check-it-first\n\
                 [configuration#variables]: crate::manual::configuration#variables\n\
                 [doctor]: crate::manual::doctor\n\
+                [doctor#forged-subjects]: crate::manual::doctor#forged-subjects\n\
                 [migrating]: crate::manual::migrating\n\
                 [observability#admin-listener]: crate::manual::observability#admin-listener\n\
                 [observability#logs]: crate::manual::observability#logs\n\
@@ -29,6 +30,7 @@ macro_rules! pages {
                 [operating#signals]: crate::manual::operating#signals\n\
                 [operating#systemd]: crate::manual::operating#systemd\n\
                 [operating#upgrade-and-rollback]: crate::manual::operating#upgrade-and-rollback\n\
+                [security#forged-certificates]: crate::manual::security#forged-certificates\n\
                 [send]: crate::manual::send\n\
                 [send#make-a-client-certificate]: crate::manual::send#make-a-client-certificate\n\
                 [troubleshooting#a-challenge-by-hand]: crate::manual::troubleshooting#a-challenge-by-hand\n\

@@ -98,7 +98,7 @@ fn every_sample_configuration_passes_check() {
 }
 
 /// Where the commands that begin like this are tried; all others are tried here.
-const TRIED_ELSEWHERE: [(&str, &str); 15] = [
+const TRIED_ELSEWHERE: [(&str, &str); 16] = [
     ("cargo run -- demo", "demo"),
     ("cargo test", "this is it"),
     (
@@ -112,6 +112,7 @@ const TRIED_ELSEWHERE: [(&str, &str); 15] = [
     ("CREDENTIALS_DIRECTORY=", "setup"),
     ("netdata-webhook-proxy run ", "setup, and everywhere else"),
     ("netdata-webhook-proxy doctor ", "below"),
+    ("netdata-webhook-proxy check /etc/", "setup"),
     (
         "netdata-webhook-proxy import ",
         "import, with what stands there and with many others",
@@ -282,6 +283,11 @@ fn doctor_makes_the_documented_checks() {
     std::fs::copy(&proxy.config, pki.path().join("config.toml")).unwrap();
     let url = format!("https://{}{WEBHOOK}", proxy.address(0));
     let documented = first_column("| check | expectation |");
+    let made = program(
+        pki.path(),
+        &["send", "certificate", "--forgeries", "throw-away"],
+    );
+    assert!(made.status.success(), "{made:?}");
     for command in commands().filter(|command| command.starts_with("netdata-webhook-proxy doctor "))
     {
         let command = command.replace("https://hooks.example/webhooks/netdata", &url) + " --json";

@@ -187,6 +187,85 @@ fn keys() -> Vec<String> {
     keys
 }
 
+/// The commands of the example in a `--help`.
+fn examples(help: &str) -> Vec<&str> {
+    let example = help.split("\nExample:\n").nth(1).unwrap_or_default();
+    let lines = example.lines().take_while(|line| line.starts_with("  "));
+    lines.map(str::trim_start).collect()
+}
+
+#[test]
+fn each_command_has_an_example_in_its_help_and_on_the_page() {
+    let page = printed(&["man"])
+        .replace("\\-", "-")
+        .replace("\\fB", "")
+        .replace("\\fR", "");
+    let on_page = page.split("\n.SH EXAMPLES\n").nth(1).unwrap();
+    for (words, help) in commands() {
+        let own = format!("netdata-webhook-proxy {}", words.join(" "));
+        let examples = examples(&help);
+        assert!(
+            examples.iter().any(|it| it.starts_with(own.trim_end())),
+            "{words:?}: {help}"
+        );
+        let has_more = help.contains("\nCommands:\n");
+        for example in examples.into_iter().filter(|_| !has_more) {
+            assert!(
+                on_page.lines().any(|line| line == example),
+                "{example} in {on_page}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_page_says_what_concerns_every_command() {
+    let page = printed(&["man"])
+        .replace("\\-", "-")
+        .replace("\\fB", "")
+        .replace("\\fR", "");
+    let section = |title: &str| {
+        let rest = page.split(&format!("\n.SH {title}\n")).nth(1);
+        let rest = rest.unwrap_or_else(|| panic!("{title} in {page}"));
+        rest.split("\n.SH ").next().unwrap().to_owned()
+    };
+    for (title, words) in [
+        (
+            "FILES",
+            &[
+                "/etc/netdata-webhook-proxy/config.toml",
+                "/run/credentials/",
+            ][..],
+        ),
+        (
+            "SIGNALS",
+            &[
+                "SIGHUP\nreload the configuration",
+                "SIGTERM",
+                "SIGQUIT",
+                "SIGUSR2",
+            ],
+        ),
+        (
+            "ENVIRONMENT",
+            &[
+                "NETDATA_WEBHOOK_PROXY_CONFIG",
+                "CREDENTIALS_DIRECTORY",
+                "SSL_CERT_FILE",
+            ],
+        ),
+        (
+            "\"EXIT STATUS\"",
+            &["0\nsuccess", "2\nthe arguments", "3\nsend"],
+        ),
+    ] {
+        let section = section(title);
+        for word in words {
+            assert!(section.contains(word), "{word} in {title}: {section}");
+        }
+    }
+}
+
 #[test]
 fn the_manual_page_of_the_configuration_has_every_key() {
     let page = printed(&["man", "config"]);

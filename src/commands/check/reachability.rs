@@ -25,9 +25,11 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let groups = groups
         .into_iter()
         .filter(|(server, _)| !servers.iter().any(|(other, _)| other == server));
-    let servers = servers
-        .iter()
-        .map(|(server, failure)| format!("{server} does not respond: {failure}"));
+    let servers = servers.iter().map(|(server, failure)| {
+        format!(
+            "{server} does not respond: {failure}; start the application, or correct its address"
+        )
+    });
     let groups =
         groups.map(|(server, failure)| format!("{server} fails its health check: {failure}"));
     descriptor_shortage(config)

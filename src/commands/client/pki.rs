@@ -50,6 +50,13 @@ impl Authority {
         self.issue(params(common_name)?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// Issues a client certificate with this subject.
+    pub(crate) fn client_named(&self, subject: DistinguishedName) -> Result<Leaf, Error> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name = subject;
+        self.issue(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
     fn issue(
         &self,
         mut params: CertificateParams,

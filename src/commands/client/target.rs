@@ -34,6 +34,11 @@ impl WebhookTarget {
     /// The problem with the URL, without credentials that it may hold.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         refuse_credentials_and_fragment(url)?;
+        if !url.contains("://") {
+            return Err(format!(
+                "{url:?} must begin with https://, or with http:// where there is no TLS"
+            ));
+        }
         let uri: Uri = url
             .parse()
             .map_err(|error| format!("{url:?} is not a URL: {error}"))?;

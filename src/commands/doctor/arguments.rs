@@ -10,24 +10,28 @@ pub(crate) struct DoctorArguments {
     pub url: Option<String>,
     /// Configuration whose listeners are examined, or, with a URL, which states the expected
     /// behaviour. Without a URL the default is that of `run`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// File with the challenge secret, if no configuration names it.
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
     /// Client certificate that the server trusts, in PEM, for checks that need one.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub certificate: Option<PathBuf>,
-    /// Key of the client certificate, in PEM.
-    #[arg(long, value_name = "FILE", requires = "certificate")]
+    #[arg(long, value_name = "FILE", alias = "certificate")]
+    pub cert: Option<PathBuf>,
+    /// Key of the client certificate, in PEM. Default: the file of the certificate.
+    #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
     /// Authorities trusted for the server's certificate, in PEM, instead of the system's.
-    #[arg(long, value_name = "FILE")]
-    pub server_ca: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", aliases = ["server-ca", "cacert"])]
+    pub ca: Option<PathBuf>,
     /// Authorities whose client certificates the server should request, in PEM, instead of
     /// Netdata's.
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
+    /// Directory of send certificate --forgeries: try each forged subject in it. The server must trust
+    /// its ca.pem meanwhile.
+    #[arg(long, value_name = "DIR")]
+    pub forgeries: Option<PathBuf>,
     /// The server does not request a client certificate on purpose; Basic or Bearer credentials are
     /// sufficient.
     #[arg(long)]

@@ -1,8 +1,8 @@
 //! The checks of one target, in their order.
 
 use super::checks::{
-    admission, certificate, challenge, client_request, clock, health, idle, name, old_versions,
-    port, redirect, resumption, versions,
+    admission, certificate, challenge, client_request, clock, forged_subjects, health, idle, name,
+    old_versions, port, redirect, resumption, versions,
 };
 use super::client::{CheckClient, Exchange, ExchangeOutcome};
 use super::finding::CheckFinding;
@@ -93,6 +93,7 @@ impl Examination<'_> {
         let is_silent = matches!(anonymous.outcome, ExchangeOutcome::Silent);
         if webhook.is_https && !is_silent {
             self.examine_untrusted(&anonymous).await?;
+            self.examine_forged_subjects().await?;
         }
         self.examine_responses(is_silent).await
     }
@@ -197,6 +198,26 @@ impl Examination<'_> {
         self.findings.push(finding);
         let first = forgeries.made.into_iter().next();
         Ok(answered.or(first.map(|forgery| forgery.credentials)))
+    }
+
+    /// Tries certificates of a trusted authority with forged subjects.
+    async fn examine_forged_subjects(&mut self) -> Result<(), String> {
+        let Some(forgeries) = &self.options.forgeries else {
+            return Ok(());
+        };
+        let expected = &self.target.expected;
+        let genuine = self.ask(Some(forgeries.genuine.clone())).await?;
+        let finding = forged_subjects::check_genuine(expected, &genuine, &forgeries.authority);
+        if let Some(finding) = finding {
+            self.findings.push(finding);
+            return Ok(());
+        }
+        for (words, credentials) in &forgeries.forged {
+            let forged = self.ask(Some(credentials.clone())).await?;
+            let finding = forged_subjects::check(expected, words, &forged, &genuine);
+            self.findings.push(finding);
+        }
+        Ok(())
     }
 
     /// Sends a notification without a body, and records the response.

@@ -28,6 +28,7 @@ mod webhook_detection;
 pub use location::{ImportError, SourceLocation};
 pub use report::ImportReport;
 
+use super::examples;
 use builder::Builder;
 use std::path::{Path, PathBuf};
 
@@ -35,8 +36,10 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum ImportSource {
     /// NGINX: a whole nginx.conf, or a file with servers.
+    #[command(after_help = examples::IMPORT_NGINX)]
     Nginx(Options),
     /// Apache: a whole apache2.conf or httpd.conf, or a file of a site.
+    #[command(after_help = examples::IMPORT_APACHE)]
     Apache(Options),
 }
 

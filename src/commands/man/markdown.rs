@@ -96,7 +96,7 @@ fn cells(row: &str) -> Vec<&str> {
 }
 
 /// The columns that describe the first.
-const DESCRIPTIONS: [&str; 3] = ["meaning", "value", "forwards"];
+const DESCRIPTIONS: [&str; 4] = ["meaning", "value", "forwards", "effect"];
 
 /// Joins the cells of a row after the first, of which each but the description is named.
 fn description(head: &[&str], row: &[&str]) -> String {

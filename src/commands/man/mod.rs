@@ -2,6 +2,7 @@
 //! that they are never out of date.
 
 mod markdown;
+mod sections;
 
 use crate::manual;
 use clap::{Command, ValueEnum};
@@ -16,17 +17,6 @@ pub(super) enum ManPage {
     /// The configuration, for section 5.
     Config,
 }
-
-/// Exit codes of the commands; the last one is that of `send`.
-const EXIT_CODES: [(&str, &str); 4] = [
-    ("0", "success"),
-    (
-        "1",
-        "failed at run time, or at least one check failed or request was not accepted",
-    ),
-    ("2", "the arguments or the configuration are wrong"),
-    ("3", "send could not establish any connection"),
-];
 
 /// Returns a script with which `shell` completes the command line.
 pub(super) fn completions(mut command: Command, shell: Shell) -> String {
@@ -65,13 +55,13 @@ pub(super) fn page(mut command: Command) -> io::Result<Vec<u8>> {
     whole.render_synopsis_section(&mut page)?;
     whole.render_description_section(&mut page)?;
     whole.render_options_section(&mut page)?;
-    sections(&command, "", &mut page)?;
-    page.extend(codes().to_roff().into_bytes());
+    commands(&command, "", &mut page)?;
+    page.extend(sections::all(&command).to_roff().into_bytes());
     Ok(page)
 }
 
 /// Appends a section for each command below `parent`, whose own words are `path`.
-fn sections(parent: &Command, path: &str, page: &mut Vec<u8>) -> io::Result<()> {
+fn commands(parent: &Command, path: &str, page: &mut Vec<u8>) -> io::Result<()> {
     for command in parent
         .get_subcommands()
         .filter(|command| path.is_empty() || command.get_name() != "help")
@@ -84,7 +74,7 @@ fn sections(parent: &Command, path: &str, page: &mut Vec<u8>) -> io::Result<()> 
                 .into_bytes(),
         );
         page.extend(parts(command)?);
-        sections(command, &path, page)?;
+        commands(command, &path, page)?;
     }
     Ok(())
 }
@@ -103,16 +93,4 @@ fn parts(command: &Command) -> io::Result<Vec<u8>> {
         .filter(|line| !line.contains(".ds Aq "))
         .map(|line| line.replacen(".SH ", ".SS ", 1) + "\n");
     Ok(lines.collect::<String>().into_bytes())
-}
-
-fn codes() -> Roff {
-    let mut codes = Roff::new();
-    codes.control("SH", ["EXIT STATUS"]);
-    for (code, meaning) in EXIT_CODES {
-        codes
-            .control("TP", [])
-            .text([bold(code)])
-            .text([roman(meaning)]);
-    }
-    codes
 }

@@ -1,6 +1,7 @@
 //! The arguments of `send`.
 
 use crate::commands::client::Severity;
+use crate::commands::examples;
 use crate::webhook::notification::Shape;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use std::net::SocketAddr;
@@ -8,21 +9,18 @@ use std::path::PathBuf;
 
 /// Sends requests as Netdata Cloud does.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXIT_STATUS)]
+#[command(after_help = examples::SEND)]
 pub(crate) struct SendArguments {
     #[command(subcommand)]
     pub(super) command: SendCommand,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 if every request was accepted (status 2xx; for a challenge, the right response), 1 if some \
-                           were not, 2 if the arguments are wrong, 3 if no connection could be established.";
-
 /// Kind of the requests.
 #[derive(Clone, Debug, clap::Subcommand)]
-#[command(after_help = EXIT_STATUS)]
+#[command(after_help = examples::SEND)]
 pub(super) enum SendCommand {
     /// Send a challenge, and verify the response.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = examples::SEND_CHALLENGE)]
     Challenge {
         #[command(flatten)]
         delivery: DeliveryOptions,
@@ -35,7 +33,7 @@ pub(super) enum SendCommand {
         seed: SeedOption,
     },
     /// Send an alert.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = examples::SEND_ALERT)]
     Alert {
         #[command(flatten)]
         delivery: DeliveryOptions,
@@ -53,7 +51,7 @@ pub(super) enum SendCommand {
         seed: SeedOption,
     },
     /// Send a reachability notification.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = examples::SEND_REACHABILITY)]
     Reachability {
         #[command(flatten)]
         delivery: DeliveryOptions,
@@ -68,7 +66,7 @@ pub(super) enum SendCommand {
         seed: SeedOption,
     },
     /// Send a Test notification, and print its token.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = examples::SEND_TEST)]
     Test {
         #[command(flatten)]
         delivery: DeliveryOptions,
@@ -76,7 +74,7 @@ pub(super) enum SendCommand {
         seed: SeedOption,
     },
     /// Send every kind of notification in every shape, once unless --repeat or --duration is given.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = examples::SEND_ALL)]
     All {
         #[command(flatten)]
         delivery: DeliveryOptions,
@@ -86,7 +84,7 @@ pub(super) enum SendCommand {
         seed: SeedOption,
     },
     /// Send the contents of a file, byte for byte.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = examples::SEND_FILE)]
     File {
         /// File with the body; "-" is standard input.
         file: PathBuf,
@@ -94,12 +92,16 @@ pub(super) enum SendCommand {
         delivery: DeliveryOptions,
     },
     /// Create a temporary authority and a client certificate, and print how to make a proxy trust it.
+    #[command(after_help = examples::SEND_CERTIFICATE)]
     Certificate {
         /// Directory for ca.pem, netdata.pem and netdata.key. It is created if it does not exist.
         directory: PathBuf,
         /// Common name of the certificate.
         #[arg(long, value_name = "NAME", default_value = crate::commands::client::pki::NETDATA)]
         common_name: String,
+        /// Issue certificates with forged subjects as well, for doctor --forgeries.
+        #[arg(long)]
+        forgeries: bool,
     },
 }
 

@@ -1,75 +1,52 @@
 //! `send certificate`: a temporary authority and a client certificate.
 
 use crate::commands::client::pki::{Authority, VALIDITY};
+use crate::commands::forged_subjects;
+use crate::commands::new_files::{self, NewFile};
 use crate::commands::output::shell_word;
-use std::fs::{OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Writes ca.pem, netdata.pem and netdata.key into `directory`, and returns instructions. The key of
-/// the authority is not written, so it cannot issue any more certificates.
+/// Writes ca.pem, netdata.pem and netdata.key into `directory`, and forgeries if they are wanted, and
+/// returns instructions. The key of the authority is not written, so it cannot issue any more
+/// certificates.
 ///
 /// # Errors
 /// If a file exists already or could not be written.
-pub(super) fn make(directory: &Path, common_name: &str) -> Result<String, String> {
-    let files = issue(common_name)
-        .map_err(|error: rcgen::Error| format!("cannot create a certificate: {error}"))?;
-    let directory = std::path::absolute(directory)
-        .map_err(|error| format!("{}: {error}", directory.display()))?;
-    for (name, ..) in &files {
-        let path = directory.join(name);
-        if path.symlink_metadata().is_ok() {
-            return Err(format!(
-                "{} exists already: remove it, or use another directory",
-                path.display()
-            ));
-        }
-    }
-    make_directory(&directory).map_err(|error| cannot_write(&directory, &error))?;
-    for (name, mode, text) in &files {
-        let path = directory.join(name);
-        write(&path, *mode, text).map_err(|error| cannot_write(&path, &error))?;
-    }
-    Ok(instructions(&directory, common_name))
+pub(super) fn make(
+    directory: &Path,
+    common_name: &str,
+    with_forgeries: bool,
+) -> Result<String, String> {
+    let files = issue(common_name, with_forgeries)
+        .map_err(|error| format!("cannot create a certificate: {error}"))?;
+    let directory = new_files::write_all(directory, &files)?;
+    let instructions = instructions(&directory, common_name);
+    Ok(match with_forgeries {
+        true => instructions + &on_forgeries(&directory),
+        false => instructions,
+    })
 }
 
-/// Returns names, modes and contents of the files.
-fn issue(common_name: &str) -> Result<[(&'static str, u32, String); 3], rcgen::Error> {
+fn issue(common_name: &str, with_forgeries: bool) -> Result<Vec<NewFile>, rcgen::Error> {
     let authority = Authority::new()?;
     let client = authority.client(common_name)?;
-    Ok([
-        ("ca.pem", 0o644, authority.certificate_pem()),
-        ("netdata.pem", 0o644, client.certificate_pem.clone()),
-        ("netdata.key", 0o600, client.key_pem()),
-    ])
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> String {
-    format!("cannot write {}: {error}", path.display())
-}
-
-/// Creates a directory that the user of the proxy can read.
-fn make_directory(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
+    let mut files = vec![
+        NewFile::public("ca.pem", authority.certificate_pem()),
+        NewFile::public("netdata.pem", client.certificate_pem.clone()),
+        NewFile::private("netdata.key", client.key_pem()),
+    ];
+    if with_forgeries {
+        files.extend(forged_subjects::issue(&authority)?);
     }
-    if let Some(parent) = directory.parent() {
-        make_directory(parent)?;
-    }
-    std::fs::create_dir(directory)?;
-    std::fs::set_permissions(directory, Permissions::from_mode(0o755))
+    Ok(files)
 }
 
-/// Writes a new file with this mode, whatever the umask is. Existing files are not changed.
-fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(text.as_bytes())
+fn on_forgeries(directory: &Path) -> String {
+    let directory = shell_word(directory);
+    format!(
+        "\n\nSee which of the forged subjects in {directory}/forgeries get into a server that trusts the authority:\n\n  \
+         netdata-webhook-proxy doctor https://hooks.example/webhooks/netdata --forgeries {directory}"
+    )
 }
 
 fn instructions(directory: &Path, common_name: &str) -> String {

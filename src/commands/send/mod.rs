@@ -69,9 +69,10 @@ pub(crate) fn run(
     if let SendCommand::Certificate {
         directory,
         common_name,
+        forgeries,
     } = command
     {
-        output::line(out, certificate::make(directory, common_name)?)?;
+        output::line(out, certificate::make(directory, common_name, *forgeries)?)?;
         return Ok(SendVerdict::Accepted);
     }
     match (SendPlan::new(command)?, command.delivery()) {

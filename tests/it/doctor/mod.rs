@@ -5,6 +5,7 @@ mod admission;
 mod answers;
 mod certificate;
 mod configuration;
+mod forged_subjects;
 mod peers;
 mod reach;
 

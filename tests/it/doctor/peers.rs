@@ -5,7 +5,7 @@ use crate::support::{Peer, Pki, Stage, is_installed};
 use std::fs;
 
 /// What stands in a file of a site.
-fn stage(kit: &Kit, file: &str, text: &str) -> Stage {
+pub(super) fn stage(kit: &Kit, file: &str, text: &str) -> Stage {
     let sample = tempfile::tempdir().unwrap();
     let path = sample.path().join(file);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -31,7 +31,7 @@ fn apache(kit: &Kit, site: &str) -> Option<(Stage, Peer)> {
     })
 }
 
-fn https(peer: &Peer) -> String {
+pub(super) fn https(peer: &Peer) -> String {
     format!("https://{}/", peer.address(443))
 }
 

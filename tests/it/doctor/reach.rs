@@ -112,30 +112,23 @@ fn wrong_usage_is_exit_code_2() {
             &["https://localhost:1/", "--secret-file", &missing],
             "cannot read",
         ),
-        (
-            &["https://localhost:1/", "--server-ca", &missing],
-            "missing",
-        ),
+        (&["https://localhost:1/", "--ca", &missing], "missing"),
         (
             &[
                 "https://localhost:1/",
-                "--server-ca",
+                "--ca",
                 &kit.file("challenge.secret"),
             ],
             "no certificate",
         ),
         (
-            &[
-                "https://localhost:1/",
-                "--certificate",
-                &kit.file("netdata.pem"),
-            ],
-            "--key",
+            &["https://localhost:1/", "--cert", &kit.file("netdata.pem")],
+            "netdata.pem holds a certificate and no private key",
         ),
         (
             &[
                 "https://localhost:1/",
-                "--certificate",
+                "--cert",
                 &kit.file("netdata.pem"),
                 "--key",
                 &kit.file("server.key"),

@@ -112,7 +112,7 @@ fn check_chain(
             format!(
                 "it ends with \"{subject}\", which is self-signed and not known to {roots_name}"
             ),
-            "get a certificate of a public authority, such as Let's Encrypt; for your own authority, use --server-ca FILE",
+            "get a certificate of a public authority, such as Let's Encrypt; for your own authority, use --ca FILE",
         );
     }
     if matches!(error, webpki::Error::UnknownIssuer) && !is_known {
@@ -121,7 +121,7 @@ fn check_chain(
             format!(
                 "{sent} sent, but that of \"{issuer}\", the issuer of \"{subject}\", is missing"
             ),
-            "send the whole chain: fullchain.pem, not cert.pem (with --server-ca FILE, give its authority)",
+            "send the whole chain: fullchain.pem, not cert.pem (with --ca FILE, give its authority)",
         );
     }
     let (leaf, reason) = (parsed[0].subject(), explain(&error));

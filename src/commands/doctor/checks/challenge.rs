@@ -17,7 +17,7 @@ const CHECK: &str = "challenge";
 const SLOW: Duration = Duration::from_secs(1);
 
 const NEEDS_CERTIFICATE: &str =
-    "skipped: needs a client certificate that the server trusts (--certificate FILE --key FILE)";
+    "skipped: needs a client certificate that the server trusts (--cert FILE --key FILE)";
 
 /// Sends the challenge even if the expected response is unknown: other checks use the response, too.
 pub(in crate::commands::doctor) async fn check(
@@ -66,7 +66,7 @@ fn no_response(
             return CheckFinding::fail(
                 CHECK,
                 format!("refused: {how}"),
-                "if the server requires a client certificate, use one that it trusts (--certificate FILE --key FILE)",
+                "if the server requires a client certificate, use one that it trusts (--cert FILE --key FILE)",
             );
         }
         ExchangeOutcome::Silent | ExchangeOutcome::Answered(_) => {
@@ -95,7 +95,7 @@ fn distrusted(how: &str) -> CheckFinding {
     CheckFinding::fail(
         CHECK,
         format!("the server does not trust the given certificate: {how}"),
-        "use one of an authority that the server trusts (--certificate FILE --key FILE), or make the server trust its authority",
+        "use one of an authority that the server trusts (--cert FILE --key FILE), or make the server trust its authority",
     )
 }
 

@@ -20,7 +20,7 @@ pub(in crate::commands::doctor) fn check(responses: &Responses) -> CheckFinding 
     let Some((theirs, ours)) = dated else {
         return CheckFinding::skip(
             CHECK,
-            "skipped: no response had a date; with a trusted certificate there may be one (--certificate FILE --key FILE)",
+            "skipped: no response had a date; with a trusted certificate there may be one (--cert FILE --key FILE)",
         );
     };
     let (apart, direction) = match theirs.duration_since(ours) {

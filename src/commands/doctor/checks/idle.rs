@@ -78,7 +78,7 @@ async fn observe(
 }
 
 const HINT: &str =
-    "; with a certificate that the server trusts it may stay open (--certificate FILE --key FILE)";
+    "; with a certificate that the server trusts it may stay open (--cert FILE --key FILE)";
 
 fn unknown(outcome: &ExchangeOutcome) -> CheckFinding {
     let why = match outcome {
@@ -88,7 +88,7 @@ fn unknown(outcome: &ExchangeOutcome) -> CheckFinding {
     };
     let text = format!(
         "skipped: no connection to keep idle ({why}); it may need a certificate that the server trusts \
-         (--certificate FILE --key FILE)"
+         (--cert FILE --key FILE)"
     );
     CheckFinding::skip(CHECK, text)
 }

@@ -5,6 +5,7 @@ pub(super) mod certificate;
 pub(super) mod challenge;
 pub(super) mod client_request;
 pub(super) mod clock;
+pub(super) mod forged_subjects;
 pub(super) mod health;
 pub(super) mod idle;
 pub(super) mod name;

@@ -34,7 +34,7 @@ pub(in crate::commands::doctor) fn check(
         None if !was_accepted => CheckFinding::skip(
             CHECK,
             "skipped: no request was accepted that could have been redirected; with a trusted certificate one may be \
-             (--certificate FILE --key FILE)",
+             (--cert FILE --key FILE)",
         ),
         None => CheckFinding::pass(CHECK, "there is none"),
     }

@@ -134,7 +134,7 @@ pub struct Notification {
     /// characters. For the operator's eyes only.
     pub test_token: Option<String>,
     /// Equal for equal notifications: the transition's id where there is one, otherwise the SHA-256
-    /// of the body.
+    /// of the body. It has no dot, which separates the parts of what is signed.
     pub idempotency_key: String,
     /// JSON pointers (RFC 6901) to what is not as it is known: at most 5, short, and safe to show.
     pub drift: Vec<String>,
@@ -189,7 +189,10 @@ impl Notification {
             title: reading::title(&json).map(shorten),
             node: reading::node(&json).map(shorten),
             space: reading::space(&json),
-            idempotency_key: transition_id.clone().unwrap_or_else(|| sha256_hex(body)),
+            idempotency_key: transition_id
+                .clone()
+                .filter(|id| !id.contains('.'))
+                .unwrap_or_else(|| sha256_hex(body)),
             transition_id,
             test_token,
             drift: drift.pointers,
@@ -694,6 +697,8 @@ mod tests {
         assert_eq!(key(r#"{"alert":{"url":"u?transition=t-3&x"}}"#), "t-3");
         assert_eq!(key(TEST), sha256_hex(TEST.as_bytes()));
         assert_ne!(key(TEST), key(FLAT_REACHABILITY));
+        let dotted = r#"{"alert":{"transition_id":"t-1.2"}}"#;
+        assert_eq!(key(dotted), sha256_hex(dotted.as_bytes()));
         let hostile =
             "{\"alert\":{\"transition_id\":\"a\\r\\nX-Evil: 1\",\"state\":{\"status\":\"a b\"}}}";
         assert_eq!(

@@ -1,6 +1,6 @@
 //! The stand-in for Netdata Cloud: a TLS client that sends one request on each connection.
 
-use crate::commands::client::pki::{Authority, Leaf};
+use crate::commands::client::pki::{Authority, Leaf, NETDATA};
 use crate::commands::client::{
     self, CHALLENGE_LIMIT, ClientConnection, ClientFailure, ClientRequest, Protocol, WebhookTarget,
 };
@@ -24,6 +24,28 @@ pub(super) struct DemoRequest<'a> {
     pub(super) token: &'a str,
     /// Body of the request.
     pub(super) body: &'a str,
+}
+
+/// Certificate of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SceneIdentity {
+    /// A certificate like that of Netdata Cloud.
+    Netdata,
+    NoCertificate,
+    /// The right names, but issued by another authority of the same name.
+    ForeignCa,
+    /// Another common name, issued by the right authority.
+    Named(&'static str),
+}
+
+impl SceneIdentity {
+    /// Returns the common name in the certificate.
+    pub(super) fn common_name(self) -> &'static str {
+        match self {
+            Self::Named(name) => name,
+            _ => NETDATA,
+        }
+    }
 }
 
 /// Result of a request, as the client sees it.

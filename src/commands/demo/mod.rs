@@ -8,6 +8,7 @@ mod application;
 mod bodies;
 mod client;
 mod next_steps;
+mod outcome;
 mod scenarios;
 mod setup;
 mod table;
@@ -17,7 +18,7 @@ use crate::commands::output;
 use crate::telemetry;
 use application::ReceivedRequest;
 use bodies::Bodies;
-use scenarios::Scene;
+use outcome::Scene;
 use setup::Setup;
 use std::io;
 use table::{SceneTable, Verdict};
@@ -33,15 +34,21 @@ type DemoOutput = SceneTable<io::Stdout>;
 /// The reason why the demo cannot be set up or shown on this machine.
 pub(crate) fn run(once: bool) -> Result<bool, String> {
     let mut setup = Setup::new()?;
-    let verdict = match perform(&mut SceneTable::on_stdout(), &mut setup, once) {
-        Ok(verdict) => verdict,
-        Err(DemoError::Setup(error)) => return Err(error),
+    match perform(&mut SceneTable::on_stdout(), &mut setup, once) {
+        Ok(verdict) => {
+            setup.tear_down()?;
+            end(verdict, once)
+        }
+        Err(DemoError::Setup(error)) => Err(error),
         Err(DemoError::Output(error)) => {
             output::ignore_broken_pipe(Err(error)).map_err(|error| error.to_string())?;
-            return Ok(true);
+            Ok(true)
         }
-    };
-    setup.tear_down()?;
+    }
+}
+
+/// Returns the result of a demo; `verdict` is `None` if a signal arrived before the last scene.
+fn end(verdict: Option<bool>, once: bool) -> Result<bool, String> {
     match verdict {
         Some(all_well) => Ok(all_well),
         None if once => Err("interrupted before the last scene".into()),
@@ -85,23 +92,11 @@ fn play(table: &mut DemoOutput, setup: &mut Setup) -> Result<Option<bool>, DemoE
     table.head(["Client sends", "Client receives", "Application receives"])?;
     let (secret, token) = (setup.secret.clone(), setup.token.clone());
     let bodies = Bodies::new();
-    let acts = [
-        (
-            "As Netdata Cloud",
-            Verdict::Served,
-            scenarios::genuine(&secret, &token, &bodies),
-        ),
-        (
-            "As a forger",
-            Verdict::Stopped,
-            scenarios::forged(&token, &bodies),
-        ),
-    ];
     let mut verdicts = Vec::new();
-    for (title, right, scenes) in acts {
-        table.line(&format!("\n  {title}:"))?;
-        for scene in scenes {
-            let Some(verdict) = show(table, setup, &scene, right)? else {
+    for act in acts(&secret, &token, &bodies) {
+        table.line(&format!("\n  {}:", act.title))?;
+        for scene in act.scenes {
+            let Some(verdict) = show(table, setup, &scene, act.right)? else {
                 return Ok(None);
             };
             verdicts.push(verdict);
@@ -109,6 +104,29 @@ fn play(table: &mut DemoOutput, setup: &mut Setup) -> Result<Option<bool>, DemoE
     }
     table.line(&conclusion(&verdicts))?;
     Ok(Some(!verdicts.contains(&Verdict::Failed)))
+}
+
+/// Scenes with one kind of client.
+struct Act<'a> {
+    title: &'static str,
+    /// Verdict on a scene that passes.
+    right: Verdict,
+    scenes: Vec<Scene<'a>>,
+}
+
+fn acts<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> [Act<'a>; 2] {
+    [
+        Act {
+            title: "As Netdata Cloud",
+            right: Verdict::Served,
+            scenes: scenarios::genuine(secret, token, bodies),
+        },
+        Act {
+            title: "As a forger",
+            right: Verdict::Stopped,
+            scenes: scenarios::forged(token, bodies),
+        },
+    ]
 }
 
 fn conclusion(verdicts: &[Verdict]) -> String {

@@ -4,7 +4,8 @@
 use super::application::{self, ReceivedRequest};
 use super::bodies::Bodies;
 use super::client;
-use super::scenarios::{PATH, SceneIdentity};
+use super::client::SceneIdentity;
+use super::scenarios::PATH;
 use crate::commands::client::pki::{Authority, NETDATA};
 use crate::config::Config;
 use crate::server::{Inherited, Server, Stop};
@@ -14,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -60,42 +61,26 @@ impl Setup {
     pub(super) fn new() -> Result<Self, String> {
         let (events, incoming) = mpsc::channel();
         let application = start_application(events.clone())?;
-        let root = Authority::new().map_err(cannot("create an authority"))?;
-        let foreign = Authority::new().map_err(cannot("create an authority"))?;
+        let (root, foreign) = (authority()?, authority()?);
         let (secret, token) = (random(), random());
         let directory = temporary_directory()?;
         write_pki(directory.path(), &root)?;
-        write(directory.path(), "challenge.secret", &secret)?;
-        write(directory.path(), "bearer.secret", &token)?;
+        write_secrets(directory.path(), &secret, &token)?;
         write(directory.path(), "alert.json", &Bodies::new().alert_nested)?;
         write(directory.path(), "config.toml", &configuration(application))?;
-
-        let loaded = Config::load(&directory.path().join("config.toml"))
-            .map_err(cannot("load the configuration"))?;
-        let config = loaded.config.clone();
-        let server =
-            Server::bind(loaded, Inherited::nothing(), None).map_err(cannot("start the proxy"))?;
-        let address = *server
-            .addresses()
-            .first()
-            .ok_or("the proxy does not listen on any address")?;
-        let admin = server
-            .admin_address()
-            .ok_or("the proxy has no admin listener")?;
-        let stop = server.stop();
-        run(server, events).map_err(cannot("start the proxy"))?;
+        let (config, proxy) = start_proxy(&directory.path().join("config.toml"), events)?;
         Ok(Self {
             directory,
             root,
             foreign,
-            address,
-            admin,
+            address: proxy.address,
+            admin: proxy.admin,
             application,
             secret,
             token,
             config,
             events: incoming,
-            stop,
+            stop: proxy.stop,
             ended: None,
         })
     }
@@ -129,13 +114,15 @@ impl Setup {
     pub(super) fn received(&mut self) -> Vec<ReceivedRequest> {
         let mut received = Vec::new();
         let deadline = Instant::now() + QUIET;
-        while let Ok(event) = self
-            .events
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
+        while let Ok(event) = self.event_before(deadline) {
             received.extend(self.take(event));
         }
         received
+    }
+
+    fn event_before(&self, deadline: Instant) -> Result<SetupEvent, RecvTimeoutError> {
+        let limit = deadline.saturating_duration_since(Instant::now());
+        self.events.recv_timeout(limit)
     }
 
     /// Waits for the next request of the application. Returns `None` once the proxy has ended.
@@ -169,19 +156,52 @@ impl Setup {
         self.stop.stop();
         let deadline = Instant::now() + STOP_TIMEOUT;
         while self.ended.is_none() {
-            match self
-                .events
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
-                Ok(event) => drop(self.take(event)),
-                Err(_) => return Err("the proxy did not end".into()),
-            }
+            let event = self.event_before(deadline);
+            self.take(event.map_err(|_| "the proxy did not end")?);
         }
         self.ended.take().unwrap_or(Ok(()))?;
         self.directory
             .close()
             .map_err(cannot("remove the temporary directory"))
     }
+}
+
+/// The running proxy.
+struct RunningProxy {
+    address: SocketAddr,
+    admin: SocketAddr,
+    stop: Stop,
+}
+
+/// Starts the proxy with the configuration in a file.
+fn start_proxy(
+    file: &Path,
+    events: mpsc::Sender<SetupEvent>,
+) -> Result<(Config, RunningProxy), String> {
+    let loaded = Config::load(file).map_err(cannot("load the configuration"))?;
+    let config = loaded.config.clone();
+    let server =
+        Server::bind(loaded, Inherited::nothing(), None).map_err(cannot("start the proxy"))?;
+    let proxy = RunningProxy::of(&server)?;
+    run(server, events).map_err(cannot("start the proxy"))?;
+    Ok((config, proxy))
+}
+
+impl RunningProxy {
+    fn of(server: &Server) -> Result<Self, String> {
+        let address = server.addresses().first().copied();
+        Ok(Self {
+            address: address.ok_or("the proxy does not listen on any address")?,
+            admin: server
+                .admin_address()
+                .ok_or("the proxy has no admin listener")?,
+            stop: server.stop(),
+        })
+    }
+}
+
+fn authority() -> Result<Authority, String> {
+    Authority::new().map_err(cannot("create an authority"))
 }
 
 /// Starts the application, and returns its address.
@@ -253,6 +273,11 @@ fn write_pki(directory: &Path, root: &Authority) -> Result<(), String> {
     write(directory, "privkey.pem", &server.key_pem())?;
     write(directory, "netdata.pem", &netdata.certificate_pem)?;
     write(directory, "netdata.key", &netdata.key_pem())
+}
+
+fn write_secrets(directory: &Path, secret: &str, token: &str) -> Result<(), String> {
+    write(directory, "challenge.secret", secret)?;
+    write(directory, "bearer.secret", token)
 }
 
 fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {

@@ -1,0 +1,211 @@
+//! What a scene must lead to, what it led to, and how both are shown.
+
+use super::application::{self, ReceivedRequest};
+use super::client::{DemoRequest, SceneIdentity, SceneResult};
+use super::table::Cell;
+use crate::commands::client::alert_name;
+use rustls::AlertDescription;
+use serde_json::Value;
+
+/// The verification of the client, in the header for the application.
+pub(super) const VERIFIED: &str = "client-certificate, bearer";
+
+/// Expected outcome of a scene.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ExpectedOutcome {
+    /// The application receives the body byte for byte, and the client its response.
+    Forwarded {
+        /// Kind that the proxy adds.
+        notification: &'static str,
+        /// Severity that the proxy adds.
+        severity: &'static str,
+    },
+    /// The proxy responds to the challenge; the application receives nothing.
+    Proven {
+        /// Response that is computed here, from the secret.
+        response_token: String,
+    },
+    /// The proxy acknowledges the notification itself; the application receives nothing.
+    Kept,
+    /// The TLS handshake is refused; the application receives nothing.
+    Alert(AlertDescription),
+    /// The proxy refuses the request; the application receives nothing.
+    Refused {
+        /// Status of the response.
+        status: u16,
+        /// Code in the response.
+        code: &'static str,
+    },
+}
+
+/// One request and its expected outcome.
+#[derive(Clone, Debug)]
+pub(super) struct Scene<'a> {
+    /// Name of the scene.
+    pub(super) name: &'static str,
+    /// Detail about the request.
+    pub(super) detail: String,
+    /// Certificate of the client.
+    pub(super) identity: SceneIdentity,
+    /// Request of the client.
+    pub(super) message: DemoRequest<'a>,
+    pub(super) outcome: ExpectedOutcome,
+}
+
+impl Scene<'_> {
+    /// Returns `true` if the client and the application received what they must.
+    pub(super) fn passed(&self, answer: &SceneResult, received: &[ReceivedRequest]) -> bool {
+        self.has_right_response(answer)
+            && match &self.outcome {
+                ExpectedOutcome::Forwarded {
+                    notification,
+                    severity,
+                } => {
+                    matches!(received, [one] if self.is_right_request(one, notification, severity))
+                }
+                _ => received.is_empty(),
+            }
+    }
+
+    fn has_right_response(&self, result: &SceneResult) -> bool {
+        match &self.outcome {
+            ExpectedOutcome::Forwarded { .. } => {
+                let own = SceneResult::Response {
+                    status: application::STATUS,
+                    body: application::BODY.into(),
+                };
+                *result == own
+            }
+            ExpectedOutcome::Proven { response_token } => has_member(
+                result,
+                200,
+                "response_token",
+                response_token.as_str().into(),
+            ),
+            ExpectedOutcome::Kept => has_member(result, 200, "received", true.into()),
+            ExpectedOutcome::Refused { status, code } => {
+                has_member(result, *status, "code", (*code).into())
+            }
+            ExpectedOutcome::Alert(alert) => *result == SceneResult::Alert(*alert),
+        }
+    }
+
+    fn is_right_request(
+        &self,
+        received: &ReceivedRequest,
+        notification: &str,
+        severity: &str,
+    ) -> bool {
+        received.body == self.message.body.as_bytes()
+            && (received.notification(), received.severity()) == (notification, severity)
+            && received.verified() == VERIFIED
+            && received.header("Authorization").is_none()
+    }
+
+    /// Returns the request, the result and what the application received, as cells.
+    pub(super) fn cells(&self, answer: &SceneResult, received: &[ReceivedRequest]) -> [Cell; 3] {
+        [
+            Cell::new(self.name, self.detail.as_str()),
+            self.response_cell(answer),
+            self.application_cell(received),
+        ]
+    }
+
+    fn response_cell(&self, result: &SceneResult) -> Cell {
+        let (status, body) = match result {
+            SceneResult::Alert(alert) => {
+                let headline = format!("TLS alert {}", alert_name(*alert));
+                return Cell::new(headline, "without a connection");
+            }
+            SceneResult::Failed(error) => return Cell::new("no response", error.as_str()),
+            SceneResult::Response { status, body } => (*status, body.as_str()),
+        };
+        if let Value::String(code) = field(body, "code") {
+            let detail = field(body, "detail");
+            let detail = detail.as_str().unwrap_or_default();
+            return Cell::new(format!("{status} {code}"), detail);
+        }
+        if let Value::String(token) = field(body, "response_token") {
+            let verdict = if self.has_right_response(result) {
+                "right"
+            } else {
+                "wrong"
+            };
+            let headline = format!("{status}, the HMAC is {verdict}");
+            return Cell::new(headline, shortened(&token));
+        }
+        let origin = if status == application::STATUS {
+            "application"
+        } else {
+            "proxy"
+        };
+        Cell::new(format!("{status} of the {origin}"), body)
+    }
+
+    fn application_cell(&self, received: &[ReceivedRequest]) -> Cell {
+        match received {
+            [] => Cell::new("nothing", ""),
+            [one] => Cell::new(one.subject(), self.comparison(one)),
+            several => Cell::new(format!("{} requests", several.len()), ""),
+        }
+    }
+
+    fn comparison(&self, received: &ReceivedRequest) -> String {
+        let identical = if received.body == self.message.body.as_bytes() {
+            "identical"
+        } else {
+            "CHANGED"
+        };
+        let leak = if received.header("Authorization").is_some() {
+            "; WITH CREDENTIALS"
+        } else {
+            ""
+        };
+        let proof = match received.verified() {
+            VERIFIED => String::new(),
+            other => format!("; verified by {other:?}"),
+        };
+        format!("{} bytes, {identical}{proof}{leak}", received.body.len())
+    }
+}
+
+impl std::fmt::Display for ExpectedOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Forwarded {
+                notification,
+                severity,
+            } => write!(
+                f,
+                "{}; one {notification}, {severity}, identical, by {VERIFIED}, without credentials",
+                application::STATUS
+            ),
+            Self::Proven { response_token } => write!(f, "200 with {response_token}; nothing"),
+            Self::Kept => f.write_str("200 {\"received\":true}; nothing"),
+            Self::Alert(alert) => write!(f, "TLS alert {}; nothing", alert_name(*alert)),
+            Self::Refused { status, code } => write!(f, "{status} {code}; nothing"),
+        }
+    }
+}
+
+fn has_member(result: &SceneResult, status: u16, key: &str, value: Value) -> bool {
+    match result {
+        SceneResult::Response {
+            status: actual,
+            body,
+        } => *actual == status && field(body, key) == value,
+        _ => false,
+    }
+}
+
+/// Returns a member of a JSON object, or null.
+fn field(body: &str, key: &str) -> Value {
+    serde_json::from_str::<Value>(body)
+        .ok()
+        .and_then(|mut json| json.get_mut(key).map(Value::take))
+        .unwrap_or_default()
+}
+
+fn shortened(token: &str) -> String {
+    token.chars().take(20).chain(['…']).collect()
+}

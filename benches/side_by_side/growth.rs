@@ -10,6 +10,7 @@ use crate::scenario::{self, Variant};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 use std::fmt;
+use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -153,23 +154,10 @@ impl Growth<'_> {
         Ok(able)
     }
 
-    /// In a fresh server each time, because of the memory.
-    fn sample(
-        &self,
-        dimension: Dimension,
-        count: usize,
-        peer: &dyn Peer,
-    ) -> Result<Sample, Failure> {
-        let (features, upstreams) = setting(dimension, count);
-        let gateway = self.lab.start(peer, features, upstreams)?;
-        let connections = if dimension == Dimension::Connections {
-            count
-        } else {
-            CONNECTIONS
-        };
+    fn job(&self, address: SocketAddr, connections: usize, features: Features) -> Job {
         let (messages, expected) = messages(features);
-        let job = Job {
-            address: gateway.address,
+        Job {
+            address,
             sources: SOURCES,
             identity: scenario::identity(self.lab, Variant::BASE),
             pattern: Pattern::Http1 {
@@ -181,7 +169,23 @@ impl Growth<'_> {
             rate: None,
             warm_up: WARM_UP,
             length: self.length,
+        }
+    }
+
+    /// In a fresh server each time, because of the memory.
+    fn sample(
+        &self,
+        dimension: Dimension,
+        count: usize,
+        peer: &dyn Peer,
+    ) -> Result<Sample, Failure> {
+        let (features, upstreams) = setting(dimension, count);
+        let gateway = self.lab.start(peer, features, upstreams)?;
+        let connections = match dimension {
+            Dimension::Connections => count,
+            _ => CONNECTIONS,
         };
+        let job = self.job(gateway.address, connections, features);
         let driver = Driver::prepare(&job)
             .map_err(|error| format!("{dimension} {count}, {}: {error}", peer.name()))?;
         sleep(SETTLE);

@@ -27,14 +27,7 @@ pub(crate) fn svg(points: &[Point]) -> String {
          <title>CPU per request and memory, as connections, routes, tokens and upstreams grow</title>\n"
     );
     for (index, server) in servers.iter().enumerate() {
-        let (x, colour) = (LEFT + 90.0 * index as f64, colour(index));
-        let _ = writeln!(
-            svg,
-            "<circle cx=\"{}\" cy=\"16\" r=\"4\" fill=\"{colour}\"/><text x=\"{}\" y=\"20\" font-size=\"13\">{}</text>",
-            x + 4.0,
-            x + 13.0,
-            escape(server)
-        );
+        svg += &legend(index, server);
     }
     for (row, quantity) in [Quantity::Cpu, Quantity::Memory].into_iter().enumerate() {
         for (column, dimension) in Dimension::ALL.into_iter().enumerate() {
@@ -53,6 +46,18 @@ pub(crate) fn svg(points: &[Point]) -> String {
         }
     }
     svg + "</svg>\n"
+}
+
+/// The name of a server, behind a point of its colour.
+fn legend(index: usize, server: &str) -> String {
+    let (x, colour) = (LEFT + 90.0 * index as f64, colour(index));
+    format!(
+        "<circle cx=\"{}\" cy=\"16\" r=\"4\" fill=\"{colour}\"/>\
+         <text x=\"{}\" y=\"20\" font-size=\"13\">{}</text>\n",
+        x + 4.0,
+        x + 13.0,
+        escape(server)
+    )
 }
 
 #[derive(Clone, Copy)]

@@ -71,7 +71,6 @@ impl Row {
                 .filter(|sample| sample.server == server)
         };
         let full = || own().filter(|sample| sample.rate.is_none());
-        let paced = || own().filter(|sample| sample.rate.is_some());
         Self {
             server: server.to_owned(),
             cpu: median(full().map(|sample| sample.cpu_per_request)),
@@ -82,14 +81,7 @@ impl Row {
                 .all(|sample| sample.memory_per_connection.is_some())
                 .then(|| median(full().filter_map(|sample| sample.memory_per_connection))),
             lost: own().map(|sample| sample.outcome.failed).sum(),
-            latency: paced().next().map(|_| Latency {
-                p50: median(paced().map(|sample| sample.outcome.p50)),
-                p99: median(paced().map(|sample| sample.outcome.p99)),
-                p999: median(paced().map(|sample| sample.outcome.p999)),
-                // A few always come at the very end.
-                is_overload: paced()
-                    .any(|sample| sample.outcome.unsent > sample.outcome.answered / 100),
-            }),
+            latency: Latency::of(own().filter(|sample| sample.rate.is_some())),
         }
     }
 
@@ -105,28 +97,53 @@ impl Row {
                 format!("{:.2}", self.cost() / other.cost())
             })
         };
-        let is_storm = self.latency.is_none() && self.per_connection.is_none();
-        let cost = match self.per_connection {
-            Some(bytes) => format!("{:.1} KiB/connection", bytes / 1024.0),
-            None => format!("{:.1}", self.cpu),
-        };
-        let rate = match (self.per_connection, is_storm) {
-            (Some(_), _) => "–".to_owned(),
-            (None, true) => format!("last answer after {:.2} s", self.seconds),
-            (None, false) => format!("{:.0}", self.rate),
-        };
-        let latency = self
-            .latency
-            .as_ref()
-            .map_or("–".to_owned(), Latency::to_string);
+        let latency = self.latency.as_ref();
         format!(
-            "| {} | {cost} | {} | {} | {rate} | {latency} | {:.0} | {} |\n",
+            "| {} | {} | {} | {} | {} | {} | {:.0} | {} |\n",
             self.server,
+            self.cost_cell(),
             ratio("nginx"),
             ratio("HAProxy"),
+            self.rate_cell(),
+            latency.map_or("–".to_owned(), Latency::to_string),
             self.memory / 1e6,
             self.lost
         )
+    }
+
+    fn cost_cell(&self) -> String {
+        match self.per_connection {
+            Some(bytes) => format!("{:.1} KiB/connection", bytes / 1024.0),
+            None => format!("{:.1}", self.cpu),
+        }
+    }
+
+    /// A storm, of which there is neither, is over after so long.
+    fn rate_cell(&self) -> String {
+        match (self.per_connection, &self.latency) {
+            (Some(_), _) => "–".to_owned(),
+            (None, None) => format!("last answer after {:.2} s", self.seconds),
+            (None, Some(_)) => format!("{:.0}", self.rate),
+        }
+    }
+}
+
+impl Latency {
+    /// The latency of samples at a given rate, if there are some.
+    fn of<'s>(paced: impl Iterator<Item = &'s Sample>) -> Option<Self> {
+        let outcomes: Vec<_> = paced.map(|sample| &sample.outcome).collect();
+        if outcomes.is_empty() {
+            return None;
+        }
+        Some(Self {
+            p50: median(outcomes.iter().map(|outcome| outcome.p50)),
+            p99: median(outcomes.iter().map(|outcome| outcome.p99)),
+            p999: median(outcomes.iter().map(|outcome| outcome.p999)),
+            // A few always come at the very end.
+            is_overload: outcomes
+                .iter()
+                .any(|outcome| outcome.unsent > outcome.answered / 100),
+        })
     }
 }
 

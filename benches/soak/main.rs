@@ -30,7 +30,7 @@ mod usage;
 use application::Application;
 use attacks::{Attack, Target, get};
 use clap::Parser;
-use good::{Good, Ledger};
+use good::{Good, Ledger, Report};
 use proxy::Proxy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::ExitCode;
@@ -118,45 +118,42 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     let before = proxy.usage();
     println!("good requests alone: {before}");
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let attackers = chosen
-        .iter()
-        .enumerate()
-        .map(|(index, attack)| attack.launch(index, &target, &stop));
-    let attackers: Vec<_> = attackers.collect();
-    let samples = besiege(&mut proxy, Duration::from_secs_f64(60.0 * options.minutes)).await?;
-    stop.store(true, Ordering::SeqCst);
-    for (attack, attacker) in chosen.iter().zip(attackers) {
-        println!("attack {:16} {}", attack.name, attacker.await?);
-    }
+    let length = Duration::from_secs_f64(60.0 * options.minutes);
+    let samples = attack(&chosen, &target, &mut proxy, length).await?;
     let (first, second) = samples.split_at(samples.len() / 2);
     println!("under attack, first half:  {}", Usage::mean(first));
     println!("under attack, second half: {}", Usage::mean(second));
 
     let mut verdict = Verdict::default();
-    let recovered = recover(&proxy, &before).await;
-    println!("afterwards: {}", proxy.usage());
-    verdict.holds(
-        recovered.is_some(),
-        "memory and descriptors are back where they were",
-    );
-    if let Some(recovered) = recovered {
-        println!("back after {:.0} s", recovered.as_secs_f64());
-    }
+    verdict.recovers(&proxy, &before).await;
     good.end().await;
-    let report = ledger.report(&application);
-    println!("{report}");
-    verdict.holds(report.lost.is_empty(), "no good request was lost");
-    verdict.holds(
-        report.unseen == 0,
-        "the application saw everything that was answered",
-    );
-    verdict.holds(report.challenge_p99 < PROMPT, "challenges were prompt");
+    verdict.served(&ledger.report(&application));
     verdict.holds(
         ends_well(proxy, &target).await?,
         "SIGTERM ended it with the request in flight answered",
     );
     Ok(verdict.is_good)
+}
+
+/// Attacks for so long. Returns what the program took meanwhile, each second.
+async fn attack(
+    chosen: &[&Attack],
+    target: &Arc<Target>,
+    proxy: &mut Proxy,
+    length: Duration,
+) -> Result<Vec<Usage>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let attackers = chosen
+        .iter()
+        .enumerate()
+        .map(|(index, attack)| attack.launch(index, target, &stop));
+    let attackers: Vec<_> = attackers.collect();
+    let samples = besiege(proxy, length).await?;
+    stop.store(true, Ordering::SeqCst);
+    for (attack, attacker) in chosen.iter().zip(attackers) {
+        println!("attack {:16} {}", attack.name, attacker.await?);
+    }
+    Ok(samples)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Attack>, Failure> {
@@ -237,6 +234,28 @@ impl Default for Verdict {
 }
 
 impl Verdict {
+    async fn recovers(&mut self, proxy: &Proxy, before: &Usage) {
+        let recovered = recover(proxy, before).await;
+        println!("afterwards: {}", proxy.usage());
+        self.holds(
+            recovered.is_some(),
+            "memory and descriptors are back where they were",
+        );
+        if let Some(recovered) = recovered {
+            println!("back after {:.0} s", recovered.as_secs_f64());
+        }
+    }
+
+    fn served(&mut self, report: &Report) {
+        println!("{report}");
+        self.holds(report.lost.is_empty(), "no good request was lost");
+        self.holds(
+            report.unseen == 0,
+            "the application saw everything that was answered",
+        );
+        self.holds(report.challenge_p99 < PROMPT, "challenges were prompt");
+    }
+
     fn holds(&mut self, holds: bool, what: &str) {
         println!("{} {what}", if holds { "ok    " } else { "FAILED" });
         self.is_good &= holds;

@@ -5,7 +5,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -23,6 +23,23 @@ pub(crate) struct Proxy {
 struct Log {
     is_read: AtomicBool,
     panics: AtomicUsize,
+}
+
+impl Log {
+    /// Reads the log to its end, while it is to be read, and passes its lines on.
+    fn read(&self, stderr: ChildStderr, found: &mpsc::Sender<String>) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            while !self.is_read.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            if line.contains("panicked") {
+                eprintln!("{line}");
+                self.panics.fetch_add(1, Ordering::SeqCst);
+            }
+            // The receiver is gone once it knows the address.
+            let _ = found.send(line);
+        }
+    }
 }
 
 impl Proxy {
@@ -51,19 +68,7 @@ impl Proxy {
         });
         let (found, addresses) = mpsc::channel();
         let shared = log.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                while !shared.is_read.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                if line.contains("panicked") {
-                    eprintln!("{line}");
-                    shared.panics.fetch_add(1, Ordering::SeqCst);
-                }
-                // The receiver is gone once it knows the address.
-                let _ = found.send(line);
-            }
-        });
+        std::thread::spawn(move || shared.read(stderr, &found));
         let mut proxy = Self {
             child,
             address: application,

@@ -48,6 +48,39 @@ enum Kind {
     },
 }
 
+impl Kind {
+    /// Connects. `share` is how many of all connections or senders are for this thread.
+    async fn prepare(
+        shared: &Rc<Shared>,
+        pattern: Pattern,
+        share: impl Fn(usize) -> usize,
+    ) -> Result<Self, Failure> {
+        Ok(match pattern {
+            Pattern::New { senders } => Kind::New {
+                senders: share(senders),
+            },
+            Pattern::Storm { senders, posts } => Kind::Storm {
+                senders: share(senders),
+                posts,
+            },
+            Pattern::Http1 { connections, busy } => {
+                let pool = Rc::new(RefCell::new(open(shared, share(connections)).await?));
+                Kind::Http1 {
+                    pool,
+                    busy: share(busy),
+                }
+            }
+            Pattern::Http2 {
+                connections,
+                streams,
+            } => Kind::Http2 {
+                connections: shared.http2(share(connections)).await?,
+                streams,
+            },
+        })
+    }
+}
+
 struct Shared {
     client: Client,
     sources: u8,
@@ -65,29 +98,7 @@ impl Senders {
     pub(super) async fn prepare(job: &Job, index: usize, threads: usize) -> Result<Self, Failure> {
         let shared = Rc::new(Shared::new(job)?);
         let share = |count: usize| count / threads + usize::from(index < count % threads);
-        let kind = match job.pattern {
-            Pattern::New { senders } => Kind::New {
-                senders: share(senders),
-            },
-            Pattern::Storm { senders, posts } => Kind::Storm {
-                senders: share(senders),
-                posts,
-            },
-            Pattern::Http1 { connections, busy } => {
-                let pool = Rc::new(RefCell::new(open(&shared, share(connections)).await?));
-                Kind::Http1 {
-                    pool,
-                    busy: share(busy),
-                }
-            }
-            Pattern::Http2 {
-                connections,
-                streams,
-            } => Kind::Http2 {
-                connections: shared.http2(share(connections)).await?,
-                streams,
-            },
-        };
+        let kind = Kind::prepare(&shared, job.pattern, share).await?;
         let rate = job.rate.map(|rate| rate / threads as f64);
         let senders = Self {
             shared,
@@ -124,38 +135,44 @@ impl Senders {
             Ok(arrivals) => Rc::new(arrivals),
             Err(error) => return self.shared.tally.borrow_mut().fail(error),
         };
-        let mut slots = JoinSet::new();
-        let shared = || self.shared.clone();
-        match &self.kind {
-            Kind::New { senders } => {
-                (0..*senders)
-                    .for_each(|_| drop(slots.spawn_local(send_new(shared(), arrivals.clone()))));
-            }
-            Kind::Http1 { pool, busy } => {
-                (0..*busy).for_each(|_| {
-                    drop(slots.spawn_local(send_http1(shared(), arrivals.clone(), pool.clone())))
-                });
-            }
-            Kind::Http2 {
-                connections,
-                streams,
-            } => {
-                let each = connections
-                    .iter()
-                    .flat_map(|requests| (0..*streams).map(|_| requests.clone()));
-                each.for_each(|requests| {
-                    drop(slots.spawn_local(send_http2(shared(), arrivals.clone(), requests)))
-                });
-            }
-            Kind::Storm { senders, posts } => {
-                (0..*senders).for_each(|_| drop(slots.spawn_local(send_storm(shared(), *posts))));
-            }
-        }
+        let mut slots = self.spawn(&arrivals);
         while slots.join_next().await.is_some() {}
         self.shared
             .tally
             .borrow_mut()
             .end(start.elapsed(), arrivals.unsent());
+    }
+
+    /// Starts the senders, each of which sends when `arrivals` says so.
+    fn spawn(&self, arrivals: &Rc<Arrivals>) -> JoinSet<()> {
+        let mut slots = JoinSet::new();
+        let (shared, arrivals) = (|| self.shared.clone(), || arrivals.clone());
+        match &self.kind {
+            Kind::New { senders } => {
+                for _ in 0..*senders {
+                    slots.spawn_local(send_new(shared(), arrivals()));
+                }
+            }
+            Kind::Http1 { pool, busy } => {
+                for _ in 0..*busy {
+                    slots.spawn_local(send_http1(shared(), arrivals(), pool.clone()));
+                }
+            }
+            Kind::Http2 {
+                connections,
+                streams,
+            } => {
+                for requests in connections.iter().flat_map(|it| vec![it; *streams]) {
+                    slots.spawn_local(send_http2(shared(), arrivals(), requests.clone()));
+                }
+            }
+            Kind::Storm { senders, posts } => {
+                for _ in 0..*senders {
+                    slots.spawn_local(send_storm(shared(), *posts));
+                }
+            }
+        }
+        slots
     }
 }
 

@@ -36,12 +36,9 @@ fn config(site: &Site<'_>) -> String {
     let modules = names
         .split(' ')
         .map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
-    let access_log = match site.features.access_log {
-        true => format!(
-            "LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{{User-Agent}}i\\\"\" combined\nCustomLog {} combined\n",
-            site.file("access.log")
-        ),
-        false => String::new(),
+    let user = match is_root() {
+        true => "User www-data\nGroup www-data\n",
+        false => "",
     };
     format!(
         "ServerRoot {directory}\nServerName localhost\nPidFile {directory}/apache.pid\nDefaultRuntimeDir {directory}\n\
@@ -50,7 +47,30 @@ fn config(site: &Site<'_>) -> String {
          MaxRequestWorkers {most}\nMinSpareThreads 1\nMaxSpareThreads {most}\nAsyncRequestWorkerFactor {factor}\n\
          MaxConnectionsPerChild 0\nListenBacklog 4096\nListen 127.0.0.1:{port} https\n\
          KeepAlive On\nMaxKeepAliveRequests 0\nKeepAliveTimeout 300\nProtocols h2 http/1.1\n\
-         <VirtualHost 127.0.0.1:{port}>\n\
+         {virtual_host}",
+        directory = site.directory.display(),
+        modules = modules.collect::<String>(),
+        access_log = access_log(site),
+        most = THREADS * WORKERS,
+        factor = CONNECTIONS / THREADS,
+        port = site.port,
+        virtual_host = virtual_host(site),
+    )
+}
+
+fn access_log(site: &Site<'_>) -> String {
+    if !site.features.access_log {
+        return String::new();
+    }
+    format!(
+        "LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{{User-Agent}}i\\\"\" combined\nCustomLog {} combined\n",
+        site.file("access.log")
+    )
+}
+
+fn virtual_host(site: &Site<'_>) -> String {
+    format!(
+        "<VirtualHost 127.0.0.1:{port}>\n\
          SSLEngine on\nSSLProtocol TLSv1.2 TLSv1.3\nSSLSessionTickets off\n\
          SSLCertificateFile {certificate}\nSSLCertificateKeyFile {key}\n\
          SSLVerifyClient require\nSSLCACertificateFile {ca}\n\
@@ -58,15 +78,6 @@ fn config(site: &Site<'_>) -> String {
          RequestHeader set X-SSL-Client-CN \"%{{SSL_CLIENT_S_DN_CN}}s\"\n</Location>\n\
          ProxyPass {WEBHOOK} http://{upstream}{WEBHOOK}\n\
          </VirtualHost>\n",
-        directory = site.directory.display(),
-        modules = modules.collect::<String>(),
-        user = if is_root() {
-            "User www-data\nGroup www-data\n"
-        } else {
-            ""
-        },
-        most = THREADS * WORKERS,
-        factor = CONNECTIONS / THREADS,
         port = site.port,
         certificate = site.certificate("server.pem"),
         key = site.certificate("server.key"),

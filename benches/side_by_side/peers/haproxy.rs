@@ -30,7 +30,7 @@ impl Peer for Haproxy {
 }
 
 fn config(site: &Site<'_>) -> String {
-    let log = match site.features.access_log {
+    let (log, log_requests) = match site.features.access_log {
         true => (
             "log stdout format raw local0\n",
             "log global\noption httplog\n",
@@ -42,29 +42,33 @@ fn config(site: &Site<'_>) -> String {
         .map(|(number, address)| format!("server app{number} {address}\n"))
         .collect();
     format!(
-        "global\nnbthread {WORKERS}\nmaxconn {CONNECTIONS}\nno strict-limits\n{}\
+        "global\nnbthread {WORKERS}\nmaxconn {CONNECTIONS}\nno strict-limits\n{log}\
          ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
          ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384\n\
          ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256\n\
          ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets\n\
-         defaults\nmode http\n{}timeout connect 5s\ntimeout client 300s\ntimeout server 30s\n\
+         defaults\nmode http\n{log_requests}timeout connect 5s\ntimeout client 300s\ntimeout server 30s\n\
          timeout http-keep-alive 300s\nhttp-reuse always\n\
-         frontend netdata\n\
-         bind 127.0.0.1:{} ssl crt {} ca-file {} verify required alpn h2,http/1.1 backlog 4096\n\
+         {frontend}backend application\n{servers}",
+        frontend = frontend(site),
+    )
+}
+
+fn frontend(site: &Site<'_>) -> String {
+    format!(
+        "frontend netdata\n\
+         bind 127.0.0.1:{port} ssl crt {server} ca-file {ca} verify required alpn h2,http/1.1 backlog 4096\n\
          http-request deny unless {{ ssl_c_s_dn(cn) -m str app.netdata.cloud }}\n\
          http-request deny deny_status 404 unless {{ path {WEBHOOK} }}\n\
          http-request return status 200 content-type application/json lf-string \
-         '{{\"response_token\":\"sha256=%[url_param(crc_token),url_dec(1),hmac(sha256,{}),base64]\"}}' \
+         '{{\"response_token\":\"sha256=%[url_param(crc_token),url_dec(1),hmac(sha256,{secret}),base64]\"}}' \
          if METH_GET {{ url_param(crc_token) -m found }}\n\
          http-request set-header X-SSL-Client-CN %[ssl_c_s_dn(cn)]\n\
          http-request set-header X-Forwarded-For %[src]\n\
-         default_backend application\n\
-         backend application\n{servers}",
-        log.0,
-        log.1,
-        site.port,
-        site.certificate("server.both.pem"),
-        site.certificate("netdata-ca.pem"),
-        BASE64_STANDARD.encode(SECRET),
+         default_backend application\n",
+        port = site.port,
+        server = site.certificate("server.both.pem"),
+        ca = site.certificate("netdata-ca.pem"),
+        secret = BASE64_STANDARD.encode(SECRET),
     )
 }

@@ -55,52 +55,54 @@ impl Nginx {
             true => format!("{} combined", site.file("access.log")),
             false => "off".into(),
         };
-        let js = self.answers_challenges();
-        let paths = site.features.paths();
-        let locations: String = paths
-            .iter()
-            .map(|path| self.location(path, site.features.tokens > 0))
-            .collect();
-        let upstreams: String = site
-            .upstreams
-            .iter()
+        let (module, script) = match self.answers_challenges() {
+            true => (
+                format!("load_module {NJS};\n"),
+                "js_path .;\njs_import challenge from challenge.js;\n",
+            ),
+            false => (String::new(), ""),
+        };
+        let user = if is_root() { "user root;\n" } else { "" };
+        let servers = site.upstreams.iter();
+        let upstreams: String = servers
             .map(|address| format!("server {address}; "))
             .collect();
         format!(
             "{module}{user}daemon off;\nworker_processes {WORKERS};\npid nginx.pid;\nerror_log stderr;\n\
              events {{ worker_connections {connections}; }}\n\
              http {{\n\
-             sendfile on;\ntcp_nopush on;\naccess_log {access_log};\n{js}{tokens}\
+             sendfile on;\ntcp_nopush on;\naccess_log {access_log};\n{script}{tokens}\
              client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; \
              uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
              upstream application {{ {upstreams}keepalive 128; keepalive_requests 1000000000; }}\n\
-             server {{\n\
-             listen 127.0.0.1:{port} ssl http2 backlog=4096 default_server;\n\
-             ssl_certificate {certificate};\nssl_certificate_key {key};\nssl_protocols TLSv1.2 TLSv1.3;\nssl_session_tickets off;\n\
-             ssl_verify_client on;\nssl_client_certificate {ca};\n\
-             client_body_buffer_size 1m;\nkeepalive_timeout 300s;\nkeepalive_requests 1000000000;\n{locations}{challenge}}}\n}}\n",
-            module = if js {
-                format!("load_module {NJS};\n")
-            } else {
-                String::new()
-            },
-            user = if is_root() { "user root;\n" } else { "" },
+             {server}}}\n",
             connections = CONNECTIONS * 2,
-            js = if js {
-                "js_path .;\njs_import challenge from challenge.js;\n"
-            } else {
-                ""
-            },
             tokens = tokens(site),
+            server = self.server(site),
+        )
+    }
+
+    fn server(&self, site: &Site<'_>) -> String {
+        let has_tokens = site.features.tokens > 0;
+        let paths = site.features.paths();
+        let locations = paths.iter().map(|path| self.location(path, has_tokens));
+        let challenge = match self.answers_challenges() {
+            true => "location = /challenge { internal; js_content challenge.answer; }\n",
+            false => "",
+        };
+        format!(
+            "server {{\n\
+             listen 127.0.0.1:{port} ssl http2 backlog=4096 default_server;\n\
+             ssl_certificate {certificate};\nssl_certificate_key {key};\n\
+             ssl_protocols TLSv1.2 TLSv1.3;\nssl_session_tickets off;\n\
+             ssl_verify_client on;\nssl_client_certificate {ca};\n\
+             client_body_buffer_size 1m;\nkeepalive_timeout 300s;\nkeepalive_requests 1000000000;\n\
+             {locations}{challenge}}}\n",
             port = site.port,
             certificate = site.certificate("server.pem"),
             key = site.certificate("server.key"),
             ca = site.certificate("netdata-ca.pem"),
-            challenge = if js {
-                "location = /challenge { internal; js_content challenge.answer; }\n"
-            } else {
-                ""
-            },
+            locations = locations.collect::<String>(),
         )
     }
 

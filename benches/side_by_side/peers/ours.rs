@@ -87,25 +87,6 @@ fn write(site: &Site<'_>, config: &str) -> Result<PathBuf, Failure> {
 }
 
 fn config(site: &Site<'_>) -> String {
-    let upstream = match site.upstreams {
-        [only] => format!("http://{only}"),
-        _ => "app".to_owned(),
-    };
-    let tokens = site.features.tokens().len();
-    let tokens: Vec<_> = (0..tokens)
-        .map(|number| format!("{{ token = {{ file = \"token-{number}\" }} }}"))
-        .collect();
-    let auth = match tokens.is_empty() {
-        true => String::new(),
-        false => format!("[routes.auth]\nbearer = [{}]\n", tokens.join(", ")),
-    };
-    let route = |path: &String| {
-        format!(
-            "[[routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\n\
-             challenge_secret = {{ file = \"challenge.secret\" }}\n\
-             set_headers = {{ \"X-SSL-Client-CN\" = \"$client_cn\" }}\n{auth}"
-        )
-    };
     format!(
         "[listen]\nhttps = \"127.0.0.1:{port}\"\n\
          [tls]\ncertificate = \"{certificate}\"\nprivate_key = \"{key}\"\n[tls.client]\nca = \"{ca}\"\n\
@@ -117,8 +98,35 @@ fn config(site: &Site<'_>) -> String {
         ca = site.certificate("netdata-ca.pem"),
         access_log = site.features.access_log,
         balanced = balanced(site),
-        routes = site.features.paths().iter().map(route).collect::<String>(),
+        routes = routes(site),
     )
+}
+
+fn routes(site: &Site<'_>) -> String {
+    let upstream = match site.upstreams {
+        [only] => format!("http://{only}"),
+        _ => "app".to_owned(),
+    };
+    let auth = auth(site.features.tokens().len());
+    let route = |path: &String| {
+        format!(
+            "[[routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\n\
+             challenge_secret = {{ file = \"challenge.secret\" }}\n\
+             set_headers = {{ \"X-SSL-Client-CN\" = \"$client_cn\" }}\n{auth}"
+        )
+    };
+    site.features.paths().iter().map(route).collect()
+}
+
+/// Any of so many tokens, if there are some.
+fn auth(tokens: usize) -> String {
+    let tokens: Vec<_> = (0..tokens)
+        .map(|number| format!("{{ token = {{ file = \"token-{number}\" }} }}"))
+        .collect();
+    match tokens.is_empty() {
+        true => String::new(),
+        false => format!("[routes.auth]\nbearer = [{}]\n", tokens.join(", ")),
+    }
 }
 
 fn balanced(site: &Site<'_>) -> String {

@@ -108,7 +108,7 @@ pub(crate) fn variables() -> String {
 }
 
 impl HeaderTemplate {
-    /// Reads text in which `$name` is a variable and `$$` a dollar sign.
+    /// Reads text in which `$name` and `${name}` are variables and `$$` is a dollar sign.
     pub fn parse(text: &str) -> Result<Self, UnknownVariable> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -120,10 +120,7 @@ impl HeaderTemplate {
                 rest = after;
                 continue;
             }
-            let end = rest
-                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .unwrap_or(rest.len());
-            let (name, after) = rest.split_at(end);
+            let (name, after) = split_name(rest);
             let known = VARIABLES.iter().find(|(known, _)| *known == name);
             let (_, variable) = known.ok_or_else(|| UnknownVariable(name.to_owned()))?;
             parts.push(TemplatePart::Variable(*variable));
@@ -162,6 +159,14 @@ impl HeaderTemplate {
     }
 }
 
+/// Splits what follows a `$` after the name of a variable, which may be in braces.
+fn split_name(text: &str) -> (&str, &str) {
+    let braced = text.strip_prefix('{').and_then(|it| it.split_once('}'));
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
+    braced.unwrap_or_else(|| text.split_at(end))
+}
+
 fn push_text(parts: &mut Vec<TemplatePart>, text: &str) {
     match parts.last_mut() {
         Some(TemplatePart::Text(last)) => last.push_str(text),
@@ -198,6 +203,10 @@ mod tests {
         );
         check("$severity", "");
         check("5$$ $$client_cn", "5$ $client_cn");
+        check(
+            "${client_cn}s$${remote_addr",
+            "app.netdata.clouds${remote_addr",
+        );
     }
 
     #[test]
@@ -205,6 +214,8 @@ mod tests {
         for (text, name) in [
             ("$client", "client"),
             ("$", ""),
+            ("${client}_cn", "client"),
+            ("${client_cn", ""),
             ("x$ssl_client_s_dn y", "ssl_client_s_dn"),
         ] {
             assert_eq!(

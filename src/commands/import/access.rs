@@ -1,7 +1,7 @@
 //! The access rules of a route, as conditions on requests state them. A rule that is not understood
 //! closes the route.
 
-use super::directive::Directive;
+use super::directive::{Directive, is_listed, starts_with};
 use super::report::Ledger;
 use super::subject_match::{Comparison, Rendering, SubjectMeaning};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -56,10 +56,11 @@ pub(super) enum OnMatch {
 }
 
 /// The demands on a client in addition to those of the handshake.
-#[derive(Debug, Default)]
-pub(super) struct AccessRules<'t> {
+#[derive(Debug)]
+pub(super) struct AccessRules<'r, 't> {
+    pub(super) ledger: &'r Ledger,
     /// A webhook accepts no other methods and media types anyway.
-    pub(super) is_webhook: bool,
+    is_webhook: bool,
     /// A valid certificate is demanded.
     pub(super) certificate: bool,
     /// The common names of which one is demanded; empty if none can be read from the rule.
@@ -67,8 +68,8 @@ pub(super) struct AccessRules<'t> {
     /// The rule whose names cannot be read.
     pub(super) unread_subject: Option<&'t Directive>,
     pub(super) credentials: Vec<SecretInRule<'t>>,
-    /// Rules that are not understood, or cannot be expressed: without them, the route is closed.
-    pub(super) unknown_rules: Vec<&'t Directive>,
+    /// The first rule that is not understood, or cannot be expressed: the route is closed.
+    pub(super) unknown_rule: Option<&'t Directive>,
 }
 
 /// A secret that a rule compares with the `Authorization` header.
@@ -80,23 +81,69 @@ pub(super) struct SecretInRule<'t> {
 }
 
 /// The advice for a rule that is not understood.
-pub(super) const UNREADABLE: &str = "this rule cannot be read: say what it does with [routes.auth]";
+pub(super) const UNREADABLE: &str = "this rule is not understood: say what it does with the client \
+    certificate, Basic or Bearer in [routes.auth]";
+
+/// The advice for a file that is missing.
+const MISSING: &str = "this file is missing and may restrict access: run import on the machine of \
+    the server, or name its directory with --prefix";
+
+/// Parts of the names of files without access rules.
+const HARMLESS: &str = "*mime.types* *fastcgi* *uwsgi_params* *scgi_params* *proxy_params* \
+    *options-ssl-* *ssl-ciphers* *acme-challenge* *modules-enabled*";
+
+/// The advice for rules about addresses.
+pub(super) const NETWORKS: &str = "name the networks that may connect in listen.allow";
 
 /// The advice for rules that compare more of a subject than its common name.
 const ONLY_NAMES: &str = "of the subject, only the common name is compared";
 
-impl<'t> AccessRules<'t> {
-    pub(super) fn of(is_webhook: bool) -> Self {
+/// Parts of a request that each client chooses, and that identify no client.
+const CHOSEN_BY_CLIENT: &str =
+    "http_user_agent http_referer args query_string invalid_referer arg_*";
+
+/// Parts of a request about which this program has rules of its own.
+const OWN_RULES: &str = "request_filename host http_host server_name scheme https";
+
+impl<'r, 't> AccessRules<'r, 't> {
+    pub(super) fn new(is_webhook: bool, ledger: &'r Ledger) -> Self {
         Self {
+            ledger,
             is_webhook,
-            ..Self::default()
+            certificate: false,
+            names: None,
+            unread_subject: None,
+            credentials: Vec::new(),
+            unknown_rule: None,
         }
     }
 
     /// Closes the route, because a rule would have to be left out.
-    pub(super) fn close(&mut self, directive: &'t Directive, remedy: &str, ledger: &Ledger) {
-        self.unknown_rules.push(directive);
-        ledger.not_carried(directive, remedy);
+    pub(super) fn close(&mut self, directive: &'t Directive, remedy: &str) {
+        self.ledger.cover(directive);
+        self.unknown_rule.get_or_insert(directive);
+        self.ledger.not_carried(directive, remedy);
+    }
+
+    /// Adds a file that is missing.
+    pub(super) fn missing(&mut self, directive: &'t Directive) {
+        if is_listed(HARMLESS, directive.value()) {
+            let remedy = "this file is missing, but probably has no rule for a webhook";
+            self.ledger.not_carried(directive, remedy);
+        } else {
+            self.close(directive, MISSING);
+        }
+    }
+
+    /// Adds a rule on methods or media types, which a webhook does not need.
+    pub(super) fn methods(&mut self, directive: &'t Directive) {
+        self.ledger.cover(directive);
+        if self.is_webhook {
+            let why = "a webhook takes GET (the challenge) and POST with JSON anyway";
+            self.ledger.not_needed(directive, why);
+        } else {
+            self.close(directive, "a route of kind \"proxy\" has every method");
+        }
     }
 
     /// Adds the demand that a condition expresses.
@@ -105,42 +152,32 @@ impl<'t> AccessRules<'t> {
         directive: &'t Directive,
         requests: &MatchedRequests<'t>,
         on_match: OnMatch,
-        ledger: &Ledger,
     ) {
         let only_these_pass = requests.inverted == (on_match == OnMatch::Refuse);
         let verified = if only_these_pass { "SUCCESS" } else { "NONE" };
         match (&requests.input, only_these_pass) {
-            (Input::Subject(rendering), true) => {
-                self.subject(directive, requests, *rendering, ledger);
+            (Input::Subject(rendering), true) => self.subject(directive, requests, *rendering),
+            (Input::Subject(_), false) if requests.is_about("") => self.certificate(directive),
+            (Input::Verification, _) if requests.is_about(verified) => self.certificate(directive),
+            (Input::Authorization, true) => {
+                for pattern in &requests.patterns {
+                    self.authorization(directive, pattern);
+                }
             }
-            (Input::Subject(_), false) if requests.is_about("") => {
-                self.certificate(directive, ledger);
-            }
-            (Input::Verification, _) if requests.is_about(verified) => {
-                self.certificate(directive, ledger);
-            }
-            (Input::Authorization, true) => self.authorization(directive, requests, ledger),
-            (Input::OtherSubject, _) => {
-                self.certificate = true;
-                self.names.get_or_insert_default();
-                self.unread_subject.get_or_insert(directive);
-                ledger.not_carried(directive, ONLY_NAMES);
-            }
+            (Input::OtherSubject, _) => self.demand_names(directive, Vec::new()),
             (Input::Issuer, true) => {
                 self.certificate = true;
                 let remedy = "remove every other authority from tls.client.ca: any of them will do";
-                ledger.not_carried(directive, remedy);
+                self.ledger.not_carried(directive, remedy);
             }
-            (Input::Other(variable), _) => {
-                self.other(directive, variable, only_these_pass, ledger);
-            }
-            _ => self.close(directive, UNREADABLE, ledger),
+            (Input::Other(variable), _) => self.other(directive, variable, only_these_pass),
+            _ => self.close(directive, UNREADABLE),
         }
     }
 
-    pub(super) fn certificate(&mut self, directive: &'t Directive, ledger: &Ledger) {
+    pub(super) fn certificate(&mut self, directive: &'t Directive) {
         self.certificate = true;
-        ledger.carried(directive, "auth.client_certificate");
+        self.ledger.carried(directive, "auth.client_certificate");
     }
 
     fn subject(
@@ -148,115 +185,89 @@ impl<'t> AccessRules<'t> {
         directive: &'t Directive,
         requests: &MatchedRequests<'t>,
         rendering: Rendering,
-        ledger: &Ledger,
     ) {
-        self.certificate = true;
         let meaning = SubjectMeaning::of(&requests.patterns, rendering);
-        let (names, forgeries) = (meaning.names, meaning.forgeries.join("; "));
+        if meaning.has_more {
+            self.ledger.not_carried(directive, ONLY_NAMES);
+        }
+        if !meaning.forgeries.is_empty() {
+            let hole = "certificates of the same authority with these subjects got in";
+            let hole = format!("{hole}: {}", meaning.forgeries.join("; "));
+            self.ledger.closed(directive, hole);
+        }
+        self.demand_names(directive, meaning.names);
+    }
+
+    /// Demands one of `names`, and of those that other conditions demand; none is a rule from which
+    /// no name can be read.
+    fn demand_names(&mut self, directive: &'t Directive, names: Vec<String>) {
+        self.certificate = true;
+        let mut both = self.names.take().unwrap_or_default();
         if names.is_empty() {
             self.unread_subject.get_or_insert(directive);
             let remedy = "no common name can be read from this: tls.client.common_names";
-            ledger.not_carried(directive, remedy);
+            self.ledger.not_carried(directive, remedy);
         } else {
-            let names = names.join(", ");
-            let key = format!("tls.client.common_names: {names}, compared whole");
-            ledger.carried(directive, key);
-        }
-        if meaning.has_more {
-            ledger.not_carried(directive, ONLY_NAMES);
-        }
-        if !forgeries.is_empty() {
-            let start = "certificates of the same authority with these subjects got in";
-            ledger.closed(directive, format!("{start}: {forgeries}"));
-        }
-        self.demand_names(directive, names, ledger);
-    }
-
-    /// Demands one of `names`, and of those that other conditions demand.
-    fn demand_names(&mut self, directive: &'t Directive, names: Vec<String>, ledger: &Ledger) {
-        let mut both = self.names.take().unwrap_or_default();
-        if both.is_empty() || names.is_empty() {
-            both.extend(names);
-        } else {
+            let key = format!(
+                "tls.client.common_names: {}, compared whole",
+                names.join(", ")
+            );
+            self.ledger.carried(directive, key);
+            if both.is_empty() {
+                both.clone_from(&names);
+            }
             both.retain(|name| names.contains(name));
             if both.is_empty() {
                 let remedy = "no name meets all of these conditions: tls.client.common_names";
-                self.close(directive, remedy, ledger);
+                self.close(directive, remedy);
             }
         }
         self.names = Some(both);
     }
 
-    fn authorization(
-        &mut self,
-        directive: &'t Directive,
-        requests: &MatchedRequests<'t>,
-        ledger: &Ledger,
-    ) {
-        for pattern in &requests.patterns {
-            let Some(credential) = credential(pattern) else {
-                let remedy = "no single secret can be read from this: write it to a file, and name \
-                              that in auth.basic or auth.bearer";
-                self.close(directive, remedy, ledger);
-                continue;
-            };
-            let key = match credential.user {
-                Some(_) => "auth.basic",
-                None => "auth.bearer",
-            };
-            ledger.carried(directive, key);
+    fn authorization(&mut self, directive: &'t Directive, pattern: &AccessPattern<'t>) {
+        let Some(credential) = credential(pattern) else {
+            let remedy = "no single secret can be read from this: write it to a file, and name \
+                          that in auth.basic or auth.bearer";
+            return self.close(directive, remedy);
+        };
+        let key = match credential.user {
+            Some(_) => "auth.basic",
+            None => "auth.bearer",
+        };
+        self.ledger.carried(directive, key);
+        let mut known = self.credentials.iter();
+        if known.all(|it| it.directive.id != credential.directive.id) {
             self.credentials.push(credential);
         }
     }
 
     /// Adds a condition on another variable, which must be true of every webhook or be enforced.
-    fn other(
-        &mut self,
-        directive: &'t Directive,
-        variable: &str,
-        only_these_pass: bool,
-        ledger: &Ledger,
-    ) {
-        if !only_these_pass && is_chosen_by_client(variable) {
+    fn other(&mut self, directive: &'t Directive, variable: &str, only_these_pass: bool) {
+        if !only_these_pass && is_listed(CHOSEN_BY_CLIENT, variable) {
             // A client that such a rule refuses can send another value.
             let remedy = "clients can send another value: check it in the application";
-            return ledger.not_carried(directive, remedy);
+            self.ledger.not_carried(directive, remedy);
+        } else if is_listed("request_method content_type http_content_type", variable) {
+            self.methods(directive);
+        } else if is_listed(OWN_RULES, variable) {
+            let why = "Netdata Cloud uses HTTPS, the path selects the route, and no file is served";
+            self.ledger.not_needed(directive, why);
+        } else {
+            let is_address = variable.ends_with("remote_addr");
+            self.close(directive, if is_address { NETWORKS } else { UNREADABLE });
         }
-        let why = match variable {
-            "request_method" | "content_type" | "http_content_type" if self.is_webhook => {
-                "a webhook takes GET (the challenge) and POST with JSON anyway"
-            }
-            "request_filename" => "no files are served",
-            "host" | "http_host" | "server_name" => "the path selects the route, never the Host",
-            "scheme" | "https" => "Netdata Cloud sends over HTTPS only",
-            "remote_addr" | "binary_remote_addr" | "realip_remote_addr" => {
-                let remedy = "name the networks that may connect in listen.allow";
-                return self.close(directive, remedy, ledger);
-            }
-            _ => return self.close(directive, UNREADABLE, ledger),
-        };
-        ledger.not_needed(directive, why);
     }
-}
-
-/// Returns `true` for parts of a request that each client chooses, and that identify no client.
-fn is_chosen_by_client(variable: &str) -> bool {
-    const NAMES: &str = "http_user_agent http:user-agent http_referer http:referer args \
-        query_string invalid_referer";
-    let variable = variable.to_ascii_lowercase();
-    NAMES.split(' ').any(|name| name == variable) || variable.starts_with("arg_")
 }
 
 /// Reads the one secret of a pattern for `Bearer …` or `Basic …`.
 fn credential<'t>(pattern: &AccessPattern<'t>) -> Option<SecretInRule<'t>> {
     let text = pattern.text.trim_start_matches('^').trim_end_matches('$');
-    let starts_with = |scheme: &str| {
-        let start = text.get(..scheme.len())?;
-        let is_scheme = start.eq_ignore_ascii_case(scheme);
-        is_scheme.then(|| &text[scheme.len()..])
-    };
-    let bearer = starts_with("bearer");
-    let rest = bearer.or_else(|| starts_with("basic"))?;
+    let schemes = ["bearer", "basic"];
+    let scheme = schemes
+        .into_iter()
+        .find(|scheme| starts_with(text, scheme))?;
+    let rest = &text[scheme.len()..];
     let spaces = ["\\s+", "\\s", "\\ ", " "];
     let secret = spaces.iter().find_map(|space| rest.strip_prefix(space))?;
     let is_expression = pattern.comparison != Comparison::Whole;
@@ -264,16 +275,19 @@ fn credential<'t>(pattern: &AccessPattern<'t>) -> Option<SecretInRule<'t>> {
     if secret.is_empty() || secret.contains('$') || is_several {
         return None;
     }
-    let user = match bearer {
-        Some(_) => None,
-        None => {
-            let decoded = BASE64_STANDARD.decode(secret.replace('\\', "")).ok()?;
-            let text = String::from_utf8(decoded).ok()?;
-            Some(text.split_once(':')?.0.to_owned())
-        }
+    let user = match scheme {
+        "basic" => Some(user(secret)?),
+        _ => None,
     };
     let directive = pattern.directive;
     Some(SecretInRule { user, directive })
+}
+
+/// Returns the user of Basic credentials.
+fn user(secret: &str) -> Option<String> {
+    let decoded = BASE64_STANDARD.decode(secret.replace('\\', "")).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    Some(text.split_once(':')?.0.to_owned())
 }
 
 /// Returns `true` if an expression matches more than one text.

@@ -1,9 +1,10 @@
 //! Turns the rules of another server into a configuration and a report.
 
-use super::access::AccessRules;
+use super::access::{AccessRules, SecretInRule};
 use super::directive::Directive;
-use super::headers::SetHeaders;
+use super::quantity;
 use super::report::Ledger;
+use super::site::RouteRules;
 use super::subject_match::NETDATA;
 use super::tls::TlsRules;
 use super::toml_writer::{ConfigDraft, ConfigTable, SecretFiles};
@@ -13,23 +14,9 @@ use toml_edit::{Array, InlineTable, Value};
 const CHALLENGE: &str = "the challenge secret of the integration in Netdata Cloud (the application \
     no longer answers challenges); if there is none, remove challenge_secret instead";
 
-/// The rules for requests that another server passes to one application.
-#[derive(Debug)]
-pub(super) struct RouteRules<'t> {
-    /// The directive that selects the requests.
-    pub(super) directive: &'t Directive,
-    pub(super) paths: Vec<String>,
-    pub(super) is_webhook: bool,
-    pub(super) upstream: String,
-    pub(super) max_body: Option<String>,
-    pub(super) headers: SetHeaders,
-    pub(super) access: AccessRules<'t>,
-}
-
 /// The configuration so far.
-#[derive(Debug, Default)]
-pub(super) struct Builder {
-    pub(super) ledger: Ledger,
+pub(super) struct Builder<'r> {
+    pub(super) ledger: &'r Ledger,
     pub(super) draft: ConfigDraft,
     pub(super) secrets: SecretFiles,
     pub(super) tls: TlsRules,
@@ -53,31 +40,45 @@ enum RouteAuth {
     Credentials(InlineTable),
 }
 
-impl Builder {
+impl<'r> Builder<'r> {
+    pub(super) fn new(secrets: SecretFiles, ledger: &'r Ledger) -> Self {
+        Self {
+            ledger,
+            draft: ConfigDraft::default(),
+            secrets,
+            tls: TlsRules::default(),
+            is_tls: false,
+            names: None,
+            has_open_route: false,
+        }
+    }
+
     /// Adds routes, unless they contradict the others.
-    pub(super) fn add(&mut self, rules: RouteRules<'_>) {
+    pub(super) fn add(&mut self, mut rules: RouteRules<'r, '_>) {
         let demanded = rules.access.names.clone().filter(|names| !names.is_empty());
         if self.names.is_some() && demanded.is_some() && demanded != self.names {
             let remedy = "tls.client.common_names, which is for all routes, has the names of the \
-                first route: run another process for this one";
+                          first route: run another process for this one";
             return self.ledger.not_carried(rules.directive, remedy);
         }
         let auth = self.auth(&rules);
         if !matches!(auth, RouteAuth::Closed) {
             self.names = self.names.take().or(demanded);
         }
-        let mut added = Vec::new();
-        for path in &rules.paths {
-            if !self.has_route(path) {
-                let route = self.route(&rules, path, &auth);
-                self.draft.routes.push(route);
-                added.push(path.as_str());
-            }
+        rules.paths.retain(|path| !self.has_route(path));
+        if rules.paths.is_empty() {
+            return;
         }
-        if !added.is_empty() {
-            let kind = if rules.is_webhook { "webhook" } else { "proxy" };
-            let route = format!("a route of kind \"{kind}\": {}", added.join(", "));
-            self.ledger.carried(rules.directive, route);
+        let kind = if rules.is_webhook { "webhook" } else { "proxy" };
+        let route = format!("a route of kind \"{kind}\": {}", rules.paths.join(", "));
+        self.ledger.carried(rules.directive, route);
+        let paths = std::mem::take(&mut rules.paths);
+        let template = self.route(rules, &auth);
+        for path in paths {
+            let mut route = ConfigTable::default();
+            route.set("path", path);
+            route.append(template.clone());
+            self.draft.routes.push(route);
         }
     }
 
@@ -86,58 +87,44 @@ impl Builder {
         routes.any(|route| route.text("path") == Some(path))
     }
 
-    fn route(&mut self, rules: &RouteRules<'_>, path: &str, auth: &RouteAuth) -> ConfigTable {
+    /// Returns the keys of routes, but for their paths.
+    fn route(&mut self, rules: RouteRules<'_, '_>, auth: &RouteAuth) -> ConfigTable {
         let mut route = ConfigTable::default();
-        route.set("path", path);
+        let max_body = quantity::max_body(&rules, self.ledger);
         if !rules.is_webhook {
             route.set("kind", "proxy");
         }
-        route.set("upstream", rules.upstream.as_str());
+        let upstream = rules.upstream.write(&mut self.draft, self.ledger);
+        route.set("upstream", upstream);
         if rules.is_webhook {
             route.set("challenge_secret", self.secrets.ask("challenge", CHALLENGE));
         }
-        if let Some(limit) = &rules.max_body {
-            route.set("max_body", limit.as_str());
+        if let Some(limit) = max_body {
+            route.set("max_body", limit);
         }
         // Credentials that were not checked before may be for the application.
         let are_checked = matches!(auth, RouteAuth::Credentials(_));
         if rules.headers.forwards_authorization && !are_checked {
             route.set("forward_authorization", true);
         }
-        let members = rules.headers.members.iter();
-        let members: InlineTable = members.map(|(name, value)| (name, value)).collect();
+        let members: InlineTable = rules.headers.members.into_iter().collect();
         if !members.is_empty() {
             route.set("set_headers", members);
         }
-        match auth {
-            RouteAuth::Certificate => {}
-            RouteAuth::Open => route.set("auth", "none"),
-            RouteAuth::Closed => route.set("auth", closed()),
-            RouteAuth::Credentials(credentials) => route.set("auth", credentials.clone()),
+        if let Some(auth) = auth.value() {
+            route.set("auth", auth);
         }
         route
     }
 
     /// Returns the authorisation of a route, and reports how it differs from before.
-    fn auth(&mut self, rules: &RouteRules<'_>) -> RouteAuth {
+    fn auth(&mut self, rules: &RouteRules<'_, '_>) -> RouteAuth {
         let access = &rules.access;
-        if let Some(rule) = access.unknown_rules.first() {
-            self.ledger.first(format!(
-                "closed: nothing gets through at {} until you replace its auth, for the rule at {} \
-                 is not carried over",
-                rules.paths.join(", "),
-                rule.place
-            ));
-            return RouteAuth::Closed;
-        }
-        if access.certificate && !self.is_tls {
-            let remedy = "nothing gets through here, as before: a client certificate is demanded, \
-                and there is no TLS";
-            self.ledger.not_carried(rules.directive, remedy);
+        if self.is_closed(rules) {
             return RouteAuth::Closed;
         }
         let mut credentials = self.credentials(access);
-        let was_certified = self.tls.demands_certificate() || access.certificate;
+        let was_certified = self.tls.demands_certificate || access.certificate;
         let is_certified = self.is_tls && (was_certified || rules.is_webhook);
         if is_certified {
             self.report_names(rules, was_certified);
@@ -145,22 +132,40 @@ impl Builder {
             self.has_open_route = true;
         }
         match (is_certified, credentials.is_empty()) {
-            (true, true) => RouteAuth::Certificate,
-            (true, false) => RouteAuth::Credentials(credentials),
-            (false, false) => {
-                if self.is_tls {
-                    credentials.insert("client_certificate", false.into());
-                }
-                RouteAuth::Credentials(credentials)
-            }
+            (true, true) => return RouteAuth::Certificate,
             (false, true) => {
                 self.report_open(rules);
-                RouteAuth::Open
+                return RouteAuth::Open;
             }
+            (false, false) if self.is_tls => {
+                credentials.insert("client_certificate", false.into());
+            }
+            _ => {}
         }
+        RouteAuth::Credentials(credentials)
     }
 
-    fn report_open(&self, rules: &RouteRules<'_>) {
+    /// Returns whether a route lets nothing through, which is reported then.
+    fn is_closed(&self, rules: &RouteRules<'_, '_>) -> bool {
+        if let Some(rule) = rules.access.unknown_rule {
+            self.ledger.first(format!(
+                "closed: nothing gets through at {} until you replace its auth, for the rule at {} \
+                 is not carried over",
+                rules.paths.join(", "),
+                rule.place
+            ));
+            return true;
+        }
+        let has_no_tls = rules.access.certificate && !self.is_tls;
+        if has_no_tls {
+            let remedy = "nothing gets through here, as before: a client certificate is demanded, \
+                          and there is no TLS";
+            self.ledger.not_carried(rules.directive, remedy);
+        }
+        has_no_tls
+    }
+
+    fn report_open(&self, rules: &RouteRules<'_, '_>) {
         let open = "auth = \"none\": any client may send here, as before";
         match rules.is_webhook {
             true => {
@@ -172,22 +177,23 @@ impl Builder {
     }
 
     /// Asks for the secrets in rules. Returns `basic` and `bearer` of a route's `auth`.
-    fn credentials(&mut self, access: &AccessRules<'_>) -> InlineTable {
+    fn credentials(&mut self, access: &AccessRules<'_, '_>) -> InlineTable {
         let (mut basic, mut bearer) = (Array::new(), Array::new());
-        for credential in &access.credentials {
-            let place = &credential.directive.place;
-            let mut member = InlineTable::new();
-            if let Some(user) = &credential.user {
-                let what = format!(
-                    "the password of {user}, which is in {place}, in Base64 behind \"{user}:\""
-                );
-                member.insert("username", user.into());
-                member.insert("password", self.secrets.ask("basic", &what).into());
-                basic.push(member);
+        for SecretInRule { user, directive } in &access.credentials {
+            let place = &directive.place;
+            if let Some(user) = user {
+                let what =
+                    format!("the password of {user}, in Base64 behind \"{user}:\" in {place}");
+                let password = self.secrets.ask("basic", &what);
+                let member = [
+                    ("username", Value::from(user)),
+                    ("password", password.into()),
+                ];
+                basic.push(InlineTable::from_iter(member));
             } else {
                 let what = format!("the token that follows \"Bearer\" in {place}");
-                member.insert("token", self.secrets.ask("bearer", &what).into());
-                bearer.push(member);
+                let token = self.secrets.ask("bearer", &what);
+                bearer.push(InlineTable::from_iter([("token", token)]));
             }
         }
         let mut lists = vec![("basic", basic), ("bearer", bearer)];
@@ -196,30 +202,32 @@ impl Builder {
     }
 
     /// Reports which name is demanded, if no rule names one that can be read.
-    fn report_names(&self, rules: &RouteRules<'_>, was_certified: bool) {
+    fn report_names(&self, rules: &RouteRules<'_, '_>, was_certified: bool) {
         let (directive, access) = (rules.directive, &rules.access);
-        let why = match (&access.names, &self.tls.other_authority) {
-            (Some(names), _) if !names.is_empty() => return,
-            (Some(_), _) => {
-                let place = &access.unread_subject.unwrap_or(directive).place;
-                format!("no name can be read from {place}")
-            }
-            (None, Some(authority)) => {
+        let why = match (access.unread_subject, &access.names, &self.tls.authority) {
+            (_, Some(names), _) if !names.is_empty() => return,
+            (Some(rule), ..) => format!("no name can be read from {}", rule.place),
+            (_, _, Some(authority)) => {
                 format!("no name was demanded before, only a certificate of {authority}")
             }
-            (None, None) if was_certified => "no name was demanded before".to_owned(),
-            (None, None) => "no certificate was demanded before".to_owned(),
+            _ if was_certified => "no name was demanded before".to_owned(),
+            _ => "no certificate was demanded before".to_owned(),
         };
         self.ledger.first(format!(
             "look at names: {NETDATA} is the only common name that gets in now, for {why}; every \
              other client is locked out until tls.client.common_names has its name"
         ));
-        let certified = "any certificate of the authority got in; now its common name must be one \
-            of tls.client.common_names";
-        let open = "no client certificate was demanded; now Netdata Cloud's is, which it always \
-                    presents (auth.client_certificate = false: it is not)";
+        let hole = match was_certified {
+            true => {
+                "any certificate of the authority got in; now its common name must be one of \
+                 tls.client.common_names"
+            }
+            false => {
+                "no client certificate was demanded; now Netdata Cloud's is, which it always \
+                 presents (auth.client_certificate = false: it is not)"
+            }
+        };
         if access.names.is_none() {
-            let hole = if was_certified { certified } else { open };
             self.ledger.closed(directive, hole);
         }
     }
@@ -231,7 +239,7 @@ impl Builder {
         }
         if let Some(server) = server.filter(|_| !self.tls.has_certificate) {
             let remedy = "no certificate is named here: put one where tls.certificate and \
-                tls.private_key say";
+                          tls.private_key say";
             self.ledger.not_carried(server, remedy);
         }
         let names = self.names.take().filter(|names| names[..] != [NETDATA]);
@@ -241,6 +249,18 @@ impl Builder {
             names.unwrap_or_default(),
             &mut self.draft,
         );
+    }
+}
+
+impl RouteAuth {
+    /// Returns the `auth` of a route, unless it is the default.
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::Certificate => None,
+            Self::Open => Some("none".into()),
+            Self::Closed => Some(closed()),
+            Self::Credentials(credentials) => Some(credentials.clone().into()),
+        }
     }
 }
 

@@ -1,9 +1,14 @@
-//! Directives of NGINX and Apache, as a tree.
+//! Directives of NGINX and Apache, as a tree, and where they are.
 
-use super::location::SourceLocation;
+use super::regex_literal::expression;
 use crate::sanitize::sanitize_to;
 use regex::Regex;
-use std::sync::LazyLock;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+/// Characters of a path that are shown.
+const MAX_PATH: usize = 400;
 
 /// Characters of a directive that are shown.
 const MAX_SHOWN: usize = 120;
@@ -12,7 +17,9 @@ const MAX_SHOWN: usize = 120;
 const HIDDEN: &str = " (not shown)";
 
 /// Words in the names of headers and variables whose values are probably secrets.
-const SECRETS: &str = "authorization|api[-_]?key|token|secret|password|cookie";
+const SECRETS: &str = "(?i)authorization|api[-_]?key|token|secret|password|cookie";
+
+static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| expression(SECRETS));
 
 /// Expressions whose first group is shown, and what follows is not.
 static BEFORE_SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
@@ -26,9 +33,51 @@ static BEFORE_SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         format!(r#"^((?:{conditions}) .*?(?:{parts})['"]*(?<name>[\w-]*))."#),
         r"^(.*?(?:bearer|basic))[ \t\\+%]".to_owned(),
     ];
-    let compile = |text: &String| Regex::new(&format!("(?is){text}")).ok();
-    expressions.iter().filter_map(compile).collect()
+    expressions
+        .map(|it| expression(&format!("(?is){it}")))
+        .into()
 });
+
+/// Headers and variables whose values are not secrets.
+const HARMLESS: &str = "host user_agent* user-agent* content_type content-type";
+
+/// A file, as it was named, and a line of it, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceLocation {
+    pub(super) file: Arc<Path>,
+    pub(super) line: usize,
+}
+
+impl fmt::Display for SourceLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = sanitize_to(&self.file.display().to_string(), MAX_PATH);
+        write!(f, "{file}:{}", self.line)
+    }
+}
+
+impl SourceLocation {
+    /// Returns the first line of a file.
+    pub(super) fn start_of(file: &Path) -> Self {
+        let (file, line) = (file.into(), 1);
+        Self { file, line }
+    }
+
+    /// Returns the reason why there is no result.
+    pub(super) fn error(&self, message: impl Into<String>) -> ImportError {
+        ImportError {
+            place: self.clone(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The reason why there is no result, with its position.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct ImportError {
+    place: SourceLocation,
+    message: String,
+}
 
 /// A directive with its block.
 #[derive(Clone, Debug)]
@@ -41,18 +90,12 @@ pub(super) struct Directive {
     pub(super) id: usize,
 }
 
-/// The directives in effect for one server or one of its locations.
-pub(super) trait InEffect<'t> {
-    /// Returns the directives of a name that are in effect together.
-    fn all(&self, name: &str) -> Vec<&'t Directive>;
-
-    /// Returns the last directive of a name, which overrides the others.
-    fn one(&self, name: &str) -> Option<&'t Directive> {
-        self.all(name).pop()
-    }
-}
-
 impl Directive {
+    /// Returns whether the name is one of several: see [`is_listed`].
+    pub(super) fn is(&self, names: &str) -> bool {
+        is_listed(names, &self.name)
+    }
+
     /// Returns an argument, or nothing.
     pub(super) fn argument(&self, index: usize) -> &str {
         self.arguments.get(index).map_or("", String::as_str)
@@ -84,9 +127,23 @@ impl Directive {
         self.block.as_deref().unwrap_or_default()
     }
 
-    /// Returns `true` if the directive, or one in its block, meets a condition.
+    /// Returns whether the directive, or one in its block, meets a condition.
     pub(super) fn holds(&self, is: &dyn Fn(&Directive) -> bool) -> bool {
         is(self) || self.children().iter().any(|child| child.holds(is))
+    }
+
+    /// Returns the first of itself and those in its block that has one of these names.
+    pub(super) fn find(&self, names: &str) -> Option<&Self> {
+        let mut children = self.children().iter();
+        match self.is(names) {
+            true => Some(self),
+            false => children.find_map(|it| it.find(names)),
+        }
+    }
+
+    /// Returns the reason why there is no result, which begins with the directive.
+    pub(super) fn error(&self, message: &str) -> ImportError {
+        self.place.error(format!("{} {message}", self.shown()))
     }
 
     /// Returns name and arguments on one line of bounded length, without secrets.
@@ -98,42 +155,55 @@ impl Directive {
     }
 }
 
-/// Returns `true` if the value that belongs to a name is probably a secret.
+/// Returns whether a name is one of several, whatever its case; a `*` stands for any beginning or
+/// end.
+pub(super) fn is_listed(names: &str, name: &str) -> bool {
+    let mut patterns = names.split_ascii_whitespace();
+    patterns.any(|pattern| match pattern.strip_suffix('*') {
+        None => name.eq_ignore_ascii_case(pattern),
+        Some(start) => match start.strip_prefix('*') {
+            Some(inner) => name.contains(inner),
+            None => starts_with(name, start),
+        },
+    })
+}
+
+/// Returns whether a text starts with another, whatever its case.
+pub(super) fn starts_with(text: &str, start: &str) -> bool {
+    let found = text.get(..start.len());
+    found.is_some_and(|it| it.eq_ignore_ascii_case(start))
+}
+
+/// Returns whether the value that belongs to a name is probably a secret.
 pub(super) fn names_a_secret(name: &str) -> bool {
-    let name = name
-        .to_ascii_lowercase()
-        .replace('_', "-")
-        .replace("api-key", "apikey");
-    SECRETS
-        .replace("[-_]?", "")
-        .split('|')
-        .any(|word| name.contains(word))
+    SECRET_NAME.is_match(name)
 }
 
 /// Returns a directive, or a value, without what is probably a secret.
 pub(super) fn without_secrets(text: &str) -> String {
-    const HARMLESS: &str = "host user_agent user-agent content_type content-type";
     let mut shown = text.to_owned();
     for expression in BEFORE_SECRETS.iter() {
         let Some(found) = expression.captures(&shown) else {
             continue;
         };
         let name = found.name("name").map_or("", |name| name.as_str());
-        let name = name.to_ascii_lowercase();
-        if HARMLESS
-            .split(' ')
-            .any(|harmless| name.starts_with(harmless))
-        {
-            continue;
+        if !is_listed(HARMLESS, name) {
+            let end = found.get(1).map_or(0, |kept| kept.end());
+            shown.truncate(end);
+            shown.push_str(HIDDEN);
         }
-        let end = found.get(1).map_or(0, |kept| kept.end());
-        shown.truncate(end);
-        shown.push_str(HIDDEN);
     }
-    if let Some((before, after)) = shown.split_once("://")
-        && let Some((_, host)) = after.split_once('@')
-    {
-        shown = format!("{before}://(not shown)@{host}");
+    without_password(shown)
+}
+
+/// Removes the user and the password of a URL.
+fn without_password(shown: String) -> String {
+    let parts = shown.split_once("://").and_then(|(before, after)| {
+        let (_, host) = after.split_once('@')?;
+        Some((before, host))
+    });
+    match parts {
+        Some((before, host)) => format!("{before}://(not shown)@{host}"),
+        None => shown,
     }
-    shown
 }

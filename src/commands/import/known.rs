@@ -1,136 +1,69 @@
 //! The treatment of directives that are in effect for the webhook and that no other part examines.
 
-use super::directive::Directive;
-use super::report::{Disposition, Ledger};
+use super::directive::{Directive, is_listed};
+use super::report::Ledger;
 
-/// Names in lower case, with a `*` for any beginning or end, and a remark. The first match counts.
-pub(super) type KnownDirectives = [(Disposition, &'static str, &'static str)];
+/// Directives about which something depends on others. A `*` stands for any beginning or end.
+const EXAMINED: &str = "\
+    map set break upstream if limit_req_* limit_conn_zone rewritecond rewriteengine \
+    rewriteoptions setenv* passenv unsetenv browsermatch* proxypass* proxyset define requireall \
+    requireany limit_except proxy_ssl_server_name proxy_ssl_session_reuse proxy_ssl_protocols \
+    proxy_ssl_ciphers proxy_ssl_verify*";
 
-pub(super) const NGINX: &KnownDirectives = &[
-    (
-        Disposition::NotNeeded,
-        EXAMINED,
-        "map set break upstream if limit_req_* limit_conn_zone",
-    ),
-    (
-        Disposition::NotCarried,
-        GUARDS,
-        "modsecurity* naxsi* limit_* ssl_ocsp* auth_* satisfy secure_link* *_by_lua* js_* perl* \
-         geoip* valid_referers ssl_verify_client ssl_client_certificate ssl_crl allow deny \
-         proxy_ssl_*",
-    ),
-    (
-        Disposition::NotCarried,
-        "the key must be decrypted",
-        "ssl_password_file",
-    ),
-    (
-        Disposition::NotCarried,
-        WHOLE,
-        "rewrite proxy_pass_request_headers proxy_pass_request_body proxy_method proxy_set_body \
-         mirror*",
-    ),
-    (
-        Disposition::NotNeeded,
-        OF_SERVER,
-        "return error_page add_* expires more_* sub_filter* gzip* gunzip brotli* etag try_files \
-         root alias index autoindex* internal ssl ssl_* server_* listen user worker_* pid daemon \
-         master_process events load_module pcre_jit env include sendfile* tcp_* aio* directio* \
-         output_buffers postpone_output read_ahead reset_timedout_connection lingering_* \
-         keepalive_* send_timeout variables_hash_* map_hash_* types* default_type charset* \
-         if_modified_since log_* open_* connection_pool_size request_pool_size client_* \
-         ignore_invalid_headers underscores_in_headers merge_slashes max_ranges \
-         chunked_transfer_encoding recursive_error_pages msie_* disable_symlinks subrequest_* \
-         port_in_redirect absolute_redirect http2* http3* quic_* large_client_header_buffers \
-         access_log error_log resolver* real_ip_recursive proxy_* fastcgi_* uwsgi_* scgi_* lua_* \
-         init_*",
-    ),
-];
+/// Directives that guard something or change requests.
+const GUARDS: &str = "\
+    modsecurity* naxsi* limit_* ssl_ocsp* auth_* satisfy secure_link* *_by_lua* js_* perl* \
+    geoip* valid_referers ssl_verify_client ssl_client_certificate ssl_crl allow deny \
+    proxy_ssl_* ssl_password_file sslocsp* sslverifyclient sslcacertificate* sslcarevocationfile sslcarevocationpath \
+    sslrequire* sslusername require* order auth* sec* modsec* evasive* dos* limit limitexcept \
+    allowmethods authz* rewriterule limitrequestbody sslcertificatechainfile rewrite \
+    proxy_pass_request_headers proxy_pass_request_body proxy_method proxy_set_body mirror*";
 
-pub(super) const APACHE: &KnownDirectives = &[
-    (
-        Disposition::NotCarried,
-        "append it to the file in tls.certificate, which has the whole chain",
-        "sslcertificatechainfile",
-    ),
-    (
-        Disposition::NotCarried,
-        "name the files in it in tls.client.ca or tls.client.crl",
-        "sslcacertificatepath sslcarevocationpath",
-    ),
-    (
-        Disposition::NotCarried,
-        GUARDS,
-        "sslocsp* sslverifyclient sslcacertificate* sslcarevocationfile sslrequire* sslusername \
-         require* allow deny order satisfy auth* sec* modsec* evasive* dos* limit limitexcept \
-         allowmethods authz* rewriterule limitrequestbody",
-    ),
-    (
-        Disposition::NotNeeded,
-        EXAMINED,
-        "rewrite* setenv* passenv unsetenv browsermatch* proxypass* proxy proxyset location* \
-         virtualhost define",
-    ),
-    (
-        Disposition::NotNeeded,
-        OF_SERVER,
-        "header* errordocument expires* setoutputfilter addoutputfilter* deflate* redirect* \
-         documentroot alias* scriptalias* directory* files* userdir proxy* ssl* server* \
-         usecanonicalname* listen* loadmodule pidfile user group mutex defaultruntimedir \
-         startservers minspare* maxspare* maxrequestworkers maxclients threads* threadlimit \
-         maxconnectionsperchild undefine enable* coredumpdirectory graceful* \
-         asyncrequestworkerfactor acceptfilter traceenable hostnamelookups contentdigest \
-         accessfilename allowoverride* options add* sethandler mime* typesconfig filetag index* \
-         default* errorlog* loglevel customlog transferlog logformat forensiclog protocols* h2* \
-         http2* maxkeepaliverequests keepalive* timeout limit* requestreadtimeout remoteip* php* \
-         cgi* scriptsock readmename force* extendedstatus lang* cache* unsafe* remove* ifdefine \
-         namevirtualhost",
-    ),
-];
-
-const EXAMINED: &str = "has been examined where something depends on it";
-const GUARDS: &str = "guards something, and is not carried over: see whether the webhook needs it";
-const WHOLE: &str =
-    "requests are passed on whole, with their own path: configure the application to accept them";
-const OF_SERVER: &str = "is about the other server; only the webhook is answered here, and \
-    [listen], [tls], [limits] and [log] say how";
+/// Directives that concern the other server alone: [listen], [tls], [limits] and [log] say how the
+/// webhook is answered here.
+const OF_SERVER: &str = "\
+    absolute_redirect accept* access* add* aio* alias* allowoverride* asyncrequest* autoindex* \
+    brotli* cache* cgi* charset* chunked* client* connection_pool_size content* coredump* \
+    custom* daemon default* deflate* direct* disable_symlinks documentroot enable* env error* \
+    etag events expires* ext* fastcgi_* file* force* forensiclog from* graceful* group gunzip gzip* \
+    h2* header* hostnamelookups http2* http3* if_modified_since ifdefine ignore_* include index* \
+    init_* internal keepalive* lang* large_* limit* linger* listen* load* log* lua_* map_* \
+    master_process max* merge_* mime* min* more_* msie_* mutex namevirtual* open* options \
+    output_* pcre_jit php* pid* port_in_redirect postpone_output protocols* proxy* quic_* read* \
+    real_ip_recursive recursive_* redirect* remoteip* remove* request* reset_* resolver* return \
+    root scgi_* script* send* server* set* ssl* start* sub* tcp_* thread* timeout trace* \
+    transferlog try_files type* undefine underscores_* unsafe* usecanonicalname user* uwsgi_* \
+    variables_* worker_*";
 
 /// Reports the treatment of directives that have no remark yet.
 pub(super) fn say_the_rest<'t>(
     directives: impl IntoIterator<Item = &'t Directive>,
-    known: &KnownDirectives,
     ledger: &Ledger,
 ) {
     for directive in directives {
         if !ledger.mentions(directive) {
-            say(directive, known, ledger);
+            say(directive, ledger);
         }
     }
 }
 
-fn say(directive: &Directive, known: &KnownDirectives, ledger: &Ledger) {
-    let name = directive.name.to_ascii_lowercase();
-    let is = |pattern: &str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(inner), _) => name.contains(inner.trim_end_matches('*')),
-        (None, Some(start)) => name.starts_with(start),
-        (None, None) => name == pattern,
-    };
-    let lets_in = |it: &String| it == "granted" || it == "all";
-    if directive.arguments.len() == 1 && directive.keyword() == "off" {
-        ledger.not_needed(directive, "is off");
-    } else if matches!(name.as_str(), "require" | "allow")
-        && directive.arguments.iter().any(lets_in)
-    {
-        ledger.not_needed(
-            directive,
-            "lets everything in, unless another rule does not",
-        );
-    } else if let Some((kind, remark, _)) =
-        known.iter().find(|(.., names)| names.split(' ').any(is))
-    {
-        ledger.note(directive, *kind, remark);
+fn say(directive: &Directive, ledger: &Ledger) {
+    let is_off = directive.arguments.len() == 1 && directive.keyword() == "off";
+    if is_off || lets_in(directive) || directive.is(EXAMINED) {
+        ledger.not_needed(directive, "has no effect on the webhook by itself");
+    } else if directive.is(GUARDS) {
+        let remedy = "guards something or changes requests, and is not carried over: see whether \
+                      the webhook needs it";
+        ledger.not_carried(directive, remedy);
+    } else if directive.is(OF_SERVER) {
+        ledger.not_needed(directive, "is about the other server");
     } else {
         let remedy = "is not known here: see whether the webhook needs it";
         ledger.not_carried(directive, remedy);
     }
+}
+
+fn lets_in(directive: &Directive) -> bool {
+    let mut arguments = directive.arguments.iter();
+    directive.is("require allow") && arguments.any(|it| is_listed("granted all", it))
 }

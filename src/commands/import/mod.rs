@@ -3,34 +3,48 @@
 //!
 //! A reader for each server, `nginx` and `apache`, finds the rules of the webhook's routes: paths,
 //! access rules, headers, TLS, upstream and limits. The builder turns them into a draft that `check`
-//! accepts, apart from secrets, and into an [`ImportReport`].
+//! accepts, apart from secrets, and into a report.
 
 mod access;
 mod apache;
 mod builder;
+mod choice;
 mod directive;
 mod headers;
 mod known;
-mod location;
-mod networks;
+mod listen;
 mod nginx;
 mod quantity;
 mod regex_literal;
 mod report;
+mod scope;
 mod service;
+mod site;
 mod sources;
 mod subject_match;
 mod template;
 mod tls;
 mod toml_writer;
-mod webhook_detection;
+mod upstream;
 
-pub use location::{ImportError, SourceLocation};
-pub use report::ImportReport;
+pub use directive::{ImportError, SourceLocation};
 
 use super::examples;
 use builder::Builder;
+use directive::is_listed;
+use report::Ledger;
 use std::path::{Path, PathBuf};
+use toml_writer::SecretFiles;
+
+/// Directories whose files are included by one in the directory above.
+const INCLUDED: &str = "conf.d conf-enabled conf-available sites-enabled sites-available snippets \
+    servers vhosts.d http.d";
+
+/// The last line of a report, for the service.
+const RESTART: &str = "Then: systemctl restart netdata-webhook-proxy";
+
+/// The last line of a report.
+const CHECK: &str = "Then: netdata-webhook-proxy check --config FILE";
 
 /// The server whose configuration is read.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -75,7 +89,7 @@ pub struct Imported {
     /// A configuration for this program.
     pub config: String,
     /// The report about the directives.
-    pub report: ImportReport,
+    pub report: String,
 }
 
 /// The reason why there is no result.
@@ -85,7 +99,7 @@ pub struct ImportFailure {
     /// The line that prevents it, and the option that helps.
     pub error: ImportError,
     /// The report about the directives that were examined.
-    pub report: ImportReport,
+    pub report: String,
 }
 
 /// Reads a configuration.
@@ -93,28 +107,17 @@ pub struct ImportFailure {
 /// # Errors
 /// If it cannot be read, or there is nothing in it for this program.
 pub fn run(source: &ImportSource) -> Result<Imported, ImportFailure> {
-    match source {
-        ImportSource::Nginx(options) => finish(options, nginx::import),
-        ImportSource::Apache(options) => finish(options, apache::import),
-    }
-}
-
-/// Runs a reader, and writes the configuration and the report.
-fn finish(
-    options: &Options,
-    import: impl FnOnce(&Options, &mut Builder) -> Result<(), ImportError>,
-) -> Result<Imported, ImportFailure> {
-    let mut builder = Builder::default();
-    builder.secrets.are_credentials = options.systemd;
-    let result = import(options, &mut builder);
-    let Builder {
-        ledger,
-        mut draft,
-        secrets,
-        ..
-    } = builder;
+    let (ImportSource::Nginx(options) | ImportSource::Apache(options)) = source;
+    let ledger = Ledger::default();
+    let mut builder = Builder::new(SecretFiles::new(options.systemd), &ledger);
+    let prefix = prefix(options);
+    let result = match source {
+        ImportSource::Nginx(_) => nginx::import(options, &prefix, &mut builder),
+        ImportSource::Apache(_) => apache::import(options, &prefix, &mut builder),
+    };
+    let (mut draft, secrets) = (builder.draft, builder.secrets);
     if let Err(error) = result {
-        let report = ledger.report(Vec::new(), Vec::new(), options.verbose, None);
+        let report = ledger.report(Vec::new(), Vec::new(), options.verbose, "");
         return Err(ImportFailure { error, report });
     }
     let (unit, next) = match options.systemd {
@@ -122,41 +125,21 @@ fn finish(
         true => (service::adapt(&mut draft, &secrets.names()), RESTART),
         false => (Vec::new(), CHECK),
     };
-    let source = options.file.display().to_string();
-    let config = draft.document(&source).to_string();
-    let report = ledger.report(secrets.tasks(), unit, options.verbose, Some(next));
+    let config = draft.document(&options.file.display().to_string());
+    let report = ledger.report(secrets.tasks(), unit, options.verbose, next);
     Ok(Imported { config, report })
 }
 
-/// The last line of a report, for the service.
-const RESTART: &str = "Then: systemctl restart netdata-webhook-proxy";
-
-/// The last line of a report.
-const CHECK: &str = "Then: netdata-webhook-proxy check --config FILE";
-
-/// Returns the task to look at servers that are left alone.
-fn other_servers(names: &[&str]) -> String {
-    let names: Vec<&str> = names.iter().take(5).copied().collect();
-    format!(
-        "look at servers: {} may have a webhook, too: import that with --server, for a process of \
-         its own",
-        names.join(", ")
-    )
-}
-
-/// Returns the directory to which names are relative: `--prefix`, or that of the main file, which
-/// is the one above the directories in `included`.
-fn base(options: &Options, included: &[&str]) -> PathBuf {
-    if let Some(prefix) = &options.prefix {
-        return prefix.clone();
-    }
+/// Returns the directory to which names are relative: that of the main file, which is the one above
+/// the directories for included files.
+fn prefix(options: &Options) -> PathBuf {
     let directory = options.file.parent().unwrap_or(Path::new(""));
-    let absolute = absolute(directory);
-    let name = absolute.file_name().and_then(|name| name.to_str());
-    let is_included = name.is_some_and(|name| included.contains(&name));
-    match absolute.parent().filter(|_| is_included) {
-        Some(above) => above.to_owned(),
-        None => directory.to_owned(),
+    let directory = absolute(options.prefix.as_deref().unwrap_or(directory));
+    let name = directory.file_name().and_then(|name| name.to_str());
+    let is_included = name.is_some_and(|name| is_listed(INCLUDED, name));
+    match directory.parent() {
+        Some(above) if is_included && options.prefix.is_none() => above.to_owned(),
+        _ => directory,
     }
 }
 

@@ -1,7 +1,9 @@
-//! Durations and sizes, as NGINX and Apache write them and as this program does.
+//! Durations, sizes and rates, as NGINX and Apache write them and as this program does.
 
 use super::directive::Directive;
 use super::report::Ledger;
+use super::scope::Scope;
+use super::site::RouteRules;
 use super::toml_writer::ConfigTable;
 
 /// More than any notification has, and the most that is held in memory.
@@ -13,22 +15,42 @@ const SAFE_IDLE: u64 = 91;
 /// The longest duration, in milliseconds: a year.
 const LONGEST: u64 = 31_536_000_000;
 
-/// Returns the `max_body` of a route for a limit; `None` for the default.
-pub(super) fn max_body(
-    directive: &Directive,
-    limit: Option<u64>,
-    is_webhook: bool,
-    ledger: &Ledger,
-) -> Option<String> {
-    let Some(limit) =
-        limit.filter(|limit| *limit > 0 && !(is_webhook && *limit >= LARGEST_WEBHOOK))
-    else {
-        if is_webhook {
-            let remedy = "a webhook's body is held in memory, and 1 MiB is a lot for a \
-                          notification: max_body";
-            ledger.not_carried(directive, remedy);
-        } else {
-            ledger.carried(directive, "routes.max_body: no limit");
+/// The largest number of requests per second.
+const MAX_RATE: u32 = 1_000_000_000;
+
+/// The units of durations in milliseconds; without one, a duration is in seconds.
+const DURATIONS: [(&str, u64); 7] = [
+    ("ms", 1),
+    ("", 1000),
+    ("s", 1000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+    ("w", 604_800_000),
+];
+
+/// The units of sizes, with the names that this program has for them.
+const SIZES: [(&str, u64, &str); 4] = [
+    ("g", 1 << 30, "GiB"),
+    ("m", 1 << 20, "MiB"),
+    ("k", 1 << 10, "KiB"),
+    ("", 1, ""),
+];
+
+/// Returns the `max_body` of a route; `None` for the default.
+pub(super) fn max_body(rules: &RouteRules<'_, '_>, ledger: &Ledger) -> Option<String> {
+    let is_webhook = rules.is_webhook;
+    let scope = rules.scopes.last()?;
+    let Some(directive) = scope.one("client_max_body_size LimitRequestBody") else {
+        return rules.default_max_body.map(str::to_owned);
+    };
+    let limit = bytes(directive.value()).filter(|limit| *limit > 0);
+    let Some(limit) = limit.filter(|limit| !is_webhook || *limit < LARGEST_WEBHOOK) else {
+        let remedy = "a webhook's body is held in memory, and 1 MiB is a lot for a notification: \
+                      max_body";
+        match is_webhook {
+            true => ledger.not_carried(directive, remedy),
+            false => ledger.carried(directive, "routes.max_body: no limit"),
         }
         return None;
     };
@@ -37,17 +59,52 @@ pub(super) fn max_body(
     Some(size).filter(|size| !is_webhook || size != "1MiB")
 }
 
-/// Writes how long idle connections are kept.
-pub(super) fn idle_timeout(directive: &Directive, limits: &mut ConfigTable, ledger: &Ledger) {
+/// Writes the limits of a server that are in effect at a place.
+pub(super) fn limits(scope: &Scope<'_>, limits: &mut ConfigTable, ledger: &Ledger) {
+    if let Some(directive) = scope.one("keepalive_timeout KeepAliveTimeout") {
+        idle_timeout(directive, limits, ledger);
+    }
+    for directive in scope.all("limit_req") {
+        let rate = rate(scope, directive.parameter("zone"));
+        limits.carry(
+            directive,
+            "requests_per_second",
+            rate.map(i64::from),
+            ledger,
+        );
+        let burst = directive.parameter("burst").and_then(|it| it.parse().ok());
+        if let (Some(burst), Some(_)) = (burst, rate) {
+            limits.set("burst", i64::from(MAX_RATE.min(burst)));
+        }
+    }
+}
+
+fn idle_timeout(directive: &Directive, limits: &mut ConfigTable, ledger: &Ledger) {
     let seconds = milliseconds(directive.value()).unwrap_or(0) / 1000;
     if seconds >= SAFE_IDLE {
-        limits.set("idle_timeout", format!("{seconds}s"));
-        let key = format!("limits.idle_timeout = \"{seconds}s\"");
-        return ledger.carried(directive, key);
+        limits.carry(
+            directive,
+            "idle_timeout",
+            Some(format!("{seconds}s")),
+            ledger,
+        );
+    } else {
+        let hole = "Netdata Cloud's client keeps idle connections for 90 s, and loses an alert \
+                    when the server closes first; limits.idle_timeout stays at 300s";
+        ledger.closed(directive, hole);
     }
-    let hole = "Netdata Cloud's client keeps idle connections for 90 s, and loses an alert when \
-        the server closes first; limits.idle_timeout stays at 300s";
-    ledger.closed(directive, hole);
+}
+
+/// Returns the requests per second of a `limit_req_zone` by address.
+fn rate(scope: &Scope<'_>, name: Option<&str>) -> Option<u32> {
+    let zone = scope.every("limit_req_zone").find(|it| {
+        let zone = it.parameter("zone").and_then(|zone| zone.split(':').next());
+        zone == name && matches!(it.value(), "$binary_remote_addr" | "$remote_addr")
+    })?;
+    let (number, unit) = zone.parameter("rate")?.split_once("r/")?;
+    let seconds = if unit == "m" { 60 } else { 1 };
+    let rate = number.parse::<u32>().ok()?.div_ceil(seconds);
+    (1..MAX_RATE).contains(&rate).then_some(rate)
 }
 
 /// Returns `30`, `30s`, `500ms`, `1m 30s` or `1h` as a duration of this program; `None` for nothing
@@ -66,43 +123,29 @@ fn milliseconds(text: &str) -> Option<u64> {
     while !rest.is_empty() {
         let (number, after) = number(rest)?;
         let is_unit = |c: char| c.is_ascii_alphabetic();
-        let end = after.find(|c| !is_unit(c)).unwrap_or(after.len());
-        let unit = match &after[..end] {
-            "ms" => 1,
-            "" | "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            "w" => 7 * 86_400_000,
-            _ => return None,
-        };
-        total = total.checked_add(number.checked_mul(unit)?)?;
-        rest = after[end..].trim_start();
+        let (unit, after) = after.split_at(after.find(|c| !is_unit(c)).unwrap_or(after.len()));
+        let (_, unit) = DURATIONS.iter().find(|(name, _)| *name == unit)?;
+        total = total.checked_add(number.checked_mul(*unit)?)?;
+        rest = after.trim_start();
     }
     Some(total).filter(|total| (1..=LONGEST).contains(total))
 }
 
 /// Reads `1m`, `64k`, `1g` or plain bytes.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = number(text)?;
-    let unit: u64 = match unit {
-        "" => 1,
-        "k" | "K" => 1 << 10,
-        "m" | "M" => 1 << 20,
-        "g" | "G" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(unit)
+    let mut sizes = SIZES.iter();
+    let (_, unit, _) = sizes.find(|(name, ..)| name.eq_ignore_ascii_case(unit))?;
+    number.checked_mul(*unit)
 }
 
 /// Returns bytes as a size of this program.
 fn size(bytes: u64) -> String {
-    for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
-        if bytes > 0 && bytes.is_multiple_of(unit) {
-            return format!("{}{name}", bytes / unit);
-        }
-    }
-    bytes.to_string()
+    let mut sizes = SIZES.iter();
+    let found = sizes.find(|(_, unit, _)| bytes.is_multiple_of(*unit));
+    found.map_or_else(String::new, |(_, unit, name)| {
+        format!("{}{name}", bytes / unit)
+    })
 }
 
 fn number(text: &str) -> Option<(u64, &str)> {

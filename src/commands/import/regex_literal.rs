@@ -1,12 +1,18 @@
-//! The few words that a regular expression matches.
+//! Regular expressions, and the few words that one matches.
 
 use crate::http::path::PathPattern;
+use regex::Regex;
 
 /// Maximum number of words that one expression may match.
 const MAX_WORDS: usize = 64;
 
 /// Ends of expressions after which any path may follow, beginning with none.
 const ANYTHING: &str = " .* .*$ (.*) (.*)$ (/|$) ($|/) (/.*)?$ (?:/.*)?$";
+
+/// Compiles an expression of this program.
+pub(super) fn expression(text: &str) -> Regex {
+    Regex::new(text).expect("the expression is valid")
+}
 
 /// Returns the words that the start of `pattern` matches, and the rest, which matches more than a
 /// few words.

@@ -1,11 +1,10 @@
 //! The report about the directives that concern the webhook, for the operator: tasks come first.
 
 use super::directive::Directive;
-use super::location::SourceLocation;
 use crate::sanitize::sanitize_to;
 use std::cell::RefCell;
-use std::collections::HashSet;
-use std::fmt::{self, Display, Formatter};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{HashMap, HashSet};
 
 /// Characters of one remark.
 const MAX_REMARK: usize = 800;
@@ -17,7 +16,7 @@ const MAX_CARRIED: usize = 12;
 const IMPORTANT: &str = "listen.|tls.client.|a route of|auth.|routes.upstream|what its conditions";
 
 /// The treatment of a directive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Disposition {
     /// The operator has to act, or to do without.
     NotCarried,
@@ -29,41 +28,39 @@ pub(super) enum Disposition {
     NotNeeded,
 }
 
-/// A remark about a directive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Note {
-    /// The number of the directive.
-    id: usize,
+/// A remark about a directive: its place, itself without secrets, and what is said about it.
+#[derive(Clone, Debug)]
+struct Note {
     disposition: Disposition,
-    pub(super) place: SourceLocation,
-    /// The directive, without secrets.
-    pub(super) directive: String,
-    pub(super) remark: String,
+    subject: String,
+    place: String,
+    remark: String,
 }
 
 impl Note {
     /// Returns the note as a line for its own directive and for those at other locations.
     fn line(&self, others: &[String]) -> String {
-        let is_carried = self.disposition == Disposition::Carried;
-        let separator = if is_carried { " →" } else { ":" };
-        let count = others.len();
-        let more = match others {
-            [] => String::new(),
-            [one, two, three, _, ..] => format!(", {count} more ({one}, {two}, {three}, …)"),
-            _ => format!(", {count} more ({})", others.join(", ")),
+        let separator = match self.disposition {
+            Disposition::Carried => " →",
+            _ => ":",
         };
-        let Self { place, remark, .. } = self;
-        format!("{place}: {}{more}{separator} {remark}", self.directive)
-    }
-}
-
-/// The tasks of the operator, and the treatment of each directive, as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImportReport(String);
-
-impl Display for ImportReport {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let mut named = others
+            .iter()
+            .take(3)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        if others.len() > 3 {
+            named += ", …";
+        }
+        let more = match others.len() {
+            0 => String::new(),
+            count => format!(", {count} more ({named})"),
+        };
+        format!(
+            "{}: {}{more}{separator} {}",
+            self.place, self.subject, self.remark
+        )
     }
 }
 
@@ -71,8 +68,8 @@ impl Display for ImportReport {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     first: RefCell<Vec<String>>,
-    notes: RefCell<Vec<Note>>,
-    remarks: RefCell<HashSet<(usize, Disposition, String)>>,
+    /// The remarks about each directive, by its number: each is made once.
+    notes: RefCell<BTreeMap<(usize, Disposition, String), Note>>,
     mentioned: RefCell<HashSet<usize>>,
 }
 
@@ -86,17 +83,15 @@ impl Ledger {
         }
     }
 
-    /// Adds a remark about a directive, unless it was made before.
     pub(super) fn note(&self, directive: &Directive, kind: Disposition, remark: impl AsRef<str>) {
         let remark = sanitize_to(remark.as_ref(), MAX_REMARK);
         self.mentioned.borrow_mut().insert(directive.id);
-        let entry = (directive.id, kind, remark.clone());
-        if self.remarks.borrow_mut().insert(entry) {
-            self.notes.borrow_mut().push(Note {
-                id: directive.id,
+        let key = (directive.id, kind, remark.clone());
+        if let Entry::Vacant(entry) = self.notes.borrow_mut().entry(key) {
+            entry.insert(Note {
                 disposition: kind,
-                place: directive.place.clone(),
-                directive: directive.shown(),
+                subject: directive.shown(),
+                place: directive.place.to_string(),
                 remark,
             });
         }
@@ -131,39 +126,29 @@ impl Ledger {
         self.mentioned.borrow().contains(&directive.id)
     }
 
-    /// Returns the first directive that could not be carried over.
-    pub(super) fn obstacle(&self) -> Option<Note> {
-        let notes = self.notes.borrow();
-        let is_obstacle = |note: &&Note| note.disposition == Disposition::NotCarried;
-        notes.iter().find(is_obstacle).cloned()
-    }
-
     /// Returns the report. Tasks and lines for the systemd unit come first; `next` is the end.
     pub(super) fn report(
         self,
         mut tasks: Vec<String>,
         unit: Vec<String>,
         is_verbose: bool,
-        next: Option<&str>,
-    ) -> ImportReport {
-        let mut notes = self.notes.into_inner();
-        notes.sort_by_key(|note| note.id);
+        next: &str,
+    ) -> String {
         tasks.extend(self.first.into_inner());
-        let notes = Notes { notes, is_verbose };
+        let notes: Vec<_> = self.notes.into_inner().into_values().collect();
+        let lines = |disposition| grouped(&notes, disposition, is_verbose);
         let sections = [
             section("To do first", tasks),
             section("To write with systemctl edit netdata-webhook-proxy", unit),
-            section("Not carried over", notes.lines(Disposition::NotCarried)),
-            section(
-                "Holes that are closed now",
-                notes.lines(Disposition::Closed),
-            ),
-            section("Carried over", notes.carried()),
-            notes.not_needed(),
+            section("Not carried over", lines(Disposition::NotCarried)),
+            section("Holes that are closed now", lines(Disposition::Closed)),
+            section("Carried over", carried(&notes, is_verbose)),
+            match is_verbose {
+                true => section("Not needed", lines(Disposition::NotNeeded)),
+                false => not_needed(&notes),
+            },
         ];
-        let mut lines = sections.concat();
-        lines.extend(next.map(str::to_owned));
-        ImportReport(lines.join("\n"))
+        sections.concat().join("\n") + "\n" + next
     }
 }
 
@@ -174,64 +159,48 @@ fn section(heading: &str, lines: Vec<String>) -> Vec<String> {
     heading.into_iter().chain(lines).collect()
 }
 
-/// All notes, in the order of the directives.
-struct Notes {
-    notes: Vec<Note>,
-    /// Every note is shown.
-    is_verbose: bool,
+fn of(notes: &[Note], disposition: Disposition) -> impl Iterator<Item = &Note> {
+    let notes = notes.iter();
+    notes.filter(move |note| note.disposition == disposition)
 }
 
-impl Notes {
-    fn of(&self, disposition: Disposition) -> Vec<&Note> {
-        let is_one = |note: &&Note| note.disposition == disposition;
-        self.notes.iter().filter(is_one).collect()
+/// Returns the notes of one kind. A remark about several directives is made once.
+fn grouped(notes: &[Note], disposition: Disposition, is_verbose: bool) -> Vec<String> {
+    let mut groups: Vec<(&Note, Vec<String>)> = Vec::new();
+    let mut known = HashMap::new();
+    for note in of(notes, disposition) {
+        let next = groups.len();
+        let at = *known.entry(&note.remark).or_insert(next);
+        match groups.get_mut(at).filter(|_| !is_verbose) {
+            Some((_, others)) => others.push(note.place.clone()),
+            None => groups.push((note, Vec::new())),
+        }
     }
+    let groups = groups.iter();
+    groups.map(|(note, others)| note.line(others)).collect()
+}
 
-    /// Returns the notes of one kind. A remark about several directives is made once.
-    fn lines(&self, disposition: Disposition) -> Vec<String> {
-        let notes = self.of(disposition);
-        let mut seen = HashSet::new();
-        let mut lines = Vec::new();
-        for note in &notes {
-            if self.is_verbose {
-                lines.push(note.line(&[]));
-            } else if seen.insert(&note.remark) {
-                let alike = notes.iter().filter(|other| other.remark == note.remark);
-                let others: Vec<String> = alike.skip(1).map(|it| it.place.to_string()).collect();
-                lines.push(note.line(&others));
-            }
-        }
-        lines
+/// Returns what is in the new configuration; if that is much, only which requests get in and where
+/// they go.
+fn carried(notes: &[Note], is_verbose: bool) -> Vec<String> {
+    let mut notes: Vec<_> = of(notes, Disposition::Carried).collect();
+    let count = notes.len();
+    if !is_verbose && count > MAX_CARRIED {
+        notes.retain(|note| IMPORTANT.split('|').any(|it| note.remark.starts_with(it)));
+        notes.truncate(MAX_CARRIED);
     }
+    let left_out = count - notes.len();
+    let more = format!("and {left_out} more (--verbose lists them)");
+    let lines = notes.iter().map(|note| note.line(&[]));
+    lines.chain((left_out > 0).then_some(more)).collect()
+}
 
-    /// Returns what is in the new configuration; if that is much, only which requests get in and
-    /// where they go.
-    fn carried(&self) -> Vec<String> {
-        let mut notes = self.of(Disposition::Carried);
-        let count = notes.len();
-        if !self.is_verbose && count > MAX_CARRIED {
-            notes.retain(|note| IMPORTANT.split('|').any(|it| note.remark.starts_with(it)));
-            notes.truncate(MAX_CARRIED);
-        }
-        let mut lines: Vec<String> = notes.iter().map(|note| note.line(&[])).collect();
-        if count > lines.len() {
-            lines.push(format!(
-                "and {} more (--verbose lists them)",
-                count - lines.len()
-            ));
-        }
-        lines
-    }
-
-    fn not_needed(&self) -> Vec<String> {
-        let lines = self.lines(Disposition::NotNeeded);
-        match self.of(Disposition::NotNeeded).len() {
-            _ if self.is_verbose => section("Not needed", lines),
-            0 => Vec::new(),
-            1 => vec!["Not needed: 1 directive (--verbose lists it)".to_owned()],
-            count => vec![format!(
-                "Not needed: {count} directives (--verbose lists them)"
-            )],
-        }
+fn not_needed(notes: &[Note]) -> Vec<String> {
+    match of(notes, Disposition::NotNeeded).count() {
+        0 => Vec::new(),
+        1 => vec!["Not needed: 1 directive (--verbose lists it)".to_owned()],
+        count => vec![format!(
+            "Not needed: {count} directives (--verbose lists them)"
+        )],
     }
 }

@@ -45,16 +45,16 @@ pub(super) struct SubjectMeaning {
 
 impl SubjectMeaning {
     pub(super) fn of(patterns: &[AccessPattern<'_>], rendering: Rendering) -> Self {
-        let check = |pattern| SubjectCheck::of(pattern, rendering);
-        let checks: Vec<SubjectCheck<'_>> = patterns.iter().map(check).collect();
-        let names: Option<Vec<_>> = checks.iter().map(SubjectCheck::names).collect();
+        let names: Option<Vec<_>> = patterns.iter().map(|it| it.names(rendering)).collect();
         let names = names.unwrap_or_default().concat();
-        let forgeries = checks.iter().flat_map(|check| check.forgeries(&names));
+        let forgeries = patterns
+            .iter()
+            .flat_map(|it| it.forgeries(rendering, &names));
         let mut forgeries: Vec<String> = forgeries.collect();
         forgeries.dedup();
         Self {
             forgeries,
-            has_more: checks.iter().any(SubjectCheck::has_more_than_names),
+            has_more: patterns.iter().any(AccessPattern::has_more_than_names),
             names,
         }
     }
@@ -62,14 +62,6 @@ impl SubjectMeaning {
 
 /// Returns `true` for subjects that pass a check.
 type SubjectMatcher<'p> = Box<dyn Fn(&str) -> bool + 'p>;
-
-/// A comparison of the subject with a text or an expression.
-struct SubjectCheck<'p> {
-    rendering: Rendering,
-    text: &'p str,
-    is_whole: bool,
-    ignores_case: bool,
-}
 
 /// Subjects that are not Netdata Cloud's, in the forms of the manual and of each [`Rendering`]:
 /// `{}` is the name and `{x}` one that looks like it.
@@ -83,27 +75,22 @@ CN={} with a trailing space | CN={}\\  | /CN={}  | {}\x20
 two CNs | CN={},CN=evil | /CN={}/CN=evil | {}
 two CNs | CN=evil,CN={} | /CN=evil/CN={} | evil";
 
-impl<'p> SubjectCheck<'p> {
-    fn of(pattern: &'p AccessPattern<'_>, rendering: Rendering) -> Self {
-        Self {
-            rendering,
-            text: &pattern.text,
-            is_whole: pattern.comparison == Comparison::Whole,
-            ignores_case: pattern.comparison == Comparison::Expression { ignores_case: true },
-        }
+impl AccessPattern<'_> {
+    fn ignores_case(&self) -> bool {
+        self.comparison == Comparison::Expression { ignores_case: true }
     }
 
     /// Returns the names that the check was meant to let in; `None` if they cannot be read.
-    fn names(&self) -> Option<Vec<String>> {
-        let mut names = match (self.is_whole, self.rendering) {
-            (true, Rendering::CommonName) => vec![self.text.to_owned()],
-            (true, _) => self.whole_names(),
-            (false, _) => self.expression_names()?,
+    fn names(&self, rendering: Rendering) -> Option<Vec<String>> {
+        let mut names = match (self.comparison, rendering) {
+            (Comparison::Whole, Rendering::CommonName) => vec![self.text.clone()],
+            (Comparison::Whole, _) => self.whole_names(),
+            _ => self.expression_names()?,
         };
         names.sort();
         names.dedup();
         for name in &mut names {
-            if self.ignores_case && name.eq_ignore_ascii_case(NETDATA) {
+            if self.ignores_case() && name.eq_ignore_ascii_case(NETDATA) {
                 NETDATA.clone_into(name);
             }
         }
@@ -113,7 +100,7 @@ impl<'p> SubjectCheck<'p> {
     }
 
     /// Returns descriptions of the forged subjects that the check lets in.
-    fn forgeries(&self, names: &[String]) -> Vec<String> {
+    fn forgeries(&self, rendering: Rendering, names: &[String]) -> Vec<String> {
         let (Some(name), Some(matches)) = (names.first(), self.matcher()) else {
             return Vec::new();
         };
@@ -123,7 +110,7 @@ impl<'p> SubjectCheck<'p> {
         for line in FORGERIES.lines() {
             let forms: Vec<String> = line.split(" | ").map(fill).collect();
             let is_allowed = |name: &String| forms[0] == format!("CN={name}");
-            let subject = &forms[self.rendering as usize + 1];
+            let subject = &forms[rendering as usize + 1];
             if matches(subject) && !names.iter().any(is_allowed) {
                 found.push(forms[0].clone());
             }
@@ -143,11 +130,11 @@ impl<'p> SubjectCheck<'p> {
     }
 
     fn matcher(&self) -> Option<SubjectMatcher<'_>> {
-        if self.is_whole {
+        if self.comparison == Comparison::Whole {
             return Some(Box::new(|subject| subject == self.text));
         }
-        let mut builder = RegexBuilder::new(self.text);
-        builder.case_insensitive(self.ignores_case);
+        let mut builder = RegexBuilder::new(&self.text);
+        builder.case_insensitive(self.ignores_case());
         let expression = builder.size_limit(MAX_PATTERN).build().ok()?;
         Some(Box::new(move |subject| expression.is_match(subject)))
     }
@@ -159,13 +146,16 @@ impl<'p> SubjectCheck<'p> {
     }
 
     fn expression_names(&self) -> Option<Vec<String>> {
-        let text = self.text;
-        let upper = text.to_ascii_uppercase();
-        let searched = if self.ignores_case { &upper } else { text };
+        let upper = self.text.to_ascii_uppercase();
+        let searched = if self.ignores_case() {
+            &upper
+        } else {
+            &self.text
+        };
         let keys = searched.match_indices("CN=");
-        let after_keys: Vec<&str> = keys.map(|(at, key)| &text[at + key.len()..]).collect();
+        let after_keys: Vec<&str> = keys.map(|(at, key)| &self.text[at + key.len()..]).collect();
         if after_keys.is_empty() {
-            let names = literals(text.trim_start_matches('^'))?;
+            let names = literals(self.text.trim_start_matches('^'))?;
             // Without the key, only what looks like a host name is a name.
             return names.iter().all(|name| name.contains('.')).then_some(names);
         }

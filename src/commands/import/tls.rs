@@ -1,7 +1,8 @@
 //! The certificate of a server, and the authorities of its clients: `ssl_*` and `SSL*`.
 
-use super::directive::{Directive, InEffect};
+use super::directive::Directive;
 use super::report::Ledger;
+use super::scope::Scope;
 use super::sources::SourceFiles;
 use super::toml_writer::{ConfigDraft, ConfigTable};
 use crate::config::{NETDATA_ROOT_CA, certificates_in};
@@ -11,196 +12,131 @@ use std::path::Path;
 #[derive(Debug, Default)]
 pub(super) struct TlsRules {
     tls: ConfigTable,
-    client: ConfigTable,
-    demand: Demand,
-    /// The first authority that is not Netdata's.
-    pub(super) other_authority: Option<String>,
+    /// The authorities that are not built in.
+    pub(super) authority: Option<String>,
+    crl: Option<String>,
+    /// Clients may be without a certificate.
+    is_optional: bool,
+    /// No client without a certificate got in.
+    pub(super) demands_certificate: bool,
     pub(super) has_certificate: bool,
 }
 
-/// The demand for a client certificate in the handshake.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Demand {
-    #[default]
-    Off,
-    Optional,
-    On,
-}
-
 impl TlsRules {
-    /// Reads the settings in effect. Relative names of files are relative to `base`.
-    pub(super) fn read<'t>(at: &impl InEffect<'t>, base: &Path, ledger: &Ledger) -> Self {
-        let reader = TlsReader { at, base, ledger };
-        let certificate = reader.first("ssl_certificate", "SSLCertificateFile", "certificate");
-        let key = reader.first(
-            "ssl_certificate_key",
-            "SSLCertificateKeyFile",
-            "private_key",
+    /// Reads the settings in effect.
+    pub(super) fn read(scope: &Scope<'_>, ledger: &Ledger) -> Self {
+        let file = |names, key| file(scope, names, key, ledger);
+        let certificate = file("ssl_certificate SSLCertificateFile", "tls.certificate");
+        let key = file(
+            "ssl_certificate_key SSLCertificateKeyFile",
+            "tls.private_key",
         );
-        let has_certificate = certificate.is_some();
+        let mut rules = Self {
+            has_certificate: certificate.is_some(),
+            authority: authority(scope, ledger),
+            crl: file("ssl_crl SSLCARevocationFile", "tls.client.crl"),
+            ..Self::default()
+        };
         // The key may be in the file of the certificate.
         let key = key.or(certificate.clone());
-        let mut tls = ConfigTable::default();
-        tls.set(
-            "certificate",
-            certificate.as_deref().unwrap_or("fullchain.pem"),
-        );
-        tls.set("private_key", key.as_deref().unwrap_or("privkey.pem"));
-        if reader.only_newest() {
-            tls.set("min_version", "1.3");
+        let certificate = certificate.unwrap_or("fullchain.pem".into());
+        rules.tls.set("certificate", certificate);
+        rules
+            .tls
+            .set("private_key", key.unwrap_or("privkey.pem".into()));
+        if let Some(directive) = scope.one("ssl_protocols SSLProtocol") {
+            rules.versions(directive, ledger);
         }
-        let demand = reader.demand();
-        let authorities = reader.authorities(demand);
-        let mut client = ConfigTable::default();
-        // Keeps the first place for the value that `write` knows.
-        client.set("verify", "request");
-        if authorities != [BUILTIN] {
-            client.set_list("ca", authorities.clone());
+        if let Some(directive) = scope.one("ssl_verify_client SSLVerifyClient") {
+            rules.demand(directive, ledger);
         }
-        let lists = reader.one("ssl_crl", "SSLCARevocationFile");
-        let lists = lists.and_then(|it| reader.file(it, "tls.client.crl"));
-        client.set_list("crl", lists.into_iter().collect());
-        Self {
-            tls,
-            client,
-            demand,
-            other_authority: authorities.into_iter().find(|it| it != BUILTIN),
-            has_certificate,
+        rules
+    }
+
+    fn versions(&mut self, directive: &Directive, ledger: &Ledger) {
+        let enables = |version| enables(directive, version);
+        let is_old = enables("TLSv1") || enables("TLSv1.1");
+        if enables("TLSv1.3") && !enables("TLSv1.2") && !is_old {
+            return self
+                .tls
+                .carry(directive, "min_version", Some("1.3"), ledger);
+        }
+        ledger.carried(directive, "tls.min_version = \"1.2\"");
+        if is_old {
+            let hole = "versions before TLS 1.2 are not supported";
+            ledger.closed(directive, hole);
         }
     }
 
-    /// Returns `true` if no client without a certificate got in.
-    pub(super) fn demands_certificate(&self) -> bool {
-        self.demand == Demand::On
+    fn demand(&mut self, directive: &Directive, ledger: &Ledger) {
+        let demand = directive.keyword();
+        self.demands_certificate = matches!(&*demand, "on" | "require");
+        self.is_optional = demand.starts_with("optional");
+        let verify = match (self.demands_certificate, self.is_optional) {
+            (true, _) => "require",
+            (_, true) => "request",
+            _ => "off",
+        };
+        ledger.carried(directive, format!("tls.client.verify = \"{verify}\""));
+        if demand == "optional_no_ca" {
+            let hole =
+                "certificates of any authority got through; now it must be one of tls.client.ca";
+            ledger.closed(directive, hole);
+        }
     }
 
     /// Writes the settings. With `is_optional`, some route demands no certificate.
-    pub(super) fn write(mut self, is_optional: bool, names: Vec<String>, draft: &mut ConfigDraft) {
-        if !is_optional && self.demand != Demand::Optional {
-            self.client.remove("verify");
+    pub(super) fn write(self, is_optional: bool, names: Vec<String>, draft: &mut ConfigDraft) {
+        if is_optional || self.is_optional {
+            draft.client.set("verify", "request");
         }
-        self.client.set_list("common_names", names);
+        draft
+            .client
+            .set_list("ca", self.authority.into_iter().collect());
+        draft.client.set_list("crl", self.crl.into_iter().collect());
+        draft.client.set_list("common_names", names);
         draft.tls = self.tls;
-        draft.client = self.client;
     }
 }
 
-/// Reads the files and options of a server. Each has a name in NGINX and another in Apache.
-struct TlsReader<'r, A> {
-    at: &'r A,
-    base: &'r Path,
-    ledger: &'r Ledger,
+/// Returns the first of the files that directives name.
+fn file(scope: &Scope<'_>, names: &str, key: &str, ledger: &Ledger) -> Option<String> {
+    let all = scope.all(names);
+    for further in all.iter().skip(1) {
+        ledger.not_carried(further, format!("{key} has only the first file"));
+    }
+    let path = scope.path(all.first()?.value());
+    match path {
+        Some(_) => ledger.carried(all[0], key),
+        None => ledger.not_carried(all[0], format!("{key} names a file: write it to one")),
+    }
+    path
 }
 
-impl<'t, A: InEffect<'t>> TlsReader<'_, A> {
-    fn one(&self, nginx: &str, apache: &str) -> Option<&'t Directive> {
-        self.at.one(nginx).or_else(|| self.at.one(apache))
+/// Returns the authority of client certificates, unless it is built in.
+fn authority(scope: &Scope<'_>, ledger: &Ledger) -> Option<String> {
+    let names = "ssl_client_certificate SSLCACertificateFile";
+    let directive = scope.one(names)?;
+    if scope
+        .path(directive.value())
+        .is_some_and(|path| is_builtin(Path::new(&path)))
+    {
+        let why = "it holds the Netdata Root CA, which is built in";
+        ledger.not_needed(directive, why);
+        return None;
     }
-
-    /// Returns the first of several certificates or keys.
-    fn first(&self, nginx: &str, apache: &str, key: &str) -> Option<String> {
-        let mut all = self.at.all(nginx);
-        all.extend(self.at.all(apache));
-        for further in all.iter().skip(1) {
-            let remedy = "only the first certificate is used, which every TLS client accepts";
-            self.ledger.not_carried(further, remedy);
-        }
-        self.file(all.first()?, &format!("tls.{key}"))
-    }
-
-    fn file(&self, directive: &Directive, key: &str) -> Option<String> {
-        let path = self.path(directive, key)?;
-        self.ledger.carried(directive, key);
-        Some(path)
-    }
-
-    /// Returns the path of a file; `None` if its name is not constant.
-    fn path(&self, directive: &Directive, key: &str) -> Option<String> {
-        let name = directive.value();
-        if name.contains('$') {
-            let remedy = format!("{key} names a file: write it to one");
-            self.ledger.not_carried(directive, remedy);
-            return None;
-        }
-        Some(self.base.join(name).display().to_string())
-    }
-
-    fn authorities(&self, demand: Demand) -> Vec<String> {
-        let own = self.one("ssl_client_certificate", "SSLCACertificateFile");
-        // With stapling, these issue certificates of servers.
-        let is_stapling = self
-            .at
-            .one("ssl_stapling")
-            .is_some_and(|it| it.value() == "on");
-        let trusted = self.at.one("ssl_trusted_certificate");
-        let trusted = trusted.filter(|_| demand != Demand::Off && !is_stapling);
-        let directives = own.into_iter().chain(trusted);
-        directives.filter_map(|it| self.authority(it)).collect()
-    }
-
-    fn authority(&self, directive: &Directive) -> Option<String> {
-        let path = self.path(directive, "tls.client.ca")?;
-        if is_builtin(Path::new(&path)) {
-            let why = "it holds the Netdata Root CA, which is built in";
-            self.ledger.not_needed(directive, why);
-            return Some(BUILTIN.to_owned());
-        }
-        self.ledger.carried(directive, "tls.client.ca");
-        Some(path)
-    }
-
-    /// Returns `true` if TLS 1.3 is the only version. Apache adds and removes versions.
-    fn only_newest(&self) -> bool {
-        let Some(directive) = self.one("ssl_protocols", "SSLProtocol") else {
-            return false;
-        };
-        let mut versions: Vec<String> = Vec::new();
-        for argument in &directive.arguments {
-            let name = argument.trim_start_matches(['+', '-']).to_ascii_lowercase();
-            let name = name.replace("all", "tlsv1 tlsv1.1 tlsv1.2 tlsv1.3");
-            match argument.starts_with('-') {
-                true => versions.retain(|version| name.split(' ').all(|it| it != version)),
-                false => versions.extend(name.split(' ').map(str::to_owned)),
-            }
-        }
-        let has = |names: &str| {
-            versions
-                .iter()
-                .any(|it| names.split(' ').any(|name| name == it))
-        };
-        let is_newest = has("tlsv1.3") && !has("sslv2 sslv3 tlsv1 tlsv1.1 tlsv1.2");
-        let oldest = if is_newest { "1.3" } else { "1.2" };
-        self.ledger
-            .carried(directive, format!("tls.min_version = \"{oldest}\""));
-        if has("sslv2 sslv3 tlsv1 tlsv1.1") {
-            let hole = "versions before TLS 1.2 are not supported";
-            self.ledger.closed(directive, hole);
-        }
-        is_newest
-    }
-
-    fn demand(&self) -> Demand {
-        let Some(directive) = self.one("ssl_verify_client", "SSLVerifyClient") else {
-            return Demand::Off;
-        };
-        let (demand, key) = match directive.keyword().as_str() {
-            "on" | "require" => (Demand::On, " = \"require\""),
-            "optional" | "optional_no_ca" => (Demand::Optional, " = \"request\""),
-            _ => (Demand::Off, ""),
-        };
-        self.ledger
-            .carried(directive, format!("tls.client.verify{key}"));
-        if directive.keyword() == "optional_no_ca" {
-            let hole =
-                "certificates of any authority got through; now it must be one of tls.client.ca";
-            self.ledger.closed(directive, hole);
-        }
-        demand
-    }
+    file(scope, names, "tls.client.ca", ledger)
 }
 
-/// The name of Netdata's own authority in a configuration.
-const BUILTIN: &str = "builtin:netdata";
+/// Returns whether a version is enabled: the last argument about it counts, in Apache's form, too.
+fn enables(directive: &Directive, version: &str) -> bool {
+    let name = |argument: &str| argument.trim_start_matches(['+', '-']).to_ascii_lowercase();
+    let is_about = |name: String| name == "all" || name.eq_ignore_ascii_case(version);
+    let mut arguments = directive.arguments.iter().rev();
+    arguments
+        .find(|it| is_about(name(it)))
+        .is_some_and(|it| !it.starts_with('-'))
+}
 
 /// Returns `true` if a file has Netdata's certificate and no other, not even an unreadable one.
 fn is_builtin(path: &Path) -> bool {

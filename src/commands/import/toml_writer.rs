@@ -1,8 +1,9 @@
 //! The configuration that is written, as a TOML document.
 
+use super::directive::Directive;
+use super::report::Ledger;
 use crate::sanitize::sanitize_to;
 use std::collections::HashSet;
-use std::fmt::Display;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
 /// Characters of the source's path that are shown in the first line.
@@ -29,6 +30,22 @@ impl ConfigTable {
         self.0[key] = toml_edit::value(value);
     }
 
+    /// Sets a key to the value of a directive, or reports that there is none for it.
+    pub(super) fn carry(
+        &mut self,
+        directive: &Directive,
+        key: &str,
+        value: Option<impl Into<Value>>,
+        ledger: &Ledger,
+    ) {
+        let Some(value) = value else {
+            let remedy = format!("this cannot be imported: set {key}");
+            return ledger.not_carried(directive, remedy);
+        };
+        self.set(key, value);
+        ledger.carried(directive, key);
+    }
+
     /// Sets a key to one text, or to a list of several. An empty list leaves the default.
     pub(super) fn set_list(&mut self, key: &str, mut texts: Vec<String>) {
         match texts.len() {
@@ -43,20 +60,12 @@ impl ConfigTable {
         self.0.extend(more.0);
     }
 
-    pub(super) fn remove(&mut self, key: &str) {
-        self.0.remove(key);
-    }
-
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.as_str()
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -72,7 +81,7 @@ impl ConfigDraft {
         let mut seen = HashSet::new();
         let is_new = |server: &String| seen.insert(server.to_ascii_lowercase());
         let mut servers: Vec<String> = servers.into_iter().filter(is_new).collect();
-        if group.is_none() && settings.is_empty() && servers.len() == 1 {
+        if group.is_none() && settings.0.is_empty() && servers.len() == 1 {
             return servers.remove(0);
         }
         let mut table = ConfigTable::default();
@@ -94,17 +103,16 @@ impl ConfigDraft {
     }
 
     /// Returns the document, with a first line that names its source.
-    pub(super) fn document(self, source: &str) -> impl Display + use<> {
-        let mut tls = self.tls;
+    pub(super) fn document(mut self, source: &str) -> String {
         let mut upstreams = Table::new();
         upstreams.set_implicit(true);
-        add(&mut tls.0, "client", self.client.0);
         for (name, group) in self.upstreams {
             add(&mut upstreams, &name, group.0);
         }
+        add(&mut self.tls.0, "client", self.client.0);
         let mut document = DocumentMut::new();
         add(&mut document, "listen", self.listen.0);
-        add(&mut document, "tls", tls.0);
+        add(&mut document, "tls", self.tls.0);
         add(&mut document, "limits", self.limits.0);
         add(&mut document, "upstreams", upstreams);
         let routes: ArrayOfTables = self.routes.into_iter().map(|route| route.0).collect();
@@ -112,7 +120,7 @@ impl ConfigDraft {
         let source = sanitize_to(source, MAX_SOURCE);
         let line = format!("# Imported from {source}. Relative paths are relative to this file.");
         document.decor_mut().set_prefix(line + "\n\n");
-        document
+        document.to_string()
     }
 }
 
@@ -133,34 +141,37 @@ fn key_of(text: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct SecretFiles {
     /// systemd passes the files on as credentials.
-    pub(super) are_credentials: bool,
+    are_credentials: bool,
     /// The names of the files, and descriptions of the secrets.
     files: Vec<(String, String)>,
 }
 
 impl SecretFiles {
-    /// Returns where a secret is to be found; the same secret is in the same file.
-    pub(super) fn ask(&mut self, kind: &str, what: &str) -> InlineTable {
-        let known = self.files.iter().find(|(_, other)| other == what);
-        let file = known.map(|(file, _)| file.clone());
-        let file = file.unwrap_or_else(|| self.add(kind, what));
-        let key = if self.are_credentials {
-            "credential"
-        } else {
-            "file"
-        };
-        InlineTable::from_iter([(key, file)])
+    pub(super) fn new(are_credentials: bool) -> Self {
+        let files = Vec::new();
+        Self {
+            are_credentials,
+            files,
+        }
     }
 
-    /// Adds a file that is called after the kind of secret.
-    fn add(&mut self, kind: &str, what: &str) -> String {
+    /// Returns where a secret is to be found; the same secret is in the same file, which is called
+    /// after the kind of secret.
+    pub(super) fn ask(&mut self, kind: &str, what: &str) -> InlineTable {
+        let key = match self.are_credentials {
+            true => "credential",
+            false => "file",
+        };
+        if let Some((file, _)) = self.files.iter().find(|(_, other)| other == what) {
+            return InlineTable::from_iter([(key, file)]);
+        }
         let alike = self.files.iter().filter(|(file, _)| file.starts_with(kind));
         let file = match alike.count() {
             0 => format!("{kind}.secret"),
             others => format!("{kind}-{}.secret", others + 1),
         };
         self.files.push((file.clone(), what.to_owned()));
-        file
+        InlineTable::from_iter([(key, file)])
     }
 
     /// Returns the names of the files.
@@ -170,10 +181,9 @@ impl SecretFiles {
 
     /// Returns the tasks to write the files.
     pub(super) fn tasks(&self) -> Vec<String> {
-        let reader = if self.are_credentials {
-            "root"
-        } else {
-            "this program"
+        let reader = match self.are_credentials {
+            true => "root",
+            false => "this program",
         };
         let task = |(file, what): &(String, String)| {
             format!("write {file}, beside the configuration, for {reader} alone: {what}")

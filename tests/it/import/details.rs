@@ -599,14 +599,11 @@ fn what_keeps_a_webhook_from_being_imported_is_said_where_it_stands() {
         );
     }
     let error = refused("apache", &apache_text(""), &["--server", "b.example.com"]);
-    assert!(error.contains(
-        "there is no virtual host with ServerName or ServerAlias b.example.com: there are A.example"
-    ));
+    assert!(error.contains("there is no such server here: there are A.example.com"));
     from("apache", &apache_text(""), &["--server", "a.EXAMPLE.com"]);
     let error = refused("nginx", &nginx_text(""), &["--server", "b.example.com"]);
     assert!(
-        error
-            .contains("there is no server with server_name b.example.com: there are a.example.com"),
+        error.contains("there is no such server here: there are a.example.com"),
         "{error}"
     );
     let error = refused(
@@ -756,7 +753,8 @@ fn lines_words_and_formats_of_apache_are_read_as_it_does() {
          RequestHeader set X-Escaped 'f\\'g'\n\
          RequestHeader set X-Format \"CN=%{SSL_CLIENT_S_DN_CN}s;v=%{SSL_CLIENT_VERIFY}s 100%%\"\n\
          RequestHeader set X-Expression \"expr=%{REMOTE_ADDR}\"\n\
-         RequestHeader set X-Unknown \"%{UNKNOWN}e\"",
+         RequestHeader set X-Unknown \"%{UNKNOWN}e\"\n\
+         RequestHeader set X-Price \"5$ %{SSL_CLIENT_S_DN_CN}ss\"",
     );
     let route = found.route("/webhooks/netdata/*");
     for member in [
@@ -766,6 +764,7 @@ fn lines_words_and_formats_of_apache_are_read_as_it_does() {
         "X-Format = \"CN=$client_cn;v=$client_verify 100%\"",
         "X-Expression = \"$remote_addr\"",
         "X-Unknown = \"\"",
+        "X-Price = \"5$$ ${client_cn}s\"",
     ] {
         assert!(route.contains(member), "{member}: {route}");
     }

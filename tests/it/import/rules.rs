@@ -397,6 +397,7 @@ fn texts_are_read_back_as_they_were() {
             "a$remote_addr-${request_id}/e",
             "a$remote_addr-$request_id/e",
         ),
+        ("${request_id}e$host", "${request_id}e$host"),
         ("\\\"quoted\\\"", "\"quoted\""),
         ("C:\\\\temp 'x'", "C:\\temp 'x'"),
         ("Zürich 🔔 # = [", "Zürich 🔔 # = ["),

@@ -3,6 +3,7 @@
 
 use crate::commands::import::access::{AccessPattern, Input, MatchedRequests};
 use crate::commands::import::directive::Directive;
+use crate::commands::import::regex_literal::expression;
 use crate::commands::import::subject_match::{Comparison, Rendering};
 use regex::Regex;
 use std::sync::LazyLock;
@@ -14,7 +15,7 @@ static COMPARISON: LazyLock<Regex> = LazyLock::new(|| {
         (?: '(?<single> [^']* )' | "(?<double> [^"]* )" | (?<word> [^\s(){},!=&|"'%/\#]+ )
           | m?/(?<slashed> [^/]* )/(?<slashed_i> i? ) | m\#(?<hashed> [^\#]* )\#(?<hashed_i> i? ) )
         [)\s]* (?: $ | && | and\b )"##;
-    Regex::new(pattern).expect("the pattern is valid")
+    expression(pattern)
 });
 
 /// Reads comparisons that must all hold; `None` for an expression in any other form.

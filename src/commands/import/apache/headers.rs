@@ -1,10 +1,11 @@
 //! Reads `RequestHeader` and `ProxyPreserveHost` directives.
 
-use super::host::{SiteSection, VirtualHost, is, is_one_of};
-use super::proxy::Backend;
 use crate::commands::import::directive::Directive;
-use crate::commands::import::headers::{SetHeaders, known};
+use crate::commands::import::headers::SetHeaders;
+use crate::commands::import::regex_literal::expression;
 use crate::commands::import::report::Ledger;
+use crate::commands::import::scope::Scope;
+use crate::commands::import::template::expand;
 use regex::{Captures, Regex};
 use std::sync::LazyLock;
 
@@ -12,110 +13,93 @@ const CONDITIONAL: &str =
     "only plain set and unset are supported: the application gets none from the client";
 
 const CLIENT_HOST: &str = "Host: Apache sent each server its own address, and now it is the \
-                           client's: if it matters, set it with set_headers";
+    client's: if it matters, set it with set_headers";
 
+/// Sections that are for some of the requests.
+const CONDITIONS: &str = "If ElseIf Else Limit LimitExcept";
+
+/// Variables that NGINX has under another name.
+const RENAMED: &str = "
+    SSL_CLIENT_S_DN_CN    client_cn
+    SSL_CLIENT_M_SERIAL   ssl_client_serial
+    REMOTE_HOST           remote_addr
+    UNIQUE_ID             request_id
+    REQUEST_SCHEME        scheme
+    HTTP:Host             http_host
+    HTTP:Authorization    http_authorization
+";
+
+/// A percent sign, `%{NAME}s`, `%{NAME}e` or `%{NAME}`, or a dollar sign.
 static FORMAT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"%%|%\{([^}]*)\}([se]?)").expect("the pattern is valid"));
+    LazyLock::new(|| expression(r"%%|%\{(?:SSL:)?([^}]*)\}([se]?)|\$"));
 
-/// Reads the headers that the application gets in addition to those of the client.
-pub(super) struct HeaderReader<'r, 't> {
-    pub(super) host: &'r VirtualHost<'t>,
-    pub(super) ledger: &'r Ledger,
-    pub(super) is_tls: bool,
-    pub(super) headers: SetHeaders,
-}
-
-impl<'t> HeaderReader<'_, 't> {
-    /// Reads the directives of the host and of the sections for a path.
-    pub(super) fn read(
-        mut self,
-        sections: &[&SiteSection<'t>],
-        mapping: &Directive,
-        backend: &Backend,
-    ) -> SetHeaders {
-        let inner = sections.iter().flat_map(|it| it.directive.children());
-        let all: Vec<&'t Directive> = self.host.directives().chain(inner).collect();
-        let preserves = all.iter().rfind(|it| is(it, "ProxyPreserveHost"));
-        match (preserves.filter(|it| it.keyword() == "on"), &backend.host) {
-            (Some(it), _) => self.ledger.not_needed(it, "Host is passed on unchanged"),
-            (None, Some(own)) => self.headers.insert("Host", own),
-            (None, None) => self.ledger.not_carried(mapping, CLIENT_HOST),
-        }
-        for directive in all.iter().flat_map(|it| conditional(it)) {
-            let name = directive.argument(1);
-            self.headers
-                .blank(directive, name, CONDITIONAL, self.ledger);
-        }
-        for directive in all.iter().filter(|it| is(it, "RequestHeader")) {
-            self.header(directive);
-        }
-        self.headers
+/// Reads the headers that the application gets in addition to those of the client. `own` is the
+/// `Host` that Apache sets by default.
+pub(super) fn read<'r>(
+    scope: &Scope<'_>,
+    passing: &Directive,
+    own: Option<&str>,
+    mut headers: SetHeaders<'r>,
+    ledger: &Ledger,
+) -> SetHeaders<'r> {
+    let preserves = scope.one("ProxyPreserveHost");
+    match (preserves.filter(|it| it.keyword() == "on"), own) {
+        (Some(it), _) => ledger.not_needed(it, "Host is passed on unchanged"),
+        (None, Some(own)) => headers.insert("Host", own),
+        (None, None) => ledger.not_carried(passing, CLIENT_HOST),
     }
-
-    fn header(&mut self, directive: &Directive) {
-        let (headers, ledger) = (&mut self.headers, self.ledger);
-        let variables = |name: &str| match name {
-            "server_name" => self.host.names().first().map(|name| (*name).to_owned()),
-            _ => known(name, self.is_tls).map(str::to_owned),
-        };
+    for directive in scope.every(CONDITIONS).flat_map(conditional) {
+        headers.blank(directive, directive.argument(1), CONDITIONAL);
+    }
+    let name = scope.value("ServerName");
+    for directive in scope.every("RequestHeader") {
         match directive.words()[..] {
-            ["unset", name] if name.to_ascii_lowercase().starts_with("x-forwarded-") => {
-                ledger.not_needed(directive, "is always set, to a verified value");
-            }
-            ["unset", name] => headers.set(directive, name, "", &variables, ledger),
-            ["set", name, value] => {
-                headers.set(directive, name, &value_of(value), &variables, ledger);
-            }
-            [_, name, ..] => headers.blank(directive, name, CONDITIONAL, ledger),
+            ["unset", name] => headers.set(directive, name, ""),
+            ["set", header, value] => headers.set(directive, header, &value_of(value, name)),
+            [_, header, ..] => headers.blank(directive, header, CONDITIONAL),
             _ => ledger.not_carried(directive, CONDITIONAL),
         }
     }
+    headers
 }
 
 /// Returns the `RequestHeader` directives in an `<If>` or the like.
-fn conditional(directive: &Directive) -> Vec<&Directive> {
-    if !is_one_of(directive, "If ElseIf Else Limit LimitExcept") {
-        return Vec::new();
-    }
-    let inner = directive.children().iter();
-    let mut found: Vec<_> = inner.clone().flat_map(conditional).collect();
-    found.extend(inner.filter(|it| is(it, "RequestHeader")));
+fn conditional(section: &Directive) -> Vec<&Directive> {
+    let inner = section.children().iter();
+    let nested = inner.clone().filter(|it| it.is(CONDITIONS));
+    let mut found: Vec<_> = nested.flat_map(conditional).collect();
+    found.extend(inner.filter(|it| it.is("RequestHeader")));
     found
 }
 
 /// Translates `%{NAME}s`, `%{NAME}e` and `expr=%{NAME}` into NGINX's variables.
-fn value_of(value: &str) -> String {
+fn value_of(value: &str, server_name: &str) -> String {
     let expression = value.strip_prefix("expr=");
     let text = FORMAT.replace_all(expression.unwrap_or(value), |found: &Captures<'_>| {
-        let suffix = if expression.is_some() { &found[2] } else { "" };
-        match found.get(1) {
-            Some(name) => format!("${{{}}}{suffix}", variable(name.as_str())),
-            None => "%".to_owned(),
+        let suffix = match expression {
+            Some(_) => found.get(2).map_or("", |it| it.as_str()),
+            None => "",
+        };
+        match (found.get(1).map(|it| it.as_str()), &found[0]) {
+            (Some("SERVER_NAME"), _) => format!("{server_name}{suffix}"),
+            (Some(name), _) => format!("${{{}}}{suffix}", variable(name)),
+            (None, "$") => "$$".to_owned(),
+            (None, _) => "%".to_owned(),
         }
     });
-    // A variable alone is recognised without braces.
-    let alone = text.strip_prefix("${").and_then(|it| it.strip_suffix('}'));
-    match alone.filter(|name| !name.contains('}')) {
-        Some(name) => format!("${name}"),
-        None => text.into_owned(),
-    }
+    // Without braces where these are not needed, as they are compared.
+    expand(&text, &|name| Some(format!("${name}"))).unwrap_or_default()
 }
 
 /// Returns NGINX's variable for one of Apache. A name without one stays, and is not known there.
 fn variable(name: &str) -> String {
-    let name = name.trim_start_matches("SSL:");
-    let same = "REMOTE_ADDR HTTP_HOST SERVER_NAME HTTPS SERVER_PORT";
-    let is_same = name.starts_with("SSL_CLIENT_") || same.split(' ').any(|it| it == name);
-    let other = match name {
-        "SSL_CLIENT_S_DN_CN" => "client_cn",
-        "SSL_CLIENT_M_SERIAL" => "ssl_client_serial",
-        "REMOTE_HOST" => "remote_addr",
-        "UNIQUE_ID" => "request_id",
-        "REQUEST_SCHEME" => "scheme",
-        "HTTP:Host" => "http_host",
-        "HTTP:Authorization" => "http_authorization",
-        _ if is_same => return name.to_ascii_lowercase(),
-        _ => name,
-    };
-    other.to_owned()
+    let same = ["REMOTE_ADDR", "HTTP_HOST", "HTTPS", "SERVER_PORT"];
+    let mut words = RENAMED.split_whitespace();
+    if let Some(other) = words.find(|word| *word == name).and_then(|_| words.next()) {
+        return other.to_owned();
+    }
+    match name.starts_with("SSL_CLIENT_") || same.contains(&name) {
+        true => name.to_ascii_lowercase(),
+        false => name.to_owned(),
+    }
 }

@@ -1,9 +1,9 @@
 //! Reads Apache's configuration as a tree of directives, with included files in their place.
 
 use crate::commands::import::absolute;
-use crate::commands::import::directive::Directive;
-use crate::commands::import::location::{ImportError, SourceLocation};
-use crate::commands::import::sources::{MAX_DEPTH, MAX_NESTING, MAX_PARTS, SourceFiles};
+use crate::commands::import::directive::{Directive, ImportError, SourceLocation};
+use crate::commands::import::regex_literal::expression;
+use crate::commands::import::sources::SourceFiles;
 use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -21,36 +21,26 @@ const UNUSUAL: &str = "gnutls nss security2 evasive20 evasive pagespeed mpm_itk"
 /// The version that `<IfVersion>` is compared with.
 const VERSION: [u32; 3] = [2, 4, 62];
 
-static VARIABLE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\$\{([^}]*)\}").expect("the pattern is valid"));
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| expression(r"\$\{([^}]*)\}"));
 
 /// Text in double or single quotes, or without.
-static WORD: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r#""((?:\\["\\]|[^"])*)"?|'((?:\\['\\]|[^'])*)'?|\S+"#;
-    Regex::new(pattern).expect("the pattern is valid")
-});
+static WORD: LazyLock<Regex> =
+    LazyLock::new(|| expression(r#""((?:\\["\\]|[^"])*)"?|'((?:\\['\\]|[^'])*)'?|\S+"#));
 
 /// Reads `file` and the files that it includes. Relative names start from `root`, or from
 /// `ServerRoot` once that is set. Returns the directives and the final root.
 pub(super) fn read(file: &Path, root: &Path) -> Parsed<(Vec<Directive>, PathBuf)> {
     let mut reader = ApacheReader {
-        root: root.to_owned(),
+        sources: SourceFiles::of(root),
         ..ApacheReader::default()
     };
     let directives = reader.file(file, &SourceLocation::start_of(file))?;
-    Ok((directives, absolute(&reader.root)))
+    Ok((directives, absolute(&reader.sources.root)))
 }
 
 #[derive(Default)]
 struct ApacheReader {
-    root: PathBuf,
     sources: SourceFiles,
-    /// The number of words read so far.
-    words: usize,
-    /// The number of files that are open.
-    depth: usize,
-    /// The number of sections that are open, in all files.
-    nesting: usize,
     /// The open sections do not apply.
     skips: bool,
     /// Parameters set by `Define`.
@@ -67,17 +57,18 @@ type SourceLines = std::vec::IntoIter<SourceLine>;
 type Parsed<T> = Result<T, ImportError>;
 
 fn fail<T>(place: &SourceLocation, message: String) -> Parsed<T> {
-    Err(ImportError::new(place, message))
+    Err(place.error(message))
 }
 
 impl ApacheReader {
     fn file(&mut self, file: &Path, named: &SourceLocation) -> Parsed<Vec<Directive>> {
-        let text = self.sources.read(file);
-        let text = text.map_err(|message| ImportError::new(named, message))?;
+        let text = self.sources.open(file, named)?;
         let mut lines = logical_lines(&text, &file.into()).into_iter();
-        match self.block(&mut lines)? {
-            (block, None) => Ok(block),
-            (_, Some((place, name))) => fail(
+        let (block, end) = self.block(&mut lines)?;
+        self.sources.close();
+        match end {
+            None => Ok(block),
+            Some((place, name)) => fail(
                 &place,
                 format!("no <{name}> is open here: remove this line"),
             ),
@@ -104,27 +95,14 @@ impl ApacheReader {
 
     /// Reads a section; one that depends on the server itself is replaced by its directives.
     fn section(&mut self, mut open: Directive, lines: &mut SourceLines) -> Parsed<Vec<Directive>> {
-        self.nesting += 1;
-        if self.nesting > MAX_NESTING {
-            let message = format!("sections are nested deeper than {MAX_NESTING}");
-            return fail(&open.place, message);
-        }
+        self.sources.enter(&open.place)?;
         let applies = self.applies(&open);
         let skips = self.skips || applies == Some(false);
         let outer_skips = mem::replace(&mut self.skips, skips);
         let (block, end) = self.block(lines)?;
         self.skips = outer_skips;
-        self.nesting -= 1;
-        let name = &open.name;
-        match end {
-            Some((_, end)) if end.eq_ignore_ascii_case(name) => {}
-            Some((place, end)) => {
-                let message =
-                    format!("this closes <{end}>, but <{name}> is open: close that first");
-                return fail(&place, message);
-            }
-            None => return fail(&open.place, format!("this has no end: write </{name}>")),
-        }
+        self.sources.leave();
+        closes(&open, end)?;
         if skips || applies.is_some() {
             return Ok(block);
         }
@@ -140,7 +118,7 @@ impl ApacheReader {
             "ifversion" => return Some(is_version(&section.arguments)),
             "ifmodule" => self.has_module(&module(plain)),
             "ifdefine" => self.defined.contains_key(plain),
-            "iffile" => self.root.join(plain).exists(),
+            "iffile" => self.sources.root.join(plain).exists(),
             "ifdirective" | "ifsection" => true,
             _ => return None,
         };
@@ -150,7 +128,7 @@ impl ApacheReader {
     /// Returns whether a module is loaded: by `LoadModule`, or in Debian's `mods-enabled`. A file
     /// that mentions no modules, such as that of one site, gets the usual ones.
     fn has_module(&self, name: &str) -> bool {
-        let enabled = self.root.join("mods-enabled");
+        let enabled = self.sources.root.join("mods-enabled");
         let is_enabled = |name: &str| enabled.join(format!("{name}.load")).exists();
         let is_one_of = |names: &str| names.split(' ').any(|it| it == name);
         let are_listed = !self.loaded.is_empty() || is_enabled("ssl") || is_enabled("proxy");
@@ -174,7 +152,7 @@ impl ApacheReader {
             ("define", [name, value @ ..]) => {
                 self.defined.insert(name.clone(), value.join(" "));
             }
-            ("serverroot", [root]) => self.root = PathBuf::from(root),
+            ("serverroot", [root]) => self.sources.root = PathBuf::from(root),
             ("loadmodule", [name, ..]) => {
                 self.loaded.insert(module(name));
             }
@@ -185,46 +163,25 @@ impl ApacheReader {
 
     /// Reads the files that match a pattern; `None` if there is no file.
     fn include(&mut self, pattern: &str, place: &SourceLocation) -> Parsed<Option<Vec<Directive>>> {
-        if self.depth >= MAX_DEPTH {
-            let message = format!("files include each other deeper than {MAX_DEPTH}");
-            return fail(place, message + ": does one include itself?");
+        let mut pattern = PathBuf::from(pattern);
+        if self.sources.root.join(&pattern).is_dir() {
+            pattern.push("*");
         }
-        let mut path = self.root.join(pattern);
-        if path.is_dir() {
-            path.push("*");
-        }
-        let found = self.sources.matching(&path);
-        let paths = match found.map_err(|message| ImportError::new(place, message))? {
-            Some(paths) => paths,
-            None if path.exists() => vec![path],
-            None => return Ok(None),
+        let Some(paths) = self.sources.included(&pattern, place)? else {
+            return Ok(None);
         };
-        self.depth += 1;
         let mut directives = Vec::new();
         for path in &paths {
             directives.append(&mut self.file(path, place)?);
         }
-        self.depth -= 1;
         Ok(Some(directives))
     }
 
     /// Splits a line into a name and arguments, with known `${NAME}` filled in.
     fn parse(&mut self, line: &str, place: SourceLocation) -> Parsed<Directive> {
-        let id = self.words;
-        let mut arguments = words(&self.filled_in(line));
-        self.words += arguments.len().max(1);
-        if self.words > MAX_PARTS {
-            let message = format!("the configuration has more than {MAX_PARTS} words");
-            return fail(&place, message);
-        }
-        let rest = arguments.split_off(arguments.len().min(1));
-        Ok(Directive {
-            name: arguments.pop().unwrap_or_default(),
-            arguments: rest,
-            block: None,
-            place,
-            id,
-        })
+        let mut words = words(&self.filled_in(line)).into_iter();
+        let name = words.next().unwrap_or_default();
+        self.sources.directive(name, words.collect(), place)
     }
 
     fn filled_in<'l>(&self, line: &'l str) -> Cow<'l, str> {
@@ -233,6 +190,19 @@ impl ApacheReader {
             let value = value.or_else(|| env::var(&found[1]).ok());
             value.unwrap_or_else(|| found[0].to_owned())
         })
+    }
+}
+
+/// Checks that a section ends with its own name.
+fn closes(open: &Directive, end: Option<SourceLine>) -> Parsed<()> {
+    let name = &open.name;
+    match end {
+        Some((_, end)) if end.eq_ignore_ascii_case(name) => Ok(()),
+        Some((place, end)) => fail(
+            &place,
+            format!("this closes <{end}>, but <{name}> is open: close that first"),
+        ),
+        None => fail(&open.place, format!("this has no end: write </{name}>")),
     }
 }
 

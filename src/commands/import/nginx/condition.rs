@@ -1,11 +1,10 @@
 //! Reads `if` conditions, through `map` and `set`.
 
-use super::reader::LocationReader;
-use super::scope::NginxScope;
-use super::syntax::expression;
 use super::variables::{NginxMap, NginxMaps};
 use crate::commands::import::access::{AccessPattern, Input, MatchedRequests};
 use crate::commands::import::directive::Directive;
+use crate::commands::import::regex_literal::expression;
+use crate::commands::import::scope::Scope;
 use crate::commands::import::subject_match::{Comparison, Rendering};
 use regex::Regex;
 use std::sync::LazyLock;
@@ -30,11 +29,7 @@ impl IfCondition {
     fn read(directive: &Directive) -> Option<Self> {
         let text = directive.arguments.join(" ");
         let found = CONDITION.captures(&text)?;
-        let part = |at| {
-            found
-                .get(at)
-                .map_or_else(String::new, |it| it.as_str().to_owned())
-        };
+        let part = |at| found.get(at).map_or("", |it| it.as_str()).to_owned();
         Some(Self {
             variable: part(1),
             operator: part(2),
@@ -84,37 +79,37 @@ fn comparison(operator: &str) -> Comparison {
     }
 }
 
-/// Returns what a variable, or a text of several, says about a request.
-pub(super) fn input(source: &str, maps: &NginxMaps<'_>) -> Input {
-    let name = source.trim_start_matches('$').trim_matches(['{', '}']);
-    match (name, maps.get(name)) {
-        (_, Some(map)) if map.takes_common_name() => Input::Subject(Rendering::CommonName),
-        (_, Some(_)) => Input::Other(name.to_owned()),
-        _ if source.contains("ssl_client_s_dn_legacy") => Input::Subject(Rendering::Oneline),
-        _ if source.contains("ssl_client_s_dn") => Input::Subject(Rendering::Rfc2253),
-        ("ssl_client_i_dn" | "ssl_client_i_dn_legacy", _) => Input::Issuer,
-        ("ssl_client_verify", _) => Input::Verification,
-        ("http_authorization", _) => Input::Authorization,
-        _ => Input::Other(name.to_owned()),
-    }
-}
+/// Reads the conditions of a server.
+pub(super) struct Conditions<'r, 't>(pub(super) &'r NginxMaps<'t>);
 
-impl<'t> LocationReader<'_, 't> {
+impl<'t> Conditions<'_, 't> {
     /// Returns the requests for which the condition of an `if` holds, if it can be read.
     pub(super) fn requests(
         &self,
         directive: &'t Directive,
-        scope: &NginxScope<'t>,
+        scope: &Scope<'t>,
     ) -> Option<MatchedRequests<'t>> {
         let condition = IfCondition::read(directive)?;
-        let maps = self.site.maps;
-        match (
-            input(&condition.variable, maps),
-            maps.get(&*condition.variable),
-        ) {
-            (Input::Other(_), Some(map)) => mapped(&condition, map, maps),
+        let map = self.0.get(&*condition.variable);
+        match (self.input(&condition.variable), map) {
+            (Input::Other(_), Some(map)) => self.mapped(&condition, map),
             (input @ Input::Other(_), None) => self.set(&condition, input, directive, scope),
             (input, _) => Some(condition.requests(input, directive)),
+        }
+    }
+
+    /// Returns what a variable, or a text of several, says about a request.
+    fn input(&self, source: &str) -> Input {
+        let name = source.trim_start_matches('$').trim_matches(['{', '}']);
+        match (name, self.0.get(name)) {
+            (_, Some(map)) if map.takes_common_name() => Input::Subject(Rendering::CommonName),
+            (_, Some(_)) => Input::Other(name.to_owned()),
+            _ if source.contains("ssl_client_s_dn_legacy") => Input::Subject(Rendering::Oneline),
+            _ if source.contains("ssl_client_s_dn") => Input::Subject(Rendering::Rfc2253),
+            ("ssl_client_i_dn" | "ssl_client_i_dn_legacy", _) => Input::Issuer,
+            ("ssl_client_verify", _) => Input::Verification,
+            ("http_authorization", _) => Input::Authorization,
+            _ => Input::Other(name.to_owned()),
         }
     }
 
@@ -125,66 +120,56 @@ impl<'t> LocationReader<'_, 't> {
         condition: &IfCondition,
         own: Input,
         directive: &'t Directive,
-        scope: &NginxScope<'t>,
+        scope: &Scope<'t>,
     ) -> Option<MatchedRequests<'t>> {
-        let sets = |it: &&Directive| {
-            it.name == "set" && it.value().strip_prefix('$') == Some(&*condition.variable)
+        let variable = &*condition.variable;
+        let sets = |it: &Directive| it.is("set") && it.value().strip_prefix('$') == Some(variable);
+        let steps: Vec<_> = scope.steps().take(MAX_STEPS + 1).collect();
+        let default = steps.iter().rfind(|it| sets(it));
+        let setting = steps.iter().filter(|it| it.children().iter().any(sets));
+        let inputs = setting.map(|step| Some(self.input(&IfCondition::read(step)?.variable)));
+        let inputs: Vec<Input> = inputs.collect::<Option<_>>()?;
+        let Some(first) = inputs.first().filter(|_| steps.len() <= MAX_STEPS) else {
+            let is_own = default.is_none() && steps.len() <= MAX_STEPS;
+            return is_own.then(|| condition.requests(own, directive));
         };
-        let mut default = None;
-        let mut inputs = Vec::new();
-        for (at, step) in scope.steps().enumerate() {
-            if at == MAX_STEPS {
-                return None;
-            } else if sets(&step) {
-                default = Some(step);
-            } else if step.children().iter().any(|it| sets(&it)) {
-                let setting = IfCondition::read(step)?;
-                inputs.push(input(&setting.variable, self.site.maps));
-            }
-        }
-        let Some(first) = inputs.first() else {
-            return default
-                .is_none()
-                .then(|| condition.requests(own, directive));
-        };
-        let value = default.and_then(|it| it.arguments.get(1));
         let is_alike = inputs.iter().all(|other| other == first);
         let requests = MatchedRequests {
             input: first.clone(),
             patterns: Vec::new(),
-            inverted: condition.holds_for(value.map_or("", String::as_str))?,
+            inverted: condition.holds_for(default.map_or("", |it| it.argument(1)))?,
         };
         (is_alike && matches!(first, Input::Other(_))).then_some(requests)
     }
+
+    /// Reads a condition on the variable of a `map`.
+    fn mapped(&self, condition: &IfCondition, map: &NginxMap<'t>) -> Option<MatchedRequests<'t>> {
+        let by_default = condition.holds_for(map.default)?;
+        let mut patterns = Vec::new();
+        for entry in &map.entries {
+            if condition.holds_for(entry.value())? != by_default {
+                patterns.push(pattern(entry));
+            }
+        }
+        (!patterns.is_empty()).then_some(MatchedRequests {
+            input: self.input(map.source),
+            patterns,
+            inverted: by_default,
+        })
+    }
 }
 
-/// Reads a condition on the variable of a `map`.
-fn mapped<'t>(
-    condition: &IfCondition,
-    map: &NginxMap<'t>,
-    maps: &NginxMaps<'t>,
-) -> Option<MatchedRequests<'t>> {
-    let by_default = condition.holds_for(map.default)?;
-    let mut patterns = Vec::new();
-    for entry in &map.entries {
-        if condition.holds_for(entry.value())? == by_default {
-            continue;
-        }
-        let key = &entry.name;
-        let (operator, text) = match (key.strip_prefix("~*"), key.strip_prefix('~')) {
-            (Some(text), _) => ("~*", text),
-            (None, Some(text)) => ("~", text),
-            (None, None) => ("=", key.strip_prefix('\\').unwrap_or(key)),
-        };
-        patterns.push(AccessPattern {
-            text: text.to_owned(),
-            comparison: comparison(operator),
-            directive: entry,
-        });
+/// Returns the values that an entry of a `map` is for.
+fn pattern(entry: &Directive) -> AccessPattern<'_> {
+    let key = &entry.name;
+    let (operator, text) = match (key.strip_prefix("~*"), key.strip_prefix('~')) {
+        (Some(text), _) => ("~*", text),
+        (None, Some(text)) => ("~", text),
+        (None, None) => ("=", key.strip_prefix('\\').unwrap_or(key)),
+    };
+    AccessPattern {
+        text: text.to_owned(),
+        comparison: comparison(operator),
+        directive: entry,
     }
-    (!patterns.is_empty()).then_some(MatchedRequests {
-        input: input(map.source, maps),
-        patterns,
-        inverted: by_default,
-    })
 }

@@ -1,13 +1,7 @@
 //! Reads the configuration of an NGINX server.
 
 mod access;
-mod choice;
 mod condition;
-mod headers;
-mod limits;
-mod listen;
-mod reader;
-mod scope;
 mod server;
 mod syntax;
 mod tree;
@@ -15,142 +9,203 @@ mod upstream;
 mod variables;
 
 use super::Options;
-use super::builder::{Builder, RouteRules};
-use super::directive::{Directive, InEffect};
-use super::known::{self, NGINX};
-use super::location::ImportError;
-use super::tls::TlsRules;
-use super::toml_writer::ConfigDraft;
-use choice::Choice;
-use reader::{LocationReader, NginxSite};
+use super::access::AccessRules;
+use super::builder::Builder;
+use super::directive::{Directive, ImportError};
+use super::headers::SetHeaders;
+use super::listen;
+use super::report::Ledger;
+use super::scope::Scope;
+use super::site::{self, Obstacle, PassedOn, RouteRules, Site};
+use condition::Conditions;
 use server::{ProxiedLocation, ServerBlock};
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use variables::Constants;
 
-/// Directories whose files are included by one in the directory above.
-const INCLUDED: &str = "conf.d sites-enabled sites-available snippets servers vhosts.d http.d";
+/// The address of a server without `listen`.
+const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80);
 
-/// The message about networks that cannot be carried over.
-const LOST_NETWORKS: &str = "listen.allow applies to all routes, names only networks that may \
-    connect, and sees the address of a proxy in front: name networks there, or in a firewall";
+const FORWARDED: &str = "the application got what clients had put into X-Forwarded-For, in front \
+    of their address; now only trusted_proxies are believed";
 
 /// Reads a whole `nginx.conf`, or a file with servers only.
-pub(super) fn import(options: &Options, builder: &mut Builder) -> Result<(), ImportError> {
-    let prefix = super::base(options, &INCLUDED.split(' ').collect::<Vec<_>>());
-    let tree = tree::read(&options.file, &prefix)?;
-    let http = tree.iter().find(|it| it.name == "http");
-    let http = http.map_or(&tree[..], Directive::children);
-    let servers = ServerBlock::all(http);
-    let maps = variables::maps(http);
-    let choice = Choice {
-        servers: &servers,
-        maps: &maps,
-        options,
-    };
-    let (server, targets) = choice.make(&builder.ledger)?;
-    let site = NginxSite {
-        http,
-        maps: &maps,
-        prefix: &super::absolute(&prefix),
-        server,
-        is_tls: server.is_tls(),
-    };
-    assemble(&site, &targets, builder)?;
-    if servers.len() > 1 || server.locations.len() > targets.len() {
-        builder.ledger.first(
-            "NGINX keeps the rest: on another port, or behind the same one with SNI pass-through \
-             (manual: \"Where NGINX goes on serving other sites\")",
-        );
-    }
-    let rest = targets.iter().flat_map(ProxiedLocation::directives);
-    known::say_the_rest(rest, NGINX, &builder.ledger);
-    Ok(())
-}
-
-fn assemble(
-    site: &NginxSite<'_, '_>,
-    targets: &[ProxiedLocation<'_>],
-    builder: &mut Builder,
+pub(super) fn import(
+    options: &Options,
+    prefix: &Path,
+    builder: &mut Builder<'_>,
 ) -> Result<(), ImportError> {
-    let Builder { ledger, draft, .. } = builder;
-    let reader = LocationReader::new(site, &targets[0], ledger);
-    builder.is_tls = site.is_tls;
-    builder.tls = TlsRules::read(&site.server.scope, site.prefix, ledger);
-    reader.limits(&mut draft.limits);
-    reader.listen(&mut draft.listen);
-    let has_lost_networks = !reader.allow(targets, &mut draft.listen);
-    for target in targets {
-        let reader = LocationReader::new(site, target, &builder.ledger);
-        let plan = reader.plan(has_lost_networks, &mut builder.draft);
-        if let Some(plan) = plan {
-            builder.add(plan);
-        }
-    }
-    let directive = site.server.directive;
-    if builder.draft.routes.is_empty() {
-        let obstacle = builder.ledger.obstacle().map_or_else(String::new, |note| {
-            format!(": {} at {}: {}", note.directive, note.place, note.remark)
-        });
-        let message = format!("nothing of this server can be carried over{obstacle}");
-        return Err(ImportError::new(&directive.place, message));
-    }
-    builder.write_tls(Some(directive));
-    Ok(())
+    let tree = tree::read(&options.file, prefix)?;
+    let http = tree.iter().find(|it| it.is("http"));
+    let http = Scope::new(prefix, http.map_or(&tree[..], Directive::children));
+    let maps = variables::maps(&http);
+    site::carry_over(&ServerBlock::all(&http, &maps), options, builder)
 }
 
-impl<'t> LocationReader<'_, 't> {
-    /// Reads everything about the location. `None` where it cannot be carried over, which has been
-    /// reported then.
-    fn plan(&self, has_lost_networks: bool, draft: &mut ConfigDraft) -> Option<RouteRules<'t>> {
-        let refuse = |remedy: String| self.ledger.not_carried(self.target.proxy_pass, remedy);
-        let url = self.proxy_url().map_err(refuse).ok()?;
-        let upstream = self.upstream(&url, draft)?;
-        let timeout = match self.target.scope.one("proxy_read_timeout") {
-            None => {
-                "; the response timeout is 30 s, with NGINX it was 60 s (response_timeout in [upstreams])"
-            }
-            Some(_) => "",
-        };
-        let said = format!("routes.upstream: {upstream}{timeout}");
-        self.ledger.carried(self.target.proxy_pass, said);
-        let mut access = self.access();
-        if has_lost_networks {
-            for rule in listen::network_rules(self.target) {
-                access.close(rule, LOST_NETWORKS, self.ledger);
+impl<'t> Site<'t> for ServerBlock<'_, 't> {
+    type Passage = ProxiedLocation<'t>;
+
+    const SERVER: &'static str = "NGINX";
+
+    fn directive(&self) -> Option<&'t Directive> {
+        Some(self.directive)
+    }
+
+    fn scope(&self) -> &Scope<'t> {
+        &self.scope
+    }
+
+    fn is_tls(&self) -> bool {
+        let mut listens = self.scope.own("listen");
+        listens.any(|listen| self.is_tls_listen(listen))
+    }
+
+    fn addresses(&self, ledger: &Ledger) -> Vec<SocketAddr> {
+        let is_tls = self.is_tls();
+        let mut addresses = Vec::new();
+        for directive in self.scope.own("listen") {
+            let is_quic = directive.arguments.iter().any(|it| it == "quic");
+            if is_quic || is_tls != self.is_tls_listen(directive) {
+                let why = "Netdata Cloud uses HTTP/1.1 and HTTP/2 over TLS only";
+                ledger.not_needed(directive, why);
+            } else {
+                addresses.extend(listen::carry(directive, is_tls, ledger));
             }
         }
-        self.say_path(url.path.as_deref());
-        Some(RouteRules {
-            directive: self.target.location.directive,
-            paths: self.target.paths.clone(),
-            is_webhook: self.target.is_webhook,
-            headers: self.headers(url.host()),
-            max_body: self.max_body(),
-            upstream,
-            access,
+        if self.scope.own("listen").next().is_none() {
+            addresses.push(DEFAULT);
+        }
+        addresses
+    }
+
+    fn places(&self) -> usize {
+        self.locations.len()
+    }
+
+    /// Returns what each location passes on, of which NGINX chooses the location itself.
+    fn passages(&self) -> Vec<PassedOn<'t, Self::Passage>> {
+        let mut all = Vec::new();
+        for location in self.locations.iter().filter(|it| it.modifier != "@") {
+            if let Some(passage) = self.passes_on(location) {
+                let mut paths = location.paths();
+                let id = location.directive.id;
+                let is_own = |it: ProxiedLocation<'_>| it.location.directive.id == id;
+                paths.retain(|path| self.proxies(path).is_some_and(is_own));
+                all.push(self.passed_on(passage, paths));
+            }
+        }
+        all
+    }
+
+    fn serving(&self, path: &str) -> Option<PassedOn<'t, Self::Passage>> {
+        let passage = self.proxies(path)?;
+        Some(self.passed_on(passage, vec![path.to_owned()]))
+    }
+
+    fn looks_at_certificates(&self, directive: &Directive) -> bool {
+        let is_certificate = |argument: &String| {
+            let map = self.maps.get(argument.trim_matches(['(', '$', ')']));
+            let source = map.map_or(argument.as_str(), |map| map.source);
+            source.contains("$ssl_client_")
+        };
+        directive.is("if") && directive.arguments.iter().any(is_certificate)
+    }
+
+    fn rules<'r>(
+        &self,
+        passed: &PassedOn<'t, Self::Passage>,
+        ledger: &'r Ledger,
+    ) -> Result<RouteRules<'r, 't>, Obstacle<'t>> {
+        let at = &passed.passage;
+        let scopes = at.scopes();
+        let mut constants = Constants::of(&at.scope, self.maps, &self.names(), self.is_tls());
+        let url = constants.resolve(at.proxy_pass.value());
+        let target = upstream::read(at, &url, ledger)?;
+        constants.insert("proxy_host", &target.host);
+        let rules = AccessRules::new(passed.is_webhook, ledger);
+        let mut seen = HashSet::new();
+        let mut networks: Vec<_> = scopes.iter().flat_map(listen::networks).collect();
+        networks.retain(|it| seen.insert(it.id));
+        say_path(passed, target.path.as_deref(), ledger);
+        Ok(RouteRules {
+            directive: passed.directive,
+            paths: passed.paths.clone(),
+            is_webhook: passed.is_webhook,
+            headers: self.headers(&at.scope, &target.host, &constants, ledger),
+            access: access::read(at, &Conditions(self.maps), rules),
+            upstream: target.upstream,
+            networks,
+            default_max_body: (!passed.is_webhook).then_some("1MiB"),
+            scopes,
         })
     }
+}
 
-    /// Reports paths that change. `new` is what NGINX sends in place of the location's own.
-    fn say_path(&self, new: Option<&str>) {
-        let location = &self.target.location;
-        let text = location.text;
-        if let Some(new) = new.filter(|new| *new != text && !location.modifier.starts_with('~')) {
-            let remedy = format!(
-                "the path: NGINX sent {text} on as {new}; now the application gets it unchanged: \
-                 configure it so, or set path = \"{new}\" and the same in Netdata Cloud"
-            );
-            self.ledger.not_carried(self.target.proxy_pass, remedy);
+impl<'t> ServerBlock<'_, 't> {
+    fn passed_on(
+        &self,
+        passage: ProxiedLocation<'t>,
+        paths: Vec<String>,
+    ) -> PassedOn<'t, ProxiedLocation<'t>> {
+        let location = &passage.location;
+        PassedOn {
+            directive: location.directive,
+            text: location.text.to_owned(),
+            looks: location
+                .directive
+                .holds(&|it| self.looks_at_certificates(it)),
+            paths,
+            is_webhook: false,
+            passage,
         }
-        let is_open = location.is_prefix() && !text.ends_with('/');
-        if is_open && matches!(&self.target.paths[..], [path] if path.ends_with("/*")) {
-            self.ledger.first(format!(
-                "look at paths: {text} and what is below {text}/ get through, and what only begins \
-                 so, such as {text}s, is 404 now: compare with the URL in Netdata Cloud, and name \
-                 its path with --webhook"
-            ));
+    }
+
+    /// Reads the headers of the application. `host` is the `Host` that NGINX sends by default.
+    fn headers<'r>(
+        &self,
+        scope: &Scope<'t>,
+        host: &str,
+        constants: &Constants,
+        ledger: &'r Ledger,
+    ) -> SetHeaders<'r> {
+        let mut headers = SetHeaders::new(self.is_tls(), ledger);
+        let is_unfiltered = scope.one("real_ip_header").is_none();
+        let directives = scope.all("proxy_set_header");
+        let mut names = directives.iter().map(|it| it.value());
+        if !names.any(|name| name.eq_ignore_ascii_case("host")) {
+            headers.insert("Host", host);
         }
-        if location.modifier == "~*" {
-            let remedy = "~*: paths are case-sensitive now";
-            self.ledger.not_carried(location.directive, remedy);
+        for directive in directives {
+            let value = constants.resolve(directive.argument(1));
+            headers.set(directive, directive.value(), &value);
+            if is_unfiltered && value.contains("$proxy_add_x_forwarded_for") {
+                ledger.closed(directive, FORWARDED);
+            }
         }
+        headers
+    }
+}
+
+/// Reports paths that change. `new` is what NGINX sends in place of the location's own.
+fn say_path(passed: &PassedOn<'_, ProxiedLocation<'_>>, new: Option<&str>, ledger: &Ledger) {
+    let location = &passed.passage.location;
+    let text = location.text;
+    let is_expression = location.modifier.starts_with('~');
+    let is_other = |new: &&str| *new != text && (!is_expression || new.contains('$'));
+    if let Some(new) = new.filter(is_other) {
+        ledger.not_carried(passed.passage.proxy_pass, site::changed_path(text, new));
+    }
+    let is_open = location.is_prefix() && !text.ends_with('/');
+    if is_open && matches!(&passed.paths[..], [path] if path.ends_with("/*")) {
+        ledger.first(format!(
+            "look at paths: {text} and what is below {text}/ get through, and what only begins \
+             so, such as {text}s, is 404 now: compare with the URL in Netdata Cloud, and name \
+             its path with --webhook"
+        ));
+    }
+    if location.modifier == "~*" {
+        let remedy = "~*: paths are case-sensitive now";
+        ledger.not_carried(passed.directive, remedy);
     }
 }

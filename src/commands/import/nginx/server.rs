@@ -1,8 +1,9 @@
 //! The servers of a configuration, their locations, and which location serves a path.
 
-use super::scope::NginxScope;
+use super::variables::NginxMaps;
 use crate::commands::import::directive::Directive;
 use crate::commands::import::regex_literal;
+use crate::commands::import::scope::Scope;
 use crate::http::path::PathPattern;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use regex::RegexBuilder;
@@ -10,11 +11,14 @@ use regex::RegexBuilder;
 /// Characters that are encoded in the path of a route: NGINX compares decoded paths.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'*');
 
+/// More locations than a real server has. Those that follow are not read.
+const MAX_LOCATIONS: usize = 2000;
+
 /// A block `server { … }`.
-#[derive(Clone, Debug)]
-pub(super) struct ServerBlock<'t> {
+pub(super) struct ServerBlock<'r, 't> {
     pub(super) directive: &'t Directive,
-    pub(super) scope: NginxScope<'t>,
+    pub(super) scope: Scope<'t>,
+    pub(super) maps: &'r NginxMaps<'t>,
     /// All locations, including nested ones.
     pub(super) locations: Vec<LocationBlock<'t>>,
 }
@@ -23,7 +27,7 @@ pub(super) struct ServerBlock<'t> {
 #[derive(Clone, Debug)]
 pub(super) struct LocationBlock<'t> {
     pub(super) directive: &'t Directive,
-    pub(super) scope: NginxScope<'t>,
+    pub(super) scope: Scope<'t>,
     /// The modifier of the location: one of `=`, `^~`, `~`, `~*` and `@`, or empty for an ordinary
     /// prefix.
     pub(super) modifier: &'t str,
@@ -39,39 +43,30 @@ pub(super) struct ProxiedLocation<'t> {
     pub(super) location: LocationBlock<'t>,
     pub(super) proxy_pass: &'t Directive,
     /// The scope of `proxy_pass`.
-    pub(super) scope: NginxScope<'t>,
+    pub(super) scope: Scope<'t>,
     /// The `if` around `proxy_pass`.
     pub(super) condition: Option<&'t Directive>,
-    /// `true` if `proxy_pass` is in another location, whose rules apply, too.
-    pub(super) is_elsewhere: bool,
-    /// The paths of its routes.
-    pub(super) paths: Vec<String>,
-    pub(super) is_webhook: bool,
 }
 
 impl<'t> ProxiedLocation<'t> {
-    /// Returns the scopes whose access rules apply.
-    pub(super) fn scopes(&self) -> impl Iterator<Item = &NginxScope<'t>> {
-        let elsewhere = self.is_elsewhere.then_some(&self.scope);
-        std::iter::once(&self.location.scope).chain(elsewhere)
-    }
-
-    /// Returns every directive that is in effect.
-    pub(super) fn directives(&self) -> impl Iterator<Item = &'t Directive> + use<'t> {
-        let own = self.location.scope.directives();
-        own.chain(self.scope.directives())
+    /// Returns the scopes whose rules apply: two where `proxy_pass` is in another location.
+    pub(super) fn scopes(&self) -> Vec<Scope<'t>> {
+        let is_passing = |it: &Directive| it.id == self.proxy_pass.id;
+        let location = &self.location;
+        let outer = (!location.directive.holds(&is_passing)).then(|| location.scope.clone());
+        outer.into_iter().chain([self.scope.clone()]).collect()
     }
 }
 
-impl<'t> ServerBlock<'t> {
+impl<'r, 't> ServerBlock<'r, 't> {
     /// Returns every server of `http`.
-    pub(super) fn all(http: &'t [Directive]) -> Vec<Self> {
-        let outer = NginxScope::default().within(http);
-        let blocks = outer.own("server").filter(|it| it.block.is_some());
+    pub(super) fn all(http: &Scope<'t>, maps: &'r NginxMaps<'t>) -> Vec<Self> {
+        let blocks = http.own("server").filter(|it| it.block.is_some());
         let read = |directive: &'t Directive| {
             let mut server = Self {
                 directive,
-                scope: outer.within(directive.children()),
+                scope: http.within(directive.children()),
+                maps,
                 locations: Vec::new(),
             };
             server.add_locations(None, &server.scope.clone());
@@ -81,13 +76,16 @@ impl<'t> ServerBlock<'t> {
     }
 
     /// Adds the locations of the innermost block of `scope`, each followed by those nested in it.
-    fn add_locations(&mut self, parent: Option<usize>, scope: &NginxScope<'t>) {
+    fn add_locations(&mut self, parent: Option<usize>, scope: &Scope<'t>) {
         for directive in scope.own("location") {
             let (modifier, text) = match directive.words()[..] {
                 [modifier, text] => (modifier, text),
                 [text] => split_modifier(text),
                 _ => continue,
             };
+            if self.locations.len() == MAX_LOCATIONS {
+                return;
+            }
             let scope = scope.within(directive.children());
             self.locations.push(LocationBlock {
                 directive,
@@ -100,25 +98,9 @@ impl<'t> ServerBlock<'t> {
         }
     }
 
-    pub(super) fn names(&self) -> Vec<&'t str> {
-        let named = self.scope.own("server_name");
-        let names = named.flat_map(|it| &it.arguments);
-        names.map(String::as_str).collect()
-    }
-
-    pub(super) fn is_tls(&self) -> bool {
-        let mut listens = self.scope.own("listen");
-        listens.any(|listen| self.is_tls_listen(listen))
-    }
-
+    /// Returns whether a `listen` is for TLS.
     pub(super) fn is_tls_listen(&self, listen: &Directive) -> bool {
         self.scope.value("ssl") == "on" || listen.arguments.iter().skip(1).any(|it| it == "ssl")
-    }
-
-    /// Returns every location with a path of its own that passes requests on.
-    pub(super) fn proxied(&self) -> Vec<ProxiedLocation<'t>> {
-        let locations = self.locations.iter().filter(|it| it.modifier != "@");
-        locations.filter_map(|it| self.passes_on(it)).collect()
     }
 
     /// Returns the location that NGINX chooses for the path of a route, if it passes requests on.
@@ -133,38 +115,29 @@ impl<'t> ServerBlock<'t> {
 
     /// Returns how a location passes requests on: by itself, in an `if`, or where its `try_files`
     /// ends.
-    fn passes_on(&self, location: &LocationBlock<'t>) -> Option<ProxiedLocation<'t>> {
+    pub(super) fn passes_on(&self, location: &LocationBlock<'t>) -> Option<ProxiedLocation<'t>> {
         let scope = &location.scope;
-        let returns = |scope: &NginxScope<'t>| scope.own("return").next().is_some();
-        if returns(&self.scope) || scope.own("internal").next().is_some() {
+        if has(&self.scope, "return") || has(scope, "internal") {
             return None;
         }
-        let proxied = |scope: NginxScope<'t>| {
-            Some(ProxiedLocation {
-                location: location.clone(),
-                proxy_pass: scope.own("proxy_pass").next()?,
-                scope,
-                condition: None,
-                is_elsewhere: false,
-                paths: Vec::new(),
-                is_webhook: false,
-            })
-        };
-        if let Some(direct) = proxied(scope.clone()).filter(|_| !returns(scope)) {
+        if !has(scope, "return")
+            && let Some(direct) = location.proxied(scope.clone(), None)
+        {
             return Some(direct);
         }
-        for condition in scope.own("if") {
-            if let Some(mut found) = proxied(scope.within(condition.children())) {
-                found.condition = Some(condition);
-                return Some(found);
-            }
-        }
-        let name = scope.own("try_files").next()?.arguments.last()?;
-        let name = name.strip_prefix('@')?;
+        let mut conditions = scope.own("if");
+        let inner = |it: &'t Directive| location.proxied(scope.within(it.children()), Some(it));
+        conditions
+            .find_map(inner)
+            .or_else(|| self.ends_at(location))
+    }
+
+    /// Returns the named location where `try_files` ends.
+    fn ends_at(&self, location: &LocationBlock<'t>) -> Option<ProxiedLocation<'t>> {
+        let tried = location.scope.own("try_files").next()?;
+        let name = tried.arguments.last()?.strip_prefix('@')?;
         let mut named = self.locations.iter().filter(|it| it.modifier == "@");
-        let mut found = proxied(named.find(|it| it.text == name)?.scope.clone())?;
-        found.is_elsewhere = true;
-        Some(found)
+        location.proxied(named.find(|it| it.text == name)?.scope.clone(), None)
     }
 
     /// Chooses among the locations in `parent`. The flag says that the choice is final.
@@ -191,6 +164,10 @@ impl<'t> ServerBlock<'t> {
     }
 }
 
+fn has(scope: &Scope<'_>, name: &str) -> bool {
+    scope.own(name).next().is_some()
+}
+
 /// Splits a pattern that is written without a space behind its modifier.
 fn split_modifier(text: &str) -> (&str, &str) {
     let modifiers = ["@", "=", "^~", "~*", "~"];
@@ -198,7 +175,7 @@ fn split_modifier(text: &str) -> (&str, &str) {
     text.split_at(modifier.map_or(0, |it| it.len()))
 }
 
-impl LocationBlock<'_> {
+impl<'t> LocationBlock<'t> {
     pub(super) fn is_prefix(&self) -> bool {
         matches!(self.modifier, "" | "^~")
     }
@@ -209,14 +186,29 @@ impl LocationBlock<'_> {
         self.modifier.starts_with('~') && expression.build().is_ok_and(|it| it.is_match(path))
     }
 
-    /// Returns the paths of routes that match the same requests; `None` where there are none.
-    pub(super) fn paths(&self) -> Option<Vec<String>> {
+    /// Returns the location with the `proxy_pass` of a scope.
+    fn proxied(
+        &self,
+        scope: Scope<'t>,
+        condition: Option<&'t Directive>,
+    ) -> Option<ProxiedLocation<'t>> {
+        Some(ProxiedLocation {
+            location: self.clone(),
+            proxy_pass: scope.own("proxy_pass").next()?,
+            scope,
+            condition,
+        })
+    }
+
+    /// Returns the paths of routes that match the same requests; none where there are not few.
+    pub(super) fn paths(&self) -> Vec<String> {
         let prefix = self.text.trim_end_matches('/');
         let path = match self.modifier {
-            "~" | "~*" => return regex_literal::paths(self.text),
+            "~" | "~*" => return regex_literal::paths(self.text).unwrap_or_default(),
             "=" => utf8_percent_encode(self.text, ENCODED).to_string(),
             _ => format!("{}/*", utf8_percent_encode(prefix, ENCODED)),
         };
-        PathPattern::parse(&path).is_ok().then(|| vec![path])
+        let is_path = PathPattern::parse(&path).is_ok();
+        is_path.then_some(path).into_iter().collect()
     }
 }

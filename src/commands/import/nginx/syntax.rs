@@ -1,6 +1,7 @@
 //! Splits an NGINX configuration file into words and separators, as NGINX does.
 
-use crate::commands::import::location::{ImportError, SourceLocation};
+use crate::commands::import::directive::{ImportError, SourceLocation};
+use crate::commands::import::regex_literal::expression;
 use regex::{Captures, Regex};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -25,10 +26,6 @@ static LUA: LazyLock<Regex> = LazyLock::new(|| {
         r#"|"(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?|[{}]"#
     ))
 });
-
-pub(super) fn expression(text: &str) -> Regex {
-    Regex::new(text).expect("the expression is valid")
-}
 
 /// A part of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +69,7 @@ impl<'t> NginxFile<'t> {
             None if self.rest.is_empty() => return Ok(None),
             None => {
                 let message = "this quoted string has no end: write the missing quote";
-                return Err(ImportError::new(&place, message));
+                return Err(place.error(message));
             }
         };
         Ok(Some((token, place)))
@@ -89,7 +86,7 @@ impl<'t> NginxFile<'t> {
                 Some(_) => {}
                 None => {
                     let message = "this block of Lua has no end: write the missing }";
-                    return Err(ImportError::new(&place, message));
+                    return Err(place.error(message));
                 }
             }
         }

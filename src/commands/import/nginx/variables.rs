@@ -1,7 +1,7 @@
 //! The values of variables that the configuration itself defines, with `map` and `set`.
 
-use super::scope::NginxScope;
 use crate::commands::import::directive::Directive;
+use crate::commands::import::scope::Scope;
 use crate::commands::import::template::expand;
 use std::collections::HashMap;
 
@@ -25,9 +25,8 @@ pub(super) struct NginxMap<'t> {
 }
 
 /// Reads every `map` of `http`.
-pub(super) fn maps(http: &[Directive]) -> NginxMaps<'_> {
-    let maps = http.iter().filter(|it| it.name == "map");
-    maps.filter_map(NginxMap::read).collect()
+pub(super) fn maps<'t>(http: &Scope<'t>) -> NginxMaps<'t> {
+    http.own("map").filter_map(NginxMap::read).collect()
 }
 
 impl<'t> NginxMap<'t> {
@@ -69,13 +68,13 @@ impl<'t> NginxMap<'t> {
 
 /// The variables that are set or mapped, with their values if these are the same for all requests.
 #[derive(Debug, Default)]
-pub(super) struct Constants<'t>(HashMap<&'t str, Option<&'t str>>);
+pub(super) struct Constants(HashMap<String, Option<String>>);
 
-impl<'t> Constants<'t> {
+impl Constants {
     /// Reads the constants of a place in a server with these names.
     pub(super) fn of(
-        scope: &NginxScope<'t>,
-        maps: &NginxMaps<'t>,
+        scope: &Scope<'_>,
+        maps: &NginxMaps<'_>,
         names: &[&str],
         is_tls: bool,
     ) -> Self {
@@ -87,31 +86,39 @@ impl<'t> Constants<'t> {
                 .for_each(|it| constants.add(it, false));
         }
         for (variable, map) in maps {
-            if let Some(value) = map.value_for(names) {
-                constants.0.entry(variable).or_insert(Some(value));
+            if map.takes_common_name() {
+                constants.insert(variable, "$client_cn");
+            } else if let Some(value) = map.value_for(names) {
+                let entry = constants.0.entry((*variable).to_owned());
+                entry.or_insert_with(|| Some(value.to_owned()));
             }
         }
-        let scheme = if is_tls { "https" } else { "http" };
-        constants.0.insert("scheme", Some(scheme));
+        constants.insert("scheme", if is_tls { "https" } else { "http" });
+        constants.insert("server_name", names.first().unwrap_or(&""));
         constants
     }
 
+    /// Adds a variable that is the same for all requests.
+    pub(super) fn insert(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), Some(value.to_owned()));
+    }
+
     /// Adds a `set`. A variable that is set twice depends on when it is read.
-    fn add(&mut self, set: &'t Directive, is_certain: bool) {
+    fn add(&mut self, set: &Directive, is_certain: bool) {
         if let ("set", [variable, value]) = (set.name.as_str(), &set.arguments[..])
             && let Some(name) = variable.strip_prefix('$')
         {
-            let value = is_certain.then_some(value.as_str());
-            let entry = self.0.entry(name).and_modify(|it| *it = None);
+            let value = is_certain.then(|| value.clone());
+            let entry = self.0.entry(name.to_owned()).and_modify(|it| *it = None);
             entry.or_insert(value);
         }
     }
 
-    /// Replaces the constants in a text. Other variables stay, in braces unless they are alone.
+    /// Replaces the constants in a text. Other variables stay.
     pub(super) fn resolve(&self, text: &str) -> String {
         let known = |name: &str| match self.0.get(name) {
-            Some(Some(value)) => Some((*value).to_owned()),
-            _ => Some(format!("${{{name}}}")),
+            Some(Some(value)) => Some(value.clone()),
+            _ => Some(format!("${name}")),
         };
         let mut resolved = text.to_owned();
         for _ in 0..MAX_STEPS {
@@ -122,12 +129,6 @@ impl<'t> Constants<'t> {
             }
             resolved = next;
         }
-        let inner = resolved
-            .strip_prefix("${")
-            .and_then(|it| it.strip_suffix('}'));
-        match inner.filter(|name| !name.contains('}')) {
-            Some(name) => format!("${name}"),
-            None => resolved,
-        }
+        resolved
     }
 }

@@ -75,7 +75,7 @@ impl TlsRules {
         let verify = match (self.demands_certificate, self.is_optional) {
             (true, _) => "require",
             (_, true) => "request",
-            _ => "off",
+            _ => return ledger.not_needed(directive, "no certificate was demanded"),
         };
         ledger.carried(directive, format!("tls.client.verify = \"{verify}\""));
         if demand == "optional_no_ca" {

@@ -130,6 +130,7 @@ fn what_is_said_about_nginx_is_so() {
 fn a_rule_that_is_not_understood_closes_the_route_and_says_so() {
     for rule in [
         "auth_basic x;",
+        "auth_basic all;",
         "auth_request /auth;",
         "satisfy any;",
         "secure_link $arg_md5;",

@@ -89,12 +89,20 @@ impl<'t> RuleReader<'_, '_, 't> {
             self.rules.methods(directive);
         } else if directive.is("include") {
             self.rules.missing(directive);
-        } else if directive.is(DECIDING) && !is_listed("off all", directive.value()) {
+        } else if directive.is(DECIDING) && !is_off(directive) {
             let in_effect = scope.one(&directive.name);
             if in_effect.is_some_and(|it| it.id == directive.id) {
                 self.rules.close(directive, UNREADABLE);
             }
         }
+    }
+}
+
+/// Returns whether a directive lets other rules alone decide.
+fn is_off(directive: &Directive) -> bool {
+    match directive.is("satisfy") {
+        true => directive.value() == "all",
+        false => directive.value() == "off",
     }
 }
 

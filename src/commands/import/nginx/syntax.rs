@@ -27,18 +27,8 @@ static LUA: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// A part of a configuration file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NginxToken {
-    /// A word without its quotes and escapes.
-    Word(String),
-    /// The `;` behind a directive.
-    End,
-    /// The `{` of a block.
-    Open,
-    /// The `}` of a block.
-    Close,
-}
+/// A word without its quotes and escapes, or one of the separators `;`, `{` and `}`.
+pub(super) type NginxToken = Result<String, char>;
 
 /// The part of a file that has not been read yet.
 #[derive(Debug)]
@@ -62,10 +52,10 @@ impl<'t> NginxFile<'t> {
         self.take(&BLANK);
         let place = self.place();
         let token = match self.take(&TOKEN) {
-            Some(";") => NginxToken::End,
-            Some("{") => NginxToken::Open,
-            Some("}") => NginxToken::Close,
-            Some(word) => NginxToken::Word(unquote(word)),
+            Some(";") => Err(';'),
+            Some("{") => Err('{'),
+            Some("}") => Err('}'),
+            Some(word) => Ok(unquote(word)),
             None if self.rest.is_empty() => return Ok(None),
             None => {
                 let message = "this quoted string has no end: write the missing quote";

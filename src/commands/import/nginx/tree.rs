@@ -1,6 +1,6 @@
 //! Reads an NGINX configuration into a tree of directives, with included files in their place.
 
-use super::syntax::{NginxFile, NginxToken};
+use super::syntax::NginxFile;
 use crate::commands::import::directive::{Directive, ImportError, SourceLocation};
 use crate::commands::import::sources::SourceFiles;
 use std::path::Path;
@@ -39,20 +39,20 @@ impl TreeReader {
         let mut current: Option<Directive> = None;
         while let Some((token, place)) = file.next()? {
             match (token, current.take()) {
-                (NginxToken::Word(name), None) => {
+                (Ok(name), None) => {
                     current = Some(self.0.directive(name, Vec::new(), place)?);
                 }
-                (NginxToken::Word(argument), Some(mut directive)) => {
+                (Ok(argument), Some(mut directive)) => {
                     directive.arguments.push(argument);
                     current = Some(directive);
                 }
-                (NginxToken::End, Some(directive)) => block.extend(self.include(directive)?),
-                (NginxToken::Open, Some(directive)) => block.push(self.nested(directive, file)?),
-                (NginxToken::Close, unfinished) => {
+                (Err(';'), Some(directive)) => block.extend(self.include(directive)?),
+                (Err('{'), Some(directive)) => block.push(self.nested(directive, file)?),
+                (Err('}'), unfinished) => {
                     block.extend(unfinished);
                     return Ok((block, Some(place)));
                 }
-                (NginxToken::End | NginxToken::Open, None) => {
+                (Err(_), _) => {
                     let message = "there is no directive before this: remove it";
                     return Err(place.error(message));
                 }

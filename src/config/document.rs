@@ -478,6 +478,20 @@ impl<'d> TableReader<'d> {
             .collect()
     }
 
+    /// Reads the table at `key`, or each table of an array.
+    pub(super) fn table_or_tables<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        read: impl FnMut(&mut TableReader<'d>) -> T,
+    ) -> Vec<T> {
+        let value = self.members.and_then(|members| members.get(key));
+        match value.is_some_and(|value| value.get_ref().is_table()) {
+            true => vec![self.table(key, read)],
+            false => self.tables(key, example, read),
+        }
+    }
+
     /// Reads the tables at `key`, whose names are arbitrary, each with its name.
     pub(super) fn named_tables<T>(
         &mut self,

@@ -44,6 +44,7 @@ use crate::auth::secret::Secret;
 use crate::config::header_template::HeaderTemplate;
 use crate::http::path::PathPattern;
 use crate::webhook::notification::SchemaPolicy;
+use crate::webhook::signer::Signer;
 use http::HeaderName;
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
@@ -301,6 +302,8 @@ pub struct Route {
     pub spaces: Vec<String>,
     /// The handling of Test notifications.
     pub tests: Tests,
+    /// The keys that notifications are signed with for the application.
+    pub signer: Option<Signer>,
     /// `true` if the `Authorization` header is passed to the application.
     pub forward_authorization: bool,
     /// Headers that are added to requests.

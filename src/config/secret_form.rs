@@ -1,6 +1,8 @@
 //! Judges the bytes of a secret, without a word of what they are: what an editor or a shell puts
 //! into its file, and what is easily guessed.
 
+use crate::webhook::signer;
+
 /// A challenge secret shorter than this can be guessed from one answered challenge.
 const SHORT_SECRET: usize = 16;
 
@@ -77,10 +79,19 @@ pub(super) fn weakness(secret: &[u8]) -> Option<String> {
             secret.len()
         ));
     }
+    repetition(secret, "one answered challenge", "\"openssl rand -hex 32\"")
+}
+
+/// Returns why the key of signatures might be guessed.
+pub(super) fn signing_weakness(key: &[u8]) -> Option<String> {
+    repetition(key, "one signature", signer::NEW_SECRET)
+}
+
+fn repetition(secret: &[u8], evidence: &str, remedy: &str) -> Option<String> {
     (information(secret) < GUESSABLE).then(|| {
-        "the secret repeats itself so much that it can be guessed from one answered challenge; make one with \
-         \"openssl rand -hex 32\""
-            .into()
+        format!(
+            "the secret repeats itself so much that it can be guessed from {evidence}; make one with {remedy}"
+        )
     })
 }
 

@@ -14,7 +14,7 @@ pub enum Class {
     HopByHop,
     /// The field frames the message and is generated again. The configuration cannot set it.
     Framing,
-    /// This program always sets the field. The configuration cannot set it.
+    /// This program sets the field, or removes it. The configuration cannot set it.
     Ours,
     /// This program sets the field, unless the configuration does.
     Preset,
@@ -29,7 +29,7 @@ pub enum Class {
 use Class::{Forwarding, Framing, HopByHop, Identity, Ours, Preset};
 
 /// In the order of their names, in lower case and with `-` for every sign.
-const NAMES: [(&str, Class); 125] = [
+const NAMES: [(&str, Class); 128] = [
     ("auth-type", Identity),
     ("auth-user", Identity),
     ("cert-cookie", Identity),
@@ -81,6 +81,9 @@ const NAMES: [(&str, Class); 125] = [
     ("transfer-encoding", HopByHop),
     ("true-client-ip", Forwarding),
     ("upgrade", HopByHop),
+    ("webhook-id", Ours),
+    ("webhook-signature", Ours),
+    ("webhook-timestamp", Ours),
     ("x-anonymous-consumer", Identity),
     ("x-apigateway-api-userinfo", Identity),
     ("x-appengine-user-ip", Forwarding),

@@ -14,10 +14,12 @@ macro_rules! pages {
                 [applications#act-once]: crate::manual::applications#act-once\n\
                 [applications#identity-headers]: crate::manual::applications#identity-headers\n\
                 [applications#origin-headers]: crate::manual::applications#origin-headers\n\
+                [applications#signatures]: crate::manual::applications#signatures\n\
                 [applications#what-your-application-gets]: crate::manual::applications#what-your-application-gets\n\
                 [configuration#ambiguous-paths]: crate::manual::configuration#ambiguous-paths\n\
                 [configuration#bodies]: crate::manual::configuration#bodies\n\
                 [configuration#check-it-first]: crate::manual::configuration#check-it-first\n\
+                [configuration#secrets]: crate::manual::configuration#secrets\n\
                 [configuration#variables]: crate::manual::configuration#variables\n\
                 [doctor]: crate::manual::doctor\n\
                 [doctor#forged-subjects]: crate::manual::doctor#forged-subjects\n\

@@ -11,7 +11,7 @@ use crate::sanitize::sanitize;
 use crate::telemetry::context::{Context, Outcome};
 use crate::telemetry::repeated::Repeated;
 use crate::upstream::Upstream;
-use crate::upstream::exchange::{self, ExchangeError, Message, UpstreamResponse};
+use crate::upstream::exchange::{self, ExchangeError, Message, Signing, UpstreamResponse};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::StatusCode;
 use pingora::server::ShutdownWatch;
@@ -75,10 +75,17 @@ fn encode<S>(
     let mut head = BytesMut::with_capacity(4096 + copied);
     let framing = RequestFraming::Length(body.len() as u64);
     encode_head(&mut head, transaction, origin, verified.facts(), framing);
+    let fields_end = head.len() - b"\r\n".len();
     head.put_slice(&body[..copied]);
     Message {
         head,
         body: body.slice(copied..),
+        signing: verified.route.signer.clone().map(|signer| Signing {
+            signer,
+            id: verified.notification.idempotency_key.clone(),
+            body: body.clone(),
+            fields_end,
+        }),
     }
 }
 

@@ -32,10 +32,13 @@ const HOP_BY_HOP: [&str; 10] = [
 const FRAMING: [&str; 1] = ["Content-Length"];
 
 /// And one that begins like ours.
-const OURS: [&str; 4] = [
+const OURS: [&str; 7] = [
     "Client-Cert",
     "Client-Cert-Chain",
     "Idempotency-Key",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
     "X-Netdata-Anything",
 ];
 
@@ -342,7 +345,8 @@ fn what_we_say_is_said_once() {
     for (name, is_there) in PRESET.iter().chain(&OURS).chain(&BEGUN[..4]).map(|name| {
         (
             *name,
-            !["Forwarded", "Client-Cert-Chain", "X-Netdata-Anything"].contains(name),
+            !(["Forwarded", "Client-Cert-Chain", "X-Netdata-Anything"].contains(name)
+                || name.starts_with("webhook-")),
         )
     }) {
         let forged: String = spellings(name)

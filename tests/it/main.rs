@@ -60,6 +60,7 @@ mod secrets;
 mod send;
 mod setup;
 mod shutdown;
+mod signatures;
 mod stalls;
 mod standstill;
 mod status_page;

@@ -4,6 +4,7 @@ use crate::config::{
     Balance, ClientTrust, Config, Route, RouteKind, Tests, Tls, TlsVersion, Upstream, Verify,
 };
 use crate::webhook::notification::SchemaPolicy;
+use crate::webhook::signer::Signer;
 use std::fmt::{self, Display, Write as _};
 
 /// Returns the lines that `check` prints.
@@ -179,7 +180,16 @@ fn treatment(route: &Route) -> String {
         [] => String::new(),
         spaces => format!(" of {}", spaces.join(", ")),
     };
-    format!("{challenge}; {tests}; {schema}{spaces} of up to {limit} bytes")
+    let signed = signed(route);
+    format!("{challenge}; {tests}; {schema}{spaces} of up to {limit} bytes{signed}")
+}
+
+fn signed(route: &Route) -> String {
+    match route.signer.as_ref().map_or(0, Signer::signatures) {
+        0 => String::new(),
+        1 => ", signed with one secret".into(),
+        secrets => format!(", signed with {secrets} secrets"),
+    }
 }
 
 fn schema(policy: SchemaPolicy) -> &'static str {

@@ -12,6 +12,7 @@ use crate::config::{Route, RouteKind, Tests, Verify};
 use crate::http::header_class::{Class, class, is_reserved};
 use crate::http::path::{PathPattern, Routes};
 use crate::webhook::notification::SchemaPolicy;
+use crate::webhook::signer::{self, Signer};
 use http::HeaderName;
 use std::collections::HashSet;
 
@@ -24,10 +25,11 @@ const SCHEMAS: [(&str, SchemaPolicy); 4] = [
 ];
 
 /// Keys that only a webhook can have.
-const WEBHOOK_KEYS: [&str; 5] = [
+const WEBHOOK_KEYS: [&str; 6] = [
     "challenge_secret",
     "challenge_requires_authorization",
     "schema",
+    "sign",
     "spaces",
     "tests",
 ];
@@ -42,6 +44,8 @@ const SOURCES_OR_DIGEST: &str =
 const BASIC: &str = "{ username = \"netdata\", password = { file = \"basic.secret\" } }";
 
 const BEARER: &str = "{ token = { file = \"bearer.secret\" } }";
+
+const SIGN: &str = "{ secret = { file = \"signing.secret\" } }";
 
 /// Says what to write where a secret itself is written by mistake.
 fn secret_form(forms: &str) -> String {
@@ -135,6 +139,7 @@ impl Loader<'_> {
                     &[("answer", Tests::Answer), ("forward", Tests::Forward)],
                 )
                 .unwrap_or(Tests::Answer),
+            signer: self.signer(table),
             forward_authorization: table.boolean("forward_authorization").unwrap_or(false),
             set_headers: set_headers(table),
             pass_headers: pass_headers(table),
@@ -232,6 +237,31 @@ impl Loader<'_> {
             table.document.warn(&table.location(), message);
         }
         Some(secret)
+    }
+
+    fn signer(&self, table: &mut TableReader<'_>) -> Option<Signer> {
+        let keys = table.table_or_tables("sign", SIGN, |table| {
+            table.be_discreet();
+            table.table_like("secret", &secret_form(SOURCES), |table| {
+                self.signing_key(table)
+            })
+        });
+        Signer::new(keys.into_iter().flatten().collect())
+    }
+
+    fn signing_key(&self, table: &mut TableReader<'_>) -> Option<Secret> {
+        let source = self.secret_source(table, false)?;
+        let secret = read_secret(table, &source)?;
+        let key = signer::key(&secret)
+            .map_err(|error| {
+                let message = format!("the secret {error}");
+                table.document.complain(&table.location(), message);
+            })
+            .ok()?;
+        if let Some(message) = secret_form::signing_weakness(key.expose()) {
+            table.document.warn(&table.location(), message);
+        }
+        Some(key)
     }
 
     fn secret_source(&self, table: &mut TableReader<'_>, digest_too: bool) -> Option<SecretSource> {

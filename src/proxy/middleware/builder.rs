@@ -9,6 +9,7 @@ use crate::http::header_class::{self, Class};
 use crate::http::path::PathPattern;
 use crate::proxy::{Gate, Policy};
 use crate::webhook::notification::SchemaPolicy;
+use crate::webhook::signer::{self, Signer};
 use http::HeaderName;
 use ipnet::IpNet;
 use std::collections::HashSet;
@@ -47,6 +48,7 @@ pub struct WebhookRoute {
     max_body: u64,
     spaces: Vec<String>,
     tests: Tests,
+    signing_secrets: Vec<Secret>,
     forward_authorization: bool,
     set_headers: Vec<(String, String)>,
     pass_headers: Vec<String>,
@@ -87,6 +89,14 @@ pub enum BuildError {
     /// A secret, password or token is empty.
     #[error("the route {0:?} has an empty secret")]
     EmptySecret(String),
+    /// A signing secret is no key of Standard Webhooks.
+    #[error("the route {path:?} has a signing secret that {reason}")]
+    SigningSecret {
+        /// The path of the route.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A Basic user name holds a colon (RFC 7617 section 2).
     #[error("the route {0:?} has a user name with a colon")]
     Username(String),
@@ -192,6 +202,7 @@ impl Default for WebhookRoute {
             max_body: MAX_BODY,
             spaces: Vec::new(),
             tests: Tests::Answer,
+            signing_secrets: Vec::new(),
             forward_authorization: false,
             set_headers: Vec::new(),
             pass_headers: Vec::new(),
@@ -261,6 +272,16 @@ impl WebhookRoute {
         self
     }
 
+    /// Signs notifications with this secret, in addition to others, as Standard Webhooks says: in
+    /// `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+    ///
+    /// The secret is base64, with or without `whsec_`; other bytes are the key themselves. A key has
+    /// 24 to 64 bytes.
+    pub fn sign(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.signing_secrets.push(Secret::new(secret.into()));
+        self
+    }
+
     /// Forwards the `Authorization` header, which is removed otherwise.
     pub fn forward_authorization(mut self) -> Self {
         self.forward_authorization = true;
@@ -293,6 +314,7 @@ impl WebhookRoute {
         let requirements = self.requirements(&path, verify)?;
         let set_headers = self.set_headers(&path)?;
         let pass_headers = self.pass_headers(&path)?;
+        let signer = self.signer(&path)?;
         let challenge_secret = self.challenge_secret;
         if challenge_secret
             .as_ref()
@@ -311,6 +333,7 @@ impl WebhookRoute {
             buffer_body: 0,
             spaces: self.spaces,
             tests: self.tests,
+            signer,
             forward_authorization: self.forward_authorization,
             set_headers,
             pass_headers,
@@ -344,6 +367,21 @@ impl WebhookRoute {
             authorization = authorization.with_bearer(digest(token, path)?);
         }
         Ok(authorization)
+    }
+
+    fn signer(&self, path: &str) -> Result<Option<Signer>, BuildError> {
+        let key = |secret| {
+            signer::key(secret).map_err(|error| BuildError::SigningSecret {
+                path: path.into(),
+                reason: error.to_string(),
+            })
+        };
+        let keys: Vec<_> = self
+            .signing_secrets
+            .iter()
+            .map(key)
+            .collect::<Result<_, _>>()?;
+        Ok(Signer::new(keys))
     }
 
     fn set_headers(&self, path: &str) -> Result<Vec<(HeaderName, HeaderTemplate)>, BuildError> {

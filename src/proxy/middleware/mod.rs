@@ -35,6 +35,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
+use std::time::SystemTime;
 
 /// The largest body of a webhook, in bytes: what Pingora keeps of a request for its upstream.
 pub const MAX_BODY: u64 = 64 * 1024;
@@ -187,8 +188,9 @@ impl Gate {
         );
         let mut encoded = decoded(&bytes)?;
         encoded.set_version(upstream_request.version);
-        if let Passed::Authorized(_) = passed {
-            copy_framing(upstream_request, &mut encoded)?;
+        match passed {
+            Passed::Verified(verified) => sign(verified, &mut encoded)?,
+            Passed::Authorized(_) => copy_framing(upstream_request, &mut encoded)?,
         }
         *upstream_request = encoded;
         Ok(())
@@ -309,6 +311,18 @@ fn decoded(head: &[u8]) -> pingora::Result<RequestHeader> {
         header.append_header(Bytes::copy_from_slice(name), value)?;
     }
     Ok(header)
+}
+
+/// Signs one attempt, if the application expects a signature.
+fn sign(verified: &Verified, request: &mut RequestHeader) -> pingora::Result<()> {
+    let Some(signer) = &verified.route.signer else {
+        return Ok(());
+    };
+    let id = &verified.notification.idempotency_key;
+    for (name, value) in signer.headers(id, SystemTime::now(), &verified.body) {
+        request.insert_header(name, value)?;
+    }
+    Ok(())
 }
 
 /// Copies the framing that Pingora chose for a body that passes through.

@@ -6,6 +6,7 @@
 
 mod connection;
 mod error;
+mod message;
 mod pool;
 pub(crate) mod relay;
 mod response_body;
@@ -13,28 +14,20 @@ mod response_framing;
 mod response_reader;
 
 pub(crate) use error::ExchangeError;
+pub(crate) use message::{Message, Signing};
 
 use crate::http::response_head::ResponseHead;
 use crate::http::timeout::{Deadline, timeout};
 use crate::upstream::{Tried, Upstream, UpstreamServer};
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use connection::{UpstreamConnection, connect_within};
 use error::ResponseError;
 use pingora::protocols::Stream;
 use response_reader::ResponseReader;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::AsyncWriteExt as _;
-
-/// A request: its head and its body.
-#[derive(Debug)]
-pub(crate) struct Message {
-    /// The head, with a small body, so that both are sent in one piece.
-    pub head: BytesMut,
-    /// The rest of a body that is too large to be copied.
-    pub body: Bytes,
-}
 
 /// The response of an upstream: its head, and a body that is still to be read.
 pub(crate) struct UpstreamResponse {
@@ -134,7 +127,7 @@ async fn attempt(
 
 /// Writes `message` with one system call, if the socket takes that much.
 async fn write(stream: &mut Stream, message: &Message) -> io::Result<()> {
-    let mut bytes = (&message.head[..]).chain(&message.body[..]);
+    let mut bytes = message.encode(SystemTime::now());
     stream.write_all_buf(&mut bytes).await?;
     stream.flush().await
 }

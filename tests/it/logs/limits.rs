@@ -14,7 +14,8 @@ fn confidential(origin: &Origin) -> String {
         "forward_authorization = true\nset_headers = { \"X-Key\" = \"my-application-key\" }\n";
     let auth = "[routes.auth]\nbasic = [{ username = \"netdata\", password = { file = \"basic.secret\" } }]\n\
                 bearer = [{ token = { file = \"bearer.secret\" } }]\n";
-    let webhook = Proxy::config(origin, "request", &format!("{headers}{auth}"));
+    let sign = "sign = { secret = { file = \"signing.secret\" } }\n";
+    let webhook = Proxy::config(origin, "request", &format!("{sign}{headers}{auth}"));
     let url = &origin.url;
     format!(
         "{webhook}[[routes]]\npath = \"/all/*\"\nkind = \"proxy\"\nupstream = \"{url}\"\n{headers}{auth}"
@@ -27,6 +28,7 @@ fn no_level_shows_what_is_secret() {
     pki.write("basic.secret", "my-basic-password");
     pki.write("bearer.secret", "my-bearer-token");
     pki.write("challenge.secret", "my-challenge-secret");
+    pki.write("signing.secret", "my-signing-secret: a phrase");
     let origin = Origin::spawn();
     let basic = format!(
         "Basic {}",

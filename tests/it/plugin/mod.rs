@@ -6,6 +6,7 @@ mod load;
 mod manual;
 mod requests;
 mod routes;
+mod signatures;
 
 use crate::support::{Leaf, Origin, Pki, Sender, WEBHOOK, eventually};
 use async_trait::async_trait;

@@ -100,12 +100,17 @@ fn a_configuration_that_is_printed_shows_no_secret() {
         .filter(|line| !line.starts_with("-----"))
         .collect();
     let der = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, &material).unwrap();
-    for name in ["challenge.secret", "basic.secret", "bearer.secret"] {
+    for name in [
+        "challenge.secret",
+        "basic.secret",
+        "bearer.secret",
+        "signing.secret",
+    ] {
         pki.write(name, SECRET);
     }
     let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let route = format!(
-        "challenge_secret = {{ file = \"challenge.secret\" }}\nset_headers = {{ \"X-Key\" = \"{SECRET}\" }}\n\
+        "challenge_secret = {{ file = \"challenge.secret\" }}\nsign = {{ secret = {{ file = \"signing.secret\" }} }}\nset_headers = {{ \"X-Key\" = \"{SECRET}\" }}\n\
          [routes.auth]\nbasic = [{{ username = \"netdata\", password = {{ file = \"basic.secret\" }} }}]\n\
          bearer = [{{ token = {{ file = \"bearer.secret\" }} }}, {{ token = {{ sha256 = \"{digest}\" }} }}]\n\
          [upstreams.app]\nservers = \"https://127.0.0.1:1\"\nca = \"ca.pem\"\n\

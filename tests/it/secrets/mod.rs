@@ -68,6 +68,7 @@ fn misplaced(quoted: &str, bare: &str) -> Vec<String> {
         ))
     };
     let bearer = |value: &str| auth(&format!("bearer = [{{ token = {value} }}]"));
+    let sign = |value: &str| format!("sign = {{ secret = {value} }}\n");
     let mut all = Vec::new();
     for value in [
         quoted.to_owned(),
@@ -93,7 +94,12 @@ fn misplaced(quoted: &str, bare: &str) -> Vec<String> {
         format!("[{quoted} {bare}]"),
         format!("{quoted}\nchallenge_secret = {quoted}"),
     ] {
-        all.extend([challenge(&value), basic(&value), bearer(&value)]);
+        all.extend([
+            challenge(&value),
+            basic(&value),
+            bearer(&value),
+            sign(&value),
+        ]);
     }
     for line in [
         format!("bearer = [{quoted}]"),
@@ -116,6 +122,14 @@ fn misplaced(quoted: &str, bare: &str) -> Vec<String> {
         format!("auth = {quoted}\n"),
         format!("auth = [{quoted}]\n"),
         format!("auth = {bare}\n"),
+    ]);
+    all.extend([
+        format!("sign = {quoted}\n"),
+        format!("sign = [{quoted}]\n"),
+        format!("sign = {{ {quoted} = {quoted} }}\n"),
+        format!("sign = {{ file = {quoted} }}\n"),
+        format!("sign = [{{ secret = {quoted} }}]\n"),
+        format!("sign = {bare}\n"),
     ]);
     all.extend([
         format!("set_headers = {quoted}\n"),

@@ -5,7 +5,7 @@ use super::{WEBHOOK, blocks};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A language with two applications in the documentation.
+/// A language with three applications in the documentation.
 pub(crate) struct Language {
     /// Of its fenced block.
     fence: &'static str,
@@ -52,7 +52,12 @@ impl Language {
         self.programs()[1]
     }
 
-    fn programs(&self) -> [&'static str; 2] {
+    /// The one that verifies signatures.
+    pub(crate) fn verifying(&self) -> &'static str {
+        self.programs()[2]
+    }
+
+    fn programs(&self) -> [&'static str; 3] {
         let mut programs: Vec<_> = blocks(self.fence)
             .into_iter()
             .filter(|block| block.contains(WEBHOOK))
@@ -134,7 +139,8 @@ fn prepare_go(source: &Path) -> Result<Command, &'static str> {
 /// compiled for it.
 fn prepare_rust(source: &Path) -> Result<Command, &'static str> {
     let program = source.with_extension("");
-    let compile_with = |axum: &PathBuf, tokio: &PathBuf, serde_json: &PathBuf| {
+    let text = std::fs::read_to_string(source).unwrap();
+    let compile_with = |libraries: &[(&str, PathBuf)]| {
         let mut rustc = Command::new("rustc");
         rustc
             .args(["--edition=2024", "-o"])
@@ -142,21 +148,26 @@ fn prepare_rust(source: &Path) -> Result<Command, &'static str> {
         rustc
             .arg("-L")
             .arg(format!("dependency={}", dependencies().display()));
-        for (name, library) in [("axum", axum), ("tokio", tokio), ("serde_json", serde_json)] {
+        for (name, library) in libraries {
             rustc
                 .arg("--extern")
                 .arg(format!("{name}={}", library.display()));
         }
         compile(rustc)
     };
+    let names = ["axum", "tokio", "serde_json", "standardwebhooks"];
+    let needed = names.into_iter().filter(|name| text.contains(name));
     // Where there are several builds of one, not all fit together; the latest usually do.
-    let [axum, tokio, serde_json] = ["axum", "tokio", "serde_json"].map(builds);
-    let mut attempts = axum.iter().flat_map(|axum| {
-        let pairs = tokio
-            .iter()
-            .flat_map(|tokio| serde_json.iter().map(move |serde_json| (tokio, serde_json)));
-        pairs.map(move |(tokio, serde_json)| compile_with(axum, tokio, serde_json))
+    let choices = needed.fold(vec![Vec::new()], |choices, name| {
+        let builds = builds(name);
+        let with_each = |choice: Vec<(&'static str, PathBuf)>| {
+            let added = builds.iter().map(|build| (name, build.clone()));
+            let longer = added.map(|added| [choice.clone(), vec![added]].concat());
+            longer.collect::<Vec<_>>()
+        };
+        choices.into_iter().flat_map(with_each).collect()
     });
+    let mut attempts = choices.iter().map(|choice| compile_with(choice));
     let first = attempts.next().expect("the dependencies are compiled");
     first
         .or_else(|error| attempts.find_map(Result::ok).ok_or(error))

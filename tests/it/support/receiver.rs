@@ -27,10 +27,22 @@ impl Receiver {
     /// Runs a program that listens on 127.0.0.1:3000, of which only that is changed. `None`, with a
     /// note, where it cannot be run.
     pub(crate) fn start(language: &Language, program: &str) -> Option<Self> {
+        Self::start_with(language, program, &[])
+    }
+
+    /// Likewise, with these variables in its environment.
+    pub(crate) fn start_with(
+        language: &Language,
+        program: &str,
+        variables: &[(&str, &str)],
+    ) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let free = free_address();
         match language.run(&at(free, program), directory.path()) {
-            Ok(command) => Some(Self::spawn(command, free, directory)),
+            Ok(mut command) => {
+                command.envs(variables.iter().copied());
+                Some(Self::spawn(command, free, directory))
+            }
             Err(missing) => {
                 skip_unless_required(REQUIRED, missing);
                 None
@@ -71,7 +83,7 @@ impl Receiver {
     /// What it has printed about notifications; Flask prints about itself, too.
     pub(crate) fn lines(&self) -> Vec<String> {
         let is_about_a_notification = |line: &&String| {
-            ["alert ", "reachability ", "test "]
+            ["alert ", "reachability ", "test ", "verified "]
                 .iter()
                 .any(|kind| line.starts_with(kind))
         };

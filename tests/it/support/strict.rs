@@ -15,13 +15,16 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// Are there once, if they are there.
-const SINGLE: [&str; 14] = [
+const SINGLE: [&str; 17] = [
     "client-cert",
     "content-length",
     "forwarded",
     "host",
     "idempotency-key",
     "transfer-encoding",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",

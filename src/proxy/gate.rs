@@ -22,6 +22,7 @@ use crate::telemetry::context::{Context, Outcome, new_request_id, valid_request_
 #[cfg(feature = "server")]
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::repeated::Repeated;
+use crate::tls::install_crypto_provider;
 use crate::webhook::challenge;
 use crate::webhook::notification::{Kind, Notification};
 use crate::webhook::request::WebhookRequest;
@@ -43,6 +44,9 @@ pub struct Gate {
 impl Gate {
     /// Creates a gate that applies `policy`.
     pub fn new(policy: Policy) -> Self {
+        // Pingora brings ring as well, and rustls does not choose between the two in a server of the
+        // service's own.
+        install_crypto_provider();
         Self {
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             #[cfg(feature = "server")]

@@ -6,6 +6,7 @@ mod limits;
 mod listen;
 mod revocation;
 mod routes;
+mod secrets;
 mod tls;
 mod upstreams;
 

@@ -11,11 +11,13 @@
 //! - `Content-Length` beside `Transfer-Encoding` is removed before any filter runs. The raw head
 //!   still has both, and is what is checked here.
 
+mod build_error;
 mod builder;
 mod decide;
 mod listener;
 
-pub use builder::{BuildError, GateBuilder, WebhookRoute};
+pub use build_error::BuildError;
+pub use builder::{GateBuilder, WebhookRoute};
 
 use super::gate::Gate;
 use super::origin::Origin;

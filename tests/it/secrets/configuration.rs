@@ -23,7 +23,7 @@ fn a_secret_in_the_wrong_place_is_shown_by_nothing() {
             assert_eq!(revealed(&said, SECRET.as_bytes()), None, "{config}\n{said}");
             assert!(said.contains("config.toml:"), "{config}\n{said}");
         }
-        proxy.reload(&config);
+        proxy.refuses_to_reload(&config);
     }
     let log = proxy.log().join("\n");
     assert!(!log.contains("configuration reloaded"), "{log}");

@@ -126,8 +126,8 @@ fn a_key_that_is_damaged_is_shown_by_nothing() {
                 "{index} {arguments:?}: {said}"
             );
         }
-        proxy.reload(&config.edit("server.key", "bad.key"));
-        proxy.reload(&config.edit("ca.pem", "mixed.pem"));
+        proxy.refuses_to_reload(&config.edit("server.key", "bad.key"));
+        proxy.refuses_to_reload(&config.edit("ca.pem", "mixed.pem"));
     }
     let log = proxy.log().join("\n");
     assert!(log.contains("bad.key"), "{log}");

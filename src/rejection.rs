@@ -489,9 +489,9 @@ pub(crate) const TRUST_CERTIFICATE: &str = "add the authority of the client cert
      that the server trusts (here: tls.client.ca, and reload), or present another certificate with \
      --cert FILE --key FILE";
 
-/// Advice for the operator on connections that were refused before they carried a request, by the
-/// code of the refusal.
-const CONNECTION_ADVICE: [(&str, &str); 11] = [
+/// Advice for the operator on connections that were refused before they carried a request, and on
+/// notifications that were not delivered although no request was refused, by their code.
+const CONNECTION_ADVICE: [(&str, &str); 14] = [
     ("certificate_missing", CERTIFICATE_MISSING_ADVICE),
     ("certificate_untrusted", CERTIFICATE_UNTRUSTED_ADVICE),
     (
@@ -523,8 +523,21 @@ const CONNECTION_ADVICE: [(&str, &str); 11] = [
         "A trusted proxy has to send a PROXY protocol header before anything else.",
     ),
     (
+        "server_certificate_refused",
+        "If it was Netdata Cloud, none of its notifications arrive: \"doctor\" with the URL says what is \
+         wrong with the certificate or its chain.",
+    ),
+    (
         "tls_error",
         "A scanner, or a client that does not speak TLS as this server does.",
+    ),
+    (
+        "upstream_rejected",
+        "See the application's log: its response must be 2xx, or Netdata Cloud takes it for a failure.",
+    ),
+    (
+        "request_aborted",
+        "Raise server.shutdown_timeout, or have the application respond sooner.",
     ),
     (
         "closed",

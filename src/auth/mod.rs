@@ -13,6 +13,7 @@ pub use authorization::Authorization;
 pub use client_certificate::ClientIdentity;
 
 use crate::rejection::Rejection;
+use std::fmt;
 use std::sync::Arc;
 
 /// The demands of a route on a sender. Every mechanism named must pass.
@@ -22,6 +23,25 @@ pub struct Requirements {
     pub client_certificate: bool,
     /// Credentials in the `Authorization` header, unless this is empty.
     pub authorization: Authorization,
+}
+
+/// Describes the requirements for operators.
+impl fmt::Display for Requirements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schemes = self.authorization.schemes();
+        let authorization = match (schemes.basic, schemes.bearer) {
+            (true, true) => Some("Basic or Bearer credentials"),
+            (true, false) => Some("Basic credentials"),
+            (false, true) => Some("a Bearer token"),
+            (false, false) => None,
+        };
+        match (self.client_certificate, authorization) {
+            (true, None) => f.write_str("the client certificate"),
+            (true, Some(authorization)) => write!(f, "the client certificate and {authorization}"),
+            (false, Some(authorization)) => f.write_str(authorization),
+            (false, None) => f.write_str("nothing (auth = \"none\")"),
+        }
+    }
 }
 
 /// The evidence of a connection about its client, judged against the trust of now.

@@ -16,6 +16,7 @@ mod new_files;
 mod output;
 mod run;
 mod send;
+mod terminal;
 mod usage_error;
 
 use crate::config::{AdminSettings, Config, ConfigError, read_secret_file};
@@ -24,11 +25,13 @@ use crate::webhook::challenge;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use health::HealthQuery;
+use nu_ansi_term::Color;
 use output::OutputError;
 use send::{SendError, SendVerdict};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use terminal::Terminal;
 
 /// Exit code of success.
 const SUCCESS: u8 = 0;
@@ -63,6 +66,9 @@ enum Command {
         /// SIGQUIT.
         #[arg(long)]
         upgrade: bool,
+        /// Log every field of every line, on a terminal as well.
+        #[arg(short, long)]
+        verbose: bool,
     },
     /// Read the configuration and all files it names, report all problems, and summarise what the
     /// proxy would do.
@@ -176,7 +182,11 @@ pub fn main() -> ExitCode {
 
 fn execute(command: Command) -> ExitCode {
     match command {
-        Command::Run { config, upgrade } => run(&config.path, upgrade),
+        Command::Run {
+            config,
+            upgrade,
+            verbose,
+        } => run(&config.path, upgrade, verbose),
         Command::Check(arguments) => check(&arguments),
         Command::Init { directory } => initialise(&directory),
         Command::Example => print_bytes(EXAMPLE.as_bytes()),
@@ -249,8 +259,8 @@ fn unblock_signals() {
     let _ = SigSet::from_iter(obeyed).thread_unblock();
 }
 
-fn run(path: &Path, upgrade: bool) -> ExitCode {
-    match run::serve(path, upgrade) {
+fn run(path: &Path, upgrade: bool, verbose: bool) -> ExitCode {
+    match run::serve(path, upgrade, verbose) {
         Ok(()) => ExitCode::SUCCESS,
         Err(run::RunError::Config(error)) => explain_config(&error),
         Err(run::RunError::Other(error)) => fail(FAILED, error),
@@ -270,18 +280,19 @@ fn check(arguments: &check::CheckArguments) -> ExitCode {
         Err(error) => return explain_config(&error),
     };
     for error in &loaded.errors {
-        telemetry::say(format_args!("error: {error}"));
+        complain("error", error);
     }
     let config_warnings = loaded.warnings.iter().map(ToString::to_string);
     for warning in config_warnings.chain(check::warnings(&loaded.config)) {
-        telemetry::say(format_args!("warning: {warning}"));
+        complain("warning", warning);
     }
     let code = if loaded.errors.is_empty() {
         SUCCESS
     } else {
         USAGE
     };
-    print(check::describe(&loaded.config).trim_end(), code)
+    let summary = check::describe(&loaded.config);
+    print(check::render(&summary, Terminal::stdout()), code)
 }
 
 fn health(path: &Path, ready: bool) -> ExitCode {
@@ -315,7 +326,7 @@ fn examine(arguments: &doctor::DoctorArguments) -> ExitCode {
     let code = if report.ok { SUCCESS } else { FAILED };
     match arguments.json {
         true => print(report.to_json(), code),
-        false => print(&report, code),
+        false => print(report.render(Terminal::stdout()), code),
     }
 }
 
@@ -355,7 +366,7 @@ fn printed(written: Result<(), OutputError>, code: u8) -> ExitCode {
 /// Prints what is wrong with a configuration, and the lines that are not TOML.
 fn explain_config(error: &ConfigError) -> ExitCode {
     for problem in &error.0 {
-        telemetry::say(format_args!("error: {problem}"));
+        complain("error", problem);
         problem.excerpt().into_iter().for_each(telemetry::say);
     }
     ExitCode::from(USAGE)
@@ -364,12 +375,25 @@ fn explain_config(error: &ConfigError) -> ExitCode {
 /// Prints what is wrong with a configuration, a line for each problem.
 fn refuse_config(error: &ConfigError) -> ExitCode {
     for problem in &error.0 {
-        telemetry::say(format_args!("error: {problem}"));
+        complain("error", problem);
     }
     ExitCode::from(USAGE)
 }
 
 fn fail(code: u8, error: impl Display) -> ExitCode {
-    telemetry::say(format_args!("error: {error}"));
+    complain("error", error);
     ExitCode::from(code)
+}
+
+/// Says what is wrong on standard error. `label` is "error" or "warning".
+fn complain(label: &str, problem: impl Display) {
+    let terminal = Terminal::stderr();
+    let colour = if label == "error" {
+        Color::Red
+    } else {
+        Color::Yellow
+    };
+    let problem = terminal.wrap(&problem.to_string(), label.len() + 2);
+    let label = terminal.paint(colour.bold(), label);
+    telemetry::say(format_args!("{label}: {problem}"));
 }

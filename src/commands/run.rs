@@ -19,9 +19,9 @@ impl From<ConfigError> for RunError {
 }
 
 /// Serves with the configuration at `path`, until the process is told to end.
-pub(super) fn serve(path: &Path, upgrade: bool) -> Result<(), RunError> {
+pub(super) fn serve(path: &Path, upgrade: bool, verbose: bool) -> Result<(), RunError> {
     let mut loaded = Config::load(path)?;
-    telemetry::init(&loaded.config.log);
+    telemetry::init(&loaded.config.log, verbose);
     let inherited = if upgrade {
         // The first load reports errors before the running process is contacted.
         let inherited = Inherited::from_running(&loaded.config.server)
@@ -36,7 +36,7 @@ pub(super) fn serve(path: &Path, upgrade: bool) -> Result<(), RunError> {
     };
     log_problems(&loaded);
     allocator::tidy();
-    Server::bind(loaded, inherited, successor(path))
+    Server::bind(loaded, inherited, successor(path, verbose))
         .and_then(Server::run)
         .map_err(|error| RunError::Other(error.to_string()))
 }
@@ -51,16 +51,16 @@ fn log_problems(loaded: &Loaded) {
 }
 
 /// Returns how to start the successor of this process: as this process was started.
-fn successor(config: &Path) -> Option<Launch> {
+fn successor(config: &Path, verbose: bool) -> Option<Launch> {
     let program = std::env::current_exe().ok()?;
-    let arguments = [
+    let mut arguments = vec![
         "run".into(),
         "--upgrade".into(),
         "--config".into(),
         config.into(),
     ];
-    Some(Launch {
-        program,
-        arguments: arguments.into(),
-    })
+    if verbose {
+        arguments.push("--verbose".into());
+    }
+    Some(Launch { program, arguments })
 }

@@ -9,6 +9,7 @@ mod demands;
 mod document;
 mod error;
 mod excerpt;
+mod exposure;
 mod files;
 pub(crate) mod header_template;
 mod key_kind;
@@ -27,6 +28,7 @@ mod upstream;
 pub(crate) use authorities::fault as authority_fault;
 pub use error::ConfigError;
 pub(crate) use error::Problem;
+pub(crate) use exposure::THROW_AWAY;
 pub(crate) use files::certificates_in;
 pub use files::{NETDATA_ROOT_CA, read_identity};
 pub(crate) use files::{
@@ -353,6 +355,8 @@ pub struct Log {
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// Short lines on a terminal, and [`Text`](Self::Text) elsewhere.
+    Auto,
     /// Lines of text for people.
     Text,
     /// One JSON object per line.
@@ -373,7 +377,7 @@ pub enum LogLevel {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            format: LogFormat::Text,
+            format: LogFormat::Auto,
             level: LogLevel::Info,
             access: true,
         }

@@ -29,6 +29,7 @@ macro_rules! pages {
                 [observability#metrics]: crate::manual::observability#metrics\n\
                 [observability#request-lines]: crate::manual::observability#request-lines\n\
                 [observability#status-page]: crate::manual::observability#status-page\n\
+                [observability#undelivered-notifications]: crate::manual::observability#undelivered-notifications\n\
                 [operating#signals]: crate::manual::operating#signals\n\
                 [operating#systemd]: crate::manual::operating#systemd\n\
                 [operating#upgrade-and-rollback]: crate::manual::operating#upgrade-and-rollback\n\

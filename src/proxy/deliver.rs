@@ -7,10 +7,7 @@ use super::transaction::Transaction;
 use super::upstream_request::{RequestFraming, encode_head};
 use super::verified::Verified;
 use crate::http::timeout::timeout;
-use crate::sanitize::sanitize;
-use crate::telemetry::context::{Context, Outcome};
-use crate::telemetry::repeated::Repeated;
-use crate::upstream::Upstream;
+use crate::telemetry::context::Outcome;
 use crate::upstream::exchange::{self, ExchangeError, Message, Signing, UpstreamResponse};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::StatusCode;
@@ -52,11 +49,11 @@ pub(super) async fn deliver<S: Session>(
                 // The client learns it now, instead of with its next request.
                 transaction.session.close_after();
             }
-            let outcome = pass_back(transaction, upstream, response, started).await;
+            let outcome = pass_back(transaction, response, started).await;
             transaction.context.outcome = Some(outcome);
         }
         Err(error) => {
-            log_upstream_failure(transaction.context, upstream, &error);
+            transaction.context.failure = Some(error.sentence());
             respond::reject(transaction, &error.rejection()).await;
         }
     }
@@ -103,7 +100,6 @@ pub(super) fn trace_response(server: &str, status: StatusCode) {
 /// Passes the response back, and returns how the request ended.
 async fn pass_back<S: Session>(
     transaction: &mut Transaction<'_, S>,
-    upstream: &Upstream,
     response: UpstreamResponse,
     started: Instant,
 ) -> Outcome {
@@ -114,24 +110,9 @@ async fn pass_back<S: Session>(
         Ok(Outcome::Forwarded) if has_left => Outcome::ClientGone,
         Ok(outcome) => outcome,
         Err(error) => {
-            log_upstream_failure(transaction.context, upstream, &error);
+            transaction.context.failure = Some(error.sentence());
             Outcome::Refused(error.rejection().code())
         }
-    }
-}
-
-/// Logs why a request has no response from its application.
-pub(super) fn log_upstream_failure(context: &Context, upstream: &Upstream, error: &ExchangeError) {
-    if Repeated::NoAnswer.may_be_written() {
-        let error = error.to_string();
-        tracing::warn!(
-            event = "upstream_failed",
-            request_id = context.request_id,
-            %upstream,
-            server = context.server.as_deref(),
-            error = %sanitize(&error),
-            "no complete response from the upstream"
-        );
     }
 }
 

@@ -12,6 +12,7 @@ use crate::rejection::Rejection;
 use crate::telemetry::Monitor;
 use crate::telemetry::access_log::{self, Answered};
 use crate::telemetry::context::Context;
+use crate::telemetry::lost;
 use pingora::server::ShutdownWatch;
 use std::sync::Arc;
 use tracing::Instrument as _;
@@ -41,7 +42,7 @@ impl Gateway {
         head: &RequestHead,
         rejection: Option<Rejection>,
     ) {
-        let mut in_flight = InFlight::new();
+        let mut in_flight = InFlight::new(&self.monitor);
         let mut transaction = Transaction::new(session, head, &mut in_flight.context);
         match &rejection {
             Some(rejection) => self.gate.refuse(&mut transaction, rejection).await,
@@ -56,7 +57,8 @@ impl Gateway {
             bytes_sent: session.bytes_sent(),
         };
         access_log::write(&answered, context);
-        self.monitor.request(&answered, context);
+        let lost = lost::report(context, answered.status);
+        self.monitor.request(&answered, context, lost);
         in_flight.is_over = true;
     }
 
@@ -80,22 +82,24 @@ impl Gateway {
 }
 
 /// A request that has not been answered completely.
-struct InFlight {
+struct InFlight<'m> {
     context: Context,
+    monitor: &'m Monitor,
     is_over: bool,
 }
 
-impl InFlight {
-    fn new() -> Self {
+impl<'m> InFlight<'m> {
+    fn new(monitor: &'m Monitor) -> Self {
         Self {
             context: Context::new(),
+            monitor,
             is_over: false,
         }
     }
 }
 
 /// A request is dropped early when the process ends: this line is then its only trace.
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if self.is_over {
             return;
@@ -112,5 +116,8 @@ impl Drop for InFlight {
             upstream = context.upstream.as_deref(),
             "request aborted by the shutdown"
         );
+        if let Some(lost) = lost::report(context, None) {
+            self.monitor.lost(lost);
+        }
     }
 }

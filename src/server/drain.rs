@@ -11,7 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Barrier, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -84,6 +84,17 @@ impl Drain {
     /// Waits until draining has started and every tracked task is finished.
     pub(super) async fn finished(&self) {
         self.in_flight.wait().await;
+    }
+
+    /// Waits, once the runtimes have ended, until each request that this has cut short is dropped: it
+    /// reports what is lost with it. Blocks the thread, for `limit` at most.
+    pub(super) fn dropped(&self, limit: Duration) {
+        self.in_flight.close();
+        // Without a runtime, there is nothing to wait with.
+        if let Ok(runtime) = Builder::new_current_thread().enable_time().build() {
+            // Ignore a timeout: a thread that hangs reports nothing.
+            let _ = runtime.block_on(async { timeout(limit, self.in_flight.wait()).await });
+        }
     }
 
     /// Starts draining, and waits at most `limit` until every tracked task is finished.

@@ -42,6 +42,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 use thiserror::Error;
 use threads::WorkerThreads;
 use tokio::sync::{Barrier, watch};
@@ -54,6 +55,7 @@ pub(crate) struct Server {
     pingora: PingoraServer,
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
+    monitor: Arc<Monitor>,
     startup_error: StartupError,
     until_drained: UntilDrained,
 }
@@ -64,6 +66,9 @@ type StartupError = Arc<OnceLock<ServerError>>;
 /// Number of services that install signal handlers before the first connection is accepted: the
 /// listener waits at a barrier for the reloader and for the service that ends the process.
 const SIGNAL_LISTENERS: usize = 3;
+
+/// Time for requests that the end of the process cuts short to report what is lost with them.
+const LAST_REPORTS: Duration = Duration::from_secs(1);
 
 /// An error because of which a server cannot start.
 #[derive(Debug, Error)]
@@ -148,6 +153,9 @@ impl Server {
             .and_then(|listener| listener.local_addr().ok());
         let shared = Shared::new(&config);
         shared.monitor.watch(policy.buffers());
+        if let Some(directory) = systemd::state_directory() {
+            shared.monitor.keep_in(&directory);
+        }
         let (watcher, upstreams) =
             UpstreamWatcher::new(policy.upstreams().clone(), shared.monitor.clone());
         let handler = shared.connection_handler(&config, acceptor, policy);
@@ -174,6 +182,7 @@ impl Server {
             pingora,
             addresses,
             admin_address,
+            monitor: shared.monitor.clone(),
             startup_error: shared.startup_error.clone(),
             until_drained: shared.until_drained(&config, sockets, launch),
         })
@@ -198,9 +207,12 @@ impl Server {
     pub(crate) fn run(self) -> Result<(), ServerError> {
         raise_descriptor_limit();
         let pid_file = self.until_drained.pid_file.clone();
+        let drain = self.until_drained.drain.clone();
         self.pingora.run(RunArgs {
             shutdown_signal: Box::new(self.until_drained),
         });
+        drain.dropped(LAST_REPORTS);
+        self.monitor.flush();
         pid_file.remove();
         info!(event = "stopped", "stopped");
         match Arc::into_inner(self.startup_error).and_then(OnceLock::into_inner) {

@@ -168,12 +168,15 @@ impl Reloader {
         for warning in warnings {
             warn!(event = "config_warning", "{warning}");
         }
-        if self.needs_restart(&config) {
+        let pending = self.pending(&config);
+        if !pending.is_empty() {
             warn!(
                 event = "config_restart_required",
-                "changes of listen.https, listen.http, admin.listen and [server] take effect after a restart or an upgrade"
+                keys = pending.join(" "),
+                "changes of these keys take effect after a restart or an upgrade"
             );
         }
+        self.monitor.restart_required(pending);
         telemetry::change(&config.log);
         self.monitor.configured(&config);
         let upstreams = policy.upstreams().clone();
@@ -189,12 +192,16 @@ impl Reloader {
 }
 
 impl Reloader {
-    /// Returns `true` if `config` differs in what is fixed for the life of the process.
-    fn needs_restart(&self, config: &Config) -> bool {
-        config.listen.https != self.listen.https
-            || config.listen.http != self.listen.http
-            || config.server != self.server
-            || config.admin != self.admin
+    /// Returns the keys that are fixed for the life of the process, and differ in `config`.
+    fn pending(&self, config: &Config) -> Vec<&'static str> {
+        let differs = [
+            ("listen.https", config.listen.https != self.listen.https),
+            ("listen.http", config.listen.http != self.listen.http),
+            ("admin.listen", config.admin != self.admin),
+            ("server", config.server != self.server),
+        ];
+        let keys = differs.into_iter().filter(|(_, differs)| *differs);
+        keys.map(|(key, _)| key).collect()
     }
 }
 

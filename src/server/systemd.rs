@@ -1,9 +1,20 @@
-//! Notifies the service manager of state changes (sd_notify(3)), if there is one.
+//! Notifies the service manager of state changes (sd_notify(3)), if there is one, and finds the
+//! directory that it has for this service.
 
 use sd_notify::NotifyState;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
+
+/// Returns the directory for what outlives the process (`StateDirectory=`, systemd.exec(5)), if
+/// there is one. Containers set the variable as well.
+pub(super) fn state_directory() -> Option<PathBuf> {
+    let directories = std::env::var_os("STATE_DIRECTORY")?;
+    // There may be several, separated by colons.
+    let first = std::env::split_paths(&directories).next()?;
+    Some(first).filter(|path| path.is_absolute())
+}
 
 /// Reports that requests are served.
 pub(super) fn ready(status: &str) {

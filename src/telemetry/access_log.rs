@@ -1,11 +1,11 @@
 //! The access log: one line for each request, without secrets, `Authorization` and bodies.
 
-use super::context::Context;
+use super::context::{Context, Outcome};
 use crate::http::request_head::RequestHead;
 use crate::sanitize::sanitize;
 use crate::webhook::notification::Kind;
 use std::borrow::Cow;
-use tracing::info;
+use tracing::{Level, info, warn};
 
 /// The target of access lines, by which they are filtered.
 pub(crate) const TARGET: &str = "access";
@@ -32,7 +32,7 @@ pub(crate) struct Answered<'r> {
 
 /// Writes the line of a request that has ended.
 pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
-    if !tracing::enabled!(target: TARGET, tracing::Level::INFO) || WITHOUT.try_get().is_ok() {
+    if !tracing::enabled!(target: TARGET, Level::INFO) || WITHOUT.try_get().is_ok() {
         return;
     }
     let head = answered.head;
@@ -66,48 +66,61 @@ struct Request<'r> {
     bytes_sent: u64,
 }
 
+/// Writes the line at a level, which tracing wants as a constant.
+macro_rules! write_at {
+    ($level:ident, $request:ident, $context:ident) => {{
+        let identity = $context.identity.as_deref();
+        let notification = $context.notification.as_deref();
+        let outcome = $context.outcome;
+        // The format escapes strings. Those of unlimited length are truncated here.
+        let client_cn = identity
+            .and_then(|identity| identity.common_name())
+            .map(sanitize);
+        let client_serial = identity.map(|identity| sanitize(&identity.serial));
+        let space = notification
+            .and_then(|n| n.space.as_ref()?.label())
+            .map(sanitize);
+        $level!(
+            target: TARGET,
+            event = "request",
+            request_id = $context.request_id,
+            remote_addr = $context.remote_addr.map(tracing::field::display),
+            client_cn = client_cn.as_deref(),
+            client_serial = client_serial.as_deref(),
+            tls = $request.tls,
+            protocol = $request.protocol,
+            method = $request.method,
+            path = $request.path,
+            route = $context.route.as_deref(),
+            outcome = outcome.map(|outcome| outcome.as_str()),
+            code = outcome.map(|outcome| outcome.code()),
+            detail = $context.reason().map(|reason| sanitize(&reason).into_owned()),
+            status = $request.status,
+            kind = notification.map(|notification| notification.kind.as_str()),
+            shape = notification.and_then(|notification| notification.shape).map(|shape| shape.as_str()),
+            severity = notification.and_then(|notification| notification.severity.as_deref()),
+            title = notification.and_then(|n| n.title.as_deref()).map(sanitize).as_deref(),
+            node = notification.and_then(|n| n.node.as_deref()).map(sanitize).as_deref(),
+            space = space.as_deref(),
+            transition_id = notification.filter(|n| n.kind != Kind::Test).and_then(|n| n.transition_id.as_deref()),
+            drift = notification.filter(|n| !n.drift.is_empty()).map(|n| n.drift.join(" ")),
+            dropped_headers = Some(&$context.dropped_headers.names).filter(|it| !it.is_empty()).map(|it| it.join(" ")),
+            body_bytes = $context.body_bytes,
+            bytes_sent = $request.bytes_sent,
+            duration_ms = milliseconds($context.started.elapsed()),
+            upstream = $context.upstream.as_deref(),
+            server = $context.server.as_deref(),
+            upstream_ms = $context.upstream_duration.map(milliseconds),
+            "request"
+        );
+    }};
+}
+
 fn line(request: &Request<'_>, context: &Context) {
-    let identity = context.identity.as_deref();
-    let notification = context.notification.as_deref();
-    let outcome = context.outcome;
-    // The format escapes strings. Those of unlimited length are truncated here.
-    let client_cn = identity
-        .and_then(|identity| identity.common_name())
-        .map(sanitize);
-    let client_serial = identity.map(|identity| sanitize(&identity.serial));
-    let space = notification
-        .and_then(|n| n.space.as_ref()?.label())
-        .map(sanitize);
-    info!(
-        target: TARGET,
-        event = "request",
-        request_id = context.request_id,
-        remote_addr = context.remote_addr.map(tracing::field::display),
-        client_cn = client_cn.as_deref(),
-        client_serial = client_serial.as_deref(),
-        tls = request.tls,
-        protocol = request.protocol,
-        method = request.method,
-        path = request.path,
-        route = context.route.as_deref(),
-        outcome = outcome.map(|outcome| outcome.as_str()),
-        code = outcome.map(|outcome| outcome.code()),
-        status = request.status,
-        kind = notification.map(|notification| notification.kind.as_str()),
-        shape = notification.and_then(|notification| notification.shape).map(|shape| shape.as_str()),
-        severity = notification.and_then(|notification| notification.severity.as_deref()),
-        space = space.as_deref(),
-        transition_id = notification.filter(|n| n.kind != Kind::Test).and_then(|n| n.transition_id.as_deref()),
-        drift = notification.filter(|n| !n.drift.is_empty()).map(|n| n.drift.join(" ")),
-        dropped_headers = Some(&context.dropped_headers.names).filter(|it| !it.is_empty()).map(|it| it.join(" ")),
-        body_bytes = context.body_bytes,
-        bytes_sent = request.bytes_sent,
-        duration_ms = milliseconds(context.started.elapsed()),
-        upstream = context.upstream.as_deref(),
-        server = context.server.as_deref(),
-        upstream_ms = context.upstream_duration.map(milliseconds),
-        "request"
-    );
+    match context.outcome {
+        Some(Outcome::Refused(_)) | None => write_at!(warn, request, context),
+        Some(_) => write_at!(info, request, context),
+    }
 }
 
 fn milliseconds(duration: std::time::Duration) -> f64 {

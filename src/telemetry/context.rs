@@ -3,6 +3,7 @@
 use crate::auth::{ClientIdentity, Presented};
 use crate::rejection::Rejection;
 use crate::webhook::notification::Notification;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,6 +104,8 @@ pub struct Context {
     pub outcome: Option<Outcome>,
     /// The rejection of a refused request.
     pub rejection: Option<Rejection>,
+    /// The reason in a sentence why the upstream did not respond, for the operator alone.
+    pub(crate) failure: Option<String>,
     /// The span that its records at level debug belong to.
     pub(crate) span: Span,
 }
@@ -124,6 +127,7 @@ impl Context {
             upstream_duration: None,
             outcome: None,
             rejection: None,
+            failure: None,
             span: Span::none(),
         }
     }
@@ -132,6 +136,14 @@ impl Context {
     pub(crate) fn note_route(&mut self, route: &Arc<str>) {
         self.span.record("route", &**route);
         self.route = Some(route.clone());
+    }
+
+    /// The reason in a sentence why the request was refused, as the operator sees it.
+    pub(crate) fn reason(&self) -> Option<Cow<'_, str>> {
+        let detail = || self.rejection.as_ref().map(Rejection::detail);
+        let is_refused = matches!(self.outcome, Some(Outcome::Refused(_)));
+        let reason = self.failure.as_deref().map(Cow::Borrowed).or_else(detail);
+        reason.filter(|_| is_refused)
     }
 
     /// Records the client certificate of the connection.

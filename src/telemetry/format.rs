@@ -1,8 +1,9 @@
-//! The format of log lines: text or JSON, with a priority for systemd's journal.
+//! The format of log lines: short, text or JSON, with a priority for systemd's journal.
 
 use super::logging::is_ours;
+use super::short::ShortFormat;
 use super::span_fields::{self, SpanFields};
-use crate::config::LogFormat;
+use crate::config::{Log, LogFormat, LogLevel};
 use crate::sanitize::is_harmless;
 use std::fmt;
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use time::UtcOffset;
 use tracing::{Event, Level, Subscriber};
 use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::fmt::format::{Format, Full, Json, Writer};
@@ -20,54 +22,98 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Formats log lines. The format can be changed at runtime.
 pub(super) struct LogFormatter {
-    is_json: Arc<AtomicBool>,
-    is_journal: bool,
-    /// The output has colours.
-    is_terminal: bool,
+    switches: Arc<Switches>,
+    output: Output,
     json: Format<Json, SystemTime>,
     text: Format<Full, SystemTime>,
     /// The format for the journal, which records the time itself.
     untimed: Format<Full, ()>,
+    short: ShortFormat,
+}
+
+/// The destination of the log.
+#[derive(Clone, Copy)]
+pub(super) struct Output {
+    pub(super) is_terminal: bool,
+    pub(super) is_coloured: bool,
+    pub(super) is_journal: bool,
+    /// The offset of local time, which lines for people have.
+    pub(super) offset: Option<UtcOffset>,
+}
+
+/// The settings of a [`LogFormatter`] that a reload changes.
+#[derive(Default)]
+pub(super) struct Switches {
+    is_json: AtomicBool,
+    is_short: AtomicBool,
+    /// Requests have lines of their own.
+    has_requests: AtomicBool,
 }
 
 /// Changes the format of a [`LogFormatter`].
 #[derive(Clone)]
-pub(super) struct FormatHandle(Arc<AtomicBool>);
+pub(super) struct FormatHandle {
+    switches: Arc<Switches>,
+    is_terminal: bool,
+    /// Lines are never short.
+    is_verbose: bool,
+}
 
 impl FormatHandle {
     /// Returns the formatter of the fields of spans, which follows this switch.
     pub(super) fn span_fields(&self) -> SpanFields {
         SpanFields {
-            is_json: self.0.clone(),
+            switches: self.switches.clone(),
         }
     }
 
-    pub(super) fn to(&self, format: LogFormat) {
-        self.0.store(format == LogFormat::Json, Ordering::Relaxed);
+    /// Formats lines as `log` says.
+    pub(super) fn apply(&self, log: &Log) {
+        // The story of a request has more than fits into a short line.
+        let is_short = log.format == LogFormat::Auto
+            && self.is_terminal
+            && !self.is_verbose
+            && !matches!(log.level, LogLevel::Debug | LogLevel::Trace);
+        let Switches {
+            is_json,
+            is_short: short,
+            has_requests,
+        } = &*self.switches;
+        is_json.store(log.format == LogFormat::Json, Ordering::Relaxed);
+        short.store(is_short, Ordering::Relaxed);
+        has_requests.store(log.access, Ordering::Relaxed);
+    }
+}
+
+impl Switches {
+    /// Returns `true` if lines are JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.is_json.load(Ordering::Relaxed)
     }
 }
 
 impl LogFormatter {
-    /// Creates a formatter and the handle that changes its format. `is_terminal` adds colours.
-    pub(super) fn new(
-        format: LogFormat,
-        is_terminal: bool,
-        is_journal: bool,
-    ) -> (Self, FormatHandle) {
-        let is_json = Arc::new(AtomicBool::new(format == LogFormat::Json));
+    /// Creates a formatter for `output`, and the handle that changes its format.
+    pub(super) fn new(log: &Log, output: Output, is_verbose: bool) -> (Self, FormatHandle) {
+        let handle = FormatHandle {
+            switches: Arc::default(),
+            is_terminal: output.is_terminal,
+            is_verbose,
+        };
+        handle.apply(log);
         let lines = Self {
-            is_json: is_json.clone(),
-            is_journal,
-            is_terminal,
+            switches: handle.switches.clone(),
+            output,
             json: Format::default()
                 .json()
                 .flatten_event(true)
                 .with_current_span(false)
                 .with_span_list(false),
-            text: Format::default().with_ansi(is_terminal),
+            text: Format::default().with_ansi(output.is_coloured),
             untimed: Format::default().with_ansi(false).without_time(),
+            short: ShortFormat::new(output),
         };
-        (lines, FormatHandle(is_json))
+        (lines, handle)
     }
 }
 
@@ -112,16 +158,25 @@ where
         let metadata = bridged.as_ref().unwrap_or_else(|| event.metadata());
         // The target is shown for records of other crates only.
         let is_foreign = !is_ours(metadata.target());
-        if self.is_journal {
+        let is_short = self.switches.is_short.load(Ordering::Relaxed);
+        let has_requests = self.switches.has_requests.load(Ordering::Relaxed);
+        if is_short && has_requests && ShortFormat::is_told_by_request(event) {
+            return Ok(());
+        }
+        if self.output.is_journal {
             write!(writer, "<{}>", priority(metadata.level()))?;
         }
         let mut line = OneLine {
             writer: &mut writer,
             is_broken: false,
-            is_terminal: self.is_terminal,
+            is_coloured: self.output.is_coloured,
         };
+        if is_short {
+            self.short.write(&mut line, metadata, event)?;
+            return writer.write_char('\n');
+        }
         let inner = Writer::new(&mut line);
-        match (self.is_json.load(Ordering::Relaxed), self.is_journal) {
+        match (self.switches.is_json(), self.output.is_journal) {
             (true, _) => self.format_json(context, inner, event, is_foreign),
             (false, false) => self
                 .text
@@ -157,7 +212,7 @@ struct OneLine<'l, 'w> {
     writer: &'l mut Writer<'w>,
     /// A line break was written that may be the last.
     is_broken: bool,
-    is_terminal: bool,
+    is_coloured: bool,
 }
 
 impl OneLine<'_, '_> {
@@ -165,7 +220,7 @@ impl OneLine<'_, '_> {
         if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
             return self.writer.write_str(text);
         }
-        let is_colour = |c| self.is_terminal && c == '\x1b';
+        let is_colour = |c| self.is_coloured && c == '\x1b';
         text.chars().try_for_each(|c| {
             self.writer.write_char(if is_harmless(c) || is_colour(c) {
                 c
@@ -226,7 +281,7 @@ mod tests {
             let mut one = OneLine {
                 writer: &mut writer,
                 is_broken: false,
-                is_terminal: false,
+                is_coloured: false,
             };
             parts.iter().for_each(|part| one.write_str(part).unwrap());
             assert_eq!(text, line);

@@ -1,7 +1,7 @@
 //! The log of the process: its format, its filter, and the queue of lines that are not written yet.
 
 use super::access_log::TARGET as ACCESS_TARGET;
-use super::format::{FormatHandle, LogFormatter, stderr_is_journal};
+use super::format::{FormatHandle, LogFormatter, Output, stderr_is_journal};
 use super::queue::Queue;
 use crate::config::{Log, LogLevel};
 use std::fmt::Display;
@@ -9,6 +9,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 use std::time::Duration;
 use std::{panic, thread};
+use time::UtcOffset;
 use tracing_log::AsLog as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -37,10 +38,19 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// A thread writes the lines, so that others do not wait: call [`flush`] before the process exits.
 ///
 /// Does nothing if the process logs already.
-pub(crate) fn init(log: &Log) {
-    let (is_terminal, is_journal) = (std::io::stderr().is_terminal(), stderr_is_journal());
+///
+/// With `is_verbose`, lines on a terminal are not shortened.
+pub(crate) fn init(log: &Log, is_verbose: bool) {
+    let is_terminal = std::io::stderr().is_terminal();
+    let output = Output {
+        is_terminal,
+        is_coloured: is_coloured(is_terminal),
+        is_journal: stderr_is_journal(),
+        // It can be asked for as long as there is one thread.
+        offset: UtcOffset::current_local_offset().ok(),
+    };
     let (filter, handle) = reload::Layer::new(filter(log));
-    let (lines, format) = LogFormatter::new(log.format, is_terminal, is_journal);
+    let (lines, format) = LogFormatter::new(log, output, is_verbose);
     let queue = Queue::to_stderr().ok();
     let writer = match &queue {
         Some(queue) => BoxMakeWriter::new(queue.clone()),
@@ -48,7 +58,7 @@ pub(crate) fn init(log: &Log) {
         None => BoxMakeWriter::new(std::io::stderr),
     };
     let lines = fmt::layer()
-        .with_ansi(is_terminal)
+        .with_ansi(output.is_coloured)
         .with_writer(writer)
         .event_format(lines)
         .fmt_fields(format.span_fields());
@@ -82,6 +92,14 @@ pub(crate) fn init(log: &Log) {
     }
 }
 
+/// Returns `true` if output may have colours: it goes to a terminal that has them, and `NO_COLOR`
+/// (<https://no-color.org>) is not set.
+pub(crate) fn is_coloured(is_terminal: bool) -> bool {
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+    is_terminal && !is_unwanted && !is_dumb
+}
+
 /// Waits until all lines are written, for a second at most.
 pub(crate) fn flush() {
     if let Some(queue) = SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
@@ -103,7 +121,7 @@ pub(crate) fn change(log: &Log) {
     let Some(settings) = SETTINGS.get() else {
         return;
     };
-    settings.format.to(log.format);
+    settings.format.apply(log);
     // An error would say that there is no log any more to be changed.
     let _ = settings.filter.reload(filter(log));
     // What others log through the `log` crate is filtered by it first.

@@ -3,6 +3,10 @@
 pub(crate) mod access_log;
 #[cfg(feature = "server")]
 pub(crate) mod admin;
+#[cfg(feature = "server")]
+mod certificates;
+#[cfg(feature = "server")]
+mod configured;
 pub(crate) mod context;
 #[cfg(feature = "server")]
 mod format;
@@ -11,6 +15,8 @@ pub(crate) mod history;
 #[cfg(feature = "server")]
 mod logging;
 #[cfg(feature = "server")]
+pub(crate) mod lost;
+#[cfg(feature = "server")]
 pub(crate) mod metrics;
 #[cfg(feature = "server")]
 mod monitor;
@@ -18,9 +24,17 @@ mod monitor;
 mod queue;
 pub(crate) mod repeated;
 #[cfg(feature = "server")]
+mod short;
+#[cfg(feature = "server")]
 mod span_fields;
+#[cfg(feature = "server")]
+mod undelivered;
+#[cfg(feature = "server")]
+mod upstream_health;
 
 #[cfg(feature = "server")]
-pub(crate) use logging::{change, flush, init, say};
+pub(crate) use certificates::Certificate;
 #[cfg(feature = "server")]
-pub(crate) use monitor::{Certificate, Monitor};
+pub(crate) use logging::{change, flush, init, is_coloured, say};
+#[cfg(feature = "server")]
+pub(crate) use monitor::Monitor;

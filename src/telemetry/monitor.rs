@@ -1,21 +1,26 @@
 //! The state of a running server: counters, recent events, certificates and health.
 
 use super::access_log::Answered;
+use super::certificates::{Certificate, earliest};
+use super::configured::Configured;
 use super::context::{Context, Outcome};
-use super::history::{Event, Recent, Snapshot};
+use super::history::{Event, Recent, Snapshot, UpstreamAnswer};
+use super::lost::{self, LostNotification};
 use super::metrics::{CertificateKind, ConnectionRefusal, Ended, Metrics};
+use super::undelivered::Undelivered;
+use super::upstream_health::{UpstreamHealth, each, has};
 use crate::auth::ClientIdentity;
-use crate::config::{Config, Tls};
+use crate::config::Config;
 use crate::http::buffers::Buffers;
 use crate::rejection::Rejection;
 use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::IntGauge;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use tokio::sync::Notify;
 
 /// Records what happens, for the metrics and the admin listener.
@@ -33,24 +38,14 @@ pub(crate) struct Monitor {
     /// The health of each server of each upstream.
     upstreams: Mutex<UpstreamHealth>,
     recent: Recent,
+    undelivered: Undelivered,
+    configured: ArcSwap<Configured>,
+    /// The keys whose changes take effect after a restart.
+    pending: ArcSwap<Vec<&'static str>>,
     /// The memory of request bodies.
     buffers: OnceLock<Arc<Buffers>>,
     /// The time when a body was last refused because the memory limit was reached.
     overloaded: ArcSwapOption<SystemTime>,
-}
-
-/// `true` for each healthy server, by upstream and server.
-pub(crate) type UpstreamHealth = BTreeMap<String, BTreeMap<String, bool>>;
-
-/// A certificate or a revocation list with its expiry.
-#[derive(Clone, Debug)]
-pub(crate) struct Certificate {
-    /// The purpose of the certificate.
-    pub which: CertificateKind,
-    /// The subject of a certificate, or the file of a revocation list.
-    pub name: String,
-    /// The expiry in seconds since 1970.
-    pub not_after: i64,
 }
 
 /// Counts an open connection until it is dropped.
@@ -86,6 +81,9 @@ impl Monitor {
             client_last_seen: ArcSwapOption::empty(),
             upstreams: Mutex::default(),
             recent: Recent::default(),
+            undelivered: Undelivered::default(),
+            configured: ArcSwap::default(),
+            pending: ArcSwap::default(),
             buffers: OnceLock::new(),
             overloaded: ArcSwapOption::empty(),
         }
@@ -100,6 +98,39 @@ impl Monitor {
     /// Returns the time when a body was last refused because the memory limit was reached.
     pub(crate) fn overloaded(&self) -> Option<SystemTime> {
         self.overloaded.load().as_deref().copied()
+    }
+
+    /// Keeps the notifications that are not delivered in a file in `directory`, beginning with those
+    /// of an earlier process.
+    pub(crate) fn keep_in(&self, directory: &Path) {
+        if self.is_watched {
+            self.undelivered.keep_in(directory);
+        }
+    }
+
+    /// Waits until everything that outlives the process is written, for a second at most.
+    pub(crate) fn flush(&self) {
+        self.undelivered.flush();
+    }
+
+    /// Sets the keys whose changes take effect after a restart.
+    pub(crate) fn restart_required(&self, keys: Vec<&'static str>) {
+        self.pending.store(Arc::new(keys));
+    }
+
+    /// Returns the keys whose changes take effect after a restart.
+    pub(crate) fn pending(&self) -> Arc<Vec<&'static str>> {
+        self.pending.load_full()
+    }
+
+    /// Returns what is configured.
+    pub(crate) fn configuration(&self) -> Arc<Configured> {
+        self.configured.load_full()
+    }
+
+    /// Returns the notifications of the last day that are not delivered, the oldest first.
+    pub(crate) fn undelivered(&self) -> Vec<LostNotification> {
+        self.undelivered.open(lost::now())
     }
 
     /// Applies `config` to metrics and history.
@@ -117,25 +148,15 @@ impl Monitor {
                 .iter()
                 .any(|known| known.path.to_string() == route)
         });
-        let certificates = config.tls.as_ref().map(certificates).unwrap_or_default();
-        let now = unix_now();
-        for which in [
-            CertificateKind::Server,
-            CertificateKind::Chain,
-            CertificateKind::Ca,
-            CertificateKind::Crl,
-        ] {
-            let of_this_kind = certificates
-                .iter()
-                .filter(|certificate| certificate.which == which);
-            // An expired certificate of the chain would hide one that is about to expire.
-            let counted = of_this_kind.filter(|certificate| {
-                which != CertificateKind::Chain || certificate.not_after >= now
-            });
-            self.metrics.certificate(
-                which,
-                counted.map(|certificate| certificate.not_after).min(),
-            );
+        let is_upstream = |name: &str| {
+            let mut upstreams = config.routes.iter().map(|route| &route.upstream);
+            upstreams.any(|upstream| upstream.name == name)
+        };
+        self.recent.keep_upstreams(is_upstream);
+        self.configured.store(Arc::new(Configured::of(config)));
+        let certificates = Certificate::all(config);
+        for (which, not_after) in earliest(&certificates, lost::now()) {
+            self.metrics.certificate(which, not_after);
         }
         self.certificates.store(Arc::new(certificates));
     }
@@ -169,33 +190,82 @@ impl Monitor {
         self.is_watched && self.is_ready()
     }
 
-    /// Records a request that has ended.
-    pub(crate) fn request(&self, answered: &Answered<'_>, context: &Context) {
-        if self.is_noting() {
-            // On a webhook route, every GET is a challenge.
-            let is_challenge = answered.head.method() == b"GET";
-            let duration = answered.was_read.then(|| context.started.elapsed());
-            self.metrics.request(Ended {
-                context,
-                is_challenge,
-                duration,
-            });
-            self.note_client(context);
-            self.note_token(context);
-            if context.rejection == Some(Rejection::Overloaded) {
-                self.overloaded.store(Some(Arc::new(SystemTime::now())));
-            }
-            match context.outcome {
-                // There may be a thousand of these for each notification, which they would soon
-                // displace.
-                Some(Outcome::Forwarded) if context.notification.is_none() => {
-                    self.recent.count_passed()
-                }
-                _ => self
-                    .recent
-                    .note(Event::of_request(context, answered.status, duration)),
-            }
+    /// Records a request that has ended. `lost` is its notification, if that was not delivered.
+    pub(crate) fn request(
+        &self,
+        answered: &Answered<'_>,
+        context: &Context,
+        lost: Option<LostNotification>,
+    ) {
+        if !self.is_noting() {
+            return;
         }
+        // On a webhook route, every GET is a challenge.
+        let is_challenge = answered.head.method() == b"GET";
+        let duration = answered.was_read.then(|| context.started.elapsed());
+        self.metrics.request(Ended {
+            context,
+            is_challenge,
+            duration,
+        });
+        self.note_client(context);
+        self.note_token(context);
+        self.note_answer(answered, context);
+        if context.rejection == Some(Rejection::Overloaded) {
+            self.overloaded.store(Some(Arc::new(SystemTime::now())));
+        }
+        match context.outcome {
+            // There may be a thousand of these for each notification, which they would soon
+            // displace.
+            Some(Outcome::Forwarded) if context.notification.is_none() => {
+                self.recent.count_passed()
+            }
+            _ => self.recent.note(Event::of_request(
+                context,
+                answered.status,
+                duration,
+                lost.as_ref(),
+            )),
+        }
+        self.note_delivery(answered, context, lost);
+    }
+
+    /// Records a notification that was not delivered because the process ends.
+    pub(crate) fn lost(&self, lost: LostNotification) {
+        if self.is_noting() {
+            self.metrics.not_delivered(&lost.route, lost.known_code());
+            self.undelivered.lost(lost);
+        }
+    }
+
+    fn note_delivery(
+        &self,
+        answered: &Answered<'_>,
+        context: &Context,
+        lost: Option<LostNotification>,
+    ) {
+        match (lost, &context.notification) {
+            (Some(lost), _) => self.lost(lost),
+            (None, Some(notification)) if lost::is_delivered(context, answered.status) => self
+                .undelivered
+                .delivered(|| lost::key(context, notification)),
+            _ => {}
+        }
+    }
+
+    /// Keeps what the upstream last responded.
+    fn note_answer(&self, answered: &Answered<'_>, context: &Context) {
+        let Some(upstream) = &context.upstream else {
+            return;
+        };
+        let failure = context.failure.clone();
+        let answer = UpstreamAnswer {
+            at: SystemTime::now(),
+            status: answered.status.filter(|_| failure.is_none()),
+            duration: context.upstream_duration,
+            failure,
+        };
+        self.recent.note_answer(upstream, answer);
     }
 
     /// Keeps the token of a Test notification that the proxy answered.
@@ -234,13 +304,14 @@ impl Monitor {
 
     /// Records a connection, which lasts until the returned value is dropped.
     pub(crate) fn connected(&self) -> Connected {
-        self.metrics.connections().inc();
-        Connected(self.metrics.connections().clone())
+        let open = self.metrics.connections().open();
+        open.inc();
+        Connected(open.clone())
     }
 
     /// Records a connection that is refused before any data is exchanged.
     pub(crate) fn connection_refused(&self, peer: IpAddr, why: ConnectionRefusal, reason: &str) {
-        self.metrics.connection_refused(why);
+        self.metrics.connections().refused(why);
         if self.is_watched {
             self.recent.note(Event::of_connection(peer, why, reason));
         }
@@ -251,8 +322,8 @@ impl Monitor {
         if !self.is_noting() {
             return;
         }
-        self.metrics
-            .handshake(result.err().map(|refusal| refusal.code));
+        let refused = result.err().map(|refusal| refusal.code);
+        self.metrics.connections().handshake(refused);
         if let Err(refusal) = result {
             self.recent.note(Event::of_handshake(peer, refusal));
         }
@@ -325,73 +396,16 @@ impl Monitor {
 
     /// Returns the number of open connections.
     pub(crate) fn connections(&self) -> i64 {
-        self.metrics.connections().get()
+        self.metrics.connections().open().get()
     }
 
     /// Returns the metrics in Prometheus' text format.
     pub(crate) fn metrics(&self) -> String {
         self.metrics
             .buffered(self.buffers.get().map_or(0, |buffers| buffers.used()));
+        self.metrics.not_delivered_open(self.undelivered().len());
         self.metrics.expose()
     }
-}
-
-fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs().cast_signed())
-}
-
-fn each(upstreams: &UpstreamHealth) -> impl Iterator<Item = (&str, &str, bool)> {
-    upstreams.iter().flat_map(|(name, servers)| {
-        servers
-            .iter()
-            .map(move |(server, is_healthy)| (name.as_str(), server.as_str(), *is_healthy))
-    })
-}
-
-fn has(upstreams: &UpstreamHealth, upstream: &str, server: &str) -> bool {
-    upstreams
-        .get(upstream)
-        .is_some_and(|servers| servers.contains_key(server))
-}
-
-fn certificates(tls: &Tls) -> Vec<Certificate> {
-    // Every client needs the leaf. The rest of the chain may be expired and unused: a self-signed
-    // or cross-signed certificate may stay in a chain for years after its expiry.
-    let mut chain = tls
-        .certificate
-        .cert
-        .iter()
-        .filter_map(|der| ClientIdentity::from_der(der));
-    let leaf = chain.next().map(|leaf| (CertificateKind::Server, leaf));
-    let server = leaf
-        .into_iter()
-        .chain(chain.map(|above| (CertificateKind::Chain, above)));
-    let server = server.map(|(which, it)| Certificate {
-        which,
-        name: it.subject,
-        not_after: it.not_after,
-    });
-    let authorities = tls
-        .client
-        .authorities
-        .iter()
-        .filter_map(|der| ClientIdentity::from_der(der));
-    let authorities = authorities.map(|ca| Certificate {
-        which: CertificateKind::Ca,
-        name: ca.subject,
-        not_after: ca.not_after,
-    });
-    let lists = tls.client.revocation_lists.iter().filter_map(|list| {
-        let name = list.file().display().to_string();
-        Some(Certificate {
-            which: CertificateKind::Crl,
-            name,
-            not_after: list.next_update()?,
-        })
-    });
-    server.chain(authorities).chain(lists).collect()
 }
 
 #[cfg(test)]

@@ -23,16 +23,18 @@ pub(crate) enum Repeated {
     UnrecognisedBody,
     UnshownToken,
     NoAnswer,
+    NotDelivered,
 }
 
 impl Repeated {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::HandshakeRefused,
         Self::ConnectionRefused,
         Self::ConnectionNotServed,
         Self::UnrecognisedBody,
         Self::UnshownToken,
         Self::NoAnswer,
+        Self::NotDelivered,
     ];
 
     /// Returns the name of the event, in the log and in the metric.
@@ -44,6 +46,7 @@ impl Repeated {
             Self::UnrecognisedBody => "unrecognized_body",
             Self::UnshownToken => "test_token_invalid",
             Self::NoAnswer => "upstream_failed",
+            Self::NotDelivered => "notification_not_delivered",
         }
     }
 

@@ -1,8 +1,8 @@
 //! Formats the fields of spans: for lines of text as text, for lines of JSON as JSON.
 
+use super::format::Switches;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Subscriber;
 use tracing::span::Record;
 use tracing_subscriber::field::RecordFields;
@@ -12,12 +12,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Formats fields in the current format of the log.
 pub(super) struct SpanFields {
-    pub(super) is_json: Arc<AtomicBool>,
+    pub(super) switches: Arc<Switches>,
 }
 
 impl<'w> FormatFields<'w> for SpanFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        match self.is_json.load(Ordering::Relaxed) {
+        match self.switches.is_json() {
             true => JsonFields::new().format_fields(writer, fields),
             false => DefaultFields::new().format_fields(writer, fields),
         }

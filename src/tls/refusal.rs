@@ -37,6 +37,8 @@ pub(crate) enum RefusalCode {
     CertificateInvalid,
     /// The client did not prove that it holds the key of the certificate.
     KeyUnproven,
+    /// The client does not accept the certificate of the server.
+    ServerCertificateRefused,
     /// The client does not use TLS, or no version or cipher that is accepted.
     TlsError,
     /// The client closed the connection.
@@ -46,7 +48,7 @@ pub(crate) enum RefusalCode {
 
 impl RefusalCode {
     /// All codes in their order.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::CertificateMissing,
         Self::CertificateUntrusted,
         Self::CertificateExpired,
@@ -58,13 +60,14 @@ impl RefusalCode {
         Self::CertificateChainTooLong,
         Self::CertificateInvalid,
         Self::KeyUnproven,
+        Self::ServerCertificateRefused,
         Self::TlsError,
         Self::Closed,
         Self::Timeout,
     ];
 
     /// Returns the name of the code in logs and metrics.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::CertificateMissing => "certificate_missing",
             Self::CertificateUntrusted => "certificate_untrusted",
@@ -77,6 +80,7 @@ impl RefusalCode {
             Self::CertificateChainTooLong => "certificate_chain_too_long",
             Self::CertificateInvalid => "certificate_invalid",
             Self::KeyUnproven => "key_unproven",
+            Self::ServerCertificateRefused => "server_certificate_refused",
             Self::TlsError => "tls_error",
             Self::Closed => "closed",
             Self::Timeout => "timeout",
@@ -479,6 +483,7 @@ mod tests {
                 "certificate_chain_too_long",
                 "certificate_invalid",
                 "key_unproven",
+                "server_certificate_refused",
                 "tls_error",
                 "closed",
                 "timeout",

@@ -72,12 +72,54 @@ fn connector() -> io::Result<&'static TransportConnector> {
 pub(super) async fn open(peer: &HttpPeer) -> Result<Stream, ConnectError> {
     let connector = connector().map_err(|error| ConnectError::Refused(error.to_string()))?;
     connector.new_stream(peer).await.map_err(|error| {
-        let message = format!("cannot connect: {error}");
+        let message = format!("cannot connect: {}", describe(&error));
         match error.etype() {
             ErrorType::ConnectTimedout => ConnectError::Timeout(message),
             _ => ConnectError::Refused(message),
         }
     })
+}
+
+/// Returns the reason alone. Pingora says it at the end of a chain of contexts.
+fn describe(error: &pingora::Error) -> String {
+    match error.etype() {
+        ErrorType::ConnectTimedout => "the server did not respond within connect_timeout".into(),
+        ErrorType::ConnectRefused => "the server refuses connections".into(),
+        ErrorType::ConnectNoRoute => "there is no route to the server".into(),
+        ErrorType::TLSHandshakeFailure => describe_handshake(&error.to_string()),
+        _ => match error.root_cause().downcast_ref::<io::Error>() {
+            Some(cause) => describe_io(cause),
+            None => error.root_cause().to_string(),
+        },
+    }
+}
+
+/// Returns the reason of a failed handshake, which is that of rustls within the chain.
+fn describe_handshake(chain: &str) -> String {
+    let reason = match chain.rsplit_once("tls connect error cause: ") {
+        Some((_, reason)) => reason,
+        None => chain.trim(),
+    };
+    let end = [", SNI: ", " cause: "]
+        .into_iter()
+        .filter_map(|next| reason.find(next));
+    let reason = &reason[..end.min().unwrap_or(reason.len())];
+    match reason.strip_prefix("invalid peer certificate: ") {
+        Some("UnknownIssuer") => {
+            "the server's certificate was not issued by a trusted authority".into()
+        }
+        Some(fault) => format!("the server's certificate is not accepted: {fault}"),
+        None => format!("the TLS handshake failed: {reason}"),
+    }
+}
+
+/// Describes an error of the system without its number.
+pub(super) fn describe_io(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((text, _)) => text.to_owned(),
+        None => text,
+    }
 }
 
 /// Describes `endpoint` at `address` to Pingora.
@@ -111,5 +153,41 @@ pub(super) fn without_tls(peer: &HttpPeer) -> HttpPeer {
     HttpPeer {
         scheme: Scheme::HTTP,
         ..peer.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_handshake_is_described_by_its_reason() {
+        for (reason, expected) in [
+            (
+                "invalid peer certificate: UnknownIssuer",
+                "the server's certificate was not issued by a trusted authority",
+            ),
+            (
+                "invalid peer certificate: BadSignature",
+                "the server's certificate is not accepted: BadSignature",
+            ),
+            (
+                "received fatal alert: HandshakeFailure",
+                "the TLS handshake failed: received fatal alert: HandshakeFailure",
+            ),
+        ] {
+            let chain = format!(
+                " TLSHandshakeFailure context: TLS connect() failed:  TLSHandshakeFailure context: \
+                 tls connect error cause: {reason}, SNI: app.internal cause: local address 127.0.0.1:1"
+            );
+            assert_eq!(describe_handshake(&chain), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_system_has_no_number() {
+        let error = io::Error::from_raw_os_error(32);
+        assert_eq!(describe_io(&error), "Broken pipe");
+        assert_eq!(describe_io(&io::Error::other("x")), "x");
     }
 }

@@ -15,6 +15,7 @@ mod server;
 mod tls;
 
 pub(crate) use connect::ConnectError;
+use connect::describe_io;
 pub(crate) use connect::make_connector;
 pub(crate) use group::ServerGroup;
 pub(crate) use server::UpstreamServer;

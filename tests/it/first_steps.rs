@@ -84,7 +84,14 @@ fn what_init_makes_serves_once_there_is_a_certificate() {
         .edit("127.0.0.1:9464", "127.0.0.1:0")
         .edit("# [tls.client]\n# ca", "[tls.client]\nca");
     fs::write(path, config).unwrap();
-    printed(pki.path(), &["check", path]);
+    let checked = program(pki.path(), &["check", path]);
+    let warning = String::from_utf8(checked.stderr).unwrap();
+    assert!(
+        checked.status.success()
+            && warning.lines().count() == 1
+            && warning.contains("another authority beside Netdata's own"),
+        "{warning}"
+    );
     let proxy = Proxy::launch(Path::new(path), |_| {});
     proxy.wait_for_event("ready");
     let sender = Sender::to(&proxy, Some(&pki.netdata()));

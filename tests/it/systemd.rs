@@ -251,7 +251,8 @@ fn the_units_and_their_configuration_fit_together() {
     let credentials = "/run/credentials/netdata-webhook-proxy.service";
     // Every credential that the configuration names is loaded, and every socket is configured.
     let loaded = values(SERVICE, "LoadCredential");
-    let named = CONFIG.lines().filter_map(|line| {
+    let lines = CONFIG.lines().filter(|line| !line.starts_with('#'));
+    let named = lines.filter_map(|line| {
         let credential = line
             .split("credential = ")
             .nth(1)

@@ -359,12 +359,14 @@ fn an_answer_that_breaks_off_is_warned_of() {
         let series =
             format!("requests_total{{code=\"{code}\",outcome=\"refused\",route=\"{WEBHOOK}\"}}");
         operator.wait_for(&series, 1.0);
-        let line = proxy.wait_for_log(&format!("request_id=\"{id}\" upstream=app"));
+        let line = proxy.wait_for_log(&format!(
+            "event=\"notification_not_delivered\" request_id=\"{id}\""
+        ));
         for part in [
-            "WARN ",
-            "event=\"upstream_failed\"",
+            "ERROR ",
+            "upstream=\"app\"",
             &format!("server=\"{}\"", origin.url),
-            "the response",
+            "detail=\"The response ",
         ] {
             assert!(line.contains(part), "{part} in {line}");
         }

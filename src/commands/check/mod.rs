@@ -5,6 +5,7 @@ mod summary;
 
 pub(super) use reachability::warnings;
 pub use summary::describe;
+pub(super) use summary::render;
 
 use super::default_config;
 use crate::config::{Config, ConfigError, Loaded};

@@ -1,11 +1,16 @@
 //! A summary of a configuration in a few lines.
 
+use crate::commands::terminal::Terminal;
 use crate::config::{
     Balance, ClientTrust, Config, Route, RouteKind, Tests, Tls, TlsVersion, Upstream, Verify,
 };
 use crate::webhook::notification::SchemaPolicy;
 use crate::webhook::signer::Signer;
+use nu_ansi_term::{Color, Style};
 use std::fmt::{self, Display, Write as _};
+
+/// The columns of the label of a line.
+const LABEL: usize = 9;
 
 /// Returns the lines that `check` prints.
 pub fn describe(config: &Config) -> String {
@@ -13,6 +18,28 @@ pub fn describe(config: &Config) -> String {
     // Writing to a string cannot fail.
     let _ = write(&mut text, config);
     text
+}
+
+/// Returns the summary as it looks on `terminal`: with the first words of paragraphs in bold type.
+pub(crate) fn render(summary: &str, terminal: Terminal) -> String {
+    let line = |line: &str| {
+        // Each line has a label of so many columns, which may be empty.
+        let (label, text) = line.split_at_checked(LABEL).unwrap_or(("", line));
+        let text = match text.strip_prefix("note: ") {
+            Some(note) => {
+                let note = terminal.wrap(note, LABEL + "note: ".len());
+                terminal.paint(Color::Yellow, "note") + ": " + &note
+            }
+            None => terminal.wrap(text, label.len()),
+        };
+        terminal.paint(Style::new().bold(), label) + &text
+    };
+    summary
+        .trim_end()
+        .lines()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn write(text: &mut String, config: &Config) -> fmt::Result {
@@ -38,8 +65,11 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
     }
     for route in &config.routes {
         writeln!(text, "route    {} → {}", route.path, route.upstream)?;
-        writeln!(text, "         requires {}", demands(route))?;
+        writeln!(text, "         requires {}", route.requirements)?;
         writeln!(text, "         {}", treatment(route))?;
+        if let Some(note) = config.openness(route) {
+            writeln!(text, "         note: {note}")?;
+        }
     }
     Ok(())
 }
@@ -141,22 +171,6 @@ fn upstream_tls(upstream: &Upstream) -> String {
     let count = tls.authorities.len();
     let authorities = plural(count, "authority", "authorities");
     format!("; https is verified against {count} {authorities}{identity}")
-}
-
-fn demands(route: &Route) -> String {
-    let schemes = route.requirements.authorization.schemes();
-    let authorization = match (schemes.basic, schemes.bearer) {
-        (true, true) => Some("Basic or Bearer credentials"),
-        (true, false) => Some("Basic credentials"),
-        (false, true) => Some("a Bearer token"),
-        (false, false) => None,
-    };
-    match (route.requirements.client_certificate, authorization) {
-        (true, None) => "the client certificate".into(),
-        (true, Some(authorization)) => format!("the client certificate and {authorization}"),
-        (false, Some(authorization)) => authorization.into(),
-        (false, None) => "nothing (auth = \"none\")".into(),
-    }
 }
 
 fn treatment(route: &Route) -> String {

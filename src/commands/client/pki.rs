@@ -1,5 +1,6 @@
 //! Temporary certificates that resemble those of Netdata Cloud.
 
+use crate::config::THROW_AWAY;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, Error,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
@@ -30,7 +31,7 @@ pub(crate) struct Leaf {
 impl Authority {
     /// Creates an authority with a new key. Two authorities differ in nothing else.
     pub(crate) fn new() -> Result<Self, Error> {
-        let mut params = params("Root CA (throw-away)")?;
+        let mut params = params(THROW_AWAY)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         CertifiedIssuer::self_signed(params, KeyPair::generate()?).map(Self)

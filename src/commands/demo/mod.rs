@@ -173,7 +173,7 @@ fn show(
 /// Shows the requests that the application receives, until a signal ends the proxy.
 fn serve(table: &mut DemoOutput, setup: &mut Setup) -> io::Result<()> {
     // Only now: log lines would appear between the rows.
-    telemetry::init(&setup.config.log);
+    telemetry::init(&setup.config.log, false);
     table.line(&format!("\n{}", next_steps::text(setup)))?;
     while let Some(received) = setup.wait() {
         table.line(&announcement(&received))?;

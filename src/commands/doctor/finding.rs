@@ -1,6 +1,7 @@
 //! Findings of checks, in text that is safe to show.
 
 use crate::sanitize::{MAX_TEXT, sanitize_to};
+use nu_ansi_term::{Color, Style};
 use serde::Serialize;
 
 /// Level of a finding.
@@ -25,6 +26,18 @@ impl FindingLevel {
             Self::Warn => "warn",
             Self::Fail => "fail",
             Self::Skip => "skip",
+        }
+    }
+}
+
+impl FindingLevel {
+    /// Returns the colour of the word on a terminal.
+    pub(super) fn style(self) -> Style {
+        match self {
+            Self::Pass => Color::Green.normal(),
+            Self::Warn => Color::Yellow.normal(),
+            Self::Fail => Color::Red.bold(),
+            Self::Skip => Style::new().dimmed(),
         }
     }
 }

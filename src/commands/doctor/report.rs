@@ -1,8 +1,9 @@
 //! The report of the doctor, as text and as JSON.
 
 use super::finding::{CheckFinding, FindingLevel};
+use crate::commands::terminal::Terminal;
+use nu_ansi_term::Style;
 use serde::Serialize;
-use std::fmt::{self, Display};
 
 /// Findings at all URLs.
 #[derive(Clone, Debug, Serialize)]
@@ -45,35 +46,44 @@ impl DoctorReport {
     }
 }
 
-impl Display for DoctorReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for target in &self.targets {
-            target.fmt(f)?;
-        }
+impl DoctorReport {
+    /// Returns the report as it looks on `terminal`.
+    pub(crate) fn render(&self, terminal: Terminal) -> String {
+        let targets = self.targets.iter().map(|target| target.render(terminal));
         let counts = [
             (FindingLevel::Pass, "passed"),
             (FindingLevel::Warn, "warned"),
             (FindingLevel::Fail, "failed"),
             (FindingLevel::Skip, "skipped"),
         ];
-        let counts = counts.map(|(level, word)| format!("{} {word}", self.count(level)));
-        write!(f, "{}", counts.join(", "))
+        let counts = counts.map(|(level, word)| {
+            let count = self.count(level);
+            let text = format!("{count} {word}");
+            match count {
+                0 => text,
+                _ => terminal.paint(level.style(), &text),
+            }
+        });
+        targets.collect::<String>() + &counts.join(", ")
     }
 }
 
-impl Display for TargetReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.url)?;
+impl TargetReport {
+    fn render(&self, terminal: Terminal) -> String {
         let names = self.checks.iter().map(|finding| finding.check.len());
         let width = names.max().unwrap_or_default();
+        let indent = width + 10;
+        let mut text = terminal.paint(Style::new().bold(), &self.url) + "\n";
         for finding in &self.checks {
-            let (level, check) = (finding.level.word(), finding.check);
-            writeln!(f, "  {level}  {check:width$}  {}", finding.text)?;
+            let level = terminal.paint(finding.level.style(), finding.level.word());
+            let (check, found) = (finding.check, terminal.wrap(&finding.text, indent));
+            text += &format!("  {level}  {check:width$}  {found}\n");
             if let Some(remedy) = &finding.remedy {
-                writeln!(f, "        {:width$}  → {remedy}", "")?;
+                let remedy = terminal.wrap(remedy, indent + 2);
+                text += &format!("{:indent$}→ {remedy}\n", "");
             }
         }
-        Ok(())
+        text
     }
 }
 
@@ -107,7 +117,7 @@ mod tests {
         }]);
         let expected = "https://x/\n  pass  name       a\n  fail  challenge  b\n                   → c\n\
                         1 passed, 0 warned, 1 failed, 0 skipped";
-        assert_eq!(report.to_string(), expected);
+        assert_eq!(report.render(Terminal::default()), expected);
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
         assert_eq!(json["targets"][0]["checks"][1]["level"], "fail");
         assert_eq!(

@@ -1,8 +1,8 @@
 //! The checks of one target, in their order.
 
 use super::checks::{
-    admission, certificate, challenge, client_request, clock, forged_subjects, health, idle, name,
-    old_versions, port, redirect, resumption, versions,
+    admission, authorities, certificate, challenge, client_request, clock, forged_subjects, health,
+    idle, name, old_versions, port, redirect, resumption, versions,
 };
 use super::client::{CheckClient, Exchange, ExchangeOutcome};
 use super::finding::CheckFinding;
@@ -116,6 +116,8 @@ impl Examination<'_> {
         self.findings.extend(certificate);
         self.findings
             .push(client_request::check(&self.target.expected, anonymous));
+        let foreign = &self.target.expected.foreign_authorities;
+        self.findings.extend(authorities::check(foreign));
         self.findings.push(versions::check(self.client).await?);
         self.findings
             .push(old_versions::check(self.client, speaks_tls).await);

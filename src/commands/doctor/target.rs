@@ -2,7 +2,7 @@
 
 use crate::auth::secret::Secret;
 use crate::commands::client::{WebhookTarget, local_address};
-use crate::config::{Config, NETDATA_ROOT_CA, Route, Upstream, Verify};
+use crate::config::{ClientTrust, Config, NETDATA_ROOT_CA, Route, Upstream, Verify};
 use crate::http::path::{PathPattern, Routes};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, DnsName};
@@ -34,6 +34,8 @@ pub(super) struct Expectation {
     pub(super) is_open: bool,
     /// Authorities of client certificates.
     pub(super) authorities: Vec<CertificateDer<'static>>,
+    /// Warnings about authorities whose certificates pass for those of Netdata Cloud.
+    pub(super) foreign_authorities: Vec<String>,
     /// A common name that is accepted.
     pub(super) common_name: String,
     pub(super) challenge: ExpectedChallenge,
@@ -62,6 +64,7 @@ impl Expectation {
             authorities: CertificateDer::pem_slice_iter(NETDATA_ROOT_CA.as_bytes())
                 .flatten()
                 .collect(),
+            foreign_authorities: Vec::new(),
             common_name: "app.netdata.cloud".into(),
             challenge: ExpectedChallenge::Unknown,
             idle_timeout: None,
@@ -79,6 +82,9 @@ impl Expectation {
             is_open: !requirements.client_certificate && requirements.authorization.is_empty(),
             authorities: client
                 .map(|client| client.authorities.clone())
+                .unwrap_or_default(),
+            foreign_authorities: client
+                .map(ClientTrust::foreign_authorities)
                 .unwrap_or_default(),
             common_name: client
                 .and_then(|client| client.common_names.first())

@@ -317,7 +317,11 @@ fn log(table: &mut TableReader<'_>) -> Log {
         format: table
             .choice(
                 "format",
-                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+                &[
+                    ("auto", LogFormat::Auto),
+                    ("text", LogFormat::Text),
+                    ("json", LogFormat::Json),
+                ],
             )
             .unwrap_or(default.format),
         level: table.choice("level", &levels).unwrap_or(default.level),

@@ -101,13 +101,18 @@ impl Loader<'_> {
                 .into_iter()
                 .for_each(|message| table.complain("crl", message));
         }
-        ClientTrust {
+        let trust = ClientTrust {
             verify,
             authorities,
             revocation_lists: current(table, lists),
             crl_coverage,
             common_names: common_names(table),
+        };
+        let location = table.location_of("ca");
+        for message in trust.foreign_authorities() {
+            table.document.warn(&location, message);
         }
+        trust
     }
 
     fn client_authorities(

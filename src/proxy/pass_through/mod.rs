@@ -9,7 +9,7 @@
 mod request_body;
 
 use super::body;
-use super::deliver::{log_upstream_failure, trace_response};
+use super::deliver::trace_response;
 use super::interrupt::Interrupt;
 use super::origin::Origin;
 use super::respond;
@@ -19,7 +19,10 @@ use super::upstream_request::{self, RequestFraming};
 use super::verified::Authorized;
 use crate::http::timeout::{Deadline, sleep};
 use crate::rejection::Rejection;
-use crate::telemetry::context::Outcome;
+use crate::sanitize::sanitize;
+use crate::telemetry::context::{Context, Outcome};
+use crate::telemetry::repeated::Repeated;
+use crate::upstream::Upstream;
 use crate::upstream::exchange::ExchangeError;
 use crate::upstream::exchange::relay::{self, Relay, RelayFailure, ResponsePart};
 use bytes::BytesMut;
@@ -53,6 +56,21 @@ pub(super) async fn run<S: Session>(
             transaction.session.abort().await;
         }
         Err(Interrupt::Reject(rejection)) => respond::reject(transaction, &rejection).await,
+    }
+}
+
+/// Logs why a request has no response from its application.
+fn log_upstream_failure(context: &Context, upstream: &Upstream, error: &ExchangeError) {
+    if Repeated::NoAnswer.may_be_written() {
+        let error = error.to_string();
+        tracing::warn!(
+            event = "upstream_failed",
+            request_id = context.request_id,
+            %upstream,
+            server = context.server.as_deref(),
+            error = %sanitize(&error),
+            "no complete response from the upstream"
+        );
     }
 }
 
@@ -196,9 +214,10 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
         is_idempotent && self.body.can_start_again()
     }
 
-    fn upstream_failed(&self, error: &ExchangeError) -> Interrupt {
+    fn upstream_failed(&mut self, error: &ExchangeError) -> Interrupt {
         let upstream = &self.authorized.route.upstream;
         log_upstream_failure(self.transaction.context, upstream, error);
+        self.transaction.context.failure = Some(error.sentence());
         error.rejection().into()
     }
 

@@ -418,6 +418,53 @@ fn explain(error: &str) -> (RefusalCode, String) {
                 "The client left during the handshake.".to_owned(),
             )
         }
-        error => (RefusalCode::TlsError, error.to_owned()),
+        error => match objection(error) {
+            Some(objection) => (
+                RefusalCode::ServerCertificateRefused,
+                format!("The client does not accept the certificate of this server: {objection}."),
+            ),
+            None => (RefusalCode::TlsError, error.to_owned()),
+        },
+    }
+}
+
+/// Returns the objection of a client to the server's certificate, if `error` is an alert that says
+/// so (RFC 8446 section 6.2).
+fn objection(error: &str) -> Option<&'static str> {
+    Some(match error.strip_prefix("received fatal alert: ")? {
+        "UnknownCA" => "it does not know the authority, or lacks an intermediate certificate",
+        "CertificateExpired" => "it has expired, or the clock of the client is wrong",
+        "CertificateRevoked" => "it was revoked",
+        "BadCertificate" => "it is not for the name in the URL, or cannot be verified",
+        "CertificateUnknown" | "UnsupportedCertificate" => "the client does not say why",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_about_the_certificate_of_the_server_have_a_code_of_their_own() {
+        for alert in [
+            "UnknownCA",
+            "BadCertificate",
+            "CertificateExpired",
+            "CertificateRevoked",
+            "CertificateUnknown",
+            "UnsupportedCertificate",
+        ] {
+            let error = format!(
+                " TLSHandshakeFailure context: tls connect error: received fatal alert: {alert}"
+            );
+            let (code, reason) = explain(&error);
+            assert_eq!(code, RefusalCode::ServerCertificateRefused, "{alert}");
+            assert!(reason.ends_with('.') && !reason.contains(alert), "{reason}");
+        }
+        for other in ["HandshakeFailure", "ProtocolVersion", "DecryptError"] {
+            let (code, _) = explain(&format!("tls connect error: received fatal alert: {other}"));
+            assert_eq!(code, RefusalCode::TlsError, "{other}");
+        }
     }
 }

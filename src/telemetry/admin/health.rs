@@ -1,9 +1,9 @@
 //! Judges the health of the server and describes its problems.
 
-use crate::telemetry::context::Outcome;
-use crate::telemetry::history::{DriftSummary, EventResult, Snapshot};
+use super::losses;
+use crate::telemetry::history::{DriftSummary, Snapshot};
 use crate::telemetry::metrics::CertificateKind;
-use crate::telemetry::{Certificate, Monitor};
+use crate::telemetry::{Certificate, Monitor, undelivered};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -53,7 +53,9 @@ pub(super) fn findings(
     for (upstream, servers) in monitor.upstreams() {
         findings.judge_upstream(&upstream, &servers);
     }
-    findings.judge_delivery(recent);
+    findings.judge_delivery(monitor);
+    findings.judge_refused_certificate(recent, unix(now));
+    findings.judge_configuration(monitor);
     for ((route, kind), drift) in &recent.drift {
         findings.judge_drift(route, kind, drift, unix(now));
     }
@@ -141,11 +143,44 @@ impl Findings {
         }
     }
 
-    fn judge_delivery(&mut self, recent: &Snapshot) {
-        if let Some(EventResult::Request(Outcome::Refused(code))) =
-            recent.last_notification().map(|last| last.ending)
-        {
-            self.warn(format!("The last notification was not delivered ({code})."));
+    fn judge_delivery(&mut self, monitor: &Monitor) {
+        let open = monitor.undelivered();
+        if let Some(text) = losses::describe(&open, open.len() == undelivered::KEPT) {
+            self.warn(text);
+        }
+    }
+
+    fn judge_refused_certificate(&mut self, recent: &Snapshot, now: i64) {
+        let Some(refused) = &recent.refused_certificate else {
+            return;
+        };
+        let at = unix(refused.at);
+        if now - at < DAY {
+            let times = match refused.times {
+                1 => String::new(),
+                times => format!("{times} times, "),
+            };
+            let peer = refused.peer.map(|peer| format!(" from {peer}"));
+            self.warn(format!(
+                "{} It happened {times}the last time{} at {}, and nothing has been let in since. If it is Netdata Cloud, \
+                 no notification arrives: \"doctor\" with the URL says why.",
+                refused.reason.as_deref().unwrap_or_default(),
+                peer.unwrap_or_default(),
+                losses::clock(at)
+            ));
+        }
+    }
+
+    fn judge_configuration(&mut self, monitor: &Monitor) {
+        for warning in &monitor.configuration().foreign_authorities {
+            self.warn(format!("tls.client.ca {warning}."));
+        }
+        let pending = monitor.pending();
+        if !pending.is_empty() {
+            let keys = pending.join(", ");
+            self.warn(format!(
+                "The configuration has changes that take effect after a restart or an upgrade: {keys}."
+            ));
         }
     }
 

@@ -4,9 +4,11 @@
 //! request for each connection, and changes nothing.
 
 mod connection;
+mod event;
 mod health;
 mod host;
 mod liveness;
+mod losses;
 mod response;
 mod status;
 mod status_page;

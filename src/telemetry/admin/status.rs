@@ -1,17 +1,14 @@
 //! The values that the status page shows, and that are its JSON.
 
+use super::event::{self, StatusEvent};
 use super::health::{self, Level, StatusFinding, findings, time_left, unix};
-use crate::rejection::operator_advice;
-use crate::telemetry::context::Outcome::{
-    Challenged, ClientGone, Forwarded, Refused, TestAnswered,
-};
-use crate::telemetry::history::{Event, EventCounts, EventResult, STEP, Snapshot, TestToken};
+use crate::telemetry::configured::Configured;
+use crate::telemetry::history::{EventCounts, STEP, Snapshot, TestToken, UpstreamAnswer};
 use crate::telemetry::metrics::CertificateKind;
 use crate::telemetry::{Certificate, Monitor};
-use crate::webhook::notification::Kind;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -25,22 +22,27 @@ pub(super) struct Status {
     /// The status in words, for people.
     pub(super) headline: &'static str,
     pub(super) findings: Vec<StatusFinding>,
+    /// The keys whose changes take effect after a restart.
+    pub(super) restart_required: Vec<&'static str>,
     pub(super) connections: i64,
     pub(super) totals: Tally,
     pub(super) last_notification: Option<StatusEvent>,
     pub(super) history: History,
     pub(super) certificates: Vec<Validity>,
+    #[serde(flatten)]
+    pub(super) configured: Configured,
     pub(super) upstreams: Vec<UpstreamStatus>,
     pub(super) test_tokens: Vec<RouteToken>,
     /// Recent events, the newest first.
     pub(super) events: Vec<StatusEvent>,
 }
 
-/// The numbers of passed and refused events.
+/// The numbers of passed and refused events, and of notifications that were not delivered.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Tally {
     pub(super) passed: u64,
     pub(super) refused: u64,
+    pub(super) not_delivered: u64,
 }
 
 /// The history of the last day in steps, the newest last.
@@ -49,6 +51,7 @@ pub(super) struct History {
     pub(super) step_seconds: u64,
     pub(super) passed: Vec<u64>,
     pub(super) refused: Vec<u64>,
+    pub(super) not_delivered: Vec<u64>,
 }
 
 /// A certificate or a revocation list.
@@ -65,11 +68,25 @@ pub(super) struct Validity {
     pub(super) status: Level,
 }
 
-/// An upstream with several servers, or with health checks.
+/// An upstream: a group of servers, or the URL of one.
 #[derive(Serialize)]
 pub(super) struct UpstreamStatus {
     pub(super) name: String,
+    /// The servers of a group, whose health is checked.
     pub(super) servers: Vec<ServerStatus>,
+    pub(super) last_response: Option<LastResponse>,
+}
+
+/// The response that an upstream gave last, or the reason why it gave none.
+#[derive(Serialize)]
+pub(super) struct LastResponse {
+    pub(super) at: String,
+    /// The application took the request: the status is 2xx or 3xx.
+    pub(super) ok: bool,
+    pub(super) status: Option<u16>,
+    pub(super) duration_ms: Option<f64>,
+    /// The reason in a sentence why there was no response.
+    pub(super) failure: Option<String>,
 }
 
 /// A server of an upstream.
@@ -85,35 +102,6 @@ pub(super) struct RouteToken {
     pub(super) route: String,
     pub(super) token: String,
     pub(super) at: String,
-}
-
-/// An event, or several equal ones.
-#[derive(Serialize)]
-pub(super) struct StatusEvent {
-    pub(super) at: String,
-    /// The number of equal events.
-    pub(super) times: u64,
-    /// `true` if nothing was refused or failed.
-    pub(super) ok: bool,
-    /// The kind of event for people.
-    pub(super) label: &'static str,
-    /// The result for people.
-    pub(super) result: &'static str,
-    pub(super) code: &'static str,
-    pub(super) reason: Option<String>,
-    pub(super) advice: Option<&'static str>,
-    pub(super) status: Option<u16>,
-    pub(super) duration_ms: Option<f64>,
-    pub(super) route: Option<String>,
-    pub(super) remote_addr: Option<String>,
-    pub(super) request_id: Option<String>,
-    pub(super) subject: Option<String>,
-    pub(super) kind: Option<&'static str>,
-    pub(super) shape: Option<&'static str>,
-    pub(super) severity: Option<String>,
-    pub(super) title: Option<String>,
-    pub(super) node: Option<String>,
-    pub(super) space: Option<String>,
 }
 
 impl Status {
@@ -133,6 +121,7 @@ impl Status {
                 Level::Error => "Not ready",
             },
             findings,
+            restart_required: monitor.pending().to_vec(),
             connections: monitor.connections(),
             totals: recent.totals.into(),
             last_notification: recent.last_notification().map(StatusEvent::of),
@@ -140,19 +129,17 @@ impl Status {
                 step_seconds: STEP.as_secs(),
                 passed: history.iter().map(|counts| counts.passed).collect(),
                 refused: history.iter().map(|counts| counts.refused).collect(),
+                not_delivered: history.iter().map(|counts| counts.not_delivered).collect(),
             },
             certificates: monitor
                 .certificates()
                 .iter()
                 .map(|certificate| Validity::of(certificate, unix(now)))
                 .collect(),
-            upstreams: monitor
-                .upstreams()
-                .into_iter()
-                .map(UpstreamStatus::from)
-                .collect(),
+            upstreams: upstreams(monitor, &recent),
+            configured: Configured::clone(&monitor.configuration()),
             test_tokens: tokens(&recent),
-            events: events(&recent),
+            events: event::all(&recent, &monitor.undelivered()),
         }
     }
 }
@@ -166,26 +153,46 @@ fn tokens(recent: &Snapshot) -> Vec<RouteToken> {
     recent.tokens.iter().map(token).collect()
 }
 
-fn events(recent: &Snapshot) -> Vec<StatusEvent> {
-    let mut events: Vec<&Event> = recent.passed.iter().chain(&recent.refused).collect();
-    events.sort_by_key(|event| std::cmp::Reverse(event.at));
-    events.into_iter().map(StatusEvent::of).collect()
+/// Returns every upstream that a route names, and every group.
+fn upstreams(monitor: &Monitor, recent: &Snapshot) -> Vec<UpstreamStatus> {
+    let mut all = monitor.upstreams();
+    for name in &monitor.configuration().upstreams {
+        all.entry(name.clone()).or_default();
+    }
+    let upstream = |(name, servers): (String, BTreeMap<String, bool>)| UpstreamStatus {
+        last_response: recent.answers.get(&name).map(LastResponse::of),
+        servers: servers
+            .into_iter()
+            .map(|(server, healthy)| ServerStatus { server, healthy })
+            .collect(),
+        name,
+    };
+    all.into_iter().map(upstream).collect()
 }
 
-impl From<EventCounts> for Tally {
-    fn from(EventCounts { passed, refused }: EventCounts) -> Self {
-        Self { passed, refused }
+impl LastResponse {
+    fn of(answer: &UpstreamAnswer) -> Self {
+        Self {
+            at: rfc3339(answer.at),
+            ok: answer.status.is_some_and(|status| status < 400),
+            status: answer.status,
+            duration_ms: answer.duration.map(milliseconds),
+            failure: answer.failure.clone(),
+        }
     }
 }
 
-impl From<(String, BTreeMap<String, bool>)> for UpstreamStatus {
-    fn from((name, servers): (String, BTreeMap<String, bool>)) -> Self {
+/// Returns a duration in milliseconds, in tenths.
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e4).round() / 10.0
+}
+
+impl From<EventCounts> for Tally {
+    fn from(counts: EventCounts) -> Self {
         Self {
-            name,
-            servers: servers
-                .into_iter()
-                .map(|(server, healthy)| ServerStatus { server, healthy })
-                .collect(),
+            passed: counts.passed,
+            refused: counts.refused,
+            not_delivered: counts.not_delivered,
         }
     }
 }
@@ -212,89 +219,11 @@ impl Validity {
     }
 }
 
-impl StatusEvent {
-    fn of(event: &Event) -> Self {
-        let notification = event.notification.as_ref();
-        Self {
-            at: rfc3339(event.at),
-            times: event.times,
-            ok: event.ending.is_good(),
-            label: label(event),
-            result: result(event),
-            code: event.ending.code(),
-            reason: event.reason.clone().or_else(|| reason(event.ending)),
-            advice: operator_advice(event.ending.code()),
-            status: event.status,
-            duration_ms: event
-                .duration
-                .map(|duration| (duration.as_secs_f64() * 1e4).round() / 10.0),
-            route: event.route.as_deref().map(str::to_owned),
-            remote_addr: event.remote_addr.map(|address| address.to_string()),
-            request_id: event.request_id.clone(),
-            subject: event.subject.clone(),
-            kind: notification.map(|notification| notification.kind.as_str()),
-            shape: notification
-                .and_then(|notification| notification.shape)
-                .map(|shape| shape.as_str()),
-            severity: notification.and_then(|notification| notification.severity.clone()),
-            title: notification.and_then(|notification| notification.title.clone()),
-            node: notification.and_then(|notification| notification.node.clone()),
-            space: notification.and_then(|notification| notification.space.clone()),
-        }
-    }
-}
-
-fn label(event: &Event) -> &'static str {
-    match (
-        event
-            .notification
-            .as_ref()
-            .map(|notification| notification.kind),
-        event.ending,
-    ) {
-        (Some(Kind::Alert), _) => "Alert",
-        (Some(Kind::Reachability), _) => "Reachability",
-        (Some(Kind::Test), _) => "Test notification",
-        (Some(Kind::Unknown), _) => "Unrecognised",
-        (None, EventResult::Request(Challenged)) => "Challenge",
-        (None, EventResult::Request(_)) => "Request",
-        (None, EventResult::Handshake(_)) => "Handshake",
-        (None, EventResult::Connection(_)) => "Connection",
-    }
-}
-
-fn result(event: &Event) -> &'static str {
-    match event.ending {
-        EventResult::Request(Forwarded) => "delivered",
-        EventResult::Request(Challenged | TestAnswered) => "answered",
-        EventResult::Request(ClientGone) => "sender left",
-        EventResult::Request(Refused(_)) if event.notification.is_some() => "not delivered",
-        EventResult::Request(Refused(_))
-        | EventResult::Handshake(_)
-        | EventResult::Connection(_) => "refused",
-    }
-}
-
-fn reason(ending: EventResult) -> Option<String> {
-    match ending {
-        EventResult::Request(ClientGone) => {
-            Some("The sender left before it had its answer.".into())
-        }
-        EventResult::Request(Refused("upstream_unreachable")) => {
-            Some("The application's answer broke off.".into())
-        }
-        EventResult::Request(Refused("upstream_timeout")) => {
-            Some("The application's answer stopped coming.".into())
-        }
-        _ => None,
-    }
-}
-
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     format(OffsetDateTime::from(time))
 }
 
-fn format(time: OffsetDateTime) -> String {
+pub(super) fn format(time: OffsetDateTime) -> String {
     time.replace_nanosecond(0)
         .unwrap_or(time)
         .format(&Rfc3339)

@@ -4,14 +4,19 @@
 //! request moves is resolved when the configuration is read, so that counting a request takes a
 //! look-up by its route and a few atomic operations, and no lock.
 
+mod connections;
+mod process;
 mod requests;
 mod webhooks;
+
+pub(crate) use connections::ConnectionRefusal;
 
 use super::context::{Context, Outcome};
 use super::repeated;
 use crate::config::RouteKind;
-use crate::tls::RefusalCode;
 use arc_swap::ArcSwap;
+use connections::ConnectionMetrics;
+use process::ProcessMetrics;
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -66,38 +71,6 @@ impl CertificateKind {
     }
 }
 
-/// The reason why a connection was refused before any data was exchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionRefusal {
-    /// The PROXY protocol header is missing, late or unreadable.
-    ProxyProtocol,
-    /// The address is not in `listen.allow`.
-    NotAllowed,
-    /// The limit `limits.max_connections` is reached.
-    MaxConnections,
-    /// The limit `limits.max_connections_per_address` is reached.
-    MaxConnectionsPerAddress,
-}
-
-impl ConnectionRefusal {
-    const ALL: [Self; 4] = [
-        Self::ProxyProtocol,
-        Self::NotAllowed,
-        Self::MaxConnections,
-        Self::MaxConnectionsPerAddress,
-    ];
-
-    /// Returns the value of the label.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::ProxyProtocol => "proxy_protocol",
-            Self::NotAllowed => "not_allowed",
-            Self::MaxConnections => "max_connections",
-            Self::MaxConnectionsPerAddress => "max_connections_per_address",
-        }
-    }
-}
-
 /// All metrics of the process.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -105,15 +78,14 @@ pub(crate) struct Metrics {
     webhooks: WebhookFamilies,
     upstream_duration: HistogramVec,
     upstream_healthy: IntGaugeVec,
-    handshakes_ok: IntCounter,
-    handshakes_refused: [IntCounter; RefusalCode::ALL.len()],
-    connections: IntGauge,
-    connections_refused: [IntCounter; ConnectionRefusal::ALL.len()],
+    connections: ConnectionMetrics,
     reloads: [IntCounter; 2],
     certificate_not_after: IntGaugeVec,
     /// The memory of request bodies, and its limit.
     buffered: IntGauge,
     buffered_limit: IntGauge,
+    not_delivered_open: IntGauge,
+    process: ProcessMetrics,
     /// The metrics of requests without a route.
     nowhere: RequestMetrics,
     handles: ArcSwap<Handles>,
@@ -167,18 +139,6 @@ impl Metrics {
             "1 if the server of the upstream is in use, 0 if it is left out.",
             &["upstream", "server"],
         );
-        let handshakes = counters(
-            &registry,
-            "handshakes_total",
-            "TLS handshakes, by how they ended.",
-            &["outcome", "reason"],
-        );
-        let refusals = counters(
-            &registry,
-            "connections_refused_total",
-            "Connections closed before anything was said on them.",
-            &["reason"],
-        );
         let reloads = counters(
             &registry,
             "reloads_total",
@@ -191,7 +151,6 @@ impl Metrics {
             "Until when a certificate is valid; of several, the first to expire. For crl, when the next list is due.",
             &["which"],
         );
-        let connections = gauge(&registry, "connections", "Connections that are open.");
         let buffered = gauge(
             &registry,
             "buffered_bytes",
@@ -201,6 +160,11 @@ impl Metrics {
             &registry,
             "buffered_limit_bytes",
             "The memory that bodies of requests may take.",
+        );
+        let not_delivered_open = gauge(
+            &registry,
+            "not_delivered_open",
+            "Verified notifications of the last 24 hours that did not reach their application, and have not since.",
         );
         register(&registry, LOG_LINES_DROPPED.clone());
         gauges(
@@ -214,22 +178,19 @@ impl Metrics {
         repeated::start();
         register(&registry, repeated::LEFT_OUT.clone());
         Self {
-            handshakes_ok: handshakes.with_label_values(&["ok", ""]),
-            handshakes_refused: RefusalCode::ALL
-                .map(|code| handshakes.with_label_values(&["refused", code.as_str()])),
-            connections_refused: ConnectionRefusal::ALL
-                .map(|code| refusals.with_label_values(&[code.as_str()])),
             reloads: ["ok", "failed"].map(|outcome| reloads.with_label_values(&[outcome])),
             nowhere: RequestMetrics::new(&requests, ""),
+            process: ProcessMetrics::new(&registry),
+            connections: ConnectionMetrics::new(&registry),
             registry,
             requests,
             webhooks,
             upstream_duration,
             upstream_healthy,
-            connections,
             certificate_not_after,
             buffered,
             buffered_limit,
+            not_delivered_open,
             handles: ArcSwap::default(),
         }
     }
@@ -327,21 +288,8 @@ impl Metrics {
         }
     }
 
-    /// Counts a handshake, by the reason if it was refused.
-    pub(crate) fn handshake(&self, refused: Option<RefusalCode>) {
-        match refused {
-            None => self.handshakes_ok.inc(),
-            Some(code) => self.handshakes_refused[code as usize].inc(),
-        }
-    }
-
-    /// Counts a connection that is refused.
-    pub(crate) fn connection_refused(&self, why: ConnectionRefusal) {
-        self.connections_refused[why as usize].inc();
-    }
-
-    /// Returns the gauge of open connections.
-    pub(crate) fn connections(&self) -> &IntGauge {
+    /// Returns the metrics of connections.
+    pub(crate) fn connections(&self) -> &ConnectionMetrics {
         &self.connections
     }
 
@@ -354,6 +302,24 @@ impl Metrics {
     pub(crate) fn buffered_limit(&self, bytes: u64) {
         self.buffered_limit
             .set(bytes.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Counts a verified notification that did not reach its application.
+    pub(crate) fn not_delivered(&self, route: &str, code: &str) {
+        let handles = self.handles.load();
+        let webhooks = handles
+            .routes
+            .get(route)
+            .and_then(|it| it.webhooks.as_ref());
+        if let Some(webhooks) = webhooks {
+            webhooks.not_delivered(code);
+        }
+    }
+
+    /// Records the number of notifications that are still not delivered.
+    pub(crate) fn not_delivered_open(&self, count: usize) {
+        self.not_delivered_open
+            .set(count.try_into().unwrap_or(i64::MAX));
     }
 
     /// Counts an attempt to reload.
@@ -393,6 +359,7 @@ impl Metrics {
 
     /// Returns all metrics in Prometheus' text format.
     pub(crate) fn expose(&self) -> String {
+        self.process.update();
         // Encoding fails for unnamed or mixed metrics only, which tests would detect.
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())

@@ -1,10 +1,10 @@
 //! Metrics of webhooks: notifications and challenges.
 
 use super::{counters, gauges};
+use crate::telemetry::lost;
 use crate::webhook::notification::{Kind, Notification, Shape};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const KINDS: [Kind; 4] = [Kind::Alert, Kind::Reachability, Kind::Test, Kind::Unknown];
 const SHAPES: [Option<Shape>; 3] = [None, Some(Shape::Flat), Some(Shape::Nested)];
@@ -16,6 +16,7 @@ const COMBINATIONS: usize = KINDS.len() * SHAPES.len() * SEVERITIES.len();
 pub(super) struct WebhookFamilies {
     notifications: IntCounterVec,
     drift: IntCounterVec,
+    not_delivered: IntCounterVec,
     challenges: IntCounterVec,
     last_notification: IntGaugeVec,
 }
@@ -34,6 +35,12 @@ impl WebhookFamilies {
                 "schema_drift_total",
                 "Notifications that were let through though they are not as they are known.",
                 &["route", "kind"],
+            ),
+            not_delivered: counters(
+                registry,
+                "not_delivered_total",
+                "Verified notifications that did not reach their application.",
+                &["route", "code"],
             ),
             challenges: counters(
                 registry,
@@ -61,6 +68,9 @@ impl WebhookFamilies {
         for kind in KINDS {
             let _ = self.drift.remove_label_values(&[route, kind.as_str()]);
         }
+        for code in lost::CODES {
+            let _ = self.not_delivered.remove_label_values(&[route, code]);
+        }
         for outcome in ["answered", "refused"] {
             let _ = self.challenges.remove_label_values(&[route, outcome]);
         }
@@ -75,6 +85,8 @@ pub(super) struct WebhookMetrics {
     notifications: [OnceLock<IntCounter>; COMBINATIONS],
     /// Counters in the order of [`KINDS`].
     drift: [IntCounter; KINDS.len()],
+    /// Counters in the order of [`lost::CODES`].
+    not_delivered: [IntCounter; lost::CODES.len()],
     challenges_answered: IntCounter,
     challenges_refused: IntCounter,
     last_notification: IntGauge,
@@ -86,6 +98,8 @@ impl WebhookMetrics {
             route: route.to_owned(),
             notifications: [const { OnceLock::new() }; COMBINATIONS],
             drift: KINDS.map(|kind| families.drift.with_label_values(&[route, kind.as_str()])),
+            not_delivered: lost::CODES
+                .map(|code| families.not_delivered.with_label_values(&[route, code])),
             challenges_answered: families.challenges.with_label_values(&[route, "answered"]),
             challenges_refused: families.challenges.with_label_values(&[route, "refused"]),
             last_notification: families.last_notification.with_label_values(&[route]),
@@ -113,7 +127,15 @@ impl WebhookMetrics {
         if !notification.drift.is_empty() {
             self.drift[position(notification.kind)].inc();
         }
-        self.last_notification.set(now());
+        self.last_notification.set(lost::now());
+    }
+
+    /// Counts a verified notification that did not reach its application.
+    pub(super) fn not_delivered(&self, code: &str) {
+        let index = lost::CODES.iter().position(|known| *known == code);
+        if let Some(index) = index {
+            self.not_delivered[index].inc();
+        }
     }
 
     /// Counts a challenge as answered or refused.
@@ -165,12 +187,6 @@ fn labels(route: &str, index: usize) -> [&str; 4] {
         SHAPES[shape].map_or("", Shape::as_str),
         SEVERITIES[severity],
     ]
-}
-
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs().cast_signed())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The reasons why an exchange with an upstream fails.
 
 use crate::rejection::Rejection;
-use crate::upstream::ConnectError;
+use crate::sanitize::sanitize;
+use crate::upstream::{ConnectError, describe_io};
 use std::io;
 use thiserror::Error;
 
@@ -29,6 +30,14 @@ impl ExchangeError {
         }
     }
 
+    /// Returns the reason as a sentence, for the operator.
+    pub(crate) fn sentence(&self) -> String {
+        let text = sanitize(&self.to_string()).into_owned();
+        let mut rest = text.chars();
+        let first = rest.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(rest).chain(['.']).collect()
+    }
+
     /// A timeout, described by `message`.
     pub(super) fn timeout(message: &str) -> Self {
         Self::Timeout(message.to_owned())
@@ -51,7 +60,7 @@ impl ExchangeError {
 
     /// A request that could not be sent.
     pub(super) fn cannot_send(error: &io::Error) -> Self {
-        Self::Unreachable(format!("cannot send the request: {error}"))
+        Self::Unreachable(format!("cannot send the request: {}", describe_io(error)))
     }
 }
 
@@ -69,7 +78,7 @@ impl From<ConnectError> for ExchangeError {
 pub(super) enum ResponseError {
     #[error("the connection was closed")]
     Closed,
-    #[error("{0}")]
+    #[error("{}", describe_io(.0))]
     Io(#[from] io::Error),
     #[error("it is not valid HTTP: {0}")]
     Malformed(&'static str),

@@ -17,6 +17,9 @@ use std::fmt;
 /// Characters of a title or a name.
 const MAX_TITLE: usize = 200;
 
+/// Bytes of a link: longer than those of Netdata Cloud.
+const MAX_URL: usize = 1000;
+
 /// The subject of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -124,6 +127,10 @@ pub struct Notification {
     pub severity: Option<String>,
     /// The alert's name, or what the message says.
     pub title: Option<String>,
+    /// The message, in a sentence.
+    pub message: Option<String>,
+    /// The page about it in Netdata Cloud: an https URL of `app.netdata.cloud`, and of no other host.
+    pub url: Option<String>,
     /// The name of the node that it is about.
     pub node: Option<String>,
     /// Where it comes from.
@@ -187,6 +194,10 @@ impl Notification {
                 .filter(|word| is_token(word))
                 .map(str::to_ascii_lowercase),
             title: reading::title(&json).map(shorten),
+            message: json.string(&["message"]).map(shorten),
+            url: reading::url(&json)
+                .filter(|url| is_cloud_url(url))
+                .map(str::to_owned),
             node: reading::node(&json).map(shorten),
             space: reading::space(&json),
             idempotency_key: transition_id
@@ -214,6 +225,8 @@ impl Notification {
             shape: None,
             severity: None,
             title: None,
+            message: None,
+            url: None,
             node: None,
             space,
             transition_id: None,
@@ -287,6 +300,14 @@ fn shorten(text: &str) -> String {
         .nth(MAX_TITLE)
         .map_or(text.len(), |(end, _)| end);
     text[..end].to_owned()
+}
+
+/// Returns `true` if a link may lead to `url`: it is an https URL of Netdata Cloud, short, and
+/// without characters that browsers or people could read in another way.
+fn is_cloud_url(url: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b"\"'<>\\^`{|}".contains(&b);
+    url.strip_prefix("https://app.netdata.cloud/")
+        .is_some_and(|path| path.len() <= MAX_URL && path.bytes().all(is_plain))
 }
 
 /// Returns `true` if a word can be used in a header unchanged: it is short, and has no character
@@ -372,6 +393,38 @@ mod tests {
             Some(Shape::Flat),
             None,
         );
+    }
+
+    #[test]
+    fn a_link_leads_to_netdata_cloud_and_nowhere_else() {
+        let long = "x".repeat(MAX_URL + 1);
+        for (url, is_kept) in [
+            ("https://app.netdata.cloud/a?b=c&d#e:::f%20", true),
+            ("https://app.netdata.cloud/", true),
+            ("https://app.netdata.cloud", false),
+            ("http://app.netdata.cloud/a", false),
+            ("HTTPS://app.netdata.cloud/a", false),
+            ("https://app.netdata.cloud:443/a", false),
+            ("https://app.netdata.cloud.evil.example/a", false),
+            ("https://app.netdata.cloud@evil.example/a", false),
+            ("https://evil.example/https://app.netdata.cloud/", false),
+            ("https://app.netdata.cloud\\\\@evil.example/", false),
+            ("javascript:alert(1)//https://app.netdata.cloud/", false),
+            ("https://app.netdata.cloud/a\\u0020b", false),
+            ("https://app.netdata.cloud/\\u202e", false),
+            ("https://app.netdata.cloud/<b>", false),
+            (&*format!("https://app.netdata.cloud/{long}"), false),
+        ] {
+            for body in [
+                format!("{{\"alert\":{{\"url\":\"{url}\"}}}}"),
+                format!("{{\"alert\":\"x\",\"alert_url\":\"{url}\"}}"),
+                format!("{{\"alarm\":\"x\",\"alarm_url\":\"{url}\"}}"),
+                format!("{{\"nodes\":[],\"url\":\"{url}\"}}"),
+            ] {
+                let url = verify(&body).unwrap().url;
+                assert_eq!(url.is_some(), is_kept, "{body}: {url:?}");
+            }
+        }
     }
 
     #[track_caller]

@@ -25,13 +25,19 @@ pub(super) fn node<'b>(body: &'b Json<'_>) -> Option<&'b str> {
 
 /// What identifies the transition: its id, or the one in the alert's URL.
 pub(super) fn transition_id<'b>(body: &'b Json<'_>) -> Option<&'b str> {
-    let in_url = || {
-        let url = [&["alert", "url"][..], &["alert_url"], &["alarm_url"]]
-            .into_iter()
-            .find_map(|path| body.string(path));
-        transition_in(url?)
-    };
-    body.string(&["alert", "transition_id"]).or_else(in_url)
+    body.string(&["alert", "transition_id"])
+        .or_else(|| transition_in(alert_url(body)?))
+}
+
+/// The page about it in Netdata Cloud: of the alert, or of a node.
+pub(super) fn url<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+    alert_url(body).or_else(|| body.string(&["url"]))
+}
+
+fn alert_url<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+    [&["alert", "url"][..], &["alert_url"], &["alarm_url"]]
+        .into_iter()
+        .find_map(|path| body.string(path))
 }
 
 /// `transition=` anywhere in a URL: Netdata's application keeps its parameters in the fragment.

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 /// The names of the contract.
-const METRICS: [&str; 19] = [
+const METRICS: [&str; 21] = [
     "dropped_identity_headers_total",
     "requests_total",
     "notifications_total",
@@ -27,6 +27,19 @@ const METRICS: [&str; 19] = [
     "certificate_not_after_timestamp_seconds",
     "build_info",
     "upstream_healthy",
+    "not_delivered_total",
+    "not_delivered_open",
+];
+
+/// The names that metrics of a process have everywhere.
+const PROCESS: [&str; 7] = [
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_threads",
+    "process_virtual_memory_bytes",
 ];
 
 #[test]
@@ -44,6 +57,10 @@ fn the_exposition_is_what_prometheus_expects() {
             let line = format!("# {comment} netdata_webhook_proxy_{name} ");
             assert!(answer.body.contains(&line), "{line} in {}", answer.body);
         }
+    }
+    for name in PROCESS {
+        let line = format!("\n{name} ");
+        assert!(answer.body.contains(&line), "{line} in {}", answer.body);
     }
     assert!(answer.body.contains(concat!(
         "build_info{version=\"",
@@ -71,10 +88,10 @@ fn the_exposition_is_what_prometheus_expects() {
 
 #[test]
 fn every_metric_is_in_the_manual() {
-    assert_eq!(
-        BTreeSet::from_iter(first_column("| metric | labels | meaning |")),
-        BTreeSet::from(METRICS)
-    );
+    let own = BTreeSet::from_iter(first_column("| metric | labels | meaning |"));
+    assert_eq!(own, BTreeSet::from(METRICS));
+    let usual = BTreeSet::from_iter(first_column("| metric of the process | meaning |"));
+    assert_eq!(usual, BTreeSet::from(PROCESS));
 }
 
 #[test]
@@ -121,6 +138,73 @@ fn the_alert_rules_fire_when_they_should() {
                     "promtool (Debian package prometheus) is not installed",
                 );
             }
+        }
+    }
+}
+
+const NETDATA: &str = include_str!("../../../conf/netdata/health.d/netdata_webhook_proxy.conf");
+
+/// The value of a line of an alarm.
+fn line<'e>(entity: &'e str, key: &str) -> Option<&'e str> {
+    let lines = entity.lines().filter_map(|line| line.split_once(": "));
+    let mut found = lines.filter(|(name, _)| name.trim() == key);
+    found.next().map(|(_, value)| value)
+}
+
+#[test]
+fn the_alarms_of_netdata_are_the_alert_rules() {
+    let rules = include_str!("../../../conf/prometheus/alerts.yml");
+    let alerts = rules.split("- alert: ").skip(1);
+    let alerts: BTreeSet<_> = alerts.map(|rest| rest.lines().next().unwrap()).collect();
+    let named = NETDATA.lines().filter_map(|line| line.strip_prefix("# "));
+    let named: BTreeSet<_> = named
+        .flat_map(|line| line.split([' ', ',', ':']))
+        .filter(|word| word.starts_with("NetdataWebhook"))
+        .collect();
+    assert_eq!(named, alerts);
+}
+
+#[test]
+fn each_alarm_of_netdata_has_what_an_agent_wants_of_it() {
+    let job = include_str!("../../../conf/netdata/go.d/prometheus.conf");
+    for part in [
+        "- name: netdata_webhook_proxy\n",
+        "app: netdata_webhook_proxy\n",
+    ] {
+        assert!(job.contains(part), "{part}");
+    }
+    let mut names = BTreeSet::new();
+    let entities: Vec<_> = NETDATA.split("\n     template: ").skip(1).collect();
+    assert!(entities.len() > 15, "{}", entities.len());
+    for entity in entities {
+        let (name, rest) = entity.split_once('\n').unwrap();
+        assert!(names.insert(name), "{name} is there twice");
+        assert!(
+            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{name}"
+        );
+        // The context of a chart is made of the app and the name of the metric.
+        let metric = line(rest, "on").unwrap();
+        let metric = metric
+            .strip_prefix("prometheus.netdata_webhook_proxy.netdata_webhook_proxy_")
+            .unwrap();
+        assert!(METRICS.contains(&metric), "{name}: {metric}");
+        assert!(line(rest, "units").is_some(), "{name}");
+        assert!(line(rest, "every").is_some(), "{name}");
+        assert!(
+            line(rest, "lookup").or(line(rest, "calc")).is_some(),
+            "{name}"
+        );
+        let is_alarm = line(rest, "warn").or(line(rest, "crit")).is_some();
+        // What others compute with has no state of its own.
+        assert_ne!(is_alarm, name.ends_with("_responses"), "{name}");
+        for key in ["class", "type", "component", "summary", "info", "to"] {
+            assert_eq!(line(rest, key).is_some(), is_alarm, "{name}: {key}");
+        }
+        for label in rest.split("${label:").skip(1) {
+            let label = label.split('}').next().unwrap();
+            let known = ["route", "kind", "reason", "which", "server", "upstream"];
+            assert!(known.contains(&label), "{name}: {label}");
         }
     }
 }

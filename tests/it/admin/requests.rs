@@ -319,6 +319,7 @@ fn every_refusal_moves_its_metrics_and_no_others() {
         &[
             &requests("/dead", "refused", "upstream_unreachable"),
             &notifications("alert", "critical", "nested").edit(WEBHOOK, "/dead"),
+            "not_delivered_total{code=\"upstream_unreachable\",route=\"/dead\"}",
             &duration("/dead"),
             &format!("upstream_duration_seconds_count{{upstream=\"http://{dead}\"}}"),
             &handshakes("ok", ""),

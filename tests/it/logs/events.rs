@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The macros that write a line, by level.
-const MACROS: [&str; 4] = ["error!(", "warn!(", "info!(", "debug!("];
+const MACROS: [&str; 5] = ["error!(", "warn!(", "info!(", "debug!(", "$level!("];
 
 /// Returns the events that `source` writes, and fails if a line has none.
 fn events_in(source: &str, file: &Path) -> Vec<String> {

@@ -11,5 +11,6 @@ mod limits;
 mod lines;
 mod settings;
 mod story;
+mod terminal;
 
 const ALERT: &str = "{\"alert\":\"x\"}";

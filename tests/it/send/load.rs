@@ -1,14 +1,11 @@
 //! Many requests: as many as are wanted, as fast as is wanted, at a time and in all.
 
 use super::{Said, command, dry, run, said};
-use crate::support::{Application, Origin, Pki, Reply, eventually};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use crate::support::{Application, Origin, Pki, Reply, Screen, eventually};
 use serde_json::Value;
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::net::TcpListener;
-use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -364,41 +361,19 @@ fn what_this_machine_does_not_allow_is_not_the_servers_fault() {
     );
 }
 
-/// Both ends of a terminal.
-fn terminal() -> (File, File) {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = std::ffi::OsString::from_vec(ptsname(&ours, Vec::new()).unwrap().into_bytes());
-    (
-        ours.into(),
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(name)
-            .unwrap(),
-    )
-}
-
 #[test]
 fn progress_is_shown_on_a_terminal_alone() {
     let origin = Origin::spawn();
     let arguments = ["alert", &origin.url, "--json", "-n", "30", "--rate", "25"];
     let said_nowhere = run(&arguments).ends_with(0);
     assert_eq!(said_nowhere.err, "");
-    let (mut ours, theirs) = terminal();
+    let (screen, theirs) = Screen::open(80);
     let mut child = command(&arguments)
         .env("TERM", "xterm")
         .stdout(Stdio::piped())
         .stderr(theirs)
         .spawn()
         .unwrap();
-    let shown = thread::spawn(move || {
-        let mut shown = Vec::new();
-        // The end of the terminal is an error.
-        let _ = ours.read_to_end(&mut shown);
-        String::from_utf8_lossy(&shown).into_owned()
-    });
     let mut report = String::new();
     child
         .stdout
@@ -410,6 +385,7 @@ fn progress_is_shown_on_a_terminal_alone() {
     assert!(status.success());
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["accepted"], 30);
-    let shown = shown.join().unwrap();
-    assert!(shown.contains("/30, "), "{shown:?}");
+    eventually("the progress", || {
+        screen.text().contains("/30, ").then_some(())
+    });
 }

@@ -1,7 +1,7 @@
 //! What the page and the JSON show, and what they keep.
 
 use super::{Scene, alert, strings};
-use crate::support::{Reply, WEBHOOK, eventually, is_documented};
+use crate::support::{Edit as _, Reply, WEBHOOK, eventually, is_documented};
 use serde_json::{Value, json};
 
 #[test]
@@ -48,7 +48,10 @@ fn the_page_and_the_json_show_what_happened() {
     ] {
         assert_eq!(oldest[key], value, "{key}");
     }
-    assert_eq!(status["totals"], json!({ "passed": 6, "refused": 10 }));
+    assert_eq!(
+        status["totals"],
+        json!({ "passed": 6, "refused": 10, "not_delivered": 0 })
+    );
     for (key, total) in [("passed", 6), ("refused", 10)] {
         let counts = status["history"][key].as_array().unwrap();
         assert_eq!(
@@ -102,7 +105,8 @@ fn what_is_wrong_is_said() {
     });
     assert_eq!(level, "warning");
     assert!(
-        text.contains("The last notification was not delivered (upstream_unreachable)."),
+        text.contains("1 warning alert was not delivered: a on b, ")
+            && text.ends_with(" UTC, 502 upstream_unreachable."),
         "{text}"
     );
     assert_eq!(
@@ -162,7 +166,7 @@ fn bodies_and_secrets_are_not_kept() {
     let scene = Scene::new();
     let mut body = alert("a", "Warning", "b", "c");
     body["alert"]["config"] = json!({ "command": "MARKER-IN-THE-BODY" });
-    body["message"] = "MARKER-IN-THE-BODY".into();
+    body["alert"]["rendered"] = json!({ "info": "MARKER-IN-THE-BODY" });
     let header = "Authorization: Bearer MARKER-IN-THE-HEADER\r\n";
     assert_eq!(
         scene
@@ -214,4 +218,117 @@ fn the_manual_names_every_field_of_the_json() {
     for key in keys {
         assert!(is_documented(&format!("`{key}`")), "{key}");
     }
+}
+
+#[test]
+fn what_is_configured_is_shown_with_the_last_response_of_each_application() {
+    let scene = Scene::new();
+    let other = "http://127.0.0.1:1";
+    let status = scene.status();
+    assert_eq!(
+        status["listeners"],
+        json!([{ "address": "127.0.0.1:0", "scheme": "https", "verify": "require" }])
+    );
+    let route = &status["routes"][0];
+    for (key, value) in [
+        ("path", json!(WEBHOOK)),
+        ("kind", json!("webhook")),
+        ("upstream", json!(scene.origin.url)),
+        ("demands", json!("the client certificate")),
+        ("spaces", json!([])),
+        ("challenge", json!(true)),
+        ("note", Value::Null),
+    ] {
+        assert_eq!(route[key], value, "{key}");
+    }
+    let last = |status: &Value, name: &str| {
+        let upstreams = status["upstreams"].as_array().unwrap();
+        let upstream = upstreams.iter().find(|upstream| upstream["name"] == name);
+        upstream.unwrap_or_else(|| panic!("{status:#}"))["last_response"].clone()
+    };
+    for name in [other, &scene.origin.url] {
+        assert_eq!(last(&status, name), Value::Null);
+    }
+    assert_eq!(scene.post(&alert("a", "Warning", "b", "c")), 200);
+    let lost = alert("a", "Warning", "b", "c").to_string();
+    let answer = scene.sender().send("POST", "/webhooks/other", "", &lost);
+    answer.unwrap().refuses(502, "upstream_unreachable");
+    let status = eventually("the end of both", || {
+        Some(scene.status()).filter(|status| status["totals"]["not_delivered"] == 1)
+    });
+    let (well, dead) = (last(&status, &scene.origin.url), last(&status, other));
+    assert_eq!((&well["ok"], &well["status"]), (&json!(true), &json!(200)));
+    assert!(
+        well["duration_ms"].is_number() && well["failure"].is_null(),
+        "{well}"
+    );
+    assert_eq!(
+        (&dead["ok"], &dead["status"]),
+        (&json!(false), &Value::Null)
+    );
+    assert_eq!(
+        dead["failure"],
+        "Cannot connect: the server refuses connections."
+    );
+    let page = scene.operator.get("/").body;
+    for part in [
+        "Last response: ",
+        "requires the client certificate",
+        "; answers no challenge",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn changes_that_need_a_restart_are_shown_until_they_are_taken_back() {
+    let scene = Scene::new();
+    assert_eq!(scene.status()["restart_required"], json!([]));
+    let before = std::fs::read_to_string(&scene.proxy.config).unwrap();
+    let changed = before
+        .edit("https = \"127.0.0.1:0\"", "https = \"127.0.0.1:2\"")
+        .edit("threads = 2", "threads = 3");
+    scene.proxy.reload(&changed);
+    let status = scene.status();
+    assert_eq!(
+        status["restart_required"],
+        json!(["listen.https", "server"])
+    );
+    assert!(
+        strings(&status["findings"]).contains(
+            &"The configuration has changes that take effect after a restart or an upgrade: listen.https, server.".into()
+        ),
+        "{status:#}"
+    );
+    let line = scene.proxy.wait_for_event("config_restart_required");
+    assert!(line.contains("keys=\"listen.https server\""), "{line}");
+    scene.proxy.reload(&before);
+    assert_eq!(scene.status()["restart_required"], json!([]));
+}
+
+#[test]
+fn a_link_leads_to_netdata_cloud_alone() {
+    let scene = Scene::new();
+    let good = "https://app.netdata.cloud/spaces/acme?a=1&b=\u{e4}";
+    let plain = "https://app.netdata.cloud/spaces/acme?a=1&b=2";
+    for url in [
+        plain,
+        good,
+        "http://app.netdata.cloud/",
+        "https://app.netdata.cloud.evil.example/",
+        "javascript:alert(1)",
+    ] {
+        let mut body = alert("a", "Warning", "b", "c");
+        body["alert"]["url"] = url.into();
+        assert_eq!(scene.post(&body), 200);
+    }
+    scene.wait_for_events(5);
+    let page = scene.operator.get("/").body;
+    let link = "<a href=\"https://app.netdata.cloud/spaces/acme?a=1&amp;b=2\" rel=\"noopener noreferrer\" target=\"_blank\">";
+    assert_eq!(page.matches(link).count(), 1, "{page}");
+    assert_eq!(
+        page.matches("Open in Netdata Cloud").count(),
+        1 + 1,
+        "one row, and the script"
+    );
 }

@@ -42,7 +42,12 @@ const EVENTFUL: &str = r#"{
             c.left = ["9 days left", "2276 days left", "expired"][i % 3];
         });
         status.upstreams = [{ name: "app", servers: [
-            { server: "http://10.0.0.1:3000", healthy: true }, { server: "http://10.0.0.2:3000", healthy: false }] }];
+            { server: "http://10.0.0.1:3000", healthy: true }, { server: "http://10.0.0.2:3000", healthy: false }],
+            last_response: { at: status.now, ok: false, status: null, duration_ms: 2003.1,
+                failure: "Cannot connect: the server did not respond within connect_timeout." } }];
+        status.history.not_delivered = status.history.not_delivered.map((_, i) => i === 70 ? 3 : 0);
+        status.routes[0].note = "any customer of Netdata Cloud can post here";
+        status.routes[0].spaces = ["0b8c6c1e-55d2-4f8e-9a55-2f6a1c7d9e01"];
         status.events.forEach((e, i) => { e.at = new Date(Date.now() - i * i * 4e4).toISOString(); });
         return new Response(JSON.stringify(status));
     };

@@ -1,7 +1,7 @@
 //! What the page's script does in a browser.
 
 use super::{REFRESHED, Scene, alert, play_hostile};
-use crate::support::Browser;
+use crate::support::{Browser, Reply};
 use serde_json::json;
 
 /// The page's markup, without what depends on the time and on what a script adds to it.
@@ -102,4 +102,56 @@ fn it_refreshes_by_itself_and_stays_where_it_is() {
     assert_eq!(browser.evaluate(rows), 13);
     drop(scene.proxy);
     browser.wait_for("document.querySelector(\"#stale\").checkVisibility()");
+}
+
+#[test]
+fn twenty_events_are_shown_and_more_of_each_kind_on_demand() {
+    let Some(mut browser) = Browser::open() else {
+        return;
+    };
+    let scene = Scene::new();
+    let unwell = "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n";
+    for n in 0..25 {
+        let body = alert(&format!("well {n}"), "Warning", "n", "s");
+        assert_eq!(scene.post(&body), 200);
+        scene.origin.will([Reply::Raw(unwell.into())]);
+        let body = alert(&format!("lost {n}"), "Critical", "n", "s");
+        assert_eq!(scene.post(&body), 503);
+    }
+    assert_eq!(scene.sender().post("[]").status, 400);
+    scene.wait_for_events(51);
+    browser.show(&scene.url());
+    browser.wait_for(&format!("{REFRESHED} >= 1"));
+    let rows = "[...document.querySelectorAll(\"#events tbody tr\")].filter((e) => e.checkVisibility()).length";
+    let more = "document.querySelector(\"#events .more\").checkVisibility()";
+    for (choice, some, all) in [
+        ("all", 20, 51),
+        ("only-lost", 20, 25),
+        ("only-passed", 20, 25),
+        ("only-refused", 1, 1),
+    ] {
+        browser.click(&format!("label[for={choice}]"));
+        assert_eq!(browser.evaluate(rows), some, "{choice}");
+        assert_eq!(browser.evaluate(more), some != all, "{choice}");
+        if some != all {
+            browser.click("label[for=more]");
+            assert_eq!(browser.evaluate(rows), all, "{choice}");
+            browser.click("label[for=more]");
+        }
+    }
+    let text = browser.evaluate("document.querySelector(\"#findings\").textContent");
+    let text = text.as_str().unwrap();
+    assert!(
+        text.starts_with(
+            "25 notifications were not delivered, 25 of them critical. The last: lost 24 on n, "
+        ),
+        "{text}"
+    );
+    let label = browser.evaluate("document.querySelector(\"#activity svg\").ariaLabel");
+    assert_eq!(
+        label,
+        "In the last 24 hours: 25 passed, 1 refused, 25 not delivered."
+    );
+    let scale = browser.evaluate("document.querySelector(\"#activity .scale\").innerText");
+    assert_eq!(scale, "25\n0\n25");
 }

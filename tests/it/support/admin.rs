@@ -73,9 +73,10 @@ impl Operator {
         let series = lines
             .filter_map(|line| line.rsplit_once(' '))
             .map(|(name, value)| {
-                let name = name
-                    .strip_prefix("netdata_webhook_proxy_")
-                    .unwrap_or_else(|| panic!("{name}"));
+                // Those of the process have names that all programs give them.
+                let own = name.strip_prefix("netdata_webhook_proxy_");
+                let usual = || Some(name).filter(|name| name.starts_with("process_"));
+                let name = own.or_else(usual).unwrap_or_else(|| panic!("{name}"));
                 (name.to_owned(), value.parse().unwrap())
             });
         series.collect()
@@ -115,6 +116,9 @@ impl Operator {
 fn moved(before: &Series, after: &Series) -> Vec<(String, f64)> {
     let counts = |name: &str| {
         let family = name.split('{').next().unwrap();
+        if family.starts_with("process_") {
+            return false;
+        }
         family.ends_with("_total") || family.ends_with("_count")
     };
     let increase = |(name, value): (&String, &f64)| {

@@ -23,6 +23,7 @@ mod sender;
 mod stage;
 mod stream;
 mod strict;
+mod terminal;
 
 pub(crate) use admin::Operator;
 pub(crate) use application::{Application, ServerConnection};
@@ -50,6 +51,7 @@ pub(crate) use resolver::Resolver;
 pub(crate) use sender::{Answer, Connection, Sender, client_config};
 pub(crate) use stage::Stage;
 pub(crate) use stream::{Carrier, Stream};
+pub(crate) use terminal::Screen;
 
 use std::io::Write as _;
 use std::process::{Child, Output};

@@ -18,7 +18,7 @@ fn who_refuses_is_left_out_and_the_request_goes_to_another() {
     assert_eq!(shares(&[&gone, &origin]), [2, 22]);
     let line = proxy.wait_for_event("upstream_unhealthy");
     assert!(
-        line.contains(&gone.url) && line.contains("Connection refused"),
+        line.contains(&gone.url) && line.contains("the server refuses connections"),
         "{line}"
     );
     let lines = ["upstream_unhealthy", "upstream_check_failed"].map(|name| proxy.events(name));
@@ -263,6 +263,7 @@ fn the_operator_sees_how_servers_are() {
         "none is healthy",
         || connection.post(ALERT).unwrap().refuses(502, "upstream_unreachable"),
         &[
+            &format!("not_delivered_total{{code=\"upstream_unreachable\",route=\"{WEBHOOK}\"}}"),
             &format!("requests_total{{code=\"upstream_unreachable\",outcome=\"refused\",route=\"{WEBHOOK}\"}}"),
             &format!("request_duration_seconds_count{{route=\"{WEBHOOK}\"}}"),
             "upstream_duration_seconds_count{upstream=\"app\"}",

@@ -1,6 +1,7 @@
 //! The checks of the doctor, one in each file.
 
 pub(super) mod admission;
+pub(super) mod authorities;
 pub(super) mod certificate;
 pub(super) mod challenge;
 pub(super) mod client_request;

@@ -27,18 +27,23 @@
     const duration = entry.duration_ms === null ? null : `${entry.duration_ms} ms`;
     return [entry.status, duration].filter((part) => part !== null).join(", ");
   };
+  const link = (url) => make("a", { href: url, rel: "noopener noreferrer", target: "_blank" }, "Open in Netdata Cloud");
   const what = (entry) => {
     const label = entry.severity === null ? entry.label : `${entry.label}, ${entry.severity}`;
     const first = make("p", { class: "text" }, make("span", { class: `badge ${badge(entry)}` }, label));
     if (entry.title !== null) first.append(" ", make("span", { class: "strong" }, entry.title));
     if (!entry.ok) first.append(" ", make("code", { class: "bad strong" }, entry.code));
     const lines = [first];
-    const note = (text) => lines.push(make("p", { class: "quiet small text" }, text));
+    const say = (text) => lines.push(make("p", { class: "small text" }, text));
+    const note = (...text) => lines.push(make("p", { class: "quiet small text" }, ...text));
+    if (entry.message !== null && entry.message !== entry.title) say(entry.message);
     const place = [entry.node, entry.space].filter((part) => part !== null).join(", ");
-    if (place !== "") note(place);
-    if (entry.reason !== null) lines.push(make("p", { class: "small text" }, entry.reason));
-    if (entry.subject !== null) note(`Certificate: ${entry.subject}`);
+    const id = entry.space_id !== entry.space ? entry.space_id : null;
+    if (place !== "") note(place, ...(id === null ? [] : [" ", make("code", {}, id)]));
+    if (entry.reason !== null) say(entry.reason);
+    if (entry.subject !== null) note("Certificate: ", entry.subject);
     if (entry.advice !== null) note(entry.advice);
+    if (entry.url !== null) lines.push(make("p", { class: "small" }, link(entry.url)));
     return lines;
   };
 
@@ -49,14 +54,48 @@
     const from = cell("from small");
     if (entry.remote_addr !== null) from.append(make("p", { class: "number" }, entry.remote_addr));
     if (entry.route !== null) from.append(make("p", { class: "quiet text" }, entry.route));
+    if (entry.request_id !== null) from.append(make("p", { class: "quiet id" }, make("code", {}, entry.request_id)));
     const outcome = cell("result", make("p", {}, result(entry)), make("p", { class: "quiet small number" }, figures(entry)));
-    const row = make("tr", { role: "row", class: entry.ok ? "passed" : "refused" });
+    const row = make("tr", { role: "row", class: entry.ok ? "passed" : entry.result === "not delivered" ? "lost" : "refused" });
     row.append(when, cell("what", ...what(entry)), from, outcome);
     return row;
   };
 
   const rows = (items) => make("ul", { class: "rows" }, ...items);
   const state = (tone, text) => make("span", { class: `state ${tone}` }, text);
+
+  const serverRow = (name, { server, healthy }) => make("li", {},
+    make("span", { class: "strong text" }, name),
+    healthy ? state("good", "in use") : state("bad", "left out"),
+    make("span", { class: "quiet small text" }, server));
+  const responseRow = ({ name, last_response: last }) => {
+    const row = make("li", {}, make("span", { class: "strong text" }, name));
+    if (last === null) {
+      row.append(state("quiet", "not used yet"));
+      return row;
+    }
+    const details = make("span", { class: "quiet small text" }, "Last response: ", time(last.at));
+    if (last.duration_ms !== null) details.append(`, ${last.duration_ms} ms`);
+    if (last.failure !== null) details.append(`. ${last.failure}`);
+    row.append(state(`number ${last.ok ? "good" : "bad"}`, last.status ?? "no response"), details);
+    return row;
+  };
+
+  const DEMANDS = { require: "a client certificate is required", request: "a client certificate is requested" };
+  const listenerRow = ({ scheme, address, verify }) => make("li", {},
+    make("span", { class: "strong text" }, `${scheme}://${address}`),
+    make("span", { class: "quiet small" }, "listener"),
+    make("span", { class: "quiet small text" }, DEMANDS[verify] ?? "no client certificate is requested"));
+  const routeRow = ({ path, upstream, kind, demands, spaces, challenge, note }) => {
+    const of = spaces.length === 0 ? "" : `, of ${spaces.join(", ")}`;
+    const silent = kind === "webhook" && !challenge ? "; answers no challenge" : "";
+    const row = make("li", {},
+      make("span", { class: "strong text" }, `${path} → ${upstream}`),
+      make("span", { class: "quiet small" }, kind),
+      make("span", { class: "quiet small text" }, `requires ${demands}${of}${silent}`));
+    if (note !== null) row.append(make("span", { class: "note small text" }, `Note: ${note}.`));
+    return row;
+  };
 
   // What each part of the page shows, and how. A part is made anew only if what it shows has changed.
   const parts = [
@@ -67,8 +106,11 @@
       ? [make("p", { class: "big" }, "None yet"), make("p", { class: "quiet" }, "None has come since the start.")]
       : [make("p", { class: "big" }, time(entry.at)), ...what(entry),
         make("p", {}, result(entry), " ", make("span", { class: "quiet small number" }, figures(entry)))]],
-    ["#activity .legend", (s) => s.history, ({ passed, refused }) =>
-      [make("span", { class: "passed" }, `${sum(passed)} passed`), make("span", { class: "refused" }, `${sum(refused)} refused`)]],
+    ["#activity .legend", (s) => s.history, ({ passed, refused, not_delivered: lost }) =>
+      [make("span", { class: "passed" }, `${sum(passed)} passed`), make("span", { class: "refused" }, `${sum(refused)} refused`),
+        make("span", { class: "lost" }, `${sum(lost)} not delivered`)]],
+    ["#activity .scale", (s) => scale(s.history), ([above, below]) =>
+      [above, "0", below].map((number) => make("span", {}, number))],
     ["#activity svg", (s) => s.history, chart],
     ["#certificates .body", (s) => s.certificates, (certificates) => certificates.length === 0
       ? [make("p", { class: "quiet" }, "There are none: TLS ends before this program.")]
@@ -76,12 +118,10 @@
         make("span", { class: "strong" }, certificate.label),
         state(`number ${TONES[certificate.status]}`, certificate.left),
         make("span", { class: "quiet small text" }, certificate.name, ", until ", time(certificate.not_after, { class: "date" })))))]],
-    ["#upstreams .body", (s) => s.upstreams, (upstreams) => upstreams.length === 0
-      ? [make("p", { class: "quiet" }, "Their health is not checked. Each event below says whether it arrived.")]
-      : [rows(upstreams.flatMap(({ name, servers }) => servers.map(({ server, healthy }) => make("li", {},
-        make("span", { class: "strong text" }, name),
-        healthy ? state("good", "in use") : state("bad", "left out"),
-        make("span", { class: "quiet small text" }, server)))))]],
+    ["#upstreams .body", (s) => s.upstreams, (upstreams) => [rows(upstreams.flatMap((upstream) =>
+      [...upstream.servers.map((server) => serverRow(upstream.name, server)), responseRow(upstream)]))]],
+    ["#configured .body", (s) => [s.listeners, s.routes], ([listeners, routes]) =>
+      [rows([...listeners.map(listenerRow), ...routes.map(routeRow)])]],
     ["#tokens .body", (s) => s.test_tokens, (tokens) => tokens.length === 0
       ? [make("p", { class: "quiet" }, "When you press Test in Netdata Cloud, the token to paste there appears here.")]
       : tokens.map(({ route, token, at }) => make("div", { class: "token" },
@@ -90,32 +130,38 @@
     ["#events .body", (s) => s.events, (events) => events.length === 0
       ? [make("tr", { role: "row" }, make("td", { role: "cell", class: "what quiet" }, "Nothing has happened yet."))]
       : events.map(event)],
-    ["#totals", (s) => s.totals, ({ passed, refused }) => [`Since the start, ${passed} passed and ${refused} were refused.`]],
+    ["#totals", (s) => s.totals, ({ passed, refused, not_delivered: lost }) =>
+      [`Since the start: ${passed} passed, ${refused} refused, ${lost} not delivered.`]],
   ];
 
   function sum(numbers) {
     return numbers.reduce((total, number) => total + number, 0);
   }
 
-  function chart({ passed, refused }) {
+  // What the highest bars above and below the line stand for. A single event does not fill the chart.
+  function scale({ passed, refused, not_delivered: lost }) {
+    return [Math.max(4, ...passed), Math.max(4, ...refused, ...lost)];
+  }
+
+  function chart(history) {
+    const { passed, refused, not_delivered: lost } = history;
     const shape = (name, attributes) => {
       const element = document.createElementNS(SVG, name);
       for (const key in attributes) element.setAttribute(key, attributes[key]);
       return element;
     };
-    const bars = (name, counts, top) => {
-      const most = Math.max(4, ...counts);
-      return counts.flatMap((count, index) => {
-        const height = Math.max(3, Math.ceil(count * 50 / most));
-        return count === 0 ? [] : [shape("rect", { class: name, x: index * 10 + 1, y: top(height), width: 8, height })];
-      });
-    };
-    const label = `In the last 24 hours, ${sum(passed)} passed and ${sum(refused)} were refused.`;
+    const bars = (name, counts, most, top) => counts.flatMap((count, index) => {
+      const height = Math.max(3, Math.ceil(count * 50 / most));
+      return count === 0 ? [] : [shape("rect", { class: name, x: index * 10 + 1, y: top(height), width: 8, height })];
+    });
+    const [above, below] = scale(history);
+    const label = `In the last 24 hours: ${sum(passed)} passed, ${sum(refused)} refused, ${sum(lost)} not delivered.`;
     find("#activity svg").setAttribute("aria-label", label);
     return [
       shape("path", { d: "M0 52h960M1 2v100M240 2v100M480 2v100M720 2v100M959 2v100" }),
-      ...bars("passed", passed, (height) => 51 - height),
-      ...bars("refused", refused, () => 53),
+      ...bars("passed", passed, above, (height) => 51 - height),
+      ...bars("refused", refused, below, () => 53),
+      ...bars("lost", lost, below, () => 53),
     ];
   }
 

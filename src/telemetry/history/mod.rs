@@ -1,14 +1,15 @@
 //! Recent events for the operator: kept in memory, bounded, and without bodies.
 
-use super::context::{Context, Outcome};
-use super::metrics::ConnectionRefusal;
-use crate::sanitize::{is_sanitized, sanitize};
-use crate::tls::Refusal;
-use crate::webhook::notification::{Kind, Notification, Shape};
-use std::borrow::Cow;
+mod event;
+
+pub(crate) use event::{Event, EventResult, Excerpt};
+
+use super::context::Outcome;
+use crate::sanitize::is_sanitized;
+use crate::tls::RefusalCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The number of passed events, and of refused events, that are kept: a flood of one does not
@@ -21,178 +22,7 @@ pub(crate) const STEP: Duration = Duration::from_secs(15 * 60);
 /// The number of steps that are kept: a day.
 pub(crate) const STEPS: usize = 96;
 
-/// The result of a request, a handshake or a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EventResult {
-    /// A request ended with this outcome.
-    Request(Outcome),
-    /// A TLS handshake was refused, with this code.
-    Handshake(&'static str),
-    /// A connection was refused before any data was exchanged, with this code.
-    Connection(&'static str),
-}
-
-impl EventResult {
-    /// Returns `true` if nothing was refused or failed.
-    pub(crate) fn is_good(self) -> bool {
-        matches!(self, Self::Request(outcome) if outcome.is_good())
-    }
-
-    /// Returns the code that responses, logs and metrics show.
-    pub(crate) fn code(self) -> &'static str {
-        match self {
-            Self::Request(outcome) => outcome.code(),
-            Self::Handshake(code) | Self::Connection(code) => code,
-        }
-    }
-}
-
-/// An event, or several equal ones.
-#[derive(Clone, Debug)]
-pub(crate) struct Event {
-    /// The time of the last occurrence.
-    pub at: SystemTime,
-    /// The number of occurrences, which are consecutive unless refused.
-    pub times: u64,
-    /// The result of the event.
-    pub ending: EventResult,
-    /// The reason of a refusal in a sentence.
-    pub reason: Option<String>,
-    /// The status of the response.
-    pub status: Option<u16>,
-    /// The duration of the request.
-    pub duration: Option<Duration>,
-    /// The configured path of the route.
-    pub route: Option<Arc<str>>,
-    /// The address of the client.
-    pub remote_addr: Option<IpAddr>,
-    /// The id of the request in the log.
-    pub request_id: Option<String>,
-    /// The subject of the client certificate, if the handshake was refused.
-    pub subject: Option<String>,
-    /// An excerpt of a verified notification.
-    pub notification: Option<Excerpt>,
-}
-
-/// An excerpt of a notification. Its strings are untrusted: any user of Netdata Cloud can choose
-/// them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Excerpt {
-    /// The kind of the notification.
-    pub kind: Kind,
-    /// The shape of its body.
-    pub shape: Option<Shape>,
-    /// The severity in lower case.
-    pub severity: Option<String>,
-    /// The alert's name, or the message.
-    pub title: Option<String>,
-    /// The name of the node.
-    pub node: Option<String>,
-    /// The name of the space.
-    pub space: Option<String>,
-    /// JSON pointers to unexpected values.
-    pub drift: Vec<String>,
-}
-
-impl Excerpt {
-    fn of(notification: &Notification) -> Self {
-        let text = |text: &Option<String>| text.as_deref().map(sanitize).map(Cow::into_owned);
-        Self {
-            kind: notification.kind,
-            shape: notification.shape,
-            severity: text(&notification.severity),
-            title: text(&notification.title),
-            node: text(&notification.node),
-            space: notification
-                .space
-                .as_ref()
-                .and_then(|space| space.label())
-                .map(sanitize)
-                .map(Cow::into_owned),
-            drift: notification.drift.clone(),
-        }
-    }
-}
-
-impl Event {
-    /// Describes a request that has ended.
-    pub(crate) fn of_request(
-        context: &Context,
-        status: Option<u16>,
-        duration: Option<Duration>,
-    ) -> Self {
-        let outcome = context
-            .outcome
-            .unwrap_or(Outcome::Refused("internal_error"));
-        let reason = context
-            .rejection
-            .as_ref()
-            .map(|rejection| sanitize(&rejection.detail()).into_owned());
-        Self {
-            status,
-            duration,
-            reason: reason.filter(|_| matches!(outcome, Outcome::Refused(_))),
-            route: context.route.clone(),
-            request_id: Some(context.request_id.clone()),
-            notification: context.notification.as_deref().map(Excerpt::of),
-            ..Self::now(EventResult::Request(outcome), context.remote_addr)
-        }
-    }
-
-    /// Describes a refused handshake.
-    pub(crate) fn of_handshake(peer: IpAddr, refusal: &Refusal) -> Self {
-        Self {
-            reason: Some(sanitize(&refusal.reason).into_owned()),
-            subject: refusal
-                .identity
-                .as_ref()
-                .map(|identity| identity.subject.clone()),
-            ..Self::now(EventResult::Handshake(refusal.code.as_str()), Some(peer))
-        }
-    }
-
-    /// Describes a refused connection.
-    pub(crate) fn of_connection(peer: IpAddr, why: ConnectionRefusal, reason: &str) -> Self {
-        Self {
-            reason: Some(sanitize(reason).into_owned()),
-            ..Self::now(EventResult::Connection(why.as_str()), Some(peer))
-        }
-    }
-
-    fn now(ending: EventResult, remote_addr: Option<IpAddr>) -> Self {
-        Self {
-            at: SystemTime::now(),
-            times: 1,
-            ending,
-            reason: None,
-            status: None,
-            duration: None,
-            route: None,
-            remote_addr,
-            request_id: None,
-            subject: None,
-            notification: None,
-        }
-    }
-
-    /// Returns `true` if this is a repetition of `other`, whatever its address.
-    fn repeats(&self, other: &Self) -> bool {
-        self.ending == other.ending
-            && (&self.route, &self.reason, &self.subject)
-                == (&other.route, &other.reason, &other.subject)
-    }
-
-    /// Returns the index of the event that this repeats. Notifications are never merged. Refusals
-    /// are merged across addresses, so that a hundred for one reason do not hide another reason.
-    fn earlier(&self, events: &VecDeque<Self>) -> Option<usize> {
-        let is_again = |last: &&Self| self.repeats(last) && self.remote_addr == last.remote_addr;
-        match (&self.notification, self.ending.is_good()) {
-            (Some(_), _) => None,
-            (None, true) => events.back().filter(is_again).map(|_| events.len() - 1),
-            (None, false) => events.iter().position(|event| self.repeats(event)),
-        }
-    }
-}
+const SERVER_CERTIFICATE_REFUSED: &str = RefusalCode::ServerCertificateRefused.as_str();
 
 /// The token of a Test notification that the proxy answered.
 #[derive(Clone, Debug)]
@@ -214,13 +44,52 @@ pub(crate) struct DriftSummary {
     pub pointers: Vec<String>,
 }
 
-/// The numbers of passed and refused events.
+/// The response that an upstream gave last, or the reason why it gave none.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamAnswer {
+    /// The time of the end of the response.
+    pub at: SystemTime,
+    /// The status of the response, unless there was none.
+    pub status: Option<u16>,
+    /// The time from sending the request to the end of the response.
+    pub duration: Option<Duration>,
+    /// The reason in a sentence why there was no response.
+    pub failure: Option<String>,
+}
+
+/// The clients that did not accept the server's certificate since the last one that did, and had
+/// something to send.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedCertificate {
+    /// The time of the last one.
+    pub at: SystemTime,
+    /// Their number.
+    pub times: u64,
+    /// The address of the last one.
+    pub peer: Option<IpAddr>,
+    /// The reason in a sentence.
+    pub reason: Option<String>,
+}
+
+/// The numbers of passed and refused events, and of notifications that were not delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventCounts {
     /// The number of passed events.
     pub passed: u64,
     /// The number of refused events.
     pub refused: u64,
+    /// The number of verified notifications that did not reach their application.
+    pub not_delivered: u64,
+}
+
+impl EventCounts {
+    fn count(&mut self, ending: EventResult) {
+        match ending {
+            EventResult::NotDelivered(_) => self.not_delivered += 1,
+            ending if ending.is_good() => self.passed += 1,
+            _ => self.refused += 1,
+        }
+    }
 }
 
 /// The recent events at one moment.
@@ -234,6 +103,10 @@ pub(crate) struct Snapshot {
     pub tokens: BTreeMap<String, TestToken>,
     /// Unexpected values by route and kind, of which there are few.
     pub drift: BTreeMap<(String, &'static str), DriftSummary>,
+    /// The last response of each upstream, by its name.
+    pub answers: BTreeMap<String, UpstreamAnswer>,
+    /// The clients that do not accept the server's certificate.
+    pub refused_certificate: Option<RefusedCertificate>,
     /// The totals since the start.
     pub totals: EventCounts,
     /// The last notification, if `passed` no longer contains it.
@@ -256,10 +129,26 @@ impl Recent {
 
     /// Counts a passed event that is not kept.
     pub(super) fn count_passed(&self) {
+        let ending = EventResult::Request(Outcome::Forwarded);
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .count(step(SystemTime::now()), true);
+            .count(step(SystemTime::now()), ending);
+    }
+
+    /// Keeps the last response of an upstream.
+    pub(super) fn note_answer(&self, upstream: &str, answer: UpstreamAnswer) {
+        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match snapshot.answers.get_mut(upstream) {
+            Some(last) => *last = answer,
+            None => drop(snapshot.answers.insert(upstream.to_owned(), answer)),
+        }
+    }
+
+    /// Removes the responses of upstreams that no longer exist.
+    pub(super) fn keep_upstreams(&self, is_upstream: impl Fn(&str) -> bool) {
+        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.answers.retain(|upstream, _| is_upstream(upstream));
     }
 
     /// Keeps a token, unless it would have to be truncated or sanitized: it would be useless.
@@ -294,8 +183,9 @@ impl Recent {
 
 impl Snapshot {
     fn note(&mut self, event: Event) {
-        self.count(step(event.at), event.ending.is_good());
+        self.count(step(event.at), event.ending);
         self.note_drift(&event);
+        self.note_refused_certificate(&event);
         let is_notification = event.notification.is_some();
         let events = if is_notification || event.ending.is_good() {
             &mut self.passed
@@ -318,6 +208,22 @@ impl Snapshot {
             .filter(|event| event.notification.is_some())
             .or(self.forgotten.take());
         events.push_back(event);
+    }
+
+    fn note_refused_certificate(&mut self, event: &Event) {
+        if event.ending == EventResult::Handshake(SERVER_CERTIFICATE_REFUSED) {
+            let earlier = self.refused_certificate.take();
+            self.refused_certificate = Some(RefusedCertificate {
+                at: event.at,
+                times: earlier.map_or(0, |earlier| earlier.times) + 1,
+                peer: event.remote_addr,
+                reason: event.reason.clone(),
+            });
+        }
+        if event.ending.is_good() || event.notification.is_some() {
+            // The client that matters accepts the certificate; others do not have to.
+            self.refused_certificate = None;
+        }
     }
 
     fn note_drift(&mut self, event: &Event) {
@@ -346,7 +252,7 @@ impl Snapshot {
             .or(self.forgotten.as_ref())
     }
 
-    fn count(&mut self, step: u64, is_good: bool) {
+    fn count(&mut self, step: u64, ending: EventResult) {
         if self.history.back().is_none_or(|(last, _)| *last < step) {
             if self.history.len() == STEPS {
                 self.history.pop_front();
@@ -356,11 +262,7 @@ impl Snapshot {
         // If the clock was set back, the event counts for the latest step.
         let current = self.history.back_mut().map(|(_, counts)| counts);
         for counts in current.into_iter().chain([&mut self.totals]) {
-            if is_good {
-                counts.passed += 1;
-            } else {
-                counts.refused += 1;
-            }
+            counts.count(ending);
         }
     }
 
@@ -391,6 +293,7 @@ fn step(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::webhook::notification::Kind;
 
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
@@ -404,8 +307,11 @@ mod tests {
             shape: None,
             severity: None,
             title: Some(title.into()),
+            message: None,
+            url: None,
             node: None,
             space: None,
+            space_id: None,
             drift: Vec::new(),
         };
         Event {
@@ -439,7 +345,8 @@ mod tests {
             recent.totals,
             EventCounts {
                 passed: 1001,
-                refused: 10_000
+                refused: 10_000,
+                not_delivered: 0,
             }
         );
     }
@@ -526,14 +433,16 @@ mod tests {
             day[STEPS - 4],
             EventCounts {
                 passed: 1,
-                refused: 1
+                refused: 1,
+                not_delivered: 0,
             }
         );
         assert_eq!(
             day[STEPS - 2],
             EventCounts {
                 passed: 1,
-                refused: 0
+                refused: 0,
+                not_delivered: 0,
             }
         );
         assert_eq!(
@@ -546,7 +455,8 @@ mod tests {
             recent.history(at(95))[0],
             EventCounts {
                 passed: 1,
-                refused: 1
+                refused: 1,
+                not_delivered: 0,
             }
         );
         assert_eq!(
@@ -569,6 +479,38 @@ mod tests {
             });
         }
         assert_eq!(recent.history.len(), STEPS);
+    }
+
+    #[test]
+    fn what_was_not_delivered_is_counted_apart_from_refusals() {
+        let mut recent = Snapshot::default();
+        recent.note(refused("not_found"));
+        recent.note(Event {
+            ending: EventResult::NotDelivered("upstream_timeout"),
+            ..notification("a")
+        });
+        let counts = EventCounts {
+            passed: 0,
+            refused: 1,
+            not_delivered: 1,
+        };
+        assert_eq!(recent.totals, counts);
+        assert_eq!(recent.history(SystemTime::now())[STEPS - 1], counts);
+    }
+
+    #[test]
+    fn a_refused_certificate_is_remembered_until_a_client_accepts_it() {
+        let mut recent = Snapshot::default();
+        let ending = EventResult::Handshake(SERVER_CERTIFICATE_REFUSED);
+        for times in 1..3 {
+            recent.note(Event::now(ending, HERE));
+            recent.note(Event::now(EventResult::Handshake("closed"), HERE));
+            recent.note(refused("not_found"));
+            let found = recent.refused_certificate.as_ref().unwrap();
+            assert_eq!((found.times, found.peer), (times, HERE));
+        }
+        recent.note(notification("a"));
+        assert!(recent.refused_certificate.is_none());
     }
 
     #[test]

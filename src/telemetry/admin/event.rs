@@ -1,0 +1,177 @@
+//! The events that the status page shows.
+
+use super::status::{format, milliseconds, rfc3339};
+use crate::rejection::operator_advice;
+use crate::telemetry::context::Outcome::{
+    Challenged, ClientGone, Forwarded, Refused, TestAnswered,
+};
+use crate::telemetry::history::{Event, EventResult, Excerpt, Snapshot};
+use crate::telemetry::lost::LostNotification;
+use crate::webhook::notification::{Kind, Shape};
+use serde::Serialize;
+use std::collections::HashSet;
+use time::OffsetDateTime;
+
+/// An event, or several equal ones.
+#[derive(Serialize)]
+pub(super) struct StatusEvent {
+    pub(super) at: String,
+    /// The number of equal events.
+    pub(super) times: u64,
+    /// `true` if nothing was refused or failed.
+    pub(super) ok: bool,
+    /// The kind of event for people.
+    pub(super) label: &'static str,
+    /// The result for people.
+    pub(super) result: &'static str,
+    pub(super) code: &'static str,
+    pub(super) reason: Option<String>,
+    pub(super) advice: Option<&'static str>,
+    pub(super) status: Option<u16>,
+    pub(super) duration_ms: Option<f64>,
+    pub(super) route: Option<String>,
+    pub(super) remote_addr: Option<String>,
+    pub(super) request_id: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) shape: Option<String>,
+    pub(super) severity: Option<String>,
+    pub(super) title: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) node: Option<String>,
+    pub(super) space: Option<String>,
+    pub(super) space_id: Option<String>,
+}
+
+/// Returns the recent events, the newest first, with those of `lost` that are no longer among them.
+pub(super) fn all(recent: &Snapshot, lost: &[LostNotification]) -> Vec<StatusEvent> {
+    let mut recent: Vec<&Event> = recent.passed.iter().chain(&recent.refused).collect();
+    recent.sort_by_key(|event| std::cmp::Reverse(event.at));
+    let known: HashSet<&str> = recent
+        .iter()
+        .filter_map(|event| event.request_id.as_deref())
+        .collect();
+    let earlier = lost
+        .iter()
+        .filter(|lost| !known.contains(lost.request_id.as_str()))
+        .map(StatusEvent::of_lost)
+        .rev();
+    let mut events: Vec<_> = recent.into_iter().map(StatusEvent::of).collect();
+    events.extend(earlier);
+    // Stable: events of the same second stay in their order.
+    events.sort_by(|one, other| other.at.cmp(&one.at));
+    events
+}
+
+impl StatusEvent {
+    pub(super) fn of(event: &Event) -> Self {
+        let notification = event.notification.as_ref();
+        let text = |part: fn(&Excerpt) -> &Option<String>| {
+            notification.and_then(|notification| part(notification).clone())
+        };
+        Self {
+            at: rfc3339(event.at),
+            times: event.times,
+            ok: event.ending.is_good(),
+            label: label(event),
+            result: result(event.ending),
+            code: event.ending.code(),
+            reason: event.reason.clone().or_else(|| reason(event.ending)),
+            advice: operator_advice(event.ending.code()),
+            status: event.status,
+            duration_ms: event.duration.map(milliseconds),
+            route: event.route.as_deref().map(str::to_owned),
+            remote_addr: event.remote_addr.map(|address| address.to_string()),
+            request_id: event.request_id.clone(),
+            subject: event.subject.clone(),
+            kind: notification.map(|notification| notification.kind.as_str().to_owned()),
+            shape: notification
+                .and_then(|notification| notification.shape)
+                .map(Shape::as_str)
+                .map(str::to_owned),
+            severity: text(|it| &it.severity),
+            title: text(|it| &it.title),
+            message: text(|it| &it.message),
+            url: text(|it| &it.url),
+            node: text(|it| &it.node),
+            space: text(|it| &it.space),
+            space_id: text(|it| &it.space_id),
+        }
+    }
+
+    /// Describes a notification that an earlier process did not deliver.
+    fn of_lost(lost: &LostNotification) -> Self {
+        let code = lost.known_code();
+        Self {
+            at: OffsetDateTime::from_unix_timestamp(lost.at).map_or_else(|_| String::new(), format),
+            times: 1,
+            ok: false,
+            label: label_of(&lost.kind),
+            result: result(EventResult::NotDelivered(code)),
+            code,
+            reason: Some(lost.reason.clone()),
+            advice: operator_advice(code),
+            status: lost.status,
+            duration_ms: None,
+            route: Some(lost.route.clone()),
+            remote_addr: lost.remote_addr.clone(),
+            request_id: Some(lost.request_id.clone()),
+            subject: None,
+            kind: Some(lost.kind.clone()),
+            shape: lost.shape.clone(),
+            severity: lost.severity.clone(),
+            title: lost.title.clone(),
+            message: lost.message.clone(),
+            url: lost.url.clone(),
+            node: lost.node.clone(),
+            space: lost.space.clone(),
+            space_id: lost.space_id.clone(),
+        }
+    }
+}
+
+fn label(event: &Event) -> &'static str {
+    match (&event.notification, event.ending) {
+        (Some(notification), _) => label_of(notification.kind.as_str()),
+        (None, EventResult::Request(Challenged)) => "Challenge",
+        (None, EventResult::Request(_) | EventResult::NotDelivered(_)) => "Request",
+        (None, EventResult::Handshake(_)) => "Handshake",
+        (None, EventResult::Connection(_)) => "Connection",
+    }
+}
+
+/// Returns the words for a kind of notification.
+fn label_of(kind: &str) -> &'static str {
+    let is = |known: Kind| kind == known.as_str();
+    if is(Kind::Alert) {
+        "Alert"
+    } else if is(Kind::Reachability) {
+        "Reachability"
+    } else if is(Kind::Test) {
+        "Test notification"
+    } else {
+        "Unrecognised"
+    }
+}
+
+fn result(ending: EventResult) -> &'static str {
+    match ending {
+        EventResult::Request(Forwarded) => "delivered",
+        EventResult::Request(Challenged | TestAnswered) => "answered",
+        EventResult::Request(ClientGone) => "sender left",
+        EventResult::NotDelivered(_) => "not delivered",
+        EventResult::Request(Refused(_))
+        | EventResult::Handshake(_)
+        | EventResult::Connection(_) => "refused",
+    }
+}
+
+fn reason(ending: EventResult) -> Option<String> {
+    match ending {
+        EventResult::Request(ClientGone) => {
+            Some("The sender left before it had its answer.".into())
+        }
+        _ => None,
+    }
+}

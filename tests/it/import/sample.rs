@@ -225,6 +225,7 @@ pub(super) fn compare(kind: &str, sample: &Sample, peer: impl Fn(&Stage, &str) -
         &scenery.origins(),
         theirs.address(sample.port),
         ours.address(0),
+        !imported.config.contains("verify = \"request\""),
     );
 }
 

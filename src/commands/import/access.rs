@@ -36,7 +36,28 @@ pub(super) struct AccessPattern<'t> {
     pub(super) directive: &'t Directive,
 }
 
-impl MatchedRequests<'_> {
+impl<'t> MatchedRequests<'t> {
+    /// Returns the requests whose input is, or is not, the text of a directive.
+    pub(super) fn of(
+        input: Input,
+        directive: &'t Directive,
+        text: &str,
+        comparison: Comparison,
+        inverted: bool,
+    ) -> Self {
+        let text = text.to_owned();
+        let pattern = AccessPattern {
+            text,
+            comparison,
+            directive,
+        };
+        Self {
+            input,
+            patterns: vec![pattern],
+            inverted,
+        }
+    }
+
     /// Returns `true` if the input is compared with this text alone.
     fn is_about(&self, text: &str) -> bool {
         match self.patterns.as_slice() {
@@ -67,17 +88,11 @@ pub(super) struct AccessRules<'r, 't> {
     pub(super) names: Option<Vec<String>>,
     /// The rule whose names cannot be read.
     pub(super) unread_subject: Option<&'t Directive>,
-    pub(super) credentials: Vec<SecretInRule<'t>>,
+    /// The secrets that rules compare with the `Authorization` header: the users of Basic
+    /// credentials, or `None` for Bearer tokens, and the directives that have them.
+    pub(super) credentials: Vec<(Option<String>, &'t Directive)>,
     /// The first rule that is not understood, or cannot be expressed: the route is closed.
     pub(super) unknown_rule: Option<&'t Directive>,
-}
-
-/// A secret that a rule compares with the `Authorization` header.
-#[derive(Clone, Debug)]
-pub(super) struct SecretInRule<'t> {
-    /// The user of Basic credentials; `None` for a Bearer token.
-    pub(super) user: Option<String>,
-    pub(super) directive: &'t Directive,
 }
 
 /// The advice for a rule that is not understood.
@@ -226,19 +241,16 @@ impl<'r, 't> AccessRules<'r, 't> {
     }
 
     fn authorization(&mut self, directive: &'t Directive, pattern: &AccessPattern<'t>) {
-        let Some(credential) = credential(pattern) else {
+        let Some(user) = user(pattern) else {
             let remedy = "no single secret can be read from this: write it to a file, and name \
                           that in auth.basic or auth.bearer";
             return self.close(directive, remedy);
         };
-        let key = match credential.user {
-            Some(_) => "auth.basic",
-            None => "auth.bearer",
-        };
+        let key = user.as_ref().map_or("auth.bearer", |_| "auth.basic");
         self.ledger.carried(directive, key);
         let mut known = self.credentials.iter();
-        if known.all(|it| it.directive.id != credential.directive.id) {
-            self.credentials.push(credential);
+        if known.all(|(_, it)| it.id != pattern.directive.id) {
+            self.credentials.push((user, pattern.directive));
         }
     }
 
@@ -260,34 +272,23 @@ impl<'r, 't> AccessRules<'r, 't> {
     }
 }
 
-/// Reads the one secret of a pattern for `Bearer …` or `Basic …`.
-fn credential<'t>(pattern: &AccessPattern<'t>) -> Option<SecretInRule<'t>> {
+/// Returns the user of the one secret in a pattern for `Basic …`, or none for `Bearer …`.
+fn user(pattern: &AccessPattern<'_>) -> Option<Option<String>> {
     let text = pattern.text.trim_start_matches('^').trim_end_matches('$');
     let schemes = ["bearer", "basic"];
-    let scheme = schemes
-        .into_iter()
-        .find(|scheme| starts_with(text, scheme))?;
+    let scheme = schemes.into_iter().find(|it| starts_with(text, it))?;
     let rest = &text[scheme.len()..];
     let spaces = ["\\s+", "\\s", "\\ ", " "];
     let secret = spaces.iter().find_map(|space| rest.strip_prefix(space))?;
     let is_expression = pattern.comparison != Comparison::Whole;
-    let is_several = is_expression && stands_for_several(secret);
-    if secret.is_empty() || secret.contains('$') || is_several {
+    if secret.is_empty() || secret.contains('$') || is_expression && stands_for_several(secret) {
         return None;
+    } else if scheme == "bearer" {
+        return Some(None);
     }
-    let user = match scheme {
-        "basic" => Some(user(secret)?),
-        _ => None,
-    };
-    let directive = pattern.directive;
-    Some(SecretInRule { user, directive })
-}
-
-/// Returns the user of Basic credentials.
-fn user(secret: &str) -> Option<String> {
     let decoded = BASE64_STANDARD.decode(secret.replace('\\', "")).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    Some(text.split_once(':')?.0.to_owned())
+    Some(Some(text.split_once(':')?.0.to_owned()))
 }
 
 /// Returns `true` if an expression matches more than one text.

@@ -1,6 +1,6 @@
 //! Turns the rules of another server into a configuration and a report.
 
-use super::access::{AccessRules, SecretInRule};
+use super::access::AccessRules;
 use super::directive::Directive;
 use super::quantity;
 use super::report::Ledger;
@@ -27,25 +27,12 @@ pub(super) struct Builder<'r> {
     has_open_route: bool,
 }
 
-/// The authorisation of a route.
-#[derive(Debug)]
-enum RouteAuth {
-    /// The default: a client certificate.
-    Certificate,
-    /// No client certificate and no credentials.
-    Open,
-    /// No request gets through.
-    Closed,
-    /// Credentials, and a client certificate unless they say otherwise.
-    Credentials(InlineTable),
-}
-
 impl<'r> Builder<'r> {
-    pub(super) fn new(secrets: SecretFiles, ledger: &'r Ledger) -> Self {
+    pub(super) fn new(ledger: &'r Ledger) -> Self {
         Self {
             ledger,
             draft: ConfigDraft::default(),
-            secrets,
+            secrets: SecretFiles::default(),
             tls: TlsRules::default(),
             is_tls: false,
             names: None,
@@ -61,8 +48,12 @@ impl<'r> Builder<'r> {
                           first route: run another process for this one";
             return self.ledger.not_carried(rules.directive, remedy);
         }
-        let auth = self.auth(&rules);
-        if !matches!(auth, RouteAuth::Closed) {
+        let is_closed = self.is_closed(&rules);
+        let auth = match is_closed {
+            true => Some(closed()),
+            false => self.auth(&rules),
+        };
+        if !is_closed {
             self.names = self.names.take().or(demanded);
         }
         rules.paths.retain(|path| !self.has_route(path));
@@ -73,7 +64,7 @@ impl<'r> Builder<'r> {
         let route = format!("a route of kind \"{kind}\": {}", rules.paths.join(", "));
         self.ledger.carried(rules.directive, route);
         let paths = std::mem::take(&mut rules.paths);
-        let template = self.route(rules, &auth);
+        let template = self.route(rules, auth);
         for path in paths {
             let mut route = ConfigTable::default();
             route.set("path", path);
@@ -88,7 +79,7 @@ impl<'r> Builder<'r> {
     }
 
     /// Returns the keys of routes, but for their paths.
-    fn route(&mut self, rules: RouteRules<'_, '_>, auth: &RouteAuth) -> ConfigTable {
+    fn route(&mut self, rules: RouteRules<'_, '_>, auth: Option<Value>) -> ConfigTable {
         let mut route = ConfigTable::default();
         let max_body = quantity::max_body(&rules, self.ledger);
         if !rules.is_webhook {
@@ -103,46 +94,37 @@ impl<'r> Builder<'r> {
             route.set("max_body", limit);
         }
         // Credentials that were not checked before may be for the application.
-        let are_checked = matches!(auth, RouteAuth::Credentials(_));
-        if rules.headers.forwards_authorization && !are_checked {
+        if rules.headers.forwards_authorization && rules.access.credentials.is_empty() {
             route.set("forward_authorization", true);
         }
         let members: InlineTable = rules.headers.members.into_iter().collect();
         if !members.is_empty() {
             route.set("set_headers", members);
         }
-        if let Some(auth) = auth.value() {
+        if let Some(auth) = auth {
             route.set("auth", auth);
         }
         route
     }
 
-    /// Returns the authorisation of a route, and reports how it differs from before.
-    fn auth(&mut self, rules: &RouteRules<'_, '_>) -> RouteAuth {
-        let access = &rules.access;
-        if self.is_closed(rules) {
-            return RouteAuth::Closed;
-        }
-        let mut credentials = self.credentials(access);
-        let was_certified = self.tls.demands_certificate || access.certificate;
-        let is_certified = self.is_tls && (was_certified || rules.is_webhook);
-        if is_certified {
+    /// Returns the `auth` of a route, unless it is the default, and reports how it differs from
+    /// before.
+    fn auth(&mut self, rules: &RouteRules<'_, '_>) -> Option<Value> {
+        let mut credentials = self.credentials(&rules.access);
+        let was_certified = self.tls.demands_certificate || rules.access.certificate;
+        if self.is_tls && (was_certified || rules.is_webhook) {
             self.report_names(rules, was_certified);
-        } else {
-            self.has_open_route = true;
+            return (!credentials.is_empty()).then(|| credentials.into());
         }
-        match (is_certified, credentials.is_empty()) {
-            (true, true) => return RouteAuth::Certificate,
-            (false, true) => {
-                self.report_open(rules);
-                return RouteAuth::Open;
-            }
-            (false, false) if self.is_tls => {
-                credentials.insert("client_certificate", false.into());
-            }
-            _ => {}
+        self.has_open_route = true;
+        if credentials.is_empty() {
+            self.report_open(rules);
+            return Some("none".into());
         }
-        RouteAuth::Credentials(credentials)
+        if self.is_tls {
+            credentials.insert("client_certificate", false.into());
+        }
+        Some(credentials.into())
     }
 
     /// Returns whether a route lets nothing through, which is reported then.
@@ -179,7 +161,7 @@ impl<'r> Builder<'r> {
     /// Asks for the secrets in rules. Returns `basic` and `bearer` of a route's `auth`.
     fn credentials(&mut self, access: &AccessRules<'_, '_>) -> InlineTable {
         let (mut basic, mut bearer) = (Array::new(), Array::new());
-        for SecretInRule { user, directive } in &access.credentials {
+        for (user, directive) in &access.credentials {
             let place = &directive.place;
             if let Some(user) = user {
                 let what =
@@ -249,18 +231,6 @@ impl<'r> Builder<'r> {
             names.unwrap_or_default(),
             &mut self.draft,
         );
-    }
-}
-
-impl RouteAuth {
-    /// Returns the `auth` of a route, unless it is the default.
-    fn value(&self) -> Option<Value> {
-        match self {
-            Self::Certificate => None,
-            Self::Open => Some("none".into()),
-            Self::Closed => Some(closed()),
-            Self::Credentials(credentials) => Some(credentials.clone().into()),
-        }
     }
 }
 

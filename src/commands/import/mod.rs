@@ -34,7 +34,6 @@ use builder::Builder;
 use directive::is_listed;
 use report::Ledger;
 use std::path::{Path, PathBuf};
-use toml_writer::SecretFiles;
 
 /// Directories whose files are included by one in the directory above.
 const INCLUDED: &str = "conf.d conf-enabled conf-available sites-enabled sites-available snippets \
@@ -44,7 +43,7 @@ const INCLUDED: &str = "conf.d conf-enabled conf-available sites-enabled sites-a
 const RESTART: &str = "Then: systemctl restart netdata-webhook-proxy";
 
 /// The last line of a report.
-const CHECK: &str = "Then: netdata-webhook-proxy check --config FILE";
+const CHECK: &str = "Then: netdata-webhook-proxy check config.toml";
 
 /// The server whose configuration is read.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -109,7 +108,8 @@ pub struct ImportFailure {
 pub fn run(source: &ImportSource) -> Result<Imported, ImportFailure> {
     let (ImportSource::Nginx(options) | ImportSource::Apache(options)) = source;
     let ledger = Ledger::default();
-    let mut builder = Builder::new(SecretFiles::new(options.systemd), &ledger);
+    let mut builder = Builder::new(&ledger);
+    builder.secrets.are_credentials = options.systemd;
     let prefix = prefix(options);
     let result = match source {
         ImportSource::Nginx(_) => nginx::import(options, &prefix, &mut builder),

@@ -149,10 +149,14 @@ fn routes<'r, 't, S: Site<'t>>(
     error.filter(|_| routes.is_empty()).map_or(Ok(routes), Err)
 }
 
-/// Returns the advice for a path that was sent on as another.
+/// Returns the advice for a path that was sent on as another, which may have variables.
 pub(super) fn changed_path(old: &str, new: &str) -> String {
+    let instead = match new.contains('$') {
+        true => String::new(),
+        false => format!(", or set path = \"{new}\" and the same in Netdata Cloud"),
+    };
     format!(
         "the path: {old} was sent on as {new}; now the application gets it unchanged: configure it \
-         so, or set path = \"{new}\" and the same in Netdata Cloud"
+         so{instead}"
     )
 }

@@ -141,20 +141,12 @@ fn key_of(text: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct SecretFiles {
     /// systemd passes the files on as credentials.
-    are_credentials: bool,
+    pub(super) are_credentials: bool,
     /// The names of the files, and descriptions of the secrets.
     files: Vec<(String, String)>,
 }
 
 impl SecretFiles {
-    pub(super) fn new(are_credentials: bool) -> Self {
-        let files = Vec::new();
-        Self {
-            are_credentials,
-            files,
-        }
-    }
-
     /// Returns where a secret is to be found; the same secret is in the same file, which is called
     /// after the kind of secret.
     pub(super) fn ask(&mut self, kind: &str, what: &str) -> InlineTable {

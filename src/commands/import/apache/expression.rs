@@ -1,7 +1,7 @@
 //! Conditions on requests: the expressions of `Require expr`, `SSLRequire` and `<If>`, and
 //! `RewriteCond`.
 
-use crate::commands::import::access::{AccessPattern, Input, MatchedRequests};
+use crate::commands::import::access::{Input, MatchedRequests};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::regex_literal::expression;
 use crate::commands::import::subject_match::{Comparison, Rendering};
@@ -44,7 +44,9 @@ pub(super) fn requests<'t>(
             return None;
         }
         let input = input(&found["variable"]);
-        all.push(compare(directive, input, text, comparison, is_negated));
+        all.push(MatchedRequests::of(
+            input, directive, text, comparison, is_negated,
+        ));
     }
     Some(all)
 }
@@ -69,32 +71,14 @@ pub(super) fn condition(directive: &Directive) -> Option<MatchedRequests<'_>> {
         None => (plain, Comparison::Expression { ignores_case }),
     };
     let is_negated = pattern.starts_with('!');
-    Some(compare(directive, input, text, comparison, is_negated))
+    Some(MatchedRequests::of(
+        input, directive, text, comparison, is_negated,
+    ))
 }
 
 /// Returns whether a `RewriteCond` has a flag.
 pub(super) fn has_flag(condition: &Directive, flag: &str) -> bool {
     condition.argument(2).to_ascii_uppercase().contains(flag)
-}
-
-fn compare<'t>(
-    directive: &'t Directive,
-    input: Input,
-    text: &str,
-    comparison: Comparison,
-    inverted: bool,
-) -> MatchedRequests<'t> {
-    let text = text.to_owned();
-    let pattern = AccessPattern {
-        text,
-        comparison,
-        directive,
-    };
-    MatchedRequests {
-        input,
-        patterns: vec![pattern],
-        inverted,
-    }
 }
 
 /// Returns the input that a variable of Apache stands for.

@@ -51,22 +51,9 @@ impl IfCondition {
     /// Returns the requests for which it holds, where this is what the variable has.
     fn requests<'t>(&self, input: Input, directive: &'t Directive) -> MatchedRequests<'t> {
         let comparison = comparison(self.operator.trim_start_matches('!'));
-        let is_alone = self.operator.is_empty();
-        let values = if is_alone {
-            &["", "0"][..]
-        } else {
-            &[&*self.value]
-        };
-        let pattern = |text: &&str| AccessPattern {
-            text: (*text).to_owned(),
-            comparison,
-            directive,
-        };
-        MatchedRequests {
-            input,
-            patterns: values.iter().map(pattern).collect(),
-            inverted: is_alone || self.operator.starts_with('!'),
-        }
+        // A variable alone is compared with nothing and with 0.
+        let is_inverted = self.operator.is_empty() || self.operator.starts_with('!');
+        MatchedRequests::of(input, directive, &self.value, comparison, is_inverted)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A table that is printed row by row, as the scenes end.
 
 use crate::sanitize::{MAX_TEXT, sanitize_to};
+use crate::telemetry;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Row, Width};
 use std::io::{self, IsTerminal as _, Write};
@@ -72,11 +73,9 @@ pub(super) struct SceneTable<W> {
 }
 
 impl SceneTable<io::Stdout> {
-    /// Creates a table on standard output. It is coloured if that is a terminal and `NO_COLOR` is
-    /// not set.
+    /// Creates a table on standard output. It is coloured if that is a terminal that has colours.
     pub(super) fn on_stdout() -> Self {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let coloured = io::stdout().is_terminal() && !no_color;
+        let coloured = telemetry::is_coloured(io::stdout().is_terminal());
         let terminal_width = comfy_table::Table::new().width();
         let width = terminal_width.unwrap_or(MAX_WIDTH).min(MAX_WIDTH);
         Self::new(io::stdout(), coloured, width)

@@ -7,7 +7,7 @@ use clap::Command;
 use clap_mangen::roff::{Roff, bold, roman};
 
 /// Files that the program reads unless it is told otherwise.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     (
         CONFIG_FILE,
         "the configuration, unless --config or the environment names another",
@@ -20,9 +20,13 @@ const FILES: [(&str, &str); 3] = [
         "/run/credentials/netdata-webhook-proxy.service",
         "its certificate, key and secrets, which systemd passes to it",
     ),
+    (
+        "/var/lib/netdata-webhook-proxy/undelivered.json",
+        "the notifications of the last day that are not delivered, as the status page shows them",
+    ),
 ];
 
-const VARIABLES: [(&str, &str); 6] = [
+const VARIABLES: [(&str, &str); 8] = [
     (CONFIG_VARIABLE, "path of the configuration file"),
     (
         "CREDENTIALS_DIRECTORY",
@@ -35,6 +39,14 @@ const VARIABLES: [(&str, &str); 6] = [
     (
         "RUNTIME_DIRECTORY, XDG_RUNTIME_DIR",
         "directory of server.upgrade_socket, unless the configuration names one",
+    ),
+    (
+        "STATE_DIRECTORY",
+        "directory of what outlives the process; systemd sets it",
+    ),
+    (
+        "NO_COLOR, TERM",
+        "no colours, if the first is not empty or the second is dumb",
     ),
     (
         "LISTEN_FDS, LISTEN_PID",

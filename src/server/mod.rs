@@ -140,7 +140,7 @@ impl Server {
         let acceptor = make_acceptor(&config, &policy).map_err(ServerError::Tls)?;
         let (mut sockets, predecessor) = Sockets::new(inherited, &config);
         let listeners = listen_on_all(&config, &mut sockets)?;
-        let addresses = listeners
+        let addresses: Vec<SocketAddr> = listeners
             .iter()
             .filter_map(|socket| socket.listener.local_addr().ok())
             .collect();
@@ -153,6 +153,7 @@ impl Server {
             .and_then(|listener| listener.local_addr().ok());
         let shared = Shared::new(&config);
         shared.monitor.watch(policy.buffers());
+        shared.monitor.listening(&config, &addresses);
         if let Some(directory) = systemd::state_directory() {
             shared.monitor.keep_in(&directory);
         }

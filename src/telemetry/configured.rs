@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Route, RouteKind, Verify};
 use serde::Serialize;
+use std::net::SocketAddr;
 
 /// The configuration in effect, in words.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -43,8 +44,9 @@ pub(crate) struct ConfiguredRoute {
 }
 
 impl Configured {
-    /// Describes `config`.
-    pub(in crate::telemetry) fn of(config: &Config) -> Self {
+    /// Describes `config`. `addresses` are those of its listeners, where the system has chosen their
+    /// ports.
+    pub(in crate::telemetry) fn of(config: &Config, addresses: &[SocketAddr]) -> Self {
         let tls = config.tls.as_ref();
         let mut upstreams: Vec<_> = config
             .routes
@@ -54,7 +56,7 @@ impl Configured {
         upstreams.sort();
         upstreams.dedup();
         Self {
-            listeners: listeners(config),
+            listeners: listeners(config, addresses),
             routes: config
                 .routes
                 .iter()
@@ -68,22 +70,23 @@ impl Configured {
     }
 }
 
-fn listeners(config: &Config) -> Vec<ConfiguredListener> {
+fn listeners(config: &Config, addresses: &[SocketAddr]) -> Vec<ConfiguredListener> {
     let verify = match config.verify() {
         Verify::Require => "require",
         Verify::Request => "request",
         Verify::Off => "off",
     };
-    let listener = |scheme, verify| {
-        move |address: &std::net::SocketAddr| ConfiguredListener {
-            address: address.to_string(),
+    let https = config.listen.https.iter().map(|it| (it, "https", verify));
+    let http = config.listen.http.iter().map(|it| (it, "http", "off"));
+    let listener = |(index, (address, scheme, verify)): (usize, (&SocketAddr, _, _))| {
+        let chosen = addresses.get(index).filter(|_| address.port() == 0);
+        ConfiguredListener {
+            address: chosen.unwrap_or(address).to_string(),
             scheme,
             verify,
         }
     };
-    let https = config.listen.https.iter().map(listener("https", verify));
-    let http = config.listen.http.iter().map(listener("http", "off"));
-    https.chain(http).collect()
+    https.chain(http).enumerate().map(listener).collect()
 }
 
 impl ConfiguredRoute {

@@ -16,7 +16,7 @@ use crate::rejection::Rejection;
 use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::IntGauge;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -40,6 +40,8 @@ pub(crate) struct Monitor {
     recent: Recent,
     undelivered: Undelivered,
     configured: ArcSwap<Configured>,
+    /// The addresses of the listeners, HTTPS first.
+    addresses: OnceLock<Vec<SocketAddr>>,
     /// The keys whose changes take effect after a restart.
     pending: ArcSwap<Vec<&'static str>>,
     /// The memory of request bodies.
@@ -83,6 +85,7 @@ impl Monitor {
             recent: Recent::default(),
             undelivered: Undelivered::default(),
             configured: ArcSwap::default(),
+            addresses: OnceLock::new(),
             pending: ArcSwap::default(),
             buffers: OnceLock::new(),
             overloaded: ArcSwapOption::empty(),
@@ -111,6 +114,18 @@ impl Monitor {
     /// Waits until everything that outlives the process is written, for a second at most.
     pub(crate) fn flush(&self) {
         self.undelivered.flush();
+    }
+
+    /// Sets the addresses of the listeners, HTTPS first, where the system chooses the ports.
+    pub(crate) fn listening(&self, config: &Config, addresses: &[SocketAddr]) {
+        // Ignore the error: they are bound once.
+        let _ = self.addresses.set(addresses.to_owned());
+        self.configured.store(Arc::new(self.describe(config)));
+    }
+
+    fn describe(&self, config: &Config) -> Configured {
+        let addresses = self.addresses.get().map_or(&[][..], Vec::as_slice);
+        Configured::of(config, addresses)
     }
 
     /// Sets the keys whose changes take effect after a restart.
@@ -153,7 +168,7 @@ impl Monitor {
             upstreams.any(|upstream| upstream.name == name)
         };
         self.recent.keep_upstreams(is_upstream);
-        self.configured.store(Arc::new(Configured::of(config)));
+        self.configured.store(Arc::new(self.describe(config)));
         let certificates = Certificate::all(config);
         for (which, not_after) in earliest(&certificates, lost::now()) {
             self.metrics.certificate(which, not_after);

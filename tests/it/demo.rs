@@ -243,9 +243,14 @@ fn it_keeps_serving_until_it_is_interrupted() {
     let sent = Command::new("sh").args(["-c", &send]).status().unwrap();
     assert!(sent.success(), "{send}");
     demo.line_with("→ the application received: alert");
-    assert!(
-        status_page(page.split_whitespace().last().unwrap()).contains("app.netdata.cloud.test")
-    );
+    let page = status_page(page.split_whitespace().last().unwrap());
+    for part in [
+        "app.netdata.cloud.test",
+        "All is well",
+        &format!("https://127.0.0.1:{port}"),
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
 
     demo.interrupt();
     assert_eq!(demo.exit_code(), Some(0), "{}", demo.printed.join("\n"));

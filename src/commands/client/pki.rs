@@ -29,9 +29,14 @@ pub(crate) struct Leaf {
 }
 
 impl Authority {
-    /// Creates an authority with a new key. Two authorities differ in nothing else.
+    /// Creates an authority of `send`, with a new key. Two authorities differ in nothing else.
     pub(crate) fn new() -> Result<Self, Error> {
-        let mut params = params(THROW_AWAY)?;
+        Self::named(THROW_AWAY)
+    }
+
+    /// Creates an authority with another common name.
+    pub(crate) fn named(common_name: &str) -> Result<Self, Error> {
+        let mut params = params(common_name)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         CertifiedIssuer::self_signed(params, KeyPair::generate()?).map(Self)

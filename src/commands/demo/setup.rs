@@ -201,7 +201,7 @@ impl RunningProxy {
 }
 
 fn authority() -> Result<Authority, String> {
-    Authority::new().map_err(cannot("create an authority"))
+    Authority::named("Root CA (demo)").map_err(cannot("create an authority"))
 }
 
 /// Starts the application, and returns its address.

@@ -227,7 +227,7 @@ fn what_is_configured_is_shown_with_the_last_response_of_each_application() {
     let status = scene.status();
     assert_eq!(
         status["listeners"],
-        json!([{ "address": "127.0.0.1:0", "scheme": "https", "verify": "require" }])
+        json!([{ "address": scene.proxy.address(0), "scheme": "https", "verify": "require" }])
     );
     let route = &status["routes"][0];
     for (key, value) in [

@@ -110,8 +110,7 @@ impl GateBuilder {
             }
             routes.push(route.build(path, trust.verify)?);
         }
-        let mut policy = Policy::of_routes(&routes, &trust, self.limits, self.trusted_proxies)
-            .map_err(BuildError::Trust)?;
+        let mut policy = Policy::of_routes(&routes, &trust, self.limits, self.trusted_proxies)?;
         policy.passes_other_paths = !self.refuses_other_paths;
         Ok(policy)
     }

@@ -14,8 +14,19 @@ pub enum HttpVersion {
     Http2,
 }
 
+impl From<http::Version> for HttpVersion {
+    /// Versions after HTTP/2 have the same semantics.
+    fn from(version: http::Version) -> Self {
+        match version {
+            http::Version::HTTP_10 => Self::Http10,
+            http::Version::HTTP_2 | http::Version::HTTP_3 => Self::Http2,
+            _ => Self::Http11,
+        }
+    }
+}
+
 impl HttpVersion {
-    /// The name of the version in logs.
+    /// Returns the name of the version in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",

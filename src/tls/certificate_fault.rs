@@ -55,7 +55,7 @@ impl CertificateFault {
     fn of_issuer(self) -> &'static str {
         match self {
             Self::BadSignature => {
-                "has an issuer with the name of a trusted authority, but another key"
+                "names a trusted authority as its issuer, but has the signature of another key"
             }
             _ => "was not issued by a trusted authority",
         }
@@ -76,8 +76,8 @@ impl CertificateFault {
                 "has more authorities above it than one of them allows (path length)"
             }
             _ => {
-                "has names that an authority above it may not issue for, or limits in a form that \
-                 cannot be compared here, such as e-mail addresses (name constraints)"
+                "is under an authority that may not issue for its names, or that limits names of a kind \
+                 that cannot be compared here, such as e-mail addresses (name constraints)"
             }
         }
     }

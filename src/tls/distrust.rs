@@ -166,7 +166,7 @@ mod tests {
             (
                 E::InvalidSignatureForPublicKey,
                 Code::CertificateUntrusted,
-                "but another key",
+                "signature of another key",
                 |alert| matches!(alert, Alert::BadSignature),
             ),
             (

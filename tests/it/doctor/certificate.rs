@@ -132,7 +132,7 @@ fn a_chain_that_is_not_whole_is_found() {
     kit.examine(&url(impostor), &[]).has(
         "chain",
         "fail",
-        "it has an issuer with the name of a trusted authority, but another key",
+        "it names a trusted authority as its issuer, but has the signature of another key",
     );
 }
 

@@ -9,6 +9,7 @@ use super::transaction::Transaction;
 use super::verified::RequestFacts;
 use crate::config::Route;
 use crate::http::header_class::{self, Class, compare, is_plainly_spelt, is_same};
+use crate::http::list;
 use crate::http::request_head::RequestHead;
 use crate::telemetry::context::{Context, DroppedHeaders};
 use crate::webhook::notification::Notification;
@@ -202,10 +203,8 @@ struct Nominated<'r>(Vec<&'r [u8]>);
 
 impl<'r> Nominated<'r> {
     fn by(request: &'r RequestHead) -> Self {
-        let names = request
-            .all("connection")
-            .flat_map(|value| value.split(|b| *b == b','));
-        let mut names: Vec<_> = names.map(<[u8]>::trim_ascii).collect();
+        let names = request.all("connection").flat_map(list::elements);
+        let mut names: Vec<_> = names.collect();
         names.sort_unstable_by(|one, other| compare(one, other));
         Self(names)
     }

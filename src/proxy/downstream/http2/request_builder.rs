@@ -177,9 +177,7 @@ pub(super) fn check_field(name: &[u8], value: &[u8]) -> Result<(), Rejection> {
     if name.is_empty() || !name.iter().all(is_allowed) {
         return Rejection::malformed("The name of a header field is not a token in lower case.");
     }
-    if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
-        return Rejection::malformed("A header field holds a control character.");
-    }
+    framing::check_value(value)?;
     let is_for_hop = CONNECTION_SPECIFIC.contains(&name) || (name == b"te" && value != b"trailers");
     match is_for_hop {
         true => Rejection::malformed("A header field is one that HTTP/2 does not have."),

@@ -1,40 +1,36 @@
-//! What is read from a body, whatever its shape: each part where it is usable, and none of them has
-//! to be.
+//! Reads the fields that are used from a body of any shape: each where it is usable, and none of them
+//! is required.
 
 use super::Space;
 use super::json::Json;
 
-/// The severity, as it was sent.
+/// Returns the severity, as it was sent.
 pub(super) fn severity<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     body.string(&["alert", "state", "status"])
         .or_else(|| body.string(&["severity"]))
 }
 
-/// The alert's name, or else the message.
+/// Returns the name of the alert, or else the message.
 pub(super) fn title<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     [&["alert", "name"][..], &["alert"], &["alarm"], &["message"]]
         .into_iter()
         .find_map(|path| body.string(path))
 }
 
-/// The name of the node that it is about.
+/// Returns the name of the node that it is about.
 pub(super) fn node<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     body.string(&["node", "hostname"])
         .or_else(|| body.string(&["host"]))
 }
 
-/// What identifies the transition: its id, or the one in the alert's URL.
+/// Returns the id of the transition: that of the alert, or the one in its URL.
 pub(super) fn transition_id<'b>(body: &'b Json<'_>) -> Option<&'b str> {
-    let in_url = || {
-        let url = [&["alert", "url"][..], &["alert_url"], &["alarm_url"]]
-            .into_iter()
-            .find_map(|path| body.string(path));
-        transition_in(url?)
-    };
+    let urls = [&["alert", "url"][..], &["alert_url"], &["alarm_url"]];
+    let in_url = || transition_in(urls.into_iter().find_map(|path| body.string(path))?);
     body.string(&["alert", "transition_id"]).or_else(in_url)
 }
 
-/// `transition=` anywhere in a URL: Netdata's application keeps its parameters in the fragment.
+/// Returns the value of `transition=` anywhere in a URL: Netdata's application keeps its parameters in the fragment.
 fn transition_in(url: &str) -> Option<&str> {
     let parameters = url.split(['?', '#', '&', ';']).skip(1);
     parameters
@@ -42,7 +38,7 @@ fn transition_in(url: &str) -> Option<&str> {
         .find(|id| !id.is_empty())
 }
 
-/// The space, from either shape.
+/// Returns the space, from either shape.
 pub(super) fn space(body: &Json<'_>) -> Option<Space> {
     let owned = |path: &[&str]| body.string(path).map(str::to_owned);
     match body.member("space")? {

@@ -95,7 +95,8 @@ pub use config::{
     ClientTrust, Config, ConfigError, Limits, Loaded, RevocationList, Tests, Verify, read_identity,
 };
 pub use proxy::middleware::{BuildError, GateBuilder, MAX_BODY, WebhookContext, WebhookRoute};
-pub use proxy::{Authorized, Context, Decision, Gate, Outcome, Policy, Verified};
+pub use proxy::{Authorized, Context, Decision, Gate, Outcome, Policy, PolicyError, Verified};
+pub use tls::TrustError;
 pub use webhook::challenge::response_token;
 pub use webhook::notification::{Kind, Notification, SchemaPolicy};
 

@@ -1,4 +1,4 @@
-//! Decides whether an `Authorization` header holds what a route wants.
+//! Decides whether an `Authorization` header contains credentials that a route accepts.
 
 use crate::auth::credential_set::{Credential, CredentialSet};
 use crate::auth::secret::SecretDigest;
@@ -6,7 +6,7 @@ use crate::rejection::{Rejection, Schemes};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use subtle::Choice;
 
-/// The credentials a route accepts, each scheme with several of them for rotation.
+/// The credentials that a route accepts, each scheme with several of them for rotation.
 ///
 /// Basic and Bearer share the one header, so a request that holds any of these passes.
 #[derive(Clone, Debug, Default)]
@@ -53,12 +53,13 @@ impl Authorization {
         self
     }
 
-    /// Returns `true` if no credentials are wanted at all.
+    /// Returns `true` if no credentials are required.
     pub fn is_empty(&self) -> bool {
         self.basic.is_empty() && self.bearer.is_empty()
     }
 
-    /// Returns `true` if credentials are wanted, and none but some of those that `other` accepts.
+    /// Returns `true` if credentials are required, and all that are accepted are accepted by `other`,
+    /// too.
     pub fn accepts_only(&self, other: &Self) -> bool {
         !self.is_empty()
             && self.basic.is_subset_of(&other.basic)
@@ -80,22 +81,24 @@ impl Authorization {
         &self,
         mut headers: impl Iterator<Item = &'h [u8]>,
     ) -> Result<AuthScheme, Rejection> {
-        let header = headers
-            .next()
-            .ok_or(Rejection::AuthorizationMissing(self.schemes()))?;
-        let scheme = match (headers.next(), Credentials::parse(header)) {
-            (None, Some(Credentials::Basic { username, password })) => {
-                (AuthScheme::Basic, self.knows_basic(&username, &password))
+        let header = headers.next();
+        let header = header.ok_or(Rejection::AuthorizationMissing(self.schemes()))?;
+        let is_only = headers.next().is_none();
+        Credentials::parse(header)
+            .filter(|_| is_only)
+            .and_then(|credentials| self.judge(&credentials))
+            .ok_or(Rejection::AuthorizationInvalid(self.schemes()))
+    }
+
+    /// Returns the scheme of credentials that are accepted.
+    fn judge(&self, credentials: &Credentials<'_>) -> Option<AuthScheme> {
+        let (scheme, is_known) = match credentials {
+            Credentials::Basic { username, password } => {
+                (AuthScheme::Basic, self.knows_basic(username, password))
             }
-            (None, Some(Credentials::Bearer { token })) => {
-                (AuthScheme::Bearer, self.knows_bearer(token))
-            }
-            _ => return Err(Rejection::AuthorizationInvalid(self.schemes())),
+            Credentials::Bearer { token } => (AuthScheme::Bearer, self.knows_bearer(token)),
         };
-        match scheme {
-            (scheme, known) if bool::from(known) => Ok(scheme),
-            _ => Err(Rejection::AuthorizationInvalid(self.schemes())),
-        }
+        bool::from(is_known).then_some(scheme)
     }
 
     fn knows_basic(&self, username: &[u8], password: &[u8]) -> Choice {

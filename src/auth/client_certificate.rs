@@ -1,4 +1,4 @@
-//! Reads the identity in a client certificate, and decides whether that is Netdata Cloud.
+//! Reads the identity in a client certificate, and decides whether it is that of Netdata Cloud.
 //!
 //! A name is read from the DER subject and compared whole. Looking for `CN=app.netdata.cloud` in a
 //! subject that was turned into text, as the documented recipes do, lets
@@ -15,27 +15,25 @@ use x509_parser::oid_registry::OID_X509_COMMON_NAME;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 use x509_parser::x509::X509Name;
 
-/// Characters that are escaped in a URL: all but those that stand for themselves.
+/// The characters that are escaped in a URL: all but the unreserved ones (RFC 3986 section 2.3).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// The identity that a client certificate names. Says nothing about whether the certificate is
-/// trusted.
+/// The identity that a client certificate names, whether or not the certificate is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIdentity {
     /// Every common name of the subject, in its order; one that cannot be decoded is `None`.
     common_names: Vec<Option<String>>,
-    /// The subject, as text for people: safe to show, and cut if it is long. Nothing is decided by
-    /// it.
+    /// The subject as text that is safe to show, and cut if it is long. Nothing is decided by it.
     pub subject: String,
-    /// The issuer, as text for people, like `subject`.
+    /// The issuer as text that is safe to show, and cut if it is long.
     pub issuer: String,
-    /// The subject, as applications are told.
+    /// The subject in the notations that applications expect.
     pub subject_dn: DistinguishedName,
-    /// The issuer, as applications are told.
+    /// The issuer in the notations that applications expect.
     pub issuer_dn: DistinguishedName,
     /// The serial number, hexadecimal in upper case.
     pub serial: String,
@@ -45,7 +43,7 @@ pub struct ClientIdentity {
     pub not_before: i64,
     /// The time until which the certificate is valid, in seconds since 1970.
     pub not_after: i64,
-    /// The certificate as RFC 9440 passes it on.
+    /// The certificate in the form of RFC 9440, for the header `Client-Cert`.
     pub client_cert: String,
 }
 
@@ -56,16 +54,18 @@ impl ClientIdentity {
         if !rest.is_empty() {
             return None;
         }
+        let (subject, issuer) = (certificate.subject(), certificate.issuer());
+        let validity = certificate.validity();
         Some(Self {
-            common_names: common_names(certificate.subject()),
-            subject: sanitize(&certificate.subject().to_string()).into_owned(),
-            issuer: sanitize(&certificate.issuer().to_string()).into_owned(),
-            subject_dn: DistinguishedName::of(certificate.subject()),
-            issuer_dn: DistinguishedName::of(certificate.issuer()),
+            common_names: common_names(subject),
+            subject: shown(subject),
+            issuer: shown(issuer),
+            subject_dn: DistinguishedName::of(subject),
+            issuer_dn: DistinguishedName::of(issuer),
             serial: serial(certificate.raw_serial()),
             fingerprint: sha256_hex(der),
-            not_before: certificate.validity().not_before.timestamp(),
-            not_after: certificate.validity().not_after.timestamp(),
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
             client_cert: format!(":{}:", BASE64_STANDARD.encode(der)),
         })
     }
@@ -80,16 +80,10 @@ impl ClientIdentity {
 
     /// Returns the certificate in PEM, percent-encoded, as `$ssl_client_escaped_cert` has it.
     pub fn escaped_pem(&self) -> String {
-        let base64 = self.client_cert.trim_matches(':');
-        let lines: Vec<&str> = base64
-            .as_bytes()
-            .chunks(64)
-            .filter_map(|line| std::str::from_utf8(line).ok())
-            .collect();
-        let pem = format!(
-            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-            lines.join("\n")
-        );
+        let base64 = self.client_cert.trim_matches(':').as_bytes();
+        let lines = base64.chunks(64).map(String::from_utf8_lossy);
+        let body = lines.collect::<Vec<_>>().join("\n");
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
         utf8_percent_encode(&pem, ESCAPED).to_string()
     }
 
@@ -118,24 +112,32 @@ impl ClientIdentity {
     /// Checks that the subject has exactly one common name, and that this is one of `allowed`, byte
     /// for byte.
     pub fn check_common_name(&self, allowed: &[String]) -> Result<(), Rejection> {
-        match self.common_names.as_slice() {
-            [Some(name)] if allowed.contains(name) => Ok(()),
-            [Some(name)] => Err(Rejection::CommonNameMismatch(format!(
-                "The certificate's common name is {:?}; accepted: {allowed:?}.",
-                sanitize(name)
-            ))),
-            [None] => Err(Rejection::CommonNameMismatch(
-                "The certificate's common name cannot be decoded.".into(),
-            )),
-            [] => Err(Rejection::CommonNameMismatch(
-                "The certificate's subject has no common name.".into(),
-            )),
-            names => Err(Rejection::CommonNameMismatch(format!(
-                "The certificate's subject has {} common names; there must be exactly one.",
-                names.len()
-            ))),
+        match self.common_name() {
+            Some(name) if allowed.iter().any(|allowed| allowed == name) => Ok(()),
+            _ => Err(Rejection::CommonNameMismatch(self.explain(allowed))),
         }
     }
+
+    /// Says why the common name is not accepted.
+    fn explain(&self, allowed: &[String]) -> String {
+        match self.common_names.as_slice() {
+            [Some(name)] => {
+                let name = sanitize(name);
+                format!("The certificate's common name is {name:?}; accepted: {allowed:?}.")
+            }
+            [None] => "The certificate's common name cannot be decoded.".into(),
+            [] => "The certificate's subject has no common name.".into(),
+            names => format!(
+                "The certificate's subject has {} common names; there must be exactly one.",
+                names.len()
+            ),
+        }
+    }
+}
+
+/// Returns a name as text that is safe to show.
+fn shown(name: &X509Name<'_>) -> String {
+    sanitize(&name.to_string()).into_owned()
 }
 
 /// Returns a serial number without the zero that keeps it positive.

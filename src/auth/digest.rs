@@ -1,4 +1,4 @@
-//! SHA-256, as people and headers write it.
+//! SHA-256 in hexadecimal.
 
 use sha2::{Digest as _, Sha256};
 

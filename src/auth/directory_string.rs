@@ -8,24 +8,30 @@ pub(super) fn directory_string(value: &Any<'_>) -> Option<String> {
     let bytes = value.data;
     match value.tag() {
         Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
-        Tag::PrintableString | Tag::Ia5String => bytes
-            .is_ascii()
-            .then(|| bytes.iter().copied().map(char::from).collect()),
+        Tag::PrintableString | Tag::Ia5String => bytes.is_ascii().then(|| latin1(bytes)),
         // T61 strings in certificates are Latin-1 in practice.
-        Tag::T61String => Some(bytes.iter().copied().map(char::from).collect()),
-        Tag::BmpString => {
-            let units: Option<Vec<u16>> = bytes
-                .chunks(2)
-                .map(|unit| Some(u16::from_be_bytes(unit.try_into().ok()?)))
-                .collect();
-            String::from_utf16(&units?).ok()
-        }
-        Tag::UniversalString => bytes
-            .chunks(4)
-            .map(|unit| char::from_u32(u32::from_be_bytes(unit.try_into().ok()?)))
-            .collect(),
+        Tag::T61String => Some(latin1(bytes)),
+        Tag::BmpString => utf16(bytes),
+        Tag::UniversalString => utf32(bytes),
         _ => None,
     }
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+fn utf16(bytes: &[u8]) -> Option<String> {
+    let (units, rest) = bytes.as_chunks();
+    let units: Vec<u16> = units.iter().copied().map(u16::from_be_bytes).collect();
+    String::from_utf16(&units).ok().filter(|_| rest.is_empty())
+}
+
+fn utf32(bytes: &[u8]) -> Option<String> {
+    let (units, rest) = bytes.as_chunks();
+    let characters = units.iter().copied().map(u32::from_be_bytes);
+    let text: Option<String> = characters.map(char::from_u32).collect();
+    text.filter(|_| rest.is_empty())
 }
 
 #[cfg(test)]

@@ -56,23 +56,33 @@ const SHORT_NAMES: [(&str, &str); 30] = [
 impl DistinguishedName {
     /// Writes `name` in both notations.
     pub fn of(name: &X509Name<'_>) -> Self {
-        let mut parts: Vec<String> = Vec::new();
-        let mut oneline = String::new();
-        for set in name.iter_rdn() {
-            let mut part: Vec<String> = set.iter().map(rfc4514).collect();
-            part.reverse();
-            parts.push(part.join("+"));
-            for (at, attribute) in set.iter().enumerate() {
-                oneline.push(if at == 0 { '/' } else { '+' });
-                push_oneline(&mut oneline, attribute);
-            }
-        }
-        parts.reverse();
         Self {
-            rfc4514: parts.join(","),
-            oneline,
+            rfc4514: all_rfc4514(name),
+            oneline: oneline(name),
         }
     }
+}
+
+fn all_rfc4514(name: &X509Name<'_>) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for set in name.iter_rdn() {
+        let mut part: Vec<String> = set.iter().map(rfc4514).collect();
+        part.reverse();
+        parts.push(part.join("+"));
+    }
+    parts.reverse();
+    parts.join(",")
+}
+
+fn oneline(name: &X509Name<'_>) -> String {
+    let mut text = String::new();
+    for set in name.iter_rdn() {
+        for (at, attribute) in set.iter().enumerate() {
+            text.push(if at == 0 { '/' } else { '+' });
+            push_oneline(&mut text, attribute);
+        }
+    }
+    text
 }
 
 /// Returns the short name of an attribute's type; an error is its object identifier.
@@ -105,14 +115,17 @@ fn escaped(value: &str) -> String {
             '#' if at == 0 => text.push_str("\\#"),
             ' ' if at == 0 || at == last => text.push_str("\\ "),
             ' '..='~' => text.push(character),
-            _ => {
-                for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-                    let _ = write!(text, "\\{byte:02X}");
-                }
-            }
+            other => push_hex(&mut text, other),
         }
     }
     text
+}
+
+/// Appends the bytes of a character in UTF-8, each escaped.
+fn push_hex(text: &mut String, character: char) {
+    for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+        let _ = write!(text, "\\{byte:02X}");
+    }
 }
 
 fn der(attribute: &AttributeTypeAndValue<'_>) -> String {

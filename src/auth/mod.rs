@@ -1,4 +1,4 @@
-//! Decides which requests may pass, and hands back proof of it.
+//! Decides which requests may pass, and returns proof of that.
 
 mod authorization;
 mod client_certificate;
@@ -16,7 +16,7 @@ use crate::rejection::Rejection;
 use std::fmt;
 use std::sync::Arc;
 
-/// The demands of a route on a sender. Every mechanism named must pass.
+/// The authentication that a route requires. Every mechanism named must pass.
 #[derive(Clone, Debug, Default)]
 pub struct Requirements {
     /// A trusted client certificate whose one common name is accepted.
@@ -44,14 +44,14 @@ impl fmt::Display for Requirements {
     }
 }
 
-/// The evidence of a connection about its client, judged against the trust of now.
+/// The certificate that the client of a connection presented, judged against the current trust.
 #[derive(Clone, Debug)]
 pub enum Presented {
     /// The client presented no certificate.
     Nothing,
     /// The client presented a certificate that is not trusted; holds the reason.
     Untrusted(Arc<str>),
-    /// A trusted one. Whether its name is accepted has yet to be decided.
+    /// The client presented a trusted certificate. Whether its name is accepted has yet to be decided.
     Trusted(Arc<ClientIdentity>),
 }
 
@@ -66,15 +66,15 @@ impl Presented {
     }
 }
 
-/// Proof that a client certificate was demanded and found good, or was not demanded. Only this
-/// module can make one.
+/// Proof that a client certificate was required and accepted, or was not required. Only this module
+/// can make one.
 #[derive(Clone, Debug)]
 pub struct Identified {
     identity: Option<Arc<ClientIdentity>>,
 }
 
-/// Proof that a request passed everything its route demands of a sender. Only this module can make
-/// one.
+/// Proof that a request passed every check that its route makes of a client. Only this module can
+/// make one.
 #[derive(Clone, Debug)]
 pub struct Authenticated {
     identity: Option<Arc<ClientIdentity>>,
@@ -82,7 +82,7 @@ pub struct Authenticated {
 }
 
 impl Requirements {
-    /// Returns `true` if a client that meets these demands meets `other`, too.
+    /// Returns `true` if a client that meets these requirements meets `other`, too.
     pub fn are_at_least(&self, other: &Self) -> bool {
         (self.client_certificate || !other.client_certificate)
             && (other.authorization.is_empty()
@@ -123,7 +123,7 @@ impl Requirements {
 }
 
 impl Authenticated {
-    /// Returns the identity in the client certificate, where one was demanded.
+    /// Returns the identity in the client certificate, where one was required.
     pub fn identity(&self) -> Option<&ClientIdentity> {
         self.identity.as_deref()
     }

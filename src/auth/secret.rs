@@ -5,14 +5,14 @@ use std::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-/// Bytes that are needed as they are: the key of the challenge.
+/// A secret that is needed as it is: the key of the challenge.
 ///
-/// They leave memory when this is dropped, and `Debug` does not show them.
+/// It is erased from memory when it is dropped, and `Debug` does not show it.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes the bytes over.
+    /// Creates a secret of these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
@@ -29,7 +29,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The SHA-256 of a secret that only ever is compared: a password, a Bearer token, a user name.
+/// The SHA-256 of a secret that is only compared: a password, a Bearer token, a user name.
 ///
 /// Comparing digests hides the length as well, and the secret itself need not stay in memory.
 ///

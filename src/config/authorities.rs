@@ -1,8 +1,7 @@
-//! Which authorities a configuration trusts to issue certificates.
+//! Checks the authorities that a configuration trusts to issue certificates.
 //!
-//! What makes path building take an authority for another than it is, or nothing of it, is found
-//! here: a program that starts and then refuses every client, or trusts more than the certificate
-//! says, is worse than an error.
+//! Path building ignores or misreads some authorities. Those are errors here: a program that starts
+//! and then refuses every client, or trusts more than the certificate says, is worse.
 
 use super::key_kind;
 use super::pem::{self, Fault};
@@ -30,57 +29,63 @@ pub(crate) fn fault(certificate: &CertificateDer<'_>) -> Option<String> {
     };
     let name = parsed.subject();
     if name.iter().next().is_none() {
-        return Some(
-            "the certificate has an empty subject, so no certificate can name it as its issuer"
-                .into(),
-        );
+        let fault =
+            "the certificate has an empty subject, so no certificate can name it as its issuer";
+        return Some(fault.into());
     }
-    if parsed.extensions_map().is_err() {
-        return Some(format!("\"{name}\" has an extension twice"));
+    let fault = unreadable_extension(&parsed)
+        .or_else(|| contradiction(&parsed))
+        .or_else(|| unknown_extension(&parsed))
+        .or_else(|| unverifiable_key(&parsed))
+        .or_else(|| unusable(certificate))?;
+    Some(format!("\"{name}\" {fault}"))
+}
+
+fn unreadable_extension(certificate: &X509Certificate<'_>) -> Option<String> {
+    if certificate.extensions_map().is_err() {
+        return Some("has an extension twice".into());
     }
-    if let Some(broken) = parsed
-        .extensions()
-        .iter()
-        .find(|it| it.parsed_extension().error().is_some())
-    {
-        return Some(format!(
-            "\"{name}\" has an extension that cannot be read: {}",
-            broken.oid
-        ));
-    }
-    if !parsed.is_ca() {
-        return Some(format!(
-            "\"{name}\" is not a certificate authority (CA:TRUE)"
-        ));
+    let mut extensions = certificate.extensions().iter();
+    let broken = extensions.find(|it| it.parsed_extension().error().is_some())?;
+    Some(format!(
+        "has an extension that cannot be read: {}",
+        broken.oid
+    ))
+}
+
+fn contradiction(certificate: &X509Certificate<'_>) -> Option<String> {
+    if !certificate.is_ca() {
+        return Some("is not a certificate authority (CA:TRUE)".into());
     }
     // OpenSSL, and so NGINX, Apache and HAProxy, accept nothing from such an authority either.
-    if !may_issue(&parsed) {
-        return Some(format!(
-            "\"{name}\" contradicts itself: it is a certificate authority (CA:TRUE), and its key usage does not allow it \
-             to issue certificates (keyCertSign)"
-        ));
-    }
-    if let Some(unknown) = parsed
-        .extensions()
-        .iter()
-        .find(|it| it.critical && !is_understood(it.parsed_extension()))
-    {
-        return Some(format!(
-            "\"{name}\" has a critical extension that is not understood: {}",
-            unknown.oid
-        ));
-    }
-    if let Some(key) = key_kind::unverifiable(parsed.public_key()) {
-        return Some(format!(
-            "\"{name}\" has {key}, with which no signature can be verified, so none of its certificates would be \
-             accepted: a key must be {}",
-            key_kind::USABLE
-        ));
-    }
-    RootCertStore::empty()
-        .add(certificate.clone())
-        .err()
-        .map(|error| format!("\"{name}\" cannot be trusted: {error}"))
+    (!may_issue(certificate)).then(|| {
+        "contradicts itself: it is a certificate authority (CA:TRUE), and its key usage does not allow it \
+         to issue certificates (keyCertSign)"
+            .into()
+    })
+}
+
+fn unknown_extension(certificate: &X509Certificate<'_>) -> Option<String> {
+    let mut extensions = certificate.extensions().iter();
+    let unknown = extensions.find(|it| it.critical && !is_understood(it.parsed_extension()))?;
+    Some(format!(
+        "has a critical extension that is not understood: {}",
+        unknown.oid
+    ))
+}
+
+fn unverifiable_key(certificate: &X509Certificate<'_>) -> Option<String> {
+    let key = key_kind::unverifiable(certificate.public_key())?;
+    Some(format!(
+        "has {key}, with which no signature can be verified, so none of its certificates would be \
+         accepted: a key must be {}",
+        key_kind::USABLE
+    ))
+}
+
+fn unusable(certificate: &CertificateDer<'_>) -> Option<String> {
+    let error = RootCertStore::empty().add(certificate.clone()).err()?;
+    Some(format!("cannot be trusted: {error}"))
 }
 
 /// Returns `true` if the key may sign certificates. Without a key usage, it may be used for

@@ -1,4 +1,4 @@
-//! Under which host applications are asked: by requests, and so by health checks.
+//! The host that requests to an application carry, and its health checks as well.
 
 use super::{Config, Route, Upstream, lints};
 use std::sync::Arc;
@@ -7,63 +7,59 @@ impl Config {
     /// Returns the host that the requests to `upstream` carry, where that is one name and can be
     /// known.
     ///
-    /// It is what the routes put in its place, or else what senders ask for: the name in the
+    /// This is the host that the routes set, or else the one that clients request: the name in the
     /// server's certificate.
     pub fn carried_host(&self, upstream: &Upstream) -> Option<String> {
-        let certified = self
-            .tls
-            .as_ref()
-            .and_then(|tls| lints::only_host(&tls.certificate.cert));
-        let mut hosts = self
-            .routes
-            .iter()
-            .filter(|route| *route.upstream == *upstream)
-            .map(|route| {
-                let set = route
-                    .set_headers
-                    .iter()
-                    .find(|(header, _)| *header == http::header::HOST);
-                match set {
-                    None => certified.clone(),
-                    Some((_, template)) if template.is_host() => certified.clone(),
-                    Some((_, template)) => template.text().map(str::to_owned),
-                }
-            });
+        let tls = self.tls.as_ref();
+        let certified = tls.and_then(|tls| lints::only_host(&tls.certificate.cert));
+        let routes = self.routes.iter();
+        let routes = routes.filter(|route| *route.upstream == *upstream);
+        let mut hosts = routes.map(|route| host_of(route, certified.as_deref()));
         let host = hosts.next()??;
         hosts
-            .all(|other| other.is_some_and(|other| other.eq_ignore_ascii_case(&host)))
-            .then_some(host)
+            .all(|other| other.is_some_and(|other| other.eq_ignore_ascii_case(host)))
+            .then(|| host.to_owned())
     }
 
-    /// Has each health check ask under the host that requests carry, unless it is told another.
+    /// Sets the host of each health check that has none to the one that requests carry.
     pub(super) fn name_checked_hosts(&mut self) {
         for index in 0..self.upstreams.len() {
             let upstream = self.upstreams[index].clone();
-            let Some(check) = upstream
-                .health_check
-                .as_ref()
-                .filter(|check| check.path.is_some())
-            else {
-                continue;
-            };
-            if check.host.is_some() {
-                continue;
+            if let Some(named) = self.with_checked_host(&upstream) {
+                self.replace(index, &upstream, Arc::new(named));
             }
-            let Some(host) = self.carried_host(&upstream) else {
-                continue;
-            };
-            let mut named = Upstream::clone(&upstream);
-            named
-                .health_check
-                .iter_mut()
-                .for_each(|check| check.host = Some(host.clone()));
-            let named = Arc::new(named);
-            let leads_there = |route: &&mut Route| Arc::ptr_eq(&route.upstream, &upstream);
-            self.routes
-                .iter_mut()
-                .filter(leads_there)
-                .for_each(|route| route.upstream = named.clone());
-            self.upstreams[index] = named;
         }
+    }
+
+    /// Returns an upstream whose health check names the host that requests carry, if it is to.
+    fn with_checked_host(&self, upstream: &Upstream) -> Option<Upstream> {
+        let check = upstream.health_check.as_ref()?;
+        if check.path.is_none() || check.host.is_some() {
+            return None;
+        }
+        let host = self.carried_host(upstream)?;
+        let mut named = upstream.clone();
+        named.health_check.as_mut()?.host = Some(host);
+        Some(named)
+    }
+
+    fn replace(&mut self, index: usize, old: &Arc<Upstream>, new: Arc<Upstream>) {
+        for route in &mut self.routes {
+            if Arc::ptr_eq(&route.upstream, old) {
+                route.upstream = new.clone();
+            }
+        }
+        self.upstreams[index] = new;
+    }
+}
+
+/// Returns the host that the requests of a route carry. `certified` is that of the server's
+/// certificate.
+fn host_of<'r>(route: &'r Route, certified: Option<&'r str>) -> Option<&'r str> {
+    let mut headers = route.set_headers.iter();
+    match headers.find(|(header, _)| *header == http::header::HOST) {
+        None => certified,
+        Some((_, template)) if template.is_host() => certified,
+        Some((_, template)) => template.text(),
     }
 }

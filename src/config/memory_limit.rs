@@ -1,58 +1,59 @@
-//! Finds out how much memory this process may have, before the system ends it.
+//! Finds the amount of memory that the process may use before the system ends it.
 
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 
-/// Places where the system says how cgroups are limited: version 2 where it is alone, and beside
-/// version 1; version 1.
+/// The files with the limits of cgroups: of version 2, alone and beside version 1, and of version 1.
 const ROOTS: [(&str, &str, &str); 3] = [
     ("", "/sys/fs/cgroup", "memory.max"),
     ("", "/sys/fs/cgroup/unified", "memory.max"),
     ("memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
 ];
 
-/// Returns the least of what its cgroups, its address space and the machine allow, in bytes.
+/// Returns the smallest of the limits of its cgroups, its address space and the machine, in bytes.
 pub(crate) fn memory_limit() -> Option<u64> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_cgroups = ROOTS.iter().filter_map(|(controller, root, file)| {
         limit_of_cgroups(&membership, controller, Path::new(root), file)
     });
+    of_cgroups
+        .chain(getrlimit(Resource::As).current)
+        .chain(memory_of_machine())
+        .min()
+}
+
+fn memory_of_machine() -> Option<u64> {
     let info = rustix::system::sysinfo();
     // It is a number of 32 bits on some machines.
     #[allow(clippy::useless_conversion)]
-    let units = u64::try_from(info.totalram).ok();
-    let of_machine = units.and_then(|units| units.checked_mul(u64::from(info.mem_unit)));
-    of_cgroups
-        .chain(getrlimit(Resource::As).current)
-        .chain(of_machine)
-        .min()
+    let units = u64::try_from(info.totalram).ok()?;
+    units.checked_mul(u64::from(info.mem_unit))
 }
 
 /// Returns the least limit of a cgroup and of those around it. In a container, the names of those
 /// outside lead nowhere, and the root is its own.
 fn limit_of_cgroups(membership: &str, controller: &str, root: &Path, file: &str) -> Option<u64> {
-    // `hierarchy:controllers:path`; version 2 has no controllers.
-    let path = membership.lines().find_map(|line| {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        controllers
-            .split(',')
-            .any(|name| name == controller)
-            .then_some(path)
-    })?;
+    let mut lines = membership.lines();
+    let path = lines.find_map(|line| path_in_hierarchy(line, controller))?;
     let inner = root.join(path.trim_start_matches('/'));
-    let around = inner
-        .ancestors()
-        .take_while(|directory| directory.starts_with(root));
-    // Where there is no limit, version 2 says `max`.
+    let ancestors = inner.ancestors();
+    let around = ancestors.take_while(|directory| directory.starts_with(root));
     around
-        .filter_map(|directory| {
-            std::fs::read_to_string(directory.join(file))
-                .ok()?
-                .trim()
-                .parse()
-                .ok()
-        })
+        .filter_map(|directory| limit_in(&directory.join(file)))
         .min()
+}
+
+/// Returns the path in `hierarchy:controllers:path`, if the controller is one of these; version 2
+/// has none.
+fn path_in_hierarchy<'l>(line: &'l str, controller: &str) -> Option<&'l str> {
+    let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+    let mut controllers = controllers.split(',');
+    controllers.any(|name| name == controller).then_some(path)
+}
+
+/// Reads a limit. Where there is none, version 2 says `max`.
+fn limit_in(file: &Path) -> Option<u64> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -317,7 +317,7 @@ pub struct Route {
 }
 
 /// The handling of the requests of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteKind {
     /// Responds to challenges, and verifies notifications.
     Webhook,

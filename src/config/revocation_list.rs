@@ -1,4 +1,4 @@
-//! A certificate revocation list (RFC 5280 section 5), and which certificates it speaks of.
+//! A certificate revocation list (RFC 5280 section 5), and the certificates that it is about.
 
 use crate::config::signature::Signature;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use webpki::{CertRevocationList, EndEntityCert, OwnedCertRevocationList};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
+use x509_parser::extensions::{
+    CRLDistributionPoint, DistributionPointName, GeneralName, ParsedExtension,
+};
 use x509_parser::num_bigint::BigUint;
 use x509_parser::oid_registry::{
     OID_X509_EXT_CRL_DISTRIBUTION_POINTS, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT,
 };
+use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::X509Name;
 
-/// A revocation list that can be used, which says nothing about whether its signature is anyone's.
+/// A revocation list that can be used. Its signature is yet to be verified.
 #[derive(Clone, Debug)]
 pub struct RevocationList(Arc<ListContents>);
 
@@ -23,12 +26,12 @@ pub struct RevocationList(Arc<ListContents>);
 struct ListContents {
     file: PathBuf,
     issuer: IssuerName,
-    /// The key that it says it is signed with. Nothing is decided by it alone.
+    /// The identifier of the key that it claims to be signed with. Nothing is decided by it alone.
     key_identifier: Option<Vec<u8>>,
     number: Option<BigUint>,
     this_update: i64,
     next_update: Option<i64>,
-    /// The extension as it stands there; absent, the list is about every certificate of its issuer.
+    /// The extension as it is encoded; without it, the list is about every certificate of its issuer.
     distribution_point: Option<Vec<u8>>,
     scope: ListScope,
     der: Vec<u8>,
@@ -36,7 +39,7 @@ struct ListContents {
     signature: Signature,
     /// The entries, by serial number.
     entries: CertRevocationList<'static>,
-    /// Whose key it is signed with, once that is known: there is no second.
+    /// The key that it is signed with, once that is known. There is only one.
     signer: OnceLock<SubjectPublicKeyInfoDer<'static>>,
 }
 
@@ -70,7 +73,7 @@ impl RevocationList {
     /// Reads a list in DER.
     ///
     /// # Errors
-    /// Says why it cannot be used.
+    /// If it cannot be used: the reason.
     pub(super) fn from_der(file: &Path, der: Vec<u8>) -> Result<Self, String> {
         let contents = ListContents::read(file, &der)?;
         Ok(Self(Arc::new(ListContents { der, ..contents })))
@@ -102,10 +105,8 @@ impl RevocationList {
         if let Some(signer) = self.0.signer.get() {
             return *signer == key;
         }
-        let is_signed = self
-            .0
-            .signature
-            .is_by(&issuer, &self.0.der[self.0.signed.clone()]);
+        let signed = &self.0.der[self.0.signed.clone()];
+        let is_signed = self.0.signature.is_by(&issuer, signed);
         if is_signed {
             // Another thread may have found the same.
             let _ = self.0.signer.set(key);
@@ -172,9 +173,7 @@ impl RevocationList {
     /// issuer's.
     pub(crate) fn covers(&self, certificate: &Subject<'_>) -> bool {
         let scope = &self.0.scope;
-        if scope.only_users && certificate.is_authority
-            || scope.only_authorities && !certificate.is_authority
-        {
+        if !scope.includes(certificate) {
             return false;
         }
         if self.0.distribution_point.is_none() {
@@ -197,46 +196,53 @@ impl ListContents {
         let entries = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
         let (_, list) = x509_parser::parse_x509_crl(der)
             .map_err(|_| "cannot be read: it is damaged, or not a revocation list")?;
-        let point = list
-            .extensions()
-            .iter()
-            .find(|it| it.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
-        let key_identifier = list
-            .extensions()
-            .iter()
-            .find_map(|it| match it.parsed_extension() {
-                ParsedExtension::AuthorityKeyIdentifier(it) => {
-                    it.key_identifier.as_ref().map(|id| id.0.to_vec())
-                }
-                _ => None,
-            });
-        let scope = match point {
-            Some(point) => scope(point.parsed_extension()).ok_or_else(
-                || "cannot be read: which certificates it is about (issuing distribution point)",
-            )?,
-            None => ListScope::default(),
-        };
-        let signed: &[u8] = list.tbs_cert_list.as_ref();
-        let start = signed.as_ptr().addr() - der.as_ptr().addr();
+        let mut extensions = list.extensions().iter();
+        let point = extensions.find(|it| it.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
+        let scope = point.map(|point| ListScope::of(point.parsed_extension()));
+        let scope = scope
+            .unwrap_or_else(|| Some(ListScope::default()))
+            .ok_or("cannot be read: which certificates it is about (issuing distribution point)")?;
         Ok(Self {
             file: file.to_owned(),
-            issuer: IssuerName {
-                der: list.issuer().as_raw().to_vec(),
-                text: canonical(list.issuer()),
-            },
-            key_identifier,
+            issuer: IssuerName::of(list.issuer()),
+            key_identifier: key_identifier(&list),
             number: list.crl_number().cloned(),
             this_update: list.last_update().timestamp(),
             next_update: list.next_update().map(|time| time.timestamp()),
             distribution_point: point.map(|it| it.value.to_vec()),
             scope,
             der: Vec::new(),
-            signed: start..start + signed.len(),
+            signed: position(list.tbs_cert_list.as_ref(), der),
             signature: Signature::of_list(&list),
             entries: entries.into(),
             signer: OnceLock::new(),
         })
     }
+}
+
+impl IssuerName {
+    fn of(name: &X509Name<'_>) -> Self {
+        Self {
+            der: name.as_raw().to_vec(),
+            text: canonical(name),
+        }
+    }
+}
+
+/// Returns the identifier of the key that the list says it is signed with.
+fn key_identifier(list: &CertificateRevocationList<'_>) -> Option<Vec<u8>> {
+    let mut extensions = list.extensions().iter();
+    let identifier = extensions.find_map(|it| match it.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(it) => it.key_identifier.as_ref(),
+        _ => None,
+    });
+    identifier.map(|id| id.0.to_vec())
+}
+
+/// Returns where in `whole` its `part` is.
+fn position(part: &[u8], whole: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr() - whole.as_ptr().addr();
+    start..start + part.len()
 }
 
 fn unusable(error: &webpki::Error) -> String {
@@ -265,19 +271,30 @@ fn canonical(name: &X509Name<'_>) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn scope(extension: &ParsedExtension<'_>) -> Option<ListScope> {
-    let ParsedExtension::IssuingDistributionPoint(point) = extension else {
-        return None;
-    };
-    let uris = match &point.distribution_point {
-        Some(DistributionPointName::FullName(names)) => uris(names),
-        _ => Vec::new(),
-    };
-    Some(ListScope {
-        only_users: point.only_contains_user_certs,
-        only_authorities: point.only_contains_ca_certs,
-        uris,
-    })
+impl ListScope {
+    /// Reads the extension about the certificates that a list is about.
+    fn of(extension: &ParsedExtension<'_>) -> Option<Self> {
+        let ParsedExtension::IssuingDistributionPoint(point) = extension else {
+            return None;
+        };
+        let uris = match &point.distribution_point {
+            Some(DistributionPointName::FullName(names)) => uris(names),
+            _ => Vec::new(),
+        };
+        Some(Self {
+            only_users: point.only_contains_user_certs,
+            only_authorities: point.only_contains_ca_certs,
+            uris,
+        })
+    }
+
+    /// Returns `true` if the list is about certificates of this kind.
+    fn includes(&self, certificate: &Subject<'_>) -> bool {
+        match certificate.is_authority {
+            true => !self.only_users,
+            false => !self.only_authorities,
+        }
+    }
 }
 
 fn uris(names: &[GeneralName<'_>]) -> Vec<String> {
@@ -298,15 +315,20 @@ fn published_at(certificate: &X509Certificate<'_>) -> Result<Option<Vec<String>>
         Some(ParsedExtension::CRLDistributionPoints(points)) => points,
         Some(_) => return Err(()),
     };
-    // Lists of some reasons, or of another issuer, say nothing here.
-    let whole = points
-        .iter()
-        .filter(|point| point.reasons.is_none() && point.crl_issuer.is_none());
-    let names = whole.filter_map(|point| match &point.distribution_point {
-        Some(DistributionPointName::FullName(names)) => Some(uris(names)),
-        _ => None,
-    });
-    Ok(Some(names.flatten().collect()))
+    Ok(Some(points.iter().flat_map(uris_of_whole).collect()))
+}
+
+/// Returns the URIs of a point with whole lists. Lists of some reasons, or of another issuer, say
+/// nothing here.
+fn uris_of_whole(point: &CRLDistributionPoint<'_>) -> Vec<String> {
+    match &point.distribution_point {
+        Some(DistributionPointName::FullName(names))
+            if point.reasons.is_none() && point.crl_issuer.is_none() =>
+        {
+            uris(names)
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// These tests hold every reason for a revocation.

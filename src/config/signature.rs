@@ -8,7 +8,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 /// A signature: its algorithm and its value.
 #[derive(Debug)]
 pub(crate) struct Signature {
-    /// The signature's algorithm, as its identifier begins.
+    /// The beginning of the identifier of its algorithm.
     algorithm: Vec<u8>,
     signature: Vec<u8>,
 }
@@ -43,13 +43,12 @@ impl Signature {
         let algorithms = aws_lc_rs::default_provider()
             .signature_verification_algorithms
             .all;
-        algorithms
+        let mut candidates = algorithms
             .iter()
-            .filter(|algorithm| algorithm.signature_alg_id().starts_with(&self.algorithm))
-            .any(|algorithm| {
-                issuer
-                    .verify_signature(*algorithm, signed, &self.signature)
-                    .is_ok()
-            })
+            .filter(|algorithm| algorithm.signature_alg_id().starts_with(&self.algorithm));
+        candidates.any(|algorithm| {
+            let verified = issuer.verify_signature(*algorithm, signed, &self.signature);
+            verified.is_ok()
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! The origin of a configuration: reads it, and reads it again when it or a file that it names has
 //! changed.
 
-use super::load::{self, Parsed};
+use super::load;
 use super::stamp::Stamp;
 use super::{ConfigError, Loaded};
 use std::fmt;
@@ -20,17 +20,12 @@ impl Loaded {
         text: String,
         credentials: Option<&Path>,
     ) -> Result<Self, ConfigError> {
-        let Parsed {
-            config,
-            errors,
-            warnings,
-            stamps,
-        } = load::parse(file, &text, credentials)?;
+        let parsed = load::parse(file, &text, credentials)?;
         Ok(Self {
-            config,
-            errors,
-            warnings,
-            sources: Sources::new(file, text, stamps),
+            config: parsed.config,
+            errors: parsed.errors,
+            warnings: parsed.warnings,
+            sources: Sources::new(file, text, parsed.stamps),
         })
     }
 }

@@ -87,13 +87,9 @@ impl Stamp {
     pub(super) fn has_changed(&mut self) -> bool {
         let settles =
             self.content.is_some() && !self.version.as_ref().is_some_and(FileVersion::is_fresh);
-        if FileVersion::of(&self.path) != self.version {
-            return true;
-        }
-        if self
-            .content
-            .as_ref()
-            .is_some_and(|content_then| *content_then != content(&self.path))
+        let has_other_content = |then: &Option<String>| *then != content(&self.path);
+        if FileVersion::of(&self.path) != self.version
+            || self.content.as_ref().is_some_and(has_other_content)
         {
             return true;
         }

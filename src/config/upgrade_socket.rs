@@ -1,8 +1,8 @@
-//! The path at which a process and its successor meet, if the configuration names none: both find
-//! it by themselves.
+//! The default path of the upgrade socket, which a process and its successor find independently.
 
 use crate::auth::digest;
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The longest path of a unix socket (unix(7)).
@@ -16,23 +16,27 @@ pub(super) fn default_path(pid_file: Option<&Path>, config: &Path) -> PathBuf {
     if let Some(pid_file) = pid_file {
         return pid_file.with_extension("upgrade");
     }
-    // systemd makes this one for one service (`RuntimeDirectory=`), and may list several.
-    if let Some(directories) = env::var_os("RUNTIME_DIRECTORY").filter(|value| !value.is_empty())
-        && let Some(first) = env::split_paths(&directories).next()
-    {
-        return first.join(NAME);
+    if let Some(directory) = runtime_directory() {
+        return directory.join(NAME);
     }
-    let shared = match env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()) {
-        Some(directory) => PathBuf::from(directory),
-        None => env::temp_dir(),
-    };
+    let shared = variable("XDG_RUNTIME_DIR").map_or_else(env::temp_dir, PathBuf::from);
     // In a directory that all users share, each has its own, and each configuration a socket.
     let user = rustix::process::geteuid().as_raw();
     let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let hash = digest::sha256_hex(config.as_os_str().as_encoded_bytes());
-    shared
-        .join(own_directory(user))
-        .join(format!("{}.upgrade", &hash[..16]))
+    let socket = format!("{}.upgrade", &hash[..16]);
+    shared.join(own_directory(user)).join(socket)
+}
+
+/// Returns the directory that systemd makes for one service (`RuntimeDirectory=`), the first one if
+/// there are several.
+fn runtime_directory() -> Option<PathBuf> {
+    env::split_paths(&variable("RUNTIME_DIRECTORY")?).next()
+}
+
+/// Returns an environment variable that is not empty.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 fn own_directory(user: u32) -> String {

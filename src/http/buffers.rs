@@ -36,7 +36,7 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// In bytes, at this moment.
+    /// Returns the number of bytes that are taken at this moment.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -56,18 +56,18 @@ impl Buffers {
             return Err(Overloaded);
         }
         let _waiting = Waiting::new(&self.waiting);
-        let taken = async {
-            loop {
-                let freed = self.freed.notified();
-                if self.try_take(size, limit) {
-                    return;
-                }
-                freed.await;
+        let taken = timeout(BUFFER_WAIT_TIMEOUT, self.take_when_freed(size, limit));
+        taken.await.map_err(|_| Overloaded)
+    }
+
+    async fn take_when_freed(&self, size: u64, limit: u64) {
+        loop {
+            let freed = self.freed.notified();
+            if self.try_take(size, limit) {
+                return;
             }
-        };
-        timeout(BUFFER_WAIT_TIMEOUT, taken)
-            .await
-            .map_err(|_| Overloaded)
+            freed.await;
+        }
     }
 
     fn give_back(&self, size: u64) {
@@ -79,7 +79,7 @@ impl Buffers {
     }
 }
 
-/// One more waits, until this is dropped.
+/// Counts a body that waits, until this is dropped.
 struct Waiting<'w>(&'w AtomicUsize);
 
 impl<'w> Waiting<'w> {
@@ -162,12 +162,11 @@ enum BodyMemory {
 }
 
 impl BodyMemory {
-    /// Zeros, of which those in pages take nothing until they are written over.
+    /// Returns zeros, of which those in pages take nothing until they are written over.
     fn new(size: usize) -> Result<Self, Overloaded> {
         if size >= OWN_PAGES {
-            return MmapMut::map_anon(size)
-                .map(Self::Pages)
-                .map_err(|_| Overloaded);
+            let pages = MmapMut::map_anon(size);
+            return pages.map(Self::Pages).map_err(|_| Overloaded);
         }
         let mut memory = Vec::new();
         memory.try_reserve_exact(size).map_err(|_| Overloaded)?;
@@ -222,7 +221,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// All of the body, which came in one piece and needs no copy.
+    /// Returns `body`, all of it, which came in one piece and needs no copy.
     pub(crate) fn whole(self, body: Bytes) -> Bytes {
         Bytes::from_owner(Whole {
             body,
@@ -232,10 +231,9 @@ impl Buffer {
 
     /// Returns the body. Dropping its last clone returns the memory to the budget.
     pub(crate) fn freeze(self) -> Bytes {
-        if self.length == 0 {
-            Bytes::new()
-        } else {
-            Bytes::from_owner(self)
+        match self.length {
+            0 => Bytes::new(),
+            _ => Bytes::from_owner(self),
         }
     }
 }

@@ -13,20 +13,14 @@ pub(crate) fn client_address<'h>(
     forwarded_for: impl DoubleEndedIterator<Item = &'h [u8]>,
     trusted: &[IpNet],
 ) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
-    let peer = peer.to_canonical();
-    let mut client = peer;
-    let entries = forwarded_for
-        .rev()
-        .flat_map(|header| header.rsplit(|b| *b == b','));
-    for entry in entries {
-        if !is_trusted(&client) {
+    let mut client = peer.to_canonical();
+    let headers = forwarded_for.rev();
+    let entries = headers.flat_map(|header| header.rsplit(|b| *b == b','));
+    for hop in entries.map_while(parse) {
+        if !is_trusted(client, trusted) {
             break;
         }
-        match parse(entry) {
-            Some(address) => client = address.to_canonical(),
-            None => break,
-        }
+        client = hop.to_canonical();
     }
     client
 }
@@ -36,15 +30,15 @@ pub(crate) fn client_address<'h>(
 fn parse(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim();
     let without_port = || text.parse::<IpAddr>().ok();
-    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
-    let in_brackets = || {
-        text.strip_prefix('[')?
-            .strip_suffix(']')?
-            .parse::<Ipv6Addr>()
-            .ok()
-            .map(IpAddr::from)
-    };
-    without_port().or_else(with_port).or_else(in_brackets)
+    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+    without_port()
+        .or_else(with_port)
+        .or_else(|| in_brackets(text))
+}
+
+fn in_brackets(text: &str) -> Option<IpAddr> {
+    let address = text.strip_prefix('[')?.strip_suffix(']')?;
+    Some(address.parse::<Ipv6Addr>().ok()?.into())
 }
 
 /// Returns `true` if `peer` is in one of the `trusted` networks.

@@ -28,7 +28,7 @@ pub enum Class {
 
 use Class::{Forwarding, Framing, HopByHop, Identity, Ours, Preset};
 
-/// In the order of their names, in lower case and with `-` for every sign.
+/// The known names, in their order, in lower case and with `-` for every sign.
 const NAMES: [(&str, Class); 128] = [
     ("auth-type", Identity),
     ("auth-user", Identity),
@@ -160,7 +160,7 @@ const NAMES: [(&str, Class); 128] = [
     ("x-userinfo", Identity),
 ];
 
-/// With whatever follows. In the same order, and none of them begins with another.
+/// The beginnings of known names, with whatever follows. In the same order, and none of them begins with another.
 const PREFIXES: [(&str, Class); 22] = [
     ("cf-client-cert-", Identity),
     ("oidc-", Identity),
@@ -191,31 +191,28 @@ pub fn class(name: &[u8]) -> Option<Class> {
     entry(name).map(|(_, class)| class)
 }
 
-/// The class of a name, and under which one it is known.
+/// Returns the class of a name, and under which one it is known.
 pub(crate) fn entry(name: &[u8]) -> Option<(&'static str, Class)> {
     if let Ok(found) = NAMES.binary_search_by(|(known, _)| compare(known.as_bytes(), name)) {
         return Some(NAMES[found]);
     }
     // What begins with one of these comes after it, and before the next one.
-    let after = PREFIXES
-        .partition_point(|(prefix, _)| compare(prefix.as_bytes(), name) != Ordering::Greater);
-    let before = PREFIXES[..after].last()?;
-    name.get(..before.0.len())
-        .filter(|start| is_same(start, before.0.as_bytes()))
-        .map(|_| *before)
+    let is_before = |(prefix, _): &(&str, _)| compare(prefix.as_bytes(), name).is_le();
+    let after = PREFIXES.partition_point(is_before);
+    let (prefix, class) = *PREFIXES[..after].last()?;
+    let start = name.get(..prefix.len())?;
+    is_same(start, prefix.as_bytes()).then_some((prefix, class))
 }
 
-/// The names of a class, in lower case; those that begin like one end in `*`.
+/// Returns the names of a class, in lower case; those that begin like one end in `*`.
 pub fn names(class: Class) -> Vec<String> {
-    let whole = NAMES
-        .iter()
-        .filter(|(_, other)| *other == class)
-        .map(|(name, _)| (*name).to_owned());
-    let begun = PREFIXES
-        .iter()
-        .filter(|(_, other)| *other == class)
-        .map(|(prefix, _)| format!("{prefix}*"));
-    whole.chain(begun).collect()
+    let is_of_class = |(_, other): &&(&str, Class)| *other == class;
+    let whole = NAMES.iter().filter(is_of_class);
+    let begun = PREFIXES.iter().filter(is_of_class);
+    let whole = whole.map(|(name, _)| (*name).to_owned());
+    whole
+        .chain(begun.map(|(prefix, _)| format!("{prefix}*")))
+        .collect()
 }
 
 /// Returns `true` for headers that this program sets or removes, whatever the configuration says.
@@ -237,16 +234,15 @@ pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && compare(one, other) == Ordering::Equal
 }
 
-/// The order of names, to which [`is_same`] names are equal.
+/// Compares names in the order to which [`is_same`] names are equal.
 pub(crate) fn compare(one: &[u8], other: &[u8]) -> Ordering {
     one.iter().map(canonical).cmp(other.iter().map(canonical))
 }
 
 fn canonical(byte: &u8) -> u8 {
-    if byte.is_ascii_alphanumeric() {
-        byte.to_ascii_lowercase()
-    } else {
-        b'-'
+    match byte.is_ascii_alphanumeric() {
+        true => byte.to_ascii_lowercase(),
+        false => b'-',
     }
 }
 

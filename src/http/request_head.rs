@@ -1,5 +1,6 @@
 //! The head of a request as it was sent: nothing decoded, merged or put in another order.
 
+use super::{list, url};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use std::ops::Range;
 
@@ -14,8 +15,19 @@ pub enum HttpVersion {
     Http2,
 }
 
+impl From<http::Version> for HttpVersion {
+    /// Versions after HTTP/2 have the same semantics.
+    fn from(version: http::Version) -> Self {
+        match version {
+            http::Version::HTTP_10 => Self::Http10,
+            http::Version::HTTP_2 | http::Version::HTTP_3 => Self::Http2,
+            _ => Self::Http11,
+        }
+    }
+}
+
 impl HttpVersion {
-    /// The name of the version in logs.
+    /// Returns the name of the version in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",
@@ -32,10 +44,7 @@ impl HttpVersion {
 #[derive(Clone, Debug)]
 pub struct RequestHead {
     bytes: Bytes,
-    version: HttpVersion,
-    method: Span,
-    target: Span,
-    fields: Vec<FieldSpans>,
+    spans: HeadSpans,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,7 +78,7 @@ impl Span {
 }
 
 /// The positions of the parts of a head.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HeadSpans {
     pub(crate) version: HttpVersion,
     pub(crate) method: Span,
@@ -91,21 +100,9 @@ impl HeadSpans {
         self.fields.push(FieldSpans { name, value });
     }
 
-    /// The head that `bytes` hold.
+    /// Returns the head that `bytes` hold.
     pub(crate) fn of(self, bytes: Bytes) -> RequestHead {
-        let Self {
-            version,
-            method,
-            target,
-            fields,
-        } = self;
-        RequestHead {
-            bytes,
-            version,
-            method,
-            target,
-            fields,
-        }
+        RequestHead { bytes, spans: self }
     }
 }
 
@@ -128,40 +125,33 @@ impl RequestHead {
         spans.of(bytes.freeze())
     }
 
-    /// In which version of HTTP it came.
+    /// Returns the version of HTTP that it came in.
     pub fn version(&self) -> HttpVersion {
-        self.version
+        self.spans.version
     }
 
-    /// A token (RFC 9110 section 9.1).
+    /// Returns the method, a token (RFC 9110 section 9.1).
     pub fn method(&self) -> &[u8] {
-        self.method.of(&self.bytes)
+        self.spans.method.of(&self.bytes)
     }
 
-    /// The target as it came: a path with its query, an absolute URL, or `*`.
+    /// Returns the target as it came: a path with its query, an absolute URL, or `*`.
     pub fn target(&self) -> &[u8] {
-        self.target.of(&self.bytes)
+        self.spans.target.of(&self.bytes)
     }
 
-    /// The target from its path on: an absolute one without its scheme and authority (RFC 9112
+    /// Returns the target from its path on: an absolute one without its scheme and authority (RFC 9112
     /// section 3.2.2).
     fn path_and_query(&self) -> &[u8] {
         let target = self.target();
-        match [&b"http://"[..], b"https://"]
-            .into_iter()
-            .find_map(|scheme| target.strip_prefix(scheme))
-        {
-            Some(rest) => {
-                &rest[rest
-                    .iter()
-                    .position(|b| b"/?".contains(b))
-                    .unwrap_or(rest.len())..]
-            }
-            None => target,
-        }
+        let Some((_, rest)) = url::absolute(target) else {
+            return target;
+        };
+        let end_of_authority = rest.iter().position(|b| b"/?".contains(b));
+        &rest[end_of_authority.unwrap_or(rest.len())..]
     }
 
-    /// The path, as it came. An empty one, which only an absolute target has, is `/` (RFC 9110
+    /// Returns the path, as it came. An empty one, which only an absolute target has, is `/` (RFC 9110
     /// section 4.2.3).
     pub fn path(&self) -> &[u8] {
         match self.path_and_query().split(|b| *b == b'?').next() {
@@ -170,38 +160,33 @@ impl RequestHead {
         }
     }
 
-    /// The part after the first question mark, if there is one.
+    /// Returns the query: the part after the first question mark, if there is one.
     pub fn query(&self) -> Option<&[u8]> {
         let target = self.path_and_query();
         let mark = target.iter().position(|b| *b == b'?')?;
         Some(&target[mark + 1..])
     }
 
-    /// The fields, in the order and the spelling they came in.
+    /// Returns the fields, in the order and the spelling they came in.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields
-            .iter()
-            .map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
+        let fields = self.spans.fields.iter();
+        fields.map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
-    /// The values of the fields of this name, in whatever case.
+    /// Returns the values of the fields of this name, in whatever case.
     pub fn all<'h, 'n>(
         &'h self,
         name: &'n str,
     ) -> impl DoubleEndedIterator<Item = &'h [u8]> + use<'h, 'n> {
         let is_named = move |field: &&FieldSpans| {
-            field
-                .name
-                .of(&self.bytes)
-                .eq_ignore_ascii_case(name.as_bytes())
+            let own = field.name.of(&self.bytes);
+            own.eq_ignore_ascii_case(name.as_bytes())
         };
-        self.fields
-            .iter()
-            .filter(is_named)
-            .map(|field| field.value.of(&self.bytes))
+        let fields = self.spans.fields.iter().filter(is_named);
+        fields.map(|field| field.value.of(&self.bytes))
     }
 
-    /// The first of them.
+    /// Returns the value of the first field of this name.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
     }
@@ -209,25 +194,21 @@ impl RequestHead {
     /// Returns `true` if `token` is among the comma-separated values of the fields of this name, in
     /// whatever case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        let is_token = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
-        self.all(name)
-            .any(|value| value.split(|b| *b == b',').any(is_token))
+        list::has_token(self.all(name), token)
     }
 
-    /// The value of `Host`: the host that the request is for.
+    /// Returns the value of `Host`: the host that the request is for.
     pub fn host(&self) -> &[u8] {
         self.first("host").unwrap_or_default()
     }
 
-    /// The declared length of the body, in bytes.
+    /// Returns the declared length of the body, in bytes.
     pub fn content_length(&self) -> Option<u64> {
-        std::str::from_utf8(self.first("content-length")?)
-            .ok()?
-            .parse()
-            .ok()
+        let length = std::str::from_utf8(self.first("content-length")?);
+        length.ok()?.parse().ok()
     }
 
-    /// The bytes that it refers to.
+    /// Returns the bytes that it refers to.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -19,7 +19,7 @@ pub(crate) struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// A head without fields.
+    /// Creates a head without fields.
     pub(crate) fn new(status: StatusCode) -> Self {
         Self {
             status,
@@ -51,7 +51,7 @@ impl ResponseHead {
         self.lines.put_slice(b"\r\n");
     }
 
-    /// The status of the response.
+    /// Returns the status of the response.
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
@@ -62,7 +62,7 @@ impl ResponseHead {
         self.status == StatusCode::REQUEST_TIMEOUT
     }
 
-    /// The reason phrase (RFC 9112 section 4), which may be empty.
+    /// Returns the reason phrase (RFC 9112 section 4), which may be empty.
     pub(crate) fn reason(&self) -> &str {
         self.reason
             .as_deref()
@@ -75,12 +75,12 @@ impl ResponseHead {
         self.has_length
     }
 
-    /// The fields as the lines of an HTTP/1.1 message.
+    /// Returns the fields as the lines of an HTTP/1.1 message.
     pub(crate) fn lines(&self) -> &[u8] {
         &self.lines
     }
 
-    /// The fields, in the order and the spelling they came in.
+    /// Returns the fields, in the order and the spelling they came in.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &self.lines[..];
         std::iter::from_fn(move || {

@@ -29,9 +29,7 @@ pub(super) async fn read_whole<S: Session>(
     let head = transaction.head;
     let session = &mut *transaction.session;
     let declared = head.content_length();
-    if declared.is_some_and(|length| length > limit) {
-        return Err(Rejection::BodyTooLarge(limit).into());
-    }
+    check_length(declared.unwrap_or_default(), limit)?;
     // A client that waits for an invitation is invited only if there is room for its body.
     let mut body = policy.budget().buffer(declared.unwrap_or_default()).await?;
     if expects_continue(head) {
@@ -43,12 +41,17 @@ pub(super) async fn read_whole<S: Session>(
         if body.len() == 0 && declared == Some(part.len() as u64) {
             return Ok(body.whole(part));
         }
-        if (body.len() + part.len()) as u64 > limit {
-            return Err(Rejection::BodyTooLarge(limit).into());
-        }
+        check_length((body.len() + part.len()) as u64, limit)?;
         body.push(&part).await?;
     }
     Ok(body.freeze())
+}
+
+fn check_length(length: u64, limit: u64) -> Result<(), Rejection> {
+    match length > limit {
+        true => Err(Rejection::BodyTooLarge(limit)),
+        false => Ok(()),
+    }
 }
 
 /// Reads the rest of a refused request's body if that is small, so that the next request can
@@ -106,6 +109,7 @@ pub(super) fn broken(error: &Error) -> Interrupt {
     }
 }
 
+/// Returns `true` if the client waits for an invitation to send its body (RFC 9110 section 10.1.1).
 pub(super) fn expects_continue(head: &RequestHead) -> bool {
     head.version() == HttpVersion::Http11 && head.has_token("expect", "100-continue")
 }

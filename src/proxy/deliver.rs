@@ -42,9 +42,7 @@ pub(super) async fn deliver<S: Session>(
     let message = encode(transaction, &origin, verified);
     match exchange::send(upstream, &message, upstream.retry_for()).await {
         Ok(response) => {
-            let server = response.server().label().clone();
-            trace_response(&server, response.head.status());
-            transaction.context.server = Some(server);
+            note_response(transaction, &response);
             if *draining.borrow() {
                 // The client learns it now, instead of with its next request.
                 transaction.session.close_after();
@@ -86,6 +84,12 @@ fn encode<S>(
     }
 }
 
+fn note_response<S>(transaction: &mut Transaction<'_, S>, response: &UpstreamResponse) {
+    let server = response.server().label().clone();
+    trace_response(&server, response.head.status());
+    transaction.context.server = Some(server);
+}
+
 /// Records which server responded.
 pub(super) fn trace_response(server: &str, status: StatusCode) {
     let status = status.as_u16();
@@ -124,34 +128,48 @@ async fn stream<S: Session>(
     session: &mut S,
     mut response: UpstreamResponse,
 ) -> Result<Outcome, ExchangeError> {
-    let mut sent = session.begin(&response.head).await;
-    while sent.is_ok() {
-        match next_chunk(session, &mut response, &mut sent).await {
-            Ok(Some(chunk)) if sent.is_ok() => sent = session.write(chunk).await,
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                if sent.is_ok() {
-                    sent = session.finish().await;
-                }
-                break;
-            }
-            Err(error) => {
-                session.abort().await;
-                return Err(error);
-            }
-        }
-    }
-    Ok(match sent {
+    match copy(session, &mut response).await {
         Ok(()) => {
             response.finish();
-            Outcome::Forwarded
+            Ok(Outcome::Forwarded)
         }
-        Err(ClientGone) => {
+        Err(Broken::ByClient) => {
             session.close_after();
             read_remainder(response).await;
-            Outcome::ClientGone
+            Ok(Outcome::ClientGone)
         }
-    })
+        Err(Broken::ByUpstream(error)) => {
+            session.abort().await;
+            Err(error)
+        }
+    }
+}
+
+/// The side that broke a response off.
+enum Broken {
+    ByClient,
+    ByUpstream(ExchangeError),
+}
+
+impl From<ClientGone> for Broken {
+    fn from(ClientGone: ClientGone) -> Self {
+        Self::ByClient
+    }
+}
+
+impl From<ExchangeError> for Broken {
+    fn from(error: ExchangeError) -> Self {
+        Self::ByUpstream(error)
+    }
+}
+
+/// Sends a response to the client while it arrives, up to its end.
+async fn copy<S: Session>(session: &mut S, response: &mut UpstreamResponse) -> Result<(), Broken> {
+    session.begin(&response.head).await?;
+    while let Some(chunk) = next_chunk(session, response).await? {
+        session.write(chunk).await?;
+    }
+    Ok(session.finish().await?)
 }
 
 /// Reads the rest of a response that no client waits for, so that its connection can be used again.
@@ -178,16 +196,12 @@ async fn read_remainder(mut response: UpstreamResponse) {
 async fn next_chunk<S: Session>(
     session: &mut S,
     response: &mut UpstreamResponse,
-    sent: &mut Result<(), ClientGone>,
-) -> Result<Option<Bytes>, ExchangeError> {
+) -> Result<Option<Bytes>, Broken> {
     let mut chunk = pin!(response.chunk());
-    match futures_util::poll!(&mut chunk) {
-        Poll::Ready(chunk) => chunk,
-        Poll::Pending => {
-            if sent.is_ok() {
-                *sent = session.flush().await;
-            }
-            chunk.await
-        }
+    if let Poll::Ready(chunk) = futures_util::poll!(&mut chunk) {
+        return Ok(chunk?);
     }
+    // Cancelling the wait for a chunk loses nothing of the response.
+    session.flush().await?;
+    Ok(chunk.await?)
 }

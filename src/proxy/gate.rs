@@ -27,6 +27,7 @@ use crate::webhook::challenge;
 use crate::webhook::notification::{Kind, Notification};
 use crate::webhook::request::WebhookRequest;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::Method;
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
@@ -277,7 +278,7 @@ fn check_declared_length(route: &Route, head: &RequestHead) -> Result<(), Reject
     }
 }
 
-/// A body whose type is declared must be declared as JSON, and must not be compressed.
+/// Checks that a body whose type is declared is declared as JSON, and that it is not compressed.
 fn check_content(head: &RequestHead) -> Result<(), Rejection> {
     if !head.all("content-type").all(is_json) {
         return Err(Rejection::UnsupportedMediaType);
@@ -295,9 +296,10 @@ fn is_json(media_type: &[u8]) -> bool {
     const SUFFIX: &[u8] = b"+json";
     let essence = media_type.split(|b| *b == b';').next();
     let essence = essence.unwrap_or_default().trim_ascii();
-    let is_structured = essence.len() > SUFFIX.len()
-        && essence[essence.len() - SUFFIX.len()..].eq_ignore_ascii_case(SUFFIX);
-    is_structured || essence.eq_ignore_ascii_case(b"application/json")
+    let suffix = essence.last_chunk::<{ SUFFIX.len() }>();
+    let is_structured = suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(SUFFIX));
+    (is_structured && essence.len() > SUFFIX.len())
+        || essence.eq_ignore_ascii_case(b"application/json")
 }
 
 /// Reads and verifies the body of a notification.
@@ -307,21 +309,17 @@ async fn check_body<S: Session>(
     route: Arc<PolicyRoute>,
     authenticated: Authenticated,
 ) -> Result<Decision, Interrupt> {
-    let max_body = route.max_body.min(transaction.session.max_body());
-    let body = body::read_whole(transaction, policy, max_body).await;
-    let body = traced("body", body)?;
-    transaction.context.body_bytes = body.len() as u64;
+    let body = read_body(policy, transaction, &route).await?;
     let notification = Notification::verify(&body, route.schema, &route.spaces);
     let notification = Arc::new(traced("notification", notification)?);
     transaction.context.notification = Some(notification.clone());
     log_mismatch(transaction.context, &notification);
-    match notification.kind {
-        Kind::Test if route.tests == Tests::Answer => {
+    if notification.kind == Kind::Test {
+        if route.tests == Tests::Answer {
             answer_test(transaction, &notification).await;
             return Ok(Decision::Answered(()));
         }
-        Kind::Test => traced("space", check_test_space(&route))?,
-        _ => {}
+        traced("space", check_test_space(&route))?;
     }
     Ok(Decision::Deliver(Verified {
         notification,
@@ -332,7 +330,19 @@ async fn check_body<S: Session>(
     }))
 }
 
-/// A Test notification names no space, and whatever is forwarded has to be from an accepted one.
+async fn read_body<S: Session>(
+    policy: &Policy,
+    transaction: &mut Transaction<'_, S>,
+    route: &Route,
+) -> Result<Bytes, Interrupt> {
+    let max_body = route.max_body.min(transaction.session.max_body());
+    let body = body::read_whole(transaction, policy, max_body).await;
+    let body = traced("body", body)?;
+    transaction.context.body_bytes = body.len() as u64;
+    Ok(body)
+}
+
+/// Refuses a Test notification on a route with `spaces`: it names no space, and whatever is forwarded has to be from an accepted one.
 fn check_test_space(route: &Route) -> Result<(), Rejection> {
     match route.spaces.is_empty() {
         true => Ok(()),

@@ -48,7 +48,6 @@ impl Gateway {
             Some(rejection) => self.gate.refuse(&mut transaction, rejection).await,
             None => self.process(&mut transaction).await,
         }
-        let context = &in_flight.context;
         let answered = Answered {
             head,
             was_read: rejection.is_none(),
@@ -56,22 +55,26 @@ impl Gateway {
             status: session.status(),
             bytes_sent: session.bytes_sent(),
         };
-        access_log::write(&answered, context);
-        let lost = lost::report(context, answered.status);
-        self.monitor.request(&answered, context, lost);
+        self.record(&answered, &in_flight.context);
         in_flight.is_over = true;
     }
 
+    fn record(&self, answered: &Answered<'_>, context: &Context) {
+        access_log::write(answered, context);
+        let lost = lost::report(context, answered.status);
+        self.monitor.request(answered, context, lost);
+    }
+
     async fn process<S: Session>(&self, transaction: &mut Transaction<'_, S>) {
-        match self.gate.judge(transaction).await {
+        let decision = self.gate.judge(transaction).await;
+        let span = transaction.context.span.clone();
+        match decision {
             Decision::Deliver(verified) => {
-                let span = transaction.context.span.clone();
                 let delivery = deliver(&self.draining, transaction, &verified);
                 delivery.instrument(span).await;
             }
             Decision::PassThrough(authorized) => {
                 // Boxed because its future is large, and most requests take another branch.
-                let span = transaction.context.span.clone();
                 let passing = pass_through::run(&self.draining, transaction, &authorized);
                 Box::pin(passing).instrument(span).await;
             }

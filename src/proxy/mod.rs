@@ -29,5 +29,5 @@ pub(crate) use downstream::Downstream;
 #[cfg(feature = "server")]
 pub(crate) use downstream::shutdown::{DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, after_shutdown};
 pub use gate::Gate;
-pub use policy::Policy;
+pub use policy::{Policy, PolicyError};
 pub use verified::{Authorized, Decision, Verified};

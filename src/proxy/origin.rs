@@ -17,7 +17,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// The origin of the requests of `session`. Their forwarding headers are believed if `policy`
+    /// Returns the origin of the requests of `session`. Their forwarding headers are believed if `policy`
     /// trusts the peer, unless the connection is anonymous.
     pub(super) fn of<S: Session>(session: &S, policy: &Policy) -> Self {
         let peer = session.peer();
@@ -27,6 +27,14 @@ impl Origin {
             port: session.local_port(),
             is_tls: session.tls_version().is_some(),
             is_believed: is_trusted && !session.is_anonymous(),
+        }
+    }
+
+    /// Returns the scheme of the URL that the request came under.
+    pub(super) fn scheme(&self) -> &'static [u8] {
+        match self.is_tls {
+            true => b"https",
+            false => b"http",
         }
     }
 }

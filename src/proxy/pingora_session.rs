@@ -50,13 +50,28 @@ impl<'s> PingoraSession<'s> {
         .await
     }
 
+    async fn write_head(
+        &mut self,
+        head: Box<ResponseHeader>,
+        is_bodiless: bool,
+    ) -> Result<(), ClientGone> {
+        match &mut *self.session {
+            // An end that follows the head, instead of coming with it, makes a length in the head
+            // look wrong to some.
+            ServerSession::H2(session) => session
+                .write_response_header(head, is_bodiless)
+                .map_err(|_| ClientGone),
+            session => taken(self.write_timeout, session.write_response_header(head)).await,
+        }
+    }
+
     /// Returns `true` if a response with this status has no body, whatever its head says.
     fn is_bodiless(&self, status: StatusCode) -> bool {
         self.session.req_header().method == Method::HEAD
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
     }
 
-    /// The head, in the form that does not depend on the version of HTTP.
+    /// Returns the head, in the form that does not depend on the version of HTTP.
     pub(super) fn head(&self) -> RequestHead {
         head(self.session.req_header())
     }
@@ -79,39 +94,29 @@ fn response_header(
     Ok(head)
 }
 
-/// A head that Pingora has read.
+/// Converts a head that Pingora has read.
 pub(super) fn head(request: &RequestHeader) -> RequestHead {
-    let version = match request.version {
-        http::Version::HTTP_10 => HttpVersion::Http10,
-        http::Version::HTTP_2 => HttpVersion::Http2,
-        _ => HttpVersion::Http11,
-    };
-    // HTTP/2 has it in `:authority`.
-    let authority = match request.headers.contains_key(header::HOST) {
-        true => None,
-        false => request
-            .uri
-            .authority()
-            .map(|authority| (&b"Host"[..], authority.as_str().as_bytes())),
-    };
+    let version = HttpVersion::from(request.version);
     let (method, target) = (request.method.as_str(), request.raw_path());
+    let authority = authority(request).into_iter();
     if request.has_case() {
         // The spelling that came over the wire.
-        let fields = request
-            .case_header_iter()
-            .map(|(name, value)| (name.as_slice(), value.as_bytes()));
-        return RequestHead::from_parts(
-            version,
-            method,
-            target,
-            authority.into_iter().chain(fields),
-        );
+        let fields = request.case_header_iter();
+        let fields = fields.map(|(name, value)| (name.as_slice(), value.as_bytes()));
+        return RequestHead::from_parts(version, method, target, authority.chain(fields));
     }
-    let fields = request
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    RequestHead::from_parts(version, method, target, authority.into_iter().chain(fields))
+    let fields = request.headers.iter();
+    let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    RequestHead::from_parts(version, method, target, authority.chain(fields))
+}
+
+/// Returns the host as a field where only `:authority` has it, as in HTTP/2.
+fn authority(request: &RequestHeader) -> Option<(&[u8], &[u8])> {
+    if request.headers.contains_key(header::HOST) {
+        return None;
+    }
+    let authority = request.uri.authority()?;
+    Some((b"Host", authority.as_str().as_bytes()))
 }
 
 /// Waits until the client accepts a write.
@@ -159,24 +164,13 @@ impl Session for PingoraSession<'_> {
             // Ignore the error: inserting a well-formed field cannot fail.
             let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
         }
-        let head = Box::new(head);
-        match &mut *self.session {
-            // An end that follows the head, instead of coming with it, makes a length in the head
-            // look wrong to some.
-            ServerSession::H2(session) => session
-                .write_response_header(head, is_bodiless)
-                .map_err(|_| ClientGone),
-            session => taken(self.write_timeout, session.write_response_header(head)).await,
-        }
+        self.write_head(Box::new(head), is_bodiless).await
     }
 
     async fn write(&mut self, part: Bytes) -> Result<(), ClientGone> {
-        if part.is_empty()
-            || self
-                .session
-                .response_written()
-                .is_some_and(|head| self.is_bodiless(head.status))
-        {
+        let response = self.session.response_written();
+        let is_bodiless = response.is_some_and(|head| self.is_bodiless(head.status));
+        if part.is_empty() || is_bodiless {
             return Ok(());
         }
         self.flush().await?;

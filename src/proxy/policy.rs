@@ -6,12 +6,13 @@ use crate::http::buffers::{Budget, Buffers};
 use crate::http::path::{Guarded, PathPattern, Routes};
 #[cfg(feature = "server")]
 use crate::telemetry::metrics::Metrics;
-use crate::tls::Trust;
+use crate::tls::{Trust, TrustError};
 #[cfg(feature = "server")]
 use crate::upstream::{Upstream, Upstreams};
 use ipnet::IpNet;
 use std::ops::Deref;
 use std::sync::Arc;
+use thiserror::Error;
 
 /// The routes, the trust and the limits of one configuration.
 #[derive(Debug)]
@@ -28,13 +29,25 @@ pub struct Policy {
     buffers: Arc<Buffers>,
 }
 
+/// The reason why a policy cannot be made of a configuration.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The authorities cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A route names an upstream that the configuration does not have.
+    #[error("there is no upstream {0}")]
+    Upstream(String),
+}
+
 impl Policy {
     /// Creates the policy that `config` describes.
     ///
     /// # Errors
     /// If its authorities cannot be used.
     #[cfg(feature = "server")]
-    pub fn new(config: &Config) -> Result<Self, String> {
+    pub fn new(config: &Config) -> Result<Self, PolicyError> {
         Self::after(config, &Upstreams::default(), Arc::default())
     }
 
@@ -43,14 +56,11 @@ impl Policy {
     /// # Errors
     /// If its authorities cannot be used.
     #[cfg(not(feature = "server"))]
-    pub fn new(config: &Config) -> Result<Self, String> {
-        let routes = config
-            .routes
-            .iter()
-            .map(|route| Arc::new(PolicyRoute::outside(route)));
+    pub fn new(config: &Config) -> Result<Self, PolicyError> {
         let proxies = config.listen.trusted_proxies.clone();
+        let routes = outside(&config.routes);
         Ok(Self::assemble(
-            routes.collect(),
+            routes,
             trust(config)?,
             config.limits,
             proxies,
@@ -63,18 +73,22 @@ impl Policy {
     /// # Errors
     /// If its authorities cannot be used.
     #[cfg(feature = "server")]
-    pub fn successor(&self, config: &Config) -> Result<Self, String> {
+    pub fn successor(&self, config: &Config) -> Result<Self, PolicyError> {
         Self::after(config, &self.upstreams, self.buffers.clone())
     }
 
     #[cfg(feature = "server")]
-    fn after(config: &Config, previous: &Upstreams, buffers: Arc<Buffers>) -> Result<Self, String> {
+    fn after(
+        config: &Config,
+        previous: &Upstreams,
+        buffers: Arc<Buffers>,
+    ) -> Result<Self, PolicyError> {
         let upstreams = Upstreams::new(config, previous);
         let routes = config
             .routes
             .iter()
             .map(|route| PolicyRoute::new(route, &upstreams).map(Arc::new))
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<_, PolicyError>>()?;
         let proxies = config.listen.trusted_proxies.clone();
         let mut policy = Self::assemble(routes, trust(config)?, config.limits, proxies);
         policy.upstreams = Arc::new(upstreams);
@@ -88,13 +102,10 @@ impl Policy {
         trust: &ClientTrust,
         limits: Limits,
         trusted_proxies: Vec<IpNet>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, TrustError> {
         let trust = Trust::new(trust)?;
-        let routes = routes
-            .iter()
-            .map(|route| Arc::new(PolicyRoute::outside(route)));
         Ok(Self::assemble(
-            routes.collect(),
+            outside(routes),
             trust,
             limits,
             trusted_proxies,
@@ -150,7 +161,7 @@ impl Policy {
         metrics.serve(routes, upstreams);
     }
 
-    /// The memory that the bodies of all requests share.
+    /// Returns the memory that the bodies of all requests share.
     pub(super) fn budget(&self) -> Budget<'_> {
         Budget {
             buffers: &self.buffers,
@@ -158,24 +169,24 @@ impl Policy {
         }
     }
 
-    /// The account of the memory that bodies take.
+    /// Returns the account of the memory that bodies take.
     #[cfg(feature = "server")]
     pub(crate) fn buffers(&self) -> &Arc<Buffers> {
         &self.buffers
     }
 
-    /// The trust that client certificates are judged against.
+    /// Returns the trust that client certificates are judged against.
     pub fn trust(&self) -> &Arc<Trust> {
         &self.trust
     }
 
-    /// The upstreams of all routes.
+    /// Returns the upstreams of all routes.
     #[cfg(feature = "server")]
     pub fn upstreams(&self) -> &Arc<Upstreams> {
         &self.upstreams
     }
 
-    /// The limits on what a client may use: time, size, connections, rate.
+    /// Returns the limits on what a client may use: time, size, connections, rate.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -195,7 +206,7 @@ pub(super) struct PolicyRoute {
 }
 
 impl PolicyRoute {
-    /// A route whose requests another proxy forwards.
+    /// Creates a route whose requests another proxy forwards.
     fn outside(route: &Route) -> Self {
         Self {
             route: route.clone(),
@@ -208,10 +219,10 @@ impl PolicyRoute {
     }
 
     #[cfg(feature = "server")]
-    fn new(route: &Route, upstreams: &Upstreams) -> Result<Self, String> {
+    fn new(route: &Route, upstreams: &Upstreams) -> Result<Self, PolicyError> {
         let upstream = upstreams
             .of(&route.upstream)
-            .ok_or_else(|| format!("there is no {}", route.upstream))?;
+            .ok_or_else(|| PolicyError::Upstream(route.upstream.to_string()))?;
         Ok(Self {
             route: route.clone(),
             label: route.path.to_string().into(),
@@ -221,10 +232,16 @@ impl PolicyRoute {
     }
 }
 
-fn trust(config: &Config) -> Result<Trust, String> {
+/// Returns routes whose requests another proxy forwards.
+fn outside(routes: &[Route]) -> Vec<Arc<PolicyRoute>> {
+    let outside = |route| Arc::new(PolicyRoute::outside(route));
+    routes.iter().map(outside).collect()
+}
+
+fn trust(config: &Config) -> Result<Trust, TrustError> {
     match &config.tls {
         Some(tls) => Trust::new(&tls.client),
-        None => Ok(Trust::nobody()),
+        None => Ok(Trust::empty()),
     }
 }
 

@@ -39,12 +39,11 @@ impl RateLimiter {
         if self.checks.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             limiter.retain_recent();
         }
-        limiter
-            .check_key(&rate_limit_key(address))
-            .map_err(|refused| {
-                let wait = refused.wait_time_from(DefaultClock::default().now());
-                Rejection::RateLimited(wait.as_secs() + 1)
-            })
+        let checked = limiter.check_key(&rate_limit_key(address));
+        checked.map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
+            Rejection::RateLimited(wait.as_secs() + 1)
+        })
     }
 }
 

@@ -25,21 +25,12 @@ pub(super) async fn reject<S: Session>(
     } = transaction;
     context.outcome = Some(Outcome::Refused(rejection.code()));
     context.rejection = Some(rejection.clone());
-    if matches!(
-        rejection,
-        Rejection::MalformedRequest(_) | Rejection::Timeout(_)
-    ) {
+    match rejection {
         // Respond at once, without waiting for the rest of the body: it may never come.
-        session.close_after();
-    } else {
-        body::drain(*session, head).await;
+        Rejection::MalformedRequest(_) | Rejection::Timeout(_) => session.close_after(),
+        _ => body::drain(*session, head).await,
     }
-    let response = LocalResponse {
-        status: rejection.status(),
-        media_type: PROBLEM,
-        rejection: Some(rejection),
-        body: problem(rejection, &context.request_id).into(),
-    };
+    let response = LocalResponse::refusing(rejection, &context.request_id);
     response.send(*session, context).await;
     body::linger(*session).await;
 }
@@ -57,12 +48,7 @@ pub(super) async fn answer<S: Session>(
     } = transaction;
     context.outcome = Some(outcome);
     body::drain(*session, head).await;
-    let response = LocalResponse {
-        status: StatusCode::OK,
-        media_type: "application/json",
-        rejection: None,
-        body,
-    };
+    let response = LocalResponse::json(body);
     response.send(*session, context).await;
 }
 
@@ -71,6 +57,26 @@ struct LocalResponse<'r> {
     media_type: &'static str,
     rejection: Option<&'r Rejection>,
     body: Bytes,
+}
+
+impl<'r> LocalResponse<'r> {
+    fn json(body: Bytes) -> Self {
+        Self {
+            status: StatusCode::OK,
+            media_type: "application/json",
+            rejection: None,
+            body,
+        }
+    }
+
+    fn refusing(rejection: &'r Rejection, request_id: &str) -> Self {
+        Self {
+            status: rejection.status(),
+            media_type: PROBLEM,
+            rejection: Some(rejection),
+            body: problem(rejection, request_id).into(),
+        }
+    }
 }
 
 impl LocalResponse<'_> {
@@ -101,27 +107,29 @@ impl LocalResponse<'_> {
     }
 }
 
-/// The fields that do not depend on the request.
+/// Returns the fields that do not depend on the request.
 fn fields(
     media_type: &'static str,
     rejection: Option<&Rejection>,
 ) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let allow = match rejection {
-        Some(Rejection::MethodNotAllowed) => Some(("Allow", "GET, POST")),
-        // Nothing is where a tunnel was to lead to.
-        Some(Rejection::NoTunnel) => Some(("Allow", "")),
-        _ => None,
-    };
-    let www_authenticate = rejection
-        .and_then(Rejection::www_authenticate)
-        .map(|value| ("WWW-Authenticate", value));
+    let www_authenticate = rejection.and_then(Rejection::www_authenticate);
     [("Content-Type", media_type), ("Cache-Control", "no-store")]
         .into_iter()
-        .chain(allow)
-        .chain(www_authenticate)
+        .chain(allow(rejection).map(|value| ("Allow", value)))
+        .chain(www_authenticate.map(|value| ("WWW-Authenticate", value)))
 }
 
-/// The problem document (RFC 9457 section 3).
+/// Returns the methods that are allowed in place of one that is not (RFC 9110 section 15.5.6).
+fn allow(rejection: Option<&Rejection>) -> Option<&'static str> {
+    match rejection? {
+        Rejection::MethodNotAllowed => Some("GET, POST"),
+        // Nothing is where a tunnel was to lead to.
+        Rejection::NoTunnel => Some(""),
+        _ => None,
+    }
+}
+
+/// Returns the problem document (RFC 9457 section 3).
 fn problem(rejection: &Rejection, request_id: &str) -> String {
     serde_json::json!({
         "type": format!("urn:netdata-webhook-proxy:{}", rejection.code()),

@@ -21,20 +21,20 @@ pub(super) type BodyPart = pingora::Result<Option<Bytes>>;
 ///
 /// Writes may be held back until `flush` or `finish`, so that a small response leaves in one piece.
 pub(super) trait Session: Send {
-    /// The properties of the connection.
+    /// Returns the properties of the connection.
     fn digest(&self) -> Option<&Digest>;
 
-    /// The verdict on the client's certificates under the current trust.
+    /// Returns the verdict on the client's certificates under the current trust.
     fn presented(&self, trust: &Trust) -> Presented {
         tls::presented(self.digest(), trust)
     }
 
-    /// The verdict, if it is known without verifying the certificates.
+    /// Returns the verdict, if it is known without verifying the certificates.
     fn presented_before(&self, trust: &Trust) -> Option<Presented> {
         tls::presented_before(self.digest(), trust)
     }
 
-    /// The largest body that can be read from here, in bytes.
+    /// Returns the largest body that can be read from here, in bytes.
     fn max_body(&self) -> u64 {
         u64::MAX
     }
@@ -86,30 +86,30 @@ pub(super) trait Session: Send {
     /// Breaks the response off, so that the client does not take a part of it for the whole.
     fn abort(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// The span of the connection, if it has one.
+    /// Returns the span of the connection, if it has one.
     fn connection_span(&self) -> Span {
         Span::none()
     }
 
-    /// The status of the response, once it has begun.
+    /// Returns the status of the response, once it has begun.
     fn status(&self) -> Option<u16>;
 
-    /// The number of bytes of the response's body that were sent.
+    /// Returns the number of bytes of the response's body that were sent.
     fn bytes_sent(&self) -> u64;
 
-    /// The address at the other end of the connection.
+    /// Returns the address at the other end of the connection.
     fn peer(&self) -> Option<IpAddr> {
         let address = self.digest()?.socket_digest.as_ref()?.peer_addr()?;
         address.as_inet().map(|address| address.ip())
     }
 
-    /// The port of this program that the connection was made to.
+    /// Returns the port of this program that the connection was made to.
     fn local_port(&self) -> Option<u16> {
         let address = self.digest()?.socket_digest.as_ref()?.local_addr()?;
         address.as_inet().map(|address| address.port())
     }
 
-    /// The version of TLS, where there is one.
+    /// Returns the version of TLS, where there is one.
     fn tls_version(&self) -> Option<&str> {
         self.digest()?
             .ssl_digest
@@ -118,14 +118,14 @@ pub(super) trait Session: Send {
     }
 }
 
-/// The error of a connection that ended in the middle of a body.
+/// Returns the error of a connection that ended in the middle of a body.
 pub(super) fn broken_off<T>(
     cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> pingora::Result<T> {
     Error::e_because(ErrorType::ReadError, "in the middle of a body", cause)
 }
 
-/// The error of a body that can be read in more than one way.
+/// Returns the error of a body that can be read in more than one way.
 pub(super) fn malformed<T>(what: &'static str) -> pingora::Result<T> {
     Error::e_explain(ErrorType::InvalidHTTPHeader, what)
 }

@@ -39,7 +39,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// The proof of how, and as which identity, the client was authenticated.
+    /// Returns the proof of how, and as which identity, the client was authenticated.
     pub fn authenticated(&self) -> &Authenticated {
         &self.authenticated
     }
@@ -66,7 +66,7 @@ pub struct Authorized {
 }
 
 impl Authorized {
-    /// The proof of how, and as which identity, the client was authenticated.
+    /// Returns the proof of how, and as which identity, the client was authenticated.
     pub fn authenticated(&self) -> &Authenticated {
         &self.authenticated
     }

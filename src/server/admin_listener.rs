@@ -11,8 +11,8 @@ use pingora::services::Service;
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{error, info, warn};
 
 /// Number of connections that are served at once; others wait.
@@ -65,24 +65,36 @@ impl AdminListener {
         if self.is_successor {
             self.monitor.until_ready().await;
         }
+        self.serve_all(&listener).await;
+        Ok(())
+    }
+
+    async fn serve_all(&self, listener: &TcpListener) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         // `Err` cannot happen: the semaphore is never closed.
         while let Ok(place) = places.clone().acquire_owned().await {
             match listener.accept().await {
-                Ok((socket, _)) => {
-                    let admin = self.admin.clone();
-                    tokio::spawn(async move {
-                        admin.serve(socket).await;
-                        drop(place);
-                    });
-                }
+                Ok((socket, _)) => self.serve(socket, place),
                 Err(error) => {
                     warn!(event = "admin_accept_failed", %error, "cannot accept a connection on the admin listener");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
-        Ok(())
+    }
+
+    fn serve(&self, socket: TcpStream, place: OwnedSemaphorePermit) {
+        let admin = self.admin.clone();
+        tokio::spawn(async move {
+            admin.serve(socket).await;
+            drop(place);
+        });
+    }
+}
+
+fn report(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        error!(event = "admin_listener_failed", %error, "the admin listener stopped");
     }
 }
 
@@ -91,11 +103,7 @@ impl Service for AdminListener {
     async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
         let mut succession = self.succession.clone();
         tokio::select! {
-            result = self.accept() => {
-                if let Err(error) = result {
-                    error!(event = "admin_listener_failed", %error, "the admin listener stopped");
-                }
-            }
+            result = self.accept() => report(result),
             _ = succession.wait_for(|succeeded| *succeeded) => {}
             _ = shutdown.changed() => {}
         }

@@ -160,74 +160,78 @@ type HandoverTask<'l> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'l>
 impl UntilDrained {
     /// Waits until this process must stop serving, and returns how it must end.
     async fn until_shutdown(&self, signals: &mut Signals) -> SignalAction {
-        let listen_sockets = self
-            .listen_sockets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let listen_sockets = self.take_listen_sockets();
         let mut under_way: Option<HandoverTask<'_>> = None;
         loop {
             tokio::select! {
                 order = signals.next() => match order {
                     SignalAction::End => return SignalAction::End,
-                    SignalAction::Drain => {
-                        info!(event = "draining", "SIGTERM received, draining");
-                        systemd::stopping();
-                        return SignalAction::Drain;
+                    SignalAction::Drain => return stop_serving("SIGTERM received, draining"),
+                    SignalAction::HandOver | SignalAction::Succeed if under_way.is_some() => {
+                        warn!(event = "upgrade_in_progress", "an upgrade is already in progress, signal ignored");
                     }
-                    SignalAction::HandOver | SignalAction::Succeed if under_way.is_some() => warn!(event = "upgrade_in_progress", "an upgrade is already in progress, signal ignored"),
                     order if self.has_launched(order) => under_way = listen_sockets.as_ref().map(begin),
                     _ => {}
                 },
-                () = self.stop.0.notified() => {
-                    info!(event = "draining", "draining");
-                    systemd::stopping();
-                    return SignalAction::Drain;
-                }
+                () = self.stop.0.notified() => return stop_serving("draining"),
                 result = finished(&mut under_way) => match result {
-                    Ok(()) => {
-                        info!(event = "draining", "the successor serves requests, draining");
-                        self.drain.succeeded.send_replace(true);
-                        return SignalAction::Drain;
-                    }
+                    Ok(()) => return self.yield_to_successor(),
                     Err(error) => {
-                        error!(event = "upgrade_failed", %error, "upgrade failed, this process continues to serve");
                         under_way = None;
-                        self.pid_file.restore();
+                        self.resume(&error);
                     }
                 },
             }
         }
     }
 
+    fn take_listen_sockets(&self) -> Option<ListenSockets> {
+        let sockets = self.listen_sockets.lock();
+        sockets.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn yield_to_successor(&self) -> SignalAction {
+        info!(
+            event = "draining",
+            "the successor serves requests, draining"
+        );
+        self.drain.succeeded.send_replace(true);
+        SignalAction::Drain
+    }
+
+    /// Continues to serve after an upgrade has failed.
+    fn resume(&self, error: &io::Error) {
+        error!(event = "upgrade_failed", %error, "upgrade failed, this process continues to serve");
+        self.pid_file.restore();
+    }
+
     /// Starts a successor on SIGUSR2; on SIGQUIT, the operator starts it. Returns `false` if the
     /// handover must not begin.
     fn has_launched(&self, order: SignalAction) -> bool {
-        match (order, &self.launch) {
-            (SignalAction::Succeed, None) => {
-                warn!(
-                    event = "upgrade_refused",
-                    "SIGUSR2 ignored: the command line of this process is unknown"
-                );
-                false
-            }
-            (SignalAction::Succeed, Some(_)) if std::process::id() == 1 => {
-                // A container ends with its first process, and a successor would end with it.
-                error!(
-                    event = "upgrade_refused",
-                    "SIGUSR2 ignored: this is the first process of its container, replace the container instead"
-                );
-                false
-            }
-            (SignalAction::Succeed, Some(launch)) => launch
-                .start()
-                .inspect_err(
-                    |error| error!(event = "upgrade_failed", %error, "cannot start a successor"),
-                )
-                .is_ok(),
-            _ => true,
+        if order != SignalAction::Succeed {
+            return true;
         }
+        let Some(launch) = &self.launch else {
+            let reason = "the command line of this process is unknown";
+            warn!(event = "upgrade_refused", "SIGUSR2 ignored: {reason}");
+            return false;
+        };
+        // A container ends with its first process, and a successor would end with it.
+        if std::process::id() == 1 {
+            let reason =
+                "this is the first process of its container, replace the container instead";
+            error!(event = "upgrade_refused", "SIGUSR2 ignored: {reason}");
+            return false;
+        }
+        let report = |error: &io::Error| error!(event = "upgrade_failed", %error, "cannot start a successor");
+        launch.start().inspect_err(report).is_ok()
     }
+}
+
+fn stop_serving(why: &str) -> SignalAction {
+    info!(event = "draining", "{why}");
+    systemd::stopping();
+    SignalAction::Drain
 }
 
 fn begin(listen_sockets: &ListenSockets) -> HandoverTask<'_> {

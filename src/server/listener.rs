@@ -73,11 +73,8 @@ impl Listener {
     /// Accepting comes last, when nothing can fail any more: accepted connections would be lost with
     /// this process, whereas those that wait in the queues of the sockets are not.
     async fn serve(&mut self) -> Result<(), ServerError> {
-        let sockets = self
-            .sockets
-            .drain(..)
-            .map(listen)
-            .collect::<Result<Vec<_>, _>>()?;
+        let sockets = self.sockets.drain(..).map(listen);
+        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
         self.start.signals_installed.wait().await;
         self.test_self().await?;
         let grant = self.grant().await?;
@@ -90,10 +87,7 @@ impl Listener {
         if let Some(grant) = grant {
             grant.announce().await.map_err(ServerError::CalledOff)?;
         }
-        systemd::ready("Serving");
-        info!(event = "ready", "ready");
-        let liveness = self.serving.threads.liveness_probe();
-        tokio::spawn(async move { systemd::keep_watchdog_calm(|| liveness.responded()).await });
+        self.announce_ready();
         for task in accepting {
             // Each ends when the drain begins. Ignore the error: the runtime reports panics.
             let _ = task.await;
@@ -103,6 +97,14 @@ impl Listener {
         Ok(())
     }
 
+    /// Reports to the service manager that requests are served, and from now on that they still are.
+    fn announce_ready(&self) {
+        systemd::ready("Serving");
+        info!(event = "ready", "ready");
+        let liveness = self.serving.threads.liveness_probe();
+        tokio::spawn(async move { systemd::keep_watchdog_calm(|| liveness.responded()).await });
+    }
+
     /// Runs the self-test: verifies that unauthenticated clients are rejected before any connection
     /// is accepted.
     async fn test_self(&self) -> Result<(), ServerError> {
@@ -110,37 +112,29 @@ impl Listener {
             let (handler, shutdown) = (self.serving.handler.clone(), self.serving.drain.watch());
             async move { handler.serve_probe(stream, peer, shutdown).await }
         };
-        self.start
-            .self_test
-            .run(serve)
-            .await
-            .map_err(ServerError::SelfTest)
+        let result = self.start.self_test.run(serve).await;
+        result.map_err(ServerError::SelfTest)
     }
 
     /// Waits until the process that serves so far agrees to be replaced, if there is one.
     async fn grant(&mut self) -> Result<Option<ServeGrant>, ServerError> {
-        match self.start.predecessor.take() {
-            None => Ok(None),
-            Some(predecessor) => {
-                let grant = predecessor
-                    .request_grant()
-                    .await
-                    .map_err(ServerError::CalledOff)?;
-                // A reload that withdrew trust happened in the process that ends, not in this one.
-                match self.start.sources.text_changed() {
-                    true => Err(ServerError::Changed),
-                    false => Ok(Some(grant)),
-                }
-            }
+        let Some(predecessor) = self.start.predecessor.take() else {
+            return Ok(None);
+        };
+        let grant = predecessor.request_grant().await;
+        let grant = grant.map_err(ServerError::CalledOff)?;
+        // A reload that withdrew trust happened in the process that ends, not in this one.
+        match self.start.sources.text_changed() {
+            true => Err(ServerError::Changed),
+            false => Ok(Some(grant)),
         }
     }
 
     fn write_pid_file(&self, is_successor: bool) -> Result<(), ServerError> {
         let pid_file = &self.start.pid_file;
-        let written = if is_successor {
-            pid_file.write()
-        } else {
-            pid_file.claim()
+        let written = match is_successor {
+            true => pid_file.write(),
+            false => pid_file.claim(),
         };
         written.map_err(|error| ServerError::PidFile {
             path: pid_file.path().map(ToOwned::to_owned).unwrap_or_default(),
@@ -192,15 +186,19 @@ async fn accept(listener: TcpListener, is_tls: bool, serving: Arc<Serving>) {
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => serving.serve(stream, peer, is_tls),
             Err(error) => {
-                warn!(event = "accept_failed", %error, "cannot accept a connection");
+                report(&error);
                 // The process is probably out of file descriptors: an immediate retry would fail, too.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
     if let Err(error) = accept_rest(listener, is_tls, &serving) {
-        warn!(event = "accept_failed", %error, "cannot accept a connection");
+        report(&error);
     }
+}
+
+fn report(error: &std::io::Error) {
+    warn!(event = "accept_failed", %error, "cannot accept a connection");
 }
 
 /// Accepts the queued connections, which would be reset when the socket is closed.

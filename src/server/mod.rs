@@ -21,10 +21,9 @@ pub(crate) use drain::Stop;
 pub(crate) use sockets::Inherited;
 pub(crate) use upgrade::launch::Launch;
 
-use crate::config::{Config, Loaded, Sources};
-use crate::proxy::{Downstream, Gate, Policy};
+use crate::config::{Config, Loaded};
+use crate::proxy::{Downstream, Gate, Policy, PolicyError};
 use crate::telemetry::Monitor;
-use crate::telemetry::admin::LivenessProbe;
 use crate::tls;
 use crate::upstream::{Upstreams, make_connector};
 use accept::{Access, ConnectionHandler};
@@ -104,9 +103,12 @@ pub(crate) enum ServerError {
     /// Creating the connector for upstream servers failed.
     #[error("cannot connect to applications: {0}")]
     Connector(io::Error),
-    /// The trusted authorities or the server certificate cannot be used.
+    /// The trusted authorities cannot be used.
     #[error("TLS cannot be set up: {0}")]
-    Tls(String),
+    Policy(#[from] PolicyError),
+    /// The server certificate cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] Box<pingora::Error>),
     /// The self-test failed: an unauthenticated client was accepted.
     #[error("the self-test failed: {0}")]
     SelfTest(String),
@@ -132,69 +134,52 @@ impl Server {
         inherited: Inherited,
         launch: Option<Launch>,
     ) -> Result<Self, ServerError> {
-        let Loaded {
-            config, sources, ..
-        } = loaded;
-        prepare_process(&config)?;
-        let policy = Policy::new(&config).map_err(ServerError::Tls)?;
-        let acceptor = make_acceptor(&config, &policy).map_err(ServerError::Tls)?;
-        let (mut sockets, predecessor) = Sockets::new(inherited, &config);
-        let listeners = listen_on_all(&config, &mut sockets)?;
-        let addresses: Vec<SocketAddr> = listeners
-            .iter()
-            .filter_map(|socket| socket.listener.local_addr().ok())
-            .collect();
-        let admin = config
-            .admin
-            .map(|admin| sockets.listen(admin.listen))
-            .transpose()?;
-        let admin_address = admin
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok());
-        let shared = Shared::new(&config);
-        shared.monitor.watch(policy.buffers());
-        shared.monitor.listening(&config, &addresses);
+        let parts = Parts::prepare(&loaded.config, inherited)?;
+        Ok(Self::assemble(&loaded, parts, launch))
+    }
+
+    fn assemble(loaded: &Loaded, mut parts: Parts, launch: Option<Launch>) -> Self {
+        let config = &loaded.config;
+        let addresses = parts.sockets.addresses();
+        let admin_address = parts.sockets.admin_address();
+        let shared = Shared::new(config);
+        shared.monitor.watch(parts.policy.buffers());
+        shared.monitor.listening(config, &addresses);
         if let Some(directory) = systemd::state_directory() {
             shared.monitor.keep_in(&directory);
         }
-        let (watcher, upstreams) =
-            UpstreamWatcher::new(policy.upstreams().clone(), shared.monitor.clone());
-        let handler = shared.connection_handler(&config, acceptor, policy);
-        let threads = WorkerThreads::start(config.server.threads).map_err(ServerError::Threads)?;
-        let admin = admin.map(|listener| {
-            let liveness = threads.liveness_probe();
-            shared.admin_listener(listener, liveness, predecessor.is_some())
-        });
-        let serving = Serving {
-            handler: handler.clone(),
-            threads,
-            drain: shared.drain.clone(),
-        };
-        let start = shared.start(&config, sources.clone(), predecessor);
-        let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(&config));
-        pingora.add_service(Listener::new(listeners, serving, start));
-        pingora.add_service(shared.reloader(&config, handler, upstreams, sources));
+        let (watcher, upstreams) = shared.upstream_watcher(&parts.policy);
+        let admin = shared.admin_listener(&mut parts);
+        let handler = shared.connection_handler(config, parts.acceptor, parts.policy);
+        let reloader = shared.reloader(loaded, handler.clone(), upstreams);
+        let serving = shared.serving(handler, parts.threads);
+        let start = shared.start(loaded, parts.predecessor);
+        let listener = Listener::new(parts.sockets.listeners, serving, start);
+
+        let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
+        pingora.add_service(listener);
+        pingora.add_service(reloader);
         pingora.add_service(watcher);
         if let Some(admin) = admin {
             pingora.add_service(admin);
         }
         pingora.bootstrap();
-        Ok(Self {
+        Self {
             pingora,
             addresses,
             admin_address,
             monitor: shared.monitor.clone(),
             startup_error: shared.startup_error.clone(),
-            until_drained: shared.until_drained(&config, sockets, launch),
-        })
+            until_drained: shared.until_drained(config, parts.sockets.opened, launch),
+        }
     }
 
-    /// The bound addresses in the order of the configuration, HTTPS first.
+    /// Returns the bound addresses in the order of the configuration, HTTPS first.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The bound address of the admin listener, if there is one.
+    /// Returns the bound address of the admin listener, if there is one.
     pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
@@ -220,6 +205,64 @@ impl Server {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+}
+
+/// The parts of a server whose preparation can fail.
+struct Parts {
+    policy: Policy,
+    acceptor: Option<Acceptor>,
+    sockets: BoundSockets,
+    predecessor: Option<RunningProcess>,
+    threads: WorkerThreads,
+}
+
+impl Parts {
+    fn prepare(config: &Config, inherited: Inherited) -> Result<Self, ServerError> {
+        prepare_process(config)?;
+        let policy = Policy::new(config)?;
+        let acceptor = make_acceptor(config, &policy)?;
+        let (sockets, predecessor) = Sockets::new(inherited, config);
+        let sockets = BoundSockets::bind(config, sockets)?;
+        let threads = WorkerThreads::start(config.server.threads).map_err(ServerError::Threads)?;
+        Ok(Self {
+            policy,
+            acceptor,
+            sockets,
+            predecessor,
+            threads,
+        })
+    }
+}
+
+/// The sockets of a configuration, bound.
+struct BoundSockets {
+    listeners: Vec<Socket>,
+    admin: Option<TcpListener>,
+    opened: Sockets,
+}
+
+impl BoundSockets {
+    fn bind(config: &Config, mut sockets: Sockets) -> Result<Self, ServerError> {
+        let listeners = listen_on_all(config, &mut sockets)?;
+        let admin = config.admin.map(|admin| sockets.listen(admin.listen));
+        Ok(Self {
+            listeners,
+            admin: admin.transpose()?,
+            opened: sockets,
+        })
+    }
+
+    /// Returns the addresses that were bound, without that of the admin listener.
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let sockets = self.listeners.iter();
+        sockets
+            .filter_map(|socket| socket.listener.local_addr().ok())
+            .collect()
+    }
+
+    fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.local_addr().ok()
     }
 }
 
@@ -261,17 +304,12 @@ impl Shared {
         ))
     }
 
-    fn start(
-        &self,
-        config: &Config,
-        sources: Sources,
-        predecessor: Option<RunningProcess>,
-    ) -> Start {
+    fn start(&self, loaded: &Loaded, predecessor: Option<RunningProcess>) -> Start {
         Start {
-            self_test: SelfTest::new(config),
+            self_test: SelfTest::new(&loaded.config),
             monitor: self.monitor.clone(),
             predecessor,
-            sources,
+            sources: loaded.sources.clone(),
             pid_file: self.pid_file.clone(),
             signals_installed: self.signals_installed.clone(),
             stop: self.stop.clone(),
@@ -279,31 +317,41 @@ impl Shared {
         }
     }
 
-    fn reloader(
-        &self,
-        config: &Config,
-        handler: Arc<ConnectionHandler>,
-        upstreams: watch::Sender<Arc<Upstreams>>,
-        sources: Sources,
-    ) -> Reloader {
-        Reloader::new(
+    fn serving(&self, handler: Arc<ConnectionHandler>, threads: WorkerThreads) -> Serving {
+        Serving {
             handler,
-            self.monitor.clone(),
-            upstreams,
-            config,
-            sources,
-            self.signals_installed.clone(),
-        )
+            threads,
+            drain: self.drain.clone(),
+        }
     }
 
-    fn admin_listener(
+    fn upstream_watcher(
         &self,
-        listener: TcpListener,
-        liveness: LivenessProbe,
-        is_successor: bool,
-    ) -> AdminListener {
+        policy: &Policy,
+    ) -> (UpstreamWatcher, watch::Sender<Arc<Upstreams>>) {
+        UpstreamWatcher::new(policy.upstreams().clone(), self.monitor.clone())
+    }
+
+    fn reloader(
+        &self,
+        loaded: &Loaded,
+        handler: Arc<ConnectionHandler>,
+        upstreams: watch::Sender<Arc<Upstreams>>,
+    ) -> Reloader {
         let monitor = self.monitor.clone();
-        AdminListener::new(listener, monitor, &self.drain, liveness, is_successor)
+        let signals_installed = self.signals_installed.clone();
+        Reloader::new(handler, monitor, upstreams, loaded, signals_installed)
+    }
+
+    fn admin_listener(&self, parts: &mut Parts) -> Option<AdminListener> {
+        let listener = parts.sockets.admin.take()?;
+        Some(AdminListener::new(
+            listener,
+            self.monitor.clone(),
+            &self.drain,
+            parts.threads.liveness_probe(),
+            parts.predecessor.is_some(),
+        ))
     }
 
     fn until_drained(
@@ -339,7 +387,7 @@ fn prepare_process(config: &Config) -> Result<(), ServerError> {
 }
 
 /// Creates the TLS acceptor, if TLS is configured; it trusts what `policy` trusts.
-fn make_acceptor(config: &Config, policy: &Policy) -> Result<Option<Acceptor>, String> {
+fn make_acceptor(config: &Config, policy: &Policy) -> pingora::Result<Option<Acceptor>> {
     let Some(tls) = &config.tls else {
         return Ok(None);
     };
@@ -349,15 +397,13 @@ fn make_acceptor(config: &Config, policy: &Policy) -> Result<Option<Acceptor>, S
 fn listen_on_all(config: &Config, sockets: &mut Sockets) -> Result<Vec<Socket>, ServerError> {
     let https = config.listen.https.iter().map(|address| (*address, true));
     let http = config.listen.http.iter().map(|address| (*address, false));
-    https
-        .chain(http)
-        .map(|(address, is_tls)| {
-            Ok(Socket {
-                listener: sockets.listen(address)?,
-                is_tls,
-            })
+    let mut listen = |(address, is_tls)| {
+        Ok(Socket {
+            listener: sockets.listen(address)?,
+            is_tls,
         })
-        .collect()
+    };
+    https.chain(http).map(&mut listen).collect()
 }
 
 fn server_conf(config: &Config) -> ServerConf {

@@ -7,7 +7,7 @@
 //! every file system.
 
 use super::accept::{Access, ConnectionHandler};
-use super::{make_acceptor, systemd};
+use super::{ServerError, make_acceptor, systemd};
 use crate::config::{self, Config, ConfigError, Listen, Loaded, RevocationList, Sources};
 use crate::telemetry::{self, Monitor};
 use crate::upstream::Upstreams;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Barrier, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 /// Interval at which the files are checked for changes.
@@ -55,15 +55,15 @@ impl Reloader {
         handler: Arc<ConnectionHandler>,
         monitor: Arc<Monitor>,
         upstreams: watch::Sender<Arc<Upstreams>>,
-        config: &Config,
-        sources: Sources,
+        loaded: &Loaded,
         signals_installed: Arc<Barrier>,
     ) -> Self {
+        let config = &loaded.config;
         Self {
             handler,
             monitor,
             upstreams,
-            sources,
+            sources: loaded.sources.clone(),
             listen: config.listen.clone(),
             server: config.server.clone(),
             admin: config.admin,
@@ -106,17 +106,10 @@ impl Reloader {
     /// They remain in use: they still list the certificates that were revoked until then, and
     /// refusing every client would lose alerts.
     fn watch_revocation_lists(&mut self) {
-        if self
-            .alarmed
-            .is_some_and(|alarmed| alarmed.elapsed() < ALARM_INTERVAL)
-        {
+        let is_quiet = |alarmed: Instant| alarmed.elapsed() < ALARM_INTERVAL;
+        if self.alarmed.is_some_and(is_quiet) {
             return;
         }
-        let now = UnixTime::now().as_secs();
-        let is_over = |list: &&RevocationList| {
-            list.next_update()
-                .is_some_and(|due| i64::try_from(now).is_ok_and(|now| due < now))
-        };
         for list in self.revocation_lists.iter().filter(is_over) {
             error!(event = "revocation_list_expired", file = %list.file().display(), "revocation list expired: download the current one");
             self.alarmed = Some(Instant::now());
@@ -127,7 +120,7 @@ impl Reloader {
     fn take_over(&mut self, loaded: Result<Loaded, ConfigError>) -> bool {
         let result = loaded
             .map_err(|error| error.to_string())
-            .and_then(|loaded| self.apply(loaded));
+            .and_then(|loaded| self.apply(loaded).map_err(|error| error.to_string()));
         let is_taken = result.is_ok();
         self.monitor.reload(is_taken);
         match result {
@@ -135,40 +128,39 @@ impl Reloader {
                 info!(event = "config_reloaded", "configuration reloaded");
                 systemd::ready("Serving");
             }
-            Err(problems) => {
-                systemd::ready(
-                    "Serving by the old configuration: the new one is wrong, see the log",
-                );
-                for problem in problems.lines() {
-                    error!(
-                        event = "config_reload_failed",
-                        problem, "configuration not reloaded, keeping the previous one"
-                    );
-                }
-            }
+            Err(problems) => report_failure(&problems),
         }
         is_taken
     }
 
     /// Everything that can fail comes before everything that has an effect.
-    fn apply(
-        &mut self,
-        Loaded {
-            config,
-            errors,
-            warnings,
-            sources,
-        }: Loaded,
-    ) -> Result<(), String> {
-        let policy = self.handler.policy().successor(&config)?;
-        let acceptor = make_acceptor(&config, &policy)?;
-        for problem in errors {
+    fn apply(&mut self, loaded: Loaded) -> Result<(), ServerError> {
+        let config = &loaded.config;
+        let policy = self.handler.policy().successor(config)?;
+        let acceptor = make_acceptor(config, &policy)?;
+        self.report(&loaded);
+        telemetry::change(&config.log);
+        self.monitor.configured(config);
+        let upstreams = policy.upstreams().clone();
+        let access = Access::new(&config.listen);
+        self.handler.replace(acceptor, access, policy);
+        self.upstreams.send_replace(upstreams);
+        self.revocation_lists = revocation_lists(config);
+        self.sources = loaded.sources;
+        self.refused = None;
+        self.alarmed = None;
+        Ok(())
+    }
+
+    /// Logs the findings about a configuration with which a process runs all the same.
+    fn report(&self, loaded: &Loaded) {
+        for problem in &loaded.errors {
             error!(event = "config_error", "{problem}");
         }
-        for warning in warnings {
+        for warning in &loaded.warnings {
             warn!(event = "config_warning", "{warning}");
         }
-        let pending = self.pending(&config);
+        let pending = self.pending(&loaded.config);
         if !pending.is_empty() {
             warn!(
                 event = "config_restart_required",
@@ -177,21 +169,8 @@ impl Reloader {
             );
         }
         self.monitor.restart_required(pending);
-        telemetry::change(&config.log);
-        self.monitor.configured(&config);
-        let upstreams = policy.upstreams().clone();
-        self.handler
-            .replace(acceptor, Access::new(&config.listen), policy);
-        self.upstreams.send_replace(upstreams);
-        self.sources = sources;
-        self.refused = None;
-        self.revocation_lists = revocation_lists(&config);
-        self.alarmed = None;
-        Ok(())
     }
-}
 
-impl Reloader {
     /// Returns the keys that are fixed for the life of the process, and differ in `config`.
     fn pending(&self, config: &Config) -> Vec<&'static str> {
         let differs = [
@@ -205,12 +184,33 @@ impl Reloader {
     }
 }
 
+fn report_failure(problems: &str) {
+    systemd::ready("Serving by the old configuration: the new one is wrong, see the log");
+    for problem in problems.lines() {
+        error!(
+            event = "config_reload_failed",
+            problem, "configuration not reloaded, keeping the previous one"
+        );
+    }
+}
+
 fn revocation_lists(config: &Config) -> Vec<RevocationList> {
-    config
-        .tls
-        .as_ref()
-        .map(|tls| tls.client.revocation_lists.clone())
+    let tls = config.tls.as_ref();
+    tls.map(|tls| tls.client.revocation_lists.clone())
         .unwrap_or_default()
+}
+
+/// Returns `true` if the next list was due before now.
+fn is_over(list: &&RevocationList) -> bool {
+    let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+    list.next_update().is_some_and(|due| due < now)
+}
+
+/// Returns the ticks at which the files are checked.
+fn ticks() -> Interval {
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 #[async_trait]
@@ -224,8 +224,7 @@ impl Service for Reloader {
                 return error!(event = "signal_handler_failed", %error, "cannot install a handler for SIGHUP");
             }
         };
-        let mut look = interval(INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = ticks();
         loop {
             tokio::select! {
                 _ = hangup.recv() => self.reload(),

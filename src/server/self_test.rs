@@ -8,13 +8,14 @@
 //! These connections do not use the listening sockets, which another process may share, but are
 //! served in the same way from there on.
 
-use crate::config::{Config, Verify};
+use crate::config::{Config, Route, Verify};
 use crate::http::path::PathPattern;
 use crate::tls::AnyServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, Error};
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,27 +36,22 @@ pub(super) struct SelfTest {
 
 impl SelfTest {
     pub(super) fn new(config: &Config) -> Self {
-        // Routes with the same requirements are equivalent. If the handshake requires a certificate,
-        // no route is reached, and one is enough.
-        let mut kinds = Vec::new();
-        let mut paths = Vec::new();
-        for route in config
-            .routes
-            .iter()
+        let routes = config.routes.iter();
+        let mut demanding: Vec<_> = routes
             .filter(|route| route.requirements.client_certificate)
-        {
-            let kind = (route.kind, route.requirements.authorization.is_empty());
-            if !kinds.contains(&kind) && (config.verify() != Verify::Require || paths.is_empty()) {
-                kinds.push(kind);
-                paths.push(match &route.path {
-                    PathPattern::Exact(path) => path.clone(),
-                    PathPattern::Subtree(prefix) => format!("{prefix}/"),
-                });
-            }
+            .collect();
+        // Routes with the same requirements are equivalent.
+        let mut kinds = HashSet::new();
+        demanding.retain(|route| {
+            kinds.insert((route.kind, route.requirements.authorization.is_empty()))
+        });
+        // If the handshake requires a certificate, no route is reached, and one is enough.
+        if config.verify() == Verify::Require {
+            demanding.truncate(1);
         }
         Self {
             verify: config.verify(),
-            paths,
+            paths: demanding.into_iter().map(path_of).collect(),
         }
     }
 
@@ -73,22 +69,10 @@ impl SelfTest {
         if self.verify == Verify::Off {
             return Ok(());
         }
-        let untrusted = untrusted_certificate()
-            .map_err(|error| format!("cannot make a certificate for the self-test: {error}"))?;
-        for (what, client) in [
-            ("no certificate", client(None)?),
-            (
-                "a certificate of an unknown authority",
-                client(Some(untrusted))?,
-            ),
-        ] {
+        for (what, client) in clients()? {
             for path in &self.paths {
-                let (ours, theirs, address) = pair().await.map_err(|error| {
-                    format!("cannot connect to itself for the self-test: {error}")
-                })?;
-                let probe = timeout(PROBE_TIMEOUT, probe(ours, &client, path));
-                let (status, ()) = tokio::join!(probe, serve(theirs, address));
-                self.judge(status.ok().flatten())
+                let status = response_to(&client, path, &serve).await?;
+                self.judge(status)
                     .map_err(|result| format!("a client with {what} {result} on {path}"))?;
             }
         }
@@ -104,6 +88,39 @@ impl SelfTest {
             (_, Some(status)) => Err(format!("got {status} instead of 403")),
         }
     }
+}
+
+fn path_of(route: &Route) -> String {
+    match &route.path {
+        PathPattern::Exact(path) => path.clone(),
+        PathPattern::Subtree(prefix) => format!("{prefix}/"),
+    }
+}
+
+/// Returns the clients that must be refused, with what they present.
+fn clients() -> Result<[(&'static str, TlsConnector); 2], String> {
+    let untrusted = untrusted_certificate()
+        .map_err(|error| format!("cannot make a certificate for the self-test: {error}"))?;
+    let explain = |error: Error| error.to_string();
+    let with_untrusted = client(Some(untrusted)).map_err(explain)?;
+    Ok([
+        ("no certificate", client(None).map_err(explain)?),
+        ("a certificate of an unknown authority", with_untrusted),
+    ])
+}
+
+/// Returns the status that a client gets on `path`, or `None` if it gets no response.
+async fn response_to<F: Future<Output = ()>>(
+    client: &TlsConnector,
+    path: &str,
+    serve: impl Fn(TcpStream, SocketAddr) -> F,
+) -> Result<Option<u16>, String> {
+    let (ours, theirs, address) = pair()
+        .await
+        .map_err(|error| format!("cannot connect to itself for the self-test: {error}"))?;
+    let probe = timeout(PROBE_TIMEOUT, probe(ours, client, path));
+    let (status, ()) = tokio::join!(probe, serve(theirs, address));
+    Ok(status.ok().flatten())
 }
 
 /// Returns both ends of a new connection, and the address of the first. Connections of other
@@ -140,33 +157,31 @@ type CertificateAndKey = (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>);
 
 /// Creates a certificate in Netdata's name, issued by a new authority.
 fn untrusted_certificate() -> Result<CertificateAndKey, rcgen::Error> {
-    let mut authority = CertificateParams::default();
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, "Netdata Root CA");
+    let mut authority = named("Netdata Root CA");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
-    let mut leaf = CertificateParams::default();
-    leaf.distinguished_name
-        .push(DnType::CommonName, "app.netdata.cloud");
-    let leaf = leaf.signed_by(&key, &authority)?;
+    let leaf = named("app.netdata.cloud").signed_by(&key, &authority)?;
     Ok((leaf.der().clone(), key.serialize_der().into()))
 }
 
-fn client(credentials: Option<CertificateAndKey>) -> Result<TlsConnector, String> {
+fn named(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let name = &mut params.distinguished_name;
+    name.push(DnType::CommonName, common_name);
+    params
+}
+
+fn client(credentials: Option<CertificateAndKey>) -> Result<TlsConnector, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
+        .with_safe_default_protocol_versions()?
         .dangerous()
         // The server is this very process.
         .with_custom_certificate_verifier(Arc::new(AnyServer::default()));
     let config = match credentials {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(vec![certificate], key.into())
-            .map_err(|error| error.to_string())?,
+        Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key.into())?,
     };
     Ok(TlsConnector::from(Arc::new(config)))
 }

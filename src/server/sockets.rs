@@ -32,16 +32,7 @@ impl Inherited {
     /// Call this before any thread is started: it removes the variables from the environment.
     pub(crate) fn from_systemd() -> Self {
         let mut passed = ListenFd::from_env();
-        let sockets = (0..passed.len()).filter_map(|index| match passed.take_tcp_listener(index) {
-            Ok(listener) => {
-                let listener = listener?;
-                Some((listener.local_addr().ok()?, listener))
-            }
-            Err(error) => {
-                warn!(event = "inherited_socket_unusable", %error, "systemd passed a descriptor that is not a TCP listener");
-                None
-            }
-        });
+        let sockets = (0..passed.len()).filter_map(|index| take(&mut passed, index));
         Self {
             sockets: sockets.collect(),
             predecessor: None,
@@ -68,6 +59,16 @@ impl Inherited {
     }
 }
 
+/// Takes one of the descriptors that systemd passed.
+fn take(passed: &mut ListenFd, index: usize) -> Option<(SocketAddr, TcpListener)> {
+    let report = |error: &io::Error| {
+        warn!(event = "inherited_socket_unusable", %error, "systemd passed a descriptor that is not a TCP listener");
+    };
+    let taken = passed.take_tcp_listener(index).inspect_err(report);
+    let listener = taken.ok().flatten()?;
+    Some((listener.local_addr().ok()?, listener))
+}
+
 /// Opens one socket per address, inherited or new, and keeps a copy for a successor.
 #[derive(Debug)]
 pub(super) struct Sockets {
@@ -81,80 +82,54 @@ impl Sockets {
     /// Returns the sockets, and the running process with which the upgrade must be completed.
     pub(super) fn new(inherited: Inherited, config: &Config) -> (Self, Option<RunningProcess>) {
         let Listen { https, http, .. } = &config.listen;
-        let addresses = https
-            .iter()
-            .chain(http)
-            .copied()
-            .chain(config.admin.map(|admin| admin.listen));
-        let ipv4_ports = addresses
-            .filter(SocketAddr::is_ipv4)
-            .map(|address| address.port())
-            .collect();
-        (
-            Self {
-                inherited: inherited.sockets,
-                in_use: Vec::new(),
-                ipv4_ports,
-            },
-            inherited.predecessor,
-        )
+        let addresses = https.iter().chain(http).copied();
+        let addresses = addresses.chain(config.admin.map(|admin| admin.listen));
+        let ipv4 = addresses.filter(SocketAddr::is_ipv4);
+        let sockets = Self {
+            inherited: inherited.sockets,
+            in_use: Vec::new(),
+            ipv4_ports: ipv4.map(|address| address.port()).collect(),
+        };
+        (sockets, inherited.predecessor)
     }
 
     pub(super) fn listen(&mut self, address: SocketAddr) -> Result<TcpListener, ServerError> {
-        self.open(address)
-            .and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                self.in_use.push((address, listener.try_clone()?));
-                Ok(listener)
-            })
+        self.open_and_keep(address)
             .map_err(|error| ServerError::Bind { address, error })
     }
 
+    fn open_and_keep(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
+        let listener = self.open(address)?;
+        listener.set_nonblocking(true)?;
+        self.in_use.push((address, listener.try_clone()?));
+        Ok(listener)
+    }
+
     fn open(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
-        match self
-            .inherited
-            .iter()
-            .position(|(inherited, _)| *inherited == address)
-        {
-            None => {
-                let listener = self.bind(address)?;
-                // A second call, for a longer queue than that of std: when a client opens a thousand
-                // connections at once, those that do not fit are retried only after a second. The
-                // kernel limits the length to `net.core.somaxconn`.
-                rustix::net::listen(&listener, BACKLOG)?;
-                Ok(listener)
-            }
-            Some(index) => {
-                let (_, listener) = self.inherited.swap_remove(index);
-                match socket_acceptconn(&listener)? {
-                    true => Ok(listener),
-                    false => Err(io::Error::other("the inherited socket does not listen")),
-                }
-            }
+        let mut inherited = self.inherited.iter();
+        let Some(index) = inherited.position(|(inherited, _)| *inherited == address) else {
+            let listener = self.bind(address)?;
+            // A second call, for a longer queue than that of std: when a client opens a thousand
+            // connections at once, those that do not fit are retried only after a second. The
+            // kernel limits the length to `net.core.somaxconn`.
+            rustix::net::listen(&listener, BACKLOG)?;
+            return Ok(listener);
+        };
+        let (_, listener) = self.inherited.swap_remove(index);
+        match socket_acceptconn(&listener)? {
+            true => Ok(listener),
+            false => Err(io::Error::other("the inherited socket does not listen")),
         }
     }
 
     /// Binds a socket. `[::]` accepts connections to IPv4 addresses as well, unless another socket
     /// is configured for them.
     fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
-        if !address.is_ipv6()
-            || !address.ip().is_unspecified()
-            || !self.ipv4_ports.contains(&address.port())
-        {
-            return TcpListener::bind(address);
+        let is_any_ipv6 = address.is_ipv6() && address.ip().is_unspecified();
+        match is_any_ipv6 && self.ipv4_ports.contains(&address.port()) {
+            true => bind_ipv6_only(address),
+            false => TcpListener::bind(address),
         }
-        let socket = socket_with(
-            AddressFamily::INET6,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        // As in std: connections of an earlier process in TIME_WAIT must not prevent binding.
-        set_socket_reuseaddr(&socket, true)?;
-        set_ipv6_v6only(&socket, true)?;
-        rustix::net::bind(&socket, &address)?;
-        rustix::net::listen(&socket, BACKLOG)?;
-        Ok(TcpListener::from(socket))
     }
 
     /// Returns the sockets for a successor. Inherited sockets that are not in use are closed.
@@ -164,4 +139,15 @@ impl Sockets {
         }
         self.in_use
     }
+}
+
+fn bind_ipv6_only(address: SocketAddr) -> io::Result<TcpListener> {
+    let (family, kind) = (AddressFamily::INET6, SocketType::STREAM);
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    // As in std: connections of an earlier process in TIME_WAIT must not prevent binding.
+    set_socket_reuseaddr(&socket, true)?;
+    set_ipv6_v6only(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
 }

@@ -24,6 +24,13 @@ struct WorkerThread {
 /// Counts a connection of a thread until it is dropped.
 struct ConnectionGuard(Arc<AtomicUsize>);
 
+impl ConnectionGuard {
+    fn new(connections: &Arc<AtomicUsize>) -> Self {
+        connections.fetch_add(1, Ordering::Relaxed);
+        Self(connections.clone())
+    }
+}
+
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
@@ -48,6 +55,12 @@ impl WorkerThreads {
         LivenessProbe::new(self.0.iter().map(|thread| thread.runtime.clone()).collect())
     }
 
+    fn least_busy(&self) -> &WorkerThread {
+        let connections = |thread: &&WorkerThread| thread.connections.load(Ordering::Relaxed);
+        let thread = self.0.iter().min_by_key(connections);
+        thread.expect("there is at least one thread")
+    }
+
     /// Assigns `connection` to the thread with the fewest connections. Returns the runtime of that
     /// thread, and the future to spawn on it.
     pub(super) fn assign<F>(
@@ -57,13 +70,8 @@ impl WorkerThreads {
     where
         F: Future + Send,
     {
-        let thread = self
-            .0
-            .iter()
-            .min_by_key(|thread| thread.connections.load(Ordering::Relaxed));
-        let thread = thread.expect("there is at least one thread");
-        thread.connections.fetch_add(1, Ordering::Relaxed);
-        let guard = ConnectionGuard(thread.connections.clone());
+        let thread = self.least_busy();
+        let guard = ConnectionGuard::new(&thread.connections);
         // Without the box, the block below would hold it twice: as captured, and as awaited.
         let connection = Box::pin(connection);
         (&thread.runtime, async move {

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "server")]
 mod any_server;
+mod certificate_fault;
+mod distrust;
 mod memory;
 mod path;
 mod peer_chain;
@@ -13,17 +15,21 @@ mod trust;
 
 #[cfg(feature = "server")]
 pub use any_server::AnyServer;
+pub(crate) use certificate_fault::{CertificateFault, Presenter};
 pub(crate) use peer_chain::{presented, presented_before};
 pub(crate) use refusal::{Refusal, RefusalCode, observe};
-pub use trust::Trust;
+pub use trust::{Trust, TrustError};
 
 use crate::config::{Tls, TlsVersion};
+use pingora::ErrorType::InternalError;
+use pingora::OrErr as _;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 
 /// Installs aws-lc-rs as the crypto provider of the process. Otherwise Pingora would install ring.
@@ -65,28 +71,36 @@ pub(crate) fn settings(
 ///
 /// It never resumes a session: Netdata Cloud keeps none, and a resumed session could outlive a
 /// policy.
-pub(crate) fn acceptor(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<Acceptor, String> {
-    let settings = settings(tls.certificate.clone(), trust.clone(), http2)
-        .map_err(|error| error.to_string())?;
-    let mut acceptor = settings.build();
-    let versions: &[_] = match tls.min_version {
-        TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        TlsVersion::Tls13 => &[&rustls::version::TLS13],
-    };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(versions)
-        .map_err(|error| error.to_string())?
-        .with_client_cert_verifier(trust)
-        .with_cert_resolver(Arc::new(OneCertificate(tls.certificate.clone())));
-    config.alpn_protocols = if http2 {
-        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-    } else {
-        vec![b"http/1.1".to_vec()]
-    };
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+pub(crate) fn acceptor(tls: &Tls, trust: Arc<Trust>, http2: bool) -> pingora::Result<Acceptor> {
+    let mut acceptor = settings(tls.certificate.clone(), trust.clone(), http2)?.build();
+    let config = server_config(tls, trust, http2).or_err(InternalError, "the TLS settings")?;
     // Pingora's settings offer neither versions nor session storage; its acceptor takes any
     // configuration.
     acceptor.acceptor = Arc::new(config).into();
     Ok(acceptor)
+}
+
+fn server_config(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions(tls.min_version))?
+        .with_client_cert_verifier(trust)
+        .with_cert_resolver(Arc::new(OneCertificate(tls.certificate.clone())));
+    let protocols: &[&[u8]] = match http2 {
+        true => &[b"h2", b"http/1.1"],
+        false => &[b"http/1.1"],
+    };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// The versions of TLS that are accepted, the preferred one first.
+static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+
+fn versions(oldest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match oldest {
+        TlsVersion::Tls12 => &VERSIONS,
+        TlsVersion::Tls13 => &VERSIONS[..1],
+    }
 }

@@ -4,10 +4,11 @@
 //! issuer. Each path that it finds is therefore checked here; if one is rejected, it looks for
 //! another.
 
-use super::refusal::KeyUsageFault;
+use super::distrust::KeyUsageFault;
 use crate::config::{CrlCoverage, RevocationList, Subject};
 use crate::sanitize::sanitize;
 use rustls::pki_types::CertificateDer;
+use std::ops::RangeInclusive;
 use webpki::{Cert, VerifiedPath};
 use x509_parser::certificate::X509Certificate;
 
@@ -43,7 +44,7 @@ pub(super) struct Rules {
 /// A path that passed the checks.
 pub(super) struct Judged {
     /// The seconds since 1970 in which every certificate of the path is valid.
-    pub(super) validity: std::ops::RangeInclusive<i64>,
+    pub(super) validity: RangeInclusive<i64>,
 }
 
 impl Rules {
@@ -57,28 +58,36 @@ impl Rules {
         path: &VerifiedPath<'_>,
         anchor: &CertificateDer<'_>,
     ) -> Result<Judged, Obstacle> {
-        let links: Vec<_> = [Link::of(path.end_entity())]
-            .into_iter()
+        let links: Vec<_> = std::iter::once(Link::of(path.end_entity()))
             .chain(path.intermediate_certificates().map(Link::of))
             .collect();
-        let unreadable = |_| Obstacle::KeyUsage(KeyUsageFault::Unreadable);
         let mut validity = i64::MIN..=i64::MAX;
         for (index, link) in links.iter().enumerate() {
-            let (_, certificate) =
-                x509_parser::parse_x509_certificate(&link.der).map_err(unreadable)?;
-            check_key_usage(&certificate, index > 0).map_err(Obstacle::KeyUsage)?;
             let issuer = links.get(index + 1).map_or(anchor, |above| &above.der);
-            let subject = Subject {
-                der: &link.der,
-                serial: &link.serial,
-                is_authority: index > 0,
-            };
-            self.check_revocation(&subject, &certificate, issuer)?;
-            let (from, until) = validity.into_inner();
-            let own = certificate.validity();
-            validity = from.max(own.not_before.timestamp())..=until.min(own.not_after.timestamp());
+            let own = self.check_link(link, index > 0, issuer)?;
+            validity = intersection(&validity, &own);
         }
         Ok(Judged { validity })
+    }
+
+    /// Checks one certificate of a path. Returns the time in which it is valid.
+    fn check_link(
+        &self,
+        link: &Link<'_>,
+        is_authority: bool,
+        issuer: &CertificateDer<'_>,
+    ) -> Result<RangeInclusive<i64>, Obstacle> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(&link.der)
+            .map_err(|_| Obstacle::KeyUsage(KeyUsageFault::Unreadable))?;
+        check_key_usage(&certificate, is_authority).map_err(Obstacle::KeyUsage)?;
+        let subject = Subject {
+            der: &link.der,
+            serial: &link.serial,
+            is_authority,
+        };
+        self.check_revocation(&subject, &certificate, issuer)?;
+        let validity = certificate.validity();
+        Ok(validity.not_before.timestamp()..=validity.not_after.timestamp())
     }
 
     /// Checks a certificate against the current lists of its issuer: those that no newer list of
@@ -89,24 +98,12 @@ impl Rules {
         certificate: &X509Certificate<'_>,
         issuer: &CertificateDer<'_>,
     ) -> Result<(), Obstacle> {
-        let named = || {
-            self.lists
-                .iter()
-                .filter(|list| list.is_in_name_of(certificate.issuer()))
-        };
-        if named().next().is_none() {
-            return match (self.lists.is_empty(), self.coverage) {
-                (true, _) | (_, CrlCoverage::Listed) => Ok(()),
-                (_, CrlCoverage::All) => Err(Obstacle::RevocationUnknown),
-            };
+        let is_named = |list: &&RevocationList| list.is_in_name_of(certificate.issuer());
+        let named: Vec<_> = self.lists.iter().filter(is_named).collect();
+        if named.is_empty() {
+            return self.check_unlisted();
         }
-        let signed: Vec<_> = named().filter(|list| list.is_signed_by(issuer)).collect();
-        let is_replaced = |list: &RevocationList| {
-            signed
-                .iter()
-                .any(|it| it.has_scope_of(list) && it.is_newer_than(list))
-        };
-        let current: Vec<_> = signed.iter().filter(|list| !is_replaced(list)).collect();
+        let current = current(named, issuer);
         if current.iter().any(|list| list.revokes(subject)) {
             return Err(Obstacle::Revoked);
         }
@@ -115,6 +112,34 @@ impl Rules {
             false => Err(Obstacle::RevocationUnknown),
         }
     }
+
+    /// Checks a certificate whose issuer has no list.
+    fn check_unlisted(&self) -> Result<(), Obstacle> {
+        match self.coverage {
+            CrlCoverage::All if !self.lists.is_empty() => Err(Obstacle::RevocationUnknown),
+            CrlCoverage::All | CrlCoverage::Listed => Ok(()),
+        }
+    }
+}
+
+/// Returns those of an issuer's lists that it has signed and that no newer one replaces.
+fn current<'l>(
+    named: Vec<&'l RevocationList>,
+    issuer: &CertificateDer<'_>,
+) -> Vec<&'l RevocationList> {
+    let is_signed = |list: &&RevocationList| list.is_signed_by(issuer);
+    let signed: Vec<_> = named.into_iter().filter(is_signed).collect();
+    let is_replaced = |list: &RevocationList| {
+        signed
+            .iter()
+            .any(|it| it.has_scope_of(list) && it.is_newer_than(list))
+    };
+    let is_current = |list: &&RevocationList| !is_replaced(list);
+    signed.iter().copied().filter(is_current).collect()
+}
+
+fn intersection(one: &RangeInclusive<i64>, other: &RangeInclusive<i64>) -> RangeInclusive<i64> {
+    *one.start().max(other.start())..=*one.end().min(other.end())
 }
 
 /// Returns `true` if the issuer may sign revocation lists (RFC 5280 section 6.3.3 (f)).
@@ -141,9 +166,10 @@ fn check_key_usage(
         return Ok(());
     };
     match is_authority {
-        true if !usage.value.key_cert_sign() => Err(KeyUsageFault::Authority(
-            sanitize(&certificate.subject().to_string()).into_owned(),
-        )),
+        true if !usage.value.key_cert_sign() => {
+            let subject = certificate.subject().to_string();
+            Err(KeyUsageFault::Authority(sanitize(&subject).into_owned()))
+        }
         false if !usage.value.digital_signature() => Err(KeyUsageFault::Client),
         _ => Ok(()),
     }

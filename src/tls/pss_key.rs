@@ -6,7 +6,7 @@
 //! common RSA key.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use rustls::{CertificateError, Error, SignatureScheme};
 use x509_parser::oid_registry::{
     OID_NIST_HASH_SHA256, OID_NIST_HASH_SHA384, OID_NIST_HASH_SHA512, OID_PKCS1_RSASSAPSS, Oid,
@@ -60,30 +60,34 @@ pub(super) fn verify(
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Option<Result<(), Error>> {
     let scheme = SCHEMES.iter().find(|it| it.scheme == scheme)?;
-    let bad = |error| Err(Error::InvalidCertificate(error));
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
-        return Some(bad(CertificateError::BadEncoding));
+        return Some(Err(CertificateError::BadEncoding.into()));
     };
     let key = certificate.public_key();
-    if !allows(&key.algorithm, scheme) {
-        return Some(bad(CertificateError::BadSignature));
-    }
-    let common = algorithms
-        .mapping
-        .iter()
-        .find(|(common, _)| *common == scheme.common);
-    let verified = common
-        .and_then(|(_, algorithms)| algorithms.first())
-        .is_some_and(|algorithm| {
+    let is_verified = allows(&key.algorithm, scheme)
+        && scheme.algorithm(algorithms).is_some_and(|algorithm| {
             algorithm
                 .verify_signature(&key.subject_public_key.data, message, signature)
                 .is_ok()
         });
-    Some(if verified {
-        Ok(())
-    } else {
-        bad(CertificateError::BadSignature)
+    Some(match is_verified {
+        true => Ok(()),
+        false => Err(CertificateError::BadSignature.into()),
     })
+}
+
+impl PssScheme {
+    /// Returns the algorithm that verifies signatures of the scheme.
+    fn algorithm(
+        &self,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Option<&'static dyn SignatureVerificationAlgorithm> {
+        let (_, algorithms) = algorithms
+            .mapping
+            .iter()
+            .find(|(common, _)| *common == self.common)?;
+        algorithms.first().copied()
+    }
 }
 
 /// Returns `true` if the key may be used with `scheme`: its parameters may restrict it to one hash

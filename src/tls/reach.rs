@@ -32,6 +32,19 @@ impl Issuer<'_> {
     }
 }
 
+/// Returns a certificate as an issuer of others, if one of `issuers` has issued it.
+fn issued_by_one_of<'c>(issuers: &[Issuer<'_>], der: &'c CertificateDer<'c>) -> Option<Issuer<'c>> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let signature = Signature::of_certificate(&certificate);
+    issuers
+        .iter()
+        .any(|issuer| issuer.has_issued(&certificate, &signature))
+        .then(|| Issuer {
+            subject: certificate.subject().as_raw().to_vec().into(),
+            der,
+        })
+}
+
 /// Returns those of `sent` that an authority has issued, directly or through another one, in their
 /// order.
 pub(super) fn useful<'c>(
@@ -43,24 +56,10 @@ pub(super) fn useful<'c>(
     // Each issuer is compared with each certificate at most once.
     while !issuers.is_empty() {
         let mut found = Vec::new();
-        for (der, is_useful) in sent
-            .iter()
-            .zip(&mut is_useful)
-            .filter(|(_, is_useful)| !**is_useful)
-        {
-            let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else {
-                continue;
-            };
-            let signature = Signature::of_certificate(&certificate);
-            if issuers
-                .iter()
-                .any(|issuer| issuer.has_issued(&certificate, &signature))
-            {
+        for (der, is_useful) in sent.iter().zip(&mut is_useful) {
+            if !*is_useful && let Some(issuer) = issued_by_one_of(&issuers, der) {
                 *is_useful = true;
-                found.push(Issuer {
-                    subject: certificate.subject().as_raw().to_vec().into(),
-                    der,
-                });
+                found.push(issuer);
             }
         }
         issuers = found;

@@ -1,11 +1,12 @@
 //! Evaluates a client's certificate chain against the current trust, in the handshake and again for
 //! each request.
 
+use super::distrust::{Distrust, KeyUsageFault};
 use super::memory::{GoodChain, Memory};
 use super::path::{Judged, Obstacle, Rules};
 use super::pss_key;
 use super::reach::{Issuer, MAX_USEFUL, useful};
-use super::refusal::{self, Distrust};
+use super::refusal;
 use crate::auth::{ClientIdentity, Presented};
 use crate::config::{ClientTrust, CrlCoverage, Verify, authority_fault};
 use rustls::client::danger::HandshakeSignatureValid;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 /// The maximum number of certificates in a chain, including unused ones.
@@ -75,22 +77,11 @@ impl Trust {
     /// # Errors
     /// Returns an error if certificates are verified without authorities, or an authority is
     /// unusable.
-    pub fn new(config: &ClientTrust) -> Result<Self, String> {
+    pub fn new(config: &ClientTrust) -> Result<Self, TrustError> {
         if config.verify == Verify::Off {
-            return Ok(Self::nobody());
+            return Ok(Self::empty());
         }
-        if config.authorities.is_empty() {
-            return Err("there is no trusted authority".into());
-        }
-        let mut anchors = RootCertStore::empty();
-        for authority in &config.authorities {
-            if let Some(fault) = authority_fault(authority) {
-                return Err(fault);
-            }
-            anchors
-                .add(authority.clone())
-                .map_err(|error| error.to_string())?;
-        }
+        let anchors = anchors(&config.authorities)?;
         Ok(Self {
             verify: config.verify,
             common_names: config.common_names.clone(),
@@ -98,12 +89,12 @@ impl Trust {
             hints: anchors.subjects(),
             anchors,
             rules: Rules::new(config.revocation_lists.clone(), config.crl_coverage),
-            ..Self::nobody()
+            ..Self::empty()
         })
     }
 
     /// Creates a trust without authorities, for listeners without client certificates.
-    pub fn nobody() -> Self {
+    pub fn empty() -> Self {
         Self {
             verify: Verify::Off,
             common_names: Vec::new(),
@@ -135,23 +126,29 @@ impl Trust {
 
     /// Evaluates a chain at the time `now`.
     pub(super) fn verdict(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Verdict {
-        let judged = match chain.split_first() {
-            None => (i64::MIN..=i64::MAX, Presented::Nothing),
-            Some((leaf, above)) => match self.identify(leaf, above, now) {
-                Ok(good) => (
-                    good.validity.clone(),
-                    Presented::Trusted(good.identity.clone()),
-                ),
-                Err(distrust) => (
-                    until_more_is_valid(chain, now),
-                    Presented::Untrusted(distrust.explain().into()),
-                ),
-            },
+        let Some((leaf, above)) = chain.split_first() else {
+            return self.rule(i64::MIN..=i64::MAX, Presented::Nothing);
         };
+        match self.identify(leaf, above, now) {
+            Ok(good) => {
+                let identity = good.identity.clone();
+                self.rule(good.validity.clone(), Presented::Trusted(identity))
+            }
+            Err(distrust) => {
+                let reason = distrust.explain().into();
+                self.rule(
+                    until_more_is_valid(chain, now),
+                    Presented::Untrusted(reason),
+                )
+            }
+        }
+    }
+
+    fn rule(&self, period: RangeInclusive<i64>, presented: Presented) -> Verdict {
         Verdict {
             generation: self.generation,
-            period: judged.0,
-            presented: judged.1,
+            period,
+            presented,
         }
     }
 
@@ -162,12 +159,8 @@ impl Trust {
         now: UnixTime,
     ) -> Option<Presented> {
         let (leaf, above) = chain.split_first()?;
-        Some(Presented::Trusted(
-            self.memory
-                .recall(leaf, above, seconds(now))?
-                .identity
-                .clone(),
-        ))
+        let good = self.memory.recall(leaf, above, seconds(now))?;
+        Some(Presented::Trusted(good.identity.clone()))
     }
 
     #[cfg(test)]
@@ -201,58 +194,121 @@ impl Trust {
         now: UnixTime,
     ) -> Result<Judged, Distrust> {
         self.paths_built.fetch_add(1, Ordering::Relaxed);
+        let intermediates = self.issued(intermediates)?;
+        let leaf = EndEntityCert::try_from(leaf).map_err(Distrust::Path)?;
+        let search = PathSearch::new(self);
+        let path = leaf.verify_for_usage(
+            self.algorithms.all,
+            &self.anchors.roots,
+            &intermediates,
+            now,
+            KeyUsage::client_auth(),
+            None,
+            Some(&|path: &VerifiedPath<'_>| search.judge(path)),
+        );
+        search.conclude(path.map(drop))
+    }
+
+    /// Returns those of the intermediate certificates that an authority has issued.
+    fn issued<'c>(
+        &'c self,
+        intermediates: &'c [CertificateDer<'c>],
+    ) -> Result<Vec<CertificateDer<'c>>, Distrust> {
         let authorities = self.hints.iter().zip(&self.authorities);
         let authorities = authorities.map(|(subject, der)| Issuer {
             subject: subject.as_ref().into(),
             der,
         });
-        let intermediates = &useful(authorities, intermediates)[..];
-        if intermediates.len() > MAX_USEFUL {
-            return Err(Distrust::Path(webpki::Error::MaximumPathDepthExceeded));
+        let issued = useful(authorities, intermediates);
+        match issued.len() > MAX_USEFUL {
+            true => Err(Distrust::Path(webpki::Error::MaximumPathDepthExceeded)),
+            false => Ok(issued),
         }
-        let leaf = EndEntityCert::try_from(leaf).map_err(Distrust::Path)?;
-        let judged = RefCell::new(None);
-        let key_usage = RefCell::new(None);
-        let judge = |path: &VerifiedPath<'_>| {
-            let at = self
-                .anchors
-                .roots
-                .iter()
-                .position(|anchor| std::ptr::eq(anchor, path.anchor()));
-            let anchor = at
-                .and_then(|at| self.authorities.get(at))
-                .ok_or(webpki::Error::UnknownIssuer)?;
-            match self.rules.judge(path, anchor) {
-                Ok(good) => {
-                    judged.replace(Some(good));
-                    Ok(())
-                }
-                Err(Obstacle::Revoked) => Err(webpki::Error::CertRevoked),
-                Err(Obstacle::RevocationUnknown) => Err(webpki::Error::UnknownRevocationStatus),
-                Err(Obstacle::KeyUsage(fault)) => {
-                    key_usage.replace(Some(fault));
-                    // No word of webpki's means this; no other certificate is given that one.
-                    Err(webpki::Error::CertDistrusted)
-                }
+    }
+
+    /// Returns the certificate of the authority at the end of a path.
+    fn anchor(&self, path: &VerifiedPath<'_>) -> Option<&CertificateDer<'static>> {
+        let mut roots = self.anchors.roots.iter();
+        let at = roots.position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
+        self.authorities.get(at)
+    }
+}
+
+/// The search for a path that passes the rules, with what it found so far.
+struct PathSearch<'t> {
+    trust: &'t Trust,
+    judged: RefCell<Option<Judged>>,
+    key_usage: RefCell<Option<KeyUsageFault>>,
+}
+
+impl<'t> PathSearch<'t> {
+    fn new(trust: &'t Trust) -> Self {
+        Self {
+            trust,
+            judged: RefCell::default(),
+            key_usage: RefCell::default(),
+        }
+    }
+
+    /// Checks a path that leads to an authority. After an error, webpki looks for another.
+    fn judge(&self, path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+        let anchor = self.trust.anchor(path);
+        let anchor = anchor.ok_or(webpki::Error::UnknownIssuer)?;
+        match self.trust.rules.judge(path, anchor) {
+            Ok(good) => {
+                self.judged.replace(Some(good));
+                Ok(())
             }
-        };
-        let (algorithms, usage) = (self.algorithms.all, KeyUsage::client_auth());
-        let path = leaf.verify_for_usage(
-            algorithms,
-            &self.anchors.roots,
-            intermediates,
-            now,
-            usage,
-            None,
-            Some(&judge),
-        );
-        match (path.map(|_| judged.into_inner()), key_usage.into_inner()) {
-            (Ok(Some(judged)), _) => Ok(judged),
-            (Ok(None), _) => Err(Distrust::Path(webpki::Error::UnknownIssuer)),
+            Err(Obstacle::Revoked) => Err(webpki::Error::CertRevoked),
+            Err(Obstacle::RevocationUnknown) => Err(webpki::Error::UnknownRevocationStatus),
+            Err(Obstacle::KeyUsage(fault)) => {
+                self.key_usage.replace(Some(fault));
+                // No word of webpki's means this; no other certificate is given that one.
+                Err(webpki::Error::CertDistrusted)
+            }
+        }
+    }
+
+    /// Returns the path that was accepted, or why there is none.
+    fn conclude(self, path: Result<(), webpki::Error>) -> Result<Judged, Distrust> {
+        match (path, self.key_usage.into_inner()) {
+            (Ok(()), _) => {
+                let judged = self.judged.into_inner();
+                judged.ok_or(Distrust::Path(webpki::Error::UnknownIssuer))
+            }
             (Err(webpki::Error::CertDistrusted), Some(fault)) => Err(Distrust::KeyUsage(fault)),
             (Err(error), _) => Err(Distrust::Path(error)),
         }
     }
+}
+
+/// The reason why the trusted authorities cannot be used.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// Certificates are to be verified, and no authority is trusted.
+    #[error("there is no trusted authority")]
+    NoAuthority,
+    /// The certificate of an authority cannot be one, or contradicts itself; holds the reason.
+    #[error("{0}")]
+    Authority(String),
+    /// The certificate of an authority is not usable for path building.
+    #[error(transparent)]
+    Anchor(#[from] rustls::Error),
+}
+
+fn anchors(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TrustError> {
+    if authorities.is_empty() {
+        return Err(TrustError::NoAuthority);
+    }
+    let mut anchors = RootCertStore::empty();
+    for authority in authorities {
+        if let Some(fault) = authority_fault(authority) {
+            return Err(TrustError::Authority(fault));
+        }
+        anchors.add(authority.clone())?;
+    }
+    Ok(anchors)
 }
 
 /// Limits the size of a chain, in the handshake already, before anything is looked for.
@@ -329,7 +385,7 @@ impl ClientCertVerifier for Trust {
         match verdict {
             Ok(()) => Ok(ClientCertVerified::assertion()),
             Err(distrust) => {
-                refusal::record(leaf, &distrust);
+                refusal::record(leaf, distrust.code(), distrust.explain());
                 Err(distrust.into())
             }
         }

@@ -17,18 +17,20 @@ impl<'e> Address<'e> {
     /// Returns the location of `endpoint`.
     pub(super) fn of(endpoint: &'e Endpoint) -> Self {
         match endpoint {
-            Endpoint::Tcp { host, port, .. } => match host.parse::<IpAddr>() {
-                Ok(address) => {
-                    Self::Resolved(SocketAddr::Inet(InetSocketAddr::new(address, *port)))
-                }
-                Err(_) => Self::Named(host, *port),
-            },
+            Endpoint::Tcp { host, port, .. } => Self::of_host(host, *port),
             Endpoint::Unix(path) => match UnixSocketAddr::from_pathname(path) {
                 Ok(address) => Self::Resolved(SocketAddr::Unix(address)),
                 // The path is too long, which the configuration rejects. An empty name never
                 // resolves.
                 Err(_) => Self::Named("", 0),
             },
+        }
+    }
+
+    fn of_host(host: &'e str, port: u16) -> Self {
+        match host.parse::<IpAddr>() {
+            Ok(address) => Self::Resolved(SocketAddr::Inet(InetSocketAddr::new(address, port))),
+            Err(_) => Self::Named(host, port),
         }
     }
 }

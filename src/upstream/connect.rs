@@ -11,7 +11,7 @@ use pingora::upstreams::peer::{HttpPeer, Scheme};
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::OnceLock;
 use tempfile::NamedTempFile;
 use thiserror::Error;
@@ -45,22 +45,24 @@ pub(crate) fn make_connector() -> io::Result<()> {
     install_crypto_provider();
     // Pingora reads the system's authorities and panics if it cannot, unless it has another file.
     // It gets an empty one: each server has its own list of trusted authorities.
-    let mut substitute = None;
-    let no_authorities = match File::open(EMPTY_FILE) {
-        Ok(_) => PathBuf::from(EMPTY_FILE),
+    let connector = match File::open(EMPTY_FILE) {
+        Ok(_) => connector_with(Path::new(EMPTY_FILE))?,
         // In a root directory of its own there may be no devices.
-        Err(_) => substitute.insert(NamedTempFile::new()?).path().to_owned(),
-    };
-    let no_authorities = no_authorities
-        .to_str()
-        .ok_or_else(|| io::Error::other("the path of the temporary directory is not UTF-8"))?;
-    let options = ConnectorOptions {
-        ca_file: Some(no_authorities.to_owned()),
-        ..ConnectorOptions::new(1)
+        Err(_) => connector_with(NamedTempFile::new()?.path())?,
     };
     // Ignore the error: another thread has created an equal connector.
-    let _ = CONNECTOR.set(TransportConnector::new(Some(options)));
+    let _ = CONNECTOR.set(connector);
     Ok(())
+}
+
+fn connector_with(authorities: &Path) -> io::Result<TransportConnector> {
+    let authorities = authorities
+        .to_str()
+        .ok_or_else(|| io::Error::other("the path of the temporary directory is not UTF-8"))?;
+    Ok(TransportConnector::new(Some(ConnectorOptions {
+        ca_file: Some(authorities.to_owned()),
+        ..ConnectorOptions::new(1)
+    })))
 }
 
 fn connector() -> io::Result<&'static TransportConnector> {
@@ -71,13 +73,17 @@ fn connector() -> io::Result<&'static TransportConnector> {
 /// Opens a connection to `peer`, with a TLS handshake if its scheme is HTTPS.
 pub(super) async fn open(peer: &HttpPeer) -> Result<Stream, ConnectError> {
     let connector = connector().map_err(|error| ConnectError::Refused(error.to_string()))?;
-    connector.new_stream(peer).await.map_err(|error| {
+    Ok(connector.new_stream(peer).await?)
+}
+
+impl From<Box<pingora::Error>> for ConnectError {
+    fn from(error: Box<pingora::Error>) -> Self {
         let message = format!("cannot connect: {}", describe(&error));
         match error.etype() {
-            ErrorType::ConnectTimedout => ConnectError::Timeout(message),
-            _ => ConnectError::Refused(message),
+            ErrorType::ConnectTimedout => Self::Timeout(message),
+            _ => Self::Refused(message),
         }
-    })
+    }
 }
 
 /// Returns the reason alone. Pingora says it at the end of a chain of contexts.
@@ -133,19 +139,18 @@ pub(super) fn peer(
     peer._address = address.clone();
     peer.options.connection_timeout = Some(config.connect_timeout);
     peer.options.total_connection_timeout = Some(config.connect_timeout);
-    if let (
-        Endpoint::Tcp {
-            host, tls: true, ..
-        },
-        Some(tls),
-    ) = (endpoint, tls)
-    {
-        peer.scheme = Scheme::HTTPS;
-        peer.sni = tls.name_of(host);
-        peer.client_cert_key = tls.identity.clone();
-        peer.options.ca = Some(tls.authorities.clone());
+    let tls = tls.filter(|_| endpoint.is_tls());
+    if let (Endpoint::Tcp { host, .. }, Some(tls)) = (endpoint, tls) {
+        secure(&mut peer, host, tls);
     }
     peer
+}
+
+fn secure(peer: &mut HttpPeer, host: &str, tls: &PeerTls) {
+    peer.scheme = Scheme::HTTPS;
+    peer.sni = tls.name_of(host);
+    peer.client_cert_key = tls.identity.clone();
+    peer.options.ca = Some(tls.authorities.clone());
 }
 
 /// Returns `peer` without TLS, for a probe that only opens the connection.

@@ -10,6 +10,7 @@ use super::resolve::REFRESH_INTERVAL;
 use super::server::UpstreamServer;
 use crate::config::{Balance, Upstream as UpstreamConfig};
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora_load_balancing::discovery::ServiceDiscovery;
 use pingora_load_balancing::selection::{BackendIter, BackendSelection, Random, RoundRobin};
@@ -34,6 +35,26 @@ enum Balancer {
     Random(LoadBalancer<Random>),
 }
 
+impl Balancer {
+    fn new(config: &UpstreamConfig, members: &Arc<Members>) -> Self {
+        match config.balance {
+            Balance::RoundRobin => Self::RoundRobin(balancer(config, members)),
+            Balance::Random => Self::Random(balancer(config, members)),
+        }
+    }
+
+    fn select(
+        &self,
+        max_rounds: usize,
+        accepts: impl Fn(&Backend, bool) -> bool,
+    ) -> Option<Backend> {
+        match self {
+            Self::RoundRobin(balancer) => balancer.select_with(b"", max_rounds, accepts),
+            Self::Random(balancer) => balancer.select_with(b"", max_rounds, accepts),
+        }
+    }
+}
+
 impl ServerGroup {
     /// Creates the group that `config` describes. The state of servers in `previous` is kept.
     pub(super) fn new(
@@ -43,13 +64,9 @@ impl ServerGroup {
     ) -> Self {
         let previous = previous.map(|group| &*group.members);
         let members = Arc::new(Members::new(&config, previous, health_changed));
-        let balancer = match config.balance {
-            Balance::RoundRobin => Balancer::RoundRobin(balancer(&config, &members)),
-            Balance::Random => Balancer::Random(balancer(&config, &members)),
-        };
         Self {
+            balancer: Balancer::new(&config, &members),
             config,
-            balancer,
             members,
         }
     }
@@ -81,11 +98,8 @@ impl ServerGroup {
         let checker = HealthChecker::new(config, self.members.clone());
         self.members.refresh().await;
         let servers = Arc::clone(&self.members.servers());
-        let checks = servers.values().map(async |server| {
-            let result = checker.check_server(server).await;
-            Some((server.label().to_string(), result.err()?))
-        });
-        let results = futures_util::future::join_all(checks).await;
+        let checks = servers.values().map(|server| checker.failure_of(server));
+        let results = join_all(checks).await;
         let mut failures: Vec<_> = results.into_iter().flatten().collect();
         failures.sort();
         failures
@@ -102,16 +116,21 @@ impl ServerGroup {
             let limit = self.config.connect_timeout;
             self.members.wait_until_resolved(limit).await;
         }
-        let is_new = |server: &UpstreamServer| !tried.is_unreachable(server);
-        let is_other = |server: &UpstreamServer| is_new(server) && !tried.has_broken(server);
-        let promising = self
-            .select(|server| is_other(server) && server.health().is_healthy())
-            .or_else(|| self.select(|server| is_other(server) && server.health().passes_checks()))
-            .or_else(|| self.select(|server| is_new(server) && server.health().passes_checks()));
+        let promising = self.select_promising(tried);
         if promising.is_some() || tried.lost >= self.config.connect_timeout {
             return promising;
         }
-        self.select(is_other).or_else(|| self.select(is_new))
+        self.select(|server| tried.is_other(server))
+            .or_else(|| self.select(|server| tried.is_new(server)))
+    }
+
+    /// Returns the next server that passes its checks.
+    fn select_promising(&self, tried: &Tried) -> Option<Arc<UpstreamServer>> {
+        let is_healthy = |server: &UpstreamServer| server.health().is_healthy();
+        let passes = |server: &UpstreamServer| server.health().passes_checks();
+        self.select(|server| tried.is_other(server) && is_healthy(server))
+            .or_else(|| self.select(|server| tried.is_other(server) && passes(server)))
+            .or_else(|| self.select(|server| tried.is_new(server) && passes(server)))
     }
 
     fn select(&self, accept: impl Fn(&UpstreamServer) -> bool) -> Option<Arc<UpstreamServer>> {
@@ -121,11 +140,7 @@ impl ServerGroup {
             server.is_some_and(|server| accept(server))
         };
         // Other requests advance the same turn, so that this one may see the same servers again.
-        let max_rounds = 4 * servers.len();
-        let chosen = match &self.balancer {
-            Balancer::RoundRobin(balancer) => balancer.select_with(b"", max_rounds, accepts),
-            Balancer::Random(balancer) => balancer.select_with(b"", max_rounds, accepts),
-        };
+        let chosen = self.balancer.select(4 * servers.len(), accepts);
         chosen
             .and_then(|backend| servers.get(&backend.addr).cloned())
             .or_else(|| servers.values().find(|server| accept(server)).cloned())

@@ -87,13 +87,7 @@ impl Health {
         let was_proven = self.is_proven.swap(false, Ordering::Relaxed);
         // Checks and requests may contradict each other for a long time.
         if was_proven && !self.is_disputed.swap(true, Ordering::Relaxed) {
-            warn!(
-                event = "upstream_check_disputed",
-                upstream,
-                server,
-                error,
-                "upstream server fails its health check although it accepts requests"
-            );
+            log_dispute(upstream, server, error);
         }
         was_proven
     }
@@ -109,6 +103,16 @@ impl Health {
         }
         !was_healthy
     }
+}
+
+fn log_dispute(upstream: &str, server: &str, error: &str) {
+    warn!(
+        event = "upstream_check_disputed",
+        upstream,
+        server,
+        error,
+        "upstream server fails its health check although it accepts requests"
+    );
 }
 
 fn log_recovery(upstream: &str, server: &str) {

@@ -51,35 +51,42 @@ impl HealthChecker {
     /// Checks `server` once. An error describes the problem of the server.
     pub(super) async fn check_server(&self, server: &UpstreamServer) -> Result<(), String> {
         let limit = self.config.interval.max(MIN_TIMEOUT);
-        let check = async {
-            match &self.config.path {
-                None => server.probe_tcp().await.map_err(|error| error.to_string()),
-                Some(path) => self.check_path(server, path).await,
-            }
-        };
-        timeout(limit, check)
-            .await
-            .unwrap_or_else(|_| Err(format!("no response within {limit:?}")))
+        let checked = timeout(limit, self.check_patiently(server)).await;
+        checked.unwrap_or_else(|_| Err(format!("no response within {limit:?}")))
+    }
+
+    /// Checks `server` once. Returns its name and the problem, if there is one.
+    pub(super) async fn failure_of(&self, server: &UpstreamServer) -> Option<(String, String)> {
+        let result = self.check_server(server).await;
+        Some((server.label().to_string(), result.err()?))
+    }
+
+    async fn check_patiently(&self, server: &UpstreamServer) -> Result<(), String> {
+        match &self.config.path {
+            None => server.probe_tcp().await.map_err(|error| error.to_string()),
+            Some(path) => self.check_path(server, path).await,
+        }
     }
 
     async fn check_path(&self, server: &UpstreamServer, path: &str) -> Result<(), String> {
-        let host = match &self.config.host {
-            Some(host) => host.clone(),
-            None => server.default_host(),
-        };
+        let configured = self.config.host.clone();
+        let host = configured.unwrap_or_else(|| server.default_host());
         let stream = server.connect().await.map_err(|error| error.to_string())?;
         let request = self.request(path, &host);
-        let status = match exchange(HttpSession::new(stream), request).await {
-            Ok(status) => status,
-            Err(error) => return Err(format!("no response to {path}: {error}")),
-        };
-        if self.config.accepts(status.as_u16()) {
-            return Ok(());
+        let status = exchange(HttpSession::new(stream), request).await;
+        let status = status.map_err(|error| format!("no response to {path}: {error}"))?;
+        match self.config.accepts(status.as_u16()) {
+            true => Ok(()),
+            false => Err(self.explain(status, path, &host)),
         }
+    }
+
+    /// Describes a response with a status that does not mean healthy.
+    fn explain(&self, status: StatusCode, path: &str, host: &str) -> String {
         let problem = format!("{path} returned status {}", status.as_u16());
         match status.is_client_error() {
-            true => Err(format!("{problem}: {}", self.rejection_hint(path, &host))),
-            false => Err(problem),
+            true => format!("{problem}: {}", self.rejection_hint(path, host)),
+            false => problem,
         }
     }
 
@@ -97,12 +104,8 @@ impl HealthChecker {
 
     /// Explains a 4xx status: most likely the check is wrong, and not the server.
     fn rejection_hint(&self, path: &str, host: &str) -> String {
-        let headers: String = self
-            .config
-            .headers
-            .iter()
-            .map(|(name, _)| format!(", {name}"))
-            .collect();
+        let names = self.config.headers.iter();
+        let headers: String = names.map(|(name, _)| format!(", {name}")).collect();
         format!(
             "the server is up but rejects GET {path} with Host: {host}{headers}; see health_check"
         )

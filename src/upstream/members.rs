@@ -45,21 +45,16 @@ impl Members {
         previous: Option<&Self>,
         health_changed: Arc<Notify>,
     ) -> Self {
-        let endpoints = config
-            .servers
-            .iter()
-            .map(|endpoint| MemberEndpoint::new(endpoint, previous))
-            .collect();
+        let endpoints = config.servers.iter();
+        let endpoints = endpoints.map(|endpoint| MemberEndpoint::new(endpoint, previous));
         let members = Self {
             settings: ServerSettings::new(config.clone(), health_changed),
-            endpoints,
+            endpoints: endpoints.collect(),
             servers: ArcSwap::default(),
             is_complete: watch::Sender::new(false),
         };
-        let servers = previous
-            .map(|previous| previous.servers.load_full())
-            .unwrap_or_default();
-        members.rebuild(&servers);
+        let present = previous.map(|previous| previous.servers.load_full());
+        members.rebuild(&present.unwrap_or_default());
         members
     }
 
@@ -75,9 +70,15 @@ impl Members {
 
     /// Returns `true` if a server is configured by its host name.
     pub(super) fn has_names(&self) -> bool {
-        self.endpoints
-            .iter()
-            .any(|endpoint| matches!(endpoint.address, EndpointAddress::Named(_)))
+        self.names().next().is_some()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &Arc<HostName>> {
+        let endpoints = self.endpoints.iter();
+        endpoints.filter_map(|endpoint| match &endpoint.address {
+            EndpointAddress::Named(name) => Some(name),
+            EndpointAddress::Resolved(_) => None,
+        })
     }
 
     /// Returns each configured server and `true` if it is healthy at any of its addresses.
@@ -93,13 +94,7 @@ impl Members {
 
     /// Looks up all host names at the same time and rebuilds the list of servers.
     pub(super) async fn refresh(&self) {
-        let names = self
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| match &endpoint.address {
-                EndpointAddress::Named(name) => Some(name.clone()),
-                EndpointAddress::Resolved(_) => None,
-            });
+        let names = self.names().cloned();
         let mut lookups: JoinSet<_> = names
             .map(|name| async move { name.refresh(LOOKUP_TIMEOUT).await.is_empty() })
             .collect();
@@ -143,20 +138,15 @@ impl Members {
             Some(server) if server.is_reusable(endpoint, settings) => server.clone(),
             present => {
                 let health = health_of(present, endpoint);
-                let server = UpstreamServer::at(endpoint, address, settings.clone(), health);
-                Arc::new(server)
+                let settings = settings.clone();
+                Arc::new(UpstreamServer::at(endpoint, address, settings, health))
             }
         }
     }
 
     /// Returns the known host name, for the group that replaces this one.
     fn name(&self, host: &str, port: u16) -> Option<Arc<HostName>> {
-        self.endpoints
-            .iter()
-            .find_map(|endpoint| match &endpoint.address {
-                EndpointAddress::Named(name) if name.is(host, port) => Some(name.clone()),
-                _ => None,
-            })
+        self.names().find(|name| name.is(host, port)).cloned()
     }
 }
 

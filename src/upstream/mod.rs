@@ -97,12 +97,14 @@ impl Tried {
         self.lost = lost;
     }
 
-    fn is_unreachable(&self, server: &UpstreamServer) -> bool {
-        self.unreachable.contains(&server.id())
+    /// Returns `true` if connecting to `server` has not failed.
+    fn is_new(&self, server: &UpstreamServer) -> bool {
+        !self.unreachable.contains(&server.id())
     }
 
-    fn has_broken(&self, server: &UpstreamServer) -> bool {
-        self.broke == Some(server.id())
+    /// Returns `true` if the request has not been tried with `server`.
+    fn is_other(&self, server: &UpstreamServer) -> bool {
+        self.is_new(server) && self.broke != Some(server.id())
     }
 }
 
@@ -136,20 +138,15 @@ impl Upstreams {
     /// Creates the upstreams of `config`. Those that have not changed since `previous` keep their
     /// idle connections, health and addresses.
     pub fn new(config: &Config, previous: &Self) -> Self {
-        let groups = config
-            .upstreams
-            .iter()
-            .map(|group| previous.successor(group))
-            .collect();
-        let mut servers = HashMap::new();
+        let groups = config.upstreams.iter();
         let upstreams = config.routes.iter().map(|route| &route.upstream);
+        let mut servers = HashMap::new();
         for upstream in upstreams.filter(|upstream| upstream.health_check.is_none()) {
-            servers
-                .entry(upstream.name.clone())
-                .or_insert_with(|| previous.server(upstream));
+            let server = servers.entry(upstream.name.clone());
+            server.or_insert_with(|| previous.server(upstream));
         }
         Self {
-            groups,
+            groups: groups.map(|group| previous.successor(group)).collect(),
             servers,
             health_changed: previous.health_changed.clone(),
         }
@@ -182,16 +179,12 @@ impl Upstreams {
 
     /// Returns the upstream that a route of the same configuration names.
     pub(crate) fn of(&self, config: &UpstreamConfig) -> Option<Upstream> {
-        match config.health_check {
-            None => self
-                .servers
-                .get(&config.name)
-                .map(|(_, server)| Upstream::Server(server.clone())),
-            Some(_) => {
-                let group = self.groups.iter().find(|group| group.name() == config.name);
-                group.map(|group| Upstream::Group(group.clone()))
-            }
+        if config.health_check.is_none() {
+            let (_, server) = self.servers.get(&config.name)?;
+            return Some(Upstream::Server(server.clone()));
         }
+        let group = self.groups.iter().find(|group| group.name() == config.name);
+        Some(Upstream::Group(group?.clone()))
     }
 
     /// Returns the group, the URL and the health of every server of every group.

@@ -41,6 +41,14 @@ struct ResolvedAddresses {
 }
 
 impl ResolvedAddresses {
+    fn new(addresses: Vec<SocketAddr>) -> Self {
+        Self {
+            addresses,
+            resolved_at: Instant::now(),
+            is_stale: AtomicBool::new(false),
+        }
+    }
+
     fn is_fresh(&self) -> bool {
         self.resolved_at.elapsed() < REFRESH_INTERVAL && !self.is_stale.load(Ordering::Relaxed)
     }
@@ -125,17 +133,20 @@ impl HostName {
         if let Some(lookup) = &*current {
             return lookup.clone();
         }
+        current.insert(self.start_lookup()).clone()
+    }
+
+    fn start_lookup(self: &Arc<Self>) -> Lookup {
         let (sender, end) = watch::channel(());
         let guard = LookupGuard {
             name: self.clone(),
             _end: sender,
         };
         tokio::spawn(async move { guard.name.resolve().await });
-        let lookup = Lookup {
+        Lookup {
             started: Instant::now(),
             end,
-        };
-        current.insert(lookup).clone()
+        }
     }
 
     async fn resolve(&self) {
@@ -163,17 +174,15 @@ impl HostName {
 
     /// Stores the result of a lookup. An error and an empty result change nothing.
     fn store(&self, found: io::Result<Vec<SocketAddr>>) {
-        let addresses = match found {
-            Ok(addresses) if !addresses.is_empty() => addresses,
-            Ok(_) => return self.log_failure("the name has no address"),
-            Err(error) => return self.log_failure(&error.to_string()),
-        };
-        self.log_success();
-        self.resolved.store(Some(Arc::new(ResolvedAddresses {
-            addresses,
-            resolved_at: Instant::now(),
-            is_stale: AtomicBool::new(false),
-        })));
+        match found {
+            Ok(addresses) if addresses.is_empty() => self.log_failure("the name has no address"),
+            Ok(addresses) => {
+                self.log_success();
+                let resolved = ResolvedAddresses::new(addresses);
+                self.resolved.store(Some(Arc::new(resolved)));
+            }
+            Err(error) => self.log_failure(&error.to_string()),
+        }
     }
 
     fn log_success(&self) {

@@ -40,6 +40,10 @@ impl ServerSettings {
         })
     }
 
+    fn peer(&self, endpoint: &Endpoint, address: &SocketAddr) -> HttpPeer {
+        connect::peer(endpoint, address, &self.config, self.tls.as_ref())
+    }
+
     /// Returns `true` if connections opened under these settings remain valid under `other`.
     fn is_compatible(&self, other: &Self) -> bool {
         if std::ptr::eq(self, other) {
@@ -87,13 +91,8 @@ impl UpstreamServer {
         settings: Arc<ServerSettings>,
         health: Arc<Health>,
     ) -> Self {
-        let peer = connect::peer(endpoint, address, &settings.config, settings.tls.as_ref());
-        Self::new(
-            endpoint,
-            ConnectTarget::Peer(Box::new(peer)),
-            settings,
-            health,
-        )
+        let target = ConnectTarget::Peer(Box::new(settings.peer(endpoint, address)));
+        Self::new(endpoint, target, settings, health)
     }
 
     fn new(
@@ -129,10 +128,10 @@ impl UpstreamServer {
         let tls = self.settings.config.tls.as_ref();
         match (&self.endpoint, tls.and_then(|tls| tls.server_name.as_ref())) {
             (Endpoint::Tcp { tls: true, .. }, Some(name)) => name.clone(),
-            (Endpoint::Tcp { .. }, _) => self
-                .label
-                .split_once("://")
-                .map_or_else(String::new, |(_, host)| host.to_owned()),
+            (Endpoint::Tcp { .. }, _) => {
+                let url = self.label.split_once("://");
+                url.map_or("", |(_, host)| host).to_owned()
+            }
             (Endpoint::Unix(_), _) => "localhost".to_owned(),
         }
     }
@@ -185,10 +184,7 @@ impl UpstreamServer {
         let mut others = name.refresh(self.settings.config.connect_timeout).await;
         others.retain(|address| !known.contains(address));
         let result = self.connect_to_any(&others, error).await;
-        if result.is_err() {
-            name.mark_stale();
-        }
-        result
+        result.inspect_err(|_| name.mark_stale())
     }
 
     /// Connects to the first of `addresses` that accepts. Returns the last error, or `error` if
@@ -240,14 +236,8 @@ impl UpstreamServer {
     }
 
     fn peer_at(&self, address: InetSocketAddr) -> HttpPeer {
-        let address = SocketAddr::Inet(address);
-        let settings = &self.settings;
-        connect::peer(
-            &self.endpoint,
-            &address,
-            &settings.config,
-            settings.tls.as_ref(),
-        )
+        self.settings
+            .peer(&self.endpoint, &SocketAddr::Inet(address))
     }
 
     /// Records a failed connection.

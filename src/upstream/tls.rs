@@ -1,8 +1,9 @@
 //! The TLS settings of connections to upstream servers, as Pingora takes them.
 
-use crate::config::UpstreamTls;
+use crate::config::{UpstreamIdentity, UpstreamTls};
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 
 /// The TLS settings of an upstream.
@@ -18,23 +19,12 @@ pub(super) struct PeerTls {
 impl PeerTls {
     /// Converts `config`, which has been validated: its certificates can be parsed.
     pub(super) fn new(config: &UpstreamTls) -> Self {
-        let parsed = |der: &[u8]| WrappedX509::new(der.to_vec(), parse_x509);
-        let authorities: Vec<_> = config
-            .authorities
-            .iter()
-            .map(|authority| parsed(authority))
-            .collect();
-        let identity = config.identity.as_ref().map(|identity| {
-            let chain = identity
-                .chain
-                .iter()
-                .map(|certificate| certificate.to_vec())
-                .collect();
-            Arc::new(CertKey::new(chain, identity.key.secret_der().to_vec()))
-        });
+        let parsed = |der: &CertificateDer<'_>| WrappedX509::new(der.to_vec(), parse_x509);
+        let authorities: Vec<_> = config.authorities.iter().map(parsed).collect();
+        let identity = config.identity.as_deref();
         Self {
             authorities: authorities.into(),
-            identity,
+            identity: identity.map(|identity| Arc::new(cert_key(identity))),
             server_name: config.server_name.clone(),
         }
     }
@@ -43,4 +33,9 @@ impl PeerTls {
     pub(super) fn name_of(&self, host: &str) -> String {
         self.server_name.as_deref().unwrap_or(host).to_owned()
     }
+}
+
+fn cert_key(identity: &UpstreamIdentity) -> CertKey {
+    let chain = identity.chain.iter().map(|der| der.to_vec()).collect();
+    CertKey::new(chain, identity.key.secret_der().to_vec())
 }

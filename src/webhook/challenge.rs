@@ -17,26 +17,30 @@ use std::borrow::Cow;
 /// has a bound.
 pub const MAX_TOKEN: usize = 1024;
 
-/// The token in a raw query, its form-encoding undone exactly once.
+/// Returns the token in a raw query, its form-encoding undone exactly once.
 pub fn crc_token(query: &[u8]) -> Result<String, Rejection> {
     let mut values = query.split(|b| *b == b'&').filter_map(|pair| {
         let (name, value) = split_pair(pair);
         (*form_decode(name) == b"crc_token"[..]).then_some(value)
     });
     let first = form_decode(values.next().ok_or(Rejection::CrcTokenMissing)?);
-    if values.any(|other| form_decode(other) != first) {
-        return Err(Rejection::CrcTokenInvalid(
-            "crc_token is given twice, with different values.",
-        ));
+    match values.any(|other| form_decode(other) != first) {
+        true => invalid("crc_token is given twice, with different values."),
+        false => check_token(first.into_owned()),
     }
-    match String::from_utf8(first.into_owned()) {
-        Ok(token) if token.is_empty() => Err(Rejection::CrcTokenInvalid("crc_token is empty.")),
-        Ok(token) if token.len() > MAX_TOKEN => Err(Rejection::CrcTokenInvalid(
-            "crc_token is longer than 1 KiB.",
-        )),
+}
+
+fn check_token(token: Vec<u8>) -> Result<String, Rejection> {
+    match String::from_utf8(token) {
+        Ok(token) if token.is_empty() => invalid("crc_token is empty."),
+        Ok(token) if token.len() > MAX_TOKEN => invalid("crc_token is longer than 1 KiB."),
         Ok(token) => Ok(token),
-        Err(_) => Err(Rejection::CrcTokenInvalid("crc_token is not UTF-8.")),
+        Err(_) => invalid("crc_token is not UTF-8."),
     }
+}
+
+fn invalid<T>(reason: &'static str) -> Result<T, Rejection> {
+    Err(Rejection::CrcTokenInvalid(reason))
 }
 
 fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
@@ -46,7 +50,7 @@ fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// `application/x-www-form-urlencoded`: `+` is a space, and then `%XX` is a byte (WHATWG URL
+/// Undoes `application/x-www-form-urlencoded`: `+` is a space, and then `%XX` is a byte (WHATWG URL
 /// section 5.1).
 fn form_decode(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'+') {
@@ -59,7 +63,7 @@ fn form_decode(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(percent_decode(&spaced).collect())
 }
 
-/// The value of `response_token`: `sha256=` and the padded standard base64 of the HMAC, 51
+/// Returns the value of `response_token`: `sha256=` and the padded standard base64 of the HMAC, 51
 /// characters.
 pub fn response_token(secret: &Secret, crc_token: &str) -> String {
     let mut mac =
@@ -71,7 +75,7 @@ pub fn response_token(secret: &Secret, crc_token: &str) -> String {
     )
 }
 
-/// The body of the answer. Base64 needs no escaping in JSON.
+/// Returns the body of the response. Base64 needs no escaping in JSON.
 pub fn answer(secret: &Secret, crc_token: &str) -> String {
     format!(
         "{{\"response_token\":\"{}\"}}",

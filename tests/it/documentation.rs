@@ -479,7 +479,7 @@ fn the_programs_of_the_library_are_those_that_the_tests_run() {
 
 #[test]
 fn the_manual_explains_every_code_and_every_key() {
-    let codes: Vec<_> = include_str!("../../src/rejection.rs")
+    let codes: Vec<_> = include_str!("../../src/rejection/table.rs")
         .split("RefusalRow::new(")
         .filter_map(|row| row.trim_start().strip_prefix('"')?.split('"').next())
         .collect();

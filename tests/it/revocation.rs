@@ -67,7 +67,7 @@ fn refuses<const N: usize>(proxy: &Proxy, leaves: [&Leaf; N], why: &str) {
 
 const WAS_REVOKED: &str = "The certificate was revoked.";
 
-const IS_UNKNOWN: &str = "No revocation list says whether";
+const IS_UNKNOWN: &str = "no revocation list that says whether";
 
 /// A list of this number, which was made so many days ago.
 fn numbered(number: u64, days_ago: i64) -> impl FnOnce(&mut CertificateRevocationListParams) {

@@ -1,7 +1,8 @@
 //! Failures of exchanges that end without a response.
 
+use crate::tls::{CertificateFault, Presenter};
 use rustix::io::Errno;
-use rustls::{AlertDescription, CertificateError, Error as TlsError, OtherError, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 use std::fmt;
 use std::io::{self, ErrorKind};
 
@@ -121,30 +122,22 @@ fn tls_words(error: &TlsError) -> String {
 
 /// Returns the problem with a server's certificate, to follow a colon.
 fn certificate_words(error: &CertificateError) -> String {
-    use CertificateError as E;
-
-    let words = match error {
-        E::Expired | E::ExpiredContext { .. } => EXPIRED,
-        E::NotValidYet | E::NotValidYetContext { .. } => EARLY,
-        E::Revoked => "it was revoked",
-        E::UnknownIssuer => UNKNOWN,
-        E::BadSignature => BAD_SIGNATURE,
-        E::BadEncoding => "it cannot be parsed",
-        E::NotValidForName => "it is for another name",
-        E::NotValidForNameContext {
+    match error {
+        CertificateError::NotValidForNameContext {
             expected,
             presented,
-        } => {
-            return other_names(presented, &expected.to_str());
-        }
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => PURPOSE,
-        E::UnhandledCriticalExtension => CRITICAL,
-        E::UnsupportedSignatureAlgorithmContext { .. }
-        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => ALGORITHM,
-        E::Other(OtherError(error)) => error.downcast_ref().map_or(UNUSUAL, path_words),
-        _ => UNUSUAL,
-    };
-    words.to_owned()
+        } => other_names(presented, &expected.to_str()),
+        error => words(error.into()),
+    }
+}
+
+/// Returns why a server's certificate has no path to a trusted authority, to follow a colon.
+pub(crate) fn path_words(error: &webpki::Error) -> String {
+    words(error.into())
+}
+
+fn words(fault: CertificateFault) -> String {
+    format!("it {}", fault.predicate(Presenter::Server))
 }
 
 fn other_names(presented: &[String], expected: &str) -> String {
@@ -164,48 +157,6 @@ fn bare(name: &str) -> &str {
         .and_then(|(_, rest)| rest.strip_suffix(')'))
         .unwrap_or(name);
     inner.trim_matches('"')
-}
-
-const EXPIRED: &str = "a certificate of the chain has expired";
-const EARLY: &str = "a certificate of the chain is not valid yet";
-const UNKNOWN: &str = "its issuer is not a known authority";
-const BAD_SIGNATURE: &str = "its issuer has the name of a known authority, but another key";
-const PURPOSE: &str = "it is not for servers (extended key usage)";
-const CRITICAL: &str = "it has an unknown critical extension";
-const ALGORITHM: &str = "its signature algorithm is unsafe or unknown, such as SHA-1";
-const UNUSUAL: &str = "it violates the certificate profile (RFC 5280)";
-
-/// Returns why a server's certificate has no path to a trusted authority, to follow a colon.
-pub(crate) fn path_words(error: &webpki::Error) -> &'static str {
-    use webpki::Error as E;
-
-    match error {
-        E::CaUsedAsEndEntity => {
-            "it is the certificate of an authority (CA:TRUE), which Rust's and other strict clients refuse for a server"
-        }
-        E::EndEntityUsedAsCa => "its issuer is not an authority (CA:FALSE)",
-        E::CertExpired { .. } | E::InvalidCertValidity => EXPIRED,
-        E::CertNotValidYet { .. } => EARLY,
-        E::UnknownIssuer => UNKNOWN,
-        E::InvalidSignatureForPublicKey => BAD_SIGNATURE,
-        E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => PURPOSE,
-        E::UnsupportedCriticalExtension => CRITICAL,
-        E::UnsupportedSignatureAlgorithmContext(_)
-        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
-        | E::SignatureAlgorithmMismatch => ALGORITHM,
-        E::UnsupportedCertVersion => "it is not an X.509 version 3 certificate",
-        E::PathLenConstraintViolated => {
-            "an authority above it must not issue to further authorities (path length)"
-        }
-        E::NameConstraintViolation => {
-            "an authority above it must not issue for its names (name constraints)"
-        }
-        E::MaximumPathDepthExceeded
-        | E::MaximumPathBuildCallsExceeded
-        | E::MaximumSignatureChecksExceeded
-        | E::MaximumNameConstraintComparisonsExceeded => "the chain is too long to be verified",
-        _ => UNUSUAL,
-    }
 }
 
 /// Returns the name of an alert as RFC 8446 section 6 spells it, such as `certificate_required`.
@@ -270,7 +221,7 @@ mod tests {
     fn nothing_is_said_in_names_of_types() {
         let of = |error| ClientFailure::from(&io::Error::other(error)).to_string();
         let untrusted = |error| of(TlsError::InvalidCertificate(error));
-        let other = CertificateError::Other(OtherError(std::sync::Arc::new(
+        let other = CertificateError::Other(rustls::OtherError(std::sync::Arc::new(
             webpki::Error::CaUsedAsEndEntity,
         )));
         let name = rustls::pki_types::ServerName::try_from("a.example").unwrap();
@@ -280,7 +231,7 @@ mod tests {
         ];
         for (words, expected) in [
             (untrusted(other), "CA:TRUE"),
-            (untrusted(CertificateError::BadEncoding), "cannot be parsed"),
+            (untrusted(CertificateError::BadEncoding), "cannot be read"),
             (
                 untrusted(CertificateError::NotValidForNameContext {
                     expected: name,

@@ -1,7 +1,8 @@
 //! The target of a client: the URL of a webhook, and the address to connect to.
 
+use crate::http::url::{UrlFault, UrlServer};
 use http::Uri;
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::thread;
@@ -42,21 +43,13 @@ impl WebhookTarget {
         let uri: Uri = url
             .parse()
             .map_err(|error| format!("{url:?} is not a URL: {error}"))?;
-        let is_https = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(format!("{url:?} must begin with https:// or http://")),
-        };
-        let authority = uri
-            .authority()
-            .ok_or_else(|| format!("{url:?} has no host"))?;
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let server = UrlServer::of(&uri).map_err(|fault| explain(&fault, url))?;
+        let host = server.host;
         ServerName::try_from(host.as_str()).map_err(|_| format!("{host:?} is not a host name"))?;
-        let default_port = if is_https { 443 } else { 80 };
         Ok(Self {
-            is_https,
+            is_https: server.is_https,
             host,
-            port: port(authority)?.unwrap_or(default_port),
+            port: server.port,
             path: path_and_query(&uri),
             address: None,
             proxy_protocol: false,
@@ -73,10 +66,9 @@ impl WebhookTarget {
 
     /// Returns the value of `Host`.
     pub(crate) fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
+        let host = match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
         };
         match (self.is_https, self.port) {
             (true, 443) | (false, 80) => host,
@@ -103,19 +95,29 @@ impl WebhookTarget {
         }
         let (found, finds) = oneshot::channel();
         // The thread is not joined: a name server that does not respond would block everything.
-        thread::spawn(move || {
-            let addresses = (host.as_str(), port)
-                .to_socket_addrs()
-                .map(|all| all.take(MAX_ADDRESSES).collect());
-            found.send(addresses.map_err(|error| error.to_string()))
-        });
+        thread::spawn(move || found.send(look_up(&host, port)));
         match timeout(limit, finds).await {
             Ok(Ok(addresses)) => addresses,
-            _ => Err(format!(
-                "no name server responded within {} s",
-                limit.as_secs()
-            )),
+            _ => {
+                let seconds = limit.as_secs();
+                Err(format!("no name server responded within {seconds} s"))
+            }
         }
+    }
+}
+
+fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let found = (host, port).to_socket_addrs();
+    found
+        .map(|addresses| addresses.take(MAX_ADDRESSES).collect())
+        .map_err(|error| error.to_string())
+}
+
+fn explain(fault: &UrlFault, url: &str) -> String {
+    match fault {
+        UrlFault::Scheme => format!("{url:?} must begin with https:// or http://"),
+        UrlFault::Host => format!("{url:?} has no host"),
+        UrlFault::Port(port) => format!("{port:?} is not a port: those are 1 to 65535"),
     }
 }
 
@@ -149,21 +151,6 @@ fn path_and_query(uri: &Uri) -> String {
         None | Some("") => "/".to_owned(),
         Some(path) if path.starts_with('/') => path.to_owned(),
         Some(query) => format!("/{query}"),
-    }
-}
-
-/// Returns the port in an authority, if there is one.
-fn port(authority: &Authority) -> Result<Option<u16>, String> {
-    match authority
-        .as_str()
-        .strip_prefix(authority.host())
-        .and_then(|rest| rest.strip_prefix(':'))
-    {
-        None | Some("") => Ok(None),
-        Some(text) => match text.parse() {
-            Ok(port @ 1..) if !text.starts_with('+') => Ok(Some(port)),
-            _ => Err(format!("{text:?} is not a port: those are 1 to 65535")),
-        },
     }
 }
 

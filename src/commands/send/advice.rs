@@ -2,7 +2,8 @@
 
 use crate::commands::client::ClientFailure;
 use crate::rejection::{PRESENT_CERTIFICATE, TRUST_CERTIFICATE, client_advice};
-use rustls::{AlertDescription, CertificateError};
+use crate::tls::CertificateFault;
+use rustls::AlertDescription;
 
 /// Returns advice on a response that is not a success.
 pub(super) fn of_refusal(status: u16, code: Option<&str>) -> Option<&'static str> {
@@ -36,7 +37,7 @@ pub(super) fn of_failure(
 ) -> Option<&'static str> {
     Some(match failure {
         ClientFailure::Alert(alert) => of_alert(*alert, presented),
-        ClientFailure::Untrusted(error) => of_certificate(error),
+        ClientFailure::Untrusted(error) => of_certificate(error.into()),
         ClientFailure::HungUp(_) if !was_connected => {
             "check that the port is one for TLS, and that the server accepts connections from this address (here: listen.allow)"
         }
@@ -76,20 +77,16 @@ fn of_alert(alert: AlertDescription, presented: bool) -> &'static str {
     }
 }
 
-fn of_certificate(error: &CertificateError) -> &'static str {
-    match error {
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+fn of_certificate(fault: CertificateFault) -> &'static str {
+    match fault {
+        CertificateFault::UnknownIssuer | CertificateFault::BadSignature => {
             "give the authority that issued it with --ca FILE; if it is a public authority, configure the server to send the whole chain"
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+        CertificateFault::Name => {
             "use one of its names in the URL, with --connect-to ADDRESS if that name resolves to another server"
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "renew the server's certificate"
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "check the clock of this machine"
-        }
+        CertificateFault::Expired => "renew the server's certificate",
+        CertificateFault::NotYetValid => "check the clock of this machine",
         _ => "install a certificate for servers (doctor reports details)",
     }
 }

@@ -1,6 +1,7 @@
 //! Checks the header fields that decide where a request ends.
 
 use super::target::is_for;
+use crate::http::list;
 use crate::http::request_head::HttpVersion;
 use crate::rejection::Rejection;
 
@@ -21,25 +22,32 @@ pub(super) struct FramingFields<'h> {
 impl<'h> FramingFields<'h> {
     /// Counts a field, and checks its value.
     pub(super) fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Rejection> {
-        if name.eq_ignore_ascii_case(b"host") {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        if is(b"host") {
             self.hosts += 1;
             self.host = value;
-            check_host(value)?;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
+            return check_host(value);
+        }
+        if is(b"content-length") {
             self.content_lengths += 1;
-            check_content_length(value)?;
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            return check_content_length(value);
+        }
+        if is(b"transfer-encoding") {
             self.transfer_codings += 1;
-            if !value.eq_ignore_ascii_case(b"chunked") {
-                return Rejection::malformed("Transfer-Encoding is not \"chunked\".");
-            }
-        } else if name.eq_ignore_ascii_case(b"connection") {
-            self.nominated += value.split(|b| *b == b',').count();
-            if self.nominated > MAX_FIELDS {
-                return Rejection::malformed("Connection names more fields than a head may have.");
-            }
+            return check_transfer_coding(value);
+        }
+        if is(b"connection") {
+            return self.note_connection(value);
         }
         Ok(())
+    }
+
+    fn note_connection(&mut self, value: &[u8]) -> Result<(), Rejection> {
+        self.nominated += list::elements(value).count();
+        match self.nominated > MAX_FIELDS {
+            true => Rejection::malformed("Connection names more fields than a head may have."),
+            false => Ok(()),
+        }
     }
 
     /// Checks that the fields do not contradict each other (RFC 9112 sections 3.2, 6.1 and 6.3).
@@ -50,16 +58,17 @@ impl<'h> FramingFields<'h> {
         if self.content_lengths > 1 {
             return Rejection::malformed("Content-Length is given twice.");
         }
-        if self.transfer_codings > 1 {
-            return Rejection::malformed("Transfer-Encoding is given twice.");
+        match self.transfer_codings {
+            0 => Ok(()),
+            1 if self.content_lengths == 1 => {
+                Rejection::malformed("Both Content-Length and Transfer-Encoding are given.")
+            }
+            1 if version == HttpVersion::Http10 => {
+                Rejection::malformed("HTTP/1.0 has no Transfer-Encoding.")
+            }
+            1 => Ok(()),
+            _ => Rejection::malformed("Transfer-Encoding is given twice."),
         }
-        if self.transfer_codings == 1 && self.content_lengths == 1 {
-            return Rejection::malformed("Both Content-Length and Transfer-Encoding are given.");
-        }
-        if self.transfer_codings == 1 && version == HttpVersion::Http10 {
-            return Rejection::malformed("HTTP/1.0 has no Transfer-Encoding.");
-        }
-        Ok(())
     }
 
     /// Checks an absolute target against the `Host` field.
@@ -82,17 +91,30 @@ pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Rejection> {
     let Some(colon) = memchr::memchr(b':', line) else {
         return Rejection::malformed("A header field has no colon.");
     };
-    let name = &line[..colon];
-    let value = &line[colon + 1..];
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
         return Rejection::malformed(
             "The name of a header field is not a token directly before its colon.",
         );
     }
-    if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
-        return Rejection::malformed("A header field holds a control character.");
-    }
+    check_value(value)?;
     Ok((name, value.trim_ascii()))
+}
+
+/// Checks that the value of a field holds no control characters but tabs.
+pub(crate) fn check_value(value: &[u8]) -> Result<(), Rejection> {
+    let is_bad = |b: &u8| b.is_ascii_control() && *b != b'\t';
+    match value.iter().any(is_bad) {
+        true => Rejection::malformed("A header field holds a control character."),
+        false => Ok(()),
+    }
+}
+
+fn check_transfer_coding(value: &[u8]) -> Result<(), Rejection> {
+    match value.eq_ignore_ascii_case(b"chunked") {
+        true => Ok(()),
+        false => Rejection::malformed("Transfer-Encoding is not \"chunked\"."),
+    }
 }
 
 /// Checks that the host of a request is a name, with or without a port.

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use fields::FramingFields;
 use std::ops::Range;
 
-pub(crate) use fields::{MAX_FIELDS, check_content_length, check_host, field, is_token};
+pub(crate) use fields::{
+    MAX_FIELDS, check_content_length, check_host, check_value, field, is_token,
+};
 pub(crate) use target::check_target;
 
 /// Returns the length of the head at the beginning of `bytes`, if it is complete.
@@ -33,10 +35,7 @@ fn spans(head: &[u8]) -> Result<HeadSpans, Rejection> {
     let Some(lines) = head.strip_suffix(b"\r\n\r\n") else {
         return Rejection::malformed("The head does not end.");
     };
-    let mut lines = HeadLines {
-        bytes: lines,
-        next: Some(0),
-    };
+    let mut lines = HeadLines::new(lines);
     let request_line = lines.next().unwrap_or_default();
     let mut spans = read_request_line(request_line)?;
     let mut framing = FramingFields::default();
@@ -86,10 +85,19 @@ impl HeadLine<'_> {
     }
 }
 
-/// Splits at CRLF; a CR or LF that is not part of one stays in its line, where it is refused.
+/// The lines of a head, split at CRLF; a CR or LF that is not part of one stays in its line, where it is refused.
 struct HeadLines<'h> {
     bytes: &'h [u8],
     next: Option<usize>,
+}
+
+impl<'h> HeadLines<'h> {
+    fn new(bytes: &'h [u8]) -> Self {
+        Self {
+            bytes,
+            next: Some(0),
+        }
+    }
 }
 
 impl<'h> Iterator for HeadLines<'h> {
@@ -118,18 +126,19 @@ fn read_request_line(line: HeadLine<'_>) -> Result<HeadSpans, Rejection> {
         return Rejection::malformed("The request line is not \"method target version\".");
     };
     check_method(method)?;
-    let version = match version {
-        b"HTTP/1.1" => HttpVersion::Http11,
-        b"HTTP/1.0" => HttpVersion::Http10,
-        _ => return Rejection::malformed("The version is neither HTTP/1.1 nor HTTP/1.0."),
-    };
+    let version = read_version(version)?;
     check_target(target)?;
     let start = method.len() + 1;
-    Ok(HeadSpans::new(
-        version,
-        line.span(0..method.len()),
-        line.span(start..start + target.len()),
-    ))
+    let target = line.span(start..start + target.len());
+    Ok(HeadSpans::new(version, line.span(0..method.len()), target))
+}
+
+fn read_version(version: &[u8]) -> Result<HttpVersion, Rejection> {
+    match version {
+        b"HTTP/1.1" => Ok(HttpVersion::Http11),
+        b"HTTP/1.0" => Ok(HttpVersion::Http10),
+        _ => Rejection::malformed("The version is neither HTTP/1.1 nor HTTP/1.0."),
+    }
 }
 
 fn check_method(method: &[u8]) -> Result<(), Rejection> {

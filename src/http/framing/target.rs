@@ -1,5 +1,6 @@
 //! Checks the target of a request.
 
+use crate::http::url::absolute;
 use crate::rejection::Rejection;
 
 /// Checks that a target is a path, an absolute URL or `*`, and contains only characters that a URL
@@ -17,10 +18,10 @@ pub(crate) fn check_target(target: &[u8]) -> Result<(), Rejection> {
         return Rejection::malformed("The request target holds a fragment.");
     }
     let path = target.split(|b| *b == b'?').next().unwrap_or_default();
-    if path.contains(&b'%') && NULS.iter().any(|nul| holds(path, nul)) {
-        return Rejection::malformed("The path holds a NUL.");
+    match path.contains(&b'%') && NULS.iter().any(|nul| holds(path, nul)) {
+        true => Rejection::malformed("The path holds a NUL."),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// The ways in which a path may contain a NUL: encoded once or twice, in two bytes, or in the
@@ -33,26 +34,15 @@ fn holds(text: &[u8], part: &[u8]) -> bool {
         .any(|window| window.eq_ignore_ascii_case(part))
 }
 
-/// The default port of its scheme and the rest of a target that is a whole URL (RFC 9112 section
-/// 3.2.2).
-fn absolute(target: &[u8]) -> Option<(&'static [u8], &[u8])> {
-    let http = target
-        .strip_prefix(b"http://")
-        .map(|rest| (&b"80"[..], rest));
-    http.or_else(|| {
-        target
-            .strip_prefix(b"https://")
-            .map(|rest| (&b"443"[..], rest))
-    })
-}
-
-/// An authority without its port, where that is the default one or empty (RFC 3986 section 6.2.3).
+/// Returns an authority without its port, where that is the default one or empty (RFC 3986 section 6.2.3).
 fn without_port<'a>(authority: &'a [u8], default: &[u8]) -> &'a [u8] {
-    match authority.iter().rposition(|b| *b == b':') {
-        Some(colon) if authority[colon + 1..].is_empty() || authority[colon + 1..] == *default => {
-            &authority[..colon]
-        }
-        _ => authority,
+    let Some(colon) = authority.iter().rposition(|b| *b == b':') else {
+        return authority;
+    };
+    let (host, port) = (&authority[..colon], &authority[colon + 1..]);
+    match port.is_empty() || port == default {
+        true => host,
+        false => authority,
     }
 }
 

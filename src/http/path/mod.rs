@@ -13,7 +13,7 @@ pub use pattern::PathPattern;
 
 /// An item that is found by its path, and that guards access to it.
 pub trait Guarded {
-    /// The path pattern of this item.
+    /// Returns the path pattern of this item.
     fn path(&self) -> &PathPattern;
 
     /// Returns `true` if every request that this item admits would be admitted by `other`, too.
@@ -53,37 +53,29 @@ pub struct Routes<R> {
 }
 
 impl<R: Guarded> Routes<R> {
-    /// No two of which have the same path.
+    /// Creates the routes, of which no two have the same path.
     pub fn new(routes: Vec<R>) -> Self {
         let (mut spelt, mut read) = (PathTree::new(), PathTree::new());
         for (index, pattern) in routes.iter().map(R::path).enumerate() {
-            spelt.insert(segments(pattern.text()), pattern.has_below(), index);
-            let segments = reading::normalize_path(pattern.text());
-            read.insert(
-                segments.iter().map(String::as_str),
-                pattern.has_below(),
-                index,
-            );
+            let has_below = pattern.has_below();
+            spelt.insert(segments(pattern.text()), has_below, index);
+            let normalized = reading::normalize_path(pattern.text());
+            read.insert(normalized.iter().map(String::as_str), has_below, index);
         }
-        let is_uniform = routes.first().is_none_or(|first| {
-            routes
-                .iter()
-                .all(|other| first.demands_at_least(other) && other.demands_at_least(first))
-        });
         Self {
+            is_uniform: is_uniform(&routes),
             routes,
             spelt,
             read,
-            is_uniform,
         }
     }
 
-    /// All routes, in the order in which they were given.
+    /// Returns all routes, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &R> {
         self.routes.iter()
     }
 
-    /// The most specific one for `path`.
+    /// Returns the most specific route for `path`.
     ///
     /// Paths are compared as they came over the wire: nothing is decoded or normalised, so that no
     /// spelling of a path reaches a route that another program would not have found. Neither does
@@ -122,20 +114,27 @@ impl<R: Guarded> Routes<R> {
             // It has a path with an extension of its own.
             return false;
         }
+        let demands_more = |other: &usize| !route.demands_at_least(&self.routes[*other]);
         let mut passes_by = false;
-        self.read
-            .walk(reading.segments.iter().copied(), |more_specific, depth| {
-                // Where the route itself matches, those that are less specific do not count.
-                passes_by &= !more_specific.contains(&found);
-                // What is above an extension does not depend on it.
-                let depends = !reading.lacks_extension || depth == reading.segments.len();
-                passes_by |= depends
-                    && more_specific
-                        .iter()
-                        .any(|other| !route.demands_at_least(&self.routes[*other]));
-            });
+        let segments = reading.segments.iter().copied();
+        self.read.walk(segments, |more_specific, depth| {
+            // Where the route itself matches, those that are less specific do not count.
+            passes_by &= !more_specific.contains(&found);
+            // What is above an extension does not depend on it.
+            let depends = !reading.lacks_extension || depth == reading.segments.len();
+            passes_by |= depends && more_specific.iter().any(demands_more);
+        });
         passes_by
     }
+}
+
+/// Returns `true` if all routes demand the same.
+fn is_uniform<R: Guarded>(routes: &[R]) -> bool {
+    let [first, others @ ..] = routes else {
+        return true;
+    };
+    let mut others = others.iter();
+    others.all(|other| first.demands_at_least(other) && other.demands_at_least(first))
 }
 
 /// Returns the parts of a path between its slashes; none for the empty path, which contains every

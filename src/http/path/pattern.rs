@@ -23,20 +23,17 @@ impl PathPattern {
                 "must be a plain path, without query or fragment, percent-encoded as it comes over the wire",
             );
         }
-        let (path, is_subtree) = match text.strip_suffix("/*") {
-            Some(prefix) => (prefix, true),
-            None => (text, false),
+        let pattern = match text.strip_suffix("/*") {
+            Some(prefix) => Self::Subtree(prefix.to_owned()),
+            None => Self::Exact(text.to_owned()),
         };
-        if path.contains('*') {
-            return Err("may have \"*\" only at its end, as \"/prefix/*\"");
-        }
-        match is_subtree {
-            true => Ok(Self::Subtree(path.to_owned())),
-            false => Ok(Self::Exact(path.to_owned())),
+        match pattern.text().contains('*') {
+            true => Err("may have \"*\" only at its end, as \"/prefix/*\""),
+            false => Ok(pattern),
         }
     }
 
-    /// The path, or the prefix of a subtree.
+    /// Returns the path, or the prefix of a subtree.
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Exact(path) | Self::Subtree(path) => path,

@@ -27,19 +27,21 @@ pub(super) struct Reading<'t> {
     pub(super) lacks_extension: bool,
 }
 
+impl<'t> Reading<'t> {
+    fn new(segments: &'t [&'t str], lacks_extension: bool) -> Self {
+        Self {
+            segments,
+            lacks_extension,
+        }
+    }
+}
+
 /// Returns `true` if `is` holds for any way to read `path`. It is assumed to hold for a path that
 /// can be read in too many ways.
 pub(super) fn is_any(path: &str, is: impl Fn(&Reading<'_>) -> bool) -> bool {
     let is_either = |segments: &[&str]| {
-        is(&Reading {
-            segments,
-            lacks_extension: false,
-        }) || without_extension(segments).is_some_and(|it| {
-            is(&Reading {
-                segments: &it,
-                lacks_extension: true,
-            })
-        })
+        is(&Reading::new(segments, false))
+            || without_extension(segments).is_some_and(|it| is(&Reading::new(&it, true)))
     };
     texts(path).iter().any(|text| match readings(&parts(text)) {
         Some(readings) => readings.iter().any(|segments| is_either(segments)),
@@ -47,7 +49,7 @@ pub(super) fn is_any(path: &str, is: impl Fn(&Reading<'_>) -> bool) -> bool {
     })
 }
 
-/// The segments of a path of the configuration, which is to be found by every way to read it.
+/// Returns the segments of a path of the configuration, which is to be found by every way to read it.
 pub(super) fn normalize_path(path: &str) -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
     let text = texts(path).pop().unwrap_or_default();
@@ -63,23 +65,16 @@ pub(super) fn normalize_path(path: &str) -> Vec<String> {
 /// Returns the path with its encoding undone and its parameters cut off, in every order in which
 /// that can be done.
 fn texts(path: &str) -> Vec<Cow<'_, str>> {
-    let levels: Vec<Cow<'_, str>> = iter::successors(Some(Cow::Borrowed(path)), |text| {
-        decoded(text).map(Cow::Owned)
-    })
-    .take(1 + DECODINGS)
-    .collect();
-    let has = |sign: char| levels.iter().any(|text| text.contains(sign));
-    if !has(';') && !has('?') && !has('#') {
-        return levels.into_iter().next_back().into_iter().collect();
+    let decode = |text: &Cow<'_, str>| decoded(text).map(Cow::Owned);
+    let levels = iter::successors(Some(Cow::Borrowed(path)), decode);
+    let mut levels: Vec<Cow<'_, str>> = levels.take(1 + DECODINGS).collect();
+    if !levels.iter().any(|text| text.contains([';', '?', '#'])) {
+        return levels.pop().into_iter().collect();
     }
     let mut texts = Vec::new();
     for (done, level) in levels.iter().enumerate() {
         for slashes in [&SLASHES[..1], &SLASHES[..]] {
-            let mut text = without_parameters(level, slashes);
-            for _ in done..DECODINGS {
-                text = decoded(&text).unwrap_or(text);
-            }
-            let text = without_parameters(&text, slashes);
+            let text = cut_and_decoded(level, slashes, DECODINGS - done);
             // A reader that decodes before it looks for the query finds another one.
             let end = text.find(['?', '#']).unwrap_or(text.len());
             texts.push(Cow::Owned(text[..end].to_owned()));
@@ -89,6 +84,16 @@ fn texts(path: &str) -> Vec<Cow<'_, str>> {
     texts
 }
 
+/// Cuts the parameters off, undoes the encoding as often as said, and cuts off what parameters that
+/// has laid open.
+fn cut_and_decoded(text: &str, slashes: &[char], decodings: usize) -> String {
+    let mut text = without_parameters(text, slashes);
+    for _ in 0..decodings {
+        text = decoded(&text).unwrap_or(text);
+    }
+    without_parameters(&text, slashes)
+}
+
 /// Undoes the percent-encoding of a text, including `%uXXXX`, which IIS decodes; returns `None` if
 /// there is nothing to undo.
 fn decoded(text: &str) -> Option<String> {
@@ -96,15 +101,13 @@ fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(rest.len());
     let mut is_changed = false;
     while let [first, after @ ..] = rest {
-        let (is_escape, length) = match unescape(rest, &mut bytes) {
-            Some(length) => (true, length),
-            None => {
-                bytes.push(*first);
-                (false, 1)
-            }
-        };
-        is_changed |= is_escape;
-        rest = after.get(length - 1..).unwrap_or_default();
+        if let Some(length) = unescape(rest, &mut bytes) {
+            is_changed = true;
+            rest = &rest[length..];
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
     }
     is_changed.then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -112,16 +115,10 @@ fn decoded(text: &str) -> Option<String> {
 /// Appends the character that an escape at the beginning of `text` encodes, and returns the length
 /// of the escape.
 fn unescape(text: &[u8], bytes: &mut Vec<u8>) -> Option<usize> {
-    let number = |digits: &[u8]| {
-        let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
-        is_hex
-            .then(|| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
-            .flatten()
-    };
     match text {
         [b'%', b'u' | b'U', digits @ ..] => {
-            let character =
-                char::from_u32(number(digits.get(..4)?)?).unwrap_or(char::REPLACEMENT_CHARACTER);
+            let character = char::from_u32(number(digits.get(..4)?)?);
+            let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
             bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             Some(6)
         }
@@ -131,6 +128,14 @@ fn unescape(text: &[u8], bytes: &mut Vec<u8>) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+/// Parses hexadecimal digits, and no sign.
+fn number(digits: &[u8]) -> Option<u32> {
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// Removes everything between a `;` and the next slash.
@@ -155,6 +160,12 @@ enum PathPart<'t> {
     Up { is_after_gap: bool },
 }
 
+impl PathPart<'_> {
+    fn is_up(&self) -> bool {
+        matches!(self, Self::Up { .. })
+    }
+}
+
 fn parts(text: &str) -> Vec<PathPart<'_>> {
     let is_blank = |sign: char| sign.is_whitespace() || sign.is_control();
     let mut is_after_gap = false;
@@ -172,7 +183,7 @@ fn parts(text: &str) -> Vec<PathPart<'_>> {
     parts
 }
 
-/// In one case: names that differ in case alone become equal.
+/// Returns a name in one case: names that differ in case alone become equal.
 fn folded(name: &str) -> Cow<'_, str> {
     if name
         .bytes()
@@ -192,10 +203,7 @@ fn folded(name: &str) -> Cow<'_, str> {
 /// Returns every reading of the parts, with each `..` followed or taken for a name; `None` if there
 /// are too many.
 fn readings<'t>(parts: &'t [PathPart<'_>]) -> Option<Vec<Vec<&'t str>>> {
-    let ups = parts
-        .iter()
-        .filter(|part| matches!(part, PathPart::Up { .. }))
-        .count();
+    let ups = parts.iter().filter(|part| part.is_up()).count();
     if ups > MAX_UPS || (ups > 0 && parts.len() > MAX_SEGMENTS) {
         return None;
     }
@@ -203,23 +211,21 @@ fn readings<'t>(parts: &'t [PathPart<'_>]) -> Option<Vec<Vec<&'t str>>> {
     for part in parts {
         match part {
             PathPart::Name(name) => readings.iter_mut().for_each(|reading| reading.push(name)),
-            PathPart::Up { is_after_gap } => {
-                let followed = readings.iter().map(|reading| match reading.split_last() {
-                    Some((_, above)) => above.to_vec(),
-                    None => Vec::new(),
-                });
-                let without = if *is_after_gap {
-                    readings.clone()
-                } else {
-                    Vec::new()
-                };
-                let followed: Vec<_> = followed.chain(without).collect();
-                readings.iter_mut().for_each(|reading| reading.push(".."));
-                readings.extend(followed);
-            }
+            PathPart::Up { is_after_gap } => go_up(&mut readings, *is_after_gap),
         }
     }
     Some(readings)
+}
+
+/// Adds the readings in which `..` is followed to those in which it is taken for a name.
+fn go_up(readings: &mut Vec<Vec<&str>>, is_after_gap: bool) {
+    let above = |reading: &Vec<_>| reading[..reading.len().saturating_sub(1)].to_vec();
+    let mut followed: Vec<_> = readings.iter().map(above).collect();
+    if is_after_gap {
+        followed.extend(readings.iter().cloned());
+    }
+    readings.iter_mut().for_each(|reading| reading.push(".."));
+    readings.extend(followed);
 }
 
 /// Removes the extension of the last name.

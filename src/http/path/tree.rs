@@ -34,22 +34,24 @@ impl PathTree {
     ) {
         let mut at = 0;
         for segment in segments {
-            let next = self.nodes.len();
-            at = *self.nodes[at]
-                .children
-                .entry(segment.into())
-                .or_insert(next);
-            if at == next {
-                self.nodes.push(PathNode::default());
-            }
+            at = self.child(at, segment);
         }
         let node = &mut self.nodes[at];
-        if has_below {
-            &mut node.below
-        } else {
-            &mut node.exact
+        match has_below {
+            true => node.below.push(index),
+            false => node.exact.push(index),
         }
-        .push(index);
+    }
+
+    /// Returns the node of a segment below another node, which is added if it is new.
+    fn child(&mut self, above: usize, segment: &str) -> usize {
+        let next = self.nodes.len();
+        let children = &mut self.nodes[above].children;
+        let child = *children.entry(segment.into()).or_insert(next);
+        if child == next {
+            self.nodes.push(PathNode::default());
+        }
+        child
     }
 
     /// Calls `each` with the items that match the path of these segments, the least specific first,

@@ -60,10 +60,9 @@ impl Peer {
             return Ok(part);
         }
         let mut shutdown = self.shutdown.clone();
-        let grace = if *has_stalled {
-            Duration::ZERO
-        } else {
-            DRAIN_READ_TIMEOUT
+        let grace = match *has_stalled {
+            true => Duration::ZERO,
+            false => DRAIN_READ_TIMEOUT,
         };
         tokio::select! {
             biased;

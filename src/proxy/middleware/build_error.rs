@@ -1,6 +1,7 @@
 //! The mistakes in a gate that is made in code.
 
 use super::MAX_BODY;
+use crate::tls::TrustError;
 use thiserror::Error;
 
 /// The reason why a gate cannot be built.
@@ -61,5 +62,5 @@ pub enum BuildError {
     },
     /// The authorities cannot be used.
     #[error("the trusted authorities cannot be used: {0}")]
-    Trust(String),
+    Trust(#[from] TrustError),
 }

@@ -102,19 +102,26 @@ impl GateBuilder {
             return Err(BuildError::NoRoute);
         }
         let trust = self.trust.unwrap_or_else(ClientTrust::netdata);
-        let mut paths = HashSet::new();
-        let mut routes = Vec::with_capacity(self.routes.len());
-        for (path, route) in self.routes {
-            if !paths.insert(path.clone()) {
-                return Err(BuildError::DuplicatePath(path));
-            }
-            routes.push(route.build(path, trust.verify)?);
-        }
-        let mut policy = Policy::of_routes(&routes, &trust, self.limits, self.trusted_proxies)
-            .map_err(BuildError::Trust)?;
+        let routes = build_routes(self.routes, trust.verify)?;
+        let mut policy = Policy::of_routes(&routes, &trust, self.limits, self.trusted_proxies)?;
         policy.passes_other_paths = !self.refuses_other_paths;
         Ok(policy)
     }
+}
+
+fn build_routes(
+    routes: Vec<(String, WebhookRoute)>,
+    verify: Verify,
+) -> Result<Vec<Route>, BuildError> {
+    let mut paths = HashSet::new();
+    let mut built = Vec::with_capacity(routes.len());
+    for (path, route) in routes {
+        if !paths.insert(path.clone()) {
+            return Err(BuildError::DuplicatePath(path));
+        }
+        built.push(route.build(path, verify)?);
+    }
+    Ok(built)
 }
 
 impl fmt::Debug for WebhookRoute {
@@ -150,7 +157,7 @@ impl Default for WebhookRoute {
 }
 
 impl WebhookRoute {
-    /// A route that demands a client certificate.
+    /// Creates a route that demands a client certificate.
     pub fn new() -> Self {
         Self::default()
     }
@@ -240,32 +247,20 @@ impl WebhookRoute {
     }
 
     fn build(self, path: String, verify: Verify) -> Result<Route, BuildError> {
-        let pattern = PathPattern::parse(&path).map_err(|reason| BuildError::Path {
-            path: path.clone(),
-            reason,
-        })?;
-        if !(1..=MAX_BODY).contains(&self.max_body) {
-            return Err(BuildError::MaxBody {
-                path,
-                max_body: self.max_body,
-            });
-        }
+        let pattern = pattern(&path)?;
+        self.check_max_body(&path)?;
         let requirements = self.requirements(&path, verify)?;
         let set_headers = self.set_headers(&path)?;
         let pass_headers = self.pass_headers(&path)?;
         let signer = self.signer(&path)?;
-        let challenge_secret = self.challenge_secret;
-        if challenge_secret
-            .as_ref()
-            .is_some_and(|secret| secret.expose().is_empty())
-        {
-            return Err(BuildError::EmptySecret(path));
+        if let Some(secret) = &self.challenge_secret {
+            check_secret(secret, &path)?;
         }
         Ok(Route {
             path: pattern,
             kind: RouteKind::Webhook,
             upstream: Arc::new(Upstream::outside()),
-            challenge_secret,
+            challenge_secret: self.challenge_secret,
             challenge_requires_authorization: self.challenge_requires_authorization,
             schema: self.schema,
             max_body: self.max_body,
@@ -278,6 +273,16 @@ impl WebhookRoute {
             pass_headers,
             requirements,
         })
+    }
+
+    fn check_max_body(&self, path: &str) -> Result<(), BuildError> {
+        match (1..=MAX_BODY).contains(&self.max_body) {
+            true => Ok(()),
+            false => Err(BuildError::MaxBody {
+                path: path.into(),
+                max_body: self.max_body,
+            }),
+        }
     }
 
     fn requirements(&self, path: &str, verify: Verify) -> Result<Requirements, BuildError> {
@@ -324,38 +329,60 @@ impl WebhookRoute {
     }
 
     fn set_headers(&self, path: &str) -> Result<Vec<(HeaderName, HeaderTemplate)>, BuildError> {
-        let header = |(name, template): &(String, String)| {
-            let refuse = |reason: &str| header_error(path, name, reason);
-            let parsed = header_name(path, name)?;
-            if header_class::is_reserved(parsed.as_str()) {
-                return Err(refuse("it is set by this library"));
-            }
-            if template.contains(char::is_control) {
-                return Err(refuse("its value holds control characters"));
-            }
-            let template = HeaderTemplate::parse(template)
-                .map_err(|_| refuse("its value names a variable that does not exist"))?;
-            Ok((parsed, template))
-        };
-        self.set_headers.iter().map(header).collect()
+        let headers = self.set_headers.iter();
+        headers
+            .map(|(name, template)| set_header(path, name, template))
+            .collect()
     }
 
     fn pass_headers(&self, path: &str) -> Result<Vec<HeaderName>, BuildError> {
-        let header = |name: &String| {
-            let parsed = header_name(path, name)?;
-            match header_class::class(parsed.as_str().as_bytes()) {
-                Some(Class::Identity | Class::Forwarding) => Ok(parsed),
-                _ => Err(header_error(path, name, "it cannot be passed")),
-            }
-        };
-        self.pass_headers.iter().map(header).collect()
+        let headers = self.pass_headers.iter();
+        headers.map(|name| passed_header(path, name)).collect()
     }
 }
 
+fn pattern(path: &str) -> Result<PathPattern, BuildError> {
+    PathPattern::parse(path).map_err(|reason| BuildError::Path {
+        path: path.into(),
+        reason,
+    })
+}
+
 fn digest(secret: &Secret, path: &str) -> Result<SecretDigest, BuildError> {
+    check_secret(secret, path)?;
+    Ok(SecretDigest::of(secret.expose()))
+}
+
+fn check_secret(secret: &Secret, path: &str) -> Result<(), BuildError> {
     match secret.expose().is_empty() {
         true => Err(BuildError::EmptySecret(path.into())),
-        false => Ok(SecretDigest::of(secret.expose())),
+        false => Ok(()),
+    }
+}
+
+fn set_header(
+    path: &str,
+    name: &str,
+    template: &str,
+) -> Result<(HeaderName, HeaderTemplate), BuildError> {
+    let refuse = |reason: &str| header_error(path, name, reason);
+    let parsed = header_name(path, name)?;
+    if header_class::is_reserved(parsed.as_str()) {
+        return Err(refuse("it is set by this library"));
+    }
+    if template.contains(char::is_control) {
+        return Err(refuse("its value holds control characters"));
+    }
+    let template = HeaderTemplate::parse(template)
+        .map_err(|_| refuse("its value names a variable that does not exist"))?;
+    Ok((parsed, template))
+}
+
+fn passed_header(path: &str, name: &str) -> Result<HeaderName, BuildError> {
+    let parsed = header_name(path, name)?;
+    match header_class::class(parsed.as_str().as_bytes()) {
+        Some(Class::Identity | Class::Forwarding) => Ok(parsed),
+        _ => Err(header_error(path, name, "it cannot be passed")),
     }
 }
 

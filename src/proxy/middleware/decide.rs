@@ -45,16 +45,23 @@ impl Gate {
             let _ = respond::reject(&mut transaction, &Rejection::Overloaded).now_or_never();
             Decision::Answered(())
         });
-        match decision {
-            Decision::Deliver(verified) => Decision::Deliver(verified),
-            Decision::PassThrough(authorized) => Decision::PassThrough(authorized),
-            Decision::Unrouted => Decision::Unrouted,
-            Decision::Answered(()) => Decision::Answered(session.into_response()),
+        decision.answered_with(|| session.into_response())
+    }
+}
+
+impl Decision {
+    /// Adds the response to the decision that a request has been answered.
+    fn answered_with<R>(self, response: impl FnOnce() -> R) -> Decision<R> {
+        match self {
+            Self::Deliver(verified) => Decision::Deliver(verified),
+            Self::PassThrough(authorized) => Decision::PassThrough(authorized),
+            Self::Unrouted => Decision::Unrouted,
+            Self::Answered(()) => Decision::Answered(response()),
         }
     }
 }
 
-/// The request target in origin form, as it is sent over HTTP/1.1.
+/// Returns the request target in origin form, as it is sent over HTTP/1.1.
 fn target(parts: &Parts) -> &[u8] {
     parts
         .uri
@@ -63,11 +70,7 @@ fn target(parts: &Parts) -> &[u8] {
 }
 
 fn head(parts: &Parts) -> RequestHead {
-    let version = match parts.version {
-        http::Version::HTTP_10 => HttpVersion::Http10,
-        http::Version::HTTP_2 | http::Version::HTTP_3 => HttpVersion::Http2,
-        _ => HttpVersion::Http11,
-    };
+    let version = HttpVersion::from(parts.version);
     let fields = parts.headers.iter();
     let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     RequestHead::from_parts(version, parts.method.as_str(), target(parts), fields)

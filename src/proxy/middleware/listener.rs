@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 impl Gate {
-    /// The settings of a TLS listener for `Service::add_tls_with_settings`: it serves `identity`
+    /// Returns the settings of a TLS listener for `Service::add_tls_with_settings`: it serves `identity`
     /// and asks for client certificates as the gate's trust says. `http2` offers HTTP/2.
     ///
     /// The program protects its own listeners further: it bounds the time of handshakes and heads,
@@ -31,7 +31,7 @@ impl Gate {
         tls::settings(identity, self.client_verifier(), http2)
     }
 
-    /// The verifier of client certificates for a rustls server, which follows the gate's policy.
+    /// Returns the verifier of client certificates for a rustls server, which follows the gate's policy.
     ///
     /// The names of authorities that it sends to clients stay those of the policy at this moment.
     pub fn client_verifier(&self) -> Arc<dyn ClientCertVerifier> {
@@ -73,10 +73,8 @@ impl ClientCertVerifier for CurrentTrust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let policy = self.policy.load();
-        policy
-            .trust
-            .verify_client_cert(end_entity, intermediates, now)
+        let trust = &self.policy.load().trust;
+        trust.verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(
@@ -85,10 +83,8 @@ impl ClientCertVerifier for CurrentTrust {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let policy = self.policy.load();
-        policy
-            .trust
-            .verify_tls12_signature(message, certificate, signature)
+        let trust = &self.policy.load().trust;
+        trust.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -97,10 +93,8 @@ impl ClientCertVerifier for CurrentTrust {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let policy = self.policy.load();
-        policy
-            .trust
-            .verify_tls13_signature(message, certificate, signature)
+        let trust = &self.policy.load().trust;
+        trust.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -22,6 +22,8 @@ pub use builder::{GateBuilder, WebhookRoute};
 use super::gate::Gate;
 use super::origin::Origin;
 use super::pingora_session::{self, PingoraSession};
+use super::policy::Policy;
+use super::session::Session;
 use super::transaction::Transaction;
 use super::upstream_request::{RequestFraming, encode_head};
 use super::verified::{Authorized, Decision, RequestFacts, Verified};
@@ -37,6 +39,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The largest body of a webhook, in bytes: what Pingora keeps of a request for its upstream.
@@ -60,6 +63,22 @@ struct Admitted {
     passed: Option<Passed>,
 }
 
+impl Admitted {
+    /// Describes the request and its response, for the log.
+    fn answered<'r>(&'r self, session: &'r ServerSession) -> Answered<'r> {
+        let digest = session.digest();
+        let tls = digest.and_then(|digest| digest.ssl_digest.as_ref());
+        let response = session.response_written();
+        Answered {
+            head: &self.head,
+            was_read: self.was_read,
+            tls: tls.map(|tls| tls.version.as_ref()),
+            status: response.map(|head| head.status.as_u16()),
+            bytes_sent: session.body_bytes_sent() as u64,
+        }
+    }
+}
+
 /// The proof that a request may go on to its upstream.
 #[derive(Debug)]
 enum Passed {
@@ -68,6 +87,15 @@ enum Passed {
 }
 
 impl Passed {
+    /// Returns the proof in a decision, unless the request was answered.
+    fn by(decision: Decision) -> Option<Self> {
+        match decision {
+            Decision::Deliver(verified) => Some(Self::Verified(verified)),
+            Decision::PassThrough(authorized) => Some(Self::Authorized(authorized)),
+            Decision::Answered(()) | Decision::Unrouted => None,
+        }
+    }
+
     fn facts(&self) -> RequestFacts<'_> {
         match self {
             Self::Verified(verified) => verified.facts(),
@@ -77,7 +105,7 @@ impl Passed {
 }
 
 impl WebhookContext {
-    /// The notification that passed, once [`Gate::request_filter`] has returned `false`.
+    /// Returns the notification that passed, once [`Gate::request_filter`] has returned `false`.
     pub fn verified(&self) -> Option<&Verified> {
         match self.request.as_ref()?.passed.as_ref()? {
             Passed::Verified(verified) => Some(verified),
@@ -85,7 +113,7 @@ impl WebhookContext {
         }
     }
 
-    /// The record of the request.
+    /// Returns the record of the request.
     pub fn context(&self) -> &Context {
         &self.context
     }
@@ -122,31 +150,17 @@ impl Gate {
         }
         // Before the body is read: Pingora takes it from there for the upstream.
         session.enable_retry_buffering();
-        let strict = strict_head(session);
+        let (head, rejection) = match strict_head(session) {
+            Ok(head) => (head, None),
+            Err(rejection) => (pingora_session::head(session.req_header()), Some(rejection)),
+        };
         let mut session =
             PingoraSession::new(session, policy.limits().body_timeout).with_max_body(MAX_BODY);
-        let (head, rejection) = match strict {
-            Ok(head) => (head, None),
-            Err(rejection) => (session.head(), Some(rejection)),
-        };
         webhook.context = Context::new();
         let origin = Origin::of(&session, &policy);
-        let decision = {
-            let context = &mut webhook.context;
-            let mut transaction = Transaction::new(&mut session, &head, context);
-            match &rejection {
-                None => self.judge_by(&policy, &mut transaction).await,
-                Some(rejection) => {
-                    self.refuse(&mut transaction, rejection).await;
-                    Decision::Answered(())
-                }
-            }
-        };
-        let passed = match decision {
-            Decision::Deliver(verified) => Some(Passed::Verified(verified)),
-            Decision::PassThrough(authorized) => Some(Passed::Authorized(authorized)),
-            Decision::Answered(()) | Decision::Unrouted => None,
-        };
+        let mut transaction = Transaction::new(&mut session, &head, &mut webhook.context);
+        let decision = self.judge_or_refuse(&policy, &mut transaction, rejection.as_ref());
+        let passed = Passed::by(decision.await);
         let is_answered = passed.is_none();
         webhook.request = Some(Admitted {
             head,
@@ -155,6 +169,22 @@ impl Gate {
             passed,
         });
         Ok(is_answered)
+    }
+
+    /// Judges a request, unless there is a reason to refuse it already.
+    async fn judge_or_refuse<S: Session>(
+        &self,
+        policy: &Arc<Policy>,
+        transaction: &mut Transaction<'_, S>,
+        rejection: Option<&Rejection>,
+    ) -> Decision {
+        match rejection {
+            None => self.judge_by(policy, transaction).await,
+            Some(rejection) => {
+                self.refuse(transaction, rejection).await;
+                Decision::Answered(())
+            }
+        }
     }
 
     /// Makes the request to the upstream the one that the program would send, for
@@ -174,21 +204,7 @@ impl Gate {
         let Some(passed) = &request.passed else {
             return Error::e_explain(ErrorType::InternalError, "the gate has not let this pass");
         };
-        let mut transaction = Transaction {
-            session: &mut (),
-            head: &request.head,
-            context: &mut webhook.context,
-        };
-        let mut bytes = BytesMut::with_capacity(4096);
-        let (facts, framing) = (passed.facts(), body_framing(passed));
-        encode_head(
-            &mut bytes,
-            &mut transaction,
-            &request.origin,
-            facts,
-            framing,
-        );
-        let mut encoded = decoded(&bytes)?;
+        let mut encoded = decoded(&encode(request, passed, &mut webhook.context))?;
         encoded.set_version(upstream_request.version);
         match passed {
             Passed::Verified(verified) => sign(verified, &mut encoded)?,
@@ -208,19 +224,9 @@ impl Gate {
         let Some(request) = &webhook.request else {
             return;
         };
-        let status = session.response_written().map(|head| head.status.as_u16());
         let outcome = || upstream_outcome(error);
         webhook.context.outcome.get_or_insert_with(outcome);
-        let tls = session
-            .digest()
-            .and_then(|digest| digest.ssl_digest.as_ref());
-        let answered = Answered {
-            head: &request.head,
-            was_read: request.was_read,
-            tls: tls.map(|tls| tls.version.as_ref()),
-            status,
-            bytes_sent: session.body_bytes_sent() as u64,
-        };
+        let answered = request.answered(session);
         access_log::write(&answered, &webhook.context);
         #[cfg(feature = "server")]
         self.count(&answered, &webhook.context);
@@ -237,7 +243,7 @@ impl Gate {
         self
     }
 
-    /// The metrics in the text format of Prometheus, if they are counted.
+    /// Returns the metrics in the text format of Prometheus, if they are counted.
     #[cfg(feature = "server")]
     pub fn metrics(&self) -> Option<String> {
         self.metrics.as_ref().map(Metrics::expose)
@@ -284,6 +290,25 @@ fn names_two_hosts(request: &RequestHeader, head: &RequestHead) -> bool {
     head.all("host").count() > 1 || head.all("host").any(is_another)
 }
 
+/// Encodes the head of the request that the program would send to its upstream.
+fn encode(request: &Admitted, passed: &Passed, context: &mut Context) -> BytesMut {
+    let mut transaction = Transaction {
+        session: &mut (),
+        head: &request.head,
+        context,
+    };
+    let mut bytes = BytesMut::with_capacity(4096);
+    let (facts, framing) = (passed.facts(), body_framing(passed));
+    encode_head(
+        &mut bytes,
+        &mut transaction,
+        &request.origin,
+        facts,
+        framing,
+    );
+    bytes
+}
+
 fn body_framing(passed: &Passed) -> RequestFraming {
     match passed {
         Passed::Verified(verified) => RequestFraming::Length(verified.body.len() as u64),
@@ -294,25 +319,24 @@ fn body_framing(passed: &Passed) -> RequestFraming {
 
 /// Converts a head that was encoded here.
 fn decoded(head: &[u8]) -> pingora::Result<RequestHeader> {
-    let mut lines = head
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii_end);
+    let lines = head.split(|byte| *byte == b'\n');
+    let mut lines = lines.map(<[u8]>::trim_ascii_end);
     let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
-    let (method, target) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    );
+    let mut word = || words.next().unwrap_or_default();
+    let (method, target) = (word(), word());
     let mut header = RequestHeader::build(method, target, None)?;
     for line in lines.filter(|line| !line.is_empty()) {
-        let colon = line
-            .iter()
-            .position(|byte| *byte == b':')
-            .unwrap_or(line.len());
-        let (name, value) = line.split_at(colon);
-        let value = value.get(2..).unwrap_or_default();
+        let (name, value) = split_field(line);
         header.append_header(Bytes::copy_from_slice(name), value)?;
     }
     Ok(header)
+}
+
+/// Splits the line of a field that was encoded here, with `: ` behind its name.
+fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = line.iter().position(|byte| *byte == b':');
+    let (name, value) = line.split_at(colon.unwrap_or(line.len()));
+    (name, value.get(2..).unwrap_or_default())
 }
 
 /// Signs one attempt, if the application expects a signature.
@@ -339,14 +363,15 @@ fn copy_framing(from: &RequestHeader, to: &mut RequestHeader) -> pingora::Result
 
 /// The outcome of a request that Pingora has sent to the upstream.
 fn upstream_outcome(error: Option<&Error>) -> Outcome {
+    use ErrorType::{ConnectTimedout, ReadTimedout, WriteTimedout};
+
     let Some(error) = error else {
         return Outcome::Forwarded;
     };
-    match (error.esource(), &error.etype) {
-        (ErrorSource::Downstream, _) => Outcome::ClientGone,
-        (_, ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
-            Outcome::Refused(Rejection::UpstreamTimeout.code())
-        }
-        _ => Outcome::Refused(Rejection::UpstreamUnreachable.code()),
-    }
+    let rejection = match (error.esource(), &error.etype) {
+        (ErrorSource::Downstream, _) => return Outcome::ClientGone,
+        (_, ConnectTimedout | ReadTimedout | WriteTimedout) => Rejection::UpstreamTimeout,
+        _ => Rejection::UpstreamUnreachable,
+    };
+    Outcome::Refused(rejection.code())
 }

@@ -25,7 +25,7 @@ use crate::telemetry::repeated::Repeated;
 use crate::upstream::Upstream;
 use crate::upstream::exchange::ExchangeError;
 use crate::upstream::exchange::relay::{self, Relay, RelayFailure, ResponsePart};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use pingora::server::ShutdownWatch;
 use request_body::RequestBody;
 use std::pin::pin;
@@ -51,12 +51,16 @@ pub(super) async fn run<S: Session>(
         }
         Err(Interrupt::ClientGone) => transaction.client_gone(),
         Err(Interrupt::Reject(rejection)) if has_responded => {
-            // A part of the response has been sent, and must not be taken for the whole.
-            transaction.context.outcome = Some(Outcome::Refused(rejection.code()));
-            transaction.session.abort().await;
+            break_off(transaction, &rejection).await;
         }
         Err(Interrupt::Reject(rejection)) => respond::reject(transaction, &rejection).await,
     }
+}
+
+/// Breaks a response off, of which a part has been sent that must not be taken for the whole.
+async fn break_off<S: Session>(transaction: &mut Transaction<'_, S>, rejection: &Rejection) {
+    transaction.context.outcome = Some(Outcome::Refused(rejection.code()));
+    transaction.session.abort().await;
 }
 
 /// Logs why a request has no response from its application.
@@ -124,22 +128,22 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
             let mut relay = self.open(&head, is_repeated).await?;
             self.send_continue().await?;
             match self.relay(&mut relay, is_repeated).await {
-                Ok(()) => {
-                    if self.body.is_sent() {
-                        relay.finish();
-                    }
-                    return Ok(());
-                }
+                Ok(()) if self.body.is_sent() => return Ok(relay.finish()),
+                Ok(()) => return Ok(()),
                 Err(RelayError::Stale(error)) if !is_repeated && self.may_repeat() => {
                     is_repeated = true;
                     self.body.start_again();
                     tracing::debug!(event = "upstream_retried", %error, "retrying on a new connection");
                 }
-                Err(RelayError::Stale(error) | RelayError::Upstream(error)) => {
-                    return Err(self.upstream_failed(&error));
-                }
-                Err(RelayError::Interrupt(interrupt)) => return Err(interrupt),
+                Err(error) => return Err(self.failed(error)),
             }
+        }
+    }
+
+    fn failed(&mut self, error: RelayError) -> Interrupt {
+        match error {
+            RelayError::Stale(error) | RelayError::Upstream(error) => self.upstream_failed(&error),
+            RelayError::Interrupt(interrupt) => interrupt,
         }
     }
 
@@ -160,13 +164,9 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
             return Ok(());
         }
         self.send_continue().await?;
-        let policy = &self.authorized.policy;
-        let mut gathered = policy.budget().buffer(0).await?;
-        loop {
-            let mut deadline = Deadline::after(policy.limits.body_timeout);
-            let Some(part) = body::next(self.transaction.session, &mut deadline).await? else {
-                break;
-            };
+        let budget = self.authorized.policy.budget();
+        let mut gathered = budget.buffer(0).await?;
+        while let Some(part) = self.next_part().await? {
             self.body.count(part.len())?;
             gathered.push(&part).await?;
             if gathered.len() as u64 > bound {
@@ -176,6 +176,12 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
         }
         self.body.set_whole(gathered.freeze());
         Ok(())
+    }
+
+    async fn next_part(&mut self) -> Result<Option<Bytes>, Interrupt> {
+        let limits = self.authorized.policy.limits();
+        let mut deadline = Deadline::after(limits.body_timeout);
+        body::next(self.transaction.session, &mut deadline).await
     }
 
     /// Encodes the head of the request to the upstream.
@@ -242,10 +248,9 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
                 continue;
             }
             let awaits_client = self.body.awaits_client();
-            let limit = if awaits_client {
-                body_timeout
-            } else {
-                response_timeout
+            let limit = match awaits_client {
+                true => body_timeout,
+                false => response_timeout,
             };
             let may_repeat = !is_repeated && self.may_repeat();
             tokio::select! {

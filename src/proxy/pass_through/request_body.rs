@@ -50,7 +50,7 @@ impl RequestBody {
         self.framing
     }
 
-    /// The number of bytes that have been read.
+    /// Returns the number of bytes that have been read.
     pub(super) fn received(&self) -> u64 {
         self.received
     }
@@ -136,14 +136,11 @@ impl RequestBody {
     /// response, which may have arrived before.
     async fn send(&mut self, request: &mut RequestSide) {
         let sent = match self.pending.is_empty() {
-            false => {
-                let sent = request.send(&self.pending).await;
-                sent.map(|sent| self.advance(sent))
-            }
-            true => {
-                let flushed = request.flush().await;
-                flushed.map(|()| self.is_unflushed = false)
-            }
+            false => request
+                .send(&self.pending)
+                .await
+                .map(|sent| self.advance(sent)),
+            true => request.flush().await.map(|()| self.is_unflushed = false),
         };
         self.is_broken = sent.is_err();
     }
@@ -163,18 +160,12 @@ impl RequestBody {
             Some(part) => {
                 self.count(part.len())?;
                 self.check_length(|length| self.received <= length)?;
-                self.pending = match self.framing {
-                    RequestFraming::Chunked if !part.is_empty() => chunked::chunk(&part),
-                    _ => part,
-                };
+                self.pending = self.framing.frame(part);
             }
             None => {
                 self.has_ended = true;
                 self.check_length(|length| self.received == length)?;
-                self.pending = match self.framing {
-                    RequestFraming::Chunked => Bytes::from_static(chunked::LAST_CHUNK),
-                    _ => Bytes::new(),
-                };
+                self.pending = self.framing.end();
             }
         }
         Ok(())
@@ -189,6 +180,24 @@ impl RequestBody {
                 Err(Rejection::MalformedRequest(what).into())
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl RequestFraming {
+    /// Returns a part of the body as it is sent.
+    fn frame(self, part: Bytes) -> Bytes {
+        match self {
+            Self::Chunked if !part.is_empty() => chunked::chunk(&part),
+            _ => part,
+        }
+    }
+
+    /// Returns what is sent behind the last part.
+    fn end(self) -> Bytes {
+        match self {
+            Self::Chunked => Bytes::from_static(chunked::LAST_CHUNK),
+            _ => Bytes::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::transaction::Transaction;
 use super::verified::RequestFacts;
 use crate::config::Route;
 use crate::http::header_class::{self, Class, compare, is_plainly_spelt, is_same};
+use crate::http::list;
 use crate::http::request_head::RequestHead;
 use crate::telemetry::context::{Context, DroppedHeaders};
 use crate::webhook::notification::Notification;
@@ -57,21 +58,18 @@ struct HeadEncoder<'r> {
 }
 
 impl HeadEncoder<'_> {
-    /// The target is passed on as it came; an absolute one becomes a path (RFC 9112 section 3.2).
+    /// Appends the request line. The target is passed on as it came; an absolute one becomes a path
+    /// (RFC 9112 section 3.2).
     fn push_request_line(&mut self, request: &RequestHead) {
-        let (mark, query) = request
-            .query()
-            .map_or((&b""[..], &b""[..]), |query| (b"?", query));
-        for part in [
-            request.method(),
-            b" ",
-            request.path(),
-            mark,
-            query,
-            b" HTTP/1.1\r\n",
-        ] {
-            self.bytes.put_slice(part);
+        self.put(&[request.method(), b" ", request.path()]);
+        if let Some(query) = request.query() {
+            self.put(&[b"?", query]);
         }
+        self.put(&[b" HTTP/1.1\r\n"]);
+    }
+
+    fn put(&mut self, parts: &[&[u8]]) {
+        parts.iter().for_each(|part| self.bytes.put_slice(part));
     }
 
     /// Appends the client's fields that may pass. Returns those that asserted an identity and were
@@ -130,10 +128,9 @@ impl HeadEncoder<'_> {
             self.push_addresses(request, peer, origin.is_believed);
         }
         let reported = |name: &str| request.first(name).filter(|_| origin.is_believed);
-        let own_proto: &[u8] = if origin.is_tls { b"https" } else { b"http" };
         let proto = reported("x-forwarded-proto");
         let proto = proto.filter(|proto| matches!(*proto, b"http" | b"https"));
-        self.push("X-Forwarded-Proto", proto.unwrap_or(own_proto));
+        self.push("X-Forwarded-Proto", proto.unwrap_or(origin.scheme()));
         let host = reported("x-forwarded-host").unwrap_or(request.host());
         self.push("X-Forwarded-Host", host);
     }
@@ -197,9 +194,7 @@ impl HeadEncoder<'_> {
     }
 
     fn push_unchecked(&mut self, name: &[u8], value: &[u8]) {
-        for part in [name, b": ", value, b"\r\n"] {
-            self.bytes.put_slice(part);
-        }
+        self.put(&[name, b": ", value, b"\r\n"]);
     }
 }
 
@@ -208,10 +203,8 @@ struct Nominated<'r>(Vec<&'r [u8]>);
 
 impl<'r> Nominated<'r> {
     fn by(request: &'r RequestHead) -> Self {
-        let names = request
-            .all("connection")
-            .flat_map(|value| value.split(|b| *b == b','));
-        let mut names: Vec<_> = names.map(<[u8]>::trim_ascii).collect();
+        let names = request.all("connection").flat_map(list::elements);
+        let mut names: Vec<_> = names.collect();
         names.sort_unstable_by(|one, other| compare(one, other));
         Self(names)
     }

@@ -63,18 +63,26 @@ impl<'r> Variables<'r> {
 
 /// Returns the value of a variable that depends on a client certificate; `None` for any other.
 fn of_identity(variable: Variable, identity: &ClientIdentity) -> Option<Cow<'_, str>> {
+    let computed = match variable {
+        Variable::ClientCert => identity.escaped_pem(),
+        Variable::ClientNotAfter => identity.not_after_text(),
+        Variable::ClientDaysLeft => identity.days_left(unix_time()).to_string(),
+        other => return kept_in(identity, other).map(Cow::Borrowed),
+    };
+    Some(computed.into())
+}
+
+/// Returns the value of a variable that an identity contains as it is.
+fn kept_in(identity: &ClientIdentity, variable: Variable) -> Option<&str> {
     Some(match variable {
-        Variable::ClientCn => identity.common_name().unwrap_or_default().into(),
-        Variable::ClientDn => identity.subject_dn.rfc4514.as_str().into(),
-        Variable::ClientDnLegacy => identity.subject_dn.oneline.as_str().into(),
-        Variable::ClientIssuerDn => identity.issuer_dn.rfc4514.as_str().into(),
-        Variable::ClientIssuerDnLegacy => identity.issuer_dn.oneline.as_str().into(),
-        Variable::ClientSerial => identity.serial.as_str().into(),
-        Variable::ClientFingerprint => identity.fingerprint.as_str().into(),
-        Variable::ClientCert => identity.escaped_pem().into(),
-        Variable::ClientNotAfter => identity.not_after_text().into(),
-        Variable::ClientDaysLeft => identity.days_left(unix_time()).to_string().into(),
-        Variable::ClientVerify => "SUCCESS".into(),
+        Variable::ClientCn => identity.common_name().unwrap_or_default(),
+        Variable::ClientDn => &identity.subject_dn.rfc4514,
+        Variable::ClientDnLegacy => &identity.subject_dn.oneline,
+        Variable::ClientIssuerDn => &identity.issuer_dn.rfc4514,
+        Variable::ClientIssuerDnLegacy => &identity.issuer_dn.oneline,
+        Variable::ClientSerial => &identity.serial,
+        Variable::ClientFingerprint => &identity.fingerprint,
+        Variable::ClientVerify => "SUCCESS",
         _ => return None,
     })
 }

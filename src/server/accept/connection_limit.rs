@@ -3,7 +3,7 @@
 use crate::http::forwarded::rate_limit_key;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts of open connections, by which they are limited.
 #[derive(Default)]
@@ -38,15 +38,19 @@ impl LimitReached {
 }
 
 impl ConnectionLimits {
-    /// ConnectionCounts a connection from `address`, if there may be another. `per_address` is without limit
-    /// at 0; what it limits together is the [`network`] of an address.
+    fn counts(&self) -> MutexGuard<'_, ConnectionCounts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a connection from `address`, if there may be another. A `per_address` of 0 is no limit;
+    /// it limits the addresses of a network together.
     pub(super) fn acquire(
         self: &Arc<Self>,
         address: IpAddr,
         total: usize,
         per_address: usize,
     ) -> Result<ConnectionPermit, LimitReached> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts();
         if counts.total >= total {
             return Err(LimitReached::Total);
         }
@@ -66,7 +70,7 @@ impl ConnectionLimits {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut counts = self.limits.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.limits.counts();
         counts.total -= 1;
         if let Some(own) = counts.by_network.get_mut(&self.network) {
             *own -= 1;

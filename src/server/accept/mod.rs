@@ -24,7 +24,7 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
-use proxy_protocol::ConnectionSource;
+use proxy_protocol::{ConnectionSource, ProxyHeader};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
@@ -68,6 +68,41 @@ struct Arrival {
     rest: Vec<u8>,
 }
 
+impl Arrival {
+    fn direct(peer: SocketAddr) -> Self {
+        Self {
+            peer,
+            source: None,
+            rest: Vec::new(),
+        }
+    }
+
+    /// The origin of a connection through the load balancer `peer`.
+    fn through(peer: SocketAddr, header: ProxyHeader) -> Self {
+        Self {
+            peer: match header.source {
+                ConnectionSource::Client(client) => client,
+                ConnectionSource::Unknown | ConnectionSource::Balancer => peer,
+            },
+            source: Some(header.source),
+            rest: header.rest,
+        }
+    }
+
+    /// Returns `true` for a health check of a load balancer.
+    fn is_of_balancer(&self) -> bool {
+        self.source == Some(ConnectionSource::Balancer)
+    }
+
+    /// Returns `true` if a load balancer has not named the client.
+    fn is_anonymous(&self) -> bool {
+        matches!(
+            self.source,
+            Some(ConnectionSource::Unknown | ConnectionSource::Balancer)
+        )
+    }
+}
+
 /// Serves connections; one object for all of them.
 pub(super) struct ConnectionHandler {
     acceptor: ArcSwapOption<Acceptor>,
@@ -86,13 +121,9 @@ impl ConnectionHandler {
         downstream: Downstream,
         monitor: Arc<Monitor>,
     ) -> Self {
-        let (acceptor, access) = (
-            ArcSwapOption::from_pointee(acceptor),
-            ArcSwap::from_pointee(access),
-        );
         Self {
-            acceptor,
-            access,
+            acceptor: ArcSwapOption::from_pointee(acceptor),
+            access: ArcSwap::from_pointee(access),
             limits: Arc::default(),
             gate,
             downstream,
@@ -118,48 +149,55 @@ impl ConnectionHandler {
     async fn admit(
         &self,
         stream: &mut TcpStream,
-        mut peer: SocketAddr,
+        peer: SocketAddr,
     ) -> Option<(Arrival, ConnectionPermit)> {
-        let (access, limits) = (self.access.load_full(), *self.gate.policy().limits());
-        let (mut rest, mut source) = (Vec::new(), None);
-        if is_trusted(peer.ip(), &access.proxies) {
-            match timeout(limits.handshake_timeout, proxy_protocol::read(stream)).await {
-                Ok(Ok(Some(proxied))) => {
-                    if let ConnectionSource::Client(client) = proxied.source {
-                        peer = client;
-                    }
-                    source = Some(proxied.source);
-                    rest = proxied.rest;
-                }
-                Ok(Ok(None)) => return silent(peer),
-                Ok(Err(error)) => {
-                    return self.refuse(peer, ConnectionRefusal::ProxyProtocol, &error.to_string());
-                }
-                Err(_) => {
-                    let reason = "there is no PROXY protocol header in time";
-                    return self.refuse(peer, ConnectionRefusal::ProxyProtocol, reason);
-                }
-            }
+        let access = self.access.load_full();
+        let arrival = match is_trusted(peer.ip(), &access.proxies) {
+            true => self.read_proxy_header(stream, peer).await?,
+            false => Arrival::direct(peer),
+        };
+        self.check_access(&access, &arrival)?;
+        let permit = self.enter(arrival.peer)?;
+        Some((arrival, permit))
+    }
+
+    /// Reads the PROXY protocol header, which the load balancer `peer` has to send.
+    async fn read_proxy_header(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<Arrival> {
+        let limit = self.gate.policy().limits().handshake_timeout;
+        let code = ConnectionRefusal::ProxyProtocol;
+        match timeout(limit, proxy_protocol::read(stream)).await {
+            Ok(Ok(Some(header))) => Some(Arrival::through(peer, header)),
+            Ok(Ok(None)) => silent(peer),
+            Ok(Err(error)) => self.refuse(peer, code, &error.to_string()),
+            Err(_) => self.refuse(peer, code, "there is no PROXY protocol header in time"),
         }
-        if !access.is_allowed(peer.ip()) && source == Some(ConnectionSource::Balancer) {
+    }
+
+    /// Returns `None` if the connection may not be made from this address.
+    fn check_access(&self, access: &Access, arrival: &Arrival) -> Option<()> {
+        let peer = arrival.peer;
+        if access.is_allowed(peer.ip()) {
+            return Some(());
+        }
+        if arrival.is_of_balancer() {
             // The check of the load balancer has succeeded by connecting.
             debug!(event = "balancer_check_not_allowed", remote_addr = %peer.ip(), "load balancer check from an address outside listen.allow");
             return None;
         }
-        if !access.is_allowed(peer.ip()) {
-            return self.refuse(
-                peer,
-                ConnectionRefusal::NotAllowed,
-                "the address is not in listen.allow",
-            );
-        }
+        let reason = "the address is not in listen.allow";
+        self.refuse(peer, ConnectionRefusal::NotAllowed, reason)
+    }
+
+    /// Counts the connection, if the limits allow another one.
+    fn enter(&self, peer: SocketAddr) -> Option<ConnectionPermit> {
+        let limits = *self.gate.policy().limits();
         let entered = self.limits.acquire(
             peer.ip().to_canonical(),
             limits.max_connections,
             limits.max_connections_per_address,
         );
         match entered {
-            Ok(permit) => Some((Arrival { peer, source, rest }, permit)),
+            Ok(permit) => Some(permit),
             Err(reached) => self.refuse(peer, reached.into(), reached.as_str()),
         }
     }
@@ -188,18 +226,20 @@ impl ConnectionHandler {
             return;
         };
         let _connected = self.monitor.connected();
-        let Err(refusal) = self
-            .serve_admitted(stream, &arrival, is_tls, shutdown)
-            .await
-        else {
-            return;
-        };
-        if arrival.source == Some(ConnectionSource::Balancer) {
-            debug!(event = "balancer_check_ended", remote_addr = %arrival.peer.ip(), reason = refusal.reason, "load balancer check ended");
+        let served = self.serve_admitted(stream, &arrival, is_tls, shutdown);
+        if let Err(refusal) = served.await {
+            self.report_refusal(&arrival, &refusal);
+        }
+    }
+
+    fn report_refusal(&self, arrival: &Arrival, refusal: &Refusal) {
+        let peer = arrival.peer.ip();
+        if arrival.is_of_balancer() {
+            debug!(event = "balancer_check_ended", remote_addr = %peer, reason = refusal.reason, "load balancer check ended");
             return;
         }
-        self.monitor.handshake(arrival.peer.ip(), Err(&refusal));
-        log_refusal(arrival.peer, &refusal);
+        self.monitor.handshake(peer, Err(refusal));
+        log_refusal(peer, refusal);
     }
 
     /// Serves a connection of the self-test. Refusals are expected, so they are not logged.
@@ -209,11 +249,7 @@ impl ConnectionHandler {
         peer: SocketAddr,
         shutdown: ShutdownWatch,
     ) {
-        let arrival = Arrival {
-            peer,
-            source: None,
-            rest: Vec::new(),
-        };
+        let arrival = Arrival::direct(peer);
         let _ = access_log::without(self.serve_admitted(stream, &arrival, true, shutdown)).await;
     }
 
@@ -224,51 +260,48 @@ impl ConnectionHandler {
         is_tls: bool,
         mut shutdown: ShutdownWatch,
     ) -> Result<(), Refusal> {
-        let Arrival { peer, source, rest } = arrival;
-        let is_anonymous =
-            source.is_some_and(|source| !matches!(source, ConnectionSource::Client(_)));
-        let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
-        let mut opening = Opening::of(rest);
-        if is_tls && rest.is_empty() {
-            let first = tokio::select! {
-                biased;
-                first = first_bytes(&stream, &mut deadline) => first?,
-                () = after_shutdown(&mut shutdown, KEEPALIVE_DRAIN_GRACE) => None,
-            };
-            let Some(first) = first else {
-                silent::<()>(*peer);
-                return Ok(());
-            };
-            opening = first;
-        }
-        // Ignore the error: it only costs latency.
-        let _ = stream.set_nodelay(true);
-        let spare = is_tls.then(|| AlertLinger::of(&stream)).flatten();
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-        let _ = digest.peer_addr.set(Some((*peer).into()));
-        let mut stream = L4Stream::from(stream);
-        stream.set_socket_digest(digest);
-        stream.rewind(rest);
-        let stream: Stream = match (is_tls, self.acceptor.load_full(), spare) {
-            (false, ..) => Box::new(stream),
-            (true, Some(acceptor), Some(spare)) => {
-                // A handshake needs ten times the memory of the connection: its own box releases that
-                // afterwards.
-                let handshake = Box::pin(Self::handshake_or_linger(
-                    &acceptor, stream, spare, deadline,
-                ));
-                let stream = tokio::select! {
-                    biased;
-                    stream = handshake => stream.map_err(|refusal| opening.explain(refusal))?,
-                    () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return Ok(()),
-                };
-                self.monitor.handshake(peer.ip(), Ok(()));
-                stream
-            }
-            (true, ..) => return Ok(()),
+        let stream: Stream = match is_tls {
+            false => Box::new(with_address(stream, arrival)),
+            true => match self.secure(stream, arrival, &mut shutdown).await? {
+                Some(stream) => stream,
+                None => return Ok(()),
+            },
         };
+        let is_anonymous = arrival.is_anonymous();
         self.downstream.serve(stream, is_anonymous, shutdown).await;
         Ok(())
+    }
+
+    /// Performs the TLS handshake. Returns `None` if the client sends nothing, or the process ends.
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        arrival: &Arrival,
+        shutdown: &mut ShutdownWatch,
+    ) -> Result<Option<Stream>, Refusal> {
+        let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
+        let opening = match arrival.rest.is_empty() {
+            true => first_in_time(&stream, &mut deadline, shutdown).await?,
+            false => Some(Opening::of(&arrival.rest)),
+        };
+        let Some(opening) = opening else {
+            return Ok(silent(arrival.peer));
+        };
+        let (Some(acceptor), Some(spare)) = (self.acceptor.load_full(), AlertLinger::of(&stream))
+        else {
+            return Ok(None);
+        };
+        let stream = with_address(stream, arrival);
+        // A handshake needs ten times the memory of the connection: its own box releases that
+        // afterwards.
+        let handshake = Self::handshake_or_linger(&acceptor, stream, spare, deadline);
+        let stream = tokio::select! {
+            biased;
+            stream = Box::pin(handshake) => stream.map_err(|refusal| opening.explain(refusal))?,
+            () = after_shutdown(shutdown, DRAIN_READ_TIMEOUT) => return Ok(None),
+        };
+        self.monitor.handshake(arrival.peer.ip(), Ok(()));
+        Ok(Some(stream))
     }
 
     async fn handshake_or_linger(
@@ -282,6 +315,31 @@ impl ConnectionHandler {
             spare.linger().await;
         }
         result
+    }
+}
+
+/// Returns a connection as Pingora's, with the address of the client and the bytes that were read.
+fn with_address(stream: TcpStream, arrival: &Arrival) -> L4Stream {
+    // Ignore the error: it only costs latency.
+    let _ = stream.set_nodelay(true);
+    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+    let _ = digest.peer_addr.set(Some(arrival.peer.into()));
+    let mut stream = L4Stream::from(stream);
+    stream.set_socket_digest(digest);
+    stream.rewind(&arrival.rest);
+    stream
+}
+
+/// Waits for the first bytes, as long as the process does not end.
+async fn first_in_time(
+    stream: &TcpStream,
+    deadline: &mut Deadline,
+    shutdown: &mut ShutdownWatch,
+) -> Result<Option<Opening>, Refusal> {
+    tokio::select! {
+        biased;
+        first = first_bytes(stream, deadline) => first,
+        () = after_shutdown(shutdown, KEEPALIVE_DRAIN_GRACE) => Ok(None),
     }
 }
 
@@ -342,14 +400,14 @@ fn silent<T>(peer: SocketAddr) -> Option<T> {
     None
 }
 
-fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
+fn log_refusal(peer: IpAddr, refusal: &Refusal) {
     if !Repeated::HandshakeRefused.may_be_written() {
         return;
     }
     let identity = refusal.identity.as_ref();
     warn!(
         event = "handshake_refused",
-        remote_addr = %peer.ip(),
+        remote_addr = %peer,
         code = refusal.code.as_str(),
         reason = &*sanitize(&refusal.reason),
         subject = identity.map(|identity| identity.subject.as_str()),
@@ -399,32 +457,34 @@ impl AlertLinger {
     }
 }
 
+/// The beginnings of errors about clients that left during the handshake.
+const LEFT: [&str; 3] = ["tls handshake eof", "Connection reset", "Broken pipe"];
+
 /// Extracts the error of rustls from that of Pingora, which wraps it in text.
 fn explain(error: &str) -> (RefusalCode, String) {
-    let (_, error) = error
-        .rsplit_once("tls connect error: ")
-        .unwrap_or(("", error.trim()));
-    match error {
+    let wrapped = error.rsplit_once("tls connect error: ");
+    let error = wrapped.map_or(error.trim(), |(_, error)| error);
+    let (code, reason) = match error {
         "peer sent no certificates" => (
             RefusalCode::CertificateMissing,
-            "No client certificate was presented.".to_owned(),
+            "No client certificate was presented.",
         ),
-        _ if ["tls handshake eof", "Connection reset", "Broken pipe"]
-            .iter()
-            .any(|left| error.starts_with(left)) =>
-        {
-            (
-                RefusalCode::Closed,
-                "The client left during the handshake.".to_owned(),
-            )
+        error if LEFT.iter().any(|left| error.starts_with(left)) => {
+            (RefusalCode::Closed, "The client left during the handshake.")
         }
-        error => match objection(error) {
-            Some(objection) => (
-                RefusalCode::ServerCertificateRefused,
-                format!("The client does not accept the certificate of this server: {objection}."),
-            ),
-            None => (RefusalCode::TlsError, error.to_owned()),
-        },
+        error => return explain_failure(error),
+    };
+    (code, reason.to_owned())
+}
+
+/// Explains an error of the handshake itself.
+fn explain_failure(error: &str) -> (RefusalCode, String) {
+    match objection(error) {
+        Some(objection) => (
+            RefusalCode::ServerCertificateRefused,
+            format!("The client does not accept the certificate of this server: {objection}."),
+        ),
+        None => (RefusalCode::TlsError, error.to_owned()),
     }
 }
 

@@ -7,7 +7,7 @@
 use ppp::v2::{AddressFamily, Command};
 use ppp::{HeaderResult, v1, v2};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -91,49 +91,33 @@ fn unknown(bytes: &[u8]) -> Option<usize> {
 
 /// Returns `true` if more bytes could complete a header.
 fn is_unfinished(bytes: &[u8]) -> bool {
-    let begins = |signature: &[u8]| {
-        bytes
-            .iter()
-            .zip(signature)
-            .all(|(byte, expected)| byte == expected)
-    };
+    // Fewer bytes than the signature begin it, too.
+    let begins = |signature: &[u8]| bytes.iter().zip(signature).all(|(byte, it)| byte == it);
     if begins(V2_SIGNATURE) {
-        return match bytes {
-            [
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                high,
-                low,
-                rest @ ..,
-            ] => rest.len() < usize::from(u16::from_be_bytes([*high, *low])),
-            _ => true,
-        };
+        return is_unfinished_v2(bytes);
     }
     begins(b"PROXY ") && bytes.len() < MAX_V1 && !bytes.windows(2).any(|window| window == b"\r\n")
 }
 
+/// Returns `true` if a version 2 header is shorter than the length behind its signature, its command
+/// and its address family says.
+fn is_unfinished_v2(bytes: &[u8]) -> bool {
+    match bytes.split_first_chunk::<16>() {
+        Some((start, rest)) => rest.len() < usize::from(u16::from_be_bytes([start[14], start[15]])),
+        None => true,
+    }
+}
+
 fn source_v1(addresses: v1::Addresses) -> ConnectionSource {
     match addresses {
-        v1::Addresses::Tcp4(ip) => {
-            ConnectionSource::Client((ip.source_address, ip.source_port).into())
-        }
-        v1::Addresses::Tcp6(ip) => {
-            ConnectionSource::Client((ip.source_address, ip.source_port).into())
-        }
+        v1::Addresses::Tcp4(ip) => client(ip.source_address, ip.source_port),
+        v1::Addresses::Tcp6(ip) => client(ip.source_address, ip.source_port),
         v1::Addresses::Unknown => ConnectionSource::Unknown,
     }
+}
+
+fn client(address: impl Into<IpAddr>, port: u16) -> ConnectionSource {
+    ConnectionSource::Client((address.into(), port).into())
 }
 
 fn source_v2(header: &v2::Header<'_>) -> io::Result<ConnectionSource> {
@@ -151,12 +135,8 @@ fn source_v2(header: &v2::Header<'_>) -> io::Result<ConnectionSource> {
         return Err(invalid());
     }
     Ok(match &header.addresses {
-        v2::Addresses::IPv4(ip) => {
-            ConnectionSource::Client((ip.source_address, ip.source_port).into())
-        }
-        v2::Addresses::IPv6(ip) => {
-            ConnectionSource::Client((ip.source_address, ip.source_port).into())
-        }
+        v2::Addresses::IPv4(ip) => client(ip.source_address, ip.source_port),
+        v2::Addresses::IPv6(ip) => client(ip.source_address, ip.source_port),
         v2::Addresses::Unix(_) | v2::Addresses::Unspecified => ConnectionSource::Unknown,
     })
 }

@@ -40,12 +40,7 @@ impl ListenSockets {
     /// # Errors
     /// If no successor comes, or if it fails.
     pub(in crate::server) async fn hand_over(&self) -> io::Result<()> {
-        let upgrade_socket = UpgradeSocket::open(&self.path).await?;
-        info!(event = "upgrade_waiting_for_successor", path = %self.path.display(), "waiting for a successor: start it with `run --upgrade`");
-        let arrival = timeout(CONNECT_TIMEOUT, upgrade_socket.accept()).await;
-        let (stream, successor) = arrival
-            .map_err(|_| other(format!("no successor came within {CONNECT_TIMEOUT:?}")))??;
-        drop(upgrade_socket);
+        let (stream, successor) = self.wait_for_successor().await?;
         info!(
             event = "upgrade_sockets_sent",
             successor, "passing the listening sockets to the successor"
@@ -63,6 +58,13 @@ impl ListenSockets {
         // Ignore the error: the successor serves either way.
         let _ = messages.send(Message::Bye).await;
         Ok(())
+    }
+
+    async fn wait_for_successor(&self) -> io::Result<(UnixStream, Option<u32>)> {
+        let upgrade_socket = UpgradeSocket::open(&self.path).await?;
+        info!(event = "upgrade_waiting_for_successor", path = %self.path.display(), "waiting for a successor: start it with `run --upgrade`");
+        let arrival = timeout(CONNECT_TIMEOUT, upgrade_socket.accept()).await;
+        arrival.map_err(|_| other(format!("no successor came within {CONNECT_TIMEOUT:?}")))?
     }
 }
 
@@ -103,15 +105,8 @@ impl<'p> UpgradeSocket<'p> {
         let explain = |error| other(format!("cannot listen at {}: {error}", path.display()));
         socket::create_directory(path).map_err(explain)?;
         remove_stale(path).await.map_err(explain)?;
-        // The mask makes it accessible to this user only, from the beginning. Changing its mode
-        // afterwards, by its path, would follow a link.
-        let mask = umask(Mode::from_bits_truncate(0o177));
-        let listener = UnixListener::bind(path);
-        umask(mask);
-        Ok(Self {
-            listener: listener.map_err(explain)?,
-            path,
-        })
+        let listener = bind_privately(path).map_err(explain)?;
+        Ok(Self { listener, path })
     }
 
     /// Accepts the first connection of a process that belongs to the same user.
@@ -126,6 +121,15 @@ impl<'p> UpgradeSocket<'p> {
             }
         }
     }
+}
+
+/// Binds a socket that is accessible to this user only, by the mask and so from the beginning.
+/// Changing its mode afterwards, by its path, would follow a link.
+fn bind_privately(path: &Path) -> io::Result<UnixListener> {
+    let mask = umask(Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    umask(mask);
+    listener
 }
 
 impl Drop for UpgradeSocket<'_> {

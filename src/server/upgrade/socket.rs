@@ -23,25 +23,17 @@ pub(super) fn check(socket: &Path) -> io::Result<()> {
     };
     let is_own = is_own_directory(directory);
     // A link to a directory of this user is only as safe as the directory that contains the link.
-    let found = if is_own {
-        fs::symlink_metadata(directory)
-    } else {
-        fs::metadata(directory)
+    let found = match is_own {
+        true => fs::symlink_metadata(directory),
+        false => fs::metadata(directory),
     };
-    match found {
-        Ok(found) => match judge(
-            found.uid(),
-            found.mode(),
-            found.is_dir(),
-            is_own,
-            geteuid().as_raw(),
-        ) {
-            Ok(()) => Ok(()),
-            Err(fault) => Err(io::Error::other(format!("{} {fault}", directory.display()))),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
+    let found = match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let (owner, user) = (found.uid(), geteuid().as_raw());
+    judge(owner, found.mode(), found.is_dir(), is_own, user)
+        .map_err(|fault| io::Error::other(format!("{} {fault}", directory.display())))
 }
 
 fn directory(socket: &Path) -> Option<&Path> {

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tracing::info;
@@ -36,33 +37,29 @@ impl<'p> Successor<'p> {
     pub(in crate::server) fn take_over(
         &self,
     ) -> io::Result<(RunningProcess, Vec<(SocketAddr, TcpListener)>)> {
-        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-            // SIGHUP must not end this process while it waits: a reload that is meant for the running
-            // process may reach both, and everything is read again anyway.
-            let _hangup = signal(SignalKind::hangup());
-            info!(event = "upgrade_waiting_for_sockets", path = %self.path.display(), "waiting for the listening sockets of the running process");
-            let stream = timeout(CONNECT_TIMEOUT, self.connect()).await.map_err(|_| {
-                io::Error::other(format!(
-                    "no process handed them over within {CONNECT_TIMEOUT:?}: the running process does so when it receives SIGQUIT"
-                ))
-            })??;
-            let pid = same_user(&stream)?;
-            let sockets = timeout(SOCKETS_TIMEOUT, receive_sockets(&stream)).await??;
-            info!(event = "upgrade_sockets_received", predecessor = pid, sockets = sockets.len(), "received the listening sockets");
-            Ok((RunningProcess::new(stream)?, sockets))
-        })
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.receive())
+    }
+
+    async fn receive(&self) -> io::Result<(RunningProcess, Vec<(SocketAddr, TcpListener)>)> {
+        // SIGHUP must not end this process while it waits: a reload that is meant for the running
+        // process may reach both, and everything is read again anyway.
+        let _hangup = signal(SignalKind::hangup());
+        info!(event = "upgrade_waiting_for_sockets", path = %self.path.display(), "waiting for the listening sockets of the running process");
+        let connected = timeout(CONNECT_TIMEOUT, self.connect()).await;
+        let stream = connected.map_err(|_| no_predecessor())??;
+        let pid = same_user(&stream)?;
+        let sockets = timeout(SOCKETS_TIMEOUT, receive_sockets(&stream)).await??;
+        info!(
+            event = "upgrade_sockets_received",
+            predecessor = pid,
+            sockets = sockets.len(),
+            "received the listening sockets"
+        );
+        Ok((RunningProcess::new(stream)?, sockets))
     }
 
     async fn connect(&self) -> io::Result<UnixStream> {
-        // The running process does not listen yet, or its queue is full.
-        let is_early = |error: &io::Error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::NotFound
-                    | io::ErrorKind::ConnectionRefused
-                    | io::ErrorKind::WouldBlock
-            )
-        };
         loop {
             socket::check(self.path)?;
             match UnixStream::connect(self.path).await {
@@ -71,4 +68,21 @@ impl<'p> Successor<'p> {
             }
         }
     }
+}
+
+/// Returns `true` if the running process does not listen yet, or its queue is full.
+fn is_early(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+
+    let kind = error.kind();
+    matches!(
+        kind,
+        Kind::NotFound | Kind::ConnectionRefused | Kind::WouldBlock
+    )
+}
+
+fn no_predecessor() -> io::Error {
+    io::Error::other(format!(
+        "no process handed them over within {CONNECT_TIMEOUT:?}: the running process does so when it receives SIGQUIT"
+    ))
 }

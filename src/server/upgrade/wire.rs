@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest, Take,
@@ -45,6 +45,13 @@ pub(super) enum Message {
 impl Message {
     const ALL: [Self; 5] = [Self::Ready, Self::Go, Self::No, Self::Serving, Self::Bye];
 
+    fn parse(line: &str) -> io::Result<Self> {
+        let mut known = Self::ALL.into_iter();
+        known
+            .find(|message| message.as_str() == line)
+            .ok_or_else(|| invalid(format!("unexpected message {line:?}")))
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready\n",
@@ -78,24 +85,15 @@ impl MessageStream {
     /// Waits for the next message. Returns `None` if the other process has closed the connection.
     pub(super) async fn receive(&mut self, limit: Duration) -> io::Result<Option<Message>> {
         let mut line = String::new();
-        match timeout(limit, self.reader.read_line(&mut line)).await {
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no message within {limit:?}"),
-            )),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(0)) => Ok(None),
-            Ok(Ok(_)) => match Message::ALL
-                .into_iter()
-                .find(|message| message.as_str() == line)
-            {
-                Some(message) => Ok(Some(message)),
-                None => Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("unexpected message {line:?}"),
-                )),
-            },
+        let Ok(read) = timeout(limit, self.reader.read_line(&mut line)).await else {
+            let message = format!("no message within {limit:?}");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        };
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+            Err(error) => Err(error),
+            Ok(0) => Ok(None),
+            Ok(_) => Message::parse(&line).map(Some),
         }
     }
 }
@@ -104,19 +102,13 @@ impl MessageStream {
 /// in this namespace.
 pub(super) fn same_user(stream: &UnixStream) -> io::Result<Option<u32>> {
     let peer = stream.peer_cred()?;
-    match peer.uid() == geteuid().as_raw() {
-        true => Ok(peer
-            .pid()
-            .and_then(|pid| u32::try_from(pid).ok())
-            .filter(|pid| *pid != 0)),
-        false => Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!(
-                "the process at the other end belongs to another user ({})",
-                peer.uid()
-            ),
-        )),
+    let user = peer.uid();
+    if user != geteuid().as_raw() {
+        let message = format!("the process at the other end belongs to another user ({user})");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+    Ok(pid.filter(|pid| *pid != 0))
 }
 
 /// Sends sockets, each with its address.
@@ -141,28 +133,29 @@ fn send(to: impl AsFd, sockets: &[(SocketAddr, TcpListener)]) -> io::Result<()> 
             "at most {MAX_SOCKETS} sockets can be handed over"
         )));
     }
-    let addresses: Vec<String> = sockets
-        .iter()
-        .map(|(address, _)| address.to_string())
-        .collect();
-    let line = format!("{}\n", addresses.join(" "));
-    let descriptors: Vec<BorrowedFd<'_>> = sockets
-        .iter()
-        .map(|(_, listener)| listener.as_fd())
-        .collect();
+    let line = address_line(sockets);
+    let listeners = sockets.iter().map(|(_, listener)| listener);
+    let descriptors: Vec<BorrowedFd<'_>> = listeners.map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = sendmsg(
-        to,
-        &[IoSlice::new(line.as_bytes())],
-        &mut control,
-        SendFlags::NOSIGNAL,
-    )?;
+    let message = [IoSlice::new(line.as_bytes())];
+    let sent = sendmsg(to, &message, &mut control, SendFlags::NOSIGNAL)?;
     match sent == line.len() {
         true => Ok(()),
         false => Err(io::ErrorKind::WriteZero.into()),
     }
+}
+
+fn address_line(sockets: &[(SocketAddr, TcpListener)]) -> String {
+    let addresses = sockets.iter().map(|(address, _)| address.to_string());
+    format!("{}\n", addresses.collect::<Vec<_>>().join(" "))
+}
+
+fn parse_addresses(line: &[u8]) -> Option<Vec<SocketAddr>> {
+    let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let addresses = line.split_whitespace();
+    addresses.map(|address| address.parse().ok()).collect()
 }
 
 /// Receives the message, which arrives in one piece because it was sent in one.
@@ -170,38 +163,29 @@ fn receive(from: impl AsFd) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
     let mut line = vec![0; MAX_MESSAGE];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(
-        from,
-        &mut [IoSliceMut::new(&mut line)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
-    let descriptors: Vec<OwnedFd> = control
-        .drain()
-        .filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let line = std::str::from_utf8(&line[..received.bytes])
-        .ok()
-        .and_then(|line| line.strip_suffix('\n'));
-    let addresses: Option<Vec<SocketAddr>> = line.and_then(|line| {
-        line.split_whitespace()
-            .map(|address| address.parse().ok())
-            .collect()
-    });
-    match addresses {
-        Some(addresses) if addresses.len() == descriptors.len() => Ok(addresses
-            .into_iter()
-            .zip(descriptors.into_iter().map(TcpListener::from))
-            .collect()),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the message does not hold sockets with their addresses",
+    let mut message = [IoSliceMut::new(&mut line)];
+    let received = recvmsg(from, &mut message, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let listeners = received_listeners(&mut control);
+    match parse_addresses(&line[..received.bytes]) {
+        Some(addresses) if addresses.len() == listeners.len() => {
+            Ok(addresses.into_iter().zip(listeners).collect())
+        }
+        _ => Err(invalid(
+            "the message does not hold sockets with their addresses".into(),
         )),
     }
+}
+
+fn received_listeners(control: &mut RecvAncillaryBuffer<'_>) -> Vec<TcpListener> {
+    let descriptors = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    descriptors.flatten().map(TcpListener::from).collect()
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 #[cfg(test)]

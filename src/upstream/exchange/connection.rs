@@ -15,6 +15,18 @@ pub(super) struct UpstreamConnection {
     pub(super) is_pooled: bool,
 }
 
+impl UpstreamConnection {
+    /// Records that a new connection was established.
+    fn new(server: Arc<UpstreamServer>, stream: Stream) -> Self {
+        server.record_connection();
+        Self {
+            server,
+            stream,
+            is_pooled: false,
+        }
+    }
+}
+
 /// The pause before the first repetition of [`connect_within`], and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
@@ -59,10 +71,8 @@ pub(super) async fn connect(
     tried: Tried,
     may_be_pooled: bool,
 ) -> Result<UpstreamConnection, ExchangeError> {
-    let server = upstream
-        .choose(&tried)
-        .await
-        .ok_or(ExchangeError::Unavailable)?;
+    let server = upstream.choose(&tried).await;
+    let server = server.ok_or(ExchangeError::Unavailable)?;
     if may_be_pooled && let Some(stream) = pool::take(&server) {
         return Ok(UpstreamConnection {
             server,
@@ -82,14 +92,7 @@ async fn open_new(
     let started = Instant::now();
     loop {
         let error = match server.connect().await {
-            Ok(stream) => {
-                server.record_connection();
-                return Ok(UpstreamConnection {
-                    server,
-                    stream,
-                    is_pooled: false,
-                });
-            }
+            Ok(stream) => return Ok(UpstreamConnection::new(server, stream)),
             Err(error) => error,
         };
         server.record_failure(&error);

@@ -38,27 +38,27 @@ impl ExchangeError {
         first.chain(rest).chain(['.']).collect()
     }
 
-    /// A timeout, described by `message`.
+    /// Creates the error of a timeout, described by `message`.
     pub(super) fn timeout(message: &str) -> Self {
         Self::Timeout(message.to_owned())
     }
 
-    /// A 408 response on a connection that was idle (RFC 9110 section 15.5.9).
+    /// Creates the error of a 408 response on a connection that was idle (RFC 9110 section 15.5.9).
     pub(super) fn idle_timeout() -> Self {
         Self::Unreachable("no response: the upstream had closed the idle connection".to_owned())
     }
 
-    /// A response of which not even the head can be read.
+    /// Creates the error of a response of which not even the head can be read.
     pub(super) fn no_response(error: &ResponseError) -> Self {
         Self::Unreachable(format!("no response: {error}"))
     }
 
-    /// A response that ended in the middle of its body.
+    /// Creates the error of a response that ended in the middle of its body.
     pub(super) fn truncated(error: &ResponseError) -> Self {
         Self::Unreachable(format!("the response was truncated: {error}"))
     }
 
-    /// A request that could not be sent.
+    /// Creates the error of a request that could not be sent.
     pub(super) fn cannot_send(error: &io::Error) -> Self {
         Self::Unreachable(format!("cannot send the request: {}", describe_io(error)))
     }

@@ -54,6 +54,13 @@ impl AttemptError {
             unanswered_by: None,
         }
     }
+
+    fn idle_timeout(server: Arc<UpstreamServer>) -> Self {
+        Self {
+            error: ExchangeError::idle_timeout(),
+            unanswered_by: Some(server),
+        }
+    }
 }
 
 /// Sends `message` and returns the response as soon as its head has arrived.
@@ -79,50 +86,41 @@ pub(crate) async fn send(
     tracing::debug!(event = "upstream_retried", %upstream, %server, %error, "retrying on a new connection");
     let tried = Tried::broke(&server);
     let connection = connect_within(retry_for, upstream, tried, false).await?;
-    attempt(connection, message)
-        .await
-        .map_err(|failure| failure.error)
+    let repeated = attempt(connection, message).await;
+    repeated.map_err(|failure| failure.error)
 }
 
 async fn attempt(
     connection: UpstreamConnection,
     message: &Message,
 ) -> Result<UpstreamResponse, AttemptError> {
-    let UpstreamConnection {
-        server,
-        mut stream,
-        is_pooled,
-    } = connection;
+    let server = connection.server;
+    let mut stream = connection.stream;
     let mut deadline = Deadline::after(server.response_timeout());
     // An application may respond and close before it has read everything: that response counts.
     let Ok(written) = deadline.wait(write(&mut stream, message)).await else {
         return Err(AttemptError::timeout("the request was not read in time"));
     };
     let mut reader = ResponseReader::new(stream, false);
-    match deadline.wait(reader.head()).await {
-        // The server closed the connection while it was idle: it has not read the request.
-        Ok(Ok(head)) if is_pooled && head.is_idle_timeout() => {
-            server.record_response(head.status());
-            Err(AttemptError {
-                error: ExchangeError::idle_timeout(),
-                unanswered_by: Some(server),
-            })
-        }
-        Ok(Ok(head)) => {
-            server.record_response(head.status());
-            Ok(UpstreamResponse {
-                head,
-                reader,
-                server,
-                was_sent: written.is_ok(),
-            })
-        }
-        Ok(Err(error)) => Err(AttemptError {
-            error: failure(written, &error),
-            unanswered_by: reader.is_silent().then_some(server),
-        }),
-        Err(_) => Err(AttemptError::timeout("no response in time")),
+    let Ok(head) = deadline.wait(reader.head()).await else {
+        return Err(AttemptError::timeout("no response in time"));
+    };
+    let was_sent = written.is_ok();
+    let head = head.map_err(|error| AttemptError {
+        error: failure(written, &error),
+        unanswered_by: reader.is_silent().then(|| server.clone()),
+    })?;
+    server.record_response(head.status());
+    // The server closed the connection while it was idle: it has not read the request.
+    if connection.is_pooled && head.is_idle_timeout() {
+        return Err(AttemptError::idle_timeout(server));
     }
+    Ok(UpstreamResponse {
+        head,
+        reader,
+        server,
+        was_sent,
+    })
 }
 
 /// Writes `message` with one system call, if the socket takes that much.

@@ -58,22 +58,13 @@ pub(super) fn put(server: &UpstreamServer, stream: Stream) {
     if kept == 0 {
         return;
     }
+    let since = Instant::now();
     IDLE.with_borrow_mut(|pools| {
-        let idle = IdleConnection {
-            stream,
-            since: Instant::now(),
-        };
-        match pools.get_mut(&server.id()) {
-            Some(pool) => {
-                if pool.len() >= kept {
-                    pool.remove(0);
-                }
-                pool.push(idle);
-            }
-            None => {
-                pools.insert(server.id(), vec![idle]);
-            }
+        let pool = pools.entry(server.id()).or_default();
+        if pool.len() >= kept {
+            pool.remove(0);
         }
+        pool.push(IdleConnection { stream, since });
     });
     if !IS_SWEPT.replace(true) {
         // Unconstrained: tokio would otherwise make the reads of a long list pend.
@@ -88,18 +79,19 @@ async fn sweep() {
         sleep(SWEEP_INTERVAL).await;
         let is_empty = IDLE.with_borrow_mut(|pools| {
             // Servers come and go with the configuration and their addresses.
-            pools.retain(|_, pool| {
-                pool.retain_mut(|idle| {
-                    idle.since.elapsed() <= MAX_IDLE && is_open(&mut idle.stream)
-                });
-                !pool.is_empty()
-            });
+            pools.retain(|_, pool| has_usable(pool));
             pools.is_empty()
         });
         if is_empty {
             return IS_SWEPT.set(false);
         }
     }
+}
+
+/// Closes the connections of a pool that cannot be used again. Returns `true` if others are left.
+fn has_usable(pool: &mut Vec<IdleConnection>) -> bool {
+    pool.retain_mut(|idle| idle.since.elapsed() <= MAX_IDLE && is_open(&mut idle.stream));
+    !pool.is_empty()
 }
 
 /// Returns `true` if there is nothing to read. Otherwise the upstream has closed the connection, or

@@ -1,7 +1,7 @@
 //! Streams a request and its response at the same time: the body of the request is sent as it
 //! arrives, and the response may arrive at any time.
 
-use super::connection::connect;
+use super::connection::{UpstreamConnection, connect};
 use super::error::ExchangeError;
 use super::pool;
 use super::response_reader::ResponseReader;
@@ -78,29 +78,37 @@ pub(crate) async fn open(
     fresh: bool,
 ) -> Result<Relay, ExchangeError> {
     let connection = connect(upstream, Tried::default(), !fresh).await?;
-    let server = connection.server;
-    // One task uses both halves, so neither ever waits for the other.
-    let (read_half, write_half) = split(connection.stream);
-    let mut request = RequestSide(write_half);
+    let mut relay = Relay::new(connection, is_head);
+    let limit = relay.server.response_timeout();
     // Ignore an error of the write: reading the response reports it more precisely.
-    let write = timeout(server.response_timeout(), request.send_head(head));
-    if write.await.is_err() {
-        return Err(ExchangeError::timeout("the request was not read in time"));
+    match timeout(limit, relay.request.send_head(head)).await {
+        Ok(_) => Ok(relay),
+        Err(_) => Err(ExchangeError::timeout("the request was not read in time")),
     }
-    let response = ResponseSide {
-        reader: ResponseReader::new(read_half, is_head),
-        server: server.clone(),
-        is_pooled: connection.is_pooled,
-        has_head: false,
-    };
-    Ok(Relay {
-        request,
-        response,
-        server,
-    })
 }
 
 impl Relay {
+    fn new(connection: UpstreamConnection, is_head: bool) -> Self {
+        let UpstreamConnection {
+            server,
+            stream,
+            is_pooled,
+        } = connection;
+        // One task uses both halves, so neither ever waits for the other.
+        let (read_half, write_half) = split(stream);
+        let response = ResponseSide {
+            reader: ResponseReader::new(read_half, is_head),
+            server: server.clone(),
+            is_pooled,
+            has_head: false,
+        };
+        Self {
+            request: RequestSide(write_half),
+            response,
+            server,
+        }
+    }
+
     /// Returns the server that the request was sent to.
     pub(crate) fn server(&self) -> &Arc<UpstreamServer> {
         &self.server

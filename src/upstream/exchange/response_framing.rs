@@ -2,6 +2,7 @@
 
 use super::error::ResponseError;
 use super::response_body::ResponseBody;
+use crate::http::list;
 use http::StatusCode;
 use httparse::Header;
 
@@ -21,34 +22,37 @@ impl ResponseFraming {
     pub(super) fn of(fields: &[Header<'_>]) -> Result<Self, ResponseError> {
         let mut framing = Self::default();
         for field in fields {
-            if field.name.eq_ignore_ascii_case("content-length") {
-                for length in field.value.split(|b| *b == b',') {
-                    framing.add_length(length)?;
-                }
-            } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-                framing.add_coding(field.value)?;
-            } else if field.name.eq_ignore_ascii_case("connection") {
-                framing.has_connection = true;
-            }
+            framing.add(field)?;
         }
         Ok(framing)
     }
 
+    fn add(&mut self, field: &Header<'_>) -> Result<(), ResponseError> {
+        let is = |name| field.name.eq_ignore_ascii_case(name);
+        if is("content-length") {
+            return list::elements(field.value).try_for_each(|length| self.add_length(length));
+        }
+        if is("transfer-encoding") {
+            return self.add_coding(field.value);
+        }
+        self.has_connection |= is("connection");
+        Ok(())
+    }
+
     fn add_length(&mut self, text: &[u8]) -> Result<(), ResponseError> {
-        let length = parse_length(text).ok_or(ResponseError::Malformed(
-            "the Content-Length is not a number",
-        ))?;
+        let length = parse_length(text);
+        let length = length.ok_or(malformed("the Content-Length is not a number"))?;
         match self.length.replace(length) {
-            Some(other) if other != length => Err(ResponseError::Malformed(
-                "it has different Content-Length values",
-            )),
+            Some(other) if other != length => {
+                Err(malformed("it has different Content-Length values"))
+            }
             _ => Ok(()),
         }
     }
 
     fn add_coding(&mut self, coding: &[u8]) -> Result<(), ResponseError> {
         if self.is_chunked || !coding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return Err(ResponseError::Malformed("the transfer coding is unknown"));
+            return Err(malformed("the transfer coding is unknown"));
         }
         self.is_chunked = true;
         Ok(())
@@ -80,9 +84,12 @@ impl ResponseFraming {
     }
 }
 
+fn malformed(problem: &'static str) -> ResponseError {
+    ResponseError::Malformed(problem)
+}
+
 /// Parses digits, without a sign.
-fn parse_length(text: &[u8]) -> Option<u64> {
-    let digits = text.trim_ascii();
+fn parse_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

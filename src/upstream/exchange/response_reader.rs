@@ -4,6 +4,7 @@ use super::error::ResponseError;
 use super::response_body::ResponseBody;
 use super::response_framing::ResponseFraming;
 use crate::http::header_class::{Class, class};
+use crate::http::list;
 use crate::http::read::read;
 use crate::http::response_head::ResponseHead;
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -55,13 +56,7 @@ impl<R: AsyncRead + Unpin> ResponseReader<R> {
         loop {
             while let Some((length, parsed)) = parse(&self.input)? {
                 self.input.advance(length);
-                let status = parsed.head.status();
-                if status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Err(ResponseError::Malformed(
-                        "it switches protocols without a request to do so",
-                    ));
-                }
-                if !status.is_informational() {
+                if parsed.is_final()? {
                     return Ok(self.begin(parsed));
                 }
             }
@@ -122,6 +117,19 @@ struct ParsedHead {
     keeps_alive: bool,
 }
 
+impl ParsedHead {
+    /// Returns `false` for an informational response, after which another one follows.
+    fn is_final(&self) -> Result<bool, ResponseError> {
+        match self.head.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {
+                let problem = "it switches protocols without a request to do so";
+                Err(ResponseError::Malformed(problem))
+            }
+            status => Ok(!status.is_informational()),
+        }
+    }
+}
+
 /// Parses the head at the start of `bytes` and returns it with its length, if it is complete.
 fn parse(bytes: &[u8]) -> Result<Option<(usize, ParsedHead)>, ResponseError> {
     if bytes.is_empty() {
@@ -148,10 +156,8 @@ fn parser() -> ParserConfig {
 }
 
 fn interpret(response: &httparse::Response<'_, '_>) -> Result<ParsedHead, ResponseError> {
-    let status = response
-        .code
-        .and_then(|code| StatusCode::from_u16(code).ok())
-        .ok_or(ResponseError::Malformed("the status is not valid"))?;
+    let status = StatusCode::from_u16(response.code.unwrap_or_default())
+        .map_err(|_| ResponseError::Malformed("the status is not valid"))?;
     let framing = ResponseFraming::of(response.headers)?;
     Ok(ParsedHead {
         head: head_for_client(response, status, &framing),
@@ -195,18 +201,11 @@ fn is_dropped(name: &str, fields: &[Header<'_>], framing: &ResponseFraming) -> b
         || (framing.has_connection && has_token(fields, "connection", name))
 }
 
-/// Returns `true` if `token` is one of the comma-separated values of the fields `name`. The case is
-/// ignored.
+/// Returns `true` if `token` is one of the values of the fields `name`, in whatever case.
 fn has_token(fields: &[Header<'_>], name: &str, token: &str) -> bool {
-    let mut values = fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case(name))
-        .map(|field| field.value);
-    values.any(|value| {
-        value
-            .split(|b| *b == b',')
-            .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-    })
+    let fields = fields.iter();
+    let named = fields.filter(|field| field.name.eq_ignore_ascii_case(name));
+    list::has_token(named.map(|field| field.value), token)
 }
 
 #[cfg(test)]

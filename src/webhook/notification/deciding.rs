@@ -1,26 +1,26 @@
-//! The fields by which something is decided, and whether they can be read. All others may be what
-//! they like.
+//! Checks the fields by which something is decided: they must be readable. All other fields may have
+//! any value.
 //!
-//! Null and missing are as good as absent, and all of these may be absent.
+//! Null counts as absent, and each of these fields may be absent.
 
 use super::Kind;
 use super::json::Json;
 use crate::rejection::Rejection;
 
-/// A field, and what it may be.
+/// A field with its expected type.
 struct Field {
     path: &'static [&'static str],
     may_be: MayBe,
 }
 
-/// What a field may be, so that what it decides can be decided.
+/// The types of a field by which the decision can be made.
 #[derive(Clone, Copy)]
 enum MayBe {
     String,
     Bool,
     Object,
     Array,
-    /// It is the one in one shape and the other in the other.
+    /// A string in one shape and an object in the other.
     StringOrObject,
 }
 
@@ -28,8 +28,8 @@ const fn field(path: &'static [&'static str], may_be: MayBe) -> Field {
     Field { path, may_be }
 }
 
-/// The severity, and what identifies the transition. In the flat shape, `alert` is a string, and
-/// has neither.
+/// The severity and the id of the transition. In the flat shape, `alert` is a string, and has
+/// neither.
 const ALERT: &[Field] = &[
     field(&["alert", "state"], MayBe::Object),
     field(&["alert", "state", "status"], MayBe::String),
@@ -54,7 +54,7 @@ const SPACE: &[Field] = &[
     field(&["space", "slug"], MayBe::String),
 ];
 
-/// Where fields that decide stand, and their names there.
+/// The paths of objects with fields that decide, and the names of these fields.
 const NAMES: [(&[&str], &[&str]); 5] = [
     (
         &[],
@@ -79,20 +79,23 @@ const NAMES: [(&[&str], &[&str]); 5] = [
 /// `space`, as Go's `encoding/json` does, of which the last one counts.
 pub(super) fn check_twins(body: &Json<'_>) -> Result<(), Rejection> {
     for (path, names) in NAMES {
-        let mut seen = [false; 8];
-        for (key, _) in body.at(path).into_iter().flat_map(Json::members) {
-            let Some(index) = names.iter().position(|name| folds_to(key, name)) else {
-                continue;
-            };
-            if std::mem::replace(&mut seen[index], true) {
-                let name = names[index];
-                return Err(Rejection::InvalidJson(format!(
-                    "The body has two keys in one object that differ from \"{name}\" in case at most."
-                )));
-            }
+        let repeated = body.at(path).and_then(|object| repeated(object, names));
+        if let Some(name) = repeated {
+            return Err(Rejection::InvalidJson(format!(
+                "The body has two keys in one object that differ from \"{name}\" in case at most."
+            )));
         }
     }
     Ok(())
+}
+
+/// Returns the first of `names` that more than one key of an object may be read as.
+fn repeated<'n>(object: &Json<'_>, names: &[&'n str]) -> Option<&'n str> {
+    let mut seen = [false; 8];
+    let keys = object.members().iter();
+    let mut known = keys.filter_map(|(key, _)| names.iter().position(|name| folds_to(key, name)));
+    let repeated = known.find(|index| std::mem::replace(&mut seen[*index], true))?;
+    Some(names[repeated])
 }
 
 /// Checks the fields that decide for `kind`, but for the space.
@@ -107,62 +110,83 @@ pub(super) fn check(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
             Some(token) if !token.is_empty() => Ok(()),
             _ => Err(mismatch("/token", "a string that is not empty")),
         },
-        Kind::Unknown => match body.member("message") {
-            Some(Json::String(message)) if !message.is_empty() => Ok(()),
-            None => Err(mismatch(
-                "",
-                "an alert, a reachability notification or a Test notification, recognised by a string or object \
-                 \"alert\", by \"status\", by \"nodes\", or by a string \"token\"; or anything else with a \"message\"",
-            )),
-            Some(_) => Err(mismatch("/message", "a string that is not empty")),
-        },
+        Kind::Unknown => check_message(body),
     }
 }
 
-/// Checks the space. Of a kind that is not known, it is not known what `space` is.
+/// Checks a body of an unknown kind, which must have a message.
+fn check_message(body: &Json<'_>) -> Result<(), Rejection> {
+    match body.member("message") {
+        Some(Json::String(message)) if !message.is_empty() => Ok(()),
+        Some(_) => Err(mismatch("/message", "a string that is not empty")),
+        None => Err(mismatch(
+            "",
+            "an alert, a reachability notification or a Test notification, recognised by a string or object \
+             \"alert\", by \"status\", by \"nodes\", or by a string \"token\"; or anything else with a \"message\"",
+        )),
+    }
+}
+
+/// Checks the space. In a body of an unknown kind, `space` may be anything.
 pub(super) fn check_space(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
-    if kind == Kind::Unknown {
-        Ok(())
-    } else {
-        check_fields(body, SPACE)
+    match kind {
+        Kind::Unknown => Ok(()),
+        _ => check_fields(body, SPACE),
     }
 }
 
 /// Returns `true` if every reader takes the same space from `body`, or none: it has no unusable
 /// part, and no key that only some readers take for one of them.
 pub(super) fn is_space_unambiguous(body: &Json<'_>) -> bool {
-    let is_other =
-        |key: &str, names: &[&str]| names.iter().any(|name| folds_to(key, name) && key != *name);
-    let has_other = |object: &Json<'_>, names: &[&str]| {
-        object.members().iter().any(|(key, _)| is_other(key, names))
-    };
+    let space = body.member("space");
     check_fields(body, SPACE).is_ok()
-        && !has_other(body, &["space"])
-        && !body
-            .member("space")
-            .is_some_and(|space| has_other(space, &["id", "name", "slug"]))
+        && !has_twin(body, &["space"])
+        && !space.is_some_and(|space| has_twin(space, &["id", "name", "slug"]))
+}
+
+/// Returns `true` if an object has a key that differs from one of `names` in case alone.
+fn has_twin(object: &Json<'_>, names: &[&str]) -> bool {
+    let is_twin = |key: &str, name: &str| folds_to(key, name) && key != name;
+    let mut keys = object.members().iter().map(|(key, _)| key);
+    keys.any(|key| names.iter().any(|name| is_twin(key, name)))
 }
 
 fn check_fields(body: &Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
-    for Field { path, may_be } in fields {
-        if let Some(value) = body.at(path) {
-            let expected = match (may_be, value) {
-                (_, Json::Null)
-                | (MayBe::String, Json::String(_))
-                | (MayBe::Bool, Json::Bool)
-                | (MayBe::Object, Json::Object(_))
-                | (MayBe::Array, Json::Array(_))
-                | (MayBe::StringOrObject, Json::String(_) | Json::Object(_)) => continue,
-                (MayBe::String, _) => "a string",
-                (MayBe::Bool, _) => "true or false",
-                (MayBe::Object, _) => "an object",
-                (MayBe::Array, _) => "an array",
-                (MayBe::StringOrObject, _) => "a string or an object",
-            };
-            return Err(mismatch(&format!("/{}", path.join("/")), expected));
+    let is_wrong = |field: &&Field| {
+        let value = body.at(field.path);
+        value.is_some_and(|value| !field.may_be.admits(value))
+    };
+    match fields.iter().find(is_wrong) {
+        Some(Field { path, may_be }) => {
+            let pointer = format!("/{}", path.join("/"));
+            Err(mismatch(&pointer, may_be.describe()))
+        }
+        None => Ok(()),
+    }
+}
+
+impl MayBe {
+    fn admits(self, value: &Json<'_>) -> bool {
+        matches!(
+            (self, value),
+            (_, Json::Null)
+                | (Self::String, Json::String(_))
+                | (Self::Bool, Json::Bool)
+                | (Self::Object, Json::Object(_))
+                | (Self::Array, Json::Array(_))
+                | (Self::StringOrObject, Json::String(_) | Json::Object(_))
+        )
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Bool => "true or false",
+            Self::Object => "an object",
+            Self::Array => "an array",
+            Self::StringOrObject => "a string or an object",
         }
     }
-    Ok(())
 }
 
 fn mismatch(pointer: &str, expected: &'static str) -> Rejection {

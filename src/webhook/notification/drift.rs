@@ -1,4 +1,4 @@
-//! What in a body is not as it is known: keys that are new, and types that are others.
+//! Finds the differences between a body and the known bodies: new keys, and other types.
 
 use super::Kind;
 use super::json::Json;
@@ -7,10 +7,10 @@ use crate::rejection::Rejection;
 use crate::sanitize::{MAX_WIRE, sanitize};
 use std::fmt::Write as _;
 
-/// How many places are noted of a body.
+/// The largest number of places that are noted of a body.
 const MAX_POINTERS: usize = 5;
 
-/// What is not as it is known.
+/// The differences between a body and the known bodies.
 #[derive(Debug, Default)]
 pub(super) struct Drift {
     /// JSON pointers (RFC 6901) to the first places, safe to show. Of an array, one element is
@@ -24,7 +24,7 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    /// How `body` differs from `fields`. What has been found is allocated for, and nothing else.
+    /// Compares `body` with `fields`. Allocates only for differences.
     pub(super) fn of(body: &Json<'_>, fields: Fields, is_thorough: bool) -> Self {
         let mut drift = Self {
             is_thorough,
@@ -37,11 +37,10 @@ impl Drift {
     /// Refuses known fields of other types, and kinds that are not known.
     pub(super) fn check(&self, kind: Kind) -> Result<(), Rejection> {
         if kind == Kind::Unknown {
-            let expected = "an alert, a reachability notification or a Test notification, recognised by a string or \
-                            object \"alert\", by \"status\", by \"nodes\", or by a string \"token\"";
             return Err(Rejection::SchemaMismatch {
                 pointer: String::new(),
-                expected,
+                expected: "an alert, a reachability notification or a Test notification, recognised by a string or \
+                           object \"alert\", by \"status\", by \"nodes\", or by a string \"token\"",
             });
         }
         self.mismatch.clone().map_or(Ok(()), Err)
@@ -61,8 +60,7 @@ impl Drift {
 
     fn compare_object(&mut self, object: &Json<'_>, fields: Fields, place: &JsonPath<'_>) {
         let Json::Object(members) = object else {
-            self.note(place, Some("an object"));
-            return;
+            return self.note(place, Some("an object"));
         };
         for (key, value) in members {
             if self.is_full() {
@@ -77,28 +75,16 @@ impl Drift {
     }
 
     fn compare(&mut self, value: &Json<'_>, known: Type, place: &JsonPath<'_>) {
-        let expected = match (known, value) {
-            (_, Json::Null)
-            | (Type::String, Json::String(_))
-            | (Type::Number, Json::Integer | Json::Float { .. })
-            | (Type::Integer, Json::Integer)
-            | (Type::Bool, Json::Bool) => return,
-            (Type::Object(fields), _) => return self.compare_object(value, fields, place),
+        match (known, value) {
+            (_, Json::Null) => {}
+            (Type::Object(fields), _) => self.compare_object(value, fields, place),
             (Type::Objects(fields), Json::Array(elements)) => {
-                return self.compare_elements(elements, fields, place);
+                self.compare_elements(elements, fields, place);
             }
-            (Type::Rooms, Json::Object(rooms)) if rooms.iter().all(|(_, room)| is_room(room)) => {
-                return;
-            }
-            (Type::Integer, Json::Float { is_whole: true }) => return self.note(place, None),
-            (Type::String, _) => "a string",
-            (Type::Number, _) => "a number",
-            (Type::Integer, _) => "an integer",
-            (Type::Bool, _) => "true or false",
-            (Type::Objects(_), _) => "an array of objects",
-            (Type::Rooms, _) => "an object of objects or strings",
-        };
-        self.note(place, Some(expected));
+            (Type::Integer, Json::Float { is_whole: true }) => self.note(place, None),
+            (known, value) if known.admits(value) => {}
+            (known, _) => self.note(place, Some(known.describe())),
+        }
     }
 
     fn compare_elements(&mut self, elements: &[Json<'_>], fields: Fields, place: &JsonPath<'_>) {
@@ -130,11 +116,37 @@ impl Drift {
     }
 }
 
+impl Type {
+    /// Returns `true` if a value that is not looked into is of this type.
+    fn admits(self, value: &Json<'_>) -> bool {
+        match (self, value) {
+            (Self::String, Json::String(_))
+            | (Self::Number, Json::Integer | Json::Float { .. })
+            | (Self::Integer, Json::Integer)
+            | (Self::Bool, Json::Bool) => true,
+            (Self::Rooms, Json::Object(rooms)) => rooms.iter().all(|(_, room)| is_room(room)),
+            _ => false,
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Number => "a number",
+            Self::Integer => "an integer",
+            Self::Bool => "true or false",
+            Self::Object(_) => "an object",
+            Self::Objects(_) => "an array of objects",
+            Self::Rooms => "an object of objects or strings",
+        }
+    }
+}
+
 fn is_room(room: &Json<'_>) -> bool {
     matches!(room, Json::Object(_) | Json::String(_) | Json::Null)
 }
 
-/// Where a value stands.
+/// The place of a value.
 enum JsonPath<'p> {
     Root,
     Member(&'p JsonPath<'p>, &'p str),
@@ -142,7 +154,7 @@ enum JsonPath<'p> {
 }
 
 impl JsonPath<'_> {
-    /// The JSON pointer, safe to show: keys may be new, and are the sender's then.
+    /// Returns the JSON pointer, safe to show: a new key is untrusted text.
     fn pointer(&self) -> String {
         let mut pointer = String::new();
         self.write(&mut pointer);
@@ -156,13 +168,8 @@ impl JsonPath<'_> {
                 object.write(pointer);
                 pointer.push('/');
                 // One more than is shown, so that it is seen to go on.
-                for c in key.chars().take(MAX_WIRE + 1) {
-                    match c {
-                        '~' => pointer.push_str("~0"),
-                        '/' => pointer.push_str("~1"),
-                        other => pointer.push(other),
-                    }
-                }
+                let shown = key.chars().take(MAX_WIRE + 1);
+                shown.for_each(|character| push_escaped(pointer, character));
             }
             Self::Element(array, index) => {
                 array.write(pointer);
@@ -170,6 +177,15 @@ impl JsonPath<'_> {
                 let _ = write!(pointer, "/{index}");
             }
         }
+    }
+}
+
+/// Appends a character of a key (RFC 6901 section 3).
+fn push_escaped(pointer: &mut String, character: char) {
+    match character {
+        '~' => pointer.push_str("~0"),
+        '/' => pointer.push_str("~1"),
+        other => pointer.push(other),
     }
 }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-/// How deep objects and arrays may nest.
+/// The largest depth of nested objects and arrays.
 pub(super) const MAX_DEPTH: usize = 64;
 
 /// A JSON value, as far as a notification is judged by it.
@@ -18,7 +18,7 @@ pub(super) enum Json<'a> {
     Null,
     Bool,
     Integer,
-    /// A number with a fraction or an exponent; some are whole all the same.
+    /// A number with a fraction or an exponent, which may be whole all the same.
     Float {
         is_whole: bool,
     },
@@ -31,7 +31,7 @@ pub(super) enum Json<'a> {
 pub(super) type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
 impl<'a> Json<'a> {
-    /// The value of `key`, if this is an object that has it.
+    /// Returns the value of `key`, if this is an object that has it.
     pub(super) fn member(&self, key: &str) -> Option<&Json<'a>> {
         self.members()
             .iter()
@@ -39,7 +39,7 @@ impl<'a> Json<'a> {
             .map(|(_, value)| value)
     }
 
-    /// The members, if this is an object.
+    /// Returns the members, if this is an object.
     pub(super) fn members(&self) -> &[(Cow<'a, str>, Json<'a>)] {
         match self {
             Json::Object(members) => members,
@@ -47,12 +47,12 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The value at `path`, if there are objects all the way.
+    /// Returns the value at `path`, if there are objects all the way.
     pub(super) fn at(&self, path: &[&str]) -> Option<&Json<'a>> {
         path.iter().try_fold(self, |value, key| value.member(key))
     }
 
-    /// The string at `path`.
+    /// Returns the string at `path`.
     pub(super) fn string(&self, path: &[&str]) -> Option<&str> {
         match self.at(path)? {
             Json::String(text) => Some(text),
@@ -66,20 +66,20 @@ impl<'a> Json<'a> {
 /// The error says what is wrong and where, and repeats nothing of the body but a position.
 pub(super) fn parse(body: &[u8]) -> Result<Json<'_>, String> {
     let text = std::str::from_utf8(body).map_err(|error| {
-        format!(
-            "The body is not UTF-8: the first bad byte is at offset {}.",
-            error.valid_up_to()
-        )
+        let offset = error.valid_up_to();
+        format!("The body is not UTF-8: the first bad byte is at offset {offset}.")
     })?;
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let value = ValueSeed { depth: 0 }
-        .deserialize(&mut parser)
-        .map_err(|error| explain(&error))?;
-    parser.end().map_err(|error| explain(&error))?;
-    match value {
-        Json::Object(_) => Ok(value),
+    match read(text).map_err(|error| explain(&error))? {
+        object @ Json::Object(_) => Ok(object),
         _ => Err("The body is JSON, but not an object.".into()),
     }
+}
+
+fn read(text: &str) -> serde_json::Result<Json<'_>> {
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let value = ValueSeed { depth: 0 }.deserialize(&mut parser)?;
+    parser.end()?;
+    Ok(value)
 }
 
 fn explain(error: &serde_json::Error) -> String {
@@ -191,7 +191,7 @@ struct SeenKeys<'de>(HashSet<Cow<'de, str>>);
 impl<'de> SeenKeys<'de> {
     const FEW: usize = 16;
 
-    /// Whether `key` is new.
+    /// Adds a key. Returns `true` if it is new.
     #[expect(
         clippy::ptr_arg,
         reason = "it is cloned as it is, borrowed from the body"

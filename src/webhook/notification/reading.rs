@@ -1,35 +1,35 @@
-//! What is read from a body, whatever its shape: each part where it is usable, and none of them has
-//! to be.
+//! Reads the fields that are used from a body of any shape: each where it is usable, and none of them
+//! is required.
 
 use super::Space;
 use super::json::Json;
 
-/// The severity, as it was sent.
+/// Returns the severity, as it was sent.
 pub(super) fn severity<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     body.string(&["alert", "state", "status"])
         .or_else(|| body.string(&["severity"]))
 }
 
-/// The alert's name, or else the message.
+/// Returns the name of the alert, or else the message.
 pub(super) fn title<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     [&["alert", "name"][..], &["alert"], &["alarm"], &["message"]]
         .into_iter()
         .find_map(|path| body.string(path))
 }
 
-/// The name of the node that it is about.
+/// Returns the name of the node that it is about.
 pub(super) fn node<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     body.string(&["node", "hostname"])
         .or_else(|| body.string(&["host"]))
 }
 
-/// What identifies the transition: its id, or the one in the alert's URL.
+/// Returns the id of the transition: that of the alert, or the one in its URL.
 pub(super) fn transition_id<'b>(body: &'b Json<'_>) -> Option<&'b str> {
-    body.string(&["alert", "transition_id"])
-        .or_else(|| transition_in(alert_url(body)?))
+    let in_url = || transition_in(alert_url(body)?);
+    body.string(&["alert", "transition_id"]).or_else(in_url)
 }
 
-/// The page about it in Netdata Cloud: of the alert, or of a node.
+/// Returns the page about it in Netdata Cloud: of the alert, or of a node.
 pub(super) fn url<'b>(body: &'b Json<'_>) -> Option<&'b str> {
     alert_url(body).or_else(|| body.string(&["url"]))
 }
@@ -40,7 +40,7 @@ fn alert_url<'b>(body: &'b Json<'_>) -> Option<&'b str> {
         .find_map(|path| body.string(path))
 }
 
-/// `transition=` anywhere in a URL: Netdata's application keeps its parameters in the fragment.
+/// Returns the value of `transition=` anywhere in a URL: Netdata's application keeps its parameters in the fragment.
 fn transition_in(url: &str) -> Option<&str> {
     let parameters = url.split(['?', '#', '&', ';']).skip(1);
     parameters
@@ -48,7 +48,7 @@ fn transition_in(url: &str) -> Option<&str> {
         .find(|id| !id.is_empty())
 }
 
-/// The space, from either shape.
+/// Returns the space, from either shape.
 pub(super) fn space(body: &Json<'_>) -> Option<Space> {
     let owned = |path: &[&str]| body.string(path).map(str::to_owned);
     match body.member("space")? {

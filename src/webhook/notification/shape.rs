@@ -1,4 +1,4 @@
-//! Which of the known bodies a body is.
+//! Recognises which of the known bodies a body is.
 //!
 //! The documented bodies and those that the service sends differ, and the same key changes its
 //! type: `alert` and `space` are strings in the documented ("flat") shape and objects in the
@@ -10,24 +10,47 @@ use super::{Kind, Shape};
 
 /// Decides what `body` is, in the order in which the shapes can be told apart.
 pub(super) fn recognise(body: &Json<'_>) -> (Kind, Option<Shape>) {
-    let has = |key| !matches!(body.member(key), None | Some(Json::Null));
-    let is_string = |key| matches!(body.member(key), Some(Json::String(_)));
-    let is_object = |key| matches!(body.member(key), Some(Json::Object(_)));
-
-    if is_string("token") && !has("alert") && !has("status") && !has("nodes") {
+    if is_test(body) {
         return (Kind::Test, None);
     }
-    if is_object("alert") {
-        return (Kind::Alert, Some(Shape::Nested));
+    if let Some(shape) = alert(body) {
+        return (Kind::Alert, Some(shape));
     }
-    if is_string("alert") || is_string("alarm") {
-        return (Kind::Alert, Some(Shape::Flat));
+    match reachability(body) {
+        Some(shape) => (Kind::Reachability, Some(shape)),
+        None => (Kind::Unknown, None),
     }
-    if is_string("status") || has("nodes") || has("reachable") {
-        return (Kind::Reachability, Some(Shape::Nested));
+}
+
+fn is_test(body: &Json<'_>) -> bool {
+    let others = ["alert", "status", "nodes"];
+    body.is_string("token") && !others.iter().any(|key| body.has(key))
+}
+
+fn alert(body: &Json<'_>) -> Option<Shape> {
+    if body.is_object("alert") {
+        return Some(Shape::Nested);
     }
-    if is_object("status") {
-        return (Kind::Reachability, Some(Shape::Flat));
+    (body.is_string("alert") || body.is_string("alarm")).then_some(Shape::Flat)
+}
+
+fn reachability(body: &Json<'_>) -> Option<Shape> {
+    if body.is_string("status") || body.has("nodes") || body.has("reachable") {
+        return Some(Shape::Nested);
     }
-    (Kind::Unknown, None)
+    body.is_object("status").then_some(Shape::Flat)
+}
+
+impl Json<'_> {
+    fn has(&self, key: &str) -> bool {
+        !matches!(self.member(key), None | Some(Json::Null))
+    }
+
+    fn is_string(&self, key: &str) -> bool {
+        matches!(self.member(key), Some(Json::String(_)))
+    }
+
+    fn is_object(&self, key: &str) -> bool {
+        matches!(self.member(key), Some(Json::Object(_)))
+    }
 }

@@ -1,16 +1,16 @@
-//! The keys and types of what Netdata Cloud sends: the one place where they stand.
+//! The keys and types of the bodies that Netdata Cloud sends, in one place.
 //!
-//! [`SchemaPolicy::Strict`](super::SchemaPolicy::Strict) refuses what has other types, everything
-//! that differs is noted, and the bodies that `send` makes are held against this by tests. What
-//! decides is judged elsewhere, and more leniently.
+//! [`SchemaPolicy::Strict`](super::SchemaPolicy::Strict) refuses other types, every difference is
+//! noted, and tests compare the bodies that `send` makes with this. The fields by which something is
+//! decided are checked elsewhere, and more leniently.
 
 use super::{Kind, Shape};
 
-/// What a value is. Null is as good as absent everywhere.
+/// The type of a value. Null counts as absent everywhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Type {
     String,
-    /// A number, whether it is written as an integer or not.
+    /// A number, written as an integer or not.
     Number,
     Integer,
     Bool,
@@ -25,7 +25,7 @@ pub(super) enum Type {
 /// The members of an object.
 pub(super) type Fields = &'static [(&'static str, Type)];
 
-/// What a body of this kind and shape has.
+/// Returns the fields of a body of this kind and shape.
 pub(super) fn fields(kind: Kind, shape: Option<Shape>) -> Fields {
     match (kind, shape) {
         (Kind::Alert, Some(Shape::Nested)) => ALERT_NESTED,
@@ -37,7 +37,7 @@ pub(super) fn fields(kind: Kind, shape: Option<Shape>) -> Fields {
     }
 }
 
-/// As Netdata's documentation has it, with the names of its earlier editions.
+/// An alert in the form of Netdata's documentation, with the names of its earlier editions.
 const ALERT_FLAT: Fields = &[
     ("message", Type::String),
     ("alert", Type::String),
@@ -61,7 +61,7 @@ const ALERT_FLAT: Fields = &[
     ("alarm_url", Type::String),
 ];
 
-/// As the service sends it.
+/// An alert in the form that the service sends.
 const ALERT_NESTED: Fields = &[
     ("message", Type::String),
     ("space", Type::Object(SPACE)),
@@ -154,7 +154,7 @@ const LOG: Fields = &[
     ),
 ];
 
-/// As Netdata's documentation has it.
+/// A reachability notification in the form of Netdata's documentation.
 const REACHABILITY_FLAT: Fields = &[
     ("message", Type::String),
     ("url", Type::String),
@@ -166,7 +166,7 @@ const REACHABILITY_FLAT: Fields = &[
     ),
 ];
 
-/// As the service sends it.
+/// A reachability notification in the form that the service sends.
 const REACHABILITY_NESTED: Fields = &[
     ("message", Type::String),
     (
@@ -207,7 +207,7 @@ const TEST: Fields = &[
     ("token", Type::String),
 ];
 
-/// What every kind has, and so one that is not known will have it, too.
+/// The fields that every kind has, and that an unknown one is expected to have.
 const UNKNOWN: Fields = &[("message", Type::String)];
 
 #[cfg(test)]

@@ -52,9 +52,9 @@ fn wrong_server_certificates_are_found() {
 
     let client =
         kit.server(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
-    examine(&client).has("chain", "fail", "it is not for servers");
+    examine(&client).has("chain", "fail", "it is not for server authentication");
     let authority = kit.server(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    examine(&authority).has("chain", "fail", "of an authority (CA:TRUE), which Rust's");
+    examine(&authority).has("chain", "fail", "of an authority (CA:TRUE), which strict");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_chain_that_is_not_whole_is_found() {
     kit.examine(&url(impostor), &[]).has(
         "chain",
         "fail",
-        "its issuer has the name of a known authority, but another key",
+        "it names a trusted authority as its issuer, but has the signature of another key",
     );
 }
 

@@ -132,7 +132,7 @@ fn check_chain(
     )
 }
 
-fn explain(error: &webpki::Error) -> &'static str {
+fn explain(error: &webpki::Error) -> String {
     match error {
         webpki::Error::UnknownIssuer => path_words(&webpki::Error::InvalidSignatureForPublicKey),
         other => path_words(other),

@@ -128,15 +128,14 @@ impl Chunked {
 
     fn count(&mut self, extra: usize) -> Result<(), Malformed> {
         self.extra += extra;
-        if self.extra > MAX_EXTRA {
-            Err(Malformed("There is more around the chunks than in them."))
-        } else {
-            Ok(())
+        match self.extra > MAX_EXTRA {
+            true => Err(Malformed("There is more around the chunks than in them.")),
+            false => Ok(()),
         }
     }
 }
 
-/// At most `left` bytes of `input`, which is not empty.
+/// Takes at most `left` bytes of `input`, which is not empty.
 pub(super) fn split(input: &mut BytesMut, left: &mut u64) -> Bytes {
     let length = usize::try_from(*left)
         .unwrap_or(usize::MAX)
@@ -145,18 +144,15 @@ pub(super) fn split(input: &mut BytesMut, left: &mut u64) -> Bytes {
     input.split_to(length).freeze()
 }
 
-/// The line at the beginning of `input` without its end, if it is complete.
+/// Takes the line at the beginning of `input` without its end, if it is complete.
 fn line(input: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
-    let Some(end) = memchr::memchr(b'\n', input) else {
-        return if input.len() > MAX_LINE {
-            Err(Malformed("A line of the chunked coding is too long."))
-        } else {
-            Ok(None)
-        };
-    };
-    if end > MAX_LINE {
+    let end = memchr::memchr(b'\n', input);
+    if end.unwrap_or(input.len()) > MAX_LINE {
         return Err(Malformed("A line of the chunked coding is too long."));
     }
+    let Some(end) = end else {
+        return Ok(None);
+    };
     let mut line = input.split_to(end + 1);
     if !line.ends_with(b"\r\n") {
         return Err(Malformed(
@@ -167,27 +163,31 @@ fn line(input: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
     Ok(Some(line))
 }
 
-/// `chunk-size [ chunk-ext ]`: the size, and how many bytes the extension has.
+/// Reads `chunk-size [ chunk-ext ]`: the size, and how many bytes the extension has.
 fn size(line: &[u8]) -> Result<(u64, usize), Malformed> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let (size, extension) = line.split_at(digits);
-    // More digits than these would not fit, unless they were zeros.
-    let size = std::str::from_utf8(size)
-        .ok()
-        .filter(|size| size.len() <= 16);
-    let size = size
-        .and_then(|size| u64::from_str_radix(size, 16).ok())
-        .ok_or(Malformed("A chunk has no size."))?;
+    let size = number(size).ok_or(Malformed("A chunk has no size."))?;
+    check_extension(extension)?;
+    Ok((size, extension.len()))
+}
+
+/// Parses hexadecimal digits, of which more than 16 would not fit, unless they were zeros.
+fn number(digits: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(digits).ok()?;
+    let digits = Some(digits).filter(|digits| digits.len() <= 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+fn check_extension(extension: &[u8]) -> Result<(), Malformed> {
     if !extension.is_empty() && !extension.trim_ascii_start().starts_with(b";") {
         return Err(Malformed("A chunk's size is not a number."));
     }
-    if extension
-        .iter()
-        .any(|b| b.is_ascii_control() && *b != b'\t')
-    {
-        return Err(Malformed("A chunk's extension holds a control character."));
+    let is_bad = |b: &u8| b.is_ascii_control() && *b != b'\t';
+    match extension.iter().any(is_bad) {
+        true => Err(Malformed("A chunk's extension holds a control character.")),
+        false => Ok(()),
     }
-    Ok((size, extension.len()))
 }
 
 #[cfg(test)]

@@ -109,14 +109,13 @@ fn take_head(input: &mut BytesMut, limits: &Limits) -> Result<Option<RequestHead
         return Err(NoHead::refused(input, rejection));
     }
     let Some(length) = length else {
-        return match framing::check_unfinished(input) {
-            Ok(()) => Ok(None),
-            Err(rejection) => Err(NoHead::refused(input, rejection)),
-        };
+        let checked = framing::check_unfinished(input);
+        return checked
+            .map(|()| None)
+            .map_err(|rejection| NoHead::refused(input, rejection));
     };
     let head = input.split_to(length).freeze();
-    match framing::parse(head.clone()) {
-        Ok(head) => Ok(Some(head)),
-        Err(rejection) => Err(NoHead::refused(&head, rejection)),
-    }
+    framing::parse(head.clone())
+        .map(Some)
+        .map_err(|rejection| NoHead::refused(&head, rejection))
 }

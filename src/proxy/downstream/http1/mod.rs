@@ -50,13 +50,16 @@ pub(super) async fn serve(
         // Boxed so that a connection that is idle, as most are, does not keep its memory.
         Box::pin(gateway.serve(&mut session, &head, rejection)).await;
         let has_unread_input = is_refused || !session.is_body_done();
-        if session.is_reusable() {
-            continue;
+        if !session.is_reusable() {
+            return end(stream, has_unread_input, &mut shutdown).await;
         }
-        return match has_unread_input {
-            true => linger(stream, &mut shutdown).await,
-            false => close(stream).await,
-        };
+    }
+}
+
+async fn end(stream: Stream, has_unread_input: bool, shutdown: &mut ShutdownWatch) {
+    match has_unread_input {
+        true => linger(stream, shutdown).await,
+        false => close(stream).await,
     }
 }
 

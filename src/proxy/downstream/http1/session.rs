@@ -123,15 +123,20 @@ impl<'c> Http1<'c> {
         self.is_finished && !self.closes && self.unread.is_done()
     }
 
+    fn framing_of(&self, head: &ResponseHead) -> DownstreamFraming {
+        match head.status().as_u16() {
+            _ if self.is_head => DownstreamFraming::NoBody,
+            204 | 304 => DownstreamFraming::NoBody,
+            _ if head.has_length() => DownstreamFraming::Plain,
+            _ if self.version == HttpVersion::Http11 => DownstreamFraming::Chunked,
+            _ => DownstreamFraming::Plain,
+        }
+    }
+
     fn put_head(&mut self, head: &ResponseHead) {
         self.output.reserve(head.lines().len() + 128);
-        for part in [
-            "HTTP/1.1 ",
-            head.status().as_str(),
-            " ",
-            head.reason(),
-            "\r\n",
-        ] {
+        let (status, reason) = (head.status(), head.reason());
+        for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
             self.output.put_slice(part.as_bytes());
         }
         self.output.put_slice(head.lines());
@@ -181,11 +186,8 @@ impl Session for Http1<'_> {
             if self.unread.is_done() {
                 return Ok(None);
             }
-            match self
-                .peer
-                .in_time(&mut self.has_stalled, read(self.stream, self.input))
-                .await?
-            {
+            let more = read(self.stream, self.input);
+            match self.peer.in_time(&mut self.has_stalled, more).await? {
                 Ok(1..) => {}
                 Ok(0) => return broken_off("the connection was closed"),
                 Err(error) => return broken_off(error),
@@ -207,13 +209,7 @@ impl Session for Http1<'_> {
     }
 
     async fn begin(&mut self, head: &ResponseHead) -> Result<(), ClientGone> {
-        self.framing = match head.status().as_u16() {
-            _ if self.is_head => DownstreamFraming::NoBody,
-            204 | 304 => DownstreamFraming::NoBody,
-            _ if head.has_length() => DownstreamFraming::Plain,
-            _ if self.version == HttpVersion::Http11 => DownstreamFraming::Chunked,
-            _ => DownstreamFraming::Plain,
-        };
+        self.framing = self.framing_of(head);
         self.closes |= !self.unread.is_done();
         // Nothing else can mark the end of the body.
         self.closes |= self.framing == DownstreamFraming::Plain && !head.has_length();

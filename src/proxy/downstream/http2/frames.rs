@@ -2,6 +2,7 @@
 
 use super::allowance::{Allowance, IDLE_FRAMES_PER_REQUEST};
 use super::head::FieldBlock;
+use super::header_block::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, HeaderBlock};
 use super::hpack::Decoder;
 use super::inbox::Inbox;
 use bytes::{BufMut as _, BytesMut};
@@ -16,24 +17,6 @@ const FRAME_HEADER: usize = 9;
 
 /// The largest length of a frame, as no other is announced (RFC 9113 section 4.2).
 const MAX_FRAME: usize = 16_384;
-
-/// Types of frames (RFC 9113 section 6).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-
-/// Flags of frames (RFC 9113 section 6).
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-const PRIORITY: u8 = 0x20;
-
-/// The largest length of an encoded header block. Up to this limit, the refusal of a large head is
-/// a response.
-const MAX_BLOCK: usize = 64 * 1024;
-
-/// The largest number of frames of a header block.
-const MAX_BLOCK_FRAMES: usize = 64;
 
 /// The block that h2 reads for a request: `:method: POST`, `:scheme: https` and `:path: /` from the
 /// static table.
@@ -58,16 +41,6 @@ pub(super) struct Frames {
     max_head: usize,
     allowance: Allowance,
     inbox: Inbox,
-}
-
-/// A header block that is arriving.
-#[derive(Debug)]
-struct HeaderBlock {
-    stream: u32,
-    /// The stream has nothing after it.
-    is_last: bool,
-    bytes: Vec<u8>,
-    frames: usize,
 }
 
 impl Frames {
@@ -111,15 +84,21 @@ impl Frames {
             } else {
                 self.read_payload(&mut bytes, output);
             }
-            // A frame without a payload ends with its header.
-            if self.missing == 0
-                && let Some(payload) = self.payload.take()
-            {
-                self.end_frame(&payload, output)?;
-            }
+            self.end_frame_if_complete(output)?;
             finished |= !self.is_unfinished();
         }
         Ok(finished)
+    }
+
+    /// Processes a frame of a header block that has arrived. One without a payload ends with its
+    /// header.
+    fn end_frame_if_complete(&mut self, output: &mut BytesMut) -> Result<(), Reason> {
+        if self.missing == 0
+            && let Some(payload) = self.payload.take()
+        {
+            self.end_frame(&payload, output)?;
+        }
+        Ok(())
     }
 
     fn read_header(&mut self, bytes: &mut &[u8], output: &mut BytesMut) -> Result<(), Reason> {
@@ -200,15 +179,7 @@ impl Frames {
         let stream = self.stream();
         let begin = || HeaderBlock::new(stream, flags & END_STREAM != 0);
         let mut block = self.block.take().unwrap_or_else(begin);
-        let fragment = match kind {
-            HEADERS => fragment(payload, flags)?,
-            _ => payload,
-        };
-        block.bytes.extend_from_slice(fragment);
-        block.frames += 1;
-        if block.bytes.len() > MAX_BLOCK.max(4 * self.max_head) || block.frames > MAX_BLOCK_FRAMES {
-            return Err(Reason::ENHANCE_YOUR_CALM);
-        }
+        block.push(kind, flags, payload, self.max_head)?;
         if flags & END_HEADERS == 0 {
             self.block = Some(block);
             return Ok(());
@@ -217,11 +188,7 @@ impl Frames {
     }
 
     fn end_block(&mut self, block: &HeaderBlock, output: &mut BytesMut) -> Result<(), Reason> {
-        let mut fields = FieldBlock::new(self.max_head);
-        let decoded = self
-            .decoder
-            .decode(&block.bytes, |name, value| fields.push(name, value));
-        decoded.map_err(|_| Reason::COMPRESSION_ERROR)?;
+        let fields = self.decode(block)?;
         if block.stream > self.last_request {
             self.last_request = block.stream;
             self.allowance.earn(IDLE_FRAMES_PER_REQUEST);
@@ -236,30 +203,19 @@ impl Frames {
         Ok(())
     }
 
+    fn decode(&mut self, block: &HeaderBlock) -> Result<FieldBlock, Reason> {
+        let mut fields = FieldBlock::new(self.max_head);
+        let push = |name: &[u8], value: &[u8]| fields.push(name, value);
+        let decoded = self.decoder.decode(&block.bytes, push);
+        decoded.map_err(|_| Reason::COMPRESSION_ERROR)?;
+        Ok(fields)
+    }
+
     pub(super) fn is_unfinished(&self) -> bool {
         self.preface > 0
             || self.block.is_some()
             || self.known > 0
             || (self.missing > 0 && !self.in_data)
-    }
-}
-
-impl HeaderBlock {
-    fn new(stream: u32, is_last: bool) -> Self {
-        Self {
-            stream,
-            is_last,
-            bytes: Vec::new(),
-            frames: 0,
-        }
-    }
-
-    /// Appends a HEADERS frame with another block, for h2.
-    fn replace(&self, replacement: &[u8], output: &mut BytesMut) {
-        let flags = END_HEADERS | if self.is_last { END_STREAM } else { 0 };
-        output.put_slice(&[0, 0, replacement.len() as u8, HEADERS, flags]);
-        output.put_u32(self.stream);
-        output.put_slice(replacement);
     }
 }
 
@@ -270,25 +226,10 @@ fn take<'b>(bytes: &mut &'b [u8], limit: usize) -> &'b [u8] {
     taken
 }
 
-/// The part of a header block in a HEADERS frame, which may have a priority before it and padding
-/// around it.
-fn fragment(payload: &[u8], flags: u8) -> Result<&[u8], Reason> {
-    let (padding, payload) = match (flags & PADDED != 0, payload) {
-        (false, payload) => (0, payload),
-        (true, [padding, payload @ ..]) => (usize::from(*padding), payload),
-        (true, []) => return Err(Reason::FRAME_SIZE_ERROR),
-    };
-    let skipped = if flags & PRIORITY == 0 { 0 } else { 5 };
-    let end = payload
-        .len()
-        .checked_sub(padding)
-        .ok_or(Reason::PROTOCOL_ERROR)?;
-    payload.get(skipped..end).ok_or(Reason::PROTOCOL_ERROR)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::downstream::http2::header_block::{PADDED, PRIORITY};
     use crate::proxy::downstream::http2::inbox::MAX_STREAMS;
 
     /// A block that says what [`REQUEST`] does, for an authority.

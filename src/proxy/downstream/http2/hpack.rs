@@ -59,35 +59,33 @@ impl Decoder {
         mut each: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), Undecodable> {
         let mut block = EncodedBlock(block);
-        let mut has_begun = false;
-        while let Some(first) = block.0.first().copied() {
-            match first {
-                0b1000_0000.. => {
-                    let index = block.number(7)?;
-                    let entry = self.entry(index)?;
-                    each(&entry.name, &entry.value);
-                }
-                0b0100_0000.. => {
-                    let entry = self.literal(&mut block, 6)?;
-                    each(&entry.name, &entry.value);
-                    self.insert(entry);
-                }
-                0b0010_0000.. => {
-                    let size = block.number(5)?;
-                    if size > TABLE_SIZE || has_begun {
-                        return Err(Undecodable);
-                    }
-                    self.max_size = size;
-                    self.evict(0);
-                    continue;
-                }
-                _ => {
-                    let entry = self.literal(&mut block, 4)?;
-                    each(&entry.name, &entry.value);
-                }
-            }
-            has_begun = true;
+        // A block may begin with changes of the table's size, and they stand nowhere else.
+        while let Some(0b0010_0000..0b0100_0000) = block.first() {
+            let size = block.number(5)?;
+            self.resize(size)?;
         }
+        while let Some(first) = block.first() {
+            let entry = match first {
+                0b1000_0000.. => self.entry(block.number(7)?)?,
+                0b0100_0000.. => self.literal(&mut block, 6)?,
+                0b0010_0000.. => return Err(Undecodable),
+                _ => self.literal(&mut block, 4)?,
+            };
+            each(&entry.name, &entry.value);
+            if matches!(first, 0b0100_0000..0b1000_0000) {
+                self.insert(entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the largest size of the table (section 6.3).
+    fn resize(&mut self, size: usize) -> Result<(), Undecodable> {
+        if size > TABLE_SIZE {
+            return Err(Undecodable);
+        }
+        self.max_size = size;
+        self.evict(0);
         Ok(())
     }
 
@@ -106,20 +104,17 @@ impl Decoder {
         })
     }
 
-    /// The entry at an index that counts the static table first.
+    /// Returns the entry at an index that counts the static table first.
     fn entry(&self, index: usize) -> Result<TableEntry, Undecodable> {
         let index = index.checked_sub(1).ok_or(Undecodable)?;
         if let Some((name, value)) = STATIC.get(index) {
-            let text = |text: &'static str| Bytes::from_static(text.as_bytes());
             return Ok(TableEntry {
-                name: text(name),
-                value: text(value),
+                name: Bytes::from_static(name.as_bytes()),
+                value: Bytes::from_static(value.as_bytes()),
             });
         }
-        self.table
-            .get(index - STATIC.len())
-            .cloned()
-            .ok_or(Undecodable)
+        let entry = self.table.get(index - STATIC.len());
+        entry.cloned().ok_or(Undecodable)
     }
 
     fn insert(&mut self, entry: TableEntry) {
@@ -147,13 +142,17 @@ impl Decoder {
 struct EncodedBlock<'b>(&'b [u8]);
 
 impl EncodedBlock<'_> {
+    fn first(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
     fn byte(&mut self) -> Result<u8, Undecodable> {
         let (first, rest) = self.0.split_first().ok_or(Undecodable)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    /// A number that begins in the lower `prefix` bits of a byte (section 5.1).
+    /// Reads a number that begins in the lower `prefix` bits of a byte (section 5.1).
     fn number(&mut self, prefix: u32) -> Result<usize, Undecodable> {
         let mask = (1_usize << prefix) - 1;
         let mut number = usize::from(self.byte()?) & mask;
@@ -164,17 +163,15 @@ impl EncodedBlock<'_> {
             let byte = usize::from(self.byte()?);
             number += (byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                return if number <= MAX_NUMBER {
-                    Ok(number)
-                } else {
-                    Err(Undecodable)
-                };
+                return Some(number)
+                    .filter(|it| *it <= MAX_NUMBER)
+                    .ok_or(Undecodable);
             }
         }
         Err(Undecodable)
     }
 
-    /// A string (section 5.2).
+    /// Reads a string (section 5.2).
     fn string(&mut self) -> Result<Bytes, Undecodable> {
         let is_coded = self.0.first().is_some_and(|first| first & 0x80 != 0);
         let length = self.number(7)?;

@@ -85,7 +85,7 @@ impl Inbox {
         })
     }
 
-    /// The reason why the connection has to end.
+    /// Returns the reason why the connection has to end.
     pub(super) fn end(&self) -> Option<Reason> {
         self.with(|contents| contents.end)
     }

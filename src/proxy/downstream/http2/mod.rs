@@ -4,10 +4,12 @@
 mod allowance;
 mod frames;
 mod head;
+mod header_block;
 mod hpack;
 mod huffman;
 mod inbox;
 mod reader;
+mod request_builder;
 mod session;
 
 use crate::config::Limits;
@@ -61,22 +63,17 @@ pub(super) async fn serve(
     let inbox = Inbox::default();
     let peer = Arc::new(peer);
     let reader = FrameReader::new(stream, &limits, inbox.clone());
-    let connection = tokio::select! {
-        biased;
-        connection = builder(&limits).handshake(reader) => connection,
-        () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return,
-    };
-    let Ok(connection) = connection else {
+    let Some(connection) = handshake(reader, &limits, &mut shutdown).await else {
         return;
     };
     let mut connection = Http2Connection::new(connection, inbox.clone(), shutdown);
     loop {
         match connection.next_event(limits.idle_timeout).await {
             ConnectionEvent::Request(body, respond) => {
-                if let Some(request) = connection.accept(body, respond) {
-                    let response = request.answer(gateway, &peer, &inbox, limits.body_timeout);
-                    connection.in_flight.push(response);
-                }
+                let request = connection.accept(body, respond).into_iter();
+                let answer =
+                    |it: StreamRequest| it.answer(gateway, &peer, &inbox, limits.body_timeout);
+                connection.in_flight.extend(request.map(answer));
             }
             ConnectionEvent::RequestFinished => {}
             ConnectionEvent::Unreadable(reason) => connection.abort(reason),
@@ -86,6 +83,19 @@ pub(super) async fn serve(
         }
     }
     connection.finish().await;
+}
+
+/// Exchanges the prefaces (RFC 9113 section 3.4).
+async fn handshake(
+    reader: FrameReader,
+    limits: &Limits,
+    shutdown: &mut ShutdownWatch,
+) -> Option<Connection<FrameReader, Bytes>> {
+    tokio::select! {
+        biased;
+        connection = builder(limits).handshake(reader) => connection.ok(),
+        () = after_shutdown(shutdown, DRAIN_READ_TIMEOUT) => None,
+    }
 }
 
 fn builder(limits: &Limits) -> Builder {
@@ -140,11 +150,7 @@ impl<F: Future<Output = ()>> Http2Connection<F> {
     /// Waits for the next event, while the requests in flight make progress.
     async fn next_event(&mut self, idle_timeout: Duration) -> ConnectionEvent {
         let phase = self.phase;
-        let timeout = match phase {
-            Phase::Leaving if *self.shutdown.borrow() => KEEPALIVE_DRAIN_GRACE,
-            Phase::Leaving => GOAWAY_TIMEOUT,
-            _ => idle_timeout,
-        };
+        let timeout = self.patience(idle_timeout);
         let is_idle = self.in_flight.is_empty() && phase != Phase::Over;
         let accepted = tokio::select! {
             biased;
@@ -165,6 +171,15 @@ impl<F: Future<Output = ()>> Http2Connection<F> {
             self.phase = Phase::Open;
         }
         ConnectionEvent::Request(request.into_body(), respond)
+    }
+
+    /// Returns how long the connection may be idle.
+    fn patience(&self, idle_timeout: Duration) -> Duration {
+        match self.phase {
+            Phase::Leaving if *self.shutdown.borrow() => KEEPALIVE_DRAIN_GRACE,
+            Phase::Leaving => GOAWAY_TIMEOUT,
+            _ => idle_timeout,
+        }
     }
 
     /// Returns a request that has arrived with its head, or refuses it if there are too many.

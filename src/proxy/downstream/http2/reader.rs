@@ -76,16 +76,31 @@ impl FrameReader {
 
     /// Waits for more, but no longer than for what is unfinished.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self
-            .deadline
-            .as_mut()
-            .map(|deadline| Pin::new(deadline).poll(cx))
-        {
-            Some(Poll::Ready(())) => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "an HTTP/2 head did not come in time",
-            ))),
-            _ => Poll::Pending,
+        let Some(deadline) = &mut self.deadline else {
+            return Poll::Pending;
+        };
+        ready!(Pin::new(deadline).poll(cx));
+        let message = "an HTTP/2 head did not come in time";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
+    }
+
+    /// Processes bytes that were read, or ends the connection.
+    fn take_or_end(&mut self, bytes: &[u8], cx: &Context<'_>) {
+        if let Err(reason) = self.take(bytes) {
+            self.end(reason, cx);
+        }
+    }
+
+    /// Reads on until the client closes its side.
+    fn discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut discarded = [0; 4096];
+        loop {
+            let mut discarded = ReadBuf::new(&mut discarded);
+            // How the client ends it makes no difference.
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut discarded));
+            if read.is_err() || discarded.filled().is_empty() {
+                return Poll::Ready(());
+            }
         }
     }
 
@@ -122,11 +137,8 @@ impl AsyncRead for FrameReader {
                 return Poll::Ready(Ok(()));
             }
             // Take the bytes out of the buffer, which gets those that h2 is to read.
-            let taken = self.take(&buf.filled()[start..]);
+            self.take_or_end(&buf.filled()[start..], cx);
             buf.set_filled(start);
-            if let Err(reason) = taken {
-                self.end(reason, cx);
-            }
         }
     }
 }
@@ -156,15 +168,7 @@ impl AsyncWrite for FrameReader {
         if Pin::new(close_timer).poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        let mut discarded = [0; 4096];
-        loop {
-            let mut discarded = ReadBuf::new(&mut discarded);
-            // How the client ends it makes no difference.
-            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut discarded));
-            if read.is_err() || discarded.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
+        self.discard(cx).map(Ok)
     }
 
     fn poll_write_vectored(

@@ -74,43 +74,65 @@ impl Http2 {
 
     /// Checks the body at its end, or what there is of it.
     fn check_body(&self, is_end: bool) -> pingora::Result<()> {
-        match self.declared {
-            Some(declared) if self.received > declared || (is_end && self.received < declared) => {
-                malformed("The body is not as long as was declared.")
-            }
-            _ if is_end
-                && !self
-                    .inbox
-                    .has_good_trailers(self.respond.stream_id().as_u32()) =>
-            {
-                malformed("The trailers are not header fields.")
-            }
-            _ => Ok(()),
+        let declared = self.declared.unwrap_or(self.received);
+        if self.received > declared || (is_end && self.received < declared) {
+            return malformed("The body is not as long as was declared.");
         }
+        let stream = self.respond.stream_id().as_u32();
+        if is_end && !self.inbox.has_good_trailers(stream) {
+            return malformed("The trailers are not header fields.");
+        }
+        Ok(())
     }
 
     /// Sends the part that was held back, as fast as the client accepts it.
     async fn release(&mut self, is_end: bool) -> Result<(), ClientGone> {
         let mut part = std::mem::take(&mut self.held_back);
-        let Some(response) = &mut self.response else {
-            return Err(ClientGone);
-        };
+        let response = self.response.as_mut().ok_or(ClientGone)?;
         while !part.is_empty() {
-            response.reserve_capacity(part.len());
-            let capacity =
-                timeout(self.write_timeout, poll_fn(|cx| response.poll_capacity(cx))).await;
-            let Ok(Some(Ok(capacity))) = capacity else {
-                return Err(ClientGone);
-            };
+            let capacity = reserve(response, part.len(), self.write_timeout).await?;
             let chunk = part.split_to(capacity.min(part.len()));
             self.sent += chunk.len() as u64;
-            response
-                .send_data(chunk, is_end && part.is_empty())
-                .map_err(|_| ClientGone)?;
+            let sent = response.send_data(chunk, is_end && part.is_empty());
+            sent.map_err(|_| ClientGone)?;
         }
         self.has_ended |= is_end;
         Ok(())
     }
+
+    /// Processes a part of the body that was received.
+    fn accept(&mut self, part: Bytes) -> BodyPart {
+        self.received += part.len() as u64;
+        // Ignore the error: the stream has ended, which the next read reports.
+        let _ = self.request.flow_control().release_capacity(part.len());
+        self.check_body(false)?;
+        Ok(Some(part))
+    }
+}
+
+/// Waits until the client accepts some of `wanted` bytes, and returns their number.
+async fn reserve(
+    response: &mut SendStream<Bytes>,
+    wanted: usize,
+    limit: Duration,
+) -> Result<usize, ClientGone> {
+    response.reserve_capacity(wanted);
+    match timeout(limit, poll_fn(|cx| response.poll_capacity(cx))).await {
+        Ok(Some(Ok(capacity))) => Ok(capacity),
+        _ => Err(ClientGone),
+    }
+}
+
+/// Converts a head to the form of h2.
+fn response(head: &ResponseHead) -> http::Result<Response<()>> {
+    let mut response = Response::new(());
+    *response.status_mut() = head.status();
+    for (name, value) in head.fields() {
+        let name = HeaderName::from_bytes(name)?;
+        let value = HeaderValue::from_bytes(value)?;
+        response.headers_mut().append(name, value);
+    }
+    Ok(response)
 }
 
 impl Session for Http2 {
@@ -126,18 +148,9 @@ impl Session for Http2 {
         if self.is_read {
             return Ok(None);
         }
-        match self
-            .peer
-            .in_time(&mut self.has_stalled, self.request.data())
-            .await?
-        {
-            Some(Ok(part)) => {
-                self.received += part.len() as u64;
-                // Ignore the error: the stream has ended, which the next read reports.
-                let _ = self.request.flow_control().release_capacity(part.len());
-                self.check_body(false)?;
-                Ok(Some(part))
-            }
+        let part = self.request.data();
+        match self.peer.in_time(&mut self.has_stalled, part).await? {
+            Some(Ok(part)) => self.accept(part),
             Some(Err(error)) => broken_off(error),
             None => {
                 self.is_read = true;
@@ -161,22 +174,11 @@ impl Session for Http2 {
 
     async fn begin(&mut self, head: &ResponseHead) -> Result<(), ClientGone> {
         let is_bodiless = self.is_head || matches!(head.status().as_u16(), 204 | 304);
-        let mut response = Response::new(());
-        *response.status_mut() = head.status();
-        for (name, value) in head.fields() {
-            let name = HeaderName::from_bytes(name).map_err(|_| ClientGone)?;
-            response.headers_mut().append(
-                name,
-                HeaderValue::from_bytes(value).map_err(|_| ClientGone)?,
-            );
-        }
+        let response = response(head).map_err(|_| ClientGone)?;
         // An end that follows the head, instead of coming with it, makes a length in the head look
         // wrong to some.
-        self.response = Some(
-            self.respond
-                .send_response(response, is_bodiless)
-                .map_err(|_| ClientGone)?,
-        );
+        let sent = self.respond.send_response(response, is_bodiless);
+        self.response = Some(sent.map_err(|_| ClientGone)?);
         self.has_ended = is_bodiless;
         self.status = Some(head.status().as_u16());
         Ok(())
@@ -202,9 +204,8 @@ impl Session for Http2 {
         if self.held_back.is_empty() {
             self.has_ended = true;
             let response = self.response.as_mut().ok_or(ClientGone)?;
-            return response
-                .send_data(Bytes::new(), true)
-                .map_err(|_| ClientGone);
+            let sent = response.send_data(Bytes::new(), true);
+            return sent.map_err(|_| ClientGone);
         }
         self.release(true).await
     }

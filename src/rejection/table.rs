@@ -1,218 +1,16 @@
-//! Every reason to refuse a request, with its code, status, title, detail and advice.
+//! The table of refusals: what does not depend on the single request, and advice on each.
 
 use http::StatusCode;
-use std::borrow::Cow;
-use std::fmt;
-
-/// The reason to refuse a request.
-///
-/// [`Rejection::code`] names it in the response, in the log and in metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// The head cannot be read in exactly one way; contains the defect.
-    MalformedRequest(&'static str),
-    /// The head is larger than `limits.max_header_size`, in bytes.
-    HeaderTooLarge(usize),
-    /// The head has more fields than this.
-    TooManyFields(usize),
-    /// The head or the body, as named, did not arrive in time.
-    Timeout(&'static str),
-    /// No route has this path.
-    NotFound,
-    /// Too many requests came from this address; contains the number of seconds to wait.
-    RateLimited(u64),
-    /// No client certificate was presented.
-    ClientCertificateMissing,
-    /// A client certificate was presented that is not trusted; contains the reason.
-    ClientCertificateInvalid(String),
-    /// The certificate is trusted, but does not name Netdata Cloud; contains its names.
-    CommonNameMismatch(String),
-    /// A challenge arrived, and the route has no secret to answer it with.
-    ChallengeDisabled,
-    /// A GET arrived that is not a challenge.
-    CrcTokenMissing,
-    /// The challenge's token cannot be answered; contains the reason.
-    CrcTokenInvalid(&'static str),
-    /// The method is neither GET nor POST.
-    MethodNotAllowed,
-    /// The method is CONNECT, which asks for a tunnel.
-    NoTunnel,
-    /// The route requires an `Authorization` header.
-    AuthorizationMissing(Schemes),
-    /// The `Authorization` header does not contain credentials that the route accepts.
-    AuthorizationInvalid(Schemes),
-    /// The body's declared type is not JSON.
-    UnsupportedMediaType,
-    /// The body is compressed, which is not accepted.
-    UnsupportedEncoding,
-    /// The body is larger than the route's `max_body`, in bytes.
-    BodyTooLarge(u64),
-    /// The bodies that are held in memory take all of `limits.max_buffered`.
-    Overloaded,
-    /// The body is not one JSON object that can be read in exactly one way; contains the reason.
-    InvalidJson(String),
-    /// The body is JSON, but not a notification that Netdata Cloud sends.
-    SchemaMismatch {
-        /// JSON pointer (RFC 6901) of the offending value.
-        pointer: String,
-        /// The kind of value that was expected there.
-        expected: &'static str,
-    },
-    /// The notification is not from one of the route's `spaces`.
-    SpaceNotAllowed,
-    /// The application refused the connection or broke it.
-    UpstreamUnreachable,
-    /// The application did not answer in time.
-    UpstreamTimeout,
-    /// No address of any server of the application is known.
-    UpstreamUnavailable,
-    /// An internal error occurred.
-    Internal,
-}
-
-/// The `Authorization` schemes that a route accepts, for `WWW-Authenticate`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Schemes {
-    /// The Basic scheme of RFC 7617.
-    pub basic: bool,
-    /// The Bearer scheme of RFC 6750.
-    pub bearer: bool,
-}
-
-impl Rejection {
-    /// Refuses a head that cannot be read in exactly one way, because of `defect`.
-    pub(crate) fn malformed<T>(defect: &'static str) -> Result<T, Self> {
-        Err(Self::MalformedRequest(defect))
-    }
-
-    /// The row of this refusal in the table.
-    fn refusal(&self) -> &'static RefusalRow {
-        match self {
-            Self::MalformedRequest(_) => &MALFORMED_REQUEST,
-            Self::HeaderTooLarge(_) | Self::TooManyFields(_) => &HEADER_TOO_LARGE,
-            Self::Timeout(_) => &TIMEOUT,
-            Self::NotFound => &NOT_FOUND,
-            Self::RateLimited(_) => &RATE_LIMITED,
-            Self::ClientCertificateMissing => &CLIENT_CERTIFICATE_MISSING,
-            Self::ClientCertificateInvalid(_) => &CLIENT_CERTIFICATE_INVALID,
-            Self::CommonNameMismatch(_) => &COMMON_NAME_MISMATCH,
-            Self::ChallengeDisabled => &CHALLENGE_DISABLED,
-            Self::CrcTokenMissing => &CRC_TOKEN_MISSING,
-            Self::CrcTokenInvalid(_) => &CRC_TOKEN_INVALID,
-            Self::MethodNotAllowed | Self::NoTunnel => &METHOD_NOT_ALLOWED,
-            Self::AuthorizationMissing(_) => &AUTHORIZATION_MISSING,
-            Self::AuthorizationInvalid(_) => &AUTHORIZATION_INVALID,
-            Self::UnsupportedMediaType => &UNSUPPORTED_MEDIA_TYPE,
-            Self::UnsupportedEncoding => &UNSUPPORTED_ENCODING,
-            Self::BodyTooLarge(_) => &BODY_TOO_LARGE,
-            Self::Overloaded => &OVERLOADED,
-            Self::InvalidJson(_) => &INVALID_JSON,
-            Self::SchemaMismatch { .. } => &SCHEMA_MISMATCH,
-            Self::SpaceNotAllowed => &SPACE_NOT_ALLOWED,
-            Self::UpstreamUnreachable => &UPSTREAM_UNREACHABLE,
-            Self::UpstreamTimeout => &UPSTREAM_TIMEOUT,
-            Self::UpstreamUnavailable => &UPSTREAM_UNAVAILABLE,
-            Self::Internal => &INTERNAL_ERROR,
-        }
-    }
-
-    /// The name of this refusal in responses, logs and metrics.
-    pub fn code(&self) -> &'static str {
-        self.refusal().code
-    }
-
-    /// The status of the response (RFC 9110 section 15).
-    pub fn status(&self) -> StatusCode {
-        self.refusal().status
-    }
-
-    /// The refusal's kind, in words that do not change from one occurrence to the next (RFC 9457
-    /// section 3.1.3).
-    pub fn title(&self) -> &'static str {
-        self.refusal().title
-    }
-
-    /// The problem with this particular request (RFC 9457 section 3.1.4).
-    ///
-    /// Contains nothing of a body or a secret.
-    pub fn detail(&self) -> Cow<'static, str> {
-        match self {
-            Self::MalformedRequest(what) | Self::CrcTokenInvalid(what) => (*what).into(),
-            Self::HeaderTooLarge(limit) => format!("The head may have {limit} bytes.").into(),
-            Self::TooManyFields(limit) => format!("The head may have {limit} fields.").into(),
-            Self::Timeout(part) => format!("The {part} did not arrive in time.").into(),
-            Self::NotFound => "No route has this path.".into(),
-            Self::RateLimited(seconds) => format!("Try again after {seconds} s.").into(),
-            Self::ClientCertificateMissing => {
-                "No client certificate was presented in the TLS handshake. Netdata Cloud always presents one.".into()
-            }
-            Self::ClientCertificateInvalid(reason) => reason.clone().into(),
-            Self::CommonNameMismatch(names) => names.clone().into(),
-            Self::ChallengeDisabled => "The route has no challenge_secret.".into(),
-            Self::CrcTokenMissing => "A GET on a webhook must carry the query parameter crc_token.".into(),
-            Self::MethodNotAllowed => "A webhook takes GET for the challenge and POST for notifications.".into(),
-            Self::NoTunnel => "This is a reverse proxy, which does not open tunnels.".into(),
-            Self::AuthorizationMissing(_) => "The request has no Authorization header.".into(),
-            Self::AuthorizationInvalid(_) => "The Authorization header does not hold accepted credentials.".into(),
-            Self::UnsupportedMediaType => "Content-Type must be application/json.".into(),
-            Self::UnsupportedEncoding => "Content-Encoding must be absent.".into(),
-            Self::BodyTooLarge(limit) => format!("The body may have {limit} bytes.").into(),
-            Self::Overloaded => "There is no memory for this body at the moment. Try again later.".into(),
-            Self::InvalidJson(reason) => reason.clone().into(),
-            Self::SchemaMismatch { pointer, expected } => {
-                format!("The value at \"{pointer}\" must be {expected}.").into()
-            }
-            Self::SpaceNotAllowed => "The notification does not name one of the route's spaces.".into(),
-            Self::UpstreamUnreachable => "The connection to the application was refused or broken.".into(),
-            Self::UpstreamTimeout => "The application did not respond in time.".into(),
-            Self::UpstreamUnavailable => "No address of any of the application's servers is known.".into(),
-            Self::Internal => "See the log of the proxy for this request id.".into(),
-        }
-    }
-
-    /// The number of seconds after which the request may be sent again (RFC 9110 section 10.2.3), if
-    /// that is known.
-    pub fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::RateLimited(seconds) => Some(*seconds),
-            Self::Overloaded => Some(1),
-            _ => None,
-        }
-    }
-
-    /// The value of `WWW-Authenticate` that belongs to a 401 (RFC 9110 section 11.6.1).
-    pub fn www_authenticate(&self) -> Option<&'static str> {
-        let (schemes, invalid) = match self {
-            Self::AuthorizationMissing(schemes) => (schemes, false),
-            Self::AuthorizationInvalid(schemes) => (schemes, true),
-            _ => return None,
-        };
-        Some(match (schemes.basic, schemes.bearer, invalid) {
-            (true, true, _) => {
-                "Basic realm=\"netdata-webhook\", charset=\"UTF-8\", Bearer realm=\"netdata-webhook\""
-            }
-            (true, false, _) => "Basic realm=\"netdata-webhook\", charset=\"UTF-8\"",
-            (false, _, false) => "Bearer realm=\"netdata-webhook\"",
-            (false, _, true) => "Bearer realm=\"netdata-webhook\", error=\"invalid_token\"",
-        })
-    }
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code(), self.detail())
-    }
-}
-
-impl std::error::Error for Rejection {}
 
 /// A row of the table of refusals: everything that does not depend on the single request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefusalRow {
     /// The name of the refusal in responses, logs and metrics.
     pub(crate) code: &'static str,
-    status: StatusCode,
-    title: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) title: &'static str,
+    /// The description of a single refusal, empty where each has one of its own.
+    pub(super) detail: &'static str,
     operator_advice: Option<&'static str>,
     client_advice: Option<&'static str>,
 }
@@ -223,9 +21,16 @@ impl RefusalRow {
             code,
             status,
             title,
+            detail: "",
             operator_advice: None,
             client_advice: None,
         }
+    }
+
+    /// Adds what is the matter with each request that is refused for this reason.
+    const fn with_detail(mut self, detail: &'static str) -> Self {
+        self.detail = detail;
+        self
     }
 
     /// Adds a sentence about what the operator of this proxy can do, where the reason alone does
@@ -246,34 +51,35 @@ impl RefusalRow {
     }
 }
 
-const MALFORMED_REQUEST: RefusalRow = RefusalRow::new(
+pub(super) const MALFORMED_REQUEST: RefusalRow = RefusalRow::new(
     "malformed_request",
     StatusCode::BAD_REQUEST,
     "The request is malformed",
 );
 
-const HEADER_TOO_LARGE: RefusalRow = RefusalRow::new(
+pub(super) const HEADER_TOO_LARGE: RefusalRow = RefusalRow::new(
     "header_too_large",
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "The request's head is too large",
 )
 .for_client("send fewer or shorter headers, or raise limits.max_header_size");
 
-const TIMEOUT: RefusalRow = RefusalRow::new(
+pub(super) const TIMEOUT: RefusalRow = RefusalRow::new(
     "timeout",
     StatusCode::REQUEST_TIMEOUT,
     "The request came too slowly",
 )
 .for_client("see what is slow in between, or raise limits.body_timeout");
 
-const NOT_FOUND: RefusalRow =
+pub(super) const NOT_FOUND: RefusalRow =
     RefusalRow::new("not_found", StatusCode::NOT_FOUND, "There is nothing here")
+        .with_detail("No route has this path.")
         .for_operator(
             "Compare the URL in Netdata Cloud with the path of the route, down to the last slash.",
         )
         .for_client("compare the URL with the path of the route, down to the last slash");
 
-const RATE_LIMITED: RefusalRow = RefusalRow::new(
+pub(super) const RATE_LIMITED: RefusalRow = RefusalRow::new(
     "rate_limited",
     StatusCode::TOO_MANY_REQUESTS,
     "There are too many requests",
@@ -281,15 +87,18 @@ const RATE_LIMITED: RefusalRow = RefusalRow::new(
 .for_operator("If it was Netdata Cloud, raise limits.requests_per_second or limits.burst.")
 .for_client("send more slowly with --rate, or raise limits.requests_per_second and limits.burst");
 
-const CLIENT_CERTIFICATE_MISSING: RefusalRow = RefusalRow::new(
+pub(super) const CLIENT_CERTIFICATE_MISSING: RefusalRow = RefusalRow::new(
     "client_certificate_missing",
     StatusCode::FORBIDDEN,
     "A client certificate is required",
 )
+.with_detail(
+    "No client certificate was presented in the TLS handshake. Netdata Cloud always presents one.",
+)
 .for_operator(CERTIFICATE_MISSING_ADVICE)
 .for_client(PRESENT_CERTIFICATE);
 
-const CLIENT_CERTIFICATE_INVALID: RefusalRow = RefusalRow::new(
+pub(super) const CLIENT_CERTIFICATE_INVALID: RefusalRow = RefusalRow::new(
     "client_certificate_invalid",
     StatusCode::FORBIDDEN,
     "The client certificate is not trusted",
@@ -297,7 +106,7 @@ const CLIENT_CERTIFICATE_INVALID: RefusalRow = RefusalRow::new(
 .for_operator(CERTIFICATE_UNTRUSTED_ADVICE)
 .for_client(TRUST_CERTIFICATE);
 
-const COMMON_NAME_MISMATCH: RefusalRow = RefusalRow::new(
+pub(super) const COMMON_NAME_MISMATCH: RefusalRow = RefusalRow::new(
     "common_name_mismatch",
     StatusCode::FORBIDDEN,
     "The client certificate has another name",
@@ -307,67 +116,74 @@ const COMMON_NAME_MISMATCH: RefusalRow = RefusalRow::new(
     "present a certificate for app.netdata.cloud, or add its name to tls.client.common_names",
 );
 
-const CHALLENGE_DISABLED: RefusalRow = RefusalRow::new(
+pub(super) const CHALLENGE_DISABLED: RefusalRow = RefusalRow::new(
     "challenge_disabled",
     StatusCode::NOT_FOUND,
     "Challenges are not answered here",
 )
+.with_detail("The route has no challenge_secret.")
 .for_operator("Give the route the challenge_secret that Netdata Cloud shows.")
 .for_client("give the route a challenge_secret, and reload");
 
-const CRC_TOKEN_MISSING: RefusalRow = RefusalRow::new(
+pub(super) const CRC_TOKEN_MISSING: RefusalRow = RefusalRow::new(
     "crc_token_missing",
     StatusCode::BAD_REQUEST,
     "The challenge has no token",
 )
+.with_detail("A GET on a webhook must carry the query parameter crc_token.")
 .for_operator("A browser or a health check, most likely: Netdata Cloud sends a token.")
 .for_client("send a challenge, or notifications, which are POST requests");
 
-const CRC_TOKEN_INVALID: RefusalRow = RefusalRow::new(
+pub(super) const CRC_TOKEN_INVALID: RefusalRow = RefusalRow::new(
     "crc_token_invalid",
     StatusCode::BAD_REQUEST,
     "The challenge's token is invalid",
 )
 .for_client("give a --token that is neither empty nor longer than 1 KiB");
 
-const METHOD_NOT_ALLOWED: RefusalRow = RefusalRow::new(
+pub(super) const METHOD_NOT_ALLOWED: RefusalRow = RefusalRow::new(
     "method_not_allowed",
     StatusCode::METHOD_NOT_ALLOWED,
     "The method is not allowed",
 )
+.with_detail("A webhook takes GET for the challenge and POST for notifications.")
 .for_client("name the path of a webhook in the URL");
 
-const AUTHORIZATION_MISSING: RefusalRow = RefusalRow::new(
+pub(super) const AUTHORIZATION_MISSING: RefusalRow = RefusalRow::new(
     "authorization_missing",
     StatusCode::UNAUTHORIZED,
     "Authorization is required",
 )
+.with_detail("The request has no Authorization header.")
 .for_operator(COMPARE_CREDENTIALS)
 .for_client("send credentials: --bearer-file FILE, or --basic USERNAME --password-file FILE");
 
-const AUTHORIZATION_INVALID: RefusalRow = RefusalRow::new(
+pub(super) const AUTHORIZATION_INVALID: RefusalRow = RefusalRow::new(
     "authorization_invalid",
     StatusCode::UNAUTHORIZED,
     "The authorization is not valid",
 )
+.with_detail("The Authorization header does not hold accepted credentials.")
 .for_operator(COMPARE_CREDENTIALS)
 .for_client("compare the credentials that were sent with those of the route's auth");
 
-const UNSUPPORTED_MEDIA_TYPE: RefusalRow = RefusalRow::new(
+pub(super) const UNSUPPORTED_MEDIA_TYPE: RefusalRow = RefusalRow::new(
     "unsupported_media_type",
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     "The body is not declared as JSON",
 )
+.with_detail("Content-Type must be application/json.")
 .for_client("send no other Content-Type than application/json");
 
-const UNSUPPORTED_ENCODING: RefusalRow = RefusalRow::new(
+pub(super) const UNSUPPORTED_ENCODING: RefusalRow = RefusalRow::new(
     "unsupported_encoding",
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     "The body is compressed",
 )
+.with_detail("Content-Encoding must be absent.")
 .for_client("send no Content-Encoding");
 
-const BODY_TOO_LARGE: RefusalRow = RefusalRow::new(
+pub(super) const BODY_TOO_LARGE: RefusalRow = RefusalRow::new(
     "body_too_large",
     StatusCode::PAYLOAD_TOO_LARGE,
     "The body is too large",
@@ -375,24 +191,25 @@ const BODY_TOO_LARGE: RefusalRow = RefusalRow::new(
 .for_operator("If it was Netdata Cloud, raise max_body.")
 .for_client("raise the route's max_body, or send less");
 
-const OVERLOADED: RefusalRow = RefusalRow::new(
+pub(super) const OVERLOADED: RefusalRow = RefusalRow::new(
     "overloaded",
     StatusCode::SERVICE_UNAVAILABLE,
     "Too many bodies are held in memory",
 )
+.with_detail("There is no memory for this body at the moment. Try again later.")
 .for_operator(
     "Give the process more memory, or raise limits.max_buffered; see whether the application is slow.",
 )
 .for_client("send more slowly, or raise limits.max_buffered");
 
-const INVALID_JSON: RefusalRow = RefusalRow::new(
+pub(super) const INVALID_JSON: RefusalRow = RefusalRow::new(
     "invalid_json",
     StatusCode::BAD_REQUEST,
     "The body is not valid JSON",
 )
 .for_client("send one JSON object, without a key twice");
 
-const SCHEMA_MISMATCH: RefusalRow = RefusalRow::new(
+pub(super) const SCHEMA_MISMATCH: RefusalRow = RefusalRow::new(
     "schema_mismatch",
     StatusCode::UNPROCESSABLE_ENTITY,
     "The body is not a notification of Netdata Cloud",
@@ -400,43 +217,48 @@ const SCHEMA_MISMATCH: RefusalRow = RefusalRow::new(
 .for_operator("If Netdata changed a field that the schema requires, set schema = \"warn\".")
 .for_client("compare the body with those that --dry-run prints");
 
-const SPACE_NOT_ALLOWED: RefusalRow = RefusalRow::new(
+pub(super) const SPACE_NOT_ALLOWED: RefusalRow = RefusalRow::new(
     "space_not_allowed",
     StatusCode::FORBIDDEN,
     "The notification's space is not accepted",
 )
+.with_detail("The notification does not name one of the route's spaces.")
 .for_operator("A foreign space, or one that is missing from spaces.")
 .for_client("send as one of the route's spaces: --space NAME or --space-id ID");
 
-const UPSTREAM_UNREACHABLE: RefusalRow = RefusalRow::new(
+pub(super) const UPSTREAM_UNREACHABLE: RefusalRow = RefusalRow::new(
     "upstream_unreachable",
     StatusCode::BAD_GATEWAY,
     "The application cannot be reached",
 )
+.with_detail("The connection to the application was refused or broken.")
 .for_operator("See whether the application runs, and where it listens.")
 .for_client(UPSTREAM_RUNS);
 
-const UPSTREAM_TIMEOUT: RefusalRow = RefusalRow::new(
+pub(super) const UPSTREAM_TIMEOUT: RefusalRow = RefusalRow::new(
     "upstream_timeout",
     StatusCode::GATEWAY_TIMEOUT,
     "The application did not answer in time",
 )
+.with_detail("The application did not respond in time.")
 .for_operator("See what keeps the application busy.")
 .for_client("see what keeps the application behind the server busy");
 
-const UPSTREAM_UNAVAILABLE: RefusalRow = RefusalRow::new(
+pub(super) const UPSTREAM_UNAVAILABLE: RefusalRow = RefusalRow::new(
     "upstream_unavailable",
     StatusCode::SERVICE_UNAVAILABLE,
     "The application is not available",
 )
+.with_detail("No address of any of the application's servers is known.")
 .for_operator("See why the names of its servers cannot be resolved.")
 .for_client(UPSTREAM_RUNS);
 
-const INTERNAL_ERROR: RefusalRow = RefusalRow::new(
+pub(super) const INTERNAL_ERROR: RefusalRow = RefusalRow::new(
     "internal_error",
     StatusCode::INTERNAL_SERVER_ERROR,
     "An internal error occurred",
 )
+.with_detail("See the log of the proxy for this request id.")
 .for_client("see the server's log for the request id, and report it");
 
 /// Every refusal of a request.
@@ -579,8 +401,9 @@ mod tests {
 
     #[test]
     fn every_row_is_in_the_table() {
-        let is_row = |line: &&str| line.starts_with("const ") && line.contains(": RefusalRow =");
-        let rows = include_str!("rejection.rs").lines().filter(is_row).count();
+        let is_row =
+            |line: &&str| line.starts_with("pub(super) const ") && line.contains(": RefusalRow =");
+        let rows = include_str!("table.rs").lines().filter(is_row).count();
         assert_eq!(rows, REFUSALS.len());
     }
 

@@ -282,8 +282,7 @@ fn check(arguments: &check::CheckArguments) -> ExitCode {
     for error in &loaded.errors {
         complain("error", error);
     }
-    let config_warnings = loaded.warnings.iter().map(ToString::to_string);
-    for warning in config_warnings.chain(check::warnings(&loaded.config)) {
+    for warning in loaded.warnings.iter().chain(&check::warnings(&loaded)) {
         complain("warning", warning);
     }
     let code = if loaded.errors.is_empty() {

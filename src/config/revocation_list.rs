@@ -211,8 +211,8 @@ impl ListContents {
                 _ => None,
             });
         let scope = match point {
-            Some(point) => scope(point.parsed_extension()).ok_or_else(
-                || "cannot be read: which certificates it is about (issuing distribution point)",
+            Some(point) => scope(point.parsed_extension()).ok_or(
+                "cannot be read: which certificates it is about (issuing distribution point)",
             )?,
             None => ListScope::default(),
         };

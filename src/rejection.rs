@@ -66,6 +66,10 @@ pub enum Rejection {
     UpstreamTimeout,
     /// No address of any server of the application is known.
     UpstreamUnavailable,
+    /// The queue has reached its `max_size`.
+    QueueFull,
+    /// The queue cannot be written.
+    QueueFailed,
     /// An internal error occurred.
     Internal,
 }
@@ -112,6 +116,8 @@ impl Rejection {
             Self::UpstreamUnreachable => &UPSTREAM_UNREACHABLE,
             Self::UpstreamTimeout => &UPSTREAM_TIMEOUT,
             Self::UpstreamUnavailable => &UPSTREAM_UNAVAILABLE,
+            Self::QueueFull => &QUEUE_FULL,
+            Self::QueueFailed => &QUEUE_FAILED,
             Self::Internal => &INTERNAL_ERROR,
         }
     }
@@ -166,6 +172,8 @@ impl Rejection {
             Self::UpstreamUnreachable => "The connection to the application was refused or broken.".into(),
             Self::UpstreamTimeout => "The application did not respond in time.".into(),
             Self::UpstreamUnavailable => "No address of any of the application's servers is known.".into(),
+            Self::QueueFull => "The queue of notifications has reached its limit. Try again later.".into(),
+            Self::QueueFailed => "The notification cannot be stored at the moment. Try again later.".into(),
             Self::Internal => "See the log of the proxy for this request id.".into(),
         }
     }
@@ -176,6 +184,8 @@ impl Rejection {
         match self {
             Self::RateLimited(seconds) => Some(*seconds),
             Self::Overloaded => Some(1),
+            Self::QueueFailed => Some(10),
+            Self::QueueFull => Some(60),
             _ => None,
         }
     }
@@ -432,6 +442,22 @@ const UPSTREAM_UNAVAILABLE: RefusalRow = RefusalRow::new(
 .for_operator("See why the names of its servers cannot be resolved.")
 .for_client(UPSTREAM_RUNS);
 
+const QUEUE_FULL: RefusalRow = RefusalRow::new(
+    "queue_full",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The queue is full",
+)
+.for_operator("See why the application takes nothing, or raise queue.max_size.")
+.for_client("wait until the application takes notifications again, or raise queue.max_size");
+
+const QUEUE_FAILED: RefusalRow = RefusalRow::new(
+    "queue_failed",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The queue cannot be written",
+)
+.for_operator("The event queue_unwritable has the reason: most often, the disk is full.")
+.for_client("see the server's log for the event queue_unwritable");
+
 const INTERNAL_ERROR: RefusalRow = RefusalRow::new(
     "internal_error",
     StatusCode::INTERNAL_SERVER_ERROR,
@@ -440,7 +466,7 @@ const INTERNAL_ERROR: RefusalRow = RefusalRow::new(
 .for_client("see the server's log for the request id, and report it");
 
 /// Every refusal of a request.
-pub(crate) const REFUSALS: [RefusalRow; 25] = [
+pub(crate) const REFUSALS: [RefusalRow; 27] = [
     MALFORMED_REQUEST,
     HEADER_TOO_LARGE,
     TIMEOUT,
@@ -465,6 +491,8 @@ pub(crate) const REFUSALS: [RefusalRow; 25] = [
     UPSTREAM_UNREACHABLE,
     UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
+    QUEUE_FULL,
+    QUEUE_FAILED,
     INTERNAL_ERROR,
 ];
 

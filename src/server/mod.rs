@@ -2,6 +2,7 @@
 
 mod accept;
 mod admin_listener;
+mod deliverer;
 mod descriptors;
 mod drain;
 mod listener;
@@ -22,6 +23,7 @@ pub(crate) use sockets::Inherited;
 pub(crate) use upgrade::launch::Launch;
 
 use crate::config::{Config, Loaded, Sources};
+use crate::delivery::{Delivery, OpenError};
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::telemetry::Monitor;
 use crate::telemetry::admin::LivenessProbe;
@@ -29,6 +31,7 @@ use crate::tls;
 use crate::upstream::{Upstreams, make_connector};
 use accept::{Access, ConnectionHandler};
 use admin_listener::AdminListener;
+use deliverer::Deliverer;
 use drain::{Drain, UntilDrained};
 use listener::{Listener, Serving, Socket, Start};
 use pid_file::PidFile;
@@ -101,6 +104,9 @@ pub(crate) enum ServerError {
     /// The configuration file changed after this process had read it.
     #[error("the configuration changed while this process took over: start it again")]
     Changed,
+    /// The queue cannot be opened.
+    #[error("cannot use the queue: {0}")]
+    Queue(#[from] OpenError),
     /// Creating the connector for upstream servers failed.
     #[error("cannot connect to applications: {0}")]
     Connector(io::Error),
@@ -157,9 +163,16 @@ impl Server {
         if let Some(directory) = systemd::state_directory() {
             shared.monitor.keep_in(&directory);
         }
-        let (watcher, upstreams) =
-            UpstreamWatcher::new(policy.upstreams().clone(), shared.monitor.clone());
-        let handler = shared.connection_handler(&config, acceptor, policy);
+        let delivery = deliverer::open(&config, &policy, &shared.drain)?;
+        if let Some(delivery) = &delivery {
+            shared.monitor.watch_queue(delivery);
+        }
+        let (watcher, upstreams) = UpstreamWatcher::new(
+            policy.upstreams().clone(),
+            shared.monitor.clone(),
+            delivery.clone(),
+        );
+        let handler = shared.connection_handler(&config, acceptor, policy, delivery.clone());
         let threads = WorkerThreads::start(config.server.threads).map_err(ServerError::Threads)?;
         let admin = admin.map(|listener| {
             let liveness = threads.liveness_probe();
@@ -173,8 +186,13 @@ impl Server {
         let start = shared.start(&config, sources.clone(), predecessor);
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(&config));
         pingora.add_service(Listener::new(listeners, serving, start));
-        pingora.add_service(shared.reloader(&config, handler, upstreams, sources));
+        let mut reloader = shared.reloader(&config, handler, upstreams, sources);
+        reloader.reloads_queue(delivery.clone());
+        pingora.add_service(reloader);
         pingora.add_service(watcher);
+        if let Some(delivery) = delivery.clone() {
+            pingora.add_service(Deliverer::new(delivery, shared.drain.watch()));
+        }
         if let Some(admin) = admin {
             pingora.add_service(admin);
         }
@@ -185,7 +203,7 @@ impl Server {
             admin_address,
             monitor: shared.monitor.clone(),
             startup_error: shared.startup_error.clone(),
-            until_drained: shared.until_drained(&config, sockets, launch),
+            until_drained: shared.until_drained(&config, sockets, launch, delivery),
         })
     }
 
@@ -251,9 +269,11 @@ impl Shared {
         config: &Config,
         acceptor: Option<Acceptor>,
         policy: Policy,
+        delivery: Option<Arc<Delivery>>,
     ) -> Arc<ConnectionHandler> {
         let gate = Arc::new(Gate::new(policy));
-        let downstream = Downstream::new(gate.clone(), self.drain.watch(), self.monitor.clone());
+        let (draining, monitor) = (self.drain.watch(), self.monitor.clone());
+        let downstream = Downstream::new(gate.clone(), draining, monitor, delivery);
         let access = Access::new(&config.listen);
         let monitor = self.monitor.clone();
         Arc::new(ConnectionHandler::new(
@@ -311,10 +331,12 @@ impl Shared {
         config: &Config,
         sockets: Sockets,
         launch: Option<Launch>,
+        delivery: Option<Arc<Delivery>>,
     ) -> UntilDrained {
         let listen_sockets = ListenSockets {
             path: config.server.upgrade_socket.clone(),
             sockets: sockets.into_listen_sockets(),
+            delivery,
         };
         UntilDrained {
             drain: self.drain,

@@ -5,6 +5,7 @@ mod drift;
 mod json;
 mod reading;
 mod shape;
+mod subject;
 mod wire;
 
 use crate::auth::digest::sha256_hex;
@@ -13,6 +14,7 @@ use crate::sanitize::is_sanitized;
 use drift::Drift;
 use json::Json;
 use std::fmt;
+use subject::Subject;
 
 /// Characters of a title or a name.
 const MAX_TITLE: usize = 200;
@@ -143,6 +145,8 @@ pub struct Notification {
     /// Equal for equal notifications: the transition's id where there is one, otherwise the SHA-256
     /// of the body. It has no dot, which separates the parts of what is signed.
     pub idempotency_key: String,
+    /// A hash of what must stay in order with others of the same.
+    pub(crate) subject: Subject,
     /// JSON pointers (RFC 6901) to what is not as it is known: at most 5, short, and safe to show.
     pub drift: Vec<String>,
     /// Why it would have been refused, had [`SchemaPolicy::Warn`] not let it pass.
@@ -206,6 +210,7 @@ impl Notification {
                 .unwrap_or_else(|| sha256_hex(body)),
             transition_id,
             test_token,
+            subject: subject::of(&json, kind),
             drift: drift.pointers,
             mismatch,
         })
@@ -232,6 +237,7 @@ impl Notification {
             transition_id: None,
             test_token: None,
             idempotency_key: sha256_hex(body),
+            subject: subject::UNKNOWN,
             drift: Vec::new(),
             mismatch: None,
         })

@@ -29,6 +29,7 @@
 //!  config      a TOML file becomes a checked Config
 //!  tls         server-side TLS: certificate, trust, handshake refusals
 //!  upstream    connections and exchanges with application servers: groups, health, pool
+//!  delivery    verified notifications that wait: the store, the order, the attempts
 //!  telemetry   logs, metrics, history, and the admin listener that shows them
 //!  proxy       one request from its head to its log line: gate, deliver, pass through
 //!  server      the running process: listeners, threads, reload, drain, upgrade, self-test
@@ -77,6 +78,8 @@ mod auth;
 #[doc(hidden)]
 pub mod commands;
 mod config;
+#[cfg(feature = "server")]
+mod delivery;
 mod http;
 pub mod manual;
 mod proxy;

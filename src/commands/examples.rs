@@ -36,6 +36,13 @@ pub(super) const DOCTOR: &str = example!(
     "doctor https://hooks.example/webhooks/netdata --secret-file challenge.secret",
     "doctor --config config.toml"
 );
+pub(super) const QUEUE: &str = example!("queue list --parked", "queue retry --all");
+pub(super) const QUEUE_LIST: &str = example!("queue list --parked --route /webhooks/netdata");
+pub(super) const QUEUE_SHOW: &str = example!("queue show 17");
+pub(super) const QUEUE_RETRY: &str = example!("queue retry 17 18", "queue retry --all");
+pub(super) const QUEUE_PARK: &str = example!("queue park 17");
+pub(super) const QUEUE_DROP: &str = example!("queue drop 17");
+pub(super) const QUEUE_EXPORT: &str = example!("queue export > notifications.jsonl");
 pub(super) const IMPORT: &str = example!("import nginx /etc/nginx/nginx.conf > config.toml");
 pub(super) const IMPORT_NGINX: &str = IMPORT;
 pub(super) const IMPORT_APACHE: &str =

@@ -14,6 +14,7 @@ mod init;
 mod man;
 mod new_files;
 mod output;
+mod queue;
 mod run;
 mod send;
 mod terminal;
@@ -27,6 +28,7 @@ use clap_complete::Shell;
 use health::HealthQuery;
 use nu_ansi_term::Color;
 use output::OutputError;
+use queue::QueueError;
 use send::{SendError, SendVerdict};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -97,6 +99,9 @@ enum Command {
     /// Examine a URL, or the listeners of a configuration, before Netdata Cloud uses them.
     #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::DoctorArguments),
+    /// Look at the notifications in the queue, and send, park or drop them.
+    #[command(after_help = examples::QUEUE)]
+    Queue(Box<queue::QueueArguments>),
     /// Act as Netdata Cloud: send a challenge or notifications to any URL.
     Send(Box<send::SendArguments>),
     /// Convert the configuration of another server, and report the result for each of its
@@ -192,6 +197,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Example => print_bytes(EXAMPLE.as_bytes()),
         Command::Health { config, ready } => health(&config.path, ready),
         Command::Doctor(arguments) => examine(&arguments),
+        Command::Queue(arguments) => manage_queue(&arguments),
         Command::Send(arguments) => send(&arguments),
         Command::Import { server } => import(&server),
         Command::Demo { once } => demonstrate(once),
@@ -282,8 +288,7 @@ fn check(arguments: &check::CheckArguments) -> ExitCode {
     for error in &loaded.errors {
         complain("error", error);
     }
-    let config_warnings = loaded.warnings.iter().map(ToString::to_string);
-    for warning in config_warnings.chain(check::warnings(&loaded.config)) {
+    for warning in loaded.warnings.iter().chain(&check::warnings(&loaded)) {
         complain("warning", warning);
     }
     let code = if loaded.errors.is_empty() {
@@ -327,6 +332,16 @@ fn examine(arguments: &doctor::DoctorArguments) -> ExitCode {
     match arguments.json {
         true => print(report.to_json(), code),
         false => print(report.render(Terminal::stdout()), code),
+    }
+}
+
+fn manage_queue(arguments: &queue::QueueArguments) -> ExitCode {
+    match queue::run(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(QueueError::Config(error)) => refuse_config(&error),
+        Err(error @ QueueError::NoQueue) => fail(USAGE, error),
+        Err(error) => fail(FAILED, error),
     }
 }
 

@@ -23,12 +23,12 @@ pub struct Place {
     /// The line number, from 1.
     pub line: usize,
     /// The column, from 1, and the line with a mark below it, if the line is not TOML.
-    pub syntax: Option<Excerpt>,
+    pub syntax: Option<SyntaxExcerpt>,
 }
 
 /// The place of a syntax error, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
+pub struct SyntaxExcerpt {
     /// The column number, from 1.
     pub column: usize,
     /// The line without what may be a secret, and a mark below it.

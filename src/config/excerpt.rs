@@ -1,6 +1,6 @@
 //! Shows the line of a syntax error without what may be a secret.
 
-use super::error::Excerpt;
+use super::error::SyntaxExcerpt;
 
 /// Every key, each at the beginning of a line.
 const EXAMPLE: &str = include_str!("../../conf/example.toml");
@@ -43,7 +43,7 @@ const MAX_LINE: usize = 100;
 const HIDDEN: char = '…';
 
 /// Returns the column at `offset` of `text`, and its line with a mark below that column.
-pub(super) fn excerpt(text: &str, offset: usize) -> Excerpt {
+pub(super) fn excerpt(text: &str, offset: usize) -> SyntaxExcerpt {
     let before = text.get(..offset).unwrap_or(text);
     let start = before.rfind('\n').map_or(0, |end| end + 1);
     let line = text[start..].lines().next().unwrap_or_default();
@@ -54,7 +54,7 @@ pub(super) fn excerpt(text: &str, offset: usize) -> Excerpt {
     };
     let shown: String = shown.chars().take(MAX_LINE).collect();
     let mark = " ".repeat(mark.min(MAX_LINE));
-    Excerpt {
+    SyntaxExcerpt {
         column: column + 1,
         text: format!("  | {shown}\n  | {mark}^"),
     }

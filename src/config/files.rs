@@ -117,7 +117,7 @@ pub(crate) fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, Str
         let reasons: String = found
             .errors
             .iter()
-            .map(|error| format!(" ({error})"))
+            .map(|error| format!(" ({})", why_unread(&error.kind)))
             .collect();
         return Err(format!(
             "needs the authorities that the system trusts, and none are found{reasons}: install ca-certificates, or set \
@@ -125,6 +125,18 @@ pub(crate) fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, Str
         ));
     }
     Ok(authorities)
+}
+
+/// Says why a file with authorities of the system was not read. The library's own words for what is
+/// wrong with it are the bytes of a line.
+fn why_unread(error: &rustls_native_certs::ErrorKind) -> String {
+    use rustls_native_certs::ErrorKind as E;
+    match error {
+        E::Io { inner, path } => format!("cannot read {}: {inner}", path.display()),
+        E::Pem(_) => "a file with them is not whole in PEM".into(),
+        E::Os(error) => error.to_string(),
+        _ => "they cannot be read".into(),
+    }
 }
 
 /// Reads revocation lists, one in DER or any number in PEM.

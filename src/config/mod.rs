@@ -17,6 +17,7 @@ mod lints;
 mod load;
 mod memory_limit;
 mod pem;
+mod queue;
 mod revocation_list;
 mod secret_form;
 pub(crate) mod signature;
@@ -34,6 +35,7 @@ pub use files::{NETDATA_ROOT_CA, read_identity};
 pub(crate) use files::{
     read_certificates, read_secret_file, read_secret_variable, system_authorities,
 };
+pub(crate) use queue::{DeliveryMode, QueueSettings};
 pub use revocation_list::RevocationList;
 pub(crate) use revocation_list::Subject;
 pub(crate) use sources::Sources;
@@ -71,6 +73,8 @@ pub struct Config {
     pub upstreams: Vec<Arc<Upstream>>,
     /// The routes, at least one.
     pub routes: Vec<Route>,
+    /// The `[queue]` section, if notifications can be stored.
+    pub queue: Option<QueueSettings>,
     /// The `[admin]` section, if the admin listener is enabled.
     pub admin: Option<AdminSettings>,
     /// Log settings from the `[log]` section.
@@ -306,6 +310,8 @@ pub struct Route {
     pub tests: Tests,
     /// The keys that notifications are signed with for the application.
     pub signer: Option<Signer>,
+    /// The way in which notifications reach the application.
+    pub delivery: DeliveryMode,
     /// `true` if the `Authorization` header is passed to the application.
     pub forward_authorization: bool,
     /// Headers that are added to requests.
@@ -430,6 +436,14 @@ impl Config {
     /// If the file, or this part of it, is invalid.
     pub fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigError> {
         load::load_admin(file)
+    }
+
+    /// Reads only the path of `[queue]` in `file`. The files that it names need not exist.
+    ///
+    /// # Errors
+    /// If the file, or this part of it, is invalid.
+    pub(crate) fn load_queue_path(file: &Path) -> Result<Option<PathBuf>, ConfigError> {
+        load::load_queue_path(file)
     }
 
     /// Returns the place where a client certificate is required.

@@ -1,6 +1,8 @@
 //! The origin of a configuration: reads it, and reads it again when it or a file that it names has
 //! changed.
 
+use super::document::Document;
+use super::error::Problem;
 use super::load;
 use super::stamp::Stamp;
 use super::{ConfigError, Loaded};
@@ -50,6 +52,19 @@ impl Sources {
             files,
             stamps,
         }
+    }
+
+    /// Returns a problem with what is at `path` of the configuration: keys, and indexes of arrays. If
+    /// it is absent there, the line is that of the last part that is not.
+    pub(crate) fn problem_at(&self, path: &[&str], message: String) -> Problem {
+        let document = Document::new(&self.file, self.text.clone());
+        let located = document.read(|root| document.problem(&root.locate(path), message.clone()));
+        located.unwrap_or_else(|| Problem {
+            file: self.file.clone(),
+            place: None,
+            key: path.join("."),
+            message,
+        })
     }
 
     /// Reads the configuration and every file it names again.

@@ -21,6 +21,7 @@ macro_rules! pages {
                 [configuration#check-it-first]: crate::manual::configuration#check-it-first\n\
                 [configuration#secrets]: crate::manual::configuration#secrets\n\
                 [configuration#variables]: crate::manual::configuration#variables\n\
+                [delivery]: crate::manual::delivery\n\
                 [doctor]: crate::manual::doctor\n\
                 [doctor#forged-subjects]: crate::manual::doctor#forged-subjects\n\
                 [migrating]: crate::manual::migrating\n\
@@ -55,6 +56,7 @@ macro_rules! pages {
 pages! {
     configuration "configuration.md"
     upstreams "upstreams.md"
+    delivery "delivery.md"
     applications "applications.md"
     migrating "migrating.md"
     troubleshooting "troubleshooting.md"

@@ -4,9 +4,8 @@ use super::origin::Origin;
 use super::respond;
 use super::session::{ClientGone, Session};
 use super::transaction::Transaction;
-use super::upstream_request::{RequestFraming, encode_head};
+use super::upstream_request::{ReceiptHead, RequestFraming, encode_head};
 use super::verified::Verified;
-use crate::http::timeout::timeout;
 use crate::telemetry::context::Outcome;
 use crate::upstream::exchange::{self, ExchangeError, Message, Signing, UpstreamResponse};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -19,11 +18,6 @@ use std::time::{Duration, Instant};
 /// A response that arrives within this time is sent without the system call that checks whether the
 /// client is still connected: no client gives up sooner.
 const DISCONNECT_CHECK_AFTER: Duration = Duration::from_millis(100);
-
-/// How long reading the rest of a response may take after the client has left, and how many bytes
-/// it may have.
-const REMAINDER_TIMEOUT: Duration = Duration::from_secs(5);
-const REMAINDER_MAX_BYTES: usize = 1024 * 1024;
 
 /// A body up to this size is copied behind its head: a second write costs more than that.
 const COPIED_BODY_MAX_BYTES: usize = 16 * 1024;
@@ -39,7 +33,7 @@ pub(super) async fn deliver<S: Session>(
     let upstream = &verified.route.upstream;
     transaction.context.upstream = Some(verified.route.upstream_label.clone());
     let origin = Origin::of(&*transaction.session, &verified.policy);
-    let message = encode(transaction, &origin, verified);
+    let message = encode(transaction, &origin, verified, None);
     match exchange::send(upstream, &message, upstream.retry_for()).await {
         Ok(response) => {
             note_response(transaction, &response);
@@ -47,8 +41,7 @@ pub(super) async fn deliver<S: Session>(
                 // The client learns it now, instead of with its next request.
                 transaction.session.close_after();
             }
-            let outcome = pass_back(transaction, response, started).await;
-            transaction.context.outcome = Some(outcome);
+            pass_back(transaction, response, started).await;
         }
         Err(error) => {
             transaction.context.failure = Some(error.sentence());
@@ -58,18 +51,21 @@ pub(super) async fn deliver<S: Session>(
     transaction.context.upstream_duration = Some(started.elapsed());
 }
 
-/// Encodes the message to the upstream.
-fn encode<S>(
+/// Encodes the message to the upstream, with `receipt` on routes that store notifications.
+pub(super) fn encode<S>(
     transaction: &mut Transaction<'_, S>,
     origin: &Origin,
     verified: &Verified,
+    receipt: Option<ReceiptHead<'_>>,
 ) -> Message {
     let body = &verified.body;
     let is_copied = body.len() <= COPIED_BODY_MAX_BYTES;
     let copied = if is_copied { body.len() } else { 0 };
     let mut head = BytesMut::with_capacity(4096 + copied);
     let framing = RequestFraming::Length(body.len() as u64);
-    encode_head(&mut head, transaction, origin, verified.facts(), framing);
+    let mut facts = verified.facts();
+    facts.receipt = receipt;
+    encode_head(&mut head, transaction, origin, facts, framing);
     let fields_end = head.len() - b"\r\n".len();
     head.put_slice(&body[..copied]);
     Message {
@@ -77,7 +73,11 @@ fn encode<S>(
         body: body.slice(copied..),
         signing: verified.route.signer.clone().map(|signer| Signing {
             signer,
-            id: verified.notification.idempotency_key.clone(),
+            id: receipt
+                .map_or(&*verified.notification.idempotency_key, |it| {
+                    it.idempotency_key
+                })
+                .to_owned(),
             body: body.clone(),
             fields_end,
         }),
@@ -101,23 +101,27 @@ pub(super) fn trace_response(server: &str, status: StatusCode) {
     );
 }
 
-/// Passes the response back, and returns how the request ended.
-async fn pass_back<S: Session>(
+/// Passes the response back, and records how the request ended.
+pub(super) async fn pass_back<S: Session>(
     transaction: &mut Transaction<'_, S>,
     response: UpstreamResponse,
     started: Instant,
-) -> Outcome {
+) {
+    let server = response.server().label().clone();
+    trace_response(&server, response.head.status());
+    transaction.context.server = Some(server);
     // Writing to a connection that the client has closed loses the response, and does not fail.
     let has_left =
         started.elapsed() > DISCONNECT_CHECK_AFTER && transaction.session.has_left().await;
-    match stream(transaction.session, response).await {
+    let outcome = match stream(transaction.session, response).await {
         Ok(Outcome::Forwarded) if has_left => Outcome::ClientGone,
         Ok(outcome) => outcome,
         Err(error) => {
             transaction.context.failure = Some(error.sentence());
             Outcome::Refused(error.rejection().code())
         }
-    }
+    };
+    transaction.context.outcome = Some(outcome);
 }
 
 /// Streams the response to the client.
@@ -135,7 +139,7 @@ async fn stream<S: Session>(
         }
         Err(Broken::ByClient) => {
             session.close_after();
-            read_remainder(response).await;
+            response.discard().await;
             Ok(Outcome::ClientGone)
         }
         Err(Broken::ByUpstream(error)) => {
@@ -170,25 +174,6 @@ async fn copy<S: Session>(session: &mut S, response: &mut UpstreamResponse) -> R
         session.write(chunk).await?;
     }
     Ok(session.finish().await?)
-}
-
-/// Reads the rest of a response that no client waits for, so that its connection can be used again.
-/// A long one is broken off.
-async fn read_remainder(mut response: UpstreamResponse) {
-    let mut left = REMAINDER_MAX_BYTES;
-    let rest = async {
-        while let Ok(chunk) = response.chunk().await {
-            let Some(chunk) = chunk else { return true };
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                break;
-            }
-        }
-        false
-    };
-    if timeout(REMAINDER_TIMEOUT, rest).await == Ok(true) {
-        response.finish();
-    }
 }
 
 /// Reads the next part of the response. Flushes before waiting, so that the client gets what has

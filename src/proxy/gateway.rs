@@ -1,18 +1,22 @@
 //! Takes a request from its head to its line in the log.
 
+use super::deferred;
 use super::deliver::deliver;
 use super::gate::Gate;
 use super::pass_through;
 use super::respond;
 use super::session::Session;
 use super::transaction::Transaction;
-use super::verified::Decision;
+use super::verified::{Decision, Verified};
+use crate::config::DeliveryMode;
+use crate::delivery::Delivery;
 use crate::http::request_head::RequestHead;
 use crate::rejection::Rejection;
 use crate::telemetry::Monitor;
 use crate::telemetry::access_log::{self, Answered};
 use crate::telemetry::context::Context;
 use crate::telemetry::lost;
+use crate::webhook::notification::Kind;
 use pingora::server::ShutdownWatch;
 use std::sync::Arc;
 use tracing::Instrument as _;
@@ -23,15 +27,30 @@ pub(super) struct Gateway {
     /// Becomes `true` when the process is about to end.
     draining: ShutdownWatch,
     monitor: Arc<Monitor>,
+    /// The queue, if there is one.
+    delivery: Option<Arc<Delivery>>,
 }
 
 impl Gateway {
-    pub(super) fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
+    pub(super) fn new(
+        gate: Arc<Gate>,
+        draining: ShutdownWatch,
+        monitor: Arc<Monitor>,
+        delivery: Option<Arc<Delivery>>,
+    ) -> Self {
         Self {
             gate,
             draining,
             monitor,
+            delivery,
         }
+    }
+
+    /// Returns the queue if the notification may be stored.
+    fn queue_of(&self, verified: &Verified) -> Option<&Arc<Delivery>> {
+        let is_stored = verified.route.delivery != DeliveryMode::Direct
+            && verified.notification.kind != Kind::Test;
+        self.delivery.as_ref().filter(|_| is_stored)
     }
 
     /// Answers the request with this `head`, and records it. `rejection` is the reason to refuse it
@@ -70,8 +89,17 @@ impl Gateway {
         let span = transaction.context.span.clone();
         match decision {
             Decision::Deliver(verified) => {
-                let delivery = deliver(&self.draining, transaction, &verified);
-                delivery.instrument(span).await;
+                match self.queue_of(&verified) {
+                    Some(queue) => {
+                        let delivery = deferred::deliver(queue, transaction, &verified);
+                        // Boxed because its future is large, and most routes have no queue.
+                        Box::pin(delivery).instrument(span).await;
+                    }
+                    None => {
+                        let delivery = deliver(&self.draining, transaction, &verified);
+                        delivery.instrument(span).await;
+                    }
+                }
             }
             Decision::PassThrough(authorized) => {
                 // Boxed because its future is large, and most requests take another branch.

@@ -2,6 +2,8 @@
 
 mod body;
 #[cfg(feature = "server")]
+mod deferred;
+#[cfg(feature = "server")]
 mod deliver;
 #[cfg(feature = "server")]
 mod downstream;

@@ -1,7 +1,11 @@
 //! The rules that requests are judged by: one configuration's routes, trust and limits.
 
 use super::rate_limit::RateLimiter;
+#[cfg(feature = "server")]
+use crate::config::RouteKind;
 use crate::config::{ClientTrust, Config, Limits, Route};
+#[cfg(feature = "server")]
+use crate::delivery::{Destination, Destinations};
 use crate::http::buffers::{Budget, Buffers};
 use crate::http::path::{Guarded, PathPattern, Routes};
 #[cfg(feature = "server")]
@@ -184,6 +188,24 @@ impl Policy {
     #[cfg(feature = "server")]
     pub fn upstreams(&self) -> &Arc<Upstreams> {
         &self.upstreams
+    }
+
+    /// Returns the applications of all webhooks, for notifications that wait.
+    #[cfg(feature = "server")]
+    pub(crate) fn destinations(&self) -> Destinations {
+        let webhooks = self
+            .routes
+            .iter()
+            .filter(|route| route.kind == RouteKind::Webhook);
+        webhooks
+            .map(|route| {
+                let destination = Destination {
+                    upstream: route.upstream.clone(),
+                    signer: route.signer.clone(),
+                };
+                (route.label.clone(), destination)
+            })
+            .collect()
     }
 
     /// Returns the limits on what a client may use: time, size, connections, rate.

@@ -41,6 +41,24 @@ pub(super) async fn answer<S: Session>(
     outcome: Outcome,
     body: Bytes,
 ) {
+    succeed(transaction, StatusCode::OK, outcome, body).await;
+}
+
+/// Responds with status 202 to a notification that is stored.
+#[cfg(feature = "server")]
+pub(super) async fn queued<S: Session>(transaction: &mut Transaction<'_, S>) {
+    let request_id = &transaction.context.request_id;
+    let body = serde_json::json!({ "queued": true, "request_id": request_id });
+    let body = body.to_string().into();
+    succeed(transaction, StatusCode::ACCEPTED, Outcome::Queued, body).await;
+}
+
+async fn succeed<S: Session>(
+    transaction: &mut Transaction<'_, S>,
+    status: StatusCode,
+    outcome: Outcome,
+    body: Bytes,
+) {
     let Transaction {
         session,
         head,
@@ -48,7 +66,7 @@ pub(super) async fn answer<S: Session>(
     } = transaction;
     context.outcome = Some(outcome);
     body::drain(*session, head).await;
-    let response = LocalResponse::json(body);
+    let response = LocalResponse::json(status, body);
     response.send(*session, context).await;
 }
 
@@ -60,9 +78,9 @@ struct LocalResponse<'r> {
 }
 
 impl<'r> LocalResponse<'r> {
-    fn json(body: Bytes) -> Self {
+    fn json(status: StatusCode, body: Bytes) -> Self {
         Self {
-            status: StatusCode::OK,
+            status,
             media_type: "application/json",
             rejection: None,
             body,

@@ -1,6 +1,7 @@
 //! Proof that a request passed the checks of the gate, and what they established.
 
 use super::policy::{Policy, PolicyRoute};
+use super::upstream_request::ReceiptHead;
 use crate::auth::Authenticated;
 use crate::config::Route;
 use crate::webhook::notification::Notification;
@@ -49,6 +50,7 @@ impl Verified {
             route: &self.route,
             authenticated: &self.authenticated,
             notification: Some(&self.notification),
+            receipt: None,
         }
     }
 }
@@ -76,6 +78,7 @@ impl Authorized {
             route: &self.route,
             authenticated: &self.authenticated,
             notification: None,
+            receipt: None,
         }
     }
 }
@@ -87,4 +90,6 @@ pub(super) struct RequestFacts<'r> {
     pub(super) authenticated: &'r Authenticated,
     /// The content of the body, on webhooks.
     pub(super) notification: Option<&'r Notification>,
+    /// The receipt, on routes that store notifications.
+    pub(super) receipt: Option<ReceiptHead<'r>>,
 }

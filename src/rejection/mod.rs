@@ -73,6 +73,10 @@ pub enum Rejection {
     UpstreamTimeout,
     /// No address of any server of the application is known.
     UpstreamUnavailable,
+    /// The queue has reached its `max_size`.
+    QueueFull,
+    /// The queue cannot be written.
+    QueueFailed,
     /// An internal error occurred.
     Internal,
 }
@@ -119,6 +123,8 @@ impl Rejection {
             Self::UpstreamUnreachable => &table::UPSTREAM_UNREACHABLE,
             Self::UpstreamTimeout => &table::UPSTREAM_TIMEOUT,
             Self::UpstreamUnavailable => &table::UPSTREAM_UNAVAILABLE,
+            Self::QueueFull => &table::QUEUE_FULL,
+            Self::QueueFailed => &table::QUEUE_FAILED,
             Self::Internal => &table::INTERNAL_ERROR,
         }
     }
@@ -171,6 +177,8 @@ impl Rejection {
         match self {
             Self::RateLimited(seconds) => Some(*seconds),
             Self::Overloaded => Some(1),
+            Self::QueueFailed => Some(10),
+            Self::QueueFull => Some(60),
             _ => None,
         }
     }

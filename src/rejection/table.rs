@@ -253,6 +253,24 @@ pub(super) const UPSTREAM_UNAVAILABLE: RefusalRow = RefusalRow::new(
 .for_operator("See why the names of its servers cannot be resolved.")
 .for_client(UPSTREAM_RUNS);
 
+pub(super) const QUEUE_FULL: RefusalRow = RefusalRow::new(
+    "queue_full",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The queue is full",
+)
+.with_detail("The queue of notifications has reached its limit. Try again later.")
+.for_operator("See why the application takes nothing, or raise queue.max_size.")
+.for_client("wait until the application takes notifications again, or raise queue.max_size");
+
+pub(super) const QUEUE_FAILED: RefusalRow = RefusalRow::new(
+    "queue_failed",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The queue cannot be written",
+)
+.with_detail("The notification cannot be stored at the moment. Try again later.")
+.for_operator("The event queue_unwritable has the reason: most often, the disk is full.")
+.for_client("see the server's log for the event queue_unwritable");
+
 pub(super) const INTERNAL_ERROR: RefusalRow = RefusalRow::new(
     "internal_error",
     StatusCode::INTERNAL_SERVER_ERROR,
@@ -262,7 +280,7 @@ pub(super) const INTERNAL_ERROR: RefusalRow = RefusalRow::new(
 .for_client("see the server's log for the request id, and report it");
 
 /// Every refusal of a request.
-pub(crate) const REFUSALS: [RefusalRow; 25] = [
+pub(crate) const REFUSALS: [RefusalRow; 27] = [
     MALFORMED_REQUEST,
     HEADER_TOO_LARGE,
     TIMEOUT,
@@ -287,6 +305,8 @@ pub(crate) const REFUSALS: [RefusalRow; 25] = [
     UPSTREAM_UNREACHABLE,
     UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
+    QUEUE_FULL,
+    QUEUE_FAILED,
     INTERNAL_ERROR,
 ];
 

@@ -2,6 +2,7 @@
 
 mod accept;
 mod admin_listener;
+mod deliverer;
 mod descriptors;
 mod drain;
 mod listener;
@@ -22,12 +23,14 @@ pub(crate) use sockets::Inherited;
 pub(crate) use upgrade::launch::Launch;
 
 use crate::config::{Config, Loaded};
+use crate::delivery::{Delivery, OpenError};
 use crate::proxy::{Downstream, Gate, Policy, PolicyError};
 use crate::telemetry::Monitor;
 use crate::tls;
 use crate::upstream::{Upstreams, make_connector};
 use accept::{Access, ConnectionHandler};
 use admin_listener::AdminListener;
+use deliverer::Deliverer;
 use drain::{Drain, UntilDrained};
 use listener::{Listener, Serving, Socket, Start};
 use pid_file::PidFile;
@@ -100,6 +103,12 @@ pub(crate) enum ServerError {
     /// The configuration file changed after this process had read it.
     #[error("the configuration changed while this process took over: start it again")]
     Changed,
+    /// The queue cannot be opened.
+    #[error("cannot use the queue: {0}")]
+    Queue(#[from] OpenError),
+    /// A reload names another file for the queue.
+    #[error("queue.path: another file takes effect after a restart or an upgrade")]
+    OtherQueue,
     /// Creating the connector for upstream servers failed.
     #[error("cannot connect to applications: {0}")]
     Connector(io::Error),
@@ -135,10 +144,14 @@ impl Server {
         launch: Option<Launch>,
     ) -> Result<Self, ServerError> {
         let parts = Parts::prepare(&loaded.config, inherited)?;
-        Ok(Self::assemble(&loaded, parts, launch))
+        Self::assemble(&loaded, parts, launch)
     }
 
-    fn assemble(loaded: &Loaded, mut parts: Parts, launch: Option<Launch>) -> Self {
+    fn assemble(
+        loaded: &Loaded,
+        mut parts: Parts,
+        launch: Option<Launch>,
+    ) -> Result<Self, ServerError> {
         let config = &loaded.config;
         let addresses = parts.sockets.addresses();
         let admin_address = parts.sockets.admin_address();
@@ -148,10 +161,16 @@ impl Server {
         if let Some(directory) = systemd::state_directory() {
             shared.monitor.keep_in(&directory);
         }
-        let (watcher, upstreams) = shared.upstream_watcher(&parts.policy);
+        let delivery = deliverer::open(config, &parts.policy, &shared.drain)?;
+        if let Some(delivery) = &delivery {
+            shared.monitor.watch_queue(delivery);
+        }
+        let (watcher, upstreams) = shared.upstream_watcher(&parts.policy, delivery.clone());
         let admin = shared.admin_listener(&mut parts);
-        let handler = shared.connection_handler(config, parts.acceptor, parts.policy);
-        let reloader = shared.reloader(loaded, handler.clone(), upstreams);
+        let handler =
+            shared.connection_handler(config, parts.acceptor, parts.policy, delivery.clone());
+        let mut reloader = shared.reloader(loaded, handler.clone(), upstreams);
+        reloader.reloads_queue(delivery.clone());
         let serving = shared.serving(handler, parts.threads);
         let start = shared.start(loaded, parts.predecessor);
         let listener = Listener::new(parts.sockets.listeners, serving, start);
@@ -160,18 +179,21 @@ impl Server {
         pingora.add_service(listener);
         pingora.add_service(reloader);
         pingora.add_service(watcher);
+        if let Some(delivery) = delivery.clone() {
+            pingora.add_service(Deliverer::new(delivery, shared.drain.watch()));
+        }
         if let Some(admin) = admin {
             pingora.add_service(admin);
         }
         pingora.bootstrap();
-        Self {
+        Ok(Self {
             pingora,
             addresses,
             admin_address,
             monitor: shared.monitor.clone(),
             startup_error: shared.startup_error.clone(),
-            until_drained: shared.until_drained(config, parts.sockets.opened, launch),
-        }
+            until_drained: shared.until_drained(config, parts.sockets.opened, launch, delivery),
+        })
     }
 
     /// Returns the bound addresses in the order of the configuration, HTTPS first.
@@ -294,9 +316,11 @@ impl Shared {
         config: &Config,
         acceptor: Option<Acceptor>,
         policy: Policy,
+        delivery: Option<Arc<Delivery>>,
     ) -> Arc<ConnectionHandler> {
         let gate = Arc::new(Gate::new(policy));
-        let downstream = Downstream::new(gate.clone(), self.drain.watch(), self.monitor.clone());
+        let (draining, monitor) = (self.drain.watch(), self.monitor.clone());
+        let downstream = Downstream::new(gate.clone(), draining, monitor, delivery);
         let access = Access::new(&config.listen);
         let monitor = self.monitor.clone();
         Arc::new(ConnectionHandler::new(
@@ -328,8 +352,9 @@ impl Shared {
     fn upstream_watcher(
         &self,
         policy: &Policy,
+        delivery: Option<Arc<Delivery>>,
     ) -> (UpstreamWatcher, watch::Sender<Arc<Upstreams>>) {
-        UpstreamWatcher::new(policy.upstreams().clone(), self.monitor.clone())
+        UpstreamWatcher::new(policy.upstreams().clone(), self.monitor.clone(), delivery)
     }
 
     fn reloader(
@@ -359,10 +384,12 @@ impl Shared {
         config: &Config,
         sockets: Sockets,
         launch: Option<Launch>,
+        delivery: Option<Arc<Delivery>>,
     ) -> UntilDrained {
         let listen_sockets = ListenSockets {
             path: config.server.upgrade_socket.clone(),
             sockets: sockets.into_listen_sockets(),
+            delivery,
         };
         UntilDrained {
             drain: self.drain,

@@ -8,13 +8,17 @@
 
 use super::accept::{Access, ConnectionHandler};
 use super::{ServerError, make_acceptor, systemd};
-use crate::config::{self, Config, ConfigError, Listen, Loaded, RevocationList, Sources};
+use crate::config::{
+    self, Config, ConfigError, DeliveryMode, Listen, Loaded, RevocationList, Sources,
+};
+use crate::delivery::Delivery;
 use crate::telemetry::{self, Monitor};
 use crate::upstream::Upstreams;
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use rustls::pki_types::UnixTime;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +45,8 @@ pub(super) struct Reloader {
     sources: Sources,
     listen: Listen,
     server: config::ServerSettings,
+    delivery: Option<Arc<Delivery>>,
+    queue: Option<config::QueueSettings>,
     admin: Option<config::AdminSettings>,
     /// Time at which changed files were last rejected.
     refused: Option<Instant>,
@@ -66,12 +72,19 @@ impl Reloader {
             sources: loaded.sources.clone(),
             listen: config.listen.clone(),
             server: config.server.clone(),
+            delivery: None,
+            queue: config.queue.clone(),
             admin: config.admin,
             refused: None,
             revocation_lists: revocation_lists(config),
             alarmed: None,
             signals_installed,
         }
+    }
+
+    /// Sets the queue, whose settings a reload changes.
+    pub(super) fn reloads_queue(&mut self, delivery: Option<Arc<Delivery>>) {
+        self.delivery = delivery;
     }
 
     /// Reads everything again, on request.
@@ -136,12 +149,16 @@ impl Reloader {
     /// Everything that can fail comes before everything that has an effect.
     fn apply(&mut self, loaded: Loaded) -> Result<(), ServerError> {
         let config = &loaded.config;
+        self.check_queue(config)?;
         let policy = self.handler.policy().successor(config)?;
         let acceptor = make_acceptor(config, &policy)?;
         self.report(&loaded);
         telemetry::change(&config.log);
         self.monitor.configured(config);
         let upstreams = policy.upstreams().clone();
+        if let Some(delivery) = &self.delivery {
+            delivery.configure(config, policy.destinations());
+        }
         let access = Access::new(&config.listen);
         self.handler.replace(acceptor, access, policy);
         self.upstreams.send_replace(upstreams);
@@ -171,6 +188,17 @@ impl Reloader {
         self.monitor.restart_required(pending);
     }
 
+    /// Checks that routes that store notifications have the queue that this process has opened.
+    fn check_queue(&self, config: &Config) -> Result<(), ServerError> {
+        let is_same = queue_path(config.queue.as_ref()) == queue_path(self.queue.as_ref());
+        let is_direct = |route: &config::Route| route.delivery == DeliveryMode::Direct;
+        if is_same || config.routes.iter().all(is_direct) {
+            Ok(())
+        } else {
+            Err(ServerError::OtherQueue)
+        }
+    }
+
     /// Returns the keys that are fixed for the life of the process, and differ in `config`.
     fn pending(&self, config: &Config) -> Vec<&'static str> {
         let differs = [
@@ -178,6 +206,10 @@ impl Reloader {
             ("listen.http", config.listen.http != self.listen.http),
             ("admin.listen", config.admin != self.admin),
             ("server", config.server != self.server),
+            (
+                "queue.path",
+                queue_path(config.queue.as_ref()) != queue_path(self.queue.as_ref()),
+            ),
         ];
         let keys = differs.into_iter().filter(|(_, differs)| *differs);
         keys.map(|(key, _)| key).collect()
@@ -198,6 +230,10 @@ fn revocation_lists(config: &Config) -> Vec<RevocationList> {
     let tls = config.tls.as_ref();
     tls.map(|tls| tls.client.revocation_lists.clone())
         .unwrap_or_default()
+}
+
+fn queue_path(queue: Option<&config::QueueSettings>) -> Option<&Path> {
+    queue.map(|queue| &*queue.path)
 }
 
 /// Returns `true` if the next list was due before now.

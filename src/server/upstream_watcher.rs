@@ -1,5 +1,6 @@
 //! Runs name resolution and health checks for the groups of servers in use.
 
+use crate::delivery::Delivery;
 use crate::telemetry::Monitor;
 use crate::upstream::Upstreams;
 use async_trait::async_trait;
@@ -13,28 +14,49 @@ use tokio::sync::watch;
 pub(super) struct UpstreamWatcher {
     upstreams: watch::Receiver<Arc<Upstreams>>,
     monitor: Arc<Monitor>,
+    delivery: Option<Arc<Delivery>>,
 }
 
 impl UpstreamWatcher {
-    /// Watches `upstreams`, and their replacements that are sent; reports their health to `monitor`.
+    /// Watches `upstreams`, and their replacements that are sent; reports their health to `monitor`,
+    /// and to `delivery`.
     pub(super) fn new(
         upstreams: Arc<Upstreams>,
         monitor: Arc<Monitor>,
+        delivery: Option<Arc<Delivery>>,
     ) -> (Self, watch::Sender<Arc<Upstreams>>) {
         let (replaced, upstreams) = watch::channel(upstreams);
-        (Self { upstreams, monitor }, replaced)
+        let watcher = Self {
+            upstreams,
+            monitor,
+            delivery,
+        };
+        (watcher, replaced)
+    }
+
+    /// Reports the health of all servers now and after each change.
+    async fn report(&self, upstreams: &Upstreams) {
+        loop {
+            self.monitor.servers(upstreams.health());
+            if let Some(delivery) = &self.delivery {
+                let healthy = upstreams.health().filter(|(.., is_healthy)| *is_healthy);
+                healthy.for_each(|(upstream, ..)| delivery.note_healthy(upstream));
+            }
+            upstreams.changed().await;
+        }
     }
 }
 
 #[async_trait]
 impl Service for UpstreamWatcher {
     async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
+        let mut replaced = self.upstreams.clone();
         loop {
-            let upstreams = self.upstreams.borrow_and_update().clone();
+            let upstreams = replaced.borrow_and_update().clone();
             tokio::select! {
                 () = watch_forever(&upstreams) => {}
-                () = report(&upstreams, &self.monitor) => {}
-                replaced = self.upstreams.changed() => if replaced.is_err() {
+                () = self.report(&upstreams) => {}
+                replaced = replaced.changed() => if replaced.is_err() {
                     return;
                 },
                 _ = shutdown.changed() => return,
@@ -48,14 +70,6 @@ impl Service for UpstreamWatcher {
 
     fn threads(&self) -> Option<usize> {
         Some(1)
-    }
-}
-
-/// Reports the health of all servers now and after each change.
-async fn report(upstreams: &Upstreams, monitor: &Monitor) {
-    loop {
-        monitor.servers(upstreams.health());
-        upstreams.changed().await;
     }
 }
 

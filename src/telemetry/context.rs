@@ -14,6 +14,8 @@ use tracing::Span;
 pub enum Outcome {
     /// The response of the upstream was passed back.
     Forwarded,
+    /// The notification was stored, and is delivered later.
+    Queued,
     /// The proxy answered a challenge.
     Challenged,
     /// The proxy answered a Test notification.
@@ -29,6 +31,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
+            Self::Queued => "queued",
             Self::Challenged => "challenge",
             Self::TestAnswered => "test",
             Self::Refused(_) => "refused",
@@ -40,7 +43,7 @@ impl Outcome {
     pub fn is_good(self) -> bool {
         matches!(
             self,
-            Self::Forwarded | Self::Challenged | Self::TestAnswered
+            Self::Forwarded | Self::Queued | Self::Challenged | Self::TestAnswered
         )
     }
 

@@ -10,10 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::error;
 
 /// The codes with which a notification is lost.
-pub(in crate::telemetry) const CODES: [&str; 6] = [
+pub(in crate::telemetry) const CODES: [&str; 8] = [
     "upstream_unreachable",
     "upstream_timeout",
     "upstream_unavailable",
+    "queue_full",
+    "queue_failed",
     REJECTED,
     ABORTED,
     "internal_error",
@@ -94,10 +96,10 @@ pub(super) fn key(context: &Context, notification: &Notification) -> String {
     format!("{route} {}", notification.idempotency_key)
 }
 
-/// Returns `true` if the application has taken the notification of a request.
+/// Returns `true` if the application has taken the notification of a request, or will.
 pub(super) fn is_delivered(context: &Context, status: Option<u16>) -> bool {
     let is_success = status.is_some_and(|status| (200..300).contains(&status));
-    context.outcome == Some(Outcome::Forwarded) && is_success
+    matches!(context.outcome, Some(Outcome::Forwarded | Outcome::Queued)) && is_success
 }
 
 fn describe(

@@ -11,6 +11,7 @@ use super::undelivered::Undelivered;
 use super::upstream_health::{UpstreamHealth, each, has};
 use crate::auth::ClientIdentity;
 use crate::config::Config;
+use crate::delivery::Delivery;
 use crate::http::buffers::Buffers;
 use crate::rejection::Rejection;
 use crate::tls::Refusal;
@@ -48,6 +49,8 @@ pub(crate) struct Monitor {
     buffers: OnceLock<Arc<Buffers>>,
     /// The time when a body was last refused because the memory limit was reached.
     overloaded: ArcSwapOption<SystemTime>,
+    /// The queue, if there is one.
+    delivery: OnceLock<Arc<Delivery>>,
 }
 
 /// Counts an open connection until it is dropped.
@@ -89,6 +92,7 @@ impl Monitor {
             pending: ArcSwap::default(),
             buffers: OnceLock::new(),
             overloaded: ArcSwapOption::empty(),
+            delivery: OnceLock::new(),
         }
     }
 
@@ -96,6 +100,18 @@ impl Monitor {
     pub(crate) fn watch(&self, buffers: &Arc<Buffers>) {
         // Ignore the error: a process has one such memory.
         let _ = self.buffers.set(buffers.clone());
+    }
+
+    /// Sets the queue, which the metrics report.
+    pub(crate) fn watch_queue(&self, delivery: &Arc<Delivery>) {
+        if self.delivery.set(delivery.clone()).is_ok() {
+            self.metrics.add(delivery.figures().collectors());
+        }
+    }
+
+    /// Returns the queue, if there is one.
+    pub(crate) fn delivery(&self) -> Option<&Arc<Delivery>> {
+        self.delivery.get()
     }
 
     /// Returns the time when a body was last refused because the memory limit was reached.
@@ -419,6 +435,9 @@ impl Monitor {
         self.metrics
             .buffered(self.buffers.get().map_or(0, |buffers| buffers.used()));
         self.metrics.not_delivered_open(self.undelivered().len());
+        if let Some(delivery) = self.delivery() {
+            delivery.refresh_figures();
+        }
         self.metrics.expose()
     }
 }

@@ -54,6 +54,7 @@ mod plugin;
 mod protocol_switch;
 mod proxy_bodies;
 mod proxy_routes;
+mod queue;
 mod receivers;
 mod reload;
 mod revocation;

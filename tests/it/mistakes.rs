@@ -129,6 +129,14 @@ fn what_is_no_toml_has_its_line_its_column_and_an_excerpt() {
             &["error: config.toml:3:1: not TOML: the key, or the table, is there already"],
         ),
     ]);
+    scene.plant_in_place(&[(
+        "[tls]",
+        "http2 = true\nhttp2.x = 1\n[tls]",
+        &[
+            "error: config.toml:4:",
+            ": not TOML: the key has a value already, so it cannot be a table",
+        ],
+    )]);
     let path = scene.pki.write(
         "config.toml",
         &GOOD.edit("\"127.0.0.1:8443\"", "127.0.0.1:8443"),
@@ -358,11 +366,42 @@ fn upstreams() {
     scene.plant(
         &GOOD.edit("ORIGIN", &format!("http://{address}")),
         &[&[
-            "warning: ",
+            "warning: config.toml:8: routes[0].upstream: http://",
             " does not respond: ",
             "start the application, or correct its address",
         ]],
     );
+}
+
+/// What the system trusts may be damaged, too.
+#[test]
+fn authorities_of_the_system_that_are_not_whole() {
+    let scene = Scene::new();
+    let whole = fs::read_to_string(scene.pki.path().join("ca.pem")).unwrap();
+    let config = GOOD.edit("ORIGIN", "https://127.0.0.1:1");
+    let config = scene.pki.write("config.toml", &config);
+    for (text, reason) in [
+        (&whole[..whole.len() / 2], "is not whole in PEM"),
+        ("", "none are found"),
+    ] {
+        let damaged = scene.pki.write("damaged.pem", text);
+        let output = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
+            .arg("check")
+            .arg(&config)
+            .env("SSL_CERT_FILE", damaged)
+            .env_remove("SSL_CERT_DIR")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        for part in [
+            "config.toml:8: routes[0].upstream: ",
+            reason,
+            "install ca-certificates, or set SSL_CERT_FILE",
+        ] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+        assert!(!said.contains("[67, "), "{said}");
+    }
 }
 
 #[test]
@@ -421,7 +460,7 @@ fn limits() {
         ),
         (
             "[limits]\nmax_connections = 1000000000",
-            &["warning: limits.max_connections = 1000000000 takes up to ", "LimitNOFILE"],
+            &["warning: config.toml:11: limits.max_connections: limits.max_connections = 1000000000 takes up to ", "LimitNOFILE"],
         ),
         (
             "[limits]\nmax_connections = 0",

@@ -199,7 +199,7 @@ fn a_broken_key_is_an_error_that_does_not_show_it() {
     ] {
         pki.write("server.key", &wrong);
         let said = complains(&pki, &config, "tls.private_key", "server.key");
-        proxy.reload(&config);
+        proxy.refuses_to_reload(&config);
         let bytes = format!("{:?}", secret.as_bytes());
         for text in [said, proxy.log().join("\n")] {
             assert!(

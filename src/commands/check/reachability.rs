@@ -1,7 +1,7 @@
 //! Warnings that depend on the environment: servers that do not respond or fail their health check,
 //! and the limit of open files.
 
-use crate::config::{Config, Endpoint, Upstream};
+use crate::config::{Config, Endpoint, Loaded, Problem, Upstream};
 use crate::server::descriptor_shortage;
 use crate::upstream::check_once;
 use std::collections::HashSet;
@@ -19,25 +19,78 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Returns warnings about the servers that a configuration names, and about limits of this machine.
-pub(crate) fn warnings(config: &Config) -> Vec<String> {
+pub(crate) fn warnings(loaded: &Loaded) -> Vec<Problem> {
+    let config = &loaded.config;
+    let at = |path: &[String], message| {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        loaded.sources.problem_at(&path, message)
+    };
+    let shortage = descriptor_shortage(config)
+        .map(|shortage| at(&["limits", "max_connections"].map(str::to_owned), shortage));
+    let misdirected = misdirected(config)
+        .into_iter()
+        .map(|(upstream, message)| at(&place_of(config, &upstream), message));
+    let failing = failing(config)
+        .into_iter()
+        .map(|(server, message)| at(&place_of(config, &server), message));
+    shortage
+        .into_iter()
+        .chain(misdirected)
+        .chain(failing)
+        .collect()
+}
+
+/// Returns the servers that do not respond, or fail their health check, each with a warning.
+fn failing(config: &Config) -> Vec<(String, String)> {
     let (servers, groups) = (unreachable(config), unhealthy(config));
     // Unreachable servers have their own warning.
+    let is_reachable = |server: &String| !servers.iter().any(|(other, _)| other == server);
     let groups = groups
         .into_iter()
-        .filter(|(server, _)| !servers.iter().any(|(other, _)| other == server));
-    let servers = servers.iter().map(|(server, failure)| {
-        format!(
+        .filter(|(server, _)| is_reachable(server))
+        .map(|(server, failure)| {
+            let message = format!("{server} fails its health check: {failure}");
+            (server, message)
+        });
+    let groups: Vec<_> = groups.collect();
+    let servers = servers.into_iter().map(|(server, failure)| {
+        let message = format!(
             "{server} does not respond: {failure}; start the application, or correct its address"
-        )
+        );
+        (server, message)
     });
-    let groups =
-        groups.map(|(server, failure)| format!("{server} fails its health check: {failure}"));
-    descriptor_shortage(config)
-        .into_iter()
-        .chain(misdirected(config))
-        .chain(servers)
-        .chain(groups)
-        .collect()
+    servers.chain(groups).collect()
+}
+
+/// Returns where a server, or an upstream, stands in the configuration.
+fn place_of(config: &Config, name: &str) -> Vec<String> {
+    let in_group = |group: &Arc<Upstream>| {
+        let servers = group.servers.iter().map(ToString::to_string);
+        let index = servers.enumerate().find(|(_, server)| server == name);
+        let group = vec!["upstreams".to_owned(), group.name.clone()];
+        match index {
+            Some((index, _)) => {
+                Some([group, vec!["servers".to_owned(), index.to_string()]].concat())
+            }
+            None => (group[1] == name).then_some(group),
+        }
+    };
+    let in_route = |name: &str| {
+        let mut routes = config.routes.iter();
+        let index = routes.position(|route| {
+            let mut servers = route.upstream.servers.iter();
+            route.upstream.name == name || servers.any(|server| server.to_string() == name)
+        });
+        let index = index.unwrap_or_default();
+        ["routes", &index.to_string(), "upstream"]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    config
+        .upstreams
+        .iter()
+        .find_map(in_group)
+        .unwrap_or_else(|| in_route(name))
 }
 
 fn upstreams(config: &Config) -> impl Iterator<Item = &Arc<Upstream>> {
@@ -50,7 +103,7 @@ fn upstreams(config: &Config) -> impl Iterator<Item = &Arc<Upstream>> {
 
 /// Returns a warning for each upstream whose SNI differs from `Host`. Apache responds to these with
 /// 421 since version 2.4.64.
-fn misdirected(config: &Config) -> Vec<String> {
+fn misdirected(config: &Config) -> Vec<(String, String)> {
     let mut seen = HashSet::new();
     let warning = |upstream: &Arc<Upstream>| {
         let mut names = upstream
@@ -65,11 +118,12 @@ fn misdirected(config: &Config) -> Vec<String> {
         let other = names.find(|name| {
             name.parse::<IpAddr>().is_err() && !name.eq_ignore_ascii_case(host_name)
         })?;
-        Some(format!(
+        let message = format!(
             "{upstream} is asked for {other} by TLS (SNI), and for {host} by requests (Host), which some servers answer \
              with 421, Apache from 2.4.64 on among them: set server_name = \"{host_name}\" in [upstreams], and let its \
              certificate have that name; or \"Host\" in set_headers"
-        ))
+        );
+        Some((upstream.name.clone(), message))
     };
     upstreams(config)
         .filter(|upstream| seen.insert(&upstream.name))

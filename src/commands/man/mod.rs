@@ -37,7 +37,7 @@ pub(super) fn configuration() -> Vec<u8> {
         .text([roman(
             "netdata-webhook-proxy-config - configuration file of netdata-webhook-proxy",
         )]);
-    let pages = ["configuration", "upstreams"].map(manual::page);
+    let pages = ["configuration", "upstreams", "delivery"].map(manual::page);
     page.extend(pages.into_iter().flatten().map(markdown::to_roff));
     page.control("SH", ["SEE ALSO"])
         .text([bold("netdata-webhook-proxy"), roman("(1)")]);

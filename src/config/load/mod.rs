@@ -4,6 +4,7 @@ mod consistency;
 mod credentials;
 mod limits;
 mod listen;
+mod queue;
 mod revocation;
 mod routes;
 mod secrets;
@@ -21,6 +22,7 @@ use super::{
 use consistency::Sections;
 use limits::limits;
 use listen::listen;
+use queue::demand_queue;
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
@@ -66,14 +68,7 @@ pub(super) fn parse(
     credentials: Option<&Path>,
 ) -> Result<Parsed, ConfigError> {
     let document = Document::new(file, text.to_owned());
-    let loader = Loader {
-        file,
-        directory: file.parent().unwrap_or(Path::new("")),
-        credentials: credentials::directory(credentials),
-        files: RefCell::default(),
-        errors: RefCell::default(),
-        system_trust: SystemTrust::default(),
-    };
+    let loader = Loader::new(file, credentials);
     let config = document.read(|root| loader.config(root)).flatten();
     let (problems, warnings) = document.into_findings();
     match config {
@@ -89,18 +84,29 @@ pub(super) fn parse(
 
 /// Reads only `[admin]`, whatever the rest may be: neither secrets nor keys are read.
 pub(super) fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigError> {
+    load_section(file, "admin", |_, root| root.table("admin", admin))
+}
+
+/// Reads only the path in `[queue]`, whatever the rest may be.
+pub(super) fn load_queue_path(file: &Path) -> Result<Option<PathBuf>, ConfigError> {
+    let queue = load_section(file, "queue", |loader, root| loader.queue(root));
+    Ok(queue?.map(|queue| queue.path))
+}
+
+/// Reads one section with `load`. Problems of others do not matter.
+fn load_section<T>(
+    file: &Path,
+    name: &str,
+    load: impl FnOnce(&Loader<'_>, &mut TableReader<'_>) -> Option<T>,
+) -> Result<Option<T>, ConfigError> {
     let document = Document::new(file, read(file)?);
-    let admin = document.read(|root| root.table("admin", admin)).flatten();
-    let is_about_it =
-        |problem: &Problem| problem.key.is_empty() || problem.key.starts_with("admin");
-    let problems: Vec<_> = document
-        .into_findings()
-        .0
-        .into_iter()
-        .filter(is_about_it)
-        .collect();
+    let loader = Loader::new(file, None);
+    let section = document.read(|root| load(&loader, root)).flatten();
+    let is_about_it = |problem: &Problem| problem.key.is_empty() || problem.key.starts_with(name);
+    let (problems, _) = document.into_findings();
+    let problems: Vec<_> = problems.into_iter().filter(is_about_it).collect();
     if problems.is_empty() {
-        Ok(admin)
+        Ok(section)
     } else {
         Err(ConfigError(problems))
     }
@@ -119,6 +125,19 @@ struct Loader<'f> {
     system_trust: SystemTrust,
 }
 
+impl<'f> Loader<'f> {
+    fn new(file: &'f Path, credentials: Option<&Path>) -> Self {
+        Self {
+            file,
+            directory: file.parent().unwrap_or(Path::new("")),
+            credentials: credentials::directory(credentials),
+            files: RefCell::default(),
+            errors: RefCell::default(),
+            system_trust: SystemTrust::default(),
+        }
+    }
+}
+
 impl Loader<'_> {
     /// Reads the whole file. Returns `None` only if an error has been reported.
     fn config(&self, root: &mut TableReader<'_>) -> Option<Config> {
@@ -132,6 +151,8 @@ impl Loader<'_> {
         let groups = self.upstreams(root);
         let routes = self.routes(root, verify, &groups);
         warn_of_large_bodies(root, routes.iter().flatten(), &limits, &max_buffered);
+        let queue = self.queue(root);
+        demand_queue(root, routes.iter().flatten(), queue.is_some());
         let admin = root.table("admin", admin);
         let log = root.table("log", log);
         consistency::check(
@@ -150,6 +171,7 @@ impl Loader<'_> {
             limits,
             upstreams: groups.into_values().flatten().collect(),
             routes: routes.into_iter().collect::<Option<_>>()?,
+            queue,
             admin,
             log,
         };

@@ -1,5 +1,6 @@
 //! `[[routes]]`: what is passed on, and which credentials a request needs for that.
 
+use super::queue::delivery;
 use super::upstreams::Groups;
 use super::{Loader, parsed, required};
 use crate::auth::{Authorization, Requirements};
@@ -119,6 +120,7 @@ impl Loader<'_> {
                 )
                 .unwrap_or(Tests::Answer),
             signer: self.signer(table),
+            delivery: delivery(table, kind),
             forward_authorization: table.boolean("forward_authorization").unwrap_or(false),
             set_headers: set_headers(table),
             pass_headers: pass_headers(table),

@@ -5,6 +5,7 @@ mod http2;
 mod peer;
 pub(crate) mod shutdown;
 
+use crate::delivery::Delivery;
 use crate::proxy::gate::Gate;
 use crate::proxy::gateway::Gateway;
 use crate::telemetry::Monitor;
@@ -19,10 +20,16 @@ pub(crate) struct Downstream {
 }
 
 impl Downstream {
-    /// Serves requests that `gate` admits, and reports them to `monitor`.
-    pub(crate) fn new(gate: Arc<Gate>, draining: ShutdownWatch, monitor: Arc<Monitor>) -> Self {
+    /// Serves requests that `gate` admits, and reports them to `monitor`. Routes with a queue store
+    /// notifications in `delivery`.
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        draining: ShutdownWatch,
+        monitor: Arc<Monitor>,
+        delivery: Option<Arc<Delivery>>,
+    ) -> Self {
         Self {
-            gateway: Gateway::new(gate, draining, monitor),
+            gateway: Gateway::new(gate, draining, monitor, delivery),
         }
     }
 

@@ -5,7 +5,7 @@ use super::build_error::BuildError;
 use crate::auth::secret::{Secret, SecretDigest};
 use crate::auth::{Authorization, Requirements};
 use crate::config::header_template::HeaderTemplate;
-use crate::config::{ClientTrust, Limits, Route, RouteKind, Tests, Upstream, Verify};
+use crate::config::{ClientTrust, DeliveryMode, Limits, Route, RouteKind, Tests, Upstream, Verify};
 use crate::http::header_class::{self, Class};
 use crate::http::path::PathPattern;
 use crate::proxy::{Gate, Policy};
@@ -268,6 +268,7 @@ impl WebhookRoute {
             spaces: self.spaces,
             tests: self.tests,
             signer,
+            delivery: DeliveryMode::Direct,
             forward_authorization: self.forward_authorization,
             set_headers,
             pass_headers,

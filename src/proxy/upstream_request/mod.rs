@@ -27,6 +27,15 @@ pub(super) enum RequestFraming {
     Chunked,
 }
 
+/// The fields of a notification that is stored, or would be.
+#[derive(Clone, Copy)]
+pub(super) struct ReceiptHead<'r> {
+    /// The header lines about its receipt, which come first.
+    pub(super) lines: &'r str,
+    /// Its key, in place of the one that depends on the notification alone.
+    pub(super) idempotency_key: &'r str,
+}
+
 /// Appends the head of the message to the upstream.
 pub(super) fn encode_head<S>(
     message: &mut BytesMut,
@@ -42,6 +51,9 @@ pub(super) fn encode_head<S>(
         route: facts.route,
     };
     head.push_request_line(request);
+    if let Some(receipt) = facts.receipt {
+        head.bytes.put_slice(receipt.lines.as_bytes());
+    }
     head.push("Host", request.host());
     context.dropped_headers = head.push_passed(request, origin);
     head.push_framing(framing);
@@ -154,17 +166,19 @@ impl HeadEncoder<'_> {
             self.push("Client-Cert", identity.client_cert.as_bytes());
         }
         if let Some(notification) = facts.notification {
-            self.push_notification(notification);
+            let own_key = facts.receipt.map(|receipt| receipt.idempotency_key);
+            self.push_notification(notification, own_key);
         }
     }
 
-    fn push_notification(&mut self, notification: &Notification) {
+    fn push_notification(&mut self, notification: &Notification, own_key: Option<&str>) {
         let kind = notification.kind.as_str();
         self.push("X-Netdata-Notification", kind.as_bytes());
         if let Some(severity) = &notification.severity {
             self.push("X-Netdata-Severity", severity.as_bytes());
         }
-        self.push("Idempotency-Key", notification.idempotency_key.as_bytes());
+        let key = own_key.unwrap_or(&notification.idempotency_key);
+        self.push("Idempotency-Key", key.as_bytes());
     }
 
     /// Appends the headers that the configuration sets.

@@ -2,6 +2,7 @@
 
 use super::socket;
 use super::wire::{Message, MessageStream, same_user, send_sockets};
+use crate::delivery::Delivery;
 use crate::server::systemd;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -10,6 +11,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
@@ -28,10 +30,11 @@ const STALE_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const SERVING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The listening sockets for a successor, and the path of the upgrade socket.
-#[derive(Debug)]
 pub(in crate::server) struct ListenSockets {
     pub(in crate::server) path: PathBuf,
     pub(in crate::server) sockets: Vec<(SocketAddr, TcpListener)>,
+    /// The queue, in which a successor stores as soon as it may serve.
+    pub(in crate::server) delivery: Option<Arc<Delivery>>,
 }
 
 impl ListenSockets {
@@ -47,7 +50,10 @@ impl ListenSockets {
         );
         send_sockets(&stream, &self.sockets).await?;
         let mut messages = MessageStream::new(stream);
-        if let Err(error) = until_serving(&mut messages).await {
+        if let Err(error) = self.until_serving(&mut messages).await {
+            if let Some(delivery) = &self.delivery {
+                delivery.release();
+            }
             // Ignore the error: then the successor has ended.
             let _ = messages.send(Message::No).await;
             return Err(error);
@@ -66,13 +72,17 @@ impl ListenSockets {
         let arrival = timeout(CONNECT_TIMEOUT, upgrade_socket.accept()).await;
         arrival.map_err(|_| other(format!("no successor came within {CONNECT_TIMEOUT:?}")))?
     }
-}
 
-/// Exchanges the messages up to the one that the successor serves.
-async fn until_serving(messages: &mut MessageStream) -> io::Result<()> {
-    expect(messages, Message::Ready, READY_TIMEOUT).await?;
-    messages.send(Message::Go).await?;
-    expect(messages, Message::Serving, SERVING_TIMEOUT).await
+    /// Exchanges the messages up to the one that the successor serves.
+    async fn until_serving(&self, messages: &mut MessageStream) -> io::Result<()> {
+        expect(messages, Message::Ready, READY_TIMEOUT).await?;
+        if let Some(delivery) = &self.delivery {
+            // From here on, the successor may store what must not be overtaken.
+            delivery.hold();
+        }
+        messages.send(Message::Go).await?;
+        expect(messages, Message::Serving, SERVING_TIMEOUT).await
+    }
 }
 
 /// Waits for the message `expected`.

@@ -3,7 +3,7 @@
 use super::status::{format, milliseconds, rfc3339};
 use crate::rejection::operator_advice;
 use crate::telemetry::context::Outcome::{
-    Challenged, ClientGone, Forwarded, Refused, TestAnswered,
+    Challenged, ClientGone, Forwarded, Queued, Refused, TestAnswered,
 };
 use crate::telemetry::history::{Event, EventResult, Excerpt, Snapshot};
 use crate::telemetry::lost::LostNotification;
@@ -158,6 +158,7 @@ fn label_of(kind: &str) -> &'static str {
 fn result(ending: EventResult) -> &'static str {
     match ending {
         EventResult::Request(Forwarded) => "delivered",
+        EventResult::Request(Queued) => "stored",
         EventResult::Request(Challenged | TestAnswered) => "answered",
         EventResult::Request(ClientGone) => "sender left",
         EventResult::NotDelivered(_) => "not delivered",

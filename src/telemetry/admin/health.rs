@@ -1,6 +1,7 @@
 //! Judges the health of the server and describes its problems.
 
 use super::losses;
+use super::queue_health::queue_findings;
 use crate::telemetry::history::{DriftSummary, Snapshot};
 use crate::telemetry::metrics::CertificateKind;
 use crate::telemetry::{Certificate, Monitor, undelivered};
@@ -50,8 +51,14 @@ pub(super) fn findings(
     for certificate in monitor.certificates() {
         findings.judge_certificate(&certificate, unix(now));
     }
+    let delivery = monitor.delivery();
     for (upstream, servers) in monitor.upstreams() {
-        findings.judge_upstream(&upstream, &servers);
+        // Its notifications are taken nevertheless: another server of the balancer has no more.
+        let stores = delivery.is_some_and(|delivery| delivery.stores_all_of(&upstream));
+        findings.judge_upstream(&upstream, &servers, stores);
+    }
+    if let Some(delivery) = delivery {
+        findings.0.extend(queue_findings(delivery, now));
     }
     findings.judge_delivery(monitor);
     findings.judge_refused_certificate(recent, unix(now));
@@ -122,10 +129,14 @@ impl Findings {
         }
     }
 
-    fn judge_upstream(&mut self, upstream: &str, servers: &BTreeMap<String, bool>) {
+    fn judge_upstream(&mut self, upstream: &str, servers: &BTreeMap<String, bool>, stores: bool) {
         let healthy = servers.values().filter(|is_healthy| **is_healthy).count();
         if !servers.is_empty() && healthy == 0 {
-            self.error(format!("The upstream {upstream} has no healthy server."));
+            let text = format!("The upstream {upstream} has no healthy server.");
+            match stores {
+                true => self.warn(format!("{text} Its notifications are stored.")),
+                false => self.error(text),
+            }
         } else if healthy < servers.len() {
             let left_out = servers.len() - healthy;
             self.warn(format!(

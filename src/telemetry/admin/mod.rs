@@ -9,6 +9,7 @@ mod health;
 mod host;
 mod liveness;
 mod losses;
+mod queue_health;
 mod response;
 mod status;
 mod status_page;

@@ -250,6 +250,14 @@ impl Metrics {
         }
     }
 
+    /// Adds the metrics of another room.
+    pub(crate) fn add(&self, collectors: Vec<Box<dyn Collector>>) {
+        for collector in collectors {
+            let added = self.registry.register(collector);
+            added.expect("no two metrics have one name");
+        }
+    }
+
     /// Counts a request that has ended.
     pub(crate) fn request(
         &self,

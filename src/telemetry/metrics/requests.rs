@@ -7,8 +7,9 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 use std::time::Duration;
 
 /// The outcomes of requests that are not refused.
-const OUTCOMES: [Outcome; 4] = [
+const OUTCOMES: [Outcome; 5] = [
     Outcome::Forwarded,
+    Outcome::Queued,
     Outcome::Challenged,
     Outcome::TestAnswered,
     Outcome::ClientGone,

@@ -29,6 +29,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::AsyncWriteExt as _;
 
+/// How long reading the rest of a response may take that nothing waits for, and how many bytes it
+/// may have.
+const REMAINDER_TIMEOUT: Duration = Duration::from_secs(5);
+const REMAINDER_MAX_BYTES: usize = 1024 * 1024;
+
 /// The response of an upstream: its head, and a body that is still to be read.
 pub(crate) struct UpstreamResponse {
     /// The head. Its status is never informational.
@@ -149,6 +154,25 @@ impl UpstreamResponse {
         match timeout(self.server.response_timeout(), self.reader.chunk()).await {
             Ok(chunk) => chunk.map_err(|error| ExchangeError::truncated(&error)),
             Err(_) => Err(ExchangeError::timeout("the response stalled")),
+        }
+    }
+
+    /// Reads the rest of a response that nothing waits for, so that its connection can be used again.
+    /// A long one is broken off.
+    pub(crate) async fn discard(mut self) {
+        let mut left = REMAINDER_MAX_BYTES;
+        let rest = async {
+            while let Ok(chunk) = self.chunk().await {
+                let Some(chunk) = chunk else { return true };
+                left = left.saturating_sub(chunk.len());
+                if left == 0 {
+                    break;
+                }
+            }
+            false
+        };
+        if timeout(REMAINDER_TIMEOUT, rest).await == Ok(true) {
+            self.finish();
         }
     }
 

@@ -7,6 +7,7 @@ mod kind;
 mod reading;
 mod shape;
 mod space;
+mod subject;
 mod wire;
 
 pub use kind::Kind;
@@ -18,6 +19,7 @@ use crate::rejection::Rejection;
 use crate::sanitize::is_sanitized;
 use drift::Drift;
 use json::Json;
+use subject::Subject;
 
 /// The largest length of a title or a name, in characters.
 const MAX_TITLE: usize = 200;
@@ -71,6 +73,8 @@ pub struct Notification {
     /// A key that is equal for equal notifications: the transition's id where there is one, otherwise
     /// the SHA-256 of the body. It has no dot, which separates the parts of what is signed.
     pub idempotency_key: String,
+    /// A hash of what must stay in order with others of the same.
+    pub(crate) subject: Subject,
     /// JSON pointers (RFC 6901) to the differences from the known bodies: at most 5, short, and safe to show.
     pub drift: Vec<String>,
     /// The reason for which it would have been refused, had [`SchemaPolicy::Warn`] not let it pass.
@@ -125,6 +129,7 @@ impl Notification {
             node: reading::node(json).map(shorten),
             space: reading::space(json),
             transition_id: transition_id.map(str::to_owned),
+            subject: subject::of(json, kind),
             test_token: shown_token(json).filter(|_| kind == Kind::Test),
             ..Self::unknown(key)
         }
@@ -169,6 +174,7 @@ impl Notification {
             transition_id: None,
             test_token: None,
             idempotency_key,
+            subject: subject::UNKNOWN,
             drift: Vec::new(),
             mismatch: None,
         }

@@ -2,7 +2,7 @@
 
 use super::{SIGN, SIGN_TWICE, is_not_signed, is_signed, now, signing_secret};
 use crate::support::{
-    Application, Edit as _, Http2, Origin, Pki, Proxy, Received, Sender, ServerConnection,
+    Application, Edit as _, Http2, Origin, Pki, Proxy, Received, Reply, Sender, ServerConnection,
     eventually,
 };
 
@@ -167,4 +167,29 @@ fn a_secret_that_changes_in_its_file_is_read_again() {
     let received = origin.received().pop().unwrap();
     is_signed(&received, &new);
     is_not_signed(&received, &old);
+}
+
+#[test]
+fn every_attempt_from_the_queue_is_signed_with_the_same_id() {
+    let (pki, origin, directory) = (Pki::new(), Origin::spawn(), tempfile::tempdir().unwrap());
+    let secret = signing_secret(&pki, "signing.secret");
+    let file = directory.path().join("queue.db");
+    let route = format!("{SIGN}delivery = \"fallback\"\n[queue]\npath = {file:?}\n");
+    let proxy = Proxy::in_front_of(&origin, &pki, "require", &route);
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    for body in [ALERT, REACHABILITY, &large_alert()] {
+        let before = origin.received().len();
+        let refusal = "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n";
+        origin.will([Reply::Raw(refusal.into())]);
+        assert_eq!(sender.post(body).status, 202);
+        let received = origin.wait_for(before + 2);
+        let [first, second] = &received[before..] else {
+            panic!("{received:?}");
+        };
+        for attempt in [first, second] {
+            assert_eq!(attempt.body, body.as_bytes());
+            is_signed(attempt, &secret);
+        }
+        assert_eq!(first.header("webhook-id"), second.header("webhook-id"));
+    }
 }

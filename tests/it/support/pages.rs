@@ -8,10 +8,11 @@ macro_rules! page {
 }
 
 /// Every page. The README is the first.
-pub(crate) const PAGES: [(&str, &str); 13] = [
+pub(crate) const PAGES: [(&str, &str); 14] = [
     page!("README.md"),
     page!("src/manual/configuration.md"),
     page!("src/manual/upstreams.md"),
+    page!("src/manual/delivery.md"),
     page!("src/manual/applications.md"),
     page!("src/manual/migrating.md"),
     page!("src/manual/troubleshooting.md"),

@@ -1,0 +1,112 @@
+//! `[queue]`, and the routes that need it.
+
+use super::{Loader, count};
+use crate::config::document::TableReader;
+use crate::config::queue::directory_fault;
+use crate::config::{DeliveryMode, QueueSettings, Route, RouteKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The directory that systemd makes for a service.
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
+
+/// The name of the file in that directory.
+const FILE_NAME: &str = "queue.db";
+
+/// The values that `delivery` may have.
+const MODES: [(&str, DeliveryMode); 3] = [
+    ("direct", DeliveryMode::Direct),
+    ("fallback", DeliveryMode::Fallback),
+    ("queue", DeliveryMode::Queue),
+];
+
+impl Loader<'_> {
+    /// Reads `[queue]`, which may be absent or empty.
+    pub(super) fn queue(&self, root: &mut TableReader<'_>) -> Option<QueueSettings> {
+        root.table("queue", |table| {
+            let max_size = table.size("max_size");
+            if let Some(size) = max_size.as_ref().filter(|size| size.value < 1 << 20) {
+                table
+                    .document
+                    .complain(&size.location, "must be at least 1MiB");
+            }
+            let max_age = table
+                .duration("max_age")
+                .unwrap_or(Duration::from_secs(72 * 3600));
+            let deliveries = count(table, "deliveries", 8);
+            if !(1..=1024).contains(&deliveries) {
+                table.complain("deliveries", "must be from 1 to 1024");
+            }
+            let path = self.queue_path(table);
+            table.is_present().then_some(QueueSettings {
+                path: path?,
+                max_size: max_size.map_or(1 << 30, |size| size.value),
+                max_age,
+                deliveries,
+            })
+        })
+    }
+
+    fn queue_path(&self, table: &mut TableReader<'_>) -> Option<PathBuf> {
+        let named = table.string("path").filter(|path| !path.value.is_empty());
+        let path = match named {
+            Some(named) => self.path_to_make(table, &named),
+            None if !table.is_present() => return None,
+            None => match state_directory() {
+                Some(directory) => directory.join(FILE_NAME),
+                None => {
+                    let message = "missing; name a file, such as \"/var/lib/netdata-webhook-proxy/queue.db\", or set StateDirectory= in the unit";
+                    table.complain("path", message);
+                    return None;
+                }
+            },
+        };
+        if let Some(fault) = directory_fault(&path) {
+            table.complain("path", fault);
+        }
+        Some(path)
+    }
+}
+
+/// Returns the first of the directories that systemd made for this service.
+fn state_directory() -> Option<PathBuf> {
+    let directories = std::env::var(STATE_DIRECTORY).ok()?;
+    let first = directories
+        .split(':')
+        .next()
+        .filter(|first| !first.is_empty())?;
+    Some(Path::new(first).to_owned())
+}
+
+/// Reads `delivery` of a route of this kind.
+pub(super) fn delivery(table: &mut TableReader<'_>, kind: RouteKind) -> DeliveryMode {
+    let mode = table.choice("delivery", &MODES).unwrap_or_default();
+    if kind == RouteKind::Proxy && table.names_any(&["delivery"]) {
+        table.complain(
+            "delivery",
+            "is for routes of kind \"webhook\"; this one passes everything on",
+        );
+    }
+    if mode != DeliveryMode::Direct && table.names_any(&["forward_authorization"]) {
+        let message = "Authorization headers are stored with the notifications that wait: see the manual on delivery";
+        table
+            .document
+            .warn(&table.location_of("forward_authorization"), message);
+    }
+    mode
+}
+
+/// Complains of routes that store notifications where there is no queue.
+pub(super) fn demand_queue<'r>(
+    root: &TableReader<'_>,
+    mut routes: impl Iterator<Item = &'r Route>,
+    has_queue: bool,
+) {
+    let stores = |route: &Route| route.delivery != DeliveryMode::Direct;
+    if !has_queue && !root.names_any(&["queue"]) && routes.any(stores) {
+        root.document.complain(
+            &root.location_of("queue"),
+            "missing; a route with delivery = \"fallback\" or \"queue\" needs it: [queue] with path = \"queue.db\"",
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! The order of this process, with its clock: requests and attempts come here in turn.
+
+use super::order::{Failure, Obstacle, Order, Place, Recovery, RouteState, Spot, Trial, Verdict};
+use super::order::{Key, Moment};
+use super::receipt::{StoreReason, Way};
+use crate::config::DeliveryMode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// The time for which nothing is tried directly after another process has stored something.
+const SHARED: u64 = 60_000;
+
+/// The order of this process.
+pub(super) struct Desk {
+    state: Mutex<State>,
+    /// Notified when something may be due.
+    changed: Notify,
+    started: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    /// Present while this process delivers.
+    order: Option<Order>,
+    /// The latest time of receipt.
+    latest: i64,
+    /// A successor is about to serve, and stores what this process cannot know.
+    is_held: bool,
+    /// The end of the time in which another process may store.
+    shared_until: Moment,
+    have_routes_changed: bool,
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            started: Instant::now(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Moment {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the instant of a moment.
+    fn instant(&self, moment: Moment) -> Instant {
+        self.started + Duration::from_millis(moment)
+    }
+
+    /// Waits until something may be due because of what has happened.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Gives a notification its place, and decides whether it may be tried directly.
+    pub(super) fn receive(&self, route: &Arc<str>, key: Key, mode: DeliveryMode) -> (Spot, Way) {
+        let now = self.now();
+        let mut state = self.state();
+        // A clock that is put back does not change the order.
+        state.latest = wall_clock().max(state.latest + 1);
+        let place = Place {
+            received: state.latest,
+            id: 0,
+        };
+        let spot = Spot {
+            route: route.clone(),
+            key,
+            place,
+        };
+        let is_alone = !state.is_held && state.shared_until <= now;
+        let way = match &mut state.order {
+            None => Way::Store(StoreReason::Order),
+            Some(order) => admit(order, &spot, mode, is_alone),
+        };
+        (spot, way)
+    }
+
+    /// Takes the stored notifications for those that wait: this process delivers them.
+    pub(super) fn lead(&self, spots: Vec<Spot>, latest: i64) {
+        let now = self.now();
+        let mut state = self.state();
+        state.latest = state.latest.max(latest);
+        state.order.get_or_insert_default().replace(spots, now);
+        self.changed.notify_one();
+    }
+
+    /// Adds notifications that may be those of another process.
+    pub(super) fn add(&self, spots: &[Spot]) {
+        let now = self.now();
+        let mut state = self.state();
+        let Some(order) = &mut state.order else {
+            return;
+        };
+        let unknown = spots.iter().filter(|spot| order.stored(spot, now)).count();
+        if unknown > 0 {
+            state.shared_until = now + SHARED;
+        }
+        self.changed.notify_one();
+    }
+
+    pub(super) fn is_leading(&self) -> bool {
+        self.state().order.is_some()
+    }
+
+    pub(super) fn set_held(&self, is_held: bool) {
+        self.state().is_held = is_held;
+    }
+
+    pub(super) fn routes_changed(&self) {
+        self.state().have_routes_changed = true;
+        self.changed.notify_one();
+    }
+
+    /// Returns `true` once after the routes have changed.
+    pub(super) fn take_routes_changed(&self) -> bool {
+        std::mem::take(&mut self.state().have_routes_changed)
+    }
+
+    /// Makes a direct attempt of a notification that could not be stored.
+    pub(super) fn begin_unstored(&self, spot: &Spot) {
+        self.with(|order, _| order.begin_unstored(spot));
+    }
+
+    pub(super) fn stored(&self, spot: &Spot) {
+        self.with(|order, now| order.stored(spot, now));
+    }
+
+    pub(super) fn delivered(&self, spot: &Spot) -> Option<Recovery> {
+        self.with(|order, now| order.delivered(spot, now)).flatten()
+    }
+
+    pub(super) fn failed(&self, spot: &Spot, trial: Trial) -> (Verdict, bool) {
+        let failed = self.with(|order, now| order.failed(spot, trial, now));
+        failed.unwrap_or((Verdict::Retry, false))
+    }
+
+    pub(super) fn postponed(&self, spot: &Spot, pause: Duration) {
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        self.with(|order, now| order.postponed(spot, pause, now));
+    }
+
+    pub(super) fn gone(&self, spot: &Spot) {
+        self.with(|order, now| order.gone(spot, now));
+    }
+
+    pub(super) fn hurry(&self, route: &str) {
+        self.with(|order, now| order.hurry(route, now));
+    }
+
+    pub(super) fn next(&self, deliveries: usize) -> Option<Spot> {
+        let now = self.now();
+        self.state().order.as_mut()?.next(deliveries, now)
+    }
+
+    /// Returns the instant at which something is due, if nothing happens.
+    pub(super) fn wake_at(&self, deliveries: usize) -> Option<Instant> {
+        let moment = self.state().order.as_ref()?.wake_at(deliveries);
+        moment.map(|moment| self.instant(moment))
+    }
+
+    pub(super) fn routes(&self) -> Vec<(Arc<str>, RouteState)> {
+        let state = self.state();
+        let routes = state.order.iter().flat_map(Order::routes);
+        routes
+            .map(|(route, state)| (route.clone(), state))
+            .collect()
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Order, Moment) -> T) -> Option<T> {
+        let now = self.now();
+        let changed = self.state().order.as_mut().map(|order| change(order, now));
+        self.changed.notify_one();
+        changed
+    }
+}
+
+fn admit(order: &mut Order, spot: &Spot, mode: DeliveryMode, is_alone: bool) -> Way {
+    let obstacle = match mode {
+        DeliveryMode::Queue => StoreReason::Queue,
+        _ if !is_alone => StoreReason::Order,
+        _ => match order.begin_direct(spot) {
+            Ok(()) => return Way::Direct,
+            Err(Obstacle::Order) => StoreReason::Order,
+            Err(Obstacle::Down) => StoreReason::Down,
+        },
+    };
+    order.reserve(spot);
+    Way::Store(obstacle)
+}
+
+/// Returns the time in nanoseconds since 1970.
+pub(super) fn wall_clock() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Describes a failed attempt to the order.
+pub(super) fn trial(failure: Failure, retry_after: Duration) -> Trial {
+    Trial {
+        failure,
+        retry_after: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
+        spread: rand::random_range(800..=1200),
+    }
+}

@@ -1,0 +1,254 @@
+//! The numbers about notifications that wait, for metrics and the status page.
+
+use super::order::RouteState;
+use super::receipt::StoreReason;
+use super::store::{ParkedCount, Parking};
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+const NAMESPACE: &str = "netdata_webhook_proxy";
+
+/// Buckets from a fast disk to one that hangs, in seconds.
+const BUCKETS: [f64; 12] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0,
+];
+
+/// The numbers about notifications that wait.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    stored: IntCounterVec,
+    deliveries: IntCounterVec,
+    parked: IntCounterVec,
+    dropped: IntCounterVec,
+    messages: IntGaugeVec,
+    oldest: IntGaugeVec,
+    bytes: IntGauge,
+    max_bytes: IntGauge,
+    delivering: IntGauge,
+    commit_duration: Histogram,
+    /// The number of parked notifications of each route, when they were last counted.
+    parked_now: Mutex<BTreeMap<String, u64>>,
+    /// The reason why the store cannot be written.
+    problem: Mutex<Option<String>>,
+    /// The path of a damaged file that was set aside.
+    damaged: Mutex<Option<PathBuf>>,
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
+}
+
+fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    IntCounterVec::new(opts(name, help), labels).expect("the metric is valid")
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::with_opts(opts(name, help)).expect("the metric is valid")
+}
+
+impl Figures {
+    /// Creates figures that are 0.
+    pub(super) fn new(max_size: u64) -> Self {
+        let duration = HistogramOpts::new(
+            "queue_commit_duration_seconds",
+            "Commits to the queue, each of which waits for the disk.",
+        );
+        let duration = duration.namespace(NAMESPACE).buckets(BUCKETS.to_vec());
+        let messages = opts(
+            "queue_messages",
+            "Notifications in the queue, by whether they wait or are parked.",
+        );
+        let oldest = opts(
+            "queue_oldest_timestamp_seconds",
+            "When the oldest notification that waits came; 0 if none does.",
+        );
+        let figures = Self {
+            stored: counters(
+                "queue_stored_total",
+                "Notifications that were stored, by the reason.",
+                &["route", "reason"],
+            ),
+            deliveries: counters(
+                "queue_deliveries_total",
+                "Attempts of routes with a queue, by how they ended.",
+                &["route", "outcome"],
+            ),
+            parked: counters(
+                "queue_parked_total",
+                "Notifications that were parked, by the reason.",
+                &["route", "reason"],
+            ),
+            dropped: counters(
+                "queue_dropped_total",
+                "Notifications that were dropped, by the reason.",
+                &["route", "reason"],
+            ),
+            messages: IntGaugeVec::new(messages, &["route", "state"]).expect("the metric is valid"),
+            oldest: IntGaugeVec::new(oldest, &["route"]).expect("the metric is valid"),
+            bytes: gauge("queue_bytes", "The size of what is in the queue."),
+            max_bytes: gauge("queue_max_bytes", "The limit of the size."),
+            delivering: gauge(
+                "queue_delivering",
+                "1 if this process delivers what is in the queue.",
+            ),
+            commit_duration: Histogram::with_opts(duration).expect("the metric is valid"),
+            parked_now: Mutex::default(),
+            problem: Mutex::default(),
+            damaged: Mutex::default(),
+        };
+        figures.set_max_size(max_size);
+        figures
+    }
+
+    /// Creates the series of a route, which start at 0, so that the first increase is visible.
+    pub(super) fn serve(&self, route: &str) {
+        for reason in StoreReason::ALL {
+            self.stored.with_label_values(&[route, reason.as_str()]);
+        }
+        for outcome in ["delivered", "refused", "down"] {
+            self.deliveries.with_label_values(&[route, outcome]);
+        }
+        for reason in [Parking::Poison, Parking::TooOld, Parking::NoRoute] {
+            self.parked.with_label_values(&[route, reason.as_str()]);
+        }
+        self.dropped.with_label_values(&[route, "full"]);
+        for state in ["waiting", "parked"] {
+            self.messages.with_label_values(&[route, state]);
+        }
+        self.oldest.with_label_values(&[route]);
+    }
+
+    /// Returns the metrics, for a registry.
+    pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.stored.clone()),
+            Box::new(self.deliveries.clone()),
+            Box::new(self.parked.clone()),
+            Box::new(self.dropped.clone()),
+            Box::new(self.messages.clone()),
+            Box::new(self.oldest.clone()),
+            Box::new(self.bytes.clone()),
+            Box::new(self.max_bytes.clone()),
+            Box::new(self.delivering.clone()),
+            Box::new(self.commit_duration.clone()),
+        ]
+    }
+
+    /// Returns the reason why the store cannot be written.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Returns the path of a damaged file that was set aside.
+    pub(crate) fn damaged(&self) -> Option<PathBuf> {
+        self.damaged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Returns the number of parked notifications.
+    pub(crate) fn parked(&self) -> u64 {
+        let parked = self
+            .parked_now
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        parked.values().sum()
+    }
+
+    fn change_parked(&self, route: &str, change: i64) {
+        let mut parked = self
+            .parked_now
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = parked.entry(route.to_owned()).or_default();
+        *count = count.saturating_add_signed(change);
+        self.messages
+            .with_label_values(&[route, "parked"])
+            .add(change);
+    }
+
+    /// Returns the size of what is stored and its limit, in bytes.
+    pub(crate) fn size(&self) -> (i64, i64) {
+        (self.bytes.get(), self.max_bytes.get())
+    }
+
+    /// Sets the number of notifications of a route that wait, and the age of the oldest.
+    pub(super) fn set_waiting(&self, route: &str, state: &RouteState) {
+        let count = i64::try_from(state.waiting).unwrap_or(i64::MAX);
+        self.messages
+            .with_label_values(&[route, "waiting"])
+            .set(count);
+        let oldest = state.oldest.unwrap_or_default() / 1_000_000_000;
+        self.oldest.with_label_values(&[route]).set(oldest);
+    }
+
+    pub(super) fn set_parked(&self, counts: &[ParkedCount]) {
+        let mut routes = self
+            .parked_now
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        routes.values_mut().for_each(|count| *count = 0);
+        for parked in counts {
+            *routes.entry(parked.route.clone()).or_default() += parked.count;
+        }
+        for (route, count) in &*routes {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.messages
+                .with_label_values(&[route, "parked"])
+                .set(count);
+        }
+    }
+
+    pub(super) fn set_max_size(&self, max_size: u64) {
+        self.max_bytes
+            .set(i64::try_from(max_size).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn set_delivering(&self, is_delivering: bool) {
+        self.delivering.set(is_delivering.into());
+    }
+
+    pub(super) fn note_damaged(&self, aside: &Path) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        *damaged = Some(aside.to_owned());
+    }
+
+    /// Sets the reason why the store cannot be written. Returns `true` if there was one.
+    pub(super) fn set_problem(&self, problem: Option<&str>) -> bool {
+        let mut known = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *known, problem.map(str::to_owned)).is_some()
+    }
+
+    pub(super) fn note_commit(&self, duration: Duration, size: u64) {
+        self.commit_duration.observe(duration.as_secs_f64());
+        self.bytes.set(i64::try_from(size).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn note_stored(&self, route: &str, reason: StoreReason) {
+        self.stored
+            .with_label_values(&[route, reason.as_str()])
+            .inc();
+    }
+
+    pub(super) fn note_delivery(&self, route: &str, outcome: &str) {
+        self.deliveries.with_label_values(&[route, outcome]).inc();
+    }
+
+    pub(super) fn note_parked(&self, route: &str, reason: &str) {
+        self.parked.with_label_values(&[route, reason]).inc();
+        self.change_parked(route, 1);
+    }
+
+    pub(super) fn note_dropped(&self, route: &str, reason: &str) {
+        self.dropped.with_label_values(&[route, reason]).inc();
+        self.change_parked(route, -1);
+    }
+}

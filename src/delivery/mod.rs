@@ -1,0 +1,193 @@
+//! Verified notifications that wait for their application: the store, the order, the attempts.
+//!
+//! A request takes a [`Receipt`] for its notification. The receipt says whether the notification may
+//! be tried directly, or has to be stored first, and keeps its place among those of the same key.
+//! What is stored is delivered by the one process that holds the term.
+
+mod attempt;
+mod desk;
+mod figures;
+mod key;
+mod lock;
+mod message;
+mod order;
+mod pump;
+mod receipt;
+mod reports;
+mod store;
+
+pub(crate) use attempt::{FailedAttempt, judge};
+pub(crate) use figures::Figures;
+pub(crate) use key::subject_key;
+pub(crate) use message::{idempotency_key, receipt_lines};
+pub(crate) use order::RouteState;
+pub(crate) use receipt::{Content, NotStored, Receipt, StoreReason, Way};
+pub(crate) use store::StoreError;
+pub(crate) use store::sqlite::file::OpenError;
+#[cfg(feature = "cli")]
+pub(crate) use store::sqlite::operator::{Filter, Listed, OperatorStore};
+
+use crate::config::{Config, DeliveryMode, QueueSettings, Route};
+use crate::upstream::Upstream;
+use crate::webhook::signer::Signer;
+use arc_swap::ArcSwap;
+use desk::Desk;
+use reports::Reports;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use store::sqlite::{Opened, SqliteStore};
+use store::{Settlement, Store};
+use tokio_util::task::TaskTracker;
+
+/// The applications that stored notifications are for, by the path of their route.
+pub(crate) type Destinations = HashMap<Arc<str>, Destination>;
+
+/// The application of a route.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) upstream: Upstream,
+    /// The keys that each attempt is signed with.
+    pub(crate) signer: Option<Signer>,
+}
+
+/// The delivery of notifications that are stored first.
+pub(crate) struct Delivery {
+    store: Arc<dyn Store>,
+    desk: Desk,
+    settings: ArcSwap<QueueSettings>,
+    destinations: ArcSwap<Destinations>,
+    modes: ArcSwap<Modes>,
+    /// Ends of attempts that could not be recorded yet.
+    unrecorded: Mutex<Vec<Settlement>>,
+    figures: Arc<Figures>,
+    /// Tasks that must finish before the process ends.
+    tasks: TaskTracker,
+    pump: tokio::sync::Mutex<pump::PumpState>,
+}
+
+impl Delivery {
+    /// Opens the store that `settings` names. `tasks` tracks the attempts.
+    pub(crate) fn open(
+        settings: &QueueSettings,
+        tasks: TaskTracker,
+    ) -> Result<Arc<Self>, OpenError> {
+        let figures = Arc::new(Figures::new(settings.max_size));
+        let reports = Arc::new(Reports::new(figures.clone()));
+        let Opened { store, damaged } =
+            SqliteStore::open(&settings.path, settings.max_size, reports)?;
+        if let Some((aside, error)) = damaged {
+            reports::damaged(&aside, &error);
+            figures.note_damaged(&aside);
+        }
+        Ok(Arc::new(Self {
+            store: Arc::new(store),
+            desk: Desk::new(),
+            settings: ArcSwap::from_pointee(settings.clone()),
+            destinations: ArcSwap::default(),
+            modes: ArcSwap::default(),
+            unrecorded: Mutex::default(),
+            figures,
+            tasks,
+            pump: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Applies `config`, whose routes have these `destinations`.
+    pub(crate) fn configure(&self, config: &Config, destinations: Destinations) {
+        if let Some(settings) = &config.queue {
+            self.store.set_max_size(settings.max_size);
+            self.figures.set_max_size(settings.max_size);
+            self.settings.store(Arc::new(settings.clone()));
+        }
+        self.destinations.store(Arc::new(destinations));
+        self.modes.store(Arc::new(Modes::of(config)));
+        let stores = |route: &&Route| route.delivery != DeliveryMode::Direct;
+        for route in config.routes.iter().filter(stores) {
+            self.figures.serve(&route.path.to_string());
+        }
+        self.desk.routes_changed();
+    }
+
+    /// Takes the notification with this key of a route, whose `mode` is not direct.
+    pub(crate) fn receive(
+        self: &Arc<Self>,
+        route: &Arc<str>,
+        key: order::Key,
+        mode: DeliveryMode,
+    ) -> Receipt {
+        let (spot, way) = self.desk.receive(route, key, mode);
+        Receipt::new(self.clone(), spot, way)
+    }
+
+    /// Stores everything from now on, and tries nothing directly: a successor is about to serve.
+    pub(crate) fn hold(&self) {
+        self.desk.set_held(true);
+    }
+
+    /// Undoes [`hold`](Self::hold).
+    pub(crate) fn release(&self) {
+        self.desk.set_held(false);
+    }
+
+    /// Records that a server of an upstream is healthy: its routes are probed at once.
+    pub(crate) fn note_healthy(&self, upstream: &str) {
+        let destinations = self.destinations.load();
+        for (route, _) in destinations
+            .iter()
+            .filter(|(_, it)| it.upstream.name() == upstream)
+        {
+            self.desk.hurry(route);
+        }
+    }
+
+    /// Returns `true` if every route to this upstream stores what its application does not take.
+    pub(crate) fn stores_all_of(&self, upstream: &str) -> bool {
+        let modes = self.modes.load();
+        modes.stored.contains(upstream) && !modes.direct.contains(upstream)
+    }
+
+    /// Returns `true` if a route stores every notification, so that it needs a queue that works.
+    pub(crate) fn stores_always(&self) -> bool {
+        self.modes.load().has_queue_only
+    }
+
+    /// The numbers about it.
+    pub(crate) fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
+    /// Brings the figures about what waits up to date.
+    pub(crate) fn refresh_figures(&self) {
+        for (route, state) in self.desk.routes() {
+            self.figures.set_waiting(&route, &state);
+        }
+    }
+
+    /// Describes each route with notifications.
+    pub(crate) fn routes(&self) -> Vec<(Arc<str>, RouteState)> {
+        self.desk.routes()
+    }
+}
+
+/// The names of upstreams by what their routes do.
+#[derive(Default)]
+struct Modes {
+    stored: HashSet<String>,
+    direct: HashSet<String>,
+    has_queue_only: bool,
+}
+
+impl Modes {
+    fn of(config: &Config) -> Self {
+        let mut modes = Self::default();
+        for route in &config.routes {
+            let upstreams = match route.delivery {
+                DeliveryMode::Direct => &mut modes.direct,
+                DeliveryMode::Fallback | DeliveryMode::Queue => &mut modes.stored,
+            };
+            upstreams.insert(route.upstream.name.clone());
+            modes.has_queue_only |= route.delivery == DeliveryMode::Queue;
+        }
+        modes
+    }
+}

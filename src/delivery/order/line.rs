@@ -1,0 +1,267 @@
+//! One route: the lanes of its keys, in turn, and the state of its application.
+
+use super::lane::{Attempt, Inserted, Lane, Stage};
+use super::pause::{MAX_OF_ROUTE, pause};
+use super::{Failure, Key, Moment, Obstacle, Place, Recovery, RouteState, Trial, Verdict};
+use std::collections::{BTreeSet, HashMap};
+
+/// The notifications of one route.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    lanes: HashMap<Key, Lane>,
+    /// The lanes whose first notification can be sent: when it is due, and its turn.
+    ready: BTreeSet<(Moment, u64, Key)>,
+    turns: u64,
+    /// The number of stored notifications, and of those that are not stored yet.
+    waiting: usize,
+    reserved: usize,
+    /// The number of attempts under way from the store, and of direct ones.
+    sending: usize,
+    direct: usize,
+    successes: u64,
+    outage: Option<Outage>,
+}
+
+/// The application of a route takes nothing.
+#[derive(Debug)]
+struct Outage {
+    since: Moment,
+    failures: u32,
+    probe_at: Moment,
+    /// The key whose notification is the probe under way.
+    probe: Option<Key>,
+}
+
+impl Line {
+    pub(super) fn begin_direct(&mut self, key: Key, place: Place) -> Result<(), Obstacle> {
+        let is_used = |lane: &Lane| !lane.is_empty() || lane.attempt.is_some();
+        if self.lanes.get(&key).is_some_and(is_used) {
+            return Err(Obstacle::Order);
+        }
+        if self.outage.is_some() {
+            return Err(Obstacle::Down);
+        }
+        self.begin(key, place, Stage::Direct);
+        self.reserve(key, place);
+        Ok(())
+    }
+
+    pub(super) fn reserve(&mut self, key: Key, place: Place) {
+        self.insert(key, place);
+        self.arrange(key, 0);
+    }
+
+    pub(super) fn begin_unstored(&mut self, key: Key, place: Place) {
+        self.begin(key, place, Stage::Direct);
+    }
+
+    /// Returns `true` if the place was not known.
+    pub(super) fn stored(&mut self, key: Key, place: Place, now: Moment) -> bool {
+        let inserted = self.insert(key, place);
+        self.arrange(key, now);
+        inserted == Inserted::New
+    }
+
+    fn insert(&mut self, key: Key, place: Place) -> Inserted {
+        let inserted = self.lanes.entry(key).or_default().insert(place);
+        match (inserted, place.id) {
+            (Inserted::New, 0) => self.reserved += 1,
+            (Inserted::New, _) => self.waiting += 1,
+            (Inserted::Named, _) => {
+                self.reserved -= 1;
+                self.waiting += 1;
+            }
+            (Inserted::Known, _) => {}
+        }
+        inserted
+    }
+
+    /// Returns the end of an outage, if this is one.
+    pub(super) fn delivered(&mut self, key: Key, place: Place, now: Moment) -> Option<Recovery> {
+        self.end_attempt(key, place);
+        self.successes += 1;
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.succeeded();
+        }
+        if place.id == 0 {
+            self.gone(key, place, now);
+        }
+        let outage = self.outage.take()?;
+        Some(Recovery {
+            lasted: now - outage.since,
+            waiting: self.waiting,
+        })
+    }
+
+    /// Returns the verdict, and `true` if this is the beginning of an outage.
+    pub(super) fn failed(
+        &mut self,
+        key: Key,
+        place: Place,
+        trial: Trial,
+        now: Moment,
+    ) -> (Verdict, bool) {
+        let is_probe = self.end_attempt(key, place);
+        let has_begun = self.note_outage(is_probe, trial, now);
+        let successes = self.successes;
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return (Verdict::Retry, has_begun);
+        };
+        let verdict = lane.failed(trial, successes, now);
+        if verdict == Verdict::Retry {
+            lane.attempt = None;
+            self.arrange(key, now);
+        }
+        (verdict, has_begun)
+    }
+
+    pub(super) fn postponed(&mut self, key: Key, place: Place, pause: u64, now: Moment) {
+        self.end_attempt(key, place);
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.postpone(now + pause);
+        }
+        self.arrange(key, now);
+    }
+
+    pub(super) fn gone(&mut self, key: Key, place: Place, now: Moment) {
+        self.end_attempt(key, place);
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
+        match lane.remove(place) {
+            Some(removed) if removed.id == 0 => self.reserved -= 1,
+            Some(_) => self.waiting -= 1,
+            None => {}
+        }
+        lane.attempt
+            .take_if(|attempt| attempt.received == place.received);
+        self.arrange(key, now);
+    }
+
+    pub(super) fn next(&mut self, deliveries: usize, now: Moment) -> Option<(Key, Place)> {
+        if self.wake_at(deliveries)? > now {
+            return None;
+        }
+        let (_, _, key) = self.ready.pop_first()?;
+        let lane = self.lanes.get_mut(&key)?;
+        lane.turn = None;
+        let (head, _) = lane.head()?;
+        self.begin(key, head, Stage::Sent);
+        if let Some(outage) = &mut self.outage {
+            outage.probe = Some(key);
+        }
+        Some((key, head))
+    }
+
+    pub(super) fn wake_at(&self, deliveries: usize) -> Option<Moment> {
+        let (due, ..) = self.ready.first().filter(|_| self.sending < deliveries)?;
+        match &self.outage {
+            Some(outage) if outage.probe.is_some() => None,
+            Some(outage) => Some(outage.probe_at.max(*due)),
+            None => Some(*due),
+        }
+    }
+
+    pub(super) fn hurry(&mut self, now: Moment) {
+        if let Some(outage) = &mut self.outage {
+            outage.probe_at = outage.probe_at.min(now);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.sending + self.direct + self.reserved
+    }
+
+    pub(super) fn state(&self) -> RouteState {
+        let down = |outage: &Outage| (outage.since, outage.probe_at);
+        RouteState {
+            oldest: self.lanes.values().filter_map(Lane::oldest).min(),
+            waiting: self.waiting,
+            sending: self.sending + self.direct,
+            down: self.outage.as_ref().map(down),
+        }
+    }
+
+    pub(super) fn forget_waiting(&mut self) {
+        self.ready.clear();
+        for lane in self.lanes.values_mut() {
+            lane.turn = None;
+            lane.forget_waiting();
+        }
+        self.lanes.retain(|_, lane| !lane.is_over());
+        let counts = self.lanes.values().map(Lane::count);
+        (self.waiting, self.reserved) =
+            counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    }
+
+    fn begin(&mut self, key: Key, place: Place, stage: Stage) {
+        let received = place.received;
+        self.lanes.entry(key).or_default().attempt = Some(Attempt { received, stage });
+        match stage {
+            Stage::Direct => self.direct += 1,
+            _ => self.sending += 1,
+        }
+    }
+
+    /// Ends the attempt of a notification, if it is under way, but keeps its key from being used.
+    /// Returns `true` if it was the probe.
+    fn end_attempt(&mut self, key: Key, place: Place) -> bool {
+        let attempt = self
+            .lanes
+            .get_mut(&key)
+            .and_then(|lane| lane.attempt.as_mut());
+        let Some(attempt) = attempt.filter(|attempt| attempt.received == place.received) else {
+            return false;
+        };
+        match attempt.stage {
+            Stage::Direct => self.direct -= 1,
+            Stage::Sent => self.sending -= 1,
+            Stage::Ending => return false,
+        }
+        attempt.stage = Stage::Ending;
+        let outage = self.outage.as_mut();
+        outage.is_some_and(|outage| outage.probe.take_if(|probe| *probe == key).is_some())
+    }
+
+    /// Begins an outage, or prolongs it after a failed probe. Returns `true` if it begins.
+    fn note_outage(&mut self, is_probe: bool, trial: Trial, now: Moment) -> bool {
+        let begins = self.outage.is_none() && trial.failure == Failure::Down;
+        if !begins && !is_probe {
+            return false;
+        }
+        let outage = self.outage.get_or_insert(Outage {
+            since: now,
+            failures: 0,
+            probe_at: now,
+            probe: None,
+        });
+        outage.failures = outage.failures.saturating_add(1);
+        outage.probe_at = now + pause(outage.failures, MAX_OF_ROUTE, trial);
+        begins
+    }
+
+    /// Puts the lane of `key` into the list of those that are ready, or takes it out. One that is
+    /// in the list already keeps its turn.
+    fn arrange(&mut self, key: Key, now: Moment) {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
+        match (lane.head(), lane.turn) {
+            (None, Some((due, turn))) => {
+                lane.turn = None;
+                self.ready.remove(&(due, turn, key));
+            }
+            (Some((_, not_before)), None) => {
+                self.turns += 1;
+                let due = not_before.max(now);
+                lane.turn = Some((due, self.turns));
+                self.ready.insert((due, self.turns, key));
+            }
+            _ => {}
+        }
+        if lane.is_over() {
+            self.lanes.remove(&key);
+        }
+    }
+}

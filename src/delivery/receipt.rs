@@ -1,0 +1,239 @@
+//! A notification on its way through a request: tried directly, or stored.
+
+use super::attempt::FailedAttempt;
+use super::order::Spot;
+use super::store::{NewNotification, StoreError, Stored};
+use super::{Delivery, reports};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// The time within which the store must have committed.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The way of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// It may be tried directly.
+    Direct,
+    /// It must be stored.
+    Store(StoreReason),
+}
+
+/// The reason why a notification is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreReason {
+    /// The application does not take notifications.
+    Down,
+    /// An earlier one of the same key waits, or may wait.
+    Order,
+    /// The application did not respond in time.
+    Late,
+    /// The route stores every notification.
+    Queue,
+}
+
+impl StoreReason {
+    pub(super) const ALL: [Self; 4] = [Self::Down, Self::Order, Self::Late, Self::Queue];
+
+    /// Returns the value of the label in metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Order => "order",
+            Self::Late => "late",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+/// The notification as it is stored.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) idempotency: String,
+    /// A description for people: a JSON object.
+    pub(crate) about: String,
+    /// The length of the head within the message.
+    pub(crate) head: usize,
+    pub(crate) message: Bytes,
+}
+
+/// A notification that has its place in the order until it is delivered or stored. Without either,
+/// the place is given up when this is dropped.
+pub(crate) struct Receipt {
+    delivery: Arc<Delivery>,
+    spot: Spot,
+    way: Way,
+    /// The number of attempts that have begun, and the error of the last one.
+    attempts: u32,
+    last_error: Option<String>,
+    /// A direct attempt that goes on while the notification is stored.
+    under_way: Option<JoinHandle<Result<(), FailedAttempt>>>,
+    is_settled: bool,
+}
+
+/// A notification could not be stored. Without a receipt, the store is still at it.
+pub(crate) struct NotStored {
+    pub(crate) error: StoreError,
+    pub(crate) receipt: Option<Box<Receipt>>,
+}
+
+impl Receipt {
+    pub(super) fn new(delivery: Arc<Delivery>, spot: Spot, way: Way) -> Self {
+        Self {
+            delivery,
+            spot,
+            attempts: u32::from(way == Way::Direct),
+            way,
+            last_error: None,
+            under_way: None,
+            is_settled: false,
+        }
+    }
+
+    /// The way that the notification takes.
+    pub(crate) fn way(&self) -> Way {
+        self.way
+    }
+
+    /// The time of receipt in nanoseconds since 1970.
+    pub(crate) fn received(&self) -> i64 {
+        self.spot.place.received
+    }
+
+    /// Records that the application has taken the notification directly.
+    pub(crate) fn delivered(mut self) {
+        self.is_settled = true;
+        let recovery = self.delivery.desk.delivered(&self.spot);
+        self.delivery.note_delivered(&self.spot, recovery);
+    }
+
+    /// Records that the direct attempt failed. The notification is to be stored next.
+    pub(crate) fn failed(&mut self, failed: &FailedAttempt) {
+        let (_, has_begun) = self.delivery.desk.failed(&self.spot, failed.trial);
+        self.delivery
+            .note_failed(&self.spot, self.attempts, failed, has_begun);
+        self.last_error = Some(failed.error.clone());
+    }
+
+    /// Lets a direct attempt go on beside the request.
+    pub(crate) fn let_go_on(
+        &mut self,
+        attempt: impl Future<Output = Result<(), FailedAttempt>> + Send + 'static,
+    ) {
+        self.under_way = Some(self.delivery.tasks.spawn(attempt));
+    }
+
+    /// Returns `true` if an attempt goes on beside the request.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Waits for the attempt that was [let go on](Self::let_go_on).
+    pub(crate) async fn finished(&mut self) -> Result<(), FailedAttempt> {
+        match self.under_way.take() {
+            Some(attempt) => attempt
+                .await
+                .unwrap_or_else(|_| Err(FailedAttempt::given_up())),
+            None => Err(FailedAttempt::given_up()),
+        }
+    }
+
+    /// Stores the notification. It is then delivered from the store, once a direct attempt that goes
+    /// on has failed.
+    pub(crate) async fn store(
+        self,
+        content: Content,
+        reason: StoreReason,
+    ) -> Result<(), NotStored> {
+        // A task of its own: a request that ends early must not leave its place to nothing.
+        let task = self
+            .delivery
+            .tasks
+            .clone()
+            .spawn(self.commit(content, reason));
+        match timeout(COMMIT_TIMEOUT, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(NotStored::failed(&error)),
+            Err(late) => Err(NotStored::failed(&late)),
+        }
+    }
+
+    async fn commit(mut self, content: Content, reason: StoreReason) -> Result<(), NotStored> {
+        let delivery = self.delivery.clone();
+        match delivery.store.store(self.notification(content)).await {
+            Ok(Stored::New(id)) => {
+                self.spot.place.id = id;
+                self.is_settled = true;
+                delivery.desk.stored(&self.spot);
+                delivery.figures.note_stored(&self.spot.route, reason);
+                if self.under_way.is_some() {
+                    delivery.tasks.spawn(self.conclude());
+                }
+                Ok(())
+            }
+            Ok(Stored::Duplicate) => {
+                // It is there already: dropping this gives up the second place.
+                reports::duplicate(&self.spot);
+                Ok(())
+            }
+            Err(error) => Err(NotStored {
+                error,
+                receipt: Some(Box::new(self)),
+            }),
+        }
+    }
+
+    fn notification(&self, content: Content) -> NewNotification {
+        NewNotification {
+            route: self.spot.route.clone(),
+            key: self.spot.key,
+            idempotency: content.idempotency,
+            received: self.spot.place.received,
+            attempts: self.attempts,
+            last_error: self.last_error.clone(),
+            about: content.about,
+            head: content.head,
+            message: content.message,
+        }
+    }
+
+    /// Makes this a direct attempt although it was to be stored, because it could not be. Returns
+    /// `false` if that could overtake another one.
+    pub(crate) fn try_directly(&mut self) -> bool {
+        if self.way == Way::Store(StoreReason::Down) {
+            self.delivery.desk.begin_unstored(&self.spot);
+            self.attempts = 1;
+            self.way = Way::Direct;
+        }
+        self.way == Way::Direct
+    }
+
+    /// Records the end of a direct attempt of a notification that has been stored meanwhile.
+    async fn conclude(mut self) {
+        let result = self.finished().await;
+        self.delivery
+            .clone()
+            .conclude(&self.spot, self.attempts, result)
+            .await;
+    }
+}
+
+impl NotStored {
+    fn failed(error: &dyn std::fmt::Display) -> Self {
+        Self {
+            error: StoreError::Failed(format!("the store has not answered: {error}")),
+            receipt: None,
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.delivery.desk.gone(&self.spot);
+        }
+    }
+}

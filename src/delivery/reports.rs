@@ -1,0 +1,187 @@
+//! Says in the log what happens to notifications that wait.
+
+use super::Delivery;
+use super::attempt::FailedAttempt;
+use super::figures::Figures;
+use super::order::{Failure, Recovery, Spot};
+use super::store::StoreError;
+use super::store::sqlite::Observer;
+use crate::sanitize::sanitize;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tracing::{debug, error, info, warn};
+
+/// The interval at which a line about the same trouble is repeated.
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// Allows one line in a while.
+#[derive(Debug, Default)]
+pub(super) struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= REPEAT);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+/// The reports of the store.
+pub(super) struct Reports {
+    figures: Arc<Figures>,
+    unwritable: Seldom,
+}
+
+impl Reports {
+    pub(super) fn new(figures: Arc<Figures>) -> Self {
+        Self {
+            figures,
+            unwritable: Seldom::default(),
+        }
+    }
+}
+
+impl Observer for Reports {
+    fn committed(&self, duration: Duration, size: u64) {
+        self.figures.note_commit(duration, size);
+    }
+
+    fn writable(&self, problem: Option<&str>) {
+        let had_problem = self.figures.set_problem(problem);
+        match problem {
+            Some(problem) if self.unwritable.is_due() => error!(
+                event = "queue_unwritable",
+                error = problem,
+                "the queue cannot be written: notifications are refused, or tried directly"
+            ),
+            None if had_problem => {
+                info!(event = "queue_writable", "the queue can be written again")
+            }
+            _ => {}
+        }
+    }
+
+    fn dropped(&self, id: i64, route: &str) {
+        self.figures.note_dropped(route, "full");
+        error!(
+            event = "queue_dropped",
+            id, route, "the queue is full: the oldest parked notification was dropped"
+        );
+    }
+}
+
+/// Reports a file that was set aside.
+pub(super) fn damaged(aside: &Path, problem: &str) {
+    let aside = aside.display();
+    error!(
+        event = "queue_damaged",
+        error = problem,
+        file = %aside,
+        "the queue is damaged and was set aside, a new one is in use: recover it with `sqlite3 {aside} .recover`"
+    );
+}
+
+pub(super) fn unreadable(error: &StoreError) {
+    static SELDOM: Seldom = Seldom(Mutex::new(None));
+    if SELDOM.is_due() {
+        error!(event = "queue_unreadable", %error, "the queue cannot be read");
+    }
+}
+
+/// Reports that this process delivers what is stored.
+pub(super) fn delivering(waiting: usize) {
+    info!(
+        event = "queue_delivering",
+        waiting, "this process delivers what is in the queue"
+    );
+}
+
+/// Reports notifications whose route has gone, or has come back.
+pub(super) fn rerouted(parked: usize, unparked: usize) {
+    if parked > 0 {
+        warn!(
+            event = "queue_route_gone",
+            count = parked,
+            "notifications of routes that are not in the configuration were parked"
+        );
+    }
+    if unparked > 0 {
+        info!(
+            event = "queue_route_back",
+            count = unparked,
+            "notifications whose route is in the configuration again wait for it"
+        );
+    }
+}
+
+pub(super) fn parked(spot: &Spot, reason: &str) {
+    let (id, route) = (spot.place.id, &*spot.route);
+    warn!(
+        event = "queue_parked",
+        id, route, reason, "parked a notification: `queue retry {id}` sends it again"
+    );
+}
+
+pub(super) fn duplicate(spot: &Spot) {
+    debug!(
+        event = "queue_duplicate",
+        route = &*spot.route,
+        "the same notification waits already"
+    );
+}
+
+impl Delivery {
+    pub(super) fn note_delivered(&self, spot: &Spot, recovery: Option<Recovery>) {
+        if spot.place.id != 0 {
+            self.figures.note_delivery(&spot.route, "delivered");
+        }
+        if let Some(Recovery { lasted, waiting }) = recovery {
+            let seconds = lasted / 1000;
+            info!(
+                event = "queue_outage_ended",
+                route = &*spot.route,
+                seconds,
+                waiting,
+                "the application takes notifications again"
+            );
+        }
+    }
+
+    pub(super) fn note_failed(
+        &self,
+        spot: &Spot,
+        attempts: u32,
+        failed: &FailedAttempt,
+        has_begun: bool,
+    ) {
+        let (route, error) = (&*spot.route, sanitize(&failed.error));
+        let outcome = match failed.trial.failure {
+            Failure::Down => "down",
+            Failure::Refused => "refused",
+        };
+        self.figures.note_delivery(route, outcome);
+        if has_begun {
+            warn!(
+                event = "queue_outage_began",
+                route,
+                %error,
+                "the application takes no notifications: they are stored, and it is tried again and again"
+            );
+        } else if failed.trial.failure == Failure::Refused && attempts <= 1 {
+            static SELDOM: Seldom = Seldom(Mutex::new(None));
+            if SELDOM.is_due() {
+                warn!(
+                    event = "queue_not_taken",
+                    route,
+                    %error,
+                    "the application did not take a notification, which is tried again"
+                );
+            }
+        }
+        debug!(event = "queue_attempt_failed", route, id = spot.place.id, attempts, %error, "an attempt failed");
+    }
+}

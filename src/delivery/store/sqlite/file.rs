@@ -1,0 +1,137 @@
+//! The file of the store: where it may be, how it is opened, and what happens to a damaged one.
+
+use super::table;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::statvfs;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+
+/// The space that must be free for a notification to be stored: when the disk is full, not even
+/// deleting works.
+const MIN_FREE: u64 = 64 << 20;
+
+/// The time to wait while another process writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The reason why a store cannot be opened.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    /// The file is not a database, or a damaged one.
+    #[error("{} is damaged: {error}", path.display())]
+    Damaged { path: PathBuf, error: String },
+    /// A newer version of the program has written the file.
+    #[error("{} was written by a newer version of this program (shape {found}, known is {known})", path.display())]
+    Newer {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    /// Anything else.
+    #[error("cannot open {}: {error}", path.display())]
+    Failed { path: PathBuf, error: String },
+}
+
+/// Returns the directory of a file.
+fn directory(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Returns `true` if there is room for more notifications on the disk.
+pub(super) fn has_room(path: &Path) -> bool {
+    // What cannot be asked will show when it is written.
+    statvfs(directory(path)).is_ok_and(|disk| disk.f_bavail * disk.f_frsize >= MIN_FREE)
+}
+
+/// Opens the store at `path`, which is created if it is missing.
+pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
+    create(path).map_err(|error| OpenError::Failed {
+        path: path.to_owned(),
+        error: error.to_string(),
+    })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let explain = |error| explain(path, &error);
+    let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
+    let found = set_up(&connection).map_err(explain)?;
+    if found > table::VERSION {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known: table::VERSION,
+        });
+    }
+    table::create(&connection).map_err(explain)?;
+    Ok(connection)
+}
+
+/// Creates the file, readable by its owner only: SQLite gives its other files the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map(drop)
+}
+
+/// Applies the settings of a connection, and returns the version of the table.
+fn set_up(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // Each commit waits until the disk has it.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    Ok(version)
+}
+
+/// Reads the whole file, and returns what is wrong with it.
+pub(crate) fn verify(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let read = connection.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0));
+    match read {
+        Ok(verdict) if verdict == "ok" => Ok(()),
+        Ok(verdict) => Err(OpenError::Damaged {
+            path: path.to_owned(),
+            error: verdict,
+        }),
+        Err(error) => Err(explain(path, &error)),
+    }
+}
+
+fn explain(path: &Path, error: &rusqlite::Error) -> OpenError {
+    let (path, text) = (path.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            OpenError::Damaged { path, error: text }
+        }
+        _ => OpenError::Failed { path, error: text },
+    }
+}
+
+/// Sets a damaged store aside, and returns its new path. Nothing is deleted.
+pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let aside = with_suffix(path, &format!(".damaged-{}", now.as_millis()));
+    fs::rename(path, &aside)?;
+    // What has been committed may be in there; without the -shm file, SQLite reads all of it.
+    let log = with_suffix(path, "-wal");
+    if log.exists() {
+        fs::rename(&log, with_suffix(&aside, "-wal"))?;
+    }
+    match fs::remove_file(with_suffix(path, "-shm")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(aside),
+    }
+}
+
+/// Returns a path with something added to its last part.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

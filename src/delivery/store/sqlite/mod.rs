@@ -1,0 +1,199 @@
+//! The store in one SQLite file.
+//!
+//! One thread owns the connection. Everything that waits for it becomes one transaction, and is
+//! answered after its commit: no request does I/O on its own thread.
+
+mod committer;
+pub(crate) mod file;
+#[cfg(feature = "cli")]
+pub(crate) mod operator;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    NewNotification, ParkedCount, Settlement, Store, StoreError, Stored, StoredMessage, Version,
+};
+use crate::delivery::lock::Lock;
+use crate::delivery::order::Spot;
+use async_trait::async_trait;
+use committer::{Committer, Write};
+use file::OpenError;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// The number of requests to the thread that may wait for it.
+const CAPACITY: usize = 4096;
+
+/// The reports of a store about itself.
+pub(crate) trait Observer: Send + Sync {
+    /// A commit took so long; the store has this size after it.
+    fn committed(&self, duration: Duration, size: u64);
+    /// The store can be written again, or cannot be for this reason.
+    fn writable(&self, problem: Option<&str>);
+    /// A parked notification was deleted to make room.
+    fn dropped(&self, id: i64, route: &str);
+}
+
+/// The store in one SQLite file.
+pub(crate) struct SqliteStore {
+    path: PathBuf,
+    lock: Mutex<Option<Lock>>,
+    max_size: Arc<AtomicU64>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request to the thread that owns the connection.
+enum Request {
+    Write(Write),
+    Read(Box<dyn FnOnce(&Connection) + Send>),
+}
+
+/// A store that has been opened.
+pub(crate) struct Opened {
+    pub(crate) store: SqliteStore,
+    /// The path of a damaged file that was set aside, and its problem.
+    pub(crate) damaged: Option<(PathBuf, String)>,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`, verifies it, and starts its thread. A damaged file is set aside.
+    pub(crate) fn open(
+        path: &Path,
+        max_size: u64,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Opened, OpenError> {
+        let fail = |error: std::io::Error| OpenError::Failed {
+            path: path.to_owned(),
+            error: error.to_string(),
+        };
+        let lock = Lock::take(&lock_path(path)).map_err(fail)?;
+        let (connection, damaged) = match open_verified(path) {
+            // Another process may still use the file.
+            Err(OpenError::Damaged { error, .. }) if lock.is_some() => {
+                let aside = file::set_aside(path).map_err(fail)?;
+                (open_verified(path)?, Some((aside, error)))
+            }
+            opened => (opened?, None),
+        };
+        let max_size = Arc::new(AtomicU64::new(max_size));
+        let (requests, receiver) = mpsc::channel(CAPACITY);
+        let committer = Committer::new(path, connection, max_size.clone(), observer);
+        thread::Builder::new()
+            .name("queue".into())
+            .spawn(move || committer.run(receiver))
+            .map_err(fail)?;
+        let store = Self {
+            path: path.to_owned(),
+            lock: Mutex::new(lock),
+            max_size,
+            requests,
+        };
+        Ok(Opened { store, damaged })
+    }
+
+    async fn write<T>(
+        &self,
+        write: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Write,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.requests.send(Request::Write(write(answer))).await;
+        sent.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let read = Request::Read(Box::new(move |connection| {
+            // Ignore the error: nothing waits for the answer any longer.
+            let _ = answer.send(read(connection));
+        }));
+        self.requests.send(read).await.map_err(|_| stopped())?;
+        let result = answered.await.map_err(|_| stopped())?;
+        result.map_err(|error| StoreError::Failed(error.to_string()))
+    }
+}
+
+fn open_verified(path: &Path) -> Result<Connection, OpenError> {
+    let connection = file::open(path)?;
+    file::verify(path, &connection)?;
+    Ok(connection)
+}
+
+/// Returns the path of the lock of the process that delivers.
+fn lock_path(path: &Path) -> PathBuf {
+    path.with_extension("lock")
+}
+
+fn stopped() -> StoreError {
+    StoreError::Failed("the queue has stopped".into())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn set_max_size(&self, max_size: u64) {
+        self.max_size.store(max_size, Ordering::Relaxed);
+    }
+
+    async fn store(&self, notification: NewNotification) -> Result<Stored, StoreError> {
+        self.write(|answer| Write::Store(Box::new(notification), answer))
+            .await
+    }
+
+    async fn term(&self) -> Result<bool, StoreError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_none() {
+            let taken = Lock::take(&lock_path(&self.path));
+            *lock = taken.map_err(|error| StoreError::Failed(error.to_string()))?;
+        }
+        Ok(lock.is_some())
+    }
+
+    async fn read(&self, after: i64) -> Result<Vec<Spot>, StoreError> {
+        self.query(move |connection| table::waiting(connection, after))
+            .await
+    }
+
+    async fn message(&self, id: i64) -> Result<Option<StoredMessage>, StoreError> {
+        self.query(move |connection| table::message(connection, id))
+            .await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
+        self.write(|answer| Write::Settle(settlements, answer))
+            .await
+    }
+
+    async fn route(&self, routes: Vec<String>) -> Result<(usize, usize), StoreError> {
+        self.write(|answer| Write::Route(routes, answer)).await
+    }
+
+    async fn version(&self) -> Result<Version, StoreError> {
+        self.query(table::version).await
+    }
+
+    async fn parked(&self) -> Result<Vec<ParkedCount>, StoreError> {
+        self.query(table::parked).await
+    }
+
+    async fn latest(&self) -> Result<i64, StoreError> {
+        self.query(table::latest).await
+    }
+}

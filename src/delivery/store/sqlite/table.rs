@@ -1,0 +1,221 @@
+//! The table of notifications, and the statements about it.
+
+use super::super::{
+    End, NewNotification, ParkedCount, Parking, Settlement, Stored, StoredMessage, Version,
+};
+use crate::delivery::order::{Key, Place, Spot};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The version of the table, which `user_version` holds.
+pub(super) const VERSION: i64 = 1;
+
+const SHAPE: &str = "
+create table notification (
+  id           integer primary key autoincrement,
+  route        text    not null,
+  key          blob    not null,
+  idempotency  text    not null,
+  received     integer not null,
+  attempts     integer not null default 0,
+  last_error   text,
+  parked       text,
+  about        text    not null,
+  head         integer not null,
+  message      blob    not null
+) strict;
+create index in_order on notification (route, key, received, id);
+create index set_aside on notification (received, id) where parked is not null;
+create table command (one integer primary key check (one = 1), count integer not null) strict;
+insert into command values (1, 0);
+pragma user_version = 1;
+";
+
+/// Creates the table, unless it is there.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    let version = || connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    if version()? == VERSION {
+        return Ok(());
+    }
+    connection.execute_batch("begin immediate")?;
+    // Another process may have created it while this one waited.
+    let created = match version()? {
+        0 => connection.execute_batch(SHAPE),
+        _ => Ok(()),
+    };
+    connection.execute_batch(if created.is_ok() {
+        "commit"
+    } else {
+        "rollback"
+    })?;
+    created
+}
+
+/// Stores a notification, unless the newest one of its key that waits is the same.
+pub(super) fn insert(connection: &Connection, new: &NewNotification) -> rusqlite::Result<Stored> {
+    let newest = "select idempotency from notification
+        where route = ?1 and key = ?2 and parked is null order by received desc, id desc limit 1";
+    let newest: Option<String> = connection
+        .prepare_cached(newest)?
+        .query_row(params![&*new.route, new.key.0], |row| row.get(0))
+        .optional()?;
+    if newest.is_some_and(|newest| newest == new.idempotency) {
+        return Ok(Stored::Duplicate);
+    }
+    let insert = "insert into notification
+        (route, key, idempotency, received, attempts, last_error, about, head, message)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    connection
+        .prepare_cached(insert)?
+        .insert(params![
+            &*new.route,
+            new.key.0,
+            new.idempotency,
+            new.received,
+            new.attempts,
+            new.last_error,
+            new.about,
+            new.head.cast_signed(),
+            &new.message[..],
+        ])
+        .map(Stored::New)
+}
+
+/// Returns the notifications that wait, of those with a higher id than `after`.
+pub(super) fn waiting(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Spot>> {
+    let select = "select id, route, key, received from notification where id > ?1 and parked is null order by id";
+    let mut statement = connection.prepare_cached(select)?;
+    let mut rows = statement.query([after])?;
+    let (mut routes, mut spots) = (HashSet::<Arc<str>>::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let route = row.get_ref(1)?.as_str()?;
+        let known = routes.get(route).cloned();
+        let route = known.unwrap_or_else(|| {
+            let route = Arc::<str>::from(route);
+            routes.insert(route.clone());
+            route
+        });
+        let place = Place {
+            received: row.get(3)?,
+            id: row.get(0)?,
+        };
+        let key = Key(row.get(2)?);
+        spots.push(Spot { route, key, place });
+    }
+    Ok(spots)
+}
+
+/// Returns one that waits.
+pub(super) fn message(connection: &Connection, id: i64) -> rusqlite::Result<Option<StoredMessage>> {
+    let select = "select received, attempts, head, message, idempotency from notification where id = ?1 and parked is null";
+    let read = |row: &Row<'_>| {
+        Ok(StoredMessage {
+            received: row.get(0)?,
+            attempts: row.get(1)?,
+            head: row.get::<_, u32>(2)? as usize,
+            message: Bytes::from(row.get::<_, Vec<u8>>(3)?),
+            idempotency: row.get(4)?,
+        })
+    };
+    connection
+        .prepare_cached(select)?
+        .query_row([id], read)
+        .optional()
+}
+
+/// Records the end of an attempt. One that an operator has parked or dropped meanwhile stays so,
+/// unless it is delivered.
+pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<usize> {
+    let id = settlement.id;
+    match &settlement.end {
+        End::Delivered => connection
+            .prepare_cached("delete from notification where id = ?1")?
+            .execute([id]),
+        End::Failed { attempts, error } => connection
+            .prepare_cached("update notification set attempts = ?2, last_error = ?3 where id = ?1")?
+            .execute(params![id, attempts, error]),
+        End::Parked(reason) => connection
+            .prepare_cached("update notification set parked = ?2 where id = ?1 and parked is null")?
+            .execute(params![id, reason.as_str()]),
+    }
+}
+
+/// Parks what waits for a route that is not one of `routes`, and unparks what has its route again.
+pub(super) fn route(
+    connection: &Connection,
+    routes: &[String],
+) -> rusqlite::Result<(usize, usize)> {
+    let no_route = Parking::NoRoute.as_str();
+    let distinct = "select distinct route from notification where parked is null or parked = ?1";
+    let stored: Vec<String> = connection
+        .prepare(distinct)?
+        .query_map([no_route], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let (mut parked, mut unparked) = (0, 0);
+    for route in stored {
+        if routes.contains(&route) {
+            let unpark = "update notification set parked = null where route = ?1 and parked = ?2";
+            unparked += connection.execute(unpark, params![route, no_route])?;
+        } else {
+            let park = "update notification set parked = ?2 where route = ?1 and parked is null";
+            parked += connection.execute(park, params![route, no_route])?;
+        }
+    }
+    Ok((parked, unparked))
+}
+
+/// Deletes the oldest parked notification, and returns its id and its route.
+pub(super) fn drop_oldest_parked(
+    connection: &Connection,
+) -> rusqlite::Result<Option<(i64, String)>> {
+    let delete = "delete from notification where id =
+        (select id from notification where parked is not null order by received, id limit 1)
+        returning id, route";
+    connection
+        .prepare_cached(delete)?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+/// Returns the size of what is stored, in bytes: pages that are in use.
+pub(super) fn size(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = pragma("page_count")? - pragma("freelist_count")?;
+    Ok((pages * pragma("page_size")?).cast_unsigned())
+}
+
+/// Returns what shows the changes of other processes.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<Version> {
+    let commands = "select count from command";
+    Ok(Version {
+        commits: connection.pragma_query_value(None, "data_version", |row| row.get(0))?,
+        commands: connection
+            .prepare_cached(commands)?
+            .query_row([], |row| row.get(0))?,
+    })
+}
+
+/// Returns the numbers of parked notifications.
+pub(super) fn parked(connection: &Connection) -> rusqlite::Result<Vec<ParkedCount>> {
+    let select =
+        "select route, parked, count(*) from notification where parked is not null group by 1, 2";
+    let read = |row: &Row<'_>| {
+        Ok(ParkedCount {
+            route: row.get(0)?,
+            reason: row.get(1)?,
+            count: row.get::<_, i64>(2)?.cast_unsigned(),
+        })
+    };
+    connection
+        .prepare_cached(select)?
+        .query_map([], read)?
+        .collect()
+}
+
+/// Returns the latest time of receipt, or 0.
+pub(super) fn latest(connection: &Connection) -> rusqlite::Result<i64> {
+    let select = "select coalesce(max(received), 0) from notification";
+    connection.query_row(select, [], |row| row.get(0))
+}

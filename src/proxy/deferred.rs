@@ -1,0 +1,238 @@
+//! Delivers a notification of a route with a queue: directly while the application takes
+//! notifications, and through the queue otherwise.
+//!
+//! Its client gets a response within a few seconds: that of the application, if it has taken the
+//! notification, or 202 once the notification is stored.
+
+use super::deliver::{encode, pass_back, trace_response};
+use super::origin::Origin;
+use super::respond;
+use super::session::Session;
+use super::transaction::Transaction;
+use super::upstream_request::ReceiptHead;
+use super::verified::Verified;
+use crate::delivery::{
+    Content, Delivery, FailedAttempt, NotStored, Receipt, StoreError, StoreReason, Way,
+    idempotency_key, judge, receipt_lines, subject_key,
+};
+use crate::http::timeout::timeout;
+use crate::rejection::Rejection;
+use crate::telemetry::context::{Context, Outcome};
+use crate::upstream::Upstream;
+use crate::upstream::exchange::{self, ExchangeError, Message, UpstreamResponse};
+use bytes::{BufMut as _, BytesMut};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The time that a client waits for the application before its notification is stored.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A direct attempt.
+type Attempt = Pin<Box<dyn Future<Output = Result<UpstreamResponse, ExchangeError>> + Send>>;
+
+/// A notification with its receipt, and the message that the application gets.
+struct Deferred<'v> {
+    verified: &'v Verified,
+    message: Arc<Message>,
+    idempotency: String,
+}
+
+/// Delivers `verified` directly or stores it, and answers the client.
+pub(super) async fn deliver<S: Session>(
+    delivery: &Arc<Delivery>,
+    transaction: &mut Transaction<'_, S>,
+    verified: &Verified,
+) {
+    let route = &verified.route;
+    transaction.context.upstream = Some(route.upstream_label.clone());
+    let key = subject_key(&route.label, &verified.notification.subject);
+    let receipt = delivery.receive(&route.label, key, route.delivery);
+    let deferred = Deferred::new(transaction, verified, receipt.received());
+    match receipt.way() {
+        Way::Direct => deferred.try_directly(transaction, receipt).await,
+        Way::Store(reason) => deferred.store(transaction, receipt, reason).await,
+    }
+}
+
+impl<'v> Deferred<'v> {
+    fn new<S: Session>(
+        transaction: &mut Transaction<'_, S>,
+        verified: &'v Verified,
+        received: i64,
+    ) -> Self {
+        let notification = &verified.notification;
+        let idempotency = match &notification.transition_id {
+            Some(_) => notification.idempotency_key.clone(),
+            None => idempotency_key(&verified.body, received),
+        };
+        let head = ReceiptHead {
+            lines: &receipt_lines(received, 1),
+            idempotency_key: &idempotency,
+        };
+        let origin = Origin::of(&*transaction.session, &verified.policy);
+        let message = encode(transaction, &origin, verified, Some(head));
+        Self {
+            verified,
+            message: Arc::new(message),
+            idempotency,
+        }
+    }
+
+    fn upstream(&self) -> &Upstream {
+        &self.verified.route.upstream
+    }
+
+    fn attempt(&self, retry_for: Duration) -> Attempt {
+        let (upstream, message) = (self.upstream().clone(), self.message.clone());
+        Box::pin(async move { exchange::send(&upstream, &message, retry_for).await })
+    }
+
+    /// Returns the notification as it is stored.
+    fn content(&self, context: &Context) -> Content {
+        let Message { head, body, .. } = &*self.message;
+        let length = head.len() + body.len();
+        let mut message = BytesMut::with_capacity(length);
+        message.put_slice(head);
+        message.put_slice(body);
+        Content {
+            idempotency: self.idempotency.clone(),
+            about: self.about(context),
+            head: length - self.verified.body.len(),
+            message: message.freeze(),
+        }
+    }
+
+    /// Describes the notification for people.
+    fn about(&self, context: &Context) -> String {
+        let notification = &self.verified.notification;
+        let space = notification.space.as_ref().and_then(|space| space.label());
+        serde_json::json!({
+            "kind": notification.kind.as_str(),
+            "severity": notification.severity,
+            "title": notification.title,
+            "node": notification.node,
+            "space": space,
+            "transition_id": notification.transition_id,
+            "request_id": context.request_id,
+            "remote_addr": context.remote_addr,
+        })
+        .to_string()
+    }
+
+    /// Tries it directly, and stores it if that fails or takes too long.
+    async fn try_directly<S: Session>(
+        self,
+        transaction: &mut Transaction<'_, S>,
+        mut receipt: Receipt,
+    ) {
+        let started = Instant::now();
+        let mut attempt = self.attempt(Duration::ZERO);
+        let Ok(result) = timeout(PATIENCE, &mut attempt).await else {
+            receipt.let_go_on(async move { conclude(attempt.await).await });
+            return self.store(transaction, receipt, StoreReason::Late).await;
+        };
+        match judge(&result) {
+            Ok(()) => {
+                receipt.delivered();
+                self.pass_back(transaction, result, started).await;
+            }
+            Err(failed) => {
+                transaction.context.upstream_duration = Some(started.elapsed());
+                receipt.failed(&failed);
+                if let Ok(response) = result {
+                    trace_response(response.server().label(), response.head.status());
+                    tokio::spawn(response.discard());
+                }
+                self.store(transaction, receipt, StoreReason::Down).await;
+            }
+        }
+    }
+
+    /// Stores it, and answers 202.
+    async fn store<S: Session>(
+        &self,
+        transaction: &mut Transaction<'_, S>,
+        receipt: Receipt,
+        reason: StoreReason,
+    ) {
+        let content = self.content(transaction.context);
+        match receipt.store(content, reason).await {
+            Ok(()) => respond::queued(transaction).await,
+            Err(NotStored { error, receipt }) => match receipt {
+                Some(receipt) => self.do_without_store(transaction, *receipt, &error).await,
+                None => respond::reject(transaction, &rejection(&error)).await,
+            },
+        }
+    }
+
+    /// Delivers it directly although it was to be stored, if that does not change the order, or
+    /// refuses it.
+    async fn do_without_store<S: Session>(
+        &self,
+        transaction: &mut Transaction<'_, S>,
+        mut receipt: Receipt,
+        error: &StoreError,
+    ) {
+        if receipt.is_under_way() {
+            return match receipt.finished().await {
+                Ok(()) => {
+                    receipt.delivered();
+                    let response = "{\"delivered\":true}".into();
+                    respond::answer(transaction, Outcome::Forwarded, response).await;
+                }
+                Err(_) => respond::reject(transaction, &rejection(error)).await,
+            };
+        }
+        if !receipt.try_directly() {
+            return respond::reject(transaction, &rejection(error)).await;
+        }
+        let started = Instant::now();
+        let result = self.attempt(self.upstream().retry_for()).await;
+        match judge(&result) {
+            Ok(()) => {
+                receipt.delivered();
+                self.pass_back(transaction, result, started).await;
+            }
+            Err(failed) => {
+                receipt.failed(&failed);
+                let unreachable = result.err().map(|error| error.rejection());
+                let rejection = unreachable.unwrap_or_else(|| rejection(error));
+                respond::reject(transaction, &rejection).await;
+            }
+        }
+    }
+
+    /// Answers the client with the response of the application.
+    async fn pass_back<S: Session>(
+        &self,
+        transaction: &mut Transaction<'_, S>,
+        result: Result<UpstreamResponse, ExchangeError>,
+        started: Instant,
+    ) {
+        match result {
+            Ok(response) => pass_back(transaction, response, started).await,
+            Err(error) => {
+                transaction.context.failure = Some(error.sentence());
+                respond::reject(transaction, &error.rejection()).await;
+            }
+        }
+        transaction.context.upstream_duration = Some(started.elapsed());
+    }
+}
+
+/// Concludes an attempt for whose response no client waits.
+async fn conclude(result: Result<UpstreamResponse, ExchangeError>) -> Result<(), FailedAttempt> {
+    let judged = judge(&result);
+    if let Ok(response) = result {
+        response.discard().await;
+    }
+    judged
+}
+
+fn rejection(error: &StoreError) -> Rejection {
+    match error {
+        StoreError::Full => Rejection::QueueFull,
+        StoreError::Failed(_) => Rejection::QueueFailed,
+    }
+}

@@ -1,0 +1,125 @@
+//! Judges the queue, and describes its problems with what to do about them.
+
+use super::health::{Level, StatusFinding};
+use crate::delivery::{Delivery, RouteState};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The age of the oldest notification that waits from which it is a finding.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Returns the problems of the queue.
+pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<StatusFinding> {
+    let figures = delivery.figures();
+    let mut findings = Vec::new();
+    if let Some(problem) = figures.problem() {
+        // Routes that store everything cannot take any.
+        let level = match delivery.stores_always() {
+            true => Level::Error,
+            false => Level::Warning,
+        };
+        findings.push(finding(
+            level,
+            format!("The queue cannot be written: {problem}."),
+        ));
+    }
+    if let Some(file) = figures.damaged() {
+        let text = format!(
+            "The queue was damaged and is now {}: its notifications are not sent, see the manual.",
+            file.display()
+        );
+        findings.push(finding(Level::Warning, text));
+    }
+    let (size, limit) = figures.size();
+    if size > limit / 5 * 4 {
+        let percent = size.saturating_mul(100) / limit.max(1);
+        findings.push(finding(
+            Level::Warning,
+            format!("The queue has {percent} % of queue.max_size."),
+        ));
+    }
+    for (route, state) in delivery.routes() {
+        findings.extend(waiting(&route, &state, now));
+    }
+    findings.extend(parked(figures.parked()));
+    findings
+}
+
+fn waiting(route: &str, state: &RouteState, now: SystemTime) -> Option<StatusFinding> {
+    let oldest = UNIX_EPOCH + Duration::from_nanos(state.oldest?.unsigned_abs());
+    let age = now.duration_since(oldest).unwrap_or_default();
+    if state.down.is_none() && age < LONG {
+        return None;
+    }
+    let why = match state.down {
+        Some(_) => "its application takes none",
+        None => "they are not taken",
+    };
+    let text = format!(
+        "{} of {route} wait, the oldest for {}: {why}. `queue list --route {route}` shows them.",
+        count(state.waiting),
+        duration(age)
+    );
+    Some(finding(Level::Warning, text))
+}
+
+fn parked(parked: u64) -> Option<StatusFinding> {
+    let text = format!(
+        "Parked and not sent: {parked}. `queue list --parked` shows why, and `queue retry --all` sends them again."
+    );
+    (parked > 0).then(|| finding(Level::Warning, text))
+}
+
+fn finding(level: Level, text: String) -> StatusFinding {
+    StatusFinding { level, text }
+}
+
+fn count(number: usize) -> String {
+    match number {
+        1 => "1 notification".to_owned(),
+        _ => format!("{number} notifications"),
+    }
+}
+
+fn duration(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_a_finding_when_it_waits_for_long_or_for_a_reason() {
+        let now = UNIX_EPOCH + Duration::from_secs(10_000);
+        let state = |seconds: i64, down| RouteState {
+            waiting: 2,
+            oldest: Some((10_000 - seconds) * 1_000_000_000),
+            down,
+            ..RouteState::default()
+        };
+        assert_eq!(waiting("/a", &RouteState::default(), now), None);
+        assert_eq!(waiting("/a", &state(59, None), now), None);
+        for (state, part) in [
+            (state(60, None), "for 60 s: they are not taken"),
+            (
+                state(3, Some((1, 2))),
+                "2 notifications of /a wait, the oldest for 3 s: its application takes none",
+            ),
+            (state(600, None), "for 10 min"),
+            (state(7200, None), "for 2 h"),
+        ] {
+            let text = waiting("/a", &state, now).unwrap().text;
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_parked_is_a_finding_with_the_command_that_sends_it_again() {
+        assert_eq!(parked(0), None);
+        assert!(parked(3).unwrap().text.contains("queue retry --all"));
+    }
+}

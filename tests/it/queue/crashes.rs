@@ -1,0 +1,192 @@
+//! Processes that are killed, and processes that follow one another.
+
+use super::{Scene, alert, drained, receives, transitions};
+use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The number of rounds in which a process is killed; more of them by this variable.
+const ROUNDS: usize = 5;
+const ROUNDS_VARIABLE: &str = "NWP_KILL_ROUNDS";
+
+const NODES: usize = 12;
+
+fn rounds() -> usize {
+    let more = std::env::var(ROUNDS_VARIABLE).ok();
+    more.map_or(ROUNDS, |text| text.parse().unwrap())
+}
+
+/// What senders were told about the notifications of each node, in their order.
+#[derive(Default)]
+struct Acknowledged {
+    nodes: Mutex<BTreeMap<String, Vec<String>>>,
+    count: std::sync::atomic::AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Acknowledged {
+    /// Sends the notifications of one node one after the other, each of them once, and notes which
+    /// of them are acknowledged.
+    fn send(&self, node: usize, sender: &Mutex<Sender>, pause: Duration) {
+        let node = format!("n{node}");
+        for state in 0.. {
+            if self.is_over.load(Ordering::SeqCst) {
+                return;
+            }
+            let sender = sender.lock().unwrap().clone();
+            let body = alert(&node, &state.to_string());
+            let headers = "Content-Type: application/json\r\n";
+            let answer = sender.send("POST", crate::support::WEBHOOK, headers, &body);
+            if answer.is_ok_and(|answer| matches!(answer.status, 200 | 202)) {
+                let mut nodes = self.nodes.lock().unwrap();
+                nodes
+                    .entry(node.clone())
+                    .or_default()
+                    .push(format!("{node}-{state}"));
+                self.count.fetch_add(1, Ordering::SeqCst);
+            }
+            thread::sleep(pause);
+        }
+    }
+
+    /// Every acknowledged one has been received, and the first receipts of a node are in order.
+    fn check(&self, origin: &Origin) {
+        let received = origin.received();
+        let received = transitions(&received);
+        let known: HashSet<_> = received.iter().copied().collect();
+        for (node, states) in &*self.nodes.lock().unwrap() {
+            let lost: Vec<_> = states
+                .iter()
+                .filter(|state| !known.contains(state.as_str()))
+                .collect();
+            assert!(lost.is_empty(), "lost of {node}: {lost:?}");
+            let mut seen = HashSet::new();
+            let firsts = received
+                .iter()
+                .filter(|key| key.starts_with(&format!("{node}-")) && seen.insert(**key));
+            let firsts: Vec<usize> = firsts
+                .filter_map(|key| key.rsplit('-').next()?.parse().ok())
+                .collect();
+            let reordered = firsts.windows(2).find(|pair| pair[0] > pair[1]);
+            assert_eq!(reordered, None, "{node}: {firsts:?}");
+        }
+    }
+}
+
+/// Kills what `kill` kills, again and again, while notifications are sent.
+fn kill_again_and_again(delivery: &str, kill: impl Fn(usize, &mut Scene)) {
+    let mut scene = Scene::new(delivery, "");
+    let sender = Mutex::new(scene.sender.clone());
+    let acknowledged = Acknowledged::default();
+    thread::scope(|scope| {
+        for node in 0..NODES {
+            let (acknowledged, sender) = (&acknowledged, &sender);
+            scope.spawn(move || acknowledged.send(node, sender, Duration::from_millis(50)));
+        }
+        for round in 0..rounds() {
+            let before = acknowledged.count.load(Ordering::SeqCst);
+            eventually("acknowledged notifications", || {
+                let count = acknowledged.count.load(Ordering::SeqCst);
+                (count >= before + 20 + round % 30).then_some(())
+            });
+            kill(round, &mut scene);
+            *sender.lock().unwrap() = scene.sender.clone();
+        }
+        acknowledged.is_over.store(true, Ordering::SeqCst);
+    });
+    let operator = Operator::of(&scene.proxy);
+    let deadline = Instant::now() + 4 * PATIENCE;
+    while operator.get("/metrics").body.lines().any(|line| {
+        line.starts_with("netdata_webhook_proxy_queue_messages")
+            && line.contains("waiting")
+            && !line.ends_with(" 0")
+    }) {
+        assert!(Instant::now() < deadline, "the queue is not drained");
+        thread::sleep(Duration::from_millis(50));
+    }
+    eprintln!(
+        "{} acknowledged in {} rounds",
+        acknowledged.count.load(Ordering::SeqCst),
+        rounds()
+    );
+    acknowledged.check(&scene.origin);
+}
+
+#[test]
+fn a_proxy_that_is_killed_has_lost_nothing_that_it_acknowledged() {
+    for delivery in ["queue", "fallback"] {
+        kill_again_and_again(delivery, |_, scene| scene.kill());
+    }
+}
+
+#[test]
+fn an_application_that_is_killed_loses_nothing_either() {
+    kill_again_and_again("fallback", |round, scene| match round % 3 {
+        0 => {
+            scene.origin.kill();
+            thread::sleep(Duration::from_millis(30));
+            scene.origin.start();
+        }
+        1 => scene.kill(),
+        _ => {
+            scene.origin.kill();
+            scene.kill();
+            scene.origin.start();
+        }
+    });
+}
+
+#[test]
+fn a_successor_stores_until_its_predecessor_has_ended_and_delivers_in_order() {
+    let scene = Scene::new("fallback", "");
+    let (fail, hanging) = crate::support::Reply::when_told("");
+    let crate::support::Reply::When(told, _) = hanging else {
+        panic!("a reply when told");
+    };
+    let refusal = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+    scene
+        .origin
+        .will([crate::support::Reply::When(told, refusal.into())]);
+    let successor = thread::scope(|scope| {
+        let critical = scope.spawn(|| scene.sender.post(&alert("n", "critical")));
+        scene.origin.wait_for(1);
+        scene.proxy.signal("QUIT");
+        let successor = scene.proxy.successor();
+        successor.wait_for_event("ready");
+        // The predecessor still tries the first one, so that the next one is stored.
+        let address = scene.sender.address;
+        let sender = Sender {
+            address,
+            ..scene.sender.clone()
+        };
+        let clear = sender.post(&alert("n", "clear"));
+        assert_eq!(clear.status, 202, "{clear:?}");
+        assert_eq!(critical.join().unwrap().status, 202);
+        successor
+    });
+    receives(&scene.origin, &["n-critical"]);
+    fail.send(()).unwrap();
+    successor.wait_for_event("queue_delivering");
+    receives(&scene.origin, &["n-critical", "n-critical", "n-clear"]);
+}
+
+#[test]
+fn of_two_on_one_file_one_delivers_and_the_other_stores() {
+    let scene = Scene::new("queue", "");
+    let other = Proxy::launch(&scene.proxy.config, |_| {});
+    other.wait_for_event("ready");
+    assert!(other.events("queue_delivering").is_empty());
+    let sender = Sender::to(&other, Some(&Pki::shared().netdata()));
+    assert_eq!(sender.post(&alert("n", "critical")).status, 202);
+    receives(&scene.origin, &["n-critical"]);
+    drained(&Operator::of(&scene.proxy));
+    // The lock of a process that is killed is free.
+    scene.proxy.signal("KILL");
+    other.wait_for_event("queue_delivering");
+    assert_eq!(sender.post(&alert("n", "clear")).status, 202);
+    receives(&scene.origin, &["n-critical", "n-clear"]);
+    drained(&Operator::of(&other));
+}

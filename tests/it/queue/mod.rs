@@ -1,0 +1,116 @@
+//! Notifications that wait for their application: no one is lost, and none overtakes another.
+
+mod crashes;
+mod disk;
+mod fallback;
+mod faults;
+mod files;
+mod operator;
+mod stored;
+
+use crate::support::{Origin, Pki, Proxy, Received, Sender, eventually};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+/// An application, and a proxy in front of it with a queue.
+struct Scene {
+    directory: TempDir,
+    origin: Origin,
+    proxy: Proxy,
+    sender: Sender,
+}
+
+impl Scene {
+    /// A scene in which the route has this `delivery`, and `[queue]` these further keys.
+    fn new(delivery: &str, queue: &str) -> Self {
+        Self::with(Origin::spawn_apart(), delivery, queue)
+    }
+
+    fn with(origin: Origin, delivery: &str, queue: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&origin, &directory, delivery, queue);
+        let proxy = Proxy::spawn(Pki::shared(), &config);
+        let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+        Self {
+            directory,
+            origin,
+            proxy,
+            sender,
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("queue.db")
+    }
+
+    /// Kills the proxy, and starts it again.
+    fn kill(&mut self) {
+        self.proxy.signal("KILL");
+        self.proxy.wait();
+        self.start();
+    }
+
+    /// Starts the proxy again, which has ended.
+    fn start(&mut self) {
+        self.proxy = Proxy::launch(&self.proxy.config, |_| {});
+        self.proxy.wait_for_event("ready");
+        self.sender = Sender::to(&self.proxy, Some(&Pki::shared().netdata()));
+    }
+
+    /// Posts `body`, which is stored.
+    #[track_caller]
+    fn stores(&self, body: &str) {
+        let answer = self.sender.post(body);
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(told["queued"], true);
+        assert_eq!(told["request_id"].as_str(), answer.header("x-request-id"));
+    }
+}
+
+fn config(origin: &Origin, directory: &TempDir, delivery: &str, queue: &str) -> String {
+    let path = directory.path().join("queue.db");
+    format!(
+        "{}[queue]\npath = {path:?}\n{queue}\n{ADMIN}",
+        Proxy::config(origin, "require", &format!("delivery = \"{delivery}\"\n")),
+    )
+}
+
+/// An alert of `node`, whose state has this name, which identifies it as well.
+fn alert(node: &str, state: &str) -> String {
+    format!(
+        "{{\"space\":{{\"id\":\"s\"}},\"node\":{{\"id\":\"{node}\"}},\"alert\":{{\"name\":\"a\",\
+         \"transition_id\":\"{node}-{state}\",\"state\":{{\"status\":\"{state}\"}}}}}}"
+    )
+}
+
+/// The transitions that an application received, in their order.
+fn transitions(received: &[Received]) -> Vec<&str> {
+    received
+        .iter()
+        .map(|request| request.header("Idempotency-Key"))
+        .collect()
+}
+
+/// Waits until the application has received `expected`, and nothing else.
+#[track_caller]
+fn receives(origin: &Origin, expected: &[&str]) {
+    origin.wait_for(expected.len());
+    assert_eq!(transitions(&origin.received()), expected);
+}
+
+/// Waits until nothing waits any longer.
+fn drained(operator: &crate::support::Operator) {
+    eventually("an empty queue", || {
+        let metrics = operator.get("/metrics").body;
+        let waiting = metrics.lines().filter(|line| {
+            line.starts_with("netdata_webhook_proxy_queue_messages") && line.contains("waiting")
+        });
+        let sum: f64 = waiting
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        (sum == 0.0).then_some(())
+    });
+}

@@ -206,7 +206,7 @@ fn a_large_head_is_refused() {
     assert_eq!(send(3_900).unwrap().status, 200);
     assert_eq!(origin.received_one().body, ALERT.as_bytes());
     send(4_096).unwrap().refuses(431, "header_too_large");
-    proxy.wait_for_logs("code=\"header_too_large\" status=431", 4);
+    proxy.wait_for_logs("code=\"header_too_large\"", 4);
     send(20_000).unwrap().refuses(431, "header_too_large");
     assert_eq!(origin.received().len(), 1);
     assert_eq!(sender.post(ALERT).status, 200);

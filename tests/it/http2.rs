@@ -99,7 +99,7 @@ fn a_malformed_head_is_refused_like_any_other_request() {
         end.refuses(400, "malformed_request");
     }
     origin.received_nothing();
-    proxy.wait_for_logs("code=\"malformed_request\" status=400", cases.len());
+    proxy.wait_for_logs("code=\"malformed_request\"", cases.len());
     let line = proxy.wait_for_log("path=\"/webhooks/netdata#b\"");
     for part in [
         "remote_addr=127.0.0.1",
@@ -171,7 +171,7 @@ fn trailers_with_pseudo_header_fields_are_refused() {
         connection.end_of(stream).refuses(400, "malformed_request");
     }
     origin.received_nothing();
-    proxy.wait_for_logs("code=\"malformed_request\" status=400", cases.len());
+    proxy.wait_for_logs("code=\"malformed_request\"", cases.len());
     let begun = [headers(0, 21, &POST), frame(DATA, 0, 21, ALERT.as_bytes())].concat();
     connection
         .send(&[begun, headers(END_STREAM, 21, &[("x-a", "b")])].concat())
@@ -223,7 +223,7 @@ fn a_much_too_large_head_is_refused_with_a_code() {
         .unwrap()
         .refuses(431, "header_too_large");
     proxy.wait_for_logs(
-        "path=\"/webhooks/netdata\" outcome=\"refused\" code=\"header_too_large\" status=431",
+        "path=\"/webhooks/netdata\" outcome=\"refused\" code=\"header_too_large\" detail=\"The head may have ",
         3,
     );
     connection.send(&request(5, &POST, ALERT)).unwrap();

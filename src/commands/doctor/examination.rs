@@ -1,8 +1,8 @@
 //! The checks of one server that can be reached, in their order.
 
 use super::checks::{
-    admission, authorities, certificate, challenge, client_request, clock, forged_subjects, idle, old_versions,
-    redirect, resumption, versions,
+    admission, authorities, certificate, challenge, client_request, clock, forged_subjects, idle,
+    old_versions, redirect, resumption, versions,
 };
 use super::client::{CheckClient, Exchange};
 use super::finding::CheckFinding;

@@ -102,8 +102,7 @@ impl Delivery {
             .max()
             .unwrap_or(0)
             .max(state.last_read);
-        let unrecorded = self.unrecorded();
-        spots.retain(|spot| unrecorded.iter().all(|it| it.id != spot.place.id));
+        self.forget_ended(&mut spots);
         let waiting = spots.len();
         self.desk.lead(spots, latest);
         self.figures.set_parked(&self.store.parked().await?);
@@ -117,12 +116,13 @@ impl Delivery {
             self.load(state).await?;
         } else if version != state.version {
             state.version = version;
-            let spots = self.store.read(state.last_read).await?;
+            let mut spots = self.store.read(state.last_read).await?;
             state.last_read = spots
                 .iter()
                 .map(|spot| spot.place.id)
                 .max()
                 .unwrap_or(state.last_read);
+            self.forget_ended(&mut spots);
             self.desk.add(&spots);
         }
         Ok(())
@@ -145,6 +145,12 @@ impl Delivery {
                 .unwrap_or_else(PoisonError::into_inner);
             left.retain(|settlement| !unrecorded.contains(settlement));
         }
+    }
+
+    /// Removes notifications that do not wait any longer, although the store does not know it yet.
+    fn forget_ended(&self, spots: &mut Vec<Spot>) {
+        let unrecorded = self.unrecorded();
+        spots.retain(|spot| unrecorded.iter().all(|it| it.id != spot.place.id));
     }
 
     /// Returns the ends of attempts that could not be recorded yet.

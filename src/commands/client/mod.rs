@@ -15,7 +15,7 @@ mod target;
 
 pub(crate) mod pki;
 
-pub(crate) use challenge::mistake;
+pub(crate) use challenge::{Mistake, mistake};
 pub(crate) use connection::{ClientConnection, Protocol};
 pub(crate) use failure::{ClientFailure, alert_name, path_words};
 pub(crate) use handshake::{client_config, dial, tls_handshake};

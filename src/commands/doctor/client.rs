@@ -65,6 +65,34 @@ impl ExchangeOutcome {
             _ => failure.into(),
         }
     }
+
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent)
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self, Self::Answered(_))
+    }
+
+    /// Returns the reason why there is no response.
+    pub(super) fn why(&self) -> String {
+        match self {
+            Self::Refused(how) | Self::HungUp(how) => how.clone(),
+            Self::Failed(failure) => failure.to_string(),
+            Self::Silent | Self::Answered(_) => "no response in time".into(),
+        }
+    }
+}
+
+impl Exchange {
+    /// Returns `true` if no other exchange over TLS can succeed either.
+    pub(super) fn has_no_tls(&self) -> bool {
+        let is_unresponsive = matches!(
+            self.outcome,
+            ExchangeOutcome::Silent | ExchangeOutcome::Failed(ClientFailure::NotTls)
+        );
+        self.shown.chain.is_empty() && is_unresponsive
+    }
 }
 
 impl<'t> CheckClient<'t> {
@@ -86,26 +114,29 @@ impl<'t> CheckClient<'t> {
     ) -> Exchange {
         let began = Instant::now();
         let mut was_resumed = false;
-        let exchange = async {
-            let mut connection = self.connect(name, tls, &mut was_resumed).await?;
-            connection
-                .exchange(request)
-                .await
-                .map_err(ExchangeOutcome::from)
-        };
+        let exchange = self.exchange(name, tls, request, &mut was_resumed);
         let outcome = match timeout(self.step_timeout, exchange).await {
             Ok(Ok(answer)) => ExchangeOutcome::Answered(answer),
             Ok(Err(outcome)) => outcome,
             Err(_) => ExchangeOutcome::Silent,
         };
-        let took = began.elapsed();
-        let shown = tls.map(RecordingTls::take_shown).unwrap_or_default();
         Exchange {
-            shown,
+            took: began.elapsed(),
+            shown: tls.map(RecordingTls::take_shown).unwrap_or_default(),
             was_resumed,
             outcome,
-            took,
         }
+    }
+
+    async fn exchange(
+        &self,
+        name: ServerName<'static>,
+        tls: Option<&RecordingTls>,
+        request: &ClientRequest,
+        was_resumed: &mut bool,
+    ) -> Result<ClientResponse, ExchangeOutcome> {
+        let mut connection = self.connect(name, tls, was_resumed).await?;
+        Ok(connection.exchange(request).await?)
     }
 
     /// Opens a connection for requests.
@@ -135,16 +166,12 @@ impl<'t> CheckClient<'t> {
         let unconnected =
             |error: io::Error| ExchangeOutcome::unconnected(error.into(), tls.is_some());
         let socket = self.dial().await.map_err(unconnected)?;
-        let connection = match tls {
-            None => ClientConnection::open(socket, Protocol::Http1, self.target).await,
-            Some(tls) => {
-                let stream = client::tls_handshake(socket, name, tls.config.clone())
-                    .await
-                    .map_err(unconnected)?;
-                *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
-                ClientConnection::open(stream, Protocol::Http1, self.target).await
-            }
+        let Some(tls) = tls else {
+            return Ok(ClientConnection::open(socket, Protocol::Http1, self.target).await?);
         };
-        connection.map_err(ExchangeOutcome::from)
+        let handshake = client::tls_handshake(socket, name, tls.config.clone());
+        let stream = handshake.await.map_err(unconnected)?;
+        *was_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        Ok(ClientConnection::open(stream, Protocol::Http1, self.target).await?)
     }
 }

@@ -55,44 +55,44 @@ pub(crate) struct CheckFinding {
     pub remedy: Option<String>,
 }
 
-impl CheckFinding {
-    pub(super) fn pass(check: &'static str, text: impl AsRef<str>) -> Self {
-        Self {
-            check,
-            level: FindingLevel::Pass,
-            text: sanitize_to(text.as_ref(), MAX_TEXT),
+/// A check, by its name, which makes its findings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Check(pub(super) &'static str);
+
+impl Check {
+    pub(super) fn pass(self, text: impl AsRef<str>) -> CheckFinding {
+        self.finding(FindingLevel::Pass, text.as_ref())
+    }
+
+    pub(super) fn skip(self, text: impl AsRef<str>) -> CheckFinding {
+        self.finding(FindingLevel::Skip, text.as_ref())
+    }
+
+    pub(super) fn warn(self, text: impl AsRef<str>, remedy: impl AsRef<str>) -> CheckFinding {
+        self.finding(FindingLevel::Warn, text.as_ref())
+            .with_remedy(remedy.as_ref())
+    }
+
+    pub(super) fn fail(self, text: impl AsRef<str>, remedy: impl AsRef<str>) -> CheckFinding {
+        self.finding(FindingLevel::Fail, text.as_ref())
+            .with_remedy(remedy.as_ref())
+    }
+
+    fn finding(self, level: FindingLevel, text: &str) -> CheckFinding {
+        CheckFinding {
+            check: self.0,
+            level,
+            text: sanitize_to(text, MAX_TEXT),
             remedy: None,
         }
     }
+}
 
-    pub(super) fn skip(check: &'static str, text: impl AsRef<str>) -> Self {
+impl CheckFinding {
+    fn with_remedy(self, remedy: &str) -> Self {
         Self {
-            level: FindingLevel::Skip,
-            ..Self::pass(check, text)
-        }
-    }
-
-    pub(super) fn warn(
-        check: &'static str,
-        text: impl AsRef<str>,
-        remedy: impl AsRef<str>,
-    ) -> Self {
-        Self {
-            level: FindingLevel::Warn,
-            remedy: Some(sanitize_to(remedy.as_ref(), MAX_TEXT)),
-            ..Self::pass(check, text)
-        }
-    }
-
-    pub(super) fn fail(
-        check: &'static str,
-        text: impl AsRef<str>,
-        remedy: impl AsRef<str>,
-    ) -> Self {
-        Self {
-            level: FindingLevel::Fail,
-            remedy: Some(sanitize_to(remedy.as_ref(), MAX_TEXT)),
-            ..Self::pass(check, text)
+            remedy: Some(sanitize_to(remedy, MAX_TEXT)),
+            ..self
         }
     }
 }

@@ -37,56 +37,68 @@ fn another_key_identifier() -> CustomExtension {
 
 /// Forges certificates for `common_name`: some as if `authority` had issued them, and others.
 pub(super) fn forgeries(authority: &CertificateDer<'_>, common_name: &str) -> Forgeries {
+    let identifier = Some(another_key_identifier());
     let mut forgeries = Forgeries::default();
-    for (of, made) in [
-        (
-            "of an authority with the right name",
-            imitate(authority, common_name, None),
-        ),
-        (
-            "of an authority with the right name and another key identifier",
-            imitate(authority, common_name, Some(another_key_identifier())),
-        ),
-        ("of an unrelated authority", invent(common_name)),
-        ("that signed itself", sign_oneself(common_name)),
-    ] {
+    forgeries.add(WITH_NAME, imitate(authority, common_name, None));
+    let made = imitate(authority, common_name, identifier);
+    forgeries.add(WITH_NAME_AND_IDENTIFIER, made);
+    forgeries.add("of an unrelated authority", invent(common_name));
+    forgeries.add("that signed itself", sign_oneself(common_name));
+    forgeries
+}
+
+const WITH_NAME: &str = "of an authority with the right name";
+const WITH_NAME_AND_IDENTIFIER: &str =
+    "of an authority with the right name and another key identifier";
+
+/// A certificate with its key, if it could be made.
+type Made = Result<Arc<CertifiedKey>, Box<dyn Error>>;
+
+impl Forgeries {
+    fn add(&mut self, of: &'static str, made: Made) {
         match made {
-            Ok(credentials) => forgeries.made.push(Forgery { of, credentials }),
+            Ok(credentials) => self.made.push(Forgery { of, credentials }),
             Err(error) => {
-                forgeries
-                    .missing
-                    .get_or_insert_with(|| format!("one {of} could not be made ({error})"));
+                let missing = || format!("one {of} could not be made ({error})");
+                self.missing.get_or_insert_with(missing);
             }
         }
     }
-    forgeries
 }
+
+const INIMITABLE: &str = "the authority's name is written in an unusual way";
 
 /// Forges a certificate of an authority with the name of `authority` and another key.
 fn imitate(
     authority: &CertificateDer<'_>,
     common_name: &str,
     identifier: Option<CustomExtension>,
-) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
-    const INIMITABLE: &str = "the authority's name is written in an unusual way";
-
-    let issuer =
-        Issuer::from_ca_cert_der(authority, KeyPair::generate()?).map_err(|_| INIMITABLE)?;
+) -> Made {
+    let issuer = Issuer::from_ca_cert_der(authority, KeyPair::generate()?);
+    let issuer = issuer.map_err(|_| INIMITABLE)?;
     let mut params = params(common_name);
     params.use_authority_key_identifier_extension = identifier.is_none();
     params.custom_extensions.extend(identifier);
     let forged = issue(&params, &issuer)?;
-    // rcgen drops repeated attributes of a name.
-    let (_, leaf) = x509_parser::parse_x509_certificate(&forged.cert[0])?;
-    let (_, authority) = x509_parser::parse_x509_certificate(authority)?;
-    match leaf.issuer().as_raw() == authority.subject().as_raw() {
+    match names_issuer(&forged.cert[0], authority)? {
         true => Ok(forged),
         false => Err(INIMITABLE.into()),
     }
 }
 
+/// Returns `true` if the leaf has the name of the authority byte for byte: rcgen drops repeated
+/// attributes of a name.
+fn names_issuer(
+    leaf: &CertificateDer<'_>,
+    authority: &CertificateDer<'_>,
+) -> Result<bool, Box<dyn Error>> {
+    let (_, leaf) = x509_parser::parse_x509_certificate(leaf)?;
+    let (_, authority) = x509_parser::parse_x509_certificate(authority)?;
+    Ok(leaf.issuer().as_raw() == authority.subject().as_raw())
+}
+
 /// Forges a certificate of an unknown authority.
-fn invent(common_name: &str) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+fn invent(common_name: &str) -> Made {
     let mut authority = CertificateParams::default();
     authority.distinguished_name = named("Unknown Root CA");
     let mut params = params(common_name);
@@ -94,29 +106,22 @@ fn invent(common_name: &str) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
     issue(&params, &Issuer::new(authority, KeyPair::generate()?))
 }
 
-fn sign_oneself(common_name: &str) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+fn sign_oneself(common_name: &str) -> Made {
     let key = KeyPair::generate()?;
     let leaf = params(common_name).self_signed(&key)?;
     certified(leaf.der(), &key)
 }
 
-fn issue(
-    params: &CertificateParams,
-    issuer: &Issuer<'_, impl SigningKey>,
-) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+fn issue(params: &CertificateParams, issuer: &Issuer<'_, impl SigningKey>) -> Made {
     let key = KeyPair::generate()?;
     let leaf = params.signed_by(&key, issuer)?;
     certified(leaf.der(), &key)
 }
 
-fn certified(
-    leaf: &CertificateDer<'static>,
-    key: &KeyPair,
-) -> Result<Arc<CertifiedKey>, Box<dyn Error>> {
+fn certified(leaf: &CertificateDer<'static>, key: &KeyPair) -> Made {
     let key_der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-    let key = aws_lc_rs::default_provider()
-        .key_provider
-        .load_private_key(key_der)?;
+    let provider = aws_lc_rs::default_provider().key_provider;
+    let key = provider.load_private_key(key_der)?;
     Ok(Arc::new(CertifiedKey::new(vec![leaf.clone()], key)))
 }
 

@@ -6,6 +6,7 @@
 mod arguments;
 mod checks;
 mod client;
+mod examination;
 mod finding;
 mod forgery;
 mod options;
@@ -24,6 +25,7 @@ use crate::config::{Config, read_certificates, read_secret_file};
 use options::CheckOptions;
 use std::path::Path;
 use target::{CheckTarget, Expectation, ExpectedChallenge};
+use tokio::runtime::Builder;
 
 /// Examines the targets of `arguments`; without a URL or a configuration, the listeners of
 /// `default_config`.
@@ -36,24 +38,23 @@ pub(crate) fn run(
 ) -> Result<DoctorReport, String> {
     let targets = targets(arguments, default_config)?;
     let options = CheckOptions::new(arguments)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    let examined = runtime.block_on(async {
-        let mut examined = Vec::new();
-        for target in &targets {
-            let checks = run::examine(target, &options).await;
-            examined.push(TargetReport {
-                url: target.webhook.url(),
-                checks,
-            });
-        }
-        examined
-    });
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let examined = runtime.block_on(examine(&targets, &options));
     // Does not wait for a name server that does not respond.
     runtime.shutdown_background();
     Ok(DoctorReport::new(examined))
+}
+
+async fn examine(targets: &[CheckTarget], options: &CheckOptions) -> Vec<TargetReport> {
+    let mut examined = Vec::new();
+    for target in targets {
+        examined.push(TargetReport {
+            url: target.webhook.url(),
+            checks: run::examine(target, options).await,
+        });
+    }
+    examined
 }
 
 fn targets(arguments: &DoctorArguments, default_config: &Path) -> Result<Vec<CheckTarget>, String> {

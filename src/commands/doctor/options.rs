@@ -5,6 +5,7 @@ use crate::commands::forged_subjects::ForgedSubjects;
 use crate::config::{read_certificates, read_identity};
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,22 +26,8 @@ pub(super) struct CheckOptions {
 
 impl CheckOptions {
     pub(super) fn new(arguments: &DoctorArguments) -> Result<Self, String> {
-        let (certificates, roots_name) = match &arguments.ca {
-            Some(path) => (read_certificates(path)?, path.display().to_string()),
-            None => (
-                rustls_native_certs::load_native_certs().certs,
-                "the system".to_owned(),
-            ),
-        };
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
-        let credentials = match &arguments.cert {
-            Some(certificate) => {
-                let key = arguments.key.as_deref().unwrap_or(certificate);
-                Some(read_identity(certificate, key)?)
-            }
-            None => None,
-        };
+        let (roots, roots_name) = roots(arguments.ca.as_deref())?;
+        let credentials = credentials(arguments)?;
         let forgeries = arguments.forgeries.as_deref().map(ForgedSubjects::read);
         Ok(Self {
             step_timeout: arguments.step_timeout(),
@@ -51,4 +38,23 @@ impl CheckOptions {
             idle: arguments.idle(),
         })
     }
+}
+
+/// Returns the trusted authorities, and their source in words.
+fn roots(ca: Option<&Path>) -> Result<(RootCertStore, String), String> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = ca else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok((roots, "the system".into()));
+    };
+    roots.add_parsable_certificates(read_certificates(path)?);
+    Ok((roots, path.display().to_string()))
+}
+
+fn credentials(arguments: &DoctorArguments) -> Result<Option<Arc<CertifiedKey>>, String> {
+    let Some(certificate) = &arguments.cert else {
+        return Ok(None);
+    };
+    let key = arguments.key.as_deref().unwrap_or(certificate);
+    read_identity(certificate, key).map(Some)
 }

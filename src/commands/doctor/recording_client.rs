@@ -39,19 +39,10 @@ impl RecordingTls {
         credentials: Option<Arc<CertifiedKey>>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<Self, String> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let recorder = Arc::new(Recorder {
-            shown: Mutex::default(),
-            credentials,
-            any_server: AnyServer::default(),
-        });
+        let recorder = Arc::new(Recorder::new(credentials));
         let sessions = Arc::new(OneSession::default());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(recorder.clone())
-            .with_client_cert_resolver(recorder.clone());
+        let config = recorder.clone().client_config(versions);
+        let mut config = config.map_err(|error| error.to_string())?;
         config.resumption = Resumption::store(sessions.clone());
         Ok(Self {
             config: Arc::new(config),
@@ -82,6 +73,28 @@ struct Recorder {
     any_server: AnyServer,
 }
 
+impl Recorder {
+    fn new(credentials: Option<Arc<CertifiedKey>>) -> Self {
+        Self {
+            shown: Mutex::default(),
+            credentials,
+            any_server: AnyServer::default(),
+        }
+    }
+
+    fn client_config(
+        self: Arc<Self>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<ClientConfig, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(self.clone());
+        Ok(config.with_client_cert_resolver(self))
+    }
+}
+
 impl ResolvesClientCert for Recorder {
     fn resolve(&self, authorities: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         lock(&self.shown).asked_for = Some(authorities.iter().map(|name| name.to_vec()).collect());
@@ -103,11 +116,8 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let chain = [leaf]
-            .into_iter()
-            .chain(above)
-            .map(|certificate| certificate.clone().into_owned());
-        lock(&self.shown).chain = chain.collect();
+        let chain = [leaf].into_iter().chain(above).cloned();
+        lock(&self.shown).chain = chain.map(CertificateDer::into_owned).collect();
         self.any_server
             .verify_server_cert(leaf, above, name, ocsp, now)
     }

@@ -5,6 +5,14 @@ use crate::commands::terminal::Terminal;
 use nu_ansi_term::Style;
 use serde::Serialize;
 
+/// Levels in the summary, with their words.
+const COUNTED: [(FindingLevel, &str); 4] = [
+    (FindingLevel::Pass, "passed"),
+    (FindingLevel::Warn, "warned"),
+    (FindingLevel::Fail, "failed"),
+    (FindingLevel::Skip, "skipped"),
+];
+
 /// Findings at all URLs.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct DoctorReport {
@@ -38,11 +46,8 @@ impl DoctorReport {
     }
 
     fn count(&self, level: FindingLevel) -> usize {
-        self.targets
-            .iter()
-            .flat_map(|target| &target.checks)
-            .filter(|finding| finding.level == level)
-            .count()
+        let findings = self.targets.iter().flat_map(|target| &target.checks);
+        findings.filter(|finding| finding.level == level).count()
     }
 }
 
@@ -50,21 +55,17 @@ impl DoctorReport {
     /// Returns the report as it looks on `terminal`.
     pub(crate) fn render(&self, terminal: Terminal) -> String {
         let targets = self.targets.iter().map(|target| target.render(terminal));
-        let counts = [
-            (FindingLevel::Pass, "passed"),
-            (FindingLevel::Warn, "warned"),
-            (FindingLevel::Fail, "failed"),
-            (FindingLevel::Skip, "skipped"),
-        ];
-        let counts = counts.map(|(level, word)| {
-            let count = self.count(level);
-            let text = format!("{count} {word}");
-            match count {
-                0 => text,
-                _ => terminal.paint(level.style(), &text),
-            }
-        });
+        let counts = COUNTED.map(|(level, word)| self.render_count(level, word, terminal));
         targets.collect::<String>() + &counts.join(", ")
+    }
+
+    fn render_count(&self, level: FindingLevel, word: &str, terminal: Terminal) -> String {
+        let count = self.count(level);
+        let text = format!("{count} {word}");
+        match count {
+            0 => text,
+            _ => terminal.paint(level.style(), &text),
+        }
     }
 }
 
@@ -72,16 +73,24 @@ impl TargetReport {
     fn render(&self, terminal: Terminal) -> String {
         let names = self.checks.iter().map(|finding| finding.check.len());
         let width = names.max().unwrap_or_default();
-        let indent = width + 10;
         let mut text = terminal.paint(Style::new().bold(), &self.url) + "\n";
         for finding in &self.checks {
-            let level = terminal.paint(finding.level.style(), finding.level.word());
-            let (check, found) = (finding.check, terminal.wrap(&finding.text, indent));
-            text += &format!("  {level}  {check:width$}  {found}\n");
-            if let Some(remedy) = &finding.remedy {
-                let remedy = terminal.wrap(remedy, indent + 2);
-                text += &format!("{:indent$}→ {remedy}\n", "");
-            }
+            text += &finding.render(terminal, width);
+        }
+        text
+    }
+}
+
+impl CheckFinding {
+    /// Returns the finding with its remedy below, in columns: that of the names has this width.
+    fn render(&self, terminal: Terminal, width: usize) -> String {
+        let indent = width + 10;
+        let level = terminal.paint(self.level.style(), self.level.word());
+        let (check, found) = (self.check, terminal.wrap(&self.text, indent));
+        let mut text = format!("  {level}  {check:width$}  {found}\n");
+        if let Some(remedy) = &self.remedy {
+            let remedy = terminal.wrap(remedy, indent + 2);
+            text += &format!("{:indent$}→ {remedy}\n", "");
         }
         text
     }
@@ -90,6 +99,7 @@ impl TargetReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::doctor::finding::Check;
 
     #[test]
     fn only_a_failure_is_not_ok() {
@@ -99,18 +109,15 @@ mod tests {
                 checks: vec![finding],
             }])
         };
-        assert!(report(CheckFinding::pass("name", "a")).ok);
-        assert!(report(CheckFinding::warn("name", "a", "b")).ok);
-        assert!(report(CheckFinding::skip("name", "a")).ok);
-        assert!(!report(CheckFinding::fail("name", "a", "b")).ok);
+        assert!(report(Check("name").pass("a")).ok);
+        assert!(report(Check("name").warn("a", "b")).ok);
+        assert!(report(Check("name").skip("a")).ok);
+        assert!(!report(Check("name").fail("a", "b")).ok);
     }
 
     #[test]
     fn each_line_has_its_remedy_below() {
-        let checks = vec![
-            CheckFinding::pass("name", "a"),
-            CheckFinding::fail("challenge", "b", "c"),
-        ];
+        let checks = vec![Check("name").pass("a"), Check("challenge").fail("b", "c")];
         let report = DoctorReport::new(vec![TargetReport {
             url: "https://x/".into(),
             checks,

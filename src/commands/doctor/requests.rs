@@ -5,6 +5,9 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{ACCEPT, USER_AGENT};
 
+/// Name of the doctor in the logs of servers.
+const NAME: &str = concat!("netdata-webhook-proxy-doctor/", env!("CARGO_PKG_VERSION"));
+
 /// Returns a notification without a body: it does no harm if it gets through.
 pub(super) fn post(target: &WebhookTarget) -> ClientRequest {
     named(ClientRequest::post(target, Bytes::new())).last()
@@ -15,14 +18,9 @@ pub(super) fn get(target: &WebhookTarget, crc_token: &str) -> ClientRequest {
     named(ClientRequest::challenge(target, crc_token))
 }
 
-/// Adds headers that identify the doctor in logs.
 fn named(mut request: ClientRequest) -> ClientRequest {
-    const NAME: &str = concat!("netdata-webhook-proxy-doctor/", env!("CARGO_PKG_VERSION"));
-    request
-        .headers
-        .insert(USER_AGENT, HeaderValue::from_static(NAME));
-    request
-        .headers
-        .insert(ACCEPT, HeaderValue::from_static("*/*"));
+    let headers = &mut request.headers;
+    headers.insert(USER_AGENT, HeaderValue::from_static(NAME));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     request
 }

@@ -57,13 +57,12 @@ pub(super) enum ExpectedChallenge {
 impl Expectation {
     /// Returns the behaviour that is expected without a configuration.
     pub(super) fn by_default() -> Self {
+        let authorities = CertificateDer::pem_slice_iter(NETDATA_ROOT_CA.as_bytes());
         Self {
             asks_for_certificate: true,
             demands_certificate: true,
             is_open: false,
-            authorities: CertificateDer::pem_slice_iter(NETDATA_ROOT_CA.as_bytes())
-                .flatten()
-                .collect(),
+            authorities: authorities.flatten().collect(),
             foreign_authorities: Vec::new(),
             common_name: "app.netdata.cloud".into(),
             challenge: ExpectedChallenge::Unknown,
@@ -72,51 +71,44 @@ impl Expectation {
     }
 
     fn of(config: &Config, route: &Route, is_https: bool) -> Self {
-        let client = config.tls.as_ref().map(|tls| &tls.client);
         let asks = is_https && config.verify() != Verify::Off;
         let requirements = &route.requirements;
+        let demands = requirements.client_certificate || config.verify() == Verify::Require;
+        let client = config.tls.as_ref().map(|tls| &tls.client);
+        let common_name = client.and_then(|client| client.common_names.first());
+        let authorities = client.map(|client| client.authorities.clone());
+        let foreign_authorities = client.map(ClientTrust::foreign_authorities);
         Self {
             asks_for_certificate: asks,
-            demands_certificate: asks
-                && (requirements.client_certificate || config.verify() == Verify::Require),
+            demands_certificate: asks && demands,
             is_open: !requirements.client_certificate && requirements.authorization.is_empty(),
-            authorities: client
-                .map(|client| client.authorities.clone())
-                .unwrap_or_default(),
-            foreign_authorities: client
-                .map(ClientTrust::foreign_authorities)
-                .unwrap_or_default(),
-            common_name: client
-                .and_then(|client| client.common_names.first())
-                .cloned()
-                .unwrap_or_default(),
-            challenge: route
-                .challenge_secret
-                .clone()
-                .map_or(ExpectedChallenge::Unanswered, ExpectedChallenge::Secret),
+            authorities: authorities.unwrap_or_default(),
+            foreign_authorities: foreign_authorities.unwrap_or_default(),
+            common_name: common_name.cloned().unwrap_or_default(),
+            challenge: ExpectedChallenge::of(route),
             idle_timeout: Some(config.limits.idle_timeout),
         }
     }
 }
 
+impl ExpectedChallenge {
+    fn of(route: &Route) -> Self {
+        let secret = route.challenge_secret.clone();
+        secret.map_or(Self::Unanswered, Self::Secret)
+    }
+}
+
 /// Returns a target for each path of each listener of a configuration.
 pub(super) fn of_config(config: &Config) -> Result<Vec<CheckTarget>, String> {
-    let https = config.listen.https.iter().map(|address| (*address, true));
-    let http = config.listen.http.iter().map(|address| (*address, false));
     let mut targets = Vec::new();
     let mut seen = HashSet::new();
-    for (address, is_https) in https.chain(http) {
+    for (address, is_https) in listeners(config) {
         if address.port() == 0 {
             return Err(format!(
                 "the listener {address} uses port 0, so its port is unknown: give the URL"
             ));
         }
-        // Routes that require a client certificate refuse all requests without TLS.
-        let routes = config
-            .routes
-            .iter()
-            .filter(|route| is_https || !route.requirements.client_certificate);
-        for (index, route) in routes.enumerate() {
+        for (index, route) in served(config, is_https).enumerate() {
             let is_new = seen.insert(&route.upstream.name);
             targets.push(CheckTarget {
                 webhook: listener(config, address, is_https, &route.path),
@@ -132,19 +124,29 @@ pub(super) fn of_config(config: &Config) -> Result<Vec<CheckTarget>, String> {
     }
 }
 
+/// Returns the addresses of all listeners, and whether they are for TLS.
+fn listeners(config: &Config) -> impl Iterator<Item = (SocketAddr, bool)> {
+    let https = config.listen.https.iter().map(|address| (*address, true));
+    let http = config.listen.http.iter().map(|address| (*address, false));
+    https.chain(http)
+}
+
+/// Returns the routes that a listener serves: those that require a client certificate refuse all
+/// requests without TLS.
+fn served(config: &Config, is_https: bool) -> impl Iterator<Item = &Route> {
+    let is_served = move |route: &&Route| is_https || !route.requirements.client_certificate;
+    config.routes.iter().filter(is_served)
+}
+
 /// Returns the behaviour that the configuration implies for a URL.
 pub(super) fn expected_at(config: &Config, target: &WebhookTarget) -> Result<Expectation, String> {
     let path = target.path_without_query();
-    Routes::new(config.routes.iter().collect())
+    let routes = Routes::new(config.routes.iter().collect());
+    let route = routes
         .find(path)
-        .map(|route| {
-            Expectation::of(
-                config,
-                route,
-                target.is_https || !config.listen.https.is_empty(),
-            )
-        })
-        .map_err(|_| format!("no route of the configuration has the path {path}"))
+        .map_err(|_| format!("no route of the configuration has the path {path}"))?;
+    let is_https = target.is_https || !config.listen.https.is_empty();
+    Ok(Expectation::of(config, route, is_https))
 }
 
 fn listener(
@@ -155,19 +157,23 @@ fn listener(
 ) -> WebhookTarget {
     let address = local_address(listen);
     let ip = address.ip();
-    let path = match path {
-        PathPattern::Exact(path) => path.clone(),
-        PathPattern::Subtree(prefix) => format!("{prefix}/"),
-    };
     let mut trusted_proxies = config.listen.trusted_proxies.iter();
+    let is_trusted_proxy = trusted_proxies.any(|network| network.contains(&ip));
     WebhookTarget {
         is_https,
         host: certified_name(config).unwrap_or_else(|| ip.to_string()),
         port: address.port(),
-        path,
+        path: path_of(path),
         address: Some(address),
-        proxy_protocol: config.listen.proxy_protocol
-            && trusted_proxies.any(|network| network.contains(&ip)),
+        proxy_protocol: config.listen.proxy_protocol && is_trusted_proxy,
+    }
+}
+
+/// Returns a path that the pattern matches.
+fn path_of(pattern: &PathPattern) -> String {
+    match pattern {
+        PathPattern::Exact(path) => path.clone(),
+        PathPattern::Subtree(prefix) => format!("{prefix}/"),
     }
 }
 
@@ -179,17 +185,21 @@ fn certified_name(config: &Config) -> Option<String> {
 
 fn certified_name_of(leaf: &[u8]) -> Option<String> {
     let names = dns_names(leaf);
-    let is_name = |name: &String| DnsName::try_from(name.as_str()).is_ok();
     let whole = names.iter().find(|name| is_name(name)).cloned();
-    let below = || {
-        names
-            .iter()
-            .filter_map(|name| Some(format!("doctor.{}", name.strip_prefix("*.")?)))
-            .find(is_name)
-    };
+    let mut below = names.iter().filter_map(|name| name_below(name));
     whole
-        .or_else(below)
+        .or_else(|| below.find(is_name))
         .or_else(|| addresses(leaf).first().map(IpAddr::to_string))
+}
+
+fn is_name(name: &String) -> bool {
+    DnsName::try_from(name.as_str()).is_ok()
+}
+
+/// Returns a name that a wildcard covers.
+fn name_below(wildcard: &str) -> Option<String> {
+    let domain = wildcard.strip_prefix("*.")?;
+    Some(format!("doctor.{domain}"))
 }
 
 /// Returns all addresses in a certificate.

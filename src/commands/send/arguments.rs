@@ -21,50 +21,13 @@ pub(crate) struct SendArguments {
 pub(super) enum SendCommand {
     /// Send a challenge, and verify the response.
     #[command(after_help = examples::SEND_CHALLENGE)]
-    Challenge {
-        #[command(flatten)]
-        delivery: DeliveryOptions,
-        #[command(flatten)]
-        secret: ChallengeSecretOptions,
-        /// Decoded value of crc_token. Default: derived from the seed.
-        #[arg(long)]
-        token: Option<String>,
-        #[command(flatten)]
-        seed: SeedOption,
-    },
+    Challenge(ChallengeOptions),
     /// Send an alert.
     #[command(after_help = examples::SEND_ALERT)]
-    Alert {
-        #[command(flatten)]
-        delivery: DeliveryOptions,
-        /// Severity of the alert. Default: derived from the seed.
-        #[arg(long)]
-        severity: Option<Severity>,
-        #[command(flatten)]
-        shape: ShapeOption,
-        #[command(flatten)]
-        generator: GeneratorOptions,
-        /// Number of alerts that are active on the node. Each makes the body longer.
-        #[arg(long, value_name = "COUNT", value_parser = whole::<u32>(0, 100_000))]
-        active_alerts: Option<u32>,
-        #[command(flatten)]
-        seed: SeedOption,
-    },
+    Alert(AlertOptions),
     /// Send a reachability notification.
     #[command(after_help = examples::SEND_REACHABILITY)]
-    Reachability {
-        #[command(flatten)]
-        delivery: DeliveryOptions,
-        /// New state of the node. Default: derived from the seed.
-        #[arg(long, value_parser = PossibleValuesParser::new(["reachable", "unreachable"]).map(|it| it == "reachable"))]
-        status: Option<bool>,
-        #[command(flatten)]
-        shape: ShapeOption,
-        #[command(flatten)]
-        generator: GeneratorOptions,
-        #[command(flatten)]
-        seed: SeedOption,
-    },
+    Reachability(ReachabilityOptions),
     /// Send a Test notification, and print its token.
     #[command(after_help = examples::SEND_TEST)]
     Test {
@@ -93,16 +56,69 @@ pub(super) enum SendCommand {
     },
     /// Create a temporary authority and a client certificate, and print how to make a proxy trust it.
     #[command(after_help = examples::SEND_CERTIFICATE)]
-    Certificate {
-        /// Directory for ca.pem, netdata.pem and netdata.key. It is created if it does not exist.
-        directory: PathBuf,
-        /// Common name of the certificate.
-        #[arg(long, value_name = "NAME", default_value = crate::commands::client::pki::NETDATA)]
-        common_name: String,
-        /// Issue certificates with forged subjects as well, for doctor --forgeries.
-        #[arg(long)]
-        forgeries: bool,
-    },
+    Certificate(CertificateOptions),
+}
+
+/// Send a challenge, and verify the response.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ChallengeOptions {
+    #[command(flatten)]
+    pub(super) delivery: DeliveryOptions,
+    #[command(flatten)]
+    pub(super) secret: ChallengeSecretOptions,
+    /// Decoded value of crc_token. Default: derived from the seed.
+    #[arg(long)]
+    pub(super) token: Option<String>,
+    #[command(flatten)]
+    pub(super) seed: SeedOption,
+}
+
+/// Send an alert.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct AlertOptions {
+    #[command(flatten)]
+    pub(super) delivery: DeliveryOptions,
+    /// Severity of the alert. Default: derived from the seed.
+    #[arg(long)]
+    pub(super) severity: Option<Severity>,
+    #[command(flatten)]
+    pub(super) shape: ShapeOption,
+    #[command(flatten)]
+    pub(super) generator: GeneratorOptions,
+    /// Number of alerts that are active on the node. Each makes the body longer.
+    #[arg(long, value_name = "COUNT", value_parser = whole::<u32>(0, 100_000))]
+    pub(super) active_alerts: Option<u32>,
+    #[command(flatten)]
+    pub(super) seed: SeedOption,
+}
+
+/// Send a reachability notification.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ReachabilityOptions {
+    #[command(flatten)]
+    pub(super) delivery: DeliveryOptions,
+    /// New state of the node. Default: derived from the seed.
+    #[arg(long, value_parser = PossibleValuesParser::new(["reachable", "unreachable"]).map(|it| it == "reachable"))]
+    pub(super) status: Option<bool>,
+    #[command(flatten)]
+    pub(super) shape: ShapeOption,
+    #[command(flatten)]
+    pub(super) generator: GeneratorOptions,
+    #[command(flatten)]
+    pub(super) seed: SeedOption,
+}
+
+/// Create a temporary authority and a client certificate, and print how to make a proxy trust it.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct CertificateOptions {
+    /// Directory for ca.pem, netdata.pem and netdata.key. It is created if it does not exist.
+    pub(super) directory: PathBuf,
+    /// Common name of the certificate.
+    #[arg(long, value_name = "NAME", default_value = crate::commands::client::pki::NETDATA)]
+    pub(super) common_name: String,
+    /// Issue certificates with forged subjects as well, for doctor --forgeries.
+    #[arg(long)]
+    pub(super) forgeries: bool,
 }
 
 /// Target, identity and number of the requests.
@@ -287,10 +303,14 @@ where
         number
             .filter(|number| (min..=max).contains(number))
             .and_then(|number| N::try_from(number).ok())
-            .ok_or_else(|| match max {
-                u64::MAX => format!("must be an integer of at least {min}"),
-                _ => format!("must be an integer from {min} to {max}"),
-            })
+            .ok_or_else(|| not_in_range(min, max))
+    }
+}
+
+fn not_in_range(min: u64, max: u64) -> String {
+    match max {
+        u64::MAX => format!("must be an integer of at least {min}"),
+        _ => format!("must be an integer from {min} to {max}"),
     }
 }
 
@@ -312,13 +332,13 @@ impl SendCommand {
     /// Returns the options of commands that send requests.
     pub(super) fn delivery(&self) -> Option<&DeliveryOptions> {
         match self {
-            Self::Challenge { delivery, .. }
-            | Self::Alert { delivery, .. }
-            | Self::Reachability { delivery, .. }
+            Self::Challenge(ChallengeOptions { delivery, .. })
+            | Self::Alert(AlertOptions { delivery, .. })
+            | Self::Reachability(ReachabilityOptions { delivery, .. })
             | Self::Test { delivery, .. }
             | Self::All { delivery, .. }
             | Self::File { delivery, .. } => Some(delivery),
-            Self::Certificate { .. } => None,
+            Self::Certificate(_) => None,
         }
     }
 }

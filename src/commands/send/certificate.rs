@@ -1,30 +1,27 @@
 //! `send certificate`: a temporary authority and a client certificate.
 
+use super::arguments::CertificateOptions;
 use crate::commands::client::pki::{Authority, VALIDITY};
 use crate::commands::forged_subjects;
 use crate::commands::new_files::{self, NewFile};
 use crate::commands::output::shell_word;
 use std::path::Path;
 
-/// Writes ca.pem, netdata.pem and netdata.key into `directory`, and forgeries if they are wanted, and
+/// Writes ca.pem, netdata.pem and netdata.key into the directory, and forgeries if they are wanted, and
 /// returns instructions. The key of the authority is not written, so it cannot issue any more
 /// certificates.
 ///
 /// # Errors
 /// If a file exists already or could not be written.
-pub(super) fn make(
-    directory: &Path,
-    common_name: &str,
-    with_forgeries: bool,
-) -> Result<String, String> {
-    let files = issue(common_name, with_forgeries)
+pub(super) fn make(options: &CertificateOptions) -> Result<String, String> {
+    let files = issue(&options.common_name, options.forgeries)
         .map_err(|error| format!("cannot create a certificate: {error}"))?;
-    let directory = new_files::write_all(directory, &files)?;
-    let instructions = instructions(&directory, common_name);
-    Ok(match with_forgeries {
-        true => instructions + &on_forgeries(&directory),
-        false => instructions,
-    })
+    let directory = new_files::write_all(&options.directory, &files)?;
+    let mut text = instructions(&directory, &options.common_name);
+    if options.forgeries {
+        text += &on_forgeries(&directory);
+    }
+    Ok(text)
 }
 
 fn issue(common_name: &str, with_forgeries: bool) -> Result<Vec<NewFile>, rcgen::Error> {
@@ -53,18 +50,26 @@ fn instructions(directory: &Path, common_name: &str) -> String {
     let file = |name: &str| shell_word(&directory.join(name));
     let (ca, certificate, key) = (file("ca.pem"), file("netdata.pem"), file("netdata.key"));
     let days = VALIDITY.as_secs() / (24 * 60 * 60);
-    // The authority is copied: a service or a container has no access to home directories.
+    let trust = trust(&ca);
     format!(
         "Created, valid for {days} days:\n\n  \
          {ca}  authority; its key was not kept\n  \
          {certificate}  certificate for {common_name}\n  \
          {key}  key of the certificate\n\n\
-         Copy the authority to where the proxy can read it, next to its configuration:\n\n  \
+         {trust}\n\n\
+         Then send with\n\n  \
+         --cert {certificate} --key {key}"
+    )
+}
+
+/// Returns how a proxy is made to trust the authority in the file `ca`. It is copied: a service or a
+/// container has no access to home directories.
+fn trust(ca: &str) -> String {
+    format!(
+        "Copy the authority to where the proxy can read it, next to its configuration:\n\n  \
          install -m 0644 {ca} /etc/netdata-webhook-proxy/sender-ca.pem\n\n\
          Trust it in addition to Netdata's, reload the proxy, and remove it again afterwards:\n\n  \
          [tls.client]\n  \
-         ca = [\"builtin:netdata\", \"sender-ca.pem\"]\n\n\
-         Then send with\n\n  \
-         --cert {certificate} --key {key}"
+         ca = [\"builtin:netdata\", \"sender-ca.pem\"]"
     )
 }

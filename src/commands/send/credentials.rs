@@ -41,15 +41,10 @@ impl RequestHeaders {
     /// # Errors
     /// The header or credentials that are wrong, without their values.
     pub(super) fn new(options: &DeliveryOptions) -> Result<Self, String> {
-        let mut headers = HeaderMap::new();
-        for header in &options.headers {
-            let (name, value) = parse(header)?;
-            headers.append(name, value);
-        }
-        let mut secrets: Vec<_> = headers
-            .values()
-            .map(|value| Secret::new(value.as_bytes().to_vec()))
-            .collect();
+        let mut headers = given(&options.headers)?;
+        // Any header may hold a secret.
+        let secrets = headers.values().map(|value| value.as_bytes().to_vec());
+        let mut secrets: Vec<_> = secrets.map(Secret::new).collect();
         if let Some((value, parts)) = authorization(&options.credentials)? {
             headers.insert(AUTHORIZATION, value);
             secrets.extend(parts);
@@ -62,11 +57,25 @@ impl RequestHeaders {
         let secrets = self.secrets.iter().map(Secret::expose);
         for secret in secrets.filter(|secret| secret.len() >= MIN_MASKED) {
             mask_body(&mut response.body, secret);
-            for value in response.headers.values_mut() {
-                if memmem::find(value.as_bytes(), secret).is_some() {
-                    *value = HeaderValue::from_static("***");
-                }
-            }
+            mask_headers(&mut response.headers, secret);
+        }
+    }
+}
+
+/// Parses additional headers.
+fn given(arguments: &[String]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for argument in arguments {
+        let (name, value) = parse(argument)?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+fn mask_headers(headers: &mut HeaderMap, secret: &[u8]) {
+    for value in headers.values_mut() {
+        if memmem::find(value.as_bytes(), secret).is_some() {
+            *value = HeaderValue::from_static("***");
         }
     }
 }
@@ -79,27 +88,33 @@ fn mask_body(body: &mut [u8], secret: &[u8]) {
 }
 
 fn parse(header: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = header
-        .split_once(':')
-        .ok_or("--header must be \"NAME: VALUE\"")?;
-    let name: HeaderName = name
-        .trim()
-        .parse()
-        .map_err(|_| "--header: the name is not valid")?;
-    if RESERVED.contains(&name) {
-        return Err(format!("--header: {name} is set by this program"));
-    }
-    if name == AUTHORIZATION {
-        return Err("--header: other users of this machine can read the command line; use --bearer-file, --bearer-env or --basic".into());
-    }
+    let header = header.split_once(':');
+    let (name, value) = header.ok_or("--header must be \"NAME: VALUE\"")?;
+    let name = parse_name(name.trim())?;
     let mut value: HeaderValue = value
         .trim()
         .parse()
         .map_err(|_| format!("--header: the value of {name} is not valid"))?;
-    // Any header may hold a secret.
     value.set_sensitive(true);
     Ok((name, value))
 }
+
+fn parse_name(name: &str) -> Result<HeaderName, String> {
+    let name = name.parse();
+    let name: HeaderName = name.map_err(|_| "--header: the name is not valid")?;
+    if RESERVED.contains(&name) {
+        return Err(format!("--header: {name} is set by this program"));
+    }
+    match name == AUTHORIZATION {
+        true => Err(NO_AUTHORIZATION.into()),
+        false => Ok(name),
+    }
+}
+
+const NO_AUTHORIZATION: &str = "--header: other users of this machine can read the command line; use --bearer-file, --bearer-env or --basic";
+
+const BAD_TOKEN: &str =
+    "the Bearer token has characters that a header cannot hold, such as a line end";
 
 /// Returns the value of `Authorization`, and the secrets in it.
 fn authorization(
@@ -111,9 +126,7 @@ fn authorization(
         (None, None) => return Ok(None),
     };
     let text = Zeroizing::new([scheme.as_bytes(), secrets[0].expose()].concat());
-    let mut value = HeaderValue::from_bytes(&text).map_err(
-        |_| "the Bearer token has characters that a header cannot hold, such as a line end",
-    )?;
+    let mut value = HeaderValue::from_bytes(&text).map_err(|_| BAD_TOKEN)?;
     value.set_sensitive(true);
     Ok(Some((value, secrets)))
 }

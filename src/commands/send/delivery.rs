@@ -4,14 +4,19 @@ use super::arguments::DeliveryOptions;
 use super::credentials::RequestHeaders;
 use super::outcome::{RequestOutcome, RequestStatus};
 use crate::commands::client::{
-    self, ClientConnection, ClientFailure, ClientRequest, ClientResponse, Protocol, WebhookTarget,
+    self, ClientConnection, ClientFailure, ClientRequest, ClientResponse, Protocol, Stream,
+    WebhookTarget,
 };
 use crate::config::{read_certificates, read_identity, system_authorities};
 use http::header::{HeaderValue, USER_AGENT};
+use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ProtocolVersion};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, SetOnce};
 use tokio::time::timeout;
 
@@ -38,6 +43,13 @@ pub(super) struct Negotiated {
     pub(super) tls: Option<&'static str>,
 }
 
+impl Negotiated {
+    const PLAIN: Self = Self {
+        protocol: Protocol::Http1,
+        tls: None,
+    };
+}
+
 impl Delivery {
     /// Prepares deliveries with these options.
     ///
@@ -46,22 +58,13 @@ impl Delivery {
     pub(super) fn new(options: &DeliveryOptions) -> Result<Self, String> {
         let mut target = parse_target(&options.url)?;
         target.address = options.connect_to;
-        let requires_http2 = options.http.as_deref() == Some("2");
-        let has_tls_options = options.cert.is_some() || options.ca.is_some() || requires_http2;
-        if !target.is_https && has_tls_options {
-            return Err("--cert, --ca and --http 2 need a URL with https://".into());
-        }
-        let tls = match target.is_https {
-            true => Some(Arc::new(tls(options)?)),
-            false => None,
-        };
         Ok(Self {
+            tls: tls_of(&target, options)?.map(Arc::new),
             target,
-            tls,
             presents_certificate: options.cert.is_some(),
             headers: RequestHeaders::new(options)?,
             request_timeout: Duration::from_secs(options.timeout),
-            requires_http2,
+            requires_http2: options.requires_http2(),
             addresses: OnceCell::new(),
             first_connected: SetOnce::new(),
             negotiated: OnceLock::new(),
@@ -101,11 +104,15 @@ impl Delivery {
         };
         // Dropped: a late response would be taken for that of the next request.
         let was_connected = connection.take().is_some();
-        let outcome = RequestOutcome::failed(&failure, was_connected, self.presents_certificate);
+        Err(self.failed(&failure, was_connected))
+    }
+
+    fn failed(&self, failure: &ClientFailure, was_connected: bool) -> RequestOutcome {
+        let outcome = RequestOutcome::failed(failure, was_connected, self.presents_certificate);
         if outcome.reason.status != RequestStatus::Unreachable {
             self.record_contact();
         }
-        Err(outcome)
+        outcome
     }
 
     async fn try_to_deliver(
@@ -113,28 +120,31 @@ impl Delivery {
         connection: &mut Option<ClientConnection>,
         mut request: ClientRequest,
     ) -> Result<ClientResponse, ClientFailure> {
-        if let Some(open) = connection
-            && open.ready().await.is_err()
-        {
-            *connection = None;
-        }
-        let open = match connection {
-            Some(open) => open,
-            None => connection.insert(self.connect().await?),
-        };
+        let open = self.ready(connection).await?;
         self.record_contact();
-        let agent = match open.protocol() {
-            Protocol::Http1 => "Go-http-client/1.1",
-            Protocol::Http2 => "Go-http-client/2.0",
-        };
-        request
-            .headers
-            .insert(USER_AGENT, HeaderValue::from_static(agent));
+        let agent = HeaderValue::from_static(user_agent(open.protocol()));
+        request.headers.insert(USER_AGENT, agent);
         // Given headers replace usual ones.
         request.headers.extend(self.headers.headers.clone());
         let mut answer = open.exchange(&request).await?;
         self.headers.mask(&mut answer);
         Ok(answer)
+    }
+
+    /// Returns the connection, or a new one if it has ended.
+    async fn ready<'c>(
+        &self,
+        connection: &'c mut Option<ClientConnection>,
+    ) -> Result<&'c mut ClientConnection, ClientFailure> {
+        if let Some(open) = connection
+            && open.ready().await.is_err()
+        {
+            *connection = None;
+        }
+        match connection {
+            Some(open) => Ok(open),
+            None => Ok(connection.insert(self.connect().await?)),
+        }
     }
 
     async fn connect(&self) -> Result<ClientConnection, ClientFailure> {
@@ -153,35 +163,50 @@ impl Delivery {
         if let Some(address) = self.target.address {
             return Ok(vec![address]);
         }
-        let mut addresses = self
-            .target
-            .resolve(self.request_timeout)
-            .await
-            .map_err(ClientFailure::Unresolved)?;
+        let addresses = self.target.resolve(self.request_timeout).await;
+        let mut addresses = addresses.map_err(ClientFailure::Unresolved)?;
         addresses.sort_by_key(SocketAddr::is_ipv6);
         Ok(addresses)
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<ClientConnection, ClientFailure> {
         let socket = client::dial(&self.target, address).await?;
-        let Some(tls) = &self.tls else {
-            let negotiated = Negotiated {
-                protocol: Protocol::Http1,
-                tls: None,
-            };
-            self.negotiated.get_or_init(|| negotiated);
-            return ClientConnection::open(socket, Protocol::Http1, &self.target).await;
-        };
-        let name = self.target.server_name();
-        let stream = client::tls_handshake(socket, name, tls.clone()).await?;
+        match &self.tls {
+            Some(tls) => self.start_tls(socket, tls.clone()).await,
+            None => self.start(socket, Negotiated::PLAIN).await,
+        }
+    }
+
+    async fn start_tls(
+        &self,
+        socket: TcpStream,
+        tls: Arc<ClientConfig>,
+    ) -> Result<ClientConnection, ClientFailure> {
+        let stream = client::tls_handshake(socket, self.target.server_name(), tls).await?;
         let negotiated = negotiated(stream.get_ref().1);
         if self.requires_http2 && negotiated.protocol != Protocol::Http2 {
-            return Err(ClientFailure::Other(
-                "the server does not support HTTP/2".into(),
-            ));
+            let why = "the server does not support HTTP/2";
+            return Err(ClientFailure::Other(why.into()));
         }
+        self.start(stream, negotiated).await
+    }
+
+    /// Starts HTTP on a stream.
+    async fn start(
+        &self,
+        stream: impl Stream + 'static,
+        negotiated: Negotiated,
+    ) -> Result<ClientConnection, ClientFailure> {
         self.negotiated.get_or_init(|| negotiated);
         ClientConnection::open(stream, negotiated.protocol, &self.target).await
+    }
+}
+
+/// Returns the name by which Go's client introduces itself.
+fn user_agent(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http1 => "Go-http-client/1.1",
+        Protocol::Http2 => "Go-http-client/2.0",
     }
 }
 
@@ -212,34 +237,70 @@ pub(super) fn parse_target(url: &str) -> Result<WebhookTarget, String> {
     WebhookTarget::parse(url)
 }
 
+impl DeliveryOptions {
+    fn requires_http2(&self) -> bool {
+        self.http.as_deref() == Some("2")
+    }
+
+    fn has_tls_options(&self) -> bool {
+        self.cert.is_some() || self.ca.is_some() || self.requires_http2()
+    }
+
+    fn alpn_protocols(&self) -> Vec<Vec<u8>> {
+        let protocols: &[&[u8]] = match self.http.as_deref() {
+            Some("1.1") => &[b"http/1.1"],
+            Some("2") => &[b"h2"],
+            _ => &[b"h2", b"http/1.1"],
+        };
+        protocols.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+/// Returns the TLS configuration of a client; `None` for a target without TLS.
+fn tls_of(
+    target: &WebhookTarget,
+    options: &DeliveryOptions,
+) -> Result<Option<ClientConfig>, String> {
+    if target.is_https {
+        return tls(options).map(Some);
+    }
+    match options.has_tls_options() {
+        true => Err("--cert, --ca and --http 2 need a URL with https://".into()),
+        false => Ok(None),
+    }
+}
+
 fn tls(options: &DeliveryOptions) -> Result<ClientConfig, String> {
-    let authorities = match &options.ca {
-        Some(path) => read_certificates(path)?,
-        None => system_authorities()
-            .map_err(|error| {
-                format!("cannot verify the server's certificate: {error}, or give an authority with --ca FILE")
-            })?
-            .to_vec(),
-    };
-    let identity = match &options.cert {
-        Some(certificate) => {
-            let key = options.key.as_deref().unwrap_or(certificate);
-            Some(read_identity(certificate, key)?)
-        }
-        None => None,
-    };
-    let mut config =
-        client::client_config(&authorities, identity).map_err(|error| match &options.ca {
-            Some(path) => format!(
-                "{} has a certificate that cannot be used as an authority: {error}",
-                path.display()
-            ),
-            None => error.to_string(),
-        })?;
-    config.alpn_protocols = match options.http.as_deref() {
-        Some("1.1") => vec![b"http/1.1".to_vec()],
-        Some("2") => vec![b"h2".to_vec()],
-        _ => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-    };
+    let authorities = authorities(options.ca.as_deref())?;
+    let config = client::client_config(&authorities, identity(options)?);
+    let mut config = config.map_err(|error| match &options.ca {
+        Some(path) => format!(
+            "{} has a certificate that cannot be used as an authority: {error}",
+            path.display()
+        ),
+        None => error.to_string(),
+    })?;
+    config.alpn_protocols = options.alpn_protocols();
     Ok(config)
+}
+
+/// Returns the authorities in `ca`, or else those of the system.
+fn authorities(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
+    match ca {
+        Some(path) => read_certificates(path),
+        None => match system_authorities() {
+            Ok(authorities) => Ok(authorities.to_vec()),
+            Err(error) => Err(format!(
+                "cannot verify the server's certificate: {error}, or give an authority with --ca FILE"
+            )),
+        },
+    }
+}
+
+fn identity(options: &DeliveryOptions) -> Result<Option<Arc<CertifiedKey>>, String> {
+    let Some(certificate) = &options.cert else {
+        return Ok(None);
+    };
+    let key = options.key.as_deref().unwrap_or(certificate);
+    read_identity(certificate, key).map(Some)
 }

@@ -110,8 +110,7 @@ impl LoadRun {
 
     async fn send_all(self: &Arc<Self>) {
         let mut workers = JoinSet::new();
-        let first = self.clone();
-        workers.spawn(async move { first.work().await });
+        workers.spawn(self.clone().work());
         // One attempt shows whether the server is reachable. If it is, the other workers start
         // before the first response.
         tokio::select! {
@@ -120,13 +119,12 @@ impl LoadRun {
             _ = workers.join_next() => return,
         }
         for _ in 1..self.pace.concurrency {
-            let load_run = self.clone();
-            workers.spawn(async move { load_run.work().await });
+            workers.spawn(self.clone().work());
         }
         while workers.join_next().await.is_some() {}
     }
 
-    async fn work(&self) {
+    async fn work(self: Arc<Self>) {
         let mut connection = None;
         while self.send_next(&mut connection).await && self.delivery.first_connected().is_some() {}
         self.close(connection).await;
@@ -157,8 +155,7 @@ impl LoadRun {
         let request = self.plan.request(&self.delivery.target, index);
         let began = Instant::now();
         let delivery = self.delivery.deliver(connection, request);
-        let delivered = self.stop.run_until_cancelled(delivery).await;
-        match delivered {
+        match self.stop.run_until_cancelled(delivery).await {
             Some(Ok(response)) => Some(self.plan.judge(index, &response, began.elapsed())),
             Some(Err(outcome)) => Some(outcome),
             // The server may have received the request, and act on it.
@@ -178,11 +175,8 @@ impl LoadRun {
         if self.pace.repeat.is_some_and(|repeat| index >= repeat) {
             return None;
         }
-        // The time before the first contact does not count.
-        let start = self.delivery.first_connected().unwrap_or(self.began);
-        let (now, due) = (Instant::now(), start.checked_add(self.pace.due(index))?);
-        let is_over = |duration| due.max(now) >= start + duration;
-        if self.pace.duration.is_some_and(is_over) {
+        let (now, due) = (Instant::now(), self.due(index)?);
+        if self.is_over(due.max(now)) {
             return None;
         }
         if due > now {
@@ -192,6 +186,20 @@ impl LoadRun {
         }
         // A request that is late because all connections are busy counts from when it was due.
         Some((index, if self.pace.rate.is_some() { due } else { now }))
+    }
+
+    /// Returns the start of the load: the time before the first contact does not count.
+    fn start(&self) -> Instant {
+        self.delivery.first_connected().unwrap_or(self.began)
+    }
+
+    fn due(&self, index: u64) -> Option<Instant> {
+        self.start().checked_add(self.pace.due(index))
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let duration = self.pace.duration;
+        duration.is_some_and(|duration| now >= self.start() + duration)
     }
 
     fn count(&self, index: u64, outcome: RequestOutcome, latency: Duration) {
@@ -204,11 +212,13 @@ impl LoadRun {
     }
 
     fn statistics(&self) -> MutexGuard<'_, Statistics> {
-        self.statistics
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let statistics = self.statistics.lock();
+        statistics.unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+const WITH_END: &str = "{elapsed_precise} {wide_bar} {pos}/{len}, {per_sec}, {eta} left";
+const WITHOUT_END: &str = "{elapsed_precise} {spinner} {pos}, {per_sec}";
 
 /// Returns the progress bar, which is shown on terminals, for more than one request.
 fn progress(pace: &Pace) -> ProgressBar {
@@ -217,8 +227,8 @@ fn progress(pace: &Pace) -> ProgressBar {
         _ => ProgressDrawTarget::stderr(),
     };
     let template = match pace.repeat {
-        Some(_) => "{elapsed_precise} {wide_bar} {pos}/{len}, {per_sec}, {eta} left",
-        None => "{elapsed_precise} {spinner} {pos}, {per_sec}",
+        Some(_) => WITH_END,
+        None => WITHOUT_END,
     };
     let style = ProgressStyle::with_template(template).expect("the template is valid");
     ProgressBar::with_draw_target(pace.repeat, target).with_style(style)

@@ -17,10 +17,11 @@ mod statistics;
 
 pub(crate) use arguments::SendArguments;
 
-use crate::commands::client::WebhookTarget;
+use crate::commands::client::{ClientRequest, WebhookTarget};
 use crate::commands::output::{self, OutputError};
 use crate::server::raise_descriptor_limit;
 use arguments::{DeliveryOptions, SendCommand};
+use bytes::Bytes;
 use delivery::{Delivery, parse_target};
 use http::Method;
 use load::{LoadRun, Pace};
@@ -66,14 +67,8 @@ pub(crate) fn run(
     out: &mut impl Write,
 ) -> Result<SendVerdict, SendError> {
     let command = &arguments.command;
-    if let SendCommand::Certificate {
-        directory,
-        common_name,
-        forgeries,
-    } = command
-    {
-        output::line(out, certificate::make(directory, common_name, *forgeries)?)?;
-        return Ok(SendVerdict::Accepted);
+    if let SendCommand::Certificate(options) = command {
+        output::line(out, certificate::make(options)?)?;
     }
     match (SendPlan::new(command)?, command.delivery()) {
         (Some(plan), Some(options)) => execute(plan, options, out),
@@ -94,12 +89,15 @@ fn execute(
         return Ok(SendVerdict::Accepted);
     }
     let report = send(options, plan, pace)?;
-    let text = match options.json {
+    output::line(out, text(&report, options.json))?;
+    Ok(verdict(&report))
+}
+
+fn text(report: &SendReport, as_json: bool) -> String {
+    match as_json {
         true => report.to_json(),
         false => report.to_string(),
-    };
-    output::line(out, text)?;
-    Ok(verdict(&report))
+    }
 }
 
 fn send(options: &DeliveryOptions, plan: SendPlan, pace: Pace) -> Result<SendReport, String> {
@@ -116,14 +114,12 @@ fn send(options: &DeliveryOptions, plan: SendPlan, pace: Pace) -> Result<SendRep
 }
 
 fn verdict(report: &SendReport) -> SendVerdict {
-    match report {
-        SendReport { ok: true, .. } => SendVerdict::Accepted,
-        SendReport {
-            requests,
-            unreachable,
-            ..
-        } if *requests > 0 && requests == unreachable => SendVerdict::Unreachable,
-        _ => SendVerdict::Refused,
+    if report.ok {
+        SendVerdict::Accepted
+    } else if report.counts.requests > 0 && report.counts.requests == report.counts.unreachable {
+        SendVerdict::Unreachable
+    } else {
+        SendVerdict::Refused
     }
 }
 
@@ -136,16 +132,19 @@ fn print(
     out: &mut impl Write,
 ) -> io::Result<()> {
     for index in 0..pace.repeat.unwrap_or(plan.round()) {
-        let request = plan.request(target, index);
-        if request.method == Method::GET {
-            let origin = format!("{}://{}", target.scheme(), target.authority());
-            write!(out, "{origin}{}", request.target)?;
-        } else {
-            out.write_all(&request.body)?;
-        }
+        out.write_all(&printed(plan.request(target, index), target))?;
         if !plan.is_file() {
             writeln!(out)?;
         }
     }
     out.flush()
+}
+
+/// Returns the URL of a challenge, or the body of another request.
+fn printed(request: ClientRequest, target: &WebhookTarget) -> Bytes {
+    if request.method != Method::GET {
+        return request.body;
+    }
+    let origin = format!("{}://{}", target.scheme(), target.authority());
+    format!("{origin}{}", request.target).into()
 }

@@ -81,17 +81,8 @@ impl RequestOutcome {
         let code = response.code();
         let title = response.field("title");
         let text = title.unwrap_or_else(|| status_text(response.status));
-        let detail = match response.status {
-            300..=399 => response
-                .header("location")
-                .map(|location| shown(&format!("The redirect leads to {location}."))),
-            _ => {
-                let detail = response.field("detail");
-                detail.map_or_else(|| body_text(response), |detail| Some(shown(&detail)))
-            }
-        };
         Self {
-            detail,
+            detail: detail_of_refusal(response),
             advice: advice::of_refusal(response.status, code.as_deref()),
             ..Self::of(RequestStatus::Refused, response, code, &text)
         }
@@ -112,10 +103,6 @@ impl RequestOutcome {
         code: Option<String>,
         text: &str,
     ) -> Self {
-        let request_id = response
-            .header("x-request-id")
-            .map(Cow::into_owned)
-            .or_else(|| response.field("request_id"));
         Self {
             reason: OutcomeReason {
                 status,
@@ -124,7 +111,7 @@ impl RequestOutcome {
                 text: shown(text),
             },
             detail: None,
-            request_id: request_id.map(|id| shown(&id)),
+            request_id: request_id(response),
             advice: None,
         }
     }
@@ -205,6 +192,22 @@ fn is_about_the_client(alert: AlertDescription) -> bool {
             | A::UnknownCA
             | A::UnsupportedCertificate
     )
+}
+
+fn detail_of_refusal(response: &ClientResponse) -> Option<String> {
+    if let 300..=399 = response.status {
+        let location = response.header("location")?;
+        return Some(shown(&format!("The redirect leads to {location}.")));
+    }
+    let detail = response.field("detail").map(|detail| shown(&detail));
+    detail.or_else(|| body_text(response))
+}
+
+/// Returns the id of a request, which this program puts into a header and into its refusals.
+fn request_id(response: &ClientResponse) -> Option<String> {
+    let header = response.header("x-request-id").map(Cow::into_owned);
+    let id = header.or_else(|| response.field("request_id"));
+    id.map(|id| shown(&id))
 }
 
 /// Returns the body as text that is safe to show, if there is one.

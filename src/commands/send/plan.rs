@@ -1,10 +1,13 @@
 //! The requests of a run in their order, and the responses that are accepted.
 
-use super::arguments::{ChallengeSecretOptions, GeneratorOptions, SeedOption, SendCommand};
+use super::arguments::{
+    AlertOptions, ChallengeOptions, ChallengeSecretOptions, GeneratorOptions, ReachabilityOptions,
+    SeedOption, SendCommand,
+};
 use super::outcome::RequestOutcome;
 use crate::auth::secret::Secret;
 use crate::commands::client::{
-    CHALLENGE_LIMIT, ClientRequest, ClientResponse, EVERY_NOTIFICATION, Generator,
+    CHALLENGE_LIMIT, ClientRequest, ClientResponse, EVERY_NOTIFICATION, Generator, Mistake,
     NotificationSpec, WebhookTarget, mistake,
 };
 use crate::config::{read_secret_file, read_secret_variable};
@@ -27,12 +30,14 @@ pub(super) struct SendPlan {
 
 enum Payload {
     Challenges(ChallengePlan),
-    /// Notifications that are sent in turn.
-    Notifications {
-        generator: Generator,
-        notifications: Vec<NotificationSpec>,
-    },
+    Notifications(NotificationPlan),
     File(Bytes),
+}
+
+/// Notifications that are sent in turn.
+struct NotificationPlan {
+    generator: Generator,
+    specs: Vec<NotificationSpec>,
 }
 
 struct ChallengePlan {
@@ -49,51 +54,9 @@ impl SendPlan {
     /// The problem with a file or a variable.
     pub(super) fn new(command: &SendCommand) -> Result<Option<Self>, String> {
         let (kind, payload) = match command {
-            SendCommand::Challenge {
-                secret,
-                token,
-                seed,
-                ..
-            } => {
-                let challenges = ChallengePlan {
-                    secret: read_secret(secret)?,
-                    token: token.clone(),
-                    generator: generator(seed),
-                };
-                ("challenge", Payload::Challenges(challenges))
-            }
-            SendCommand::Alert {
-                severity,
-                shape,
-                generator,
-                active_alerts,
-                seed,
-                ..
-            } => {
-                let spec = NotificationSpec::Alert {
-                    shape: shape.shape,
-                    severity: *severity,
-                };
-                let generator = Generator {
-                    active_alerts: *active_alerts,
-                    ..generator.with_seed(seed)
-                };
-                ("alert", notifications(generator, &[spec]))
-            }
-            SendCommand::Reachability {
-                status,
-                shape,
-                generator,
-                seed,
-                ..
-            } => {
-                let spec = NotificationSpec::Reachability {
-                    shape: shape.shape,
-                    reachable: *status,
-                };
-                let generator = generator.with_seed(seed);
-                ("reachability", notifications(generator, &[spec]))
-            }
+            SendCommand::Challenge(options) => ("challenge", options.payload()?),
+            SendCommand::Alert(options) => ("alert", options.payload()),
+            SendCommand::Reachability(options) => ("reachability", options.payload()),
             SendCommand::Test { seed, .. } => {
                 let spec = NotificationSpec::Test;
                 ("test", notifications(generator(seed), &[spec]))
@@ -105,7 +68,7 @@ impl SendPlan {
                 ("all", notifications(generator, &EVERY_NOTIFICATION))
             }
             SendCommand::File { file, .. } => ("file", Payload::File(read(file)?)),
-            SendCommand::Certificate { .. } => return Ok(None),
+            SendCommand::Certificate(_) => return Ok(None),
         };
         Ok(Some(Self {
             kind,
@@ -119,12 +82,8 @@ impl SendPlan {
     /// # Errors
     /// The problem with the URL.
     pub(super) fn check(&self, target: &WebhookTarget) -> Result<(), String> {
-        let query = target.path.split_once('?').map_or("", |(_, query)| query);
-        let has_token = query
-            .split('&')
-            .any(|pair| pair.split('=').next() == Some("crc_token"));
         match &self.payload {
-            Payload::Challenges(_) if has_token => {
+            Payload::Challenges(_) if has_token(&target.path) => {
                 Err("the URL has a crc_token: remove it, and give it with --token, decoded".into())
             }
             _ => Ok(()),
@@ -139,7 +98,7 @@ impl SendPlan {
     /// Returns the number of requests after which everything has been sent once.
     pub(super) fn round(&self) -> u64 {
         match &self.payload {
-            Payload::Notifications { notifications, .. } => notifications.len() as u64,
+            Payload::Notifications(plan) => plan.specs.len() as u64,
             Payload::Challenges(_) | Payload::File(_) => 1,
         }
     }
@@ -149,7 +108,7 @@ impl SendPlan {
         match &self.payload {
             Payload::Challenges(ChallengePlan { token: Some(_), .. }) | Payload::File(_) => None,
             Payload::Challenges(ChallengePlan { generator, .. })
-            | Payload::Notifications { generator, .. } => Some(generator.seed),
+            | Payload::Notifications(NotificationPlan { generator, .. }) => Some(generator.seed),
         }
     }
 
@@ -157,12 +116,7 @@ impl SendPlan {
     pub(super) fn test_token(&self, index: u64) -> Option<String> {
         let index = self.effective(index);
         match &self.payload {
-            Payload::Notifications {
-                generator,
-                notifications,
-            } if notifications[self.turn(index)] == NotificationSpec::Test => {
-                Some(generator.test_token(index))
-            }
+            Payload::Notifications(plan) => plan.test_token(index),
             _ => None,
         }
     }
@@ -174,15 +128,7 @@ impl SendPlan {
             Payload::Challenges(challenges) => {
                 ClientRequest::challenge(target, &challenges.crc_token(index))
             }
-            Payload::Notifications {
-                generator,
-                notifications,
-            } => ClientRequest::post(
-                target,
-                generator
-                    .write(notifications[self.turn(index)], index)
-                    .into(),
-            ),
+            Payload::Notifications(plan) => ClientRequest::post(target, plan.body(index)),
             Payload::File(body) => ClientRequest::post(target, body.clone()),
         }
     }
@@ -198,13 +144,8 @@ impl SendPlan {
             Payload::Challenges(challenges) => {
                 challenges.judge(self.effective(index), answer, took)
             }
-            Payload::Notifications { .. } | Payload::File(_) => RequestOutcome::answered(answer),
+            Payload::Notifications(_) | Payload::File(_) => RequestOutcome::answered(answer),
         }
-    }
-
-    /// Returns which of the notifications the `index`th request sends.
-    fn turn(&self, index: u64) -> usize {
-        usize::try_from(index % self.round()).unwrap_or_default()
     }
 
     fn effective(&self, index: u64) -> u64 {
@@ -212,53 +153,115 @@ impl SendPlan {
     }
 }
 
+impl NotificationPlan {
+    fn body(&self, index: u64) -> Bytes {
+        self.generator.write(self.spec(index), index).into()
+    }
+
+    fn test_token(&self, index: u64) -> Option<String> {
+        let is_test = self.spec(index) == NotificationSpec::Test;
+        is_test.then(|| self.generator.test_token(index))
+    }
+
+    /// Returns which of the notifications the `index`th request sends.
+    fn spec(&self, index: u64) -> NotificationSpec {
+        // A remainder of the length is an index.
+        self.specs[(index % self.specs.len() as u64) as usize]
+    }
+}
+
 impl ChallengePlan {
     fn crc_token(&self, index: u64) -> String {
-        self.token
-            .clone()
-            .unwrap_or_else(|| self.generator.crc_token(index))
+        let given = self.token.clone();
+        given.unwrap_or_else(|| self.generator.crc_token(index))
     }
 
     fn judge(&self, index: u64, answer: &ClientResponse, took: Duration) -> RequestOutcome {
-        match answer.status {
-            200 => {}
-            201..=299 => {
-                return RequestOutcome::wrong(
-                    answer,
-                    "the response is not 200",
-                    "respond to the challenge with 200 OK",
-                );
-            }
+        let (text, advice) = match answer.status {
+            200 => match self.mistake(index, answer, took) {
+                Some(mistake) => mistake,
+                None => return RequestOutcome::accepted(answer),
+            },
+            201..=299 => NOT_200,
             _ => return RequestOutcome::refused(answer),
-        }
-        match mistake(&self.secret, &self.crc_token(index), &answer.body) {
-            Some((text, remedy)) => RequestOutcome::wrong(answer, text, remedy),
-            None if took > CHALLENGE_LIMIT => RequestOutcome::wrong(
-                answer,
-                "the response is right, but took more than 5 s",
-                "Netdata Cloud waits for 5 s: respond to the challenge before slow work",
-            ),
-            None => RequestOutcome::accepted(answer),
+        };
+        RequestOutcome::wrong(answer, text, advice)
+    }
+
+    fn mistake(&self, index: u64, answer: &ClientResponse, took: Duration) -> Option<Mistake> {
+        let mistake = mistake(&self.secret, &self.crc_token(index), &answer.body);
+        mistake.or((took > CHALLENGE_LIMIT).then_some(LATE))
+    }
+}
+
+const NOT_200: Mistake = (
+    "the response is not 200",
+    "respond to the challenge with 200 OK",
+);
+
+const LATE: Mistake = (
+    "the response is right, but took more than 5 s",
+    "Netdata Cloud waits for 5 s: respond to the challenge before slow work",
+);
+
+fn has_token(path: &str) -> bool {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let mut names = query.split('&').map(|pair| pair.split('=').next());
+    names.any(|name| name == Some("crc_token"))
+}
+
+impl ChallengeOptions {
+    fn payload(&self) -> Result<Payload, String> {
+        Ok(Payload::Challenges(ChallengePlan {
+            secret: self.secret.read()?,
+            token: self.token.clone(),
+            generator: generator(&self.seed),
+        }))
+    }
+}
+
+impl AlertOptions {
+    fn payload(&self) -> Payload {
+        let spec = NotificationSpec::Alert {
+            shape: self.shape.shape,
+            severity: self.severity,
+        };
+        let generator = Generator {
+            active_alerts: self.active_alerts,
+            ..self.generator.with_seed(&self.seed)
+        };
+        notifications(generator, &[spec])
+    }
+}
+
+impl ReachabilityOptions {
+    fn payload(&self) -> Payload {
+        let spec = NotificationSpec::Reachability {
+            shape: self.shape.shape,
+            reachable: self.status,
+        };
+        notifications(self.generator.with_seed(&self.seed), &[spec])
+    }
+}
+
+impl ChallengeSecretOptions {
+    fn read(&self) -> Result<Secret, String> {
+        match (&self.secret_file, &self.secret_env) {
+            (Some(path), _) => read_secret_file(path),
+            (None, Some(name)) => read_secret_variable(name),
+            (None, None) => Err(NO_SECRET.into()),
         }
     }
 }
 
-fn read_secret(secret: &ChallengeSecretOptions) -> Result<Secret, String> {
-    match (&secret.secret_file, &secret.secret_env) {
-        (Some(path), _) => read_secret_file(path),
-        (None, Some(name)) => read_secret_variable(name),
-        (None, None) => Err(
-            "the challenge secret is missing: use --secret-file FILE or --secret-env VARIABLE"
-                .into(),
-        ),
-    }
-}
+const NO_SECRET: &str =
+    "the challenge secret is missing: use --secret-file FILE or --secret-env VARIABLE";
 
 fn notifications(generator: Generator, specs: &[NotificationSpec]) -> Payload {
-    Payload::Notifications {
+    Payload::Notifications(NotificationPlan {
         generator,
-        notifications: specs.to_vec(),
-    }
+        specs: specs.to_vec(),
+    })
 }
 
 fn generator(seed: &SeedOption) -> Generator {
@@ -287,14 +290,13 @@ fn read(path: &Path) -> Result<Bytes, String> {
         false => File::open(path).and_then(read_bounded),
     };
     let bytes = bytes.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    match bytes.len() as u64 > MAX_FILE {
-        true => Err(format!(
-            "{} has more than {} MiB, which no webhook accepts",
-            path.display(),
-            MAX_FILE >> 20
-        )),
-        false => Ok(bytes.into()),
+    if bytes.len() as u64 > MAX_FILE {
+        let (path, mib) = (path.display(), MAX_FILE >> 20);
+        return Err(format!(
+            "{path} has more than {mib} MiB, which no webhook accepts"
+        ));
     }
+    Ok(bytes.into())
 }
 
 /// Reads up to one byte more than a file may have.

@@ -22,16 +22,35 @@ pub(super) struct SendReport {
     protocol: Option<&'static str>,
     tls: Option<&'static str>,
     concurrency: u64,
-    pub(super) requests: u64,
-    accepted: u64,
-    refused: u64,
-    unanswered: u64,
-    pub(super) unreachable: u64,
+    #[serde(flatten)]
+    pub(super) counts: Counts,
     interrupted: bool,
     seconds: f64,
     requests_per_second: f64,
     latency_ms: Option<Latency>,
     results: Vec<ResultLine>,
+}
+
+/// Numbers of requests.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Counts {
+    pub(super) requests: u64,
+    accepted: u64,
+    refused: u64,
+    unanswered: u64,
+    pub(super) unreachable: u64,
+}
+
+impl Counts {
+    fn new(statistics: &Statistics) -> Self {
+        Self {
+            requests: statistics.requests(),
+            accepted: statistics.of(RequestStatus::Accepted),
+            refused: statistics.of(RequestStatus::Refused),
+            unanswered: statistics.of(RequestStatus::Unanswered),
+            unreachable: statistics.of(RequestStatus::Unreachable),
+        }
+    }
 }
 
 /// Result that several requests have in common.
@@ -53,11 +72,10 @@ impl SendReport {
         let statistics = &result.statistics;
         let tests = statistics.tests();
         let negotiated = load_run.delivery.negotiated();
-        let requests = statistics.requests();
-        let accepted = statistics.of(RequestStatus::Accepted);
+        let counts = Counts::new(statistics);
         let seconds = result.took.as_secs_f64();
         Self {
-            ok: accepted == requests && !result.was_interrupted,
+            ok: counts.accepted == counts.requests && !result.was_interrupted,
             url: load_run.delivery.target.url(),
             kind: load_run.plan.kind,
             seed: load_run.plan.seed(),
@@ -66,14 +84,10 @@ impl SendReport {
             protocol: negotiated.map(|negotiated| negotiated.protocol.as_str()),
             tls: negotiated.and_then(|negotiated| negotiated.tls),
             concurrency: load_run.pace.concurrency,
-            requests,
-            accepted,
-            refused: statistics.of(RequestStatus::Refused),
-            unanswered: statistics.of(RequestStatus::Unanswered),
-            unreachable: statistics.of(RequestStatus::Unreachable),
+            counts,
             interrupted: result.was_interrupted,
             seconds,
-            requests_per_second: requests as f64 / seconds.max(f64::MIN_POSITIVE),
+            requests_per_second: counts.requests as f64 / seconds.max(f64::MIN_POSITIVE),
             latency_ms: statistics.latency(),
             results: results(statistics),
         }
@@ -103,11 +117,7 @@ fn results(statistics: &Statistics) -> Vec<ResultLine> {
 
 impl Display for SendReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocols: Vec<_> = self.protocol.into_iter().chain(self.tls).collect();
-        write!(f, "{} to {}", self.kind, self.url)?;
-        if !protocols.is_empty() {
-            write!(f, " ({})", protocols.join(", "))?;
-        }
+        self.write_heading(f)?;
         for line in &self.results {
             write!(f, "\n  {line}")?;
         }
@@ -117,17 +127,30 @@ impl Display for SendReport {
         self.write_latency(f)?;
         self.write_rate(f)?;
         self.write_token(f)?;
-        if let Some(seed) = self.seed {
-            write!(
-                f,
-                "\n  seed         {seed}: use --seed {seed} to send the same again"
-            )?;
-        }
-        Ok(())
+        self.write_seed(f)
     }
 }
 
 impl SendReport {
+    fn write_heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.kind, self.url)?;
+        let protocols: Vec<_> = self.protocol.into_iter().chain(self.tls).collect();
+        match protocols.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", protocols.join(", ")),
+        }
+    }
+
+    fn write_seed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(seed) = self.seed else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "\n  seed         {seed}: use --seed {seed} to send the same again"
+        )
+    }
+
     fn write_latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(latency) = self.latency_ms else {
             return Ok(());
@@ -139,7 +162,7 @@ impl SendReport {
             p99,
             max,
         } = latency;
-        if self.requests == 1 {
+        if self.counts.requests == 1 {
             return write!(f, "\n  latency      {max:.1} ms");
         }
         write!(
@@ -149,13 +172,13 @@ impl SendReport {
     }
 
     fn write_rate(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.requests <= 1 {
+        if self.counts.requests <= 1 {
             return Ok(());
         }
         write!(
             f,
             "\n  rate         {:.1}/s: {} in {:.2} s, {} at a time",
-            self.requests_per_second, self.requests, self.seconds, self.concurrency
+            self.requests_per_second, self.counts.requests, self.seconds, self.concurrency
         )
     }
 
@@ -174,17 +197,25 @@ impl SendReport {
     }
 }
 
-impl Display for ResultLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const INDENT: &str = "\n               ";
-        write!(f, "{:12} {} ×", self.result.as_str(), self.count)?;
+/// Start of a line below a result.
+const INDENT: &str = "\n               ";
+
+impl ResultLine {
+    fn write_reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(status) = self.status {
             write!(f, " {status}")?;
         }
         match &self.code {
-            Some(code) => write!(f, " {code}: {}", self.text)?,
-            None => write!(f, " {}", self.text)?,
+            Some(code) => write!(f, " {code}: {}", self.text),
+            None => write!(f, " {}", self.text),
         }
+    }
+}
+
+impl Display for ResultLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:12} {} ×", self.result.as_str(), self.count)?;
+        self.write_reason(f)?;
         if let Some(detail) = &self.detail {
             write!(f, "{INDENT}{detail}")?;
         }

@@ -58,17 +58,21 @@ impl Statistics {
             let micros = u64::try_from(latency.as_micros()).unwrap_or(MAX_LATENCY);
             self.latencies.saturating_record(micros.max(1));
         }
-        let is_known = self.reasons.contains_key(reason);
-        let key = match is_known || self.reasons.len() < MAX_REASONS {
-            true => reason.clone(),
-            false => OutcomeReason {
-                status: reason.status,
-                http_status: None,
-                code: None,
-                text: "for other reasons".into(),
-            },
-        };
+        let key = self.key(reason);
         self.reasons.entry(key).or_insert_with(|| (0, outcome)).0 += 1;
+    }
+
+    /// Returns the reason under which one like this is counted.
+    fn key(&self, reason: &OutcomeReason) -> OutcomeReason {
+        if self.reasons.contains_key(reason) || self.reasons.len() < MAX_REASONS {
+            return reason.clone();
+        }
+        OutcomeReason {
+            status: reason.status,
+            http_status: None,
+            code: None,
+            text: "for other reasons".into(),
+        }
     }
 
     /// Records the token of a Test notification that was accepted.

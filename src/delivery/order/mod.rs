@@ -12,6 +12,8 @@ mod pause;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod simulation;
 
 use line::Line;
 use std::collections::BTreeMap;

@@ -200,3 +200,23 @@ fn a_poison_is_tried_less_and_less_often_and_the_status_page_says_so() {
         .collect();
     assert_eq!(attempts, ["1", "2", "3"]);
 }
+
+#[test]
+fn what_waits_for_too_long_is_parked_and_can_still_be_sent() {
+    let scene = Scene::new("queue", "max_age = \"1s\"");
+    scene.origin.stop();
+    scene.stores(&alert("n", "critical"));
+    let line = scene.proxy.wait_for_event("queue_parked");
+    assert!(
+        line.contains("too_old") && line.contains("queue retry 1"),
+        "{line}"
+    );
+    let list: Vec<Value> =
+        serde_json::from_str(&scene.asks(&["list", "--parked", "--json"])).unwrap();
+    assert_eq!(list[0]["parked"], "too_old");
+    let text = std::fs::read_to_string(&scene.proxy.config).unwrap();
+    scene.proxy.reload(&text.replace("max_age = \"1s\"", ""));
+    scene.origin.start();
+    scene.asks(&["retry", "--all"]);
+    receives(&scene.origin, &["n-critical"]);
+}

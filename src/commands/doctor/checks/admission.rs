@@ -2,12 +2,12 @@
 
 use crate::commands::client::ClientResponse;
 use crate::commands::doctor::client::{Exchange, ExchangeOutcome};
-use crate::commands::doctor::finding::CheckFinding;
+use crate::commands::doctor::finding::{Check, CheckFinding};
 use crate::commands::doctor::target::Expectation;
 
 /// Result of a request that should be refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::commands::doctor) enum AdmissionVerdict {
+pub(crate) enum AdmissionVerdict {
     /// The request was refused; holds how.
     Refused(String),
     /// The request was accepted; holds the response.
@@ -18,47 +18,44 @@ pub(in crate::commands::doctor) enum AdmissionVerdict {
 
 /// Judges an exchange. A response that does not concern the client's identity means that the server
 /// did not check it.
-pub(in crate::commands::doctor) fn judge(
-    expected: &Expectation,
-    exchange: &Exchange,
-    is_tls: bool,
-) -> AdmissionVerdict {
+pub(crate) fn judge(expected: &Expectation, exchange: &Exchange, is_tls: bool) -> AdmissionVerdict {
     match &exchange.outcome {
-        // A handshake that fails for all clients does not refuse this one.
-        ExchangeOutcome::Refused(why)
-            if is_tls && exchange.shown.chain.is_empty() && !exchange.was_resumed =>
-        {
-            AdmissionVerdict::Unclear(format!("the handshake failed for another reason: {why}"))
-        }
-        ExchangeOutcome::Refused(why) => AdmissionVerdict::Refused(why.clone()),
         ExchangeOutcome::Answered(answer) => judge_response(expected, answer),
+        ExchangeOutcome::Refused(why) if is_tls => judge_alert(exchange, why),
+        ExchangeOutcome::Refused(why) => AdmissionVerdict::Refused(why.clone()),
         // Applications that fail on a request without a body close the connection, too.
         ExchangeOutcome::HungUp(how) => {
             AdmissionVerdict::Unclear(format!("{how} instead of a response"))
         }
-        ExchangeOutcome::Silent => AdmissionVerdict::Unclear("no response in time".into()),
-        ExchangeOutcome::Failed(failure) => AdmissionVerdict::Unclear(failure.to_string()),
+        outcome => AdmissionVerdict::Unclear(outcome.why()),
     }
 }
 
+fn judge_alert(exchange: &Exchange, why: &str) -> AdmissionVerdict {
+    // A handshake that fails for all clients does not refuse this one.
+    if exchange.shown.chain.is_empty() && !exchange.was_resumed {
+        let text = format!("the handshake failed for another reason: {why}");
+        return AdmissionVerdict::Unclear(text);
+    }
+    AdmissionVerdict::Refused(why.to_owned())
+}
+
 /// Tells from a response whether the request was accepted or refused.
-pub(in crate::commands::doctor) fn judge_response(
-    expected: &Expectation,
-    answer: &ClientResponse,
-) -> AdmissionVerdict {
+pub(crate) fn judge_response(expected: &Expectation, answer: &ClientResponse) -> AdmissionVerdict {
     let shown = answer.describe();
+    let unclear = |why| AdmissionVerdict::Unclear(format!("it responded with {shown}{why}"));
     match answer.status {
-        401 if expected.demands_certificate => AdmissionVerdict::Unclear(format!(
-            "it responded with {shown}: credentials were checked before, or instead of, the certificate"
-        )),
+        401 if expected.demands_certificate => unclear(OTHER_ORDER),
         // Apache responds with 421 to other server names.
         401 | 403 | 421 => AdmissionVerdict::Refused(shown),
         400 | 495 | 496 if is_about_certificates(answer) => AdmissionVerdict::Refused(shown),
-        429 => AdmissionVerdict::Unclear(format!("it responded with {shown}: too many requests")),
-        300..=399 => AdmissionVerdict::Unclear(format!("it responded with {shown}, a redirect")),
+        429 => unclear(": too many requests"),
+        300..=399 => unclear(", a redirect"),
         _ => AdmissionVerdict::Accepted(shown),
     }
 }
+
+const OTHER_ORDER: &str = ": credentials were checked before, or instead of, the certificate";
 
 /// Returns `true` for refusals of certificates: 400 with that reason, as of nginx and this program,
 /// and nginx's own 495 and 496.
@@ -70,80 +67,78 @@ pub(super) fn is_about_certificates(answer: &ClientResponse) -> bool {
     body.contains("certificate")
 }
 
-const REQUIRE: &str = "require a certificate: ssl_verify_client on (nginx), SSLVerifyClient require in the VirtualHost (Apache), verify = \
-                      \"require\" here; check the path of the URL, too";
+/// Identity that a request lacks, with the check of that and its remedy.
+struct Lack {
+    check: Check,
+    missing: &'static str,
+    remedy: &'static str,
+}
+
+const CERTIFICATE: Lack = Lack {
+    check: Check("no certificate"),
+    missing: "a certificate",
+    remedy: "require a certificate: ssl_verify_client on (nginx), SSLVerifyClient require in the VirtualHost (Apache), verify = \
+             \"require\" here; check the path of the URL, too",
+};
+
+const CREDENTIALS: Lack = Lack {
+    check: Check("no credentials"),
+    missing: "credentials",
+    remedy: "require Basic or Bearer credentials; check the path of the URL, too",
+};
 
 const UNCLEAR: &str =
     "fix the other problems, make the server respond to requests that it refuses, and try again";
 
 /// Reports whether requests without a certificate, or without credentials, are refused.
-pub(in crate::commands::doctor) fn check_anonymous(
-    expected: &Expectation,
-    exchange: &Exchange,
-) -> CheckFinding {
-    let (check, missing, remedy) = if expected.demands_certificate {
-        ("no certificate", "a certificate", REQUIRE)
-    } else {
-        let remedy = "require Basic or Bearer credentials; check the path of the URL, too";
-        ("no credentials", "credentials", remedy)
-    };
-    if expected.is_open && !expected.demands_certificate {
-        return CheckFinding::warn(
-            check,
+pub(crate) fn check_anonymous(expected: &Expectation, exchange: &Exchange) -> CheckFinding {
+    if expected.demands_certificate {
+        let verdict = judge(expected, exchange, expected.asks_for_certificate);
+        return CERTIFICATE.report(verdict);
+    }
+    if expected.is_open {
+        return CREDENTIALS.check.warn(
             "every client may use this path: its route has auth = \"none\"",
             "require a client certificate, or Basic or Bearer credentials",
         );
     }
-    match judge(expected, exchange, expected.asks_for_certificate) {
-        AdmissionVerdict::Refused(how) => CheckFinding::pass(
-            check,
-            format!("a request without {missing} is refused: {how}"),
-        ),
-        AdmissionVerdict::Accepted(response) => CheckFinding::fail(
-            check,
-            format!("a request without {missing} was accepted, with response {response}"),
-            remedy,
-        ),
-        AdmissionVerdict::Unclear(why) => CheckFinding::warn(
-            check,
-            format!("unclear whether a request without {missing} is refused: {why}"),
-            UNCLEAR,
-        ),
+    CREDENTIALS.report(judge(expected, exchange, expected.asks_for_certificate))
+}
+
+impl Lack {
+    fn report(&self, verdict: AdmissionVerdict) -> CheckFinding {
+        let (check, request) = (self.check, format!("a request without {}", self.missing));
+        match verdict {
+            AdmissionVerdict::Refused(how) => check.pass(format!("{request} is refused: {how}")),
+            AdmissionVerdict::Accepted(response) => {
+                let text = format!("{request} was accepted, with response {response}");
+                check.fail(text, self.remedy)
+            }
+            AdmissionVerdict::Unclear(why) => check.warn(
+                format!("unclear whether {request} is refused: {why}"),
+                UNCLEAR,
+            ),
+        }
     }
 }
 
+const FORGED: Check = Check("forged certificate");
+
+const VERIFY: &str = "verify certificates, not only request them: ssl_verify_client on, not optional_no_ca (nginx); SSLVerifyClient \
+                      require, not optional_no_ca (Apache)";
+
 /// Reports the forged certificates that were accepted. Each is described.
-pub(in crate::commands::doctor) fn check_forged(
+pub(crate) fn check_forged(
     expected: &Expectation,
     exchanges: &[(&'static str, Exchange)],
     missing: Option<&str>,
 ) -> CheckFinding {
-    const CHECK: &str = "forged certificate";
-    let name = &expected.common_name;
     let verdicts = Verdicts::new(expected, exchanges);
-    if !verdicts.accepted.is_empty() && !expected.demands_certificate {
-        return CheckFinding::skip(CHECK, "this path does not require a certificate");
+    let accepted = !verdicts.accepted.is_empty();
+    if accepted && !expected.demands_certificate {
+        return FORGED.skip("this path does not require a certificate");
     }
-    if !verdicts.accepted.is_empty() {
-        let accepted = verdicts.accepted.join("; ");
-        return CheckFinding::fail(
-            CHECK,
-            format!("forged certificates for {name} were accepted: {accepted}"),
-            "verify certificates, not only request them: ssl_verify_client on, not optional_no_ca (nginx); SSLVerifyClient \
-             require, not optional_no_ca (Apache)",
-        );
-    }
-    if let Some(first) = verdicts.unclear.first() {
-        let text = format!("for {name}, it is unclear whether {first}");
-        return CheckFinding::warn(CHECK, text, UNCLEAR);
-    }
-    let but = missing.map(|why| format!("; {why}")).unwrap_or_default();
-    let text = format!(
-        "{} forged certificates for {name} are refused: {}{but}",
-        exchanges.len(),
-        verdicts.refused.join(", ")
-    );
-    CheckFinding::pass(CHECK, text)
+    verdicts.report(&expected.common_name, exchanges.len(), missing)
 }
 
 /// Verdicts on forged certificates, in words.
@@ -175,6 +170,24 @@ impl Verdicts {
                 self.unclear.push(format!("one {of} is refused: {why}"));
             }
         }
+    }
+
+    /// Reports the verdicts on this number of forgeries for `name`; others are missing for a reason.
+    fn report(&self, name: &str, tried: usize, missing: Option<&str>) -> CheckFinding {
+        if !self.accepted.is_empty() {
+            let accepted = self.accepted.join("; ");
+            let text = format!("forged certificates for {name} were accepted: {accepted}");
+            return FORGED.fail(text, VERIFY);
+        }
+        if let Some(first) = self.unclear.first() {
+            let text = format!("for {name}, it is unclear whether {first}");
+            return FORGED.warn(text, UNCLEAR);
+        }
+        let but = missing.map(|why| format!("; {why}")).unwrap_or_default();
+        let how = self.refused.join(", ");
+        FORGED.pass(format!(
+            "{tried} forged certificates for {name} are refused: {how}{but}"
+        ))
     }
 }
 

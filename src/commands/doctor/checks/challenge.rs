@@ -4,83 +4,52 @@ use super::admission::is_about_certificates;
 use crate::auth::secret::Secret;
 use crate::commands::client::{CHALLENGE_LIMIT, ClientResponse, mistake};
 use crate::commands::doctor::client::{CheckClient, Exchange, ExchangeOutcome};
-use crate::commands::doctor::finding::CheckFinding;
+use crate::commands::doctor::finding::{Check, CheckFinding};
 use crate::commands::doctor::recording_client::RecordingTls;
 use crate::commands::doctor::requests::get;
 use crate::commands::doctor::target::{Expectation, ExpectedChallenge};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::time::Duration;
 
-const CHECK: &str = "challenge";
+const CHECK: Check = Check("challenge");
 
 /// Response time from which on there is a warning.
 const SLOW: Duration = Duration::from_secs(1);
 
 const NEEDS_CERTIFICATE: &str =
     "skipped: needs a client certificate that the server trusts (--cert FILE --key FILE)";
+const NEEDS_SECRET: &str = "skipped: needs the challenge secret (--secret-file FILE)";
+const NEEDS_CREDENTIALS: &str = "skipped: needs the credentials (challenge_requires_authorization)";
+const NO_SECRET: &str =
+    "this route has no challenge_secret: Netdata Cloud will not accept it as a webhook";
+
+const PRESENT: &str =
+    "if the server requires a client certificate, use one that it trusts (--cert FILE --key FILE)";
+const IN_TIME: &str = "Netdata Cloud waits for 5 s: respond to the challenge before slow work, or leave it to this proxy";
 
 /// Sends the challenge even if the expected response is unknown: other checks use the response, too.
-pub(in crate::commands::doctor) async fn check(
+pub(crate) async fn check(
     client: CheckClient<'_>,
     expected: &Expectation,
     tls: Option<&RecordingTls>,
     has_certificate: bool,
 ) -> (CheckFinding, Option<Exchange>) {
     if expected.demands_certificate && !has_certificate {
-        return (CheckFinding::skip(CHECK, NEEDS_CERTIFICATE), None);
+        return (CHECK.skip(NEEDS_CERTIFICATE), None);
     }
     let token = token();
     let exchange = client.ask(tls, &get(client.target, &token).last()).await;
     let finding = match &expected.challenge {
-        ExpectedChallenge::Unknown => CheckFinding::skip(
-            CHECK,
-            "skipped: needs the challenge secret (--secret-file FILE)",
-        ),
-        ExpectedChallenge::Unanswered => CheckFinding::skip(
-            CHECK,
-            "this route has no challenge_secret: Netdata Cloud will not accept it as a webhook",
-        ),
+        ExpectedChallenge::Unknown => CHECK.skip(NEEDS_SECRET),
+        ExpectedChallenge::Unanswered => CHECK.skip(NO_SECRET),
         ExpectedChallenge::Secret(secret) => match &exchange.outcome {
             ExchangeOutcome::Answered(response) => {
                 judge(secret, &token, response, exchange.took, has_certificate)
             }
-            outcome => no_response(
-                client,
-                outcome,
-                has_certificate && !exchange.shown.chain.is_empty(),
-            ),
+            _ => no_response(client, &exchange, has_certificate),
         },
     };
     (finding, Some(exchange))
-}
-
-/// Reports an exchange without a response. `presented` is `true` if the server got a certificate.
-fn no_response(
-    client: CheckClient<'_>,
-    outcome: &ExchangeOutcome,
-    presented: bool,
-) -> CheckFinding {
-    let why = match outcome {
-        ExchangeOutcome::Refused(how) if presented => return distrusted(how),
-        ExchangeOutcome::Refused(how) => {
-            return CheckFinding::fail(
-                CHECK,
-                format!("refused: {how}"),
-                "if the server requires a client certificate, use one that it trusts (--cert FILE --key FILE)",
-            );
-        }
-        ExchangeOutcome::Silent | ExchangeOutcome::Answered(_) => {
-            let limit = client.step_timeout.as_secs();
-            return CheckFinding::fail(CHECK, format!("no response within {limit} s"), IN_TIME);
-        }
-        ExchangeOutcome::HungUp(how) => how.clone(),
-        ExchangeOutcome::Failed(failure) => failure.to_string(),
-    };
-    CheckFinding::fail(
-        CHECK,
-        format!("no response: {why}"),
-        "see the log of the server",
-    )
 }
 
 /// Returns a new token, which changes if its percent-encoding is not decoded, or decoded twice.
@@ -88,12 +57,31 @@ fn token() -> String {
     format!("+/{}", BASE64_STANDARD.encode(rand::random::<[u8; 16]>()))
 }
 
-const IN_TIME: &str = "Netdata Cloud waits for 5 s: respond to the challenge before slow work, or leave it to this proxy";
+/// Reports an exchange without a response.
+fn no_response(
+    client: CheckClient<'_>,
+    exchange: &Exchange,
+    has_certificate: bool,
+) -> CheckFinding {
+    match &exchange.outcome {
+        ExchangeOutcome::Refused(how) if has_certificate && !exchange.shown.chain.is_empty() => {
+            distrusted(how)
+        }
+        ExchangeOutcome::Refused(how) => CHECK.fail(format!("refused: {how}"), PRESENT),
+        ExchangeOutcome::Silent | ExchangeOutcome::Answered(_) => {
+            let limit = client.step_timeout.as_secs();
+            CHECK.fail(format!("no response within {limit} s"), IN_TIME)
+        }
+        outcome => {
+            let text = format!("no response: {}", outcome.why());
+            CHECK.fail(text, "see the log of the server")
+        }
+    }
+}
 
 /// Reports that the server refuses the given certificate.
 fn distrusted(how: &str) -> CheckFinding {
-    CheckFinding::fail(
-        CHECK,
+    CHECK.fail(
         format!("the server does not trust the given certificate: {how}"),
         "use one of an authority that the server trusts (--cert FILE --key FILE), or make the server trust its authority",
     )
@@ -109,40 +97,39 @@ fn judge(
     if response.status != 200 {
         return judge_status(response, has_certificate);
     }
-    if let Some((text, remedy)) = mistake(secret, token, &response.body) {
-        return CheckFinding::fail(CHECK, text, remedy);
+    match mistake(secret, token, &response.body) {
+        Some((text, remedy)) => CHECK.fail(text, remedy),
+        None => judge_time(took),
     }
-    let late = if took > SLOW { "but " } else { "" };
-    let text = format!("right, {late}after {} ms", took.as_millis());
+}
+
+/// Judges the time until a response that is right.
+fn judge_time(took: Duration) -> CheckFinding {
+    let ms = took.as_millis();
     if took > CHALLENGE_LIMIT {
-        CheckFinding::fail(CHECK, text, IN_TIME)
+        CHECK.fail(format!("right, but after {ms} ms"), IN_TIME)
     } else if took > SLOW {
-        CheckFinding::warn(CHECK, text, IN_TIME)
+        CHECK.warn(format!("right, but after {ms} ms"), IN_TIME)
     } else {
-        CheckFinding::pass(CHECK, text)
+        CHECK.pass(format!("right, after {ms} ms"))
     }
 }
 
 fn judge_status(response: &ClientResponse, has_certificate: bool) -> CheckFinding {
     match response.status {
-        401 => CheckFinding::skip(
-            CHECK,
-            "skipped: needs the credentials (challenge_requires_authorization)",
-        ),
+        401 => CHECK.skip(NEEDS_CREDENTIALS),
         400 | 495 | 496 if has_certificate && is_about_certificates(response) => {
             distrusted(&format!("it responded with {}", response.describe()))
         }
-        403 if !has_certificate => CheckFinding::skip(CHECK, NEEDS_CERTIFICATE),
-        300..=399 => CheckFinding::fail(
-            CHECK,
-            format!("response {}, a redirect", response.status),
-            "see the check \"redirect\"",
-        ),
-        _ => CheckFinding::fail(
-            CHECK,
-            format!("response {} instead of 200", response.describe()),
-            remedy(response.code().as_deref()),
-        ),
+        403 if !has_certificate => CHECK.skip(NEEDS_CERTIFICATE),
+        status @ 300..=399 => {
+            let text = format!("response {status}, a redirect");
+            CHECK.fail(text, "see the check \"redirect\"")
+        }
+        _ => {
+            let text = format!("response {} instead of 200", response.describe());
+            CHECK.fail(text, remedy(response.code().as_deref()))
+        }
     }
 }
 

@@ -3,18 +3,18 @@
 
 use super::admission::{AdmissionVerdict, judge};
 use crate::commands::doctor::client::{Exchange, ExchangeOutcome};
-use crate::commands::doctor::finding::CheckFinding;
+use crate::commands::doctor::finding::{Check, CheckFinding};
 use crate::commands::doctor::target::Expectation;
 use std::path::Path;
 
-const CHECK: &str = "forged subject";
+const CHECK: Check = Check("forged subject");
 
 const COMPARE: &str = "compare the one common name whole, on every path, instead of searching for text in the subject: as this \
                        program does, or in nginx with $ssl_client_s_dn = the whole subject";
 
 /// Returns what keeps the forgeries from proving anything: the server refuses the certificate with
 /// the right subject as well.
-pub(in crate::commands::doctor) fn check_genuine(
+pub(crate) fn check_genuine(
     expected: &Expectation,
     exchange: &Exchange,
     authority: &Path,
@@ -24,21 +24,18 @@ pub(in crate::commands::doctor) fn check_genuine(
         AdmissionVerdict::Unclear(why) if status(exchange).is_none() => why,
         _ => return None,
     };
-    Some(CheckFinding::warn(
-        CHECK,
+    let authority = authority.display();
+    Some(CHECK.warn(
         format!(
             "none was tried, because the right subject of the same authority does not get in: {why}"
         ),
-        format!(
-            "let the server trust {}, too, as long as this takes, and reload it",
-            authority.display()
-        ),
+        format!("let the server trust {authority}, too, as long as this takes, and reload it"),
     ))
 }
 
 /// Reports whether a forged subject, described by `words`, gets in: whether the server treats it as
 /// the right one.
-pub(in crate::commands::doctor) fn check(
+pub(crate) fn check(
     expected: &Expectation,
     words: &str,
     forged: &Exchange,
@@ -48,22 +45,20 @@ pub(in crate::commands::doctor) fn check(
     match judge(expected, forged, true) {
         AdmissionVerdict::Accepted(response) => accepted(words, &response),
         AdmissionVerdict::Unclear(response) if is_alike => accepted(words, &response),
-        AdmissionVerdict::Refused(how) => {
-            CheckFinding::pass(CHECK, format!("{words}: is refused: {how}"))
-        }
-        AdmissionVerdict::Unclear(why) => CheckFinding::warn(
-            CHECK,
-            format!("{words}: unclear whether it gets in: {why}"),
-            "make the server respond to requests that it refuses, and try again",
-        ),
+        AdmissionVerdict::Refused(how) => CHECK.pass(format!("{words}: is refused: {how}")),
+        AdmissionVerdict::Unclear(why) => unclear(words, &why),
     }
 }
 
 fn accepted(words: &str, response: &str) -> CheckFinding {
-    CheckFinding::fail(
-        CHECK,
-        format!("{words}: gets in, as the right subject does: {response}"),
-        COMPARE,
+    let text = format!("{words}: gets in, as the right subject does: {response}");
+    CHECK.fail(text, COMPARE)
+}
+
+fn unclear(words: &str, why: &str) -> CheckFinding {
+    CHECK.warn(
+        format!("{words}: unclear whether it gets in: {why}"),
+        "make the server respond to requests that it refuses, and try again",
     )
 }
 

@@ -3,16 +3,16 @@
 //! A server that closes first races the next notification, which is lost then: Netdata Cloud does
 //! not repeat a POST.
 
-use crate::commands::client::ClientConnection;
+use crate::commands::client::{ClientConnection, ClientResponse};
 use crate::commands::doctor::client::{CheckClient, ExchangeOutcome};
-use crate::commands::doctor::finding::CheckFinding;
+use crate::commands::doctor::finding::{Check, CheckFinding};
 use crate::commands::doctor::recording_client::RecordingTls;
 use crate::commands::doctor::requests::get;
 use crate::commands::doctor::target::Expectation;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-const CHECK: &str = "idle timeout";
+const CHECK: Check = Check("idle timeout");
 
 /// Time for which Go's clients keep an idle connection.
 const GO: Duration = Duration::from_secs(90);
@@ -20,25 +20,30 @@ const GO: Duration = Duration::from_secs(90);
 const REMEDY: &str = "keep idle connections for more than 90 s: limits.idle_timeout here, keepalive_timeout (nginx), \
                       KeepAliveTimeout (Apache), and the same in load balancers";
 
-pub(in crate::commands::doctor) async fn check(
+pub(crate) async fn check(
     client: CheckClient<'_>,
     expected: &Expectation,
     tls: Option<&RecordingTls>,
     watch: Option<Duration>,
     has_certificate: bool,
 ) -> CheckFinding {
-    match (watch, expected.idle_timeout) {
-        (Some(watch), _) => observe(client, tls, watch, has_certificate).await,
-        (None, Some(limit)) if limit <= GO => CheckFinding::fail(
-            CHECK,
-            format!("{} s, but Go's clients wait for 90 s", limit.as_secs()),
+    match watch {
+        Some(watch) => observe(client, tls, watch, has_certificate).await,
+        None => judge_configured(expected.idle_timeout),
+    }
+}
+
+fn judge_configured(limit: Option<Duration>) -> CheckFinding {
+    let Some(limit) = limit else {
+        return CHECK.skip("skipped: takes 95 s (--slow)");
+    };
+    let seconds = limit.as_secs();
+    match limit <= GO {
+        true => CHECK.fail(
+            format!("{seconds} s, but Go's clients wait for 90 s"),
             REMEDY,
         ),
-        (None, Some(limit)) => CheckFinding::pass(
-            CHECK,
-            format!("{} s, according to the configuration", limit.as_secs()),
-        ),
-        (None, None) => CheckFinding::skip(CHECK, "skipped: takes 95 s (--slow)"),
+        false => CHECK.pass(format!("{seconds} s, according to the configuration")),
     }
 }
 
@@ -48,49 +53,52 @@ async fn observe(
     watch: Duration,
     has_certificate: bool,
 ) -> CheckFinding {
-    let mut connection = match client.open(tls).await {
-        Ok(connection) => connection,
-        Err(outcome) => return unknown(&outcome),
-    };
-    match timeout(
-        client.step_timeout,
-        connection.exchange(&get(client.target, "doctor")),
-    )
-    .await
-    {
-        Ok(Ok(answer)) if answer.keeps_connection() => wait(connection, watch).await,
-        // With that notice, the client uses another connection for the next notification.
-        Ok(Ok(answer)) if answer.status == 200 => CheckFinding::pass(
-            CHECK,
-            "the server closes each connection after its response, with notice: no connection is ever idle",
-        ),
-        Ok(Ok(answer)) => {
-            let hint = if has_certificate { "" } else { HINT };
-            let text = format!(
-                "skipped: the connection was closed after the response, {}{hint}",
-                answer.describe()
-            );
-            CheckFinding::skip(CHECK, text)
-        }
-        Ok(Err(failure)) => unknown(&failure.into()),
-        Err(_) => unknown(&ExchangeOutcome::Silent),
+    match connection_with_response(client, tls).await {
+        Ok((connection, answer)) if answer.keeps_connection() => wait(connection, watch).await,
+        Ok((_, answer)) => closed_at_once(&answer, has_certificate),
+        Err(outcome) => unknown(&outcome),
     }
 }
+
+/// Opens a connection, and uses it once.
+async fn connection_with_response(
+    client: CheckClient<'_>,
+    tls: Option<&RecordingTls>,
+) -> Result<(ClientConnection, ClientResponse), ExchangeOutcome> {
+    let mut connection = client.open(tls).await?;
+    let request = get(client.target, "doctor");
+    let exchange = connection.exchange(&request);
+    match timeout(client.step_timeout, exchange).await {
+        Ok(answer) => Ok((connection, answer?)),
+        Err(_) => Err(ExchangeOutcome::Silent),
+    }
+}
+
+/// Reports a connection that ended with its response.
+fn closed_at_once(answer: &ClientResponse, has_certificate: bool) -> CheckFinding {
+    // With that notice, the client uses another connection for the next notification.
+    if answer.status == 200 {
+        return CHECK.pass(WITH_NOTICE);
+    }
+    let hint = if has_certificate { "" } else { HINT };
+    let shown = answer.describe();
+    CHECK.skip(format!(
+        "skipped: the connection was closed after the response, {shown}{hint}"
+    ))
+}
+
+const WITH_NOTICE: &str =
+    "the server closes each connection after its response, with notice: no connection is ever idle";
 
 const HINT: &str =
     "; with a certificate that the server trusts it may stay open (--cert FILE --key FILE)";
 
 fn unknown(outcome: &ExchangeOutcome) -> CheckFinding {
-    let why = match outcome {
-        ExchangeOutcome::Refused(why) | ExchangeOutcome::HungUp(why) => why.clone(),
-        ExchangeOutcome::Failed(failure) => failure.to_string(),
-        ExchangeOutcome::Silent | ExchangeOutcome::Answered(_) => "no response in time".into(),
-    };
-    let text = format!(
+    let why = outcome.why();
+    CHECK.skip(format!(
         "skipped: no connection to keep idle ({why}); it may need a certificate that the server trusts \
          (--cert FILE --key FILE)"
-    );
-    CheckFinding::skip(CHECK, text)
+    ))
 }
 
 async fn wait(connection: ClientConnection, watch: Duration) -> CheckFinding {
@@ -101,24 +109,28 @@ async fn wait(connection: ClientConnection, watch: Duration) -> CheckFinding {
 
 /// Judges a connection that was idle for this time.
 fn judge(idle: Duration, was_closed: bool) -> CheckFinding {
+    match was_closed {
+        true => judge_closed(idle),
+        false => judge_open(idle),
+    }
+}
+
+fn judge_open(idle: Duration) -> CheckFinding {
     let seconds = idle.as_secs_f32();
-    match (was_closed, idle > GO) {
-        (false, true) => CheckFinding::pass(CHECK, format!("still open after {seconds:.0} s")),
-        (false, false) => CheckFinding::skip(
-            CHECK,
-            format!(
-                "still open after {seconds:.0} s, but Go's clients wait for 90 s: watch for 95 s (--slow)"
-            ),
-        ),
-        (true, true) => CheckFinding::pass(
-            CHECK,
-            format!("closed after {seconds:.1} s; Go's clients wait for 90 s"),
-        ),
-        (true, false) => CheckFinding::fail(
-            CHECK,
-            format!("closed after {seconds:.1} s, but Go's clients wait for 90 s"),
-            REMEDY,
-        ),
+    let text = format!("still open after {seconds:.0} s");
+    match idle > GO {
+        true => CHECK.pass(text),
+        false => CHECK.skip(format!(
+            "{text}, but Go's clients wait for 90 s: watch for 95 s (--slow)"
+        )),
+    }
+}
+
+fn judge_closed(idle: Duration) -> CheckFinding {
+    let text = format!("closed after {:.1} s", idle.as_secs_f32());
+    match idle > GO {
+        true => CHECK.pass(format!("{text}; Go's clients wait for 90 s")),
+        false => CHECK.fail(format!("{text}, but Go's clients wait for 90 s"), REMEDY),
     }
 }
 

@@ -1,48 +1,57 @@
 //! Check: the name has an IPv4 address, because Netdata Cloud sends from IPv4 addresses only.
 
 use crate::commands::client::WebhookTarget;
-use crate::commands::doctor::finding::CheckFinding;
+use crate::commands::doctor::finding::{Check, CheckFinding};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-pub(in crate::commands::doctor) fn check(
+const CHECK: Check = Check("name");
+
+pub(crate) fn check(
     target: &WebhookTarget,
     addresses: &Result<Vec<SocketAddr>, String>,
 ) -> CheckFinding {
     let host = &target.host;
-    let addresses = match addresses {
-        Ok(addresses) => addresses,
-        Err(error) => {
-            return CheckFinding::fail(
-                "name",
-                format!("{host} does not resolve: {error}"),
-                "add an A record for the name",
-            );
-        }
-    };
+    match addresses {
+        Ok(addresses) => judge(host, addresses),
+        Err(error) => CHECK.fail(
+            format!("{host} does not resolve: {error}"),
+            "add an A record for the name",
+        ),
+    }
+}
+
+fn judge(host: &str, addresses: &[SocketAddr]) -> CheckFinding {
     let mut ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
     ips.dedup();
-    let shown: Vec<_> = ips.iter().map(IpAddr::to_string).collect();
-    let is = if shown.contains(host) {
-        "is an address".into()
-    } else {
-        format!("is {}", shown.join(", "))
-    };
-    let mut v4 = ips.iter().filter_map(|ip| match ip {
-        IpAddr::V4(ip) => Some(*ip),
-        IpAddr::V6(_) => None,
-    });
-    if v4.clone().next().is_none() {
+    let is = describe(host, &ips);
+    let v4: Vec<_> = ips.iter().filter_map(v4).collect();
+    if v4.is_empty() {
         return no_ipv4(host, &is);
     }
-    match v4.find(|ip| !is_public(*ip)) {
-        Some(ip) => CheckFinding::warn(
-            "name",
+    match v4.iter().find(|ip| !is_public(**ip)) {
+        Some(ip) => CHECK.warn(
             format!(
                 "{host} {is}, as seen from here: Netdata Cloud cannot reach {ip}, which is not public"
             ),
             "run the doctor from outside, too; if the result is the same, set the A record to a public address",
         ),
-        None => CheckFinding::pass("name", format!("{host} {is}")),
+        None => CHECK.pass(format!("{host} {is}")),
+    }
+}
+
+/// Returns the predicate that says what `host` stands for.
+fn describe(host: &str, ips: &[IpAddr]) -> String {
+    let shown: Vec<_> = ips.iter().map(IpAddr::to_string).collect();
+    match shown.iter().any(|ip| ip == host) {
+        true => "is an address".into(),
+        false => format!("is {}", shown.join(", ")),
+    }
+}
+
+fn v4(ip: &IpAddr) -> Option<Ipv4Addr> {
+    match ip {
+        IpAddr::V4(ip) => Some(*ip),
+        IpAddr::V6(_) => None,
     }
 }
 
@@ -52,7 +61,7 @@ fn no_ipv4(host: &str, is: &str) -> CheckFinding {
         Ok(_) => "use an IPv4 address, or a name with one, in the URL",
         Err(_) => "add an A record",
     };
-    CheckFinding::fail("name", text, remedy)
+    CHECK.fail(text, remedy)
 }
 
 /// Returns `true` for public addresses, according to IANA's registry of special-purpose addresses.

@@ -1,27 +1,29 @@
 //! Check: the port accepts connections.
 
 use crate::commands::client::WebhookTarget;
-use crate::commands::doctor::finding::CheckFinding;
+use crate::commands::doctor::finding::{Check, CheckFinding};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const CHECK: &str = "port";
+const CHECK: Check = Check("port");
 
 /// Connects to the addresses in turn. Also returns the address for the other checks.
-pub(in crate::commands::doctor) async fn check(
+pub(crate) async fn check(
     target: &WebhookTarget,
     addresses: &[SocketAddr],
     step_timeout: Duration,
 ) -> (CheckFinding, Option<SocketAddr>) {
-    // IPv4 first: Netdata Cloud has no IPv6.
-    let (mut order, rest): (Vec<SocketAddr>, Vec<_>) =
-        addresses.iter().partition(|address| address.is_ipv4());
-    order.extend(rest);
+    let (reached, failures) = try_all(addresses, step_timeout).await;
+    (judge(target, addresses, reached, &failures), reached)
+}
+
+/// Returns the first address that accepts connections, and the failures of others.
+async fn try_all(addresses: &[SocketAddr], step_timeout: Duration) -> (Option<SocketAddr>, String) {
     let mut reached: Option<SocketAddr> = None;
     let mut failures = Vec::new();
-    for address in order {
+    for address in in_order(addresses) {
         match connect(address, step_timeout).await {
             Ok(()) => reached = reached.or(Some(address)),
             Err(error) if address.is_ipv4() || reached.is_none() => {
@@ -30,10 +32,14 @@ pub(in crate::commands::doctor) async fn check(
             Err(_) => {}
         }
     }
-    (
-        judge(target, addresses, reached, &failures.join("; ")),
-        reached,
-    )
+    (reached, failures.join("; "))
+}
+
+/// Puts IPv4 first: Netdata Cloud has no IPv6.
+fn in_order(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut addresses = addresses.to_vec();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses
 }
 
 fn judge(
@@ -44,32 +50,31 @@ fn judge(
 ) -> CheckFinding {
     match reached {
         Some(address) if failures.is_empty() => {
-            CheckFinding::pass(CHECK, format!("{address} accepts connections"))
+            CHECK.pass(format!("{address} accepts connections"))
         }
-        Some(address) if address.is_ipv6() && addresses.iter().any(SocketAddr::is_ipv4) => {
-            CheckFinding::fail(
-                CHECK,
-                format!(
-                    "{address} accepts connections, but not {failures}: Netdata Cloud has no IPv6"
-                ),
-                remedy(target),
-            )
+        Some(address) => partly_reached(target, addresses, address, failures),
+        None if addresses.is_empty() => {
+            CHECK.skip("there is no address to connect to, so the other checks are skipped")
         }
-        Some(address) => CheckFinding::warn(
-            CHECK,
-            format!("{address} accepts connections, but not {failures}"),
-            "make every address of the name that of the server",
-        ),
-        None if addresses.is_empty() => CheckFinding::skip(
-            CHECK,
-            "there is no address to connect to, so the other checks are skipped",
-        ),
-        None => CheckFinding::fail(
-            CHECK,
+        None => CHECK.fail(
             format!("no address accepts connections: {failures}"),
             remedy(target),
         ),
     }
+}
+
+fn partly_reached(
+    target: &WebhookTarget,
+    addresses: &[SocketAddr],
+    reached: SocketAddr,
+    failures: &str,
+) -> CheckFinding {
+    let text = format!("{reached} accepts connections, but not {failures}");
+    if reached.is_ipv6() && addresses.iter().any(SocketAddr::is_ipv4) {
+        let text = format!("{text}: Netdata Cloud has no IPv6");
+        return CHECK.fail(text, remedy(target));
+    }
+    CHECK.warn(text, "make every address of the name that of the server")
 }
 
 async fn connect(address: SocketAddr, step_timeout: Duration) -> Result<(), String> {

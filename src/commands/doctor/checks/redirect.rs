@@ -1,41 +1,32 @@
 //! Check: there are no redirects, because Netdata Cloud does not follow them.
 
 use super::admission::{AdmissionVerdict, judge_response};
-use crate::commands::doctor::finding::CheckFinding;
+use crate::commands::client::ClientResponse;
+use crate::commands::doctor::finding::{Check, CheckFinding};
 use crate::commands::doctor::responses::Responses;
 use crate::commands::doctor::target::Expectation;
 
-const CHECK: &str = "redirect";
+const CHECK: Check = Check("redirect");
 
-pub(in crate::commands::doctor) fn check(
-    expected: &Expectation,
-    responses: &Responses,
-) -> CheckFinding {
+const NOT_TRIED: &str = "skipped: no request was accepted that could have been redirected; with a trusted certificate one may be \
+                         (--cert FILE --key FILE)";
+
+pub(crate) fn check(expected: &Expectation, responses: &Responses) -> CheckFinding {
+    let answers = || responses.all.iter().map(|(answer, _)| answer);
     // A refused request is not redirected, although an accepted one may be.
-    let was_accepted = responses
-        .all
-        .iter()
-        .any(|(it, _)| matches!(judge_response(expected, it), AdmissionVerdict::Accepted(_)));
-    let redirect = responses
-        .all
-        .iter()
-        .map(|(answer, _)| answer)
-        .find(|answer| matches!(answer.status, 300..=399));
-    match redirect {
-        Some(answer) => CheckFinding::fail(
-            CHECK,
-            format!(
-                "response {} to {}: Netdata Cloud does not follow redirects",
-                answer.status,
-                answer.header("location").unwrap_or("nowhere".into())
-            ),
-            "enter the URL of the redirect in Netdata's UI, exactly, or remove the redirect",
-        ),
-        None if !was_accepted => CheckFinding::skip(
-            CHECK,
-            "skipped: no request was accepted that could have been redirected; with a trusted certificate one may be \
-             (--cert FILE --key FILE)",
-        ),
-        None => CheckFinding::pass(CHECK, "there is none"),
+    let was_accepted = |it| matches!(judge_response(expected, it), AdmissionVerdict::Accepted(_));
+    match answers().find(|answer| matches!(answer.status, 300..=399)) {
+        Some(answer) => redirected(answer),
+        None if !answers().any(was_accepted) => CHECK.skip(NOT_TRIED),
+        None => CHECK.pass("there is none"),
     }
+}
+
+fn redirected(answer: &ClientResponse) -> CheckFinding {
+    let status = answer.status;
+    let location = answer.header("location").unwrap_or("nowhere".into());
+    CHECK.fail(
+        format!("response {status} to {location}: Netdata Cloud does not follow redirects"),
+        "enter the URL of the redirect in Netdata's UI, exactly, or remove the redirect",
+    )
 }

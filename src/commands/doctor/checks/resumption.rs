@@ -6,7 +6,7 @@
 
 use super::admission::{AdmissionVerdict, judge};
 use crate::commands::doctor::client::CheckClient;
-use crate::commands::doctor::finding::CheckFinding;
+use crate::commands::doctor::finding::{Check, CheckFinding};
 use crate::commands::doctor::recording_client::RecordingTls;
 use crate::commands::doctor::requests::{get, post};
 use crate::commands::doctor::target::Expectation;
@@ -14,17 +14,17 @@ use rustls::SupportedProtocolVersion;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-const CHECK: &str = "resumption";
+const CHECK: Check = Check("resumption");
 
 const REMEDY: &str = "disable resumption (nginx: ssl_session_tickets off; ssl_session_cache off; Apache: \
                       SSLSessionTickets off; SSLSessionCache none), or update the server";
 
 const VERSIONS: [(&SupportedProtocolVersion, &str); 2] = [(&TLS13, "1.3"), (&TLS12, "1.2")];
 
-pub(in crate::commands::doctor) async fn check(
+pub(crate) async fn check(
     client: CheckClient<'_>,
     expected: &Expectation,
     anonymous: AdmissionVerdict,
@@ -32,41 +32,32 @@ pub(in crate::commands::doctor) async fn check(
     trusted: Option<Arc<CertifiedKey>>,
 ) -> Result<CheckFinding, String> {
     if !expected.demands_certificate {
-        return Ok(CheckFinding::skip(
-            CHECK,
-            "this path does not require a certificate",
-        ));
+        return Ok(CHECK.skip("this path does not require a certificate"));
     }
     if let AdmissionVerdict::Accepted(_) = anonymous {
-        return Ok(CheckFinding::skip(
-            CHECK,
-            "skipped: requests without a certificate are accepted anyway",
-        ));
+        return Ok(CHECK.skip("skipped: requests without a certificate are accepted anyway"));
     }
-    let attempts = match try_untrusted(client, expected, &anonymous, forged).await? {
-        Ok(attempts) => attempts,
-        Err(finding) => return Ok(finding),
+    let resumption = Resumption {
+        client,
+        expected,
+        anonymous,
     };
-    if let Some(finding) = attempts.unclear {
-        return Ok(finding);
-    }
-    if let Some(finding) = check_trusted(client, expected, trusted).await? {
-        return Ok(finding);
-    }
-    Ok(match attempts.resumed {
-        None if matches!(anonymous, AdmissionVerdict::Unclear(_)) => CheckFinding::skip(
-            CHECK,
-            "skipped: unclear whether a request without a certificate is refused",
-        ),
-        None => CheckFinding::pass(
-            CHECK,
-            "session resumption does not bypass client authentication",
-        ),
-        Some(session) => CheckFinding::pass(
-            CHECK,
-            format!("{session} can be resumed, but its requests are refused"),
-        ),
-    })
+    resumption.examine(forged, trusted).await
+}
+
+/// Resumption of sessions at one server.
+struct Resumption<'t> {
+    client: CheckClient<'t>,
+    expected: &'t Expectation,
+    /// Verdict on requests without a certificate in full handshakes.
+    anonymous: AdmissionVerdict,
+}
+
+/// An untrusted client, in words, with its certificate.
+struct Untrusted {
+    identity: &'static str,
+    credentials: Option<Arc<CertifiedKey>>,
+    has_name: bool,
 }
 
 /// Attempts that were not accepted.
@@ -74,67 +65,8 @@ pub(in crate::commands::doctor) async fn check(
 struct Attempts {
     /// Description of the first session that was resumed and refused.
     resumed: Option<String>,
-    /// CheckFinding on the first attempt whose result is unclear.
+    /// Finding on the first attempt whose result is unclear.
     unclear: Option<CheckFinding>,
-}
-
-/// Resumes sessions of untrusted clients. Returns a finding as an error if one is accepted.
-async fn try_untrusted(
-    client: CheckClient<'_>,
-    expected: &Expectation,
-    anonymous: &AdmissionVerdict,
-    forged: Option<Arc<CertifiedKey>>,
-) -> Result<Result<Attempts, CheckFinding>, String> {
-    let mut attempts = Attempts::default();
-    for (version, number) in VERSIONS {
-        for (identity, credentials, has_name) in [
-            ("no certificate", None, true),
-            ("no certificate and no server name", None, false),
-            ("a forged certificate", forged.clone(), true),
-        ] {
-            let session = format!("a TLS {number} session of a client with {identity}");
-            match resume(client, expected, anonymous, credentials, has_name, version).await? {
-                ResumptionAttempt::Impossible => {}
-                ResumptionAttempt::Refused => {
-                    attempts.resumed.get_or_insert(session);
-                }
-                ResumptionAttempt::Unclear(why) => {
-                    let text = format!(
-                        "{session}, resumed, is not refused as in a full handshake, so it may be accepted: {why}"
-                    );
-                    let finding = || CheckFinding::warn(CHECK, text, REMEDY);
-                    attempts.unclear.get_or_insert_with(finding);
-                }
-                ResumptionAttempt::Accepted(response) => {
-                    let text =
-                        format!("{session}, resumed, was accepted, with response {response}");
-                    return Ok(Err(CheckFinding::fail(CHECK, text, REMEDY)));
-                }
-            }
-        }
-    }
-    Ok(Ok(attempts))
-}
-
-/// Reports sessions of a trusted client that are resumed.
-async fn check_trusted(
-    client: CheckClient<'_>,
-    expected: &Expectation,
-    trusted: Option<Arc<CertifiedKey>>,
-) -> Result<Option<CheckFinding>, String> {
-    let Some(trusted) = trusted else {
-        return Ok(None);
-    };
-    for (version, number) in VERSIONS {
-        if outlives(client, expected, trusted.clone(), version).await? {
-            let text = format!(
-                "a TLS {number} session of a trusted client is resumed without its certificate: unclear whether a \
-                 certificate that was withdrawn in the meantime is still accepted"
-            );
-            return Ok(Some(CheckFinding::warn(CHECK, text, REMEDY)));
-        }
-    }
-    Ok(None)
 }
 
 /// Result of the resumption of a session without a trusted certificate.
@@ -148,54 +80,178 @@ enum ResumptionAttempt {
     Accepted(String),
 }
 
-async fn resume(
-    client: CheckClient<'_>,
-    expected: &Expectation,
-    anonymous: &AdmissionVerdict,
-    credentials: Option<Arc<CertifiedKey>>,
-    has_name: bool,
-    version: &'static SupportedProtocolVersion,
-) -> Result<ResumptionAttempt, String> {
-    let tls = RecordingTls::new(credentials, &[version])?;
-    // Addresses are not sent as server names.
-    let name = if has_name {
-        client.target.server_name()
-    } else {
-        ServerName::from(std::net::IpAddr::from(Ipv4Addr::LOCALHOST))
-    };
-    let request = post(client.target);
-    let first = client.ask_as(name, Some(&tls), &request).await;
-    // Without a name, the client may be accepted: the name at the resumption counts.
-    let before = if has_name {
-        judge(expected, &first, true)
-    } else {
-        anonymous.clone()
-    };
-    if !tls.has_session() || matches!(before, AdmissionVerdict::Accepted(_)) {
-        return Ok(ResumptionAttempt::Impossible);
+impl Resumption<'_> {
+    async fn examine(
+        &self,
+        forged: Option<Arc<CertifiedKey>>,
+        trusted: Option<Arc<CertifiedKey>>,
+    ) -> Result<CheckFinding, String> {
+        let attempts = match self.try_untrusted(&untrusted_clients(forged)).await? {
+            Ok(attempts) => attempts,
+            Err(finding) => return Ok(finding),
+        };
+        if let Some(finding) = attempts.unclear {
+            return Ok(finding);
+        }
+        let finding = self.check_trusted(trusted).await?;
+        Ok(finding.unwrap_or_else(|| self.bypasses_nothing(attempts.resumed)))
     }
-    let second = client.ask(Some(&tls), &request).await;
-    Ok(match judge(expected, &second, true) {
-        _ if !second.was_resumed => ResumptionAttempt::Impossible,
+
+    fn bypasses_nothing(&self, resumed: Option<String>) -> CheckFinding {
+        match resumed {
+            Some(session) => CHECK.pass(format!(
+                "{session} can be resumed, but its requests are refused"
+            )),
+            None if matches!(self.anonymous, AdmissionVerdict::Unclear(_)) => {
+                CHECK.skip("skipped: unclear whether a request without a certificate is refused")
+            }
+            None => CHECK.pass("session resumption does not bypass client authentication"),
+        }
+    }
+
+    /// Resumes sessions of untrusted clients. Returns a finding as an error if one is accepted.
+    async fn try_untrusted(
+        &self,
+        clients: &[Untrusted],
+    ) -> Result<Result<Attempts, CheckFinding>, String> {
+        let mut attempts = Attempts::default();
+        for (version, number) in VERSIONS {
+            for client in clients {
+                let identity = client.identity;
+                let session = format!("a TLS {number} session of a client with {identity}");
+                let attempt = self.resume(client, version).await?;
+                if let Err(finding) = attempts.add(session, attempt) {
+                    return Ok(Err(finding));
+                }
+            }
+        }
+        Ok(Ok(attempts))
+    }
+
+    /// Reports sessions of a trusted client that are resumed.
+    async fn check_trusted(
+        &self,
+        trusted: Option<Arc<CertifiedKey>>,
+    ) -> Result<Option<CheckFinding>, String> {
+        let Some(trusted) = trusted else {
+            return Ok(None);
+        };
+        for (version, number) in VERSIONS {
+            if self.outlives(trusted.clone(), version).await? {
+                return Ok(Some(outlived(number)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn resume(
+        &self,
+        untrusted: &Untrusted,
+        version: &'static SupportedProtocolVersion,
+    ) -> Result<ResumptionAttempt, String> {
+        let tls = RecordingTls::new(untrusted.credentials.clone(), &[version])?;
+        let before = self.verdict_in_full(untrusted, &tls).await;
+        if !tls.has_session() || matches!(before, AdmissionVerdict::Accepted(_)) {
+            return Ok(ResumptionAttempt::Impossible);
+        }
+        let request = post(self.client.target);
+        let second = self.client.ask(Some(&tls), &request).await;
+        if !second.was_resumed {
+            return Ok(ResumptionAttempt::Impossible);
+        }
+        Ok(compare(&before, judge(self.expected, &second, true)))
+    }
+
+    /// Judges a request in a full handshake, which makes a session.
+    async fn verdict_in_full(&self, untrusted: &Untrusted, tls: &RecordingTls) -> AdmissionVerdict {
+        let request = post(self.client.target);
+        if untrusted.has_name {
+            let exchange = self.client.ask(Some(tls), &request).await;
+            return judge(self.expected, &exchange, true);
+        }
+        // Addresses are not sent as server names. Without a name, the client may be accepted: the
+        // name at the resumption counts.
+        let name = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
+        self.client.ask_as(name, Some(tls), &request).await;
+        self.anonymous.clone()
+    }
+
+    /// Returns `true` if the session of a trusted client is resumed.
+    async fn outlives(
+        &self,
+        trusted: Arc<CertifiedKey>,
+        version: &'static SupportedProtocolVersion,
+    ) -> Result<bool, String> {
+        let tls = RecordingTls::new(Some(trusted), &[version])?;
+        let request = get(self.client.target, "doctor").last();
+        let first = self.client.ask(Some(&tls), &request).await;
+        let verdict = judge(self.expected, &first, true);
+        if !matches!(verdict, AdmissionVerdict::Accepted(_)) || !tls.has_session() {
+            return Ok(false);
+        }
+        Ok(self.client.ask(Some(&tls), &request).await.was_resumed)
+    }
+}
+
+fn untrusted_clients(forged: Option<Arc<CertifiedKey>>) -> [Untrusted; 3] {
+    let client = |identity, credentials, has_name| Untrusted {
+        identity,
+        credentials,
+        has_name,
+    };
+    [
+        client("no certificate", None, true),
+        client("no certificate and no server name", None, false),
+        client("a forged certificate", forged, true),
+    ]
+}
+
+/// Compares the verdict on a resumed session with that on the full handshake before.
+fn compare(before: &AdmissionVerdict, resumed: AdmissionVerdict) -> ResumptionAttempt {
+    match resumed {
         AdmissionVerdict::Accepted(answer) => ResumptionAttempt::Accepted(answer),
         AdmissionVerdict::Refused(_) => ResumptionAttempt::Refused,
         AdmissionVerdict::Unclear(why) if matches!(before, AdmissionVerdict::Refused(_)) => {
             ResumptionAttempt::Unclear(why)
         }
         AdmissionVerdict::Unclear(_) => ResumptionAttempt::Impossible,
-    })
+    }
 }
 
-/// Returns `true` if the session of a trusted client is resumed.
-async fn outlives(
-    client: CheckClient<'_>,
-    expected: &Expectation,
-    trusted: Arc<CertifiedKey>,
-    version: &'static SupportedProtocolVersion,
-) -> Result<bool, String> {
-    let tls = RecordingTls::new(Some(trusted), &[version])?;
-    let request = get(client.target, "doctor").last();
-    let first = client.ask(Some(&tls), &request).await;
-    let is_trusted = matches!(judge(expected, &first, true), AdmissionVerdict::Accepted(_));
-    Ok(is_trusted && tls.has_session() && client.ask(Some(&tls), &request).await.was_resumed)
+impl Attempts {
+    /// Adds the attempt to resume a session. Returns a finding as an error if it was accepted.
+    fn add(&mut self, session: String, attempt: ResumptionAttempt) -> Result<(), CheckFinding> {
+        match attempt {
+            ResumptionAttempt::Impossible => {}
+            ResumptionAttempt::Refused => {
+                self.resumed.get_or_insert(session);
+            }
+            ResumptionAttempt::Unclear(why) => {
+                self.unclear
+                    .get_or_insert_with(|| may_be_accepted(&session, &why));
+            }
+            ResumptionAttempt::Accepted(response) => return Err(accepted(&session, &response)),
+        }
+        Ok(())
+    }
+}
+
+fn may_be_accepted(session: &str, why: &str) -> CheckFinding {
+    let text = format!(
+        "{session}, resumed, is not refused as in a full handshake, so it may be accepted: {why}"
+    );
+    CHECK.warn(text, REMEDY)
+}
+
+fn accepted(session: &str, response: &str) -> CheckFinding {
+    let text = format!("{session}, resumed, was accepted, with response {response}");
+    CHECK.fail(text, REMEDY)
+}
+
+fn outlived(number: &str) -> CheckFinding {
+    let text = format!(
+        "a TLS {number} session of a trusted client is resumed without its certificate: unclear whether a \
+         certificate that was withdrawn in the meantime is still accepted"
+    );
+    CHECK.warn(text, REMEDY)
 }

@@ -57,7 +57,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let explain = |error| explain(path, &error);
     let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
-    let found = set_up(&connection).map_err(explain)?;
+    let found = version(&connection).map_err(explain)?;
     if found > table::VERSION {
         return Err(OpenError::Newer {
             path: path.to_owned(),
@@ -65,6 +65,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
             known: table::VERSION,
         });
     }
+    set_up(&connection).map_err(explain)?;
     table::create(&connection).map_err(explain)?;
     Ok(connection)
 }
@@ -76,16 +77,18 @@ fn create(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Applies the settings of a connection, and returns the version of the table.
-fn set_up(connection: &Connection) -> rusqlite::Result<i64> {
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Applies the settings of a connection.
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // Each commit waits until the disk has it.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    Ok(version)
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)
 }
 
 /// Reads the whole file, and returns what is wrong with it.

@@ -32,74 +32,88 @@ pub(crate) fn mistake(secret: &Secret, token: &str, body: &[u8]) -> Option<Mista
 
 /// Returns the mistake of a response that is the HMAC of something else.
 fn wrong_input(given: &str, secret: &Secret, token: &str) -> Option<Mistake> {
-    let is_of = |secret: &Secret, text: &str| same(given, &response_token(secret, text));
     let with_newline = Secret::new([secret.expose(), b"\n"].concat());
     let still_encoded = utf8_percent_encode(token, NON_ALPHANUMERIC).to_string();
-    if is_of(&with_newline, token) {
-        return Some((
-            "the response was made with the secret and a newline after it",
-            "remove the newline at the end of the secret",
-        ));
-    }
-    if is_of(secret, &still_encoded) {
-        return Some((
-            "the HMAC is that of the token as it appears in the URL",
-            "decode the percent-encoding of crc_token before the HMAC",
-        ));
-    }
-    if is_of(secret, &token.replace('+', " ")) {
-        return Some((
-            "the HMAC is that of the token decoded twice",
-            "decode crc_token exactly once",
-        ));
-    }
-    is_of(secret, "").then_some((
-        "the HMAC is that of an empty string",
-        "read the query parameter crc_token",
-    ))
+    let inputs = [
+        (&with_newline, token, NEWLINE),
+        (secret, &still_encoded, STILL_ENCODED),
+        (secret, &token.replace('+', " "), DECODED_TWICE),
+        (secret, "", EMPTY),
+    ];
+    let mut inputs = inputs.into_iter();
+    let found = inputs.find(|(secret, text, _)| same(given, &response_token(secret, text)));
+    found.map(|(_, _, mistake)| mistake)
 }
+
+const NEWLINE: Mistake = (
+    "the response was made with the secret and a newline after it",
+    "remove the newline at the end of the secret",
+);
+
+const STILL_ENCODED: Mistake = (
+    "the HMAC is that of the token as it appears in the URL",
+    "decode the percent-encoding of crc_token before the HMAC",
+);
+
+const DECODED_TWICE: Mistake = (
+    "the HMAC is that of the token decoded twice",
+    "decode crc_token exactly once",
+);
+
+const EMPTY: Mistake = (
+    "the HMAC is that of an empty string",
+    "read the query parameter crc_token",
+);
 
 /// Returns the mistake of a response that is the right HMAC in another encoding.
 fn wrong_encoding(given: &str, right: &str) -> Option<Mistake> {
-    let hmac = BASE64_STANDARD
-        .decode(right.trim_start_matches("sha256="))
-        .unwrap_or_default();
+    let hmac = BASE64_STANDARD.decode(right.trim_start_matches("sha256="));
+    let hmac = hmac.unwrap_or_default();
     let bare = given.strip_prefix("sha256=").unwrap_or(given);
     if same(&bare.to_ascii_lowercase(), &hex::encode(&hmac)) {
-        return Some((
-            "the HMAC is right, but in hexadecimal",
-            "encode it in Base64",
-        ));
+        return Some(HEXADECIMAL);
     }
     if same(&format!("sha256={given}"), right) {
-        return Some((
-            "the HMAC is right, but \"sha256=\" is missing before it",
-            "write it before the HMAC",
-        ));
+        return Some(NO_PREFIX);
     }
-    same(&standard(bare), &BASE64_STANDARD_NO_PAD.encode(&hmac)).then_some((
-        "the HMAC is right, but not in standard Base64 with padding",
-        "use the standard alphabet, with padding",
-    ))
+    same(&standard(bare), &BASE64_STANDARD_NO_PAD.encode(&hmac)).then_some(OTHER_BASE64)
 }
+
+const HEXADECIMAL: Mistake = (
+    "the HMAC is right, but in hexadecimal",
+    "encode it in Base64",
+);
+
+const NO_PREFIX: Mistake = (
+    "the HMAC is right, but \"sha256=\" is missing before it",
+    "write it before the HMAC",
+);
+
+const OTHER_BASE64: Mistake = (
+    "the HMAC is right, but not in standard Base64 with padding",
+    "use the standard alphabet, with padding",
+);
 
 /// Returns the mistake of a response that has nothing to do with the right one.
 fn unrelated(given: &str) -> Mistake {
-    let hmac = given
-        .strip_prefix("sha256=")
-        .and_then(|base64| BASE64_STANDARD.decode(base64).ok());
-    if hmac.is_some_and(|hmac| hmac.len() == 32) {
-        return (
-            "the response is wrong: it was made with another secret, or of another token",
-            "use the secret that Netdata's UI shows, on both sides; the HMAC is of the decoded value of crc_token",
-        );
+    let base64 = given.strip_prefix("sha256=");
+    let hmac = base64.and_then(|base64| BASE64_STANDARD.decode(base64).ok());
+    match hmac.is_some_and(|hmac| hmac.len() == 32) {
+        true => OTHER_SECRET,
+        false => NO_HMAC,
     }
-    (
-        "the response is wrong: response_token is not \"sha256=\" and the Base64 of 32 bytes, nor was it made with \
-         another secret",
-        "write the HMAC-SHA256 in standard Base64, with padding, after \"sha256=\"",
-    )
 }
+
+const OTHER_SECRET: Mistake = (
+    "the response is wrong: it was made with another secret, or of another token",
+    "use the secret that Netdata's UI shows, on both sides; the HMAC is of the decoded value of crc_token",
+);
+
+const NO_HMAC: Mistake = (
+    "the response is wrong: response_token is not \"sha256=\" and the Base64 of 32 bytes, nor was it made with \
+     another secret",
+    "write the HMAC-SHA256 in standard Base64, with padding, after \"sha256=\"",
+);
 
 /// Returns `base64` in the standard alphabet, without padding.
 fn standard(base64: &str) -> String {
@@ -115,17 +129,21 @@ fn same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
+fn response_token_in(member: Option<Value>) -> Result<String, Mistake> {
+    match member {
+        Some(Value::String(token)) => Ok(token),
+        Some(_) => Err((
+            "the response is wrong: response_token is not a string",
+            FORM,
+        )),
+        None => Err(("the response is wrong: it has no response_token", FORM)),
+    }
+}
+
 /// Returns the value of `response_token` in a body.
 fn response_token_of(body: &[u8]) -> Result<String, Mistake> {
     match serde_json::from_slice(body) {
-        Ok(Value::Object(mut members)) => match members.remove("response_token") {
-            Some(Value::String(token)) => Ok(token),
-            Some(_) => Err((
-                "the response is wrong: response_token is not a string",
-                FORM,
-            )),
-            None => Err(("the response is wrong: it has no response_token", FORM)),
-        },
+        Ok(Value::Object(mut members)) => response_token_in(members.remove("response_token")),
         Ok(Value::String(text)) if response_token_of(text.as_bytes()).is_ok() => Err((
             "the response is wrong: its JSON was encoded twice",
             "encode the object once",

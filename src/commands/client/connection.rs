@@ -4,7 +4,7 @@ use super::stream::{Breakage, DrainingStream};
 use super::{ClientFailure, ClientRequest, ClientResponse, Stream, WebhookTarget};
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderValue, Version};
+use http::{HeaderValue, Uri, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -68,32 +68,16 @@ impl ClientConnection {
         target: &WebhookTarget,
     ) -> Result<Self, ClientFailure> {
         let (stream, breakage) = DrainingStream::new(stream);
-        let stream = TokioIo::new(stream);
-        let ended = CancellationToken::new();
-        let refuse = |error| explain(&error, &breakage);
-        let (requests, driver) = match protocol {
-            Protocol::Http1 => {
-                let mut builder = http1::Builder::new();
-                let (requests, driver) = builder
-                    .max_buf_size(MAX_PART)
-                    .handshake(stream)
-                    .await
-                    .map_err(refuse)?;
-                (
-                    RequestHandle::Http1(requests),
-                    drive(driver, &ended, &breakage),
-                )
-            }
-            Protocol::Http2 => {
-                let mut builder = http2::Builder::new(TokioExecutor::new());
-                builder.max_header_list_size(MAX_PART as u32);
-                let (requests, driver) = builder.handshake(stream).await.map_err(refuse)?;
-                (
-                    RequestHandle::Http2(requests),
-                    drive(driver, &ended, &breakage),
-                )
-            }
+        let end = End {
+            ended: CancellationToken::new(),
+            breakage: breakage.clone(),
         };
+        let ended = end.ended.clone();
+        let started = match protocol {
+            Protocol::Http1 => start_http1(TokioIo::new(stream), end).await,
+            Protocol::Http2 => start_http2(TokioIo::new(stream), end).await,
+        };
+        let (requests, driver) = started.map_err(|error| explain(&error, &breakage))?;
         Ok(Self {
             requests,
             _driver: driver,
@@ -129,9 +113,8 @@ impl ClientConnection {
         request: &ClientRequest,
     ) -> Result<ClientResponse, ClientFailure> {
         self.ready().await?;
-        let request = self
-            .http_request(request)
-            .map_err(|error| ClientFailure::Other(error.to_string()))?;
+        let request = self.http_request(request);
+        let request = request.map_err(|error| ClientFailure::Other(error.to_string()))?;
         let (head, body) = match self.answer(request).await {
             Some(Ok(answer)) => answer.into_parts(),
             Some(Err(error)) => return Err(self.explain(&error).await),
@@ -151,14 +134,7 @@ impl ClientConnection {
         request: HttpRequest,
     ) -> Option<hyper::Result<http::Response<Incoming>>> {
         let ended = self.ended.cancelled();
-        let requests = &mut self.requests;
-        let answer = async move {
-            match requests {
-                RequestHandle::Http1(requests) => requests.send_request(request).await,
-                RequestHandle::Http2(requests) => requests.send_request(request).await,
-            }
-        };
-        let mut answer = pin!(answer);
+        let mut answer = pin!(self.requests.send(request));
         tokio::select! {
             biased;
             answer = &mut answer => Some(answer),
@@ -171,23 +147,27 @@ impl ClientConnection {
         let mut message = http::Request::new(Full::new(request.body.clone()));
         *message.method_mut() = request.method.clone();
         *message.headers_mut() = request.headers.clone();
-        let target = request.target.parse::<http::Uri>()?;
+        let target = request.target.parse()?;
         match self.protocol() {
             Protocol::Http1 => {
+                let host = HeaderValue::try_from(&self.authority)?;
+                message.headers_mut().insert(HOST, host);
                 *message.uri_mut() = target;
-                message
-                    .headers_mut()
-                    .insert(HOST, HeaderValue::try_from(&self.authority)?);
             }
             Protocol::Http2 => {
-                let mut parts = target.into_parts();
-                parts.scheme = Some(self.scheme.parse()?);
-                parts.authority = Some(self.authority.parse()?);
-                *message.uri_mut() = http::Uri::from_parts(parts)?;
+                *message.uri_mut() = self.absolute(target)?;
                 *message.version_mut() = Version::HTTP_2;
             }
         }
         Ok(message)
+    }
+
+    /// Returns a target with the scheme and the authority, which HTTP/2 has in place of `Host`.
+    fn absolute(&self, target: Uri) -> http::Result<Uri> {
+        let mut parts = target.into_parts();
+        parts.scheme = Some(self.scheme.parse()?);
+        parts.authority = Some(self.authority.parse()?);
+        Ok(Uri::from_parts(parts)?)
     }
 
     /// Returns the reason of an error. A request on a broken connection fails without one: the
@@ -213,19 +193,50 @@ impl ClientConnection {
     }
 }
 
-/// Spawns the task that drives a connection, and records when and how it ends.
-fn drive(
-    driver: impl Future<Output = hyper::Result<()>> + Send + 'static,
-    ended: &CancellationToken,
-    breakage: &Arc<Breakage>,
-) -> AbortOnDropHandle<()> {
-    let (ended, breakage) = (ended.clone().drop_guard(), breakage.clone());
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Err(error) = driver.await {
-            breakage.record_protocol_error(explain(&error, &breakage));
+impl RequestHandle {
+    async fn send(&mut self, request: HttpRequest) -> hyper::Result<http::Response<Incoming>> {
+        match self {
+            Self::Http1(requests) => requests.send_request(request).await,
+            Self::Http2(requests) => requests.send_request(request).await,
         }
-        drop(ended);
-    }))
+    }
+}
+
+/// Records when and how a connection ends.
+struct End {
+    ended: CancellationToken,
+    breakage: Arc<Breakage>,
+}
+
+type Started = hyper::Result<(RequestHandle, AbortOnDropHandle<()>)>;
+
+async fn start_http1(stream: TokioIo<impl Stream + 'static>, end: End) -> Started {
+    let mut builder = http1::Builder::new();
+    let (requests, driver) = builder.max_buf_size(MAX_PART).handshake(stream).await?;
+    Ok((RequestHandle::Http1(requests), end.drive(driver)))
+}
+
+async fn start_http2(stream: TokioIo<impl Stream + 'static>, end: End) -> Started {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.max_header_list_size(MAX_PART as u32);
+    let (requests, driver) = builder.handshake(stream).await?;
+    Ok((RequestHandle::Http2(requests), end.drive(driver)))
+}
+
+impl End {
+    /// Spawns the task that drives the connection.
+    fn drive(
+        self,
+        driver: impl Future<Output = hyper::Result<()>> + Send + 'static,
+    ) -> AbortOnDropHandle<()> {
+        let (ended, breakage) = (self.ended.drop_guard(), self.breakage);
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                breakage.record_protocol_error(explain(&error, &breakage));
+            }
+            drop(ended);
+        }))
+    }
 }
 
 /// Reads a body up to its limit. Errors are ignored: only the status matters then.

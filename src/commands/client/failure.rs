@@ -33,11 +33,8 @@ pub(crate) enum ClientFailure {
 
 impl From<&io::Error> for ClientFailure {
     fn from(error: &io::Error) -> Self {
-        let too_many_files = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-        if error
-            .raw_os_error()
-            .is_some_and(|code| too_many_files.contains(&code))
-        {
+        let too_many_files = [Errno::MFILE, Errno::NFILE];
+        if Errno::from_io_error(error).is_some_and(|code| too_many_files.contains(&code)) {
             return Self::NoFilesLeft;
         }
         match error.get_ref().and_then(|error| error.downcast_ref()) {
@@ -76,6 +73,8 @@ impl From<io::Error> for ClientFailure {
     }
 }
 
+const NO_LISTENER: &str = "the connection was refused: no server listens there";
+
 impl fmt::Display for ClientFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,16 +82,11 @@ impl fmt::Display for ClientFailure {
             Self::HungUp(how) => f.write_str(how),
             Self::Silent => f.write_str("no response in time"),
             Self::Untrusted(error) => {
-                write!(
-                    f,
-                    "the server's certificate is not trusted: {}",
-                    certificate_words(error)
-                )
+                let why = certificate_words(error);
+                write!(f, "the server's certificate is not trusted: {why}")
             }
             Self::Unresolved(why) => write!(f, "the name does not resolve: {why}"),
-            Self::ConnectionRefused => {
-                f.write_str("the connection was refused: no server listens there")
-            }
+            Self::ConnectionRefused => f.write_str(NO_LISTENER),
             Self::NotTls => f.write_str("the server does not speak TLS"),
             Self::NotHttp(error) => write!(f, "the server does not speak HTTP: {error}"),
             Self::NoFilesLeft => f.write_str("too many open files, which include connections"),
@@ -104,19 +98,24 @@ impl fmt::Display for ClientFailure {
 /// Returns a TLS error in words: those of the error itself are names of types.
 fn tls_words(error: &TlsError) -> String {
     match error {
-        TlsError::PeerIncompatible(
-            PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => "the server supports no safe version of TLS".into(),
-        TlsError::PeerIncompatible(_) => {
-            "the server requires TLS parameters that are unsafe or unknown".into()
-        }
+        TlsError::PeerIncompatible(why) => incompatible(why).into(),
         TlsError::PeerMisbehaved(_)
         | TlsError::InappropriateMessage { .. }
         | TlsError::InappropriateHandshakeMessage { .. } => {
             "the server violates the TLS protocol".into()
         }
         other => other.to_string(),
+    }
+}
+
+fn incompatible(why: &PeerIncompatible) -> &'static str {
+    use PeerIncompatible as P;
+
+    match why {
+        P::ServerDoesNotSupportTls12Or13 | P::ServerTlsVersionIsDisabledByOurConfig => {
+            "the server supports no safe version of TLS"
+        }
+        _ => "the server requires TLS parameters that are unsafe or unknown",
     }
 }
 
@@ -142,12 +141,10 @@ fn words(fault: CertificateFault) -> String {
 
 fn other_names(presented: &[String], expected: &str) -> String {
     let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
-    let names = if names.is_empty() {
-        "no host".into()
-    } else {
-        names.join(", ")
-    };
-    format!("it is for {names}, not for {expected}")
+    match names.is_empty() {
+        true => format!("it is for no host, not for {expected}"),
+        false => format!("it is for {}, not for {expected}", names.join(", ")),
+    }
 }
 
 /// Returns the bare name in `DnsName("localhost")` or `IpAddress(127.0.0.1)`.

@@ -22,13 +22,9 @@ pub(crate) fn client_config(
     authorities: &[CertificateDer<'static>],
     identity: Option<Arc<CertifiedKey>>,
 ) -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority.clone())?;
-    }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
+        .with_root_certificates(roots(authorities)?);
     let mut config = match identity {
         Some(identity) => {
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
@@ -37,6 +33,14 @@ pub(crate) fn client_config(
     };
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
+    Ok(roots)
 }
 
 /// Opens a TCP connection, and sends a PROXY protocol header if the target needs one.

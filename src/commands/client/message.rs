@@ -54,8 +54,8 @@ impl ClientRequest {
 
     /// Asks the server to close the connection after this request.
     pub(crate) fn last(mut self) -> Self {
-        self.headers
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        let close = HeaderValue::from_static("close");
+        self.headers.insert(CONNECTION, close);
         self
     }
 }

@@ -96,13 +96,10 @@ impl Leaf {
     /// Returns the certificate and its key for rustls.
     pub(crate) fn certified(&self) -> Result<Arc<CertifiedKey>, rustls::Error> {
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der()).into();
-        let key = aws_lc_rs::default_provider()
-            .key_provider
-            .load_private_key(key)?;
-        Ok(Arc::new(CertifiedKey::new(
-            vec![self.certificate.clone()],
-            key,
-        )))
+        let provider = aws_lc_rs::default_provider().key_provider;
+        let chain = vec![self.certificate.clone()];
+        let key = provider.load_private_key(key)?;
+        Ok(Arc::new(CertifiedKey::new(chain, key)))
     }
 
     /// Returns the key in PEM.
@@ -111,15 +108,22 @@ impl Leaf {
     }
 }
 
+/// Attributes of the subjects of Netdata's own certificates, before the common name.
+const NETDATA_SUBJECT: [(DnType, &str); 5] = [
+    (DnType::CountryName, "US"),
+    (DnType::StateOrProvinceName, "California"),
+    (DnType::LocalityName, "San Francisco"),
+    (DnType::OrganizationName, "Netdata, Inc."),
+    (DnType::OrganizationalUnitName, "Cloud SRE"),
+];
+
 /// Returns the parameters of a certificate whose subject is that of Netdata's own certificates, with
 /// another common name.
 fn params(common_name: &str) -> Result<CertificateParams, Error> {
     let mut subject = DistinguishedName::new();
-    subject.push(DnType::CountryName, "US");
-    subject.push(DnType::StateOrProvinceName, "California");
-    subject.push(DnType::LocalityName, "San Francisco");
-    subject.push(DnType::OrganizationName, "Netdata, Inc.");
-    subject.push(DnType::OrganizationalUnitName, "Cloud SRE");
+    for (kind, value) in NETDATA_SUBJECT {
+        subject.push(kind, value);
+    }
     subject.push(DnType::CommonName, common_name);
     let mut params = CertificateParams::new(Vec::new())?;
     (params.not_before, params.not_after) = validity();

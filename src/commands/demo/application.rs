@@ -24,14 +24,10 @@ pub(super) struct ReceivedRequest {
 impl ReceivedRequest {
     /// Returns the value of a header field.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        let mut fields = self
-            .head
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(':'));
-        fields
-            .find(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
+        let lines = self.head.lines().skip(1);
+        let mut fields = lines.filter_map(|line| line.split_once(':'));
+        let (_, value) = fields.find(|(field, _)| field.eq_ignore_ascii_case(name))?;
+        Some(value.trim())
     }
 
     /// Returns the kind of the notification, which the proxy adds.
@@ -66,30 +62,35 @@ pub(super) fn start(
 ) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
-    thread::Builder::new()
-        .name("application".into())
-        .spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let record = record.clone();
-                thread::spawn(move || serve(stream, record));
-            }
-        })?;
+    let application = thread::Builder::new().name("application".into());
+    application.spawn(move || accept(&listener, record))?;
     Ok(address)
+}
+
+fn accept(listener: &TcpListener, record: impl Fn(ReceivedRequest) + Clone + Send + 'static) {
+    for stream in listener.incoming().flatten() {
+        let record = record.clone();
+        thread::spawn(move || serve(stream, record));
+    }
 }
 
 /// Serves a connection until it ends; the proxy keeps it for further requests.
 fn serve(mut stream: TcpStream, record: impl Fn(ReceivedRequest)) {
+    let response = response();
     let mut buffer = Vec::new();
     while let Some(received) = read_request(&mut stream, &mut buffer) {
         record(received);
-        let response = format!(
-            "HTTP/1.1 {STATUS} Accepted\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
-            BODY.len()
-        );
         if stream.write_all(response.as_bytes()).is_err() {
             return;
         }
     }
+}
+
+fn response() -> String {
+    let length = BODY.len();
+    format!(
+        "HTTP/1.1 {STATUS} Accepted\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{BODY}"
+    )
 }
 
 /// Reads the next request, even if it is incomplete; `None` at the end of the connection. `buffer`
@@ -124,11 +125,9 @@ fn take_request(buffer: &mut Vec<u8>) -> Option<ReceivedRequest> {
         head,
         body: Vec::new(),
     };
-    let length = received
-        .header("Content-Length")
-        .and_then(|length| length.parse().ok())
-        .unwrap_or(0);
-    let end = end_of_head.checked_add(length)?;
+    let length = received.header("Content-Length");
+    let length = length.and_then(|length| length.parse().ok());
+    let end = end_of_head.checked_add(length.unwrap_or(0))?;
     received.body = buffer.get(end_of_head..end)?.to_vec();
     buffer.drain(..end);
     Some(received)

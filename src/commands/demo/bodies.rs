@@ -1,7 +1,7 @@
 //! Bodies of the requests: notifications as Netdata Cloud sends them, and two invalid ones.
 
 use crate::commands::client::{Generator, NotificationSpec, Severity};
-use crate::webhook::notification::Shape::{Flat, Nested};
+use crate::webhook::notification::Shape::{self, Flat, Nested};
 
 /// JSON with a string in `state` instead of an object.
 pub(super) const SCHEMA_MISMATCH: &str =
@@ -23,18 +23,24 @@ pub(super) struct Bodies {
     pub(super) test: String,
 }
 
+fn alert(shape: Shape, severity: Severity) -> NotificationSpec {
+    NotificationSpec::Alert {
+        shape,
+        severity: Some(severity),
+    }
+}
+
+fn reachability(shape: Shape, reachable: bool) -> NotificationSpec {
+    NotificationSpec::Reachability {
+        shape,
+        reachable: Some(reachable),
+    }
+}
+
 impl Bodies {
     /// Returns bodies that are the same in every demo.
     pub(super) fn new() -> Self {
         let generator = Generator::default();
-        let alert = |shape, severity| NotificationSpec::Alert {
-            shape,
-            severity: Some(severity),
-        };
-        let reachability = |shape, reachable| NotificationSpec::Reachability {
-            shape,
-            reachable: Some(reachable),
-        };
         Self {
             alert_flat: generator.write(alert(Flat, Severity::Critical), 0),
             alert_nested: generator.write(alert(Nested, Severity::Warning), 1),

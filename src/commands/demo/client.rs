@@ -64,12 +64,31 @@ pub(super) enum SceneResult {
     Failed(String),
 }
 
+impl SceneResult {
+    fn of_failure(failure: ClientFailure) -> Self {
+        match failure {
+            ClientFailure::Alert(alert) => Self::Alert(alert),
+            ClientFailure::Silent => Self::Failed(format!(
+                "no complete response in {} s",
+                CHALLENGE_LIMIT.as_secs()
+            )),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
 /// A client with one certificate, or without.
 pub(super) struct DemoClient {
     address: SocketAddr,
     target: WebhookTarget,
     tls: Arc<ClientConfig>,
     runtime: Runtime,
+}
+
+/// Returns the TLS configuration of a client that trusts `root` and presents `identity`.
+fn tls(root: &Authority, identity: Option<&Leaf>) -> Result<ClientConfig, rustls::Error> {
+    let identity = identity.map(Leaf::certified).transpose()?;
+    client::client_config(std::slice::from_ref(root.certificate()), identity)
 }
 
 impl DemoClient {
@@ -81,47 +100,38 @@ impl DemoClient {
         root: &Authority,
         identity: Option<&Leaf>,
     ) -> Result<Self, String> {
-        let make = || -> Result<_, Box<dyn std::error::Error>> {
-            let identity = identity.map(Leaf::certified).transpose()?;
-            let tls = client::client_config(std::slice::from_ref(root.certificate()), identity)?;
-            Ok((tls, Builder::new_current_thread().enable_all().build()?))
-        };
-        let (tls, runtime) = make().map_err(|error| error.to_string())?;
+        let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             address,
             target: WebhookTarget::parse(url)?,
-            tls: Arc::new(tls),
-            runtime,
+            tls: Arc::new(tls(root, identity).map_err(|error| error.to_string())?),
+            runtime: runtime.map_err(|error| error.to_string())?,
         })
     }
 
     /// Sends a request over a new connection.
     pub(super) fn send(&self, message: &DemoRequest<'_>) -> SceneResult {
         let exchange = async { timeout(CHALLENGE_LIMIT, self.exchange(message)).await };
-        self.runtime
-            .block_on(exchange)
-            .unwrap_or(Err(ClientFailure::Silent))
-            .unwrap_or_else(|failure| match failure {
-                ClientFailure::Alert(alert) => SceneResult::Alert(alert),
-                ClientFailure::Silent => SceneResult::Failed(format!(
-                    "no complete response in {} s",
-                    CHALLENGE_LIMIT.as_secs()
-                )),
-                other => SceneResult::Failed(other.to_string()),
-            })
+        let result = self.runtime.block_on(exchange);
+        let result = result.unwrap_or(Err(ClientFailure::Silent));
+        result.unwrap_or_else(SceneResult::of_failure)
     }
 
     async fn exchange(&self, message: &DemoRequest<'_>) -> Result<SceneResult, ClientFailure> {
-        let socket = client::dial(&self.target, self.address).await?;
-        let stream =
-            client::tls_handshake(socket, self.target.server_name(), self.tls.clone()).await?;
-        let mut connection = ClientConnection::open(stream, Protocol::Http1, &self.target).await?;
+        let mut connection = self.connect().await?;
         let answer = connection.exchange(&self.request(message)?).await?;
         connection.close().await;
         Ok(SceneResult::Response {
             status: answer.status,
             body: String::from_utf8_lossy(&answer.body).into_owned(),
         })
+    }
+
+    async fn connect(&self) -> Result<ClientConnection, ClientFailure> {
+        let socket = client::dial(&self.target, self.address).await?;
+        let name = self.target.server_name();
+        let stream = client::tls_handshake(socket, name, self.tls.clone()).await?;
+        ClientConnection::open(stream, Protocol::Http1, &self.target).await
     }
 
     fn request(&self, message: &DemoRequest<'_>) -> Result<ClientRequest, ClientFailure> {
@@ -132,8 +142,8 @@ impl DemoClient {
         }
         request.method = message.method.clone();
         request.target = message.target.to_owned();
-        let token = HeaderValue::try_from(format!("Bearer {}", message.token))
-            .map_err(|error| ClientFailure::Other(error.to_string()))?;
+        let token = HeaderValue::try_from(format!("Bearer {}", message.token));
+        let token = token.map_err(|error| ClientFailure::Other(error.to_string()))?;
         request.headers.insert(AUTHORIZATION, token);
         let agent = HeaderValue::from_static("Go-http-client/1.1");
         request.headers.insert(USER_AGENT, agent);

@@ -130,12 +130,8 @@ fn acts<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> [Act<'a>; 2] {
 }
 
 fn conclusion(verdicts: &[Verdict]) -> String {
-    let count = |wanted| {
-        verdicts
-            .iter()
-            .filter(|verdict| **verdict == wanted)
-            .count()
-    };
+    let each = verdicts.iter();
+    let count = |wanted| each.clone().filter(|verdict| **verdict == wanted).count();
     let (served, stopped) = (count(Verdict::Served), count(Verdict::Stopped));
     let summary =
         format!("{served} genuine requests were served, {stopped} forgeries were stopped");
@@ -158,10 +154,9 @@ fn show(
     if setup.has_ended() {
         return Ok(None);
     }
-    let verdict = if scene.passed(&answer, &received) {
-        right
-    } else {
-        Verdict::Failed
+    let verdict = match scene.passed(&answer, &received) {
+        true => right,
+        false => Verdict::Failed,
     };
     table.row(verdict, &scene.cells(&answer, &received))?;
     if verdict == Verdict::Failed {

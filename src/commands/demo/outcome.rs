@@ -55,33 +55,30 @@ pub(super) struct Scene<'a> {
 impl Scene<'_> {
     /// Returns `true` if the client and the application received what they must.
     pub(super) fn passed(&self, answer: &SceneResult, received: &[ReceivedRequest]) -> bool {
-        self.has_right_response(answer)
-            && match &self.outcome {
+        self.has_right_response(answer) && self.has_right_requests(received)
+    }
+
+    fn has_right_requests(&self, received: &[ReceivedRequest]) -> bool {
+        match (&self.outcome, received) {
+            (
                 ExpectedOutcome::Forwarded {
                     notification,
                     severity,
-                } => {
-                    matches!(received, [one] if self.is_right_request(one, notification, severity))
-                }
-                _ => received.is_empty(),
-            }
+                },
+                [one],
+            ) => self.is_right_request(one, notification, severity),
+            (ExpectedOutcome::Forwarded { .. }, _) => false,
+            (_, received) => received.is_empty(),
+        }
     }
 
     fn has_right_response(&self, result: &SceneResult) -> bool {
         match &self.outcome {
-            ExpectedOutcome::Forwarded { .. } => {
-                let own = SceneResult::Response {
-                    status: application::STATUS,
-                    body: application::BODY.into(),
-                };
-                *result == own
+            ExpectedOutcome::Forwarded { .. } => is_of_application(result),
+            ExpectedOutcome::Proven { response_token } => {
+                let token = response_token.as_str().into();
+                has_member(result, 200, "response_token", token)
             }
-            ExpectedOutcome::Proven { response_token } => has_member(
-                result,
-                200,
-                "response_token",
-                response_token.as_str().into(),
-            ),
             ExpectedOutcome::Kept => has_member(result, 200, "received", true.into()),
             ExpectedOutcome::Refused { status, code } => {
                 has_member(result, *status, "code", (*code).into())
@@ -112,34 +109,19 @@ impl Scene<'_> {
     }
 
     fn response_cell(&self, result: &SceneResult) -> Cell {
-        let (status, body) = match result {
+        match result {
             SceneResult::Alert(alert) => {
                 let headline = format!("TLS alert {}", alert_name(*alert));
-                return Cell::new(headline, "without a connection");
+                Cell::new(headline, "without a connection")
             }
-            SceneResult::Failed(error) => return Cell::new("no response", error.as_str()),
-            SceneResult::Response { status, body } => (*status, body.as_str()),
-        };
-        if let Value::String(code) = field(body, "code") {
-            let detail = field(body, "detail");
-            let detail = detail.as_str().unwrap_or_default();
-            return Cell::new(format!("{status} {code}"), detail);
+            SceneResult::Failed(error) => Cell::new("no response", error.as_str()),
+            SceneResult::Response { status, body } => {
+                let is_right = self.has_right_response(result);
+                refusal_cell(*status, body)
+                    .or_else(|| proof_cell(*status, body, is_right))
+                    .unwrap_or_else(|| acknowledgement_cell(*status, body))
+            }
         }
-        if let Value::String(token) = field(body, "response_token") {
-            let verdict = if self.has_right_response(result) {
-                "right"
-            } else {
-                "wrong"
-            };
-            let headline = format!("{status}, the HMAC is {verdict}");
-            return Cell::new(headline, shortened(&token));
-        }
-        let origin = if status == application::STATUS {
-            "application"
-        } else {
-            "proxy"
-        };
-        Cell::new(format!("{status} of the {origin}"), body)
     }
 
     fn application_cell(&self, received: &[ReceivedRequest]) -> Cell {
@@ -151,15 +133,13 @@ impl Scene<'_> {
     }
 
     fn comparison(&self, received: &ReceivedRequest) -> String {
-        let identical = if received.body == self.message.body.as_bytes() {
-            "identical"
-        } else {
-            "CHANGED"
+        let identical = match received.body == self.message.body.as_bytes() {
+            true => "identical",
+            false => "CHANGED",
         };
-        let leak = if received.header("Authorization").is_some() {
-            "; WITH CREDENTIALS"
-        } else {
-            ""
+        let leak = match received.header("Authorization") {
+            Some(_) => "; WITH CREDENTIALS",
+            None => "",
         };
         let proof = match received.verified() {
             VERIFIED => String::new(),
@@ -167,6 +147,34 @@ impl Scene<'_> {
         };
         format!("{} bytes, {identical}{proof}{leak}", received.body.len())
     }
+}
+
+/// Returns the refusal in a response, if that is one.
+fn refusal_cell(status: u16, body: &str) -> Option<Cell> {
+    let Value::String(code) = field(body, "code") else {
+        return None;
+    };
+    let detail = field(body, "detail");
+    let detail = detail.as_str().unwrap_or_default();
+    Some(Cell::new(format!("{status} {code}"), detail))
+}
+
+/// Returns the response to a challenge in a response, if that is one.
+fn proof_cell(status: u16, body: &str, is_right: bool) -> Option<Cell> {
+    let Value::String(token) = field(body, "response_token") else {
+        return None;
+    };
+    let verdict = if is_right { "right" } else { "wrong" };
+    let headline = format!("{status}, the HMAC is {verdict}");
+    Some(Cell::new(headline, shortened(&token)))
+}
+
+fn acknowledgement_cell(status: u16, body: &str) -> Cell {
+    let origin = match status {
+        application::STATUS => "application",
+        _ => "proxy",
+    };
+    Cell::new(format!("{status} of the {origin}"), body)
 }
 
 impl std::fmt::Display for ExpectedOutcome {
@@ -188,6 +196,14 @@ impl std::fmt::Display for ExpectedOutcome {
     }
 }
 
+fn is_of_application(result: &SceneResult) -> bool {
+    let own = SceneResult::Response {
+        status: application::STATUS,
+        body: application::BODY.into(),
+    };
+    *result == own
+}
+
 fn has_member(result: &SceneResult, status: u16, key: &str, value: Value) -> bool {
     match result {
         SceneResult::Response {
@@ -200,10 +216,8 @@ fn has_member(result: &SceneResult, status: u16, key: &str, value: Value) -> boo
 
 /// Returns a member of a JSON object, or null.
 fn field(body: &str, key: &str) -> Value {
-    serde_json::from_str::<Value>(body)
-        .ok()
-        .and_then(|mut json| json.get_mut(key).map(Value::take))
-        .unwrap_or_default()
+    let mut json: Value = serde_json::from_str(body).unwrap_or_default();
+    json.get_mut(key).map(Value::take).unwrap_or_default()
 }
 
 fn shortened(token: &str) -> String {

@@ -21,8 +21,16 @@ const NETDATA_AS_PREFIX: &str = "app.netdata.cloud.test";
 const OTHER_CLIENT: &str = "registry.netdata.cloud";
 /// Returns requests as Netdata Cloud sends them.
 pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
-    vec![
-        challenge(secret, token),
+    let mut scenes = vec![challenge(secret, token)];
+    scenes.extend(alerts(token, bodies));
+    scenes.extend(reachability(token, bodies));
+    let test = notification("Test notification", token, &bodies.test, ", a token");
+    scenes.push(test);
+    scenes
+}
+
+fn alerts<'a>(token: &'a str, bodies: &'a Bodies) -> [Scene<'a>; 2] {
+    [
         Scene {
             outcome: forwarded("alert", "critical"),
             ..notification("Alert, flat", token, &bodies.alert_flat, ", documented")
@@ -31,25 +39,20 @@ pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> V
             outcome: forwarded("alert", "warning"),
             ..notification("Alert, nested", token, &bodies.alert_nested, ", observed")
         },
+    ]
+}
+
+fn reachability<'a>(token: &'a str, bodies: &'a Bodies) -> [Scene<'a>; 2] {
+    let (flat, nested) = (&bodies.reachability_flat, &bodies.reachability_nested);
+    [
         Scene {
             outcome: forwarded("reachability", "critical"),
-            ..notification(
-                "Reachability, flat",
-                token,
-                &bodies.reachability_flat,
-                ", documented",
-            )
+            ..notification("Reachability, flat", token, flat, ", documented")
         },
         Scene {
             outcome: forwarded("reachability", "info"),
-            ..notification(
-                "Reachability, nested",
-                token,
-                &bodies.reachability_nested,
-                ", observed",
-            )
+            ..notification("Reachability, nested", token, nested, ", observed")
         },
-        notification("Test notification", token, &bodies.test, ", a token"),
     ]
 }
 
@@ -106,24 +109,23 @@ fn forged_certificates<'a>(alert: &dyn Fn() -> DemoRequest<'a>) -> Vec<Scene<'a>
         message: alert(),
         outcome,
     };
-    let no_certificate = ExpectedOutcome::Alert(NO_CERTIFICATE);
-    let foreign_ca = ExpectedOutcome::Alert(FOREIGN_CA);
-    let mismatch = || refused(403, "common_name_mismatch");
+    let stopped = |name, detail, identity, alert| {
+        scene(name, detail, identity, ExpectedOutcome::Alert(alert))
+    };
+    let mismatch = |name, common_name| {
+        let outcome = refused(403, "common_name_mismatch");
+        scene(name, common_name, Named(common_name), outcome)
+    };
     vec![
-        scene(
+        stopped(
             "No certificate",
             "otherwise valid",
             NoCertificate,
-            no_certificate,
+            NO_CERTIFICATE,
         ),
-        scene("Foreign CA", "same names, other key", ForeignCa, foreign_ca),
-        scene("Wrong CN", OTHER_CLIENT, Named(OTHER_CLIENT), mismatch()),
-        scene(
-            "CN as prefix",
-            NETDATA_AS_PREFIX,
-            Named(NETDATA_AS_PREFIX),
-            mismatch(),
-        ),
+        stopped("Foreign CA", "same names, other key", ForeignCa, FOREIGN_CA),
+        mismatch("Wrong CN", OTHER_CLIENT),
+        mismatch("CN as prefix", NETDATA_AS_PREFIX),
     ]
 }
 
@@ -182,13 +184,11 @@ fn post<'a>(token: &'a str, body: &'a str) -> DemoRequest<'a> {
 /// Computes the response as Netdata Cloud does. It does not use the function of the proxy, which is
 /// what the demo tests.
 fn response_token(secret: &str) -> String {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes());
+    let mut mac = mac.expect("HMAC takes a key of any length");
     mac.update(CRC_TOKEN.as_bytes());
-    format!(
-        "sha256={}",
-        BASE64_STANDARD.encode(mac.finalize().into_bytes())
-    )
+    let hmac = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    format!("sha256={hmac}")
 }
 
 #[cfg(test)]

@@ -113,14 +113,9 @@ impl<W: Write> SceneTable<W> {
 
     /// Prints a row. The mark and the response of the proxy show the verdict.
     pub(super) fn row(&mut self, verdict: Verdict, columns: &[Cell; 3]) -> io::Result<()> {
-        let headlines = columns.each_ref().map(|column| column.headline.as_str());
         let details = columns.each_ref().map(|column| column.detail.as_str());
         let mut table = self.grid();
-        let mark = comfy_table::Cell::new(verdict.mark()).fg(verdict.colour());
-        let [sent, response, received] = cells(headlines, Attribute::Bold);
-        let mut first = row(mark, [sent, response.fg(verdict.colour()), received]);
-        first.max_height(1);
-        table.add_row(first);
+        table.add_row(headline(verdict, columns));
         if details.iter().any(|detail| !detail.is_empty()) {
             table.add_row(row(blank(), cells(details, Attribute::Dim)));
         }
@@ -159,6 +154,16 @@ impl<W: Write> SceneTable<W> {
         let all_shares: u16 = SHARES.iter().sum();
         self.width.saturating_sub(MARK_WIDTH) * SHARES[text_column] / all_shares
     }
+}
+
+/// Returns the first line of a row, which is not wrapped.
+fn headline(verdict: Verdict, columns: &[Cell; 3]) -> Row {
+    let headlines = columns.each_ref().map(|column| column.headline.as_str());
+    let mark = comfy_table::Cell::new(verdict.mark()).fg(verdict.colour());
+    let [sent, response, received] = cells(headlines, Attribute::Bold);
+    let mut headline = row(mark, [sent, response.fg(verdict.colour()), received]);
+    headline.max_height(1);
+    headline
 }
 
 fn blank() -> comfy_table::Cell {

@@ -169,23 +169,37 @@ impl Alert<'_> {
         let local_date = written(in_zone(self.date, utc_offset));
         let seconds = 60 + random.below("seconds", 3540);
         let duration = format!("{} minutes and {} seconds", seconds / 60, seconds % 60);
-        let criticals = self.active / 3;
-        let warnings = self.active - criticals;
-        vec![
-            ("entries", entries(criticals, warnings, &local_date)),
-            ("criticals", criticals.to_string()),
-            ("warnings", warnings.to_string()),
+        let mut values = self.others(&local_date);
+        values.extend([
             ("date", written(self.date)),
             ("local_date", local_date),
             ("timezone", text(timezone)),
             ("utc_offset", utc_offset.to_string()),
             ("seconds", seconds.to_string()),
             ("duration", duration),
+        ]);
+        values
+    }
+
+    /// Returns the values about all alerts that are active on the node.
+    fn others(&self, local_date: &str) -> Vec<(&'static str, String)> {
+        let criticals = self.active / 3;
+        let warnings = self.active - criticals;
+        vec![
+            ("entries", entries(criticals, warnings, local_date)),
+            ("criticals", criticals.to_string()),
+            ("warnings", warnings.to_string()),
         ]
     }
 }
 
 impl Definition {
+    /// Returns the entry of an active alert in the list of these.
+    fn entry(&self, severity: Severity, date: &str) -> String {
+        let (name, status) = (self.name, severity.status());
+        format!("{{\"name\": \"{name}\", \"status\": \"{status}\", \"triggered_at\": \"{date}\"}}")
+    }
+
     fn values(&self) -> Vec<(&'static str, String)> {
         // The hash of a definition does not depend on the seed.
         let hash = SeededRandom::new(0).uuid(self.name).to_string();
@@ -214,13 +228,7 @@ fn written(date: OffsetDateTime) -> String {
 fn entries(criticals: u32, warnings: u32, date: &str) -> String {
     let statuses = std::iter::repeat_n(Severity::Critical, criticals as usize);
     let statuses = statuses.chain(std::iter::repeat_n(Severity::Warning, warnings as usize));
-    let entries = statuses
-        .zip(DEFINITIONS.iter().cycle())
-        .map(|(severity, definition)| {
-            let (name, status) = (definition.name, severity.status());
-            format!(
-                "{{\"name\": \"{name}\", \"status\": \"{status}\", \"triggered_at\": \"{date}\"}}"
-            )
-        });
+    let alerts = statuses.zip(DEFINITIONS.iter().cycle());
+    let entries = alerts.map(|(severity, definition)| definition.entry(severity, date));
     entries.collect::<Vec<_>>().join(",")
 }

@@ -78,6 +78,22 @@ pub(crate) const EVERY_NOTIFICATION: [NotificationSpec; 11] = {
     ]
 };
 
+impl NotificationSpec {
+    fn template(self) -> &'static str {
+        match self {
+            Self::Alert { shape, .. } => match shape {
+                Shape::Flat => include_str!("bodies/alert_flat"),
+                Shape::Nested => include_str!("bodies/alert_nested"),
+            },
+            Self::Reachability { shape, .. } => match shape {
+                Shape::Flat => include_str!("bodies/reachability_flat"),
+                Shape::Nested => include_str!("bodies/reachability_nested"),
+            },
+            Self::Test => include_str!("bodies/test"),
+        }
+    }
+}
+
 /// Generator of the notifications of a space in Netdata Cloud.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Generator {
@@ -112,27 +128,16 @@ impl Generator {
     pub(crate) fn write(&self, spec: NotificationSpec, index: u64) -> String {
         let random = SeededRandom::new(self.seed).at(index);
         let mut values = self.common(index);
-        let template = match spec {
-            NotificationSpec::Alert { shape, severity } => {
+        match spec {
+            NotificationSpec::Alert { severity, .. } => {
                 values.extend(self.alert(severity, index, &random));
-                match shape {
-                    Shape::Flat => include_str!("bodies/alert_flat"),
-                    Shape::Nested => include_str!("bodies/alert_nested"),
-                }
             }
-            NotificationSpec::Reachability { shape, reachable } => {
+            NotificationSpec::Reachability { reachable, .. } => {
                 values.extend(self.reachability(reachable, &random));
-                match shape {
-                    Shape::Flat => include_str!("bodies/reachability_flat"),
-                    Shape::Nested => include_str!("bodies/reachability_nested"),
-                }
             }
-            NotificationSpec::Test => {
-                values.push(("token", self.test_token(index)));
-                include_str!("bodies/test")
-            }
-        };
-        render(template, &values)
+            NotificationSpec::Test => values.push(("token", self.test_token(index))),
+        }
+        render(spec.template(), &values)
     }
 
     fn alert(
@@ -154,19 +159,14 @@ impl Generator {
 
     /// Returns the token of a Test notification, which the operator pastes into Netdata's UI.
     pub(crate) fn test_token(&self, index: u64) -> String {
-        SeededRandom::new(self.seed)
-            .at(index)
-            .uuid("test token")
-            .to_string()
+        let random = SeededRandom::new(self.seed).at(index);
+        random.uuid("test token").to_string()
     }
 
     /// Returns the token of a challenge, with characters that must be encoded in a URL.
     pub(crate) fn crc_token(&self, index: u64) -> String {
-        BASE64_STANDARD.encode(
-            SeededRandom::new(self.seed)
-                .at(index)
-                .bytes::<25>("crc token"),
-        )
+        let random = SeededRandom::new(self.seed).at(index);
+        BASE64_STANDARD.encode(random.bytes::<25>("crc token"))
     }
 
     fn reachability(
@@ -176,11 +176,7 @@ impl Generator {
     ) -> [(&'static str, String); 7] {
         let stable = SeededRandom::new(self.seed);
         let reachable = reachable.unwrap_or_else(|| random.pick("reachable", [true, false]));
-        let (word, predicate, severity) = if reachable {
-            ("reachable", "reachable again", "info")
-        } else {
-            ("unreachable", "unreachable", "critical")
-        };
+        let (word, predicate, severity) = state(reachable);
         let (space, node) = (self.space(&stable), self.node(random));
         let stale = u64::from(!reachable) + random.below("stale", 2);
         [
@@ -199,10 +195,8 @@ impl Generator {
         let stable = SeededRandom::new(self.seed);
         let space = self.space(&stable);
         let node = self.node(&stable.at(index));
-        let id = self
-            .space_id
-            .clone()
-            .unwrap_or_else(|| stable.uuid("space").to_string());
+        let given_id = self.space_id.clone();
+        let id = given_id.unwrap_or_else(|| stable.uuid("space").to_string());
         vec![
             ("space", text(space)),
             ("slug", slug(space)),
@@ -230,6 +224,14 @@ impl Generator {
     fn moment(&self, index: u64) -> OffsetDateTime {
         let seconds = SeededRandom::new(self.seed).below("moment", YEAR) + index % YEAR;
         OffsetDateTime::UNIX_EPOCH + Duration::seconds(EPOCH.saturating_add_unsigned(seconds))
+    }
+}
+
+/// Returns the word for the state of a node, the predicate of its message, and its severity.
+fn state(reachable: bool) -> (&'static str, &'static str, &'static str) {
+    match reachable {
+        true => ("reachable", "reachable again", "info"),
+        false => ("unreachable", "unreachable", "critical"),
     }
 }
 

@@ -10,18 +10,21 @@ pub(super) fn render(template: &str, values: &Values) -> String {
         let mut parts = line.trim_start().split('$');
         rendered.push_str(parts.next().unwrap_or_default());
         for part in parts {
-            let end = part
-                .find(|c: char| !c.is_ascii_lowercase() && c != '_')
-                .unwrap_or(part.len());
-            let (name, rest) = part.split_at(end);
-            match values.iter().find(|(known, _)| *known == name) {
-                Some((_, value)) => rendered.push_str(value),
-                None => rendered.extend(["$", name]),
-            }
-            rendered.push_str(rest);
+            insert(&mut rendered, part, values);
         }
     }
     rendered
+}
+
+/// Appends the value for the name at the start of `part`, and the rest of it.
+fn insert(rendered: &mut String, part: &str, values: &Values) {
+    let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+    let (name, rest) = part.split_at(end.unwrap_or(part.len()));
+    match values.iter().find(|(known, _)| *known == name) {
+        Some((_, value)) => rendered.push_str(value),
+        None => rendered.extend(["$", name]),
+    }
+    rendered.push_str(rest);
 }
 
 /// Escapes text for a JSON string as Go does, which escapes HTML characters, too.

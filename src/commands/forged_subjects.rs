@@ -15,58 +15,78 @@ const DIRECTORY: &str = "forgeries";
 /// Attributes of a subject.
 type Attributes = Vec<(DnType, String)>;
 
-/// Returns every forged subject: the name of its file, its description, and its attributes.
-fn subjects() -> [(&'static str, &'static str, Attributes); 9] {
-    let name = |suffix: &str| format!("{NETDATA}{suffix}");
-    let cn = |value: &str| (DnType::CommonName, value.to_owned());
-    // rcgen keeps one attribute of each type: a second common name is of another type to it.
-    let second_cn = |value: &str| (DnType::CustomDnType(vec![2, 5, 4, 3]), value.to_owned());
-    let other = |kind: DnType, value: String| vec![(kind, value), cn("evil")];
+/// A forged subject: the name of its file, its description, and its attributes.
+type ForgedSubject = (&'static str, &'static str, Attributes);
+
+fn cn(value: impl Into<String>) -> (DnType, String) {
+    (DnType::CommonName, value.into())
+}
+
+/// Returns a second common name. rcgen keeps one attribute of each type: it is of another type to it.
+fn second_cn(value: &str) -> (DnType, String) {
+    (DnType::CustomDnType(vec![2, 5, 4, 3]), value.to_owned())
+}
+
+/// Returns every forged subject.
+fn subjects() -> Vec<ForgedSubject> {
+    let mut subjects = Vec::from(similar_names());
+    subjects.extend(names_elsewhere());
+    subjects.extend(odd_names());
+    subjects.extend(two_names());
+    subjects.push(("other", "any other CN", vec![cn("evil")]));
+    subjects
+}
+
+fn similar_names() -> [ForgedSubject; 2] {
+    let longer = cn(format!("{NETDATA}.evil.example"));
+    let pattern = cn("appXnetdataYcloud");
     [
-        (
-            "suffix",
-            "CN=app.netdata.cloud.evil.example",
-            vec![cn(&name(".evil.example"))],
-        ),
-        (
-            "pattern",
-            "CN=appXnetdataYcloud",
-            vec![cn("appXnetdataYcloud")],
-        ),
+        ("suffix", "CN=app.netdata.cloud.evil.example", vec![longer]),
+        ("pattern", "CN=appXnetdataYcloud", vec![pattern]),
+    ]
+}
+
+/// Returns subjects with the right common name in another attribute.
+fn names_elsewhere() -> [ForgedSubject; 2] {
+    let unit = (DnType::OrganizationalUnitName, format!("CN={NETDATA}"));
+    let organization = (DnType::OrganizationName, format!("x,CN={NETDATA}"));
+    [
         (
             "unit",
             "OU=CN=app.netdata.cloud, CN=evil",
-            other(DnType::OrganizationalUnitName, format!("CN={NETDATA}")),
+            vec![unit, cn("evil")],
         ),
         (
             "organization",
             "O=\"x,CN=app.netdata.cloud\", CN=evil",
-            other(DnType::OrganizationName, format!("x,CN={NETDATA}")),
+            vec![organization, cn("evil")],
         ),
-        (
-            "nul",
-            "a CN with an embedded NUL",
-            vec![cn(&name("\0.evil.example"))],
-        ),
-        ("space", "a CN with a trailing space", vec![cn(&name(" "))]),
-        (
-            "first",
-            "two CNs, the right one first",
-            vec![cn(NETDATA), second_cn("evil")],
-        ),
-        (
-            "last",
-            "two CNs, the right one last",
-            vec![cn("evil"), second_cn(NETDATA)],
-        ),
-        ("other", "any other CN", vec![cn("evil")]),
+    ]
+}
+
+/// Returns subjects with a character after the right common name that a comparison may drop.
+fn odd_names() -> [ForgedSubject; 2] {
+    let nul = cn(format!("{NETDATA}\0.evil.example"));
+    let space = cn(format!("{NETDATA} "));
+    [
+        ("nul", "a CN with an embedded NUL", vec![nul]),
+        ("space", "a CN with a trailing space", vec![space]),
+    ]
+}
+
+fn two_names() -> [ForgedSubject; 2] {
+    let right_first = vec![cn(NETDATA), second_cn("evil")];
+    let right_last = vec![cn("evil"), second_cn(NETDATA)];
+    [
+        ("first", "two CNs, the right one first", right_first),
+        ("last", "two CNs, the right one last", right_last),
     ]
 }
 
 /// Issues a certificate for each forged subject, and returns their files, of which each has its key
 /// as well.
 pub(super) fn issue(authority: &Authority) -> Result<Vec<NewFile>, rcgen::Error> {
-    let file = |(name, words, attributes): (&str, &str, Attributes)| {
+    let file = |(name, words, attributes): ForgedSubject| {
         let mut subject = DistinguishedName::new();
         for (kind, value) in attributes {
             subject.push(kind, value);
@@ -94,20 +114,25 @@ impl ForgedSubjects {
     /// # Errors
     /// Says which file is missing or wrong.
     pub(super) fn read(directory: &Path) -> Result<Self, String> {
-        let remake = |error: String| {
+        Self::read_all(directory).map_err(|error| {
             format!(
                 "{error}; make the directory with netdata-webhook-proxy send certificate --forgeries DIR"
             )
-        };
-        let read_forged = |(name, words, _): (&str, &str, Attributes)| {
+        })
+    }
+
+    fn read_all(directory: &Path) -> Result<Self, String> {
+        let read_forged = |(name, words, _): ForgedSubject| {
             let path = directory.join(DIRECTORY).join(name).with_extension("pem");
-            Ok((words.to_owned(), read_identity(&path, &path)?))
+            Ok::<_, String>((words.to_owned(), read_identity(&path, &path)?))
         };
         let (certificate, key) = (directory.join("netdata.pem"), directory.join("netdata.key"));
-        let forged: Result<_, String> = subjects().into_iter().map(read_forged).collect();
         Ok(Self {
-            genuine: read_identity(&certificate, &key).map_err(remake)?,
-            forged: forged.map_err(remake)?,
+            genuine: read_identity(&certificate, &key)?,
+            forged: subjects()
+                .into_iter()
+                .map(read_forged)
+                .collect::<Result<_, _>>()?,
             authority: directory.join("ca.pem"),
         })
     }

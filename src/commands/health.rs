@@ -37,28 +37,29 @@ impl HealthQuery {
 /// One line with the reason, if the response is negative or missing.
 pub(crate) fn query(admin: &AdminSettings, query: HealthQuery) -> Result<String, String> {
     let address = local_address(admin.listen);
-    let target = WebhookTarget {
-        is_https: false,
-        host: address.ip().to_string(),
-        port: address.port(),
-        path: query.path().to_owned(),
-        address: Some(address),
-        proxy_protocol: false,
-    };
     let url = format!("http://{address}{}", query.path());
-    let response =
-        exchange(&target, address).map_err(|error| format!("{url} does not respond: {error}"))?;
+    let response = exchange(&target(address, query), address);
+    let response = response.map_err(|error| format!("{url} does not respond: {error}"))?;
     match response.status {
         200 => Ok(one_line(&response)),
         _ => Err(format!("{url}: {}", one_line(&response))),
     }
 }
 
+fn target(address: SocketAddr, query: HealthQuery) -> WebhookTarget {
+    WebhookTarget {
+        is_https: false,
+        host: address.ip().to_string(),
+        port: address.port(),
+        path: query.path().to_owned(),
+        address: Some(address),
+        proxy_protocol: false,
+    }
+}
+
 fn exchange(target: &WebhookTarget, address: SocketAddr) -> Result<ClientResponse, String> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
     match runtime.block_on(async { timeout(TIMEOUT, get(target, address)).await }) {
         Ok(response) => response.map_err(|failure| failure.to_string()),
         Err(_) => Err(format!("no response within {} s", TIMEOUT.as_secs())),
@@ -75,11 +76,8 @@ async fn get(target: &WebhookTarget, address: SocketAddr) -> Result<ClientRespon
 /// Returns the body on one line, followed by the status.
 fn one_line(response: &ClientResponse) -> String {
     let body = String::from_utf8_lossy(&response.body);
-    let lines: Vec<_> = body
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines = body.lines().map(str::trim);
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
     match lines.join(" ").as_str() {
         "" => format!("status {}", response.status),
         text => format!("{text} ({})", response.status),

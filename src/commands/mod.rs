@@ -26,6 +26,7 @@ use crate::webhook::challenge;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use health::HealthQuery;
+use nix::sys::signal::{SigSet, Signal};
 use nu_ansi_term::Color;
 use output::OutputError;
 use queue::QueueError;
@@ -202,24 +203,35 @@ fn execute(command: Command) -> ExitCode {
         Command::Import { server } => import(&server),
         Command::Demo { once } => demonstrate(once),
         Command::Challenge { secret_file, token } => answer_challenge(&secret_file, &token),
-        Command::Completions { shell } => {
-            print_bytes(man::completions(CommandLine::command(), shell).as_bytes())
-        }
-        Command::Man { page: None } => match man::page(CommandLine::command()) {
-            Ok(page) => print_bytes(&page),
-            Err(error) => fail(FAILED, error),
-        },
-        Command::Man {
-            page: Some(man::ManPage::Config),
-        } => print_bytes(&man::configuration()),
-        Command::Help { words } => match help::find(CommandLine::command(), &words) {
-            Some(text) => print(text.trim_end(), SUCCESS),
-            None => fail(
-                USAGE,
-                "no command or page has this name: `netdata-webhook-proxy help` lists all of them",
-            ),
-        },
+        Command::Completions { shell } => complete(shell),
+        Command::Man { page } => print_page(page),
+        Command::Help { words } => help(&words),
     }
+}
+
+fn print_page(page: Option<man::ManPage>) -> ExitCode {
+    let page = match page {
+        Some(man::ManPage::Config) => Ok(man::configuration()),
+        None => man::page(CommandLine::command()),
+    };
+    match page {
+        Ok(page) => print_bytes(&page),
+        Err(error) => fail(FAILED, error),
+    }
+}
+
+fn help(words: &[String]) -> ExitCode {
+    match help::find(CommandLine::command(), words) {
+        Some(text) => print(text.trim_end(), SUCCESS),
+        None => fail(
+            USAGE,
+            "no command or page has this name: `netdata-webhook-proxy help` lists all of them",
+        ),
+    }
+}
+
+fn complete(shell: Shell) -> ExitCode {
+    print_bytes(man::completions(CommandLine::command(), shell).as_bytes())
 }
 
 fn import(source: &import::ImportSource) -> ExitCode {
@@ -251,19 +263,20 @@ fn demonstrate(once: bool) -> ExitCode {
 /// Unblocks signals: some supervisors start programs with signals blocked, which would then ignore
 /// them.
 fn unblock_signals() {
-    use nix::sys::signal::{SigSet, Signal};
-    let obeyed = [
-        Signal::SIGHUP,
-        Signal::SIGINT,
-        Signal::SIGQUIT,
-        Signal::SIGTERM,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-        Signal::SIGCHLD,
-    ];
     // Ignore the error: it concerns sets of unknown signals only.
-    let _ = SigSet::from_iter(obeyed).thread_unblock();
+    let _ = SigSet::from_iter(OBEYED).thread_unblock();
 }
+
+/// Signals that have an effect on this program.
+const OBEYED: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGCHLD,
+];
 
 fn run(path: &Path, upgrade: bool, verbose: bool) -> ExitCode {
     match run::serve(path, upgrade, verbose) {
@@ -291,10 +304,9 @@ fn check(arguments: &check::CheckArguments) -> ExitCode {
     for warning in loaded.warnings.iter().chain(&check::warnings(&loaded)) {
         complain("warning", warning);
     }
-    let code = if loaded.errors.is_empty() {
-        SUCCESS
-    } else {
-        USAGE
+    let code = match loaded.errors.is_empty() {
+        true => SUCCESS,
+        false => USAGE,
     };
     let summary = check::describe(&loaded.config);
     print(check::render(&summary, Terminal::stdout()), code)

@@ -8,21 +8,27 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// password after an option that takes a path, or a key instead of that path.
 pub(super) fn discreet(error: clap::Error) -> clap::Error {
     if is_url_for_command(&error) {
-        let message = "a URL stands after what is to be done, and must begin with https://, as in \"send alert \
-                       https://hooks.example/webhooks/netdata\"";
-        return CommandLine::command().error(ErrorKind::InvalidSubcommand, message);
+        return CommandLine::command().error(ErrorKind::InvalidSubcommand, URL_FOR_COMMAND);
     }
-    let argument = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) if error.kind() == ErrorKind::UnknownArgument => {
-            argument
+    if holds_other_argument(&error) {
+        return CommandLine::command().error(ErrorKind::UnknownArgument, HIDDEN);
+    }
+    error
+}
+
+const URL_FOR_COMMAND: &str = "a URL stands after what is to be done, and must begin with https://, as in \"send alert \
+                               https://hooks.example/webhooks/netdata\"";
+
+const HIDDEN: &str = "unexpected argument found; it is not shown because it may be a secret";
+
+/// Returns `true` if there is an unexpected argument that is not the name of an option.
+fn holds_other_argument(error: &clap::Error) -> bool {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => {
+            error.kind() == ErrorKind::UnknownArgument && !is_option_name(argument)
         }
-        _ => return error,
-    };
-    if is_option_name(argument) {
-        return error;
+        _ => false,
     }
-    let message = "unexpected argument found; it is not shown because it may be a secret";
-    CommandLine::command().error(ErrorKind::UnknownArgument, message)
 }
 
 /// Returns `true` if there is a URL, or a part of one, in place of a command.

@@ -22,24 +22,22 @@ pub fn describe(config: &Config) -> String {
 
 /// Returns the summary as it looks on `terminal`: with the first words of paragraphs in bold type.
 pub(crate) fn render(summary: &str, terminal: Terminal) -> String {
-    let line = |line: &str| {
-        // Each line has a label of so many columns, which may be empty.
-        let (label, text) = line.split_at_checked(LABEL).unwrap_or(("", line));
-        let text = match text.strip_prefix("note: ") {
-            Some(note) => {
-                let note = terminal.wrap(note, LABEL + "note: ".len());
-                terminal.paint(Color::Yellow, "note") + ": " + &note
-            }
-            None => terminal.wrap(text, label.len()),
-        };
-        terminal.paint(Style::new().bold(), label) + &text
+    let lines = summary.trim_end().lines();
+    let lines: Vec<_> = lines.map(|line| render_line(line, terminal)).collect();
+    lines.join("\n")
+}
+
+/// Renders a line, which has a label of so many columns. It may be empty.
+fn render_line(line: &str, terminal: Terminal) -> String {
+    let (label, text) = line.split_at_checked(LABEL).unwrap_or(("", line));
+    let text = match text.strip_prefix("note: ") {
+        Some(note) => {
+            let note = terminal.wrap(note, LABEL + "note: ".len());
+            terminal.paint(Color::Yellow, "note") + ": " + &note
+        }
+        None => terminal.wrap(text, label.len()),
     };
-    summary
-        .trim_end()
-        .lines()
-        .map(line)
-        .collect::<Vec<_>>()
-        .join("\n")
+    terminal.paint(Style::new().bold(), label) + &text
 }
 
 fn write(text: &mut String, config: &Config) -> fmt::Result {
@@ -50,45 +48,39 @@ fn write(text: &mut String, config: &Config) -> fmt::Result {
         writeln!(text, "http     {} (no TLS here)", join(&config.listen.http))?;
     }
     if !config.listen.trusted_proxies.is_empty() {
-        let proxies = join(&config.listen.trusted_proxies);
-        match config.listen.proxy_protocol {
-            true => writeln!(
-                text,
-                "trusted  {proxies}, which must send a PROXY protocol header"
-            )?,
-            false => writeln!(text, "trusted  X-Forwarded-For of {proxies}")?,
-        }
+        writeln!(text, "trusted  {}", trusted_proxies(config))?;
     }
     for upstream in &config.upstreams {
         writeln!(text, "upstream {upstream} = {}", join(&upstream.servers))?;
         writeln!(text, "         {}", balance(upstream))?;
     }
     for route in &config.routes {
-        writeln!(text, "route    {} → {}", route.path, route.upstream)?;
-        writeln!(text, "         requires {}", route.requirements)?;
-        writeln!(text, "         {}", treatment(route))?;
-        if let Some(note) = config.openness(route) {
-            writeln!(text, "         note: {note}")?;
-        }
+        write_route(text, config, route)?;
     }
     Ok(())
 }
 
+fn trusted_proxies(config: &Config) -> String {
+    let proxies = join(&config.listen.trusted_proxies);
+    match config.listen.proxy_protocol {
+        true => format!("{proxies}, which must send a PROXY protocol header"),
+        false => format!("X-Forwarded-For of {proxies}"),
+    }
+}
+
+fn write_route(text: &mut String, config: &Config, route: &Route) -> fmt::Result {
+    writeln!(text, "route    {} → {}", route.path, route.upstream)?;
+    writeln!(text, "         requires {}", route.requirements)?;
+    writeln!(text, "         {}", treatment(route))?;
+    match config.openness(route) {
+        Some(note) => writeln!(text, "         note: {note}"),
+        None => Ok(()),
+    }
+}
+
 fn write_https(text: &mut String, config: &Config, tls: &Tls) -> fmt::Result {
     let addresses = join(&config.listen.https);
-    let min_version = match tls.min_version {
-        TlsVersion::Tls12 => "1.2",
-        TlsVersion::Tls13 => "1.3",
-    };
-    let versions = if config.listen.http2 {
-        "HTTP/2 and HTTP/1.1"
-    } else {
-        "HTTP/1.1"
-    };
-    writeln!(
-        text,
-        "https    {addresses} (TLS {min_version} or newer, {versions})"
-    )?;
+    writeln!(text, "https    {addresses} ({})", versions(config, tls))?;
     if let Some(certificate) = tls.describe_certificate() {
         writeln!(text, "         {certificate}")?;
     }
@@ -99,24 +91,38 @@ fn write_https(text: &mut String, config: &Config, tls: &Tls) -> fmt::Result {
     Ok(())
 }
 
+/// Returns the versions of TLS and of HTTP.
+fn versions(config: &Config, tls: &Tls) -> String {
+    let min_version = match tls.min_version {
+        TlsVersion::Tls12 => "1.2",
+        TlsVersion::Tls13 => "1.3",
+    };
+    let http = match config.listen.http2 {
+        true => "HTTP/2 and HTTP/1.1",
+        false => "HTTP/1.1",
+    };
+    format!("TLS {min_version} or newer, {http}")
+}
+
 fn clients(tls: &Tls) -> String {
-    let client = &tls.client;
-    let names = client
-        .common_names
-        .iter()
-        .map(|name| format!("CN={name}"))
-        .collect::<Vec<_>>()
-        .join(" or ");
-    let authorities = client.authorities.len();
-    let issued = format!(
-        "{names}, issued by {authorities} trusted {}",
-        plural(authorities, "authority", "authorities")
-    );
-    match client.verify {
-        Verify::Require => format!("must present a certificate: {issued}"),
-        Verify::Request => format!("a certificate is requested: {issued}"),
+    let accepted = accepted(&tls.client);
+    match tls.client.verify {
+        Verify::Require => format!("must present a certificate: {accepted}"),
+        Verify::Request => format!("a certificate is requested: {accepted}"),
         Verify::Off => "no certificate is requested".into(),
     }
+}
+
+/// Returns the certificates of clients that are accepted.
+fn accepted(client: &ClientTrust) -> String {
+    let names = client.common_names.iter();
+    let names: Vec<_> = names.map(|name| format!("CN={name}")).collect();
+    let count = client.authorities.len();
+    let authorities = plural(count, "authority", "authorities");
+    format!(
+        "{}, issued by {count} trusted {authorities}",
+        names.join(" or ")
+    )
 }
 
 fn revocation(client: &ClientTrust) -> Option<String> {
@@ -174,28 +180,35 @@ fn upstream_tls(upstream: &Upstream) -> String {
 }
 
 fn treatment(route: &Route) -> String {
-    if route.kind == RouteKind::Proxy {
-        return match route.max_body {
-            0 => "passes all requests through".into(),
-            limit => format!("passes all requests through, with bodies of up to {limit} bytes"),
-        };
+    match (route.kind == RouteKind::Proxy, route.max_body) {
+        (true, 0) => "passes all requests through".into(),
+        (true, limit) => {
+            format!("passes all requests through, with bodies of up to {limit} bytes")
+        }
+        (false, _) => treatment_of_notifications(route),
     }
+}
+
+fn treatment_of_notifications(route: &Route) -> String {
     let challenge = match &route.challenge_secret {
         Some(_) => "responds to challenges",
         None => "does not respond to challenges",
     };
-    let tests = match route.tests {
-        _ if route.schema == SchemaPolicy::Off => "does not recognise Test notifications",
-        Tests::Answer => "acknowledges Test notifications",
-        Tests::Forward => "forwards Test notifications",
-    };
-    let (schema, limit) = (schema(route.schema), route.max_body);
     let spaces = match route.spaces.as_slice() {
         [] => String::new(),
         spaces => format!(" of {}", spaces.join(", ")),
     };
-    let signed = signed(route);
+    let (tests, schema, signed) = (tests(route), schema(route.schema), signed(route));
+    let limit = route.max_body;
     format!("{challenge}; {tests}; {schema}{spaces} of up to {limit} bytes{signed}")
+}
+
+fn tests(route: &Route) -> &'static str {
+    match route.tests {
+        _ if route.schema == SchemaPolicy::Off => "does not recognise Test notifications",
+        Tests::Answer => "acknowledges Test notifications",
+        Tests::Forward => "forwards Test notifications",
+    }
 }
 
 fn signed(route: &Route) -> String {
@@ -222,9 +235,6 @@ fn plural(count: usize, one: &'static str, many: &'static str) -> &'static str {
 }
 
 fn join<T: Display>(items: &[T]) -> String {
-    items
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    items.join(", ")
 }

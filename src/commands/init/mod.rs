@@ -27,10 +27,9 @@ pub(super) fn make(directory: &Path) -> Result<String, String> {
 
 fn secret() -> Result<String, String> {
     let mut bytes = [0; SECRET];
-    aws_lc_rs::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| "the system has no random numbers".to_owned())?;
+    let random = aws_lc_rs::default_provider().secure_random;
+    let filled = random.fill(&mut bytes);
+    filled.map_err(|_| "the system has no random numbers")?;
     Ok(BASE64_STANDARD.encode(bytes))
 }
 

@@ -2,8 +2,7 @@
 //! closes the route.
 
 use super::directive::{Directive, is_listed, starts_with};
-use super::report::Ledger;
-use super::subject_match::{Comparison, Rendering, SubjectMeaning};
+use super::subject_match::{AccessPattern, Comparison, Rendering, SubjectMeaning};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 /// The part of a request that a condition examines.
@@ -26,14 +25,6 @@ pub(super) struct MatchedRequests<'t> {
     pub(super) input: Input,
     pub(super) patterns: Vec<AccessPattern<'t>>,
     pub(super) inverted: bool,
-}
-
-/// A text or an expression, and the directive that contains it.
-#[derive(Clone, Debug)]
-pub(super) struct AccessPattern<'t> {
-    pub(super) text: String,
-    pub(super) comparison: Comparison,
-    pub(super) directive: &'t Directive,
 }
 
 impl<'t> MatchedRequests<'t> {
@@ -66,6 +57,16 @@ impl<'t> MatchedRequests<'t> {
             _ => false,
         }
     }
+
+    /// Returns `true` if only requests with a valid certificate pass.
+    fn demand_certificate(&self, only_these_pass: bool) -> bool {
+        match (&self.input, only_these_pass) {
+            (Input::Subject(_), false) => self.is_about(""),
+            (Input::Verification, true) => self.is_about("SUCCESS"),
+            (Input::Verification, false) => self.is_about("NONE"),
+            _ => false,
+        }
+    }
 }
 
 /// The effect of a condition that matches.
@@ -76,21 +77,26 @@ pub(super) enum OnMatch {
     Serve,
 }
 
-/// The demands on a client in addition to those of the handshake.
+/// The secret that a rule compares with the `Authorization` header.
 #[derive(Debug)]
-pub(super) struct AccessRules<'r, 't> {
-    pub(super) ledger: &'r Ledger,
+pub(super) struct Secret<'t> {
+    /// The user of Basic credentials; `None` for a Bearer token.
+    pub(super) user: Option<String>,
+    pub(super) directive: &'t Directive,
+}
+
+/// The demands on a client in addition to those of the handshake.
+#[derive(Debug, Default)]
+pub(super) struct AccessRules<'t> {
     /// A webhook accepts no other methods and media types anyway.
-    is_webhook: bool,
+    pub(super) is_webhook: bool,
     /// A valid certificate is demanded.
     pub(super) certificate: bool,
     /// The common names of which one is demanded; empty if none can be read from the rule.
     pub(super) names: Option<Vec<String>>,
     /// The rule whose names cannot be read.
     pub(super) unread_subject: Option<&'t Directive>,
-    /// The secrets that rules compare with the `Authorization` header: the users of Basic
-    /// credentials, or `None` for Bearer tokens, and the directives that have them.
-    pub(super) credentials: Vec<(Option<String>, &'t Directive)>,
+    pub(super) secrets: Vec<Secret<'t>>,
     /// The first rule that is not understood, or cannot be expressed: the route is closed.
     pub(super) unknown_rule: Option<&'t Directive>,
 }
@@ -120,44 +126,28 @@ const CHOSEN_BY_CLIENT: &str =
 /// Parts of a request about which this program has rules of its own.
 const OWN_RULES: &str = "request_filename host http_host server_name scheme https";
 
-impl<'r, 't> AccessRules<'r, 't> {
-    pub(super) fn new(is_webhook: bool, ledger: &'r Ledger) -> Self {
-        Self {
-            ledger,
-            is_webhook,
-            certificate: false,
-            names: None,
-            unread_subject: None,
-            credentials: Vec::new(),
-            unknown_rule: None,
-        }
-    }
-
+impl<'t> AccessRules<'t> {
     /// Closes the route, because a rule would have to be left out.
     pub(super) fn close(&mut self, directive: &'t Directive, remedy: &str) {
-        self.ledger.cover(directive);
+        directive.cover();
         self.unknown_rule.get_or_insert(directive);
-        self.ledger.not_carried(directive, remedy);
+        directive.not_carried(remedy);
     }
 
     /// Adds a file that is missing.
     pub(super) fn missing(&mut self, directive: &'t Directive) {
-        if is_listed(HARMLESS, directive.value()) {
-            let remedy = "this file is missing, but probably has no rule for a webhook";
-            self.ledger.not_carried(directive, remedy);
-        } else {
-            self.close(directive, MISSING);
+        match is_listed(HARMLESS, directive.value()) {
+            true => directive.not_carried("this file is missing, but probably has no access rule"),
+            false => self.close(directive, MISSING),
         }
     }
 
     /// Adds a rule on methods or media types, which a webhook does not need.
     pub(super) fn methods(&mut self, directive: &'t Directive) {
-        self.ledger.cover(directive);
-        if self.is_webhook {
-            let why = "a webhook takes GET (the challenge) and POST with JSON anyway";
-            self.ledger.not_needed(directive, why);
-        } else {
-            self.close(directive, "a route of kind \"proxy\" has every method");
+        directive.cover();
+        match self.is_webhook {
+            true => directive.not_needed("a webhook takes GET (the challenge) and POST with JSON"),
+            false => self.close(directive, "a route of kind \"proxy\" has every method"),
         }
     }
 
@@ -169,22 +159,19 @@ impl<'r, 't> AccessRules<'r, 't> {
         on_match: OnMatch,
     ) {
         let only_these_pass = requests.inverted == (on_match == OnMatch::Refuse);
-        let verified = if only_these_pass { "SUCCESS" } else { "NONE" };
+        if requests.demand_certificate(only_these_pass) {
+            return self.certificate(directive);
+        }
+        let patterns = &requests.patterns;
         match (&requests.input, only_these_pass) {
-            (Input::Subject(rendering), true) => self.subject(directive, requests, *rendering),
-            (Input::Subject(_), false) if requests.is_about("") => self.certificate(directive),
-            (Input::Verification, _) if requests.is_about(verified) => self.certificate(directive),
+            (Input::Subject(rendering), true) => self.subject(directive, patterns, *rendering),
             (Input::Authorization, true) => {
-                for pattern in &requests.patterns {
-                    self.authorization(directive, pattern);
-                }
+                patterns
+                    .iter()
+                    .for_each(|it| self.authorization(directive, it));
             }
             (Input::OtherSubject, _) => self.demand_names(directive, Vec::new()),
-            (Input::Issuer, true) => {
-                self.certificate = true;
-                let remedy = "remove every other authority from tls.client.ca: any of them will do";
-                self.ledger.not_carried(directive, remedy);
-            }
+            (Input::Issuer, true) => self.issuer(directive),
             (Input::Other(variable), _) => self.other(directive, variable, only_these_pass),
             _ => self.close(directive, UNREADABLE),
         }
@@ -192,23 +179,27 @@ impl<'r, 't> AccessRules<'r, 't> {
 
     pub(super) fn certificate(&mut self, directive: &'t Directive) {
         self.certificate = true;
-        self.ledger.carried(directive, "auth.client_certificate");
+        directive.carried("auth.client_certificate");
+    }
+
+    fn issuer(&mut self, directive: &'t Directive) {
+        self.certificate = true;
+        directive.not_carried("any authority in tls.client.ca will do: remove the others");
     }
 
     fn subject(
         &mut self,
         directive: &'t Directive,
-        requests: &MatchedRequests<'t>,
+        patterns: &[AccessPattern<'t>],
         rendering: Rendering,
     ) {
-        let meaning = SubjectMeaning::of(&requests.patterns, rendering);
+        let meaning = SubjectMeaning::of(patterns, rendering);
         if meaning.has_more {
-            self.ledger.not_carried(directive, ONLY_NAMES);
+            directive.not_carried(ONLY_NAMES);
         }
         if !meaning.forgeries.is_empty() {
             let hole = "certificates of the same authority with these subjects got in";
-            let hole = format!("{hole}: {}", meaning.forgeries.join("; "));
-            self.ledger.closed(directive, hole);
+            directive.closed(format!("{hole}: {}", meaning.forgeries.join("; ")));
         }
         self.demand_names(directive, meaning.names);
     }
@@ -217,78 +208,79 @@ impl<'r, 't> AccessRules<'r, 't> {
     /// no name can be read.
     fn demand_names(&mut self, directive: &'t Directive, names: Vec<String>) {
         self.certificate = true;
-        let mut both = self.names.take().unwrap_or_default();
         if names.is_empty() {
             self.unread_subject.get_or_insert(directive);
+            self.names.get_or_insert_default();
             let remedy = "no common name can be read from this: tls.client.common_names";
-            self.ledger.not_carried(directive, remedy);
-        } else {
-            let key = format!(
-                "tls.client.common_names: {}, compared whole",
-                names.join(", ")
-            );
-            self.ledger.carried(directive, key);
-            if both.is_empty() {
-                both.clone_from(&names);
-            }
-            both.retain(|name| names.contains(name));
-            if both.is_empty() {
-                let remedy = "no name meets all of these conditions: tls.client.common_names";
-                self.close(directive, remedy);
+            return directive.not_carried(remedy);
+        }
+        let listed = names.join(", ");
+        directive.carried(format!("tls.client.common_names: {listed}, compared whole"));
+        let mut others = self.names.take().unwrap_or_default();
+        if !others.is_empty() {
+            others.retain(|name| names.contains(name));
+            if others.is_empty() {
+                self.close(directive, "no name meets all of these conditions");
             }
         }
-        self.names = Some(both);
+        self.names = Some(if others.is_empty() { names } else { others });
     }
 
     fn authorization(&mut self, directive: &'t Directive, pattern: &AccessPattern<'t>) {
-        let Some(user) = user(pattern) else {
+        let Some(secret) = secret(pattern) else {
             let remedy = "no single secret can be read from this: write it to a file, and name \
                           that in auth.basic or auth.bearer";
             return self.close(directive, remedy);
         };
-        let key = user.as_ref().map_or("auth.bearer", |_| "auth.basic");
-        self.ledger.carried(directive, key);
-        let mut known = self.credentials.iter();
-        if known.all(|(_, it)| it.id != pattern.directive.id) {
-            self.credentials.push((user, pattern.directive));
+        let key = secret.user.as_ref().map_or("auth.bearer", |_| "auth.basic");
+        directive.carried(key);
+        let mut known = self.secrets.iter();
+        if known.all(|it| it.directive.id != pattern.directive.id) {
+            self.secrets.push(secret);
         }
     }
 
     /// Adds a condition on another variable, which must be true of every webhook or be enforced.
     fn other(&mut self, directive: &'t Directive, variable: &str, only_these_pass: bool) {
         if !only_these_pass && is_listed(CHOSEN_BY_CLIENT, variable) {
-            // A client that such a rule refuses can send another value.
-            let remedy = "clients can send another value: check it in the application";
-            self.ledger.not_carried(directive, remedy);
+            directive.not_carried("clients can send another value: check it in the application");
         } else if is_listed("request_method content_type http_content_type", variable) {
             self.methods(directive);
         } else if is_listed(OWN_RULES, variable) {
             let why = "Netdata Cloud uses HTTPS, the path selects the route, and no file is served";
-            self.ledger.not_needed(directive, why);
+            directive.not_needed(why);
+        } else if variable.ends_with("remote_addr") {
+            self.close(directive, NETWORKS);
         } else {
-            let is_address = variable.ends_with("remote_addr");
-            self.close(directive, if is_address { NETWORKS } else { UNREADABLE });
+            self.close(directive, UNREADABLE);
         }
     }
 }
 
-/// Returns the user of the one secret in a pattern for `Basic …`, or none for `Bearer …`.
-fn user(pattern: &AccessPattern<'_>) -> Option<Option<String>> {
+/// Returns the one secret in a pattern for `Basic …` or `Bearer …`.
+fn secret<'t>(pattern: &AccessPattern<'t>) -> Option<Secret<'t>> {
     let text = pattern.text.trim_start_matches('^').trim_end_matches('$');
     let schemes = ["bearer", "basic"];
     let scheme = schemes.into_iter().find(|it| starts_with(text, it))?;
-    let rest = &text[scheme.len()..];
     let spaces = ["\\s+", "\\s", "\\ ", " "];
+    let rest = &text[scheme.len()..];
     let secret = spaces.iter().find_map(|space| rest.strip_prefix(space))?;
     let is_expression = pattern.comparison != Comparison::Whole;
     if secret.is_empty() || secret.contains('$') || is_expression && stands_for_several(secret) {
         return None;
-    } else if scheme == "bearer" {
-        return Some(None);
     }
-    let decoded = BASE64_STANDARD.decode(secret.replace('\\', "")).ok()?;
+    let user = match scheme {
+        "basic" => Some(user(secret)?),
+        _ => None,
+    };
+    let directive = pattern.directive;
+    Some(Secret { user, directive })
+}
+
+fn user(credentials: &str) -> Option<String> {
+    let decoded = BASE64_STANDARD.decode(credentials.replace('\\', "")).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    Some(Some(text.split_once(':')?.0.to_owned()))
+    Some(text.split_once(':')?.0.to_owned())
 }
 
 /// Returns `true` if an expression matches more than one text.

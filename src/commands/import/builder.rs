@@ -1,9 +1,8 @@
 //! Turns the rules of another server into a configuration and a report.
 
-use super::access::AccessRules;
+use super::access::{AccessRules, Secret};
 use super::directive::Directive;
 use super::quantity;
-use super::report::Ledger;
 use super::site::RouteRules;
 use super::subject_match::NETDATA;
 use super::tls::TlsRules;
@@ -14,62 +13,39 @@ use toml_edit::{Array, InlineTable, Value};
 const CHALLENGE: &str = "the challenge secret of the integration in Netdata Cloud (the application \
     no longer answers challenges); if there is none, remove challenge_secret instead";
 
+const OTHER_NAMES: &str = "tls.client.common_names, which is for all routes, has the names of the \
+    first route: run another process for this one";
+
+const ANY_NAME: &str = "any certificate of the authority got in; now only those with a name in \
+    tls.client.common_names do";
+
 /// The configuration so far.
-pub(super) struct Builder<'r> {
-    pub(super) ledger: &'r Ledger,
+#[derive(Default)]
+pub(super) struct Builder {
     pub(super) draft: ConfigDraft,
     pub(super) secrets: SecretFiles,
     pub(super) tls: TlsRules,
     pub(super) is_tls: bool,
     /// The names that the routes demand, which are the same for all of them.
-    names: Option<Vec<String>>,
+    names: Vec<String>,
     /// Some route demands no certificate.
     has_open_route: bool,
 }
 
-impl<'r> Builder<'r> {
-    pub(super) fn new(ledger: &'r Ledger) -> Self {
-        Self {
-            ledger,
-            draft: ConfigDraft::default(),
-            secrets: SecretFiles::default(),
-            tls: TlsRules::default(),
-            is_tls: false,
-            names: None,
-            has_open_route: false,
-        }
-    }
-
+impl Builder {
     /// Adds routes, unless they contradict the others.
-    pub(super) fn add(&mut self, mut rules: RouteRules<'r, '_>) {
-        let demanded = rules.access.names.clone().filter(|names| !names.is_empty());
-        if self.names.is_some() && demanded.is_some() && demanded != self.names {
-            let remedy = "tls.client.common_names, which is for all routes, has the names of the \
-                          first route: run another process for this one";
-            return self.ledger.not_carried(rules.directive, remedy);
-        }
-        let is_closed = self.is_closed(&rules);
-        let auth = match is_closed {
-            true => Some(closed()),
-            false => self.auth(&rules),
-        };
-        if !is_closed {
-            self.names = self.names.take().or(demanded);
+    pub(super) fn add(&mut self, mut rules: RouteRules<'_>) {
+        let names = rules.access.names.as_deref().unwrap_or_default();
+        if !names.is_empty() && !self.names.is_empty() && names != self.names {
+            return rules.directive.not_carried(OTHER_NAMES);
         }
         rules.paths.retain(|path| !self.has_route(path));
-        if rules.paths.is_empty() {
-            return;
-        }
-        let kind = if rules.is_webhook { "webhook" } else { "proxy" };
-        let route = format!("a route of kind \"{kind}\": {}", rules.paths.join(", "));
-        self.ledger.carried(rules.directive, route);
-        let paths = std::mem::take(&mut rules.paths);
-        let template = self.route(rules, auth);
-        for path in paths {
-            let mut route = ConfigTable::default();
-            route.set("path", path);
-            route.append(template.clone());
-            self.draft.routes.push(route);
+        if !rules.paths.is_empty() {
+            let kind = if rules.is_webhook { "webhook" } else { "proxy" };
+            let key = format!("a route of kind \"{kind}\": {}", rules.paths.join(", "));
+            rules.directive.carried(key);
+            let auth = self.auth(&rules);
+            self.routes(rules, auth);
         }
     }
 
@@ -78,59 +54,75 @@ impl<'r> Builder<'r> {
         routes.any(|route| route.text("path") == Some(path))
     }
 
-    /// Returns the keys of routes, but for their paths.
-    fn route(&mut self, rules: RouteRules<'_, '_>, auth: Option<Value>) -> ConfigTable {
-        let mut route = ConfigTable::default();
-        let max_body = quantity::max_body(&rules, self.ledger);
-        if !rules.is_webhook {
-            route.set("kind", "proxy");
+    /// Writes a route for each path.
+    fn routes(&mut self, mut rules: RouteRules<'_>, auth: Option<Value>) {
+        let paths = std::mem::take(&mut rules.paths);
+        let mut keys = self.keys(rules);
+        if let Some(auth) = auth {
+            keys.set("auth", auth);
         }
-        let upstream = rules.upstream.write(&mut self.draft, self.ledger);
-        route.set("upstream", upstream);
+        for path in paths {
+            let mut route = ConfigTable::default();
+            route.set("path", path);
+            route.append(keys.clone());
+            self.draft.routes.push(route);
+        }
+    }
+
+    /// Returns the keys of routes, but for `path` and `auth`.
+    fn keys(&mut self, rules: RouteRules<'_>) -> ConfigTable {
+        let mut keys = ConfigTable::default();
+        let max_body = quantity::max_body(&rules);
+        let upstream = rules.upstream.write(&mut self.draft);
         if rules.is_webhook {
-            route.set("challenge_secret", self.secrets.ask("challenge", CHALLENGE));
+            keys.set("upstream", upstream);
+            keys.set("challenge_secret", self.secrets.ask("challenge", CHALLENGE));
+        } else {
+            keys.set("kind", "proxy");
+            keys.set("upstream", upstream);
         }
         if let Some(limit) = max_body {
-            route.set("max_body", limit);
+            keys.set("max_body", limit);
         }
         // Credentials that were not checked before may be for the application.
-        if rules.headers.forwards_authorization && rules.access.credentials.is_empty() {
-            route.set("forward_authorization", true);
+        if rules.headers.forwards_authorization && rules.access.secrets.is_empty() {
+            keys.set("forward_authorization", true);
         }
         let members: InlineTable = rules.headers.members.into_iter().collect();
         if !members.is_empty() {
-            route.set("set_headers", members);
+            keys.set("set_headers", members);
         }
-        if let Some(auth) = auth {
-            route.set("auth", auth);
-        }
-        route
+        keys
     }
 
     /// Returns the `auth` of a route, unless it is the default, and reports how it differs from
     /// before.
-    fn auth(&mut self, rules: &RouteRules<'_, '_>) -> Option<Value> {
-        let mut credentials = self.credentials(&rules.access);
+    fn auth(&mut self, rules: &RouteRules<'_>) -> Option<Value> {
+        if self.is_closed(rules) {
+            return Some(closed());
+        }
+        if self.names.is_empty() {
+            self.names = rules.access.names.clone().unwrap_or_default();
+        }
         let was_certified = self.tls.demands_certificate || rules.access.certificate;
-        if self.is_tls && (was_certified || rules.is_webhook) {
+        let is_certified = self.is_tls && (was_certified || rules.is_webhook);
+        if is_certified {
             self.report_names(rules, was_certified);
-            return (!credentials.is_empty()).then(|| credentials.into());
         }
-        self.has_open_route = true;
+        self.has_open_route |= !is_certified;
+        let mut credentials = self.credentials(&rules.access);
         if credentials.is_empty() {
-            self.report_open(rules);
-            return Some("none".into());
-        }
-        if self.is_tls {
+            return (!is_certified).then(|| open(rules));
+        } else if self.is_tls && !is_certified {
             credentials.insert("client_certificate", false.into());
         }
         Some(credentials.into())
     }
 
     /// Returns whether a route lets nothing through, which is reported then.
-    fn is_closed(&self, rules: &RouteRules<'_, '_>) -> bool {
+    fn is_closed(&self, rules: &RouteRules<'_>) -> bool {
         if let Some(rule) = rules.access.unknown_rule {
-            self.ledger.first(format!(
+            rule.first(format!(
                 "closed: nothing gets through at {} until you replace its auth, for the rule at {} \
                  is not carried over",
                 rules.paths.join(", "),
@@ -142,75 +134,63 @@ impl<'r> Builder<'r> {
         if has_no_tls {
             let remedy = "nothing gets through here, as before: a client certificate is demanded, \
                           and there is no TLS";
-            self.ledger.not_carried(rules.directive, remedy);
+            rules.directive.not_carried(remedy);
         }
         has_no_tls
     }
 
-    fn report_open(&self, rules: &RouteRules<'_, '_>) {
-        let open = "auth = \"none\": any client may send here, as before";
-        match rules.is_webhook {
-            true => {
-                let remedy = format!("{open}; demand Basic or Bearer in [routes.auth]");
-                self.ledger.not_carried(rules.directive, remedy);
+    /// Asks for the secrets in rules. Returns `basic` and `bearer` of a route's `auth`.
+    fn credentials(&mut self, access: &AccessRules<'_>) -> InlineTable {
+        let (mut basic, mut bearer) = (Array::new(), Array::new());
+        for Secret { user, directive } in &access.secrets {
+            match user {
+                Some(user) => basic.push(self.basic(user, directive)),
+                None => bearer.push(self.bearer(directive)),
             }
-            false => self.ledger.carried(rules.directive, open),
         }
+        let lists = [("basic", basic), ("bearer", bearer)];
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        lists.collect()
     }
 
-    /// Asks for the secrets in rules. Returns `basic` and `bearer` of a route's `auth`.
-    fn credentials(&mut self, access: &AccessRules<'_, '_>) -> InlineTable {
-        let (mut basic, mut bearer) = (Array::new(), Array::new());
-        for (user, directive) in &access.credentials {
-            let place = &directive.place;
-            if let Some(user) = user {
-                let what =
-                    format!("the password of {user}, in Base64 behind \"{user}:\" in {place}");
-                let password = self.secrets.ask("basic", &what);
-                let member = [
-                    ("username", Value::from(user)),
-                    ("password", password.into()),
-                ];
-                basic.push(InlineTable::from_iter(member));
-            } else {
-                let what = format!("the token that follows \"Bearer\" in {place}");
-                let token = self.secrets.ask("bearer", &what);
-                bearer.push(InlineTable::from_iter([("token", token)]));
-            }
-        }
-        let mut lists = vec![("basic", basic), ("bearer", bearer)];
-        lists.retain(|(_, list)| !list.is_empty());
-        lists.into_iter().collect()
+    fn basic(&mut self, user: &str, directive: &Directive) -> InlineTable {
+        let place = &directive.place;
+        let what = format!("the password of {user}, in Base64 behind \"{user}:\" in {place}");
+        let password = self.secrets.ask("basic", &what).into();
+        InlineTable::from_iter([("username", Value::from(user)), ("password", password)])
+    }
+
+    fn bearer(&mut self, directive: &Directive) -> InlineTable {
+        let what = format!("the token that follows \"Bearer\" in {}", directive.place);
+        InlineTable::from_iter([("token", self.secrets.ask("bearer", &what))])
     }
 
     /// Reports which name is demanded, if no rule names one that can be read.
-    fn report_names(&self, rules: &RouteRules<'_, '_>, was_certified: bool) {
-        let (directive, access) = (rules.directive, &rules.access);
-        let why = match (access.unread_subject, &access.names, &self.tls.authority) {
-            (_, Some(names), _) if !names.is_empty() => return,
-            (Some(rule), ..) => format!("no name can be read from {}", rule.place),
-            (_, _, Some(authority)) => {
+    fn report_names(&self, rules: &RouteRules<'_>, was_certified: bool) {
+        if rules.access.names.as_ref().is_some_and(|it| !it.is_empty()) {
+            return;
+        }
+        let why = self.why_unnamed(rules, was_certified);
+        rules.directive.first(format!(
+            "look at names: {NETDATA} is the only common name that gets in now, for {why}; every \
+             other client is locked out until tls.client.common_names has its name"
+        ));
+        if rules.access.names.is_none() {
+            rules.directive.closed(match was_certified {
+                true => ANY_NAME,
+                false => "no client certificate was demanded; now Netdata Cloud's is",
+            });
+        }
+    }
+
+    fn why_unnamed(&self, rules: &RouteRules<'_>, was_certified: bool) -> String {
+        match (rules.access.unread_subject, &self.tls.authority) {
+            (Some(rule), _) => format!("no name can be read from {}", rule.place),
+            (_, Some(authority)) => {
                 format!("no name was demanded before, only a certificate of {authority}")
             }
             _ if was_certified => "no name was demanded before".to_owned(),
             _ => "no certificate was demanded before".to_owned(),
-        };
-        self.ledger.first(format!(
-            "look at names: {NETDATA} is the only common name that gets in now, for {why}; every \
-             other client is locked out until tls.client.common_names has its name"
-        ));
-        let hole = match was_certified {
-            true => {
-                "any certificate of the authority got in; now its common name must be one of \
-                 tls.client.common_names"
-            }
-            false => {
-                "no client certificate was demanded; now Netdata Cloud's is, which it always \
-                 presents (auth.client_certificate = false: it is not)"
-            }
-        };
-        if access.names.is_none() {
-            self.ledger.closed(directive, hole);
         }
     }
 
@@ -222,16 +202,28 @@ impl<'r> Builder<'r> {
         if let Some(server) = server.filter(|_| !self.tls.has_certificate) {
             let remedy = "no certificate is named here: put one where tls.certificate and \
                           tls.private_key say";
-            self.ledger.not_carried(server, remedy);
+            server.not_carried(remedy);
         }
-        let names = self.names.take().filter(|names| names[..] != [NETDATA]);
         let tls = std::mem::take(&mut self.tls);
-        tls.write(
-            self.has_open_route,
-            names.unwrap_or_default(),
-            &mut self.draft,
-        );
+        let mut names = std::mem::take(&mut self.names);
+        if names == [NETDATA] {
+            names.clear();
+        }
+        tls.write(self.has_open_route, names, &mut self.draft);
     }
+}
+
+/// Returns the `auth` of a route that any client may use, which is reported.
+fn open(rules: &RouteRules<'_>) -> Value {
+    let open = "auth = \"none\": any client may send here, as before";
+    match rules.is_webhook {
+        true => {
+            let remedy = format!("{open}; demand Basic or Bearer in [routes.auth]");
+            rules.directive.not_carried(remedy);
+        }
+        false => rules.directive.carried(open),
+    }
+    "none".into()
 }
 
 /// Returns an `auth` that no request meets.

@@ -2,12 +2,11 @@
 
 use super::Options;
 use super::directive::{Directive, ImportError, SourceLocation, is_listed};
-use super::report::Ledger;
 use super::site::{PassedOn, Site};
 use crate::http::path::PathPattern;
 
 /// Parts of paths that are probably a webhook's.
-const WORDS: [&str; 3] = ["hook", "alert", "notif"];
+const WORDS: &str = "*hook* *alert* *notif*";
 
 /// Parts of paths of a server's own pages.
 const PAGES: &str = "*server-status* *server-info* *balancer-manager* *nginx_status* \
@@ -16,11 +15,12 @@ const PAGES: &str = "*server-status* *server-info* *balancer-manager* *nginx_sta
 /// Directives that pass requests on in another protocol.
 const OTHER_PROTOCOLS: &str = "fastcgi_pass uwsgi_pass scgi_pass grpc_pass memcached_pass";
 
-/// Directives with a path.
-const PATHS: &str = "location locationmatch proxypass proxypassmatch rewriterule";
-
 /// Maximum number of other paths or servers that are named.
 const MAX_OTHERS: usize = 5;
+
+/// The advice for an expression that may be the webhook's.
+const MANY: &str = "this is no path, or an expression for more than a few: name the webhook's with \
+    --webhook, if it is here";
 
 /// The facts that make a site the webhook's, the most important first: it passes requests on, is
 /// about Netdata Cloud, looks at client certificates, has a path like a webhook's, and TLS.
@@ -39,78 +39,78 @@ struct Candidate<'r, 't, S: Site<'t>> {
 pub(super) struct Choice<'r, 't, S: Site<'t>> {
     candidates: Vec<Candidate<'r, 't, S>>,
     options: &'r Options,
+    start: SourceLocation,
 }
 
 impl<'r, 't, S: Site<'t>> Choice<'r, 't, S> {
     pub(super) fn new(sites: &'r [S], options: &'r Options) -> Self {
-        let rated = |site: &'r S| {
-            let passages = site.passages();
-            let rank = rank(site, &passages);
-            Candidate {
-                site,
-                passages,
-                rank,
-            }
-        };
-        let candidates = sites.iter().map(rated).collect();
         Self {
-            candidates,
+            candidates: sites.iter().map(Candidate::of).collect(),
             options,
+            start: SourceLocation::start_of(&options.file),
         }
     }
 
     /// Returns the site, and what becomes routes.
-    pub(super) fn make(&self, ledger: &Ledger) -> Result<(&'r S, Passages<'t, S>), ImportError> {
+    pub(super) fn make(&self) -> Result<(&'r S, Passages<'t, S>), ImportError> {
         let chosen = self.candidate()?;
         let mut passages = match &self.options.webhook[..] {
-            [] => self.guessed(chosen, ledger)?,
+            [] => self.guessed(chosen)?,
             paths => self.named(chosen.site, paths, true)?,
         };
         passages.extend(self.named(chosen.site, &self.options.proxy, false)?);
-        self.say_others(chosen, ledger);
+        if self.options.server.is_none() {
+            self.say_others(chosen);
+        }
         Ok((chosen.site, passages))
     }
 
     /// Returns the most likely site, the first of several alike.
     fn candidate(&self) -> Result<&Candidate<'r, 't, S>, ImportError> {
-        let fail = |message| SourceLocation::start_of(&self.options.file).error(message);
-        let wanted = self.options.server.as_ref();
-        let is_named = |it: &&Candidate<'r, 't, S>| {
-            let mut names = it.site.names().into_iter();
-            wanted.is_none_or(|name| names.any(|own| own.eq_ignore_ascii_case(name)))
-        };
-        let named: Vec<_> = self.candidates.iter().filter(is_named).collect();
+        let wanted = self.options.server.as_deref();
+        let is_wanted = |it: &&Candidate<'r, 't, S>| wanted.is_none_or(|name| it.has(name));
+        let named: Vec<_> = self.candidates.iter().filter(is_wanted).collect();
         if named.is_empty() {
             let names = self.candidates.iter().flat_map(|it| it.site.names());
             let names = names.collect::<Vec<_>>().join(", ");
             let message = format!("there is no such server here: there are {names}");
-            return Err(fail(message));
+            return Err(self.start.error(message));
         }
-        let mut paths = self.options.webhook.iter().chain(&self.options.proxy);
-        let serving = named.iter().rev();
-        let serving =
-            serving.filter(|it| paths.clone().all(|path| it.site.serving(path).is_some()));
-        let best = serving.max_by_key(|it| it.rank).copied();
-        best.ok_or_else(|| {
-            let path = paths.next().map_or("", String::as_str);
-            fail(format!(
-                "no server here passes requests for {path} on, and for all paths that are named: \
-                 name the file that has it, or another path"
-            ))
-        })
+        let serving = named.into_iter().rev().filter(|it| self.is_served(it));
+        let best = serving.max_by_key(|it| it.rank);
+        best.ok_or_else(|| self.unserved())
     }
 
-    /// Reports which other servers may have a webhook, too, and that the rest stays.
-    fn say_others(&self, chosen: &Candidate<'r, 't, S>, ledger: &Ledger) {
-        let may_have_one = |it: &&Candidate<'r, 't, S>| {
+    /// Returns the paths that the options name.
+    fn paths(&self) -> impl Iterator<Item = &'r String> {
+        self.options.webhook.iter().chain(&self.options.proxy)
+    }
+
+    /// Returns whether a site passes requests for all paths on that the options name.
+    fn is_served(&self, candidate: &Candidate<'r, 't, S>) -> bool {
+        self.paths()
+            .all(|path| candidate.site.serving(path).is_some())
+    }
+
+    fn unserved(&self) -> ImportError {
+        let path = self.paths().next().map_or("", String::as_str);
+        let message = format!(
+            "no server here passes requests for {path} on, and for all paths that are named: name \
+             the file that has it, or another path"
+        );
+        self.start.error(message)
+    }
+
+    /// Reports which other servers may have a webhook, too.
+    fn say_others(&self, chosen: &Candidate<'r, 't, S>) {
+        let others = self.candidates.iter().filter(|it| {
             let [passes, _, looks, has_webhook, _] = it.rank;
             !std::ptr::eq(it.site, chosen.site) && passes && (looks || has_webhook)
-        };
-        let others = self.candidates.iter().filter(may_have_one);
+        });
         let names = others.filter_map(|it| it.site.names().first().copied());
         let names: Vec<_> = names.take(MAX_OTHERS).collect();
-        if !names.is_empty() && self.options.server.is_none() {
-            ledger.first(format!(
+        if let Some(directive) = chosen.site.directive().filter(|_| !names.is_empty()) {
+            directive.first(format!(
                 "look at servers: {} may have a webhook, too: import that with --server, for a \
                  process of its own",
                 names.join(", ")
@@ -125,10 +125,9 @@ impl<'r, 't, S: Site<'t>> Choice<'r, 't, S> {
         paths: &[String],
         is_webhook: bool,
     ) -> Result<Passages<'t, S>, ImportError> {
-        let start = SourceLocation::start_of(&self.options.file);
         let mut passages = Vec::new();
         for path in paths {
-            let invalid = |message| start.error(format!("{path} {message}"));
+            let invalid = |message| self.start.error(format!("{path} {message}"));
             PathPattern::parse(path).map_err(invalid)?;
             passages.extend(site.serving(path).map(|serving| PassedOn {
                 paths: vec![path.clone()],
@@ -140,32 +139,25 @@ impl<'r, 't, S: Site<'t>> Choice<'r, 't, S> {
     }
 
     /// Returns what is probably the webhook's.
-    fn guessed(
-        &self,
-        chosen: &Candidate<'r, 't, S>,
-        ledger: &Ledger,
-    ) -> Result<Passages<'t, S>, ImportError> {
-        let (few, many): (Vec<_>, Vec<_>) =
-            chosen.passages.iter().partition(|it| !it.paths.is_empty());
-        for passage in many.iter().filter(|it| it.evidence() > 0) {
-            let remedy = "this is no path, or an expression for more than a few: name the \
-                          webhook's with --webhook, if it is here";
-            ledger.not_carried(passage.directive, remedy);
-        }
-        let most = few.iter().map(|it| it.evidence()).max();
-        let mut webhooks = few.clone();
-        webhooks.retain(|it| Some(it.evidence()) == most);
-        if most == Some(0) && few.len() > 1 {
-            webhooks = vec![doubtful(&few, ledger)];
-        }
-        if webhooks.is_empty() {
-            return Err(self.nothing(chosen));
-        }
-        let webhook = |passage: &PassedOn<'t, S::Passage>| PassedOn {
-            is_webhook: true,
-            ..passage.clone()
+    fn guessed(&self, chosen: &Candidate<'r, 't, S>) -> Result<Passages<'t, S>, ImportError> {
+        let all = chosen.passages.iter();
+        let (few, many): (Vec<_>, Vec<_>) = all.partition(|it| !it.paths.is_empty());
+        let probable = many.iter().filter(|it| it.evidence() > 0);
+        probable.for_each(|it| it.directive.not_carried(MANY));
+        let webhooks = match few.iter().map(|it| it.evidence()).max() {
+            None => return Err(self.nothing(chosen)),
+            Some(0) => vec![doubtful(&few)],
+            most => few
+                .into_iter()
+                .filter(|it| Some(it.evidence()) == most)
+                .collect(),
         };
-        Ok(webhooks.into_iter().map(webhook).collect())
+        let webhooks = webhooks.into_iter().cloned();
+        let webhooks = webhooks.map(|it| PassedOn {
+            is_webhook: true,
+            ..it
+        });
+        Ok(webhooks.collect())
     }
 
     /// Explains why nothing of a site can be the webhook's.
@@ -174,16 +166,31 @@ impl<'r, 't, S: Site<'t>> Choice<'r, 't, S> {
         if let Some(passage) = chosen.passages.first() {
             let message = "passes requests on, but for more than a few paths: name the webhook's \
                            with --webhook";
-            passage.directive.error(message)
+            return passage.directive.error(message);
         } else if let Some(other) = block.find_map(|it| it.find(OTHER_PROTOCOLS)) {
-            other.error("does not speak HTTP: configure the application to do so")
-        } else {
-            let message = "no location of this server passes requests on: name another server with \
-                           --server, or the file that has it";
-            let start = SourceLocation::start_of(&self.options.file);
-            let place = chosen.site.directive().map_or(start, |it| it.place.clone());
-            place.error(message)
+            return other.error("does not speak HTTP: configure the application to do so");
         }
+        let message = "no location of this server passes requests on: name another server with \
+                       --server, or the file that has it";
+        let site = chosen.site.directive();
+        site.map_or(&self.start, |it| &it.place).error(message)
+    }
+}
+
+impl<'r, 't, S: Site<'t>> Candidate<'r, 't, S> {
+    fn of(site: &'r S) -> Self {
+        let passages = site.passages();
+        let rank = rank(site, &passages);
+        Self {
+            site,
+            passages,
+            rank,
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let mut names = self.site.names().into_iter();
+        names.any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -193,8 +200,10 @@ fn rank<'t, S: Site<'t>>(site: &S, passages: &Passages<'t, S>) -> Rank {
     let holds = |is: &dyn Fn(&Directive) -> bool| block.iter().any(|it| it.holds(is));
     let is_verified = !is_listed("off none", demand) && !demand.is_empty();
     let looks = is_verified || holds(&|it| site.looks_at_certificates(it));
-    let has_webhook = passages.iter().any(|it| evidence(&it.text, false) > 0);
-    let is_netdata = (looks || has_webhook) && holds(&is_about_netdata);
+    let mut paths = passages.iter();
+    let has_webhook = paths.any(|it| evidence(&it.text) > 0);
+    let names_netdata = passages.iter().any(|it| evidence(&it.text) > 2);
+    let is_netdata = names_netdata || (looks || has_webhook) && holds(&is_about_netdata);
     let passes = !passages.is_empty();
     [passes, is_netdata, looks, has_webhook, site.is_tls()]
 }
@@ -202,56 +211,46 @@ fn rank<'t, S: Site<'t>>(site: &S, passages: &Passages<'t, S>) -> Rank {
 impl<P> PassedOn<'_, P> {
     /// Returns the probability that requests are the webhook's, from 0.
     pub(super) fn evidence(&self) -> u8 {
-        evidence(&self.text, self.looks)
+        match is_listed(PAGES, &self.text) {
+            true => 0,
+            false => 4 * u8::from(self.looks) + evidence(&self.text),
+        }
     }
 }
 
-fn evidence(path: &str, examines_certificates: bool) -> u8 {
+/// Returns the part of the probability that a path has. Netdata's dashboard is often at /netdata.
+fn evidence(path: &str) -> u8 {
     let path = path.to_ascii_lowercase();
-    if is_listed(PAGES, &path) {
-        return 0;
-    }
-    // Netdata's dashboard is often at /netdata.
-    match (
-        examines_certificates,
-        has_word(&path),
-        path.contains("netdata"),
-    ) {
-        (true, true, _) | (true, _, true) => 5,
-        (true, false, false) => 4,
-        (false, true, true) => 3,
-        (false, true, false) => 2,
-        (false, false, true) => 1,
-        (false, false, false) => 0,
-    }
-}
-
-fn has_word(path: &str) -> bool {
-    WORDS.iter().any(|word| path.contains(word))
+    2 * u8::from(is_listed(WORDS, &path)) + u8::from(path.contains("netdata"))
 }
 
 /// Returns whether a directive is about Netdata Cloud, and not only about client certificates.
 fn is_about_netdata(directive: &Directive) -> bool {
-    let text = directive.arguments.join(" ").to_ascii_lowercase();
-    let text = text.replace('\\', "");
-    let is_webhook = text.contains("netdata") && has_word(&text);
-    text.contains("netdata.cloud") || (directive.is(PATHS) && is_webhook)
+    let mut arguments = directive.arguments.iter();
+    arguments.any(|it| {
+        it.to_ascii_lowercase()
+            .replace('\\', "")
+            .contains("netdata.cloud")
+    })
 }
 
 /// Returns the one of several that is probably the webhook's if none looks so, and says so: the one
 /// for everything, or else the first.
-fn doubtful<'p, 't, P>(few: &[&'p PassedOn<'t, P>], ledger: &Ledger) -> &'p PassedOn<'t, P> {
+fn doubtful<'p, 't, P>(few: &[&'p PassedOn<'t, P>]) -> &'p PassedOn<'t, P> {
     let is_for_all = |it: &&PassedOn<'t, P>| matches!(&*it.text, "/" | "/*");
     let chosen = few[few.iter().position(|it| is_for_all(it)).unwrap_or(0)];
-    let others = few.iter().map(|it| &*it.text);
-    let others = others
-        .filter(|other| *other != chosen.text)
-        .take(MAX_OTHERS);
-    ledger.first(format!(
-        "look at the webhook: {} was taken for its path; if that is wrong, name it with --webhook \
-         (there are {}, too)",
-        chosen.text,
-        others.collect::<Vec<_>>().join(", ")
-    ));
+    let others = few
+        .iter()
+        .map(|it| &*it.text)
+        .filter(|it| *it != chosen.text);
+    let others: Vec<_> = others.take(MAX_OTHERS).collect();
+    if !others.is_empty() {
+        chosen.directive.first(format!(
+            "look at the webhook: {} was taken for its path; if that is wrong, name it with \
+             --webhook (there are {}, too)",
+            chosen.text,
+            others.join(", ")
+        ));
+    }
     chosen
 }

@@ -1,10 +1,12 @@
 //! Directives of NGINX and Apache, as a tree, and where they are.
 
 use super::regex_literal::expression;
+use super::report::{Disposition, Ledger};
 use crate::sanitize::sanitize_to;
 use regex::Regex;
 use std::fmt;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 /// Characters of a path that are shown.
@@ -88,6 +90,8 @@ pub(super) struct Directive {
     pub(super) place: SourceLocation,
     /// A number that is unique, even if a file is included twice.
     pub(super) id: usize,
+    /// The remarks about it and all others.
+    pub(super) ledger: Rc<Ledger>,
 }
 
 impl Directive {
@@ -139,6 +143,49 @@ impl Directive {
             true => Some(self),
             false => children.find_map(|it| it.find(names)),
         }
+    }
+
+    /// Adds a task for the operator that comes before all others.
+    pub(super) fn first(&self, task: impl AsRef<str>) {
+        self.ledger.first(task.as_ref());
+    }
+
+    /// Says which key of the new configuration has this.
+    pub(super) fn carried(&self, key: impl AsRef<str>) {
+        self.note(Disposition::Carried, key.as_ref());
+    }
+
+    /// Says why the new configuration does without this.
+    pub(super) fn not_needed(&self, why: impl AsRef<str>) {
+        self.note(Disposition::NotNeeded, why.as_ref());
+    }
+
+    /// Says what the operator can do instead.
+    pub(super) fn not_carried(&self, remedy: impl AsRef<str>) {
+        self.note(Disposition::NotCarried, remedy.as_ref());
+    }
+
+    /// Says what this let in, and no longer does.
+    pub(super) fn closed(&self, hole: impl AsRef<str>) {
+        self.note(Disposition::Closed, hole.as_ref());
+    }
+
+    fn note(&self, kind: Disposition, remark: &str) {
+        let subject = format!("{}: {}", self.place, self.shown());
+        self.ledger.note(self.id, subject, kind, remark);
+    }
+
+    /// Marks the directives in its block, about which all has been said.
+    pub(super) fn cover(&self) {
+        for directive in self.children() {
+            self.ledger.mention(directive.id);
+            directive.cover();
+        }
+    }
+
+    /// Returns whether there is a remark about it.
+    pub(super) fn is_mentioned(&self) -> bool {
+        self.ledger.mentions(self.id)
     }
 
     /// Returns the reason why there is no result, which begins with the directive.

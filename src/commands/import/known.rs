@@ -1,12 +1,11 @@
 //! The treatment of directives that are in effect for the webhook and that no other part examines.
 
 use super::directive::{Directive, is_listed};
-use super::report::Ledger;
 
 /// Directives about which something depends on others. A `*` stands for any beginning or end.
 const EXAMINED: &str = "\
     map set break upstream if limit_req_* limit_conn_zone rewritecond rewriteengine \
-    rewriteoptions setenv* passenv unsetenv browsermatch* proxypass* proxyset define requireall \
+    rewriteoptions setenv* passenv unsetenv browsermatch* proxypass* define requireall \
     requireany limit_except proxy_ssl_server_name proxy_ssl_session_reuse proxy_ssl_protocols \
     proxy_ssl_ciphers proxy_ssl_verify*";
 
@@ -17,7 +16,9 @@ const GUARDS: &str = "\
     proxy_ssl_* ssl_password_file sslocsp* sslverifyclient sslcacertificate* sslcarevocationfile sslcarevocationpath \
     sslrequire* sslusername require* order auth* sec* modsec* evasive* dos* limit limitexcept \
     allowmethods authz* rewriterule limitrequestbody sslcertificatechainfile rewrite \
-    proxy_pass_request_headers proxy_pass_request_body proxy_method proxy_set_body mirror*";
+    proxyset proxy_pass_request_headers proxy_pass_request_body proxy_method proxy_set_body mirror*";
+
+const GUARD: &str = "guards something or changes requests, and is not carried over: see whether the webhook needs it";
 
 /// Directives that concern the other server alone: [listen], [tls], [limits] and [log] say how the
 /// webhook is answered here.
@@ -36,30 +37,20 @@ const OF_SERVER: &str = "\
     variables_* worker_*";
 
 /// Reports the treatment of directives that have no remark yet.
-pub(super) fn say_the_rest<'t>(
-    directives: impl IntoIterator<Item = &'t Directive>,
-    ledger: &Ledger,
-) {
-    for directive in directives {
-        if !ledger.mentions(directive) {
-            say(directive, ledger);
-        }
-    }
+pub(super) fn say_the_rest<'t>(directives: impl Iterator<Item = &'t Directive>) {
+    directives.filter(|it| !it.is_mentioned()).for_each(say);
 }
 
-fn say(directive: &Directive, ledger: &Ledger) {
+fn say(directive: &Directive) {
     let is_off = directive.arguments.len() == 1 && directive.keyword() == "off";
     if is_off || lets_in(directive) || directive.is(EXAMINED) {
-        ledger.not_needed(directive, "has no effect on the webhook by itself");
+        directive.not_needed("has no effect on the webhook by itself");
     } else if directive.is(GUARDS) {
-        let remedy = "guards something or changes requests, and is not carried over: see whether \
-                      the webhook needs it";
-        ledger.not_carried(directive, remedy);
+        directive.not_carried(GUARD);
     } else if directive.is(OF_SERVER) {
-        ledger.not_needed(directive, "is about the other server");
+        directive.not_needed("is about the other server");
     } else {
-        let remedy = "is not known here: see whether the webhook needs it";
-        ledger.not_carried(directive, remedy);
+        directive.not_carried("is not known here: see whether the webhook needs it");
     }
 }
 

@@ -1,7 +1,6 @@
 //! Addresses to listen on, the networks that may connect, and the proxies that are trusted.
 
-use super::directive::Directive;
-use super::report::Ledger;
+use super::directive::{Directive, is_listed};
 use super::scope::Scope;
 use super::site::RouteRules;
 use super::toml_writer::ConfigTable;
@@ -11,6 +10,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The proxies that may send a PROXY protocol header unless some are named.
 const PRIVATE_NETWORKS: &str = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 127.0.0.0/8";
+
+const ANY_PROXY: &str = "any client could send a PROXY protocol header; now only private networks \
+    can: name the balancer's addresses in listen.trusted_proxies";
+
+const OTHER_HEADER: &str = "only X-Forwarded-For is read: configure the proxy in front to set it";
 
 /// The remedy for networks that cannot be carried over.
 const LOST_NETWORKS: &str = "listen.allow applies to all routes, names only networks that may \
@@ -30,12 +34,12 @@ pub(super) fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// Returns the address of a `listen` or `Listen`.
-pub(super) fn carry(directive: &Directive, is_tls: bool, ledger: &Ledger) -> Option<SocketAddr> {
+pub(super) fn carry(directive: &Directive, is_tls: bool) -> Option<SocketAddr> {
     let address = address(directive.value());
     match address {
-        Some(_) if is_tls => ledger.carried(directive, "listen.https"),
-        Some(_) => ledger.carried(directive, "listen.http"),
-        None => ledger.not_carried(directive, "listen needs an IP address and a port"),
+        Some(_) if is_tls => directive.carried("listen.https"),
+        Some(_) => directive.carried("listen.http"),
+        None => directive.not_carried("listen needs an IP address and a port"),
     }
     address
 }
@@ -47,51 +51,48 @@ pub(super) fn addresses(all: &[SocketAddr], is_tls: bool, listen: &mut ConfigTab
         is_wide && wider.port() == address.port() && wider != address
     };
     let mut seen = HashSet::new();
-    let mut kept = all.to_vec();
-    kept.retain(|address| seen.insert(*address));
-    let distinct = kept.clone();
-    kept.retain(|address| !distinct.iter().any(|wider| is_in(address, wider)));
-    let texts = kept.iter().map(SocketAddr::to_string).collect();
+    let kept = all.iter().filter(|address| seen.insert(**address));
+    let distinct: Vec<_> = kept.collect();
+    let kept = distinct
+        .iter()
+        .filter(|address| !distinct.iter().any(|it| is_in(address, it)));
+    let texts = kept.map(|it| it.to_string()).collect();
     listen.set_list(if is_tls { "https" } else { "http" }, texts);
 }
 
 /// Writes the proxies that are trusted, and whether they send a PROXY protocol header.
-pub(super) fn trust(scope: &Scope<'_>, listen: &mut ConfigTable, ledger: &Ledger) {
-    let mut proxies = Vec::new();
-    for directive in scope.all("set_real_ip_from RemoteIPInternalProxy RemoteIPTrustedProxy") {
-        let networks = directive.arguments.iter().map(|it| network(it));
-        match networks.collect::<Option<Vec<_>>>() {
-            Some(networks) => {
-                ledger.carried(directive, "listen.trusted_proxies");
-                proxies.extend(networks);
-            }
-            None => {
-                let remedy = "listen.trusted_proxies has networks and addresses only";
-                ledger.not_carried(directive, remedy);
-            }
-        }
-    }
+pub(super) fn trust(scope: &Scope<'_>, listen: &mut ConfigTable) {
+    let directives = scope.all("set_real_ip_from RemoteIPInternalProxy RemoteIPTrustedProxy");
+    let mut proxies: Vec<_> = directives.into_iter().flat_map(trusted).collect();
     if let Some(directive) = protocol(scope) {
         listen.set("proxy_protocol", true);
-        ledger.carried(directive, "listen.proxy_protocol");
+        directive.carried("listen.proxy_protocol");
         if proxies.is_empty() {
             proxies = PRIVATE_NETWORKS.split(' ').map(str::to_owned).collect();
-            let hole = "any client could send a PROXY protocol header; now only private networks \
-                        can: name the balancer's addresses in listen.trusted_proxies";
-            ledger.closed(directive, hole);
+            directive.closed(ANY_PROXY);
         }
     }
     listen.set_list("trusted_proxies", proxies);
     if let Some(directive) = scope.one("real_ip_header RemoteIPHeader") {
-        let names = ["x-forwarded-for", "proxy_protocol"];
-        match names.contains(&&*directive.keyword()) {
-            true => ledger.carried(directive, "listen.trusted_proxies: their header is read"),
-            false => {
-                let remedy = "only X-Forwarded-For is read: configure the proxy in front to set it";
-                ledger.not_carried(directive, remedy);
-            }
-        }
+        say_header(directive);
     }
+}
+
+fn say_header(directive: &Directive) {
+    match is_listed("x-forwarded-for proxy_protocol", directive.value()) {
+        true => directive.carried("listen.trusted_proxies: their header is read"),
+        false => directive.not_carried(OTHER_HEADER),
+    }
+}
+
+/// Returns the networks that a directive trusts.
+fn trusted(directive: &Directive) -> Vec<String> {
+    let networks: Option<Vec<_>> = directive.arguments.iter().map(|it| network(it)).collect();
+    match networks {
+        Some(_) => directive.carried("listen.trusted_proxies"),
+        None => directive.not_carried("listen.trusted_proxies has networks and addresses only"),
+    }
+    networks.unwrap_or_default()
 }
 
 /// Returns the directive that turns the PROXY protocol on.
@@ -104,7 +105,7 @@ fn protocol<'t>(scope: &Scope<'t>) -> Option<&'t Directive> {
 
 /// Writes the networks that may connect where all routes have the same; otherwise closes those that
 /// have any.
-pub(super) fn allow(routes: &mut [RouteRules<'_, '_>], listen: &mut ConfigTable, ledger: &Ledger) {
+pub(super) fn allow(routes: &mut [RouteRules<'_>], listen: &mut ConfigTable) {
     // Addresses are checked before a proxy's X-Forwarded-For is read.
     let is_behind_proxy = listen.has("trusted_proxies") && !listen.has("proxy_protocol");
     let is_same = routes
@@ -115,7 +116,7 @@ pub(super) fn allow(routes: &mut [RouteRules<'_, '_>], listen: &mut ConfigTable,
     for route in routes {
         for rule in std::mem::take(&mut route.networks) {
             match networks {
-                Some(_) => ledger.carried(rule, "listen.allow, checked before TLS"),
+                Some(_) => rule.carried("listen.allow, checked before TLS"),
                 None => route.access.close(rule, LOST_NETWORKS),
             }
         }
@@ -134,12 +135,9 @@ pub(super) fn networks<'t>(scope: &Scope<'t>) -> Vec<&'t Directive> {
     rules
 }
 
-fn words<'t>(rules: &RouteRules<'_, 't>) -> Vec<(&'t str, &'t str)> {
-    let words = rules
-        .networks
-        .iter()
-        .map(|it| (it.name.as_str(), it.value()));
-    words.collect()
+fn words<'t>(rules: &RouteRules<'t>) -> Vec<(&'t str, &'t str)> {
+    let rules = rules.networks.iter();
+    rules.map(|it| (it.name.as_str(), it.value())).collect()
 }
 
 /// Returns the networks that rules let in, if they let in no others.

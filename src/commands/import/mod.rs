@@ -33,7 +33,9 @@ use super::examples;
 use builder::Builder;
 use directive::is_listed;
 use report::Ledger;
+use sources::SourceFiles;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Directories whose files are included by one in the directory above.
 const INCLUDED: &str = "conf.d conf-enabled conf-available sites-enabled sites-available snippets \
@@ -107,27 +109,35 @@ pub struct ImportFailure {
 /// If it cannot be read, or there is nothing in it for this program.
 pub fn run(source: &ImportSource) -> Result<Imported, ImportFailure> {
     let (ImportSource::Nginx(options) | ImportSource::Apache(options)) = source;
-    let ledger = Ledger::default();
-    let mut builder = Builder::new(&ledger);
+    let ledger = Rc::default();
+    let sources = SourceFiles::of(prefix(options), &ledger);
+    let mut builder = Builder::default();
     builder.secrets.are_credentials = options.systemd;
-    let prefix = prefix(options);
     let result = match source {
-        ImportSource::Nginx(_) => nginx::import(options, &prefix, &mut builder),
-        ImportSource::Apache(_) => apache::import(options, &prefix, &mut builder),
+        ImportSource::Nginx(_) => nginx::import(options, sources, &mut builder),
+        ImportSource::Apache(_) => apache::import(options, sources, &mut builder),
     };
-    let (mut draft, secrets) = (builder.draft, builder.secrets);
-    if let Err(error) = result {
-        let report = ledger.report(Vec::new(), Vec::new(), options.verbose, "");
-        return Err(ImportFailure { error, report });
+    match result {
+        Ok(()) => Ok(imported(options, builder, &ledger)),
+        Err(error) => {
+            let report = ledger.report(Vec::new(), Vec::new(), options.verbose, "");
+            Err(ImportFailure { error, report })
+        }
     }
-    let (unit, next) = match options.systemd {
+}
+
+fn imported(options: &Options, builder: Builder, ledger: &Ledger) -> Imported {
+    let (mut draft, secrets) = (builder.draft, builder.secrets);
+    let (unit, next) = if options.systemd {
         // Only the service can read its credentials.
-        true => (service::adapt(&mut draft, &secrets.names()), RESTART),
-        false => (Vec::new(), CHECK),
+        (service::adapt(&mut draft, &secrets), RESTART)
+    } else {
+        (Vec::new(), CHECK)
     };
-    let config = draft.document(&options.file.display().to_string());
-    let report = ledger.report(secrets.tasks(), unit, options.verbose, next);
-    Ok(Imported { config, report })
+    Imported {
+        config: draft.document(&options.file.display().to_string()),
+        report: ledger.report(secrets.tasks(), unit, options.verbose, next),
+    }
 }
 
 /// Returns the directory to which names are relative: that of the main file, which is the one above

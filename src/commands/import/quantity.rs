@@ -1,7 +1,6 @@
 //! Durations, sizes and rates, as NGINX and Apache write them and as this program does.
 
 use super::directive::Directive;
-use super::report::Ledger;
 use super::scope::Scope;
 use super::site::RouteRules;
 use super::toml_writer::ConfigTable;
@@ -9,14 +8,11 @@ use super::toml_writer::ConfigTable;
 /// More than any notification has, and the most that is held in memory.
 const LARGEST_WEBHOOK: u64 = 16 << 20;
 
-/// Go's clients keep idle connections for 90 s, and lose requests on connections closed before.
-const SAFE_IDLE: u64 = 91;
+const IN_MEMORY: &str = "a webhook's body is held in memory, and 1 MiB is a lot for a \
+    notification: max_body";
 
 /// The longest duration, in milliseconds: a year.
 const LONGEST: u64 = 31_536_000_000;
-
-/// The largest number of requests per second.
-const MAX_RATE: u32 = 1_000_000_000;
 
 /// The units of durations in milliseconds; without one, a duration is in seconds.
 const DURATIONS: [(&str, u64); 7] = [
@@ -38,65 +34,49 @@ const SIZES: [(&str, u64, &str); 4] = [
 ];
 
 /// Returns the `max_body` of a route; `None` for the default.
-pub(super) fn max_body(rules: &RouteRules<'_, '_>, ledger: &Ledger) -> Option<String> {
+pub(super) fn max_body(rules: &RouteRules<'_>) -> Option<String> {
     let is_webhook = rules.is_webhook;
     let scope = rules.scopes.last()?;
     let Some(directive) = scope.one("client_max_body_size LimitRequestBody") else {
         return rules.default_max_body.map(str::to_owned);
     };
     let limit = bytes(directive.value()).filter(|limit| *limit > 0);
-    let Some(limit) = limit.filter(|limit| !is_webhook || *limit < LARGEST_WEBHOOK) else {
-        let remedy = "a webhook's body is held in memory, and 1 MiB is a lot for a notification: \
-                      max_body";
-        match is_webhook {
-            true => ledger.not_carried(directive, remedy),
-            false => ledger.carried(directive, "routes.max_body: no limit"),
+    match limit.filter(|limit| !is_webhook || *limit < LARGEST_WEBHOOK) {
+        Some(limit) => {
+            let size = size(limit);
+            directive.carried(format!("routes.max_body: {size}"));
+            Some(size).filter(|size| !is_webhook || size != "1MiB")
         }
-        return None;
-    };
-    let size = size(limit);
-    ledger.carried(directive, format!("routes.max_body: {size}"));
-    Some(size).filter(|size| !is_webhook || size != "1MiB")
+        None => {
+            say_unlimited(directive, is_webhook);
+            None
+        }
+    }
+}
+
+fn say_unlimited(directive: &Directive, is_webhook: bool) {
+    match is_webhook {
+        true => directive.not_carried(IN_MEMORY),
+        false => directive.carried("routes.max_body: no limit"),
+    }
 }
 
 /// Writes the limits of a server that are in effect at a place.
-pub(super) fn limits(scope: &Scope<'_>, limits: &mut ConfigTable, ledger: &Ledger) {
-    if let Some(directive) = scope.one("keepalive_timeout KeepAliveTimeout") {
-        idle_timeout(directive, limits, ledger);
-    }
+pub(super) fn limits(scope: &Scope<'_>, limits: &mut ConfigTable) {
     for directive in scope.all("limit_req") {
         let rate = rate(scope, directive.parameter("zone"));
-        limits.carry(
-            directive,
-            "requests_per_second",
-            rate.map(i64::from),
-            ledger,
-        );
-        let burst = directive.parameter("burst").and_then(|it| it.parse().ok());
+        limits.carry(directive, "requests_per_second", rate);
+        let burst = directive
+            .parameter("burst")
+            .and_then(|it| it.parse::<i64>().ok());
         if let (Some(burst), Some(_)) = (burst, rate) {
-            limits.set("burst", i64::from(MAX_RATE.min(burst)));
+            limits.set("burst", burst);
         }
-    }
-}
-
-fn idle_timeout(directive: &Directive, limits: &mut ConfigTable, ledger: &Ledger) {
-    let seconds = milliseconds(directive.value()).unwrap_or(0) / 1000;
-    if seconds >= SAFE_IDLE {
-        limits.carry(
-            directive,
-            "idle_timeout",
-            Some(format!("{seconds}s")),
-            ledger,
-        );
-    } else {
-        let hole = "Netdata Cloud's client keeps idle connections for 90 s, and loses an alert \
-                    when the server closes first; limits.idle_timeout stays at 300s";
-        ledger.closed(directive, hole);
     }
 }
 
 /// Returns the requests per second of a `limit_req_zone` by address.
-fn rate(scope: &Scope<'_>, name: Option<&str>) -> Option<u32> {
+fn rate(scope: &Scope<'_>, name: Option<&str>) -> Option<i64> {
     let zone = scope.every("limit_req_zone").find(|it| {
         let zone = it.parameter("zone").and_then(|zone| zone.split(':').next());
         zone == name && matches!(it.value(), "$binary_remote_addr" | "$remote_addr")
@@ -104,7 +84,7 @@ fn rate(scope: &Scope<'_>, name: Option<&str>) -> Option<u32> {
     let (number, unit) = zone.parameter("rate")?.split_once("r/")?;
     let seconds = if unit == "m" { 60 } else { 1 };
     let rate = number.parse::<u32>().ok()?.div_ceil(seconds);
-    (1..MAX_RATE).contains(&rate).then_some(rate)
+    (rate > 0).then_some(rate.into())
 }
 
 /// Returns `30`, `30s`, `500ms`, `1m 30s` or `1h` as a duration of this program; `None` for nothing

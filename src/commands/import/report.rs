@@ -1,10 +1,8 @@
 //! The report about the directives that concern the webhook, for the operator: tasks come first.
 
-use super::directive::Directive;
 use crate::sanitize::sanitize_to;
 use std::cell::RefCell;
-use std::collections::btree_map::{BTreeMap, Entry};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Characters of one remark.
 const MAX_REMARK: usize = 800;
@@ -28,128 +26,122 @@ pub(super) enum Disposition {
     NotNeeded,
 }
 
-/// A remark about a directive: its place, itself without secrets, and what is said about it.
-#[derive(Clone, Debug)]
-struct Note {
-    disposition: Disposition,
-    subject: String,
-    place: String,
-    remark: String,
-}
-
-impl Note {
-    /// Returns the note as a line for its own directive and for those at other locations.
-    fn line(&self, others: &[String]) -> String {
-        let separator = match self.disposition {
-            Disposition::Carried => " →",
-            _ => ":",
-        };
-        let mut named = others
-            .iter()
-            .take(3)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
-        if others.len() > 3 {
-            named += ", …";
-        }
-        let more = match others.len() {
-            0 => String::new(),
-            count => format!(", {count} more ({named})"),
-        };
-        format!(
-            "{}: {}{more}{separator} {}",
-            self.place, self.subject, self.remark
-        )
-    }
-}
-
 /// Collects the remarks while a configuration is read.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     first: RefCell<Vec<String>>,
-    /// The remarks about each directive, by its number: each is made once.
-    notes: RefCell<BTreeMap<(usize, Disposition, String), Note>>,
+    /// The places and texts of directives, by their numbers and by what is said about them, which is
+    /// said once.
+    notes: RefCell<BTreeMap<(usize, Disposition, String), String>>,
     mentioned: RefCell<HashSet<usize>>,
 }
 
 impl Ledger {
     /// Adds a task that comes before all others.
-    pub(super) fn first(&self, remark: impl AsRef<str>) {
-        let remark = sanitize_to(remark.as_ref(), MAX_REMARK);
+    pub(super) fn first(&self, remark: &str) {
+        let remark = sanitize_to(remark, MAX_REMARK);
         let mut first = self.first.borrow_mut();
         if !first.contains(&remark) {
             first.push(remark);
         }
     }
 
-    pub(super) fn note(&self, directive: &Directive, kind: Disposition, remark: impl AsRef<str>) {
-        let remark = sanitize_to(remark.as_ref(), MAX_REMARK);
-        self.mentioned.borrow_mut().insert(directive.id);
-        let key = (directive.id, kind, remark.clone());
-        if let Entry::Vacant(entry) = self.notes.borrow_mut().entry(key) {
-            entry.insert(Note {
-                disposition: kind,
-                subject: directive.shown(),
-                place: directive.place.to_string(),
-                remark,
-            });
-        }
+    /// Adds a remark about the directive with this number, place and text.
+    pub(super) fn note(&self, id: usize, subject: String, kind: Disposition, remark: &str) {
+        self.mention(id);
+        let key = (id, kind, sanitize_to(remark, MAX_REMARK));
+        self.notes.borrow_mut().insert(key, subject);
     }
 
-    pub(super) fn carried(&self, directive: &Directive, key: impl AsRef<str>) {
-        self.note(directive, Disposition::Carried, key);
+    /// Marks a directive about which all has been said.
+    pub(super) fn mention(&self, id: usize) {
+        self.mentioned.borrow_mut().insert(id);
     }
 
-    pub(super) fn not_needed(&self, directive: &Directive, why: impl AsRef<str>) {
-        self.note(directive, Disposition::NotNeeded, why);
-    }
-
-    pub(super) fn not_carried(&self, directive: &Directive, remedy: impl AsRef<str>) {
-        self.note(directive, Disposition::NotCarried, remedy);
-    }
-
-    pub(super) fn closed(&self, directive: &Directive, hole: impl AsRef<str>) {
-        self.note(directive, Disposition::Closed, hole);
-    }
-
-    /// Marks the directives in a block, about which all has been said.
-    pub(super) fn cover(&self, block: &Directive) {
-        for directive in block.children() {
-            self.mentioned.borrow_mut().insert(directive.id);
-            self.cover(directive);
-        }
-    }
-
-    /// Returns `true` if there is a remark about a directive.
-    pub(super) fn mentions(&self, directive: &Directive) -> bool {
-        self.mentioned.borrow().contains(&directive.id)
+    pub(super) fn mentions(&self, id: usize) -> bool {
+        self.mentioned.borrow().contains(&id)
     }
 
     /// Returns the report. Tasks and lines for the systemd unit come first; `next` is the end.
     pub(super) fn report(
-        self,
+        &self,
         mut tasks: Vec<String>,
         unit: Vec<String>,
         is_verbose: bool,
         next: &str,
     ) -> String {
-        tasks.extend(self.first.into_inner());
-        let notes: Vec<_> = self.notes.into_inner().into_values().collect();
-        let lines = |disposition| grouped(&notes, disposition, is_verbose);
+        tasks.extend(self.first.take());
+        let lines = |kind| self.lines(kind, is_verbose);
+        let not_needed = lines(Disposition::NotNeeded);
         let sections = [
             section("To do first", tasks),
             section("To write with systemctl edit netdata-webhook-proxy", unit),
             section("Not carried over", lines(Disposition::NotCarried)),
             section("Holes that are closed now", lines(Disposition::Closed)),
-            section("Carried over", carried(&notes, is_verbose)),
+            section("Carried over", lines(Disposition::Carried)),
             match is_verbose {
-                true => section("Not needed", lines(Disposition::NotNeeded)),
-                false => not_needed(&notes),
+                true => section("Not needed", not_needed),
+                false => self.not_needed(),
             },
         ];
         sections.concat().join("\n") + "\n" + next
     }
+
+    /// Returns a line for each remark of one kind, or for each directive.
+    fn lines(&self, kind: Disposition, is_verbose: bool) -> Vec<String> {
+        let notes = self.notes.borrow();
+        let mut kept = Vec::new();
+        let mut counts = HashMap::new();
+        for ((_, _, remark), subject) in notes.iter().filter(|((_, it, _), _)| *it == kind) {
+            let count = counts.entry(remark).or_insert(0);
+            *count += 1;
+            if *count == 1 || is_verbose {
+                kept.push((subject, remark));
+            }
+        }
+        let left_out = match kind {
+            Disposition::Carried if !is_verbose => shorten(&mut kept),
+            _ => 0,
+        };
+        let lines = kept.iter().map(|(subject, remark)| {
+            let more = counts[remark] - 1;
+            line(subject, if is_verbose { 0 } else { more }, kind, remark)
+        });
+        let more = format!("and {left_out} more (--verbose lists them)");
+        lines.chain((left_out > 0).then_some(more)).collect()
+    }
+
+    fn not_needed(&self) -> Vec<String> {
+        let notes = self.notes.borrow();
+        let kinds = notes.keys().map(|(_, kind, _)| kind);
+        match kinds.filter(|it| **it == Disposition::NotNeeded).count() {
+            0 => Vec::new(),
+            count => vec![format!("Not needed: {count} (--verbose lists them)")],
+        }
+    }
+}
+
+/// Leaves only which requests get in and where they go, if there is much more. Returns how many
+/// notes are left out.
+fn shorten(notes: &mut Vec<(&String, &String)>) -> usize {
+    let count = notes.len();
+    if count > MAX_CARRIED {
+        notes.retain(|(_, remark)| IMPORTANT.split('|').any(|it| remark.starts_with(it)));
+        notes.truncate(MAX_CARRIED);
+    }
+    count - notes.len()
+}
+
+fn line(subject: &str, others: usize, kind: Disposition, remark: &str) -> String {
+    let more = match others {
+        0 => String::new(),
+        count => format!(", {count} more"),
+    };
+    let separator = match kind {
+        Disposition::Carried => " →",
+        _ => ":",
+    };
+    format!("{subject}{more}{separator} {remark}")
 }
 
 /// Returns lines with a heading, unless there are none.
@@ -157,50 +149,4 @@ fn section(heading: &str, lines: Vec<String>) -> Vec<String> {
     let heading = lines.first().map(|_| format!("{heading}:"));
     let lines = lines.into_iter().map(|line| format!("  {line}"));
     heading.into_iter().chain(lines).collect()
-}
-
-fn of(notes: &[Note], disposition: Disposition) -> impl Iterator<Item = &Note> {
-    let notes = notes.iter();
-    notes.filter(move |note| note.disposition == disposition)
-}
-
-/// Returns the notes of one kind. A remark about several directives is made once.
-fn grouped(notes: &[Note], disposition: Disposition, is_verbose: bool) -> Vec<String> {
-    let mut groups: Vec<(&Note, Vec<String>)> = Vec::new();
-    let mut known = HashMap::new();
-    for note in of(notes, disposition) {
-        let next = groups.len();
-        let at = *known.entry(&note.remark).or_insert(next);
-        match groups.get_mut(at).filter(|_| !is_verbose) {
-            Some((_, others)) => others.push(note.place.clone()),
-            None => groups.push((note, Vec::new())),
-        }
-    }
-    let groups = groups.iter();
-    groups.map(|(note, others)| note.line(others)).collect()
-}
-
-/// Returns what is in the new configuration; if that is much, only which requests get in and where
-/// they go.
-fn carried(notes: &[Note], is_verbose: bool) -> Vec<String> {
-    let mut notes: Vec<_> = of(notes, Disposition::Carried).collect();
-    let count = notes.len();
-    if !is_verbose && count > MAX_CARRIED {
-        notes.retain(|note| IMPORTANT.split('|').any(|it| note.remark.starts_with(it)));
-        notes.truncate(MAX_CARRIED);
-    }
-    let left_out = count - notes.len();
-    let more = format!("and {left_out} more (--verbose lists them)");
-    let lines = notes.iter().map(|note| note.line(&[]));
-    lines.chain((left_out > 0).then_some(more)).collect()
-}
-
-fn not_needed(notes: &[Note]) -> Vec<String> {
-    match of(notes, Disposition::NotNeeded).count() {
-        0 => Vec::new(),
-        1 => vec!["Not needed: 1 directive (--verbose lists it)".to_owned()],
-        count => vec![format!(
-            "Not needed: {count} directives (--verbose lists them)"
-        )],
-    }
 }

@@ -1,14 +1,12 @@
 //! Adapts a configuration to the systemd service, which gets the files that only root may read as
 //! credentials.
 
-use super::toml_writer::{ConfigDraft, ConfigTable};
+use super::toml_writer::{ConfigDraft, ConfigTable, SecretFiles};
 use crate::sanitize::sanitize_to;
-
-/// The directory of the credentials while the service runs.
-const CREDENTIALS: &str = "/run/credentials/netdata-webhook-proxy.service";
+use toml_edit::InlineTable;
 
 /// The directory of the configuration.
-const DIRECTORY: &str = "/etc/netdata-webhook-proxy";
+const DIRECTORY: &str = "/etc/netdata-webhook-proxy/";
 
 /// The files of that directory that the unit passes on by itself.
 const PASSED_ON: [&str; 3] = ["fullchain.pem", "privkey.pem", "challenge.secret"];
@@ -17,8 +15,8 @@ const PASSED_ON: [&str; 3] = ["fullchain.pem", "privkey.pem", "challenge.secret"
 const MAX_PATH: usize = 800;
 
 /// Names credentials instead of files. Returns the lines that the unit lacks for them.
-pub(super) fn adapt(draft: &mut ConfigDraft, secrets: &[String]) -> Vec<String> {
-    let mut lines = Vec::new();
+pub(super) fn adapt(draft: &mut ConfigDraft, secrets: &SecretFiles) -> Vec<String> {
+    let mut lines = vec!["[Service]".to_owned()];
     lines.extend(pass_on(&mut draft.tls, "certificate", PASSED_ON[0]));
     lines.extend(pass_on(&mut draft.tls, "private_key", PASSED_ON[1]));
     for (name, keys) in &mut draft.upstreams {
@@ -26,28 +24,24 @@ pub(super) fn adapt(draft: &mut ConfigDraft, secrets: &[String]) -> Vec<String> 
             lines.extend(pass_on(keys, key, &format!("{name}.client.{file}")));
         }
     }
-    lines.extend(secrets.iter().map(|name| line(name, name)));
+    lines.extend(secrets.names().map(|name| line(name, name)));
     lines.retain(|it| !PASSED_ON.iter().any(|name| *it == line(name, name)));
-    if !lines.is_empty() {
-        lines.insert(0, "[Service]".to_owned());
+    if lines.len() == 1 {
+        lines.clear();
     }
     lines
 }
 
-/// Replaces the path of a file by that of a credential. Returns the line for the unit.
+/// Names a credential instead of a file. Returns the line for the unit.
 fn pass_on(table: &mut ConfigTable, key: &str, name: &str) -> Option<String> {
     let line = line(name, table.text(key)?);
-    table.set(key, format!("{CREDENTIALS}/{name}"));
+    table.set(key, InlineTable::from_iter([("credential", name)]));
     Some(line)
 }
 
 /// Returns the line that passes on a file, whose path is relative to the configuration.
 fn line(name: &str, path: &str) -> String {
-    let directory = if path.starts_with('/') {
-        String::new()
-    } else {
-        format!("{DIRECTORY}/")
-    };
+    let directory = if path.starts_with('/') { "" } else { DIRECTORY };
     // A percent sign begins a specifier in a unit.
     let path = sanitize_to(&path.replace('%', "%%"), MAX_PATH);
     format!("LoadCredential={name}:{directory}{path}")
@@ -64,6 +58,5 @@ mod tests {
             assert!(unit.contains(&format!("\n{}\n", line(name, name))));
         }
         assert_eq!(unit.matches("\nLoadCredential=").count(), PASSED_ON.len());
-        assert!(unit.contains(CREDENTIALS), "as its comment has it");
     }
 }

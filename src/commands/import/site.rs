@@ -6,9 +6,9 @@ use super::builder::Builder;
 use super::choice::Choice;
 use super::directive::{Directive, ImportError};
 use super::headers::SetHeaders;
-use super::report::Ledger;
 use super::scope::Scope;
 use super::tls::TlsRules;
+use super::toml_writer::ConfigTable;
 use super::upstream::Upstream;
 use super::{known, listen, quantity};
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub(super) trait Site<'t> {
     fn is_tls(&self) -> bool;
 
     /// Returns the addresses that it listens on.
-    fn addresses(&self, ledger: &Ledger) -> Vec<SocketAddr>;
+    fn addresses(&self) -> Vec<SocketAddr>;
 
     /// Returns the number of places that answer requests.
     fn places(&self) -> usize;
@@ -44,11 +44,7 @@ pub(super) trait Site<'t> {
     fn looks_at_certificates(&self, directive: &Directive) -> bool;
 
     /// Reads the rules for requests that are passed on.
-    fn rules<'r>(
-        &self,
-        passage: &PassedOn<'t, Self::Passage>,
-        ledger: &'r Ledger,
-    ) -> Result<RouteRules<'r, 't>, Obstacle<'t>>;
+    fn rules(&self, passage: &PassedOn<'t, Self::Passage>) -> Result<RouteRules<'t>, Obstacle<'t>>;
 
     /// Returns the names of the site.
     fn names(&self) -> Vec<&'t str> {
@@ -78,7 +74,7 @@ pub(super) type Obstacle<'t> = (&'t Directive, String);
 
 /// The rules for requests that another server passes on.
 #[derive(Debug)]
-pub(super) struct RouteRules<'r, 't> {
+pub(super) struct RouteRules<'t> {
     /// The directive that selects the requests.
     pub(super) directive: &'t Directive,
     pub(super) paths: Vec<String>,
@@ -86,8 +82,8 @@ pub(super) struct RouteRules<'r, 't> {
     /// The places whose directives are in effect; the last one has the settings.
     pub(super) scopes: Vec<Scope<'t>>,
     pub(super) upstream: Upstream<'t>,
-    pub(super) headers: SetHeaders<'r>,
-    pub(super) access: AccessRules<'r, 't>,
+    pub(super) headers: SetHeaders,
+    pub(super) access: AccessRules<'t>,
     /// The rules about addresses.
     pub(super) networks: Vec<&'t Directive>,
     /// The limit of bodies without a directive.
@@ -98,49 +94,55 @@ pub(super) struct RouteRules<'r, 't> {
 pub(super) fn carry_over<'t, S: Site<'t>>(
     sites: &[S],
     options: &Options,
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
 ) -> Result<(), ImportError> {
-    let ledger = builder.ledger;
-    let (site, passages) = Choice::new(sites, options).make(ledger)?;
+    let (site, passages) = Choice::new(sites, options).make()?;
     builder.is_tls = site.is_tls();
-    builder.tls = TlsRules::read(site.scope(), ledger);
-    let mut routes = routes(site, &passages, ledger)?;
-    let listen = &mut builder.draft.listen;
-    listen::addresses(&site.addresses(ledger), site.is_tls(), listen);
-    listen::trust(site.scope(), listen, ledger);
-    listen::allow(&mut routes, listen, ledger);
+    builder.tls = TlsRules::read(site.scope());
+    let mut routes = routes(site, &passages)?;
+    listen(site, &mut routes, &mut builder.draft.listen);
     let scopes: Vec<_> = routes.iter().flat_map(|it| it.scopes.clone()).collect();
     if let Some(scope) = scopes.last() {
-        quantity::limits(scope, &mut builder.draft.limits, ledger);
+        quantity::limits(scope, &mut builder.draft.limits);
     }
-    for route in routes {
-        builder.add(route);
-    }
+    routes.into_iter().for_each(|route| builder.add(route));
     builder.write_tls(site.directive());
     if sites.len() > 1 || site.places() > passages.len() {
-        ledger.first(format!(
+        say_rest(site);
+    }
+    known::say_the_rest(scopes.iter().flat_map(Scope::directives));
+    Ok(())
+}
+
+fn listen<'t, S: Site<'t>>(site: &S, routes: &mut [RouteRules<'t>], keys: &mut ConfigTable) {
+    listen::addresses(&site.addresses(), site.is_tls(), keys);
+    listen::trust(site.scope(), keys);
+    listen::allow(routes, keys);
+}
+
+/// Says what becomes of what is not carried over.
+fn say_rest<'t, S: Site<'t>>(site: &S) {
+    if let Some(directive) = site.directive() {
+        directive.first(format!(
             "{} keeps the rest: on another port, or behind the same one with SNI pass-through \
              (manual: \"Share port 443 with NGINX\")",
             S::SERVER
         ));
     }
-    known::say_the_rest(scopes.iter().flat_map(Scope::directives), ledger);
-    Ok(())
 }
 
 /// Reads the rules for each of the requests. The error is the first obstacle if none become routes.
-fn routes<'r, 't, S: Site<'t>>(
+fn routes<'t, S: Site<'t>>(
     site: &S,
     passages: &[PassedOn<'t, S::Passage>],
-    ledger: &'r Ledger,
-) -> Result<Vec<RouteRules<'r, 't>>, ImportError> {
+) -> Result<Vec<RouteRules<'t>>, ImportError> {
     let mut routes = Vec::new();
     let mut error = None;
     for passage in passages {
-        match site.rules(passage, ledger) {
+        match site.rules(passage) {
             Ok(rules) => routes.push(rules),
             Err((directive, remedy)) => {
-                ledger.not_carried(directive, &remedy);
+                directive.not_carried(&remedy);
                 let message = format!("cannot be carried over: {remedy}");
                 error.get_or_insert_with(|| directive.error(&message));
             }
@@ -149,14 +151,10 @@ fn routes<'r, 't, S: Site<'t>>(
     error.filter(|_| routes.is_empty()).map_or(Ok(routes), Err)
 }
 
-/// Returns the advice for a path that was sent on as another, which may have variables.
+/// Returns the advice for a path that was sent on as another.
 pub(super) fn changed_path(old: &str, new: &str) -> String {
-    let instead = match new.contains('$') {
-        true => String::new(),
-        false => format!(", or set path = \"{new}\" and the same in Netdata Cloud"),
-    };
     format!(
         "the path: {old} was sent on as {new}; now the application gets it unchanged: configure it \
-         so{instead}"
+         so, or use its path in Netdata Cloud"
     )
 }

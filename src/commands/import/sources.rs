@@ -2,10 +2,12 @@
 //! within bounds.
 
 use super::directive::{Directive, ImportError, SourceLocation};
+use super::report::Ledger;
 use glob::MatchOptions;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Maximum number of files of one configuration.
 const MAX_FILES: usize = 1000;
@@ -13,11 +15,9 @@ const MAX_FILES: usize = 1000;
 /// Maximum size of all files together, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Maximum depth of files that include each other. A file that includes itself gets here.
-const MAX_DEPTH: usize = 32;
-
-/// Maximum depth of nested blocks.
-const MAX_NESTING: usize = 64;
+/// Maximum depth of blocks, and of files that include each other. A file that includes itself gets
+/// here.
+const MAX_DEPTH: usize = 64;
 
 /// Maximum number of directives.
 const MAX_DIRECTIVES: usize = 1_000_000;
@@ -29,61 +29,70 @@ const GLOB: MatchOptions = MatchOptions {
     require_literal_leading_dot: true,
 };
 
+pub(super) type Parsed<T> = Result<T, ImportError>;
+
 /// The files of a configuration, and what has been read so far.
 #[derive(Debug, Default)]
 pub(super) struct SourceFiles {
     /// The directory to which the names of files are relative, in whichever file they appear.
     pub(super) root: PathBuf,
+    ledger: Rc<Ledger>,
     files: usize,
     bytes: u64,
     directives: usize,
-    /// The number of files that are open.
+    /// The number of files and blocks that are open.
     depth: usize,
-    /// The number of blocks that are open, in all files.
-    nesting: usize,
+}
+
+/// A reader of one server's syntax.
+pub(super) trait TreeReader {
+    fn sources(&mut self) -> &mut SourceFiles;
+
+    /// Reads the text of a file.
+    fn text(&mut self, path: &Path, text: &str) -> Parsed<Vec<Directive>>;
+
+    /// Reads a file that is named at `named`.
+    fn file(&mut self, path: &Path, named: &SourceLocation) -> Parsed<Vec<Directive>> {
+        let read = self.sources().read(path);
+        let text = read.map_err(|message| named.error(message))?;
+        self.nested(named, |reader| reader.text(path, &text))
+    }
+
+    /// Reads a file or a block that is opened at `place`.
+    fn nested<T>(
+        &mut self,
+        place: &SourceLocation,
+        read: impl FnOnce(&mut Self) -> Parsed<T>,
+    ) -> Parsed<T> {
+        self.sources().depth += 1;
+        if self.sources().depth > MAX_DEPTH {
+            let message = "files and blocks are nested too deep: does a file include itself?";
+            return Err(place.error(message));
+        }
+        let result = read(self)?;
+        self.sources().depth -= 1;
+        Ok(result)
+    }
+
+    /// Reads the files that an `include` at `place` names, in their order; `None` if the only one
+    /// is missing.
+    fn included(&mut self, name: &Path, place: &SourceLocation) -> Parsed<Option<Vec<Directive>>> {
+        let Some(paths) = self.sources().matching(name, place)? else {
+            return Ok(None);
+        };
+        let files = paths.iter().map(|path| self.file(path, place));
+        let files = files.collect::<Parsed<Vec<_>>>()?;
+        Ok(Some(files.into_iter().flatten().collect()))
+    }
 }
 
 impl SourceFiles {
-    pub(super) fn of(root: &Path) -> Self {
+    pub(super) fn of(root: PathBuf, ledger: &Rc<Ledger>) -> Self {
         Self {
-            root: root.to_owned(),
+            root,
+            ledger: Rc::clone(ledger),
             ..Self::default()
         }
-    }
-
-    /// Opens a file that is named at `named`, and returns its text.
-    pub(super) fn open(
-        &mut self,
-        path: &Path,
-        named: &SourceLocation,
-    ) -> Result<String, ImportError> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH + 1 {
-            let message = format!("files include each other deeper than {MAX_DEPTH}");
-            let message = message + ": does one include itself?";
-            return Err(named.error(message));
-        }
-        self.read(path).map_err(|message| named.error(message))
-    }
-
-    /// Closes the file that was opened last.
-    pub(super) fn close(&mut self) {
-        self.depth -= 1;
-    }
-
-    /// Enters the block of a directive at `place`.
-    pub(super) fn enter(&mut self, place: &SourceLocation) -> Result<(), ImportError> {
-        self.nesting += 1;
-        if self.nesting > MAX_NESTING {
-            let message = format!("blocks are nested deeper than {MAX_NESTING}");
-            return Err(place.error(message));
-        }
-        Ok(())
-    }
-
-    /// Leaves the block that was entered last.
-    pub(super) fn leave(&mut self) {
-        self.nesting -= 1;
     }
 
     /// Returns a directive with an id of its own.
@@ -92,11 +101,10 @@ impl SourceFiles {
         name: String,
         arguments: Vec<String>,
         place: SourceLocation,
-    ) -> Result<Directive, ImportError> {
+    ) -> Parsed<Directive> {
         self.directives += 1;
         if self.directives > MAX_DIRECTIVES {
-            let message = format!("the configuration has more than {MAX_DIRECTIVES} directives");
-            return Err(place.error(message));
+            return Err(place.error("the configuration has too many directives"));
         }
         Ok(Directive {
             name,
@@ -104,6 +112,7 @@ impl SourceFiles {
             block: None,
             place,
             id: self.directives,
+            ledger: Rc::clone(&self.ledger),
         })
     }
 
@@ -133,13 +142,7 @@ impl SourceFiles {
         Ok(bytes)
     }
 
-    /// Returns the files that an `include` at `place` names, in their order; `None` if the only one
-    /// is missing.
-    pub(super) fn included(
-        &self,
-        pattern: &Path,
-        place: &SourceLocation,
-    ) -> Result<Option<Vec<PathBuf>>, ImportError> {
+    fn matching(&self, pattern: &Path, place: &SourceLocation) -> Parsed<Option<Vec<PathBuf>>> {
         let path = self.root.join(pattern);
         let text = path.to_string_lossy();
         if !text.contains(['*', '?', '[']) {

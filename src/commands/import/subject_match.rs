@@ -1,7 +1,7 @@
 //! Checks of a certificate's subject as text: the common names that a check was meant for, and the
 //! forged subjects that it lets in.
 
-use super::access::AccessPattern;
+use super::directive::Directive;
 use super::regex_literal::expand;
 use regex::RegexBuilder;
 
@@ -32,6 +32,14 @@ pub(super) enum Comparison {
     Expression { ignores_case: bool },
 }
 
+/// A text or an expression, and the directive that contains it.
+#[derive(Clone, Debug)]
+pub(super) struct AccessPattern<'t> {
+    pub(super) text: String,
+    pub(super) comparison: Comparison,
+    pub(super) directive: &'t Directive,
+}
+
 /// The meaning of checks of which one has to be met.
 #[derive(Debug, Default)]
 pub(super) struct SubjectMeaning {
@@ -50,7 +58,7 @@ impl SubjectMeaning {
         let forgeries = patterns
             .iter()
             .flat_map(|it| it.forgeries(rendering, &names));
-        let mut forgeries: Vec<String> = forgeries.collect();
+        let mut forgeries: Vec<_> = forgeries.collect();
         forgeries.dedup();
         Self {
             forgeries,
@@ -59,9 +67,6 @@ impl SubjectMeaning {
         }
     }
 }
-
-/// Returns `true` for subjects that pass a check.
-type SubjectMatcher<'p> = Box<dyn Fn(&str) -> bool + 'p>;
 
 /// Subjects that are not Netdata Cloud's, in the forms of the manual and of each [`Rendering`]:
 /// `{}` is the name and `{x}` one that looks like it.
@@ -101,42 +106,46 @@ impl AccessPattern<'_> {
 
     /// Returns descriptions of the forged subjects that the check lets in.
     fn forgeries(&self, rendering: Rendering, names: &[String]) -> Vec<String> {
-        let (Some(name), Some(matches)) = (names.first(), self.matcher()) else {
+        let Some(name) = names.first() else {
             return Vec::new();
         };
         let alike = name.replacen('.', "X", 1).replacen('.', "Y", 1);
         let fill = |form: &str| form.replace("{}", name).replace("{x}", &alike);
-        let mut found = Vec::new();
-        for line in FORGERIES.lines() {
-            let forms: Vec<String> = line.split(" | ").map(fill).collect();
-            let is_allowed = |name: &String| forms[0] == format!("CN={name}");
-            let subject = &forms[rendering as usize + 1];
-            if matches(subject) && !names.iter().any(is_allowed) {
-                found.push(forms[0].clone());
-            }
-        }
+        let forged = FORGERIES.lines().map(|line| {
+            let mut forms = line.split(" | ").map(fill);
+            let description = forms.next().unwrap_or_default();
+            (description, forms.nth(rendering as usize))
+        });
+        let matches = self.matcher();
+        let is_allowed = |text: &str| names.iter().any(|name| text == format!("CN={name}"));
+        let got_in = forged.filter(|(text, subject)| {
+            subject.as_deref().is_some_and(&matches) && !is_allowed(text)
+        });
+        let mut found: Vec<_> = got_in.map(|(text, _)| text).collect();
         found.dedup();
         found
     }
 
     /// Returns `true` if the check examines more than the name.
     fn has_more_than_names(&self) -> bool {
-        let keys = self.text.split('=').map(|before| {
+        let mut keys = self.text.split('=').map(|before| {
             let is_letter = |c: char| c.is_alphanumeric();
             before.rsplit(|c| !is_letter(c)).next().unwrap_or_default()
         });
-        let mut keys = keys.take(self.text.matches('=').count());
+        // What follows the last `=` is a value.
+        keys.next_back();
         keys.any(|key| ["O", "OU", "C", "ST", "L", "emailAddress"].contains(&key))
     }
 
-    fn matcher(&self) -> Option<SubjectMatcher<'_>> {
-        if self.comparison == Comparison::Whole {
-            return Some(Box::new(|subject| subject == self.text));
-        }
+    /// Returns the test of subjects; those that cannot be read match none.
+    fn matcher(&self) -> impl Fn(&str) -> bool {
         let mut builder = RegexBuilder::new(&self.text);
         builder.case_insensitive(self.ignores_case());
-        let expression = builder.size_limit(MAX_PATTERN).build().ok()?;
-        Some(Box::new(move |subject| expression.is_match(subject)))
+        let expression = builder.size_limit(MAX_PATTERN).build().ok();
+        move |subject| match self.comparison {
+            Comparison::Whole => subject == self.text,
+            _ => expression.as_ref().is_some_and(|it| it.is_match(subject)),
+        }
     }
 
     fn whole_names(&self) -> Vec<String> {
@@ -146,21 +155,19 @@ impl AccessPattern<'_> {
     }
 
     fn expression_names(&self) -> Option<Vec<String>> {
-        let upper = self.text.to_ascii_uppercase();
-        let searched = if self.ignores_case() {
-            &upper
-        } else {
-            &self.text
+        let searched = match self.ignores_case() {
+            true => self.text.to_ascii_uppercase(),
+            false => self.text.clone(),
         };
         let keys = searched.match_indices("CN=");
-        let after_keys: Vec<&str> = keys.map(|(at, key)| &self.text[at + key.len()..]).collect();
-        if after_keys.is_empty() {
-            let names = literals(self.text.trim_start_matches('^'))?;
-            // Without the key, only what looks like a host name is a name.
-            return names.iter().all(|name| name.contains('.')).then_some(names);
+        let after_keys = keys.map(|(at, key)| literals(&self.text[at + key.len()..]));
+        let names = after_keys.collect::<Option<Vec<_>>>()?.concat();
+        if !names.is_empty() {
+            return Some(names);
         }
-        let names: Option<Vec<_>> = after_keys.into_iter().map(literals).collect();
-        Some(names?.concat())
+        // Without the key, only what looks like a host name is a name.
+        let names = literals(self.text.trim_start_matches('^'))?;
+        names.iter().all(|name| name.contains('.')).then_some(names)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The certificate of a server, and the authorities of its clients: `ssl_*` and `SSL*`.
 
 use super::directive::Directive;
-use super::report::Ledger;
 use super::scope::Scope;
 use super::sources::SourceFiles;
 use super::toml_writer::{ConfigDraft, ConfigTable};
@@ -24,64 +23,59 @@ pub(super) struct TlsRules {
 
 impl TlsRules {
     /// Reads the settings in effect.
-    pub(super) fn read(scope: &Scope<'_>, ledger: &Ledger) -> Self {
-        let file = |names, key| file(scope, names, key, ledger);
-        let certificate = file("ssl_certificate SSLCertificateFile", "tls.certificate");
-        let key = file(
-            "ssl_certificate_key SSLCertificateKeyFile",
-            "tls.private_key",
-        );
+    pub(super) fn read(scope: &Scope<'_>) -> Self {
         let mut rules = Self {
-            has_certificate: certificate.is_some(),
-            authority: authority(scope, ledger),
-            crl: file("ssl_crl SSLCARevocationFile", "tls.client.crl"),
+            authority: authority(scope),
+            crl: file(scope, "ssl_crl SSLCARevocationFile", "tls.client.crl"),
             ..Self::default()
         };
-        // The key may be in the file of the certificate.
-        let key = key.or(certificate.clone());
-        let certificate = certificate.unwrap_or("fullchain.pem".into());
-        rules.tls.set("certificate", certificate);
-        rules
-            .tls
-            .set("private_key", key.unwrap_or("privkey.pem".into()));
+        rules.identity(scope);
         if let Some(directive) = scope.one("ssl_protocols SSLProtocol") {
-            rules.versions(directive, ledger);
+            rules.versions(directive);
         }
         if let Some(directive) = scope.one("ssl_verify_client SSLVerifyClient") {
-            rules.demand(directive, ledger);
+            rules.demand(directive);
         }
         rules
     }
 
-    fn versions(&mut self, directive: &Directive, ledger: &Ledger) {
-        let enables = |version| enables(directive, version);
-        let is_old = enables("TLSv1") || enables("TLSv1.1");
-        if enables("TLSv1.3") && !enables("TLSv1.2") && !is_old {
-            return self
-                .tls
-                .carry(directive, "min_version", Some("1.3"), ledger);
-        }
-        ledger.carried(directive, "tls.min_version = \"1.2\"");
-        if is_old {
-            let hole = "versions before TLS 1.2 are not supported";
-            ledger.closed(directive, hole);
+    fn identity(&mut self, scope: &Scope<'_>) {
+        let certificate = "ssl_certificate SSLCertificateFile";
+        let certificate = file(scope, certificate, "tls.certificate");
+        let key = "ssl_certificate_key SSLCertificateKeyFile";
+        let key = file(scope, key, "tls.private_key");
+        self.has_certificate = certificate.is_some();
+        // The key may be in the file of the certificate.
+        let key = key.or(certificate.clone()).unwrap_or("privkey.pem".into());
+        let certificate = certificate.unwrap_or("fullchain.pem".into());
+        self.tls.set("certificate", certificate);
+        self.tls.set("private_key", key);
+    }
+
+    fn versions(&mut self, directive: &Directive) {
+        let versions = directive.arguments.iter().filter(|it| !it.starts_with('-'));
+        let mut versions = versions.map(|it| it.trim_start_matches('+'));
+        match versions.all(|it| it.eq_ignore_ascii_case("TLSv1.3")) {
+            true => self.tls.carry(directive, "min_version", Some("1.3")),
+            false => directive.carried("tls.min_version = \"1.2\""),
         }
     }
 
-    fn demand(&mut self, directive: &Directive, ledger: &Ledger) {
+    fn demand(&mut self, directive: &Directive) {
         let demand = directive.keyword();
         self.demands_certificate = matches!(&*demand, "on" | "require");
         self.is_optional = demand.starts_with("optional");
-        let verify = match (self.demands_certificate, self.is_optional) {
-            (true, _) => "require",
-            (_, true) => "request",
-            _ => return ledger.not_needed(directive, "no certificate was demanded"),
-        };
-        ledger.carried(directive, format!("tls.client.verify = \"{verify}\""));
+        if self.demands_certificate {
+            directive.carried("tls.client.verify = \"require\"");
+        } else if self.is_optional {
+            directive.carried("tls.client.verify = \"request\"");
+        } else {
+            directive.not_needed("no certificate was demanded");
+        }
         if demand == "optional_no_ca" {
-            let hole =
-                "certificates of any authority got through; now it must be one of tls.client.ca";
-            ledger.closed(directive, hole);
+            directive.closed(
+                "certificates of any authority got through; now only those of tls.client.ca do",
+            );
         }
     }
 
@@ -100,42 +94,30 @@ impl TlsRules {
 }
 
 /// Returns the first of the files that directives name.
-fn file(scope: &Scope<'_>, names: &str, key: &str, ledger: &Ledger) -> Option<String> {
+fn file(scope: &Scope<'_>, names: &str, key: &str) -> Option<String> {
     let all = scope.all(names);
-    for further in all.iter().skip(1) {
-        ledger.not_carried(further, format!("{key} has only the first file"));
+    let (first, more) = all.split_first()?;
+    for further in more {
+        further.not_carried(format!("{key} has only the first file"));
     }
-    let path = scope.path(all.first()?.value());
+    let path = scope.path(first.value());
     match path {
-        Some(_) => ledger.carried(all[0], key),
-        None => ledger.not_carried(all[0], format!("{key} names a file: write it to one")),
+        Some(_) => first.carried(key),
+        None => first.not_carried(format!("{key} names a file: write it to one")),
     }
     path
 }
 
 /// Returns the authority of client certificates, unless it is built in.
-fn authority(scope: &Scope<'_>, ledger: &Ledger) -> Option<String> {
+fn authority(scope: &Scope<'_>) -> Option<String> {
     let names = "ssl_client_certificate SSLCACertificateFile";
     let directive = scope.one(names)?;
-    if scope
-        .path(directive.value())
-        .is_some_and(|path| is_builtin(Path::new(&path)))
-    {
-        let why = "it holds the Netdata Root CA, which is built in";
-        ledger.not_needed(directive, why);
+    let path = scope.path(directive.value());
+    if path.is_some_and(|path| is_builtin(Path::new(&path))) {
+        directive.not_needed("it holds the Netdata Root CA, which is built in");
         return None;
     }
-    file(scope, names, "tls.client.ca", ledger)
-}
-
-/// Returns whether a version is enabled: the last argument about it counts, in Apache's form, too.
-fn enables(directive: &Directive, version: &str) -> bool {
-    let name = |argument: &str| argument.trim_start_matches(['+', '-']).to_ascii_lowercase();
-    let is_about = |name: String| name == "all" || name.eq_ignore_ascii_case(version);
-    let mut arguments = directive.arguments.iter().rev();
-    arguments
-        .find(|it| is_about(name(it)))
-        .is_some_and(|it| !it.starts_with('-'))
+    file(scope, names, "tls.client.ca")
 }
 
 /// Returns `true` if a file has Netdata's certificate and no other, not even an unreadable one.

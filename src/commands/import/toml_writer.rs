@@ -1,9 +1,7 @@
 //! The configuration that is written, as a TOML document.
 
 use super::directive::Directive;
-use super::report::Ledger;
 use crate::sanitize::sanitize_to;
-use std::collections::HashSet;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
 /// Characters of the source's path that are shown in the first line.
@@ -36,14 +34,14 @@ impl ConfigTable {
         directive: &Directive,
         key: &str,
         value: Option<impl Into<Value>>,
-        ledger: &Ledger,
     ) {
-        let Some(value) = value else {
-            let remedy = format!("this cannot be imported: set {key}");
-            return ledger.not_carried(directive, remedy);
-        };
-        self.set(key, value);
-        ledger.carried(directive, key);
+        match value {
+            Some(value) => {
+                self.set(key, value);
+                directive.carried(key);
+            }
+            None => directive.not_carried(format!("this cannot be imported: set {key}")),
+        }
     }
 
     /// Sets a key to one text, or to a list of several. An empty list leaves the default.
@@ -75,24 +73,24 @@ impl ConfigDraft {
     pub(super) fn upstream(
         &mut self,
         group: Option<&str>,
-        servers: Vec<String>,
+        mut servers: Vec<String>,
         settings: ConfigTable,
     ) -> String {
-        let mut seen = HashSet::new();
-        let is_new = |server: &String| seen.insert(server.to_ascii_lowercase());
-        let mut servers: Vec<String> = servers.into_iter().filter(is_new).collect();
         if group.is_none() && settings.0.is_empty() && servers.len() == 1 {
             return servers.remove(0);
         }
         let mut table = ConfigTable::default();
         table.set_list("servers", servers);
         table.append(settings);
-        let text = table.0.to_string();
-        let wanted = key_of(group.unwrap_or("app"));
-        let mut name = wanted.clone();
+        self.group(&key_of(group.unwrap_or("app")), table)
+    }
+
+    /// Adds a group, unless there is the same, and returns its name.
+    fn group(&mut self, wanted: &str, table: ConfigTable) -> String {
+        let mut name = wanted.to_owned();
         let mut number = 1;
         while let Some((_, other)) = self.upstreams.iter().find(|(other, _)| *other == name) {
-            if other.0.to_string() == text {
+            if other.0.to_string() == table.0.to_string() {
                 return name;
             }
             number += 1;
@@ -104,17 +102,12 @@ impl ConfigDraft {
 
     /// Returns the document, with a first line that names its source.
     pub(super) fn document(mut self, source: &str) -> String {
-        let mut upstreams = Table::new();
-        upstreams.set_implicit(true);
-        for (name, group) in self.upstreams {
-            add(&mut upstreams, &name, group.0);
-        }
         add(&mut self.tls.0, "client", self.client.0);
         let mut document = DocumentMut::new();
         add(&mut document, "listen", self.listen.0);
         add(&mut document, "tls", self.tls.0);
         add(&mut document, "limits", self.limits.0);
-        add(&mut document, "upstreams", upstreams);
+        add(&mut document, "upstreams", groups(self.upstreams));
         let routes: ArrayOfTables = self.routes.into_iter().map(|route| route.0).collect();
         document.insert("routes", Item::ArrayOfTables(routes));
         let source = sanitize_to(source, MAX_SOURCE);
@@ -122,6 +115,15 @@ impl ConfigDraft {
         document.decor_mut().set_prefix(line + "\n\n");
         document.to_string()
     }
+}
+
+fn groups(upstreams: Vec<(String, ConfigTable)>) -> Table {
+    let mut groups = Table::new();
+    groups.set_implicit(true);
+    for (name, group) in upstreams {
+        add(&mut groups, &name, group.0);
+    }
+    groups
 }
 
 /// Adds a table, unless it is empty.
@@ -150,25 +152,31 @@ impl SecretFiles {
     /// Returns where a secret is to be found; the same secret is in the same file, which is called
     /// after the kind of secret.
     pub(super) fn ask(&mut self, kind: &str, what: &str) -> InlineTable {
+        let mut files = self.files.iter();
+        let known = files.find(|(_, other)| other == what);
+        let name = known.map(|(name, _)| name.clone());
+        let name = name.unwrap_or_else(|| self.add(kind, what));
         let key = match self.are_credentials {
             true => "credential",
             false => "file",
         };
-        if let Some((file, _)) = self.files.iter().find(|(_, other)| other == what) {
-            return InlineTable::from_iter([(key, file)]);
-        }
-        let alike = self.files.iter().filter(|(file, _)| file.starts_with(kind));
-        let file = match alike.count() {
+        InlineTable::from_iter([(key, name)])
+    }
+
+    /// Adds a file and returns its name.
+    fn add(&mut self, kind: &str, what: &str) -> String {
+        let alike = self.files.iter().filter(|(name, _)| name.starts_with(kind));
+        let name = match alike.count() {
             0 => format!("{kind}.secret"),
             others => format!("{kind}-{}.secret", others + 1),
         };
-        self.files.push((file.clone(), what.to_owned()));
-        InlineTable::from_iter([(key, file)])
+        self.files.push((name.clone(), what.to_owned()));
+        name
     }
 
     /// Returns the names of the files.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.files.iter().map(|(file, _)| file.clone()).collect()
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.files.iter().map(|(name, _)| name)
     }
 
     /// Returns the tasks to write the files.
@@ -177,9 +185,10 @@ impl SecretFiles {
             true => "root",
             false => "this program",
         };
-        let task = |(file, what): &(String, String)| {
-            format!("write {file}, beside the configuration, for {reader} alone: {what}")
-        };
-        self.files.iter().map(task).collect()
+        let files = self.files.iter();
+        let tasks = files.map(|(name, what)| {
+            format!("write {name}, beside the configuration, for {reader} alone: {what}")
+        });
+        tasks.collect()
     }
 }

@@ -1,8 +1,7 @@
 //! The application that requests are passed on to.
 
-use super::directive::Directive;
+use super::directive::{Directive, is_listed};
 use super::quantity::duration;
-use super::report::Ledger;
 use super::scope::Scope;
 use super::toml_writer::{ConfigDraft, ConfigTable};
 
@@ -73,11 +72,8 @@ impl<'u> UpstreamUrl<'u> {
 
     /// Returns the `Host` that is sent by default.
     pub(super) fn host(&self) -> &'u str {
-        let port = if self.scheme == "https" {
-            ":443"
-        } else {
-            ":80"
-        };
+        let is_tls = self.scheme == "https";
+        let port = if is_tls { ":443" } else { ":80" };
         self.authority.strip_suffix(port).unwrap_or(self.authority)
     }
 
@@ -109,62 +105,57 @@ pub(super) struct Upstream<'t> {
 
 impl Upstream<'_> {
     /// Adds it to the configuration. Returns the `upstream` of a route.
-    pub(super) fn write(self, draft: &mut ConfigDraft, ledger: &Ledger) -> String {
+    pub(super) fn write(self, draft: &mut ConfigDraft) -> String {
         let timeout = match self.keys.has("response_timeout") {
             true => "",
             false => "; answers have to come within 30 s now: response_timeout in [upstreams]",
         };
         let upstream = draft.upstream(self.group.as_deref(), self.servers, self.keys);
-        ledger.carried(
-            self.directive,
-            format!("routes.upstream: {upstream}{timeout}"),
-        );
+        let key = format!("routes.upstream: {upstream}{timeout}");
+        self.directive.carried(key);
         upstream
     }
 }
 
 /// Returns whether a server of a group always receives requests, which is reported.
-pub(super) fn is_used(server: &Directive, ledger: &Ledger) -> bool {
-    let status = server.parameter("status").unwrap_or_default();
-    let is_spare = |it: &String| matches!(it.as_str(), "down" | "backup");
-    let is_used = !server.arguments.iter().any(is_spare) && !status.contains(['H', 'D', 'S']);
+pub(super) fn is_used(server: &Directive) -> bool {
+    let mut arguments = server.arguments.iter();
+    let is_used = !arguments.any(|it| is_listed("down backup status=*", it));
     match is_used {
-        true => ledger.carried(server, "servers; each is checked every 5 s"),
-        false => ledger.not_carried(server, SPARE),
+        true => server.carried("servers; each is checked every 5 s"),
+        false => server.not_carried(SPARE),
     }
     is_used
 }
 
 /// Reads timeouts, and how TLS is used to reach an application.
-pub(super) fn settings(
-    scope: &Scope<'_>,
-    passing: &Directive,
-    is_tls: bool,
-    ledger: &Ledger,
-) -> ConfigTable {
+pub(super) fn settings(scope: &Scope<'_>, passing: &Directive, is_tls: bool) -> ConfigTable {
     let mut keys = ConfigTable::default();
     for (names, parameter, key) in TIMEOUTS {
         if let Some(timeout) = passing.parameter(parameter).and_then(duration) {
             keys.set(key, timeout);
         } else if let Some(directive) = scope.one(names) {
-            keys.carry(directive, key, duration(directive.value()), ledger);
+            keys.carry(directive, key, duration(directive.value()));
         }
     }
-    if !is_tls {
-        return keys;
+    if is_tls {
+        set_tls(scope, passing, &mut keys);
     }
+    keys
+}
+
+fn set_tls(scope: &Scope<'_>, passing: &Directive, keys: &mut ConfigTable) {
     for (names, key) in FILES {
         if let Some(directive) = scope.one(names) {
-            keys.carry(directive, key, scope.path(directive.value()), ledger);
+            keys.carry(directive, key, scope.path(directive.value()));
         }
     }
     if let Some(directive) = scope.one("proxy_ssl_name") {
         let name = Some(directive.value()).filter(|name| !name.contains('$'));
-        keys.carry(directive, "server_name", name, ledger);
+        keys.carry(directive, "server_name", name);
     }
     let verify = scope.one("proxy_ssl_verify SSLProxyVerify");
-    if !verify.is_some_and(|it| matches!(&*it.keyword(), "on" | "require")) {
-        ledger.closed(verify.unwrap_or(passing), UNVERIFIED);
+    if !verify.is_some_and(|it| is_listed("on require", it.value())) {
+        verify.unwrap_or(passing).closed(UNVERIFIED);
     }
-    keys
 }

@@ -21,12 +21,16 @@ const UNCHANGED: &str = "the path reaches the application unchanged, and Netdata
 const REQUIREMENTS: &str = "Require RequireAll RequireAny RequireNone";
 
 /// Reads every rule that applies to requests of `path`, which `mapping` passes on.
-pub(super) fn read<'r, 't>(
+pub(super) fn read<'t>(
     host: &VirtualHost<'t>,
     path: &str,
     mapping: &ProxyMapping<'t>,
-    rules: AccessRules<'r, 't>,
-) -> AccessRules<'r, 't> {
+    is_webhook: bool,
+) -> AccessRules<'t> {
+    let rules = AccessRules {
+        is_webhook,
+        ..AccessRules::default()
+    };
     let mut reader = AccessReader {
         host,
         path,
@@ -35,10 +39,8 @@ pub(super) fn read<'r, 't>(
     };
     reader.sections();
     // The demand for all requests is a setting of TLS.
-    let others = host
-        .scope
-        .directives()
-        .filter(|it| !it.is("SSLVerifyClient"));
+    let others = host.scope.directives();
+    let others = others.filter(|it| !it.is("SSLVerifyClient"));
     others.for_each(|it| reader.rule(it));
     reader.rewrites(host.scope.innermost());
     if reader.rules.names.is_none() {
@@ -47,14 +49,14 @@ pub(super) fn read<'r, 't>(
     reader.rules
 }
 
-struct AccessReader<'l, 'r, 't> {
+struct AccessReader<'l, 't> {
     host: &'l VirtualHost<'t>,
     path: &'l str,
     mapping: &'l ProxyMapping<'t>,
-    rules: AccessRules<'r, 't>,
+    rules: AccessRules<'t>,
 }
 
-impl<'t> AccessReader<'_, '_, 't> {
+impl<'t> AccessReader<'_, 't> {
     fn sections(&mut self) {
         let mut in_effect = Vec::new();
         for section in self.host.sections_for(self.path, self.mapping.url()) {
@@ -80,7 +82,7 @@ impl<'t> AccessReader<'_, '_, 't> {
         let files = sections.filter(|it| matches!(it.requests, SectionRequests::Files));
         let rules = files.flat_map(|it| requirements(it.directive.children()));
         for rule in rules.filter(|it| it.holds(&looks_at_certificates)) {
-            self.rules.ledger.closed(rule, UNREACHED);
+            rule.closed(UNREACHED);
         }
     }
 
@@ -92,9 +94,9 @@ impl<'t> AccessReader<'_, '_, 't> {
         };
         self.rule(strictest);
         for other in rules.iter().filter(|it| it.id != strictest.id) {
-            self.rules.ledger.cover(other);
+            other.cover();
             let remedy = "it was enough instead of others; now only one of them is demanded";
-            self.rules.ledger.not_carried(other, remedy);
+            other.not_carried(remedy);
         }
     }
 
@@ -106,18 +108,12 @@ impl<'t> AccessReader<'_, '_, 't> {
             "requireany" => self.any(&requirements(directive.children())),
             "sslrequire" => self.expression(directive, &directive.words(), OnMatch::Serve),
             "sslrequiressl" => self.tls(directive),
-            "sslverifyclient" if directive.keyword() == "require" => {
-                self.rules.certificate(directive);
-                self.rules.ledger.closed(directive, RENEGOTIATION);
-            }
-            "allow" if directive.argument(1) == "all" => {}
-            "allow" | "deny" => self.rules.close(directive, NETWORKS),
-            "limit" | "limitexcept" | "allowmethods" if !holds_rules(directive) => {
-                self.rules.methods(directive);
-            }
+            "sslverifyclient" => self.renegotiation(directive),
+            "allow" | "deny" => self.networks(directive),
             "include" => self.rules.missing(directive),
+            "requirenone" => self.rules.close(directive, UNREADABLE),
+            "limit" | "limitexcept" | "allowmethods" => self.methods(directive),
             "if" | "elseif" | "else" if holds_rules(directive) => self.conditional(directive),
-            "requirenone" | "limit" | "limitexcept" => self.rules.close(directive, UNREADABLE),
             _ => {}
         }
     }
@@ -138,8 +134,28 @@ impl<'t> AccessReader<'_, '_, 't> {
 
     fn tls(&mut self, directive: &'t Directive) {
         match self.host.is_tls() {
-            true => self.rules.ledger.not_needed(directive, GRANTED),
+            true => directive.not_needed(GRANTED),
             false => self.rules.close(directive, NOTHING),
+        }
+    }
+
+    fn renegotiation(&mut self, directive: &'t Directive) {
+        if directive.keyword() == "require" {
+            self.rules.certificate(directive);
+            directive.closed(RENEGOTIATION);
+        }
+    }
+
+    fn networks(&mut self, directive: &'t Directive) {
+        if !directive.is("allow") || directive.argument(1) != "all" {
+            self.rules.close(directive, NETWORKS);
+        }
+    }
+
+    fn methods(&mut self, directive: &'t Directive) {
+        match holds_rules(directive) {
+            true => self.rules.close(directive, UNREADABLE),
+            false => self.rules.methods(directive),
         }
     }
 
@@ -147,7 +163,7 @@ impl<'t> AccessReader<'_, '_, 't> {
     fn conditional(&mut self, directive: &'t Directive) {
         match requirements(directive.children())[..] {
             [only] if directive.is("If") && only.arguments == ["all", "denied"] => {
-                self.rules.ledger.cover(directive);
+                directive.cover();
                 self.expression(directive, &directive.words(), OnMatch::Refuse);
             }
             _ => self.rules.close(directive, UNREADABLE),
@@ -186,20 +202,15 @@ impl<'t> AccessReader<'_, '_, 't> {
     fn rewrite(&mut self, rule: &'t Directive, conditions: &[&'t Directive]) {
         let probe = self.path.trim_end_matches('*');
         // A pattern that cannot be read may match.
-        if Regex::new(rule.value()).is_ok_and(|pattern| !pattern.is_match(probe)) {
-            self.rules.ledger.not_needed(rule, "is for other paths");
-        } else if !refuses(rule) {
-            match has_flag(rule, "R")
-                || rule.argument(1) == "-"
-                || rule.argument(1).starts_with("ws")
-            {
-                true => self.rules.ledger.not_needed(rule, UNCHANGED),
-                false => self.rules.ledger.not_carried(rule, UNCHANGED),
-            }
-        } else if conditions.is_empty() {
-            self.rules.close(rule, NOTHING);
-        } else {
-            self.conditions(rule, conditions, OnMatch::Refuse);
+        let is_other = Regex::new(rule.value()).is_ok_and(|pattern| !pattern.is_match(probe));
+        let target = rule.argument(1);
+        let is_redirect = has_flag(rule, "R") || target == "-" || target.starts_with("ws");
+        match refuses(rule) {
+            _ if is_other => rule.not_needed("is for other paths"),
+            false if is_redirect => rule.not_needed(UNCHANGED),
+            false => rule.not_carried(UNCHANGED),
+            true if conditions.is_empty() => self.rules.close(rule, NOTHING),
+            true => self.conditions(rule, conditions, OnMatch::Refuse),
         }
     }
 
@@ -219,9 +230,7 @@ impl<'t> AccessReader<'_, '_, 't> {
             }
         }
         if refuses(rule) && self.rules.unknown_rule.is_none() {
-            self.rules
-                .ledger
-                .carried(rule, "what its conditions demand");
+            rule.carried("what its conditions demand");
         }
     }
 }

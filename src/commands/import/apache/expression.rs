@@ -2,10 +2,10 @@
 //! `RewriteCond`.
 
 use crate::commands::import::access::{Input, MatchedRequests};
-use crate::commands::import::directive::Directive;
+use crate::commands::import::directive::{Directive, is_listed};
 use crate::commands::import::regex_literal::expression;
 use crate::commands::import::subject_match::{Comparison, Rendering};
-use regex::Regex;
+use regex::{Captures, Regex};
 use std::sync::LazyLock;
 
 /// A comparison, up to the `&&` that follows it. Without alternatives, parentheses change nothing.
@@ -28,51 +28,55 @@ pub(super) fn requests<'t>(
     while all.is_empty() || !rest.is_empty() {
         let found = COMPARISON.captures(rest)?;
         rest = &rest[found[0].len()..];
-        let first = |names: &[&str]| names.iter().find_map(|name| found.name(name));
-        let operator = &found["operator"];
-        let (text, comparison) = if operator.ends_with('~') {
-            let flags = first(&["slashed_i", "hashed_i"])?;
-            let ignores_case = !flags.is_empty();
-            let pattern = first(&["slashed", "hashed"])?;
-            (pattern, Comparison::Expression { ignores_case })
-        } else {
-            (first(&["single", "double", "word"])?, Comparison::Whole)
-        };
-        let is_negated = operator.starts_with('!') || operator.ends_with("ne");
-        let text = text.as_str();
-        if text.contains("%{") {
-            return None;
-        }
-        let input = input(&found["variable"]);
-        all.push(MatchedRequests::of(
-            input, directive, text, comparison, is_negated,
-        ));
+        all.push(comparison(directive, &found)?);
     }
     Some(all)
 }
 
+fn comparison<'t>(directive: &'t Directive, found: &Captures<'_>) -> Option<MatchedRequests<'t>> {
+    let first = |names: &[&str]| {
+        let found = names.iter().find_map(|name| found.name(name));
+        found.map(|it| it.as_str())
+    };
+    let operator = &found["operator"];
+    let (text, comparison) = if operator.ends_with('~') {
+        let ignores_case = first(&["slashed_i", "hashed_i"])? == "i";
+        let pattern = first(&["slashed", "hashed"])?;
+        (pattern, Comparison::Expression { ignores_case })
+    } else {
+        (first(&["single", "double", "word"])?, Comparison::Whole)
+    };
+    let is_inverted = operator.starts_with('!') || operator.ends_with("ne");
+    let input = input(&found["variable"]);
+    let requests = || MatchedRequests::of(input, directive, text, comparison, is_inverted);
+    (!text.contains("%{")).then(requests)
+}
+
 /// Returns the requests that a `RewriteCond` matches; `None` if it is not understood.
 pub(super) fn condition(directive: &Directive) -> Option<MatchedRequests<'_>> {
-    let [subject, pattern, ..] = directive.arguments.as_slice() else {
+    let [subject, pattern, ..] = &directive.words()[..] else {
         return None;
     };
-    let variable = subject
-        .strip_prefix("%{")
-        .and_then(|it| it.strip_suffix('}'));
-    let is_file = subject.contains("FILENAME") || subject.contains("DOCUMENT_ROOT");
-    let input = match variable {
-        _ if is_file => Input::Other("request_filename".to_owned()),
-        variable => input(variable.unwrap_or(subject)),
-    };
+    let variable = subject.trim_start_matches("%{").trim_end_matches('}');
+    let is_file = is_listed("*FILENAME* *DOCUMENT_ROOT*", subject);
     let plain = pattern.trim_start_matches('!');
     let ignores_case = has_flag(directive, "NC");
     let (text, comparison) = match plain.strip_prefix('=') {
         Some(text) => (text.trim_matches('"'), Comparison::Whole),
         None => (plain, Comparison::Expression { ignores_case }),
     };
-    let is_negated = pattern.starts_with('!');
+    let input = input(if is_file {
+        "REQUEST_FILENAME"
+    } else {
+        variable
+    });
+    let is_inverted = pattern.starts_with('!');
     Some(MatchedRequests::of(
-        input, directive, text, comparison, is_negated,
+        input,
+        directive,
+        text,
+        comparison,
+        is_inverted,
     ))
 }
 

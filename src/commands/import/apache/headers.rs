@@ -1,9 +1,8 @@
 //! Reads `RequestHeader` and `ProxyPreserveHost` directives.
 
-use crate::commands::import::directive::Directive;
+use crate::commands::import::directive::{Directive, is_listed};
 use crate::commands::import::headers::SetHeaders;
 use crate::commands::import::regex_literal::expression;
-use crate::commands::import::report::Ledger;
 use crate::commands::import::scope::Scope;
 use crate::commands::import::template::expand;
 use regex::{Captures, Regex};
@@ -35,32 +34,35 @@ static FORMAT: LazyLock<Regex> =
 
 /// Reads the headers that the application gets in addition to those of the client. `own` is the
 /// `Host` that Apache sets by default.
-pub(super) fn read<'r>(
+pub(super) fn read(
     scope: &Scope<'_>,
     passing: &Directive,
     own: Option<&str>,
-    mut headers: SetHeaders<'r>,
-    ledger: &Ledger,
-) -> SetHeaders<'r> {
+    mut headers: SetHeaders,
+) -> SetHeaders {
     let preserves = scope.one("ProxyPreserveHost");
     match (preserves.filter(|it| it.keyword() == "on"), own) {
-        (Some(it), _) => ledger.not_needed(it, "Host is passed on unchanged"),
+        (Some(it), _) => it.not_needed("Host is passed on unchanged"),
         (None, Some(own)) => headers.insert("Host", own),
-        (None, None) => ledger.not_carried(passing, CLIENT_HOST),
+        (None, None) => passing.not_carried(CLIENT_HOST),
     }
     for directive in scope.every(CONDITIONS).flat_map(conditional) {
         headers.blank(directive, directive.argument(1), CONDITIONAL);
     }
     let name = scope.value("ServerName");
     for directive in scope.every("RequestHeader") {
-        match directive.words()[..] {
-            ["unset", name] => headers.set(directive, name, ""),
-            ["set", header, value] => headers.set(directive, header, &value_of(value, name)),
-            [_, header, ..] => headers.blank(directive, header, CONDITIONAL),
-            _ => ledger.not_carried(directive, CONDITIONAL),
-        }
+        set(directive, name, &mut headers);
     }
     headers
+}
+
+fn set(directive: &Directive, server_name: &str, headers: &mut SetHeaders) {
+    match directive.words()[..] {
+        ["unset", header] => headers.set(directive, header, ""),
+        ["set", header, value] => headers.set(directive, header, &value_of(value, server_name)),
+        [_, header, ..] => headers.blank(directive, header, CONDITIONAL),
+        _ => directive.not_carried(CONDITIONAL),
+    }
 }
 
 /// Returns the `RequestHeader` directives in an `<If>` or the like.
@@ -93,12 +95,11 @@ fn value_of(value: &str, server_name: &str) -> String {
 
 /// Returns NGINX's variable for one of Apache. A name without one stays, and is not known there.
 fn variable(name: &str) -> String {
-    let same = ["REMOTE_ADDR", "HTTP_HOST", "HTTPS", "SERVER_PORT"];
     let mut words = RENAMED.split_whitespace();
     if let Some(other) = words.find(|word| *word == name).and_then(|_| words.next()) {
         return other.to_owned();
     }
-    match name.starts_with("SSL_CLIENT_") || same.contains(&name) {
+    match is_listed("SSL_CLIENT_* REMOTE_ADDR HTTP_HOST HTTPS SERVER_PORT", name) {
         true => name.to_ascii_lowercase(),
         false => name.to_owned(),
     }

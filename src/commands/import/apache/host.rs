@@ -66,10 +66,7 @@ impl<'t> SiteSection<'t> {
     fn of(directive: &'t Directive) -> Option<Self> {
         let name = directive.name.to_ascii_lowercase();
         let requests = match (name.as_str(), &directive.words()[..]) {
-            ("location", ["~", pattern]) | ("locationmatch", [pattern]) => {
-                let paths = regex_literal::paths(pattern).map(SectionRequests::Paths);
-                paths.unwrap_or_else(|| SectionRequests::Matching(Regex::new(pattern).ok()))
-            }
+            ("location", ["~", pattern]) | ("locationmatch", [pattern]) => matching(pattern),
             ("location", [path]) if path.contains(['*', '?', '[']) => {
                 SectionRequests::Matching(None)
             }
@@ -79,13 +76,20 @@ impl<'t> SiteSection<'t> {
                 SectionRequests::Proxied(Regex::new(&start).ok())
             }
             ("proxymatch", [pattern]) => SectionRequests::Proxied(Regex::new(pattern).ok()),
-            ("directory" | "directorymatch" | "files" | "filesmatch", _) => SectionRequests::Files,
+            _ if directive.is("directory* files*") => SectionRequests::Files,
             _ => return None,
         };
         Some(Self {
             directive,
             requests,
         })
+    }
+}
+
+fn matching(pattern: &str) -> SectionRequests {
+    match regex_literal::paths(pattern) {
+        Some(paths) => SectionRequests::Paths(paths),
+        None => SectionRequests::Matching(Regex::new(pattern).ok()),
     }
 }
 
@@ -103,18 +107,14 @@ pub(super) enum SectionRequests {
 
 impl SectionRequests {
     fn cover(&self, path: &str, url: &str) -> bool {
+        // A section for exactly `/a` does not apply to the whole of `/a/*`.
+        let covers =
+            |own: &str| own == path || own.ends_with("/*") && regex_literal::covers(own, path);
+        let (start, below) = (path.trim_end_matches('*'), path.replace('*', "x"));
+        let is_match = |it: &Regex| it.is_match(start) || it.is_match(&below);
         match self {
-            // A section for exactly `/a` does not apply to the whole of `/a/*`.
-            Self::Paths(paths) => paths.iter().any(|own| {
-                own == path || (own.ends_with("/*") && regex_literal::covers(own, path))
-            }),
-            Self::Matching(pattern) => {
-                let start = path.trim_end_matches('*');
-                let below = path.replace('*', "x");
-                let is_match =
-                    |pattern: &Regex| pattern.is_match(start) || pattern.is_match(&below);
-                pattern.as_ref().is_none_or(is_match)
-            }
+            Self::Paths(paths) => paths.iter().any(|own| covers(own)),
+            Self::Matching(pattern) => pattern.as_ref().is_none_or(is_match),
             Self::Proxied(pattern) => pattern.as_ref().is_none_or(|it| it.is_match(url)),
             Self::Files => false,
         }

@@ -8,20 +8,20 @@ mod proxy;
 mod syntax;
 
 use super::Options;
-use super::access::AccessRules;
+use super::absolute;
 use super::builder::Builder;
-use super::directive::{Directive, ImportError};
+use super::directive::{Directive, ImportError, SourceLocation};
 use super::headers::SetHeaders;
 use super::listen;
-use super::report::Ledger;
 use super::scope::Scope;
 use super::site::{self, Obstacle, PassedOn, RouteRules, Site};
+use super::sources::{SourceFiles, TreeReader as _};
 use crate::http::path::PathPattern;
 use host::{SectionRequests, VirtualHost};
 use proxy::ProxyMapping;
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use syntax::ApacheReader;
 
 /// The most paths that are considered: more than any site passes on.
 const MAX_PATHS: usize = 1000;
@@ -29,10 +29,12 @@ const MAX_PATHS: usize = 1000;
 /// Reads a whole `apache2.conf` or `httpd.conf`, or the file of a site.
 pub(super) fn import(
     options: &Options,
-    prefix: &Path,
-    builder: &mut Builder<'_>,
+    sources: SourceFiles,
+    builder: &mut Builder,
 ) -> Result<(), ImportError> {
-    let (directives, root) = syntax::read(&options.file, prefix)?;
+    let mut reader = ApacheReader::new(sources);
+    let directives = reader.file(&options.file, &SourceLocation::start_of(&options.file))?;
+    let root = absolute(&reader.sources.root);
     let hosts = VirtualHost::all(&Scope::new(&root, &directives));
     site::carry_over(&hosts, options, builder)
 }
@@ -56,27 +58,24 @@ impl<'t> Site<'t> for VirtualHost<'t> {
     }
 
     /// Returns the addresses of `Listen` with a port of the section; if there are none, the ports.
-    fn addresses(&self, ledger: &Ledger) -> Vec<SocketAddr> {
+    fn addresses(&self) -> Vec<SocketAddr> {
         let is_tls = self.is_tls();
-        let arguments = self.section.iter().flat_map(|it| &it.arguments);
-        let ports = arguments.filter_map(|it| it.rsplit(':').next()?.parse().ok());
-        let mut ports: Vec<u16> = ports.collect();
+        let mut ports = self.ports();
         let mut addresses = Vec::new();
         for directive in self.scope.every("Listen") {
-            let port = directive.value().rsplit(':').next().unwrap_or_default();
-            let port = port.parse();
-            if ports.is_empty() || port.is_ok_and(|port| ports.contains(&port)) {
-                addresses.extend(listen::carry(directive, is_tls, ledger));
+            let is_own = port(directive.value()).is_some_and(|port| ports.contains(&port));
+            if ports.is_empty() || is_own {
+                addresses.extend(listen::carry(directive, is_tls));
             } else {
-                ledger.not_needed(directive, "another virtual host has this port");
+                directive.not_needed("another virtual host has this port");
             }
         }
-        if ports.is_empty() {
+        if addresses.is_empty() && ports.is_empty() {
             ports.push(if is_tls { 443 } else { 80 });
         }
         if addresses.is_empty() {
-            let any = Ipv4Addr::UNSPECIFIED;
-            addresses = ports.iter().map(|port| (any, *port).into()).collect();
+            let any = |port: &u16| SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port));
+            addresses.extend(ports.iter().map(any));
         }
         addresses
     }
@@ -87,25 +86,14 @@ impl<'t> Site<'t> for VirtualHost<'t> {
 
     /// Returns every path that is passed on, and those of sections that look like a webhook's.
     fn passages(&self) -> Vec<PassedOn<'t, Self::Passage>> {
-        let mut all = Vec::new();
-        for mapping in self.mappings.iter().filter(|it| !it.is_exclusion()) {
-            let paths = mapping.paths.iter();
-            all.extend(paths.filter_map(|path| self.passed_on(path, Some(mapping.directive))));
-            if mapping.paths.is_empty() {
-                all.push(PassedOn {
-                    directive: mapping.directive,
-                    text: mapping.directive.value().to_owned(),
-                    paths: Vec::new(),
-                    looks: false,
-                    is_webhook: false,
-                    passage: mapping.clone(),
-                });
-            }
-        }
+        let mappings = self.mappings.iter().filter(|it| !it.is_exclusion());
+        let mut all: Vec<_> = mappings.flat_map(|it| self.mapped(it)).collect();
         for section in &self.sections {
             if let SectionRequests::Paths(paths) = &section.requests {
-                let own = |path: &String| self.passed_on(path, Some(section.directive));
-                all.extend(paths.iter().filter_map(own).filter(|it| it.evidence() > 0));
+                let own = paths
+                    .iter()
+                    .filter_map(|it| self.passed_on(it, section.directive));
+                all.extend(own.filter(|it| it.evidence() > 0));
             }
         }
         let mut seen = HashSet::new();
@@ -115,36 +103,30 @@ impl<'t> Site<'t> for VirtualHost<'t> {
     }
 
     fn serving(&self, path: &str) -> Option<PassedOn<'t, Self::Passage>> {
-        self.passed_on(path, None)
+        self.passed_on(path, self.mapping(path)?.directive)
     }
 
     fn looks_at_certificates(&self, directive: &Directive) -> bool {
         access::looks_at_certificates(directive)
     }
 
-    fn rules<'r>(
-        &self,
-        passed: &PassedOn<'t, Self::Passage>,
-        ledger: &'r Ledger,
-    ) -> Result<RouteRules<'r, 't>, Obstacle<'t>> {
+    fn rules(&self, passed: &PassedOn<'t, Self::Passage>) -> Result<RouteRules<'t>, Obstacle<'t>> {
         let (mapping, path) = (&passed.passage, &passed.paths[0]);
         let mut scope = self.scope.clone();
         for section in self.sections_for(path, mapping.url()) {
             scope = scope.within(section.directive.children());
         }
-        let rules = AccessRules::new(passed.is_webhook, ledger);
-        let (upstream, host) = mapping.upstream(&scope, ledger)?;
+        let (upstream, host) = mapping.upstream(&scope)?;
         if let Some(remedy) = &mapping.change {
-            ledger.not_carried(mapping.directive, remedy);
+            mapping.directive.not_carried(remedy);
         }
-        let headers = SetHeaders::new(self.is_tls(), ledger);
-        let host = host.as_deref();
+        let headers = SetHeaders::new(self.is_tls());
         Ok(RouteRules {
             directive: passed.directive,
             paths: passed.paths.clone(),
             is_webhook: passed.is_webhook,
-            headers: headers::read(&scope, mapping.directive, host, headers, ledger),
-            access: access::read(self, path, mapping, rules),
+            headers: headers::read(&scope, mapping.directive, host.as_deref(), headers),
+            access: access::read(self, path, mapping, passed.is_webhook),
             networks: Vec::new(),
             default_max_body: None,
             scopes: vec![scope],
@@ -154,18 +136,43 @@ impl<'t> Site<'t> for VirtualHost<'t> {
 }
 
 impl<'t> VirtualHost<'t> {
+    /// Returns the ports in the head of the section.
+    fn ports(&self) -> Vec<u16> {
+        let arguments = self.section.iter().flat_map(|it| &it.arguments);
+        arguments.filter_map(|it| port(it)).collect()
+    }
+
+    /// Returns what a mapping passes on, if only as a pattern.
+    fn mapped(&self, mapping: &ProxyMapping<'t>) -> Vec<PassedOn<'t, ProxyMapping<'t>>> {
+        let directive = mapping.directive;
+        if mapping.paths.is_empty() {
+            return vec![PassedOn {
+                directive,
+                text: directive.value().to_owned(),
+                paths: Vec::new(),
+                looks: false,
+                is_webhook: false,
+                passage: mapping.clone(),
+            }];
+        }
+        let paths = mapping.paths.iter();
+        paths
+            .filter_map(|it| self.passed_on(it, directive))
+            .collect()
+    }
+
     /// Returns how requests for the path of a route are passed on.
     fn passed_on(
         &self,
         path: &str,
-        directive: Option<&'t Directive>,
+        directive: &'t Directive,
     ) -> Option<PassedOn<'t, ProxyMapping<'t>>> {
         PathPattern::parse(path).ok()?;
         let mapping = self.mapping(path)?;
         let sections = self.sections_for(path, mapping.url());
         let looks = |it: &Directive| access::looks_at_certificates(it);
         Some(PassedOn {
-            directive: directive.unwrap_or(mapping.directive),
+            directive,
             text: path.to_owned(),
             paths: vec![path.to_owned()],
             looks: sections.iter().any(|it| it.directive.holds(&looks)),
@@ -173,4 +180,8 @@ impl<'t> VirtualHost<'t> {
             passage: mapping,
         })
     }
+}
+
+fn port(address: &str) -> Option<u16> {
+    address.rsplit(':').next()?.parse().ok()
 }

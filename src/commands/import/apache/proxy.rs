@@ -3,7 +3,6 @@
 use super::host::{SectionRequests, SiteSection};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::regex_literal;
-use crate::commands::import::report::Ledger;
 use crate::commands::import::scope::Scope;
 use crate::commands::import::site::{Obstacle, changed_path};
 use crate::commands::import::upstream::{UNSUPPORTED, Upstream, UpstreamUrl, is_used, settings};
@@ -33,25 +32,30 @@ pub(super) fn mappings<'t>(
 ) -> Vec<ProxyMapping<'t>> {
     let rules = scope.own("RewriteRule").filter(|it| is_proxy_rule(it));
     let mut all: Vec<_> = rules.map(matching).collect();
-    // Later sections override earlier ones. In a section, `ProxyPass` has no path of its own.
-    for section in sections.iter().rev() {
-        let passing = section.directive.children().iter();
-        if let (SectionRequests::Paths(paths), Some(directive)) = (
-            &section.requests,
-            passing.rev().find(|it| it.is("ProxyPass")),
-        ) {
-            let url = directive.value();
-            all.extend(paths.iter().map(|path| prefix(directive, path, url)));
+    // Later sections override earlier ones.
+    all.extend(sections.iter().rev().flat_map(in_section));
+    for directive in scope.every("ProxyPass ProxyPassMatch") {
+        match &directive.words()[..] {
+            [_, _, ..] if directive.is("ProxyPassMatch") => all.push(matching(directive)),
+            [path, url, ..] => all.push(prefix(directive, &below(path), url)),
+            _ => {}
         }
     }
-    let passing = scope.every("ProxyPass ProxyPassMatch");
-    for directive in passing.filter(|it| it.arguments.len() >= 2) {
-        all.push(match directive.is("ProxyPassMatch") {
-            true => matching(directive),
-            false => prefix(directive, &below(directive.value()), directive.argument(1)),
-        });
-    }
     all
+}
+
+/// Returns what the `ProxyPass` of a section passes on, which has no path of its own.
+fn in_section<'t>(section: &SiteSection<'t>) -> Vec<ProxyMapping<'t>> {
+    let mut passing = section.directive.children().iter().rev();
+    match (&section.requests, passing.find(|it| it.is("ProxyPass"))) {
+        (SectionRequests::Paths(paths), Some(directive)) => {
+            let paths = paths.iter();
+            paths
+                .map(|path| prefix(directive, path, directive.value()))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Returns the path of a route for everything below a path.
@@ -160,55 +164,42 @@ impl<'t> ProxyMapping<'t> {
     pub(super) fn upstream(
         &self,
         scope: &Scope<'t>,
-        ledger: &Ledger,
     ) -> Result<(Upstream<'t>, Option<String>), Obstacle<'t>> {
         let url = UpstreamUrl::of(&self.url);
         let balancer = Some(url.authority).filter(|_| url.scheme == "balancer");
-        let members = balancer
-            .map(|name| members(scope, name))
-            .unwrap_or_default();
-        let set = members.iter().find(|it| it.parameter("timeout").is_some());
-        let fail = |remedy: String| (self.directive, remedy);
         let servers = match balancer {
-            Some(_) => servers(scope, &members, ledger)?,
-            None => vec![url.server(scope).map_err(fail)?],
+            Some(name) => members(scope, name)?,
+            None => vec![
+                url.server(scope)
+                    .map_err(|remedy| (self.directive, remedy))?,
+            ],
         };
-        let host = match &servers[..] {
-            [] => return Err(fail(UNSUPPORTED.to_owned())),
-            [only] if balancer.is_some() => Some(UpstreamUrl::of(only).host().to_owned()),
-            [_] => Some(url.host().to_owned()),
+        let host = match (&servers[..], balancer) {
+            ([], _) => return Err((self.directive, UNSUPPORTED.to_owned())),
+            ([only], Some(_)) => Some(UpstreamUrl::of(only).host().to_owned()),
+            ([_], None) => Some(url.host().to_owned()),
             _ => None,
         };
-        let passing = set.copied().unwrap_or(self.directive);
         let upstream = Upstream {
             directive: self.directive,
             group: balancer.map(str::to_owned),
             servers,
-            keys: settings(scope, passing, url.scheme == "https", ledger),
+            keys: settings(scope, self.directive, url.scheme == "https"),
         };
         Ok((upstream, host))
     }
 }
 
-/// Returns what is in `<Proxy balancer://name>`.
-fn members<'t>(scope: &Scope<'t>, name: &str) -> Vec<&'t Directive> {
+/// Returns the servers in `<Proxy balancer://name>` that always receive requests.
+fn members<'t>(scope: &Scope<'t>, name: &str) -> Result<Vec<String>, Obstacle<'t>> {
     let url = format!("balancer://{name}");
     let sections = scope.every("Proxy");
     let own = sections.filter(|it| it.value().trim_end_matches('/') == url);
-    own.flat_map(Directive::children).collect()
-}
-
-/// Returns the servers among the members of a balancer that always receive requests.
-fn servers<'t>(
-    scope: &Scope<'t>,
-    members: &[&'t Directive],
-    ledger: &Ledger,
-) -> Result<Vec<String>, Obstacle<'t>> {
-    let mut servers = Vec::new();
-    let members = members.iter().filter(|it| it.is("BalancerMember"));
-    for member in members.filter(|it| is_used(it, ledger)) {
+    let members = own.flat_map(Directive::children);
+    let used = members.filter(|it| it.is("BalancerMember") && is_used(it));
+    let servers = used.map(|member| {
         let server = UpstreamUrl::of(member.value()).server(scope);
-        servers.push(server.map_err(|remedy| (*member, remedy))?);
-    }
-    Ok(servers)
+        server.map_err(|remedy| (member, remedy))
+    });
+    servers.collect()
 }

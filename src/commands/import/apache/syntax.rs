@@ -1,11 +1,11 @@
 //! Reads Apache's configuration as a tree of directives, with included files in their place.
 
-use crate::commands::import::absolute;
-use crate::commands::import::directive::{Directive, ImportError, SourceLocation};
+use crate::commands::import::directive::{Directive, SourceLocation};
 use crate::commands::import::regex_literal::expression;
-use crate::commands::import::sources::SourceFiles;
+use crate::commands::import::sources::{Parsed, SourceFiles, TreeReader};
 use regex::{Captures, Regex};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::mem;
@@ -27,20 +27,10 @@ static VARIABLE: LazyLock<Regex> = LazyLock::new(|| expression(r"\$\{([^}]*)\}")
 static WORD: LazyLock<Regex> =
     LazyLock::new(|| expression(r#""((?:\\["\\]|[^"])*)"?|'((?:\\['\\]|[^'])*)'?|\S+"#));
 
-/// Reads `file` and the files that it includes. Relative names start from `root`, or from
-/// `ServerRoot` once that is set. Returns the directives and the final root.
-pub(super) fn read(file: &Path, root: &Path) -> Parsed<(Vec<Directive>, PathBuf)> {
-    let mut reader = ApacheReader {
-        sources: SourceFiles::of(root),
-        ..ApacheReader::default()
-    };
-    let directives = reader.file(file, &SourceLocation::start_of(file))?;
-    Ok((directives, absolute(&reader.sources.root)))
-}
-
+/// The reader of Apache's syntax.
 #[derive(Default)]
-struct ApacheReader {
-    sources: SourceFiles,
+pub(super) struct ApacheReader {
+    pub(super) sources: SourceFiles,
     /// The open sections do not apply.
     skips: bool,
     /// Parameters set by `Define`.
@@ -54,24 +44,32 @@ type SourceLine = (SourceLocation, String);
 
 type SourceLines = std::vec::IntoIter<SourceLine>;
 
-type Parsed<T> = Result<T, ImportError>;
-
 fn fail<T>(place: &SourceLocation, message: String) -> Parsed<T> {
     Err(place.error(message))
 }
 
-impl ApacheReader {
-    fn file(&mut self, file: &Path, named: &SourceLocation) -> Parsed<Vec<Directive>> {
-        let text = self.sources.open(file, named)?;
-        let mut lines = logical_lines(&text, &file.into()).into_iter();
-        let (block, end) = self.block(&mut lines)?;
-        self.sources.close();
-        match end {
-            None => Ok(block),
-            Some((place, name)) => fail(
+impl TreeReader for ApacheReader {
+    fn sources(&mut self) -> &mut SourceFiles {
+        &mut self.sources
+    }
+
+    fn text(&mut self, path: &Path, text: &str) -> Parsed<Vec<Directive>> {
+        let mut lines = logical_lines(text, &path.into()).into_iter();
+        match self.block(&mut lines)? {
+            (block, None) => Ok(block),
+            (_, Some((place, name))) => fail(
                 &place,
                 format!("no <{name}> is open here: remove this line"),
             ),
+        }
+    }
+}
+
+impl ApacheReader {
+    pub(super) fn new(sources: SourceFiles) -> Self {
+        Self {
+            sources,
+            ..Self::default()
         }
     }
 
@@ -95,13 +93,11 @@ impl ApacheReader {
 
     /// Reads a section; one that depends on the server itself is replaced by its directives.
     fn section(&mut self, mut open: Directive, lines: &mut SourceLines) -> Parsed<Vec<Directive>> {
-        self.sources.enter(&open.place)?;
         let applies = self.applies(&open);
         let skips = self.skips || applies == Some(false);
         let outer_skips = mem::replace(&mut self.skips, skips);
-        let (block, end) = self.block(lines)?;
+        let (block, end) = self.nested(&open.place, |reader| reader.block(lines))?;
         self.skips = outer_skips;
-        self.sources.leave();
         closes(&open, end)?;
         if skips || applies.is_some() {
             return Ok(block);
@@ -142,13 +138,7 @@ impl ApacheReader {
     fn directive(&mut self, directive: Directive) -> Parsed<Vec<Directive>> {
         let name = directive.name.to_ascii_lowercase();
         match (name.as_str(), &directive.arguments[..]) {
-            ("include" | "includeoptional", [pattern]) => {
-                let found = self.include(pattern, &directive.place)?;
-                // A missing file may hold access rules, so its directive is kept.
-                let is_missing = found.is_none() && name == "include";
-                let directive = is_missing.then_some(directive);
-                return Ok(found.unwrap_or_else(|| directive.into_iter().collect()));
-            }
+            ("include" | "includeoptional", [name]) => return self.include(&directive, name),
             ("define", [name, value @ ..]) => {
                 self.defined.insert(name.clone(), value.join(" "));
             }
@@ -161,20 +151,15 @@ impl ApacheReader {
         Ok(vec![directive])
     }
 
-    /// Reads the files that match a pattern; `None` if there is no file.
-    fn include(&mut self, pattern: &str, place: &SourceLocation) -> Parsed<Option<Vec<Directive>>> {
-        let mut pattern = PathBuf::from(pattern);
+    /// Reads files. The directive stays if one is missing, which may hold access rules.
+    fn include(&mut self, directive: &Directive, name: &str) -> Parsed<Vec<Directive>> {
+        let mut pattern = PathBuf::from(name);
         if self.sources.root.join(&pattern).is_dir() {
             pattern.push("*");
         }
-        let Some(paths) = self.sources.included(&pattern, place)? else {
-            return Ok(None);
-        };
-        let mut directives = Vec::new();
-        for path in &paths {
-            directives.append(&mut self.file(path, place)?);
-        }
-        Ok(Some(directives))
+        let missing = directive.is("include").then(|| directive.clone());
+        let found = self.included(&pattern, &directive.place)?;
+        Ok(found.unwrap_or_else(|| missing.into_iter().collect()))
     }
 
     /// Splits a line into a name and arguments, with known `${NAME}` filled in.
@@ -240,12 +225,10 @@ fn is_version(arguments: &[String]) -> bool {
     let numbers = version.split('.').map_while(|it| it.parse().ok());
     let numbers: Vec<u32> = numbers.take(VERSION.len()).collect();
     let order = VERSION[..numbers.len()].cmp(&numbers[..]);
-    let is_version = match operator.trim_start_matches('!') {
-        ">=" => order.is_ge(),
-        "<=" => order.is_le(),
-        ">" => order.is_gt(),
-        "<" => order.is_lt(),
-        _ => order.is_eq(),
+    let is_version = match order {
+        Ordering::Equal => !operator.ends_with(['<', '>']),
+        Ordering::Less => operator.contains('<'),
+        Ordering::Greater => operator.contains('>'),
     };
     is_version != operator.starts_with('!')
 }

@@ -16,15 +16,23 @@ const ABOUT_THE_REQUEST: &str = "request_method args arg_crc_token query_string 
     request_filename http_upgrade content_type http_content_type";
 
 /// Reads every rule that requests to a location have to meet.
-pub(super) fn read<'r, 't>(
+pub(super) fn read<'t>(
     location: &ProxiedLocation<'t>,
     conditions: &Conditions<'_, 't>,
-    rules: AccessRules<'r, 't>,
-) -> AccessRules<'r, 't> {
+    is_webhook: bool,
+) -> AccessRules<'t> {
+    let rules = AccessRules {
+        is_webhook,
+        ..AccessRules::default()
+    };
     let mut reader = RuleReader { conditions, rules };
     for scope in &location.scopes() {
         for condition in scope.steps().filter(|it| it.is("if")) {
-            reader.condition(condition, location.condition, scope);
+            match location.condition.filter(|it| it.id == condition.id) {
+                // Only requests that meet the one around `proxy_pass` are served.
+                Some(_) => reader.apply(condition, scope, OnMatch::Serve),
+                None => reader.condition(condition, scope),
+            }
         }
         for directive in scope.directives() {
             reader.other(directive, scope);
@@ -33,35 +41,25 @@ pub(super) fn read<'r, 't>(
     reader.rules
 }
 
-struct RuleReader<'l, 'r, 't> {
+struct RuleReader<'l, 't> {
     conditions: &'l Conditions<'l, 't>,
-    rules: AccessRules<'r, 't>,
+    rules: AccessRules<'t>,
 }
 
-impl<'t> RuleReader<'_, '_, 't> {
-    /// Reads an `if`. Only requests that meet the one around `proxy_pass` are served.
-    fn condition(
-        &mut self,
-        directive: &'t Directive,
-        serving: Option<&'t Directive>,
-        scope: &Scope<'t>,
-    ) {
+impl<'t> RuleReader<'_, 't> {
+    /// Reads an `if` that may refuse requests.
+    fn condition(&mut self, directive: &'t Directive, scope: &Scope<'t>) {
         let block = directive.children();
-        if serving.is_some_and(|serving| serving.id == directive.id) {
-            return self.apply(directive, scope, OnMatch::Serve);
-        } else if !block.iter().any(|it| it.is("return proxy_pass rewrite")) {
+        if !block.iter().any(|it| it.is("return proxy_pass rewrite")) {
             return;
         }
-        self.rules.ledger.cover(directive);
+        directive.cover();
         if tests_files(directive) {
-            self.rules
-                .ledger
-                .not_needed(directive, "no files are served");
+            directive.not_needed("no files are served");
         } else if block.iter().any(refuses) || self.is_about_the_client(directive, scope) {
             self.apply(directive, scope, OnMatch::Refuse);
         } else {
-            let why = "challenges are answered here, and Netdata Cloud uses HTTPS only";
-            self.rules.ledger.not_needed(directive, why);
+            directive.not_needed("challenges are answered here, and Netdata Cloud uses HTTPS only");
         }
     }
 

@@ -1,11 +1,11 @@
 //! Reads `if` conditions, through `map` and `set`.
 
 use super::variables::{NginxMap, NginxMaps};
-use crate::commands::import::access::{AccessPattern, Input, MatchedRequests};
+use crate::commands::import::access::{Input, MatchedRequests};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::regex_literal::expression;
 use crate::commands::import::scope::Scope;
-use crate::commands::import::subject_match::{Comparison, Rendering};
+use crate::commands::import::subject_match::{AccessPattern, Comparison, Rendering};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -109,24 +109,27 @@ impl<'t> Conditions<'_, 't> {
         directive: &'t Directive,
         scope: &Scope<'t>,
     ) -> Option<MatchedRequests<'t>> {
-        let variable = &*condition.variable;
-        let sets = |it: &Directive| it.is("set") && it.value().strip_prefix('$') == Some(variable);
         let steps: Vec<_> = scope.steps().take(MAX_STEPS + 1).collect();
+        let sets = |it: &Directive| {
+            it.is("set") && it.value().strip_prefix('$') == Some(&*condition.variable)
+        };
         let default = steps.iter().rfind(|it| sets(it));
         let setting = steps.iter().filter(|it| it.children().iter().any(sets));
         let inputs = setting.map(|step| Some(self.input(&IfCondition::read(step)?.variable)));
-        let inputs: Vec<Input> = inputs.collect::<Option<_>>()?;
-        let Some(first) = inputs.first().filter(|_| steps.len() <= MAX_STEPS) else {
-            let is_own = default.is_none() && steps.len() <= MAX_STEPS;
-            return is_own.then(|| condition.requests(own, directive));
-        };
-        let is_alike = inputs.iter().all(|other| other == first);
-        let requests = MatchedRequests {
-            input: first.clone(),
-            patterns: Vec::new(),
-            inverted: condition.holds_for(default.map_or("", |it| it.argument(1)))?,
-        };
-        (is_alike && matches!(first, Input::Other(_))).then_some(requests)
+        let mut inputs = inputs.collect::<Option<Vec<_>>>()?;
+        inputs.dedup();
+        match inputs.pop() {
+            _ if steps.len() > MAX_STEPS || !inputs.is_empty() => None,
+            None => default
+                .is_none()
+                .then(|| condition.requests(own, directive)),
+            Some(input @ Input::Other(_)) => Some(MatchedRequests {
+                input,
+                patterns: Vec::new(),
+                inverted: condition.holds_for(default.map_or("", |it| it.argument(1)))?,
+            }),
+            _ => None,
+        }
     }
 
     /// Reads a condition on the variable of a `map`.

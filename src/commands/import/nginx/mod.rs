@@ -9,19 +9,18 @@ mod upstream;
 mod variables;
 
 use super::Options;
-use super::access::AccessRules;
 use super::builder::Builder;
-use super::directive::{Directive, ImportError};
+use super::directive::{Directive, ImportError, SourceLocation};
 use super::headers::SetHeaders;
 use super::listen;
-use super::report::Ledger;
 use super::scope::Scope;
 use super::site::{self, Obstacle, PassedOn, RouteRules, Site};
+use super::sources::{SourceFiles, TreeReader as _};
 use condition::Conditions;
 use server::{ProxiedLocation, ServerBlock};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use tree::NginxReader;
 use variables::Constants;
 
 /// The address of a server without `listen`.
@@ -33,12 +32,14 @@ const FORWARDED: &str = "the application got what clients had put into X-Forward
 /// Reads a whole `nginx.conf`, or a file with servers only.
 pub(super) fn import(
     options: &Options,
-    prefix: &Path,
-    builder: &mut Builder<'_>,
+    sources: SourceFiles,
+    builder: &mut Builder,
 ) -> Result<(), ImportError> {
-    let tree = tree::read(&options.file, prefix)?;
+    let mut reader = NginxReader(sources);
+    let tree = reader.file(&options.file, &SourceLocation::start_of(&options.file))?;
     let http = tree.iter().find(|it| it.is("http"));
-    let http = Scope::new(prefix, http.map_or(&tree[..], Directive::children));
+    let block = http.map_or(&tree[..], Directive::children);
+    let http = Scope::new(&reader.0.root, block);
     let maps = variables::maps(&http);
     site::carry_over(&ServerBlock::all(&http, &maps), options, builder)
 }
@@ -61,16 +62,15 @@ impl<'t> Site<'t> for ServerBlock<'_, 't> {
         listens.any(|listen| self.is_tls_listen(listen))
     }
 
-    fn addresses(&self, ledger: &Ledger) -> Vec<SocketAddr> {
+    fn addresses(&self) -> Vec<SocketAddr> {
         let is_tls = self.is_tls();
         let mut addresses = Vec::new();
         for directive in self.scope.own("listen") {
             let is_quic = directive.arguments.iter().any(|it| it == "quic");
             if is_quic || is_tls != self.is_tls_listen(directive) {
-                let why = "Netdata Cloud uses HTTP/1.1 and HTTP/2 over TLS only";
-                ledger.not_needed(directive, why);
+                directive.not_needed("Netdata Cloud uses HTTP/1.1 and HTTP/2 over TLS only");
             } else {
-                addresses.extend(listen::carry(directive, is_tls, ledger));
+                addresses.extend(listen::carry(directive, is_tls));
             }
         }
         if self.scope.own("listen").next().is_none() {
@@ -85,17 +85,16 @@ impl<'t> Site<'t> for ServerBlock<'_, 't> {
 
     /// Returns what each location passes on, of which NGINX chooses the location itself.
     fn passages(&self) -> Vec<PassedOn<'t, Self::Passage>> {
-        let mut all = Vec::new();
-        for location in self.locations.iter().filter(|it| it.modifier != "@") {
-            if let Some(passage) = self.passes_on(location) {
-                let mut paths = location.paths();
-                let id = location.directive.id;
-                let is_own = |it: ProxiedLocation<'_>| it.location.directive.id == id;
-                paths.retain(|path| self.proxies(path).is_some_and(is_own));
-                all.push(self.passed_on(passage, paths));
-            }
-        }
-        all
+        let locations = self.locations.iter().filter(|it| it.modifier != "@");
+        let passed_on = locations.filter_map(|location| {
+            let passage = self.passes_on(location)?;
+            let mut paths = location.paths();
+            let id = location.directive.id;
+            let is_own = |it: ProxiedLocation<'_>| it.location.directive.id == id;
+            paths.retain(|path| self.proxies(path).is_some_and(is_own));
+            Some(self.passed_on(passage, paths))
+        });
+        passed_on.collect()
     }
 
     fn serving(&self, path: &str) -> Option<PassedOn<'t, Self::Passage>> {
@@ -112,34 +111,32 @@ impl<'t> Site<'t> for ServerBlock<'_, 't> {
         directive.is("if") && directive.arguments.iter().any(is_certificate)
     }
 
-    fn rules<'r>(
-        &self,
-        passed: &PassedOn<'t, Self::Passage>,
-        ledger: &'r Ledger,
-    ) -> Result<RouteRules<'r, 't>, Obstacle<'t>> {
+    fn rules(&self, passed: &PassedOn<'t, Self::Passage>) -> Result<RouteRules<'t>, Obstacle<'t>> {
         let at = &passed.passage;
         let scopes = at.scopes();
         let mut constants = Constants::of(&at.scope, self.maps, &self.names(), self.is_tls());
-        let url = constants.resolve(at.proxy_pass.value());
-        let target = upstream::read(at, &url, ledger)?;
+        let target = upstream::read(at, &constants.resolve(at.proxy_pass.value()))?;
         constants.insert("proxy_host", &target.host);
-        let rules = AccessRules::new(passed.is_webhook, ledger);
-        let mut seen = HashSet::new();
-        let mut networks: Vec<_> = scopes.iter().flat_map(listen::networks).collect();
-        networks.retain(|it| seen.insert(it.id));
-        say_path(passed, target.path.as_deref(), ledger);
+        say_changes(passed, target.path.as_deref());
         Ok(RouteRules {
             directive: passed.directive,
             paths: passed.paths.clone(),
             is_webhook: passed.is_webhook,
-            headers: self.headers(&at.scope, &target.host, &constants, ledger),
-            access: access::read(at, &Conditions(self.maps), rules),
+            headers: self.headers(&at.scope, &target.host, &constants),
+            access: access::read(at, &Conditions(self.maps), passed.is_webhook),
             upstream: target.upstream,
-            networks,
+            networks: networks(&scopes),
             default_max_body: (!passed.is_webhook).then_some("1MiB"),
             scopes,
         })
     }
+}
+
+/// Returns the rules about addresses in two scopes, which may have the same.
+fn networks<'t>(scopes: &[Scope<'t>]) -> Vec<&'t Directive> {
+    let mut seen = HashSet::new();
+    let networks = scopes.iter().flat_map(listen::networks);
+    networks.filter(|it| seen.insert(it.id)).collect()
 }
 
 impl<'t> ServerBlock<'_, 't> {
@@ -148,13 +145,11 @@ impl<'t> ServerBlock<'_, 't> {
         passage: ProxiedLocation<'t>,
         paths: Vec<String>,
     ) -> PassedOn<'t, ProxiedLocation<'t>> {
-        let location = &passage.location;
+        let directive = passage.location.directive;
         PassedOn {
-            directive: location.directive,
-            text: location.text.to_owned(),
-            looks: location
-                .directive
-                .holds(&|it| self.looks_at_certificates(it)),
+            directive,
+            text: passage.location.text.to_owned(),
+            looks: directive.holds(&|it| self.looks_at_certificates(it)),
             paths,
             is_webhook: false,
             passage,
@@ -162,25 +157,18 @@ impl<'t> ServerBlock<'_, 't> {
     }
 
     /// Reads the headers of the application. `host` is the `Host` that NGINX sends by default.
-    fn headers<'r>(
-        &self,
-        scope: &Scope<'t>,
-        host: &str,
-        constants: &Constants,
-        ledger: &'r Ledger,
-    ) -> SetHeaders<'r> {
-        let mut headers = SetHeaders::new(self.is_tls(), ledger);
+    fn headers(&self, scope: &Scope<'t>, host: &str, constants: &Constants) -> SetHeaders {
+        let mut headers = SetHeaders::new(self.is_tls());
         let is_unfiltered = scope.one("real_ip_header").is_none();
         let directives = scope.all("proxy_set_header");
-        let mut names = directives.iter().map(|it| it.value());
-        if !names.any(|name| name.eq_ignore_ascii_case("host")) {
+        if !directives.iter().any(|it| it.keyword() == "host") {
             headers.insert("Host", host);
         }
         for directive in directives {
             let value = constants.resolve(directive.argument(1));
             headers.set(directive, directive.value(), &value);
             if is_unfiltered && value.contains("$proxy_add_x_forwarded_for") {
-                ledger.closed(directive, FORWARDED);
+                directive.closed(FORWARDED);
             }
         }
         headers
@@ -188,24 +176,29 @@ impl<'t> ServerBlock<'_, 't> {
 }
 
 /// Reports paths that change. `new` is what NGINX sends in place of the location's own.
-fn say_path(passed: &PassedOn<'_, ProxiedLocation<'_>>, new: Option<&str>, ledger: &Ledger) {
+fn say_changes(passed: &PassedOn<'_, ProxiedLocation<'_>>, new: Option<&str>) {
     let location = &passed.passage.location;
-    let text = location.text;
     let is_expression = location.modifier.starts_with('~');
-    let is_other = |new: &&str| *new != text && (!is_expression || new.contains('$'));
+    let is_other = |new: &&str| *new != location.text && (!is_expression || new.contains('$'));
     if let Some(new) = new.filter(is_other) {
-        ledger.not_carried(passed.passage.proxy_pass, site::changed_path(text, new));
-    }
-    let is_open = location.is_prefix() && !text.ends_with('/');
-    if is_open && matches!(&passed.paths[..], [path] if path.ends_with("/*")) {
-        ledger.first(format!(
-            "look at paths: {text} and what is below {text}/ get through, and what only begins \
-             so, such as {text}s, is 404 now: compare with the URL in Netdata Cloud, and name \
-             its path with --webhook"
-        ));
+        let remedy = site::changed_path(location.text, new);
+        passed.passage.proxy_pass.not_carried(remedy);
     }
     if location.modifier == "~*" {
-        let remedy = "~*: paths are case-sensitive now";
-        ledger.not_carried(passed.directive, remedy);
+        passed
+            .directive
+            .not_carried("~*: paths are case-sensitive now");
     }
+    let is_open = location.is_prefix() && !location.text.ends_with('/');
+    if is_open && matches!(&passed.paths[..], [path] if path.ends_with("/*")) {
+        say_prefix(passed.directive, location.text);
+    }
+}
+
+fn say_prefix(location: &Directive, path: &str) {
+    location.first(format!(
+        "look at paths: {path} and what is below {path}/ get through, and what only begins so, \
+         such as {path}s, is 404 now: compare with the URL in Netdata Cloud, and name its path \
+         with --webhook"
+    ));
 }

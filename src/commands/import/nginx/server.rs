@@ -156,11 +156,14 @@ impl<'r, 't> ServerBlock<'r, 't> {
         if prefix.is_some_and(|it| it.modifier == "^~") {
             return best;
         }
-        let Some(expression) = level().find(|it| it.is_expression_for(path)) else {
-            return best;
-        };
-        let nested = self.choose(Some(expression.directive.id), path);
-        Some((nested.map_or(expression, |(inner, _)| inner), true))
+        let expression = level().find(|it| it.is_expression_for(path));
+        expression.map(|it| (self.within(it, path), true)).or(best)
+    }
+
+    /// Returns the location in one with an expression, or that itself.
+    fn within<'l>(&'l self, outer: &'l LocationBlock<'t>, path: &str) -> &'l LocationBlock<'t> {
+        let inner = self.choose(Some(outer.directive.id), path);
+        inner.map_or(outer, |(inner, _)| inner)
     }
 }
 

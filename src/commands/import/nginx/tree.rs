@@ -1,60 +1,48 @@
 //! Reads an NGINX configuration into a tree of directives, with included files in their place.
 
 use super::syntax::NginxFile;
-use crate::commands::import::directive::{Directive, ImportError, SourceLocation};
-use crate::commands::import::sources::SourceFiles;
+use crate::commands::import::directive::{Directive, SourceLocation};
+use crate::commands::import::sources::{Parsed, SourceFiles, TreeReader};
 use std::path::Path;
 
-type Parsed<T> = Result<T, ImportError>;
+/// The reader of NGINX's syntax.
+pub(super) struct NginxReader(pub(super) SourceFiles);
 
-/// Reads `file` and what it includes.
-pub(super) fn read(file: &Path, prefix: &Path) -> Parsed<Vec<Directive>> {
-    let mut reader = TreeReader(SourceFiles::of(prefix));
-    reader.file(file, &SourceLocation::start_of(file))
-}
+/// Directives, and the place of the `}` behind them.
+type NginxBlock = (Vec<Directive>, Option<SourceLocation>);
 
-struct TreeReader(SourceFiles);
-
-impl TreeReader {
-    /// Reads a file that is named at `named`.
-    fn file(&mut self, path: &Path, named: &SourceLocation) -> Parsed<Vec<Directive>> {
-        let text = self.0.open(path, named)?;
-        let (block, end) = self.block(&mut NginxFile::new(path, &text))?;
-        self.0.close();
-        match end {
-            None => Ok(block),
-            Some(place) => {
-                let message = "there is no block that this } closes: remove it";
-                Err(place.error(message))
-            }
-        }
+impl TreeReader for NginxReader {
+    fn sources(&mut self) -> &mut SourceFiles {
+        &mut self.0
     }
 
-    /// Reads up to a `}`, whose place is returned as well, or to the end of the file.
-    fn block(
-        &mut self,
-        file: &mut NginxFile<'_>,
-    ) -> Parsed<(Vec<Directive>, Option<SourceLocation>)> {
+    fn text(&mut self, path: &Path, text: &str) -> Parsed<Vec<Directive>> {
+        match self.block(&mut NginxFile::new(path, text))? {
+            (block, None) => Ok(block),
+            (_, Some(place)) => Err(place.error("there is no block that this } closes: remove it")),
+        }
+    }
+}
+
+impl NginxReader {
+    /// Reads up to a `}`, or to the end of the file.
+    fn block(&mut self, file: &mut NginxFile<'_>) -> Parsed<NginxBlock> {
         let mut block = Vec::new();
-        let mut current: Option<Directive> = None;
+        let mut current = None;
         while let Some((token, place)) = file.next()? {
             match (token, current.take()) {
-                (Ok(name), None) => {
-                    current = Some(self.0.directive(name, Vec::new(), place)?);
-                }
-                (Ok(argument), Some(mut directive)) => {
-                    directive.arguments.push(argument);
-                    current = Some(directive);
+                (Ok(name), None) => current = Some(self.0.directive(name, Vec::new(), place)?),
+                (Ok(argument), Some(directive)) => {
+                    current = Some(directive).map(|it| with(it, argument));
                 }
                 (Err(';'), Some(directive)) => block.extend(self.include(directive)?),
-                (Err('{'), Some(directive)) => block.push(self.nested(directive, file)?),
+                (Err('{'), Some(directive)) => block.push(self.section(directive, file)?),
                 (Err('}'), unfinished) => {
                     block.extend(unfinished);
                     return Ok((block, Some(place)));
                 }
                 (Err(_), _) => {
-                    let message = "there is no directive before this: remove it";
-                    return Err(place.error(message));
+                    return Err(place.error("there is no directive before this: remove it"));
                 }
             }
         }
@@ -62,14 +50,12 @@ impl TreeReader {
     }
 
     /// Reads the block of a directive, whose `{` has been read.
-    fn nested(&mut self, mut open: Directive, file: &mut NginxFile<'_>) -> Parsed<Directive> {
+    fn section(&mut self, mut open: Directive, file: &mut NginxFile<'_>) -> Parsed<Directive> {
         if open.name.ends_with("_by_lua_block") {
             file.skip_lua()?;
             return Ok(open);
         }
-        self.0.enter(&open.place)?;
-        let (block, end) = self.block(file)?;
-        self.0.leave();
+        let (block, end) = self.nested(&open.place, |reader| reader.block(file))?;
         if end.is_none() {
             let message = "this block has no end: write the missing }";
             return Err(open.place.error(message));
@@ -80,17 +66,15 @@ impl TreeReader {
 
     /// Replaces an `include` by the directives of its files. Where a file is missing, it stays.
     fn include(&mut self, directive: Directive) -> Parsed<Vec<Directive>> {
-        if directive.name != "include" || directive.arguments.len() != 1 {
-            return Ok(vec![directive]);
-        }
-        let place = &directive.place;
-        let Some(paths) = self.0.included(Path::new(directive.value()), place)? else {
-            return Ok(vec![directive]);
+        let files = match (directive.name.as_str(), &directive.arguments[..]) {
+            ("include", [name]) => self.included(Path::new(name), &directive.place)?,
+            _ => None,
         };
-        let mut included = Vec::new();
-        for path in paths {
-            included.extend(self.file(&path, place)?);
-        }
-        Ok(included)
+        Ok(files.unwrap_or_else(|| vec![directive]))
     }
+}
+
+fn with(mut directive: Directive, argument: String) -> Directive {
+    directive.arguments.push(argument);
+    directive
 }

@@ -2,7 +2,6 @@
 
 use super::server::ProxiedLocation;
 use crate::commands::import::directive::Directive;
-use crate::commands::import::report::Ledger;
 use crate::commands::import::site::Obstacle;
 use crate::commands::import::template::expand;
 use crate::commands::import::toml_writer::ConfigTable;
@@ -21,75 +20,67 @@ pub(super) struct Target<'t> {
 }
 
 /// Reads the application of a location, whose URL has no constants any more.
-pub(super) fn read<'t>(
-    at: &ProxiedLocation<'t>,
-    url: &str,
-    ledger: &Ledger,
-) -> Result<Target<'t>, Obstacle<'t>> {
+pub(super) fn read<'t>(at: &ProxiedLocation<'t>, url: &str) -> Result<Target<'t>, Obstacle<'t>> {
     let own = OWN_PATHS.iter().find_map(|it| url.strip_suffix(it));
     let url = UpstreamUrl::of(own.unwrap_or(url));
-    let fail = |remedy: String| (at.proxy_pass, remedy);
-    expand(url.authority, &|_| None).map_err(|name| {
-        fail(format!(
-            "${name} is known for each request only: name the server in upstream"
-        ))
-    })?;
-    let settings = settings(&at.scope, at.proxy_pass, url.scheme == "https", ledger);
-    let mut blocks = at.scope.every("upstream");
-    let upstream = match blocks.find(|it| it.value() == url.authority) {
-        Some(block) => group(block, &url, at.proxy_pass, settings, ledger)?,
-        None => Upstream {
-            directive: at.proxy_pass,
-            group: None,
-            servers: vec![url.server(&at.scope).map_err(fail)?],
-            keys: settings,
-        },
-    };
+    if let Err(name) = expand(url.authority, &|_| None) {
+        let remedy = format!("${name} is known for each request only: name the server in upstream");
+        return Err((at.proxy_pass, remedy));
+    }
     let appended = own.map_or("", |_| at.location.text);
     let path = (!url.path.is_empty()).then(|| format!("{}{appended}", url.path));
     Ok(Target {
-        upstream,
+        upstream: upstream(at, &url)?,
         host: url.host().to_owned(),
         path,
     })
 }
 
+fn upstream<'t>(
+    at: &ProxiedLocation<'t>,
+    url: &UpstreamUrl<'_>,
+) -> Result<Upstream<'t>, Obstacle<'t>> {
+    let mut keys = settings(&at.scope, at.proxy_pass, url.scheme == "https");
+    let mut blocks = at.scope.every("upstream");
+    let block = blocks.find(|it| it.value() == url.authority);
+    let servers = match block {
+        Some(block) => servers(block, url, &mut keys)?,
+        None => vec![
+            url.server(&at.scope)
+                .map_err(|remedy| (at.proxy_pass, remedy))?,
+        ],
+    };
+    Ok(Upstream {
+        directive: at.proxy_pass,
+        group: block.map(|it| it.value().to_owned()),
+        servers,
+        keys,
+    })
+}
+
 /// Reads an `upstream`: its servers, and how many connections are kept.
-fn group<'t>(
+fn servers<'t>(
     block: &'t Directive,
     url: &UpstreamUrl<'_>,
-    directive: &'t Directive,
-    settings: ConfigTable,
-    ledger: &Ledger,
-) -> Result<Upstream<'t>, Obstacle<'t>> {
+    keys: &mut ConfigTable,
+) -> Result<Vec<String>, Obstacle<'t>> {
     let mut servers = Vec::new();
-    let mut keys = ConfigTable::default();
     for inner in block.children() {
         let value = inner.value();
-        if inner.is("server") && is_used(inner, ledger) {
+        if inner.is("server") && is_used(inner) {
             servers.push(match value.starts_with("unix:") {
                 true => value.to_owned(),
                 false => format!("{}://{value}", url.scheme),
             });
         } else if inner.is("keepalive") {
-            let count = value
-                .parse::<i64>()
-                .ok()
-                .filter(|count| (0..=65_536).contains(count));
-            keys.carry(inner, "keepalive", count, ledger);
+            keys.carry(inner, "keepalive", value.parse::<u16>().ok().map(i64::from));
         } else if inner.is("least_conn ip_hash hash random least_time balancer_by_lua_block") {
-            keys.carry(inner, "balance", None::<&str>, ledger);
+            keys.carry(inner, "balance", None::<&str>);
         }
     }
     if servers.is_empty() {
         let remedy = "no server always receives requests: name one in [upstreams]";
         return Err((block, remedy.to_owned()));
     }
-    keys.append(settings);
-    Ok(Upstream {
-        directive,
-        group: Some(block.value().to_owned()),
-        servers,
-        keys,
-    })
+    Ok(servers)
 }

@@ -81,9 +81,8 @@ impl Constants {
         let mut constants = Self::default();
         for step in scope.steps() {
             constants.add(step, true);
-            step.children()
-                .iter()
-                .for_each(|it| constants.add(it, false));
+            let inner = step.children().iter();
+            inner.for_each(|it| constants.add(it, false));
         }
         for (variable, map) in maps {
             if map.takes_common_name() {

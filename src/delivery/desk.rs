@@ -64,7 +64,7 @@ impl Desk {
         let now = self.now();
         let mut state = self.state();
         // A clock that is put back does not change the order.
-        state.latest = wall_clock().max(state.latest + 1);
+        state.latest = wall_clock().max(state.latest.saturating_add(1));
         let place = Place {
             received: state.latest,
             id: 0,

@@ -1,7 +1,8 @@
 //! The file of the store: where it may be, how it is opened, and what happens to a damaged one.
 
-use super::table;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use super::table::{self, Found};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use rustix::fs::statvfs;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -30,6 +31,9 @@ pub(crate) enum OpenError {
         found: i64,
         known: i64,
     },
+    /// The file belongs to something else.
+    #[error("{} is not the file of a queue", path.display())]
+    Foreign { path: PathBuf },
     /// Anything else.
     #[error("cannot open {}: {error}", path.display())]
     Failed { path: PathBuf, error: String },
@@ -50,6 +54,23 @@ pub(super) fn has_room(path: &Path) -> bool {
 
 /// Opens the store at `path`, which is created if it is missing.
 pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
+    let (connection, found) = connect(path)?;
+    prepare(path, &connection, found)?;
+    Ok(connection)
+}
+
+/// Opens the store at `path` as [`open`] does, once the whole file has been read and found sound.
+/// Until then, nothing is written.
+pub(super) fn open_verified(path: &Path) -> Result<Connection, OpenError> {
+    let (connection, found) = connect(path)?;
+    verify(path, &connection)?;
+    prepare(path, &connection, found)?;
+    Ok(connection)
+}
+
+/// Connects to the file, and returns the version of its table. That of a newer program is left as
+/// it is.
+fn connect(path: &Path) -> Result<(Connection, i64), OpenError> {
     create(path).map_err(|error| OpenError::Failed {
         path: path.to_owned(),
         error: error.to_string(),
@@ -57,17 +78,38 @@ pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let explain = |error| explain(path, &error);
     let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
-    let found = version(&connection).map_err(explain)?;
-    if found > table::VERSION {
-        return Err(OpenError::Newer {
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
+    leave_log(&connection, true).map_err(explain)?;
+    let found = table::found(&connection).map_err(explain)?;
+    match found {
+        Found::Version(found) if found > table::VERSION => Err(OpenError::Newer {
             path: path.to_owned(),
             found,
             known: table::VERSION,
-        });
+        }),
+        Found::Version(found) => Ok((connection, found)),
+        Found::Other => Err(OpenError::Foreign {
+            path: path.to_owned(),
+        }),
     }
-    set_up(&connection).map_err(explain)?;
-    table::create(&connection).map_err(explain)?;
-    Ok(connection)
+}
+
+/// Applies the settings of a connection, and creates the table if it is missing.
+fn prepare(path: &Path, connection: &Connection, found: i64) -> Result<(), OpenError> {
+    let prepared = set_up(connection)
+        .and_then(|()| match found {
+            table::VERSION => Ok(()),
+            _ => table::create(connection),
+        })
+        .and_then(|()| leave_log(connection, false));
+    prepared.map_err(|error| explain(path, &error))
+}
+
+/// Leaves the log as it is when this connection is closed, or else writes it back: not into a file
+/// that may be damaged.
+fn leave_log(connection: &Connection, is_left: bool) -> rusqlite::Result<()> {
+    let setting = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(setting, is_left).map(drop)
 }
 
 /// Creates the file, readable by its owner only: SQLite gives its other files the same mode.
@@ -75,11 +117,6 @@ fn create(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.open(path).map(drop)
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Applies the settings of a connection.
@@ -92,16 +129,29 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Reads the whole file, and returns what is wrong with it.
-pub(crate) fn verify(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+fn verify(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let read = connection.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0));
     match read {
         Ok(verdict) if verdict == "ok" => Ok(()),
+        // A disk that fails says nothing about the file.
+        Ok(error) if is_unreadable(&error) => Err(OpenError::Failed {
+            path: path.to_owned(),
+            error,
+        }),
         Ok(verdict) => Err(OpenError::Damaged {
             path: path.to_owned(),
             error: verdict,
         }),
         Err(error) => Err(explain(path, &error)),
     }
+}
+
+/// Returns `true` if a verdict of SQLite says that a page could not be read.
+fn is_unreadable(verdict: &str) -> bool {
+    let code = |rest: &str| rest.split_whitespace().next()?.parse::<i32>().ok();
+    let mut codes = verdict.split("error code=").skip(1).filter_map(code);
+    // The lowest byte is the kind, the others say more about it.
+    codes.any(|code| code & 0xff == ffi::SQLITE_IOERR)
 }
 
 fn explain(path: &Path, error: &rusqlite::Error) -> OpenError {
@@ -137,4 +187,34 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_cannot_be_read_is_no_damage() {
+        for (verdict, expected) in [
+            (
+                "Tree 6 page 6: unable to get the page. error code=8458",
+                true,
+            ),
+            (
+                "Tree 2 page 9: unable to get the page. error code=10\nTree 3",
+                true,
+            ),
+            (
+                "Tree 2 page 9: unable to get the page. error code=11",
+                false,
+            ),
+            (
+                "Tree 2 page 2: btreeInitPage() returns error code 11",
+                false,
+            ),
+            ("database disk image is malformed", false),
+        ] {
+            assert_eq!(is_unreadable(verdict), expected, "{verdict}");
+        }
+    }
 }

@@ -82,11 +82,11 @@ impl SqliteStore {
             error: error.to_string(),
         };
         let lock = Lock::take(&lock_path(path)).map_err(fail)?;
-        let (connection, damaged) = match open_verified(path) {
+        let (connection, damaged) = match file::open_verified(path) {
             // Another process may still use the file.
             Err(OpenError::Damaged { error, .. }) if lock.is_some() => {
                 let aside = file::set_aside(path).map_err(fail)?;
-                (open_verified(path)?, Some((aside, error)))
+                (file::open_verified(path)?, Some((aside, error)))
             }
             opened => (opened?, None),
         };
@@ -129,12 +129,6 @@ impl SqliteStore {
         let result = answered.await.map_err(|_| stopped())?;
         result.map_err(|error| StoreError::Failed(error.to_string()))
     }
-}
-
-fn open_verified(path: &Path) -> Result<Connection, OpenError> {
-    let connection = file::open(path)?;
-    file::verify(path, &connection)?;
-    Ok(connection)
 }
 
 /// Returns the path of the lock of the process that delivers.

@@ -6,6 +6,7 @@ use super::super::{
 use crate::delivery::order::{Key, Place, Spot};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -32,6 +33,33 @@ create table command (one integer primary key check (one = 1), count integer not
 insert into command values (1, 0);
 pragma user_version = 1;
 ";
+
+/// What a file holds.
+pub(super) enum Found {
+    /// The table of this version, or nothing yet: 0.
+    Version(i64),
+    /// Tables of something else.
+    Other,
+}
+
+/// Returns what the file of a connection holds.
+pub(super) fn found(connection: &Connection) -> rusqlite::Result<Found> {
+    // One statement sees one state, whatever another process does.
+    let select = "select user_version, (select count(*) from sqlite_schema),
+        (select count(*) from sqlite_schema where name = 'notification') from pragma_user_version";
+    connection.query_row(select, [], |row| {
+        let (version, tables, ours): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let is_ours = match version {
+            0 => tables == 0,
+            VERSION => ours == 1,
+            _ => version > VERSION,
+        };
+        Ok(match is_ours {
+            true => Found::Version(version),
+            false => Found::Other,
+        })
+    })
+}
 
 /// Creates the table, unless it is there.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
@@ -90,7 +118,7 @@ pub(super) fn waiting(connection: &Connection, after: i64) -> rusqlite::Result<V
     let mut rows = statement.query([after])?;
     let (mut routes, mut spots) = (HashSet::<Arc<str>>::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        let route = row.get_ref(1)?.as_str()?;
+        let route = &*text(row, 1)?;
         let known = routes.get(route).cloned();
         let route = known.unwrap_or_else(|| {
             let route = Arc::<str>::from(route);
@@ -101,10 +129,19 @@ pub(super) fn waiting(connection: &Connection, after: i64) -> rusqlite::Result<V
             received: row.get(3)?,
             id: row.get(0)?,
         };
-        let key = Key(row.get(2)?);
+        // A key that was damaged stops no other: its row is ordered by itself.
+        let key = row
+            .get(2)
+            .unwrap_or(u128::from(place.id.cast_unsigned()).to_be_bytes());
+        let key = Key(key);
         spots.push(Spot { route, key, place });
     }
     Ok(spots)
+}
+
+/// Returns a text, whatever has become of it.
+pub(super) fn text<'r>(row: &'r Row<'_>, index: usize) -> rusqlite::Result<Cow<'r, str>> {
+    Ok(String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?))
 }
 
 /// Returns one that waits.
@@ -149,18 +186,19 @@ pub(super) fn route(
 ) -> rusqlite::Result<(usize, usize)> {
     let no_route = Parking::NoRoute.as_str();
     let distinct = "select distinct route from notification where parked is null or parked = ?1";
-    let stored: Vec<String> = connection
+    // As bytes: a damaged text is the route of nothing.
+    let stored: Vec<Vec<u8>> = connection
         .prepare(distinct)?
-        .query_map([no_route], |row| row.get(0))?
+        .query_map([no_route], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))?
         .collect::<Result<_, _>>()?;
     let (mut parked, mut unparked) = (0, 0);
-    for route in stored {
-        if routes.contains(&route) {
-            let unpark = "update notification set parked = null where route = ?1 and parked = ?2";
-            unparked += connection.execute(unpark, params![route, no_route])?;
+    for stored in stored {
+        if routes.iter().any(|route| route.as_bytes() == stored) {
+            let unpark = "update notification set parked = null where route = cast(?1 as text) and parked = ?2";
+            unparked += connection.execute(unpark, params![stored, no_route])?;
         } else {
-            let park = "update notification set parked = ?2 where route = ?1 and parked is null";
-            parked += connection.execute(park, params![route, no_route])?;
+            let park = "update notification set parked = ?2 where route = cast(?1 as text) and parked is null";
+            parked += connection.execute(park, params![stored, no_route])?;
         }
     }
     Ok((parked, unparked))
@@ -203,8 +241,8 @@ pub(super) fn parked(connection: &Connection) -> rusqlite::Result<Vec<ParkedCoun
         "select route, parked, count(*) from notification where parked is not null group by 1, 2";
     let read = |row: &Row<'_>| {
         Ok(ParkedCount {
-            route: row.get(0)?,
-            reason: row.get(1)?,
+            route: text(row, 0)?.into_owned(),
+            reason: text(row, 1)?.into_owned(),
             count: row.get::<_, i64>(2)?.cast_unsigned(),
         })
     };

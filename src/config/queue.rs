@@ -69,6 +69,26 @@ pub(super) fn directory_fault(file: &Path) -> Option<String> {
     ))
 }
 
+/// Returns the problem of a file of the queue that is there already, with its remedy.
+pub(super) fn file_fault(file: &Path) -> Option<String> {
+    let with_suffix = |suffix| PathBuf::from(format!("{}{suffix}", file.display()));
+    let companions = ["-wal", "-shm"].map(with_suffix);
+    let mut files = [file.to_owned(), file.with_extension("lock")]
+        .into_iter()
+        .chain(companions);
+    files.find_map(|file| {
+        let shown = file.display();
+        let found = file.metadata().ok()?;
+        if !found.is_file() {
+            return Some(format!("{shown} is not a file; name one"));
+        }
+        let error = access(&file, Access::READ_OK | Access::WRITE_OK).err()?;
+        Some(format!(
+            "{shown} cannot be written: {error}; chown it to the user of this program"
+        ))
+    })
+}
+
 fn network_file_system(found: u32) -> Option<&'static str> {
     let known = NETWORK_FILE_SYSTEMS
         .iter()
@@ -93,6 +113,25 @@ mod tests {
                 .all(is_complete),
             "{fault}"
         );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("queue.db");
+        assert_eq!(file_fault(&file), None);
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(file_fault(&file), None);
+        for other in ["queue.db-wal", "queue.db-shm", "queue.lock"] {
+            let other = directory.path().join(other);
+            std::fs::create_dir(&other).unwrap();
+            let fault = file_fault(&file).unwrap();
+            assert_eq!(
+                fault,
+                format!("{} is not a file; name one", other.display())
+            );
+            std::fs::remove_dir(&other).unwrap();
+        }
     }
 
     #[test]

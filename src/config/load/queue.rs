@@ -2,7 +2,7 @@
 
 use super::{Loader, count};
 use crate::config::document::TableReader;
-use crate::config::queue::directory_fault;
+use crate::config::queue::{directory_fault, file_fault};
 use crate::config::{DeliveryMode, QueueSettings, Route, RouteKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl Loader<'_> {
                 }
             },
         };
-        if let Some(fault) = directory_fault(&path) {
+        if let Some(fault) = directory_fault(&path).or_else(|| file_fault(&path)) {
             table.complain("path", fault);
         }
         Some(path)

@@ -67,6 +67,7 @@ mod signatures;
 mod stalls;
 mod standstill;
 mod status_page;
+mod storage;
 mod support;
 mod surroundings;
 mod systemd;

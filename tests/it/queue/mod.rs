@@ -1,9 +1,7 @@
 //! Notifications that wait for their application: no one is lost, and none overtakes another.
 
 mod crashes;
-mod disk;
 mod fallback;
-mod faults;
 mod files;
 mod operator;
 mod stored;
@@ -79,7 +77,7 @@ fn config(origin: &Origin, directory: &TempDir, delivery: &str, queue: &str) -> 
 }
 
 /// An alert of `node`, whose state has this name, which identifies it as well.
-fn alert(node: &str, state: &str) -> String {
+pub(crate) fn alert(node: &str, state: &str) -> String {
     format!(
         "{{\"space\":{{\"id\":\"s\"}},\"node\":{{\"id\":\"{node}\"}},\"alert\":{{\"name\":\"a\",\
          \"transition_id\":\"{node}-{state}\",\"state\":{{\"status\":\"{state}\"}}}}}}"
@@ -87,7 +85,7 @@ fn alert(node: &str, state: &str) -> String {
 }
 
 /// The transitions that an application received, in their order.
-fn transitions(received: &[Received]) -> Vec<&str> {
+pub(crate) fn transitions(received: &[Received]) -> Vec<&str> {
     received
         .iter()
         .map(|request| request.header("Idempotency-Key"))
@@ -102,7 +100,7 @@ fn receives(origin: &Origin, expected: &[&str]) {
 }
 
 /// Waits until nothing waits any longer.
-fn drained(operator: &crate::support::Operator) {
+pub(crate) fn drained(operator: &crate::support::Operator) {
     eventually("an empty queue", || {
         let metrics = operator.get("/metrics").body;
         let waiting = metrics.lines().filter(|line| {

@@ -222,6 +222,11 @@ impl Proxy {
         eventually("the end of the process", || self.child.try_wait().unwrap())
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Replaces the configuration, and has it read.
     #[track_caller]
     pub(crate) fn reload(&self, config: &str) {

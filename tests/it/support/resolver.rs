@@ -1,9 +1,8 @@
 //! The system's resolver, for names that end with `.test`.
 
-use super::{Origin, skip};
+use super::{Origin, preloadable};
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// What a process with [`Resolver::variables`] is answered with.
 pub(crate) struct Resolver {
@@ -17,17 +16,7 @@ impl Resolver {
         let resolver = Self {
             directory: tempfile::tempdir().unwrap(),
         };
-        let source = resolver.path("resolver.c");
-        fs::write(&source, include_str!("resolver.c")).unwrap();
-        let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-        compiler
-            .args(["-shared", "-fPIC", "-o"])
-            .args([resolver.path("resolver.so"), source])
-            .arg("-ldl");
-        if !cfg!(target_env = "gnu") || !compiler.status().is_ok_and(|status| status.success()) {
-            skip("a C compiler and glibc are needed to stand in for the system's resolver");
-            return None;
-        }
+        preloadable(resolver.directory.path(), include_str!("resolver.c"))?;
         resolver.answers(origin);
         Some(resolver)
     }
@@ -35,7 +24,7 @@ impl Resolver {
     /// For the environment of the program.
     pub(crate) fn variables(&self) -> [(&'static str, PathBuf); 2] {
         [
-            ("LD_PRELOAD", self.path("resolver.so")),
+            ("LD_PRELOAD", self.path("shim.so")),
             ("RESOLVER", self.directory.path().to_owned()),
         ]
     }

@@ -1,0 +1,285 @@
+//! Single calls to the file of the queue fail: a library in front of the system's lets each of them
+//! fail in turn.
+
+use super::{
+    Alert, config, is_sound, kill, number, receives_all, run, sender, set_aside, write_back,
+};
+use crate::support::{Operator, Origin, PATIENCE, Proxy, eventually, is_event, preloadable};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+use tempfile::TempDir;
+
+/// The number of calls of a kind of which each fails once; more of them by this variable.
+const FAULTS: usize = 8;
+const FAULTS_VARIABLE: &str = "NWP_WRITE_FAULTS";
+
+/// A proxy whose disk fails on demand.
+struct Faulty {
+    directory: TempDir,
+    shim: PathBuf,
+    origin: Origin,
+    config: PathBuf,
+}
+
+impl Faulty {
+    /// Returns `None` where nothing can stand in for the system's calls.
+    fn new(delivery: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let shim = preloadable(directory.path(), include_str!("faults.c"))?;
+        let origin = Origin::spawn_apart();
+        let config = config(&origin, &directory.path().join("queue.db"), delivery);
+        Some(Self {
+            directory,
+            shim,
+            origin,
+            config,
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(super::PROGRAM);
+        command.env("LD_PRELOAD", &self.shim);
+        command.env("FAULT_DIRECTORY", self.directory.path());
+        command
+    }
+
+    fn run(&self) -> Proxy {
+        run(self.command(), &self.config)
+    }
+
+    fn start(&self) -> Proxy {
+        let mut command = self.command();
+        command.args(["run", "--config"]).arg(&self.config);
+        Proxy::run(command, &self.config)
+    }
+
+    /// Lets the `at`th call of a kind fail from now on, or every one if that is 0.
+    fn arm(&self, kind: &str, at: usize) {
+        let next = self.directory.path().join("next");
+        fs::write(&next, format!("{kind} {at}")).unwrap();
+        fs::rename(next, self.armed()).unwrap();
+    }
+
+    fn disarm(&self) {
+        fs::remove_file(self.armed()).unwrap();
+    }
+
+    fn has_failed(&self) -> bool {
+        !self.armed().exists()
+    }
+
+    fn armed(&self) -> PathBuf {
+        self.directory.path().join("armed")
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("queue.db")
+    }
+
+    fn nothing_is_set_aside(&self) {
+        assert_eq!(set_aside(self.directory.path()), [Path::new(""); 0]);
+    }
+}
+
+/// Lets each of the first calls of a kind fail, while notifications are stored and delivered. After
+/// each, it works again; then the process is killed, and starts anew. Returns how many notifications
+/// were refused.
+fn fail_each(faulty: &Faulty, kind: &str) -> usize {
+    let (mut alert, mut acknowledged, mut refused) = (Alert::of("n"), Vec::new(), 0);
+    let faults = number(FAULTS_VARIABLE, FAULTS);
+    for at in 1..=faults {
+        let mut proxy = faulty.run();
+        if at % 2 == 0 {
+            faulty.origin.stop();
+        }
+        let mut connection = sender(&proxy).connect().unwrap();
+        faulty.arm(kind, at);
+        let deadline = Instant::now() + PATIENCE;
+        // One more after the failure, which is acknowledged, unless the process is gone.
+        loop {
+            let has_failed = faulty.has_failed();
+            match alert.post(&mut connection) {
+                Ok(Some(id)) => {
+                    acknowledged.push(id);
+                    if has_failed {
+                        break;
+                    }
+                }
+                Ok(None) => refused += 1,
+                Err(_) => break,
+            }
+            assert!(Instant::now() < deadline, "{kind} {at} does not fail");
+        }
+        match kind {
+            "torn" => assert_eq!(proxy.wait().code(), None),
+            _ => kill(proxy),
+        }
+        if at % 2 == 0 {
+            faulty.origin.start();
+        }
+    }
+    let proxy = faulty.run();
+    receives_all(&faulty.origin, &proxy, &acknowledged);
+    kill(proxy);
+    is_sound(&faulty.file());
+    faulty.nothing_is_set_aside();
+    let count = acknowledged.len();
+    eprintln!("{kind}: {count} acknowledged, {refused} refused, {faults} calls failed, none lost");
+    refused
+}
+
+#[test]
+fn a_synchronisation_that_fails_is_no_acknowledgement() {
+    for kind in ["fsync", "lost"] {
+        let Some(faulty) = Faulty::new("queue") else {
+            return;
+        };
+        assert!(fail_each(&faulty, kind) > 0, "{kind}");
+    }
+}
+
+#[test]
+fn a_write_that_is_half_done_is_no_acknowledgement() {
+    let Some(faulty) = Faulty::new("queue") else {
+        return;
+    };
+    assert!(fail_each(&faulty, "pwrite") > 0);
+}
+
+#[test]
+fn a_write_in_whose_middle_the_process_ends_loses_nothing_before_it() {
+    let Some(faulty) = Faulty::new("queue") else {
+        return;
+    };
+    fail_each(&faulty, "torn");
+}
+
+#[test]
+fn a_start_during_which_a_call_fails_says_so_and_damages_nothing() {
+    for kind in ["fsync", "pwrite", "pread"] {
+        let Some(faulty) = Faulty::new("queue") else {
+            return;
+        };
+        let mut alert = Alert::of("n");
+        let acknowledged = store_while_down(&faulty, &mut alert, 20);
+        // A start reads more than it writes.
+        let calls = if kind == "pread" { 5 } else { 1 };
+        for at in 1..=calls * number(FAULTS_VARIABLE, FAULTS) {
+            faulty.arm(kind, at);
+            let mut proxy = faulty.start();
+            is_ready_or_says_why(&mut proxy);
+            let _ = fs::remove_file(faulty.armed());
+            faulty.nothing_is_set_aside();
+        }
+        faulty.origin.start();
+        let proxy = faulty.run();
+        receives_all(&faulty.origin, &proxy, &acknowledged);
+    }
+}
+
+/// Stores notifications while the application is down, some of them in the log only, and kills the
+/// proxy.
+fn store_while_down(faulty: &Faulty, alert: &mut Alert, count: usize) -> Vec<String> {
+    faulty.origin.stop();
+    let proxy = faulty.run();
+    let mut connection = sender(&proxy).connect().unwrap();
+    let mut acknowledged = Vec::new();
+    for state in 0..count {
+        acknowledged.extend(alert.post(&mut connection).unwrap());
+        if state == count / 2 {
+            write_back(&faulty.file());
+        }
+    }
+    assert_eq!(acknowledged.len(), count);
+    kill(proxy);
+    acknowledged
+}
+
+#[track_caller]
+fn is_ready_or_says_why(proxy: &mut Proxy) {
+    let ended = eventually("a start, or its end", || {
+        if proxy.log().iter().any(|line| is_event(line, "ready")) {
+            return Some(None);
+        }
+        proxy.try_wait().map(Some)
+    });
+    let log = proxy.log().join("\n");
+    assert!(!log.contains("panicked"), "{log}");
+    if let Some(status) = ended {
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(log.contains("queue.db"), "{log}");
+    }
+}
+
+#[test]
+fn a_read_that_fails_delays_a_delivery_and_loses_nothing() {
+    let Some(faulty) = Faulty::new("queue") else {
+        return;
+    };
+    // More than is kept in memory.
+    let mut alert = Alert::of("n");
+    alert.padding = 200_000;
+    let acknowledged = store_while_down(&faulty, &mut alert, 30);
+    let proxy = faulty.run();
+    faulty.arm("pread", 0);
+    faulty.origin.start();
+    proxy.wait_for_event("queue_unreadable");
+    faulty.disarm();
+    receives_all(&faulty.origin, &proxy, &acknowledged);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_for_a_while_is_reported_until_it_does() {
+    let Some(faulty) = Faulty::new("queue") else {
+        return;
+    };
+    let proxy = faulty.run();
+    let (mut alert, operator) = (Alert::of("n"), Operator::of(&proxy));
+    let mut connection = sender(&proxy).connect().unwrap();
+    let mut post = || alert.post(&mut connection).unwrap();
+    let first = post().unwrap();
+    assert_eq!(operator.get("/readyz").status, 200);
+    faulty.arm("fsync", 0);
+    for _ in 0..5 {
+        assert_eq!(post(), None);
+    }
+    proxy.wait_for_event("queue_unwritable");
+    let answer = operator.get("/readyz");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let page = operator.get("/").body;
+    assert!(page.contains("The queue cannot be written"), "{page}");
+    faulty.disarm();
+    // Without a notification that comes, too.
+    proxy.wait_for_event("queue_writable");
+    assert_eq!(operator.get("/readyz").status, 200);
+    let last = post().unwrap();
+    receives_all(&faulty.origin, &proxy, &[first, last]);
+    assert_eq!(proxy.events("queue_unwritable").len(), 1, "once a minute");
+}
+
+#[test]
+fn an_application_that_is_up_gets_what_cannot_be_stored() {
+    let Some(faulty) = Faulty::new("fallback") else {
+        return;
+    };
+    let proxy = faulty.run();
+    let sender = sender(&proxy);
+    faulty.arm("fsync", 0);
+    for node in ["a", "b"] {
+        let mut connection = sender.connect().unwrap();
+        let id = Alert::of(node).post(&mut connection).unwrap().unwrap();
+        receives_all(&faulty.origin, &proxy, &[id]);
+    }
+    // With both gone, there is nothing to acknowledge it for.
+    faulty.origin.stop();
+    let answer = sender.post(&crate::queue::alert("c", "0"));
+    assert!(matches!(answer.status, 502 | 503), "{answer:?}");
+    faulty.origin.start();
+    // Neither is its application taken to be down: the next one is tried directly.
+    let mut last = Alert::of("d");
+    eventually("a delivery", || {
+        last.post(&mut sender.connect().unwrap()).ok().flatten()
+    });
+}

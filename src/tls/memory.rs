@@ -4,7 +4,7 @@ use crate::auth::ClientIdentity;
 use rustls::pki_types::CertificateDer;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The number of cached chains. Netdata Cloud has one, and a few while it rotates.
 const REMEMBERED: usize = 16;
@@ -27,12 +27,9 @@ impl GoodChain {
         validity: RangeInclusive<i64>,
         identity: ClientIdentity,
     ) -> Arc<Self> {
-        let chain = std::iter::once(leaf)
-            .chain(above)
-            .map(|der| der.clone().into_owned())
-            .collect();
+        let chain = std::iter::once(leaf).chain(above);
         Arc::new(Self {
-            chain,
+            chain: chain.map(|der| der.clone().into_owned()).collect(),
             validity,
             identity: Arc::new(identity),
         })
@@ -50,6 +47,10 @@ impl GoodChain {
 pub(super) struct Memory(Mutex<VecDeque<Arc<GoodChain>>>);
 
 impl Memory {
+    fn chains(&self) -> MutexGuard<'_, VecDeque<Arc<GoodChain>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the entry of this chain, if it is valid at `now`, in seconds since 1970.
     pub(super) fn recall(
         &self,
@@ -57,17 +58,14 @@ impl Memory {
         above: &[CertificateDer<'_>],
         now: i64,
     ) -> Option<Arc<GoodChain>> {
-        let chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        chains
-            .iter()
-            .find(|good| good.is_of(leaf, above))
-            .filter(|good| good.validity.contains(&now))
-            .cloned()
+        let chains = self.chains();
+        let known = chains.iter().find(|good| good.is_of(leaf, above))?;
+        known.validity.contains(&now).then(|| known.clone())
     }
 
     /// Adds a chain in place of the oldest one.
     pub(super) fn remember(&self, good: Arc<GoodChain>) {
-        let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chains = self.chains();
         // The chain may be present with another path that has expired, or through another thread.
         chains.retain(|other| other.chain != good.chain);
         if chains.len() == REMEMBERED {

@@ -85,14 +85,19 @@ fn server_config(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<ServerConf
         .with_protocol_versions(versions(tls.min_version))?
         .with_client_cert_verifier(trust)
         .with_cert_resolver(Arc::new(OneCertificate(tls.certificate.clone())));
+    config.alpn_protocols = protocols(http2);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// Returns the protocols that ALPN offers, the preferred one first.
+fn protocols(http2: bool) -> Vec<Vec<u8>> {
     let protocols: &[&[u8]] = match http2 {
         true => &[b"h2", b"http/1.1"],
         false => &[b"http/1.1"],
     };
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok(config)
+    protocols.iter().map(|name| name.to_vec()).collect()
 }
 
 /// The versions of TLS that are accepted, the preferred one first.

@@ -25,6 +25,14 @@ impl<'p> Link<'p> {
             serial: certificate.serial().to_vec(),
         }
     }
+
+    fn as_subject(&self, is_authority: bool) -> Subject<'_> {
+        Subject {
+            der: &self.der,
+            serial: &self.serial,
+            is_authority,
+        }
+    }
 }
 
 /// The reason why a path to a trusted authority is rejected.
@@ -58,9 +66,7 @@ impl Rules {
         path: &VerifiedPath<'_>,
         anchor: &CertificateDer<'_>,
     ) -> Result<Judged, Obstacle> {
-        let links: Vec<_> = std::iter::once(Link::of(path.end_entity()))
-            .chain(path.intermediate_certificates().map(Link::of))
-            .collect();
+        let links = links(path);
         let mut validity = i64::MIN..=i64::MAX;
         for (index, link) in links.iter().enumerate() {
             let issuer = links.get(index + 1).map_or(anchor, |above| &above.der);
@@ -80,14 +86,9 @@ impl Rules {
         let (_, certificate) = x509_parser::parse_x509_certificate(&link.der)
             .map_err(|_| Obstacle::KeyUsage(KeyUsageFault::Unreadable))?;
         check_key_usage(&certificate, is_authority).map_err(Obstacle::KeyUsage)?;
-        let subject = Subject {
-            der: &link.der,
-            serial: &link.serial,
-            is_authority,
-        };
+        let subject = link.as_subject(is_authority);
         self.check_revocation(&subject, &certificate, issuer)?;
-        let validity = certificate.validity();
-        Ok(validity.not_before.timestamp()..=validity.not_after.timestamp())
+        Ok(validity_of(&certificate))
     }
 
     /// Checks a certificate against the current lists of its issuer: those that no newer list of
@@ -122,6 +123,18 @@ impl Rules {
     }
 }
 
+/// Returns the certificates of a path below its anchor, the leaf first.
+fn links<'p>(path: &'p VerifiedPath<'p>) -> Vec<Link<'p>> {
+    let leaf = std::iter::once(Link::of(path.end_entity()));
+    let above = path.intermediate_certificates();
+    leaf.chain(above.map(Link::of)).collect()
+}
+
+fn validity_of(certificate: &X509Certificate<'_>) -> RangeInclusive<i64> {
+    let validity = certificate.validity();
+    validity.not_before.timestamp()..=validity.not_after.timestamp()
+}
+
 /// Returns those of an issuer's lists that it has signed and that no newer one replaces.
 fn current<'l>(
     named: Vec<&'l RevocationList>,
@@ -144,12 +157,11 @@ fn intersection(one: &RangeInclusive<i64>, other: &RangeInclusive<i64>) -> Range
 
 /// Returns `true` if the issuer may sign revocation lists (RFC 5280 section 6.3.3 (f)).
 fn may_sign_lists(issuer: &CertificateDer<'_>) -> bool {
-    let parsed = x509_parser::parse_x509_certificate(issuer);
-    parsed.is_ok_and(|(_, issuer)| {
-        issuer
-            .key_usage()
-            .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
-    })
+    let Ok((_, issuer)) = x509_parser::parse_x509_certificate(issuer) else {
+        return false;
+    };
+    let usage = issuer.key_usage();
+    usage.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
 }
 
 /// Checks that an authority may sign certificates (RFC 5280 section 6.1.4 (n)), and a client the
@@ -159,18 +171,18 @@ fn check_key_usage(
     certificate: &X509Certificate<'_>,
     is_authority: bool,
 ) -> Result<(), KeyUsageFault> {
-    let Some(usage) = certificate
-        .key_usage()
-        .map_err(|_| KeyUsageFault::Unreadable)?
-    else {
+    let usage = certificate.key_usage();
+    let Some(usage) = usage.map_err(|_| KeyUsageFault::Unreadable)? else {
         return Ok(());
     };
     match is_authority {
-        true if !usage.value.key_cert_sign() => {
-            let subject = certificate.subject().to_string();
-            Err(KeyUsageFault::Authority(sanitize(&subject).into_owned()))
-        }
+        true if !usage.value.key_cert_sign() => Err(cannot_issue(certificate)),
         false if !usage.value.digital_signature() => Err(KeyUsageFault::Client),
         _ => Ok(()),
     }
+}
+
+fn cannot_issue(authority: &X509Certificate<'_>) -> KeyUsageFault {
+    let subject = authority.subject().to_string();
+    KeyUsageFault::Authority(sanitize(&subject).into_owned())
 }

@@ -135,11 +135,8 @@ impl Trust {
                 self.rule(good.validity.clone(), Presented::Trusted(identity))
             }
             Err(distrust) => {
-                let reason = distrust.explain().into();
-                self.rule(
-                    until_more_is_valid(chain, now),
-                    Presented::Untrusted(reason),
-                )
+                let presented = Presented::Untrusted(distrust.explain().into());
+                self.rule(until_more_is_valid(chain, now), presented)
             }
         }
     }
@@ -179,8 +176,7 @@ impl Trust {
             return Ok(good);
         }
         let Judged { validity } = self.build_path(leaf, intermediates, now)?;
-        let identity =
-            ClientIdentity::from_der(leaf).ok_or(Distrust::Path(webpki::Error::BadDer))?;
+        let identity = identity(leaf)?;
         let good = GoodChain::new(leaf, intermediates, validity, identity);
         self.memory.remember(good.clone());
         Ok(good)
@@ -254,17 +250,21 @@ impl<'t> PathSearch<'t> {
     fn judge(&self, path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
         let anchor = self.trust.anchor(path);
         let anchor = anchor.ok_or(webpki::Error::UnknownIssuer)?;
-        match self.trust.rules.judge(path, anchor) {
-            Ok(good) => {
-                self.judged.replace(Some(good));
-                Ok(())
-            }
-            Err(Obstacle::Revoked) => Err(webpki::Error::CertRevoked),
-            Err(Obstacle::RevocationUnknown) => Err(webpki::Error::UnknownRevocationStatus),
-            Err(Obstacle::KeyUsage(fault)) => {
+        let judged = self.trust.rules.judge(path, anchor);
+        let good = judged.map_err(|obstacle| self.note(obstacle))?;
+        self.judged.replace(Some(good));
+        Ok(())
+    }
+
+    /// Returns webpki's word for an obstacle, and keeps what it has no word for.
+    fn note(&self, obstacle: Obstacle) -> webpki::Error {
+        match obstacle {
+            Obstacle::Revoked => webpki::Error::CertRevoked,
+            Obstacle::RevocationUnknown => webpki::Error::UnknownRevocationStatus,
+            Obstacle::KeyUsage(fault) => {
                 self.key_usage.replace(Some(fault));
-                // No word of webpki's means this; no other certificate is given that one.
-                Err(webpki::Error::CertDistrusted)
+                // No other certificate is given that one.
+                webpki::Error::CertDistrusted
             }
         }
     }
@@ -311,14 +311,14 @@ fn anchors(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, Tru
     Ok(anchors)
 }
 
+fn identity(leaf: &CertificateDer<'_>) -> Result<ClientIdentity, Distrust> {
+    ClientIdentity::from_der(leaf).ok_or(Distrust::Path(webpki::Error::BadDer))
+}
+
 /// Limits the size of a chain, in the handshake already, before anything is looked for.
 fn check_size(leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> Result<(), Distrust> {
     let certificates = above.len() + 1;
-    let bytes = above
-        .iter()
-        .chain([leaf])
-        .map(|certificate| certificate.len())
-        .sum();
+    let bytes = above.iter().chain([leaf]).map(|der| der.len()).sum();
     match certificates > MAX_CERTIFICATES || bytes > MAX_CHAIN {
         true => Err(Distrust::TooLong {
             certificates,
@@ -332,15 +332,14 @@ fn check_size(leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> Result
 /// to be valid. That one ceases to be makes nothing better.
 fn until_more_is_valid(chain: &[CertificateDer<'_>], now: UnixTime) -> RangeInclusive<i64> {
     let now = seconds(now);
-    let begins = chain.iter().filter_map(|der| {
-        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-        Some(certificate.validity().not_before.timestamp())
-    });
-    now..=begins
-        .filter(|begin| *begin > now)
-        .map(|begin| begin - 1)
-        .min()
-        .unwrap_or(i64::MAX)
+    let begins = chain.iter().filter_map(begin_of_validity);
+    let next = begins.filter(|begin| *begin > now).min();
+    now..=next.map_or(i64::MAX, |begin| begin - 1)
+}
+
+fn begin_of_validity(der: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    Some(certificate.validity().not_before.timestamp())
 }
 
 impl fmt::Debug for Trust {

@@ -14,20 +14,30 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// Reports a private key that other users of the machine may read.
 pub(super) fn on_key_file(path: &Path) -> Option<String> {
-    // systemd protects its credentials by other means than their mode.
-    let is_credential = std::env::var_os("CREDENTIALS_DIRECTORY")
-        .is_some_and(|directory| path.starts_with(directory));
+    if is_credential(path) {
+        return None;
+    }
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    let who = match (mode & 0o070 != 0, mode & 0o007 != 0) {
-        _ if is_credential => return None,
-        (false, false) => return None,
-        (true, false) => "its group",
-        (_, true) => "every user of this machine",
-    };
+    let readers = other_readers(mode)?;
     Some(format!(
-        "{} is open to {who} (mode {mode:04o}): chmod 600, and chown to the user of this program",
+        "{} is open to {readers} (mode {mode:04o}): chmod 600, and chown to the user of this program",
         path.display()
     ))
+}
+
+/// Returns `true` for credentials of systemd, which it protects by other means than their mode.
+fn is_credential(path: &Path) -> bool {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
+    directory.is_some_and(|directory| path.starts_with(directory))
+}
+
+/// Names the users beside the owner to which a mode gives a right.
+fn other_readers(mode: u32) -> Option<&'static str> {
+    match (mode & 0o070 != 0, mode & 0o007 != 0) {
+        (false, false) => None,
+        (true, false) => Some("its group"),
+        (_, true) => Some("every user of this machine"),
+    }
 }
 
 /// Returns what senders may have against a server's chain. `is_known` tells whether a subject is
@@ -43,23 +53,27 @@ pub(super) fn on_chain(
         return Vec::new();
     };
     let soon = on_validity(leaf, now).filter(|_| is_valid(leaf, now));
-    let mut advice: Vec<String> = soon
-        .into_iter()
-        .chain(above.iter().filter_map(|it| on_spare(it, now)))
-        .collect();
-    if dns_names(leaf).is_empty() {
-        advice.push("has no DNS name in its subjectAltName: clients will reject it".into());
-    }
-    if leaf.is_ca() {
-        // As "openssl req -x509" makes it, unless it is told otherwise.
-        advice.push(
-            "is a CA certificate (CA:TRUE), which strict clients reject for a server: create one with \
-             basicConstraints = CA:FALSE"
-                .into(),
-        );
-    }
-    advice.extend(on_issuer(leaf, above, is_known));
-    advice
+    let spare = above.iter().filter_map(|it| on_spare(it, now));
+    soon.into_iter()
+        .chain(spare)
+        .chain(on_names(leaf))
+        .chain(on_kind(leaf))
+        .chain(on_issuer(leaf, above, is_known))
+        .collect()
+}
+
+fn on_names(leaf: &X509Certificate<'_>) -> Option<String> {
+    let has_none = dns_names(leaf).is_empty();
+    has_none.then(|| "has no DNS name in its subjectAltName: clients will reject it".into())
+}
+
+/// Reports a leaf as "openssl req -x509" makes it, unless it is told otherwise.
+fn on_kind(leaf: &X509Certificate<'_>) -> Option<String> {
+    leaf.is_ca().then(|| {
+        "is a CA certificate (CA:TRUE), which strict clients reject for a server: create one with \
+         basicConstraints = CA:FALSE"
+            .into()
+    })
 }
 
 /// Returns why no client accepts a server's leaf now.
@@ -90,26 +104,16 @@ fn on_spare(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
 
 fn on_validity(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
     let (subject, validity) = (certificate.subject(), certificate.validity());
-    let left = validity.not_after.timestamp() - now;
+    let (begin, end) = (validity.not_before, validity.not_after);
+    let left = end.timestamp() - now;
     if left < 0 {
-        return Some(format!(
-            "\"{subject}\" has expired on {}",
-            validity.not_after
-        ));
+        return Some(format!("\"{subject}\" has expired on {end}"));
     }
-    if validity.not_before.timestamp() > now {
-        return Some(format!(
-            "\"{subject}\" is not valid before {}",
-            validity.not_before
-        ));
+    if begin.timestamp() > now {
+        return Some(format!("\"{subject}\" is not valid before {begin}"));
     }
     let days = left / DAY;
-    (left < RENEWAL).then(|| {
-        format!(
-            "\"{subject}\" expires in {days} days, on {}: renew it",
-            validity.not_after
-        )
-    })
+    (left < RENEWAL).then(|| format!("\"{subject}\" expires in {days} days, on {end}: renew it"))
 }
 
 /// Requires each certificate to be issued by the next one, and the last by a known authority.
@@ -118,26 +122,37 @@ fn on_issuer(
     above: &[X509Certificate<'_>],
     is_known: impl Fn(&[u8]) -> bool,
 ) -> Option<String> {
-    let mut lower = leaf;
-    for upper in above {
-        if lower.issuer().as_raw() != upper.subject().as_raw() {
-            return Some(format!(
-                "\"{}\" was issued by \"{}\", but \"{}\" follows: put the leaf first, and each issuer after it",
-                lower.subject(),
-                lower.issuer(),
-                upper.subject()
-            ));
-        }
-        lower = upper;
-    }
-    // Roots are known or not, and are left out of chains. It is the intermediate that is forgotten.
-    let is_forgotten = above.is_empty()
-        && leaf.issuer().as_raw() != leaf.subject().as_raw()
-        && !is_known(leaf.issuer().as_raw());
+    let wrong = first_out_of_order(leaf, above);
+    wrong.or_else(|| forgotten(leaf, above.is_empty(), is_known))
+}
+
+fn first_out_of_order(leaf: &X509Certificate<'_>, above: &[X509Certificate<'_>]) -> Option<String> {
+    let lower = std::iter::once(leaf).chain(above);
+    let is_wrong = |(lower, upper): &(&X509Certificate<'_>, &X509Certificate<'_>)| {
+        lower.issuer().as_raw() != upper.subject().as_raw()
+    };
+    let (lower, upper) = lower.zip(above).find(is_wrong)?;
+    Some(format!(
+        "\"{}\" was issued by \"{}\", but \"{}\" follows: put the leaf first, and each issuer after it",
+        lower.subject(),
+        lower.issuer(),
+        upper.subject()
+    ))
+}
+
+/// Reports that the intermediate is forgotten. Roots are known or not, and are left out of chains.
+fn forgotten(
+    leaf: &X509Certificate<'_>,
+    is_alone: bool,
+    is_known: impl Fn(&[u8]) -> bool,
+) -> Option<String> {
+    let issuer = leaf.issuer();
+    let is_forgotten =
+        is_alone && issuer.as_raw() != leaf.subject().as_raw() && !is_known(issuer.as_raw());
     is_forgotten.then(|| {
         format!(
-            "lacks the certificate of the issuer, \"{}\": clients that do not have it will reject the server; use the full chain",
-            leaf.issuer()
+            "lacks the certificate of the issuer, \"{issuer}\": clients that do not have it will reject the server; use the \
+             full chain"
         )
     })
 }

@@ -7,6 +7,8 @@
 //! collects type errors, but its parser stops at the first syntax error, and its messages repeat
 //! keys, which may be secrets in the wrong place.
 
+mod collections;
+mod scalars;
 mod table;
 mod value;
 
@@ -66,24 +68,12 @@ impl Document {
     /// Describes a syntax error without the text of the library, which may repeat a secret.
     fn fault(&self, error: &toml::de::Error) -> Problem {
         let offset = error.span().map_or(0, |span| span.start);
-        let what = match error.message() {
-            message if message.contains("duplicate") => "the key, or the table, is there already",
-            message if message.contains("cannot extend") => {
-                "the key has a value already, so it cannot be a table as well"
-            }
-            _ => {
-                "write key = value, a line for each; what is neither a number nor true or false stands in \"quotes\""
-            }
-        };
         let location = KeyLocation {
             key: String::new(),
             offset,
         };
-        self.problem_in(
-            &location,
-            format!("not TOML: {what}"),
-            Some(excerpt(&self.text, offset)),
-        )
+        let message = format!("not TOML: {}", syntax_advice(error.message()));
+        self.problem_in(&location, message, Some(excerpt(&self.text, offset)))
     }
 
     pub(super) fn complain(&self, location: &KeyLocation, message: impl Into<String>) {
@@ -105,11 +95,6 @@ impl Document {
 
     /// Returns the errors and the warnings, in the order of their lines.
     pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Problem>) {
-        let sorted = |findings: RefCell<Vec<Problem>>| {
-            let mut findings = findings.into_inner();
-            findings.sort_by_key(Problem::line);
-            findings
-        };
         (sorted(self.problems), sorted(self.warnings))
     }
 
@@ -131,5 +116,22 @@ impl Document {
             key: location.key.clone(),
             message: message.into(),
         }
+    }
+}
+
+fn sorted(findings: RefCell<Vec<Problem>>) -> Vec<Problem> {
+    let mut findings = findings.into_inner();
+    findings.sort_by_key(Problem::line);
+    findings
+}
+
+/// Says what to write in place of what the library describes so.
+fn syntax_advice(message: &str) -> &'static str {
+    if message.contains("duplicate") {
+        "the key, or the table, is there already"
+    } else if message.contains("cannot extend") {
+        "the key has a value already, so it cannot be a table as well"
+    } else {
+        "write key = value, a line for each; what is neither a number nor true or false stands in \"quotes\""
     }
 }

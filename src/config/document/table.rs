@@ -1,10 +1,9 @@
 //! Reads the tables of a configuration file, key by key.
 
-use super::value::{describe, integer, kind, parse_duration, parse_size, suggest};
+use super::value::{describe, kind, suggest};
 use super::{Document, KeyLocation, Located};
-use std::time::Duration;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// Reads a table of the file, key by key. An absent table reads like an empty one.
 pub(in crate::config) struct TableReader<'d> {
@@ -27,10 +26,7 @@ impl Document {
             key: String::new(),
             offset: 0,
         };
-        let mut table = TableReader::new(self, location, Some(&root));
-        let result = read(&mut table);
-        table.finish();
-        Some(result)
+        Some(TableReader::read_whole(self, location, Some(&root), read))
     }
 }
 
@@ -47,6 +43,19 @@ impl<'d> TableReader<'d> {
             known: Vec::new(),
             is_discreet: false,
         }
+    }
+
+    /// Reads a table with `read`, and reports the keys that were left unread.
+    pub(super) fn read_whole<T>(
+        document: &'d Document,
+        location: KeyLocation,
+        members: Option<&'d DeTable<'d>>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let mut table = Self::new(document, location, members);
+        let result = read(&mut table);
+        table.finish();
+        result
     }
 
     /// Omits unknown keys of this table from messages: one may be a secret that was written in place
@@ -71,18 +80,13 @@ impl<'d> TableReader<'d> {
 
     /// Returns the location of `key`, or of this table if the key is absent.
     pub(in crate::config) fn location_of(&self, key: &str) -> KeyLocation {
-        let prefix = if self.location.key.is_empty() {
-            String::new()
-        } else {
-            format!("{}.", self.location.key)
-        };
-        let offset = self
-            .members
-            .and_then(|members| members.get(key))
-            .map_or(self.location.offset, |v| v.span().start);
+        let value = self.value(key);
         KeyLocation {
-            key: format!("{prefix}{key}"),
-            offset,
+            key: match self.location.key.as_str() {
+                "" => key.to_owned(),
+                table => format!("{table}.{key}"),
+            },
+            offset: value.map_or(self.location.offset, |value| value.span().start),
         }
     }
 
@@ -93,20 +97,13 @@ impl<'d> TableReader<'d> {
             return self.location();
         };
         let mut location = self.location_of(first);
-        let mut value = self.members.and_then(|members| members.get(*first));
+        let mut value = self.value(first);
         for step in rest {
-            value = match (value.map(Spanned::get_ref), step.parse::<usize>()) {
-                (Some(DeValue::Array(items)), Ok(index)) => {
-                    location.key += &format!("[{index}]");
-                    items.get(index)
-                }
-                // In place of an array of one.
-                (Some(DeValue::String(_)), Ok(_)) => return location,
-                (table, _) => {
-                    location.key += &format!(".{step}");
-                    table.and_then(|table| table.as_table()?.get(*step))
-                }
-            };
+            if is_only_item(value, step) {
+                return location;
+            }
+            location.key += &step_in_words(value, step);
+            value = value.and_then(|value| part(value.get_ref(), step));
             location.offset = value.map_or(location.offset, |value| value.span().start);
         }
         location
@@ -120,9 +117,13 @@ impl<'d> TableReader<'d> {
         self.document.warn(&self.location_of(key), message);
     }
 
+    pub(super) fn value(&self, key: &str) -> Option<&'d Spanned<DeValue<'d>>> {
+        self.members?.get(key)
+    }
+
     fn get(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
         self.known.push(key);
-        self.members?.get(key)
+        self.value(key)
     }
 
     /// Reads `key` by `convert`. The error message states what was `expected`, and how `describe`
@@ -134,21 +135,18 @@ impl<'d> TableReader<'d> {
         describe: impl FnOnce(&DeValue<'_>) -> String,
         convert: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
     ) -> Option<Located<T>> {
-        let value = self.get(key)?;
+        let value = self.get(key)?.get_ref();
         let location = self.location_of(key);
-        match convert(value.get_ref()) {
-            Some(value) => Some(Located { value, location }),
-            None => {
-                let found = describe(value.get_ref());
-                self.document
-                    .complain(&location, format!("must be {expected}, not {found}"));
-                None
-            }
+        let converted = convert(value);
+        if converted.is_none() {
+            let message = format!("must be {expected}, not {}", describe(value));
+            self.document.complain(&location, message);
         }
+        converted.map(|value| Located { value, location })
     }
 
     /// Reads a word or a number. The error message repeats the value.
-    fn read_word<T>(
+    pub(super) fn read_word<T>(
         &mut self,
         key: &'static str,
         expected: &str,
@@ -158,7 +156,7 @@ impl<'d> TableReader<'d> {
     }
 
     /// Reads any other value. The error message omits the value, which may be a secret.
-    fn read<T>(
+    pub(super) fn read<T>(
         &mut self,
         key: &'static str,
         expected: &str,
@@ -167,265 +165,15 @@ impl<'d> TableReader<'d> {
         self.read_as(key, expected, |value| kind(value).to_owned(), convert)
     }
 
-    pub(in crate::config) fn string(&mut self, key: &'static str) -> Option<Located<String>> {
-        self.read(key, "a string", |value| value.as_str().map(str::to_owned))
-    }
-
-    /// Reads a string that must be one of `choices`.
-    pub(in crate::config) fn choice<T: Copy>(
-        &mut self,
-        key: &'static str,
-        choices: &[(&str, T)],
-    ) -> Option<T> {
-        let names: Vec<_> = choices
-            .iter()
-            .map(|(name, _)| format!("{name:?}"))
-            .collect();
-        let expected = format!("one of {}", names.join(", "));
-        let find = |value: &DeValue<'_>| {
-            let text = value.as_str()?;
-            choices
-                .iter()
-                .find(|(name, _)| *name == text)
-                .map(|(_, choice)| *choice)
-        };
-        self.read_word(key, &expected, find)
-            .map(|choice| choice.value)
-    }
-
-    pub(in crate::config) fn boolean(&mut self, key: &'static str) -> Option<bool> {
-        self.read_word(key, "true or false", DeValue::as_bool)
-            .map(|flag| flag.value)
-    }
-
-    pub(in crate::config) fn integer(&mut self, key: &'static str) -> Option<Located<u64>> {
-        self.read_word(key, "a whole number, 0 or more", |value| integer(value))
-    }
-
-    /// Reads a duration of more than zero, such as `250ms`, `10s`, `5m` or `2h`.
-    pub(in crate::config) fn duration(&mut self, key: &'static str) -> Option<Duration> {
-        let expected = "a duration of more than zero such as \"250ms\", \"10s\" or \"5m\"";
-        self.read_word(key, expected, |value| parse_duration(value.as_str()?))
-            .map(|duration| duration.value)
-    }
-
-    /// Reads a duration, which may also be `0s`.
-    pub(in crate::config) fn duration_or_zero(&mut self, key: &'static str) -> Option<Duration> {
-        let expected = "a duration such as \"0s\", \"250ms\", \"10s\" or \"5m\"";
-        self.read_word(key, expected, |value| match value.as_str()? {
-            "0s" => Some(Duration::ZERO),
-            text => parse_duration(text),
-        })
-        .map(|duration| duration.value)
-    }
-
-    /// Reads a size: `64KiB`, `1MiB`, or a number of bytes as an integer or a string.
-    pub(in crate::config) fn size(&mut self, key: &'static str) -> Option<Located<u64>> {
-        let expected = "a size such as \"64KiB\", \"1MiB\" or a number of bytes";
-        self.read_word(key, expected, |value| {
-            integer(value).or_else(|| parse_size(value.as_str()?))
-        })
-    }
-
-    /// Reads an array of strings, or a single string.
-    pub(in crate::config) fn strings(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
-        let location = self.location_of(key);
-        let document = self.document;
-        let found = self.read(
-            key,
-            "a string or an array of strings",
-            |value| match value {
-                DeValue::String(text) => Some(vec![Located {
-                    value: text.to_string(),
-                    location: location.clone(),
-                }]),
-                DeValue::Array(items) => Some(
-                    items
-                        .iter()
-                        .enumerate()
-                        .filter_map(|(index, item)| {
-                            let location = KeyLocation {
-                                key: format!("{}[{index}]", location.key),
-                                offset: item.span().start,
-                            };
-                            match item.get_ref().as_str() {
-                                Some(text) => Some(Located {
-                                    value: text.to_owned(),
-                                    location,
-                                }),
-                                None => {
-                                    document.complain(
-                                        &location,
-                                        format!("must be a string, not {}", kind(item.get_ref())),
-                                    );
-                                    None
-                                }
-                            }
-                        })
-                        .collect(),
-                ),
-                _ => None,
-            },
-        );
-        found.map(|found| found.value)
-    }
-
-    /// Reads a table with arbitrary keys and string values.
-    pub(in crate::config) fn string_map(
-        &mut self,
-        key: &'static str,
-    ) -> Vec<(String, Located<String>)> {
-        let prefix = self.location_of(key).key;
-        let document = self.document;
-        let found = self.read(key, "a table of strings", |value| {
-            let members = value.as_table()?.iter().filter_map(|(name, value)| {
-                let location = KeyLocation {
-                    key: format!("{prefix}.{}", name.get_ref()),
-                    offset: value.span().start,
-                };
-                match value.get_ref().as_str() {
-                    Some(text) => Some((
-                        name.get_ref().to_string(),
-                        Located {
-                            value: text.to_owned(),
-                            location,
-                        },
-                    )),
-                    None => {
-                        document.complain(
-                            &location,
-                            format!("must be a string, not {}", kind(value.get_ref())),
-                        );
-                        None
-                    }
-                }
-            });
-            Some(members.collect::<Vec<_>>())
-        });
-        found.map(|found| found.value).unwrap_or_default()
-    }
-
-    /// Reads the table at `key`, which may be absent.
-    pub(in crate::config) fn table<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&mut TableReader<'d>) -> T,
-    ) -> T {
-        self.table_like(key, "a table", read)
-    }
-
-    /// Reads the table at `key`; `expected` describes it in the error message for another type.
-    pub(in crate::config) fn table_like<T>(
-        &mut self,
-        key: &'static str,
-        expected: &str,
-        read: impl FnOnce(&mut TableReader<'d>) -> T,
-    ) -> T {
-        let members = self
-            .read(key, expected, |value| value.as_table())
-            .map(|table| table.value);
-        let mut table = TableReader::new(self.document, self.location_of(key), members);
-        let result = read(&mut table);
-        table.finish();
-        result
-    }
-
-    /// Reads each table of an array; the error message for another type shows `example`.
-    pub(in crate::config) fn tables<T>(
-        &mut self,
-        key: &'static str,
-        example: &str,
-        mut read: impl FnMut(&mut TableReader<'d>) -> T,
-    ) -> Vec<T> {
-        let prefix = self.location_of(key).key;
-        let document = self.document;
-        let expected = format!("an array of tables such as {example}");
-        let found = self.read(key, &expected, |value| value.as_array());
-        let items = found
-            .iter()
-            .flat_map(|found| found.value.iter().enumerate());
-        items
-            .filter_map(|(index, item)| {
-                let location = KeyLocation {
-                    key: format!("{prefix}[{index}]"),
-                    offset: item.span().start,
-                };
-                let Some(members) = item.get_ref().as_table() else {
-                    let message = format!(
-                        "must be a table such as {example}, not {}",
-                        kind(item.get_ref())
-                    );
-                    document.complain(&location, message);
-                    return None;
-                };
-                let mut table = TableReader::new(document, location, Some(members));
-                let result = read(&mut table);
-                table.finish();
-                Some(result)
-            })
-            .collect()
-    }
-
-    /// Reads the table at `key`, or each table of an array.
-    pub(in crate::config) fn table_or_tables<T>(
-        &mut self,
-        key: &'static str,
-        example: &str,
-        read: impl FnMut(&mut TableReader<'d>) -> T,
-    ) -> Vec<T> {
-        let value = self.members.and_then(|members| members.get(key));
-        match value.is_some_and(|value| value.get_ref().is_table()) {
-            true => vec![self.table(key, read)],
-            false => self.tables(key, example, read),
-        }
-    }
-
-    /// Reads the tables at `key`, whose names are arbitrary, each with its name.
-    pub(in crate::config) fn named_tables<T>(
-        &mut self,
-        key: &'static str,
-        mut read: impl FnMut(&str, &mut TableReader<'d>) -> T,
-    ) -> Vec<(String, T)> {
-        let prefix = self.location_of(key).key;
-        let document = self.document;
-        let Some(tables) = self.read(key, "a table of tables", |value| value.as_table()) else {
-            return Vec::new();
-        };
-        tables
-            .value
-            .iter()
-            .filter_map(|(name, value)| {
-                let name = name.get_ref();
-                let location = KeyLocation {
-                    key: format!("{prefix}.{name}"),
-                    offset: value.span().start,
-                };
-                let Some(members) = value.get_ref().as_table() else {
-                    document.complain(
-                        &location,
-                        format!("must be a table, not {}", kind(value.get_ref())),
-                    );
-                    return None;
-                };
-                let mut table = TableReader::new(document, location, Some(members));
-                let result = read(name, &mut table);
-                table.finish();
-                Some((name.to_string(), result))
-            })
-            .collect()
-    }
-
     /// Returns `true` if `key` is the string `word`, for keys that take a table or a word.
     pub(in crate::config) fn is_word(&self, key: &str, word: &str) -> bool {
-        self.members
-            .and_then(|members| members.get(key))
+        self.value(key)
             .is_some_and(|value| value.get_ref().as_str() == Some(word))
     }
 
     /// Returns `true` if `key` is a table.
     pub(in crate::config) fn is_table(&self, key: &str) -> bool {
-        self.members
-            .and_then(|members| members.get(key))
+        self.value(key)
             .is_some_and(|value| value.get_ref().is_table())
     }
 
@@ -443,22 +191,49 @@ impl<'d> TableReader<'d> {
     /// Reports every key that was not read.
     fn finish(self) {
         for (name, value) in self.members.into_iter().flatten() {
-            if self.known.iter().any(|known| known == name.get_ref()) {
-                continue;
+            if !self.known.iter().any(|known| known == name.get_ref()) {
+                self.complain_of_unknown(name, value);
             }
-            let mut location = self.location_of(name.get_ref());
-            location.offset = if name.span().is_empty() {
-                value.span().start
-            } else {
-                name.span().start
-            };
-            let suggestion =
-                suggest(name.get_ref(), self.known.iter().copied()).unwrap_or_default();
-            if self.is_discreet {
-                location.key.clone_from(&self.location.key);
-            }
-            self.document
-                .complain(&location, format!("unknown key{suggestion}"));
         }
+    }
+
+    fn complain_of_unknown(&self, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
+        let known = self.known.iter().copied();
+        let suggestion = suggest(name.get_ref(), known).unwrap_or_default();
+        let location = KeyLocation {
+            key: match self.is_discreet {
+                true => self.location.key.clone(),
+                false => self.location_of(name.get_ref()).key,
+            },
+            offset: match name.span().is_empty() {
+                true => value.span().start,
+                false => name.span().start,
+            },
+        };
+        let message = format!("unknown key{suggestion}");
+        self.document.complain(&location, message);
+    }
+}
+
+/// Returns `true` if `step` is the index of an array, and a string stands in place of an array of
+/// one.
+fn is_only_item(value: Option<&Spanned<DeValue<'_>>>, step: &str) -> bool {
+    step.parse::<usize>().is_ok() && value.is_some_and(|value| value.get_ref().is_str())
+}
+
+/// Returns a step of a path as messages write it behind `value`.
+fn step_in_words(value: Option<&Spanned<DeValue<'_>>>, step: &str) -> String {
+    let is_array = value.is_some_and(|value| value.get_ref().is_array());
+    match is_array && step.parse::<usize>().is_ok() {
+        true => format!("[{step}]"),
+        false => format!(".{step}"),
+    }
+}
+
+/// Returns the part of an array or a table that `step` leads to.
+fn part<'d>(value: &'d DeValue<'d>, step: &str) -> Option<&'d Spanned<DeValue<'d>>> {
+    match (value, step.parse::<usize>()) {
+        (DeValue::Array(items), Ok(index)) => items.get(index),
+        (value, _) => value.as_table()?.get(step),
     }
 }

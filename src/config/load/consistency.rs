@@ -71,11 +71,7 @@ fn check_plain_listeners(root: &TableReader<'_>, sections: &Sections<'_>) {
     let Some(plain) = sections.listeners.http.first() else {
         return;
     };
-    let routes = sections.routes.iter().enumerate();
-    let demanding: Vec<usize> = routes
-        .filter(|(_, route)| route.as_ref().is_some_and(demands_certificate))
-        .map(|(index, _)| index)
-        .collect();
+    let demanding = demanding(sections.routes);
     if sections.listeners.https.is_empty() {
         for index in demanding {
             let location = in_route(root, index, &["auth", "client_certificate"]);
@@ -92,6 +88,12 @@ const UNREACHABLE: &str = "demands a client certificate, which listen.http canno
 const USELESS: &str = "no route can be reached here: all demand a client certificate, which only TLS carries; remove this \
                        listener, or add a route with client_certificate = false and basic or bearer";
 
+/// Returns the indexes of the routes that demand a client certificate.
+fn demanding(routes: &[Option<Route>]) -> Vec<usize> {
+    let demands = |index: &usize| routes[*index].as_ref().is_some_and(demands_certificate);
+    (0..routes.len()).filter(demands).collect()
+}
+
 fn demands_certificate(route: &Route) -> bool {
     route.requirements.client_certificate
 }
@@ -102,33 +104,46 @@ fn check_loops(
     sections: &Sections<'_>,
     sockets: &[(SocketAddr, KeyLocation)],
 ) {
-    let complain = |location: &KeyLocation, upstream: &Upstream, index: usize| {
-        let own = sockets
-            .iter()
-            .find(|(address, _)| is_at(&upstream.servers[index], *address));
+    for (server, location) in servers(root, sections) {
+        let own = sockets.iter().find(|(address, _)| is_at(server, *address));
         if let Some((_, at)) = own {
             let message = format!(
                 "is this program's own listener ({}), not an application: name the address of the application",
                 at.key
             );
-            root.document.complain(location, message);
-        }
-    };
-    for (name, group) in sections.groups {
-        let servers = group.as_ref().map_or(0, |group| group.servers.len());
-        for index in 0..servers {
-            let location = root.locate(&["upstreams", name, "servers", &index.to_string()]);
-            group
-                .iter()
-                .for_each(|group| complain(&location, group, index));
+            root.document.complain(&location, message);
         }
     }
-    for (index, route) in sections.routes.iter().enumerate() {
-        let upstream = route.as_ref().map(|route| &route.upstream);
-        if let Some(upstream) = upstream.filter(|it| !sections.groups.contains_key(&it.name)) {
-            complain(&in_route(root, index, &["upstream"]), upstream, 0);
-        }
-    }
+}
+
+/// Returns every server, with its location.
+fn servers<'s>(
+    root: &TableReader<'_>,
+    sections: &Sections<'s>,
+) -> Vec<(&'s Endpoint, KeyLocation)> {
+    let groups = sections.groups.iter();
+    let grouped = groups.flat_map(|(name, group)| servers_of_group(root, name, group.as_deref()));
+    let routes = sections.routes.iter().enumerate();
+    let single = routes.filter_map(|(index, route)| {
+        let upstream = &route.as_ref()?.upstream;
+        let is_grouped = sections.groups.contains_key(&upstream.name);
+        let location = in_route(root, index, &["upstream"]);
+        (!is_grouped).then(|| (&upstream.servers[0], location))
+    });
+    grouped.chain(single).collect()
+}
+
+fn servers_of_group<'s>(
+    root: &TableReader<'_>,
+    name: &str,
+    group: Option<&'s Upstream>,
+) -> Vec<(&'s Endpoint, KeyLocation)> {
+    let servers = group.into_iter().flat_map(|group| &group.servers);
+    let locate = |index: usize| root.locate(&["upstreams", name, "servers", &index.to_string()]);
+    let servers = servers.enumerate();
+    servers
+        .map(|(index, server)| (server, locate(index)))
+        .collect()
 }
 
 /// Returns `true` if a socket at `address` is what `server` leads to.
@@ -136,12 +151,17 @@ fn is_at(server: &Endpoint, address: SocketAddr) -> bool {
     let Endpoint::Tcp { host, port, .. } = server else {
         return false;
     };
-    let ip = match host.parse::<IpAddr>() {
-        Ok(ip) => ip,
-        Err(_) if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.into(),
-        Err(_) => return false,
-    };
-    *port == address.port() && (ip == address.ip() || reaches(address.ip(), ip))
+    let is_own = |ip: IpAddr| ip == address.ip() || reaches(address.ip(), ip);
+    *port == address.port() && known_ip(host).is_some_and(is_own)
+}
+
+/// Returns the address of a host that is known without asking.
+fn known_ip(host: &str) -> Option<IpAddr> {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => Some(ip),
+        Err(_) if host.eq_ignore_ascii_case("localhost") => Some(Ipv4Addr::LOCALHOST.into()),
+        Err(_) => None,
+    }
 }
 
 /// Returns `true` if a socket that listens on every address, as `listening` may be, is reached at
@@ -157,11 +177,8 @@ fn check_unused_groups(root: &TableReader<'_>, sections: &Sections<'_>) {
     if sections.routes.iter().any(Option::is_none) {
         return;
     }
-    let is_used = |name: &str| {
-        let mut routes = sections.routes.iter().flatten();
-        routes.any(|route| route.upstream.name == name)
-    };
-    for name in sections.groups.keys().filter(|name| !is_used(name)) {
+    let is_unused = |name: &&String| !is_used(name, sections.routes);
+    for name in sections.groups.keys().filter(is_unused) {
         let message =
             format!("no route uses it: set upstream = \"{name}\" in a route, or remove it");
         let location = root.locate(&["upstreams", name]);
@@ -169,18 +186,24 @@ fn check_unused_groups(root: &TableReader<'_>, sections: &Sections<'_>) {
     }
 }
 
+fn is_used(group: &str, routes: &[Option<Route>]) -> bool {
+    let mut routes = routes.iter().flatten();
+    routes.any(|route| route.upstream.name == group)
+}
+
 /// Warns of challenges that must carry credentials where there are none.
 fn check_challenges(root: &TableReader<'_>, sections: &Sections<'_>) {
     const KEY: &str = "challenge_requires_authorization";
     for (index, route) in sections.routes.iter().enumerate() {
-        let is_idle = route.as_ref().is_some_and(|route| {
-            route.challenge_requires_authorization && route.requirements.authorization.is_empty()
-        });
-        if is_idle {
+        if route.as_ref().is_some_and(demands_what_is_not_there) {
             let message = "has no effect on a route without credentials: set basic or bearer in [routes.auth], or remove it";
             root.document.warn(&in_route(root, index, &[KEY]), message);
         }
     }
+}
+
+fn demands_what_is_not_there(route: &Route) -> bool {
+    route.challenge_requires_authorization && route.requirements.authorization.is_empty()
 }
 
 fn in_route(root: &TableReader<'_>, index: usize, keys: &[&str]) -> KeyLocation {

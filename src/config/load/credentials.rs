@@ -34,40 +34,42 @@ impl Loader<'_> {
             });
         }
         let location = table.location_of(key);
-        let value = table.table(key, |table| {
-            table.be_discreet();
-            if table.is_empty() {
-                let form = format!("must be {FORM}");
-                table.document.complain(&table.location(), form);
-            }
-            let file = table.string("file").map(|file| self.file(&file.value));
-            self.credential(table).or(file)
-        });
-        Some(Located {
-            value: value?,
-            location,
-        })
+        let value = table.table(key, |table| self.file_in(table))?;
+        Some(Located { value, location })
+    }
+
+    /// Reads the name of a file from a table, and stamps the file.
+    fn file_in(&self, table: &mut TableReader<'_>) -> Option<PathBuf> {
+        table.be_discreet();
+        if table.is_empty() {
+            let form = format!("must be {FORM}");
+            table.document.complain(&table.location(), form);
+        }
+        let file = table.string("file").map(|file| self.file(&file.value));
+        self.credential(table).or(file)
     }
 
     /// Reads `credential`, and returns the path of its file, which is stamped.
     pub(super) fn credential(&self, table: &mut TableReader<'_>) -> Option<PathBuf> {
         let name = table.string("credential")?;
         if name.value.is_empty() || name.value.contains('/') || name.value == ".." {
-            table.document.complain(
-                &name.location,
-                "must be the name of a credential, without \"/\"",
-            );
+            let message = "must be the name of a credential, without \"/\"";
+            table.document.complain(&name.location, message);
             return None;
         }
-        let Some(directory) = &self.credentials else {
+        let directory = self.credentials_directory(table)?;
+        let path = std::path::absolute(directory.join(&name.value)).ok()?;
+        Some(self.file(&path.to_string_lossy()))
+    }
+
+    fn credentials_directory(&self, table: &TableReader<'_>) -> Option<&Path> {
+        if self.credentials.is_none() {
             let message = format!(
                 "{VARIABLE} is not set, as systemd sets it for its services: before the first start, check with \
                  --credentials DIR"
             );
             table.document.complain(&table.location(), message);
-            return None;
-        };
-        let path = std::path::absolute(directory.join(&name.value)).ok()?;
-        Some(self.file(&path.to_string_lossy()))
+        }
+        self.credentials.as_deref()
     }
 }

@@ -1,9 +1,9 @@
 //! `[limits]`: the limits on what clients may use.
 
 use super::count;
-use crate::config::document::TableReader;
+use crate::config::document::{KeyLocation, TableReader};
 use crate::config::memory_limit::memory_limit;
-use crate::config::{Limits, MAX_BUFFERED};
+use crate::config::{Limits, MAX_BUFFERED, Route, RouteKind};
 use std::time::Duration;
 
 pub(super) fn limits(table: &mut TableReader<'_>) -> Limits {
@@ -68,10 +68,9 @@ fn max_buffered(table: &mut TableReader<'_>) -> u64 {
         return default_max_buffered();
     };
     if size.value == 0 {
-        table.complain(
-            "max_buffered",
-            "must be more than 0: a webhook's body is held in memory until it is verified",
-        );
+        let message =
+            "must be more than 0: a webhook's body is held in memory until it is verified";
+        table.complain("max_buffered", message);
     }
     size.value
 }
@@ -96,4 +95,31 @@ fn default_max_buffered() -> u64 {
     memory_limit().map_or(MAX_BUFFERED, |limit| {
         (limit / 4).clamp(1 << 20, MAX_BUFFERED)
     })
+}
+
+/// Warns of routes whose bodies may exceed the memory for all bodies.
+pub(super) fn warn_of_large_bodies<'r>(
+    root: &TableReader<'_>,
+    routes: impl Iterator<Item = &'r Route>,
+    limits: &Limits,
+    max_buffered: &KeyLocation,
+) {
+    for route in routes {
+        let (path, held, limit) = (&route.path, held_by(route), limits.max_buffered);
+        if held > limit {
+            let message = format!(
+                "{path} takes bodies of up to {held} bytes, of which those over {limit} get 503"
+            );
+            root.document.warn(max_buffered, message);
+        }
+    }
+}
+
+/// Returns the number of bytes of a body that a route holds in memory.
+fn held_by(route: &Route) -> u64 {
+    match (route.kind, route.max_body) {
+        (RouteKind::Webhook, max_body) => max_body,
+        (RouteKind::Proxy, 0) => route.buffer_body,
+        (RouteKind::Proxy, max_body) => route.buffer_body.min(max_body),
+    }
 }

@@ -1,6 +1,6 @@
 //! `[listen]`: the addresses to listen on, and the peers that are trusted there.
 
-use super::parsed;
+use super::parsed_each;
 use crate::config::Listen;
 use crate::config::document::{Located, TableReader};
 use ipnet::IpNet;
@@ -28,41 +28,39 @@ pub(super) fn listen(table: &mut TableReader<'_>) -> (Listen, Listeners) {
         trusted_proxies: trusted_proxies(table),
         allow: values_of(networks(table, "allow")),
     };
-    if listen.https.is_empty() && listen.http.is_empty() && document.count() == noted {
-        table.complain("https", "missing; name an address such as \"0.0.0.0:8443\"");
-    }
-    if listen.proxy_protocol && listen.trusted_proxies.is_empty() && document.count() == noted {
-        table.complain(
-            "proxy_protocol",
-            "needs trusted_proxies, the addresses whose headers are believed",
-        );
+    if document.count() == noted {
+        check_complete(table, &listen);
     }
     (listen, listeners)
+}
+
+/// Complains of what is missing, unless that may be what could not be read.
+fn check_complete(table: &TableReader<'_>, listen: &Listen) {
+    if listen.https.is_empty() && listen.http.is_empty() {
+        table.complain("https", "missing; name an address such as \"0.0.0.0:8443\"");
+    }
+    if listen.proxy_protocol && listen.trusted_proxies.is_empty() {
+        let message = "needs trusted_proxies, the addresses whose headers are believed";
+        table.complain("proxy_protocol", message);
+    }
 }
 
 fn addresses(table: &mut TableReader<'_>, key: &'static str) -> Vec<Located<SocketAddr>> {
     let texts = table.strings(key).unwrap_or_default();
     let texts = texts.into_iter().filter(|text| !text.value.is_empty());
-    texts
-        .filter_map(|text| {
-            let location = text.location.clone();
-            let value = parsed(table, text, |text| {
-                text.parse().map_err(
-                    |_| "must be an address and a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"",
-                )
-            })?;
-            Some(Located { value, location })
-        })
-        .collect()
+    parsed_each(table, texts, parse_address)
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "must be an address and a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"")
 }
 
 /// Reads `trusted_proxies`, and warns of networks that no one operator has.
 fn trusted_proxies(table: &mut TableReader<'_>) -> Vec<IpNet> {
     let networks = networks(table, "trusted_proxies");
-    for network in networks
-        .iter()
-        .filter(|network| is_of_everybody(&network.value))
-    {
+    let is_open = |network: &&Located<IpNet>| is_of_everybody(&network.value);
+    for network in networks.iter().filter(is_open) {
         let message = "is not the network of your balancers: any client in it can claim any address, and so pass limits \
                        and listen.allow; list the balancers' own addresses";
         table.document.warn(&network.location, message);
@@ -84,17 +82,12 @@ fn values_of<T>(located: Vec<Located<T>>) -> Vec<T> {
 
 fn networks(table: &mut TableReader<'_>, key: &'static str) -> Vec<Located<IpNet>> {
     let texts = table.strings(key).unwrap_or_default();
-    let parse = |text: &str| {
-        text.parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| "must be a network or an address, such as \"10.0.0.0/8\"")
-    };
-    texts
-        .into_iter()
-        .filter_map(|text| {
-            let location = text.location.clone();
-            let value = parsed(table, text, parse)?;
-            Some(Located { value, location })
-        })
-        .collect()
+    parsed_each(table, texts, parse_network)
+}
+
+fn parse_network(text: &str) -> Result<IpNet, &'static str> {
+    let network = text.parse::<IpNet>();
+    network
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "must be a network or an address, such as \"10.0.0.0/8\"")
 }

@@ -4,7 +4,7 @@ use super::{Loader, count};
 use crate::config::document::TableReader;
 use crate::config::queue::{directory_fault, file_fault};
 use crate::config::{DeliveryMode, QueueSettings, Route, RouteKind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The directory that systemd makes for a service.
@@ -23,27 +23,19 @@ const MODES: [(&str, DeliveryMode); 3] = [
 impl Loader<'_> {
     /// Reads `[queue]`, which may be absent or empty.
     pub(super) fn queue(&self, root: &mut TableReader<'_>) -> Option<QueueSettings> {
-        root.table("queue", |table| {
-            let max_size = table.size("max_size");
-            if let Some(size) = max_size.as_ref().filter(|size| size.value < 1 << 20) {
-                table
-                    .document
-                    .complain(&size.location, "must be at least 1MiB");
-            }
-            let max_age = table
-                .duration("max_age")
-                .unwrap_or(Duration::from_secs(72 * 3600));
-            let deliveries = count(table, "deliveries", 8);
-            if !(1..=1024).contains(&deliveries) {
-                table.complain("deliveries", "must be from 1 to 1024");
-            }
-            let path = self.queue_path(table);
-            table.is_present().then_some(QueueSettings {
-                path: path?,
-                max_size: max_size.map_or(1 << 30, |size| size.value),
-                max_age,
-                deliveries,
-            })
+        root.table("queue", |table| self.queue_settings(table))
+    }
+
+    fn queue_settings(&self, table: &mut TableReader<'_>) -> Option<QueueSettings> {
+        let max_size = max_size(table);
+        let max_age = table.duration("max_age");
+        let deliveries = deliveries(table);
+        let path = self.queue_path(table);
+        table.is_present().then_some(QueueSettings {
+            path: path?,
+            max_size,
+            max_age: max_age.unwrap_or(Duration::from_secs(72 * 3600)),
+            deliveries,
         })
     }
 
@@ -52,14 +44,7 @@ impl Loader<'_> {
         let path = match named {
             Some(named) => self.path_to_make(table, &named),
             None if !table.is_present() => return None,
-            None => match state_directory() {
-                Some(directory) => directory.join(FILE_NAME),
-                None => {
-                    let message = "missing; name a file, such as \"/var/lib/netdata-webhook-proxy/queue.db\", or set StateDirectory= in the unit";
-                    table.complain("path", message);
-                    return None;
-                }
-            },
+            None => default_path(table)?,
         };
         if let Some(fault) = directory_fault(&path).or_else(|| file_fault(&path)) {
             table.complain("path", fault);
@@ -68,14 +53,40 @@ impl Loader<'_> {
     }
 }
 
+fn max_size(table: &mut TableReader<'_>) -> u64 {
+    let Some(size) = table.size("max_size") else {
+        return 1 << 30;
+    };
+    if size.value < 1 << 20 {
+        let message = "must be at least 1MiB";
+        table.document.complain(&size.location, message);
+    }
+    size.value
+}
+
+fn deliveries(table: &mut TableReader<'_>) -> usize {
+    let deliveries = count(table, "deliveries", 8);
+    if !(1..=1024).contains(&deliveries) {
+        table.complain("deliveries", "must be from 1 to 1024");
+    }
+    deliveries
+}
+
+/// Returns the file in the directory that systemd made, or complains that there is none.
+fn default_path(table: &TableReader<'_>) -> Option<PathBuf> {
+    let path = state_directory().map(|directory| directory.join(FILE_NAME));
+    if path.is_none() {
+        let message = "missing; name a file, such as \"/var/lib/netdata-webhook-proxy/queue.db\", or set StateDirectory= in the unit";
+        table.complain("path", message);
+    }
+    path
+}
+
 /// Returns the first of the directories that systemd made for this service.
 fn state_directory() -> Option<PathBuf> {
     let directories = std::env::var(STATE_DIRECTORY).ok()?;
-    let first = directories
-        .split(':')
-        .next()
-        .filter(|first| !first.is_empty())?;
-    Some(Path::new(first).to_owned())
+    let first = directories.split(':').next()?;
+    (!first.is_empty()).then(|| PathBuf::from(first))
 }
 
 /// Reads `delivery` of a route of this kind.

@@ -3,8 +3,8 @@
 use super::Loader;
 use crate::auth::secret::{Secret, SecretDigest};
 use crate::config::document::TableReader;
-use crate::config::files::{self, SecretSource};
 use crate::config::secret_form;
+use crate::config::secret_source::{self, SecretSource};
 use crate::webhook::signer::{self, Signer};
 
 /// The places where a secret may be kept.
@@ -40,17 +40,22 @@ impl Loader<'_> {
 
     /// Reads `challenge_secret`.
     pub(super) fn challenge_secret(&self, table: &mut TableReader<'_>) -> Option<Secret> {
-        table.table_like("challenge_secret", &secret_form(SOURCES), |table| {
-            if !table.is_present() {
-                return None;
-            }
-            let source = self.secret_source(table, false)?;
-            let secret = read_secret(table, &source)?;
-            if let Some(message) = secret_form::weakness(secret.expose()) {
-                table.document.warn(&table.location(), message);
-            }
-            Some(secret)
-        })
+        table.table_like(
+            "challenge_secret",
+            &secret_form(SOURCES),
+            |table| match table.is_present() {
+                true => self.hmac_secret(table),
+                false => None,
+            },
+        )
+    }
+
+    /// Reads the secret of the responses to challenges.
+    fn hmac_secret(&self, table: &mut TableReader<'_>) -> Option<Secret> {
+        let source = self.secret_source(table, false)?;
+        let secret = read_secret(table, &source)?;
+        warn(table, secret_form::weakness(secret.expose()));
+        Some(secret)
     }
 
     /// Reads `sign`: the keys of signatures.
@@ -67,65 +72,79 @@ impl Loader<'_> {
     fn signing_key(&self, table: &mut TableReader<'_>) -> Option<Secret> {
         let source = self.secret_source(table, false)?;
         let secret = read_secret(table, &source)?;
-        let key = signer::key(&secret)
-            .map_err(|error| {
-                let message = format!("the secret {error}");
-                table.document.complain(&table.location(), message);
-            })
-            .ok()?;
-        if let Some(message) = secret_form::signing_weakness(key.expose()) {
-            table.document.warn(&table.location(), message);
-        }
+        let key = parsed_key(table, &secret)?;
+        warn(table, secret_form::signing_weakness(key.expose()));
         Some(key)
     }
 
     fn secret_source(&self, table: &mut TableReader<'_>, digest_too: bool) -> Option<SecretSource> {
         table.be_discreet();
-        let mut sources = Vec::new();
-        sources.extend(
-            table
-                .string("file")
-                .map(|file| SecretSource::File(self.file(&file.value))),
-        );
-        sources.extend(
-            table
-                .string("env")
-                .map(|name| SecretSource::Environment(name.value)),
-        );
-        sources.extend(self.credential(table).map(SecretSource::Credential));
+        let mut sources = self.sources(table);
         let mut forms = SOURCES;
         if digest_too {
             forms = SOURCES_OR_DIGEST;
-            sources.extend(table.string("sha256").and_then(|hex| {
-                let digest = SecretDigest::from_hex(&hex.value);
-                if digest.is_none() {
-                    table
-                        .document
-                        .complain(&hex.location, "must be a SHA-256: 64 hexadecimal digits");
-                }
-                digest.map(SecretSource::Digest)
-            }));
+            sources.extend(digest(table));
         }
-        if sources.len() > 1 {
-            table.document.complain(
-                &table.location(),
-                format!("names several sources; write one of {forms}"),
-            );
-            return None;
-        } else if sources.is_empty() && !table.names_any(&["file", "env", "credential", "sha256"]) {
-            // A secret never stands in the configuration itself.
-            table
-                .document
-                .complain(&table.location(), format!("must be {forms}"));
-        }
-        sources.pop()
+        only_one(table, sources, forms)
+    }
+
+    /// Returns the places that are named where the secret itself is kept.
+    fn sources(&self, table: &mut TableReader<'_>) -> Vec<SecretSource> {
+        let file = table.string("file");
+        let file = file.map(|file| SecretSource::File(self.file(&file.value)));
+        let variable = table.string("env");
+        let variable = variable.map(|name| SecretSource::Environment(name.value));
+        let credential = self.credential(table).map(SecretSource::Credential);
+        file.into_iter().chain(variable).chain(credential).collect()
+    }
+}
+
+fn digest(table: &mut TableReader<'_>) -> Option<SecretSource> {
+    let hex = table.string("sha256")?;
+    let digest = SecretDigest::from_hex(&hex.value);
+    if digest.is_none() {
+        let message = "must be a SHA-256: 64 hexadecimal digits";
+        table.document.complain(&hex.location, message);
+    }
+    digest.map(SecretSource::Digest)
+}
+
+/// Complains unless one source is named, and returns it.
+fn only_one(
+    table: &TableReader<'_>,
+    mut sources: Vec<SecretSource>,
+    forms: &str,
+) -> Option<SecretSource> {
+    let complain = |message: String| table.document.complain(&table.location(), message);
+    if sources.len() > 1 {
+        complain(format!("names several sources; write one of {forms}"));
+        return None;
+    }
+    if sources.is_empty() && !table.names_any(&["file", "env", "credential", "sha256"]) {
+        // A secret never stands in the configuration itself.
+        complain(format!("must be {forms}"));
+    }
+    sources.pop()
+}
+
+fn parsed_key(table: &TableReader<'_>, secret: &Secret) -> Option<Secret> {
+    let complain = |error| {
+        let message = format!("the secret {error}");
+        table.document.complain(&table.location(), message);
+    };
+    signer::key(secret).map_err(complain).ok()
+}
+
+fn warn(table: &TableReader<'_>, weakness: Option<String>) {
+    if let Some(message) = weakness {
+        table.document.warn(&table.location(), message);
     }
 }
 
 /// Reads a secret, and reports what is wrong or unusual about it.
 fn read_secret(table: &TableReader<'_>, source: &SecretSource) -> Option<Secret> {
     let location = table.location();
-    let secret = files::secret(source)
+    let secret = secret_source::secret(source)
         .map_err(|message| table.document.complain(&location, message))
         .ok()?;
     for suspicion in secret_form::suspicions(secret.expose()) {

@@ -3,7 +3,8 @@
 use super::Loader;
 use super::revocation::{current, uncovered};
 use crate::config::document::{Located, TableReader};
-use crate::config::files::{self, KeyPairError};
+use crate::config::files;
+use crate::config::key_pair::{self, KeyPairError};
 use crate::config::lints;
 use crate::config::{
     ClientTrust, CrlCoverage, NETDATA_COMMON_NAME, RevocationList, Tls, TlsVersion, Verify,
@@ -56,7 +57,7 @@ impl Loader<'_> {
     ) -> Option<Arc<CertifiedKey>> {
         let (certificate, private_key) = both(table, certificate, private_key)?;
         let provider = aws_lc_rs::default_provider();
-        match files::server_certificate(&certificate.value, &private_key.value, &provider) {
+        match key_pair::server_certificate(&certificate.value, &private_key.value, &provider) {
             Ok(server) => {
                 self.lint_certificate(table, &certificate, &server);
                 lint_key_file(table, &private_key);
@@ -94,12 +95,10 @@ impl Loader<'_> {
             .choice("crl_coverage", &COVERAGE)
             .unwrap_or(CrlCoverage::All);
         let lists = self.revocation_lists(table);
-        let uncovered = uncovered(&authorities, &lists, crl_coverage);
+        let uncovered = uncovered(&authorities, &lists, crl_coverage).into_iter();
         // After an error, the missing list may be one that could not be read.
         if table.document.count() == errors_before && verify != Verify::Off {
-            uncovered
-                .into_iter()
-                .for_each(|message| table.complain("crl", message));
+            uncovered.for_each(|message| table.complain("crl", message));
         }
         let trust = ClientTrust {
             verify,
@@ -108,10 +107,8 @@ impl Loader<'_> {
             crl_coverage,
             common_names: common_names(table),
         };
-        let location = table.location_of("ca");
-        for message in trust.foreign_authorities() {
-            table.document.warn(&location, message);
-        }
+        let foreign = trust.foreign_authorities().into_iter();
+        foreign.for_each(|message| table.warn("ca", message));
         trust
     }
 
@@ -124,13 +121,11 @@ impl Loader<'_> {
             return files::builtin_authorities();
         };
         if sources.is_empty() && verify != Verify::Off {
-            table.complain(
-                "ca",
-                "must not be empty: set \"builtin:netdata\" or PEM files",
-            );
+            let message = "must not be empty: set \"builtin:netdata\" or PEM files";
+            table.complain("ca", message);
         }
+        let sources = sources.iter();
         sources
-            .iter()
             .flat_map(|source| self.authorities(table, source))
             .collect()
     }
@@ -152,22 +147,29 @@ impl Loader<'_> {
     }
 
     fn revocation_lists(&self, table: &mut TableReader<'_>) -> Vec<Located<RevocationList>> {
-        let sources = table.strings("crl").unwrap_or_default();
-        let of_source =
-            |source: Located<String>| match files::revocation_lists(&self.file(&source.value)) {
-                Ok(lists) => lists
-                    .into_iter()
-                    .map(|value| Located {
-                        value,
-                        location: source.location.clone(),
-                    })
-                    .collect(),
-                Err(message) => {
-                    table.document.complain(&source.location, message);
-                    Vec::new()
-                }
-            };
-        sources.into_iter().flat_map(of_source).collect()
+        let sources = table.strings("crl").unwrap_or_default().into_iter();
+        sources
+            .flat_map(|source| self.lists_at(table, &source))
+            .collect()
+    }
+
+    /// Reads the lists of a file.
+    fn lists_at(
+        &self,
+        table: &TableReader<'_>,
+        source: &Located<String>,
+    ) -> Vec<Located<RevocationList>> {
+        let location = &source.location;
+        let lists = files::revocation_lists(&self.file(&source.value));
+        let lists = lists.unwrap_or_else(|message| {
+            table.document.complain(location, message);
+            Vec::new()
+        });
+        let located = |value| Located {
+            value,
+            location: location.clone(),
+        };
+        lists.into_iter().map(located).collect()
     }
 }
 
@@ -176,16 +178,15 @@ fn common_names(table: &mut TableReader<'_>) -> Vec<String> {
         return vec![NETDATA_COMMON_NAME.to_owned()];
     };
     if names.is_empty() {
-        table.complain(
-            "common_names",
-            "must not be empty: every client would be rejected; the default is [\"app.netdata.cloud\"]",
-        );
+        let message = "must not be empty: every client would be rejected; the default is [\"app.netdata.cloud\"]";
+        table.complain("common_names", message);
     }
-    for name in &names {
+    let check = |name: &Located<String>| {
         if let Some(fault) = fault_of_name(&name.value) {
             table.document.complain(&name.location, fault);
         }
-    }
+    };
+    names.iter().for_each(check);
     names.into_iter().map(|name| name.value).collect()
 }
 
@@ -217,7 +218,7 @@ pub(super) fn both(
     let (location, fault) = match (certificate, key) {
         (Some(certificate), Some(key)) => return Some((certificate, key)),
         (Some(it), None) => (it.location, files::read_certificates(&it.value).err()),
-        (None, Some(it)) => (it.location, files::read_key(&it.value).err()),
+        (None, Some(it)) => (it.location, key_pair::read_key(&it.value).err()),
         (None, None) => return None,
     };
     if let Some(fault) = fault {

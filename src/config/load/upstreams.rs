@@ -1,28 +1,19 @@
 //! `[upstreams.NAME]`, and what a route may name as its upstream.
 
+use super::endpoint::FORMS;
+use super::health_check::health_check;
 use super::tls::{both, complain_about_pair, lint_key_file};
 use super::{Loader, count, parsed, required};
 use crate::config::document::{KeyLocation, Located, TableReader, suggest};
-use crate::config::files;
 use crate::config::upstream::RETRY_FOR;
-use crate::config::{Balance, Endpoint, HealthCheck, Upstream, UpstreamIdentity, UpstreamTls};
-use crate::http::header_class::is_reserved;
-use http::header::HOST;
-use http::uri::Authority;
-use http::{HeaderName, HeaderValue};
+use crate::config::{Balance, Endpoint, Upstream, UpstreamIdentity, UpstreamTls};
+use crate::config::{files, key_pair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
-use std::ops::RangeInclusive;
-use std::os::unix::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The forms of a server's address, for messages.
-const FORMS: &str = "\"http://host:port\", \"https://host:port\" or \"unix:/path\"";
-
-/// The interval between checks of a server, unless the configuration names another.
-const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The keys that only `https://` servers have a use for.
 const TLS_KEYS: [&str; 4] = [
@@ -30,6 +21,15 @@ const TLS_KEYS: [&str; 4] = [
     "server_name",
     "client_certificate",
     "client_private_key",
+];
+
+/// The client certificate and its key.
+const IDENTITY: [&str; 2] = ["client_certificate", "client_private_key"];
+
+/// The values that `balance` may have.
+const BALANCES: [(&str, Balance); 2] = [
+    ("round_robin", Balance::RoundRobin),
+    ("random", Balance::Random),
 ];
 
 /// The groups by name; `None` where a problem has been noted.
@@ -41,13 +41,7 @@ pub(super) type SystemTrust = OnceCell<Result<Arc<[CertificateDer<'static>]>, St
 impl Loader<'_> {
     pub(super) fn upstreams(&self, root: &mut TableReader<'_>) -> Groups {
         let groups = root.named_tables("upstreams", |name, table| {
-            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            if name.is_empty() || !name.bytes().all(is_plain) {
-                table.document.complain(
-                    &table.location(),
-                    "the name may have letters, digits, \"-\", \"_\" and \".\" only",
-                );
-            }
+            check_name(table, name);
             self.group(name, table).map(Arc::new)
         });
         groups.into_iter().collect()
@@ -55,23 +49,10 @@ impl Loader<'_> {
 
     fn group(&self, name: &str, table: &mut TableReader<'_>) -> Option<Upstream> {
         let servers = self.servers(table);
-        let keepalive = count(table, "keepalive", 128);
-        if keepalive > 65_536 {
-            table.complain("keepalive", "must be at most 65536");
-        }
-        let balances = [
-            ("round_robin", Balance::RoundRobin),
-            ("random", Balance::Random),
-        ];
-        let balance = table
-            .choice("balance", &balances)
-            .unwrap_or(Balance::RoundRobin);
-        let connect_timeout = table
-            .duration("connect_timeout")
-            .unwrap_or(Duration::from_secs(2));
-        let response_timeout = table
-            .duration("response_timeout")
-            .unwrap_or(Duration::from_secs(30));
+        let keepalive = keepalive(table);
+        let balance = table.choice("balance", &BALANCES);
+        let connect_timeout = table.duration("connect_timeout");
+        let response_timeout = table.duration("response_timeout");
         let retry_for = table.duration_or_zero("retry_for").unwrap_or(RETRY_FOR);
         let health_check = Some(table.table("health_check", health_check));
         let tls = self.group_tls(table, &servers);
@@ -79,9 +60,9 @@ impl Loader<'_> {
         Some(Upstream {
             name,
             servers,
-            balance,
-            connect_timeout,
-            response_timeout,
+            balance: balance.unwrap_or(Balance::RoundRobin),
+            connect_timeout: connect_timeout.unwrap_or(Duration::from_secs(2)),
+            response_timeout: response_timeout.unwrap_or(Duration::from_secs(30)),
             retry_for,
             keepalive,
             health_check,
@@ -100,22 +81,23 @@ impl Loader<'_> {
             }
         };
         let mut seen = HashSet::new();
-        texts
-            .into_iter()
-            .map(|text| {
-                let location = text.location.clone();
-                let value = parsed(table, text, |text| self.endpoint(text));
-                if value
-                    .as_ref()
-                    .is_some_and(|endpoint| !seen.insert(address_of(endpoint)))
-                {
-                    table
-                        .document
-                        .complain(&location, "is there already: name each server once");
-                }
-                Located { value, location }
-            })
-            .collect()
+        let read = |text| {
+            let server = self.server_at(table, text);
+            complain_if_duplicate(table, &server, &mut seen);
+            server
+        };
+        texts.into_iter().map(read).collect()
+    }
+
+    /// Parses the address of a server.
+    fn server_at(
+        &self,
+        table: &TableReader<'_>,
+        text: Located<String>,
+    ) -> Located<Option<Endpoint>> {
+        let location = text.location.clone();
+        let value = parsed(table, text, |text| self.endpoint(text));
+        Located { value, location }
     }
 
     /// Reads the TLS settings of a group: `None` where a problem has been noted, `Some(None)` where
@@ -125,32 +107,18 @@ impl Loader<'_> {
         table: &mut TableReader<'_>,
         servers: &[Located<Option<Endpoint>>],
     ) -> Option<Option<UpstreamTls>> {
-        let is_tls = |server: &&Located<Option<Endpoint>>| {
-            server.value.as_ref().is_some_and(Endpoint::is_tls)
-        };
-        let Some(first) = servers.iter().find(is_tls) else {
-            for key in TLS_KEYS {
-                if table.names_any(&[key]) && !servers.is_empty() {
-                    table.complain(key, "is for https:// servers, and there is none here");
-                }
-                table.skip(key);
-            }
+        let Some(first) = servers.iter().find(|server| is_tls(server)) else {
+            refuse_tls_keys(table, !servers.is_empty());
             return Some(None);
         };
         let authorities = match table.strings("ca") {
             None => self.system_trust(table, &first.location),
             Some(sources) => self.upstream_authorities(table, &sources),
         };
-        let server_name = table.string("server_name").and_then(|name| {
-            parsed(table, name, |name| match is_verifiable(name) {
-                true => Ok(name.to_owned()),
-                false => Err("must be the name, or the address, in the servers' certificates"),
-            })
-        });
+        let server_name = server_name(table);
         if server_name.is_none() {
-            for server in servers.iter().filter(is_tls) {
-                self.check_verifiable(table, server);
-            }
+            let servers = servers.iter().filter(|server| is_tls(server));
+            servers.for_each(|server| check_verifiable(table, server));
         }
         let identity = self.identity(table);
         Some(Some(UpstreamTls {
@@ -171,18 +139,21 @@ impl Loader<'_> {
                 "must not be empty: set PEM files, or omit it to trust the authorities of the system",
             );
         }
-        let loaded = sources.iter().map(|source| {
-            let authorities = files::authorities(&self.file(&source.value));
-            authorities
-                .map_err(|message| table.document.complain(&source.location, message))
-                .ok()
-        });
+        let load = |source| self.authorities_at(table, source);
         // Every source is read, so that every problem is noted.
-        let loaded: Vec<_> = loaded.collect();
-        loaded
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .map(|loaded| loaded.into_iter().flatten().collect())
+        let loaded: Vec<_> = sources.iter().map(load).collect();
+        let loaded: Vec<_> = loaded.into_iter().collect::<Option<_>>()?;
+        Some(loaded.into_iter().flatten().collect())
+    }
+
+    fn authorities_at(
+        &self,
+        table: &TableReader<'_>,
+        source: &Located<String>,
+    ) -> Option<Vec<CertificateDer<'static>>> {
+        let complain = |message| table.document.complain(&source.location, message);
+        let authorities = files::authorities(&self.file(&source.value));
+        authorities.map_err(complain).ok()
     }
 
     fn system_trust(
@@ -200,42 +171,17 @@ impl Loader<'_> {
         trust.clone().map_err(complain).ok()
     }
 
-    /// Complains of a name that no certificate can have: every connection to it would fail.
-    fn check_verifiable(&self, table: &TableReader<'_>, server: &Located<Option<Endpoint>>) {
-        if let Some(Endpoint::Tcp { host, .. }) = &server.value
-            && !is_verifiable(host)
-        {
-            table.document.complain(
-                &server.location,
-                format!("no certificate can name \"{host}\"; set server_name"),
-            );
-        }
-    }
-
     /// Reads the client certificate and its key; both or neither.
     fn identity(&self, table: &mut TableReader<'_>) -> Option<Option<Arc<UpstreamIdentity>>> {
-        const BOTH: [&str; 2] = ["client_certificate", "client_private_key"];
-        if !table.names_any(&BOTH) {
-            BOTH.into_iter().for_each(|key| table.skip(key));
+        if !table.names_any(&IDENTITY) {
+            IDENTITY.into_iter().for_each(|key| table.skip(key));
             return Some(None);
         }
-        let certificate = self.required_file(
-            table,
-            BOTH[0],
-            "the certificate for the servers, in PEM, leaf first",
-        );
-        let key = self.required_file(table, BOTH[1], "the certificate's key in PEM");
+        let what = "the certificate for the servers, in PEM, leaf first";
+        let certificate = self.required_file(table, IDENTITY[0], what);
+        let key = self.required_file(table, IDENTITY[1], "the certificate's key in PEM");
         let (certificate, key) = both(table, certificate, key)?;
-        match files::identity(&certificate.value, &key.value) {
-            Ok(identity) => {
-                lint_key_file(table, &key);
-                Some(Some(Arc::new(identity)))
-            }
-            Err(error) => {
-                complain_about_pair(table, &certificate, &key, error);
-                None
-            }
-        }
+        read_identity(table, &certificate, &key).map(Some)
     }
 
     /// Reads the upstream of a route: one of `groups`, or a URL.
@@ -250,89 +196,119 @@ impl Loader<'_> {
             return group.clone();
         }
         if !text.value.contains([':', '/']) {
-            let name = &text.value;
-            let message = match suggest(name, groups.keys().map(String::as_str)) {
-                Some(suggestion) => format!("there is no [upstreams.{name}]{suggestion}"),
-                None => format!(
-                    "must be {FORMS}, or the name of one of [upstreams], and there are none"
-                ),
-            };
-            table.document.complain(&text.location, message);
+            complain_of_unknown_group(table, &text, groups);
             return None;
         }
-        let location = text.location.clone();
-        let server = Located {
-            value: parsed(table, text, |url| self.endpoint(url)),
-            location,
-        };
+        let server = self.server_at(table, text);
         let tls = match server.value.as_ref()?.is_tls() {
+            true => Some(self.default_tls(table, &server)?),
             false => None,
-            true => {
-                self.check_verifiable(table, &server);
-                let authorities = self.system_trust(table, &server.location)?;
-                Some(UpstreamTls {
-                    authorities,
-                    server_name: None,
-                    identity: None,
-                })
-            }
         };
         Some(Arc::new(Upstream::url(server.value?, tls)))
     }
 
-    fn endpoint(&self, url: &str) -> Result<Endpoint, String> {
-        if let Some(path) = url.strip_prefix("unix:") {
-            return match path {
-                "" => Err("must name a socket: \"unix:/run/app.sock\"".into()),
-                path => {
-                    let path = self.path(path);
-                    let untouched = files::untouched(&path);
-                    if !untouched.is_empty() {
-                        return Err(format!("must be the path of a socket as it is{untouched}"));
-                    }
-                    // Too long a path, mostly.
-                    SocketAddr::from_pathname(&path)
-                        .map_err(|error| format!("is not a valid path of a socket: {error}"))?;
-                    Ok(Endpoint::Unix(path))
-                }
-            };
-        }
-        let form = || format!("must be {FORMS}");
-        let uri: http::Uri = url.parse().map_err(|_| form())?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(form()),
-        };
-        let host = uri
-            .host()
-            .filter(|host| !host.is_empty())
-            .ok_or_else(form)?;
-        if uri
-            .authority()
-            .is_some_and(|authority| authority.as_str().contains('@'))
-        {
-            return Err("must not hold credentials; use set_headers".into());
-        }
-        if uri
-            .path_and_query()
-            .is_some_and(|path| path.as_str() != "/")
-        {
-            return Err(
-                "must not have a path: the request's own path and query are passed on unchanged"
-                    .into(),
-            );
-        }
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        Ok(Endpoint::Tcp {
-            host,
-            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            tls,
+    /// Returns the TLS settings of a server that is not in a group.
+    fn default_tls(
+        &self,
+        table: &TableReader<'_>,
+        server: &Located<Option<Endpoint>>,
+    ) -> Option<UpstreamTls> {
+        check_verifiable(table, server);
+        Some(UpstreamTls {
+            authorities: self.system_trust(table, &server.location)?,
+            server_name: None,
+            identity: None,
         })
     }
+}
+
+fn check_name(table: &TableReader<'_>, name: &str) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_plain) {
+        let message = "the name may have letters, digits, \"-\", \"_\" and \".\" only";
+        table.document.complain(&table.location(), message);
+    }
+}
+
+fn keepalive(table: &mut TableReader<'_>) -> usize {
+    let keepalive = count(table, "keepalive", 128);
+    if keepalive > 65_536 {
+        table.complain("keepalive", "must be at most 65536");
+    }
+    keepalive
+}
+
+fn complain_if_duplicate(
+    table: &TableReader<'_>,
+    server: &Located<Option<Endpoint>>,
+    seen: &mut HashSet<Endpoint>,
+) {
+    let address = server.value.as_ref().map(address_of);
+    if address.is_some_and(|address| !seen.insert(address)) {
+        let message = "is there already: name each server once";
+        table.document.complain(&server.location, message);
+    }
+}
+
+/// Complains of a name that no certificate can have: every connection to it would fail.
+fn check_verifiable(table: &TableReader<'_>, server: &Located<Option<Endpoint>>) {
+    if let Some(Endpoint::Tcp { host, .. }) = &server.value
+        && !is_verifiable(host)
+    {
+        let message = format!("no certificate can name \"{host}\"; set server_name");
+        table.document.complain(&server.location, message);
+    }
+}
+
+fn read_identity(
+    table: &TableReader<'_>,
+    certificate: &Located<PathBuf>,
+    key: &Located<PathBuf>,
+) -> Option<Arc<UpstreamIdentity>> {
+    match key_pair::identity(&certificate.value, &key.value) {
+        Ok(identity) => {
+            lint_key_file(table, key);
+            Some(Arc::new(identity))
+        }
+        Err(error) => {
+            complain_about_pair(table, certificate, key, error);
+            None
+        }
+    }
+}
+
+fn is_tls(server: &Located<Option<Endpoint>>) -> bool {
+    server.value.as_ref().is_some_and(Endpoint::is_tls)
+}
+
+fn server_name(table: &mut TableReader<'_>) -> Option<String> {
+    let name = table.string("server_name")?;
+    parsed(table, name, |name| match is_verifiable(name) {
+        true => Ok(name.to_owned()),
+        false => Err("must be the name, or the address, in the servers' certificates"),
+    })
+}
+
+/// Skips the keys that only `https://` servers have a use for, and complains of them if there are
+/// servers.
+fn refuse_tls_keys(table: &mut TableReader<'_>, has_servers: bool) {
+    for key in TLS_KEYS {
+        if table.names_any(&[key]) && has_servers {
+            table.complain(key, "is for https:// servers, and there is none here");
+        }
+        table.skip(key);
+    }
+}
+
+fn complain_of_unknown_group(table: &TableReader<'_>, text: &Located<String>, groups: &Groups) {
+    let name = &text.value;
+    let message = match suggest(name, groups.keys().map(String::as_str)) {
+        Some(suggestion) => format!("there is no [upstreams.{name}]{suggestion}"),
+        None => {
+            format!("must be {FORMS}, or the name of one of [upstreams], and there are none")
+        }
+    };
+    table.document.complain(&text.location, message);
 }
 
 /// Returns all of `servers`, unless there was a problem with one.
@@ -360,93 +336,4 @@ fn address_of(endpoint: &Endpoint) -> Endpoint {
 /// place of `a_b.example`.
 fn is_verifiable(name: &str) -> bool {
     !name.contains('_') && ServerName::try_from(name).is_ok()
-}
-
-fn health_check(table: &mut TableReader<'_>) -> HealthCheck {
-    let path = table.string("path").and_then(|path| {
-        parsed(table, path, |path| {
-            match path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
-                true => Ok(path.to_owned()),
-                false => Err("must be a path, such as \"/healthz\""),
-            }
-        })
-    });
-    if path.is_none() && !table.names_any(&["path"]) {
-        for key in ["host", "headers", "status"]
-            .into_iter()
-            .filter(|key| table.names_any(&[key]))
-        {
-            table.complain(key, "requires path: without it, a check only connects");
-        }
-    }
-    let host = table.string("host").and_then(|host| {
-        parsed(table, host, |host| match host.parse::<Authority>() {
-            Ok(_) if !host.contains('@') => Ok(host.to_owned()),
-            _ => Err("must be the host name for the request, such as \"hooks.example.com\""),
-        })
-    });
-    let headers = table.string_map("headers").into_iter();
-    let headers = headers
-        .filter_map(|(name, value)| check_header(table, &name, &value))
-        .collect();
-    let statuses = match table.strings("status") {
-        None => vec![200..=399],
-        Some(statuses) => {
-            if statuses.is_empty() {
-                table.complain(
-                    "status",
-                    "is empty: no check could pass; the default is [\"2xx\", \"3xx\"]",
-                );
-            }
-            statuses
-                .into_iter()
-                .filter_map(|status| parsed(table, status, parse_statuses))
-                .collect()
-        }
-    };
-    let interval = table.duration("interval").unwrap_or(CHECK_INTERVAL);
-    HealthCheck {
-        path,
-        host,
-        headers,
-        statuses,
-        interval,
-    }
-}
-
-fn check_header(
-    table: &TableReader<'_>,
-    name: &str,
-    value: &Located<String>,
-) -> Option<(HeaderName, HeaderValue)> {
-    let complain = |message: &str| table.document.complain(&value.location, message);
-    let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-        complain("is not the name of a header");
-        return None;
-    };
-    if header == HOST {
-        complain("has a key of its own: host");
-    } else if is_reserved(header.as_str()) {
-        complain("is set by this program and cannot be changed");
-    }
-    let Ok(mut value) = HeaderValue::from_str(&value.value) else {
-        complain("must be printable ASCII");
-        return None;
-    };
-    // It may be a credential.
-    value.set_sensitive(true);
-    Some((header, value))
-}
-
-/// Parses `"404"`, or `"2xx"` for all that begin with that digit.
-fn parse_statuses(text: &str) -> Result<RangeInclusive<u16>, &'static str> {
-    const FORMS: &str = "must be a status such as \"404\", or \"2xx\" for a class of them";
-    let (first, last) = match text.strip_suffix("xx") {
-        Some(class) => (format!("{class}00"), format!("{class}99")),
-        None => (text.to_owned(), text.to_owned()),
-    };
-    match (first.parse(), last.parse()) {
-        (Ok(first), Ok(last)) if text.len() == 3 && (200..600).contains(&first) => Ok(first..=last),
-        _ => Err(FORMS),
-    }
 }

@@ -165,11 +165,7 @@ impl<'t> AccessRules<'t> {
         let patterns = &requests.patterns;
         match (&requests.input, only_these_pass) {
             (Input::Subject(rendering), true) => self.subject(directive, patterns, *rendering),
-            (Input::Authorization, true) => {
-                patterns
-                    .iter()
-                    .for_each(|it| self.authorization(directive, it));
-            }
+            (Input::Authorization, true) => self.authorizations(directive, patterns),
             (Input::OtherSubject, _) => self.demand_names(directive, Vec::new()),
             (Input::Issuer, true) => self.issuer(directive),
             (Input::Other(variable), _) => self.other(directive, variable, only_these_pass),
@@ -216,6 +212,10 @@ impl<'t> AccessRules<'t> {
         }
         let listed = names.join(", ");
         directive.carried(format!("tls.client.common_names: {listed}, compared whole"));
+        self.demand_one_of(directive, names);
+    }
+
+    fn demand_one_of(&mut self, directive: &'t Directive, names: Vec<String>) {
         let mut others = self.names.take().unwrap_or_default();
         if !others.is_empty() {
             others.retain(|name| names.contains(name));
@@ -224,6 +224,12 @@ impl<'t> AccessRules<'t> {
             }
         }
         self.names = Some(if others.is_empty() { names } else { others });
+    }
+
+    fn authorizations(&mut self, directive: &'t Directive, patterns: &[AccessPattern<'t>]) {
+        for pattern in patterns {
+            self.authorization(directive, pattern);
+        }
     }
 
     fn authorization(&mut self, directive: &'t Directive, pattern: &AccessPattern<'t>) {

@@ -88,10 +88,7 @@ impl Builder {
         if rules.headers.forwards_authorization && rules.access.secrets.is_empty() {
             keys.set("forward_authorization", true);
         }
-        let members: InlineTable = rules.headers.members.into_iter().collect();
-        if !members.is_empty() {
-            keys.set("set_headers", members);
-        }
+        keys.set_members(rules.headers.members);
         keys
     }
 

@@ -22,6 +22,12 @@ const MAX_OTHERS: usize = 5;
 const MANY: &str = "this is no path, or an expression for more than a few: name the webhook's with \
     --webhook, if it is here";
 
+const ONLY_MANY: &str =
+    "passes requests on, but for more than a few paths: name the webhook's with --webhook";
+
+const NONE: &str = "no location of this server passes requests on: name another server with \
+    --server, or the file that has it";
+
 /// The facts that make a site the webhook's, the most important first: it passes requests on, is
 /// about Netdata Cloud, looks at client certificates, has a path like a webhook's, and TLS.
 type Rank = [bool; 5];
@@ -68,17 +74,22 @@ impl<'r, 't, S: Site<'t>> Choice<'r, 't, S> {
     /// Returns the most likely site, the first of several alike.
     fn candidate(&self) -> Result<&Candidate<'r, 't, S>, ImportError> {
         let wanted = self.options.server.as_deref();
-        let is_wanted = |it: &&Candidate<'r, 't, S>| wanted.is_none_or(|name| it.has(name));
-        let named: Vec<_> = self.candidates.iter().filter(is_wanted).collect();
-        if named.is_empty() {
-            let names = self.candidates.iter().flat_map(|it| it.site.names());
-            let names = names.collect::<Vec<_>>().join(", ");
-            let message = format!("there is no such server here: there are {names}");
-            return Err(self.start.error(message));
+        let named = self.candidates.iter().rev();
+        let named = named.filter(|it| wanted.is_none_or(|name| it.has(name)));
+        if named.clone().next().is_none() {
+            return Err(self.unnamed());
         }
-        let serving = named.into_iter().rev().filter(|it| self.is_served(it));
-        let best = serving.max_by_key(|it| it.rank);
+        let best = named
+            .filter(|it| self.is_served(it))
+            .max_by_key(|it| it.rank);
         best.ok_or_else(|| self.unserved())
+    }
+
+    fn unnamed(&self) -> ImportError {
+        let names = self.candidates.iter().flat_map(|it| it.site.names());
+        let names = names.collect::<Vec<_>>().join(", ");
+        let message = format!("there is no such server here: there are {names}");
+        self.start.error(message)
     }
 
     /// Returns the paths that the options name.
@@ -164,16 +175,13 @@ impl<'r, 't, S: Site<'t>> Choice<'r, 't, S> {
     fn nothing(&self, chosen: &Candidate<'r, 't, S>) -> ImportError {
         let mut block = chosen.site.scope().innermost().iter();
         if let Some(passage) = chosen.passages.first() {
-            let message = "passes requests on, but for more than a few paths: name the webhook's \
-                           with --webhook";
-            return passage.directive.error(message);
+            passage.directive.error(ONLY_MANY)
         } else if let Some(other) = block.find_map(|it| it.find(OTHER_PROTOCOLS)) {
-            return other.error("does not speak HTTP: configure the application to do so");
+            other.error("does not speak HTTP: configure the application to do so")
+        } else {
+            let site = chosen.site.directive();
+            site.map_or(&self.start, |it| &it.place).error(NONE)
         }
-        let message = "no location of this server passes requests on: name another server with \
-                       --server, or the file that has it";
-        let site = chosen.site.directive();
-        site.map_or(&self.start, |it| &it.place).error(message)
     }
 }
 
@@ -195,17 +203,21 @@ impl<'r, 't, S: Site<'t>> Candidate<'r, 't, S> {
 }
 
 fn rank<'t, S: Site<'t>>(site: &S, passages: &Passages<'t, S>) -> Rank {
-    let demand = site.scope().value("ssl_verify_client SSLVerifyClient");
     let block = site.scope().innermost();
     let holds = |is: &dyn Fn(&Directive) -> bool| block.iter().any(|it| it.holds(is));
-    let is_verified = !is_listed("off none", demand) && !demand.is_empty();
-    let looks = is_verified || holds(&|it| site.looks_at_certificates(it));
+    let looks = verifies(site) || holds(&|it| site.looks_at_certificates(it));
     let mut paths = passages.iter();
     let has_webhook = paths.any(|it| evidence(&it.text) > 0);
     let names_netdata = passages.iter().any(|it| evidence(&it.text) > 2);
     let is_netdata = names_netdata || (looks || has_webhook) && holds(&is_about_netdata);
     let passes = !passages.is_empty();
     [passes, is_netdata, looks, has_webhook, site.is_tls()]
+}
+
+/// Returns whether the whole site looks at certificates.
+fn verifies<'t, S: Site<'t>>(site: &S) -> bool {
+    let demand = site.scope().one("ssl_verify_client SSLVerifyClient");
+    demand.is_some_and(|it| !is_listed("off none", it.value()))
 }
 
 impl<P> PassedOn<'_, P> {

@@ -71,16 +71,15 @@ impl Ledger {
         next: &str,
     ) -> String {
         tasks.extend(self.first.take());
-        let lines = |kind| self.lines(kind, is_verbose);
-        let not_needed = lines(Disposition::NotNeeded);
+        let lines = |heading, kind| section(heading, self.lines(kind, is_verbose));
         let sections = [
             section("To do first", tasks),
             section("To write with systemctl edit netdata-webhook-proxy", unit),
-            section("Not carried over", lines(Disposition::NotCarried)),
-            section("Holes that are closed now", lines(Disposition::Closed)),
-            section("Carried over", lines(Disposition::Carried)),
+            lines("Not carried over", Disposition::NotCarried),
+            lines("Holes that are closed now", Disposition::Closed),
+            lines("Carried over", Disposition::Carried),
             match is_verbose {
-                true => section("Not needed", not_needed),
+                true => lines("Not needed", Disposition::NotNeeded),
                 false => self.not_needed(),
             },
         ];
@@ -104,8 +103,8 @@ impl Ledger {
             _ => 0,
         };
         let lines = kept.iter().map(|(subject, remark)| {
-            let more = counts[remark] - 1;
-            line(subject, if is_verbose { 0 } else { more }, kind, remark)
+            let others = if is_verbose { 0 } else { counts[remark] - 1 };
+            line(subject, others, kind, remark)
         });
         let more = format!("and {left_out} more (--verbose lists them)");
         lines.chain((left_out > 0).then_some(more)).collect()

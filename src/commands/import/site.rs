@@ -101,17 +101,21 @@ pub(super) fn carry_over<'t, S: Site<'t>>(
     builder.tls = TlsRules::read(site.scope());
     let mut routes = routes(site, &passages)?;
     listen(site, &mut routes, &mut builder.draft.listen);
+    write(routes, builder);
+    builder.write_tls(site.directive());
+    if sites.len() > 1 || site.places() > passages.len() {
+        say_rest(site);
+    }
+    Ok(())
+}
+
+fn write(routes: Vec<RouteRules<'_>>, builder: &mut Builder) {
     let scopes: Vec<_> = routes.iter().flat_map(|it| it.scopes.clone()).collect();
     if let Some(scope) = scopes.last() {
         quantity::limits(scope, &mut builder.draft.limits);
     }
     routes.into_iter().for_each(|route| builder.add(route));
-    builder.write_tls(site.directive());
-    if sites.len() > 1 || site.places() > passages.len() {
-        say_rest(site);
-    }
     known::say_the_rest(scopes.iter().flat_map(Scope::directives));
-    Ok(())
 }
 
 fn listen<'t, S: Site<'t>>(site: &S, routes: &mut [RouteRules<'t>], keys: &mut ConfigTable) {

@@ -109,18 +109,12 @@ impl AccessPattern<'_> {
         let Some(name) = names.first() else {
             return Vec::new();
         };
-        let alike = name.replacen('.', "X", 1).replacen('.', "Y", 1);
-        let fill = |form: &str| form.replace("{}", name).replace("{x}", &alike);
-        let forged = FORGERIES.lines().map(|line| {
-            let mut forms = line.split(" | ").map(fill);
-            let description = forms.next().unwrap_or_default();
-            (description, forms.nth(rendering as usize))
-        });
         let matches = self.matcher();
         let is_allowed = |text: &str| names.iter().any(|name| text == format!("CN={name}"));
-        let got_in = forged.filter(|(text, subject)| {
-            subject.as_deref().is_some_and(&matches) && !is_allowed(text)
-        });
+        let forged = FORGERIES
+            .lines()
+            .filter_map(|it| forged(it, name, rendering));
+        let got_in = forged.filter(|(text, subject)| matches(subject) && !is_allowed(text));
         let mut found: Vec<_> = got_in.map(|(text, _)| text).collect();
         found.dedup();
         found
@@ -169,6 +163,14 @@ impl AccessPattern<'_> {
         let names = literals(self.text.trim_start_matches('^'))?;
         names.iter().all(|name| name.contains('.')).then_some(names)
     }
+}
+
+/// Returns the description of a line of forgeries of a name, and the subject.
+fn forged(line: &str, name: &str, rendering: Rendering) -> Option<(String, String)> {
+    let alike = name.replacen('.', "X", 1).replacen('.', "Y", 1);
+    let mut forms = line.split(" | ");
+    let fill = |form: &str| form.replace("{}", name).replace("{x}", &alike);
+    Some((fill(forms.next()?), fill(forms.nth(rendering as usize)?)))
 }
 
 /// Returns the words that the start of a pattern matches, up to the end of a name. An unescaped dot

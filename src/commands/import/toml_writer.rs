@@ -53,6 +53,13 @@ impl ConfigTable {
         }
     }
 
+    /// Sets `set_headers`, unless there are none.
+    pub(super) fn set_members(&mut self, headers: Vec<(String, String)>) {
+        if !headers.is_empty() {
+            self.set("set_headers", headers.into_iter().collect::<InlineTable>());
+        }
+    }
+
     /// Sets all keys of `more`.
     pub(super) fn append(&mut self, more: Self) {
         self.0.extend(more.0);

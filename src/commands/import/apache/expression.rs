@@ -59,17 +59,13 @@ pub(super) fn condition(directive: &Directive) -> Option<MatchedRequests<'_>> {
     };
     let variable = subject.trim_start_matches("%{").trim_end_matches('}');
     let is_file = is_listed("*FILENAME* *DOCUMENT_ROOT*", subject);
-    let plain = pattern.trim_start_matches('!');
-    let ignores_case = has_flag(directive, "NC");
-    let (text, comparison) = match plain.strip_prefix('=') {
-        Some(text) => (text.trim_matches('"'), Comparison::Whole),
-        None => (plain, Comparison::Expression { ignores_case }),
-    };
-    let input = input(if is_file {
+    let (text, comparison) = compared(directive, pattern.trim_start_matches('!'));
+    let name = if is_file {
         "REQUEST_FILENAME"
     } else {
         variable
-    });
+    };
+    let input = input(name);
     let is_inverted = pattern.starts_with('!');
     Some(MatchedRequests::of(
         input,
@@ -78,6 +74,15 @@ pub(super) fn condition(directive: &Directive) -> Option<MatchedRequests<'_>> {
         comparison,
         is_inverted,
     ))
+}
+
+/// Returns the text of a pattern, and how it is compared.
+fn compared<'p>(condition: &Directive, pattern: &'p str) -> (&'p str, Comparison) {
+    let ignores_case = has_flag(condition, "NC");
+    match pattern.strip_prefix('=') {
+        Some(text) => (text.trim_matches('"'), Comparison::Whole),
+        None => (pattern, Comparison::Expression { ignores_case }),
+    }
 }
 
 /// Returns whether a `RewriteCond` has a flag.

@@ -40,12 +40,7 @@ pub(super) fn read(
     own: Option<&str>,
     mut headers: SetHeaders,
 ) -> SetHeaders {
-    let preserves = scope.one("ProxyPreserveHost");
-    match (preserves.filter(|it| it.keyword() == "on"), own) {
-        (Some(it), _) => it.not_needed("Host is passed on unchanged"),
-        (None, Some(own)) => headers.insert("Host", own),
-        (None, None) => passing.not_carried(CLIENT_HOST),
-    }
+    set_host(scope, passing, own, &mut headers);
     for directive in scope.every(CONDITIONS).flat_map(conditional) {
         headers.blank(directive, directive.argument(1), CONDITIONAL);
     }
@@ -54,6 +49,15 @@ pub(super) fn read(
         set(directive, name, &mut headers);
     }
     headers
+}
+
+fn set_host(scope: &Scope<'_>, passing: &Directive, own: Option<&str>, headers: &mut SetHeaders) {
+    let preserves = scope.one("ProxyPreserveHost");
+    match (preserves.filter(|it| it.keyword() == "on"), own) {
+        (Some(it), _) => it.not_needed("Host is passed on unchanged"),
+        (None, Some(own)) => headers.insert("Host", own),
+        (None, None) => passing.not_carried(CLIENT_HOST),
+    }
 }
 
 fn set(directive: &Directive, server_name: &str, headers: &mut SetHeaders) {

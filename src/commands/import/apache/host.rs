@@ -67,15 +67,9 @@ impl<'t> SiteSection<'t> {
         let name = directive.name.to_ascii_lowercase();
         let requests = match (name.as_str(), &directive.words()[..]) {
             ("location", ["~", pattern]) | ("locationmatch", [pattern]) => matching(pattern),
-            ("location", [path]) if path.contains(['*', '?', '[']) => {
-                SectionRequests::Matching(None)
-            }
-            ("location", [path]) => SectionRequests::Paths(vec![proxy::below(path)]),
-            ("proxy", [url]) => {
-                let start = format!("^{}", regex::escape(url.trim_end_matches('*')));
-                SectionRequests::Proxied(Regex::new(&start).ok())
-            }
-            ("proxymatch", [pattern]) => SectionRequests::Proxied(Regex::new(pattern).ok()),
+            ("location", [path]) => location(path),
+            ("proxy", [url]) => proxied(&format!("^{}", regex::escape(url.trim_end_matches('*')))),
+            ("proxymatch", [pattern]) => proxied(pattern),
             _ if directive.is("directory* files*") => SectionRequests::Files,
             _ => return None,
         };
@@ -84,6 +78,17 @@ impl<'t> SiteSection<'t> {
             requests,
         })
     }
+}
+
+fn location(path: &str) -> SectionRequests {
+    match path.contains(['*', '?', '[']) {
+        true => SectionRequests::Matching(None),
+        false => SectionRequests::Paths(vec![proxy::below(path)]),
+    }
+}
+
+fn proxied(pattern: &str) -> SectionRequests {
+    SectionRequests::Proxied(Regex::new(pattern).ok())
 }
 
 fn matching(pattern: &str) -> SectionRequests {

@@ -60,7 +60,7 @@ impl<'t> Site<'t> for VirtualHost<'t> {
     /// Returns the addresses of `Listen` with a port of the section; if there are none, the ports.
     fn addresses(&self) -> Vec<SocketAddr> {
         let is_tls = self.is_tls();
-        let mut ports = self.ports();
+        let ports = self.ports();
         let mut addresses = Vec::new();
         for directive in self.scope.every("Listen") {
             let is_own = port(directive.value()).is_some_and(|port| ports.contains(&port));
@@ -70,14 +70,11 @@ impl<'t> Site<'t> for VirtualHost<'t> {
                 directive.not_needed("another virtual host has this port");
             }
         }
-        if addresses.is_empty() && ports.is_empty() {
-            ports.push(if is_tls { 443 } else { 80 });
+        match &ports[..] {
+            _ if !addresses.is_empty() => addresses,
+            [] => any(&[if is_tls { 443 } else { 80 }]),
+            ports => any(ports),
         }
-        if addresses.is_empty() {
-            let any = |port: &u16| SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port));
-            addresses.extend(ports.iter().map(any));
-        }
-        addresses
     }
 
     fn places(&self) -> usize {
@@ -112,10 +109,7 @@ impl<'t> Site<'t> for VirtualHost<'t> {
 
     fn rules(&self, passed: &PassedOn<'t, Self::Passage>) -> Result<RouteRules<'t>, Obstacle<'t>> {
         let (mapping, path) = (&passed.passage, &passed.paths[0]);
-        let mut scope = self.scope.clone();
-        for section in self.sections_for(path, mapping.url()) {
-            scope = scope.within(section.directive.children());
-        }
+        let scope = self.scope_of(path, mapping);
         let (upstream, host) = mapping.upstream(&scope)?;
         if let Some(remedy) = &mapping.change {
             mapping.directive.not_carried(remedy);
@@ -136,6 +130,14 @@ impl<'t> Site<'t> for VirtualHost<'t> {
 }
 
 impl<'t> VirtualHost<'t> {
+    /// Returns the scope with all sections for the path of a route.
+    fn scope_of(&self, path: &str, mapping: &ProxyMapping<'t>) -> Scope<'t> {
+        let sections = self.sections_for(path, mapping.url()).into_iter();
+        sections.fold(self.scope.clone(), |scope, section| {
+            scope.within(section.directive.children())
+        })
+    }
+
     /// Returns the ports in the head of the section.
     fn ports(&self) -> Vec<u16> {
         let arguments = self.section.iter().flat_map(|it| &it.arguments);
@@ -184,4 +186,9 @@ impl<'t> VirtualHost<'t> {
 
 fn port(address: &str) -> Option<u16> {
     address.rsplit(':').next()?.parse().ok()
+}
+
+fn any(ports: &[u16]) -> Vec<SocketAddr> {
+    let any = Ipv4Addr::UNSPECIFIED;
+    ports.iter().map(|port| (any, *port).into()).collect()
 }

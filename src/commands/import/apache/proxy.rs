@@ -83,32 +83,34 @@ fn prefix<'t>(directive: &'t Directive, path: &str, url: &str) -> ProxyMapping<'
     }
 }
 
-/// Reads a pattern, which may stand for a few paths.
+/// Reads a pattern, which may stand for a few paths; best for those that Apache does not change.
 fn matching(directive: &Directive) -> ProxyMapping<'_> {
-    let (pattern, url) = (directive.value(), directive.argument(1));
-    let whole = pattern
-        .strip_prefix("^(")
-        .and_then(|it| it.strip_suffix(")$"));
-    let plain = match whole.filter(|it| !it.contains('(')) {
+    let paths = regex_literal::paths(&whole(directive)).unwrap_or_default();
+    let with_target = |path: String| Some((target(directive, &path)?.1.is_none(), path));
+    let paths: Vec<_> = paths.into_iter().filter_map(with_target).collect();
+    let best = paths.iter().any(|(is_same, _)| *is_same);
+    let paths = paths.into_iter().filter(|(is_same, _)| *is_same == best);
+    ProxyMapping {
+        directive,
+        paths: paths.map(|(_, path)| path).collect(),
+        is_pattern: true,
+        url: directive.argument(1).to_owned(),
+        change: None,
+    }
+}
+
+/// Returns a pattern without needless parentheses, and with its end where one path is meant.
+fn whole(directive: &Directive) -> String {
+    let pattern = directive.value();
+    let inner = pattern.strip_prefix("^(");
+    let inner = inner.and_then(|it| it.strip_suffix(")$"));
+    match inner.filter(|it| !it.contains('(')) {
         Some(path) => format!("^{path}$"),
         // A `RewriteRule` without references is for one path.
-        None if directive.is("RewriteRule") && !url.contains('$') => {
+        None if directive.is("RewriteRule") && !directive.argument(1).contains('$') => {
             format!("{}$", pattern.trim_end_matches('$'))
         }
         None => pattern.to_owned(),
-    };
-    let mut paths = regex_literal::paths(&plain).unwrap_or_default();
-    let targets = |path: &String| target(directive, path).map(|(_, change)| change.is_none());
-    paths.retain(|path| targets(path).is_some());
-    if paths.iter().any(|path| targets(path) == Some(true)) {
-        paths.retain(|path| targets(path) == Some(true));
-    }
-    ProxyMapping {
-        directive,
-        paths,
-        is_pattern: true,
-        url: url.to_owned(),
-        change: None,
     }
 }
 
@@ -174,12 +176,10 @@ impl<'t> ProxyMapping<'t> {
                     .map_err(|remedy| (self.directive, remedy))?,
             ],
         };
-        let host = match (&servers[..], balancer) {
-            ([], _) => return Err((self.directive, UNSUPPORTED.to_owned())),
-            ([only], Some(_)) => Some(UpstreamUrl::of(only).host().to_owned()),
-            ([_], None) => Some(url.host().to_owned()),
-            _ => None,
-        };
+        if servers.is_empty() {
+            return Err((self.directive, UNSUPPORTED.to_owned()));
+        }
+        let host = host(&url, &servers).map(str::to_owned);
         let upstream = Upstream {
             directive: self.directive,
             group: balancer.map(str::to_owned),
@@ -187,6 +187,15 @@ impl<'t> ProxyMapping<'t> {
             keys: settings(scope, self.directive, url.scheme == "https"),
         };
         Ok((upstream, host))
+    }
+}
+
+/// Returns the `Host` of the only server.
+fn host<'s>(url: &UpstreamUrl<'s>, servers: &'s [String]) -> Option<&'s str> {
+    match servers {
+        [only] if url.scheme == "balancer" => Some(UpstreamUrl::of(only).host()),
+        [_] => Some(url.host()),
+        _ => None,
     }
 }
 

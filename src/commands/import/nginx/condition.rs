@@ -115,9 +115,7 @@ impl<'t> Conditions<'_, 't> {
         };
         let default = steps.iter().rfind(|it| sets(it));
         let setting = steps.iter().filter(|it| it.children().iter().any(sets));
-        let inputs = setting.map(|step| Some(self.input(&IfCondition::read(step)?.variable)));
-        let mut inputs = inputs.collect::<Option<Vec<_>>>()?;
-        inputs.dedup();
+        let mut inputs = self.inputs(setting)?;
         match inputs.pop() {
             _ if steps.len() > MAX_STEPS || !inputs.is_empty() => None,
             None => default
@@ -130,6 +128,17 @@ impl<'t> Conditions<'_, 't> {
             }),
             _ => None,
         }
+    }
+
+    /// Returns what conditions look at; each of several in a row that look at the same once.
+    fn inputs<'c>(&self, conditions: impl Iterator<Item = &'c &'t Directive>) -> Option<Vec<Input>>
+    where
+        't: 'c,
+    {
+        let inputs = conditions.map(|it| Some(self.input(&IfCondition::read(it)?.variable)));
+        let mut inputs = inputs.collect::<Option<Vec<_>>>()?;
+        inputs.dedup();
+        Some(inputs)
     }
 
     /// Reads a condition on the variable of a `map`.

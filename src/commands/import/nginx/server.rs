@@ -149,11 +149,10 @@ impl<'r, 't> ServerBlock<'r, 't> {
         let prefixes = level().filter(|it| it.is_prefix() && path.starts_with(it.text));
         let prefix = prefixes.max_by_key(|it| it.text.len());
         let nested = prefix.and_then(|it| self.choose(Some(it.directive.id), path));
-        if let Some((_, true)) = nested {
-            return nested;
-        }
         let best = nested.or(prefix.map(|it| (it, false)));
-        if prefix.is_some_and(|it| it.modifier == "^~") {
+        if nested.is_some_and(|(_, is_final)| is_final)
+            || prefix.is_some_and(|it| it.modifier == "^~")
+        {
             return best;
         }
         let expression = level().find(|it| it.is_expression_for(path));

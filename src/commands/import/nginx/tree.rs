@@ -32,18 +32,14 @@ impl NginxReader {
         while let Some((token, place)) = file.next()? {
             match (token, current.take()) {
                 (Ok(name), None) => current = Some(self.0.directive(name, Vec::new(), place)?),
-                (Ok(argument), Some(directive)) => {
-                    current = Some(directive).map(|it| with(it, argument));
-                }
+                (Ok(argument), Some(directive)) => current = Some(with(directive, argument)),
                 (Err(';'), Some(directive)) => block.extend(self.include(directive)?),
                 (Err('{'), Some(directive)) => block.push(self.section(directive, file)?),
                 (Err('}'), unfinished) => {
                     block.extend(unfinished);
                     return Ok((block, Some(place)));
                 }
-                (Err(_), _) => {
-                    return Err(place.error("there is no directive before this: remove it"));
-                }
+                _ => return Err(place.error("there is no directive before this: remove it")),
             }
         }
         Ok((block, None))

@@ -10,6 +10,8 @@ use crate::commands::import::upstream::{Upstream, UpstreamUrl, is_used, settings
 /// The ends of URLs for the path of the request, which this program passes on, too.
 const OWN_PATHS: [&str; 2] = ["$request_uri", "$uri$is_args$args"];
 
+const NO_SERVER: &str = "no server always receives requests: name one in [upstreams]";
+
 /// The application of a location.
 pub(super) struct Target<'t> {
     pub(super) upstream: Upstream<'t>,
@@ -66,21 +68,24 @@ fn servers<'t>(
 ) -> Result<Vec<String>, Obstacle<'t>> {
     let mut servers = Vec::new();
     for inner in block.children() {
-        let value = inner.value();
         if inner.is("server") && is_used(inner) {
-            servers.push(match value.starts_with("unix:") {
-                true => value.to_owned(),
-                false => format!("{}://{value}", url.scheme),
-            });
+            servers.push(server(inner.value(), &url.scheme));
         } else if inner.is("keepalive") {
-            keys.carry(inner, "keepalive", value.parse::<u16>().ok().map(i64::from));
+            let count = inner.value().parse::<u16>().ok();
+            keys.carry(inner, "keepalive", count.map(i64::from));
         } else if inner.is("least_conn ip_hash hash random least_time balancer_by_lua_block") {
             keys.carry(inner, "balance", None::<&str>);
         }
     }
     if servers.is_empty() {
-        let remedy = "no server always receives requests: name one in [upstreams]";
-        return Err((block, remedy.to_owned()));
+        return Err((block, NO_SERVER.to_owned()));
     }
     Ok(servers)
+}
+
+fn server(address: &str, scheme: &str) -> String {
+    match address.starts_with("unix:") {
+        true => address.to_owned(),
+        false => format!("{scheme}://{address}"),
+    }
 }

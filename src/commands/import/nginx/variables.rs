@@ -85,12 +85,7 @@ impl Constants {
             inner.for_each(|it| constants.add(it, false));
         }
         for (variable, map) in maps {
-            if map.takes_common_name() {
-                constants.insert(variable, "$client_cn");
-            } else if let Some(value) = map.value_for(names) {
-                let entry = constants.0.entry((*variable).to_owned());
-                entry.or_insert_with(|| Some(value.to_owned()));
-            }
+            constants.add_map(variable, map, names);
         }
         constants.insert("scheme", if is_tls { "https" } else { "http" });
         constants.insert("server_name", names.first().unwrap_or(&""));
@@ -100,6 +95,15 @@ impl Constants {
     /// Adds a variable that is the same for all requests.
     pub(super) fn insert(&mut self, name: &str, value: &str) {
         self.0.insert(name.to_owned(), Some(value.to_owned()));
+    }
+
+    fn add_map(&mut self, variable: &str, map: &NginxMap<'_>, names: &[&str]) {
+        if map.takes_common_name() {
+            self.insert(variable, "$client_cn");
+        } else if let Some(value) = map.value_for(names) {
+            let entry = self.0.entry(variable.to_owned());
+            entry.or_insert_with(|| Some(value.to_owned()));
+        }
     }
 
     /// Adds a `set`. A variable that is set twice depends on when it is read.

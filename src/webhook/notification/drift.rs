@@ -89,11 +89,8 @@ impl Drift {
 
     fn compare_elements(&mut self, elements: &[Json<'_>], fields: Fields, place: &JsonPath<'_>) {
         let noted = self.pointers.len();
-        for (index, element) in elements
-            .iter()
-            .enumerate()
-            .filter(|(_, element)| **element != Json::Null)
-        {
+        let elements = elements.iter().enumerate();
+        for (index, element) in elements.filter(|(_, element)| **element != Json::Null) {
             self.compare_object(element, fields, &JsonPath::Element(place, index));
             // What one element has, all of them have, most likely.
             if self.pointers.len() > noted && !self.is_thorough {
@@ -166,10 +163,7 @@ impl JsonPath<'_> {
             Self::Root => {}
             Self::Member(object, key) => {
                 object.write(pointer);
-                pointer.push('/');
-                // One more than is shown, so that it is seen to go on.
-                let shown = key.chars().take(MAX_WIRE + 1);
-                shown.for_each(|character| push_escaped(pointer, character));
+                push_key(pointer, key);
             }
             Self::Element(array, index) => {
                 array.write(pointer);
@@ -178,6 +172,13 @@ impl JsonPath<'_> {
             }
         }
     }
+}
+
+fn push_key(pointer: &mut String, key: &str) {
+    pointer.push('/');
+    // One more than is shown, so that it is seen to go on.
+    let shown = key.chars().take(MAX_WIRE + 1);
+    shown.for_each(|character| push_escaped(pointer, character));
 }
 
 /// Appends a character of a key (RFC 6901 section 3).

@@ -117,21 +117,17 @@ impl Notification {
     fn read(json: &Json<'_>, kind: Kind, body: &[u8]) -> Self {
         let transition_id = reading::transition_id(json).filter(|id| is_token(id));
         let severity = reading::severity(json).filter(|word| is_token(word));
-        let key = transition_id.filter(|id| !id.contains('.'));
-        let key = key.map_or_else(|| sha256_hex(body), str::to_owned);
         Self {
             severity: severity.map(str::to_ascii_lowercase),
             title: reading::title(json).map(shorten),
             message: json.string(&["message"]).map(shorten),
-            url: reading::url(json)
-                .filter(|url| is_cloud_url(url))
-                .map(str::to_owned),
+            url: shown_url(json),
             node: reading::node(json).map(shorten),
             space: reading::space(json),
             transition_id: transition_id.map(str::to_owned),
             subject: subject::of(json, kind),
             test_token: shown_token(json).filter(|_| kind == Kind::Test),
-            ..Self::unknown(key)
+            ..Self::unknown(idempotency_key(transition_id, body))
         }
     }
 
@@ -199,12 +195,21 @@ fn apply_policy(
     Ok(None)
 }
 
+fn idempotency_key(transition_id: Option<&str>, body: &[u8]) -> String {
+    let key = transition_id.filter(|id| !id.contains('.'));
+    key.map_or_else(|| sha256_hex(body), str::to_owned)
+}
+
+fn shown_url(json: &Json<'_>) -> Option<String> {
+    let url = reading::url(json)?;
+    is_cloud_url(url).then(|| url.to_owned())
+}
+
 /// Returns the token of a Test notification, if it can be shown whole: the operator pastes it into
 /// Netdata's UI.
 fn shown_token(json: &Json<'_>) -> Option<String> {
-    json.string(&["token"])
-        .filter(|token| !token.is_empty() && is_sanitized(token))
-        .map(str::to_owned)
+    let token = json.string(&["token"])?;
+    (!token.is_empty() && is_sanitized(token)).then(|| token.to_owned())
 }
 
 /// Reads a body in exactly one way, or not at all.
@@ -250,10 +255,8 @@ fn is_cloud_url(url: &str) -> bool {
 /// Returns `true` if a word can be used in a header unchanged: it is short, and has no character
 /// with a meaning there.
 fn is_token(word: &str) -> bool {
-    (1..=128).contains(&word.len())
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
+    (1..=128).contains(&word.len()) && word.bytes().all(is_plain)
 }
 
 #[cfg(test)]

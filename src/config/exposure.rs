@@ -34,23 +34,26 @@ impl ClientTrust {
 
 fn warning(der: &CertificateDer<'_>, is_beside: bool) -> Option<String> {
     let (_, authority) = x509_parser::parse_x509_certificate(der).ok()?;
-    let name = format!(
-        "\"{}\", until {}",
-        authority.subject(),
-        authority.validity().not_after
-    );
-    if is_throw_away(&authority) {
-        return Some(format!(
-            "trusts a throw-away authority of \"send certificate\" ({name}): whatever has its files passes for Netdata \
-             Cloud; remove it after the test"
-        ));
+    let (subject, end) = (authority.subject(), authority.validity().not_after);
+    let name = format!("\"{subject}\", until {end}");
+    match is_throw_away(&authority) {
+        true => Some(warning_of_throw_away(&name)),
+        false => is_beside.then(|| warning_of_another(&name)),
     }
-    is_beside.then(|| {
-        format!(
-            "trusts another authority beside Netdata's own ({name}): a certificate of it with an accepted name passes for \
-             Netdata Cloud; remove it, unless that is intended"
-        )
-    })
+}
+
+fn warning_of_throw_away(name: &str) -> String {
+    format!(
+        "trusts a throw-away authority of \"send certificate\" ({name}): whatever has its files passes for Netdata Cloud; \
+         remove it after the test"
+    )
+}
+
+fn warning_of_another(name: &str) -> String {
+    format!(
+        "trusts another authority beside Netdata's own ({name}): a certificate of it with an accepted name passes for \
+         Netdata Cloud; remove it, unless that is intended"
+    )
 }
 
 fn is_throw_away(authority: &X509Certificate<'_>) -> bool {

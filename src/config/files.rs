@@ -112,14 +112,16 @@ pub(crate) fn system_authorities() -> Result<Arc<[CertificateDer<'static>]>, Str
     if !authorities.is_empty() {
         return Ok(authorities);
     }
-    let errors = found.errors.iter();
-    let reasons: String = errors
-        .map(|error| format!(" ({})", why_unread(&error.kind)))
-        .collect();
-    Err(format!(
+    Err(explain_absence(&found.errors))
+}
+
+fn explain_absence(errors: &[rustls_native_certs::Error]) -> String {
+    let reasons = errors.iter().map(|error| why_unread(&error.kind));
+    let reasons: String = reasons.map(|reason| format!(" ({reason})")).collect();
+    format!(
         "needs the authorities that the system trusts, and none are found{reasons}: install ca-certificates, or set \
          SSL_CERT_FILE"
-    ))
+    )
 }
 
 fn can_be_trusted(certificate: &CertificateDer<'static>) -> bool {
@@ -142,18 +144,24 @@ fn why_unread(error: &rustls_native_certs::ErrorKind) -> String {
 /// Reads revocation lists, one in DER or any number in PEM.
 pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, String> {
     let bytes = read(path, MAX_LIST)?;
-    // A sequence of more than 127 bytes, which no text begins with.
-    if matches!(*bytes, [0x30, 0x80..=0xff, ..]) {
+    if is_der(&bytes) {
         let list = RevocationList::from_der(path, bytes);
         let list = list.map_err(|error| format!("{} {error}", path.display()))?;
         return Ok(vec![list]);
     }
     let lists = pem::revocation_lists(&bytes).map_err(|fault| fault.in_file(path))?;
-    let parse = |list: pem::AtLine<Vec<u8>>| {
-        RevocationList::from_der(path, list.value)
-            .map_err(|error| Fault::at(list.line, format!("the list {error}")).in_file(path))
-    };
-    lists.into_iter().map(parse).collect()
+    let lists = lists.into_iter();
+    lists.map(|list| revocation_list(path, list)).collect()
+}
+
+/// Returns `true` for a sequence of more than 127 bytes, which no text begins with.
+fn is_der(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x30, 0x80..=0xff, ..])
+}
+
+fn revocation_list(path: &Path, list: pem::AtLine<Vec<u8>>) -> Result<RevocationList, String> {
+    RevocationList::from_der(path, list.value)
+        .map_err(|error| Fault::at(list.line, format!("the list {error}")).in_file(path))
 }
 
 /// Reads the certificates in a PEM file, of which there is at least one, for commands that take

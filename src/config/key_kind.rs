@@ -36,20 +36,24 @@ const CURVES: [(&str, &str); 7] = [
 pub(super) fn describe(key: &PrivateKeyDer<'_>) -> Option<String> {
     match key {
         PrivateKeyDer::Pkcs1(key) => rsa(&sequence(key.secret_pkcs1_der())?),
-        PrivateKeyDer::Sec1(key) => {
-            let items = sequence(key.secret_sec1_der())?;
-            let curve = items.iter().find_map(tagged)?;
-            Some(on_curve(&curve))
-        }
-        PrivateKeyDer::Pkcs8(key) => {
-            let items = sequence(key.secret_pkcs8_der())?;
-            let [_, algorithm, contents, ..] = &items[..] else {
-                return None;
-            };
-            of_algorithm(algorithm, contents.as_slice().ok()?)
-        }
+        PrivateKeyDer::Sec1(key) => sec1(key.secret_sec1_der()),
+        PrivateKeyDer::Pkcs8(key) => pkcs8(key.secret_pkcs8_der()),
         _ => None,
     }
+}
+
+fn sec1(der: &[u8]) -> Option<String> {
+    let items = sequence(der)?;
+    let curve = items.iter().find_map(tagged)?;
+    Some(on_curve(&curve))
+}
+
+fn pkcs8(der: &[u8]) -> Option<String> {
+    let items = sequence(der)?;
+    let [_, algorithm, contents, ..] = &items[..] else {
+        return None;
+    };
+    of_algorithm(algorithm, contents.as_slice().ok()?)
 }
 
 /// Describes the key of a certificate with which no signature can be verified; `None` if it can.
@@ -60,18 +64,19 @@ pub(super) fn unverifiable(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
 }
 
 fn is_usable(described: &str) -> bool {
-    let on_usable_curve = |(_, name): &(&str, &str)| described.ends_with(&format!(" on {name}"));
-    let bits = described
-        .strip_prefix("an RSA key of ")
-        .and_then(|rest| rest.strip_suffix(" bits")?.parse().ok());
-    match bits {
+    match bits_of_rsa(described) {
         Some(bits) => (2048..=8192).contains(&bits),
         None => {
             described == ALGORITHMS[0].1
                 || described == ALGORITHMS[5].1
-                || CURVES[..3].iter().any(on_usable_curve)
+                || CURVES[..3].iter().any(|(id, _)| described == on_curve(id))
         }
     }
+}
+
+fn bits_of_rsa(described: &str) -> Option<u32> {
+    let bits = described.strip_prefix("an RSA key of ")?;
+    bits.strip_suffix(" bits")?.parse().ok()
 }
 
 /// Describes a key by its algorithm identifier, and its contents: of RSA, they have its size.
@@ -80,29 +85,39 @@ fn of_algorithm(algorithm: &DerObject<'_>, contents: &[u8]) -> Option<String> {
     let name = algorithm.first()?.as_oid().ok()?.to_id_string();
     match name.as_str() {
         RSA => rsa(&sequence(contents)?),
-        EC => Some(match algorithm.get(1).and_then(|it| it.as_oid().ok()) {
-            Some(curve) => on_curve(&curve.to_id_string()),
-            None => "an ECDSA key on a curve without a name".into(),
-        }),
-        other => Some(match ALGORITHMS.iter().find(|(id, _)| *id == other) {
-            Some((_, words)) => (*words).into(),
-            None => format!("a key of the algorithm {other}"),
-        }),
+        EC => Some(on_named_curve(algorithm.get(1))),
+        other => Some(of_another_algorithm(other)),
+    }
+}
+
+fn on_named_curve(parameters: Option<&DerObject<'_>>) -> String {
+    match parameters.and_then(|it| it.as_oid().ok()) {
+        Some(curve) => on_curve(&curve.to_id_string()),
+        None => "an ECDSA key on a curve without a name".into(),
+    }
+}
+
+fn of_another_algorithm(id: &str) -> String {
+    match ALGORITHMS.iter().find(|(known, _)| *known == id) {
+        Some((_, words)) => (*words).into(),
+        None => format!("a key of the algorithm {id}"),
     }
 }
 
 /// Describes an RSA key. Its modulus is the largest of the first two numbers, of which a private
 /// key has its version first.
 fn rsa(numbers: &[DerObject<'_>]) -> Option<String> {
-    let modulus = numbers
-        .iter()
-        .take(2)
-        .filter_map(|number| number.as_slice().ok())
-        .max_by_key(|bytes| bytes.len())?;
-    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
-    let modulus = &modulus[zeros..];
+    let numbers = numbers.iter().take(2);
+    let numbers = numbers.filter_map(|number| number.as_slice().ok());
+    let modulus = numbers.max_by_key(|bytes| bytes.len())?;
+    let modulus = without_zeros(modulus);
     let bits = 8 * modulus.len() - modulus.first()?.leading_zeros() as usize;
     Some(format!("an RSA key of {bits} bits"))
+}
+
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    &number[zeros..]
 }
 
 fn on_curve(id: &str) -> String {

@@ -95,10 +95,11 @@ fn certify(
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => Err(mismatch(certificate, key, &certified)),
-        Err(error) => Err(KeyPairError::of_certificate(format!(
-            "{} cannot be used: {error}",
-            certificate.display()
-        ))),
+        Err(error) => {
+            let certificate = certificate.display();
+            let message = format!("{certificate} cannot be used: {error}");
+            Err(KeyPairError::of_certificate(message))
+        }
     }
 }
 
@@ -113,11 +114,11 @@ fn unusable(key: &Path, kind: Option<&str>) -> KeyPairError {
 /// Explains that a key is not that of the first certificate: it may be that of a later one.
 fn mismatch(certificate: &Path, key: &Path, certified: &CertifiedKey) -> KeyPairError {
     let (certificate, key) = (certificate.display(), key.display());
+    let length = certified.cert.len();
     match place_of_certificate(certified) {
         Some(place) => KeyPairError::of_certificate(format!(
-            "{certificate} has the certificate of {key} in place {place} of {}, and must have it first: put the leaf \
-             first, and each issuer after it",
-            certified.cert.len()
+            "{certificate} has the certificate of {key} in place {place} of {length}, and must have it first: put the leaf \
+             first, and each issuer after it"
         )),
         None => KeyPairError::of_key(format!(
             "{key} is not the key of {certificate}: name the key that its certificate was requested with"

@@ -161,21 +161,22 @@ impl ClientTrust {
 
     /// Returns the subjects of the authorities whose certificates are not checked for revocation.
     pub fn unchecked_authorities(&self) -> Vec<String> {
-        let is_checked = |authority| {
-            self.revocation_lists
-                .iter()
-                .any(|list| list.is_signed_by(authority))
-        };
-        let name = |authority: &CertificateDer<'_>| {
-            let parsed = x509_parser::parse_x509_certificate(authority);
-            parsed.map_or_else(|_| String::new(), |(_, it)| it.subject().to_string())
-        };
-        self.authorities
-            .iter()
-            .filter(|authority| !is_checked(authority))
-            .map(name)
+        let authorities = self.authorities.iter();
+        authorities
+            .filter(|authority| !self.has_list_of(authority))
+            .map(subject_of)
             .collect()
     }
+
+    fn has_list_of(&self, authority: &CertificateDer<'_>) -> bool {
+        let mut lists = self.revocation_lists.iter();
+        lists.any(|list| list.is_signed_by(authority))
+    }
+}
+
+fn subject_of(authority: &CertificateDer<'_>) -> String {
+    let parsed = x509_parser::parse_x509_certificate(authority);
+    parsed.map_or_else(|_| String::new(), |(_, it)| it.subject().to_string())
 }
 
 /// A TLS version that is considered secure.

@@ -53,15 +53,12 @@ pub(super) fn directory_fault(file: &Path) -> Option<String> {
     let file_system = match statfs(directory) {
         Ok(file_system) => file_system.f_type as u32,
         Err(error) => {
-            return Some(format!(
-                "the directory {shown} cannot be used: {error}; {REMEDY}"
-            ));
+            let fault = format!("the directory {shown} cannot be used: {error}; {REMEDY}");
+            return Some(fault);
         }
     };
     if let Some(name) = network_file_system(file_system) {
-        return Some(format!(
-            "{shown} is on a network file system ({name}), which may lose what it has acknowledged; name a local directory"
-        ));
+        return Some(explain_network(directory, name));
     }
     let error = access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?;
     Some(format!(
@@ -76,17 +73,26 @@ pub(super) fn file_fault(file: &Path) -> Option<String> {
     let mut files = [file.to_owned(), file.with_extension("lock")]
         .into_iter()
         .chain(companions);
-    files.find_map(|file| {
-        let shown = file.display();
-        let found = file.metadata().ok()?;
-        if !found.is_file() {
-            return Some(format!("{shown} is not a file; name one"));
-        }
-        let error = access(&file, Access::READ_OK | Access::WRITE_OK).err()?;
-        Some(format!(
-            "{shown} cannot be written: {error}; chown it to the user of this program"
-        ))
-    })
+    files.find_map(|file| fault_of_present(&file))
+}
+
+fn fault_of_present(file: &Path) -> Option<String> {
+    let shown = file.display();
+    let found = file.metadata().ok()?;
+    if !found.is_file() {
+        return Some(format!("{shown} is not a file; name one"));
+    }
+    let error = access(file, Access::READ_OK | Access::WRITE_OK).err()?;
+    Some(format!(
+        "{shown} cannot be written: {error}; chown it to the user of this program"
+    ))
+}
+
+fn explain_network(directory: &Path, name: &str) -> String {
+    let shown = directory.display();
+    format!(
+        "{shown} is on a network file system ({name}), which may lose what it has acknowledged; name a local directory"
+    )
 }
 
 fn network_file_system(found: u32) -> Option<&'static str> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use webpki::{CertRevocationList, EndEntityCert, OwnedCertRevocationList};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{
-    CRLDistributionPoint, DistributionPointName, GeneralName, ParsedExtension,
+    CRLDistributionPoint, DistributionPointName, GeneralName, ParsedExtension, X509Extension,
 };
 use x509_parser::num_bigint::BigUint;
 use x509_parser::oid_registry::{
@@ -102,16 +102,10 @@ impl RevocationList {
             return false;
         };
         let key = issuer.subject_public_key_info();
-        if let Some(signer) = self.0.signer.get() {
-            return *signer == key;
+        match self.0.signer.get() {
+            Some(signer) => *signer == key,
+            None => self.0.verify(&issuer, key),
         }
-        let signed = &self.0.der[self.0.signed.clone()];
-        let is_signed = self.0.signature.is_by(&issuer, signed);
-        if is_signed {
-            // Another thread may have found the same.
-            let _ = self.0.signer.set(key);
-        }
-        is_signed
     }
 
     /// Returns `true` if the list is about the same certificates as `other`: one of the two
@@ -135,14 +129,7 @@ impl RevocationList {
     /// both are of one issuer is proved where the issuer is at hand, and otherwise believed; then a
     /// forgery in place of the list has every client refused.
     pub(super) fn is_superseded_by(&self, other: &Self) -> bool {
-        let is_of_one_key = match (self.0.signer.get(), other.0.signer.get()) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            (None, None) => {
-                self.0.key_identifier.is_some() && self.0.key_identifier == other.0.key_identifier
-            }
-            _ => false,
-        };
-        is_of_one_key
+        self.0.is_of_key_of(&other.0)
             && self.0.issuer.text == other.0.issuer.text
             && self.has_scope_of(other)
             && other.is_newer_than(self)
@@ -182,11 +169,7 @@ impl RevocationList {
         let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate.der) else {
             return false;
         };
-        match published_at(&parsed) {
-            Ok(None) => true,
-            Ok(Some(uris)) => uris.iter().any(|uri| scope.uris.contains(uri)),
-            Err(()) => false,
-        }
+        published_at(&parsed).is_ok_and(|uris| scope.is_published_at(uris.as_deref()))
     }
 }
 
@@ -196,11 +179,12 @@ impl ListContents {
         let entries = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
         let (_, list) = x509_parser::parse_x509_crl(der)
             .map_err(|_| "cannot be read: it is damaged, or not a revocation list")?;
-        let mut extensions = list.extensions().iter();
-        let point = extensions.find(|it| it.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
-        let scope = point.map(|point| ListScope::of(point.parsed_extension()));
+        let point = distribution_point(&list);
+        let scope = match point {
+            Some(point) => ListScope::of(point.parsed_extension()),
+            None => Some(ListScope::default()),
+        };
         let scope = scope
-            .unwrap_or_else(|| Some(ListScope::default()))
             .ok_or("cannot be read: which certificates it is about (issuing distribution point)")?;
         Ok(Self {
             file: file.to_owned(),
@@ -220,6 +204,29 @@ impl ListContents {
     }
 }
 
+impl ListContents {
+    /// Returns `true` if the list is signed with `key`, that of the issuer, and remembers that.
+    fn verify(&self, issuer: &EndEntityCert<'_>, key: SubjectPublicKeyInfoDer<'static>) -> bool {
+        let is_signed = self.signature.is_by(issuer, &self.der[self.signed.clone()]);
+        if is_signed {
+            // Another thread may have found the same.
+            let _ = self.signer.set(key);
+        }
+        is_signed
+    }
+
+    /// Returns `true` if both lists are signed with one key, or claim to be where that is unknown.
+    fn is_of_key_of(&self, other: &Self) -> bool {
+        match (self.signer.get(), other.signer.get()) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, None) => {
+                self.key_identifier.is_some() && self.key_identifier == other.key_identifier
+            }
+            _ => false,
+        }
+    }
+}
+
 impl IssuerName {
     fn of(name: &X509Name<'_>) -> Self {
         Self {
@@ -227,6 +234,13 @@ impl IssuerName {
             text: canonical(name),
         }
     }
+}
+
+fn distribution_point<'l>(
+    list: &'l CertificateRevocationList<'_>,
+) -> Option<&'l X509Extension<'l>> {
+    let mut extensions = list.extensions().iter();
+    extensions.find(|it| it.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT)
 }
 
 /// Returns the identifier of the key that the list says it is signed with.
@@ -286,6 +300,11 @@ impl ListScope {
             only_authorities: point.only_contains_ca_certs,
             uris,
         })
+    }
+
+    /// Returns `true` if lists of this scope are published at one of these URIs, or none is named.
+    fn is_published_at(&self, uris: Option<&[String]>) -> bool {
+        uris.is_none_or(|uris| uris.iter().any(|uri| self.uris.contains(uri)))
     }
 
     /// Returns `true` if the list is about certificates of this kind.

@@ -39,48 +39,50 @@ struct Content {
     changed: (i64, i64),
 }
 
+impl Content {
+    fn of(file: &fs::Metadata) -> Self {
+        Self {
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        let seconds = u64::try_from(self.changed.0).unwrap_or_default();
+        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        // A time in the future was set by another clock.
+        let age = SystemTime::now().duration_since(changed);
+        age.is_ok_and(|age| age < TICK)
+    }
+}
+
 impl FileVersion {
     /// Reads the metadata of the file at `path`, following links.
     fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok()?;
-        // A pipe changes whenever it is read, and its contents cannot be compared.
-        let content = file.is_file().then(|| Content {
-            size: file.size(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        });
         Some(Self {
             device: file.dev(),
             inode: file.ino(),
-            content,
+            // A pipe changes whenever it is read, and its contents cannot be compared.
+            content: file.is_file().then(|| Content::of(&file)),
         })
     }
 
     /// Returns `true` if a further change could leave all metadata as it is.
     fn is_fresh(&self) -> bool {
-        let Some(content) = &self.content else {
-            return false;
-        };
-        let changed = SystemTime::UNIX_EPOCH
-            + Duration::from_secs(u64::try_from(content.changed.0).unwrap_or_default());
-        // A time in the future was set by another clock.
-        SystemTime::now()
-            .duration_since(changed)
-            .is_ok_and(|age| age < TICK)
+        self.content.as_ref().is_some_and(Content::is_fresh)
     }
 }
 
 impl Stamp {
     pub(super) fn of(path: &Path) -> Self {
         let version = FileVersion::of(path);
-        let content = version
-            .as_ref()
-            .is_some_and(FileVersion::is_fresh)
-            .then(|| content(path));
+        let is_fresh = version.as_ref().is_some_and(FileVersion::is_fresh);
         Self {
             path: path.to_owned(),
             version,
-            content,
+            content: is_fresh.then(|| content(path)),
         }
     }
 

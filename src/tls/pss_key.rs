@@ -64,12 +64,12 @@ pub(super) fn verify(
         return Some(Err(CertificateError::BadEncoding.into()));
     };
     let key = certificate.public_key();
-    let is_verified = allows(&key.algorithm, scheme)
-        && scheme.algorithm(algorithms).is_some_and(|algorithm| {
-            algorithm
-                .verify_signature(&key.subject_public_key.data, message, signature)
-                .is_ok()
-        });
+    let is_by_key = |algorithm: &dyn SignatureVerificationAlgorithm| {
+        let key = &key.subject_public_key.data;
+        algorithm.verify_signature(key, message, signature).is_ok()
+    };
+    let is_verified =
+        allows(&key.algorithm, scheme) && scheme.algorithm(algorithms).is_some_and(is_by_key);
     Some(match is_verified {
         true => Ok(()),
         false => Err(CertificateError::BadSignature.into()),
@@ -77,6 +77,14 @@ pub(super) fn verify(
 }
 
 impl PssScheme {
+    fn fits(&self, parameters: &RsaSsaPssParams<'_>) -> bool {
+        let mask = parameters.mask_gen_algorithm();
+        *parameters.hash_algorithm_oid() == self.hash
+            && mask.is_ok_and(|mask| mask.hash == self.hash)
+            && parameters.salt_length() <= self.length
+            && parameters.trailer_field() == 1
+    }
+
     /// Returns the algorithm that verifies signatures of the scheme.
     fn algorithm(
         &self,
@@ -99,14 +107,7 @@ fn allows(key: &AlgorithmIdentifier<'_>, scheme: &PssScheme) -> bool {
     let Some(parameters) = key.parameters() else {
         return true;
     };
-    RsaSsaPssParams::try_from(parameters).is_ok_and(|parameters| {
-        *parameters.hash_algorithm_oid() == scheme.hash
-            && parameters
-                .mask_gen_algorithm()
-                .is_ok_and(|mask| mask.hash == scheme.hash)
-            && parameters.salt_length() <= scheme.length
-            && parameters.trailer_field() == 1
-    })
+    RsaSsaPssParams::try_from(parameters).is_ok_and(|parameters| scheme.fits(&parameters))
 }
 
 #[cfg(test)]

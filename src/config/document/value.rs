@@ -12,10 +12,9 @@ pub(in crate::config) fn suggest<'k>(
     let mut known: Vec<_> = known.collect();
     known.sort_unstable();
     known.dedup();
-    let (distance, nearest) = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known), *known))
-        .min_by_key(|found| *found)?;
+    let distances = known.iter();
+    let distances = distances.map(|known| (strsim::damerau_levenshtein(name, known), *known));
+    let (distance, nearest) = distances.min()?;
     Some(match distance <= nearest.len().max(name.len()) / 2 {
         true => format!("; did you mean \"{nearest}\"?"),
         false => format!(

@@ -1,9 +1,9 @@
 //! `[upstreams.NAME.health_check]`: how the servers of a group are checked.
 
+use super::headers::header_name;
 use super::parsed;
 use crate::config::HealthCheck;
 use crate::config::document::{Located, TableReader};
-use crate::http::header_class::is_reserved;
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
@@ -17,11 +17,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) fn health_check(table: &mut TableReader<'_>) -> HealthCheck {
     let path = path(table);
     if path.is_none() && !table.names_any(&["path"]) {
-        for key in ["host", "headers", "status"] {
-            if table.names_any(&[key]) {
-                table.complain(key, "requires path: without it, a check only connects");
-            }
-        }
+        refuse_request_keys(table);
     }
     HealthCheck {
         path,
@@ -29,6 +25,15 @@ pub(super) fn health_check(table: &mut TableReader<'_>) -> HealthCheck {
         headers: headers(table),
         statuses: statuses(table),
         interval: table.duration("interval").unwrap_or(CHECK_INTERVAL),
+    }
+}
+
+/// Complains of keys that are about a request where none is sent.
+fn refuse_request_keys(table: &TableReader<'_>) {
+    for key in ["host", "headers", "status"] {
+        if table.names_any(&[key]) {
+            table.complain(key, "requires path: without it, a check only connects");
+        }
     }
 }
 
@@ -62,10 +67,8 @@ fn statuses(table: &mut TableReader<'_>) -> Vec<RangeInclusive<u16>> {
         return vec![200..=399];
     };
     if statuses.is_empty() {
-        table.complain(
-            "status",
-            "is empty: no check could pass; the default is [\"2xx\", \"3xx\"]",
-        );
+        let message = "is empty: no check could pass; the default is [\"2xx\", \"3xx\"]";
+        table.complain("status", message);
     }
     let statuses = statuses.into_iter();
     statuses
@@ -79,14 +82,9 @@ fn check_header(
     value: &Located<String>,
 ) -> Option<(HeaderName, HeaderValue)> {
     let complain = |message: &str| table.document.complain(&value.location, message);
-    let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-        complain("is not the name of a header");
-        return None;
-    };
+    let header = header_name(table, name, value)?;
     if header == HOST {
         complain("has a key of its own: host");
-    } else if is_reserved(header.as_str()) {
-        complain("is set by this program and cannot be changed");
     }
     let Ok(mut value) = HeaderValue::from_str(&value.value) else {
         complain("must be printable ASCII");

@@ -28,13 +28,14 @@ pub(super) fn listen(table: &mut TableReader<'_>) -> (Listen, Listeners) {
         trusted_proxies: trusted_proxies(table),
         allow: values_of(networks(table, "allow")),
     };
+    // What is missing may be what could not be read.
     if document.count() == noted {
         check_complete(table, &listen);
     }
     (listen, listeners)
 }
 
-/// Complains of what is missing, unless that may be what could not be read.
+/// Complains of what is missing.
 fn check_complete(table: &TableReader<'_>, listen: &Listen) {
     if listen.https.is_empty() && listen.http.is_empty() {
         table.complain("https", "missing; name an address such as \"0.0.0.0:8443\"");

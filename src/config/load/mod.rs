@@ -4,6 +4,7 @@ mod admin;
 mod consistency;
 mod credentials;
 mod endpoint;
+mod headers;
 mod health_check;
 mod limits;
 mod listen;

@@ -37,18 +37,26 @@ fn why_uncovered(
     let signed = lists.iter().filter(is_signed).count();
     let is_named = |list: &&Located<_>| is_in_name_of(&list.value, &parsed);
     match (signed, lists.iter().find(is_named)) {
-        (1.., _) if !may_sign_lists(&parsed) => Some(format!(
-            "{name} has signed a revocation list, but its key usage does not allow that (cRLSign), so the list cannot be \
-             trusted: have its certificate reissued, or remove the list"
-        )),
+        (1.., _) if !may_sign_lists(&parsed) => Some(explain_key_usage(&name)),
         (0, Some(list)) => Some(explain_claim(&name, &list.value)),
-        (0, None) if coverage == CrlCoverage::All => Some(format!(
-            "there are revocation lists and none of {name}, so none of its certificates would be accepted: name its \
-             list, too, or set crl_coverage = \"listed\", by which certificates of an authority without a list are not \
-             checked for revocation"
-        )),
+        (0, None) if coverage == CrlCoverage::All => Some(explain_absence(&name)),
         _ => None,
     }
+}
+
+fn explain_key_usage(name: &str) -> String {
+    format!(
+        "{name} has signed a revocation list, but its key usage does not allow that (cRLSign), so the list cannot be \
+         trusted: have its certificate reissued, or remove the list"
+    )
+}
+
+fn explain_absence(name: &str) -> String {
+    format!(
+        "there are revocation lists and none of {name}, so none of its certificates would be accepted: name its list, \
+         too, or set crl_coverage = \"listed\", by which certificates of an authority without a list are not checked for \
+         revocation"
+    )
 }
 
 fn is_in_name_of(list: &RevocationList, authority: &X509Certificate<'_>) -> bool {

@@ -1,5 +1,6 @@
 //! `[[routes]]`: what is passed on, and which credentials a request needs for that.
 
+use super::headers::header_name;
 use super::queue::delivery;
 use super::upstreams::Groups;
 use super::{Loader, parsed, required};
@@ -8,7 +9,7 @@ use crate::auth::{Authorization, Requirements};
 use crate::config::document::{KeyLocation, Located, TableReader};
 use crate::config::header_template::{HeaderTemplate, UnknownVariable, variables};
 use crate::config::{Route, RouteKind, Tests, Verify};
-use crate::http::header_class::{Class, class, is_reserved};
+use crate::http::header_class::{Class, class};
 use crate::http::path::{PathPattern, Routes};
 use crate::webhook::notification::SchemaPolicy;
 use http::HeaderName;
@@ -309,18 +310,8 @@ fn set_header(
     name: &str,
     template: &Located<String>,
 ) -> Option<(HeaderName, HeaderTemplate)> {
-    let complain = |message: &str| {
-        table
-            .document
-            .complain(&template.location, message.to_owned())
-    };
-    let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-        complain("is not the name of a header");
-        return None;
-    };
-    if is_reserved(header.as_str()) {
-        complain("is set by this program and cannot be changed");
-    }
+    let complain = |message: &str| table.document.complain(&template.location, message);
+    let header = header_name(table, name, template)?;
     if template.value.contains(char::is_control) {
         complain("must not hold control characters");
     }

@@ -71,15 +71,7 @@ impl Loader<'_> {
     }
 
     fn servers(&self, table: &mut TableReader<'_>) -> Vec<Located<Option<Endpoint>>> {
-        let texts = match table.strings("servers") {
-            Some(texts) if !texts.is_empty() => texts,
-            texts => {
-                if texts.is_some() || !table.names_any(&["servers"]) {
-                    table.complain("servers", format!("missing; name at least one of {FORMS}"));
-                }
-                return Vec::new();
-            }
-        };
+        let texts = server_texts(table);
         let mut seen = HashSet::new();
         let read = |text| {
             let server = self.server_at(table, text);
@@ -228,6 +220,18 @@ fn check_name(table: &TableReader<'_>, name: &str) {
         let message = "the name may have letters, digits, \"-\", \"_\" and \".\" only";
         table.document.complain(&table.location(), message);
     }
+}
+
+/// Reads the addresses of servers, and complains if there is none.
+fn server_texts(table: &mut TableReader<'_>) -> Vec<Located<String>> {
+    let texts = table.strings("servers");
+    // One that is there and no text has been complained of.
+    let is_read = texts.is_some() || !table.names_any(&["servers"]);
+    let texts = texts.unwrap_or_default();
+    if is_read && texts.is_empty() {
+        table.complain("servers", format!("missing; name at least one of {FORMS}"));
+    }
+    texts
 }
 
 fn keepalive(table: &mut TableReader<'_>) -> usize {

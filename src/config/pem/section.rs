@@ -41,12 +41,16 @@ impl PemSection<'_> {
         }
     }
 
+    fn objection_to_headers(&self) -> &'static str {
+        match self.label.ends_with("PRIVATE KEY") {
+            true => ENCRYPTED,
+            false => "the section has headers, which are not supported",
+        }
+    }
+
     pub(super) fn decode(&self) -> Result<(SectionKind, Vec<u8>), Fault> {
         if self.has_headers {
-            return Err(self.fault(match self.label.ends_with("PRIVATE KEY") {
-                true => ENCRYPTED,
-                false => "the section has headers, which are not supported",
-            }));
+            return Err(self.fault(self.objection_to_headers()));
         }
         // The error may hold what could not be read.
         <(SectionKind, Vec<u8>)>::from_pem_slice(self.text)
@@ -78,17 +82,9 @@ pub(super) fn sections(pem: &[u8]) -> Result<Vec<PemSection<'_>>, Fault> {
     }
     let mut reader = SectionReader::new(pem);
     for line in lines(pem) {
-        let marker = Marker::of(line.text, reader.open.is_some(), line.number)?;
-        match marker {
-            Some(Marker::Begin(label)) => reader.begin(&line, label)?,
-            Some(Marker::End(label)) => reader.end(&line, label)?,
-            None => reader.read(&line)?,
-        }
+        reader.take(&line)?;
     }
-    match reader.open {
-        Some(section) => Err(section.fault("the section has no END line")),
-        None => Ok(reader.sections),
-    }
+    reader.finish()
 }
 
 /// The sections that were read, and the one that is open.
@@ -104,6 +100,22 @@ impl<'p> SectionReader<'p> {
             pem,
             sections: Vec::new(),
             open: None,
+        }
+    }
+
+    fn take(&mut self, line: &Line<'p>) -> Result<(), Fault> {
+        let marker = Marker::of(line.text, self.open.is_some(), line.number)?;
+        match marker {
+            Some(Marker::Begin(label)) => self.begin(line, label),
+            Some(Marker::End(label)) => self.end(line, label),
+            None => self.read(line),
+        }
+    }
+
+    fn finish(self) -> Result<Vec<PemSection<'p>>, Fault> {
+        match self.open {
+            Some(section) => Err(section.fault("the section has no END line")),
+            None => Ok(self.sections),
         }
     }
 

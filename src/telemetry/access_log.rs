@@ -32,7 +32,7 @@ pub(crate) struct Answered<'r> {
 
 /// Writes the line of a request that has ended.
 pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
-    if !tracing::enabled!(target: TARGET, Level::INFO) || WITHOUT.try_get().is_ok() {
+    if !is_written() {
         return;
     }
     let head = answered.head;
@@ -47,13 +47,22 @@ pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
         // rustls writes `TLSv1_3` instead of the usual `TLSv1.3`.
         tls: answered.tls.map(|version| version.replace('_', ".")),
         protocol: Some(head.version().as_str()),
-        // A head that cannot be parsed may have neither.
-        method: Some(&*method).filter(|method| !method.is_empty()),
-        path: Some(&*path).filter(|path| !path.is_empty()),
+        method: known(&method),
+        path: known(&path),
         status: answered.status,
         bytes_sent: answered.bytes_sent,
     };
     line(&request, context);
+}
+
+/// Returns `true` if the level of the log, and the task, have access lines.
+fn is_written() -> bool {
+    tracing::enabled!(target: TARGET, Level::INFO) && WITHOUT.try_get().is_err()
+}
+
+/// Returns a part of the head, unless it is empty: a head that cannot be parsed may lack it.
+fn known(part: &str) -> Option<&str> {
+    Some(part).filter(|part| !part.is_empty())
 }
 
 /// The fields of the line that the connection provides.
@@ -133,15 +142,17 @@ fn mask_crc_token(target: &str) -> Cow<'_, str> {
     let Some((path, query)) = target.split_once('?') else {
         return target.into();
     };
-    let is_token = |name: &str| percent_encoding::percent_decode_str(name).eq(*b"crc_token");
-    let masked: Vec<Cow<'_, str>> = query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((name, _)) if is_token(name) => format!("{name}=***").into(),
-            _ => pair.into(),
-        })
-        .collect();
+    let masked: Vec<_> = query.split('&').map(mask_if_token).collect();
     format!("{path}?{}", masked.join("&")).into()
+}
+
+/// Masks the value of a pair of the query, if its name is that of the challenge's token.
+fn mask_if_token(pair: &str) -> Cow<'_, str> {
+    let is_token = |name: &str| percent_encoding::percent_decode_str(name).eq(*b"crc_token");
+    match pair.split_once('=') {
+        Some((name, _)) if is_token(name) => format!("{name}=***").into(),
+        _ => pair.into(),
+    }
 }
 
 #[cfg(test)]

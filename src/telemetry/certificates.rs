@@ -2,7 +2,9 @@
 
 use super::metrics::CertificateKind;
 use crate::auth::ClientIdentity;
-use crate::config::{Config, Tls};
+use crate::config::{Config, RevocationList, Tls};
+use rustls::pki_types::CertificateDer;
+use std::iter;
 
 /// The kinds that a configuration names.
 const CONFIGURED: [CertificateKind; 4] = [
@@ -28,6 +30,26 @@ impl Certificate {
     pub(super) fn all(config: &Config) -> Vec<Self> {
         config.tls.as_ref().map(certificates).unwrap_or_default()
     }
+
+    fn of(which: CertificateKind, identity: ClientIdentity) -> Self {
+        Self {
+            which,
+            name: identity.subject,
+            not_after: identity.not_after,
+        }
+    }
+
+    /// Returns that of the client seen last.
+    pub(super) fn last_seen(client: &ClientIdentity) -> Self {
+        Self::of(CertificateKind::ClientLastSeen, client.clone())
+    }
+
+    /// Returns `true` if the expiry of this one is among those that are reported for `which`.
+    fn counts_for(&self, which: CertificateKind, now: i64) -> bool {
+        // An expired certificate of the chain would hide one that is about to expire.
+        let is_hiding = which == CertificateKind::Chain && self.not_after < now;
+        self.which == which && !is_hiding
+    }
 }
 
 /// Returns the earliest expiry of each kind, if there is one of it.
@@ -36,48 +58,46 @@ pub(super) fn earliest(
     now: i64,
 ) -> impl Iterator<Item = (CertificateKind, Option<i64>)> {
     CONFIGURED.into_iter().map(move |which| {
-        let of_this_kind = certificates.iter().filter(|it| it.which == which);
-        // An expired certificate of the chain would hide one that is about to expire.
-        let counted =
-            of_this_kind.filter(|it| which != CertificateKind::Chain || it.not_after >= now);
+        let counted = certificates.iter().filter(|it| it.counts_for(which, now));
         (which, counted.map(|it| it.not_after).min())
     })
 }
 
 fn certificates(tls: &Tls) -> Vec<Certificate> {
+    let lists = tls.client.revocation_lists.iter();
+    server(tls)
+        .chain(authorities(tls))
+        .chain(lists.filter_map(revocation_list))
+        .collect()
+}
+
+/// Returns the server's own certificate and its chain.
+fn server(tls: &Tls) -> impl Iterator<Item = Certificate> {
     // Every client needs the leaf. The rest of the chain may be expired and unused: a self-signed
     // or cross-signed certificate may stay in a chain for years after its expiry.
-    let mut chain = tls
-        .certificate
-        .cert
-        .iter()
-        .filter_map(|der| ClientIdentity::from_der(der));
-    let leaf = chain.next().map(|leaf| (CertificateKind::Server, leaf));
-    let server = leaf
-        .into_iter()
-        .chain(chain.map(|above| (CertificateKind::Chain, above)));
-    let server = server.map(|(which, it)| Certificate {
-        which,
-        name: it.subject,
-        not_after: it.not_after,
-    });
-    let authorities = tls
-        .client
-        .authorities
-        .iter()
-        .filter_map(|der| ClientIdentity::from_der(der));
-    let authorities = authorities.map(|ca| Certificate {
-        which: CertificateKind::Ca,
-        name: ca.subject,
-        not_after: ca.not_after,
-    });
-    let lists = tls.client.revocation_lists.iter().filter_map(|list| {
-        let name = list.file().display().to_string();
-        Some(Certificate {
-            which: CertificateKind::Crl,
-            name,
-            not_after: list.next_update()?,
-        })
-    });
-    server.chain(authorities).chain(lists).collect()
+    let kinds = iter::once(CertificateKind::Server).chain(iter::repeat(CertificateKind::Chain));
+    let identities = identities(&tls.certificate.cert);
+    kinds
+        .zip(identities)
+        .map(|(which, identity)| Certificate::of(which, identity))
+}
+
+fn authorities(tls: &Tls) -> impl Iterator<Item = Certificate> {
+    let identities = identities(&tls.client.authorities);
+    identities.map(|identity| Certificate::of(CertificateKind::Ca, identity))
+}
+
+fn identities<'c>(
+    certificates: &'c [CertificateDer<'static>],
+) -> impl Iterator<Item = ClientIdentity> + 'c {
+    let identities = certificates.iter().map(|der| ClientIdentity::from_der(der));
+    identities.flatten()
+}
+
+fn revocation_list(list: &RevocationList) -> Option<Certificate> {
+    Some(Certificate {
+        which: CertificateKind::Crl,
+        name: list.file().display().to_string(),
+        not_after: list.next_update()?,
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Route, RouteKind, Verify};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 /// The configuration in effect, in words.
@@ -47,35 +48,29 @@ impl Configured {
     /// Describes `config`. `addresses` are those of its listeners, where the system has chosen their
     /// ports.
     pub(in crate::telemetry) fn of(config: &Config, addresses: &[SocketAddr]) -> Self {
+        let routes = config.routes.iter();
         let tls = config.tls.as_ref();
-        let mut upstreams: Vec<_> = config
-            .routes
-            .iter()
-            .map(|route| route.upstream.to_string())
-            .collect();
-        upstreams.sort();
-        upstreams.dedup();
+        let foreign = tls.map(|tls| tls.client.foreign_authorities());
         Self {
             listeners: listeners(config, addresses),
-            routes: config
-                .routes
-                .iter()
+            routes: routes
                 .map(|route| ConfiguredRoute::of(config, route))
                 .collect(),
-            upstreams,
-            foreign_authorities: tls
-                .map(|tls| tls.client.foreign_authorities())
-                .unwrap_or_default(),
+            upstreams: upstreams(&config.routes),
+            foreign_authorities: foreign.unwrap_or_default(),
         }
     }
 }
 
+/// Returns each upstream that a route names, once.
+fn upstreams(routes: &[Route]) -> Vec<String> {
+    let upstreams = routes.iter().map(|route| route.upstream.to_string());
+    let upstreams: BTreeSet<_> = upstreams.collect();
+    upstreams.into_iter().collect()
+}
+
 fn listeners(config: &Config, addresses: &[SocketAddr]) -> Vec<ConfiguredListener> {
-    let verify = match config.verify() {
-        Verify::Require => "require",
-        Verify::Request => "request",
-        Verify::Off => "off",
-    };
+    let verify = verify_word(config.verify());
     let https = config.listen.https.iter().map(|it| (it, "https", verify));
     let http = config.listen.http.iter().map(|it| (it, "http", "off"));
     let listener = |(index, (address, scheme, verify)): (usize, (&SocketAddr, _, _))| {
@@ -89,14 +84,26 @@ fn listeners(config: &Config, addresses: &[SocketAddr]) -> Vec<ConfiguredListene
     https.chain(http).enumerate().map(listener).collect()
 }
 
+fn verify_word(verify: Verify) -> &'static str {
+    match verify {
+        Verify::Require => "require",
+        Verify::Request => "request",
+        Verify::Off => "off",
+    }
+}
+
+fn kind_word(kind: RouteKind) -> &'static str {
+    match kind {
+        RouteKind::Webhook => "webhook",
+        RouteKind::Proxy => "proxy",
+    }
+}
+
 impl ConfiguredRoute {
     fn of(config: &Config, route: &Route) -> Self {
         Self {
             path: route.path.to_string(),
-            kind: match route.kind {
-                RouteKind::Webhook => "webhook",
-                RouteKind::Proxy => "proxy",
-            },
+            kind: kind_word(route.kind),
             upstream: route.upstream.to_string(),
             demands: route.requirements.to_string(),
             spaces: route.spaces.clone(),

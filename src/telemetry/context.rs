@@ -143,10 +143,12 @@ impl Context {
 
     /// The reason in a sentence why the request was refused, as the operator sees it.
     pub(crate) fn reason(&self) -> Option<Cow<'_, str>> {
+        if !matches!(self.outcome, Some(Outcome::Refused(_))) {
+            return None;
+        }
         let detail = || self.rejection.as_ref().map(Rejection::detail);
-        let is_refused = matches!(self.outcome, Some(Outcome::Refused(_)));
-        let reason = self.failure.as_deref().map(Cow::Borrowed).or_else(detail);
-        reason.filter(|_| is_refused)
+        let failure = self.failure.as_deref().map(Cow::Borrowed);
+        failure.or_else(detail)
     }
 
     /// Records the client certificate of the connection.
@@ -170,9 +172,12 @@ pub(crate) fn new_request_id() -> String {
 
 /// Returns the id of the client if it is valid: short, and safe in a header and a log.
 pub(crate) fn valid_request_id(id: &[u8]) -> Option<&str> {
-    let is_harmless = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:".contains(b);
-    let valid = (1..=128).contains(&id.len()) && id.iter().all(is_harmless);
-    std::str::from_utf8(id).ok().filter(|_| valid)
+    let is_valid = (1..=128).contains(&id.len()) && id.iter().all(may_be_in_id);
+    std::str::from_utf8(id).ok().filter(|_| is_valid)
+}
+
+fn may_be_in_id(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.:".contains(byte)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::span_fields::{self, SpanFields};
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::sanitize::is_harmless;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -69,19 +69,21 @@ impl FormatHandle {
 
     /// Formats lines as `log` says.
     pub(super) fn apply(&self, log: &Log) {
+        let switches = &*self.switches;
+        let is_json = log.format == LogFormat::Json;
+        switches.is_json.store(is_json, Ordering::Relaxed);
+        switches
+            .is_short
+            .store(self.is_short(log), Ordering::Relaxed);
+        switches.has_requests.store(log.access, Ordering::Relaxed);
+    }
+
+    fn is_short(&self, log: &Log) -> bool {
         // The story of a request has more than fits into a short line.
-        let is_short = log.format == LogFormat::Auto
+        log.format == LogFormat::Auto
             && self.is_terminal
             && !self.is_verbose
-            && !matches!(log.level, LogLevel::Debug | LogLevel::Trace);
-        let Switches {
-            is_json,
-            is_short: short,
-            has_requests,
-        } = &*self.switches;
-        is_json.store(log.format == LogFormat::Json, Ordering::Relaxed);
-        short.store(is_short, Ordering::Relaxed);
-        has_requests.store(log.access, Ordering::Relaxed);
+            && !matches!(log.level, LogLevel::Debug | LogLevel::Trace)
     }
 }
 
@@ -89,6 +91,17 @@ impl Switches {
     /// Returns `true` if lines are JSON.
     pub(super) fn is_json(&self) -> bool {
         self.is_json.load(Ordering::Relaxed)
+    }
+
+    fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed)
+    }
+
+    /// Returns `true` if the line of the request says what `event` does.
+    fn is_left_out(&self, event: &Event<'_>) -> bool {
+        self.is_short()
+            && self.has_requests.load(Ordering::Relaxed)
+            && ShortFormat::is_told_by_request(event)
     }
 }
 
@@ -104,17 +117,22 @@ impl LogFormatter {
         let lines = Self {
             switches: handle.switches.clone(),
             output,
-            json: Format::default()
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false),
+            json: json_format(),
             text: Format::default().with_ansi(output.is_coloured),
             untimed: Format::default().with_ansi(false).without_time(),
             short: ShortFormat::new(output),
         };
         (lines, handle)
     }
+}
+
+/// Returns the format of a record as one flat object.
+fn json_format() -> Format<Json, SystemTime> {
+    Format::default()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
 }
 
 impl LogFormatter {
@@ -141,6 +159,29 @@ impl LogFormatter {
         let fields = fields.strip_suffix('}').unwrap_or(fields);
         writeln!(writer, "{fields},\"spans\":[{spans}]}}")
     }
+
+    /// Writes a record with all of its fields.
+    fn format_whole<S, N>(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+        is_foreign: bool,
+    ) -> fmt::Result
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+        N: for<'w> FormatFields<'w> + 'static,
+    {
+        if self.switches.is_json() {
+            return self.format_json(context, writer, event, is_foreign);
+        }
+        if self.output.is_journal {
+            let untimed = self.untimed.clone().with_target(is_foreign);
+            return untimed.format_event(context, writer, event);
+        }
+        let text = self.text.clone().with_target(is_foreign);
+        text.format_event(context, writer, event)
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for LogFormatter
@@ -156,11 +197,7 @@ where
     ) -> fmt::Result {
         let bridged = event.normalized_metadata();
         let metadata = bridged.as_ref().unwrap_or_else(|| event.metadata());
-        // The target is shown for records of other crates only.
-        let is_foreign = !is_ours(metadata.target());
-        let is_short = self.switches.is_short.load(Ordering::Relaxed);
-        let has_requests = self.switches.has_requests.load(Ordering::Relaxed);
-        if is_short && has_requests && ShortFormat::is_told_by_request(event) {
+        if self.switches.is_left_out(event) {
             return Ok(());
         }
         if self.output.is_journal {
@@ -171,24 +208,13 @@ where
             is_broken: false,
             is_coloured: self.output.is_coloured,
         };
-        if is_short {
+        if self.switches.is_short() {
             self.short.write(&mut line, metadata, event)?;
-            return writer.write_char('\n');
+        } else {
+            // The target is shown for records of other crates only.
+            let is_foreign = !is_ours(metadata.target());
+            self.format_whole(context, Writer::new(&mut line), event, is_foreign)?;
         }
-        let inner = Writer::new(&mut line);
-        match (self.switches.is_json(), self.output.is_journal) {
-            (true, _) => self.format_json(context, inner, event, is_foreign),
-            (false, false) => self
-                .text
-                .clone()
-                .with_target(is_foreign)
-                .format_event(context, inner, event),
-            (false, true) => self
-                .untimed
-                .clone()
-                .with_target(is_foreign)
-                .format_event(context, inner, event),
-        }?;
         writer.write_char('\n')
     }
 }
@@ -220,14 +246,18 @@ impl OneLine<'_, '_> {
         if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
             return self.writer.write_str(text);
         }
-        let is_colour = |c| self.is_coloured && c == '\x1b';
-        text.chars().try_for_each(|c| {
-            self.writer.write_char(if is_harmless(c) || is_colour(c) {
-                c
-            } else {
-                char::REPLACEMENT_CHARACTER
-            })
-        })
+        let mut chars = text.chars();
+        chars.try_for_each(|c| self.writer.write_char(shown(c, self.is_coloured)))
+    }
+}
+
+/// Returns the character, or its replacement if it could break the line or change the terminal.
+fn shown(c: char, is_coloured: bool) -> char {
+    let is_colour = is_coloured && c == '\x1b';
+    if is_harmless(c) || is_colour {
+        c
+    } else {
+        char::REPLACEMENT_CHARACTER
     }
 }
 
@@ -247,15 +277,16 @@ impl fmt::Write for OneLine<'_, '_> {
 
 /// Returns `true` if standard error is the journal (systemd.exec(5), `$JOURNAL_STREAM`).
 pub(super) fn stderr_is_journal() -> bool {
-    let stderr = || {
-        io::stderr()
-            .as_fd()
-            .try_clone_to_owned()
-            .and_then(|stream| File::from(stream).metadata())
+    let names_stderr = |journal: String| {
+        let stderr = stderr_metadata();
+        stderr.is_ok_and(|file| journal == format!("{}:{}", file.dev(), file.ino()))
     };
-    std::env::var("JOURNAL_STREAM").is_ok_and(|journal| {
-        stderr().is_ok_and(|file| journal == format!("{}:{}", file.dev(), file.ino()))
-    })
+    std::env::var("JOURNAL_STREAM").is_ok_and(names_stderr)
+}
+
+fn stderr_metadata() -> io::Result<Metadata> {
+    let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+    File::from(stderr).metadata()
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use super::queue::Queue;
 use crate::config::{Log, LogLevel};
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
+use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
-use std::{panic, thread};
 use time::UtcOffset;
 use tracing_log::AsLog as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -41,34 +42,18 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 ///
 /// With `is_verbose`, lines on a terminal are not shortened.
 pub(crate) fn init(log: &Log, is_verbose: bool) {
-    let is_terminal = std::io::stderr().is_terminal();
-    let output = Output {
-        is_terminal,
-        is_coloured: is_coloured(is_terminal),
-        is_journal: stderr_is_journal(),
-        // It can be asked for as long as there is one thread.
-        offset: UtcOffset::current_local_offset().ok(),
-    };
+    let output = output();
     let (filter, handle) = reload::Layer::new(filter(log));
     let (lines, format) = LogFormatter::new(log, output, is_verbose);
     let queue = Queue::to_stderr().ok();
-    let writer = match &queue {
-        Some(queue) => BoxMakeWriter::new(queue.clone()),
-        // Without a thread to be had, or a descriptor, there is little else to say.
-        None => BoxMakeWriter::new(std::io::stderr),
-    };
     let lines = fmt::layer()
         .with_ansi(output.is_coloured)
-        .with_writer(writer)
+        .with_writer(writer(queue.as_ref()))
         .event_format(lines)
         .fmt_fields(format.span_fields());
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // Ignore the error: logging has been set up already, as in tests.
-    if tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .try_init()
-        .is_ok()
-    {
+    if subscriber.try_init().is_ok() {
         // No subscriber was installed before, or this would have been an error.
         let _ = SETTINGS.set(LogSettings {
             filter: handle,
@@ -76,19 +61,41 @@ pub(crate) fn init(log: &Log, is_verbose: bool) {
             queue,
         });
         // The usual way to report one waits for the reader, and shows what may be a secret.
-        panic::set_hook(Box::new(|panic| {
-            let (place, thread) = (panic.location().map(ToString::to_string), thread::current());
-            tracing::error!(
-                event = "panicked",
-                place,
-                thread = thread.name(),
-                "panicked"
-            );
-            // With this one the process ends.
-            if thread.name() == Some("main") {
-                flush();
-            }
-        }));
+        panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// Describes standard error.
+fn output() -> Output {
+    let is_terminal = std::io::stderr().is_terminal();
+    Output {
+        is_terminal,
+        is_coloured: is_coloured(is_terminal),
+        is_journal: stderr_is_journal(),
+        // It can be asked for as long as there is one thread.
+        offset: UtcOffset::current_local_offset().ok(),
+    }
+}
+
+fn writer(queue: Option<&Queue>) -> BoxMakeWriter {
+    match queue {
+        Some(queue) => BoxMakeWriter::new(queue.clone()),
+        // Without a thread to be had, or a descriptor, there is little else to say.
+        None => BoxMakeWriter::new(std::io::stderr),
+    }
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let (place, thread) = (panic.location().map(ToString::to_string), thread::current());
+    tracing::error!(
+        event = "panicked",
+        place,
+        thread = thread.name(),
+        "panicked"
+    );
+    // With this one the process ends.
+    if thread.name() == Some("main") {
+        flush();
     }
 }
 
@@ -102,14 +109,18 @@ pub(crate) fn is_coloured(is_terminal: bool) -> bool {
 
 /// Waits until all lines are written, for a second at most.
 pub(crate) fn flush() {
-    if let Some(queue) = SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
+    if let Some(queue) = queue() {
         queue.flush(LAST_LINES);
     }
 }
 
+fn queue() -> Option<&'static Queue> {
+    SETTINGS.get()?.queue.as_ref()
+}
+
 /// Says something on standard error that is no record, behind the records.
 pub(crate) fn say(line: impl Display) {
-    match SETTINGS.get().and_then(|settings| settings.queue.as_ref()) {
+    match queue() {
         Some(queue) => queue.push(format!("{line}\n").as_bytes()),
         // An error that cannot be written cannot be reported either.
         None => drop(writeln!(std::io::stderr(), "{line}")),
@@ -129,40 +140,42 @@ pub(crate) fn change(log: &Log) {
 }
 
 fn filter(log: &Log) -> Targets {
-    let level = match log.level {
+    let level = level(log.level);
+    let access = match log.access {
+        true => LevelFilter::INFO,
+        false => LevelFilter::OFF,
+    };
+    // Pingora and rustls report the steps of their work at info, and repeat what has a line of
+    // ours.
+    let theirs = level_of_others(level, LevelFilter::WARN);
+    // What is said about servers, `upstream` says, too; and a sender must not fill the log through
+    // h2.
+    let of_repeated = level_of_others(level, LevelFilter::ERROR);
+    Targets::new()
+        .with_default(theirs)
+        .with_target("pingora_load_balancing", of_repeated)
+        .with_target("h2", of_repeated)
+        .with_target(OWN, level)
+        .with_target(ACCESS_TARGET, access)
+}
+
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let access = if log.access {
-        LevelFilter::INFO
-    } else {
-        LevelFilter::OFF
-    };
+    }
+}
+
+/// Returns the level of records of other crates, which is `usual` at most unless all are wanted.
+fn level_of_others(level: LevelFilter, usual: LevelFilter) -> LevelFilter {
+    if level < LevelFilter::DEBUG {
+        return level.min(usual);
+    }
     // At trace they write out what they read: credentials and challenges.
-    let level_of_others = level.min(LevelFilter::DEBUG);
-    // Pingora and rustls report the steps of their work at info, and repeat what has a line of
-    // ours.
-    let theirs = if level >= LevelFilter::DEBUG {
-        level_of_others
-    } else {
-        level.min(LevelFilter::WARN)
-    };
-    // What is said about servers, `upstream` says, too; and a sender must not fill the log through
-    // h2.
-    let of_others = if level >= LevelFilter::DEBUG {
-        level_of_others
-    } else {
-        LevelFilter::ERROR
-    };
-    Targets::new()
-        .with_default(theirs)
-        .with_target("pingora_load_balancing", of_others)
-        .with_target("h2", of_others)
-        .with_target(OWN, level)
-        .with_target(ACCESS_TARGET, access)
+    LevelFilter::DEBUG
 }
 
 pub(super) fn is_ours(target: &str) -> bool {

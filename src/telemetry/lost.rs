@@ -69,25 +69,29 @@ pub(crate) fn report(context: &Context, status: Option<u16>) -> Option<LostNotif
     let notification = context.notification.as_deref()?;
     let lost = describe(context, notification, status)?;
     if Repeated::NotDelivered.may_be_written() {
-        error!(
-            event = "notification_not_delivered",
-            request_id = lost.request_id,
-            route = lost.route,
-            code = lost.code,
-            status,
-            kind = lost.kind,
-            severity = lost.severity,
-            title = lost.title,
-            node = lost.node,
-            space = lost.space,
-            transition_id = notification.transition_id,
-            upstream = context.upstream.as_deref(),
-            server = context.server.as_deref(),
-            detail = lost.reason,
-            "notification not delivered"
-        );
+        log(&lost, context, notification);
     }
     Some(lost)
+}
+
+fn log(lost: &LostNotification, context: &Context, notification: &Notification) {
+    error!(
+        event = "notification_not_delivered",
+        request_id = lost.request_id,
+        route = lost.route,
+        code = lost.code,
+        status = lost.status,
+        kind = lost.kind,
+        severity = lost.severity,
+        title = lost.title,
+        node = lost.node,
+        space = lost.space,
+        transition_id = notification.transition_id,
+        upstream = context.upstream.as_deref(),
+        server = context.server.as_deref(),
+        detail = lost.reason,
+        "notification not delivered"
+    );
 }
 
 /// Returns the key of a notification: the same for each attempt to deliver it.
@@ -98,8 +102,12 @@ pub(super) fn key(context: &Context, notification: &Notification) -> String {
 
 /// Returns `true` if the application has taken the notification of a request, or will.
 pub(super) fn is_delivered(context: &Context, status: Option<u16>) -> bool {
-    let is_success = status.is_some_and(|status| (200..300).contains(&status));
-    matches!(context.outcome, Some(Outcome::Forwarded | Outcome::Queued)) && is_success
+    let is_taken = matches!(context.outcome, Some(Outcome::Forwarded | Outcome::Queued));
+    is_taken && status.is_some_and(is_success)
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
 }
 
 fn describe(
@@ -136,21 +144,20 @@ fn describe(
 fn fate(context: &Context, status: Option<u16>) -> Option<(&'static str, String)> {
     // Without an upstream, it was answered here.
     context.upstream.as_ref()?;
-    match (context.outcome, status) {
-        (Some(Outcome::Refused(code)), _) => {
-            let reason = context.reason().unwrap_or_default().into_owned();
-            Some((code, reason))
-        }
-        (Some(_), Some(status)) if !(200..300).contains(&status) => Some((
-            REJECTED,
-            format!("The application responded with status {status}."),
-        )),
-        (Some(_), _) => None,
-        (None, _) => Some((
+    match context.outcome {
+        Some(Outcome::Refused(code)) => Some((code, context.reason().unwrap_or_default().into())),
+        Some(_) => rejected(status?),
+        None => Some((
             ABORTED,
             "The process ended before the application had responded.".to_owned(),
         )),
     }
+}
+
+/// Returns the code and the reason if the application responded that it did not take it.
+fn rejected(status: u16) -> Option<(&'static str, String)> {
+    let reason = format!("The application responded with status {status}.");
+    (!is_success(status)).then_some((REJECTED, reason))
 }
 
 pub(super) fn now() -> i64 {

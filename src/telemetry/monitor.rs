@@ -8,9 +8,9 @@ use super::history::{Event, Recent, Snapshot, UpstreamAnswer};
 use super::lost::{self, LostNotification};
 use super::metrics::{CertificateKind, ConnectionRefusal, Ended, Metrics};
 use super::undelivered::Undelivered;
-use super::upstream_health::{UpstreamHealth, each, has};
+use super::upstream_health::{self, UpstreamHealth, each, has};
 use crate::auth::ClientIdentity;
-use crate::config::Config;
+use crate::config::{Config, Route};
 use crate::delivery::Delivery;
 use crate::http::buffers::Buffers;
 use crate::rejection::Rejection;
@@ -20,8 +20,8 @@ use prometheus::IntGauge;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 /// Records what happens, for the metrics and the admin listener.
@@ -167,24 +167,24 @@ impl Monitor {
     /// Applies `config` to metrics and history.
     pub(crate) fn configured(&self, config: &Config) {
         self.metrics.buffered_limit(config.limits.max_buffered);
-        let routes = config
-            .routes
-            .iter()
-            .map(|route| (route.path.to_string(), route.kind));
+        let routes = config.routes.iter();
+        let routes = routes.map(|route| (route.path.to_string(), route.kind));
         let upstreams = config.routes.iter().map(|route| route.upstream.to_string());
         self.metrics.serve(routes, upstreams);
-        self.recent.keep_routes(|route| {
-            config
-                .routes
-                .iter()
-                .any(|known| known.path.to_string() == route)
-        });
-        let is_upstream = |name: &str| {
-            let mut upstreams = config.routes.iter().map(|route| &route.upstream);
-            upstreams.any(|upstream| upstream.name == name)
-        };
-        self.recent.keep_upstreams(is_upstream);
+        self.keep_recent(&config.routes);
         self.configured.store(Arc::new(self.describe(config)));
+        self.watch_certificates(config);
+    }
+
+    /// Removes recent events of routes and upstreams that no longer exist.
+    fn keep_recent(&self, routes: &[Route]) {
+        let is_route = |path: &str| routes.iter().any(|known| known.path.to_string() == path);
+        self.recent.keep_routes(is_route);
+        let is_upstream = |name: &str| routes.iter().any(|known| known.upstream.name == name);
+        self.recent.keep_upstreams(is_upstream);
+    }
+
+    fn watch_certificates(&self, config: &Config) {
         let certificates = Certificate::all(config);
         for (which, not_after) in earliest(&certificates, lost::now()) {
             self.metrics.certificate(which, not_after);
@@ -231,12 +231,11 @@ impl Monitor {
         if !self.is_noting() {
             return;
         }
-        // On a webhook route, every GET is a challenge.
-        let is_challenge = answered.head.method() == b"GET";
         let duration = answered.was_read.then(|| context.started.elapsed());
         self.metrics.request(Ended {
             context,
-            is_challenge,
+            // On a webhook route, every GET is a challenge.
+            is_challenge: answered.head.method() == b"GET",
             duration,
         });
         self.note_client(context);
@@ -245,20 +244,23 @@ impl Monitor {
         if context.rejection == Some(Rejection::Overloaded) {
             self.overloaded.store(Some(Arc::new(SystemTime::now())));
         }
-        match context.outcome {
-            // There may be a thousand of these for each notification, which they would soon
-            // displace.
-            Some(Outcome::Forwarded) if context.notification.is_none() => {
-                self.recent.count_passed()
-            }
-            _ => self.recent.note(Event::of_request(
-                context,
-                answered.status,
-                duration,
-                lost.as_ref(),
-            )),
-        }
+        self.note_event(context, answered.status, duration, lost.as_ref());
         self.note_delivery(answered, context, lost);
+    }
+
+    fn note_event(
+        &self,
+        context: &Context,
+        status: Option<u16>,
+        duration: Option<Duration>,
+        lost: Option<&LostNotification>,
+    ) {
+        // There may be a thousand of these for each notification, which they would soon displace.
+        if context.outcome == Some(Outcome::Forwarded) && context.notification.is_none() {
+            return self.recent.count_passed();
+        }
+        let event = Event::of_request(context, status, duration, lost);
+        self.recent.note(event);
     }
 
     /// Records a notification that was not delivered because the process ends.
@@ -301,32 +303,21 @@ impl Monitor {
 
     /// Keeps the token of a Test notification that the proxy answered.
     fn note_token(&self, context: &Context) {
-        let token = context
-            .notification
-            .as_ref()
-            .and_then(|notification| notification.test_token.as_deref());
-        if let (Some(Outcome::TestAnswered), Some(route), Some(token)) =
-            (context.outcome, &context.route, token)
-        {
+        if let Some((route, token)) = answered_test(context) {
             self.recent.note_token(route, token);
         }
     }
 
     /// Keeps the expiry of the client certificate, which otherwise goes unnoticed for years.
     fn note_client(&self, context: &Context) {
-        // Any certificate of a trusted authority is an identity, but only an admitted one is that
-        // of Netdata Cloud.
-        let got_through =
-            context.outcome.is_some_and(Outcome::is_good) || context.notification.is_some();
-        let Some(identity) = context.identity.as_ref().filter(|_| got_through) else {
+        let Some(identity) = admitted_client(context) else {
             return;
         };
-        if !self
-            .client_last_seen
-            .load()
+        let last = self.client_last_seen.load();
+        let is_known = last
             .as_ref()
-            .is_some_and(|last| Arc::ptr_eq(last, identity))
-        {
+            .is_some_and(|last| Arc::ptr_eq(last, identity));
+        if !is_known {
             self.client_last_seen.store(Some(identity.clone()));
             self.metrics
                 .certificate(CertificateKind::ClientLastSeen, Some(identity.not_after));
@@ -369,19 +360,10 @@ impl Monitor {
     /// Records the health of all servers of all upstreams. Servers that are not listed have been
     /// removed.
     pub(crate) fn servers<'s>(&self, servers: impl IntoIterator<Item = (&'s str, &'s str, bool)>) {
-        let mut now = UpstreamHealth::new();
-        for (upstream, server, is_healthy) in servers {
-            now.entry(upstream.to_owned())
-                .or_default()
-                .insert(server.to_owned(), is_healthy);
-        }
-        let mut known = self
-            .upstreams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for (upstream, server, _) in
-            each(&known).filter(|(upstream, server, _)| !has(&now, upstream, server))
-        {
+        let now = upstream_health::collect(servers);
+        let mut known = self.health();
+        let is_gone = |(upstream, server, _): &(&str, &str, bool)| !has(&now, upstream, server);
+        for (upstream, server, _) in each(&known).filter(is_gone) {
             self.metrics.forget_server(upstream, server);
         }
         for (upstream, server, is_healthy) in each(&now) {
@@ -390,28 +372,25 @@ impl Monitor {
         *known = now;
     }
 
-    /// Returns the health of each server, by upstream and server: `true` if it is healthy.
-    pub(crate) fn upstreams(&self) -> UpstreamHealth {
+    fn health(&self) -> MutexGuard<'_, UpstreamHealth> {
         self.upstreams
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    }
+
+    /// Returns the health of each server, by upstream and server: `true` if it is healthy.
+    pub(crate) fn upstreams(&self) -> UpstreamHealth {
+        self.health().clone()
     }
 
     /// Returns the certificates and revocation lists of the configuration, and the client
     /// certificate seen last.
     pub(crate) fn certificates(&self) -> Vec<Certificate> {
-        let client = self.client_last_seen.load();
-        let client = client.as_ref().map(|identity| Certificate {
-            which: CertificateKind::ClientLastSeen,
-            name: identity.subject.clone(),
-            not_after: identity.not_after,
-        });
-        self.certificates
-            .load()
-            .iter()
-            .cloned()
-            .chain(client)
+        let client = self.client_last_seen.load_full();
+        let configured = self.certificates.load();
+        let configured = configured.iter().cloned();
+        configured
+            .chain(client.as_deref().map(Certificate::last_seen))
             .collect()
     }
 
@@ -440,6 +419,22 @@ impl Monitor {
         }
         self.metrics.expose()
     }
+}
+
+/// Returns the route and the token of a Test notification that the proxy answered.
+fn answered_test(context: &Context) -> Option<(&str, &str)> {
+    let token = context.notification.as_ref()?.test_token.as_deref()?;
+    let route = context.route.as_deref()?;
+    (context.outcome == Some(Outcome::TestAnswered)).then_some((route, token))
+}
+
+/// Returns the certificate of a client that was let in.
+fn admitted_client(context: &Context) -> Option<&Arc<ClientIdentity>> {
+    // Any certificate of a trusted authority is an identity, but only an admitted one is that of
+    // Netdata Cloud.
+    let got_through =
+        context.outcome.is_some_and(Outcome::is_good) || context.notification.is_some();
+    context.identity.as_ref().filter(|_| got_through)
 }
 
 #[cfg(test)]

@@ -49,24 +49,15 @@ impl Queue {
         Self::start(stderr, CAPACITY)
     }
 
-    fn start(mut to: impl Write + Send + 'static, capacity: usize) -> io::Result<Self> {
+    fn start(to: impl Write + Send + 'static, capacity: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
             capacity,
         });
         let queue = Self(shared.clone());
-        thread::Builder::new().name("log".into()).spawn(move || {
-            loop {
-                let line = shared.next();
-                // A failed write loses the line like a full queue, but there is no output to report
-                // that to.
-                if write(&mut to, &line).is_err() {
-                    LOG_LINES_DROPPED.inc();
-                }
-                shared.written(line.len());
-            }
-        })?;
+        let thread = thread::Builder::new().name("log".into());
+        thread.spawn(move || shared.write_all_to(to))?;
         Ok(queue)
     }
 
@@ -115,25 +106,39 @@ impl Shared {
         }
     }
 
+    /// Writes lines for ever.
+    fn write_all_to(&self, mut to: impl Write) -> ! {
+        loop {
+            let line = self.next();
+            // A failed write loses the line like a full queue, but there is no output to report
+            // that to.
+            if write(&mut to, &line).is_err() {
+                LOG_LINES_DROPPED.inc();
+            }
+            self.written(line.len());
+        }
+    }
+
     fn written(&self, bytes: usize) {
         let mut state = self.state();
         state.bytes -= bytes;
         // The report must not take the place of another line.
-        let dropped = if state.bytes <= self.capacity / 2 {
-            std::mem::take(&mut state.dropped)
-        } else {
-            0
-        };
+        let has_room = state.bytes <= self.capacity / 2;
+        let dropped = has_room.then(|| std::mem::take(&mut state.dropped));
         drop(state);
         self.changed.notify_all();
-        if dropped > 0 {
-            tracing::error!(
-                event = "log_lines_dropped",
-                dropped,
-                "log lines were dropped because standard error was not read fast enough"
-            );
+        if let Some(dropped @ 1..) = dropped {
+            report_dropped(dropped);
         }
     }
+}
+
+fn report_dropped(dropped: u64) {
+    tracing::error!(
+        event = "log_lines_dropped",
+        dropped,
+        "log lines were dropped because standard error was not read fast enough"
+    );
 }
 
 /// Waits until `line` is written, whatever the mode of the descriptor is.

@@ -3,7 +3,7 @@
 
 #[cfg(feature = "server")]
 use prometheus::{IntCounter, IntCounterVec, Opts};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tracing::{Level, warn};
@@ -65,31 +65,30 @@ impl Repeated {
             } => {
                 #[cfg(feature = "server")]
                 limit.counter.inc();
-                if let Some(runtime) = Handle::try_current().ok().filter(|_| is_first) {
-                    runtime.spawn(async move {
-                        tokio::time::sleep(until_next).await;
-                        let left_out = limit
-                            .window
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .settle();
-                        warn!(
-                            event = "log_lines_left_out",
-                            of = self.event(),
-                            left_out,
-                            "further log lines of this event were left out"
-                        );
-                    });
+                if is_first && let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn(self.report_after(until_next));
                 }
                 false
             }
         }
     }
+
+    /// Reports, after a pause, how many lines were left out.
+    async fn report_after(self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+        let left_out = LIMITS[self as usize].window().settle();
+        warn!(
+            event = "log_lines_left_out",
+            of = self.event(),
+            left_out,
+            "further log lines of this event were left out"
+        );
+    }
 }
 
 /// The number of lines left out of each event.
 #[cfg(feature = "server")]
-pub(super) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
+static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help =
         "Warnings that were not written because there were too many of their kind in a second.";
     let opts = Opts::new("log_lines_left_out_total", help).namespace(super::metrics::NAMESPACE);
@@ -105,10 +104,11 @@ static LIMITS: LazyLock<[Limit; Repeated::ALL.len()]> = LazyLock::new(|| {
     })
 });
 
-/// Creates the counter of each event, which starts at 0.
+/// Returns the number of lines left out of each event. Each counter starts at 0.
 #[cfg(feature = "server")]
-pub(super) fn start() {
+pub(super) fn left_out() -> &'static IntCounterVec {
     LazyLock::force(&LIMITS);
+    &LEFT_OUT
 }
 
 struct Limit {
@@ -138,19 +138,17 @@ enum LineDecision {
 
 impl Limit {
     fn enter(&self, now: Instant) -> LineDecision {
-        self.window
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .enter(now)
+        self.window().enter(now)
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Window {
     fn enter(&mut self, now: Instant) -> LineDecision {
-        let age = self
-            .began
-            .map(|began| now.saturating_duration_since(began))
-            .filter(|age| *age < SECOND);
+        let age = self.age(now);
         if age.is_none() {
             (self.began, self.written) = (Some(now), 0);
         }
@@ -163,6 +161,12 @@ impl Window {
             is_first: self.left_out == 1,
             until_next: SECOND.saturating_sub(age.unwrap_or_default()),
         }
+    }
+
+    /// Returns the time since the beginning of this second, unless it has passed.
+    fn age(&self, now: Instant) -> Option<Duration> {
+        let age = now.saturating_duration_since(self.began?);
+        Some(age).filter(|age| *age < SECOND)
     }
 
     fn settle(&mut self) -> u64 {

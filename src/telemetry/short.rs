@@ -74,17 +74,13 @@ impl ShortFormat {
         };
         let taken = time.width() + status.width() + duration.width() + 3;
         let about = cut(&about, MAX_WIDTH.saturating_sub(taken));
-        let style = match (fault.is_some(), status.as_bytes().first()) {
-            (_, Some(b'5')) => Color::Red.normal(),
-            (true, _) | (_, Some(b'4')) => Color::Yellow.normal(),
-            _ => Color::Green.normal(),
-        };
+        let colour = status_colour(status, fault.is_some());
         write!(
             out,
             "{} {} {about} {}",
-            self.paint(Style::new().dimmed(), time),
-            self.paint(style, status),
-            self.paint(Style::new().dimmed(), &duration)
+            self.dim(time),
+            self.paint(colour.normal(), status),
+            self.dim(&duration)
         )
     }
 
@@ -96,30 +92,36 @@ impl ShortFormat {
         metadata: &Metadata<'_>,
         fields: &Fields,
     ) -> fmt::Result {
-        write!(out, "{} ", self.paint(Style::new().dimmed(), time))?;
-        let level = *metadata.level();
-        if level != Level::INFO {
-            let colour = match level {
-                Level::ERROR => Color::Red,
-                Level::WARN => Color::Yellow,
-                _ => Color::Blue,
-            };
-            write!(out, "{} ", self.paint(colour.normal(), level.as_str()))?;
-        }
+        write!(out, "{} ", self.dim(time))?;
+        self.write_level(out, *metadata.level())?;
         if !is_ours(metadata.target()) {
             write!(out, "{}: ", metadata.target())?;
         }
         out.write_str(fields.text("message"))?;
-        let others = fields.0.iter();
-        let others = others.filter(|(name, _)| !["event", "message"].contains(name));
-        for (name, value) in others {
-            let name = self.paint(Style::new().dimmed(), &format!("{name}="));
-            match value.contains(' ') {
-                true => write!(out, " {name}{value:?}")?,
-                false => write!(out, " {name}{value}")?,
-            }
+        let mut others = fields.others();
+        others.try_for_each(|(name, value)| self.write_field(out, name, value))
+    }
+
+    fn write_level(&self, out: &mut impl Write, level: Level) -> fmt::Result {
+        let colour = match level {
+            Level::INFO => return Ok(()),
+            Level::ERROR => Color::Red,
+            Level::WARN => Color::Yellow,
+            _ => Color::Blue,
+        };
+        write!(out, "{} ", self.paint(colour.normal(), level.as_str()))
+    }
+
+    fn write_field(&self, out: &mut impl Write, name: &str, value: &str) -> fmt::Result {
+        let name = self.dim(&format!("{name}="));
+        match value.contains(' ') {
+            true => write!(out, " {name}{value:?}"),
+            false => write!(out, " {name}{value}"),
         }
-        Ok(())
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.paint(Style::new().dimmed(), text)
     }
 
     fn paint(&self, style: Style, text: &str) -> String {
@@ -127,6 +129,14 @@ impl ShortFormat {
             true => style.paint(text).to_string(),
             false => text.to_owned(),
         }
+    }
+}
+
+fn status_colour(status: &str, has_fault: bool) -> Color {
+    match (has_fault, status.as_bytes().first()) {
+        (_, Some(b'5')) => Color::Red,
+        (true, _) | (_, Some(b'4')) => Color::Yellow,
+        _ => Color::Green,
     }
 }
 
@@ -193,6 +203,13 @@ impl Fields {
     fn get(&self, name: &str) -> Option<&str> {
         let field = self.0.iter().find(|(known, _)| *known == name);
         field.map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the fields beside the message and the name of the event.
+    fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        let others = self.0.iter();
+        let others = others.filter(|(name, _)| !["event", "message"].contains(name));
+        others.map(|(name, value)| (*name, value.as_str()))
     }
 
     /// Returns the text of a field, which is empty if there is none.

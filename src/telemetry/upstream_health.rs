@@ -14,6 +14,18 @@ pub(super) fn each(upstreams: &UpstreamHealth) -> impl Iterator<Item = (&str, &s
     })
 }
 
+/// Returns the health of `servers`, of which each is named with its upstream.
+pub(super) fn collect<'s>(
+    servers: impl IntoIterator<Item = (&'s str, &'s str, bool)>,
+) -> UpstreamHealth {
+    let mut health = UpstreamHealth::new();
+    for (upstream, server, is_healthy) in servers {
+        let servers = health.entry(upstream.to_owned()).or_default();
+        servers.insert(server.to_owned(), is_healthy);
+    }
+    health
+}
+
 /// Returns `true` if there is this server.
 pub(super) fn has(upstreams: &UpstreamHealth, upstream: &str, server: &str) -> bool {
     upstreams

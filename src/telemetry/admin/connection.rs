@@ -42,6 +42,11 @@ impl Admin {
         let _in_flight = self.in_flight.token();
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(head);
+        self.respond(session).await;
+    }
+
+    /// Answers a request whose head has arrived.
+    async fn respond(&self, mut session: ServerSession) {
         if let Ok(Ok(true)) = timeout(HEAD, session.read_request()).await {
             let answer = self.answer(session.req_header()).await;
             let _ = timeout(ANSWER, send(&mut session, answer)).await;
@@ -60,28 +65,35 @@ async fn read_head(stream: &mut Stream) -> Result<BytesMut, Option<StatusCode>> 
             _ => return Err(None),
         }
         let length = framing::head_length(&bytes);
-        if length.unwrap_or(bytes.len()) > MAX_HEAD {
-            return Err(Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
-        }
-        let verdict = match length {
-            Some(length) => framing::parse(Bytes::copy_from_slice(&bytes[..length]))
-                .and_then(|head| check_target(&head)),
-            None => framing::check_unfinished(&bytes),
-        };
-        verdict.map_err(|rejection| Some(rejection.status()))?;
+        check_head(&bytes, length)?;
         if length.is_some() {
             return Ok(bytes);
         }
     }
 }
 
+/// Checks what was read of a head, whose length is known once it is complete.
+fn check_head(bytes: &[u8], length: Option<usize>) -> Result<(), StatusCode> {
+    if length.unwrap_or(bytes.len()) > MAX_HEAD {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    let verdict = match length {
+        Some(length) => check_complete(&bytes[..length]),
+        None => framing::check_unfinished(bytes),
+    };
+    verdict.map_err(|rejection| rejection.status())
+}
+
+fn check_complete(head: &[u8]) -> Result<(), Rejection> {
+    let head = framing::parse(Bytes::copy_from_slice(head))?;
+    check_target(&head)
+}
+
 /// Pingora parses the head again, and does not respond to a target that it cannot parse.
 fn check_target(head: &RequestHead) -> Result<(), Rejection> {
-    let is_uri = Uri::try_from(head.target()).is_ok();
-    if is_uri {
-        Ok(())
-    } else {
-        Err(Rejection::MalformedRequest("The target is not a URI."))
+    match Uri::try_from(head.target()) {
+        Ok(_) => Ok(()),
+        Err(_) => Rejection::malformed("The target is not a URI."),
     }
 }
 
@@ -98,11 +110,7 @@ async fn send(session: &mut ServerSession, answer: AdminResponse) -> pingora::Re
 
 /// Responds that the request could not be parsed, and closes the connection.
 async fn refuse(mut stream: Stream, status: StatusCode) {
-    let reason = status.canonical_reason().unwrap_or_default();
-    let message = format!(
-        "HTTP/1.1 {} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-        status.as_u16()
-    );
+    let message = refusal(status);
     let farewell = async {
         stream.write_all(message.as_bytes()).await?;
         stream.shutdown().await?;
@@ -112,4 +120,10 @@ async fn refuse(mut stream: Stream, status: StatusCode) {
         Ok::<_, std::io::Error>(())
     };
     let _ = timeout(FAREWELL, farewell).await;
+}
+
+fn refusal(status: StatusCode) -> String {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let status = status.as_u16();
+    format!("HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }

@@ -12,6 +12,13 @@ use serde::Serialize;
 use std::collections::HashSet;
 use time::OffsetDateTime;
 
+/// The words for the known kinds of notifications.
+const LABELS: [(Kind, &str); 3] = [
+    (Kind::Alert, "Alert"),
+    (Kind::Reachability, "Reachability"),
+    (Kind::Test, "Test notification"),
+];
+
 /// An event, or several equal ones.
 #[derive(Serialize)]
 pub(super) struct StatusEvent {
@@ -46,22 +53,29 @@ pub(super) struct StatusEvent {
 
 /// Returns the recent events, the newest first, with those of `lost` that are no longer among them.
 pub(super) fn all(recent: &Snapshot, lost: &[LostNotification]) -> Vec<StatusEvent> {
-    let mut recent: Vec<&Event> = recent.passed.iter().chain(&recent.refused).collect();
-    recent.sort_by_key(|event| std::cmp::Reverse(event.at));
-    let known: HashSet<&str> = recent
-        .iter()
-        .filter_map(|event| event.request_id.as_deref())
-        .collect();
+    let recent = newest_first(recent);
+    let known = request_ids(&recent);
     let earlier = lost
         .iter()
         .filter(|lost| !known.contains(lost.request_id.as_str()))
         .map(StatusEvent::of_lost)
         .rev();
-    let mut events: Vec<_> = recent.into_iter().map(StatusEvent::of).collect();
+    let mut events: Vec<_> = recent.iter().copied().map(StatusEvent::of).collect();
     events.extend(earlier);
     // Stable: events of the same second stay in their order.
     events.sort_by(|one, other| other.at.cmp(&one.at));
     events
+}
+
+fn newest_first(recent: &Snapshot) -> Vec<&Event> {
+    let mut events: Vec<&Event> = recent.passed.iter().chain(&recent.refused).collect();
+    events.sort_by_key(|event| std::cmp::Reverse(event.at));
+    events
+}
+
+fn request_ids<'e>(events: &[&'e Event]) -> HashSet<&'e str> {
+    let ids = events.iter().map(|event| event.request_id.as_deref());
+    ids.flatten().collect()
 }
 
 impl StatusEvent {
@@ -132,27 +146,26 @@ impl StatusEvent {
 }
 
 fn label(event: &Event) -> &'static str {
-    match (&event.notification, event.ending) {
-        (Some(notification), _) => label_of(notification.kind.as_str()),
-        (None, EventResult::Request(Challenged)) => "Challenge",
-        (None, EventResult::Request(_) | EventResult::NotDelivered(_)) => "Request",
-        (None, EventResult::Handshake(_)) => "Handshake",
-        (None, EventResult::Connection(_)) => "Connection",
+    match &event.notification {
+        Some(notification) => label_of(notification.kind.as_str()),
+        None => label_without_notification(event.ending),
+    }
+}
+
+fn label_without_notification(ending: EventResult) -> &'static str {
+    match ending {
+        EventResult::Request(Challenged) => "Challenge",
+        EventResult::Request(_) | EventResult::NotDelivered(_) => "Request",
+        EventResult::Handshake(_) => "Handshake",
+        EventResult::Connection(_) => "Connection",
     }
 }
 
 /// Returns the words for a kind of notification.
 fn label_of(kind: &str) -> &'static str {
-    let is = |known: Kind| kind == known.as_str();
-    if is(Kind::Alert) {
-        "Alert"
-    } else if is(Kind::Reachability) {
-        "Reachability"
-    } else if is(Kind::Test) {
-        "Test notification"
-    } else {
-        "Unrecognised"
-    }
+    let mut labels = LABELS.iter();
+    let known = labels.find(|(known, _)| known.as_str() == kind);
+    known.map_or("Unrecognised", |(_, label)| label)
 }
 
 fn result(ending: EventResult) -> &'static str {

@@ -2,7 +2,7 @@
 
 use super::losses;
 use super::queue_health::queue_findings;
-use crate::telemetry::history::{DriftSummary, Snapshot};
+use crate::telemetry::history::{DriftSummary, RefusedCertificate, Snapshot};
 use crate::telemetry::metrics::CertificateKind;
 use crate::telemetry::{Certificate, Monitor, undelivered};
 use serde::Serialize;
@@ -42,38 +42,24 @@ pub(super) fn findings(
     now: SystemTime,
 ) -> Vec<StatusFinding> {
     let mut findings = Findings(Vec::new());
-    if !monitor.is_ready() {
-        findings.error("The self-test has not passed yet.");
-    }
-    if is_draining {
-        findings.error("The process is about to end.");
-    }
+    findings.judge_phase(monitor, is_draining);
     for certificate in monitor.certificates() {
         findings.judge_certificate(&certificate, unix(now));
     }
-    let delivery = monitor.delivery();
-    for (upstream, servers) in monitor.upstreams() {
-        // Its notifications are taken nevertheless: another server of the balancer has no more.
-        let stores = delivery.is_some_and(|delivery| delivery.stores_all_of(&upstream));
-        findings.judge_upstream(&upstream, &servers, stores);
-    }
-    if let Some(delivery) = delivery {
+    findings.judge_upstreams(monitor);
+    if let Some(delivery) = monitor.delivery() {
         findings.0.extend(queue_findings(delivery, now));
     }
     findings.judge_delivery(monitor);
     findings.judge_refused_certificate(recent, unix(now));
-    findings.judge_configuration(monitor);
+    findings.judge_authorities(monitor);
+    findings.judge_pending(monitor);
     for ((route, kind), drift) in &recent.drift {
         findings.judge_drift(route, kind, drift, unix(now));
     }
     findings.judge_memory(monitor.overloaded(), now);
-    if monitor.has_failed_to_reload() {
-        findings.warn("The last reload failed, and the old configuration goes on. The log says what is wrong.");
-    }
-    findings
-        .0
-        .sort_by_key(|finding| std::cmp::Reverse(finding.level));
-    findings.0
+    findings.judge_reload(monitor);
+    findings.most_severe_first()
 }
 
 struct Findings(Vec<StatusFinding>);
@@ -93,56 +79,94 @@ impl Findings {
         });
     }
 
+    fn most_severe_first(mut self) -> Vec<StatusFinding> {
+        self.0
+            .sort_by_key(|finding| std::cmp::Reverse(finding.level));
+        self.0
+    }
+
+    /// Judges whether the process serves requests, or does not yet or no longer.
+    fn judge_phase(&mut self, monitor: &Monitor, is_draining: bool) {
+        if !monitor.is_ready() {
+            self.error("The self-test has not passed yet.");
+        }
+        if is_draining {
+            self.error("The process is about to end.");
+        }
+    }
+
+    fn judge_reload(&mut self, monitor: &Monitor) {
+        if monitor.has_failed_to_reload() {
+            self.warn("The last reload failed, and the old configuration goes on. The log says what is wrong.");
+        }
+    }
+
+    fn judge_upstreams(&mut self, monitor: &Monitor) {
+        let delivery = monitor.delivery();
+        for (upstream, servers) in monitor.upstreams() {
+            // Its notifications are taken nevertheless: another server of the balancer has no more.
+            let stores = delivery.is_some_and(|delivery| delivery.stores_all_of(&upstream));
+            self.judge_upstream(&upstream, &servers, stores);
+        }
+    }
+
     fn judge_certificate(&mut self, certificate: &Certificate, now: i64) {
-        let level = level(certificate, now);
-        let (name, left) = (&certificate.name, time_left(certificate.not_after - now));
-        match (certificate.which, level) {
-            (_, Level::Ok) | (CertificateKind::ClientLastSeen, _) => {}
-            (CertificateKind::Server, Level::Error) => {
+        let left = time_left(certificate.not_after - now);
+        match level(certificate, now) {
+            Level::Ok => {}
+            Level::Warning => self.judge_expiring(certificate.which, &certificate.name, &left),
+            Level::Error => self.judge_expired(certificate.which, &certificate.name),
+        }
+    }
+
+    fn judge_expired(&mut self, which: CertificateKind, name: &str) {
+        match which {
+            CertificateKind::ClientLastSeen => {}
+            CertificateKind::Server => {
                 self.error(format!("The server's certificate has expired: {name}."))
             }
-            (CertificateKind::Server, Level::Warning) => {
-                self.warn(format!("The server's certificate expires soon ({left})."))
-            }
-            (CertificateKind::Chain, Level::Error) => {
-                self.warn(format!(
-                    "A certificate of the server's chain, beside its own, has expired: {name}."
-                ));
-            }
-            (CertificateKind::Chain, Level::Warning) => {
-                self.warn(format!(
-                    "A certificate of the server's chain expires soon ({left}): {name}."
-                ));
-            }
-            (CertificateKind::Crl, Level::Error) => {
+            CertificateKind::Chain => self.warn(format!(
+                "A certificate of the server's chain, beside its own, has expired: {name}."
+            )),
+            CertificateKind::Crl => {
                 self.error(format!("A revocation list is out of date: {name}."))
             }
-            (CertificateKind::Crl, Level::Warning) => {
-                self.warn(format!("A revocation list is due soon ({left}): {name}."))
-            }
-            (CertificateKind::Ca, Level::Error) => {
-                self.warn(format!("A trusted authority has expired: {name}."))
-            }
-            (CertificateKind::Ca, Level::Warning) => self.warn(format!(
-                "A trusted authority expires soon ({left}): {name}."
-            )),
+            CertificateKind::Ca => self.warn(format!("A trusted authority has expired: {name}.")),
         }
+    }
+
+    fn judge_expiring(&mut self, which: CertificateKind, name: &str, left: &str) {
+        let text = match which {
+            CertificateKind::ClientLastSeen => return,
+            CertificateKind::Server => format!("The server's certificate expires soon ({left})."),
+            CertificateKind::Chain => {
+                format!("A certificate of the server's chain expires soon ({left}): {name}.")
+            }
+            CertificateKind::Crl => format!("A revocation list is due soon ({left}): {name}."),
+            CertificateKind::Ca => format!("A trusted authority expires soon ({left}): {name}."),
+        };
+        self.warn(text);
     }
 
     fn judge_upstream(&mut self, upstream: &str, servers: &BTreeMap<String, bool>, stores: bool) {
         let healthy = servers.values().filter(|is_healthy| **is_healthy).count();
         if !servers.is_empty() && healthy == 0 {
-            let text = format!("The upstream {upstream} has no healthy server.");
-            match stores {
-                true => self.warn(format!("{text} Its notifications are stored.")),
-                false => self.error(text),
-            }
+            self.judge_outage(upstream, stores);
         } else if healthy < servers.len() {
             let left_out = servers.len() - healthy;
             self.warn(format!(
                 "The upstream {upstream} does without {left_out} of its {} servers.",
                 servers.len()
             ));
+        }
+    }
+
+    /// Judges an upstream that has no healthy server.
+    fn judge_outage(&mut self, upstream: &str, stores: bool) {
+        let text = format!("The upstream {upstream} has no healthy server.");
+        match stores {
+            true => self.warn(format!("{text} Its notifications are stored.")),
+            false => self.error(text),
         }
     }
 
@@ -162,30 +186,24 @@ impl Findings {
     }
 
     fn judge_refused_certificate(&mut self, recent: &Snapshot, now: i64) {
-        let Some(refused) = &recent.refused_certificate else {
-            return;
-        };
-        let at = unix(refused.at);
-        if now - at < DAY {
-            let times = match refused.times {
-                1 => String::new(),
-                times => format!("{times} times, "),
-            };
-            let peer = refused.peer.map(|peer| format!(" from {peer}"));
+        let refused = recent.refused_certificate.as_ref();
+        if let Some(refused) = refused.filter(|refused| now - unix(refused.at) < DAY) {
+            let reason = refused.reason.as_deref().unwrap_or_default();
             self.warn(format!(
-                "{} It happened {times}the last time{} at {}, and nothing has been let in since. If it is Netdata Cloud, \
+                "{reason} It happened {}, and nothing has been let in since. If it is Netdata Cloud, \
                  no notification arrives: \"doctor\" with the URL says why.",
-                refused.reason.as_deref().unwrap_or_default(),
-                peer.unwrap_or_default(),
-                losses::clock(at)
+                occurrences(refused)
             ));
         }
     }
 
-    fn judge_configuration(&mut self, monitor: &Monitor) {
+    fn judge_authorities(&mut self, monitor: &Monitor) {
         for warning in &monitor.configuration().foreign_authorities {
             self.warn(format!("tls.client.ca {warning}."));
         }
+    }
+
+    fn judge_pending(&mut self, monitor: &Monitor) {
         let pending = monitor.pending();
         if !pending.is_empty() {
             let keys = pending.join(", ");
@@ -198,17 +216,7 @@ impl Findings {
     /// Older values are in the log and in the metrics.
     fn judge_drift(&mut self, route: &str, kind: &str, drift: &DriftSummary, now: i64) {
         if now - unix(drift.at) < DAY {
-            let times = if drift.times == 1 {
-                String::new()
-            } else {
-                format!("{} times, ", drift.times)
-            };
-            let places = drift
-                .pointers
-                .iter()
-                .map(|pointer| format!("\"{pointer}\""))
-                .collect::<Vec<_>>()
-                .join(", ");
+            let (times, places) = (times(drift.times), places(&drift.pointers));
             self.warn(format!(
                 "Not as it is known, though let through: {kind} on {route}, {times}the last at {places}. Netdata may have \
                  changed something: see the manual."
@@ -217,18 +225,45 @@ impl Findings {
     }
 }
 
+/// Describes how often clients refused the certificate, and the last time.
+fn occurrences(refused: &RefusedCertificate) -> String {
+    let peer = refused.peer.map(|peer| format!(" from {peer}"));
+    format!(
+        "{}the last time{} at {}",
+        times(refused.times),
+        peer.unwrap_or_default(),
+        losses::clock(unix(refused.at))
+    )
+}
+
+/// Returns a number of repetitions in words, unless there are none.
+fn times(times: u64) -> String {
+    match times {
+        1 => String::new(),
+        times => format!("{times} times, "),
+    }
+}
+
+fn places(pointers: &[String]) -> String {
+    let quoted = pointers.iter().map(|pointer| format!("\"{pointer}\""));
+    quoted.collect::<Vec<_>>().join(", ")
+}
+
 /// Returns the urgency of replacing a certificate or a revocation list.
 pub(super) fn level(certificate: &Certificate, now: i64) -> Level {
-    // A list may be valid for a week or a day, and its issuer renews it in time.
-    let soon = if certificate.which == CertificateKind::Crl {
-        DAY / 4
-    } else {
-        14 * DAY
-    };
     match certificate.not_after - now {
         ..0 => Level::Error,
-        left if left < soon => Level::Warning,
+        left if left < renewed_before(certificate.which) => Level::Warning,
         _ => Level::Ok,
+    }
+}
+
+/// Returns the seconds before its expiry by which a certificate should have been renewed.
+fn renewed_before(which: CertificateKind) -> i64 {
+    match which {
+        // A list may be valid for a week or a day, and its issuer renews it in time.
+        CertificateKind::Crl => DAY / 4,
+        _ => 14 * DAY,
     }
 }
 

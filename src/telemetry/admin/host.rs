@@ -26,30 +26,31 @@ impl AcceptedHosts {
     }
 
     pub(super) fn accept(&self, request: &RequestHeader) -> bool {
-        let host = request
-            .headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
         match self {
             Self::Any => true,
             // A target that is a whole URL has a host of its own. No browser sends one, but to a
             // proxy.
-            Self::Local => host.is_some_and(is_local) && request.raw_path().starts_with(b"/"),
+            Self::Local => {
+                host(request).is_some_and(is_local) && request.raw_path().starts_with(b"/")
+            }
         }
     }
+}
+
+fn host(request: &RequestHeader) -> Option<&str> {
+    request.headers.get(header::HOST)?.to_str().ok()
 }
 
 fn is_local(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
-    if authority.as_str().contains('@') {
-        return false;
-    }
-    let name = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
+    !authority.as_str().contains('@') && is_local_name(authority.host())
+}
+
+/// Returns `true` for `localhost` and for loopback addresses.
+fn is_local_name(name: &str) -> bool {
+    let name = name.trim_start_matches('[').trim_end_matches(']');
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }

@@ -5,49 +5,60 @@ use time::OffsetDateTime;
 
 /// Returns a sentence about `open`, the oldest first, if there are any.
 pub(super) fn describe(open: &[LostNotification], is_full: bool) -> Option<String> {
-    let last = open.last()?;
     let number = match is_full {
         true => format!("At least {}", open.len()),
         false => open.len().to_string(),
     };
-    let (details, kind) = (details(last), last.kind.as_str());
-    if let [only] = open {
-        let severity = only.severity.as_deref().unwrap_or_default();
-        let what = match kind {
-            "alert" => format!("{severity} alert"),
-            "reachability" => format!("{severity} reachability notification"),
-            _ => "notification".to_owned(),
-        };
-        let what = what.trim_start();
-        return Some(format!("{number} {what} was not delivered: {details}."));
+    match open {
+        [] => None,
+        [only] => Some(describe_one(&number, only)),
+        [.., last] => Some(describe_several(&number, open, last)),
     }
-    let critical = open
-        .iter()
-        .filter(|lost| lost.severity.as_deref() == Some("critical"))
-        .count();
-    let among = match critical {
-        0 => String::new(),
-        count => format!(", {count} of them critical"),
+}
+
+fn describe_one(number: &str, only: &LostNotification) -> String {
+    let severity = only.severity.as_deref().unwrap_or_default();
+    let what = match only.kind.as_str() {
+        "alert" => format!("{severity} alert"),
+        "reachability" => format!("{severity} reachability notification"),
+        _ => "notification".to_owned(),
     };
-    Some(format!(
-        "{number} notifications were not delivered{among}. The last: {details}."
-    ))
+    let (what, details) = (what.trim_start(), details(only));
+    format!("{number} {what} was not delivered: {details}.")
+}
+
+fn describe_several(number: &str, open: &[LostNotification], last: &LostNotification) -> String {
+    let among = match open.iter().filter(|lost| is_critical(lost)).count() {
+        0 => String::new(),
+        critical => format!(", {critical} of them critical"),
+    };
+    let details = details(last);
+    format!("{number} notifications were not delivered{among}. The last: {details}.")
+}
+
+fn is_critical(lost: &LostNotification) -> bool {
+    lost.severity.as_deref() == Some("critical")
 }
 
 /// Returns the subject, the time and the reason in short.
 fn details(lost: &LostNotification) -> String {
-    let subject = match (&lost.title, &lost.node) {
-        (Some(title), Some(node)) => format!("{title} on {node}, "),
-        (Some(one), None) | (None, Some(one)) => format!("{one}, "),
-        (None, None) => String::new(),
-    };
     let status = lost.status.map(|status| format!("{status} "));
     format!(
-        "{subject}{}, {}{}",
+        "{}{}, {}{}",
+        subject(lost),
         clock(lost.at),
         status.unwrap_or_default(),
         lost.code
     )
+}
+
+/// Returns what the notification is about, as the beginning of a list.
+fn subject(lost: &LostNotification) -> String {
+    match (&lost.title, &lost.node) {
+        (Some(title), Some(node)) => format!("{title} on {node}, "),
+        (Some(one), None) | (None, Some(one)) => format!("{one}, "),
+        (None, None) => String::new(),
+    }
 }
 
 /// Returns the time of day.

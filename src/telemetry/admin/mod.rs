@@ -45,6 +45,12 @@ pub(crate) struct Admin {
 /// The time within which the serving threads must respond: longer than any task occupies a thread.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
+/// The paths that are answered.
+const PATHS: [&str; 5] = ["/livez", "/readyz", "/metrics", "/api/status.json", "/"];
+
+/// The response to a request for another host.
+const LOCAL: &str = "This listener is for the local machine: use its address or \"localhost\".\n";
+
 /// The response if a thread does not.
 const HANGING: &str = "A thread that serves connections does not answer.\n";
 
@@ -69,20 +75,14 @@ impl Admin {
 
     async fn answer(&self, request: &RequestHeader) -> AdminResponse {
         if !self.hosts.accept(request) {
-            let reason =
-                "This listener is for the local machine: use its address or \"localhost\".\n";
-            return AdminResponse::text(StatusCode::MISDIRECTED_REQUEST, reason);
+            return AdminResponse::text(StatusCode::MISDIRECTED_REQUEST, LOCAL);
         }
-        let is_read = matches!(request.method, Method::GET | Method::HEAD);
-        match request.uri.path() {
-            "/livez" | "/readyz" | "/metrics" | "/api/status.json" | "/" if !is_read => {
-                AdminResponse::method_not_allowed()
-            }
-            "/livez" | "/readyz"
-                if timeout(SIGN_OF_LIFE, self.liveness.responded())
-                    .await
-                    .is_err() =>
-            {
+        let path = request.uri.path();
+        if PATHS.contains(&path) && !matches!(request.method, Method::GET | Method::HEAD) {
+            return AdminResponse::method_not_allowed();
+        }
+        match path {
+            "/livez" | "/readyz" if self.is_hanging().await => {
                 AdminResponse::text(StatusCode::SERVICE_UNAVAILABLE, HANGING)
             }
             "/livez" => AdminResponse::text(StatusCode::OK, "ok\n"),
@@ -94,18 +94,25 @@ impl Admin {
         }
     }
 
+    /// Returns `true` if a thread that serves connections does not respond in time.
+    async fn is_hanging(&self) -> bool {
+        let responded = timeout(SIGN_OF_LIFE, self.liveness.responded());
+        responded.await.is_err()
+    }
+
     fn readiness(&self) -> AdminResponse {
-        let findings = self.status().findings;
-        let obstacles = findings
-            .iter()
-            .filter(|finding| finding.level == Level::Error);
-        match obstacles
-            .map(|finding| format!("{}\n", finding.text))
-            .collect::<String>()
-        {
-            none if none.is_empty() => AdminResponse::text(StatusCode::OK, "ok\n"),
-            obstacles => AdminResponse::text(StatusCode::SERVICE_UNAVAILABLE, obstacles),
+        let obstacles = self.obstacles();
+        match obstacles.is_empty() {
+            true => AdminResponse::text(StatusCode::OK, "ok\n"),
+            false => AdminResponse::text(StatusCode::SERVICE_UNAVAILABLE, obstacles),
         }
+    }
+
+    /// Returns the findings because of which no traffic should be sent here, one a line.
+    fn obstacles(&self) -> String {
+        let findings = self.status().findings.into_iter();
+        let obstacles = findings.filter(|finding| finding.level == Level::Error);
+        obstacles.map(|finding| finding.text + "\n").collect()
     }
 
     fn status(&self) -> Status {

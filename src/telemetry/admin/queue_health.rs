@@ -2,6 +2,7 @@
 
 use super::health::{Level, StatusFinding};
 use crate::delivery::{Delivery, RouteState};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The age of the oldest notification that waits from which it is a finding.
@@ -10,33 +11,11 @@ const LONG: Duration = Duration::from_secs(60);
 /// Returns the problems of the queue.
 pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<StatusFinding> {
     let figures = delivery.figures();
-    let mut findings = Vec::new();
-    if let Some(problem) = figures.problem() {
-        // Routes that store everything cannot take any.
-        let level = match delivery.stores_always() {
-            true => Level::Error,
-            false => Level::Warning,
-        };
-        findings.push(finding(
-            level,
-            format!("The queue cannot be written: {problem}."),
-        ));
-    }
-    if let Some(file) = figures.damaged() {
-        let text = format!(
-            "The queue was damaged and is now {}: its notifications are not sent, see the manual.",
-            file.display()
-        );
-        findings.push(finding(Level::Warning, text));
-    }
     let (size, limit) = figures.size();
-    if size > limit / 5 * 4 {
-        let percent = size.saturating_mul(100) / limit.max(1);
-        findings.push(finding(
-            Level::Warning,
-            format!("The queue has {percent} % of queue.max_size."),
-        ));
-    }
+    let mut findings = Vec::new();
+    findings.extend(unwritable(delivery));
+    findings.extend(figures.damaged().as_deref().map(damaged));
+    findings.extend(nearly_full(size, limit));
     for (route, state) in delivery.routes() {
         findings.extend(waiting(&route, &state, now));
     }
@@ -44,9 +23,33 @@ pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<Status
     findings
 }
 
+fn unwritable(delivery: &Delivery) -> Option<StatusFinding> {
+    let problem = delivery.figures().problem()?;
+    // Routes that store everything cannot take any.
+    let level = match delivery.stores_always() {
+        true => Level::Error,
+        false => Level::Warning,
+    };
+    let text = format!("The queue cannot be written: {problem}.");
+    Some(finding(level, text))
+}
+
+fn damaged(file: &Path) -> StatusFinding {
+    let file = file.display();
+    let text = format!(
+        "The queue was damaged and is now {file}: its notifications are not sent, see the manual."
+    );
+    finding(Level::Warning, text)
+}
+
+fn nearly_full(size: i64, limit: i64) -> Option<StatusFinding> {
+    let percent = size.saturating_mul(100) / limit.max(1);
+    let text = format!("The queue has {percent} % of queue.max_size.");
+    (size > limit / 5 * 4).then(|| finding(Level::Warning, text))
+}
+
 fn waiting(route: &str, state: &RouteState, now: SystemTime) -> Option<StatusFinding> {
-    let oldest = UNIX_EPOCH + Duration::from_nanos(state.oldest?.unsigned_abs());
-    let age = now.duration_since(oldest).unwrap_or_default();
+    let age = age(state.oldest?, now);
     if state.down.is_none() && age < LONG {
         return None;
     }
@@ -60,6 +63,12 @@ fn waiting(route: &str, state: &RouteState, now: SystemTime) -> Option<StatusFin
         duration(age)
     );
     Some(finding(Level::Warning, text))
+}
+
+/// Returns the age of what was received at `received`, in nanoseconds since 1970.
+fn age(received: i64, now: SystemTime) -> Duration {
+    let received = UNIX_EPOCH + Duration::from_nanos(received.unsigned_abs());
+    now.duration_since(received).unwrap_or_default()
 }
 
 fn parked(parked: u64) -> Option<StatusFinding> {

@@ -9,6 +9,15 @@ use serde::Serialize;
 /// The content security policy of everything but the status page: nothing is allowed.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
+/// Header fields that every response has: no browser keeps, frames or embeds it.
+const RESTRICTIONS: [(&str, &str); 5] = [
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+];
+
 /// A response of the admin listener.
 pub(super) struct AdminResponse {
     status: StatusCode,
@@ -30,35 +39,30 @@ impl AdminResponse {
 
     /// Creates a response with metrics in Prometheus' text format.
     pub(super) fn metrics(text: String) -> Self {
-        let media_type = "text/plain; version=0.0.4; charset=utf-8";
-        Self {
-            status: StatusCode::OK,
-            media_type,
-            policy: NOTHING,
-            body: text.into(),
-        }
+        Self::ok("text/plain; version=0.0.4; charset=utf-8", text.into())
     }
 
     /// Creates a JSON response.
     pub(super) fn json(value: &impl Serialize) -> Self {
         // Encoding fails only for maps whose keys are not strings, and there are none.
         let body = serde_json::to_vec(value).unwrap_or_default();
+        Self::ok("application/json", body.into())
+    }
+
+    fn ok(media_type: &'static str, body: Bytes) -> Self {
         Self {
             status: StatusCode::OK,
-            media_type: "application/json",
+            media_type,
             policy: NOTHING,
-            body: body.into(),
+            body,
         }
     }
 
     /// Creates a response with the status page.
     pub(super) fn page(html: String) -> Self {
-        let media_type = "text/html; charset=utf-8";
         Self {
-            status: StatusCode::OK,
-            media_type,
             policy: &status_page::POLICY,
-            body: html.into(),
+            ..Self::ok("text/html; charset=utf-8", html.into())
         }
     }
 
@@ -75,12 +79,10 @@ impl AdminResponse {
         let mut head = ResponseHeader::build(self.status, Some(10))?;
         head.insert_header(header::CONTENT_TYPE, self.media_type)?;
         head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
-        head.insert_header(header::CACHE_CONTROL, "no-store")?;
         head.insert_header(header::CONTENT_SECURITY_POLICY, self.policy)?;
-        head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
-        head.insert_header(header::X_FRAME_OPTIONS, "DENY")?;
-        head.insert_header(header::REFERRER_POLICY, "no-referrer")?;
-        head.insert_header("Cross-Origin-Resource-Policy", "same-origin")?;
+        for (name, value) in RESTRICTIONS {
+            head.insert_header(name, value)?;
+        }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             head.insert_header(header::ALLOW, "GET, HEAD")?;
         }

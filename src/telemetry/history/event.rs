@@ -193,11 +193,18 @@ impl Event {
     /// Returns the index of the event that this repeats. Notifications are never merged. Refusals
     /// are merged across addresses, so that a hundred for one reason do not hide another reason.
     pub(super) fn earlier(&self, events: &VecDeque<Self>) -> Option<usize> {
-        let is_again = |last: &&Self| self.repeats(last) && self.remote_addr == last.remote_addr;
         match (&self.notification, self.ending.is_good()) {
             (Some(_), _) => None,
-            (None, true) => events.back().filter(is_again).map(|_| events.len() - 1),
+            (None, true) => events
+                .len()
+                .checked_sub(1)
+                .filter(|last| self.is_again(&events[*last])),
             (None, false) => events.iter().position(|event| self.repeats(event)),
         }
+    }
+
+    /// Returns `true` if this is a repetition of `last` by the same client.
+    fn is_again(&self, last: &Self) -> bool {
+        self.repeats(last) && self.remote_addr == last.remote_addr
     }
 }

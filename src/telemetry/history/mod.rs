@@ -9,7 +9,7 @@ use crate::sanitize::is_sanitized;
 use crate::tls::RefusalCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The number of passed events, and of refused events, that are kept: a flood of one does not
@@ -31,6 +31,15 @@ pub(crate) struct TestToken {
     pub at: SystemTime,
     /// The token as it was received.
     pub token: String,
+}
+
+impl TestToken {
+    fn received_now(token: &str) -> Self {
+        Self {
+            at: SystemTime::now(),
+            token: token.to_owned(),
+        }
+    }
 }
 
 /// Accepted notifications with unexpected values.
@@ -121,63 +130,51 @@ pub(super) struct Recent(Mutex<Snapshot>);
 
 impl Recent {
     pub(super) fn note(&self, event: Event) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .note(event);
+        self.lock().note(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a passed event that is not kept.
     pub(super) fn count_passed(&self) {
         let ending = EventResult::Request(Outcome::Forwarded);
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .count(step(SystemTime::now()), ending);
+        self.lock().count(step(SystemTime::now()), ending);
     }
 
     /// Keeps the last response of an upstream.
     pub(super) fn note_answer(&self, upstream: &str, answer: UpstreamAnswer) {
-        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match snapshot.answers.get_mut(upstream) {
+        let answers = &mut self.lock().answers;
+        match answers.get_mut(upstream) {
             Some(last) => *last = answer,
-            None => drop(snapshot.answers.insert(upstream.to_owned(), answer)),
+            None => drop(answers.insert(upstream.to_owned(), answer)),
         }
     }
 
     /// Removes the responses of upstreams that no longer exist.
     pub(super) fn keep_upstreams(&self, is_upstream: impl Fn(&str) -> bool) {
-        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshot.answers.retain(|upstream, _| is_upstream(upstream));
+        let answers = &mut self.lock().answers;
+        answers.retain(|upstream, _| is_upstream(upstream));
     }
 
     /// Keeps a token, unless it would have to be truncated or sanitized: it would be useless.
     pub(super) fn note_token(&self, route: &str, token: &str) {
         if is_sanitized(token) {
-            let token = TestToken {
-                at: SystemTime::now(),
-                token: token.to_owned(),
-            };
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .tokens
-                .insert(route.to_owned(), token);
+            let token = TestToken::received_now(token);
+            self.lock().tokens.insert(route.to_owned(), token);
         }
     }
 
     /// Removes the tokens and unexpected values of routes that no longer exist.
     pub(super) fn keep_routes(&self, is_route: impl Fn(&str) -> bool) {
-        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut snapshot = self.lock();
         snapshot.tokens.retain(|route, _| is_route(route));
         snapshot.drift.retain(|(route, _), _| is_route(route));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().clone()
     }
 }
 
@@ -186,28 +183,14 @@ impl Snapshot {
         self.count(step(event.at), event.ending);
         self.note_drift(&event);
         self.note_refused_certificate(&event);
-        let is_notification = event.notification.is_some();
-        let events = if is_notification || event.ending.is_good() {
-            &mut self.passed
-        } else {
-            &mut self.refused
+        let events = match event.notification.is_some() || event.ending.is_good() {
+            true => &mut self.passed,
+            false => &mut self.refused,
         };
-        if let Some(earlier) = event.earlier(events).and_then(|index| events.remove(index)) {
-            events.push_back(Event {
-                times: earlier.times + 1,
-                ..event
-            });
-            return;
-        }
-        let oldest = if events.len() == KEPT {
-            events.pop_front()
-        } else {
-            None
-        };
+        let oldest = keep(events, event);
         self.forgotten = oldest
             .filter(|event| event.notification.is_some())
             .or(self.forgotten.take());
-        events.push_back(event);
     }
 
     fn note_refused_certificate(&mut self, event: &Event) {
@@ -253,16 +236,21 @@ impl Snapshot {
     }
 
     fn count(&mut self, step: u64, ending: EventResult) {
+        self.begin_if_later(step);
+        // If the clock was set back, the event counts for the latest step.
+        let current = self.history.back_mut().map(|(_, counts)| counts);
+        for counts in current.into_iter().chain([&mut self.totals]) {
+            counts.count(ending);
+        }
+    }
+
+    /// Begins a step of the history, unless it has begun already.
+    fn begin_if_later(&mut self, step: u64) {
         if self.history.back().is_none_or(|(last, _)| *last < step) {
             if self.history.len() == STEPS {
                 self.history.pop_front();
             }
             self.history.push_back((step, EventCounts::default()));
-        }
-        // If the clock was set back, the event counts for the latest step.
-        let current = self.history.back_mut().map(|(_, counts)| counts);
-        for counts in current.into_iter().chain([&mut self.totals]) {
-            counts.count(ending);
         }
     }
 
@@ -271,16 +259,33 @@ impl Snapshot {
         let mut day = [EventCounts::default(); STEPS];
         let last = step(now);
         for (step, counts) in &self.history {
-            if let Some(age) = last
-                .checked_sub(*step)
-                .and_then(|age| usize::try_from(age).ok())
-                .filter(|age| *age < STEPS)
-            {
-                day[STEPS - 1 - age] = *counts;
+            if let Some(index) = index_in_day(*step, last) {
+                day[index] = *counts;
             }
         }
         day
     }
+}
+
+/// Returns the place of a step in the day that ends with the step `last`, if it is in that day.
+fn index_in_day(step: u64, last: u64) -> Option<usize> {
+    let age = usize::try_from(last.checked_sub(step)?).ok()?;
+    (STEPS - 1).checked_sub(age)
+}
+
+/// Adds an event, or counts it with the one that it repeats. Returns the event that makes room.
+fn keep(events: &mut VecDeque<Event>, event: Event) -> Option<Event> {
+    if let Some(earlier) = event.earlier(events).and_then(|index| events.remove(index)) {
+        events.push_back(Event {
+            times: earlier.times + 1,
+            ..event
+        });
+        return None;
+    }
+    let is_full = events.len() == KEPT;
+    let oldest = is_full.then(|| events.pop_front()).flatten();
+    events.push_back(event);
+    oldest
 }
 
 fn step(time: SystemTime) -> u64 {

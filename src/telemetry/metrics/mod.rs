@@ -32,6 +32,12 @@ use webhooks::{WebhookFamilies, WebhookMetrics};
 /// The prefix of every metric name.
 pub(super) const NAMESPACE: &str = "netdata_webhook_proxy";
 
+/// The invariant of the names, help texts and labels in this room.
+const VALID: &str = "the metric is valid";
+
+/// The invariant of the names together.
+const ONE_NAME: &str = "no two metrics have one name";
+
 /// Buckets from the duration of a challenge to that of an upstream timeout, in seconds.
 const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
@@ -40,7 +46,7 @@ const BUCKETS: [f64; 14] = [
 /// Counts log lines dropped because the queue was full. Global, as standard error is.
 pub(super) static LOG_LINES_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Log lines that were dropped because standard error was not read fast enough.";
-    IntCounter::with_opts(opts("log_lines_dropped_total", help)).expect("the metric is valid")
+    IntCounter::with_opts(opts("log_lines_dropped_total", help)).expect(VALID)
 });
 
 /// The label `which` of `certificate_not_after_timestamp_seconds`.
@@ -98,6 +104,21 @@ struct Handles {
     upstreams: HashMap<String, Histogram>,
 }
 
+impl Handles {
+    fn route(&self, path: Option<&str>) -> Option<&RouteMetrics> {
+        self.routes.get(path?).map(Arc::as_ref)
+    }
+
+    /// Returns the metrics of a route that was of this kind before.
+    fn same_route(&self, path: &str, kind: RouteKind) -> Option<Arc<RouteMetrics>> {
+        let is_webhook = kind == RouteKind::Webhook;
+        let known = self.routes.get(path);
+        known
+            .filter(|metrics| metrics.webhooks.is_some() == is_webhook)
+            .cloned()
+    }
+}
+
 struct RouteMetrics {
     requests: RequestMetrics,
     /// The metrics of webhook routes.
@@ -113,6 +134,14 @@ pub(crate) struct Ended<'c> {
     pub(crate) duration: Option<Duration>,
 }
 
+impl Ended<'_> {
+    fn outcome(&self) -> Outcome {
+        // Every request has an outcome; a missing one would be a bug.
+        let outcome = self.context.outcome;
+        outcome.unwrap_or(Outcome::Refused("internal_error"))
+    }
+}
+
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
@@ -123,75 +152,25 @@ impl Metrics {
     /// Creates metrics with all counters at 0.
     pub(crate) fn new() -> Self {
         let registry = Registry::new();
-        let (requests, webhooks) = (
-            RequestFamilies::new(&registry),
-            WebhookFamilies::new(&registry),
-        );
-        let upstream_duration = histograms(
-            &registry,
-            "upstream_duration_seconds",
-            "From sending to the end of the answer.",
-            &["upstream"],
-        );
-        let upstream_healthy = gauges(
-            &registry,
-            "upstream_healthy",
-            "1 if the server of the upstream is in use, 0 if it is left out.",
-            &["upstream", "server"],
-        );
-        let reloads = counters(
-            &registry,
-            "reloads_total",
-            "Attempts to reload the configuration.",
-            &["outcome"],
-        );
-        let certificate_not_after = gauges(
-            &registry,
-            "certificate_not_after_timestamp_seconds",
-            "Until when a certificate is valid; of several, the first to expire. For crl, when the next list is due.",
-            &["which"],
-        );
-        let buffered = gauge(
-            &registry,
-            "buffered_bytes",
-            "The memory that bodies of requests take.",
-        );
-        let buffered_limit = gauge(
-            &registry,
-            "buffered_limit_bytes",
-            "The memory that bodies of requests may take.",
-        );
-        let not_delivered_open = gauge(
-            &registry,
-            "not_delivered_open",
-            "Verified notifications of the last 24 hours that did not reach their application, and have not since.",
-        );
+        let requests = RequestFamilies::new(&registry);
         register(&registry, LOG_LINES_DROPPED.clone());
-        gauges(
-            &registry,
-            "build_info",
-            "Always 1; says which version runs.",
-            &["version"],
-        )
-        .with_label_values(&[env!("CARGO_PKG_VERSION")])
-        .set(1);
-        repeated::start();
-        register(&registry, repeated::LEFT_OUT.clone());
+        register(&registry, repeated::left_out().clone());
+        register_build_info(&registry);
         Self {
-            reloads: ["ok", "failed"].map(|outcome| reloads.with_label_values(&[outcome])),
             nowhere: RequestMetrics::new(&requests, ""),
-            process: ProcessMetrics::new(&registry),
-            connections: ConnectionMetrics::new(&registry),
-            registry,
             requests,
-            webhooks,
-            upstream_duration,
-            upstream_healthy,
-            certificate_not_after,
-            buffered,
-            buffered_limit,
-            not_delivered_open,
+            webhooks: WebhookFamilies::new(&registry),
+            upstream_duration: upstream_duration(&registry),
+            upstream_healthy: upstream_healthy(&registry),
+            connections: ConnectionMetrics::new(&registry),
+            reloads: reloads(&registry),
+            certificate_not_after: certificate_not_after(&registry),
+            buffered: buffered(&registry),
+            buffered_limit: buffered_limit(&registry),
+            not_delivered_open: not_delivered_open(&registry),
+            process: ProcessMetrics::new(&registry),
             handles: ArcSwap::default(),
+            registry,
         }
     }
 
@@ -203,25 +182,26 @@ impl Metrics {
         upstreams: impl Iterator<Item = String>,
     ) {
         let old = self.handles.load_full();
-        let metrics = |path: &str, kind| {
-            let same = old
-                .routes
-                .get(path)
-                .filter(|metrics| metrics.webhooks.is_some() == (kind == RouteKind::Webhook));
-            same.cloned()
-                .unwrap_or_else(|| Arc::new(self.route(path, kind)))
+        let route = |(path, kind): (String, _)| {
+            let metrics = old.same_route(&path, kind);
+            let metrics = metrics.unwrap_or_else(|| Arc::new(self.route(&path, kind)));
+            (path, metrics)
         };
-        let duration = |name: &str| self.upstream_duration.with_label_values(&[name]);
+        let upstream = |name: String| {
+            let duration = self.upstream_duration.with_label_values(&[&name]);
+            (name, duration)
+        };
         let new = Handles {
-            routes: routes
-                .map(|(path, kind)| (metrics(&path, kind), path))
-                .map(|(metrics, path)| (path, metrics))
-                .collect(),
-            upstreams: upstreams
-                .map(|name| (duration(&name), name))
-                .map(|(duration, name)| (name, duration))
-                .collect(),
+            routes: routes.map(route).collect(),
+            upstreams: upstreams.map(upstream).collect(),
         };
+        self.forget_routes(&old, &new);
+        self.forget_upstreams(&old, &new);
+        self.handles.store(Arc::new(new));
+    }
+
+    /// Removes the metrics of routes that have gone, or have become those of another kind.
+    fn forget_routes(&self, old: &Handles, new: &Handles) {
         for path in old.routes.keys() {
             let metrics = new.routes.get(path);
             if metrics.is_none() {
@@ -231,15 +211,15 @@ impl Metrics {
                 self.webhooks.forget(path);
             }
         }
-        for name in old
-            .upstreams
-            .keys()
-            .filter(|name| !new.upstreams.contains_key(*name))
-        {
-            // Ignore the error: the series did not exist.
-            let _ = self.upstream_duration.remove_label_values(&[name]);
+    }
+
+    fn forget_upstreams(&self, old: &Handles, new: &Handles) {
+        for name in old.upstreams.keys() {
+            if !new.upstreams.contains_key(name) {
+                // Ignore the error: the series did not exist.
+                let _ = self.upstream_duration.remove_label_values(&[name]);
+            }
         }
-        self.handles.store(Arc::new(new));
     }
 
     fn route(&self, path: &str, kind: RouteKind) -> RouteMetrics {
@@ -253,46 +233,33 @@ impl Metrics {
     /// Adds the metrics of another room.
     pub(crate) fn add(&self, collectors: Vec<Box<dyn Collector>>) {
         for collector in collectors {
-            let added = self.registry.register(collector);
-            added.expect("no two metrics have one name");
+            self.registry.register(collector).expect(ONE_NAME);
         }
     }
 
     /// Counts a request that has ended.
-    pub(crate) fn request(
-        &self,
-        Ended {
-            context,
-            is_challenge,
-            duration,
-        }: Ended<'_>,
-    ) {
-        let handles = self.handles.load();
-        let route = context
-            .route
-            .as_deref()
-            .and_then(|route| handles.routes.get(route));
-        // Every request has an outcome; a missing one would be a bug.
-        let outcome = context
-            .outcome
-            .unwrap_or(Outcome::Refused("internal_error"));
+    pub(crate) fn request(&self, ended: Ended<'_>) {
+        let (context, handles) = (ended.context, self.handles.load());
+        let route = handles.route(context.route.as_deref());
         let requests = route.map_or(&self.nowhere, |route| &route.requests);
-        requests.count(&self.requests, outcome, duration);
+        requests.count(&self.requests, ended.outcome(), ended.duration);
         requests.dropped_headers(context.dropped_headers.count);
         if let Some(webhooks) = route.and_then(|route| route.webhooks.as_ref()) {
-            if let Some(notification) = &context.notification {
-                webhooks.notification(&self.webhooks, notification);
-            }
-            if is_challenge {
-                webhooks.challenge(outcome == Outcome::Challenged);
-            }
+            self.webhook(webhooks, &ended);
         }
-        let upstream = context
-            .upstream
-            .as_deref()
-            .and_then(|upstream| handles.upstreams.get(upstream));
+        let upstream = context.upstream.as_deref();
+        let upstream = upstream.and_then(|upstream| handles.upstreams.get(upstream));
         if let (Some(upstream), Some(duration)) = (upstream, context.upstream_duration) {
             upstream.observe(duration.as_secs_f64());
+        }
+    }
+
+    fn webhook(&self, webhooks: &WebhookMetrics, ended: &Ended<'_>) {
+        if let Some(notification) = &ended.context.notification {
+            webhooks.notification(&self.webhooks, notification);
+        }
+        if ended.is_challenge {
+            webhooks.challenge(ended.outcome() == Outcome::Challenged);
         }
     }
 
@@ -316,8 +283,7 @@ impl Metrics {
     pub(crate) fn not_delivered(&self, route: &str, code: &str) {
         let handles = self.handles.load();
         let webhooks = handles
-            .routes
-            .get(route)
+            .route(Some(route))
             .and_then(|it| it.webhooks.as_ref());
         if let Some(webhooks) = webhooks {
             webhooks.not_delivered(code);
@@ -337,16 +303,11 @@ impl Metrics {
 
     /// Records the expiry of certificates in seconds since 1970. `None` removes the series.
     pub(crate) fn certificate(&self, which: CertificateKind, not_after: Option<i64>) {
+        let (series, labels) = (&self.certificate_not_after, [which.as_str()]);
         match not_after {
-            Some(time) => self
-                .certificate_not_after
-                .with_label_values(&[which.as_str()])
-                .set(time),
+            Some(time) => series.with_label_values(&labels).set(time),
             // Ignore the error: the series did not exist.
-            None => drop(
-                self.certificate_not_after
-                    .remove_label_values(&[which.as_str()]),
-            ),
+            None => drop(series.remove_label_values(&labels)),
         }
     }
 
@@ -375,42 +336,81 @@ impl Metrics {
     }
 }
 
+fn register_build_info(registry: &Registry) {
+    let help = "Always 1; says which version runs.";
+    let info = gauges(registry, "build_info", help, &["version"]);
+    info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+}
+
+fn upstream_duration(registry: &Registry) -> HistogramVec {
+    let help = "From sending to the end of the answer.";
+    histograms(registry, "upstream_duration_seconds", help, &["upstream"])
+}
+
+fn upstream_healthy(registry: &Registry) -> IntGaugeVec {
+    let help = "1 if the server of the upstream is in use, 0 if it is left out.";
+    gauges(registry, "upstream_healthy", help, &["upstream", "server"])
+}
+
+fn reloads(registry: &Registry) -> [IntCounter; 2] {
+    let help = "Attempts to reload the configuration.";
+    let reloads = counters(registry, "reloads_total", help, &["outcome"]);
+    ["ok", "failed"].map(|outcome| reloads.with_label_values(&[outcome]))
+}
+
+fn certificate_not_after(registry: &Registry) -> IntGaugeVec {
+    gauges(
+        registry,
+        "certificate_not_after_timestamp_seconds",
+        "Until when a certificate is valid; of several, the first to expire. For crl, when the next list is due.",
+        &["which"],
+    )
+}
+
+fn buffered(registry: &Registry) -> IntGauge {
+    let help = "The memory that bodies of requests take.";
+    gauge(registry, "buffered_bytes", help)
+}
+
+fn buffered_limit(registry: &Registry) -> IntGauge {
+    let help = "The memory that bodies of requests may take.";
+    gauge(registry, "buffered_limit_bytes", help)
+}
+
+fn not_delivered_open(registry: &Registry) -> IntGauge {
+    gauge(
+        registry,
+        "not_delivered_open",
+        "Verified notifications of the last 24 hours that did not reach their application, and have not since.",
+    )
+}
+
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(NAMESPACE)
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
-    registry
-        .register(Box::new(collector.clone()))
-        .expect("no two metrics have one name");
+    let collectors = Box::new(collector.clone());
+    registry.register(collectors).expect(ONE_NAME);
     collector
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    register(
-        registry,
-        IntCounterVec::new(opts(name, help), labels).expect("the metric is valid"),
-    )
+    let counters = IntCounterVec::new(opts(name, help), labels);
+    register(registry, counters.expect(VALID))
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    register(
-        registry,
-        IntGauge::with_opts(opts(name, help)).expect("the metric is valid"),
-    )
+    let gauge = IntGauge::with_opts(opts(name, help));
+    register(registry, gauge.expect(VALID))
 }
 
 fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    register(
-        registry,
-        IntGaugeVec::new(opts(name, help), labels).expect("the metric is valid"),
-    )
+    let gauges = IntGaugeVec::new(opts(name, help), labels);
+    register(registry, gauges.expect(VALID))
 }
 
 fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
     let opts = HistogramOpts::from(opts(name, help)).buckets(BUCKETS.to_vec());
-    register(
-        registry,
-        HistogramVec::new(opts, labels).expect("the metric is valid"),
-    )
+    register(registry, HistogramVec::new(opts, labels).expect(VALID))
 }

@@ -57,19 +57,20 @@ impl ProcessMetrics {
     pub(super) fn update(&self) {
         let used = cpu_time().as_secs_f64() - self.cpu_seconds.get();
         self.cpu_seconds.inc_by(used.max(0.0));
-        if let Some(limit) = getrlimit(Resource::Nofile).current {
-            self.max_fds.set(limit as f64);
-        }
-        if let Some(count) = entries("/proc/self/fd") {
-            self.open_fds.set(count);
-        }
-        if let Some(count) = entries("/proc/self/task") {
-            self.threads.set(count);
-        }
-        if let Some((virtual_memory, resident_memory)) = memory() {
-            self.virtual_memory.set(virtual_memory);
-            self.resident_memory.set(resident_memory);
-        }
+        let max_fds = getrlimit(Resource::Nofile).current;
+        set(&self.max_fds, max_fds.map(|limit| limit as f64));
+        set(&self.open_fds, entries("/proc/self/fd"));
+        set(&self.threads, entries("/proc/self/task"));
+        let memory = memory();
+        set(&self.virtual_memory, memory.map(|(size, _)| size));
+        set(&self.resident_memory, memory.map(|(_, resident)| resident));
+    }
+}
+
+/// Sets a gauge to what was measured, if it could be.
+fn set(gauge: &Gauge, measured: Option<f64>) {
+    if let Some(measured) = measured {
+        gauge.set(measured);
     }
 }
 
@@ -79,20 +80,26 @@ fn add<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::
 
 /// Returns the time when this process started.
 fn start_time() -> f64 {
-    // Its age is the uptime of the system less the uptime at its start, which is in ticks.
-    let started = fs::read_to_string("/proc/self/stat").ok().and_then(|stat| {
-        // The name of the program, in parentheses, may contain anything.
-        let fields = stat.rsplit_once(") ")?.1;
-        fields.split(' ').nth(19)?.parse::<u64>().ok()
-    });
+    // Its age is the uptime of the system less the uptime at its start.
     let uptime = duration(clock_gettime(ClockId::Boottime));
-    let tick = Duration::from_secs(1) / u32::try_from(clock_ticks_per_second()).unwrap_or(100);
-    let started = started.map(|ticks| tick.mul_f64(ticks as f64));
-    let age = uptime.saturating_sub(started.unwrap_or(uptime));
+    let age = uptime.saturating_sub(uptime_at_start().unwrap_or(uptime));
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     now.saturating_sub(age).as_secs_f64()
+}
+
+/// Returns the uptime of the system when this process started, which the system has in ticks.
+fn uptime_at_start() -> Option<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let tick = Duration::from_secs(1) / u32::try_from(clock_ticks_per_second()).unwrap_or(100);
+    Some(tick.mul_f64(start_ticks(&stat)? as f64))
+}
+
+fn start_ticks(stat: &str) -> Option<u64> {
+    // The name of the program, in parentheses, may contain anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(19)?.parse().ok()
 }
 
 fn cpu_time() -> Duration {
@@ -110,12 +117,14 @@ fn entries(directory: &str) -> Option<f64> {
 
 /// Returns the virtual and the resident memory in bytes.
 fn memory() -> Option<(f64, f64)> {
-    let pages = fs::read_to_string("/proc/self/statm").ok()?;
-    let mut pages = pages
-        .split(' ')
-        .map_while(|count| count.parse::<u64>().ok());
-    let mut bytes = || Some(pages.next()?.saturating_mul(page_size() as u64) as f64);
-    Some((bytes()?, bytes()?))
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let mut sizes = statm.split(' ').map(bytes_of_pages);
+    Some((sizes.next()??, sizes.next()??))
+}
+
+fn bytes_of_pages(pages: &str) -> Option<f64> {
+    let pages: u64 = pages.parse().ok()?;
+    Some(pages.saturating_mul(page_size() as u64) as f64)
 }
 
 #[cfg(test)]

@@ -48,18 +48,22 @@ impl RequestFamilies {
 
     /// Removes the metrics of a route that no longer exists.
     pub(super) fn forget(&self, route: &str) {
+        let refused = REFUSALS.map(|refusal| Outcome::Refused(refusal.code));
         // Ignore the error: the series did not exist.
-        for outcome in OUTCOMES
-            .into_iter()
-            .chain(REFUSALS.map(|refusal| Outcome::Refused(refusal.code)))
-        {
-            let _ = self
-                .requests
-                .remove_label_values(&[route, outcome.as_str(), outcome.code()]);
+        for outcome in OUTCOMES.into_iter().chain(refused) {
+            let _ = self.requests.remove_label_values(&labels(route, outcome));
         }
         let _ = self.dropped_headers.remove_label_values(&[route]);
         let _ = self.duration.remove_label_values(&[route]);
     }
+
+    fn counter(&self, route: &str, outcome: Outcome) -> IntCounter {
+        self.requests.with_label_values(&labels(route, outcome))
+    }
+}
+
+fn labels(route: &str, outcome: Outcome) -> [&str; 3] {
+    [route, outcome.as_str(), outcome.code()]
 }
 
 /// The metrics of one route.
@@ -75,11 +79,7 @@ pub(super) struct RequestMetrics {
 
 impl RequestMetrics {
     pub(super) fn new(families: &RequestFamilies, route: &str) -> Self {
-        let counter = |outcome: Outcome| {
-            families
-                .requests
-                .with_label_values(&[route, outcome.as_str(), outcome.code()])
-        };
+        let counter = |outcome| families.counter(route, outcome);
         Self {
             route: route.to_owned(),
             passed: OUTCOMES.map(counter),
@@ -100,26 +100,22 @@ impl RequestMetrics {
         outcome: Outcome,
         duration: Option<Duration>,
     ) {
-        let counter = match outcome {
-            Outcome::Refused(code) => REFUSALS
-                .iter()
-                .position(|known| known.code == code)
-                .map(|index| &self.refused[index]),
-            passed => OUTCOMES
-                .iter()
-                .position(|known| *known == passed)
-                .map(|index| &self.passed[index]),
-        };
-        match counter {
+        match self.counter(outcome) {
             Some(counter) => counter.inc(),
             // Known to the compiler, but not to the lists above.
-            None => families
-                .requests
-                .with_label_values(&[&self.route, outcome.as_str(), outcome.code()])
-                .inc(),
+            None => families.counter(&self.route, outcome).inc(),
         }
         if let Some(duration) = duration {
             self.duration.observe(duration.as_secs_f64());
         }
+    }
+
+    fn counter(&self, outcome: Outcome) -> Option<&IntCounter> {
+        if let Outcome::Refused(code) = outcome {
+            let index = REFUSALS.iter().position(|known| known.code == code)?;
+            return self.refused.get(index);
+        }
+        let index = OUTCOMES.iter().position(|known| *known == outcome)?;
+        self.passed.get(index)
     }
 }

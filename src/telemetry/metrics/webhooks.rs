@@ -21,6 +21,15 @@ pub(super) struct WebhookFamilies {
     last_notification: IntGaugeVec,
 }
 
+/// The kinds and severities that both shapes have.
+const USUAL: [(Kind, &str); 5] = [
+    (Kind::Alert, "critical"),
+    (Kind::Alert, "warning"),
+    (Kind::Alert, "clear"),
+    (Kind::Reachability, "critical"),
+    (Kind::Reachability, "info"),
+];
+
 impl WebhookFamilies {
     pub(super) fn new(registry: &Registry) -> Self {
         Self {
@@ -104,26 +113,15 @@ impl WebhookMetrics {
             challenges_refused: families.challenges.with_label_values(&[route, "refused"]),
             last_notification: families.last_notification.with_label_values(&[route]),
         };
-        for shape in [Some(Shape::Flat), Some(Shape::Nested)] {
-            for severity in ["critical", "warning", "clear"] {
-                metrics.counter(families, combination(Kind::Alert, shape, severity));
-            }
-            for severity in ["critical", "info"] {
-                metrics.counter(families, combination(Kind::Reachability, shape, severity));
-            }
+        for combination in usual_combinations() {
+            metrics.counter(families, combination);
         }
-        metrics.counter(families, combination(Kind::Test, None, ""));
         metrics
     }
 
     /// Counts a verified notification.
     pub(super) fn notification(&self, families: &WebhookFamilies, notification: &Notification) {
-        let severity = notification.severity.as_deref().unwrap_or_default();
-        self.counter(
-            families,
-            combination(notification.kind, notification.shape, severity),
-        )
-        .inc();
+        self.counter(families, combination_of(notification)).inc();
         if !notification.drift.is_empty() {
             self.drift[position(notification.kind)].inc();
         }
@@ -158,17 +156,29 @@ impl WebhookMetrics {
     }
 }
 
+fn combination_of(notification: &Notification) -> usize {
+    let severity = notification.severity.as_deref().unwrap_or_default();
+    combination(notification.kind, notification.shape, severity)
+}
+
+/// Returns the combinations that Netdata Cloud sends, whose counters begin at 0.
+fn usual_combinations() -> impl Iterator<Item = usize> {
+    let shaped = [Some(Shape::Flat), Some(Shape::Nested)].into_iter();
+    let shaped =
+        shaped.flat_map(|shape| USUAL.map(|(kind, severity)| combination(kind, shape, severity)));
+    shaped.chain([combination(Kind::Test, None, "")])
+}
+
 fn combination(kind: Kind, shape: Option<Shape>, severity: &str) -> usize {
-    let kind = position(kind);
-    let shape = SHAPES
-        .iter()
-        .position(|known| *known == shape)
-        .unwrap_or_default();
-    let severity = SEVERITIES
-        .iter()
-        .position(|known| *known == severity)
-        .unwrap_or(SEVERITIES.len() - 1);
-    (kind * SHAPES.len() + shape) * SEVERITIES.len() + severity
+    let shape = SHAPES.iter().position(|known| *known == shape);
+    let row = position(kind) * SHAPES.len() + shape.unwrap_or_default();
+    row * SEVERITIES.len() + severity_position(severity)
+}
+
+/// Returns the index of a severity; that of unknown ones is the last.
+fn severity_position(severity: &str) -> usize {
+    let known = SEVERITIES.iter().position(|known| *known == severity);
+    known.unwrap_or(SEVERITIES.len() - 1)
 }
 
 fn position(kind: Kind) -> usize {

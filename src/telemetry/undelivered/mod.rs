@@ -59,22 +59,23 @@ struct State {
     unsaved: Vec<Change>,
 }
 
+impl State {
+    fn save_later(&mut self, change: Change) {
+        if self.unsaved.len() == UNSAVED {
+            self.unsaved.remove(0);
+        }
+        self.unsaved.push(change);
+    }
+}
+
 impl Undelivered {
     /// Keeps them in a file in `directory` from here on, beginning with what is in it.
     pub(super) fn keep_in(&self, directory: &Path) {
-        let (shared, store) = (self.0.clone(), Store::new(directory));
-        let mut keeper = Keeper {
-            shared,
-            store,
-            stamp: None,
-            has_failed: false,
-        };
+        let mut keeper = Keeper::new(self.0.clone(), Store::new(directory));
         keeper.refresh();
         keeper.shared.state().is_kept = true;
-        let started = thread::Builder::new()
-            .name("undelivered".into())
-            .spawn(move || keeper.run());
-        if let Err(error) = started {
+        let thread = thread::Builder::new().name("undelivered".into());
+        if let Err(error) = thread.spawn(move || keeper.run()) {
             self.0.state().is_kept = false;
             log_failure(&error);
         }
@@ -101,10 +102,7 @@ impl Undelivered {
         let mut state = self.0.state();
         change.apply(&mut state.open);
         if state.is_kept {
-            if state.unsaved.len() == UNSAVED {
-                state.unsaved.remove(0);
-            }
-            state.unsaved.push(change);
+            state.save_later(change);
             self.0.changed.notify_all();
         }
     }
@@ -129,16 +127,19 @@ impl Undelivered {
 
 impl Change {
     fn apply(&self, open: &mut VecDeque<LostNotification>) {
-        let key = match self {
-            Self::Lost(lost) => &lost.key,
-            Self::Delivered(key) => key,
-        };
-        open.retain(|lost| lost.key != *key);
+        open.retain(|lost| lost.key != self.key());
         if let Self::Lost(lost) = self {
             open.push_back(lost.clone());
             if open.len() > KEPT {
                 open.pop_front();
             }
+        }
+    }
+
+    fn key(&self) -> &str {
+        match self {
+            Self::Lost(lost) => &lost.key,
+            Self::Delivered(key) => key,
         }
     }
 }
@@ -166,19 +167,32 @@ struct Keeper {
 impl Keeper {
     fn run(&mut self) -> ! {
         loop {
-            let is_idle = |state: &mut State| state.unsaved.is_empty() || self.has_failed;
-            let (state, _) = self
-                .shared
-                .changed
-                .wait_timeout_while(self.shared.state(), INTERVAL, is_idle)
-                .unwrap_or_else(PoisonError::into_inner);
-            let changes = state.unsaved.clone();
-            drop(state);
+            let changes = self.wait();
             if changes.is_empty() {
                 self.refresh();
             } else {
                 self.save(&changes);
             }
+        }
+    }
+
+    /// Waits for changes, or until the file is to be looked at. Returns the changes.
+    fn wait(&self) -> Vec<Change> {
+        let is_idle = |state: &mut State| state.unsaved.is_empty() || self.has_failed;
+        let (state, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(self.shared.state(), INTERVAL, is_idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.unsaved.clone()
+    }
+
+    fn new(shared: Arc<Shared>, store: Store) -> Self {
+        Self {
+            shared,
+            store,
+            stamp: None,
+            has_failed: false,
         }
     }
 
@@ -194,11 +208,14 @@ impl Keeper {
                 self.take(open, stamp, changes.len());
                 self.shared.changed.notify_all();
             }
-            Err(error) if self.has_failed => drop(error),
-            Err(error) => {
-                self.has_failed = true;
-                log_failure(&error);
-            }
+            Err(error) => self.note_failure(&error),
+        }
+    }
+
+    /// Logs the first of several failures.
+    fn note_failure(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            log_failure(error);
         }
     }
 
@@ -209,11 +226,7 @@ impl Keeper {
         }
         match self.store.read() {
             Ok((open, stamp)) => self.take(open, stamp, 0),
-            Err(error) if self.has_failed => drop(error),
-            Err(error) => {
-                self.has_failed = true;
-                log_failure(&error);
-            }
+            Err(error) => self.note_failure(&error),
         }
     }
 

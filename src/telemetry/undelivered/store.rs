@@ -64,16 +64,28 @@ impl Store {
     pub(super) fn read(&self) -> io::Result<Stored> {
         // Taken first: if the file changes meanwhile, it is read again.
         let stamp = self.stamp();
-        let mut text = Vec::new();
-        match File::open(&self.path) {
-            Ok(file) => file.take(MAX_LENGTH).read_to_end(&mut text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((VecDeque::new(), None));
-            }
-            Err(error) => return Err(error),
+        let text = match self.text() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::default()),
+            text => text?,
         };
         let contents: Contents = serde_json::from_slice(&text)?;
         Ok((contents.not_delivered, stamp))
+    }
+
+    fn text(&self) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let file = File::open(&self.path)?;
+        file.take(MAX_LENGTH).read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    /// Reads the file. One that cannot be understood has no notifications.
+    fn read_if_readable(&self) -> io::Result<VecDeque<LostNotification>> {
+        match self.read() {
+            Ok((open, _)) => Ok(open),
+            Err(error) if is_unreadable(&error) => Ok(VecDeque::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Changes the file. One that cannot be understood is replaced.
@@ -83,18 +95,10 @@ impl Store {
     ) -> io::Result<Stored> {
         let directory = File::open(&self.directory)?;
         flock(&directory, FlockOperation::LockExclusive)?;
-        let is_unreadable = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
-        let mut open = match self.read() {
-            Ok((open, _)) => open,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_unreadable(&error) => {
-                VecDeque::new()
-            }
-            Err(error) => return Err(error),
+        let mut contents = Contents {
+            not_delivered: self.read_if_readable()?,
         };
-        change(&mut open);
-        let contents = Contents {
-            not_delivered: open,
-        };
+        change(&mut contents.not_delivered);
         self.replace(&serde_json::to_vec(&contents)?)?;
         Ok((contents.not_delivered, self.stamp()))
     }
@@ -107,6 +111,14 @@ impl Store {
         file.persist(&self.path)?;
         Ok(())
     }
+}
+
+fn is_unreadable(error: &io::Error) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+    )
 }
 
 #[cfg(test)]

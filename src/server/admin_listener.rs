@@ -8,7 +8,7 @@ use crate::telemetry::admin::{Admin, LivenessProbe};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
-use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -37,15 +37,12 @@ impl AdminListener {
         liveness: LivenessProbe,
         is_successor: bool,
     ) -> Self {
-        let address = listener
-            .local_addr()
-            .map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
         let admin = Arc::new(Admin::new(
             monitor.clone(),
             drain.going_away(),
             drain.in_flight(),
             liveness,
-            address,
+            address(&listener),
         ));
         Self {
             listener: Some(listener),
@@ -75,10 +72,7 @@ impl AdminListener {
         while let Ok(place) = places.clone().acquire_owned().await {
             match listener.accept().await {
                 Ok((socket, _)) => self.serve(socket, place),
-                Err(error) => {
-                    warn!(event = "admin_accept_failed", %error, "cannot accept a connection on the admin listener");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                Err(error) => pause_after(&error).await,
             }
         }
     }
@@ -90,6 +84,17 @@ impl AdminListener {
             drop(place);
         });
     }
+}
+
+/// Logs an error of accepting, and waits: an immediate retry would fail, too.
+async fn pause_after(error: &std::io::Error) {
+    warn!(event = "admin_accept_failed", %error, "cannot accept a connection on the admin listener");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+fn address(listener: &StdListener) -> IpAddr {
+    let address = listener.local_addr();
+    address.map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip())
 }
 
 fn report(result: std::io::Result<()>) {

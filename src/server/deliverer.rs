@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use std::sync::Arc;
+use tokio::runtime::Builder;
 
 /// The service that delivers what is in the queue.
 pub(super) struct Deliverer {
@@ -34,11 +35,15 @@ pub(super) fn open(
     let delivery = Delivery::open(settings, drain.in_flight())?;
     delivery.configure(config, policy.destinations());
     // The order is known before the first request: until then, everything would be stored.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map_err(ServerError::Listen)?;
-    runtime.block_on(delivery.begin());
+    wait_for(delivery.begin())?;
     Ok(Some(delivery))
+}
+
+/// Blocks the thread until `future` is complete.
+fn wait_for(future: impl Future<Output = ()>) -> Result<(), ServerError> {
+    let runtime = Builder::new_current_thread().build();
+    runtime.map_err(ServerError::Listen)?.block_on(future);
+    Ok(())
 }
 
 #[async_trait]

@@ -9,15 +9,16 @@ use tracing::warn;
 pub(crate) fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum
-        && let Err(error) = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                ..limit
-            },
-        )
+        && let Err(error) = setrlimit(Resource::Nofile, raised(limit))
     {
         warn!(event = "file_limit_failed", %error, "cannot raise the limit of open files");
+    }
+}
+
+fn raised(limit: Rlimit) -> Rlimit {
+    Rlimit {
+        current: limit.maximum,
+        ..limit
     }
 }
 

@@ -104,12 +104,16 @@ impl Drain {
         self.in_flight.close();
         match timeout(limit, self.in_flight.wait()).await {
             Ok(()) => info!(event = "drained", "all requests in flight have finished"),
-            Err(_) => warn!(
-                event = "drain_timed_out",
-                connections = self.in_flight.len(),
-                "shutdown_timeout expired, closing the remaining connections"
-            ),
+            Err(_) => self.log_timeout(),
         }
+    }
+
+    fn log_timeout(&self) {
+        warn!(
+            event = "drain_timed_out",
+            connections = self.in_flight.len(),
+            "shutdown_timeout expired, closing the remaining connections"
+        );
     }
 }
 
@@ -212,20 +216,33 @@ impl UntilDrained {
             return true;
         }
         let Some(launch) = &self.launch else {
-            let reason = "the command line of this process is unknown";
-            warn!(event = "upgrade_refused", "SIGUSR2 ignored: {reason}");
+            warn!(
+                event = "upgrade_refused",
+                "SIGUSR2 ignored: the command line of this process is unknown"
+            );
             return false;
         };
-        // A container ends with its first process, and a successor would end with it.
-        if std::process::id() == 1 {
-            let reason =
-                "this is the first process of its container, replace the container instead";
-            error!(event = "upgrade_refused", "SIGUSR2 ignored: {reason}");
-            return false;
-        }
-        let report = |error: &io::Error| error!(event = "upgrade_failed", %error, "cannot start a successor");
-        launch.start().inspect_err(report).is_ok()
+        !is_first_process() && has_started(launch)
     }
+}
+
+/// Returns `true`, and logs why there is no upgrade, in the first process of a container: the
+/// container ends with it, and a successor would end with the container.
+fn is_first_process() -> bool {
+    let is_first = std::process::id() == 1;
+    if is_first {
+        error!(
+            event = "upgrade_refused",
+            "SIGUSR2 ignored: this is the first process of its container, replace the container instead"
+        );
+    }
+    is_first
+}
+
+fn has_started(launch: &Launch) -> bool {
+    let report =
+        |error: &io::Error| error!(event = "upgrade_failed", %error, "cannot start a successor");
+    launch.start().inspect_err(report).is_ok()
 }
 
 fn stop_serving(why: &str) -> SignalAction {

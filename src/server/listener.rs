@@ -1,6 +1,6 @@
 //! Accepts connections once the self-test has passed, and assigns each to a worker thread.
 
-use super::accept::ConnectionHandler;
+use super::accept::{ConnectionHandler, log_failed};
 use super::drain::{Drain, Stop};
 use super::pid_file::PidFile;
 use super::self_test::SelfTest;
@@ -9,7 +9,7 @@ use super::upgrade::{RunningProcess, ServeGrant};
 use super::{ServerError, StartupError, systemd};
 use crate::config::Sources;
 use crate::telemetry::Monitor;
-use crate::telemetry::repeated::Repeated;
+
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
@@ -73,17 +73,13 @@ impl Listener {
     /// Accepting comes last, when nothing can fail any more: accepted connections would be lost with
     /// this process, whereas those that wait in the queues of the sockets are not.
     async fn serve(&mut self) -> Result<(), ServerError> {
-        let sockets = self.sockets.drain(..).map(listen);
-        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
+        let sockets = self.listen()?;
         self.start.signals_installed.wait().await;
         self.test_self().await?;
         let grant = self.grant().await?;
         self.write_pid_file(grant.is_some())?;
         self.start.monitor.ready();
-        let accepting: Vec<_> = sockets
-            .into_iter()
-            .map(|(listener, is_tls)| self.accept(listener, is_tls))
-            .collect();
+        let accepting = self.accept_all(sockets);
         if let Some(grant) = grant {
             grant.announce().await.map_err(ServerError::CalledOff)?;
         }
@@ -95,6 +91,19 @@ impl Listener {
         // The worker threads, which still serve requests in flight, end when `self` is dropped.
         self.serving.drain.finished().await;
         Ok(())
+    }
+
+    /// Registers all sockets with the runtime.
+    fn listen(&mut self) -> Result<Vec<(TcpListener, bool)>, ServerError> {
+        self.sockets.drain(..).map(listen).collect()
+    }
+
+    /// Starts to accept connections.
+    fn accept_all(&self, sockets: Vec<(TcpListener, bool)>) -> Vec<JoinHandle<()>> {
+        let sockets = sockets.into_iter();
+        sockets
+            .map(|(listener, is_tls)| self.accept(listener, is_tls))
+            .collect()
     }
 
     /// Reports to the service manager that requests are served, and from now on that they still are.
@@ -136,16 +145,20 @@ impl Listener {
             true => pid_file.write(),
             false => pid_file.claim(),
         };
-        written.map_err(|error| ServerError::PidFile {
-            path: pid_file.path().map(ToOwned::to_owned).unwrap_or_default(),
-            error,
-        })
+        written.map_err(|error| unwritten(pid_file, error))
     }
 
     fn accept(&self, listener: TcpListener, is_tls: bool) -> JoinHandle<()> {
         self.serving
             .drain
             .spawn(accept(listener, is_tls, self.serving.clone()))
+    }
+}
+
+fn unwritten(pid_file: &PidFile, error: std::io::Error) -> ServerError {
+    ServerError::PidFile {
+        path: pid_file.path().map(ToOwned::to_owned).unwrap_or_default(),
+        error,
     }
 }
 
@@ -185,16 +198,19 @@ async fn accept(listener: TcpListener, is_tls: bool, serving: Arc<Serving>) {
         };
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => serving.serve(stream, peer, is_tls),
-            Err(error) => {
-                report(&error);
-                // The process is probably out of file descriptors: an immediate retry would fail, too.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            Err(error) => pause_after(&error).await,
         }
     }
     if let Err(error) = accept_rest(listener, is_tls, &serving) {
         report(&error);
     }
+}
+
+/// Logs an error of accepting, and waits: the process is probably out of file descriptors, and an
+/// immediate retry would fail, too.
+async fn pause_after(error: &std::io::Error) {
+    report(error);
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 fn report(error: &std::io::Error) {
@@ -222,10 +238,7 @@ impl Serving {
         let (runtime, connection) = self.threads.assign(async move {
             match TcpStream::from_std(stream) {
                 Ok(stream) => handler.serve(stream, peer, is_tls, shutdown).await,
-                Err(error) if Repeated::ConnectionNotServed.may_be_written() => {
-                    warn!(event = "connection_failed", %error, "cannot serve a connection");
-                }
-                Err(_) => {}
+                Err(error) => log_failed(&error),
             }
         });
         self.drain.spawn_on(runtime, connection);

@@ -156,15 +156,8 @@ impl Server {
         let addresses = parts.sockets.addresses();
         let admin_address = parts.sockets.admin_address();
         let shared = Shared::new(config);
-        shared.monitor.watch(parts.policy.buffers());
-        shared.monitor.listening(config, &addresses);
-        if let Some(directory) = systemd::state_directory() {
-            shared.monitor.keep_in(&directory);
-        }
-        let delivery = deliverer::open(config, &parts.policy, &shared.drain)?;
-        if let Some(delivery) = &delivery {
-            shared.monitor.watch_queue(delivery);
-        }
+        shared.set_up_monitor(config, &parts.policy, &addresses);
+        let delivery = shared.delivery(config, &parts.policy)?;
         let (watcher, upstreams) = shared.upstream_watcher(&parts.policy, delivery.clone());
         let admin = shared.admin_listener(&mut parts);
         let handler =
@@ -223,10 +216,10 @@ impl Server {
         self.monitor.flush();
         pid_file.remove();
         info!(event = "stopped", "stopped");
-        match Arc::into_inner(self.startup_error).and_then(OnceLock::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        let startup_error = Arc::into_inner(self.startup_error);
+        startup_error
+            .and_then(OnceLock::into_inner)
+            .map_or(Ok(()), Err)
     }
 }
 
@@ -309,6 +302,24 @@ impl Shared {
             stop: Stop::default(),
             startup_error: StartupError::default(),
         }
+    }
+
+    fn set_up_monitor(&self, config: &Config, policy: &Policy, addresses: &[SocketAddr]) {
+        self.monitor.watch(policy.buffers());
+        self.monitor.listening(config, addresses);
+        if let Some(directory) = systemd::state_directory() {
+            self.monitor.keep_in(&directory);
+        }
+    }
+
+    /// Opens the queue, if there is one.
+    fn delivery(
+        &self,
+        config: &Config,
+        policy: &Policy,
+    ) -> Result<Option<Arc<Delivery>>, ServerError> {
+        let delivery = deliverer::open(config, policy, &self.drain)?;
+        Ok(delivery.inspect(|delivery| self.monitor.watch_queue(delivery)))
     }
 
     fn connection_handler(
@@ -424,13 +435,15 @@ fn make_acceptor(config: &Config, policy: &Policy) -> pingora::Result<Option<Acc
 fn listen_on_all(config: &Config, sockets: &mut Sockets) -> Result<Vec<Socket>, ServerError> {
     let https = config.listen.https.iter().map(|address| (*address, true));
     let http = config.listen.http.iter().map(|address| (*address, false));
-    let mut listen = |(address, is_tls)| {
-        Ok(Socket {
-            listener: sockets.listen(address)?,
-            is_tls,
-        })
-    };
-    https.chain(http).map(&mut listen).collect()
+    https
+        .chain(http)
+        .map(|(address, is_tls)| listen(sockets, address, is_tls))
+        .collect()
+}
+
+fn listen(sockets: &mut Sockets, address: SocketAddr, is_tls: bool) -> Result<Socket, ServerError> {
+    let listener = sockets.listen(address)?;
+    Ok(Socket { listener, is_tls })
 }
 
 fn server_conf(config: &Config) -> ServerConf {

@@ -33,29 +33,24 @@ impl PidFile {
     /// Writes the id of this process, unless the file names another one that runs. A symbolic link
     /// is an error: its target would be overwritten.
     pub(super) fn claim(&self) -> io::Result<()> {
-        match self.path.as_deref().map(|path| (path, other_in(path))) {
-            Some((path, Some(other))) => {
-                warn!(event = "pid_file_in_use", path = %path.display(), other, "the pid file names another running process, leaving it unchanged");
+        let path = self.path.as_deref();
+        match path.and_then(|path| Some((path, other_in(path)?))) {
+            Some((path, other)) => {
+                log_in_use(path, other);
                 Ok(())
             }
-            _ => self.write(),
+            None => self.write(),
         }
     }
 
     /// Writes the id of this process, replacing that of its predecessor.
     pub(super) fn write(&self) -> io::Result<()> {
-        let Some(path) = &self.path else {
-            return Ok(());
-        };
-        let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .custom_flags(flags)
-            .open(path)?;
-        self.is_held.store(true, Ordering::Relaxed);
-        file.write_all(own().as_bytes())
+        if let Some(path) = &self.path {
+            let mut file = open(path)?;
+            self.is_held.store(true, Ordering::Relaxed);
+            file.write_all(own().as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Writes the id of this process again after a failed successor has written its own.
@@ -85,17 +80,32 @@ impl PidFile {
     }
 }
 
+/// Opens a pid file to be written anew, unless it is a symbolic link.
+fn open(path: &Path) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
+fn log_in_use(path: &Path, other: u32) {
+    warn!(event = "pid_file_in_use", path = %path.display(), other, "the pid file names another running process, leaving it unchanged");
+}
+
 /// Returns the process that a pid file names, if it is another process of this program. After a
 /// crash or a reboot, the number may belong to any process.
 fn other_in(path: &Path) -> Option<u32> {
-    let pid = fs::read_to_string(path)
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-        .filter(|pid| *pid != std::process::id())?;
-    let program = |pid: &dyn Display| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
-    (program(&pid)? == program(&"self")?).then_some(pid)
+    let text = fs::read_to_string(path).ok()?;
+    let pid: u32 = text.trim().parse().ok()?;
+    let is_other = pid != std::process::id() && program(pid)? == program("self")?;
+    is_other.then_some(pid)
+}
+
+/// Returns the name of the program that a process runs.
+fn program(pid: impl Display) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/comm")).ok()
 }
 
 fn own() -> String {

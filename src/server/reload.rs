@@ -21,7 +21,7 @@ use rustls::pki_types::UnixTime;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Barrier, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
@@ -87,6 +87,21 @@ impl Reloader {
         self.delivery = delivery;
     }
 
+    /// Reloads on SIGHUP, and when files have changed, until the process ends.
+    async fn watch(&mut self, mut hangup: Signal, mut shutdown: ShutdownWatch) {
+        let mut look = ticks();
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload(),
+                _ = look.tick() => {
+                    self.reload_changed();
+                    self.watch_revocation_lists();
+                }
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+
     /// Reads everything again, on request.
     ///
     /// After a failure, the files that the old configuration names are still watched: they may have
@@ -100,10 +115,7 @@ impl Reloader {
     /// Reads the named files again if one of them has changed since it was read, or if they were
     /// rejected a while ago.
     fn reload_changed(&mut self) {
-        let is_retried = self
-            .refused
-            .is_some_and(|refused| refused.elapsed() >= RETRY);
-        if !self.sources.files_changed() && !is_retried {
+        if !self.sources.files_changed() && !self.is_retried() {
             return;
         }
         let attempted = self.sources.stamped_now();
@@ -112,6 +124,12 @@ impl Reloader {
             self.sources = attempted;
             self.refused = Some(Instant::now());
         }
+    }
+
+    /// Returns `true` if changed files were rejected a while ago.
+    fn is_retried(&self) -> bool {
+        self.refused
+            .is_some_and(|refused| refused.elapsed() >= RETRY)
     }
 
     /// Logs an error about outdated revocation lists, at once and then every hour.
@@ -124,7 +142,7 @@ impl Reloader {
             return;
         }
         for list in self.revocation_lists.iter().filter(is_over) {
-            error!(event = "revocation_list_expired", file = %list.file().display(), "revocation list expired: download the current one");
+            log_over(list.file());
             self.alarmed = Some(Instant::now());
         }
     }
@@ -134,16 +152,12 @@ impl Reloader {
         let result = loaded
             .map_err(|error| error.to_string())
             .and_then(|loaded| self.apply(loaded).map_err(|error| error.to_string()));
-        let is_taken = result.is_ok();
-        self.monitor.reload(is_taken);
-        match result {
-            Ok(()) => {
-                info!(event = "config_reloaded", "configuration reloaded");
-                systemd::ready("Serving");
-            }
-            Err(problems) => report_failure(&problems),
+        self.monitor.reload(result.is_ok());
+        match &result {
+            Ok(()) => report_success(),
+            Err(problems) => report_failure(problems),
         }
-        is_taken
+        result.is_ok()
     }
 
     /// Everything that can fail comes before everything that has an effect.
@@ -179,24 +193,22 @@ impl Reloader {
         }
         let pending = self.pending(&loaded.config);
         if !pending.is_empty() {
-            warn!(
-                event = "config_restart_required",
-                keys = pending.join(" "),
-                "changes of these keys take effect after a restart or an upgrade"
-            );
+            log_restart_required(&pending);
         }
         self.monitor.restart_required(pending);
     }
 
     /// Checks that routes that store notifications have the queue that this process has opened.
     fn check_queue(&self, config: &Config) -> Result<(), ServerError> {
-        let is_same = queue_path(config.queue.as_ref()) == queue_path(self.queue.as_ref());
         let is_direct = |route: &config::Route| route.delivery == DeliveryMode::Direct;
-        if is_same || config.routes.iter().all(is_direct) {
-            Ok(())
-        } else {
-            Err(ServerError::OtherQueue)
+        match self.is_same_queue(config) || config.routes.iter().all(is_direct) {
+            true => Ok(()),
+            false => Err(ServerError::OtherQueue),
         }
+    }
+
+    fn is_same_queue(&self, config: &Config) -> bool {
+        queue_path(config.queue.as_ref()) == queue_path(self.queue.as_ref())
     }
 
     /// Returns the keys that are fixed for the life of the process, and differ in `config`.
@@ -206,14 +218,28 @@ impl Reloader {
             ("listen.http", config.listen.http != self.listen.http),
             ("admin.listen", config.admin != self.admin),
             ("server", config.server != self.server),
-            (
-                "queue.path",
-                queue_path(config.queue.as_ref()) != queue_path(self.queue.as_ref()),
-            ),
+            ("queue.path", !self.is_same_queue(config)),
         ];
         let keys = differs.into_iter().filter(|(_, differs)| *differs);
         keys.map(|(key, _)| key).collect()
     }
+}
+
+fn log_over(list: &Path) {
+    error!(event = "revocation_list_expired", file = %list.display(), "revocation list expired: download the current one");
+}
+
+fn log_restart_required(keys: &[&str]) {
+    warn!(
+        event = "config_restart_required",
+        keys = keys.join(" "),
+        "changes of these keys take effect after a restart or an upgrade"
+    );
+}
+
+fn report_success() {
+    info!(event = "config_reloaded", "configuration reloaded");
+    systemd::ready("Serving");
 }
 
 fn report_failure(problems: &str) {
@@ -251,24 +277,13 @@ fn ticks() -> Interval {
 
 #[async_trait]
 impl Service for Reloader {
-    async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
+    async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
         let hangup = signal(SignalKind::hangup());
         self.signals_installed.wait().await;
-        let mut hangup = match hangup {
-            Ok(hangup) => hangup,
+        match hangup {
+            Ok(hangup) => self.watch(hangup, shutdown).await,
             Err(error) => {
-                return error!(event = "signal_handler_failed", %error, "cannot install a handler for SIGHUP");
-            }
-        };
-        let mut look = ticks();
-        loop {
-            tokio::select! {
-                _ = hangup.recv() => self.reload(),
-                _ = look.tick() => {
-                    self.reload_changed();
-                    self.watch_revocation_lists();
-                }
-                _ = shutdown.changed() => return,
+                error!(event = "signal_handler_failed", %error, "cannot install a handler for SIGHUP")
             }
         }
     }

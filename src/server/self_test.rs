@@ -36,15 +36,7 @@ pub(super) struct SelfTest {
 
 impl SelfTest {
     pub(super) fn new(config: &Config) -> Self {
-        let routes = config.routes.iter();
-        let mut demanding: Vec<_> = routes
-            .filter(|route| route.requirements.client_certificate)
-            .collect();
-        // Routes with the same requirements are equivalent.
-        let mut kinds = HashSet::new();
-        demanding.retain(|route| {
-            kinds.insert((route.kind, route.requirements.authorization.is_empty()))
-        });
+        let mut demanding = demanding_routes(config);
         // If the handshake requires a certificate, no route is reached, and one is enough.
         if config.verify() == Verify::Require {
             demanding.truncate(1);
@@ -90,6 +82,17 @@ impl SelfTest {
     }
 }
 
+/// Returns the routes that require a certificate, one of each kind: those with the same
+/// requirements are equivalent.
+fn demanding_routes(config: &Config) -> Vec<&Route> {
+    let mut kinds = HashSet::new();
+    let routes = config.routes.iter();
+    routes
+        .filter(|route| route.requirements.client_certificate)
+        .filter(|route| kinds.insert((route.kind, route.requirements.authorization.is_empty())))
+        .collect()
+}
+
 fn path_of(route: &Route) -> String {
     match &route.path {
         PathPattern::Exact(path) => path.clone(),
@@ -126,10 +129,7 @@ async fn response_to<F: Future<Output = ()>>(
 /// Returns both ends of a new connection, and the address of the first. Connections of other
 /// processes to the temporary listener are ignored.
 async fn pair() -> std::io::Result<(TcpStream, TcpStream, SocketAddr)> {
-    let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await {
-        Ok(listener) => listener,
-        Err(_) => TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await?,
-    };
+    let listener = temporary_listener().await?;
     let ours = TcpStream::connect(listener.local_addr()?).await?;
     let address = ours.local_addr()?;
     loop {
@@ -140,29 +140,43 @@ async fn pair() -> std::io::Result<(TcpStream, TcpStream, SocketAddr)> {
     }
 }
 
+async fn temporary_listener() -> std::io::Result<TcpListener> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await,
+    }
+}
+
 /// Sends a request, and returns the status of the response, if there is one.
 async fn probe(socket: TcpStream, client: &TlsConnector, path: &str) -> Option<u16> {
     let name = ServerName::try_from("self-test").ok()?;
     let mut stream = client.connect(name, socket).await.ok()?;
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: self-test\r\nX-Request-Id: self-test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.ok()?;
+    stream.write_all(request(path).as_bytes()).await.ok()?;
     let mut status_line = [0; 12];
     stream.read_exact(&mut status_line).await.ok()?;
     std::str::from_utf8(&status_line[9..]).ok()?.parse().ok()
+}
+
+fn request(path: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: self-test\r\nX-Request-Id: self-test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
 }
 
 type CertificateAndKey = (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>);
 
 /// Creates a certificate in Netdata's name, issued by a new authority.
 fn untrusted_certificate() -> Result<CertificateAndKey, rcgen::Error> {
-    let mut authority = named("Netdata Root CA");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let authority = unknown_authority()?;
     let key = KeyPair::generate()?;
     let leaf = named("app.netdata.cloud").signed_by(&key, &authority)?;
     Ok((leaf.der().clone(), key.serialize_der().into()))
+}
+
+fn unknown_authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+    let mut authority = named("Netdata Root CA");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(authority, KeyPair::generate()?)
 }
 
 fn named(common_name: &str) -> CertificateParams {

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 /// One worker thread per core, or the configured number of them.
@@ -44,10 +44,8 @@ impl WorkerThreads {
             0 => thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        (0..threads)
-            .map(WorkerThread::start)
-            .collect::<io::Result<_>>()
-            .map(Self)
+        let threads = (0..threads).map(WorkerThread::start);
+        threads.collect::<io::Result<_>>().map(Self)
     }
 
     /// Returns a probe that tells whether a thread hangs. It does not keep the threads alive.
@@ -84,19 +82,20 @@ impl WorkerThreads {
 impl WorkerThread {
     fn start(index: usize) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (handle, (end, ended)) = (runtime.handle().clone(), oneshot::channel::<()>());
-        thread::Builder::new()
-            .name(format!("core {index}"))
-            .spawn(move || {
-                // Ignore the error: a dropped sender is the signal to end.
-                let _ = runtime.block_on(ended);
-            })?;
+        let (handle, (end, ended)) = (runtime.handle().clone(), oneshot::channel());
+        let thread = thread::Builder::new().name(format!("core {index}"));
+        thread.spawn(move || run_until(&runtime, ended))?;
         Ok(Self {
             runtime: handle,
             connections: Arc::default(),
             _end: end,
         })
     }
+}
+
+fn run_until(runtime: &Runtime, ended: oneshot::Receiver<()>) {
+    // Ignore the error: a dropped sender is the signal to end.
+    let _ = runtime.block_on(ended);
 }
 
 #[cfg(test)]

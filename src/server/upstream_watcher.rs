@@ -39,12 +39,16 @@ impl UpstreamWatcher {
         loop {
             self.monitor.servers(upstreams.health());
             if let Some(delivery) = &self.delivery {
-                let healthy = upstreams.health().filter(|(.., is_healthy)| *is_healthy);
-                healthy.for_each(|(upstream, ..)| delivery.note_healthy(upstream));
+                report_healthy(upstreams, delivery);
             }
             upstreams.changed().await;
         }
     }
+}
+
+fn report_healthy(upstreams: &Upstreams, delivery: &Delivery) {
+    let healthy = upstreams.health().filter(|(.., is_healthy)| *is_healthy);
+    healthy.for_each(|(upstream, ..)| delivery.note_healthy(upstream));
 }
 
 #[async_trait]

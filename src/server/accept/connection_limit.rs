@@ -37,6 +37,38 @@ impl LimitReached {
     }
 }
 
+impl ConnectionCounts {
+    fn enter(
+        &mut self,
+        network: IpAddr,
+        total: usize,
+        per_address: usize,
+    ) -> Result<(), LimitReached> {
+        if self.total >= total {
+            return Err(LimitReached::Total);
+        }
+        let own = self.of(network);
+        if per_address != 0 && own >= per_address {
+            return Err(LimitReached::Address);
+        }
+        self.total += 1;
+        self.by_network.insert(network, own + 1);
+        Ok(())
+    }
+
+    fn of(&self, network: IpAddr) -> usize {
+        self.by_network.get(&network).copied().unwrap_or(0)
+    }
+
+    fn leave(&mut self, network: IpAddr) {
+        self.total -= 1;
+        match self.of(network) {
+            0 | 1 => drop(self.by_network.remove(&network)),
+            own => drop(self.by_network.insert(network, own - 1)),
+        }
+    }
+}
+
 impl ConnectionLimits {
     fn counts(&self) -> MutexGuard<'_, ConnectionCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -50,17 +82,8 @@ impl ConnectionLimits {
         total: usize,
         per_address: usize,
     ) -> Result<ConnectionPermit, LimitReached> {
-        let mut counts = self.counts();
-        if counts.total >= total {
-            return Err(LimitReached::Total);
-        }
         let network = rate_limit_key(address);
-        let own = counts.by_network.get(&network).copied().unwrap_or(0);
-        if per_address != 0 && own >= per_address {
-            return Err(LimitReached::Address);
-        }
-        counts.total += 1;
-        counts.by_network.insert(network, own + 1);
+        self.counts().enter(network, total, per_address)?;
         Ok(ConnectionPermit {
             limits: self.clone(),
             network,
@@ -70,14 +93,7 @@ impl ConnectionLimits {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut counts = self.limits.counts();
-        counts.total -= 1;
-        if let Some(own) = counts.by_network.get_mut(&self.network) {
-            *own -= 1;
-            if *own == 0 {
-                counts.by_network.remove(&self.network);
-            }
-        }
+        self.limits.counts().leave(self.network);
     }
 }
 

@@ -42,14 +42,11 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn new(listen: &Listen) -> Self {
-        let proxies = if listen.proxy_protocol {
-            listen.trusted_proxies.clone()
-        } else {
-            Vec::new()
-        };
+        let proxies = listen.trusted_proxies.iter();
+        let proxies = proxies.filter(|_| listen.proxy_protocol);
         Self {
             allow: listen.allow.clone(),
-            proxies,
+            proxies: proxies.copied().collect(),
         }
     }
 
@@ -80,10 +77,7 @@ impl Arrival {
     /// The origin of a connection through the load balancer `peer`.
     fn through(peer: SocketAddr, header: ProxyHeader) -> Self {
         Self {
-            peer: match header.source {
-                ConnectionSource::Client(client) => client,
-                ConnectionSource::Unknown | ConnectionSource::Balancer => peer,
-            },
+            peer: header.source.client().unwrap_or(peer),
             source: Some(header.source),
             rest: header.rest,
         }
@@ -96,10 +90,7 @@ impl Arrival {
 
     /// Returns `true` if a load balancer has not named the client.
     fn is_anonymous(&self) -> bool {
-        matches!(
-            self.source,
-            Some(ConnectionSource::Unknown | ConnectionSource::Balancer)
-        )
+        self.source.is_some_and(|source| source.client().is_none())
     }
 }
 
@@ -152,13 +143,23 @@ impl ConnectionHandler {
         peer: SocketAddr,
     ) -> Option<(Arrival, ConnectionPermit)> {
         let access = self.access.load_full();
-        let arrival = match is_trusted(peer.ip(), &access.proxies) {
-            true => self.read_proxy_header(stream, peer).await?,
-            false => Arrival::direct(peer),
-        };
+        let arrival = self.arrival(&access, stream, peer).await?;
         self.check_access(&access, &arrival)?;
         let permit = self.enter(arrival.peer)?;
         Some((arrival, permit))
+    }
+
+    /// Determines the client address.
+    async fn arrival(
+        &self,
+        access: &Access,
+        stream: &mut TcpStream,
+        peer: SocketAddr,
+    ) -> Option<Arrival> {
+        match is_trusted(peer.ip(), &access.proxies) {
+            true => self.read_proxy_header(stream, peer).await,
+            false => Some(Arrival::direct(peer)),
+        }
     }
 
     /// Reads the PROXY protocol header, which the load balancer `peer` has to send.
@@ -180,9 +181,7 @@ impl ConnectionHandler {
             return Some(());
         }
         if arrival.is_of_balancer() {
-            // The check of the load balancer has succeeded by connecting.
-            debug!(event = "balancer_check_not_allowed", remote_addr = %peer.ip(), "load balancer check from an address outside listen.allow");
-            return None;
+            return not_allowed_check(peer);
         }
         let reason = "the address is not in listen.allow";
         self.refuse(peer, ConnectionRefusal::NotAllowed, reason)
@@ -203,10 +202,9 @@ impl ConnectionHandler {
     }
 
     fn refuse<T>(&self, peer: SocketAddr, code: ConnectionRefusal, reason: &str) -> Option<T> {
-        self.monitor.connection_refused(peer.ip(), code, reason);
-        if Repeated::ConnectionRefused.may_be_written() {
-            warn!(event = "connection_refused", remote_addr = %peer.ip(), code = code.as_str(), reason, "connection refused");
-        }
+        let peer = peer.ip();
+        self.monitor.connection_refused(peer, code, reason);
+        log_refused_connection(peer, code.as_str(), reason);
         None
     }
 
@@ -217,11 +215,7 @@ impl ConnectionHandler {
         is_tls: bool,
         mut shutdown: ShutdownWatch,
     ) {
-        let admitted = tokio::select! {
-            biased;
-            admitted = self.admit(&mut stream, peer) => admitted,
-            () = after_shutdown(&mut shutdown, DRAIN_READ_TIMEOUT) => return,
-        };
+        let admitted = self.admit_in_time(&mut stream, peer, &mut shutdown).await;
         let Some((arrival, _permit)) = admitted else {
             return;
         };
@@ -232,11 +226,24 @@ impl ConnectionHandler {
         }
     }
 
+    /// Admits a connection, as long as the process does not end.
+    async fn admit_in_time(
+        &self,
+        stream: &mut TcpStream,
+        peer: SocketAddr,
+        shutdown: &mut ShutdownWatch,
+    ) -> Option<(Arrival, ConnectionPermit)> {
+        tokio::select! {
+            biased;
+            admitted = self.admit(stream, peer) => admitted,
+            () = after_shutdown(shutdown, DRAIN_READ_TIMEOUT) => None,
+        }
+    }
+
     fn report_refusal(&self, arrival: &Arrival, refusal: &Refusal) {
         let peer = arrival.peer.ip();
         if arrival.is_of_balancer() {
-            debug!(event = "balancer_check_ended", remote_addr = %peer, reason = refusal.reason, "load balancer check ended");
-            return;
+            return log_ended_check(peer, &refusal.reason);
         }
         self.monitor.handshake(peer, Err(refusal));
         log_refusal(peer, refusal);
@@ -280,11 +287,7 @@ impl ConnectionHandler {
         shutdown: &mut ShutdownWatch,
     ) -> Result<Option<Stream>, Refusal> {
         let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
-        let opening = match arrival.rest.is_empty() {
-            true => first_in_time(&stream, &mut deadline, shutdown).await?,
-            false => Some(Opening::of(&arrival.rest)),
-        };
-        let Some(opening) = opening else {
+        let Some(opening) = opening(&stream, arrival, &mut deadline, shutdown).await? else {
             return Ok(silent(arrival.peer));
         };
         let (Some(acceptor), Some(spare)) = (self.acceptor.load_full(), AlertLinger::of(&stream))
@@ -315,6 +318,19 @@ impl ConnectionHandler {
             spare.linger().await;
         }
         result
+    }
+}
+
+/// Tells what the client speaks. Returns `None` if it sends nothing, or the process ends.
+async fn opening(
+    stream: &TcpStream,
+    arrival: &Arrival,
+    deadline: &mut Deadline,
+    shutdown: &mut ShutdownWatch,
+) -> Result<Option<Opening>, Refusal> {
+    match arrival.rest.is_empty() {
+        true => first_in_time(stream, deadline, shutdown).await,
+        false => Ok(Some(Opening::of(&arrival.rest))),
     }
 }
 
@@ -363,25 +379,30 @@ async fn handshake(
     deadline: &mut Deadline,
 ) -> Result<Stream, Refusal> {
     let (result, refusal) = tls::observe(deadline.wait(acceptor.tls_handshake(stream))).await;
-    let (code, reason) = match result {
-        Ok(Ok(stream)) => return Ok(Box::new(stream)),
-        Ok(Err(error)) => explain(&error.to_string()),
-        Err(_) => return Err(refusal.unwrap_or_else(late)),
-    };
-    Err(refusal.unwrap_or(Refusal {
+    match result {
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err(error)) => Err(refusal.unwrap_or_else(|| explained(&error.to_string()))),
+        Err(_) => Err(refusal.unwrap_or_else(late)),
+    }
+}
+
+fn explained(error: &str) -> Refusal {
+    let (code, reason) = explain(error);
+    unidentified(code, reason)
+}
+
+/// Returns the refusal of a client that has not shown a certificate.
+fn unidentified(code: RefusalCode, reason: String) -> Refusal {
+    Refusal {
         code,
         reason,
         identity: None,
-    }))
+    }
 }
 
 fn late() -> Refusal {
     let reason = "The handshake took too long.".to_owned();
-    Refusal {
-        code: RefusalCode::Timeout,
-        reason,
-        identity: None,
-    }
+    unidentified(RefusalCode::Timeout, reason)
 }
 
 impl From<LimitReached> for ConnectionRefusal {
@@ -398,6 +419,23 @@ impl From<LimitReached> for ConnectionRefusal {
 fn silent<T>(peer: SocketAddr) -> Option<T> {
     debug!(event = "connection_unused", remote_addr = %peer.ip(), "client connected and disconnected without sending data");
     None
+}
+
+/// Logs the check of a load balancer from an address that is not allowed. The check has succeeded
+/// by connecting.
+fn not_allowed_check<T>(peer: SocketAddr) -> Option<T> {
+    debug!(event = "balancer_check_not_allowed", remote_addr = %peer.ip(), "load balancer check from an address outside listen.allow");
+    None
+}
+
+fn log_ended_check(peer: IpAddr, reason: &str) {
+    debug!(event = "balancer_check_ended", remote_addr = %peer, reason, "load balancer check ended");
+}
+
+fn log_refused_connection(peer: IpAddr, code: &str, reason: &str) {
+    if Repeated::ConnectionRefused.may_be_written() {
+        warn!(event = "connection_refused", remote_addr = %peer, code, reason, "connection refused");
+    }
 }
 
 fn log_refusal(peer: IpAddr, refusal: &Refusal) {
@@ -430,30 +468,31 @@ struct AlertLinger(OwnedFd);
 
 impl AlertLinger {
     fn of(stream: &TcpStream) -> Option<Self> {
-        match stream.as_fd().try_clone_to_owned() {
-            Ok(spare) => Some(Self(spare)),
-            Err(error) => {
-                if Repeated::ConnectionNotServed.may_be_written() {
-                    warn!(event = "connection_failed", %error, "cannot serve a connection");
-                }
-                None
-            }
-        }
+        let spare = stream.as_fd().try_clone_to_owned();
+        spare.map(Self).map_err(|error| log_failed(&error)).ok()
     }
 
     /// Reads and discards until the client closes the connection, within [`LINGER`].
     async fn linger(self) {
-        let Ok(mut stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else {
+        let Ok(stream) = TcpStream::from_std(std::net::TcpStream::from(self.0)) else {
             return;
         };
-        let read = async {
-            stream.shutdown().await?;
-            let mut discarded = [0; 4096];
-            while stream.read(&mut discarded).await? > 0 {}
-            Ok::<_, std::io::Error>(())
-        };
         // Ignore the result: there is nothing left to do either way.
-        let _ = timeout(LINGER, read).await;
+        let _ = timeout(LINGER, read_out(stream)).await;
+    }
+}
+
+async fn read_out(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let mut discarded = [0; 4096];
+    while stream.read(&mut discarded).await? > 0 {}
+    Ok(())
+}
+
+/// Logs that a connection is not served for want of a descriptor.
+pub(super) fn log_failed(error: &std::io::Error) {
+    if Repeated::ConnectionNotServed.may_be_written() {
+        warn!(event = "connection_failed", %error, "cannot serve a connection");
     }
 }
 
@@ -464,17 +503,20 @@ const LEFT: [&str; 3] = ["tls handshake eof", "Connection reset", "Broken pipe"]
 fn explain(error: &str) -> (RefusalCode, String) {
     let wrapped = error.rsplit_once("tls connect error: ");
     let error = wrapped.map_or(error.trim(), |(_, error)| error);
-    let (code, reason) = match error {
-        "peer sent no certificates" => (
-            RefusalCode::CertificateMissing,
-            "No client certificate was presented.",
-        ),
-        error if LEFT.iter().any(|left| error.starts_with(left)) => {
-            (RefusalCode::Closed, "The client left during the handshake.")
-        }
-        error => return explain_failure(error),
-    };
-    (code, reason.to_owned())
+    match explain_client(error) {
+        Some((code, reason)) => (code, reason.to_owned()),
+        None => explain_failure(error),
+    }
+}
+
+/// Explains an error about a client that did not take part in the handshake to its end.
+fn explain_client(error: &str) -> Option<(RefusalCode, &'static str)> {
+    if error == "peer sent no certificates" {
+        let reason = "No client certificate was presented.";
+        return Some((RefusalCode::CertificateMissing, reason));
+    }
+    let has_left = LEFT.iter().any(|left| error.starts_with(left));
+    has_left.then_some((RefusalCode::Closed, "The client left during the handshake."))
 }
 
 /// Explains an error of the handshake itself.

@@ -24,31 +24,40 @@ impl Opening {
     pub(super) const LENGTH: usize = 16;
 
     pub(super) fn of(first: &[u8]) -> Self {
-        if HEADERS.iter().any(|header| first.starts_with(header)) {
+        let begins_with = |start: &[u8]| first.starts_with(start);
+        if HEADERS.into_iter().any(begins_with) {
             return Self::ProxyProtocol;
         }
-        let is_http = REQUESTS
-            .iter()
-            .any(|request| first.starts_with(request.as_bytes()));
-        if is_http { Self::PlainHttp } else { Self::Tls }
+        let mut requests = REQUESTS.iter().map(|request| request.as_bytes());
+        if requests.any(begins_with) {
+            Self::PlainHttp
+        } else {
+            Self::Tls
+        }
     }
 
     /// Returns the refusal with what the client speaks, if that is the reason of it.
     pub(super) fn explain(self, refusal: Refusal) -> Refusal {
-        let reason = match self {
-            _ if refusal.code != RefusalCode::TlsError => return refusal,
-            Self::Tls => return refusal,
-            Self::PlainHttp => {
-                "The client sent plain HTTP to the port for TLS: its URL must begin with https://."
-            }
-            Self::ProxyProtocol => {
+        match self.mistake() {
+            Some(reason) if refusal.code == RefusalCode::TlsError => Refusal {
+                reason: reason.to_owned(),
+                ..refusal
+            },
+            _ => refusal,
+        }
+    }
+
+    /// Returns what is wrong with a client that speaks this.
+    fn mistake(self) -> Option<&'static str> {
+        match self {
+            Self::Tls => None,
+            Self::PlainHttp => Some(
+                "The client sent plain HTTP to the port for TLS: its URL must begin with https://.",
+            ),
+            Self::ProxyProtocol => Some(
                 "The client sent a PROXY protocol header, which is not expected from its address: set \
-                 listen.proxy_protocol = true and list the load balancer in listen.trusted_proxies, or turn the header off."
-            }
-        };
-        Refusal {
-            reason: reason.to_owned(),
-            ..refusal
+                 listen.proxy_protocol = true and list the load balancer in listen.trusted_proxies, or turn the header off.",
+            ),
         }
     }
 }

@@ -34,6 +34,16 @@ pub(super) enum ConnectionSource {
     Balancer,
 }
 
+impl ConnectionSource {
+    /// Returns the address of the client, if it is known.
+    pub(super) fn client(self) -> Option<SocketAddr> {
+        match self {
+            Self::Client(address) => Some(address),
+            Self::Unknown | Self::Balancer => None,
+        }
+    }
+}
+
 /// A header that was read from a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ProxyHeader {
@@ -53,12 +63,17 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<ProxyHeade
             Ok(0) => return Err(invalid()),
             Err(error) => return Err(error),
         }
-        if let Some(proxied) = parse(&bytes)? {
-            return Ok(Some(proxied));
+        if let Some(header) = parse_within_limit(&bytes)? {
+            return Ok(Some(header));
         }
-        if bytes.len() >= MAX_HEADER {
-            return Err(invalid());
-        }
+    }
+}
+
+/// Parses a header. Returns `None` as long as `bytes` are the beginning of one that is not too long.
+fn parse_within_limit(bytes: &[u8]) -> io::Result<Option<ProxyHeader>> {
+    match parse(bytes)? {
+        None if bytes.len() >= MAX_HEADER => Err(invalid()),
+        parsed => Ok(parsed),
     }
 }
 
@@ -69,14 +84,19 @@ fn parse(bytes: &[u8]) -> io::Result<Option<ProxyHeader>> {
     }
     let (source, length) = match unknown(bytes) {
         Some(length) => (ConnectionSource::Unknown, length),
-        None => match HeaderResult::parse(bytes) {
-            HeaderResult::V1(Ok(header)) => (source_v1(header.addresses), header.header.len()),
-            HeaderResult::V2(Ok(header)) => (source_v2(&header)?, header.len()),
-            _ => return Err(invalid()),
-        },
+        None => parse_known(bytes)?,
     };
     let rest = bytes.get(length..).ok_or_else(invalid)?.to_vec();
     Ok(Some(ProxyHeader { source, rest }))
+}
+
+/// Returns the origin that a header states, and the length of the header.
+fn parse_known(bytes: &[u8]) -> io::Result<(ConnectionSource, usize)> {
+    match HeaderResult::parse(bytes) {
+        HeaderResult::V1(Ok(header)) => Ok((source_v1(header.addresses), header.header.len())),
+        HeaderResult::V2(Ok(header)) => Ok((source_v2(&header)?, header.len())),
+        _ => Err(invalid()),
+    }
 }
 
 /// Returns the length of a version 1 header that names no client. The rest of its line must be
@@ -93,10 +113,15 @@ fn unknown(bytes: &[u8]) -> Option<usize> {
 fn is_unfinished(bytes: &[u8]) -> bool {
     // Fewer bytes than the signature begin it, too.
     let begins = |signature: &[u8]| bytes.iter().zip(signature).all(|(byte, it)| byte == it);
-    if begins(V2_SIGNATURE) {
-        return is_unfinished_v2(bytes);
+    match begins(V2_SIGNATURE) {
+        true => is_unfinished_v2(bytes),
+        false => begins(b"PROXY ") && is_unfinished_v1(bytes),
     }
-    begins(b"PROXY ") && bytes.len() < MAX_V1 && !bytes.windows(2).any(|window| window == b"\r\n")
+}
+
+/// Returns `true` if the line of a version 1 header has no end yet.
+fn is_unfinished_v1(bytes: &[u8]) -> bool {
+    bytes.len() < MAX_V1 && !bytes.windows(2).any(|window| window == b"\r\n")
 }
 
 /// Returns `true` if a version 2 header is shorter than the length behind its signature, its command
@@ -131,14 +156,18 @@ fn source_v2(header: &v2::Header<'_>) -> io::Result<ConnectionSource> {
     }
     // If the lengths of the extensions do not add up, the addresses may not be where they seem to
     // be.
-    if header.tlvs().any(|tlv| tlv.is_err()) {
-        return Err(invalid());
+    match header.tlvs().any(|tlv| tlv.is_err()) {
+        true => Err(invalid()),
+        false => Ok(client_v2(&header.addresses)),
     }
-    Ok(match &header.addresses {
+}
+
+fn client_v2(addresses: &v2::Addresses) -> ConnectionSource {
+    match addresses {
         v2::Addresses::IPv4(ip) => client(ip.source_address, ip.source_port),
         v2::Addresses::IPv6(ip) => client(ip.source_address, ip.source_port),
         v2::Addresses::Unix(_) | v2::Addresses::Unspecified => ConnectionSource::Unknown,
-    })
+    }
 }
 
 fn invalid() -> io::Error {

@@ -2,7 +2,7 @@
 
 use crate::config::is_own_directory;
 use rustix::process::geteuid;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
@@ -22,18 +22,21 @@ pub(super) fn check(socket: &Path) -> io::Result<()> {
         return Ok(());
     };
     let is_own = is_own_directory(directory);
-    // A link to a directory of this user is only as safe as the directory that contains the link.
-    let found = match is_own {
-        true => fs::symlink_metadata(directory),
-        false => fs::metadata(directory),
-    };
-    let found = match found {
+    let found = match inspect(directory, is_own) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
     let (owner, user) = (found.uid(), geteuid().as_raw());
     judge(owner, found.mode(), found.is_dir(), is_own, user)
         .map_err(|fault| io::Error::other(format!("{} {fault}", directory.display())))
+}
+
+fn inspect(directory: &Path, is_own: bool) -> io::Result<Metadata> {
+    // A link to a directory of this user is only as safe as the directory that contains the link.
+    match is_own {
+        true => fs::symlink_metadata(directory),
+        false => fs::metadata(directory),
+    }
 }
 
 fn directory(socket: &Path) -> Option<&Path> {
@@ -52,6 +55,10 @@ fn judge(owner: u32, mode: u32, is_directory: bool, is_own: bool, user: u32) -> 
             "belongs to another user ({owner}): name another directory in server.upgrade_socket"
         ));
     }
+    judge_mode(mode, is_own)
+}
+
+fn judge_mode(mode: u32, is_own: bool) -> Result<(), String> {
     let open = if is_own { mode & 0o077 } else { mode & 0o002 };
     match open {
         0 => Ok(()),

@@ -45,18 +45,22 @@ impl<'p> Successor<'p> {
         // SIGHUP must not end this process while it waits: a reload that is meant for the running
         // process may reach both, and everything is read again anyway.
         let _hangup = signal(SignalKind::hangup());
-        info!(event = "upgrade_waiting_for_sockets", path = %self.path.display(), "waiting for the listening sockets of the running process");
-        let connected = timeout(CONNECT_TIMEOUT, self.connect()).await;
-        let stream = connected.map_err(|_| no_predecessor())??;
-        let pid = same_user(&stream)?;
+        let stream = self.connect_in_time().await?;
+        let predecessor = same_user(&stream)?;
         let sockets = timeout(SOCKETS_TIMEOUT, receive_sockets(&stream)).await??;
         info!(
             event = "upgrade_sockets_received",
-            predecessor = pid,
+            predecessor,
             sockets = sockets.len(),
             "received the listening sockets"
         );
         Ok((RunningProcess::new(stream)?, sockets))
+    }
+
+    async fn connect_in_time(&self) -> io::Result<UnixStream> {
+        info!(event = "upgrade_waiting_for_sockets", path = %self.path.display(), "waiting for the listening sockets of the running process");
+        let connected = timeout(CONNECT_TIMEOUT, self.connect()).await;
+        connected.map_err(|_| no_predecessor())?
     }
 
     async fn connect(&self) -> io::Result<UnixStream> {

@@ -86,8 +86,7 @@ impl MessageStream {
     pub(super) async fn receive(&mut self, limit: Duration) -> io::Result<Option<Message>> {
         let mut line = String::new();
         let Ok(read) = timeout(limit, self.reader.read_line(&mut line)).await else {
-            let message = format!("no message within {limit:?}");
-            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            return Err(no_message(limit));
         };
         match read {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
@@ -98,17 +97,26 @@ impl MessageStream {
     }
 }
 
+fn no_message(limit: Duration) -> io::Error {
+    let message = format!("no message within {limit:?}");
+    io::Error::new(io::ErrorKind::TimedOut, message)
+}
+
 /// Checks that the process at the other end belongs to the same user. Returns its id, if it has one
 /// in this namespace.
 pub(super) fn same_user(stream: &UnixStream) -> io::Result<Option<u32>> {
     let peer = stream.peer_cred()?;
     let user = peer.uid();
     if user != geteuid().as_raw() {
-        let message = format!("the process at the other end belongs to another user ({user})");
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        return Err(another_user(user));
     }
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
     Ok(pid.filter(|pid| *pid != 0))
+}
+
+fn another_user(user: u32) -> io::Error {
+    let message = format!("the process at the other end belongs to another user ({user})");
+    io::Error::new(io::ErrorKind::PermissionDenied, message)
 }
 
 /// Sends sockets, each with its address.
@@ -134,17 +142,25 @@ fn send(to: impl AsFd, sockets: &[(SocketAddr, TcpListener)]) -> io::Result<()> 
         )));
     }
     let line = address_line(sockets);
+    match send_with_descriptors(to, &line, sockets)? == line.len() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+/// Sends `line` with the sockets attached. Returns how much of it was sent.
+fn send_with_descriptors(
+    to: impl AsFd,
+    line: &str,
+    sockets: &[(SocketAddr, TcpListener)],
+) -> io::Result<usize> {
     let listeners = sockets.iter().map(|(_, listener)| listener);
     let descriptors: Vec<BorrowedFd<'_>> = listeners.map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
     let message = [IoSlice::new(line.as_bytes())];
-    let sent = sendmsg(to, &message, &mut control, SendFlags::NOSIGNAL)?;
-    match sent == line.len() {
-        true => Ok(()),
-        false => Err(io::ErrorKind::WriteZero.into()),
-    }
+    Ok(sendmsg(to, &message, &mut control, SendFlags::NOSIGNAL)?)
 }
 
 fn address_line(sockets: &[(SocketAddr, TcpListener)]) -> String {

@@ -187,12 +187,18 @@ fn admit(order: &mut Order, spot: &Spot, mode: DeliveryMode, is_alone: bool) -> 
         _ if !is_alone => StoreReason::Order,
         _ => match order.begin_direct(spot) {
             Ok(()) => return Way::Direct,
-            Err(Obstacle::Order) => StoreReason::Order,
-            Err(Obstacle::Down) => StoreReason::Down,
+            Err(obstacle) => reason(obstacle),
         },
     };
     order.reserve(spot);
     Way::Store(obstacle)
+}
+
+fn reason(obstacle: Obstacle) -> StoreReason {
+    match obstacle {
+        Obstacle::Order => StoreReason::Order,
+        Obstacle::Down => StoreReason::Down,
+    }
 }
 
 /// Returns the time in nanoseconds since 1970.

@@ -229,18 +229,19 @@ impl Delivery {
     /// Records that a notification does not wait any longer; the next one of its key follows. If
     /// that cannot be recorded, it is remembered and recorded later.
     async fn finish(&self, spot: &Spot, end: End) {
-        let settlement = Settlement {
-            id: spot.place.id,
-            end,
-        };
+        let id = spot.place.id;
+        let settlement = Settlement { id, end };
         if self.store.settle(vec![settlement.clone()]).await.is_err() {
-            let mut unrecorded = self
-                .unrecorded
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            unrecorded.push(settlement);
+            self.record_later(settlement);
         }
         self.desk.gone(spot);
+    }
+
+    fn record_later(&self, settlement: Settlement) {
+        self.unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(settlement);
     }
 }
 

@@ -103,19 +103,35 @@ pub(super) fn delivering(waiting: usize) {
 /// Reports notifications whose route has gone, or has come back.
 pub(super) fn rerouted(parked: usize, unparked: usize) {
     if parked > 0 {
-        warn!(
-            event = "queue_route_gone",
-            count = parked,
-            "notifications of routes that are not in the configuration were parked"
-        );
+        route_gone(parked);
     }
     if unparked > 0 {
-        info!(
-            event = "queue_route_back",
-            count = unparked,
-            "notifications whose route is in the configuration again wait for it"
-        );
+        route_back(unparked);
     }
+}
+
+fn route_gone(count: usize) {
+    warn!(
+        event = "queue_route_gone",
+        count, "notifications of routes that are not in the configuration were parked"
+    );
+}
+
+fn route_back(count: usize) {
+    info!(
+        event = "queue_route_back",
+        count, "notifications whose route is in the configuration again wait for it"
+    );
+}
+
+fn outage_ended(route: &str, recovery: &Recovery) {
+    info!(
+        event = "queue_outage_ended",
+        route,
+        seconds = recovery.lasted / 1000,
+        waiting = recovery.waiting,
+        "the application takes notifications again"
+    );
 }
 
 pub(super) fn parked(spot: &Spot, reason: &str) {
@@ -139,15 +155,8 @@ impl Delivery {
         if spot.place.id != 0 {
             self.figures.note_delivery(&spot.route, "delivered");
         }
-        if let Some(Recovery { lasted, waiting }) = recovery {
-            let seconds = lasted / 1000;
-            info!(
-                event = "queue_outage_ended",
-                route = &*spot.route,
-                seconds,
-                waiting,
-                "the application takes notifications again"
-            );
+        if let Some(recovery) = recovery {
+            outage_ended(&spot.route, &recovery);
         }
     }
 

@@ -59,12 +59,14 @@ fn check_length(length: u64, limit: u64) -> Result<(), Rejection> {
 ///
 /// Otherwise the response closes the connection, and [`linger`] is to be called after it.
 pub(super) async fn drain<S: Session>(session: &mut S, head: &RequestHead) {
-    let little = head
-        .content_length()
-        .is_some_and(|length| length <= DRAIN_MAX_BYTES);
-    if !session.is_body_done() && little && !expects_continue(head) {
+    if !session.is_body_done() && is_little(head) && !expects_continue(head) {
         discard(session, DRAIN_MAX_BYTES).await;
     }
+}
+
+fn is_little(head: &RequestHead) -> bool {
+    let length = head.content_length();
+    length.is_some_and(|length| length <= DRAIN_MAX_BYTES)
 }
 
 /// Reads on for a while after the response: closing with unread data resets the connection, and the

@@ -85,9 +85,9 @@ pub(super) fn encode<S>(
 }
 
 fn note_response<S>(transaction: &mut Transaction<'_, S>, response: &UpstreamResponse) {
-    let server = response.server().label().clone();
-    trace_response(&server, response.head.status());
-    transaction.context.server = Some(server);
+    let server = response.server().label();
+    trace_response(server, response.head.status());
+    transaction.context.server = Some(server.clone());
 }
 
 /// Records which server responded.

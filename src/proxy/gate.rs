@@ -283,11 +283,14 @@ fn check_content(head: &RequestHead) -> Result<(), Rejection> {
     if !head.all("content-type").all(is_json) {
         return Err(Rejection::UnsupportedMediaType);
     }
-    let is_identity = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"identity");
-    if !head.all("content-encoding").all(is_identity) {
-        return Err(Rejection::UnsupportedEncoding);
+    match head.all("content-encoding").all(is_identity_coding) {
+        true => Ok(()),
+        false => Err(Rejection::UnsupportedEncoding),
     }
-    Ok(())
+}
+
+fn is_identity_coding(coding: &[u8]) -> bool {
+    coding.trim_ascii().eq_ignore_ascii_case(b"identity")
 }
 
 /// Returns `true` for `application/json` and for structured types such as

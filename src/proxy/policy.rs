@@ -138,11 +138,7 @@ impl Policy {
     /// Returns `true` if a request for `target` is to be judged here: a route has its path, or an
     /// application could read it as that of a route, or no path is left to others.
     pub(super) fn is_responsible_for(&self, target: &[u8]) -> bool {
-        let path = target
-            .split(|byte| *byte == b'?')
-            .next()
-            .unwrap_or_default();
-        match std::str::from_utf8(path) {
+        match std::str::from_utf8(without_query(target)) {
             Ok(path) if self.passes_other_paths && path.starts_with('/') => {
                 self.routes.has_reading_of(path)
             }
@@ -193,18 +189,10 @@ impl Policy {
     /// Returns the applications of all webhooks, for notifications that wait.
     #[cfg(feature = "server")]
     pub(crate) fn destinations(&self) -> Destinations {
-        let webhooks = self
-            .routes
-            .iter()
-            .filter(|route| route.kind == RouteKind::Webhook);
+        let routes = self.routes.iter();
+        let webhooks = routes.filter(|route| route.kind == RouteKind::Webhook);
         webhooks
-            .map(|route| {
-                let destination = Destination {
-                    upstream: route.upstream.clone(),
-                    signer: route.signer.clone(),
-                };
-                (route.label.clone(), destination)
-            })
+            .map(|route| (route.label.clone(), route.destination()))
             .collect()
     }
 
@@ -212,6 +200,11 @@ impl Policy {
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
+}
+
+fn without_query(target: &[u8]) -> &[u8] {
+    let mut parts = target.split(|byte| *byte == b'?');
+    parts.next().unwrap_or_default()
 }
 
 /// A configured route, with its upstream and the labels that records about its requests show.
@@ -237,6 +230,14 @@ impl PolicyRoute {
             upstream: Upstream::Outside,
             #[cfg(feature = "server")]
             upstream_label: Upstream::Outside.name().into(),
+        }
+    }
+
+    #[cfg(feature = "server")]
+    fn destination(&self) -> Destination {
+        Destination {
+            upstream: self.upstream.clone(),
+            signer: self.signer.clone(),
         }
     }
 

@@ -21,12 +21,8 @@ pub(super) struct RateLimiter {
 
 impl RateLimiter {
     pub(super) fn new(limits: &Limits) -> Self {
-        let quota = NonZeroU32::new(limits.requests_per_second).map(|rate| {
-            let burst = NonZeroU32::MIN.saturating_add(limits.burst);
-            Quota::per_second(rate).allow_burst(burst)
-        });
         Self {
-            limiter: quota.map(DefaultKeyedRateLimiter::keyed),
+            limiter: quota(limits).map(DefaultKeyedRateLimiter::keyed),
             checks: AtomicUsize::new(0),
         }
     }
@@ -45,6 +41,12 @@ impl RateLimiter {
             Rejection::RateLimited(wait.as_secs() + 1)
         })
     }
+}
+
+fn quota(limits: &Limits) -> Option<Quota> {
+    let rate = NonZeroU32::new(limits.requests_per_second)?;
+    let burst = NonZeroU32::MIN.saturating_add(limits.burst);
+    Some(Quota::per_second(rate).allow_burst(burst))
 }
 
 impl fmt::Debug for RateLimiter {

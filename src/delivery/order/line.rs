@@ -34,7 +34,6 @@ struct Outage {
 
 impl Line {
     pub(super) fn begin_direct(&mut self, key: Key, place: Place) -> Result<(), Obstacle> {
-        let is_used = |lane: &Lane| !lane.is_empty() || lane.attempt.is_some();
         if self.lanes.get(&key).is_some_and(is_used) {
             return Err(Obstacle::Order);
         }
@@ -264,4 +263,8 @@ impl Line {
             self.lanes.remove(&key);
         }
     }
+}
+
+fn is_used(lane: &Lane) -> bool {
+    !lane.is_empty() || lane.attempt.is_some()
 }

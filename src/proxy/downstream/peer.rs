@@ -28,12 +28,7 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(stream: &Stream, is_anonymous: bool, shutdown: ShutdownWatch) -> Self {
-        let digest = Digest {
-            ssl_digest: stream.get_ssl_digest(),
-            timing_digest: Vec::new(),
-            proxy_digest: None,
-            socket_digest: stream.get_socket_digest(),
-        };
+        let digest = digest(stream);
         let span = tracing::debug_span!("connection", remote_addr = remote_addr(&digest));
         Self {
             digest,
@@ -72,6 +67,15 @@ impl Peer {
                 Error::e_explain(ErrorType::ReadTimedout, "the process is to end")
             }
         }
+    }
+}
+
+fn digest(stream: &Stream) -> Digest {
+    Digest {
+        ssl_digest: stream.get_ssl_digest(),
+        timing_digest: Vec::new(),
+        proxy_digest: None,
+        socket_digest: stream.get_socket_digest(),
     }
 }
 

@@ -334,8 +334,8 @@ fn decoded(head: &[u8]) -> pingora::Result<RequestHeader> {
 
 /// Splits the line of a field that was encoded here, with `: ` behind its name.
 fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
-    let colon = line.iter().position(|byte| *byte == b':');
-    let (name, value) = line.split_at(colon.unwrap_or(line.len()));
+    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+    let (name, value) = line.split_at(colon);
     (name, value.get(2..).unwrap_or_default())
 }
 

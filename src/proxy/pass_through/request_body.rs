@@ -157,17 +157,22 @@ impl RequestBody {
     fn take(&mut self, part: Option<Bytes>) -> Result<(), Interrupt> {
         self.is_unflushed = true;
         match part {
-            Some(part) => {
-                self.count(part.len())?;
-                self.check_length(|length| self.received <= length)?;
-                self.pending = self.framing.frame(part);
-            }
-            None => {
-                self.has_ended = true;
-                self.check_length(|length| self.received == length)?;
-                self.pending = self.framing.end();
-            }
+            Some(part) => self.take_part(part),
+            None => self.take_end(),
         }
+    }
+
+    fn take_part(&mut self, part: Bytes) -> Result<(), Interrupt> {
+        self.count(part.len())?;
+        self.check_length(|length| self.received <= length)?;
+        self.pending = self.framing.frame(part);
+        Ok(())
+    }
+
+    fn take_end(&mut self) -> Result<(), Interrupt> {
+        self.has_ended = true;
+        self.check_length(|length| self.received == length)?;
+        self.pending = self.framing.end();
         Ok(())
     }
 

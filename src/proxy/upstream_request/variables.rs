@@ -95,12 +95,16 @@ fn text(value: Option<impl ToString>) -> Cow<'static, str> {
 /// Returns a host as NGINX's `$host` contains it: in lower case, without its port, and without a
 /// dot at its end.
 fn host_name(host: &str) -> String {
-    let end = match host.starts_with('[') {
-        true => host.find(']').map_or(host.len(), |at| at + 1),
-        false => host.find(':').unwrap_or(host.len()),
-    };
-    let name = &host[..end];
+    let name = without_port(host);
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+fn without_port(host: &str) -> &str {
+    let end = match host.starts_with('[') {
+        true => host.find(']').map(|at| at + 1),
+        false => host.find(':'),
+    };
+    &host[..end.unwrap_or(host.len())]
 }
 
 fn unix_time() -> i64 {

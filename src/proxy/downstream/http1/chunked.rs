@@ -183,11 +183,14 @@ fn check_extension(extension: &[u8]) -> Result<(), Malformed> {
     if !extension.is_empty() && !extension.trim_ascii_start().starts_with(b";") {
         return Err(Malformed("A chunk's size is not a number."));
     }
-    let is_bad = |b: &u8| b.is_ascii_control() && *b != b'\t';
-    match extension.iter().any(is_bad) {
+    match extension.iter().any(is_bad_control) {
         true => Err(Malformed("A chunk's extension holds a control character.")),
         false => Ok(()),
     }
+}
+
+fn is_bad_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && *byte != b'\t'
 }
 
 #[cfg(test)]

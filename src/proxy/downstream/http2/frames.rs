@@ -146,13 +146,16 @@ impl Frames {
 
     /// Checks that the frames of a header block follow each other without others in between.
     fn check_continuation(&self, kind: u8) -> Result<(), Reason> {
-        let is_right = match &self.block {
-            Some(block) => kind == CONTINUATION && block.stream == self.stream(),
-            None => kind != CONTINUATION,
-        };
-        match is_right {
+        match self.is_in_sequence(kind) {
             true => Ok(()),
             false => Err(Reason::PROTOCOL_ERROR),
+        }
+    }
+
+    fn is_in_sequence(&self, kind: u8) -> bool {
+        match &self.block {
+            Some(block) => kind == CONTINUATION && block.stream == self.stream(),
+            None => kind != CONTINUATION,
         }
     }
 

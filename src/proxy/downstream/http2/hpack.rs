@@ -107,14 +107,10 @@ impl Decoder {
     /// Returns the entry at an index that counts the static table first.
     fn entry(&self, index: usize) -> Result<TableEntry, Undecodable> {
         let index = index.checked_sub(1).ok_or(Undecodable)?;
-        if let Some((name, value)) = STATIC.get(index) {
-            return Ok(TableEntry {
-                name: Bytes::from_static(name.as_bytes()),
-                value: Bytes::from_static(value.as_bytes()),
-            });
+        match index.checked_sub(STATIC.len()) {
+            None => Ok(static_entry(index)),
+            Some(index) => self.table.get(index).cloned().ok_or(Undecodable),
         }
-        let entry = self.table.get(index - STATIC.len());
-        entry.cloned().ok_or(Undecodable)
     }
 
     fn insert(&mut self, entry: TableEntry) {
@@ -135,6 +131,14 @@ impl Decoder {
             };
             self.size -= entry.size();
         }
+    }
+}
+
+fn static_entry(index: usize) -> TableEntry {
+    let (name, value) = STATIC[index];
+    TableEntry {
+        name: Bytes::from_static(name.as_bytes()),
+        value: Bytes::from_static(value.as_bytes()),
     }
 }
 

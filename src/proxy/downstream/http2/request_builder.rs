@@ -90,13 +90,17 @@ impl<'f> RequestBuilder<'f> {
         self.check_method()?;
         self.check_authority()?;
         if self.method == Some(b"CONNECT") {
-            return match (self.scheme, self.path) {
-                (None, None) => Err(Rejection::NoTunnel),
-                _ => Rejection::malformed("CONNECT has neither a scheme nor a path."),
-            };
+            return self.check_connect();
         }
         self.check_target()?;
         self.check_content_length(is_bodiless)
+    }
+
+    fn check_connect(&self) -> Result<(), Rejection> {
+        match (self.scheme, self.path) {
+            (None, None) => Err(Rejection::NoTunnel),
+            _ => Rejection::malformed("CONNECT has neither a scheme nor a path."),
+        }
     }
 
     fn check_method(&self) -> Result<(), Rejection> {
@@ -124,10 +128,7 @@ impl<'f> RequestBuilder<'f> {
         }
         let path = self.path.unwrap_or_default();
         framing::check_target(path)?;
-        match path.starts_with(b"/") || path == b"*" {
-            true => Ok(()),
-            false => Rejection::malformed(":path is not a path."),
-        }
+        check_path(path)
     }
 
     /// Checks that a request without a body does not declare one.
@@ -157,6 +158,13 @@ impl<'f> RequestBuilder<'f> {
             .chain(before.iter().copied())
             .chain(cookie)
             .chain(after.iter().copied())
+    }
+}
+
+fn check_path(path: &[u8]) -> Result<(), Rejection> {
+    match path.starts_with(b"/") || path == b"*" {
+        true => Ok(()),
+        false => Rejection::malformed(":path is not a path."),
     }
 }
 

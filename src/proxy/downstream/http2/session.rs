@@ -73,9 +73,16 @@ impl Http2 {
     }
 
     /// Checks the body at its end, or what there is of it.
+    /// Ends the response, of which all is sent.
+    fn end(&mut self) -> Result<(), ClientGone> {
+        self.has_ended = true;
+        let response = self.response.as_mut().ok_or(ClientGone)?;
+        let sent = response.send_data(Bytes::new(), true);
+        sent.map_err(|_| ClientGone)
+    }
+
     fn check_body(&self, is_end: bool) -> pingora::Result<()> {
-        let declared = self.declared.unwrap_or(self.received);
-        if self.received > declared || (is_end && self.received < declared) {
+        if !self.has_right_length(is_end) {
             return malformed("The body is not as long as was declared.");
         }
         let stream = self.respond.stream_id().as_u32();
@@ -83,6 +90,12 @@ impl Http2 {
             return malformed("The trailers are not header fields.");
         }
         Ok(())
+    }
+
+    /// Returns `true` if what was received can be, or is, a body of the declared length.
+    fn has_right_length(&self, is_end: bool) -> bool {
+        let declared = self.declared.unwrap_or(self.received);
+        self.received == declared || (self.received < declared && !is_end)
     }
 
     /// Sends the part that was held back, as fast as the client accepts it.
@@ -198,16 +211,11 @@ impl Session for Http2 {
     }
 
     async fn finish(&mut self) -> Result<(), ClientGone> {
-        if self.has_ended {
-            return Ok(());
+        match (self.has_ended, self.held_back.is_empty()) {
+            (true, _) => Ok(()),
+            (false, true) => self.end(),
+            (false, false) => self.release(true).await,
         }
-        if self.held_back.is_empty() {
-            self.has_ended = true;
-            let response = self.response.as_mut().ok_or(ClientGone)?;
-            let sent = response.send_data(Bytes::new(), true);
-            return sent.map_err(|_| ClientGone);
-        }
-        self.release(true).await
     }
 
     async fn has_left(&mut self) -> bool {

@@ -27,7 +27,7 @@
 //!  webhook     what Netdata Cloud sends: the challenge, notifications, their shapes
 //!  http        HTTP messages as bytes: framing, heads, bodies, paths, header classes
 //!  config      a TOML file becomes a checked Config
-//!  tls         server-side TLS: certificate, trust, handshake refusals
+//!  tls         server-side TLS: certificate (files or ACME), trust, handshake refusals
 //!  upstream    connections and exchanges with application servers: groups, health, pool
 //!  delivery    verified notifications that wait: the store, the order, the attempts
 //!  telemetry   logs, metrics, history, and the admin listener that shows them
@@ -64,7 +64,8 @@
 //!   route is strict.
 //! - Credentials never reach an application, unless its route says so, and never a log.
 //! - There is one policy for each listener. Neither the name in the TLS handshake nor `Host`
-//!   selects another.
+//!   selects another. The validation of a name by ACME is no exception: its connection ends with the
+//!   handshake.
 //! - A certificate is judged against the trust of now, for each request, and not against that of
 //!   the handshake.
 //! - Nothing that comes over the wire panics, or is waited for or kept without bound.

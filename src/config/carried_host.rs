@@ -1,6 +1,6 @@
 //! The host that requests to an application carry, and its health checks as well.
 
-use super::{Config, Route, Upstream, lints};
+use super::{Config, Route, Upstream};
 use std::sync::Arc;
 
 impl Config {
@@ -11,7 +11,7 @@ impl Config {
     /// server's certificate.
     pub fn carried_host(&self, upstream: &Upstream) -> Option<String> {
         let tls = self.tls.as_ref();
-        let certified = tls.and_then(|tls| lints::only_host(&tls.certificate.cert));
+        let certified = tls.and_then(|tls| tls.certificate.only_host());
         let routes = self.routes.iter();
         let routes = routes.filter(|route| *route.upstream == *upstream);
         let mut hosts = routes.map(|route| host_of(route, certified.as_deref()));

@@ -7,10 +7,16 @@ use std::path::Path;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
-/// A certificate that expires sooner than this is to be renewed now.
+/// A certificate that expires sooner than this is to be renewed now, however long it is valid.
 const RENEWAL: i64 = 14 * DAY;
 
 const DAY: i64 = 24 * 60 * 60;
+
+/// Returns how long before its end a certificate should have been renewed: with a quarter of its
+/// lifetime left, but not earlier than two weeks before.
+pub(crate) fn renewal_margin(not_before: i64, not_after: i64) -> i64 {
+    RENEWAL.min((not_after - not_before).max(0) / 4)
+}
 
 /// Reports a private key that other users of the machine may read.
 pub(super) fn on_key_file(path: &Path) -> Option<String> {
@@ -113,7 +119,8 @@ fn on_validity(certificate: &X509Certificate<'_>, now: i64) -> Option<String> {
         return Some(format!("\"{subject}\" is not valid before {begin}"));
     }
     let days = left / DAY;
-    (left < RENEWAL).then(|| format!("\"{subject}\" expires in {days} days, on {end}: renew it"))
+    let margin = renewal_margin(begin.timestamp(), end.timestamp());
+    (left < margin).then(|| format!("\"{subject}\" expires in {days} days, on {end}: renew it"))
 }
 
 /// Requires each certificate to be issued by the next one, and the last by a known authority.
@@ -307,6 +314,23 @@ mod tests {
         );
         check(host, 0, &["leaf", "root"], "root", "expires in 0 days");
         check(host, -1, &["leaf", "root"], "root", "has expired");
+    }
+
+    #[test]
+    fn short_lives_are_warned_of_by_their_last_quarter() {
+        for (days, margin) in [
+            (365 * 20, 14 * DAY),
+            (90, 14 * DAY),
+            (45, 45 * DAY / 4),
+            (6, 36 * 3600),
+        ] {
+            assert_eq!(
+                renewal_margin(1_000_000, 1_000_000 + days * DAY),
+                margin,
+                "{days}"
+            );
+        }
+        assert_eq!(renewal_margin(10, 0), 0);
     }
 
     #[test]

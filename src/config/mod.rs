@@ -3,6 +3,7 @@
 //! [`Config::load`] reads the file and every file that it names, and reports all errors at once, each
 //! with its file, line and key.
 
+pub(crate) mod acme;
 mod authorities;
 mod carried_host;
 mod demands;
@@ -28,6 +29,7 @@ mod stamp;
 mod upgrade_socket;
 mod upstream;
 
+pub(crate) use acme::{Acme, Domain, ExternalAccount};
 pub(crate) use authorities::fault as authority_fault;
 pub use error::ConfigError;
 pub(crate) use error::Problem;
@@ -35,6 +37,7 @@ pub(crate) use exposure::THROW_AWAY;
 pub use files::NETDATA_ROOT_CA;
 pub(crate) use files::{certificates_in, read_certificates, system_authorities};
 pub use key_pair::read_identity;
+pub(crate) use lints::renewal_margin;
 pub(crate) use queue::{DeliveryMode, QueueSettings};
 pub use revocation_list::RevocationList;
 pub(crate) use revocation_list::Subject;
@@ -103,18 +106,64 @@ pub struct Listen {
 /// The `[tls]` section: the server's certificate and its protocol settings.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// The server's own chain and key.
-    pub certificate: Arc<CertifiedKey>,
+    /// The source of the server's own chain and key.
+    pub certificate: ServerCertificate,
     /// The oldest TLS version that is accepted.
     pub min_version: TlsVersion,
     /// The verification of client certificates.
     pub client: ClientTrust,
 }
 
+/// The source of the server's certificate.
+#[derive(Clone, Debug)]
+pub enum ServerCertificate {
+    /// Files that other programs renew.
+    Files(Arc<CertifiedKey>),
+    /// An authority, by ACME.
+    Acme(Arc<Acme>),
+}
+
+impl ServerCertificate {
+    /// Returns the chain and key from files.
+    pub fn files(&self) -> Option<&Arc<CertifiedKey>> {
+        match self {
+            Self::Files(certified) => Some(certified),
+            Self::Acme(_) => None,
+        }
+    }
+
+    /// Returns the settings of ACME.
+    pub(crate) fn acme(&self) -> Option<&Arc<Acme>> {
+        match self {
+            Self::Files(_) => None,
+            Self::Acme(acme) => Some(acme),
+        }
+    }
+
+    /// Returns the host that the certificate is for, if it is for one and no more.
+    fn only_host(&self) -> Option<String> {
+        match self {
+            Self::Files(certified) => lints::only_host(&certified.cert),
+            Self::Acme(acme) => match &acme.domains[..] {
+                [Domain::Dns(name)] => Some(name.clone()),
+                _ => None,
+            },
+        }
+    }
+}
+
 impl Tls {
-    /// Describes the hosts of the certificate, and its expiry.
+    /// Describes the hosts of the certificate, and its expiry or its authority.
     pub fn describe_certificate(&self) -> Option<String> {
-        lints::describe(&self.certificate.cert)
+        match &self.certificate {
+            ServerCertificate::Files(certified) => lints::describe(&certified.cert),
+            ServerCertificate::Acme(acme) => Some(format!(
+                "for {}, by ACME from {}, kept in {}",
+                acme.names(),
+                acme.directory,
+                acme.state.display()
+            )),
+        }
     }
 }
 
@@ -453,5 +502,10 @@ impl Config {
         self.tls
             .as_ref()
             .map_or(Verify::Off, |tls| tls.client.verify)
+    }
+
+    /// Returns the settings of ACME, if the server's certificate comes from there.
+    pub(crate) fn acme(&self) -> Option<&Arc<Acme>> {
+        self.tls.as_ref()?.certificate.acme()
     }
 }

@@ -11,6 +11,7 @@ macro_rules! pages {
     ($($name:ident $file:literal)*) => {
         $(
             #[doc = "\
+                [acme]: crate::manual::acme\n\
                 [applications#act-once]: crate::manual::applications#act-once\n\
                 [applications#identity-headers]: crate::manual::applications#identity-headers\n\
                 [applications#origin-headers]: crate::manual::applications#origin-headers\n\
@@ -55,6 +56,7 @@ macro_rules! pages {
 
 pages! {
     configuration "configuration.md"
+    acme "acme.md"
     upstreams "upstreams.md"
     delivery "delivery.md"
     applications "applications.md"

@@ -1,6 +1,7 @@
 //! Accepts connections once the self-test has passed, and assigns each to a worker thread.
 
 use super::accept::{ConnectionHandler, log_failed};
+use super::acme::{self, AcmeSetup, Presented};
 use super::drain::{Drain, Stop};
 use super::pid_file::PidFile;
 use super::self_test::SelfTest;
@@ -48,6 +49,9 @@ pub(super) struct Serving {
 pub(super) struct Start {
     pub(super) self_test: SelfTest,
     pub(super) monitor: Arc<Monitor>,
+    pub(super) presented: Presented,
+    /// The store of ACME, if certificates come from there.
+    pub(super) acme: Option<AcmeSetup>,
     /// The process that serves so far, on an upgrade.
     pub(super) predecessor: Option<RunningProcess>,
     /// The configuration to serve by.
@@ -76,6 +80,10 @@ impl Listener {
         let sockets = self.listen()?;
         self.start.signals_installed.wait().await;
         self.test_self().await?;
+        if let Some(acme) = &self.start.acme {
+            let start = &self.start;
+            acme.present(&start.presented, &start.monitor).await;
+        }
         let grant = self.grant().await?;
         self.write_pid_file(grant.is_some())?;
         self.start.monitor.ready();
@@ -108,15 +116,27 @@ impl Listener {
 
     /// Reports to the service manager that requests are served, and from now on that they still are.
     fn announce_ready(&self) {
-        systemd::ready("Serving");
+        // Without a certificate as well: it is by connections that one is validated.
+        systemd::ready(match self.has_certificate() {
+            true => acme::SERVING,
+            false => acme::WAITING,
+        });
         info!(event = "ready", "ready");
         let liveness = self.serving.threads.liveness_probe();
         tokio::spawn(async move { systemd::keep_watchdog_calm(|| liveness.responded()).await });
     }
 
+    /// Returns `false` if the first certificate by ACME is still to come.
+    fn has_certificate(&self) -> bool {
+        self.start.acme.is_none() || self.start.presented.certificate.get().is_some()
+    }
+
     /// Runs the self-test: verifies that unauthenticated clients are rejected before any connection
     /// is accepted.
     async fn test_self(&self) -> Result<(), ServerError> {
+        let presented = &self.start.presented;
+        let stage = self.start.acme.as_ref().map(|_| presented.stage());
+        let _stage = stage.transpose().map_err(ServerError::SelfTest)?;
         let serve = |stream, peer| {
             let (handler, shutdown) = (self.serving.handler.clone(), self.serving.drain.watch());
             async move { handler.serve_probe(stream, peer, shutdown).await }
@@ -130,7 +150,7 @@ impl Listener {
         let Some(predecessor) = self.start.predecessor.take() else {
             return Ok(None);
         };
-        let grant = predecessor.request_grant().await;
+        let grant = predecessor.request_grant(self.has_certificate()).await;
         let grant = grant.map_err(ServerError::CalledOff)?;
         // A reload that withdrew trust happened in the process that ends, not in this one.
         match self.start.sources.text_changed() {

@@ -1,6 +1,7 @@
 //! The running process: wires a configuration to listeners, threads, reload, drain and upgrade.
 
 mod accept;
+mod acme;
 mod admin_listener;
 mod deliverer;
 mod descriptors;
@@ -29,6 +30,7 @@ use crate::telemetry::Monitor;
 use crate::tls;
 use crate::upstream::{Upstreams, make_connector};
 use accept::{Access, ConnectionHandler};
+use acme::{AcmeService, AcmeSetup, Presented};
 use admin_listener::AdminListener;
 use deliverer::Deliverer;
 use drain::{Drain, UntilDrained};
@@ -37,7 +39,7 @@ use pid_file::PidFile;
 use pingora::listeners::tls::Acceptor;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as PingoraServer};
-use reload::Reloader;
+use reload::{Reloader, Replaced};
 use self_test::SelfTest;
 use sockets::Sockets;
 use std::io;
@@ -118,6 +120,9 @@ pub(crate) enum ServerError {
     /// The server certificate cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] Box<pingora::Error>),
+    /// The state of ACME cannot be kept.
+    #[error("{0}")]
+    Acme(String),
     /// The self-test failed: an unauthenticated client was accepted.
     #[error("the self-test failed: {0}")]
     SelfTest(String),
@@ -155,23 +160,26 @@ impl Server {
         let config = &loaded.config;
         let addresses = parts.sockets.addresses();
         let admin_address = parts.sockets.admin_address();
-        let shared = Shared::new(config);
+        let shared = Shared::new(config, parts.presented.clone());
         shared.set_up_monitor(config, &parts.policy, &addresses);
         let delivery = shared.delivery(config, &parts.policy)?;
         let (watcher, upstreams) = shared.upstream_watcher(&parts.policy, delivery.clone());
         let admin = shared.admin_listener(&mut parts);
         let handler =
             shared.connection_handler(config, parts.acceptor, parts.policy, delivery.clone());
-        let mut reloader = shared.reloader(loaded, handler.clone(), upstreams);
+        let (orders, acme) = shared.orders(parts.acme.clone());
+        let replaced = Replaced { upstreams, acme };
+        let mut reloader = shared.reloader(loaded, handler.clone(), replaced);
         reloader.reloads_queue(delivery.clone());
         let serving = shared.serving(handler, parts.threads);
-        let start = shared.start(loaded, parts.predecessor);
+        let start = shared.start(loaded, parts.predecessor, parts.acme);
         let listener = Listener::new(parts.sockets.listeners, serving, start);
 
         let mut pingora = PingoraServer::new_with_opt_and_conf(None, server_conf(config));
         pingora.add_service(listener);
         pingora.add_service(reloader);
         pingora.add_service(watcher);
+        pingora.add_service(orders);
         if let Some(delivery) = delivery.clone() {
             pingora.add_service(Deliverer::new(delivery, shared.drain.watch()));
         }
@@ -227,6 +235,8 @@ impl Server {
 struct Parts {
     policy: Policy,
     acceptor: Option<Acceptor>,
+    presented: Presented,
+    acme: Option<AcmeSetup>,
     sockets: BoundSockets,
     predecessor: Option<RunningProcess>,
     threads: WorkerThreads,
@@ -236,13 +246,18 @@ impl Parts {
     fn prepare(config: &Config, inherited: Inherited) -> Result<Self, ServerError> {
         prepare_process(config)?;
         let policy = Policy::new(config)?;
-        let acceptor = make_acceptor(config, &policy)?;
+        let acme = AcmeSetup::open(config).map_err(ServerError::Acme)?;
+        let presented = Presented::default();
+        let acceptor = make_acceptor(config, &policy, &presented)?;
+        presented.configured(config);
         let (sockets, predecessor) = Sockets::new(inherited, config);
         let sockets = BoundSockets::bind(config, sockets)?;
         let threads = WorkerThreads::start(config.server.threads).map_err(ServerError::Threads)?;
         Ok(Self {
             policy,
             acceptor,
+            presented,
+            acme,
             sockets,
             predecessor,
             threads,
@@ -283,6 +298,7 @@ impl BoundSockets {
 
 /// Handles that several services of a server share.
 struct Shared {
+    presented: Presented,
     monitor: Arc<Monitor>,
     drain: Drain,
     pid_file: PidFile,
@@ -293,8 +309,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, presented: Presented) -> Self {
         Self {
+            presented,
             monitor: Arc::new(Monitor::new(config)),
             drain: Drain::new(),
             pid_file: PidFile::new(config.server.pid_file.clone()),
@@ -333,16 +350,29 @@ impl Shared {
         let (draining, monitor) = (self.drain.watch(), self.monitor.clone());
         let downstream = Downstream::new(gate.clone(), draining, monitor, delivery);
         let access = Access::new(&config.listen);
-        let monitor = self.monitor.clone();
+        let (monitor, presented) = (self.monitor.clone(), self.presented.clone());
         Arc::new(ConnectionHandler::new(
-            acceptor, access, gate, downstream, monitor,
+            acceptor, presented, access, gate, downstream, monitor,
         ))
     }
 
-    fn start(&self, loaded: &Loaded, predecessor: Option<RunningProcess>) -> Start {
+    /// Creates the service that orders certificates, and the sender of its settings.
+    fn orders(&self, acme: Option<AcmeSetup>) -> (AcmeService, watch::Sender<Option<AcmeSetup>>) {
+        let (presented, monitor) = (self.presented.clone(), self.monitor.clone());
+        AcmeService::new(acme, presented, monitor, self.drain.succeeded())
+    }
+
+    fn start(
+        &self,
+        loaded: &Loaded,
+        predecessor: Option<RunningProcess>,
+        acme: Option<AcmeSetup>,
+    ) -> Start {
         Start {
             self_test: SelfTest::new(&loaded.config),
             monitor: self.monitor.clone(),
+            presented: self.presented.clone(),
+            acme,
             predecessor,
             sources: loaded.sources.clone(),
             pid_file: self.pid_file.clone(),
@@ -372,11 +402,11 @@ impl Shared {
         &self,
         loaded: &Loaded,
         handler: Arc<ConnectionHandler>,
-        upstreams: watch::Sender<Arc<Upstreams>>,
+        replaced: Replaced,
     ) -> Reloader {
         let monitor = self.monitor.clone();
         let signals_installed = self.signals_installed.clone();
-        Reloader::new(handler, monitor, upstreams, loaded, signals_installed)
+        Reloader::new(handler, monitor, replaced, loaded, signals_installed)
     }
 
     fn admin_listener(&self, parts: &mut Parts) -> Option<AdminListener> {
@@ -400,6 +430,7 @@ impl Shared {
         let listen_sockets = ListenSockets {
             path: config.server.upgrade_socket.clone(),
             sockets: sockets.into_listen_sockets(),
+            certificate: self.presented.certificate,
             delivery,
         };
         UntilDrained {
@@ -424,12 +455,18 @@ fn prepare_process(config: &Config) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Creates the TLS acceptor, if TLS is configured; it trusts what `policy` trusts.
-fn make_acceptor(config: &Config, policy: &Policy) -> pingora::Result<Option<Acceptor>> {
+/// Creates the TLS acceptor, if TLS is configured; it trusts what `policy` trusts, and with ACME
+/// presents what `presented` has.
+fn make_acceptor(
+    config: &Config,
+    policy: &Policy,
+    presented: &Presented,
+) -> pingora::Result<Option<Acceptor>> {
     let Some(tls) = &config.tls else {
         return Ok(None);
     };
-    tls::acceptor(tls, policy.trust().clone(), config.listen.http2).map(Some)
+    let (trust, http2) = (policy.trust().clone(), config.listen.http2);
+    tls::acceptor(tls, trust, http2, &presented.certificate).map(Some)
 }
 
 fn listen_on_all(config: &Config, sockets: &mut Sockets) -> Result<Vec<Socket>, ServerError> {

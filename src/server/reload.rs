@@ -7,6 +7,7 @@
 //! every file system.
 
 use super::accept::{Access, ConnectionHandler};
+use super::acme::AcmeSetup;
 use super::{ServerError, make_acceptor, systemd};
 use crate::config::{
     self, Config, ConfigError, DeliveryMode, Listen, Loaded, RevocationList, Sources,
@@ -40,8 +41,7 @@ const ALARM_INTERVAL: Duration = Duration::from_secs(3600);
 pub(super) struct Reloader {
     handler: Arc<ConnectionHandler>,
     monitor: Arc<Monitor>,
-    /// Replaces the groups of servers that are watched.
-    upstreams: watch::Sender<Arc<Upstreams>>,
+    replaced: Replaced,
     sources: Sources,
     listen: Listen,
     server: config::ServerSettings,
@@ -56,11 +56,19 @@ pub(super) struct Reloader {
     signals_installed: Arc<Barrier>,
 }
 
+/// What services work with, and a reload replaces.
+pub(super) struct Replaced {
+    /// The groups of servers that are watched.
+    pub(super) upstreams: watch::Sender<Arc<Upstreams>>,
+    /// The settings by which certificates are ordered.
+    pub(super) acme: watch::Sender<Option<AcmeSetup>>,
+}
+
 impl Reloader {
     pub(super) fn new(
         handler: Arc<ConnectionHandler>,
         monitor: Arc<Monitor>,
-        upstreams: watch::Sender<Arc<Upstreams>>,
+        replaced: Replaced,
         loaded: &Loaded,
         signals_installed: Arc<Barrier>,
     ) -> Self {
@@ -68,7 +76,7 @@ impl Reloader {
         Self {
             handler,
             monitor,
-            upstreams,
+            replaced,
             sources: loaded.sources.clone(),
             listen: config.listen.clone(),
             server: config.server.clone(),
@@ -165,7 +173,10 @@ impl Reloader {
         let config = &loaded.config;
         self.check_queue(config)?;
         let policy = self.handler.policy().successor(config)?;
-        let acceptor = make_acceptor(config, &policy)?;
+        let presented = self.handler.presented();
+        let acceptor = make_acceptor(config, &policy, presented)?;
+        let acme = AcmeSetup::open(config).map_err(ServerError::Acme)?;
+        presented.configured(config);
         self.report(&loaded);
         telemetry::change(&config.log);
         self.monitor.configured(config);
@@ -175,7 +186,8 @@ impl Reloader {
         }
         let access = Access::new(&config.listen);
         self.handler.replace(acceptor, access, policy);
-        self.upstreams.send_replace(upstreams);
+        self.replaced.upstreams.send_replace(upstreams);
+        self.replaced.acme.send_replace(acme);
         self.revocation_lists = revocation_lists(config);
         self.sources = loaded.sources;
         self.refused = None;

@@ -5,12 +5,17 @@
 //! authority issued. If either is accepted where a certificate is required, the process does not
 //! start.
 //!
+//! Where certificates come by ACME, clients without one are let in to validate a name, and no further:
+//! the process also connects as such a client, while a validation is pending.
+//!
 //! These connections do not use the listening sockets, which another process may share, but are
 //! served in the same way from there on.
 
+use super::acme::SELF_TEST_NAME;
 use crate::config::{Config, Route, Verify};
 use crate::http::path::PathPattern;
 use crate::tls::AnyServer;
+use crate::tls::acme::{PROTOCOL, UnreadCertificate};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
@@ -32,6 +37,16 @@ pub(super) struct SelfTest {
     verify: Verify,
     /// One path for each kind of route that requires a certificate.
     paths: Vec<String>,
+    /// `true` if the validation of [`SELF_TEST_NAME`] is pending.
+    validates: bool,
+}
+
+/// A client that must be refused.
+struct Probe {
+    /// What it presents.
+    what: &'static str,
+    client: TlsConnector,
+    server_name: &'static str,
 }
 
 impl SelfTest {
@@ -44,6 +59,7 @@ impl SelfTest {
         Self {
             verify: config.verify(),
             paths: demanding.into_iter().map(path_of).collect(),
+            validates: config.acme().is_some(),
         }
     }
 
@@ -61,11 +77,11 @@ impl SelfTest {
         if self.verify == Verify::Off {
             return Ok(());
         }
-        for (what, client) in clients()? {
+        for probe in probes(self.validates)? {
             for path in &self.paths {
-                let status = response_to(&client, path, &serve).await?;
+                let status = response_to(&probe, path, &serve).await?;
                 self.judge(status)
-                    .map_err(|result| format!("a client with {what} {result} on {path}"))?;
+                    .map_err(|result| format!("a client with {} {result} on {path}", probe.what))?;
             }
         }
         Ok(())
@@ -100,29 +116,44 @@ fn path_of(route: &Route) -> String {
     }
 }
 
-/// Returns the clients that must be refused, with what they present.
-fn clients() -> Result<[(&'static str, TlsConnector); 2], String> {
+/// Returns the clients that must be refused; with `validates`, also one that validates a name.
+fn probes(validates: bool) -> Result<Vec<Probe>, String> {
     let untrusted = untrusted_certificate()
         .map_err(|error| format!("cannot make a certificate for the self-test: {error}"))?;
     let explain = |error: Error| error.to_string();
-    let with_untrusted = client(Some(untrusted)).map_err(explain)?;
-    Ok([
-        ("no certificate", client(None).map_err(explain)?),
-        ("a certificate of an unknown authority", with_untrusted),
-    ])
+    let mut probes = vec![
+        Probe {
+            what: "no certificate",
+            client: client(None).map_err(explain)?,
+            server_name: "self-test",
+        },
+        Probe {
+            what: "a certificate of an unknown authority",
+            client: client(Some(untrusted)).map_err(explain)?,
+            server_name: "self-test",
+        },
+    ];
+    if validates {
+        probes.push(Probe {
+            what: "the protocol of validations",
+            client: validator().map_err(explain)?,
+            server_name: SELF_TEST_NAME,
+        });
+    }
+    Ok(probes)
 }
 
 /// Returns the status that a client gets on `path`, or `None` if it gets no response.
 async fn response_to<F: Future<Output = ()>>(
-    client: &TlsConnector,
+    probe: &Probe,
     path: &str,
     serve: impl Fn(TcpStream, SocketAddr) -> F,
 ) -> Result<Option<u16>, String> {
     let (ours, theirs, address) = pair()
         .await
         .map_err(|error| format!("cannot connect to itself for the self-test: {error}"))?;
-    let probe = timeout(PROBE_TIMEOUT, probe(ours, client, path));
-    let (status, ()) = tokio::join!(probe, serve(theirs, address));
+    let asked = timeout(PROBE_TIMEOUT, probe.ask(ours, path));
+    let (status, ()) = tokio::join!(asked, serve(theirs, address));
     Ok(status.ok().flatten())
 }
 
@@ -147,14 +178,16 @@ async fn temporary_listener() -> std::io::Result<TcpListener> {
     }
 }
 
-/// Sends a request, and returns the status of the response, if there is one.
-async fn probe(socket: TcpStream, client: &TlsConnector, path: &str) -> Option<u16> {
-    let name = ServerName::try_from("self-test").ok()?;
-    let mut stream = client.connect(name, socket).await.ok()?;
-    stream.write_all(request(path).as_bytes()).await.ok()?;
-    let mut status_line = [0; 12];
-    stream.read_exact(&mut status_line).await.ok()?;
-    std::str::from_utf8(&status_line[9..]).ok()?.parse().ok()
+impl Probe {
+    /// Sends a request, and returns the status of the response, if there is one.
+    async fn ask(&self, socket: TcpStream, path: &str) -> Option<u16> {
+        let name = ServerName::try_from(self.server_name).ok()?;
+        let mut stream = self.client.connect(name, socket).await.ok()?;
+        stream.write_all(request(path).as_bytes()).await.ok()?;
+        let mut status_line = [0; 12];
+        stream.read_exact(&mut status_line).await.ok()?;
+        std::str::from_utf8(&status_line[9..]).ok()?.parse().ok()
+    }
 }
 
 fn request(path: &str) -> String {
@@ -200,9 +233,23 @@ fn client(credentials: Option<CertificateAndKey>) -> Result<TlsConnector, Error>
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
+/// Returns a client that validates a name, as an authority does, and goes on.
+fn validator() -> Result<TlsConnector, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(UnreadCertificate))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Domain;
+    use crate::tls::acme::Answer;
 
     /// A server that requires no certificate.
     fn careless() -> tokio_rustls::TlsAcceptor {
@@ -242,9 +289,34 @@ mod tests {
             let test = SelfTest {
                 verify,
                 paths: vec!["/webhooks/netdata".into()],
+                validates: false,
             };
             let verdict = test.run(serve_carelessly).await;
             assert_eq!(verdict.is_ok(), passes, "{verify:?} {verdict:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_open_door_for_validations_is_found_out() {
+        // It serves that protocol, with the certificate of an answer, and goes on to requests.
+        let domain = Domain::parse(SELF_TEST_NAME).unwrap();
+        let answer = Answer::new(&domain, SELF_TEST_NAME, &[0; 32]).unwrap();
+        let answer = tokio_rustls::TlsAcceptor::from(answer.config);
+        let serve = async |socket: TcpStream, _: SocketAddr| {
+            let Ok(mut stream) = answer.accept(socket).await else {
+                return;
+            };
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        };
+        for (validates, passes) in [(true, false), (false, true)] {
+            let test = SelfTest {
+                verify: Verify::Require,
+                paths: vec!["/webhooks/netdata".into()],
+                validates,
+            };
+            let verdict = test.run(serve).await;
+            assert_eq!(verdict.is_ok(), passes, "{verdict:?}");
         }
     }
 
@@ -254,6 +326,7 @@ mod tests {
             let test = SelfTest {
                 verify,
                 paths: Vec::new(),
+                validates: false,
             };
             assert_eq!(test.judge(status).is_ok(), passes, "{verify:?} {status:?}");
         };

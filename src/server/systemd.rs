@@ -21,6 +21,11 @@ pub(super) fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// Reports what the process does, without a change of its state.
+pub(super) fn status(status: &str) {
+    notify(&[NotifyState::Status(status)]);
+}
+
 /// Reports that the configuration is being reloaded; [`ready`] ends that state.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {

@@ -21,6 +21,8 @@ pub(crate) struct Certificate {
     pub which: CertificateKind,
     /// The subject of a certificate, or the file of a revocation list.
     pub name: String,
+    /// The time from which a certificate is valid, in seconds since 1970.
+    pub not_before: Option<i64>,
     /// The expiry in seconds since 1970.
     pub not_after: i64,
 }
@@ -31,10 +33,22 @@ impl Certificate {
         config.tls.as_ref().map(certificates).unwrap_or_default()
     }
 
+    /// Returns the server's own certificate and its chain.
+    pub(super) fn of_server(chain: &[CertificateDer<'static>]) -> Vec<Self> {
+        // Every client needs the leaf. The rest of the chain may be expired and unused: a
+        // self-signed or cross-signed certificate may stay in a chain for years after its expiry.
+        let kinds = iter::once(CertificateKind::Server).chain(iter::repeat(CertificateKind::Chain));
+        kinds
+            .zip(identities(chain))
+            .map(|(which, identity)| Self::of(which, identity))
+            .collect()
+    }
+
     fn of(which: CertificateKind, identity: ClientIdentity) -> Self {
         Self {
             which,
             name: identity.subject,
+            not_before: Some(identity.not_before),
             not_after: identity.not_after,
         }
     }
@@ -52,34 +66,27 @@ impl Certificate {
     }
 }
 
-/// Returns the earliest expiry of each kind, if there is one of it.
+/// Returns the first to expire of each kind, if there is one of it.
 pub(super) fn earliest(
     certificates: &[Certificate],
     now: i64,
-) -> impl Iterator<Item = (CertificateKind, Option<i64>)> {
+) -> impl Iterator<Item = (CertificateKind, Option<&Certificate>)> {
     CONFIGURED.into_iter().map(move |which| {
         let counted = certificates.iter().filter(|it| it.counts_for(which, now));
-        (which, counted.map(|it| it.not_after).min())
+        (which, counted.min_by_key(|it| it.not_after))
     })
 }
 
 fn certificates(tls: &Tls) -> Vec<Certificate> {
     let lists = tls.client.revocation_lists.iter();
-    server(tls)
+    let server = tls.certificate.files();
+    let server = server.map(|certified| Certificate::of_server(&certified.cert));
+    server
+        .unwrap_or_default()
+        .into_iter()
         .chain(authorities(tls))
         .chain(lists.filter_map(revocation_list))
         .collect()
-}
-
-/// Returns the server's own certificate and its chain.
-fn server(tls: &Tls) -> impl Iterator<Item = Certificate> {
-    // Every client needs the leaf. The rest of the chain may be expired and unused: a self-signed
-    // or cross-signed certificate may stay in a chain for years after its expiry.
-    let kinds = iter::once(CertificateKind::Server).chain(iter::repeat(CertificateKind::Chain));
-    let identities = identities(&tls.certificate.cert);
-    kinds
-        .zip(identities)
-        .map(|(which, identity)| Certificate::of(which, identity))
 }
 
 fn authorities(tls: &Tls) -> impl Iterator<Item = Certificate> {
@@ -98,6 +105,7 @@ fn revocation_list(list: &RevocationList) -> Option<Certificate> {
     Some(Certificate {
         which: CertificateKind::Crl,
         name: list.file().display().to_string(),
+        not_before: None,
         not_after: list.next_update()?,
     })
 }

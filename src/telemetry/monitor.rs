@@ -15,8 +15,10 @@ use crate::delivery::Delivery;
 use crate::http::buffers::Buffers;
 use crate::rejection::Rejection;
 use crate::tls::Refusal;
+use crate::tls::acme::{AcmeEvent, AcmeStatus};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::IntGauge;
+use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +37,10 @@ pub(crate) struct Monitor {
     metrics: Metrics,
     /// The certificates and revocation lists of the configuration.
     certificates: ArcSwap<Vec<Certificate>>,
+    /// The certificate that was issued by ACME, with its chain.
+    issued: ArcSwap<Vec<Certificate>>,
+    /// The state of ACME, if certificates come from there.
+    acme: ArcSwapOption<AcmeStatus>,
     client_last_seen: ArcSwapOption<ClientIdentity>,
     /// The health of each server of each upstream.
     upstreams: Mutex<UpstreamHealth>,
@@ -83,6 +89,8 @@ impl Monitor {
             has_failed_to_reload: AtomicBool::new(false),
             metrics: Metrics::new(),
             certificates: ArcSwap::default(),
+            issued: ArcSwap::default(),
+            acme: ArcSwapOption::empty(),
             client_last_seen: ArcSwapOption::empty(),
             upstreams: Mutex::default(),
             recent: Recent::default(),
@@ -185,11 +193,55 @@ impl Monitor {
     }
 
     fn watch_certificates(&self, config: &Config) {
-        let certificates = Certificate::all(config);
-        for (which, not_after) in earliest(&certificates, lost::now()) {
-            self.metrics.certificate(which, not_after);
+        self.certificates.store(Arc::new(Certificate::all(config)));
+        if config.acme().is_none() {
+            self.issued.store(Arc::default());
+            self.acme(None);
         }
-        self.certificates.store(Arc::new(certificates));
+        self.show_certificates();
+    }
+
+    /// Records the certificate that was issued by ACME, with its chain.
+    pub(crate) fn issued(&self, chain: &[CertificateDer<'static>]) {
+        self.issued.store(Arc::new(Certificate::of_server(chain)));
+        self.show_certificates();
+    }
+
+    /// Records the state of ACME; `None` if certificates come from files.
+    pub(crate) fn acme(&self, status: Option<AcmeStatus>) {
+        self.metrics.acme_status(status.as_ref());
+        self.acme.store(status.map(Arc::new));
+    }
+
+    /// Returns the state of ACME, if certificates come from there.
+    pub(crate) fn acme_status(&self) -> Option<Arc<AcmeStatus>> {
+        self.acme.load_full()
+    }
+
+    /// Counts an order of a certificate.
+    pub(crate) fn acme_event(&self, event: AcmeEvent) {
+        self.metrics.acme_event(event);
+    }
+
+    /// Counts a validation by an authority.
+    pub(crate) fn validation(&self, is_answered: bool) {
+        self.metrics.validation(is_answered);
+    }
+
+    fn show_certificates(&self) {
+        let certificates = self.configured_certificates();
+        for (which, first) in earliest(&certificates, lost::now()) {
+            self.metrics.certificate(
+                which,
+                first.and_then(|certificate| certificate.not_before),
+                first.map(|certificate| certificate.not_after),
+            );
+        }
+    }
+
+    fn configured_certificates(&self) -> Vec<Certificate> {
+        let (configured, issued) = (self.certificates.load(), self.issued.load());
+        issued.iter().chain(configured.iter()).cloned().collect()
     }
 
     /// Records that the self-test has passed and requests are served.
@@ -319,8 +371,11 @@ impl Monitor {
             .is_some_and(|last| Arc::ptr_eq(last, identity));
         if !is_known {
             self.client_last_seen.store(Some(identity.clone()));
-            self.metrics
-                .certificate(CertificateKind::ClientLastSeen, Some(identity.not_after));
+            self.metrics.certificate(
+                CertificateKind::ClientLastSeen,
+                Some(identity.not_before),
+                Some(identity.not_after),
+            );
         }
     }
 
@@ -387,11 +442,9 @@ impl Monitor {
     /// certificate seen last.
     pub(crate) fn certificates(&self) -> Vec<Certificate> {
         let client = self.client_last_seen.load_full();
-        let configured = self.certificates.load();
-        let configured = configured.iter().cloned();
-        configured
-            .chain(client.as_deref().map(Certificate::last_seen))
-            .collect()
+        let mut certificates = self.configured_certificates();
+        certificates.extend(client.as_deref().map(Certificate::last_seen));
+        certificates
     }
 
     /// Returns the recent events.

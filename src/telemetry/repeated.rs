@@ -24,10 +24,11 @@ pub(crate) enum Repeated {
     UnshownToken,
     NoAnswer,
     NotDelivered,
+    ValidationAnswered,
 }
 
 impl Repeated {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::HandshakeRefused,
         Self::ConnectionRefused,
         Self::ConnectionNotServed,
@@ -35,6 +36,7 @@ impl Repeated {
         Self::UnshownToken,
         Self::NoAnswer,
         Self::NotDelivered,
+        Self::ValidationAnswered,
     ];
 
     /// Returns the name of the event, in the log and in the metric.
@@ -47,6 +49,7 @@ impl Repeated {
             Self::UnshownToken => "test_token_invalid",
             Self::NoAnswer => "upstream_failed",
             Self::NotDelivered => "notification_not_delivered",
+            Self::ValidationAnswered => "acme_validation_answered",
         }
     }
 

@@ -2,12 +2,15 @@
 //! handshakes.
 
 #[cfg(feature = "server")]
+pub(crate) mod acme;
+#[cfg(feature = "server")]
 mod any_server;
 mod certificate_fault;
 mod distrust;
 mod memory;
 mod path;
 mod peer_chain;
+mod presented;
 mod pss_key;
 mod reach;
 mod refusal;
@@ -17,16 +20,17 @@ mod trust;
 pub use any_server::AnyServer;
 pub(crate) use certificate_fault::{CertificateFault, Presenter};
 pub(crate) use peer_chain::{presented, presented_before};
+pub(crate) use presented::PresentedCertificate;
 pub(crate) use refusal::{Refusal, RefusalCode, observe};
 pub use trust::{Trust, TrustError};
 
-use crate::config::{Tls, TlsVersion};
+use crate::config::{ServerCertificate, Tls, TlsVersion};
 use pingora::ErrorType::InternalError;
 use pingora::OrErr as _;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
 use rustls::crypto::aws_lc_rs;
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
@@ -38,16 +42,6 @@ pub(crate) fn install_crypto_provider() {
     let _ = aws_lc_rs::default_provider().install_default();
 }
 
-/// Serves one certificate for every server name: there is one policy per listener.
-#[derive(Debug)]
-struct OneCertificate(Arc<CertifiedKey>);
-
-impl ResolvesServerCert for OneCertificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
-    }
-}
-
 /// Creates settings that serve `identity` and keep the client's chain with its connection.
 ///
 /// A listener with these settings resumes sessions, which is safe: the client certificate is
@@ -57,9 +51,17 @@ pub(crate) fn settings(
     verifier: Arc<dyn ClientCertVerifier>,
     http2: bool,
 ) -> pingora::Result<TlsSettings> {
+    settings_of(PresentedCertificate::of(identity), verifier, http2)
+}
+
+fn settings_of(
+    presented: PresentedCertificate,
+    verifier: Arc<dyn ClientCertVerifier>,
+    http2: bool,
+) -> pingora::Result<TlsSettings> {
     install_crypto_provider();
     let mut settings = TlsSettings::with_callbacks(Box::new(peer_chain::KeepChain))?;
-    settings.set_cert_resolver(Arc::new(OneCertificate(identity)));
+    settings.set_cert_resolver(Arc::new(presented));
     settings.set_client_cert_verifier(verifier);
     if http2 {
         settings.enable_h2();
@@ -71,20 +73,38 @@ pub(crate) fn settings(
 ///
 /// It never resumes a session: Netdata Cloud keeps none, and a resumed session could outlive a
 /// policy.
-pub(crate) fn acceptor(tls: &Tls, trust: Arc<Trust>, http2: bool) -> pingora::Result<Acceptor> {
-    let mut acceptor = settings(tls.certificate.clone(), trust.clone(), http2)?.build();
-    let config = server_config(tls, trust, http2).or_err(InternalError, "the TLS settings")?;
+///
+/// With files, it presents their certificate; with ACME, the one in `issued` at the time of a
+/// handshake, so that a renewal changes nothing else.
+pub(crate) fn acceptor(
+    tls: &Tls,
+    trust: Arc<Trust>,
+    http2: bool,
+    issued: &PresentedCertificate,
+) -> pingora::Result<Acceptor> {
+    let presented = match &tls.certificate {
+        ServerCertificate::Files(certified) => PresentedCertificate::of(certified.clone()),
+        ServerCertificate::Acme(_) => issued.clone(),
+    };
+    let mut acceptor = settings_of(presented.clone(), trust.clone(), http2)?.build();
+    let config =
+        server_config(tls, trust, http2, presented).or_err(InternalError, "the TLS settings")?;
     // Pingora's settings offer neither versions nor session storage; its acceptor takes any
     // configuration.
     acceptor.acceptor = Arc::new(config).into();
     Ok(acceptor)
 }
 
-fn server_config(tls: &Tls, trust: Arc<Trust>, http2: bool) -> Result<ServerConfig, rustls::Error> {
+fn server_config(
+    tls: &Tls,
+    trust: Arc<Trust>,
+    http2: bool,
+    presented: PresentedCertificate,
+) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions(tls.min_version))?
         .with_client_cert_verifier(trust)
-        .with_cert_resolver(Arc::new(OneCertificate(tls.certificate.clone())));
+        .with_cert_resolver(Arc::new(presented));
     config.alpn_protocols = protocols(http2);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

@@ -12,6 +12,7 @@
 //! | Zentinel: client authentication configured, logged, never applied | `server::self_test`, and each setting's own test |
 //! | Envoy CVE-2022-21657, -21656: extended key usage not enforced; odd chains panic | `client_certificate` |
 //! | Pingora CVE-2026-2833, -2835, -2836, CVE-2025-4366: upgrades, HTTP/1.0 framing, bodies left on the connection | `hostile`, and `proxy_routes` for what is passed on |
+//! | Traefik CVE-2026-22045: a validation by ACME is waited for without end | `acme::attacks::a_thousand_stalled_hellos_harm_no_ordinary_client` |
 //! | HTTP/2 MadeYouReset CVE-2025-8671 | `hostile::resets_without_end_do_not_stop_others` |
 //! | oauth2-proxy CVE-2025-64484, Caddy, Fabio CVE-2025-48865: forged identity headers | `header_names` |
 //! | HAProxy CVE-2025-11230: numbers that burn CPU | `notification::refused::hostile_json_is_refused_quickly` |
@@ -20,6 +21,7 @@
 // A test that cannot be set up fails where it stands, and says what it knows.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod acme;
 mod admin;
 mod authorization;
 mod body;

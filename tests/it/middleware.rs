@@ -82,7 +82,10 @@ fn serve(pki: &Pki) -> Scene {
     let (config, policy) = policy(pki, CONFIG);
     let gate = Arc::new(Gate::new(policy));
     let settings = gate
-        .listener_settings(config.tls.unwrap().certificate, true)
+        .listener_settings(
+            config.tls.unwrap().certificate.files().unwrap().clone(),
+            true,
+        )
         .unwrap();
     let seen = Arc::default();
     let free = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,14 +1,14 @@
 //! `check`: a summary of a configuration, and the reachability of the servers it names.
 
+mod acme;
 mod reachability;
 mod summary;
 
-pub(super) use reachability::warnings;
 pub use summary::describe;
 pub(super) use summary::render;
 
 use super::default_config;
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, ConfigError, Loaded, Problem};
 use std::path::PathBuf;
 
 /// The configuration to check.
@@ -37,4 +37,11 @@ impl CheckArguments {
             None => Config::load(&path),
         }
     }
+}
+
+/// Returns warnings that depend on the environment.
+pub(super) fn warnings(loaded: &Loaded) -> Vec<Problem> {
+    let mut warnings = acme::warnings(loaded);
+    warnings.extend(reachability::warnings(loaded));
+    warnings
 }

@@ -80,6 +80,7 @@ fn target_of_url(url: &str, config: Option<&Path>) -> Result<CheckTarget, String
         expected,
         is_further_path: false,
         upstream: None,
+        acme: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The checks of one target, in their order.
 
-use super::checks::{health, name, port};
+use super::checks::{health, name, port, validation};
 use super::client::CheckClient;
 use super::examination::Examination;
 use super::finding::{Check, CheckFinding};
@@ -11,6 +11,9 @@ use std::net::SocketAddr;
 /// Makes all checks that are possible.
 pub(super) async fn examine(target: &CheckTarget, options: &CheckOptions) -> Vec<CheckFinding> {
     let mut findings = examine_listener(target, options).await;
+    if let Some(acme) = &target.acme {
+        findings.push(validation::check(acme, options.step_timeout).await);
+    }
     if let Some(upstream) = &target.upstream {
         findings.extend(health::check(upstream, options.step_timeout).await);
     }

@@ -2,7 +2,9 @@
 
 use crate::auth::secret::Secret;
 use crate::commands::client::{WebhookTarget, local_address};
-use crate::config::{ClientTrust, Config, NETDATA_ROOT_CA, Route, Upstream, Verify};
+use crate::config::{
+    Acme, ClientTrust, Config, NETDATA_ROOT_CA, Route, ServerCertificate, Upstream, Verify,
+};
 use crate::http::path::{PathPattern, Routes};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, DnsName};
@@ -21,6 +23,8 @@ pub(super) struct CheckTarget {
     pub(super) is_further_path: bool,
     /// Upstream of its requests, if this machine sends them and it has not been examined already.
     pub(super) upstream: Option<Arc<Upstream>>,
+    /// The settings by which authorities validate the names of this machine.
+    pub(super) acme: Option<Arc<Acme>>,
 }
 
 /// Expected behaviour of a server.
@@ -115,6 +119,7 @@ pub(super) fn of_config(config: &Config) -> Result<Vec<CheckTarget>, String> {
                 expected: Expectation::of(config, route, is_https),
                 is_further_path: index > 0,
                 upstream: is_new.then(|| route.upstream.clone()),
+                acme: config.acme().filter(|_| is_https && index == 0).cloned(),
             });
         }
     }
@@ -179,8 +184,10 @@ fn path_of(pattern: &PathPattern) -> String {
 
 /// Returns the first name of the server's certificate, or one below a wildcard, or an address.
 fn certified_name(config: &Config) -> Option<String> {
-    let leaf = config.tls.as_ref()?.certificate.cert.first()?;
-    certified_name_of(leaf)
+    match &config.tls.as_ref()?.certificate {
+        ServerCertificate::Files(certified) => certified_name_of(certified.cert.first()?),
+        ServerCertificate::Acme(acme) => acme.domains.first().map(ToString::to_string),
+    }
 }
 
 fn certified_name_of(leaf: &[u8]) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Reads every key of a configuration, checks its value, and applies defaults.
 
+mod acme;
 mod admin;
 mod consistency;
 mod credentials;
@@ -196,7 +197,7 @@ impl Loader<'_> {
             self.tls(table, client)
         });
         if has_https && !is_present {
-            let message = "missing; an HTTPS listener needs certificate = \"fullchain.pem\" and private_key = \"…\"";
+            let message = "missing; an HTTPS listener needs certificate = \"fullchain.pem\" and private_key = \"…\", or acme = { domains = [\"hooks.example\"] }";
             root.document.complain(&location, message);
         }
         (tls, verify)

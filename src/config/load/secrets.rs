@@ -77,7 +77,11 @@ impl Loader<'_> {
         Some(key)
     }
 
-    fn secret_source(&self, table: &mut TableReader<'_>, digest_too: bool) -> Option<SecretSource> {
+    pub(super) fn secret_source(
+        &self,
+        table: &mut TableReader<'_>,
+        digest_too: bool,
+    ) -> Option<SecretSource> {
         table.be_discreet();
         let mut sources = self.sources(table);
         let mut forms = SOURCES;

@@ -1,13 +1,15 @@
 //! `[tls]`: the server certificate, and the trust in client certificates.
 
 use super::Loader;
+use super::acme;
 use super::revocation::{current, uncovered};
 use crate::config::document::{Located, TableReader};
 use crate::config::files;
 use crate::config::key_pair::{self, KeyPairError};
 use crate::config::lints;
 use crate::config::{
-    ClientTrust, CrlCoverage, NETDATA_COMMON_NAME, RevocationList, Tls, TlsVersion, Verify,
+    ClientTrust, CrlCoverage, NETDATA_COMMON_NAME, RevocationList, ServerCertificate, Tls,
+    TlsVersion, Verify,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -33,20 +35,46 @@ const COVERAGE: [(&str, CrlCoverage); 2] =
 impl Loader<'_> {
     /// Reads the section, except for `tls.client`, which has been read before.
     pub(super) fn tls(&self, table: &mut TableReader<'_>, client: ClientTrust) -> Option<Tls> {
-        let certificate = self.required_file(
-            table,
-            "certificate",
-            "the server's chain in PEM, leaf first",
-        );
-        let private_key = self.required_file(table, "private_key", "the certificate's key in PEM");
+        let certificate = match table.names_any(&["acme"]) {
+            true => self.acme_certificate(table),
+            false => self.file_certificate(table),
+        };
         let min_version = table
             .choice("min_version", &VERSIONS)
             .unwrap_or(TlsVersion::Tls12);
         Some(Tls {
-            certificate: self.server_certificate(table, certificate, private_key)?,
+            certificate: certificate?,
             min_version,
             client,
         })
+    }
+
+    fn acme_certificate(&self, table: &mut TableReader<'_>) -> Option<ServerCertificate> {
+        if table.names_any(&["certificate", "private_key"]) {
+            table.complain(
+                "acme",
+                "set either acme, or certificate and private_key: both name the server's certificate",
+            );
+        }
+        table.skip("certificate");
+        table.skip("private_key");
+        let expected = format!("a table such as {}", acme::EXAMPLE);
+        let acme = table.table_like("acme", &expected, |table| {
+            table.is_present().then(|| self.acme(table)).flatten()
+        });
+        acme.map(Arc::new).map(ServerCertificate::Acme)
+    }
+
+    fn file_certificate(&self, table: &mut TableReader<'_>) -> Option<ServerCertificate> {
+        table.skip("acme");
+        let certificate = self.required_file(
+            table,
+            "certificate",
+            "the server's chain in PEM, leaf first, or set acme",
+        );
+        let private_key = self.required_file(table, "private_key", "the certificate's key in PEM");
+        self.server_certificate(table, certificate, private_key)
+            .map(ServerCertificate::Files)
     }
 
     fn server_certificate(

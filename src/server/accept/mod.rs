@@ -4,7 +4,9 @@
 mod connection_limit;
 mod opening;
 mod proxy_protocol;
+mod validation;
 
+use super::acme::Presented;
 use crate::config::Listen;
 use crate::http::forwarded::is_trusted;
 use crate::http::timeout::{Deadline, timeout};
@@ -25,12 +27,14 @@ use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
 use proxy_protocol::{ConnectionSource, ProxyHeader};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 /// The addresses that may connect, and those of load balancers that name the client.
@@ -63,6 +67,8 @@ struct Arrival {
     source: Option<ConnectionSource>,
     /// Bytes that were read after that header.
     rest: Vec<u8>,
+    /// Present if the address is not in `listen.allow`, and may be that of a validation.
+    stranger: Option<OwnedSemaphorePermit>,
 }
 
 impl Arrival {
@@ -71,6 +77,7 @@ impl Arrival {
             peer,
             source: None,
             rest: Vec::new(),
+            stranger: None,
         }
     }
 
@@ -80,12 +87,22 @@ impl Arrival {
             peer: header.source.client().unwrap_or(peer),
             source: Some(header.source),
             rest: header.rest,
+            stranger: None,
         }
     }
 
     /// Returns `true` for a health check of a load balancer.
     fn is_of_balancer(&self) -> bool {
         self.source == Some(ConnectionSource::Balancer)
+    }
+
+    /// Decides what follows from a hello that did not arrive in time.
+    fn late<T>(&self) -> Result<Option<T>, Refusal> {
+        match self.stranger {
+            // It is refused for its address.
+            Some(_) => Ok(None),
+            None => Err(late()),
+        }
     }
 
     /// Returns `true` if a load balancer has not named the client.
@@ -99,6 +116,9 @@ pub(super) struct ConnectionHandler {
     acceptor: ArcSwapOption<Acceptor>,
     access: ArcSwap<Access>,
     limits: Arc<ConnectionLimits>,
+    presented: Presented,
+    validations: Semaphore,
+    strangers: Arc<Semaphore>,
     gate: Arc<Gate>,
     downstream: Downstream,
     monitor: Arc<Monitor>,
@@ -107,6 +127,7 @@ pub(super) struct ConnectionHandler {
 impl ConnectionHandler {
     pub(super) fn new(
         acceptor: Option<Acceptor>,
+        presented: Presented,
         access: Access,
         gate: Arc<Gate>,
         downstream: Downstream,
@@ -116,6 +137,9 @@ impl ConnectionHandler {
             acceptor: ArcSwapOption::from_pointee(acceptor),
             access: ArcSwap::from_pointee(access),
             limits: Arc::default(),
+            presented,
+            validations: Semaphore::new(validation::AT_ONCE),
+            strangers: Arc::new(Semaphore::new(validation::STRANGERS_AT_ONCE)),
             gate,
             downstream,
             monitor,
@@ -131,6 +155,11 @@ impl ConnectionHandler {
         self.acceptor.store(acceptor.map(Arc::new));
     }
 
+    /// Returns what handshakes present.
+    pub(super) fn presented(&self) -> &Presented {
+        &self.presented
+    }
+
     pub(super) fn policy(&self) -> Arc<Policy> {
         self.gate.policy()
     }
@@ -141,10 +170,11 @@ impl ConnectionHandler {
         &self,
         stream: &mut TcpStream,
         peer: SocketAddr,
+        is_tls: bool,
     ) -> Option<(Arrival, ConnectionPermit)> {
         let access = self.access.load_full();
-        let arrival = self.arrival(&access, stream, peer).await?;
-        self.check_access(&access, &arrival)?;
+        let mut arrival = self.arrival(&access, stream, peer).await?;
+        arrival.stranger = self.check_access(&access, &arrival, is_tls)?;
         let permit = self.enter(arrival.peer)?;
         Some((arrival, permit))
     }
@@ -174,17 +204,33 @@ impl ConnectionHandler {
         }
     }
 
-    /// Returns `None` if the connection may not be made from this address.
-    fn check_access(&self, access: &Access, arrival: &Arrival) -> Option<()> {
+    /// Returns `None` if the connection may not be made from this address. If it may only validate a
+    /// name, the permit for that is in what is returned.
+    fn check_access(
+        &self,
+        access: &Access,
+        arrival: &Arrival,
+        is_tls: bool,
+    ) -> Option<Option<OwnedSemaphorePermit>> {
         let peer = arrival.peer;
         if access.is_allowed(peer.ip()) {
-            return Some(());
+            return Some(None);
         }
         if arrival.is_of_balancer() {
             return not_allowed_check(peer);
         }
-        let reason = "the address is not in listen.allow";
-        self.refuse(peer, ConnectionRefusal::NotAllowed, reason)
+        match self.admit_stranger(is_tls) {
+            None => self.refuse(peer, ConnectionRefusal::NotAllowed, NOT_ALLOWED),
+            stranger => Some(stranger),
+        }
+    }
+
+    /// Returns permission for a connection from an address outside `listen.allow`, whose hello may be
+    /// that of a validation: authorities do not publish their addresses.
+    fn admit_stranger(&self, is_tls: bool) -> Option<OwnedSemaphorePermit> {
+        let may_validate = is_tls && self.presented.answers.are_pending();
+        let permit = may_validate.then(|| self.strangers.clone().try_acquire_owned());
+        permit?.ok()
     }
 
     /// Counts the connection, if the limits allow another one.
@@ -215,7 +261,8 @@ impl ConnectionHandler {
         is_tls: bool,
         mut shutdown: ShutdownWatch,
     ) {
-        let admitted = self.admit_in_time(&mut stream, peer, &mut shutdown).await;
+        let admitted = self.admit_in_time(&mut stream, peer, is_tls, &mut shutdown);
+        let admitted = admitted.await;
         let Some((arrival, _permit)) = admitted else {
             return;
         };
@@ -231,11 +278,12 @@ impl ConnectionHandler {
         &self,
         stream: &mut TcpStream,
         peer: SocketAddr,
+        is_tls: bool,
         shutdown: &mut ShutdownWatch,
     ) -> Option<(Arrival, ConnectionPermit)> {
         tokio::select! {
             biased;
-            admitted = self.admit(stream, peer) => admitted,
+            admitted = self.admit(stream, peer, is_tls) => admitted,
             () = after_shutdown(shutdown, DRAIN_READ_TIMEOUT) => None,
         }
     }
@@ -268,7 +316,7 @@ impl ConnectionHandler {
         mut shutdown: ShutdownWatch,
     ) -> Result<(), Refusal> {
         let stream: Stream = match is_tls {
-            false => Box::new(with_address(stream, arrival)),
+            false => Box::new(with_address(stream, arrival.peer, &arrival.rest)),
             true => match self.secure(stream, arrival, &mut shutdown).await? {
                 Some(stream) => stream,
                 None => return Ok(()),
@@ -282,7 +330,7 @@ impl ConnectionHandler {
     /// Performs the TLS handshake. Returns `None` if the client sends nothing, or the process ends.
     async fn secure(
         &self,
-        stream: TcpStream,
+        mut stream: TcpStream,
         arrival: &Arrival,
         shutdown: &mut ShutdownWatch,
     ) -> Result<Option<Stream>, Refusal> {
@@ -290,11 +338,28 @@ impl ConnectionHandler {
         let Some(opening) = opening(&stream, arrival, &mut deadline, shutdown).await? else {
             return Ok(silent(arrival.peer));
         };
+        let mut rest = Cow::Borrowed(&arrival.rest);
+        let mut answer = None;
+        if self.presented.answers.are_pending() {
+            let recognized = self.recognize(&mut stream, rest.to_mut(), &mut deadline);
+            answer = tokio::select! {
+                biased;
+                recognized = Box::pin(recognized) => recognized.or_else(|_| arrival.late())?,
+                () = after_shutdown(shutdown, DRAIN_READ_TIMEOUT) => return Ok(None),
+            };
+        }
+        if arrival.stranger.is_some() && answer.is_none() {
+            return Ok(self.refuse(arrival.peer, ConnectionRefusal::NotAllowed, NOT_ALLOWED));
+        }
         let (Some(acceptor), Some(spare)) = (self.acceptor.load_full(), AlertLinger::of(&stream))
         else {
             return Ok(None);
         };
-        let stream = with_address(stream, arrival);
+        let stream = with_address(stream, arrival.peer, &rest);
+        if let Some(answer) = answer {
+            Box::pin(self.validate(stream, spare, &answer, arrival.peer)).await;
+            return Ok(None);
+        }
         // A handshake needs ten times the memory of the connection: its own box releases that
         // afterwards.
         let handshake = Self::handshake_or_linger(&acceptor, stream, spare, deadline);
@@ -335,14 +400,14 @@ async fn opening(
 }
 
 /// Returns a connection as Pingora's, with the address of the client and the bytes that were read.
-fn with_address(stream: TcpStream, arrival: &Arrival) -> L4Stream {
+fn with_address(stream: TcpStream, peer: SocketAddr, rest: &[u8]) -> L4Stream {
     // Ignore the error: it only costs latency.
     let _ = stream.set_nodelay(true);
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-    let _ = digest.peer_addr.set(Some(arrival.peer.into()));
+    let _ = digest.peer_addr.set(Some(peer.into()));
     let mut stream = L4Stream::from(stream);
     stream.set_socket_digest(digest);
-    stream.rewind(&arrival.rest);
+    stream.rewind(rest);
     stream
 }
 
@@ -399,6 +464,9 @@ fn unidentified(code: RefusalCode, reason: String) -> Refusal {
         identity: None,
     }
 }
+
+/// The reason of a refusal by `listen.allow`.
+const NOT_ALLOWED: &str = "the address is not in listen.allow";
 
 fn late() -> Refusal {
     let reason = "The handshake took too long.".to_owned();

@@ -23,11 +23,18 @@ impl RunningProcess {
     /// Reports that this process can serve, and waits for the permission to do so.
     ///
     /// # Errors
-    /// If the running process cancels the upgrade.
-    pub(in crate::server) async fn request_grant(self) -> io::Result<ServeGrant> {
+    /// If the running process cancels the upgrade, as it does if only it has a certificate.
+    pub(in crate::server) async fn request_grant(
+        self,
+        has_certificate: bool,
+    ) -> io::Result<ServeGrant> {
         let mut messages = MessageStream::new(UnixStream::from_std(self.0)?);
         // Ignore the error: the response shows whether the message arrived.
-        let _ = messages.send(Message::Ready).await;
+        let ready = match has_certificate {
+            true => Message::Ready,
+            false => Message::ReadyWithoutCertificate,
+        };
+        let _ = messages.send(ready).await;
         settle(&mut messages, Message::Go).await?;
         Ok(ServeGrant(messages))
     }

@@ -4,6 +4,7 @@ use super::socket;
 use super::wire::{Message, MessageStream, same_user, send_sockets};
 use crate::delivery::Delivery;
 use crate::server::systemd;
+use crate::tls::PresentedCertificate;
 use rustix::fs::Mode;
 use rustix::process::umask;
 use std::fs;
@@ -35,6 +36,8 @@ pub(in crate::server) struct ListenSockets {
     pub(in crate::server) sockets: Vec<(SocketAddr, TcpListener)>,
     /// The queue, in which a successor stores as soon as it may serve.
     pub(in crate::server) delivery: Option<Arc<Delivery>>,
+    /// The certificate of this process, if it has one.
+    pub(in crate::server) certificate: PresentedCertificate,
 }
 
 impl ListenSockets {
@@ -74,25 +77,34 @@ impl ListenSockets {
     }
 
     /// Exchanges the messages up to the one that the successor serves.
+    ///
+    /// A successor without a certificate is none, unless there is no certificate yet.
     async fn until_serving(&self, messages: &mut MessageStream) -> io::Result<()> {
-        expect(messages, Message::Ready, READY_TIMEOUT).await?;
+        let ready = match self.certificate.get() {
+            Some(_) => &[Message::Ready][..],
+            None => &[Message::Ready, Message::ReadyWithoutCertificate],
+        };
+        expect(messages, ready, READY_TIMEOUT).await?;
         if let Some(delivery) = &self.delivery {
             // From here on, the successor may store what must not be overtaken.
             delivery.hold();
         }
         messages.send(Message::Go).await?;
-        expect(messages, Message::Serving, SERVING_TIMEOUT).await
+        expect(messages, &[Message::Serving], SERVING_TIMEOUT).await
     }
 }
 
-/// Waits for the message `expected`.
+/// Waits for one of the messages in `expected`.
 async fn expect(
     messages: &mut MessageStream,
-    expected: Message,
+    expected: &[Message],
     limit: Duration,
 ) -> io::Result<()> {
     match messages.receive(limit).await? {
-        Some(message) if message == expected => Ok(()),
+        Some(message) if expected.contains(&message) => Ok(()),
+        Some(Message::ReadyWithoutCertificate) => Err(other(
+            "the successor has no certificate, and this process has one".into(),
+        )),
         Some(message) => Err(other(format!(
             "the successor sent {message:?} instead of {expected:?}"
         ))),

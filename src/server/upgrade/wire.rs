@@ -32,6 +32,8 @@ const MAX_MESSAGES_LENGTH: u64 = 1024;
 pub(super) enum Message {
     /// Successor: it can serve.
     Ready,
+    /// Successor: it could serve, if it had a certificate. The first one is still to come.
+    ReadyWithoutCertificate,
     /// Running process: the successor may serve.
     Go,
     /// Running process: the upgrade is cancelled.
@@ -43,7 +45,14 @@ pub(super) enum Message {
 }
 
 impl Message {
-    const ALL: [Self; 5] = [Self::Ready, Self::Go, Self::No, Self::Serving, Self::Bye];
+    const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::ReadyWithoutCertificate,
+        Self::Go,
+        Self::No,
+        Self::Serving,
+        Self::Bye,
+    ];
 
     fn parse(line: &str) -> io::Result<Self> {
         let mut known = Self::ALL.into_iter();
@@ -55,6 +64,7 @@ impl Message {
     fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready\n",
+            Self::ReadyWithoutCertificate => "ready without certificate\n",
             Self::Go => "go\n",
             Self::No => "no\n",
             Self::Serving => "serving\n",

@@ -1,10 +1,12 @@
 //! Judges the health of the server and describes its problems.
 
-use super::losses;
 use super::queue_health::queue_findings;
+use super::{losses, orders};
+use crate::config::renewal_margin;
 use crate::telemetry::history::{DriftSummary, RefusedCertificate, Snapshot};
 use crate::telemetry::metrics::CertificateKind;
 use crate::telemetry::{Certificate, Monitor, undelivered};
+use crate::tls::acme::AcmeStatus;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,6 +34,9 @@ pub(super) struct StatusFinding {
     pub(super) level: Level,
     /// The description of the problem in a sentence.
     pub(super) text: String,
+    /// The process must be reachable all the same, so that it can be put right.
+    #[serde(skip)]
+    pub(super) keeps_traffic: bool,
 }
 
 /// Returns all problems, the most severe first.
@@ -43,8 +48,15 @@ pub(super) fn findings(
 ) -> Vec<StatusFinding> {
     let mut findings = Findings(Vec::new());
     findings.judge_phase(monitor, is_draining);
-    for certificate in monitor.certificates() {
-        findings.judge_certificate(&certificate, unix(now));
+    let (certificates, acme) = (monitor.certificates(), monitor.acme_status());
+    for certificate in &certificates {
+        findings.judge_certificate(certificate, unix(now), acme.is_some());
+    }
+    if let Some(acme) = acme {
+        let has_certificate = certificates
+            .iter()
+            .any(|certificate| certificate.which == CertificateKind::Server);
+        findings.judge_acme(&acme, has_certificate, unix(now));
     }
     findings.judge_upstreams(monitor);
     if let Some(delivery) = monitor.delivery() {
@@ -65,18 +77,20 @@ pub(super) fn findings(
 struct Findings(Vec<StatusFinding>);
 
 impl Findings {
-    fn error(&mut self, text: impl Into<String>) {
+    fn push(&mut self, level: Level, keeps_traffic: bool, text: impl Into<String>) {
         self.0.push(StatusFinding {
-            level: Level::Error,
+            level,
             text: text.into(),
+            keeps_traffic,
         });
     }
 
+    fn error(&mut self, text: impl Into<String>) {
+        self.push(Level::Error, false, text);
+    }
+
     fn warn(&mut self, text: impl Into<String>) {
-        self.0.push(StatusFinding {
-            level: Level::Warning,
-            text: text.into(),
-        });
+        self.push(Level::Warning, true, text);
     }
 
     fn most_severe_first(mut self) -> Vec<StatusFinding> {
@@ -110,20 +124,33 @@ impl Findings {
         }
     }
 
-    fn judge_certificate(&mut self, certificate: &Certificate, now: i64) {
+    fn judge_certificate(&mut self, certificate: &Certificate, now: i64, is_acme: bool) {
         let left = time_left(certificate.not_after - now);
         match level(certificate, now) {
             Level::Ok => {}
             Level::Warning => self.judge_expiring(certificate.which, &certificate.name, &left),
-            Level::Error => self.judge_expired(certificate.which, &certificate.name),
+            Level::Error => self.judge_expired(certificate.which, &certificate.name, is_acme),
         }
     }
 
-    fn judge_expired(&mut self, which: CertificateKind, name: &str) {
+    /// Judges certificates by ACME. One that is missing comes by connections: a load balancer that
+    /// made none, because this process is not ready, would keep it that way.
+    fn judge_acme(&mut self, acme: &AcmeStatus, has_certificate: bool, now: i64) {
+        if !has_certificate {
+            let text = format!("There is no certificate for {} yet.", acme.names);
+            self.push(Level::Error, true, text);
+        }
+        for text in orders::describe(acme, now) {
+            self.warn(text);
+        }
+    }
+
+    fn judge_expired(&mut self, which: CertificateKind, name: &str, is_acme: bool) {
         match which {
             CertificateKind::ClientLastSeen => {}
             CertificateKind::Server => {
-                self.error(format!("The server's certificate has expired: {name}."))
+                let text = format!("The server's certificate has expired: {name}.");
+                self.push(Level::Error, is_acme, text);
             }
             CertificateKind::Chain => self.warn(format!(
                 "A certificate of the server's chain, beside its own, has expired: {name}."
@@ -253,17 +280,17 @@ fn places(pointers: &[String]) -> String {
 pub(super) fn level(certificate: &Certificate, now: i64) -> Level {
     match certificate.not_after - now {
         ..0 => Level::Error,
-        left if left < renewed_before(certificate.which) => Level::Warning,
+        left if left < renewed_before(certificate) => Level::Warning,
         _ => Level::Ok,
     }
 }
 
-/// Returns the seconds before its expiry by which a certificate should have been renewed.
-fn renewed_before(which: CertificateKind) -> i64 {
-    match which {
+/// Returns how long before its end a certificate or a revocation list should have been renewed.
+fn renewed_before(certificate: &Certificate) -> i64 {
+    match certificate.not_before {
+        Some(not_before) => renewal_margin(not_before, certificate.not_after),
         // A list may be valid for a week or a day, and its issuer renews it in time.
-        CertificateKind::Crl => DAY / 4,
-        _ => 14 * DAY,
+        None => DAY / 4,
     }
 }
 
@@ -407,15 +434,39 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_comes_over_connections_keeps_them_coming() {
+        let judged = |has_certificate| {
+            let mut findings = Findings(Vec::new());
+            findings.judge_acme(&AcmeStatus::default(), has_certificate, 0);
+            findings.0
+        };
+        assert!(judged(true).is_empty());
+        let missing = &judged(false)[0];
+        assert!(missing.level == Level::Error && missing.keeps_traffic);
+        let expired = Certificate {
+            which: CertificateKind::Server,
+            name: "CN=x".into(),
+            not_before: Some(0),
+            not_after: 10,
+        };
+        for is_acme in [true, false] {
+            let mut findings = Findings(Vec::new());
+            findings.judge_certificate(&expired, 20, is_acme);
+            assert_eq!(findings.0[0].keeps_traffic, is_acme);
+        }
+    }
+
+    #[test]
     fn certificates_are_judged_by_the_time_that_is_left() {
         let check = |which, left, expected: (Level, &str)| {
             let certificate = Certificate {
                 which,
                 name: "CN=x".into(),
+                not_before: (which != CertificateKind::Crl).then_some(0),
                 not_after: 1_000_000_000 + left,
             };
             let mut findings = Findings(Vec::new());
-            findings.judge_certificate(&certificate, 1_000_000_000);
+            findings.judge_certificate(&certificate, 1_000_000_000, false);
             let found = findings.0.first().map_or((Level::Ok, ""), |finding| {
                 (finding.level, finding.text.as_str())
             });

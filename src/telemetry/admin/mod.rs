@@ -9,6 +9,7 @@ mod health;
 mod host;
 mod liveness;
 mod losses;
+mod orders;
 mod queue_health;
 mod response;
 mod status;
@@ -111,7 +112,8 @@ impl Admin {
     /// Returns the findings because of which no traffic should be sent here, one a line.
     fn obstacles(&self) -> String {
         let findings = self.status().findings.into_iter();
-        let obstacles = findings.filter(|finding| finding.level == Level::Error);
+        let obstacles =
+            findings.filter(|finding| finding.level == Level::Error && !finding.keeps_traffic);
         obstacles.map(|finding| finding.text + "\n").collect()
     }
 

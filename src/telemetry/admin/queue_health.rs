@@ -79,7 +79,11 @@ fn parked(parked: u64) -> Option<StatusFinding> {
 }
 
 fn finding(level: Level, text: String) -> StatusFinding {
-    StatusFinding { level, text }
+    StatusFinding {
+        level,
+        text,
+        keeps_traffic: false,
+    }
 }
 
 fn count(number: usize) -> String {

@@ -4,6 +4,7 @@
 //! request moves is resolved when the configuration is read, so that counting a request takes a
 //! look-up by its route and a few atomic operations, and no lock.
 
+mod acme;
 mod connections;
 mod process;
 mod requests;
@@ -14,6 +15,8 @@ pub(crate) use connections::ConnectionRefusal;
 use super::context::{Context, Outcome};
 use super::repeated;
 use crate::config::RouteKind;
+use crate::tls::acme::{AcmeEvent, AcmeStatus};
+use acme::AcmeMetrics;
 use arc_swap::ArcSwap;
 use connections::ConnectionMetrics;
 use process::ProcessMetrics;
@@ -86,7 +89,9 @@ pub(crate) struct Metrics {
     upstream_healthy: IntGaugeVec,
     connections: ConnectionMetrics,
     reloads: [IntCounter; 2],
+    certificate_not_before: IntGaugeVec,
     certificate_not_after: IntGaugeVec,
+    acme: AcmeMetrics,
     /// The memory of request bodies, and its limit.
     buffered: IntGauge,
     buffered_limit: IntGauge,
@@ -164,6 +169,8 @@ impl Metrics {
             upstream_healthy: upstream_healthy(&registry),
             connections: ConnectionMetrics::new(&registry),
             reloads: reloads(&registry),
+            acme: AcmeMetrics::new(&registry),
+            certificate_not_before: certificate_not_before(&registry),
             certificate_not_after: certificate_not_after(&registry),
             buffered: buffered(&registry),
             buffered_limit: buffered_limit(&registry),
@@ -301,14 +308,39 @@ impl Metrics {
         self.reloads[usize::from(!is_ok)].inc();
     }
 
-    /// Records the expiry of certificates in seconds since 1970. `None` removes the series.
-    pub(crate) fn certificate(&self, which: CertificateKind, not_after: Option<i64>) {
-        let (series, labels) = (&self.certificate_not_after, [which.as_str()]);
-        match not_after {
-            Some(time) => series.with_label_values(&labels).set(time),
-            // Ignore the error: the series did not exist.
-            None => drop(series.remove_label_values(&labels)),
+    /// Records the begin and the expiry of a certificate in seconds since 1970. `None` removes the
+    /// series.
+    pub(crate) fn certificate(
+        &self,
+        which: CertificateKind,
+        not_before: Option<i64>,
+        not_after: Option<i64>,
+    ) {
+        for (series, time) in [
+            (&self.certificate_not_before, not_before),
+            (&self.certificate_not_after, not_after),
+        ] {
+            match time {
+                Some(time) => series.with_label_values(&[which.as_str()]).set(time),
+                // Ignore the error: the series did not exist.
+                None => drop(series.remove_label_values(&[which.as_str()])),
+            }
         }
+    }
+
+    /// Counts an order of a certificate.
+    pub(crate) fn acme_event(&self, event: AcmeEvent) {
+        self.acme.order(event);
+    }
+
+    /// Counts a validation by an authority.
+    pub(crate) fn validation(&self, is_answered: bool) {
+        self.acme.validation(is_answered);
+    }
+
+    /// Records the state of certificates by ACME; `None` if they come from files.
+    pub(crate) fn acme_status(&self, status: Option<&AcmeStatus>) {
+        self.acme.status(status);
     }
 
     /// Records the health of a server.
@@ -356,6 +388,15 @@ fn reloads(registry: &Registry) -> [IntCounter; 2] {
     let help = "Attempts to reload the configuration.";
     let reloads = counters(registry, "reloads_total", help, &["outcome"]);
     ["ok", "failed"].map(|outcome| reloads.with_label_values(&[outcome]))
+}
+
+fn certificate_not_before(registry: &Registry) -> IntGaugeVec {
+    gauges(
+        registry,
+        "certificate_not_before_timestamp_seconds",
+        "From when on that certificate is valid: with its end, its lifetime.",
+        &["which"],
+    )
 }
 
 fn certificate_not_after(registry: &Registry) -> IntGaugeVec {

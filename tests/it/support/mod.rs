@@ -8,6 +8,7 @@ mod compiler;
 mod disk;
 mod edit;
 pub(crate) mod frames;
+mod hello;
 mod http2;
 mod language;
 mod load;
@@ -15,6 +16,7 @@ mod machine;
 mod misconfigured_server;
 mod origin;
 mod pages;
+mod pebble;
 mod peer;
 mod pipe;
 mod pki;
@@ -34,6 +36,7 @@ pub(crate) use cgroup::Cgroup;
 pub(crate) use compiler::preloadable;
 pub(crate) use disk::Disk;
 pub(crate) use edit::Edit;
+pub(crate) use hello::{Hello, Reply as HelloReply, read as read_reply};
 pub(crate) use http2::Http2;
 pub(crate) use language::Language;
 pub(crate) use load::Load;
@@ -44,6 +47,7 @@ pub(crate) use pages::{
     PAGES, block_after, blocks, commands, commands_with, complete, first_column, is_documented,
     page,
 };
+pub(crate) use pebble::{Fault, Pebble, Setup};
 pub(crate) use peer::{Peer, is_installed};
 pub(crate) use pipe::{Pipe, Reading};
 pub(crate) use pki::{

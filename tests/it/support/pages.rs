@@ -8,9 +8,10 @@ macro_rules! page {
 }
 
 /// Every page. The README is the first.
-pub(crate) const PAGES: [(&str, &str); 14] = [
+pub(crate) const PAGES: [(&str, &str); 15] = [
     page!("README.md"),
     page!("src/manual/configuration.md"),
+    page!("src/manual/acme.md"),
     page!("src/manual/upstreams.md"),
     page!("src/manual/delivery.md"),
     page!("src/manual/applications.md"),

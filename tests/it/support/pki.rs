@@ -231,6 +231,21 @@ impl Pki {
         }
     }
 
+    /// How a server presents the certificate in `server.pem`.
+    pub(crate) fn own_server_config(&self) -> ServerConfig {
+        use rustls::pki_types::pem::PemObject as _;
+        let pem = |name: &str| std::fs::read(self.path().join(name)).unwrap();
+        let chain = pem("server.pem");
+        let chain = CertificateDer::pem_slice_iter(&chain);
+        let key = PrivateKeyDer::from_pem_slice(&pem("server.key")).unwrap();
+        ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.map(Result::unwrap).collect(), key)
+            .unwrap()
+    }
+
     /// How an application serves `leaf`; clients must present a certificate of `clients`, if
     /// that is given.
     pub(crate) fn server_config(leaf: &Leaf, clients: Option<&Pki>) -> ServerConfig {

@@ -2,6 +2,7 @@
 
 use super::{Origin, preloadable};
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// What a process with [`Resolver::variables`] is answered with.
@@ -31,7 +32,12 @@ impl Resolver {
 
     /// From now on, names lead to `origin`.
     pub(crate) fn answers(&self, origin: &Origin) {
-        self.say(&origin.address().ip().to_string());
+        self.leads_to(origin.address().ip());
+    }
+
+    /// From now on, names lead to this address.
+    pub(crate) fn leads_to(&self, address: IpAddr) {
+        self.say(&address.to_string());
     }
 
     /// Does not answer from now on.

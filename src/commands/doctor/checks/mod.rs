@@ -14,4 +14,5 @@ pub(super) mod old_versions;
 pub(super) mod port;
 pub(super) mod redirect;
 pub(super) mod resumption;
+pub(super) mod validation;
 pub(super) mod versions;

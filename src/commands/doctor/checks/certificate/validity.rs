@@ -2,14 +2,12 @@
 
 use super::chain::SentChain;
 use crate::commands::doctor::finding::{Check, CheckFinding};
+use crate::config::renewal_margin;
 use x509_parser::certificate::X509Certificate;
 
 const CHECK: Check = Check("certificate validity");
 
 const DAY: i64 = 24 * 60 * 60;
-
-/// Certificates that expire sooner than this should be renewed.
-const RENEWAL: i64 = 14 * DAY;
 
 const RENEW: &str = "renew it, and check why it was not renewed automatically";
 
@@ -49,7 +47,8 @@ fn expiring(needed: &[&X509Certificate<'_>], now: i64) -> Option<CheckFinding> {
     }
     let days = left / DAY;
     let text = || format!("\"{subject}\" expires in {days} days, on {end}");
-    (left < RENEWAL).then(|| CHECK.warn(text(), RENEW))
+    let margin = renewal_margin(first.validity().not_before.timestamp(), not_after(first));
+    (left < margin).then(|| CHECK.warn(text(), RENEW))
 }
 
 fn expired_spare(spare: &[&X509Certificate<'_>], now: i64) -> Option<CheckFinding> {

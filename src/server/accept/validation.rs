@@ -1,0 +1,105 @@
+//! The one exemption from client certificates: an authority validates a name of this server.
+//!
+//! Authorities have no client certificate. What they ask is answered by a handshake of its own,
+//! after which the connection is closed: nothing of it reaches a request. It is chosen only once the
+//! whole hello has been read, and only while a validation is pending.
+
+use super::{AlertLinger, ConnectionHandler};
+use crate::http::timeout::{Deadline, Late};
+use crate::telemetry::repeated::Repeated;
+use crate::tls::acme::{Answer, HelloReader, MAX_HELLO, PROTOCOL};
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info};
+
+/// Validations that are answered at once. A certificate of 25 names is validated by six places, each
+/// of which asks for every name.
+pub(super) const AT_ONCE: usize = 256;
+
+/// Connections at once from addresses outside `listen.allow` whose hello is read, because it may be
+/// that of a validation.
+pub(super) const STRANGERS_AT_ONCE: usize = 256;
+
+/// The longest time for the whole handshake of a validation.
+const LIMIT: Duration = Duration::from_secs(10);
+
+impl ConnectionHandler {
+    /// Reads the hello of a connection, in addition to what was read before. Returns the answer if
+    /// it is that of a pending validation.
+    pub(super) async fn recognize(
+        &self,
+        stream: &mut TcpStream,
+        bytes: &mut Vec<u8>,
+        deadline: &mut Deadline,
+    ) -> Result<Option<Arc<Answer>>, Late> {
+        let mut reader = HelloReader::default();
+        let mut parsed = 0;
+        loop {
+            if let Some(verdict) = reader.read(&bytes[parsed..], &self.presented.answers) {
+                return Ok(verdict);
+            }
+            parsed = bytes.len();
+            if parsed >= MAX_HELLO {
+                return Ok(None);
+            }
+            match deadline.wait(stream.read_buf(bytes)).await? {
+                Ok(1..) => {}
+                // The ordinary handshake finds the same, and reports it.
+                Ok(0) | Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Answers a validation, and closes the connection.
+    pub(super) async fn validate(
+        &self,
+        stream: L4Stream,
+        spare: AlertLinger,
+        answer: &Answer,
+        peer: SocketAddr,
+    ) {
+        let mut deadline =
+            Deadline::after(self.gate.policy().limits().handshake_timeout.min(LIMIT));
+        // Those above the number wait for their turn, as long as they may.
+        let result = match deadline.wait(self.validations.acquire()).await {
+            Ok(_permit) => deadline.wait(handshake(stream, answer)).await,
+            Err(late) => Err(late),
+        };
+        let result = result.unwrap_or_else(|late| Err(io::Error::other(late)));
+        // That of the self-test is neither counted nor logged.
+        if self.monitor.is_ready() {
+            self.report_validation(peer, &result);
+        }
+        spare.linger().await;
+    }
+
+    fn report_validation(&self, peer: SocketAddr, result: &io::Result<()>) {
+        self.monitor.validation(result.is_ok());
+        match result {
+            Ok(()) if Repeated::ValidationAnswered.may_be_written() => {
+                info!(event = "acme_validation_answered", remote_addr = %peer.ip(), "a validation was answered");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                debug!(event = "acme_validation_failed", remote_addr = %peer.ip(), %error, "a validation was not answered");
+            }
+        }
+    }
+}
+
+async fn handshake(stream: L4Stream, answer: &Answer) -> io::Result<()> {
+    let mut stream = TlsAcceptor::from(answer.config.clone())
+        .accept(stream)
+        .await?;
+    // The resolver has tested it for each hello; this holds whatever the resolver did.
+    if stream.get_ref().1.alpn_protocol() != Some(PROTOCOL) {
+        return Err(io::Error::other("another protocol was negotiated"));
+    }
+    stream.shutdown().await
+}

@@ -1,0 +1,177 @@
+//! Presents what the store holds, whichever process put it there: the certificate, and the answers
+//! to pending validations.
+
+use super::answer::{Answer, Answers};
+use super::issued::Issued;
+use super::records::{self, AcmeStatus, History, Names, RenewalRecord, ValidationRecord};
+use super::store::Store;
+use crate::config::Acme;
+use crate::tls::PresentedCertificate;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// What follows the store.
+pub(crate) struct Follower {
+    acme: Arc<Acme>,
+    names: Names,
+    store: Arc<dyn Store>,
+    presented: PresentedCertificate,
+    answers: Answers,
+    /// The file of the certificate, as it was read last.
+    seen: Option<Vec<u8>>,
+    store_fault: Option<String>,
+}
+
+impl Follower {
+    pub(crate) fn new(
+        acme: Arc<Acme>,
+        store: Arc<dyn Store>,
+        presented: PresentedCertificate,
+        answers: Answers,
+    ) -> Self {
+        Self {
+            names: Names::of(&acme),
+            acme,
+            store,
+            presented,
+            answers,
+            seen: None,
+            store_fault: None,
+        }
+    }
+
+    /// Reads the store. Returns the certificate if it is another one than before.
+    ///
+    /// What was presented before is presented further if the store fails.
+    pub(crate) async fn look(&mut self, now: i64) -> Option<Issued> {
+        match self.read(now).await {
+            Ok(installed) => {
+                self.store_fault = None;
+                installed
+            }
+            Err(error) => {
+                let fault = error.to_string();
+                if self.store_fault.as_ref() != Some(&fault) {
+                    warn!(
+                        event = "acme_state_failed",
+                        error = fault,
+                        "the ACME state cannot be read"
+                    );
+                }
+                self.store_fault = Some(fault);
+                None
+            }
+        }
+    }
+
+    async fn read(&mut self, now: i64) -> io::Result<Option<Issued>> {
+        self.answer(now).await?;
+        let file = self.store.get(&self.names.certificate()).await?;
+        if file == self.seen {
+            return Ok(None);
+        }
+        let installed = match file.as_deref().map(Issued::read) {
+            Some(Ok(issued)) => Some(issued),
+            Some(Err(error)) => {
+                warn!(
+                    event = "acme_state_unreadable",
+                    name = self.names.certificate(),
+                    error,
+                    "the certificate cannot be used"
+                );
+                self.previous().await?
+            }
+            None => self.previous().await?,
+        };
+        self.seen = file;
+        let presented = self.presented.get();
+        let is_new = |issued: &&Issued| {
+            presented.is_none_or(|presented| presented.cert != issued.certified.cert)
+        };
+        if let Some(issued) = installed.as_ref().filter(is_new) {
+            self.presented.replace(Some(issued.certified.clone()));
+            info!(
+                event = "acme_certificate_installed",
+                serial = issued.serial,
+                not_after = issued.not_after,
+                "certificate in use"
+            );
+        }
+        Ok(installed)
+    }
+
+    /// Returns the certificate before the present one, if none is presented yet.
+    async fn previous(&self) -> io::Result<Option<Issued>> {
+        if self.presented.get().is_some() {
+            return Ok(None);
+        }
+        let file = self.store.get(&self.names.previous()).await?;
+        Ok(file.and_then(|file| Issued::read(&file).ok()))
+    }
+
+    /// Answers the validations that are pending.
+    async fn answer(&self, now: i64) -> io::Result<()> {
+        let mut answers = HashMap::new();
+        let mut has_changed = false;
+        // Only of names that are configured, whatever else may be in the store.
+        for domain in &self.acme.domains {
+            let name = records::validation(&domain.to_string());
+            let record: Option<ValidationRecord> = parse(self.store.get(&name).await?);
+            let Some(record) = record.filter(|record| record.until > now) else {
+                continue;
+            };
+            let server_name = domain.server_name();
+            let digest = hex::decode(&record.digest).unwrap_or_default();
+            let known = self.answers.get(&server_name);
+            let answer = match known.filter(|known| known.digest == digest) {
+                Some(known) => known,
+                None => match Answer::new(domain, &record.identifier, &digest) {
+                    Ok(answer) => {
+                        has_changed = true;
+                        Arc::new(answer)
+                    }
+                    Err(error) => {
+                        warn!(
+                            event = "acme_validation_unanswerable",
+                            error, "a validation cannot be answered"
+                        );
+                        continue;
+                    }
+                },
+            };
+            answers.insert(server_name, answer);
+        }
+        if has_changed || answers.len() != self.answers.count() {
+            self.answers.replace(answers);
+        }
+        Ok(())
+    }
+
+    /// Returns the state for the operator.
+    pub(crate) async fn status(&self, is_transient: bool) -> AcmeStatus {
+        let history: Option<History> =
+            parse(self.store.get(&self.names.history()).await.ok().flatten());
+        let renewal: Option<RenewalRecord> =
+            parse(self.store.get(&self.names.renewal()).await.ok().flatten());
+        let history = history.unwrap_or_default();
+        AcmeStatus {
+            names: self.acme.names(),
+            failures: history.failures,
+            problem: history.problem,
+            retry_at: history.retry_at,
+            renewal_at: renewal.as_ref().map(|renewal| renewal.at),
+            last_success: history.last_success,
+            explanation: renewal.and_then(|renewal| renewal.explanation),
+            store_fault: self.store_fault.clone(),
+            is_transient,
+        }
+    }
+}
+
+/// Parses a record; one that is being repaired by the process that orders is none.
+fn parse<T: DeserializeOwned>(bytes: Option<Vec<u8>>) -> Option<T> {
+    serde_json::from_slice(&bytes?).ok()
+}

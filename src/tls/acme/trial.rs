@@ -1,0 +1,83 @@
+//! A validation that no authority asked for, by which the way to this server is tried.
+
+use super::records::{self, ValidationRecord};
+use super::store::{Folder, Store as _};
+use crate::config::{Acme, Domain};
+use std::time::Duration;
+
+/// The time for which it is answered at most: the process that publishes it may end before it has
+/// removed it.
+const ANSWERED: i64 = 30;
+
+/// The time in which the running process has read it.
+const PUBLISHED: Duration = Duration::from_millis(1200);
+
+/// A pending validation with a digest that no other server knows.
+pub(crate) struct Trial {
+    folder: Folder,
+    name: String,
+    digest: [u8; 32],
+}
+
+impl Trial {
+    /// Publishes the answer, and waits until the running process has it.
+    ///
+    /// # Errors
+    /// If it cannot be published, or an authority validates this name right now.
+    pub(crate) async fn begin(acme: &Acme, domain: &Domain, now: i64) -> Result<Self, String> {
+        let folder = Folder::at(&acme.state);
+        if let Some(fault) = folder.fault() {
+            return Err(format!("{fault}; or run this as the user of the service"));
+        }
+        if !folder.exists() {
+            return Err(format!(
+                "the program has not run with {} yet",
+                acme.state.display()
+            ));
+        }
+        let name = records::validation(&domain.to_string());
+        let pending = folder.get(&name).await.map_err(|error| error.to_string())?;
+        let pending: Option<ValidationRecord> =
+            pending.and_then(|record| serde_json::from_slice(&record).ok());
+        if pending.is_some_and(|record| record.until > now) {
+            return Err("a validation has just been made: try again in a minute".into());
+        }
+        let trial = Self {
+            folder,
+            name,
+            digest: rand::random(),
+        };
+        let record = ValidationRecord {
+            identifier: domain.to_string(),
+            digest: hex::encode(trial.digest),
+            order: String::new(),
+            until: now + ANSWERED,
+        };
+        records::write(&trial.folder, &trial.name, &record)
+            .await
+            .map_err(|error| error.to_string())?;
+        tokio::time::sleep(PUBLISHED).await;
+        Ok(trial)
+    }
+
+    /// Returns `true` if a certificate is the answer.
+    pub(crate) fn is_answered_by(&self, certificate: &[u8]) -> bool {
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+            return false;
+        };
+        let expected = [&[4, 32][..], &self.digest].concat();
+        certificate
+            .extensions()
+            .iter()
+            .any(|it| it.oid.to_id_string() == IDENTIFIER && it.value == expected)
+    }
+
+    /// Ends it.
+    pub(crate) async fn end(self) {
+        // Ignore the error: it ends by itself soon.
+        let _ = self.folder.remove(&self.name).await;
+    }
+}
+
+/// The extension that holds the digest (RFC 8737, section 3).
+const IDENTIFIER: &str = "1.3.6.1.5.5.7.1.31";

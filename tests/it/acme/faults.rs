@@ -1,0 +1,237 @@
+//! Authorities that are away, refuse, or answer with something else: what was issued goes on, and
+//! they are not asked more often than they want.
+
+use super::{ALERT, config};
+use crate::support::{
+    Edit as _, Fault, Operator, Origin, Pebble, Pki, Proxy, Sender, Setup, eventually,
+};
+
+const WITH_ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[tls]";
+
+/// The seconds until the next try, of a line that says it failed.
+fn wait_of(line: &str) -> i64 {
+    let at: i64 = line
+        .split("retry_at=")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    at - i64::try_from(now).unwrap()
+}
+
+fn problem(status: u16, code: &str, headers: &str) -> String {
+    let body = format!(
+        "{{\"type\": \"urn:ietf:params:acme:error:{code}\", \"detail\": \"told by the test\"}}"
+    );
+    format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: application/problem+json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn the_authority_s_words_are_shown_and_a_reload_tries_again() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let setup = Setup {
+        more: ", \"domainBlocklist\": [\"hooks.example\"]".into(),
+        ..Setup::default()
+    };
+    let Some(pebble) = Pebble::start_with(&pki, setup) else {
+        return;
+    };
+    let config = config(&pebble, &origin).edit("[tls]", WITH_ADMIN);
+    let proxy = Proxy::spawn(&pki, &config);
+    let line = proxy.wait_for_event("acme_order_failed");
+    assert!(
+        line.contains("rejectedIdentifier") && (50..=60).contains(&wait_of(&line)),
+        "{line}"
+    );
+    let operator = Operator::of(&proxy);
+    operator.wait_for("acme_failures", 1.0);
+    operator.wait_for("acme_orders_total{outcome=\"failed\"}", 1.0);
+    let page = operator.get("/").body;
+    assert!(
+        page.contains("rejectedIdentifier")
+            && page.contains("There is no certificate for hooks.example yet")
+    );
+    assert_eq!(
+        operator.get("/readyz").status,
+        200,
+        "or no validation would get through"
+    );
+    // Another name is another order; the wait of the first name does not hold it up.
+    proxy.reload(&config.edit("[\"hooks.example\"]", "[\"b.example\"]"));
+    proxy.wait_for_event("acme_certificate_installed");
+    assert_eq!(
+        Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
+    assert_eq!(pebble.requests("order-plz"), 2);
+}
+
+#[test]
+fn a_restart_does_not_shorten_the_wait() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let Some(pebble) = Pebble::start(&pki) else {
+        return;
+    };
+    pebble.plays("order-plz", Fault::Answer(problem(403, "unauthorized", "")));
+    let config = config(&pebble, &origin).edit("[tls]", WITH_ADMIN);
+    let mut proxy = Proxy::spawn(&pki, &config);
+    proxy.wait_for_event("acme_order_failed");
+    let asked = pebble.requests("");
+    for _ in 0..3 {
+        proxy.signal("KILL");
+        proxy.wait();
+        proxy = Proxy::spawn(&pki, &config);
+        let operator = Operator::of(&proxy);
+        operator.wait_for("acme_failures", 1.0);
+        let retry = "acme_retry_timestamp_seconds";
+        eventually("the time of the next try", || {
+            operator.metrics().get(retry).map(drop)
+        });
+    }
+    assert_eq!(pebble.requests(""), asked, "nothing was asked");
+    proxy.signal("HUP");
+    proxy.wait_for_event("acme_certificate_installed");
+}
+
+#[test]
+fn an_authority_that_asks_for_time_gets_it_in_either_form() {
+    let origin = Origin::spawn();
+    let two_hours = std::time::Duration::from_secs(7200);
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + two_hours);
+    for wanted in ["7200", &date] {
+        let pki = Pki::new();
+        let Some(pebble) = Pebble::start(&pki) else {
+            return;
+        };
+        let headers = format!("Retry-After: {wanted}\r\n");
+        pebble.plays(
+            "order-plz",
+            Fault::Answer(problem(429, "rateLimited", &headers)),
+        );
+        let proxy = Proxy::spawn(&pki, &config(&pebble, &origin));
+        let line = proxy.wait_for_event("acme_order_failed");
+        assert!(line.contains("rateLimited"), "{line}");
+        assert!((7150..=7200).contains(&wait_of(&line)), "{wanted}: {line}");
+    }
+}
+
+#[test]
+fn a_page_in_place_of_an_answer_is_a_failure_and_no_crash() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let Some(pebble) = Pebble::start(&pki) else {
+        return;
+    };
+    let page = "<html>Service Unavailable</html>";
+    let response = format!(
+        "HTTP/1.1 503 X\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
+        page.len()
+    );
+    pebble.plays("order-plz", Fault::Answer(response));
+    let proxy = Proxy::spawn(&pki, &config(&pebble, &origin));
+    let line = proxy.wait_for_event("acme_order_failed");
+    assert!(
+        line.contains("unexpected_response") && line.contains("503"),
+        "{line}"
+    );
+    proxy.signal("HUP");
+    proxy.wait_for_event("acme_certificate_installed");
+    assert_eq!(pebble.requests("sign-me-up"), 1);
+}
+
+#[test]
+fn an_authority_without_this_validation_is_told_as_such() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let Some(pebble) = Pebble::start(&pki) else {
+        return;
+    };
+    pebble.plays(
+        "authZ",
+        Fault::Rewrite("tls-alpn-01".into(), "tls-alpn-99".into()),
+    );
+    let proxy = Proxy::spawn(&pki, &config(&pebble, &origin));
+    let line = proxy.wait_for_event("acme_order_failed");
+    assert!(line.contains("no_tls_alpn_01"), "{line}");
+}
+
+#[test]
+fn a_validation_that_fails_is_told_in_the_authority_s_words() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let Some(pebble) = Pebble::start(&pki) else {
+        return;
+    };
+    // Nothing answers where the name leads.
+    let config = config(&pebble, &origin).edit(&pebble.validated.to_string(), "127.0.0.1:0");
+    let proxy = Proxy::spawn(&pki, &config);
+    let line = proxy.wait_for_event("acme_order_failed");
+    assert!(line.contains("hooks.example: Failed to connect"), "{line}");
+}
+
+#[test]
+fn half_of_all_nonces_may_be_refused() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let setup = Setup {
+        variables: vec![("PEBBLE_WFE_NONCEREJECT", "50".into())],
+        ..Setup::default()
+    };
+    let Some(pebble) = Pebble::start_with(&pki, setup) else {
+        return;
+    };
+    let proxy = Proxy::spawn(&pki, &config(&pebble, &origin));
+    proxy.wait_for_event("acme_certificate_installed");
+    assert!(proxy.events("acme_order_failed").is_empty());
+}
+
+#[test]
+fn an_account_that_the_authority_lost_is_created_again() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let setup = Setup {
+        validity: Some(14),
+        ..Setup::default()
+    };
+    let Some(mut pebble) = Pebble::start_with(&pki, setup) else {
+        return;
+    };
+    let proxy = Proxy::spawn(&pki, &config(&pebble, &origin));
+    proxy.wait_for_event("acme_certificate_installed");
+    pebble.restart(&pki);
+    proxy.wait_for_events("acme_certificate_installed", 2);
+    assert_eq!(proxy.events("acme_account_created").len(), 2);
+    assert!(proxy.events("acme_order_failed").is_empty());
+}
+
+#[test]
+fn an_authority_that_is_away_stops_nothing_that_was_issued() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let setup = Setup {
+        validity: Some(20),
+        ..Setup::default()
+    };
+    let Some(pebble) = Pebble::start_with(&pki, setup) else {
+        return;
+    };
+    let proxy = Proxy::spawn(&pki, &config(&pebble, &origin).edit("[tls]", WITH_ADMIN));
+    proxy.wait_for_event("acme_certificate_installed");
+    drop(pebble);
+    let line = proxy.wait_for_event("acme_order_failed");
+    assert!(
+        line.contains("unreachable") || line.contains("unexpected_response"),
+        "{line}"
+    );
+    assert_eq!(
+        Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
+        200
+    );
+    let operator = Operator::of(&proxy);
+    operator.wait_for("acme_failures", 1.0);
+    assert_eq!(operator.get("/readyz").status, 200);
+}

@@ -1,0 +1,104 @@
+//! Certificates by ACME: issued by a real authority, and nothing let in by the way that is open for
+//! its validations.
+
+mod attacks;
+mod faults;
+mod interruptions;
+mod issuing;
+mod settings;
+
+use crate::support::{Edit as _, Origin, Pebble, Pki, Proxy};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const ALERT: &str = "{\"alert\":\"x\"}";
+
+const FILES: &str = "certificate = \"server.pem\"\nprivate_key = \"server.key\"";
+
+/// The directory of an authority that does not answer: nothing listens on port 1.
+const NOWHERE: &str = "https://127.0.0.1:1/directory";
+
+/// The configuration of a proxy that orders from `pebble`.
+fn config(pebble: &Pebble, origin: &Origin) -> String {
+    config_for(pebble, origin, "[\"hooks.example\"]")
+}
+
+fn config_for(pebble: &Pebble, origin: &Origin, domains: &str) -> String {
+    Proxy::config(origin, "require", "")
+        .edit("127.0.0.1:0", &pebble.validated.to_string())
+        .edit(FILES, &pebble.acme(domains))
+        .edit("[server]", "[server]\nupgrade_socket = \"proxy.upgrade\"")
+}
+
+/// The configuration of a proxy whose authority is away.
+fn config_without_authority(origin: &Origin) -> String {
+    let acme = format!(
+        "acme = {{ domains = [\"hooks.example\", \"Other.example\"], directory = \"{NOWHERE}\", directory_ca = \"ca.pem\", \
+         state = \"state\" }}"
+    );
+    Proxy::config(origin, "require", "").edit(FILES, &acme)
+}
+
+/// The folder of the state.
+fn state(pki: &Pki) -> PathBuf {
+    pki.path().join("state/acme")
+}
+
+/// Writes a file of the state, as a process that shares it does.
+fn keep(pki: &Pki, name: &str, content: &[u8]) {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let path = state(pki).join(name);
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true).mode(0o700);
+    folder.create(path.parent().unwrap()).unwrap();
+    let new = path.with_extension("written");
+    std::fs::write(&new, content).unwrap();
+    std::fs::rename(new, path).unwrap();
+}
+
+/// Keeps the certificate in `server.pem` as one that was issued.
+fn keep_certificate(pki: &Pki) {
+    let file = [pki.path().join("server.key"), pki.path().join("server.pem")]
+        .map(|path| std::fs::read(path).unwrap())
+        .concat();
+    let name = format!(
+        "{}/hooks.example/certificate.pem",
+        settings::authority_folder()
+    );
+    keep(pki, &name, &file);
+}
+
+/// Publishes the answer to a validation of `name`.
+fn publish(pki: &Pki, name: &str) {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let record = format!(
+        "{{\"identifier\": \"{name}\", \"digest\": \"{}\", \"order\": \"https://ca/order\", \"until\": {}}}",
+        "07".repeat(32),
+        now + 600
+    );
+    keep(pki, &format!("validations/{name}.json"), record.as_bytes());
+}
+
+/// A proxy without a certificate, while a validation of `hooks.example` is pending.
+fn pending(pki: &Pki, config: &str) -> (Proxy, SocketAddr) {
+    publish(pki, "hooks.example");
+    let proxy = Proxy::spawn(pki, config);
+    let address = proxy.address(0);
+    (proxy, address)
+}
+
+/// The file names of the state, below its folder.
+fn kept(pki: &Pki) -> Vec<String> {
+    let pattern = format!("{}/**/*", state(pki).display());
+    let files = glob::glob(&pattern).unwrap().map(Result::unwrap);
+    let mut names: Vec<_> = files
+        .filter(|path| path.is_file())
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}

@@ -40,11 +40,13 @@ impl Unread {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let (mut address, mut admin) = (None, None);
+        let (mut address, mut admin, mut is_ready) = (None, None, false);
         let mut line = String::new();
-        while address.is_none() || admin.is_none() || !is_event(&line, "ready") {
+        // The admin listener may start before or after the others are ready.
+        while address.is_none() || admin.is_none() || !is_ready {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "the end of the log");
+            is_ready |= is_event(&line, "ready");
             let found = line
                 .split("address=")
                 .nth(1)

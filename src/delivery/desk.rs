@@ -30,6 +30,8 @@ struct State {
     /// The end of the time in which another process may store.
     shared_until: Moment,
     have_routes_changed: bool,
+    /// The notifications that were stored since what waits is being read.
+    stored_meanwhile: Option<Vec<Spot>>,
 }
 
 impl Desk {
@@ -52,6 +54,15 @@ impl Desk {
     /// Returns the instant of a moment.
     fn instant(&self, moment: Moment) -> Instant {
         self.started + Duration::from_millis(moment)
+    }
+
+    /// Returns the time of a moment, by the clock on the wall.
+    pub(super) fn time(&self, moment: Moment) -> SystemTime {
+        let (now, on_the_wall) = (self.now(), SystemTime::now());
+        match moment.checked_sub(now) {
+            Some(ahead) => on_the_wall + Duration::from_millis(ahead),
+            None => on_the_wall - Duration::from_millis(now - moment),
+        }
     }
 
     /// Waits until something may be due because of what has happened.
@@ -82,11 +93,18 @@ impl Desk {
         (spot, way)
     }
 
+    /// Remembers what is stored from now on until [`lead`](Self::lead): it may not be among what is
+    /// read meanwhile.
+    pub(super) fn begin_load(&self) {
+        self.state().stored_meanwhile = Some(Vec::new());
+    }
+
     /// Takes the stored notifications for those that wait: this process delivers them.
-    pub(super) fn lead(&self, spots: Vec<Spot>, latest: i64) {
+    pub(super) fn lead(&self, mut spots: Vec<Spot>, latest: i64) {
         let now = self.now();
         let mut state = self.state();
         state.latest = state.latest.max(latest);
+        spots.extend(state.stored_meanwhile.take().unwrap_or_default());
         state.order.get_or_insert_default().replace(spots, now);
         self.changed.notify_one();
     }
@@ -129,6 +147,9 @@ impl Desk {
     }
 
     pub(super) fn stored(&self, spot: &Spot) {
+        if let Some(meanwhile) = &mut self.state().stored_meanwhile {
+            meanwhile.push(spot.clone());
+        }
         self.with(|order, now| order.stored(spot, now));
     }
 
@@ -215,5 +236,31 @@ pub(super) fn trial(failure: Failure, retry_after: Duration) -> Trial {
         failure,
         retry_after: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
         spread: rand::random_range(800..=1200),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spot(id: i64) -> Spot {
+        Spot {
+            route: "/a".into(),
+            key: Key([u8::try_from(id).unwrap(); 16]),
+            place: Place { received: id, id },
+        }
+    }
+
+    #[test]
+    fn what_is_stored_while_the_rest_is_read_is_not_forgotten() {
+        let desk = Desk::new();
+        // As the process that begins to deliver, and as one that reads everything again.
+        for count in [2, 3] {
+            desk.begin_load();
+            desk.stored(&spot(count));
+            desk.lead(vec![spot(1)], 1);
+            let (_, state) = &desk.routes()[0];
+            assert_eq!(state.waiting, 2, "{count}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const NAMESPACE: &str = "netdata_webhook_proxy";
 
@@ -30,8 +30,11 @@ pub(crate) struct Figures {
     max_bytes: IntGauge,
     delivering: IntGauge,
     commit_duration: Histogram,
-    /// The number of parked notifications of each route, when they were last counted.
-    parked_now: Mutex<BTreeMap<String, u64>>,
+    /// The number of parked notifications of each route and for each reason, when they were last
+    /// counted.
+    parked_now: Mutex<BTreeMap<(String, String), u64>>,
+    /// The last error of each route, and its time.
+    errors: Mutex<BTreeMap<String, (SystemTime, String)>>,
     /// The reason why the store cannot be written.
     problem: Mutex<Option<String>>,
     /// The path of a damaged file that was set aside.
@@ -97,6 +100,7 @@ impl Figures {
             ),
             commit_duration: Histogram::with_opts(duration).expect("the metric is valid"),
             parked_now: Mutex::default(),
+            errors: Mutex::default(),
             problem: Mutex::default(),
             damaged: Mutex::default(),
         };
@@ -154,21 +158,43 @@ impl Figures {
             .clone()
     }
 
-    /// Returns the number of parked notifications.
-    pub(crate) fn parked(&self) -> u64 {
+    /// Returns `true` if this process delivers what is stored.
+    pub(crate) fn is_delivering(&self) -> bool {
+        self.delivering.get() != 0
+    }
+
+    /// Returns the number of parked notifications of each route and for each reason.
+    pub(crate) fn parked(&self) -> Vec<ParkedCount> {
         let parked = self
             .parked_now
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        parked.values().sum()
+        let parked = parked.iter().filter(|(_, count)| **count > 0);
+        parked
+            .map(|((route, reason), count)| ParkedCount {
+                route: route.clone(),
+                reason: reason.clone(),
+                count: *count,
+            })
+            .collect()
     }
 
-    fn change_parked(&self, route: &str, change: i64) {
+    /// Returns the last error of each route since the start, and its time.
+    pub(crate) fn errors(&self) -> BTreeMap<String, (SystemTime, String)> {
+        self.errors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn change_parked(&self, route: &str, reason: &str, change: i64) {
         let mut parked = self
             .parked_now
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let count = parked.entry(route.to_owned()).or_default();
+        let count = parked
+            .entry((route.to_owned(), reason.to_owned()))
+            .or_default();
         *count = count.saturating_add_signed(change);
         self.messages
             .with_label_values(&[route, "parked"])
@@ -191,16 +217,21 @@ impl Figures {
     }
 
     pub(super) fn set_parked(&self, counts: &[ParkedCount]) {
-        let mut routes = self
+        let mut parked_now = self
             .parked_now
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        routes.values_mut().for_each(|count| *count = 0);
+        parked_now.values_mut().for_each(|count| *count = 0);
         for parked in counts {
-            *routes.entry(parked.route.clone()).or_default() += parked.count;
+            let (route, reason) = (parked.route.clone(), parked.reason.clone());
+            parked_now.insert((route, reason), parked.count);
         }
-        for (route, count) in &*routes {
-            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+        let mut routes = BTreeMap::<&str, u64>::new();
+        for ((route, _), count) in &*parked_now {
+            *routes.entry(route).or_default() += count;
+        }
+        for (route, count) in routes {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.messages
                 .with_label_values(&[route, "parked"])
                 .set(count);
@@ -244,11 +275,17 @@ impl Figures {
 
     pub(super) fn note_parked(&self, route: &str, reason: &str) {
         self.parked.with_label_values(&[route, reason]).inc();
-        self.change_parked(route, 1);
+        self.change_parked(route, reason, 1);
     }
 
+    /// Records that a notification, which was parked for this reason, was deleted to make room.
     pub(super) fn note_dropped(&self, route: &str, reason: &str) {
-        self.dropped.with_label_values(&[route, reason]).inc();
-        self.change_parked(route, -1);
+        self.dropped.with_label_values(&[route, "full"]).inc();
+        self.change_parked(route, reason, -1);
+    }
+
+    pub(super) fn note_error(&self, route: &str, error: &str) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.insert(route.to_owned(), (SystemTime::now(), error.to_owned()));
     }
 }

@@ -15,17 +15,19 @@ mod pump;
 mod receipt;
 mod reports;
 mod store;
+mod witness;
 
 pub(crate) use attempt::{FailedAttempt, judge};
 pub(crate) use figures::Figures;
 pub(crate) use key::subject_key;
 pub(crate) use message::{idempotency_key, receipt_lines};
-pub(crate) use order::RouteState;
+pub(crate) use order::{Moment, RouteState};
 pub(crate) use receipt::{Content, NotStored, Receipt, StoreReason, Way};
-pub(crate) use store::StoreError;
 pub(crate) use store::sqlite::file::OpenError;
 #[cfg(feature = "cli")]
-pub(crate) use store::sqlite::operator::{Filter, Listed, OperatorStore};
+pub(crate) use store::sqlite::operator::{Filter, OperatorStore};
+pub(crate) use store::{Listed, ParkedCount, StoreError};
+pub(crate) use witness::Witness;
 
 use crate::config::{Config, DeliveryMode, QueueSettings, Route};
 use crate::upstream::Upstream;
@@ -33,8 +35,9 @@ use crate::webhook::signer::Signer;
 use arc_swap::ArcSwap;
 use desk::Desk;
 use reports::Reports;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use store::sqlite::{Opened, SqliteStore};
 use store::{Settlement, Store};
 use tokio_util::task::TaskTracker;
@@ -60,6 +63,7 @@ pub(crate) struct Delivery {
     /// Ends of attempts that could not be recorded yet.
     unrecorded: Mutex<Vec<Settlement>>,
     figures: Arc<Figures>,
+    reports: Arc<Reports>,
     /// Tasks that must finish before the process ends.
     tasks: TaskTracker,
     pump: tokio::sync::Mutex<pump::PumpState>,
@@ -74,7 +78,7 @@ impl Delivery {
         let figures = Arc::new(Figures::new(settings.max_size));
         let reports = Arc::new(Reports::new(figures.clone()));
         let Opened { store, damaged } =
-            SqliteStore::open(&settings.path, settings.max_size, reports)?;
+            SqliteStore::open(&settings.path, settings.max_size, reports.clone())?;
         if let Some((aside, error)) = damaged {
             reports::damaged(&aside, &error);
             figures.note_damaged(&aside);
@@ -87,6 +91,7 @@ impl Delivery {
             modes: ArcSwap::default(),
             unrecorded: Mutex::default(),
             figures,
+            reports,
             tasks,
             pump: tokio::sync::Mutex::default(),
         }))
@@ -163,17 +168,39 @@ impl Delivery {
         }
     }
 
-    /// Describes each route with notifications.
-    pub(crate) fn routes(&self) -> Vec<(Arc<str>, RouteState)> {
-        self.desk.routes()
+    /// Describes each route that stores, and each other one for which something waits.
+    pub(crate) fn routes(&self) -> BTreeMap<Arc<str>, RouteState> {
+        let modes = self.modes.load();
+        let idle = modes
+            .routes
+            .iter()
+            .map(|route| (route.clone(), RouteState::default()));
+        let mut routes: BTreeMap<_, _> = idle.collect();
+        let known = self.desk.routes().into_iter();
+        routes.extend(
+            known.filter(|(route, state)| state.waiting > 0 || modes.routes.contains(route)),
+        );
+        routes
+    }
+
+    /// Returns the time of a moment in the state of a route.
+    pub(crate) fn time(&self, moment: Moment) -> SystemTime {
+        self.desk.time(moment)
+    }
+
+    /// Sets the witness of what becomes of the notifications.
+    pub(crate) fn set_witness(&self, witness: Arc<dyn Witness>) {
+        self.reports.set_witness(witness);
     }
 }
 
-/// The names of upstreams by what their routes do.
+/// The routes and the names of upstreams, by what the routes do.
 #[derive(Default)]
 struct Modes {
     stored: HashSet<String>,
     direct: HashSet<String>,
+    /// The routes that store.
+    routes: BTreeSet<Arc<str>>,
     has_queue_only: bool,
 }
 
@@ -186,6 +213,9 @@ impl Modes {
                 DeliveryMode::Fallback | DeliveryMode::Queue => &mut modes.stored,
             };
             upstreams.insert(route.upstream.name.clone());
+            if route.delivery != DeliveryMode::Direct {
+                modes.routes.insert(route.path.to_string().into());
+            }
             modes.has_queue_only |= route.delivery == DeliveryMode::Queue;
         }
         modes

@@ -92,6 +92,7 @@ impl Delivery {
         let routes = routes.keys().map(|route| route.to_string()).collect();
         let (parked, unparked) = self.store.route(routes).await?;
         reports::rerouted(parked, unparked);
+        self.desk.begin_load();
         // Asked for before the rest: what changes meanwhile is noticed next time.
         state.version = self.store.version().await?;
         let latest = self.store.latest().await?;
@@ -161,6 +162,14 @@ impl Delivery {
 
     /// Sends a notification once.
     async fn attempt(&self, spot: Spot) {
+        match self.is_first(&spot).await {
+            Ok(true) => {}
+            Ok(false) => return self.desk.postponed(&spot, Duration::ZERO),
+            Err(error) => {
+                reports::unreadable(&error);
+                return self.desk.postponed(&spot, STORE_PAUSE);
+            }
+        }
         let stored = match self.store.message(spot.place.id).await {
             Ok(Some(stored)) => stored,
             // An operator has parked or dropped it.
@@ -183,7 +192,19 @@ impl Delivery {
         if let Ok(response) = response {
             response.discard().await;
         }
+        if let (Ok(()), Some(witness)) = (&judged, self.reports.witness()) {
+            witness.delivered(&spot.route, &stored.idempotency);
+        }
         self.conclude(&spot, attempts, judged).await;
+    }
+
+    /// Returns `true` if nothing of the same key waits before this one. During an upgrade, another
+    /// process may have stored some that this one has not read yet: they are read now.
+    async fn is_first(&self, spot: &Spot) -> Result<bool, StoreError> {
+        let mut earlier = self.store.earlier(spot.clone()).await?;
+        self.forget_ended(&mut earlier);
+        self.desk.add(&earlier);
+        Ok(earlier.is_empty())
     }
 
     fn is_too_old(&self, stored: &StoredMessage) -> bool {
@@ -224,6 +245,12 @@ impl Delivery {
         self.finish(spot, End::Parked(reason)).await;
         self.figures.note_parked(&spot.route, reason.as_str());
         reports::parked(spot, reason.as_str());
+        if let (Some(witness), Ok(Some(notification))) = (
+            self.reports.witness(),
+            self.store.describe(spot.place.id).await,
+        ) {
+            witness.parked(&notification, reason.as_str());
+        }
     }
 
     /// Records that a notification does not wait any longer; the next one of its key follows. If

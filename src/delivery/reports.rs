@@ -4,11 +4,12 @@ use super::Delivery;
 use super::attempt::FailedAttempt;
 use super::figures::Figures;
 use super::order::{Failure, Recovery, Spot};
-use super::store::StoreError;
 use super::store::sqlite::Observer;
+use super::store::{Listed, StoreError};
+use super::witness::Witness;
 use crate::sanitize::sanitize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
@@ -34,6 +35,7 @@ impl Seldom {
 pub(super) struct Reports {
     figures: Arc<Figures>,
     unwritable: Seldom,
+    witness: OnceLock<Arc<dyn Witness>>,
 }
 
 impl Reports {
@@ -41,7 +43,19 @@ impl Reports {
         Self {
             figures,
             unwritable: Seldom::default(),
+            witness: OnceLock::new(),
         }
+    }
+
+    /// Sets the witness. There is one.
+    pub(super) fn set_witness(&self, witness: Arc<dyn Witness>) {
+        // Ignore the error: the first one stays.
+        let _ = self.witness.set(witness);
+    }
+
+    /// The witness, if there is one.
+    pub(super) fn witness(&self) -> Option<&dyn Witness> {
+        self.witness.get().map(|witness| &**witness)
     }
 }
 
@@ -65,8 +79,13 @@ impl Observer for Reports {
         }
     }
 
-    fn dropped(&self, id: i64, route: &str) {
-        self.figures.note_dropped(route, "full");
+    fn dropped(&self, notification: &Listed) {
+        let Listed { id, route, .. } = notification;
+        let reason = notification.parked.as_deref().unwrap_or_default();
+        self.figures.note_dropped(route, reason);
+        if let Some(witness) = self.witness() {
+            witness.dropped(notification);
+        }
         error!(
             event = "queue_dropped",
             id, route, "the queue is full: the oldest parked notification was dropped"
@@ -173,6 +192,7 @@ impl Delivery {
             Failure::Refused => "refused",
         };
         self.figures.note_delivery(route, outcome);
+        self.figures.note_error(route, &error);
         if has_begun {
             warn!(
                 event = "queue_outage_began",

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::error;
 
-/// The codes with which a notification is lost.
+/// The codes of requests with which a notification is lost.
 pub(in crate::telemetry) const CODES: [&str; 8] = [
     "upstream_unreachable",
     "upstream_timeout",
@@ -20,6 +20,12 @@ pub(in crate::telemetry) const CODES: [&str; 8] = [
     ABORTED,
     "internal_error",
 ];
+
+/// The code of a stored notification that was set aside.
+pub(in crate::telemetry) const PARKED: &str = "queue_parked";
+
+/// The code of a stored notification that was deleted to make room.
+pub(in crate::telemetry) const DROPPED: &str = "queue_dropped";
 
 /// The application responded with a status other than 2xx.
 const REJECTED: &str = "upstream_rejected";
@@ -58,8 +64,14 @@ pub(crate) struct LostNotification {
 impl LostNotification {
     /// Returns the code as one of the known ones.
     pub(in crate::telemetry) fn known_code(&self) -> &'static str {
-        let known = CODES.into_iter().find(|code| *code == self.code);
+        let mut codes = CODES.into_iter().chain([PARKED, DROPPED]);
+        let known = codes.find(|code| *code == self.code);
         known.unwrap_or("internal_error")
+    }
+
+    /// Returns `true` if it was stored, so that its request had another end.
+    pub(in crate::telemetry) fn was_stored(&self) -> bool {
+        [PARKED, DROPPED].contains(&self.known_code())
     }
 }
 
@@ -97,7 +109,12 @@ fn log(lost: &LostNotification, context: &Context, notification: &Notification) 
 /// Returns the key of a notification: the same for each attempt to deliver it.
 pub(super) fn key(context: &Context, notification: &Notification) -> String {
     let route = context.route.as_deref().unwrap_or_default();
-    format!("{route} {}", notification.idempotency_key)
+    key_of(route, &notification.idempotency_key)
+}
+
+/// Returns the key of a notification of `route` with this Idempotency-Key.
+pub(super) fn key_of(route: &str, idempotency: &str) -> String {
+    format!("{route} {idempotency}")
 }
 
 /// Returns `true` if the application has taken the notification of a request, or will.

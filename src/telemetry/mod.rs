@@ -22,6 +22,8 @@ pub(crate) mod metrics;
 mod monitor;
 #[cfg(feature = "server")]
 mod queue;
+#[cfg(feature = "server")]
+mod queue_witness;
 pub(crate) mod repeated;
 #[cfg(feature = "server")]
 mod short;

@@ -7,6 +7,7 @@ use super::context::{Context, Outcome};
 use super::history::{Event, Recent, Snapshot, UpstreamAnswer};
 use super::lost::{self, LostNotification};
 use super::metrics::{CertificateKind, ConnectionRefusal, Ended, Metrics};
+use super::queue_witness::QueueWitness;
 use super::undelivered::Undelivered;
 use super::upstream_health::{self, UpstreamHealth, each, has};
 use crate::auth::ClientIdentity;
@@ -114,6 +115,9 @@ impl Monitor {
     pub(crate) fn watch_queue(&self, delivery: &Arc<Delivery>) {
         if self.delivery.set(delivery.clone()).is_ok() {
             self.metrics.add(delivery.figures().collectors());
+            if self.is_watched {
+                delivery.set_witness(Arc::new(QueueWitness::new(self.undelivered.clone())));
+            }
         }
     }
 

@@ -173,12 +173,12 @@ impl Line {
     }
 
     pub(super) fn state(&self) -> RouteState {
-        let down = |outage: &Outage| (outage.since, outage.probe_at);
         RouteState {
             oldest: self.lanes.values().filter_map(Lane::oldest).min(),
             waiting: self.waiting,
             sending: self.sending + self.direct,
-            down: self.outage.as_ref().map(down),
+            down: self.outage.as_ref().map(|outage| outage.since),
+            next: self.wake_at(usize::MAX),
         }
     }
 

@@ -200,6 +200,8 @@ pub(crate) struct RouteState {
     pub(crate) sending: usize,
     /// The time of receipt of the oldest that waits, in nanoseconds since 1970.
     pub(crate) oldest: Option<i64>,
-    /// The moment since which the application takes nothing, and that of the next probe.
-    pub(crate) down: Option<(Moment, Moment)>,
+    /// The moment since which the application takes nothing.
+    pub(crate) down: Option<Moment>,
+    /// The moment of the next attempt. During one that is a probe, it is not known.
+    pub(crate) next: Option<Moment>,
 }

@@ -91,6 +91,24 @@ impl fmt::Display for Parking {
     }
 }
 
+/// A notification in the queue, as far as people need to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) id: i64,
+    pub(crate) route: String,
+    /// The time of receipt in nanoseconds since 1970.
+    pub(crate) received: i64,
+    pub(crate) attempts: u32,
+    pub(crate) last_error: Option<String>,
+    /// The reason if it is parked.
+    pub(crate) parked: Option<String>,
+    /// A description: a JSON object.
+    pub(crate) about: String,
+    pub(crate) idempotency: String,
+    /// The length of its body, in bytes.
+    pub(crate) body_bytes: i64,
+}
+
 /// The end of an attempt, to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settlement {
@@ -144,6 +162,9 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// Returns one that waits, for an attempt.
     async fn message(&self, id: i64) -> Result<Option<StoredMessage>, StoreError>;
 
+    /// Returns the notifications of the same key that wait and were received before this one.
+    async fn earlier(&self, spot: Spot) -> Result<Vec<Spot>, StoreError>;
+
     /// Records the ends of attempts durably.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError>;
 
@@ -156,6 +177,9 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
 
     /// Returns the numbers of parked notifications.
     async fn parked(&self) -> Result<Vec<ParkedCount>, StoreError>;
+
+    /// Returns a notification without its message.
+    async fn describe(&self, id: i64) -> Result<Option<Listed>, StoreError>;
 
     /// Returns the latest time of receipt.
     async fn latest(&self) -> Result<i64, StoreError>;

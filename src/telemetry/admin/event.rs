@@ -57,7 +57,7 @@ pub(super) fn all(recent: &Snapshot, lost: &[LostNotification]) -> Vec<StatusEve
     let known = request_ids(&recent);
     let earlier = lost
         .iter()
-        .filter(|lost| !known.contains(lost.request_id.as_str()))
+        .filter(|lost| lost.was_stored() || !known.contains(lost.request_id.as_str()))
         .map(StatusEvent::of_lost)
         .rev();
     let mut events: Vec<_> = recent.iter().copied().map(StatusEvent::of).collect();
@@ -114,7 +114,7 @@ impl StatusEvent {
         }
     }
 
-    /// Describes a notification that an earlier process did not deliver.
+    /// Describes a notification that an earlier process did not deliver, or that was stored.
     fn of_lost(lost: &LostNotification) -> Self {
         let code = lost.known_code();
         Self {

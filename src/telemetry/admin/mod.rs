@@ -11,6 +11,7 @@ mod liveness;
 mod losses;
 mod orders;
 mod queue_health;
+mod queue_status;
 mod response;
 mod status;
 mod status_page;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The age of the oldest notification that waits from which it is a finding.
-const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
 /// Returns the problems of the queue.
 pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<StatusFinding> {
@@ -19,7 +19,8 @@ pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<Status
     for (route, state) in delivery.routes() {
         findings.extend(waiting(&route, &state, now));
     }
-    findings.extend(parked(figures.parked()));
+    let number = figures.parked().iter().map(|parked| parked.count).sum();
+    findings.extend(parked(number));
     findings
 }
 
@@ -119,7 +120,7 @@ mod tests {
         for (state, part) in [
             (state(60, None), "for 60 s: they are not taken"),
             (
-                state(3, Some((1, 2))),
+                state(3, Some(1)),
                 "2 notifications of /a wait, the oldest for 3 s: its application takes none",
             ),
             (state(600, None), "for 10 min"),

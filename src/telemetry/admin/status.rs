@@ -2,6 +2,7 @@
 
 use super::event::{self, StatusEvent};
 use super::health::{self, Level, StatusFinding, findings, time_left, unix};
+use super::queue_status::QueueStatus;
 use crate::telemetry::configured::Configured;
 use crate::telemetry::history::{EventCounts, STEP, Snapshot, TestToken, UpstreamAnswer};
 use crate::telemetry::metrics::CertificateKind;
@@ -32,6 +33,8 @@ pub(super) struct Status {
     #[serde(flatten)]
     pub(super) configured: Configured,
     pub(super) upstreams: Vec<UpstreamStatus>,
+    /// The notifications that wait, if any route stores them.
+    pub(super) queue: Option<QueueStatus>,
     pub(super) test_tokens: Vec<RouteToken>,
     /// Recent events, the newest first.
     pub(super) events: Vec<StatusEvent>,
@@ -137,6 +140,9 @@ impl Status {
                 .map(|certificate| Validity::of(certificate, unix(now)))
                 .collect(),
             upstreams: upstreams(monitor, &recent),
+            queue: monitor
+                .delivery()
+                .map(|delivery| QueueStatus::of(delivery, now)),
             configured: Configured::clone(&monitor.configuration()),
             test_tokens: tokens(&recent),
             events: event::all(&recent, &monitor.undelivered()),

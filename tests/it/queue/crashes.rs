@@ -1,12 +1,12 @@
 //! Processes that are killed, and processes that follow one another.
 
-use super::{Scene, alert, drained, receives, transitions};
+use super::{Scene, alert, drained, drained_within, receives, transitions};
 use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The number of rounds in which a process is killed; more of them by this variable.
 const ROUNDS: usize = 5;
@@ -21,16 +21,16 @@ fn rounds() -> usize {
 
 /// What senders were told about the notifications of each node, in their order.
 #[derive(Default)]
-struct Acknowledged {
+pub(super) struct Acknowledged {
     nodes: Mutex<BTreeMap<String, Vec<String>>>,
-    count: std::sync::atomic::AtomicUsize,
-    is_over: AtomicBool,
+    pub(super) count: AtomicUsize,
+    pub(super) is_over: AtomicBool,
 }
 
 impl Acknowledged {
     /// Sends the notifications of one node one after the other, each of them once, and notes which
     /// of them are acknowledged.
-    fn send(&self, node: usize, sender: &Mutex<Sender>, pause: Duration) {
+    pub(super) fn send(&self, node: usize, sender: &Mutex<Sender>, pause: Duration) {
         let node = format!("n{node}");
         for state in 0.. {
             if self.is_over.load(Ordering::SeqCst) {
@@ -53,7 +53,7 @@ impl Acknowledged {
     }
 
     /// Every acknowledged one has been received, and the first receipts of a node are in order.
-    fn check(&self, origin: &Origin) {
+    pub(super) fn check(&self, origin: &Origin) {
         let received = origin.received();
         let received = transitions(&received);
         let known: HashSet<_> = received.iter().copied().collect();
@@ -97,16 +97,7 @@ fn kill_again_and_again(delivery: &str, kill: impl Fn(usize, &mut Scene)) {
         }
         acknowledged.is_over.store(true, Ordering::SeqCst);
     });
-    let operator = Operator::of(&scene.proxy);
-    let deadline = Instant::now() + 4 * PATIENCE;
-    while operator.get("/metrics").body.lines().any(|line| {
-        line.starts_with("netdata_webhook_proxy_queue_messages")
-            && line.contains("waiting")
-            && !line.ends_with(" 0")
-    }) {
-        assert!(Instant::now() < deadline, "the queue is not drained");
-        thread::sleep(Duration::from_millis(50));
-    }
+    drained_within(4 * PATIENCE, &Operator::of(&scene.proxy));
     eprintln!(
         "{} acknowledged in {} rounds",
         acknowledged.count.load(Ordering::SeqCst),

@@ -3,11 +3,17 @@
 mod crashes;
 mod fallback;
 mod files;
+mod lost;
 mod operator;
+mod reorder;
+mod status;
 mod stored;
+mod upgrades;
 
-use crate::support::{Origin, Pki, Proxy, Received, Sender, eventually};
+use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Received, Sender};
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
@@ -100,15 +106,26 @@ fn receives(origin: &Origin, expected: &[&str]) {
 }
 
 /// Waits until nothing waits any longer.
-pub(crate) fn drained(operator: &crate::support::Operator) {
-    eventually("an empty queue", || {
-        let metrics = operator.get("/metrics").body;
-        let waiting = metrics.lines().filter(|line| {
-            line.starts_with("netdata_webhook_proxy_queue_messages") && line.contains("waiting")
-        });
-        let sum: f64 = waiting
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum();
-        (sum == 0.0).then_some(())
-    });
+#[track_caller]
+pub(crate) fn drained(operator: &Operator) {
+    drained_within(PATIENCE, operator);
+}
+
+/// Likewise, for as long as `patience`.
+#[track_caller]
+pub(crate) fn drained_within(patience: Duration, operator: &Operator) {
+    let deadline = Instant::now() + patience;
+    while waiting(operator) > 0.0 {
+        assert!(Instant::now() < deadline, "{} wait", waiting(operator));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The number of notifications that wait.
+fn waiting(operator: &Operator) -> f64 {
+    let is_waiting =
+        |name: &String| name.starts_with("queue_messages") && name.contains("state=\"waiting\"");
+    let metrics = operator.metrics();
+    let waiting = metrics.iter().filter(|(name, _)| is_waiting(name));
+    waiting.map(|(_, count)| count).sum()
 }

@@ -19,7 +19,7 @@ impl Scene {
 
     /// Does so, and returns what it prints.
     #[track_caller]
-    fn asks(&self, arguments: &[&str]) -> String {
+    pub(super) fn asks(&self, arguments: &[&str]) -> String {
         let output = self.queue(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");

@@ -46,6 +46,17 @@ const EVENTFUL: &str = r#"{
             last_response: { at: status.now, ok: false, status: null, duration_ms: 2003.1,
                 failure: "Cannot connect: the server did not respond within connect_timeout." } }];
         status.history.not_delivered = status.history.not_delivered.map((_, i) => i === 70 ? 3 : 0);
+        status.queue = { delivering: true, bytes: 9e8, max_bytes: 2 ** 30, problem: "disk I/O error",
+            damaged: "/var/lib/netdata-webhook-proxy/queue.db.damaged-1764450000",
+            routes: [{ route: "/webhooks/netdata", status: "warning", waiting: 1234, sending: 1, oldest: status.started,
+                down_since: status.started, next_try: new Date(Date.now() + 9e3).toISOString(),
+                last_error: { at: status.now, error: "cannot connect: connection refused" } },
+                { route: "/webhooks/other", status: "ok", waiting: 0, sending: 0, oldest: null, down_since: null,
+                next_try: null, last_error: null }],
+            parked: [{ route: "/webhooks/netdata", reason: "poison", count: 3,
+                why: "The application refused them again and again, and took others.",
+                list: "netdata-webhook-proxy queue list --parked --route /webhooks/netdata",
+                retry: "netdata-webhook-proxy queue retry --all" }] };
         status.routes[0].note = "any customer of Netdata Cloud can post here";
         status.routes[0].spaces = ["0b8c6c1e-55d2-4f8e-9a55-2f6a1c7d9e01"];
         status.events.forEach((e, i) => { e.at = new Date(Date.now() - i * i * 4e4).toISOString(); });

@@ -5,6 +5,8 @@ mod hostile;
 mod look;
 mod script;
 
+pub(crate) use script::MARKUP;
+
 use crate::support::{Operator, Origin, Pki, Proxy, Sender, WEBHOOK, eventually};
 use rcgen::DnType;
 use serde_json::{Value, json};
@@ -178,4 +180,4 @@ fn strings(value: &Value) -> Vec<String> {
 }
 
 /// As many refreshes as there have been, and the page as it was made by the last of them.
-const REFRESHED: &str = "performance.getEntriesByType(\"resource\").filter((e) => e.name.endsWith(\"status.json\")).length";
+pub(crate) const REFRESHED: &str = "performance.getEntriesByType(\"resource\").filter((e) => e.name.endsWith(\"status.json\")).length";

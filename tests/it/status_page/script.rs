@@ -5,7 +5,7 @@ use crate::support::{Browser, Reply};
 use serde_json::json;
 
 /// The page's markup, without what depends on the time and on what a script adds to it.
-const MARKUP: &str = "((main) => { main.querySelectorAll(\"time\").forEach((e) => { e.textContent = \"\"; \
+pub(crate) const MARKUP: &str = "((main) => { main.querySelectorAll(\"time\").forEach((e) => { e.textContent = \"\"; \
     e.removeAttribute(\"title\"); if (e.closest(\"#updated\")) e.removeAttribute(\"datetime\"); }); \
     main.querySelectorAll(\"button\").forEach((e) => e.removeAttribute(\"hidden\")); return main.innerHTML; })";
 

@@ -8,6 +8,7 @@ use http::Request;
 use rustls::pki_types::ServerName;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
@@ -86,6 +87,37 @@ impl Http2 {
             &["content-type: application/json"],
             body,
         )
+    }
+}
+
+impl Http2 {
+    /// Posts `first`, and as soon as `is_time` says so, `second` on another stream. Returns both
+    /// answers.
+    pub(crate) fn post_both(
+        &mut self,
+        first: &str,
+        is_time: impl Fn() -> bool,
+        second: &str,
+    ) -> Result<[Answer; 2], Failure> {
+        let post = |body: &str| {
+            let request = Request::post(format!("https://localhost{}", super::WEBHOOK))
+                .header("content-type", "application/json")
+                .body(())?;
+            let body = Bytes::copy_from_slice(body.as_bytes());
+            Ok::<_, Failure>(exchange(self.requests.clone(), request, body))
+        };
+        let (first, second) = (post(first)?, post(second)?);
+        let second = async {
+            while !is_time() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            second.await
+        };
+        let both = async { tokio::try_join!(first, second) };
+        let both = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, both).await })??;
+        Ok(both.into())
     }
 }
 

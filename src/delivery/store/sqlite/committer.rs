@@ -1,6 +1,6 @@
 //! The thread that owns the connection, and commits.
 
-use super::super::{NewNotification, Settlement, StoreError, Stored};
+use super::super::{Listed, NewNotification, Settlement, StoreError, Stored};
 use super::{Observer, Request, file, table};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::cell::RefCell;
@@ -96,8 +96,8 @@ impl Committer {
         if let (None, Some(connection)) = (&problem, &self.connection) {
             let size = table::size(connection).unwrap_or_default();
             self.observer.committed(started.elapsed(), size);
-            for (id, route) in dropped.into_inner() {
-                self.observer.dropped(id, &route);
+            for dropped in dropped.into_inner() {
+                self.observer.dropped(&dropped);
             }
         }
         for acknowledge in acknowledgements {
@@ -243,7 +243,7 @@ fn refused<T: 'static>(answer: Answer<T>, error: StoreError) -> Acknowledgement 
 }
 
 /// The parked notifications that were deleted to make room.
-type Dropped = RefCell<Vec<(i64, String)>>;
+type Dropped = RefCell<Vec<Listed>>;
 
 /// The room that there is for notifications.
 struct Room<'d> {

@@ -13,7 +13,8 @@ mod table;
 mod tests;
 
 use super::{
-    NewNotification, ParkedCount, Settlement, Store, StoreError, Stored, StoredMessage, Version,
+    Listed, NewNotification, ParkedCount, Settlement, Store, StoreError, Stored, StoredMessage,
+    Version,
 };
 use crate::delivery::lock::Lock;
 use crate::delivery::order::Spot;
@@ -38,7 +39,7 @@ pub(crate) trait Observer: Send + Sync {
     /// The store can be written again, or cannot be for this reason.
     fn writable(&self, problem: Option<&str>);
     /// A parked notification was deleted to make room.
-    fn dropped(&self, id: i64, route: &str);
+    fn dropped(&self, notification: &Listed);
 }
 
 /// The store in one SQLite file.
@@ -170,6 +171,11 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn earlier(&self, spot: Spot) -> Result<Vec<Spot>, StoreError> {
+        self.query(move |connection| table::earlier(connection, &spot))
+            .await
+    }
+
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
         self.write(|answer| Write::Settle(settlements, answer))
             .await
@@ -185,6 +191,11 @@ impl Store for SqliteStore {
 
     async fn parked(&self) -> Result<Vec<ParkedCount>, StoreError> {
         self.query(table::parked).await
+    }
+
+    async fn describe(&self, id: i64) -> Result<Option<Listed>, StoreError> {
+        self.query(move |connection| table::describe(connection, id))
+            .await
     }
 
     async fn latest(&self) -> Result<i64, StoreError> {

@@ -3,31 +3,14 @@
 //! Each command that changes something is counted in the file, so that the process that delivers
 //! reads everything again.
 
-use super::super::Parking;
+use super::super::{Listed, Parking};
 use super::file::{self, OpenError};
+use super::table::{COLUMNS, listed};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
 use std::path::Path;
 
 /// The file of the queue, opened by an operator.
 pub(crate) struct OperatorStore(Connection);
-
-/// A notification in the queue, as an operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) id: i64,
-    pub(crate) route: String,
-    /// The time of receipt in nanoseconds since 1970.
-    pub(crate) received: i64,
-    pub(crate) attempts: u32,
-    pub(crate) last_error: Option<String>,
-    /// The reason if it is parked.
-    pub(crate) parked: Option<String>,
-    /// A description: a JSON object.
-    pub(crate) about: String,
-    pub(crate) idempotency: String,
-    /// The length of its body, in bytes.
-    pub(crate) body_bytes: i64,
-}
 
 /// The notifications that a command is about.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +18,6 @@ pub(crate) struct Filter {
     pub(crate) is_parked: bool,
     pub(crate) route: Option<String>,
 }
-
-/// The columns of [`Listed`].
-const COLUMNS: &str =
-    "id, route, received, attempts, last_error, parked, about, idempotency, length(message) - head";
 
 impl OperatorStore {
     /// Opens the file at `path`, which must exist.
@@ -138,18 +117,4 @@ impl OperatorStore {
         transaction.commit()?;
         Ok(count)
     }
-}
-
-fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
-    Ok(Listed {
-        id: row.get(0)?,
-        route: row.get(1)?,
-        received: row.get(2)?,
-        attempts: row.get(3)?,
-        last_error: row.get(4)?,
-        parked: row.get(5)?,
-        about: row.get(6)?,
-        idempotency: row.get(7)?,
-        body_bytes: row.get(8)?,
-    })
 }

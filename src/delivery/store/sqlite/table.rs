@@ -1,7 +1,7 @@
 //! The table of notifications, and the statements about it.
 
 use super::super::{
-    End, NewNotification, ParkedCount, Parking, Settlement, Stored, StoredMessage, Version,
+    End, Listed, NewNotification, ParkedCount, Parking, Settlement, Stored, StoredMessage, Version,
 };
 use crate::delivery::order::{Key, Place, Spot};
 use bytes::Bytes;
@@ -60,6 +60,10 @@ pub(super) fn found(connection: &Connection) -> rusqlite::Result<Found> {
         })
     })
 }
+
+/// The columns of [`Listed`].
+pub(super) const COLUMNS: &str =
+    "id, route, received, attempts, last_error, parked, about, idempotency, length(message) - head";
 
 /// Creates the table, unless it is there.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
@@ -144,6 +148,27 @@ pub(super) fn text<'r>(row: &'r Row<'_>, index: usize) -> rusqlite::Result<Cow<'
     Ok(String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?))
 }
 
+/// Returns the notifications of the same key that wait and were received before this one.
+pub(super) fn earlier(connection: &Connection, spot: &Spot) -> rusqlite::Result<Vec<Spot>> {
+    let select = "select id, received from notification where route = ?1 and key = ?2
+        and parked is null and (received, id) < (?3, ?4) order by received, id";
+    let read = |row: &Row<'_>| {
+        let place = Place {
+            id: row.get(0)?,
+            received: row.get(1)?,
+        };
+        Ok(Spot {
+            place,
+            ..spot.clone()
+        })
+    };
+    let Place { received, id } = spot.place;
+    connection
+        .prepare_cached(select)?
+        .query_map(params![&*spot.route, spot.key.0, received, id], read)?
+        .collect()
+}
+
 /// Returns one that waits.
 pub(super) fn message(connection: &Connection, id: i64) -> rusqlite::Result<Option<StoredMessage>> {
     let select = "select received, attempts, head, message, idempotency from notification where id = ?1 and parked is null";
@@ -204,16 +229,25 @@ pub(super) fn route(
     Ok((parked, unparked))
 }
 
-/// Deletes the oldest parked notification, and returns its id and its route.
-pub(super) fn drop_oldest_parked(
-    connection: &Connection,
-) -> rusqlite::Result<Option<(i64, String)>> {
-    let delete = "delete from notification where id =
+/// Deletes the oldest parked notification, and returns it.
+pub(super) fn drop_oldest_parked(connection: &Connection) -> rusqlite::Result<Option<Listed>> {
+    let delete = format!(
+        "delete from notification where id =
         (select id from notification where parked is not null order by received, id limit 1)
-        returning id, route";
+        returning {COLUMNS}"
+    );
     connection
-        .prepare_cached(delete)?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached(&delete)?
+        .query_row([], listed)
+        .optional()
+}
+
+/// Returns one notification without its message.
+pub(super) fn describe(connection: &Connection, id: i64) -> rusqlite::Result<Option<Listed>> {
+    let select = format!("select {COLUMNS} from notification where id = ?1");
+    connection
+        .prepare_cached(&select)?
+        .query_row([id], listed)
         .optional()
 }
 
@@ -256,4 +290,19 @@ pub(super) fn parked(connection: &Connection) -> rusqlite::Result<Vec<ParkedCoun
 pub(super) fn latest(connection: &Connection) -> rusqlite::Result<i64> {
     let select = "select coalesce(max(received), 0) from notification";
     connection.query_row(select, [], |row| row.get(0))
+}
+
+/// Reads a row of [`COLUMNS`].
+pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
+    Ok(Listed {
+        id: row.get(0)?,
+        route: row.get(1)?,
+        received: row.get(2)?,
+        attempts: row.get(3)?,
+        last_error: row.get(4)?,
+        parked: row.get(5)?,
+        about: row.get(6)?,
+        idempotency: row.get(7)?,
+        body_bytes: row.get(8)?,
+    })
 }

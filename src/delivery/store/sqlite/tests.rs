@@ -26,7 +26,8 @@ impl Observer for Reports {
         }
     }
 
-    fn dropped(&self, id: i64, route: &str) {
+    fn dropped(&self, notification: &Listed) {
+        let Listed { id, route, .. } = notification;
         self.add(format!("dropped {id} of {route}"));
     }
 }

@@ -97,6 +97,36 @@
     return row;
   };
 
+  const fact = (name, tone, text, ...details) => make("li", {},
+    make("span", { class: "strong text" }, name),
+    state(`number ${tone}`, text),
+    make("span", { class: "quiet small text" }, ...details));
+  const waitingRow = (entry) => {
+    const details = [];
+    if (entry.down_since !== null) details.push("The application has taken none since ", time(entry.down_since), ". ");
+    if (entry.oldest !== null) details.push("Oldest: ", time(entry.oldest), ". ");
+    if (entry.next_try !== null) details.push("Next attempt: ", time(entry.next_try), ". ");
+    if (entry.sending > 0) details.push(`Under way: ${entry.sending}. `);
+    if (entry.last_error !== null) details.push("Last error, ", time(entry.last_error.at), `: ${entry.last_error.error}`);
+    const text = entry.waiting === 0 ? "nothing waits" : entry.waiting === 1 ? "1 waits" : `${entry.waiting} wait`;
+    return fact(entry.route, TONES[entry.status], text, ...details);
+  };
+  const parkedRow = ({ route, count, why, list, retry }) => fact(route, "warning", `${count} parked`, why, " ",
+    make("code", {}, list), " shows them. ", make("code", {}, retry), " sends everything that is parked again.");
+  const sizeRow = ({ bytes, max_bytes: max }) => {
+    const percent = Math.floor(bytes * 100 / Math.max(max, 1));
+    const mebibytes = (number) => Math.ceil(Math.max(number, 0) / 1048576);
+    return fact("Size", percent > 80 ? "warning" : "good", `${percent} %`, `${mebibytes(bytes)} of ${mebibytes(max)} MiB`);
+  };
+  const queueRows = (queue) => {
+    const items = [];
+    if (queue.problem !== null) items.push(fact("The file", "bad", "cannot be written", queue.problem));
+    if (queue.damaged !== null) items.push(fact("A damaged file", "warning", "set aside", queue.damaged));
+    if (queue.delivering) items.push(...queue.routes.map(waitingRow));
+    else items.push(fact("Delivery", "quiet", "elsewhere", "Another process delivers what is stored. This one stores, and takes over."));
+    return [...items, ...queue.parked.map(parkedRow), sizeRow(queue)];
+  };
+
   // What each part of the page shows, and how. A part is made anew only if what it shows has changed.
   const parts = [
     ["#findings", (s) => s.findings, (findings) => findings.map(({ level, text }) => make("li", { class: level }, make("span", {}, text)))],
@@ -120,6 +150,7 @@
         make("span", { class: "quiet small text" }, certificate.name, ", until ", time(certificate.not_after, { class: "date" })))))]],
     ["#upstreams .body", (s) => s.upstreams, (upstreams) => [rows(upstreams.flatMap((upstream) =>
       [...upstream.servers.map((server) => serverRow(upstream.name, server)), responseRow(upstream)]))]],
+    ["#queue", (s) => s.queue, (queue) => queue === null ? [] : [make("h2", {}, "Queue"), rows(queueRows(queue))]],
     ["#configured .body", (s) => [s.listeners, s.routes], ([listeners, routes]) =>
       [rows([...listeners.map(listenerRow), ...routes.map(routeRow)])]],
     ["#tokens .body", (s) => s.test_tokens, (tokens) => tokens.length === 0
@@ -189,7 +220,7 @@
   const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
   const ago = (date) => {
     const seconds = Math.round((date - Date.now() - ahead) / 1000);
-    if (Math.abs(seconds) < 5) return "just now";
+    if (Math.abs(seconds) < 5) return seconds > 0 ? "in a moment" : "just now";
     const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length);
     return words.format(Math.trunc(seconds / length), unit);
   };

@@ -3,6 +3,7 @@
 
 mod cards;
 mod events;
+mod queue;
 
 use super::health::Level;
 use super::status::Status;
@@ -48,6 +49,7 @@ pub(in crate::telemetry::admin) fn render(status: &Status) -> String {
                 (cards::upstreams(&status.upstreams))
                 (cards::tokens(&status.test_tokens))
             }
+            (queue::card(status.queue.as_ref()))
             (cards::configured(&status.configured))
         }
         (events::table(&status.events))

@@ -1,0 +1,147 @@
+//! What is lost and what is not: a stored notification is not, one that is parked or dropped is,
+//! until it is delivered.
+
+use super::{Scene, alert, config, drained, receives};
+use crate::support::{Edit as _, Operator, Origin, Pki, Proxy, Sender, eventually};
+use serde_json::{Value, json};
+
+impl Scene {
+    /// One whose process has a directory for what outlives it.
+    fn with_state(delivery: &str, queue: &str) -> Self {
+        let (directory, origin) = (tempfile::tempdir().unwrap(), Origin::spawn_apart());
+        let text = config(&origin, &directory, delivery, queue);
+        let variables = [("STATE_DIRECTORY", directory.path().to_owned())];
+        let proxy = Proxy::spawn_with(Pki::shared(), &text, &variables);
+        let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+        Self {
+            directory,
+            origin,
+            proxy,
+            sender,
+        }
+    }
+
+    fn restart_with_state(&mut self) {
+        self.proxy.signal("TERM");
+        self.proxy.wait();
+        self.proxy = Proxy::launch(&self.proxy.config, |command| {
+            command.env("STATE_DIRECTORY", self.directory.path());
+        });
+        self.proxy.wait_for_event("ready");
+        self.sender = Sender::to(&self.proxy, Some(&Pki::shared().netdata()));
+    }
+}
+
+fn status(operator: &Operator) -> Value {
+    serde_json::from_str(&operator.get("/api/status.json").body).unwrap()
+}
+
+/// The findings about notifications that were not delivered.
+fn lost(operator: &Operator) -> Vec<String> {
+    let status = status(operator);
+    let findings = status["findings"].as_array().unwrap().iter();
+    let texts = findings.filter_map(|finding| finding["text"].as_str());
+    let texts = texts.filter(|text| text.contains("not delivered"));
+    texts.map(str::to_owned).collect()
+}
+
+/// The first event with this code.
+fn event(operator: &Operator, code: &str) -> Value {
+    eventually(code, || {
+        let mut status = status(operator);
+        let events = status["events"].as_array_mut().unwrap();
+        events.iter().find(|event| event["code"] == code).cloned()
+    })
+}
+
+#[test]
+fn what_is_stored_is_not_lost() {
+    let scene = Scene::new("fallback", "");
+    let operator = Operator::of(&scene.proxy);
+    scene.origin.stop();
+    scene.stores(&alert("n", "critical"));
+    scene.proxy.wait_for_event("queue_outage_began");
+    eventually("the event", || {
+        let event = &status(&operator)["events"][0];
+        (event["result"] == "stored").then_some(())
+    });
+    assert_eq!(lost(&operator), [""; 0]);
+    operator.wait_for("not_delivered_open", 0.0);
+    assert!(
+        operator
+            .metrics()
+            .iter()
+            .all(|(name, value)| { !name.starts_with("not_delivered_total") || *value == 0.0 })
+    );
+}
+
+#[test]
+fn what_is_parked_is_lost_until_it_is_delivered_also_after_a_restart() {
+    let mut scene = Scene::with_state("queue", "max_age = \"1s\"");
+    scene.origin.stop();
+    scene.stores(&alert("n", "critical"));
+    scene.proxy.wait_for_event("queue_parked");
+    for _ in ["before a restart", "and after"] {
+        let operator = Operator::of(&scene.proxy);
+        operator.wait_for("not_delivered_open", 1.0);
+        let [finding] = &lost(&operator)[..] else {
+            panic!("{:?}", lost(&operator));
+        };
+        assert!(
+            finding.contains("1 critical alert was not delivered: a, "),
+            "{finding}"
+        );
+        assert!(finding.contains("queue_parked"), "{finding}");
+        let event = event(&operator, "queue_parked");
+        assert_eq!(event["result"], "not delivered");
+        assert_eq!(event["severity"], "critical");
+        let reason = event["reason"].as_str().unwrap();
+        assert!(
+            reason.contains("too_old") && reason.contains("queue retry 1"),
+            "{reason}"
+        );
+        scene.restart_with_state();
+    }
+    let text = std::fs::read_to_string(&scene.proxy.config).unwrap();
+    scene.proxy.reload(&text.edit("max_age = \"1s\"", ""));
+    scene.origin.start();
+    scene.asks(&["retry", "1"]);
+    receives(&scene.origin, &["n-critical"]);
+    let operator = Operator::of(&scene.proxy);
+    operator.wait_for("not_delivered_open", 0.0);
+    assert_eq!(lost(&operator), [""; 0]);
+}
+
+#[test]
+fn what_is_dropped_for_want_of_room_is_lost_until_it_comes_again() {
+    let scene = Scene::new("queue", "max_size = \"1MiB\"");
+    let operator = Operator::of(&scene.proxy);
+    scene.origin.stop();
+    let padding = "x".repeat(200_000);
+    let large = |node: &str| alert(node, "critical").replace("\"a\"", &format!("\"{padding}\""));
+    scene.stores(&large("parked"));
+    scene.asks(&["park", "1"]);
+    for node in 0.. {
+        if !scene.proxy.events("queue_dropped").is_empty() {
+            break;
+        }
+        assert!(node < 10, "nothing is dropped");
+        scene.stores(&large(&node.to_string()));
+    }
+    operator.wait_for("not_delivered_open", 1.0);
+    let dropped = event(&operator, "queue_dropped");
+    assert!(
+        dropped["reason"]
+            .as_str()
+            .unwrap()
+            .contains("queue.max_size")
+    );
+    assert_eq!(dropped["severity"], "critical");
+    assert_eq!(dropped["route"], json!("/webhooks/netdata"));
+    scene.origin.start();
+    drained(&operator);
+    // Netdata Cloud sends it again.
+    scene.stores(&large("parked"));
+    operator.wait_for("not_delivered_open", 0.0);
+    assert_eq!(lost(&operator), [""; 0]);
+}

@@ -10,7 +10,7 @@ mod status;
 mod stored;
 mod upgrades;
 
-use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Received, Sender};
+use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Received, Sender, eventually};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -115,6 +115,14 @@ pub(crate) fn drained(operator: &Operator) {
 #[track_caller]
 pub(crate) fn drained_within(patience: Duration, operator: &Operator) {
     let deadline = Instant::now() + patience;
+    // A successor knows what waits once it delivers.
+    eventually("a process that delivers", || {
+        let metrics = operator.metrics();
+        let mut delivering = metrics
+            .iter()
+            .filter(|(name, _)| name.starts_with("queue_delivering"));
+        delivering.any(|(_, is)| *is == 1.0).then_some(())
+    });
     while waiting(operator) > 0.0 {
         assert!(Instant::now() < deadline, "{} wait", waiting(operator));
         thread::sleep(Duration::from_millis(20));

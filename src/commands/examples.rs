@@ -36,7 +36,7 @@ pub(super) const DOCTOR: &str = example!(
     "doctor https://hooks.example/webhooks/netdata --secret-file challenge.secret",
     "doctor --config config.toml"
 );
-pub(super) const QUEUE: &str = example!("queue list --parked", "queue retry --all");
+pub(super) const QUEUE: &str = example!("queue list", "queue retry --all");
 pub(super) const QUEUE_LIST: &str = example!("queue list --parked --route /webhooks/netdata");
 pub(super) const QUEUE_SHOW: &str = example!("queue show 17");
 pub(super) const QUEUE_RETRY: &str = example!("queue retry 17 18", "queue retry --all");

@@ -116,7 +116,7 @@ enum Command {
     /// Cloud.
     ///
     /// It plays a challenge, alerts and reachability notifications in both shapes, a Test
-    /// notification, and forgeries, and shows for each what the client and the application received.
+    /// notification, alerts that the application misses, and forgeries, and shows for each what the client and the application received.
     /// Then the proxy and its status page continue to serve, until Ctrl-C, with commands to try.
     /// Everything stays on this machine.
     #[command(after_help = examples::DEMO)]
@@ -351,7 +351,11 @@ fn manage_queue(arguments: &queue::QueueArguments) -> ExitCode {
     match queue::run(arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
-        Err(QueueError::Config(error)) => refuse_config(&error),
+        Err(QueueError::Config(error)) => {
+            let code = refuse_config(&error);
+            telemetry::say("or name the file of the queue with --file");
+            code
+        }
         Err(error @ QueueError::NoQueue) => fail(USAGE, error),
         Err(error) => fail(FAILED, error),
     }

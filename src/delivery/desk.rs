@@ -162,6 +162,16 @@ impl Desk {
         failed.unwrap_or((Verdict::Retry, false))
     }
 
+    /// Returns the earliest time of the next attempt of a notification, in nanoseconds since 1970.
+    pub(super) fn next_try(&self, spot: &Spot) -> Option<i64> {
+        let moment = self.state().order.as_ref()?.next_try(spot)?;
+        let pause = self
+            .instant(moment)
+            .saturating_duration_since(Instant::now());
+        let pause = i64::try_from(pause.as_nanos()).unwrap_or(i64::MAX);
+        Some(wall_clock().saturating_add(pause))
+    }
+
     pub(super) fn postponed(&self, spot: &Spot, pause: Duration) {
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         self.with(|order, now| order.postponed(spot, pause, now));

@@ -31,6 +31,16 @@ impl Lock {
     }
 }
 
+/// Returns `true` if a process holds the lock of the file at `path`. To find out, it is shared for
+/// a moment.
+#[cfg(feature = "cli")]
+pub(crate) fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,7 +51,9 @@ mod tests {
         let path = directory.path().join("queue.lock");
         let lock = Lock::take(&path).unwrap().unwrap();
         assert!(Lock::take(&path).unwrap().is_none());
+        assert!(is_held(&path));
         drop(lock);
+        assert!(!is_held(&path));
         assert!(Lock::take(&path).unwrap().is_some());
         assert!(Lock::take(&directory.path().join("missing/queue.lock")).is_err());
     }

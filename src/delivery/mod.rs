@@ -25,7 +25,7 @@ pub(crate) use order::{Moment, RouteState};
 pub(crate) use receipt::{Content, NotStored, Receipt, StoreReason, Way};
 pub(crate) use store::sqlite::file::OpenError;
 #[cfg(feature = "cli")]
-pub(crate) use store::sqlite::operator::{Filter, OperatorStore};
+pub(crate) use store::sqlite::operator::{Filter, Found, OperatorStore};
 pub(crate) use store::{Listed, ParkedCount, StoreError};
 pub(crate) use witness::Witness;
 

@@ -89,6 +89,8 @@ impl Delivery {
     async fn load(&self, state: &mut PumpState) -> Result<usize, StoreError> {
         self.desk.take_routes_changed();
         let routes = self.destinations.load();
+        // There is a reason to try now: a command, or another configuration.
+        routes.keys().for_each(|route| self.desk.hurry(route));
         let routes = routes.keys().map(|route| route.to_string()).collect();
         let (parked, unparked) = self.store.route(routes).await?;
         reports::rerouted(parked, unparked);
@@ -232,7 +234,12 @@ impl Delivery {
                 let error = failed.error;
                 let id = spot.place.id;
                 // Ignore the error: the count of attempts is for people.
-                let end = End::Failed { attempts, error };
+                let next_try = self.desk.next_try(spot);
+                let end = End::Failed {
+                    attempts,
+                    error,
+                    next_try,
+                };
                 let _ = self.store.settle(vec![Settlement { id, end }]).await;
                 if verdict == Verdict::Park {
                     self.park(spot, Parking::Poison).await;

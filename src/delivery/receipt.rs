@@ -187,6 +187,7 @@ impl Receipt {
     }
 
     fn notification(&self, content: Content) -> NewNotification {
+        let has_failed = self.last_error.is_some();
         NewNotification {
             route: self.spot.route.clone(),
             key: self.spot.key,
@@ -194,6 +195,9 @@ impl Receipt {
             received: self.spot.place.received,
             attempts: self.attempts,
             last_error: self.last_error.clone(),
+            next_try: has_failed
+                .then(|| self.delivery.desk.next_try(&self.spot))
+                .flatten(),
             about: content.about,
             head: content.head,
             message: content.message,

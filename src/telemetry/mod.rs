@@ -40,3 +40,5 @@ pub(crate) use certificates::Certificate;
 pub(crate) use logging::{change, flush, init, is_coloured, say};
 #[cfg(feature = "server")]
 pub(crate) use monitor::Monitor;
+#[cfg(feature = "cli")]
+pub(crate) use short::cut;

@@ -72,10 +72,10 @@ mod tests {
             received: 1,
             attempts: 12,
             last_error: Some("status 500".into()),
-            parked: None,
             about: about.into(),
             idempotency: "t-1".into(),
             body_bytes: 2,
+            ..Listed::default()
         }
     }
 

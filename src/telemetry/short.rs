@@ -173,7 +173,7 @@ fn duration(milliseconds: &str) -> String {
 }
 
 /// Cuts a text to as many columns.
-fn cut(text: &str, columns: usize) -> String {
+pub(crate) fn cut(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }

@@ -57,6 +57,7 @@ mod protocol_switch;
 mod proxy_bodies;
 mod proxy_routes;
 mod queue;
+mod queue_commands;
 mod receivers;
 mod reload;
 mod revocation;

@@ -51,6 +51,10 @@ pub(super) enum SendCommand {
     File {
         /// File with the body; "-" is standard input.
         file: PathBuf,
+        /// The file is the output of `queue export`: send each of its notifications, in their order,
+        /// with the headers that the application would have got.
+        #[arg(long)]
+        exported: bool,
         #[command(flatten)]
         delivery: DeliveryOptions,
     },

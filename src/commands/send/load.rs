@@ -152,7 +152,10 @@ impl LoadRun {
         connection: &mut Option<ClientConnection>,
         index: u64,
     ) -> Option<RequestOutcome> {
-        let request = self.plan.request(&self.delivery.target, index);
+        let request = match self.plan.request(&self.delivery.target, index) {
+            Ok(request) => request,
+            Err(error) => return Some(RequestOutcome::unsent(&error)),
+        };
         let began = Instant::now();
         let delivery = self.delivery.deliver(connection, request);
         match self.stop.run_until_cancelled(delivery).await {

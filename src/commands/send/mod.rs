@@ -9,6 +9,7 @@ mod arguments;
 mod certificate;
 mod credentials;
 mod delivery;
+mod exported;
 mod load;
 mod outcome;
 mod plan;
@@ -132,7 +133,8 @@ fn print(
     out: &mut impl Write,
 ) -> io::Result<()> {
     for index in 0..pace.repeat.unwrap_or(plan.round()) {
-        out.write_all(&printed(plan.request(target, index), target))?;
+        let request = plan.request(target, index).map_err(io::Error::other)?;
+        out.write_all(&printed(request, target))?;
         if !plan.is_file() {
             writeln!(out)?;
         }

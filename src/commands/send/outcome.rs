@@ -137,6 +137,11 @@ impl RequestOutcome {
         Self::without_response(RequestStatus::Unanswered, "interrupted".into(), text)
     }
 
+    /// Creates the outcome of a request that could not be read from its file.
+    pub(super) fn unsent(error: &str) -> Self {
+        Self::without_response(RequestStatus::Unanswered, "unreadable".into(), shown(error))
+    }
+
     fn without_response(status: RequestStatus, code: String, text: String) -> Self {
         Self {
             reason: OutcomeReason {

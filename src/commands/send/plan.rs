@@ -4,6 +4,7 @@ use super::arguments::{
     AlertOptions, ChallengeOptions, ChallengeSecretOptions, GeneratorOptions, ReachabilityOptions,
     SeedOption, SendCommand,
 };
+use super::exported::ExportedFile;
 use super::outcome::RequestOutcome;
 use crate::auth::secret::Secret;
 use crate::commands::client::{
@@ -32,6 +33,7 @@ enum Payload {
     Challenges(ChallengePlan),
     Notifications(NotificationPlan),
     File(Bytes),
+    Exported(ExportedFile),
 }
 
 /// Notifications that are sent in turn.
@@ -67,6 +69,11 @@ impl SendPlan {
                 let generator = generator.with_seed(seed);
                 ("all", notifications(generator, &EVERY_NOTIFICATION))
             }
+            SendCommand::File {
+                file,
+                exported: true,
+                ..
+            } => ("file", Payload::Exported(ExportedFile::open(file)?)),
             SendCommand::File { file, .. } => ("file", Payload::File(read(file)?)),
             SendCommand::Certificate(_) => return Ok(None),
         };
@@ -99,6 +106,7 @@ impl SendPlan {
     pub(super) fn round(&self) -> u64 {
         match &self.payload {
             Payload::Notifications(plan) => plan.specs.len() as u64,
+            Payload::Exported(exported) => exported.count(),
             Payload::Challenges(_) | Payload::File(_) => 1,
         }
     }
@@ -106,7 +114,9 @@ impl SendPlan {
     /// Returns the seed with which the same is sent again, if values are derived from it.
     pub(super) fn seed(&self) -> Option<u64> {
         match &self.payload {
-            Payload::Challenges(ChallengePlan { token: Some(_), .. }) | Payload::File(_) => None,
+            Payload::Challenges(ChallengePlan { token: Some(_), .. })
+            | Payload::File(_)
+            | Payload::Exported(_) => None,
             Payload::Challenges(ChallengePlan { generator, .. })
             | Payload::Notifications(NotificationPlan { generator, .. }) => Some(generator.seed),
         }
@@ -122,15 +132,23 @@ impl SendPlan {
     }
 
     /// Returns the `index`th request.
-    pub(super) fn request(&self, target: &WebhookTarget, index: u64) -> ClientRequest {
+    ///
+    /// # Errors
+    /// The reason why it cannot be read any more.
+    pub(super) fn request(
+        &self,
+        target: &WebhookTarget,
+        index: u64,
+    ) -> Result<ClientRequest, String> {
         let index = self.effective(index);
-        match &self.payload {
+        Ok(match &self.payload {
+            Payload::Exported(exported) => return exported.request(target, index),
             Payload::Challenges(challenges) => {
                 ClientRequest::challenge(target, &challenges.crc_token(index))
             }
             Payload::Notifications(plan) => ClientRequest::post(target, plan.body(index)),
             Payload::File(body) => ClientRequest::post(target, body.clone()),
-        }
+        })
     }
 
     /// Judges the response to the `index`th request, which arrived after `took`.
@@ -144,7 +162,9 @@ impl SendPlan {
             Payload::Challenges(challenges) => {
                 challenges.judge(self.effective(index), answer, took)
             }
-            Payload::Notifications(_) | Payload::File(_) => RequestOutcome::answered(answer),
+            Payload::Notifications(_) | Payload::File(_) | Payload::Exported(_) => {
+                RequestOutcome::answered(answer)
+            }
         }
     }
 

@@ -87,31 +87,36 @@ pub(super) fn parse(
 
 /// Reads only `[admin]`, whatever the rest may be: neither secrets nor keys are read.
 pub(super) fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigError> {
-    load_section(file, "admin", |_, root| root.table("admin", admin))
+    let (admin, problems) = load_section(file, "admin", |_, root| root.table("admin", admin))?;
+    match problems.is_empty() {
+        true => Ok(admin),
+        false => Err(ConfigError(problems)),
+    }
 }
 
 /// Reads only the path in `[queue]`, whatever the rest may be.
 pub(super) fn load_queue_path(file: &Path) -> Result<Option<PathBuf>, ConfigError> {
-    let queue = load_section(file, "queue", |loader, root| loader.queue(root));
-    Ok(queue?.map(|queue| queue.path))
+    let (queue, problems) = load_section(file, "queue", |loader, root| loader.queue(root))?;
+    match queue {
+        // The rest is for the proxy. Whether the file can be used shows when it is opened.
+        Some(queue) => Ok(Some(queue.path)),
+        None if problems.is_empty() => Ok(None),
+        None => Err(ConfigError(problems)),
+    }
 }
 
-/// Reads one section with `load`. Problems of others do not matter.
+/// Reads one section with `load`, and returns its problems. Those of others do not matter.
 fn load_section<T>(
     file: &Path,
     name: &str,
     load: impl FnOnce(&Loader<'_>, &mut TableReader<'_>) -> Option<T>,
-) -> Result<Option<T>, ConfigError> {
+) -> Result<(Option<T>, Vec<Problem>), ConfigError> {
     let document = Document::new(file, read(file)?);
     let loader = Loader::new(file, None);
     let section = document.read(|root| load(&loader, root)).flatten();
     let is_about_it = |problem: &Problem| problem.key.is_empty() || problem.key.starts_with(name);
     let (problems, _) = document.into_findings();
-    let problems: Vec<_> = problems.into_iter().filter(is_about_it).collect();
-    match problems.is_empty() {
-        true => Ok(section),
-        false => Err(ConfigError(problems)),
-    }
+    Ok((section, problems.into_iter().filter(is_about_it).collect()))
 }
 
 struct Loader<'f> {

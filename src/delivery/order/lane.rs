@@ -17,7 +17,7 @@ pub(super) struct Lane {
     /// The notification that is under way.
     pub(super) attempt: Option<Attempt>,
     /// The end of the pause after a failure.
-    not_before: Moment,
+    pub(super) not_before: Moment,
     /// Its entry in the list of lanes whose first notification can be sent: when it is due, and its
     /// turn among those that are due as well.
     pub(super) turn: Option<(Moment, u64)>,
@@ -140,10 +140,10 @@ impl Lane {
 
     /// Returns `true` if nothing needs to be remembered.
     pub(super) fn is_over(&self) -> bool {
-        let is_convicted = |trouble: &Box<Trouble>| trouble.is_convicted;
+        let is_convicted = |trouble: &Trouble| trouble.is_convicted;
         self.places.is_empty()
             && self.attempt.is_none()
-            && !self.trouble.as_ref().is_some_and(is_convicted)
+            && !self.trouble.as_deref().is_some_and(is_convicted)
     }
 
     /// Ends the attempt; the next one is due at `moment`.

@@ -167,6 +167,12 @@ impl Line {
         }
     }
 
+    pub(super) fn next_try(&self, key: Key) -> Option<Moment> {
+        let not_before = self.lanes.get(&key)?.not_before;
+        let probe_at = self.outage.as_ref().map(|outage| outage.probe_at);
+        Some(not_before.max(probe_at.unwrap_or_default()))
+    }
+
     #[cfg(test)]
     pub(super) fn under_way(&self) -> usize {
         self.sending + self.direct + self.reserved

@@ -166,6 +166,11 @@ impl Order {
         }
     }
 
+    /// Returns the earliest moment of the next attempt of a notification.
+    pub(crate) fn next_try(&self, spot: &Spot) -> Option<Moment> {
+        self.lines.get(&spot.route)?.next_try(spot.key)
+    }
+
     /// Returns the number of attempts under way, and of notifications that are about to be stored.
     #[cfg(test)]
     pub(crate) fn under_way(&self) -> usize {

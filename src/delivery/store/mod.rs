@@ -23,6 +23,8 @@ pub(crate) struct NewNotification {
     /// The number of attempts that have begun, and the error of the last one.
     pub(crate) attempts: u32,
     pub(crate) last_error: Option<String>,
+    /// The earliest time of the next attempt, in nanoseconds since 1970, after a failed one.
+    pub(crate) next_try: Option<i64>,
     /// A description for people: a JSON object.
     pub(crate) about: String,
     /// The length of the head within the message.
@@ -92,7 +94,7 @@ impl fmt::Display for Parking {
 }
 
 /// A notification in the queue, as far as people need to know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) id: i64,
     pub(crate) route: String,
@@ -100,8 +102,12 @@ pub(crate) struct Listed {
     pub(crate) received: i64,
     pub(crate) attempts: u32,
     pub(crate) last_error: Option<String>,
+    /// The earliest time of the next attempt in nanoseconds since 1970, after a failed one.
+    pub(crate) next_try: Option<i64>,
     /// The reason if it is parked.
     pub(crate) parked: Option<String>,
+    /// The id of the one that must be delivered before, if there is any; only read for operators.
+    pub(crate) after: Option<i64>,
     /// A description: a JSON object.
     pub(crate) about: String,
     pub(crate) idempotency: String,
@@ -121,8 +127,12 @@ pub(crate) struct Settlement {
 pub(crate) enum End {
     /// The notification is deleted.
     Delivered,
-    /// It waits, with the number of attempts so far.
-    Failed { attempts: u32, error: String },
+    /// It waits, with the number of attempts so far, until the earliest time of the next one.
+    Failed {
+        attempts: u32,
+        error: String,
+        next_try: Option<i64>,
+    },
     /// It is set aside.
     Parked(Parking),
 }

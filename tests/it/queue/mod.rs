@@ -6,6 +6,7 @@ mod files;
 mod lost;
 mod operator;
 mod reorder;
+mod sandbox;
 mod status;
 mod stored;
 mod upgrades;
@@ -16,23 +17,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+pub(crate) const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 /// An application, and a proxy in front of it with a queue.
-struct Scene {
-    directory: TempDir,
-    origin: Origin,
-    proxy: Proxy,
-    sender: Sender,
+pub(crate) struct Scene {
+    pub(crate) directory: TempDir,
+    pub(crate) origin: Origin,
+    pub(crate) proxy: Proxy,
+    pub(crate) sender: Sender,
 }
 
 impl Scene {
     /// A scene in which the route has this `delivery`, and `[queue]` these further keys.
-    fn new(delivery: &str, queue: &str) -> Self {
+    pub(crate) fn new(delivery: &str, queue: &str) -> Self {
         Self::with(Origin::spawn_apart(), delivery, queue)
     }
 
-    fn with(origin: Origin, delivery: &str, queue: &str) -> Self {
+    pub(crate) fn with(origin: Origin, delivery: &str, queue: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = config(&origin, &directory, delivery, queue);
         let proxy = Proxy::spawn(Pki::shared(), &config);
@@ -45,7 +46,7 @@ impl Scene {
         }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.directory.path().join("queue.db")
     }
 
@@ -57,7 +58,7 @@ impl Scene {
     }
 
     /// Starts the proxy again, which has ended.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.proxy = Proxy::launch(&self.proxy.config, |_| {});
         self.proxy.wait_for_event("ready");
         self.sender = Sender::to(&self.proxy, Some(&Pki::shared().netdata()));
@@ -65,7 +66,7 @@ impl Scene {
 
     /// Posts `body`, which is stored.
     #[track_caller]
-    fn stores(&self, body: &str) {
+    pub(crate) fn stores(&self, body: &str) {
         let answer = self.sender.post(body);
         assert_eq!(answer.status, 202, "{answer:?}");
         let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
@@ -74,7 +75,7 @@ impl Scene {
     }
 }
 
-fn config(origin: &Origin, directory: &TempDir, delivery: &str, queue: &str) -> String {
+pub(crate) fn config(origin: &Origin, directory: &TempDir, delivery: &str, queue: &str) -> String {
     let path = directory.path().join("queue.db");
     format!(
         "{}[queue]\npath = {path:?}\n{queue}\n{ADMIN}",
@@ -100,7 +101,7 @@ pub(crate) fn transitions(received: &[Received]) -> Vec<&str> {
 
 /// Waits until the application has received `expected`, and nothing else.
 #[track_caller]
-fn receives(origin: &Origin, expected: &[&str]) {
+pub(crate) fn receives(origin: &Origin, expected: &[&str]) {
     origin.wait_for(expected.len());
     assert_eq!(transitions(&origin.received()), expected);
 }

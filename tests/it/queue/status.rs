@@ -95,7 +95,7 @@ fn the_commands_that_it_names_show_and_send_what_is_parked() {
             .unwrap();
         scene.asks(&arguments.split(' ').collect::<Vec<_>>())
     };
-    assert!(run("list").contains("critical, a"));
+    assert!(run("list").contains("alert, critical: a"));
     scene.origin.start();
     assert_eq!(run("retry"), "retried: 1\n");
     receives(&scene.origin, &["n-critical"]);

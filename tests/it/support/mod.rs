@@ -15,6 +15,7 @@ mod load;
 mod machine;
 mod misconfigured_server;
 mod origin;
+mod other_user;
 mod pages;
 mod pebble;
 mod peer;
@@ -43,6 +44,7 @@ pub(crate) use load::Load;
 pub(crate) use machine::{Machine, succeed};
 pub(crate) use misconfigured_server::{MisconfiguredServer, Seen};
 pub(crate) use origin::{Origin, Received, Reply, free_address};
+pub(crate) use other_user::{OTHER_USER, as_other_user, give, is_root};
 pub(crate) use pages::{
     PAGES, block_after, blocks, commands, commands_with, complete, first_column, is_documented,
     page,

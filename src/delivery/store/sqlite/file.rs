@@ -25,7 +25,7 @@ pub(crate) enum OpenError {
     #[error("{} is damaged: {error}", path.display())]
     Damaged { path: PathBuf, error: String },
     /// A newer version of the program has written the file.
-    #[error("{} was written by a newer version of this program (shape {found}, known is {known})", path.display())]
+    #[error("{} was written by a newer version of this program (shape {found}, known is {known}): use that version for it", path.display())]
     Newer {
         path: PathBuf,
         found: i64,
@@ -64,6 +64,22 @@ pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
 pub(super) fn open_verified(path: &Path) -> Result<Connection, OpenError> {
     let (connection, found) = connect(path)?;
     verify(path, &connection)?;
+    prepare(path, &connection, found)?;
+    Ok(connection)
+}
+
+/// Opens the store at `path`, which must exist.
+#[cfg(feature = "cli")]
+pub(super) fn open_existing(path: &Path) -> Result<Connection, OpenError> {
+    fs::metadata(path).map_err(|error| OpenError::Failed {
+        path: path.to_owned(),
+        error: error.to_string(),
+    })?;
+    let (connection, found) = connect(path)?;
+    if found != table::VERSION {
+        let path = path.to_owned();
+        return Err(OpenError::Foreign { path });
+    }
     prepare(path, &connection, found)?;
     Ok(connection)
 }

@@ -1,16 +1,30 @@
 //! What an operator does with the file of the queue, beside a running proxy or without one.
 //!
 //! Each command that changes something is counted in the file, so that the process that delivers
-//! reads everything again.
+//! reads everything again. Nothing is read in one long transaction, however slowly it is printed:
+//! SQLite could not write its log back meanwhile.
 
 use super::super::{Listed, Parking};
 use super::file::{self, OpenError};
-use super::table::{COLUMNS, listed};
+use super::lock_path;
+use super::table::{self, COLUMNS, listed};
+use crate::delivery::lock;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file of the queue, opened by an operator.
-pub(crate) struct OperatorStore(Connection);
+pub(crate) struct OperatorStore {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// A notification in the queue with its message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) listed: Listed,
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
 
 /// The notifications that a command is about.
 #[derive(Clone, Debug, Default)]
@@ -19,70 +33,84 @@ pub(crate) struct Filter {
     pub(crate) route: Option<String>,
 }
 
+/// The condition of [`Filter`].
+const FILTER: &str = "(?1 is null or route = ?1) and (not ?2 or parked is not null)";
+
+/// The one that must be delivered before another that waits.
+const BEFORE: &str = "select first.id from notification as it, notification as first
+    where it.id = ?1 and it.parked is null and first.route = it.route and first.key = it.key
+    and first.parked is null and (first.received, first.id) < (it.received, it.id)
+    order by first.received, first.id limit 1";
+
 impl OperatorStore {
     /// Opens the file at `path`, which must exist.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        match path.try_exists() {
-            Ok(true) => file::open(path).map(Self),
-            missing => Err(OpenError::Failed {
-                path: path.to_owned(),
-                error: missing
-                    .err()
-                    .map_or_else(|| "there is no such file".into(), |error| error.to_string()),
-            }),
-        }
+        let connection = file::open_existing(path)?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+        })
     }
 
-    /// Passes each notification to `see`, the oldest first.
-    pub(crate) fn each<E: From<rusqlite::Error>>(
-        &self,
-        filter: &Filter,
-        mut see: impl FnMut(Listed) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let select = format!(
-            "select {COLUMNS} from notification where (?1 is null or route = ?1)
-            and (not ?2 or parked is not null) order by received, id"
-        );
-        let mut statement = self.0.prepare(&select)?;
-        let mut rows = statement.query(params![filter.route, filter.is_parked])?;
-        while let Some(row) = rows.next()? {
-            see(listed(row)?)?;
-        }
-        Ok(())
+    /// Returns `true` if a running process delivers what is in the queue.
+    pub(crate) fn is_served(&self) -> bool {
+        lock::is_held(&lock_path(&self.path))
     }
 
-    /// Returns one notification with its head and its body.
-    pub(crate) fn find(&self, id: i64) -> rusqlite::Result<Option<(Listed, Vec<u8>, Vec<u8>)>> {
+    /// Returns the ids of notifications, the oldest first.
+    pub(crate) fn ids(&self, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
+        let select = format!("select id from notification where {FILTER} order by received, id");
+        let mut statement = self.connection.prepare(&select)?;
+        let rows =
+            statement.query_map(params![filter.route, filter.is_parked], |row| row.get(0))?;
+        rows.collect()
+    }
+
+    /// Returns one notification.
+    pub(crate) fn read(&self, id: i64) -> rusqlite::Result<Option<Listed>> {
+        let listed = table::describe(&self.connection, id)?;
+        let after = self.before(id)?;
+        Ok(listed.map(|listed| Listed { after, ..listed }))
+    }
+
+    fn before(&self, id: i64) -> rusqlite::Result<Option<i64>> {
+        let mut statement = self.connection.prepare_cached(BEFORE)?;
+        statement.query_row([id], |row| row.get(0)).optional()
+    }
+
+    /// Returns one notification with its message.
+    pub(crate) fn find(&self, id: i64) -> rusqlite::Result<Option<Found>> {
         let select = format!("select {COLUMNS}, head, message from notification where id = ?1");
-        let read = |row: &Row<'_>| {
-            let mut head: Vec<u8> = row.get("message")?;
-            let length: u32 = row.get("head")?;
-            let body = head.split_off(head.len().min(length as usize));
-            Ok((listed(row)?, head, body))
-        };
-        self.0.query_row(&select, [id], read).optional()
-    }
-
-    /// Lets notifications be sent, now: `ids`, or all that are parked. Returns their number.
-    pub(crate) fn retry(&mut self, ids: Option<&[i64]>) -> rusqlite::Result<usize> {
-        let change = "update notification set parked = null, attempts = attempts";
-        match ids {
-            Some(ids) => self.change_each(&format!("{change} where id = ?1"), ids, &[]),
-            None => self.change(|connection| {
-                connection.execute(&format!("{change} where parked is not null"), [])
-            }),
+        let mut statement = self.connection.prepare_cached(&select)?;
+        let mut found = statement.query_row([id], found).optional()?;
+        if let Some(found) = &mut found {
+            found.listed.after = self.before(id)?;
         }
+        Ok(found)
     }
 
-    /// Parks notifications that wait. Returns their number.
-    pub(crate) fn park(&mut self, ids: &[i64]) -> rusqlite::Result<usize> {
+    /// Lets notifications be sent now. Returns the ids of those that were there.
+    pub(crate) fn retry(&mut self, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
+        let change = "update notification set parked = null, next_try = null where id = ?1";
+        self.change_each(change, ids, &[])
+    }
+
+    /// Lets all parked notifications that `route` selects be sent. Returns their number.
+    pub(crate) fn retry_parked(&mut self, route: Option<&str>) -> rusqlite::Result<usize> {
+        let change =
+            format!("update notification set parked = null, next_try = null where {FILTER}");
+        self.change(|connection| connection.execute(&change, params![route, true]))
+    }
+
+    /// Parks notifications that wait. Returns the ids of those that did.
+    pub(crate) fn park(&mut self, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
         let reason = Parking::Operator.as_str();
         let change = "update notification set parked = ?2 where id = ?1 and parked is null";
         self.change_each(change, ids, &[&reason])
     }
 
-    /// Deletes notifications. Returns their number.
-    pub(crate) fn drop(&mut self, ids: &[i64]) -> rusqlite::Result<usize> {
+    /// Deletes notifications. Returns the ids of those that were there.
+    pub(crate) fn drop(&mut self, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
         self.change_each("delete from notification where id = ?1", ids, &[])
     }
 
@@ -91,30 +119,38 @@ impl OperatorStore {
         statement: &str,
         ids: &[i64],
         more: &[&dyn ToSql],
-    ) -> rusqlite::Result<usize> {
+    ) -> rusqlite::Result<Vec<i64>> {
         self.change(|connection| {
             let mut statement = connection.prepare(statement)?;
-            let mut count = 0;
+            let mut changed = Vec::with_capacity(ids.len());
             for id in ids {
-                let parameters: Vec<&dyn ToSql> = [id as &dyn ToSql]
-                    .into_iter()
-                    .chain(more.iter().copied())
-                    .collect();
-                count += statement.execute(&*parameters)?;
+                let id_first = [id as &dyn ToSql].into_iter();
+                let parameters: Vec<_> = id_first.chain(more.iter().copied()).collect();
+                if statement.execute(&*parameters)? > 0 {
+                    changed.push(*id);
+                }
             }
-            Ok(count)
+            Ok(changed)
         })
     }
 
-    fn change(
+    fn change<T>(
         &mut self,
-        change: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
-    ) -> rusqlite::Result<usize> {
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         let behavior = TransactionBehavior::Immediate;
-        let transaction = self.0.transaction_with_behavior(behavior)?;
-        let count = change(&transaction)?;
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
+        let changed = change(&transaction)?;
         transaction.execute("update command set count = count + 1", [])?;
         transaction.commit()?;
-        Ok(count)
+        Ok(changed)
     }
+}
+
+fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let mut head: Vec<u8> = row.get("message")?;
+    let length: u32 = row.get("head")?;
+    let body = head.split_off(head.len().min(length as usize));
+    let listed = listed(row)?;
+    Ok(Found { listed, head, body })
 }

@@ -22,6 +22,7 @@ create table notification (
   received     integer not null,
   attempts     integer not null default 0,
   last_error   text,
+  next_try     integer,
   parked       text,
   about        text    not null,
   head         integer not null,
@@ -62,8 +63,7 @@ pub(super) fn found(connection: &Connection) -> rusqlite::Result<Found> {
 }
 
 /// The columns of [`Listed`].
-pub(super) const COLUMNS: &str =
-    "id, route, received, attempts, last_error, parked, about, idempotency, length(message) - head";
+pub(super) const COLUMNS: &str = "id, route, received, attempts, last_error, next_try, parked, about, idempotency, length(message) - head";
 
 /// Creates the table, unless it is there.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
@@ -97,8 +97,8 @@ pub(super) fn insert(connection: &Connection, new: &NewNotification) -> rusqlite
         return Ok(Stored::Duplicate);
     }
     let insert = "insert into notification
-        (route, key, idempotency, received, attempts, last_error, about, head, message)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        (route, key, idempotency, received, attempts, last_error, next_try, about, head, message)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     connection
         .prepare_cached(insert)?
         .insert(params![
@@ -108,6 +108,7 @@ pub(super) fn insert(connection: &Connection, new: &NewNotification) -> rusqlite
             new.received,
             new.attempts,
             new.last_error,
+            new.next_try,
             new.about,
             new.head.cast_signed(),
             &new.message[..],
@@ -195,9 +196,15 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> rusqli
         End::Delivered => connection
             .prepare_cached("delete from notification where id = ?1")?
             .execute([id]),
-        End::Failed { attempts, error } => connection
-            .prepare_cached("update notification set attempts = ?2, last_error = ?3 where id = ?1")?
-            .execute(params![id, attempts, error]),
+        End::Failed {
+            attempts,
+            error,
+            next_try,
+        } => connection
+            .prepare_cached(
+                "update notification set attempts = ?2, last_error = ?3, next_try = ?4 where id = ?1",
+            )?
+            .execute(params![id, attempts, error, next_try]),
         End::Parked(reason) => connection
             .prepare_cached("update notification set parked = ?2 where id = ?1 and parked is null")?
             .execute(params![id, reason.as_str()]),
@@ -300,9 +307,11 @@ pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
         received: row.get(2)?,
         attempts: row.get(3)?,
         last_error: row.get(4)?,
-        parked: row.get(5)?,
-        about: row.get(6)?,
-        idempotency: row.get(7)?,
-        body_bytes: row.get(8)?,
+        next_try: row.get(5)?,
+        parked: row.get(6)?,
+        after: None,
+        about: row.get(7)?,
+        idempotency: row.get(8)?,
+        body_bytes: row.get(9)?,
     })
 }

@@ -73,6 +73,7 @@ fn new(key: u8, received: i64, body: &str) -> NewNotification {
         received,
         attempts: 0,
         last_error: None,
+        next_try: None,
         about: "{}".into(),
         head: 0,
         message: body.to_owned().into(),
@@ -103,6 +104,7 @@ async fn what_is_stored_is_there_after_a_restart_until_it_is_delivered() {
     let failed = End::Failed {
         attempts: 3,
         error: "status 500".into(),
+        next_try: Some(20),
     };
     store
         .settle(vec![

@@ -1,0 +1,123 @@
+//! `queue retry`, `park` and `drop`: change what becomes of notifications, with a line for each.
+
+use super::{QueueError, describe};
+use crate::delivery::{Listed, OperatorStore};
+use crate::telemetry;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+/// A change of notifications that are named by their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Retry,
+    Park,
+    Drop,
+}
+
+impl Change {
+    /// Returns the word for what has been done.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Retry => "retried",
+            Self::Park => "parked",
+            Self::Drop => "dropped",
+        }
+    }
+
+    fn apply(self, store: &mut OperatorStore, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
+        match self {
+            Self::Retry => store.retry(ids),
+            Self::Park => store.park(ids),
+            Self::Drop => store.drop(ids),
+        }
+    }
+}
+
+/// A notification that was named, if it was in the queue before the change.
+type Named = (i64, Option<Listed>);
+
+/// Makes a change, and says which notifications it was about. Returns `false` if it was not about
+/// all of `ids`.
+pub(super) fn run(
+    store: &mut OperatorStore,
+    change: Change,
+    ids: &[i64],
+    is_json: bool,
+    out: &mut impl Write,
+) -> Result<bool, QueueError> {
+    let ids: Vec<_> = Vec::from_iter(BTreeSet::from_iter(ids.iter().copied()));
+    let named = read(store, &ids)?;
+    let changed = change.apply(store, &ids)?;
+    let is_changed = |(id, _): &Named| changed.contains(id);
+    let (done, missed): (Vec<_>, Vec<_>) = named.into_iter().partition(is_changed);
+    match is_json {
+        true => print_json(change, &done, &missed, out)?,
+        false => print_lines(change, &done, out)?,
+    }
+    // Before the errors, which go elsewhere.
+    out.flush()?;
+    for (id, one) in &missed {
+        telemetry::say(format_args!("error: {id} {}", reason(one.as_ref())));
+    }
+    warn_without_proxy(store, change, done.len());
+    Ok(missed.is_empty())
+}
+
+/// Reads what is to be changed: afterwards, it may be gone.
+fn read(store: &OperatorStore, ids: &[i64]) -> rusqlite::Result<Vec<Named>> {
+    let named = ids.iter().map(|id| Ok((*id, store.read(*id)?)));
+    named.collect()
+}
+
+fn print_json(
+    change: Change,
+    done: &[Named],
+    missed: &[Named],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let [done, missed] =
+        [done, missed].map(|named| named.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+    writeln!(out, "{}", json!({ change.done(): done, "missing": missed }))
+}
+
+fn print_lines(change: Change, done: &[Named], out: &mut impl Write) -> io::Result<()> {
+    for (id, one) in done {
+        let subject = one.as_ref().map(describe::subject).unwrap_or_default();
+        writeln!(out, "{} {id}, {subject}", change.done())?;
+    }
+    Ok(())
+}
+
+/// Sends everything that is parked again, of one route or of all. Returns `true`.
+pub(super) fn retry_parked(
+    store: &mut OperatorStore,
+    route: Option<&str>,
+    is_json: bool,
+    out: &mut impl Write,
+) -> Result<bool, QueueError> {
+    let count = store.retry_parked(route)?;
+    match is_json {
+        true => writeln!(out, "{}", json!({ "count": count }))?,
+        false => writeln!(out, "retried: {count}")?,
+    }
+    out.flush()?;
+    warn_without_proxy(store, Change::Retry, count);
+    Ok(true)
+}
+
+/// Returns the reason why a notification was not changed.
+fn reason(one: Option<&Listed>) -> &'static str {
+    match one {
+        Some(Listed {
+            parked: Some(_), ..
+        }) => "is parked already",
+        _ => "is not in the queue: it may have been delivered, see `queue list`",
+    }
+}
+
+fn warn_without_proxy(store: &OperatorStore, change: Change, count: usize) {
+    if change == Change::Retry && count > 0 && !store.is_served() {
+        telemetry::say("no running proxy delivers them: they are sent once it starts");
+    }
+}

@@ -160,17 +160,56 @@ pub(crate) fn image() -> tempfile::TempDir {
         )
         .replace("/image", image.path().to_str().unwrap());
     succeed(Command::new("sh").args(["-c", &script]).current_dir(root()));
+    if rustix::process::geteuid().is_root() {
+        let (user, directory) = state(&instructions);
+        let directory = image.path().join(directory.strip_prefix('/').unwrap());
+        succeed(Command::new("chown").arg(user).arg(directory));
+    }
     image
+}
+
+/// The owner of the directory for what outlives a container, and its path.
+fn state(instructions: &[String]) -> (String, String) {
+    let copies = instructions
+        .iter()
+        .filter_map(|line| line.strip_prefix("COPY "));
+    let mut owned = copies.filter_map(|copy| copy.split_once("--chown="));
+    let (_, owned) = owned.next().unwrap();
+    let mut words = owned.split(' ');
+    let user = words.next().unwrap();
+    (user.to_owned(), words.next_back().unwrap().to_owned())
+}
+
+#[test]
+fn what_waits_is_in_a_volume_of_the_user() {
+    let instructions = instructions();
+    let (user, directory) = state(&instructions);
+    for line in [
+        format!("USER {user}"),
+        format!("VOLUME {directory}"),
+        format!("ENV STATE_DIRECTORY={directory}"),
+    ] {
+        assert!(instructions.contains(&line), "{line}");
+    }
+    let config = include_str!("../../conf/container/config.toml");
+    let queue = format!("\n[queue]\npath = \"{directory}/queue.db\"\n");
+    assert!(config.contains(&queue), "{queue}");
+    assert!(config.contains("\ndelivery = \"fallback\"\n"));
+}
+
+/// Returns `true` if this user can enter an image.
+pub(crate) fn may_enter() -> bool {
+    let entered = Command::new("chroot")
+        .args(["/", "true"])
+        .stderr(Stdio::null())
+        .status();
+    entered.is_ok_and(|status| status.success())
 }
 
 /// The program in it, as the user whom it names; outside of it and as this user, where that is not
 /// allowed.
 pub(crate) fn in_image(image: &Path) -> Command {
-    let may_chroot = Command::new("chroot")
-        .args(["/", "true"])
-        .stderr(Stdio::null())
-        .status();
-    if !may_chroot.is_ok_and(|status| status.success()) {
+    if !may_enter() {
         skip("the image, which only root can enter; its program runs outside");
         let mut command = Command::new(PROGRAM);
         command.env(

@@ -165,7 +165,8 @@ fn the_service_of_systemd_can_be_checked_before_its_first_start() {
     fs::create_dir_all(&directory).unwrap();
     let config =
         include_str!("../../conf/systemd/config.toml").edit("http://127.0.0.1:3000", &origin.url);
-    fs::write(directory.join("config.toml"), config).unwrap();
+    fs::write(directory.join("config.toml"), machine.at(&config)).unwrap();
+    fs::create_dir(machine.path("/var/lib/netdata-webhook-proxy")).unwrap();
     let directory = directory.to_str().unwrap();
     let file = format!("{directory}/config.toml");
     let without = refused(pki.path(), &["check", &file]);

@@ -1,7 +1,7 @@
 //! The set-up in the documentation works, as far as that goes without systemd, an engine and
 //! Let's Encrypt.
 
-use crate::container::{image, in_image};
+use crate::container::{image, in_image, may_enter};
 use crate::support::{
     Edit as _, Machine, Origin, Pki, Proxy, Sender, WEBHOOK, commands_with, eventually,
     free_address, is_documented, skip_unless_required, succeed,
@@ -49,6 +49,17 @@ fn serves(proxy: &Proxy, pki: &Pki, origin: &Origin) {
         200
     );
     assert_eq!(origin.received().len(), before + 1);
+}
+
+/// What arrives while the application is stopped is stored, and delivered once it runs again.
+#[track_caller]
+fn stores(proxy: &Proxy, pki: &Pki, origin: &Origin) {
+    let before = origin.received().len();
+    origin.stop();
+    let sender = Sender::to(proxy, Some(&pki.netdata()));
+    assert_eq!(sender.post(ALERT).status, 202);
+    origin.start();
+    origin.wait_for(before + 1);
 }
 
 /// What is found in the service that was installed, and done as systemd does it.
@@ -139,8 +150,9 @@ impl Service {
 
 #[test]
 fn as_a_service_of_systemd() {
-    let (machine, pki, origin) = (Machine::new(), Pki::new(), Origin::spawn());
+    let (machine, pki, origin) = (Machine::new(), Pki::new(), Origin::spawn_apart());
     machine.certify(&pki, 1);
+    let config = machine.path("/etc/netdata-webhook-proxy/config.toml");
     let mut enabled = None;
     for command in commands_with("/etc/systemd/system") {
         match command.split_once(' ').unwrap() {
@@ -148,6 +160,11 @@ fn as_a_service_of_systemd() {
                 assert!(arguments.ends_with(" \"systemctl try-restart netdata-webhook-proxy\""))
             }
             ("systemctl", arguments) => enabled = arguments.strip_prefix("enable --now "),
+            ("netdata-webhook-proxy", _) => {
+                let text = machine.at(&fs::read_to_string(&config).unwrap());
+                fs::write(&config, text).unwrap();
+                machine.run(command);
+            }
             _ => machine.run(command),
         }
     }
@@ -155,8 +172,6 @@ fn as_a_service_of_systemd() {
     service.enable(&machine, enabled.unwrap());
     service.verify(&machine);
     service.load_credentials(&machine);
-    let config = machine.path("/etc/netdata-webhook-proxy/config.toml");
-    fs::write(&config, machine.at(&fs::read_to_string(&config).unwrap())).unwrap();
     let listen = ("[\"0.0.0.0:443\", \"[::]:443\"]", "\"127.0.0.1:0\"");
     adapt(
         &config,
@@ -177,7 +192,11 @@ fn as_a_service_of_systemd() {
     start
         .env(CONFIG, &config)
         .env("CREDENTIALS_DIRECTORY", &service.credentials);
-    serves(&Proxy::run(start, &config), &pki, &origin);
+    let proxy = Proxy::run(start, &config);
+    serves(&proxy, &pki, &origin);
+    stores(&proxy, &pki, &origin);
+    let mut list = machine.command("netdata-webhook-proxy queue list");
+    succeed(list.env(CONFIG, &config));
 }
 
 #[test]
@@ -186,7 +205,7 @@ fn in_a_container() {
     // Engines provide it.
     fs::create_dir(image.path().join("dev")).unwrap();
     fs::write(image.path().join("dev/null"), "").unwrap();
-    let (pki, next, origin) = (Pki::new(), Pki::new(), Origin::spawn());
+    let (pki, next, origin) = (Pki::new(), Pki::new(), Origin::spawn_apart());
     let commands = commands_with("conf/container/Containerfile");
     // Before anything is written to it, the directory is mounted where the engine would.
     let run = commands
@@ -220,20 +239,30 @@ fn in_a_container() {
         .for_each(|it| machine.run(it));
     let config = mounted.join("config.toml");
     assert!(run.contains(" -p 443:8443 ") && run.contains(" --network webhooks "));
+    let inside = "/var/lib/netdata-webhook-proxy/queue.db";
+    let outside = format!("{}{inside}", image.path().display());
+    let queue = match may_enter() {
+        true => inside,
+        false => &outside,
+    };
     adapt(
         &config,
         &pki,
         &[
             ("0.0.0.0:8443", "127.0.0.1:0"),
             ("http://app:3000", &origin.url),
+            (inside, queue),
         ],
     );
 
+    succeed(in_image(image.path()).arg("check"));
     let mut start = in_image(image.path());
     start.arg("run");
     let proxy = Proxy::run(start, &config);
     serves(&proxy, &pki, &origin);
+    stores(&proxy, &pki, &origin);
     succeed(in_image(image.path()).arg("health"));
+    succeed(in_image(image.path()).args(["queue", "list"]));
 
     machine.certify(&next, 2);
     let sender = Sender::to(&proxy, Some(&pki.netdata()));

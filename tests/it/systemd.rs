@@ -283,6 +283,17 @@ fn the_units_and_their_configuration_fit_together() {
 }
 
 #[test]
+fn what_waits_is_in_the_state_directory_of_the_service() {
+    let [directory] = values(SERVICE, "StateDirectory")[..] else {
+        panic!("one directory")
+    };
+    let queue = format!("\n[queue]\npath = \"/var/lib/{directory}/queue.db\"\n");
+    assert!(CONFIG.contains(&queue), "{queue}");
+    assert!(CONFIG.contains("\ndelivery = \"fallback\"\n"));
+    assert_eq!(values(SERVICE, "StateDirectoryMode"), ["0700"]);
+}
+
+#[test]
 fn the_service_says_what_the_program_does() {
     assert_eq!(values(SERVICE, "Type"), ["notify"]);
     assert_eq!(values(SERVICE, "ExecReload"), ["/bin/kill -HUP $MAINPID"]);

@@ -9,7 +9,7 @@ use std::process::Command;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_netdata-webhook-proxy");
 
 /// Where absolute paths in the documentation lead.
-const TOP_LEVEL: [&str; 4] = ["/etc/", "/run/", "/srv/", "/usr/local/"];
+const TOP_LEVEL: [&str; 5] = ["/etc/", "/run/", "/srv/", "/usr/local/", "/var/lib/"];
 
 /// What has been installed.
 pub(crate) struct Machine {
@@ -21,7 +21,7 @@ impl Machine {
         let root = tempfile::tempdir().unwrap();
         // For users that commands make files for.
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        for directory in ["etc", "run", "srv", "usr/local/bin"] {
+        for directory in ["etc", "run", "srv", "usr/local/bin", "var/lib"] {
             fs::create_dir_all(root.path().join(directory)).unwrap();
         }
         Self { root }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Far longer than it takes, for busy machines.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-const SCENES: [(&str, &str, &str); 13] = [
+const SCENES: [(&str, &str, &str); 15] = [
     ("Challenge", "200, the HMAC is right", "nothing"),
     ("Alert, flat", "202 of the application", "alert, critical"),
     ("Alert, nested", "202 of the application", "alert, warning"),
@@ -29,6 +29,8 @@ const SCENES: [(&str, &str, &str); 13] = [
         "reachability, info",
     ),
     ("Test notification", "200 of the proxy", "nothing"),
+    ("Critical alert", "202 of the proxy", "nothing"),
+    ("Its end", "202 of the proxy", "alert, critical"),
     (
         "No certificate",
         "TLS alert certificate_required",
@@ -148,8 +150,14 @@ fn once_shows_every_scene_and_ends_well() {
     }
     demo.printed
         .iter()
-        .find(|line| line.contains("6 genuine requests were served, 7 forgeries were stopped"))
+        .find(|line| line.contains("8 genuine requests were served, 7 forgeries were stopped"))
         .expect("a summary");
+    // The alert that was missed arrives before its end.
+    let last = demo
+        .printed
+        .iter()
+        .filter(|line| line.ends_with("  then alert, clear"));
+    assert_eq!(last.count(), 1, "{}", demo.printed.join("\n"));
     let identical = demo
         .printed
         .iter()

@@ -1,10 +1,13 @@
 //! The application behind the proxy: a small HTTP server that records its requests.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::thread;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 
-/// Status of its responses, which the proxy never uses itself.
+/// Status of its responses. The proxy has it for what it stores, with another body.
 pub(super) const STATUS: u16 = 202;
 /// Body of its responses.
 pub(super) const BODY: &str = "{\"recorded\":true}";
@@ -55,32 +58,68 @@ impl ReceivedRequest {
     }
 }
 
-/// Starts the application and returns its address. `record` receives every request before the
-/// response is sent. The application ends with the process.
-pub(super) fn start(
-    record: impl Fn(ReceivedRequest) + Clone + Send + 'static,
-) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    let address = listener.local_addr()?;
-    let application = thread::Builder::new().name("application".into());
-    application.spawn(move || accept(&listener, record))?;
-    Ok(address)
+/// Receives every request before the response is sent.
+type Record = Arc<dyn Fn(ReceivedRequest) + Send + Sync>;
+
+/// The application, which can be stopped and started again.
+pub(super) struct Application {
+    pub(super) address: SocketAddr,
+    record: Record,
+    /// Everything that it does. Without it, the listener and all connections are closed.
+    runtime: Option<Runtime>,
 }
 
-fn accept(listener: &TcpListener, record: impl Fn(ReceivedRequest) + Clone + Send + 'static) {
-    for stream in listener.incoming().flatten() {
-        let record = record.clone();
-        thread::spawn(move || serve(stream, record));
+impl Application {
+    /// Starts the application. `record` receives every request before the response is sent.
+    pub(super) fn start(
+        record: impl Fn(ReceivedRequest) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let mut application = Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            record: Arc::new(record),
+            runtime: None,
+        };
+        application.start_again()?;
+        Ok(application)
+    }
+
+    /// Stops the application, which ends all connections.
+    pub(super) fn stop(&mut self) {
+        self.runtime = None;
+    }
+
+    /// Starts the application where it was, if it is stopped.
+    pub(super) fn start_again(&mut self) -> io::Result<()> {
+        if self.runtime.is_some() {
+            return Ok(());
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_io()
+            .build()?;
+        let listener = runtime.block_on(TcpListener::bind(self.address))?;
+        self.address = listener.local_addr()?;
+        runtime.spawn(accept(listener, self.record.clone()));
+        self.runtime = Some(runtime);
+        Ok(())
+    }
+}
+
+async fn accept(listener: TcpListener, record: Record) {
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, record.clone()));
+        }
     }
 }
 
 /// Serves a connection until it ends; the proxy keeps it for further requests.
-fn serve(mut stream: TcpStream, record: impl Fn(ReceivedRequest)) {
+async fn serve(mut stream: TcpStream, record: Record) {
     let response = response();
     let mut buffer = Vec::new();
-    while let Some(received) = read_request(&mut stream, &mut buffer) {
+    while let Some(received) = read_request(&mut stream, &mut buffer).await {
         record(received);
-        if stream.write_all(response.as_bytes()).is_err() {
+        if stream.write_all(response.as_bytes()).await.is_err() {
             return;
         }
     }
@@ -95,24 +134,25 @@ fn response() -> String {
 
 /// Reads the next request, even if it is incomplete; `None` at the end of the connection. `buffer`
 /// holds bytes of the request after it.
-fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<ReceivedRequest> {
-    let mut chunk = [0; 16 * 1024];
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<ReceivedRequest> {
     loop {
         if let Some(received) = take_request(buffer) {
             return Some(received);
         }
-        match stream.read(&mut chunk) {
-            Ok(length) if length > 0 && buffer.len() < MAX_REQUEST => {
-                buffer.extend_from_slice(&chunk[..length])
-            }
-            _ if buffer.is_empty() => return None,
+        let read = match buffer.len() < MAX_REQUEST {
+            true => stream.read_buf(buffer).await.unwrap_or_default(),
+            false => 0,
+        };
+        match read {
+            0 if buffer.is_empty() => return None,
             // An incomplete request is an error of the proxy, which the demo must show.
-            _ => {
+            0 => {
                 return Some(ReceivedRequest {
                     head: String::new(),
                     body: std::mem::take(buffer),
                 });
             }
+            _ => {}
         }
     }
 }

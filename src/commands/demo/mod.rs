@@ -18,7 +18,7 @@ use crate::commands::output;
 use crate::telemetry;
 use application::ReceivedRequest;
 use bodies::Bodies;
-use outcome::Scene;
+use outcome::{ExpectedOutcome, Scene};
 use setup::Setup;
 use std::io;
 use table::{SceneTable, Verdict};
@@ -114,12 +114,17 @@ struct Act<'a> {
     scenes: Vec<Scene<'a>>,
 }
 
-fn acts<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> [Act<'a>; 2] {
+fn acts<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> [Act<'a>; 3] {
     [
         Act {
             title: "As Netdata Cloud",
             right: Verdict::Served,
             scenes: scenarios::genuine(secret, token, bodies),
+        },
+        Act {
+            title: "As Netdata Cloud, while the application is stopped",
+            right: Verdict::Served,
+            scenes: scenarios::missed(token, bodies),
         },
         Act {
             title: "As a forger",
@@ -149,8 +154,15 @@ fn show(
     scene: &Scene<'_>,
     right: Verdict,
 ) -> Result<Option<Verdict>, DemoError> {
-    let answer = setup.client(scene.identity)?.send(&scene.message);
-    let received = setup.received();
+    let client = setup.client(scene.identity)?;
+    let (answer, received) = match &scene.outcome {
+        ExpectedOutcome::Stored { arriving } => {
+            setup.application.stop();
+            let answer = client.send(&scene.message);
+            (answer, setup.received_after_start(arriving.len())?)
+        }
+        _ => (client.send(&scene.message), setup.received()),
+    };
     if setup.has_ended() {
         return Ok(None);
     }
@@ -186,7 +198,7 @@ fn introduction(setup: &Setup) -> String {
         NETDATA,
         setup.url(),
         setup.admin,
-        setup.application
+        setup.application.address
     )
 }
 

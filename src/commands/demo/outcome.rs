@@ -12,7 +12,7 @@ pub(super) const VERIFIED: &str = "client-certificate, bearer";
 
 /// Expected outcome of a scene.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ExpectedOutcome {
+pub(super) enum ExpectedOutcome<'a> {
     /// The application receives the body byte for byte, and the client its response.
     Forwarded {
         /// Kind that the proxy adds.
@@ -27,6 +27,12 @@ pub(super) enum ExpectedOutcome {
     },
     /// The proxy acknowledges the notification itself; the application receives nothing.
     Kept,
+    /// The proxy stores the notification, while the application is stopped.
+    Stored {
+        /// Bodies that arrive once the application has started again, in their order; without any,
+        /// it stays stopped.
+        arriving: Vec<&'a str>,
+    },
     /// The TLS handshake is refused; the application receives nothing.
     Alert(AlertDescription),
     /// The proxy refuses the request; the application receives nothing.
@@ -49,7 +55,7 @@ pub(super) struct Scene<'a> {
     pub(super) identity: SceneIdentity,
     /// Request of the client.
     pub(super) message: DemoRequest<'a>,
-    pub(super) outcome: ExpectedOutcome,
+    pub(super) outcome: ExpectedOutcome<'a>,
 }
 
 impl Scene<'_> {
@@ -68,6 +74,7 @@ impl Scene<'_> {
                 [one],
             ) => self.is_right_request(one, notification, severity),
             (ExpectedOutcome::Forwarded { .. }, _) => false,
+            (ExpectedOutcome::Stored { arriving }, received) => has_arrived(received, arriving),
             (_, received) => received.is_empty(),
         }
     }
@@ -80,6 +87,7 @@ impl Scene<'_> {
                 has_member(result, 200, "response_token", token)
             }
             ExpectedOutcome::Kept => has_member(result, 200, "received", true.into()),
+            ExpectedOutcome::Stored { .. } => has_member(result, 202, "queued", true.into()),
             ExpectedOutcome::Refused { status, code } => {
                 has_member(result, *status, "code", (*code).into())
             }
@@ -95,8 +103,7 @@ impl Scene<'_> {
     ) -> bool {
         received.body == self.message.body.as_bytes()
             && (received.notification(), received.severity()) == (notification, severity)
-            && received.verified() == VERIFIED
-            && received.header("Authorization").is_none()
+            && is_from_verified_client(received)
     }
 
     /// Returns the request, the result and what the application received, as cells.
@@ -128,7 +135,10 @@ impl Scene<'_> {
         match received {
             [] => Cell::new("nothing", ""),
             [one] => Cell::new(one.subject(), self.comparison(one)),
-            several => Cell::new(format!("{} requests", several.len()), ""),
+            [first, others @ ..] => {
+                let others: Vec<_> = others.iter().map(ReceivedRequest::subject).collect();
+                Cell::new(first.subject(), format!("then {}", others.join(", then ")))
+            }
         }
     }
 
@@ -170,6 +180,9 @@ fn proof_cell(status: u16, body: &str, is_right: bool) -> Option<Cell> {
 }
 
 fn acknowledgement_cell(status: u16, body: &str) -> Cell {
+    if field(body, "queued") == true {
+        return Cell::new(format!("{status} of the proxy"), "stored");
+    }
     let origin = match status {
         application::STATUS => "application",
         _ => "proxy",
@@ -177,7 +190,7 @@ fn acknowledgement_cell(status: u16, body: &str) -> Cell {
     Cell::new(format!("{status} of the {origin}"), body)
 }
 
-impl std::fmt::Display for ExpectedOutcome {
+impl std::fmt::Display for ExpectedOutcome<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Forwarded {
@@ -190,6 +203,13 @@ impl std::fmt::Display for ExpectedOutcome {
             ),
             Self::Proven { response_token } => write!(f, "200 with {response_token}; nothing"),
             Self::Kept => f.write_str("200 {\"received\":true}; nothing"),
+            Self::Stored { arriving } => {
+                write!(
+                    f,
+                    "202 {{\"queued\":true}}; {} in their order",
+                    arriving.len()
+                )
+            }
             Self::Alert(alert) => write!(f, "TLS alert {}; nothing", alert_name(*alert)),
             Self::Refused { status, code } => write!(f, "{status} {code}; nothing"),
         }
@@ -202,6 +222,17 @@ fn is_of_application(result: &SceneResult) -> bool {
         body: application::BODY.into(),
     };
     *result == own
+}
+
+/// Returns `true` if these bodies were received, in this order, and nothing else.
+fn has_arrived(received: &[ReceivedRequest], bodies: &[&str]) -> bool {
+    let found = received.iter().map(|one| &*one.body);
+    found.eq(bodies.iter().map(|body| body.as_bytes()))
+        && received.iter().all(is_from_verified_client)
+}
+
+fn is_from_verified_client(received: &ReceivedRequest) -> bool {
+    received.verified() == VERIFIED && received.header("Authorization").is_none()
 }
 
 fn has_member(result: &SceneResult, status: u16, key: &str, value: Value) -> bool {

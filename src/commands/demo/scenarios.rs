@@ -19,6 +19,7 @@ const CRC_TOKEN: &str = "kR7+vQ 2x/A=";
 const NETDATA_AS_PREFIX: &str = "app.netdata.cloud.test";
 /// Common name of another client of the same authority.
 const OTHER_CLIENT: &str = "registry.netdata.cloud";
+
 /// Returns requests as Netdata Cloud sends them.
 pub(super) fn genuine<'a>(secret: &str, token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
     let mut scenes = vec![challenge(secret, token)];
@@ -56,6 +57,23 @@ fn reachability<'a>(token: &'a str, bodies: &'a Bodies) -> [Scene<'a>; 2] {
     ]
 }
 
+/// Returns requests that arrive while the application is stopped. After the last one, it starts
+/// again, and receives all of them in their order.
+pub(super) fn missed<'a>(token: &'a str, bodies: &'a Bodies) -> Vec<Scene<'a>> {
+    let stored = |name, body, arriving| Scene {
+        outcome: ExpectedOutcome::Stored { arriving },
+        ..notification(name, token, body, ", documented")
+    };
+    let (alert, clear) = (&*bodies.missed_alert, &*bodies.missed_clear);
+    vec![
+        stored("Critical alert", alert, vec![]),
+        Scene {
+            detail: "then it starts again".into(),
+            ..stored("Its end", clear, vec![alert, clear])
+        },
+    ]
+}
+
 fn challenge<'a>(secret: &str, token: &'a str) -> Scene<'a> {
     Scene {
         name: "Challenge",
@@ -84,7 +102,7 @@ fn notification<'a>(name: &'static str, token: &'a str, body: &'a str, note: &st
     }
 }
 
-fn forwarded(notification: &'static str, severity: &'static str) -> ExpectedOutcome {
+fn forwarded(notification: &'static str, severity: &'static str) -> ExpectedOutcome<'static> {
     ExpectedOutcome::Forwarded {
         notification,
         severity,
@@ -163,7 +181,7 @@ fn forged_requests<'a>(token: &'a str, alert: DemoRequest<'a>) -> Vec<Scene<'a>>
     ]
 }
 
-fn refused(status: u16, code: &'static str) -> ExpectedOutcome {
+fn refused(status: u16, code: &'static str) -> ExpectedOutcome<'static> {
     ExpectedOutcome::Refused { status, code }
 }
 
@@ -197,6 +215,24 @@ mod tests {
     use super::super::client::SceneResult;
     use super::super::outcome::VERIFIED;
     use super::*;
+
+    #[test]
+    fn what_is_stored_must_arrive_in_its_order() {
+        let bodies = Bodies::new();
+        let scenes = missed("t", &bodies);
+        let [alert, clear] = &scenes[..] else {
+            panic!("{scenes:?}")
+        };
+        let queued = response(202, "{\"queued\":true}");
+        let (first, second) = (forwarded(alert, ""), forwarded(clear, ""));
+        assert!(alert.passed(&queued, &[]));
+        assert!(!alert.passed(&queued, std::slice::from_ref(&first)));
+        assert!(!alert.passed(&response(202, application::BODY), &[]));
+        assert!(clear.passed(&queued, &[first.clone(), second.clone()]));
+        assert!(!clear.passed(&queued, &[second.clone(), first.clone()]));
+        assert!(!clear.passed(&queued, std::slice::from_ref(&first)));
+        assert!(!clear.passed(&queued, &[first, second.clone(), second]));
+    }
 
     fn response(status: u16, body: &str) -> SceneResult {
         SceneResult::Response {

@@ -1,7 +1,7 @@
 //! The setup of the demo: a directory with certificates, secrets and a configuration, the
 //! application, and the proxy.
 
-use super::application::{self, ReceivedRequest};
+use super::application::{Application, ReceivedRequest};
 use super::bodies::Bodies;
 use super::client;
 use super::client::SceneIdentity;
@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 /// Time within which a request that the application received is reported.
 const QUIET: Duration = Duration::from_millis(50);
+/// Limit for the delivery of what is stored, once the application has started.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Limit for the end of the proxy.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -43,8 +45,7 @@ pub(super) struct Setup {
     pub(super) address: SocketAddr,
     /// Address of the admin listener.
     pub(super) admin: SocketAddr,
-    /// Address of the application.
-    pub(super) application: SocketAddr,
+    pub(super) application: Application,
     /// Challenge secret of the route.
     pub(super) secret: String,
     /// Bearer token of the route.
@@ -67,7 +68,11 @@ impl Setup {
         write_pki(directory.path(), &root)?;
         write_secrets(directory.path(), &secret, &token)?;
         write(directory.path(), "alert.json", &Bodies::new().alert_nested)?;
-        write(directory.path(), "config.toml", &configuration(application))?;
+        write(
+            directory.path(),
+            "config.toml",
+            &configuration(application.address),
+        )?;
         let (config, proxy) = start_proxy(&directory.path().join("config.toml"), events)?;
         Ok(Self {
             directory,
@@ -118,6 +123,30 @@ impl Setup {
             received.extend(self.take(event));
         }
         received
+    }
+
+    /// Starts the application again, and returns the requests that it then receives: `count`, and
+    /// any others. It stays stopped if there is none to come.
+    pub(super) fn received_after_start(
+        &mut self,
+        count: usize,
+    ) -> Result<Vec<ReceivedRequest>, String> {
+        if count > 0 {
+            let started = self.application.start_again();
+            started.map_err(cannot("start the application again"))?;
+        }
+        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        let mut received = Vec::new();
+        while received.len() < count
+            && let Ok(event) = self.event_before(deadline)
+        {
+            received.extend(self.take(event));
+            if self.has_ended() {
+                break;
+            }
+        }
+        received.extend(self.received());
+        Ok(received)
     }
 
     fn event_before(&self, deadline: Instant) -> Result<SetupEvent, RecvTimeoutError> {
@@ -204,13 +233,13 @@ fn authority() -> Result<Authority, String> {
     Authority::named("Root CA (demo)").map_err(cannot("create an authority"))
 }
 
-/// Starts the application, and returns its address.
-fn start_application(events: mpsc::Sender<SetupEvent>) -> Result<SocketAddr, String> {
+/// Starts the application.
+fn start_application(events: mpsc::Sender<SetupEvent>) -> Result<Application, String> {
     let record = move |received| {
         // Ignore the error: the demo has ended.
         let _ = events.send(SetupEvent::Received(received));
     };
-    application::start(record).map_err(cannot("start the application"))
+    Application::start(record).map_err(cannot("start the application"))
 }
 
 fn temporary_directory() -> Result<TempDir, String> {
@@ -237,8 +266,8 @@ fn run(server: Server, events: mpsc::Sender<SetupEvent>) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the smallest complete configuration, with an authority, a Bearer token and an admin
-/// listener.
+/// Returns the smallest complete configuration, with an authority, a Bearer token, a queue and an
+/// admin listener.
 fn configuration(application: SocketAddr) -> String {
     format!(
         r#"[listen]
@@ -258,9 +287,13 @@ listen = "127.0.0.1:0"
 path = "{PATH}"
 upstream = "http://{application}"
 challenge_secret = {{ file = "challenge.secret" }}
+delivery = "fallback"
 
 [routes.auth]
 bearer = [{{ token = {{ file = "bearer.secret" }} }}]
+
+[queue]
+path = "queue.db"
 "#
     )
 }

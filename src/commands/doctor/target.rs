@@ -195,12 +195,12 @@ fn certified_name_of(leaf: &[u8]) -> Option<String> {
     let whole = names.iter().find(|name| is_name(name)).cloned();
     let mut below = names.iter().filter_map(|name| name_below(name));
     whole
-        .or_else(|| below.find(is_name))
+        .or_else(|| below.find(|name| is_name(name)))
         .or_else(|| addresses(leaf).first().map(IpAddr::to_string))
 }
 
-fn is_name(name: &String) -> bool {
-    DnsName::try_from(name.as_str()).is_ok()
+fn is_name(name: &str) -> bool {
+    DnsName::try_from(name).is_ok()
 }
 
 /// Returns a name that a wildcard covers.

@@ -250,7 +250,7 @@ fn is_about_netdata(directive: &Directive) -> bool {
 /// for everything, or else the first.
 fn doubtful<'p, 't, P>(few: &[&'p PassedOn<'t, P>]) -> &'p PassedOn<'t, P> {
     let is_for_all = |it: &&PassedOn<'t, P>| matches!(&*it.text, "/" | "/*");
-    let chosen = few[few.iter().position(|it| is_for_all(it)).unwrap_or(0)];
+    let chosen = few[few.iter().position(is_for_all).unwrap_or(0)];
     let others = few
         .iter()
         .map(|it| &*it.text)

@@ -128,7 +128,10 @@ impl<'p, 't, S: Session> PassThrough<'p, 't, S> {
             let mut relay = self.open(&head, is_repeated).await?;
             self.send_continue().await?;
             match self.relay(&mut relay, is_repeated).await {
-                Ok(()) if self.body.is_sent() => return Ok(relay.finish()),
+                Ok(()) if self.body.is_sent() => {
+                    relay.finish();
+                    return Ok(());
+                }
                 Ok(()) => return Ok(()),
                 Err(RelayError::Stale(error)) if !is_repeated && self.may_repeat() => {
                     is_repeated = true;

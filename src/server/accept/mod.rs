@@ -96,13 +96,9 @@ impl Arrival {
         self.source == Some(ConnectionSource::Balancer)
     }
 
-    /// Decides what follows from a hello that did not arrive in time.
-    fn late<T>(&self) -> Result<Option<T>, Refusal> {
-        match self.stranger {
-            // It is refused for its address.
-            Some(_) => Ok(None),
-            None => Err(late()),
-        }
+    /// Returns the refusal of a hello that did not arrive in time; `None` if the address is refused.
+    fn late(&self) -> Option<Refusal> {
+        self.stranger.is_none().then(late)
     }
 
     /// Returns `true` if a load balancer has not named the client.
@@ -344,7 +340,11 @@ impl ConnectionHandler {
             let recognized = self.recognize(&mut stream, rest.to_mut(), &mut deadline);
             answer = tokio::select! {
                 biased;
-                recognized = Box::pin(recognized) => recognized.or_else(|_| arrival.late())?,
+                recognized = Box::pin(recognized) => match (recognized, arrival.late()) {
+                    (Ok(recognized), _) => recognized,
+                    (Err(_), None) => None,
+                    (Err(_), Some(late)) => return Err(late),
+                },
                 () = after_shutdown(shutdown, DRAIN_READ_TIMEOUT) => return Ok(None),
             };
         }

@@ -34,7 +34,7 @@ const LAST_CHANGES: Duration = Duration::from_secs(1);
 /// A change of what is not delivered.
 #[derive(Clone, Debug)]
 enum Change {
-    Lost(LostNotification),
+    Lost(Box<LostNotification>),
     /// The notification with this key was delivered.
     Delivered(String),
 }
@@ -83,7 +83,7 @@ impl Undelivered {
 
     /// Records a notification that did not reach its application.
     pub(super) fn lost(&self, lost: LostNotification) {
-        self.change(Change::Lost(lost));
+        self.change(Change::Lost(Box::new(lost)));
     }
 
     /// Records that a notification was delivered, if it was lost before.
@@ -129,7 +129,7 @@ impl Change {
     fn apply(&self, open: &mut VecDeque<LostNotification>) {
         open.retain(|lost| lost.key != self.key());
         if let Self::Lost(lost) = self {
-            open.push_back(lost.clone());
+            open.push_back((**lost).clone());
             if open.len() > KEPT {
                 open.pop_front();
             }

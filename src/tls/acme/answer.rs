@@ -103,9 +103,7 @@ struct OnlyForValidations {
 impl ResolvesServerCert for OnlyForValidations {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let is_asked = hello.server_name() == Some(&self.server_name);
-        let is_validation = hello
-            .alpn()
-            .is_some_and(|protocols| is_validation(protocols));
+        let is_validation = hello.alpn().is_some_and(is_validation);
         (is_asked && is_validation).then(|| self.certified.clone())
     }
 }

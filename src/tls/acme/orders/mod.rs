@@ -273,9 +273,9 @@ impl<A: Authority> Orders<A> {
     fn look_again(&mut self, view: &OrderView) -> Next {
         self.looks = self.looks.saturating_add(1);
         let own = match self.looks {
-            ..=10 => Duration::from_millis(500),
-            ..=60 => Duration::from_secs(3),
-            ..=100 => Duration::from_secs(10),
+            0..=10 => Duration::from_millis(500),
+            11..=60 => Duration::from_secs(3),
+            61..=100 => Duration::from_secs(10),
             _ => Duration::from_secs(60),
         };
         let asked = view

@@ -89,7 +89,9 @@ fn validate(
     loop {
         while client.wants_write() && client.write_tls(&mut socket).is_ok() {}
         match client.read_tls(&mut socket) {
-            Ok(1..) => drop(client.process_new_packets()?),
+            Ok(1..) => {
+                client.process_new_packets()?;
+            }
             Ok(0) | Err(_) => break,
         }
         let _ = client.reader().read_to_end(&mut answer);

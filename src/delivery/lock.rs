@@ -33,7 +33,7 @@ impl Lock {
 
 /// Returns `true` if a process holds the lock of the file at `path`. To find out, it is shared for
 /// a moment.
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", test))]
 pub(crate) fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;

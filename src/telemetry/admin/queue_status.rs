@@ -1,7 +1,6 @@
 //! The queue as the status page shows it, and as it is in its JSON.
 
-use super::health::Level;
-use super::queue_health::LONG;
+use super::health::{LONG, Level};
 use super::status::rfc3339;
 use crate::delivery::{Delivery, ParkedCount, RouteState};
 use serde::Serialize;

@@ -1,12 +1,12 @@
 //! Judges the queue, and describes its problems with what to do about them.
 
-use super::health::{Level, StatusFinding};
+use super::{Level, StatusFinding};
 use crate::delivery::{Delivery, RouteState};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The age of the oldest notification that waits from which it is a finding.
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(in crate::telemetry::admin) const LONG: Duration = Duration::from_secs(60);
 
 /// Returns the problems of the queue.
 pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<StatusFinding> {

@@ -4,11 +4,19 @@
 //! after which the connection is closed: nothing of it reaches a request. It is chosen only once the
 //! whole hello has been read, and only while a validation is pending.
 
-use super::{AlertLinger, ConnectionHandler};
+use super::ConnectionHandler;
+use super::admission::NOT_ALLOWED;
+use super::arrival::Arrival;
+use super::linger::AlertLinger;
 use crate::http::timeout::{Deadline, Late};
+use crate::proxy::{DRAIN_READ_TIMEOUT, after_shutdown};
+use crate::telemetry::metrics::ConnectionRefusal;
 use crate::telemetry::repeated::Repeated;
+use crate::tls::Refusal;
 use crate::tls::acme::{Answer, HelloReader, MAX_HELLO, PROTOCOL};
 use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::server::ShutdownWatch;
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,10 +37,53 @@ pub(super) const STRANGERS_AT_ONCE: usize = 256;
 /// The longest time for the whole handshake of a validation.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// What the hello of a connection asks for.
+pub(super) enum Hello {
+    /// The ordinary handshake.
+    Ordinary,
+    /// The answer to a validation that is pending.
+    Validation(Arc<Answer>),
+    /// Nothing more: the connection has been refused, or the process ends.
+    Ended,
+}
+
 impl ConnectionHandler {
+    /// Reads the hello of a connection if it may be that of a validation. What was read is added to
+    /// `bytes`.
+    pub(super) async fn read_hello(
+        &self,
+        stream: &mut TcpStream,
+        bytes: &mut Cow<'_, Vec<u8>>,
+        arrival: &Arrival,
+        deadline: &mut Deadline,
+        shutdown: &mut ShutdownWatch,
+    ) -> Result<Hello, Refusal> {
+        let mut answer = None;
+        if self.presented.answers.are_pending() {
+            let recognized = self.recognize(stream, bytes.to_mut(), deadline);
+            answer = tokio::select! {
+                biased;
+                recognized = Box::pin(recognized) => match (recognized, arrival.late()) {
+                    (Ok(recognized), _) => recognized,
+                    (Err(_), None) => None,
+                    (Err(_), Some(late)) => return Err(late),
+                },
+                () = after_shutdown(shutdown, DRAIN_READ_TIMEOUT) => return Ok(Hello::Ended),
+            };
+        }
+        Ok(match answer {
+            Some(answer) => Hello::Validation(answer),
+            None if arrival.stranger.is_some() => {
+                let refused = self.refuse(arrival.peer, ConnectionRefusal::NotAllowed, NOT_ALLOWED);
+                refused.unwrap_or(Hello::Ended)
+            }
+            None => Hello::Ordinary,
+        })
+    }
+
     /// Reads the hello of a connection, in addition to what was read before. Returns the answer if
     /// it is that of a pending validation.
-    pub(super) async fn recognize(
+    async fn recognize(
         &self,
         stream: &mut TcpStream,
         bytes: &mut Vec<u8>,

@@ -82,7 +82,9 @@ fn a_restart_does_not_shorten_the_wait() {
     let Some(pebble) = Pebble::start(&pki) else {
         return;
     };
-    pebble.plays("order-plz", Fault::Answer(problem(403, "unauthorized", "")));
+    // Longer than this test may take.
+    let refusal = problem(403, "unauthorized", "Retry-After: 7200\r\n");
+    pebble.plays("order-plz", Fault::Answer(refusal));
     let config = config(&pebble, &origin).edit("[tls]", WITH_ADMIN);
     let mut proxy = Proxy::spawn(&pki, &config);
     proxy.wait_for_event("acme_order_failed");

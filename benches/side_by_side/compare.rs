@@ -8,30 +8,24 @@ use crate::sample::{Sample, median};
 use crate::scenario::{Effort, Line, Mode};
 use std::collections::HashMap;
 use std::thread::sleep;
-use std::time::Duration;
 
 /// What is compared, and how thoroughly.
 pub(crate) struct Comparison<'a> {
-    pub(crate) lab: &'a Lab,
-    pub(crate) rounds: usize,
-    pub(crate) length: Duration,
+    lab: &'a Lab,
+    rounds: usize,
+    effort: Effort,
     running: HashMap<(usize, Features), Gateway>,
     pub(crate) samples: Vec<Sample>,
     /// Gateways that were left out of a line, with the reason.
     pub(crate) failures: Vec<String>,
 }
 
-/// After which a server has finished what it does behind the last answer.
-const SETTLE: Duration = Duration::from_millis(50);
-/// After which it has also given back what it does not need for connections that rest.
-const REST: Duration = Duration::from_secs(1);
-
 impl<'a> Comparison<'a> {
-    pub(crate) fn new(lab: &'a Lab, rounds: usize, length: Duration) -> Self {
+    pub(crate) fn new(lab: &'a Lab, rounds: usize, effort: Effort) -> Self {
         Self {
             lab,
             rounds,
-            length,
+            effort,
             running: HashMap::new(),
             samples: Vec::new(),
             failures: Vec::new(),
@@ -40,7 +34,7 @@ impl<'a> Comparison<'a> {
 
     /// Measures a line on these servers: as fast as they can, and then, for the latencies, all at
     /// the same rate.
-    pub(crate) fn measure(&mut self, line: Line, mut peers: Vec<(usize, &dyn Peer)>) {
+    pub(crate) fn measure(&mut self, line: &Line, mut peers: Vec<(usize, &dyn Peer)>) {
         let before = self.samples.len();
         self.rounds(line, &mut peers, None);
         if line.can_be_paced()
@@ -51,7 +45,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// A gateway that fails is left out of the rest of the line.
-    fn rounds(&mut self, line: Line, peers: &mut Vec<(usize, &dyn Peer)>, rate: Option<f64>) {
+    fn rounds(&mut self, line: &Line, peers: &mut Vec<(usize, &dyn Peer)>, rate: Option<f64>) {
         for round in 0..self.rounds {
             let mut turns = peers.clone();
             if !turns.is_empty() {
@@ -81,7 +75,7 @@ impl<'a> Comparison<'a> {
 
     fn busy(
         &mut self,
-        line: Line,
+        line: &Line,
         (index, peer): (usize, &dyn Peer),
         round: usize,
         rate: Option<f64>,
@@ -92,19 +86,11 @@ impl<'a> Comparison<'a> {
                 .insert(key, self.lab.start(peer, line.features(), 1)?);
         }
         let gateway = &self.running[&key];
-        let job = line.job(
-            self.lab,
-            gateway,
-            Effort {
-                length: self.length,
-                rate,
-            },
-        )?;
-        let driver = Driver::prepare(&job)?;
-        sleep(SETTLE);
+        let driver = Driver::prepare(&line.job(self.lab, gateway, self.effort, rate)?)?;
+        sleep(self.effort.settle);
         let before = gateway.cpu();
         let outcome = driver.run()?;
-        sleep(SETTLE);
+        sleep(self.effort.settle);
         let cpu = gateway.cpu().since(&before);
         let requests = outcome.answered.max(1) as f64;
         Ok(Sample {
@@ -121,29 +107,22 @@ impl<'a> Comparison<'a> {
     }
 
     /// In a fresh server: one that has been busy has memory left over.
-    fn idle(&self, line: Line, peer: &dyn Peer, round: usize) -> Result<Sample, Failure> {
+    fn idle(&self, line: &Line, peer: &dyn Peer, round: usize) -> Result<Sample, Failure> {
         let gateway = self.lab.start(peer, line.features(), 1)?;
         let one = Line {
             mode: Mode::H1,
-            ..line
+            ..line.clone()
         };
-        let effort = Effort {
-            length: Duration::ZERO,
-            rate: None,
-        };
-        drop(Driver::prepare(&one.job(self.lab, &gateway, effort)?)?);
-        sleep(REST);
-        let before = gateway.memory();
-        let job = line.job(
+        drop(Driver::prepare(&one.job(
             self.lab,
             &gateway,
-            Effort {
-                length: Duration::from_millis(100),
-                rate: None,
-            },
-        )?;
-        let driver = Driver::prepare(&job)?;
-        sleep(REST);
+            self.effort,
+            None,
+        )?)?);
+        sleep(self.effort.rest);
+        let before = gateway.memory();
+        let driver = Driver::prepare(&line.job(self.lab, &gateway, self.effort, None)?)?;
+        sleep(self.effort.rest);
         let memory = gateway.memory();
         // All of them must still be there.
         let outcome = driver.run()?;
@@ -156,7 +135,7 @@ impl<'a> Comparison<'a> {
             requests_per_second: 0.0,
             memory,
             memory_per_connection: Some(
-                memory.saturating_sub(before) as f64 / crate::scenario::CROWD as f64,
+                memory.saturating_sub(before) as f64 / self.effort.crowd as f64,
             ),
             outcome,
         })

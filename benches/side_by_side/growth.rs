@@ -2,11 +2,12 @@
 //! upstreams.
 
 use crate::Failure;
+use crate::alerts::alert;
 use crate::gateway::Lab;
 use crate::load::{Driver, Job, Message, Pattern};
 use crate::peers::{Features, Peer};
 use crate::sample::median;
-use crate::scenario::{self, Variant};
+use crate::scenario::{self, USUAL, Variant};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 use std::fmt;
@@ -159,7 +160,7 @@ impl Growth<'_> {
         Job {
             address,
             sources: SOURCES,
-            identity: scenario::identity(self.lab, Variant::BASE),
+            identity: scenario::identity(self.lab, &Variant::default()),
             pattern: Pattern::Http1 {
                 connections,
                 busy: connections.min(BUSY),
@@ -244,17 +245,12 @@ fn setting(dimension: Dimension, count: usize) -> (Features, usize) {
     }
 }
 
-/// One for each route in turn, with the last of the tokens.
+/// One for each route in turn.
 fn messages(features: Features) -> (Vec<Message>, String) {
-    let token = features.tokens().pop();
-    let headers: Vec<_> = token
-        .map(|token| ("Authorization".to_owned(), format!("Bearer {token}")))
-        .into_iter()
-        .collect();
-    let (message, expected) = scenario::notification("", Variant::BASE.alert);
+    let (mut message, expected) = scenario::notification("", alert(USUAL));
+    message.headers.extend(features.authorization());
     let messages = features.paths().into_iter().map(|target| Message {
         target,
-        headers: headers.clone(),
         ..message.clone()
     });
     (messages.collect(), expected)

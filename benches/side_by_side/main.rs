@@ -41,7 +41,7 @@ use growth::Growth;
 use options::{Cli, Command, Options, Server};
 use peers::{Apache, Caddy, Haproxy, Nginx, Ours, Peer, Plugin};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use scenario::{Line, Mode, Variant};
+use scenario::{Effort, Line, Mode};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -86,16 +86,14 @@ fn compare(options: &Options) -> Result<(), Failure> {
         ],
     )?;
     let lab = Lab::new()?;
-    let mut comparison = Comparison::new(&lab, options.rounds(), options.seconds);
+    let mut comparison = Comparison::new(&lab, options.rounds(), Effort::full(options.seconds));
     for line in options.lines() {
         let chosen = peers
             .iter()
             .enumerate()
             .map(|(index, peer)| (index, peer.as_ref()));
-        comparison.measure(
-            line,
-            chosen.filter(|(_, peer)| takes_part(*peer, line)).collect(),
-        );
+        let able = chosen.filter(|(_, peer)| takes_part(*peer, &line));
+        comparison.measure(&line, able.collect());
     }
     print(options, &versions, &report::markdown(&comparison.samples));
     comparison
@@ -198,9 +196,9 @@ fn named(server: Server, options: &Options) -> Vec<Box<dyn Peer>> {
     }
 }
 
-fn takes_part(peer: &dyn Peer, line: Line) -> bool {
+fn takes_part(peer: &dyn Peer, line: &Line) -> bool {
     // Slow ones are measured on the main lines only, and the plugin, which has fewer settings.
     let is_slow = ["Apache", "Caddy", "plugin"].contains(&peer.name());
     (line.mode != Mode::Challenge || peer.answers_challenges())
-        && (line.variant == Variant::BASE || !is_slow)
+        && (line.variant.is_base() || !is_slow)
 }

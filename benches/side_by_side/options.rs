@@ -1,8 +1,7 @@
 //! What can be chosen.
 
-use crate::load::TlsVersion;
 use crate::peers::PluginOptions;
-use crate::scenario::{Line, Mode, Variant};
+use crate::scenario::{Difference, Line, Mode, Variant};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -58,7 +57,7 @@ pub(crate) struct Options {
     /// repeated.
     #[arg(long, global = true)]
     pub(crate) binary: Vec<String>,
-    /// Only these: base, or some of ecdsa, tls12, 16k, log with + between. May be repeated.
+    /// Only these: base, or some of ecdsa, tls12, x25519, flat, 16k, log, tokens with + between.
     #[arg(long, global = true, value_delimiter = ',')]
     pub(crate) variant: Vec<Variant>,
     /// How often each server has its turn on each line.
@@ -104,94 +103,37 @@ impl Options {
     /// What is measured: if nothing is said, the main lines, and those variants that may change the
     /// picture.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        let main = [
-            Mode::New,
-            Mode::H1,
-            Mode::H2,
-            Mode::Challenge,
-            Mode::Storm,
-            Mode::Idle,
-        ];
-        let wanted = |mode: &Mode| self.modes.is_empty() || self.modes.contains(mode);
-        let with = |variant: Variant| {
-            main.into_iter()
-                .filter(wanted)
-                .map(move |mode| Line { mode, variant })
+        let of_each_mode = |variant: &Variant| {
+            let variant = variant.clone();
+            Mode::value_variants().iter().map(move |mode| Line {
+                mode: *mode,
+                variant: variant.clone(),
+            })
         };
-        if !self.variant.is_empty() {
-            return self
-                .variant
-                .iter()
-                .flat_map(|variant| with(*variant))
-                .collect();
+        let mut lines: Vec<Line> = match self.variant.is_empty() {
+            true => of_each_mode(&Variant::default()).collect(),
+            false => self.variant.iter().flat_map(of_each_mode).collect(),
+        };
+        if self.variant.is_empty() && !self.quick {
+            lines.extend(VARIANTS.map(|(mode, difference)| Line {
+                mode,
+                variant: [difference].into(),
+            }));
         }
-        let mut lines: Vec<Line> = with(Variant::BASE).collect();
-        if !self.quick {
-            lines.extend(variants().into_iter().filter(|line| wanted(&line.mode)));
-        }
+        lines.retain(|line| self.modes.is_empty() || self.modes.contains(&line.mode));
         lines
     }
 }
 
-fn variants() -> Vec<Line> {
-    let base = Variant::BASE;
-    let of = |mode, variant| Line { mode, variant };
-    vec![
-        of(
-            Mode::New,
-            Variant {
-                ecdsa: true,
-                ..base
-            },
-        ),
-        of(
-            Mode::New,
-            Variant {
-                tls: TlsVersion::Tls12,
-                ..base
-            },
-        ),
-        of(
-            Mode::H1,
-            Variant {
-                tls: TlsVersion::Tls12,
-                ..base
-            },
-        ),
-        of(
-            Mode::H1,
-            Variant {
-                alert: 16 * 1024,
-                ..base
-            },
-        ),
-        of(
-            Mode::H2,
-            Variant {
-                alert: 16 * 1024,
-                ..base
-            },
-        ),
-        of(
-            Mode::New,
-            Variant {
-                access_log: true,
-                ..base
-            },
-        ),
-        of(
-            Mode::H1,
-            Variant {
-                access_log: true,
-                ..base
-            },
-        ),
-        of(
-            Mode::H2,
-            Variant {
-                access_log: true,
-                ..base
-            },
-        ),
-    ]
-}
+/// The variants of the main lines that are measured if nothing is said.
+const VARIANTS: [(Mode, Difference); 9] = [
+    (Mode::New, Difference::X25519),
+    (Mode::New, Difference::Tls12),
+    (Mode::H1, Difference::Flat),
+    (Mode::H2, Difference::Flat),
+    (Mode::H1, Difference::Large),
+    (Mode::H2, Difference::Large),
+    (Mode::H1, Difference::Log),
+    (Mode::H2, Difference::Log),
+    (Mode::H1, Difference::Tokens),
+];

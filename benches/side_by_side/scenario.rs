@@ -1,7 +1,7 @@
 //! The lines of the comparison: what is done, and with what.
 
 use crate::Failure;
-use crate::alerts::alert;
+use crate::alerts;
 use crate::gateway::{Gateway, Lab};
 use crate::load::{Identity, Job, Message, Pattern, TlsVersion};
 use crate::origin;
@@ -26,22 +26,38 @@ pub(crate) enum Mode {
     Challenge,
     /// 1,000 senders that connect at once, with three POSTs each.
     Storm,
+    /// 1,000 senders that connect within 10 s, every second one with HTTP/2, with three POSTs each.
+    Incident,
     /// 1,000 connections that have sent a POST and rest.
     Idle,
 }
 
-/// With what they do it. The default is what Netdata Cloud most probably does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Variant {
-    pub(crate) ecdsa: bool,
-    pub(crate) tls: TlsVersion,
-    /// Bytes of an alert.
-    pub(crate) alert: usize,
-    pub(crate) access_log: bool,
+/// With what they do it, other than [usual](Variant).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Difference {
+    /// The client's key is ECDSA, not RSA-2048.
+    Ecdsa,
+    /// TLS 1.2, not 1.3.
+    Tls12,
+    /// The client offers X25519 first, not X25519MLKEM768.
+    X25519,
+    /// The alert has the documented form, not that on the wire.
+    Flat,
+    /// The alert has 16 KB, not 2.5 KB.
+    #[value(name = "16k")]
+    Large,
+    /// The access log is on.
+    Log,
+    /// One of 1,000 Bearer tokens is demanded as well.
+    Tokens,
 }
 
+/// All differences of a line. Without any, it is what Netdata Cloud most probably does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Variant(Vec<Difference>);
+
 /// A line of the comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) mode: Mode,
     pub(crate) variant: Variant,
@@ -50,121 +66,164 @@ pub(crate) struct Line {
 /// How long is measured, and how hard.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort {
+    /// Of each turn.
     pub(crate) length: Duration,
-    pub(crate) rate: Option<f64>,
+    warm_up: Duration,
+    /// After which a server has finished what it does behind the last answer.
+    pub(crate) settle: Duration,
+    /// After which it has also given back what it does not need for connections that rest.
+    pub(crate) rest: Duration,
+    /// How many senders come [at once](Mode::Storm), and how many connections
+    /// [rest](Mode::Idle).
+    pub(crate) crowd: usize,
+    /// Within which the senders of an [incident](Mode::Incident) come.
+    window: Duration,
+}
+
+impl Effort {
+    pub(crate) fn full(length: Duration) -> Self {
+        Self {
+            length,
+            warm_up: Duration::from_millis(200),
+            settle: Duration::from_millis(50),
+            rest: Duration::from_secs(1),
+            crowd: 1000,
+            window: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Difference {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Ecdsa => "ECDSA client",
+            Self::Tls12 => "TLS 1.2",
+            Self::X25519 => "X25519",
+            Self::Flat => "flat alert",
+            Self::Large => "16 KB",
+            Self::Log => "access log",
+            Self::Tokens => "1,000 Bearer tokens",
+        }
+    }
 }
 
 impl Variant {
-    pub(crate) const BASE: Self = Self {
-        ecdsa: false,
-        tls: TlsVersion::Tls13,
-        alert: 1024,
-        access_log: false,
-    };
+    fn has(&self, difference: Difference) -> bool {
+        self.0.contains(&difference)
+    }
+
+    pub(crate) fn is_base(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-/// `base`, or some of `ecdsa`, `tls12`, `16k` and `log` with `+` between them.
+impl<const N: usize> From<[Difference; N]> for Variant {
+    fn from(differences: [Difference; N]) -> Self {
+        Self(differences.into())
+    }
+}
+
+/// `base`, or differences with `+` between them.
 impl FromStr for Variant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.split('+')
-            .try_fold(Self::BASE, |variant, word| match word {
-                "base" => Ok(variant),
-                "ecdsa" => Ok(Self {
-                    ecdsa: true,
-                    ..variant
-                }),
-                "tls12" => Ok(Self {
-                    tls: TlsVersion::Tls12,
-                    ..variant
-                }),
-                "16k" => Ok(Self {
-                    alert: 16 * 1024,
-                    ..variant
-                }),
-                "log" => Ok(Self {
-                    access_log: true,
-                    ..variant
-                }),
-                _ => Err(format!(
-                    "{word:?} is none of base, ecdsa, tls12, 16k and log"
-                )),
-            })
+        let words = text.split('+').filter(|word| *word != "base");
+        words
+            .map(|word| Difference::from_str(word, false))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = match self.mode {
+        f.write_str(match self.mode {
             Mode::New => "new connection + POST",
             Mode::H1 => "warm POST, HTTP/1.1",
             Mode::H2 => "warm POST, HTTP/2",
             Mode::Challenge => "warm challenge",
-            Mode::Storm => "storm",
+            Mode::Storm => "1,000 nodes at once",
+            Mode::Incident => "1,000 nodes within 10 s",
             Mode::Idle => "idle connection",
-        };
-        let differences = [
-            (self.variant.ecdsa, "ECDSA client"),
-            (self.variant.tls == TlsVersion::Tls12, "TLS 1.2"),
-            (self.variant.alert != Variant::BASE.alert, "16 KB"),
-            (self.variant.access_log, "access log"),
-        ];
-        f.write_str(mode)?;
+        })?;
+        let differences = &self.variant.0;
         differences
             .iter()
-            .filter(|(differs, _)| *differs)
-            .try_for_each(|(_, name)| write!(f, ", {name}"))
+            .try_for_each(|difference| write!(f, ", {}", difference.title()))
     }
 }
 
-/// How many senders a [storm](Mode::Storm) has, and how many connections [rest](Mode::Idle).
-pub(crate) const CROWD: usize = 1000;
-/// How many POSTs each sender of a storm has.
-pub(crate) const STORM_POSTS: usize = 3;
+/// How many POSTs each of a crowd of senders has.
+pub(crate) const CROWD_POSTS: usize = 3;
+/// How many Bearer tokens are accepted where [some](Difference::Tokens) are.
+const TOKENS: usize = 1000;
+/// Bytes of an alert as on the wire, and of one whose log is long.
+pub(crate) const USUAL: usize = 2560;
+const LARGE: usize = 16 * 1024;
 
 const CONNECTIONS: usize = 32;
 const STREAMS: usize = 8;
-const WARM_UP: Duration = Duration::from_millis(200);
-const TOKEN: &str = "NDhlZjk0";
+const CRC_TOKEN: &str = "NDhlZjk0";
 
 impl Line {
     /// Whether it can be done at a given rate.
-    pub(crate) fn can_be_paced(self) -> bool {
-        !matches!(self.mode, Mode::Storm | Mode::Idle)
+    pub(crate) fn can_be_paced(&self) -> bool {
+        !matches!(self.mode, Mode::Storm | Mode::Incident | Mode::Idle)
     }
 
-    pub(crate) fn features(self) -> Features {
+    pub(crate) fn features(&self) -> Features {
         Features {
-            access_log: self.variant.access_log,
+            access_log: self.variant.has(Difference::Log),
+            tokens: match self.variant.has(Difference::Tokens) {
+                true => TOKENS,
+                false => 0,
+            },
             ..Features::PLAIN
         }
     }
 
-    /// What the load generator has to do to a gateway.
-    pub(crate) fn job(self, lab: &Lab, gateway: &Gateway, effort: Effort) -> Result<Job, Failure> {
-        let (message, expected) = match self.mode {
+    /// What the load generator has to do to a gateway, at a rate or as fast as it can.
+    pub(crate) fn job(
+        &self,
+        lab: &Lab,
+        gateway: &Gateway,
+        effort: Effort,
+        rate: Option<f64>,
+    ) -> Result<Job, Failure> {
+        let (mut message, expected) = match self.mode {
             Mode::Challenge => challenge(),
-            _ => notification(WEBHOOK, self.variant.alert),
+            _ => notification(WEBHOOK, self.alert()),
         };
+        message.headers.extend(self.features().authorization());
         Ok(Job {
             address: gateway.address,
             sources: 1,
-            identity: identity(lab, self.variant),
-            pattern: self.pattern(),
+            identity: identity(lab, &self.variant),
+            pattern: self.pattern(effort),
             messages: vec![message],
             expected,
-            rate: effort.rate,
-            warm_up: if self.mode == Mode::Idle {
-                Duration::ZERO
-            } else {
-                WARM_UP
+            rate,
+            warm_up: match self.mode {
+                Mode::Idle => Duration::ZERO,
+                _ => effort.warm_up,
             },
             length: effort.length,
         })
     }
 
-    fn pattern(self) -> Pattern {
+    fn alert(&self) -> String {
+        if self.variant.has(Difference::Flat) {
+            return alerts::FLAT.to_owned();
+        }
+        alerts::alert(match self.variant.has(Difference::Large) {
+            true => LARGE,
+            false => USUAL,
+        })
+    }
+
+    fn pattern(&self, effort: Effort) -> Pattern {
+        let (senders, posts) = (effort.crowd, CROWD_POSTS);
         match self.mode {
             Mode::New => Pattern::New {
                 senders: CONNECTIONS,
@@ -177,32 +236,46 @@ impl Line {
                 connections: CONNECTIONS,
                 streams: STREAMS,
             },
-            Mode::Storm => Pattern::Storm {
-                senders: CROWD,
-                posts: STORM_POSTS,
+            Mode::Storm => Pattern::Crowd {
+                senders,
+                posts,
+                window: Duration::ZERO,
+                http2: 0,
+            },
+            Mode::Incident => Pattern::Crowd {
+                senders,
+                posts,
+                window: effort.window,
+                http2: senders / 2,
             },
             Mode::Idle => Pattern::Http1 {
-                connections: CROWD,
-                busy: CONNECTIONS,
+                connections: effort.crowd,
+                busy: CONNECTIONS.min(effort.crowd),
             },
         }
     }
 }
 
 /// Netdata Cloud's stand-in.
-pub(crate) fn identity(lab: &Lab, variant: Variant) -> Identity {
-    let name = if variant.ecdsa { "ecdsa" } else { "rsa" };
+pub(crate) fn identity(lab: &Lab, variant: &Variant) -> Identity {
+    let name = match variant.has(Difference::Ecdsa) {
+        true => "ecdsa",
+        false => "rsa",
+    };
     Identity {
         authority: lab.certificates.path("public-ca.pem"),
         certificate: lab.certificates.path(&format!("{name}.pem")),
         key: lab.certificates.path(&format!("{name}.key")),
-        version: variant.tls,
+        version: match variant.has(Difference::Tls12) {
+            true => TlsVersion::Tls12,
+            false => TlsVersion::Tls13,
+        },
+        post_quantum: !variant.has(Difference::X25519),
     }
 }
 
 /// An alert, and the answer to it.
-pub(crate) fn notification(target: &str, size: usize) -> (Message, String) {
-    let body = alert(size);
+pub(crate) fn notification(target: &str, body: String) -> (Message, String) {
     let expected = origin::answer(body.len());
     (
         Message {
@@ -216,8 +289,8 @@ pub(crate) fn notification(target: &str, size: usize) -> (Message, String) {
 }
 
 fn challenge() -> (Message, String) {
-    let target = format!("{WEBHOOK}?crc_token={TOKEN}");
-    let expected = challenge::answer(&Secret::new(SECRET.into()), TOKEN);
+    let target = format!("{WEBHOOK}?crc_token={CRC_TOKEN}");
+    let expected = challenge::answer(&Secret::new(SECRET.into()), CRC_TOKEN);
     (
         Message {
             method: "GET".into(),

@@ -36,8 +36,38 @@ pub(crate) enum Pattern {
     Http1 { connections: usize, busy: usize },
     /// HTTP/2, each connection with so many streams at a time.
     Http2 { connections: usize, streams: usize },
-    /// All connect at once, and each sends `posts` one after the other.
-    Storm { senders: usize, posts: usize },
+    /// Senders that connect at random moments of `window`, so many of them with HTTP/2, and send
+    /// `posts` one after the other.
+    Crowd {
+        senders: usize,
+        http2: usize,
+        posts: usize,
+        window: Duration,
+    },
+}
+
+impl Pattern {
+    /// How many connections are open before the work begins.
+    pub(super) fn connections(self) -> usize {
+        match self {
+            Self::Http1 { connections, .. } | Self::Http2 { connections, .. } => connections,
+            Self::New { .. } | Self::Crowd { .. } => 0,
+        }
+    }
+
+    /// The share of one of several threads.
+    pub(super) fn share(mut self, share: impl Fn(usize) -> usize) -> Self {
+        let shared: &mut [&mut usize] = match &mut self {
+            Self::New { senders } => &mut [senders],
+            Self::Http1 { connections, busy } => &mut [connections, busy],
+            Self::Http2 { connections, .. } => &mut [connections],
+            Self::Crowd { senders, http2, .. } => &mut [senders, http2],
+        };
+        for count in shared {
+            **count = share(**count);
+        }
+        self
+    }
 }
 
 /// A request.

@@ -8,6 +8,7 @@ mod arrivals;
 mod exchange;
 mod job;
 mod sender;
+mod shared;
 mod tally;
 mod timer;
 mod tls;

@@ -2,10 +2,11 @@
 
 use crate::Failure;
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore, version};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, version};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub(crate) struct Identity {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) version: TlsVersion,
+    /// Whether X25519MLKEM768 is offered first, as Go does from 1.24 on.
+    pub(crate) post_quantum: bool,
 }
 
 /// The one version that is offered.
@@ -35,7 +38,7 @@ impl Identity {
             TlsVersion::Tls12 => &version::TLS12,
             TlsVersion::Tls13 => &version::TLS13,
         };
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
+        let mut config = ClientConfig::builder_with_provider(Arc::new(self.provider()))
             .with_protocol_versions(&[version])?
             .with_root_certificates(roots)
             .with_client_auth_cert(
@@ -46,30 +49,21 @@ impl Identity {
         config.alpn_protocols = vec![protocol.to_vec()];
         Ok(config)
     }
-}
 
-/// Go prefers AES-128-GCM, rustls AES-256-GCM. X25519 is what all the servers here have.
-fn provider() -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
-    provider
-        .cipher_suites
-        .sort_by_key(|suite| rank(suite.suite()));
-    provider
-        .kx_groups
-        .retain(|group| RANKED_GROUPS.contains(&group.name()));
-    provider.kx_groups.sort_by_key(|group| {
-        RANKED_GROUPS
-            .iter()
-            .position(|ranked| *ranked == group.name())
-    });
-    provider
+    /// Go prefers AES-128-GCM, rustls AES-256-GCM.
+    fn provider(&self) -> CryptoProvider {
+        let mut provider = aws_lc_rs::default_provider();
+        provider
+            .cipher_suites
+            .sort_by_key(|suite| rank(suite.suite()));
+        let mut groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+        if self.post_quantum {
+            groups.insert(0, kx_group::X25519MLKEM768);
+        }
+        provider.kx_groups = groups;
+        provider
+    }
 }
-
-const RANKED_GROUPS: [NamedGroup; 3] = [
-    NamedGroup::X25519,
-    NamedGroup::secp256r1,
-    NamedGroup::secp384r1,
-];
 
 fn rank(suite: CipherSuite) -> usize {
     let name = suite.as_str().unwrap_or_default();

@@ -97,6 +97,12 @@ impl Features {
             .map(|number| format!("netdata-token-{number:04}-5c1a7c0f6f2b4b3e8f523f6b0a9d1c33"))
             .collect()
     }
+
+    /// The header with the last of them, which takes longest to find for what looks in turn.
+    pub(crate) fn authorization(self) -> Option<(String, String)> {
+        let token = self.tokens().pop()?;
+        Some(("Authorization".into(), format!("Bearer {token}")))
+    }
 }
 
 impl Site<'_> {

@@ -1,6 +1,6 @@
 //! NGINX, with Debian's settings, the block of Netdata's documentation, and njs for the challenge.
 //!
-//! One thing is better than the default: bodies up to the limit stay in memory. Those over 8 KiB
+//! One thing is better than the default: bodies of up to 64 KiB stay in memory. Those over 16 KiB
 //! would go through a file.
 
 use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version, find_or_name, is_root};
@@ -96,7 +96,7 @@ impl Nginx {
              ssl_certificate {certificate};\nssl_certificate_key {key};\n\
              ssl_protocols TLSv1.2 TLSv1.3;\nssl_session_tickets off;\n\
              ssl_verify_client on;\nssl_client_certificate {ca};\n\
-             client_body_buffer_size 1m;\nkeepalive_timeout 300s;\nkeepalive_requests 1000000000;\n\
+             client_body_buffer_size 64k;\nkeepalive_timeout 300s;\nkeepalive_requests 1000000000;\n\
              {locations}{challenge}}}\n",
             port = site.port,
             certificate = site.certificate("server.pem"),

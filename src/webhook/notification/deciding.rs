@@ -4,7 +4,7 @@
 //! Null counts as absent, and each of these fields may be absent.
 
 use super::Kind;
-use super::json::Json;
+use super::json::{Json, Value};
 use crate::rejection::Rejection;
 
 /// A field with its expected type.
@@ -77,7 +77,7 @@ const NAMES: [(&[&str], &[&str]); 5] = [
 
 /// Refuses a body of which a field that decides could be another to a reader that takes `Space` for
 /// `space`, as Go's `encoding/json` does, of which the last one counts.
-pub(super) fn check_twins(body: &Json<'_>) -> Result<(), Rejection> {
+pub(super) fn check_twins(body: Json<'_>) -> Result<(), Rejection> {
     for (path, names) in NAMES {
         let repeated = body.at(path).and_then(|object| repeated(object, names));
         if let Some(name) = repeated {
@@ -90,20 +90,19 @@ pub(super) fn check_twins(body: &Json<'_>) -> Result<(), Rejection> {
 }
 
 /// Returns the first of `names` that more than one key of an object may be read as.
-fn repeated<'n>(object: &Json<'_>, names: &[&'n str]) -> Option<&'n str> {
+fn repeated<'n>(object: Json<'_>, names: &[&'n str]) -> Option<&'n str> {
     let mut seen = [false; 8];
-    let keys = object.members().iter();
-    let mut known = keys.filter_map(|(key, _)| names.iter().position(|name| folds_to(key, name)));
+    let mut known = object
+        .members()
+        .filter_map(|member| names.iter().position(|name| folds_to(member.key(), name)));
     let repeated = known.find(|index| std::mem::replace(&mut seen[*index], true))?;
     Some(names[repeated])
 }
 
 /// Checks the fields that decide for `kind`, but for the space.
-pub(super) fn check(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
+pub(super) fn check(body: Json<'_>, kind: Kind) -> Result<(), Rejection> {
     match kind {
-        Kind::Alert if matches!(body.member("alert"), Some(Json::Object(_))) => {
-            check_fields(body, ALERT)
-        }
+        Kind::Alert if body.is_object("alert") => check_fields(body, ALERT),
         Kind::Alert => check_fields(body, SEVERITY),
         Kind::Reachability => check_fields(body, REACHABILITY),
         Kind::Test => match body.string(&["token"]) {
@@ -115,9 +114,9 @@ pub(super) fn check(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
 }
 
 /// Checks a body of an unknown kind, which must have a message.
-fn check_message(body: &Json<'_>) -> Result<(), Rejection> {
-    match body.member("message") {
-        Some(Json::String(message)) if !message.is_empty() => Ok(()),
+fn check_message(body: Json<'_>) -> Result<(), Rejection> {
+    match body.member("message").map(Json::as_str) {
+        Some(Some(message)) if !message.is_empty() => Ok(()),
         Some(_) => Err(mismatch("/message", "a string that is not empty")),
         None => Err(mismatch(
             "",
@@ -128,7 +127,7 @@ fn check_message(body: &Json<'_>) -> Result<(), Rejection> {
 }
 
 /// Checks the space. In a body of an unknown kind, `space` may be anything.
-pub(super) fn check_space(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> {
+pub(super) fn check_space(body: Json<'_>, kind: Kind) -> Result<(), Rejection> {
     match kind {
         Kind::Unknown => Ok(()),
         _ => check_fields(body, SPACE),
@@ -137,7 +136,7 @@ pub(super) fn check_space(body: &Json<'_>, kind: Kind) -> Result<(), Rejection> 
 
 /// Returns `true` if every reader takes the same space from `body`, or none: it has no unusable
 /// part, and no key that only some readers take for one of them.
-pub(super) fn is_space_unambiguous(body: &Json<'_>) -> bool {
+pub(super) fn is_space_unambiguous(body: Json<'_>) -> bool {
     let space = body.member("space");
     check_fields(body, SPACE).is_ok()
         && !has_twin(body, &["space"])
@@ -145,16 +144,16 @@ pub(super) fn is_space_unambiguous(body: &Json<'_>) -> bool {
 }
 
 /// Returns `true` if an object has a key that differs from one of `names` in case alone.
-fn has_twin(object: &Json<'_>, names: &[&str]) -> bool {
+fn has_twin(object: Json<'_>, names: &[&str]) -> bool {
     let is_twin = |key: &str, name: &str| folds_to(key, name) && key != name;
-    let mut keys = object.members().iter().map(|(key, _)| key);
+    let mut keys = object.members().map(Json::key);
     keys.any(|key| names.iter().any(|name| is_twin(key, name)))
 }
 
-fn check_fields(body: &Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
+fn check_fields(body: Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
     let is_wrong = |field: &&Field| {
         let value = body.at(field.path);
-        value.is_some_and(|value| !field.may_be.admits(value))
+        value.is_some_and(|value| !field.may_be.admits(value.value()))
     };
     match fields.iter().find(is_wrong) {
         Some(Field { path, may_be }) => {
@@ -166,15 +165,15 @@ fn check_fields(body: &Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
 }
 
 impl MayBe {
-    fn admits(self, value: &Json<'_>) -> bool {
+    fn admits(self, value: Value) -> bool {
         matches!(
             (self, value),
-            (_, Json::Null)
-                | (Self::String, Json::String(_))
-                | (Self::Bool, Json::Bool)
-                | (Self::Object, Json::Object(_))
-                | (Self::Array, Json::Array(_))
-                | (Self::StringOrObject, Json::String(_) | Json::Object(_))
+            (_, Value::Null)
+                | (Self::String, Value::String)
+                | (Self::Bool, Value::Bool)
+                | (Self::Object, Value::Object)
+                | (Self::Array, Value::Array)
+                | (Self::StringOrObject, Value::String | Value::Object)
         )
     }
 
@@ -265,7 +264,7 @@ mod tests {
             (r#"{"space":"a","Space ":"b"," space":"c"}"#, true),
         ] {
             assert_eq!(
-                check_twins(&json::parse(body.as_bytes()).unwrap()).is_ok(),
+                check_twins(json::parse(body.as_bytes()).unwrap().root()).is_ok(),
                 passes,
                 "{body}"
             );
@@ -308,7 +307,7 @@ mod tests {
     fn each_name_that_decides_has_no_twin() {
         let check = |body: &str, passes: bool| {
             let json = json::parse(body.as_bytes()).unwrap();
-            assert_eq!(check_twins(&json).is_ok(), passes, "{body}");
+            assert_eq!(check_twins(json.root()).is_ok(), passes, "{body}");
         };
         for (path, names) in DECIDING {
             for name in names {
@@ -324,7 +323,7 @@ mod tests {
     fn each_part_of_a_space_has_one_spelling() {
         let check = |body: &str, is_unambiguous: bool| {
             let json = json::parse(body.as_bytes()).unwrap();
-            assert_eq!(is_space_unambiguous(&json), is_unambiguous, "{body}");
+            assert_eq!(is_space_unambiguous(json.root()), is_unambiguous, "{body}");
         };
         check(r#"{"Space":"a"}"#, false);
         check(r#"{"Spaces":"a"}"#, true);
@@ -366,7 +365,7 @@ mod tests {
                 let body = within(path, &format!("\"{name}\":{value}"));
                 let json = json::parse(body.as_bytes()).unwrap();
                 assert_eq!(
-                    check_fields(&json, fields).is_ok(),
+                    check_fields(json.root(), fields).is_ok(),
                     may_be.contains(&kind),
                     "{body}"
                 );

@@ -1,7 +1,7 @@
 //! Finds the differences between a body and the known bodies: new keys, and other types.
 
 use super::Kind;
-use super::json::Json;
+use super::json::{Json, Value};
 use super::wire::{Fields, Type};
 use crate::rejection::Rejection;
 use crate::sanitize::{MAX_WIRE, sanitize};
@@ -25,7 +25,7 @@ pub(super) struct Drift {
 
 impl Drift {
     /// Compares `body` with `fields`. Allocates only for differences.
-    pub(super) fn of(body: &Json<'_>, fields: Fields, is_thorough: bool) -> Self {
+    pub(super) fn of(body: Json<'_>, fields: Fields, is_thorough: bool) -> Self {
         let mut drift = Self {
             is_thorough,
             ..Self::default()
@@ -58,39 +58,37 @@ impl Drift {
         self.pointers.len() == MAX_POINTERS && !self.is_thorough
     }
 
-    fn compare_object(&mut self, object: &Json<'_>, fields: Fields, place: &JsonPath<'_>) {
-        let Json::Object(members) = object else {
+    fn compare_object(&mut self, object: Json<'_>, fields: Fields, place: &JsonPath<'_>) {
+        if object.value() != Value::Object {
             return self.note(place, Some("an object"));
-        };
-        for (key, value) in members {
+        }
+        for member in object.members() {
             if self.is_full() {
                 return;
             }
-            let place = JsonPath::Member(place, key);
-            match fields.iter().find(|(name, _)| name == key) {
-                Some((_, known)) => self.compare(value, *known, &place),
+            let place = JsonPath::Member(place, member);
+            match fields.iter().find(|(name, _)| member.is_named(name)) {
+                Some((_, known)) => self.compare(member, *known, &place),
                 None => self.note(&place, None),
             }
         }
     }
 
-    fn compare(&mut self, value: &Json<'_>, known: Type, place: &JsonPath<'_>) {
-        match (known, value) {
-            (_, Json::Null) => {}
-            (Type::Object(fields), _) => self.compare_object(value, fields, place),
-            (Type::Objects(fields), Json::Array(elements)) => {
-                self.compare_elements(elements, fields, place);
-            }
-            (Type::Integer, Json::Float { is_whole: true }) => self.note(place, None),
-            (known, value) if known.admits(value) => {}
+    fn compare(&mut self, json: Json<'_>, known: Type, place: &JsonPath<'_>) {
+        match (known, json.value()) {
+            (_, Value::Null) => {}
+            (Type::Object(fields), _) => self.compare_object(json, fields, place),
+            (Type::Objects(fields), Value::Array) => self.compare_elements(json, fields, place),
+            (Type::Integer, Value::Float { is_whole: true }) => self.note(place, None),
+            (known, _) if known.admits(json) => {}
             (known, _) => self.note(place, Some(known.describe())),
         }
     }
 
-    fn compare_elements(&mut self, elements: &[Json<'_>], fields: Fields, place: &JsonPath<'_>) {
+    fn compare_elements(&mut self, array: Json<'_>, fields: Fields, place: &JsonPath<'_>) {
         let noted = self.pointers.len();
-        let elements = elements.iter().enumerate();
-        for (index, element) in elements.filter(|(_, element)| **element != Json::Null) {
+        let elements = array.elements().enumerate();
+        for (index, element) in elements.filter(|(_, element)| element.value() != Value::Null) {
             self.compare_object(element, fields, &JsonPath::Element(place, index));
             // What one element has, all of them have, most likely.
             if self.pointers.len() > noted && !self.is_thorough {
@@ -115,13 +113,13 @@ impl Drift {
 
 impl Type {
     /// Returns `true` if a value that is not looked into is of this type.
-    fn admits(self, value: &Json<'_>) -> bool {
-        match (self, value) {
-            (Self::String, Json::String(_))
-            | (Self::Number, Json::Integer | Json::Float { .. })
-            | (Self::Integer, Json::Integer)
-            | (Self::Bool, Json::Bool) => true,
-            (Self::Rooms, Json::Object(rooms)) => rooms.iter().all(|(_, room)| is_room(room)),
+    fn admits(self, json: Json<'_>) -> bool {
+        match (self, json.value()) {
+            (Self::String, Value::String)
+            | (Self::Number, Value::Integer | Value::Float { .. })
+            | (Self::Integer, Value::Integer)
+            | (Self::Bool, Value::Bool) => true,
+            (Self::Rooms, Value::Object) => json.members().all(is_room),
             _ => false,
         }
     }
@@ -139,14 +137,14 @@ impl Type {
     }
 }
 
-fn is_room(room: &Json<'_>) -> bool {
-    matches!(room, Json::Object(_) | Json::String(_) | Json::Null)
+fn is_room(room: Json<'_>) -> bool {
+    matches!(room.value(), Value::Object | Value::String | Value::Null)
 }
 
 /// The place of a value.
 enum JsonPath<'p> {
     Root,
-    Member(&'p JsonPath<'p>, &'p str),
+    Member(&'p JsonPath<'p>, Json<'p>),
     Element(&'p JsonPath<'p>, usize),
 }
 
@@ -161,9 +159,9 @@ impl JsonPath<'_> {
     fn write(&self, pointer: &mut String) {
         match self {
             Self::Root => {}
-            Self::Member(object, key) => {
+            Self::Member(object, member) => {
                 object.write(pointer);
-                push_key(pointer, key);
+                push_key(pointer, member.key());
             }
             Self::Element(array, index) => {
                 array.write(pointer);
@@ -199,7 +197,7 @@ mod tests {
     fn drift(body: &str, is_thorough: bool) -> Drift {
         let body = json::parse(body.as_bytes()).unwrap();
         Drift::of(
-            &body,
+            body.root(),
             wire::fields(Kind::Alert, Some(Shape::Nested)),
             is_thorough,
         )

@@ -18,7 +18,7 @@ use crate::auth::digest::sha256_hex;
 use crate::rejection::Rejection;
 use crate::sanitize::is_sanitized;
 use drift::Drift;
-use json::Json;
+use json::{Document, Json};
 use subject::Subject;
 
 /// The largest length of a title or a name, in characters.
@@ -91,20 +91,21 @@ impl Notification {
         if schema == SchemaPolicy::Off {
             return Self::unread(body, spaces);
         }
-        let json = parse(body)?;
-        let (kind, shape) = shape::recognise(&json);
+        let document = parse(body)?;
+        let json = document.root();
+        let (kind, shape) = shape::recognise(json);
         let is_strict = schema == SchemaPolicy::Strict;
-        let mut drift = Drift::of(&json, wire::fields(kind, shape), is_strict);
-        let verdict = judge(&json, kind, spaces);
+        let mut drift = Drift::of(json, wire::fields(kind, shape), is_strict);
+        let verdict = judge(json, kind, spaces);
         let mismatch = apply_policy(schema, verdict, &drift, kind)?;
         if !spaces.is_empty() {
-            check_space(&json, kind == Kind::Test, spaces)?;
+            check_space(json, kind == Kind::Test, spaces)?;
         }
         let notification = Self {
             kind,
             shape,
             mismatch,
-            ..Self::read(&json, kind, body)
+            ..Self::read(json, kind, body)
         };
         notification.lead(&mut drift);
         Ok(Self {
@@ -114,7 +115,7 @@ impl Notification {
     }
 
     /// Reads the fields that are used.
-    fn read(json: &Json<'_>, kind: Kind, body: &[u8]) -> Self {
+    fn read(json: Json<'_>, kind: Kind, body: &[u8]) -> Self {
         let transition_id = reading::transition_id(json).filter(|id| is_token(id));
         let severity = reading::severity(json).filter(|word| is_token(word));
         Self {
@@ -149,9 +150,10 @@ impl Notification {
     fn unread(body: &[u8], spaces: &[String]) -> Result<Self, Rejection> {
         let mut notification = Self::unknown(sha256_hex(body));
         if !spaces.is_empty() {
-            let json = parse(body).map_err(|_| Rejection::SpaceNotAllowed)?;
-            check_space(&json, false, spaces)?;
-            notification.space = reading::space(&json);
+            let document = parse(body).map_err(|_| Rejection::SpaceNotAllowed)?;
+            let json = document.root();
+            check_space(json, false, spaces)?;
+            notification.space = reading::space(json);
         }
         Ok(notification)
     }
@@ -200,28 +202,28 @@ fn idempotency_key(transition_id: Option<&str>, body: &[u8]) -> String {
     key.map_or_else(|| sha256_hex(body), str::to_owned)
 }
 
-fn shown_url(json: &Json<'_>) -> Option<String> {
+fn shown_url(json: Json<'_>) -> Option<String> {
     let url = reading::url(json)?;
     is_cloud_url(url).then(|| url.to_owned())
 }
 
 /// Returns the token of a Test notification, if it can be shown whole: the operator pastes it into
 /// Netdata's UI.
-fn shown_token(json: &Json<'_>) -> Option<String> {
+fn shown_token(json: Json<'_>) -> Option<String> {
     let token = json.string(&["token"])?;
     (!token.is_empty() && is_sanitized(token)).then(|| token.to_owned())
 }
 
 /// Reads a body in exactly one way, or not at all.
-fn parse(body: &[u8]) -> Result<Json<'_>, Rejection> {
-    let json = json::parse(body).map_err(Rejection::InvalidJson)?;
-    deciding::check_twins(&json)?;
-    Ok(json)
+fn parse(body: &[u8]) -> Result<Document<'_>, Rejection> {
+    let document = json::parse(body).map_err(Rejection::InvalidJson)?;
+    deciding::check_twins(document.root())?;
+    Ok(document)
 }
 
 /// Checks that the fields that decide can be read. With `spaces`, an unreadable space is not an error
 /// here, because it is none of them.
-fn judge(json: &Json<'_>, kind: Kind, spaces: &[String]) -> Result<(), Rejection> {
+fn judge(json: Json<'_>, kind: Kind, spaces: &[String]) -> Result<(), Rejection> {
     deciding::check(json, kind)?;
     match spaces.is_empty() {
         true => deciding::check_space(json, kind),
@@ -229,7 +231,7 @@ fn judge(json: &Json<'_>, kind: Kind, spaces: &[String]) -> Result<(), Rejection
     }
 }
 
-fn check_space(json: &Json<'_>, may_name_none: bool, spaces: &[String]) -> Result<(), Rejection> {
+fn check_space(json: Json<'_>, may_name_none: bool, spaces: &[String]) -> Result<(), Rejection> {
     let is_wanted = |space: Space| spaces.iter().any(|wanted| space.is(wanted));
     let passes = deciding::is_space_unambiguous(json)
         && reading::space(json).map_or(may_name_none, is_wanted);
@@ -241,13 +243,20 @@ fn check_space(json: &Json<'_>, may_name_none: bool, spaces: &[String]) -> Resul
 
 /// Truncates a text for display.
 fn shorten(text: &str) -> String {
-    text.chars().take(MAX_TITLE).collect()
+    let rest = text.char_indices().nth(MAX_TITLE);
+    text[..rest.map_or(text.len(), |(start, _)| start)].to_owned()
 }
 
 /// Returns `true` if a link may lead to `url`: it is an https URL of Netdata Cloud, short, and
 /// without characters that browsers or people could read in another way.
 fn is_cloud_url(url: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_graphic() && !b"\"'<>\\^`{|}".contains(&b);
+    let is_plain = |b: u8| {
+        b.is_ascii_graphic()
+            && !matches!(
+                b,
+                b'"' | b'\'' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{'..=b'}'
+            )
+    };
     url.strip_prefix("https://app.netdata.cloud/")
         .is_some_and(|path| path.len() <= MAX_URL && path.bytes().all(is_plain))
 }
@@ -255,7 +264,7 @@ fn is_cloud_url(url: &str) -> bool {
 /// Returns `true` if a word can be used in a header unchanged: it is short, and has no character
 /// with a meaning there.
 fn is_token(word: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
     (1..=128).contains(&word.len()) && word.bytes().all(is_plain)
 }
 

@@ -2,39 +2,39 @@
 //! is required.
 
 use super::Space;
-use super::json::Json;
+use super::json::{Json, Value};
 
 /// Returns the severity, as it was sent.
-pub(super) fn severity<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+pub(super) fn severity<'b>(body: Json<'b>) -> Option<&'b str> {
     body.string(&["alert", "state", "status"])
         .or_else(|| body.string(&["severity"]))
 }
 
 /// Returns the name of the alert, or else the message.
-pub(super) fn title<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+pub(super) fn title<'b>(body: Json<'b>) -> Option<&'b str> {
     [&["alert", "name"][..], &["alert"], &["alarm"], &["message"]]
         .into_iter()
         .find_map(|path| body.string(path))
 }
 
 /// Returns the name of the node that it is about.
-pub(super) fn node<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+pub(super) fn node<'b>(body: Json<'b>) -> Option<&'b str> {
     body.string(&["node", "hostname"])
         .or_else(|| body.string(&["host"]))
 }
 
 /// Returns the id of the transition: that of the alert, or the one in its URL.
-pub(super) fn transition_id<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+pub(super) fn transition_id<'b>(body: Json<'b>) -> Option<&'b str> {
     let in_url = || transition_in(alert_url(body)?);
     body.string(&["alert", "transition_id"]).or_else(in_url)
 }
 
 /// Returns the page about it in Netdata Cloud: of the alert, or of a node.
-pub(super) fn url<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+pub(super) fn url<'b>(body: Json<'b>) -> Option<&'b str> {
     alert_url(body).or_else(|| body.string(&["url"]))
 }
 
-fn alert_url<'b>(body: &'b Json<'_>) -> Option<&'b str> {
+fn alert_url<'b>(body: Json<'b>) -> Option<&'b str> {
     [&["alert", "url"][..], &["alert_url"], &["alarm_url"]]
         .into_iter()
         .find_map(|path| body.string(path))
@@ -49,14 +49,14 @@ fn transition_in(url: &str) -> Option<&str> {
 }
 
 /// Returns the space, from either shape.
-pub(super) fn space(body: &Json<'_>) -> Option<Space> {
+pub(super) fn space(body: Json<'_>) -> Option<Space> {
     let owned = |path: &[&str]| body.string(path).map(str::to_owned);
-    match body.member("space")? {
-        Json::String(name) => Some(Space {
-            name: Some(name.to_string()),
+    match body.member("space")?.value() {
+        Value::String => Some(Space {
+            name: owned(&["space"]),
             ..Space::default()
         }),
-        Json::Object(_) => Some(Space {
+        Value::Object => Some(Space {
             id: owned(&["space", "id"]),
             name: owned(&["space", "name"]),
             slug: owned(&["space", "slug"]),

@@ -5,11 +5,11 @@
 //! observed ("nested") one, `status` the other way round for reachability. So the kind and the
 //! shape are decided first, and all else is judged by those.
 
-use super::json::Json;
+use super::json::{Json, Value};
 use super::{Kind, Shape};
 
 /// Decides what `body` is, in the order in which the shapes can be told apart.
-pub(super) fn recognise(body: &Json<'_>) -> (Kind, Option<Shape>) {
+pub(super) fn recognise(body: Json<'_>) -> (Kind, Option<Shape>) {
     if is_test(body) {
         return (Kind::Test, None);
     }
@@ -22,19 +22,19 @@ pub(super) fn recognise(body: &Json<'_>) -> (Kind, Option<Shape>) {
     }
 }
 
-fn is_test(body: &Json<'_>) -> bool {
+fn is_test(body: Json<'_>) -> bool {
     let others = ["alert", "status", "nodes"];
     body.is_string("token") && !others.iter().any(|key| body.has(key))
 }
 
-fn alert(body: &Json<'_>) -> Option<Shape> {
+fn alert(body: Json<'_>) -> Option<Shape> {
     if body.is_object("alert") {
         return Some(Shape::Nested);
     }
     (body.is_string("alert") || body.is_string("alarm")).then_some(Shape::Flat)
 }
 
-fn reachability(body: &Json<'_>) -> Option<Shape> {
+fn reachability(body: Json<'_>) -> Option<Shape> {
     if body.is_string("status") || body.has("nodes") || body.has("reachable") {
         return Some(Shape::Nested);
     }
@@ -42,15 +42,21 @@ fn reachability(body: &Json<'_>) -> Option<Shape> {
 }
 
 impl Json<'_> {
-    fn has(&self, key: &str) -> bool {
-        !matches!(self.member(key), None | Some(Json::Null))
+    fn has(self, key: &str) -> bool {
+        self.member(key)
+            .is_some_and(|member| member.value() != Value::Null)
     }
 
-    fn is_string(&self, key: &str) -> bool {
-        matches!(self.member(key), Some(Json::String(_)))
+    fn is_string(self, key: &str) -> bool {
+        self.is(key, Value::String)
     }
 
-    fn is_object(&self, key: &str) -> bool {
-        matches!(self.member(key), Some(Json::Object(_)))
+    pub(super) fn is_object(self, key: &str) -> bool {
+        self.is(key, Value::Object)
+    }
+
+    fn is(self, key: &str, value: Value) -> bool {
+        self.member(key)
+            .is_some_and(|member| member.value() == value)
     }
 }

@@ -30,7 +30,7 @@ const ALERT: [&[&str]; 8] = [
 const REACHABILITY: [&[&str]; 3] = [&["space", "id"], &["space"], &["host"]];
 
 /// Returns the subject of a body of this kind.
-pub(super) fn of(body: &Json<'_>, kind: Kind) -> Subject {
+pub(super) fn of(body: Json<'_>, kind: Kind) -> Subject {
     match kind {
         Kind::Alert => hash(body, "alert", &ALERT),
         Kind::Reachability => hash(body, "reachability", &REACHABILITY),
@@ -38,7 +38,7 @@ pub(super) fn of(body: &Json<'_>, kind: Kind) -> Subject {
     }
 }
 
-fn hash(body: &Json<'_>, kind: &str, members: &[&[&str]]) -> Subject {
+fn hash(body: Json<'_>, kind: &str, members: &[&[&str]]) -> Subject {
     let mut hash = Sha256::new();
     hash.update(kind);
     for path in members {
